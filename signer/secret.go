@@ -1,0 +1,201 @@
+package signer
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	secretPrefix     = "whsec_"
+	minSecretBytes   = 24 // Standard Webhooks specification: 24 to 64 bytes
+	maxSecretBytes   = 64
+	generatedBytes   = 32
+	minLiteralBytes  = 16
+	maxLiteralBytes  = 1024
+	redactedStandard = secretPrefix + "[redacted]"
+	redactedLiteral  = "[redacted]"
+)
+
+// secretForm tells the two ways apart in which a text becomes key bytes. Mixing them up is the classic failure of
+// webhook integrations, so a [Secret] remembers its own.
+type secretForm uint8
+
+const (
+	formNone secretForm = iota
+	formStandard
+	formLiteral
+)
+
+// Secret is a shared HMAC key. It is opaque: printing, logging and marshalling give a redacted form, and
+// [Secret.Reveal] is the only way to the text. The zero Secret is not a key, and every scheme refuses it.
+//
+// Make one with [ParseSecret] (a whsec_ secret, for [Standard]), [NewLiteralSecret] (a string whose own bytes are the
+// key, for [Timestamped]) or their Generate twins. A Secret is immutable and safe for concurrent use.
+type Secret struct {
+	form     secretForm
+	name     string
+	notAfter time.Time
+	// reveal is a closure so that no reflection (%+v of an enclosing struct, a deep dumper) reaches the bytes.
+	reveal func() (text string, key []byte)
+}
+
+// ParseSecret reads a Standard Webhooks secret: whsec_ followed by the standard, padded base64 of 24 to 64 bytes. The key
+// is the decoded bytes.
+//
+// It is strict, since a secret that is almost right verifies nothing later: errors wrap [ErrInvalidSecret] and say what
+// is wrong (URL-safe base64, missing padding, a doubled prefix, white space, a wrong length) without the value.
+func ParseSecret(text string) (Secret, error) {
+	if err := checkStandardText(text); err != nil {
+		return Secret{}, err
+	}
+	key, err := base64.StdEncoding.Strict().DecodeString(text[len(secretPrefix):])
+	if err != nil {
+		return Secret{}, secretError("what follows %s is not base64 in its canonical form", secretPrefix)
+	}
+	if len(key) < minSecretBytes || len(key) > maxSecretBytes {
+		return Secret{}, secretError("%d bytes after base64 decoding; want %d to %d", len(key), minSecretBytes, maxSecretBytes)
+	}
+	return newSecret(formStandard, text, key), nil
+}
+
+// checkStandardText finds the mistakes that a base64 decoder would report as a byte offset, or not at all.
+func checkStandardText(text string) error {
+	encoded, prefixed := strings.CutPrefix(text, secretPrefix)
+	switch {
+	case text == "":
+		return secretError("empty; is the environment variable set?")
+	case strings.ContainsFunc(text, unicode.IsSpace):
+		return secretError("has white space in it; was it read from a file together with its line end?")
+	case strings.HasPrefix(text, "whsk_") || strings.HasPrefix(text, "whpk_"):
+		return secretError("this is an Ed25519 key (%s…), not a shared secret", text[:len("whsk_")])
+	case !prefixed:
+		return secretError("lacks the %s prefix; a secret whose own bytes are the key is made by NewLiteralSecret", secretPrefix)
+	case strings.HasPrefix(encoded, secretPrefix):
+		return secretError("the %s prefix is doubled", secretPrefix)
+	case encoded == "":
+		return secretError("nothing follows the %s prefix", secretPrefix)
+	case strings.ContainsAny(encoded, "-_"):
+		return secretError("uses the URL-safe base64 alphabet (- and _); want the standard one (+ and /)")
+	case len(encoded)%4 != 0:
+		return secretError("base64 padding (=) is missing or the text is cut off")
+	}
+	return nil
+}
+
+// NewLiteralSecret takes a secret whose own bytes are the key: at least 16 of them, no white space or control
+// characters at either end. Even a whsec_ prefix is then part of the key, as it is for receivers written to the common
+// HMAC pattern.
+//
+// Errors wrap [ErrInvalidSecret] and never contain the value.
+func NewLiteralSecret(text string) (Secret, error) {
+	first, _ := utf8.DecodeRuneInString(text)
+	last, _ := utf8.DecodeLastRuneInString(text)
+	switch {
+	case text == "":
+		return Secret{}, secretError("empty; is the environment variable set?")
+	case outside(first) || outside(last):
+		return Secret{}, secretError("begins or ends with white space or a control character; was it read from a file together with its line end?")
+	case len(text) < minLiteralBytes:
+		return Secret{}, secretError("%d bytes; want at least %d", len(text), minLiteralBytes)
+	case len(text) > maxLiteralBytes:
+		return Secret{}, secretError("%d bytes; want at most %d", len(text), maxLiteralBytes)
+	}
+	return newSecret(formLiteral, text, []byte(text)), nil
+}
+
+func outside(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+
+// GenerateSecret returns a new whsec_ secret of 32 random bytes.
+func GenerateSecret() Secret {
+	key := make([]byte, generatedBytes)
+	rand.Read(key) // never fails: crypto/rand ends the program rather than return weak bytes
+	return newSecret(formStandard, secretPrefix+base64.StdEncoding.EncodeToString(key), key)
+}
+
+// GenerateLiteralSecret returns a new secret of 52 characters (260 random bits) whose own bytes are the key.
+func GenerateLiteralSecret() Secret {
+	text := rand.Text() + rand.Text()
+	return newSecret(formLiteral, text, []byte(text))
+}
+
+func newSecret(form secretForm, text string, key []byte) Secret {
+	return Secret{form: form, reveal: func() (string, []byte) { return text, key }}
+}
+
+// Named returns the secret with a name for logs and for [Verified].Key. The name is not secret: "2026-11", say. By
+// default keys are called key-1, key-2 and so on, by their place in the scheme.
+func (s Secret) Named(name string) Secret {
+	s.name = name
+	return s
+}
+
+// NotAfter returns the secret with an end to its use: after t it neither signs nor verifies. The zero time means no end,
+// which is the default. It is how an old key is kept through a rotation and no longer.
+func (s Secret) NotAfter(t time.Time) Secret {
+	s.notAfter = t
+	return s
+}
+
+// Reveal returns the secret's text, to be stored or shown once to its owner. The zero Secret gives "".
+func (s Secret) Reveal() string {
+	if s.reveal == nil {
+		return ""
+	}
+	text, _ := s.reveal()
+	return text
+}
+
+// Equal reports, in constant time, whether two secrets are the same key in the same form; names and end times do not
+// count.
+func (s Secret) Equal(other Secret) bool {
+	return s.form == other.form && subtle.ConstantTimeCompare(s.bytes(), other.bytes()) == 1
+}
+
+// IsZero reports whether s is the zero Secret, which is no key.
+func (s Secret) IsZero() bool { return s.reveal == nil }
+
+func (s Secret) bytes() []byte {
+	if s.reveal == nil {
+		return nil
+	}
+	_, key := s.reveal()
+	return key
+}
+
+// String returns a redacted form.
+func (s Secret) String() string {
+	if s.form == formStandard {
+		return redactedStandard
+	}
+	return redactedLiteral
+}
+
+// GoString returns a redacted form.
+func (s Secret) GoString() string { return "signer.Secret(" + s.String() + ")" }
+
+// Format writes a redacted form for every verb, %x and %+v among them.
+func (s Secret) Format(f fmt.State, verb rune) {
+	if verb == 'v' && f.Flag('#') {
+		io.WriteString(f, s.GoString())
+		return
+	}
+	io.WriteString(f, s.String())
+}
+
+// LogValue returns a redacted form, for log/slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText returns a redacted form, for encoding/json and its like: a secret does not survive marshalling.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func secretError(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrInvalidSecret}, args...)...)
+}

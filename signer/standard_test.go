@@ -1,0 +1,469 @@
+package signer_test
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/signer"
+)
+
+func TestStandardVector(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		at(t, specTime)
+		scheme := standard(t, secret(t, specSecret))
+		r := signed(t, scheme, specID, time.Now(), []byte(specBody))
+		require.Equal(t, []string{specID}, r.Header["Webhook-Id"])
+		require.Equal(t, []string{"1614265330"}, r.Header["Webhook-Timestamp"])
+		require.Equal(t, []string{"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="}, r.Header["Webhook-Signature"])
+
+		got, err := scheme.Verify(r, []byte(specBody))
+		require.NoError(t, err)
+		require.Equal(t, signer.Verified{ID: specID, Timestamp: time.Unix(specTime, 0), Key: "key-1"}, got)
+	})
+}
+
+// The headers of a valid request, changed one at a time.
+func TestStandardRefuses(t *testing.T) {
+	t.Parallel()
+	set := func(name string, values ...string) func(http.Header) {
+		return func(h http.Header) { h[name] = values }
+	}
+	const good = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+	other := "v1," + strings.Repeat("A", 43) + "="
+	for _, c := range []struct {
+		name   string
+		change func(http.Header)
+		want   error
+	}{
+		{"no ID", set("Webhook-Id"), signer.ErrMissingHeader},
+		{"no timestamp", set("Webhook-Timestamp"), signer.ErrMissingHeader},
+		{"no signature", set("Webhook-Signature"), signer.ErrMissingHeader},
+		{"ID twice", set("Webhook-Id", specID, specID), signer.ErrMalformed},
+		{"timestamp twice", set("Webhook-Timestamp", "1614265330", "1614265330"), signer.ErrMalformed},
+		{"signature twice", set("Webhook-Signature", good, good), signer.ErrMalformed},
+		{"ID empty", set("Webhook-Id", ""), signer.ErrMalformed},
+		{"ID with a dot", set("Webhook-Id", "a.1"), signer.ErrMalformed},
+		{"ID with a blank", set("Webhook-Id", "a b"), signer.ErrMalformed},
+		{"ID padded", set("Webhook-Id", specID+" "), signer.ErrMalformed},
+		{"ID not ASCII", set("Webhook-Id", "é"), signer.ErrMalformed},
+		{"ID not UTF-8", set("Webhook-Id", "\xff"), signer.ErrMalformed},
+		{"ID with DEL", set("Webhook-Id", "a\x7f"), signer.ErrMalformed},
+		{"ID of 256 bytes", set("Webhook-Id", strings.Repeat("a", 256)), signer.ErrMalformed},
+		{"another ID", set("Webhook-Id", "msg_other"), signer.ErrNoMatch},
+		{"another time", set("Webhook-Timestamp", "1614265331"), signer.ErrNoMatch},
+		{"another signature", set("Webhook-Signature", other), signer.ErrNoMatch},
+		{"empty signature", set("Webhook-Signature", ""), signer.ErrMalformed},
+		{"version alone", set("Webhook-Signature", "v1,"), signer.ErrMalformed},
+		{"no version", set("Webhook-Signature", good[3:]), signer.ErrMalformed},
+		{"empty version", set("Webhook-Signature", good[2:]), signer.ErrMalformed},
+		{"other version only", set("Webhook-Signature", "v2"+good[2:]), signer.ErrNoMatch},
+		{"upper-case version", set("Webhook-Signature", "V1"+good[2:]), signer.ErrNoMatch},
+		{"asymmetric version", set("Webhook-Signature", "v1a"+good[2:]), signer.ErrNoMatch},
+		{"unpadded", set("Webhook-Signature", strings.TrimSuffix(good, "=")), signer.ErrMalformed},
+		{"URL-safe", set("Webhook-Signature", strings.NewReplacer("+", "-", "/", "_").Replace(good)), signer.ErrMalformed},
+		{"trailing bits", set("Webhook-Signature", strings.Replace(good, "1OE=", "1OF=", 1)), signer.ErrMalformed},
+		{"line end inside", set("Webhook-Signature", good[:20]+"\n"+good[20:]), signer.ErrMalformed},
+		{"four line ends inside", set("Webhook-Signature", good[:43]+"\n\n\n\n"), signer.ErrMalformed},
+		{"good, then short", set("Webhook-Signature", good+" v1,AAAA"), signer.ErrMalformed},
+		{"blank before", set("Webhook-Signature", " "+good), signer.ErrMalformed},
+		{"blank after", set("Webhook-Signature", good+" "), signer.ErrMalformed},
+		{"two blanks", set("Webhook-Signature", good+"  "+other), signer.ErrMalformed},
+		{"tab between", set("Webhook-Signature", good+"\t"+other), signer.ErrMalformed},
+		{"17 signatures", set("Webhook-Signature", strings.Repeat(other+" ", 16)+good), signer.ErrMalformed},
+		{"over 8 KiB", set("Webhook-Signature", "v9,"+strings.Repeat("x", 8<<10)+" "+good), signer.ErrMalformed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				at(t, specTime)
+				scheme := standard(t, secret(t, specSecret))
+				r := signed(t, scheme, specID, time.Now(), []byte(specBody))
+				c.change(r.Header)
+				got, err := scheme.Verify(r, []byte(specBody))
+				require.ErrorIs(t, err, c.want)
+				require.ErrorIs(t, err, signer.ErrUnverified)
+				require.Zero(t, got)
+			})
+		})
+	}
+}
+
+func TestStandardAcceptsLists(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		at(t, specTime)
+		scheme := standard(t, secret(t, specSecret))
+		const good = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+		other := "v1," + strings.Repeat("A", 43) + "="
+		for _, list := range []string{
+			good + " " + other,
+			other + " " + good,
+			"v1a,anything " + good,
+			"v2,%%% " + good,
+			strings.Repeat(other+" ", 15) + good,
+			good + strings.Repeat(" "+other, 15),
+		} {
+			r := signed(t, scheme, specID, time.Now(), []byte(specBody))
+			r.Header["Webhook-Signature"] = []string{list}
+			_, err := scheme.Verify(r, []byte(specBody))
+			require.NoError(t, err, list)
+		}
+	})
+}
+
+// Only the bytes that were signed verify: no white space, no order, no escape, no cut.
+func TestStandardVerifiesExactBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := standard(t, secret(t, specSecret))
+		body := []byte(`{"a":1,"b":"é"}`)
+		r := signed(t, scheme, "whk_1", time.Now(), body)
+		_, err := scheme.Verify(r, body)
+		require.NoError(t, err)
+		for _, other := range []string{
+			`{"a": 1,"b":"é"}`, `{"b":"é","a":1}`, `{"a":1,"b":"\u00e9"}`, `{"a":1,"b":"é"}` + "\n", `{"a":1,"b":"é"`, ``, `{"a":1.0,"b":"é"}`,
+		} {
+			_, err := scheme.Verify(r, []byte(other))
+			require.ErrorIs(t, err, signer.ErrNoMatch, other)
+		}
+	})
+}
+
+// (id a.1, time 2, body x) and (id a, time 1, body 2.x) give the same signed bytes.
+func TestIDsWithADotAreNeitherSignedNorVerified(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := standard(t, secret(t, specSecret))
+		now := time.Now()
+		stamp := strconv.FormatInt(now.Unix(), 10)
+		r := signed(t, scheme, "a", now, []byte("2.x"))
+		r.Header.Set("Webhook-Id", "a."+stamp)
+		r.Header.Set("Webhook-Timestamp", "2")
+		_, err := scheme.Verify(r, []byte("x"))
+		require.ErrorIs(t, err, signer.ErrMalformed)
+		require.ErrorIs(t, scheme.Sign(request(nil), "a.1", now, nil), signer.ErrInvalidMessage)
+	})
+}
+
+func TestTimestampForms(t *testing.T) {
+	t.Parallel()
+	schemes := map[string]func(t *testing.T) interface {
+		signer.Signer
+		signer.Verifier
+	}{
+		"Webhook-Timestamp": func(t *testing.T) interface {
+			signer.Signer
+			signer.Verifier
+		} {
+			return standard(t, secret(t, specSecret))
+		},
+		"X-Webhook-Timestamp": func(t *testing.T) interface {
+			signer.Signer
+			signer.Verifier
+		} {
+			return timestamped(t, literalSecret(t, literal))
+		},
+	}
+	for header, make := range schemes {
+		for _, text := range []string{
+			"", "0", "-1", "+1614265330", "01614265330", "1614265330.0", " 1614265330", "1614265330 ", "1614265330\t",
+			"1614265330000", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "18446744075323816946", "1e9", "0x60376c32", "NaN",
+			"１６１４２６５３３０", "161426533O", "100000000000", "1,614,265,330",
+		} {
+			t.Run(header+" "+text, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					at(t, specTime)
+					scheme := make(t)
+					r := signed(t, scheme, specID, time.Now(), []byte(specBody))
+					r.Header[header] = []string{text}
+					_, err := scheme.Verify(r, []byte(specBody))
+					require.ErrorIs(t, err, signer.ErrMalformed)
+				})
+			})
+		}
+	}
+}
+
+func TestMillisecondsAreNamed(t *testing.T) {
+	t.Parallel()
+	scheme := standard(t, secret(t, specSecret))
+	r := signed(t, scheme, specID, time.Now(), nil)
+	r.Header.Set("Webhook-Timestamp", "1614265330000")
+	_, err := scheme.Verify(r, nil)
+	require.ErrorContains(t, err, "milliseconds")
+}
+
+func TestToleranceIsInclusiveOnBothSides(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		offset    time.Duration // of the signed time from now
+		tolerance time.Duration
+		want      error
+	}{
+		{"now", 0, 0, nil},
+		{"oldest", -5 * time.Minute, 0, nil},
+		{"a second older", -5*time.Minute - time.Second, 0, signer.ErrTooOld},
+		{"newest", 5 * time.Minute, 0, nil},
+		{"a second newer", 5*time.Minute + time.Second, 0, signer.ErrTooNew},
+		{"a year ahead", 365 * 24 * time.Hour, 0, signer.ErrTooNew},
+		{"a year ago", -365 * 24 * time.Hour, 0, signer.ErrTooOld},
+		{"narrow", -2 * time.Second, time.Second, signer.ErrTooOld},
+		{"narrow, in it", -time.Second, time.Second, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				at(t, specTime)
+				var opts []signer.Option
+				if c.tolerance > 0 {
+					opts = append(opts, signer.WithTolerance(c.tolerance))
+				}
+				for _, scheme := range []interface {
+					signer.Signer
+					signer.Verifier
+				}{standard(t, secret(t, specSecret), opts...), timestamped(t, literalSecret(t, literal), opts...)} {
+					r := signed(t, scheme, specID, time.Now().Add(c.offset), []byte(specBody))
+					_, err := scheme.Verify(r, []byte(specBody))
+					require.ErrorIs(t, err, c.want)
+				}
+			})
+		})
+	}
+}
+
+// Rotation: who signs with which keys, against who verifies with which.
+func TestRotationMatrix(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		older, newer := signer.GenerateSecret().Named("old"), signer.GenerateSecret().Named("new")
+		olderText, newerText := signer.GenerateLiteralSecret().Named("old"), signer.GenerateLiteralSecret().Named("new")
+		type pair struct {
+			signer.Signer
+			signer.Verifier
+		}
+		both := func(s interface {
+			signer.Signer
+			signer.Verifier
+		},
+		) pair {
+			return pair{s, s}
+		}
+		standards := map[string]pair{
+			"old":  both(standard(t, older)),
+			"new":  both(standard(t, newer)),
+			"both": both(standard(t, newer, signer.WithKey(older))),
+		}
+		hexes := map[string]pair{
+			"old":  both(timestamped(t, olderText)),
+			"new":  both(timestamped(t, newerText)),
+			"both": both(timestamped(t, newerText, signer.WithKey(olderText))),
+		}
+		// "" is refused. Timestamped carries one signature, by its first key.
+		for _, c := range []struct{ signs, verifies, standard, timestamped string }{
+			{"old", "old", "old", "old"},
+			{"old", "new", "", ""},
+			{"old", "both", "old", "old"},
+			{"new", "old", "", ""},
+			{"new", "new", "new", "new"},
+			{"new", "both", "new", "new"},
+			{"both", "old", "old", ""},
+			{"both", "new", "new", "new"},
+			{"both", "both", "new", "new"},
+		} {
+			for name, schemes := range map[string]map[string]pair{"standard": standards, "timestamped": hexes} {
+				want := c.standard
+				if name == "timestamped" {
+					want = c.timestamped
+				}
+				r := signed(t, schemes[c.signs], "whk_1", time.Now(), []byte(specBody))
+				got, err := schemes[c.verifies].Verify(r, []byte(specBody))
+				require.Equal(t, want, got.Key, "%s: %s signs, %s verifies", name, c.signs, c.verifies)
+				if want == "" {
+					require.ErrorIs(t, err, signer.ErrNoMatch)
+				} else {
+					require.NoError(t, err)
+				}
+			}
+		}
+	})
+}
+
+func TestARetiredKeyFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cutover := time.Now().Add(time.Hour)
+		older, newer := signer.GenerateSecret(), signer.GenerateSecret()
+		peer := standard(t, older)
+		scheme := standard(t, newer, signer.WithKey(older.NotAfter(cutover)))
+
+		time.Sleep(time.Hour)
+		r := signed(t, peer, "whk_1", time.Now(), nil)
+		_, err := scheme.Verify(r, nil)
+		require.NoError(t, err, "the end itself is included")
+		require.Len(t, strings.Fields(signed(t, scheme, "whk_1", time.Now(), nil).Header.Get("Webhook-Signature")), 2)
+
+		time.Sleep(time.Nanosecond)
+		_, err = scheme.Verify(r, nil)
+		require.ErrorIs(t, err, signer.ErrNoMatch)
+		require.Len(t, strings.Fields(signed(t, scheme, "whk_1", time.Now(), nil).Header.Get("Webhook-Signature")), 1)
+	})
+}
+
+// A scheme all of whose keys have ended never leaves a request unsigned in silence.
+func TestNoActiveKeyIsAnError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(time.Minute)
+		std := standard(t, signer.GenerateSecret().NotAfter(end))
+		hex := timestamped(t, signer.GenerateLiteralSecret().NotAfter(end))
+		time.Sleep(2 * time.Minute)
+		for _, s := range []signer.Signer{std, hex} {
+			r := request(nil)
+			before := r.Header.Clone()
+			require.ErrorIs(t, s.Sign(r, "whk_1", time.Now(), nil), signer.ErrNoActiveKey)
+			require.Equal(t, before, r.Header)
+		}
+		_, err := signer.NewStandard(signer.GenerateSecret().NotAfter(end))
+		require.ErrorIs(t, err, signer.ErrConfig)
+		require.ErrorContains(t, err, "NotAfter")
+	})
+}
+
+func TestConfigurationErrors(t *testing.T) {
+	t.Parallel()
+	std, lit := signer.GenerateSecret(), signer.GenerateLiteralSecret()
+	many := make([]signer.Option, 16)
+	for i := range many {
+		many[i] = signer.WithKey(signer.GenerateSecret())
+	}
+	newStandard := func(key signer.Key, opts ...signer.Option) error {
+		_, err := signer.NewStandard(key, opts...)
+		return err
+	}
+	newTimestamped := func(key signer.Key, opts ...signer.Option) error {
+		_, err := signer.NewTimestamped(key, opts...)
+		return err
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		says string
+	}{
+		{"nil key", newStandard(nil), "nil"},
+		{"zero secret", newStandard(signer.Secret{}), "zero Secret"},
+		{"zero secret, timestamped", newTimestamped(signer.Secret{}), "zero Secret"},
+		{"literal for Standard", newStandard(lit), "ParseSecret"},
+		{"base64 for Timestamped", newTimestamped(std), "NewLiteralSecret"},
+		{"nil further key", newStandard(std, signer.WithKey(nil)), "key-2"},
+		{"repeated key", newStandard(std, signer.WithKey(std.Named("again"))), "repeats"},
+		{"repeated name", newStandard(std.Named("a"), signer.WithKey(signer.GenerateSecret().Named("a"))), "same name"},
+		{"17 keys", newStandard(std, many...), "at most 16"},
+		{"no tolerance", newStandard(std, signer.WithTolerance(0)), "WithTolerance"},
+		{"negative tolerance", newTimestamped(lit, signer.WithTolerance(-time.Minute)), "WithTolerance"},
+		{"endless tolerance", newStandard(std, signer.WithTolerance(25*time.Hour)), "WithTolerance"},
+		{"foreign option", newStandard(std, signer.WithHeaderPrefix("X-Temps")), "WithHeaderPrefix"},
+		{"nil option", newStandard(std, nil), "nil Option"},
+		{"empty prefix", newTimestamped(lit, signer.WithHeaderPrefix("")), "WithHeaderPrefix"},
+		{"prefix with a dash at the end", newTimestamped(lit, signer.WithHeaderPrefix("X-Temps-")), "WithHeaderPrefix"},
+		{"prefix with a colon", newTimestamped(lit, signer.WithHeaderPrefix("X:Temps")), "WithHeaderPrefix"},
+	} {
+		require.ErrorIs(t, c.err, signer.ErrConfig, c.name)
+		require.ErrorContains(t, c.err, c.says, c.name)
+	}
+}
+
+func TestSignRefusesWhatNoVerifierAccepts(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, s := range []signer.Signer{standard(t, signer.GenerateSecret()), timestamped(t, signer.GenerateLiteralSecret())} {
+		for _, id := range []string{"", "a.b", "a b", "é", "a\r\nX-Evil: 1", strings.Repeat("a", 256)} {
+			r := request(nil)
+			before := r.Header.Clone()
+			err := s.Sign(r, id, now, nil)
+			require.ErrorIs(t, err, signer.ErrInvalidMessage)
+			require.Equal(t, before, r.Header)
+		}
+		for _, when := range []time.Time{{}, time.Unix(0, 0), time.Unix(100_000_000_000, 0)} {
+			require.ErrorIs(t, s.Sign(request(nil), "whk_1", when, nil), signer.ErrInvalidMessage)
+		}
+	}
+}
+
+func TestSignReplacesHeadersAndWorksWithoutAny(t *testing.T) {
+	t.Parallel()
+	scheme := standard(t, signer.GenerateSecret())
+	r := &http.Request{}
+	require.NoError(t, scheme.Sign(r, "whk_1", time.Now(), nil))
+	require.NoError(t, scheme.Sign(r, "whk_2", time.Now(), nil))
+	require.Equal(t, []string{"whk_2"}, r.Header["Webhook-Id"])
+	require.Len(t, r.Header["Webhook-Signature"], 1)
+	// One value's slice must not reach into the next one.
+	r.Header["Webhook-Id"] = append(r.Header["Webhook-Id"], "x")
+	require.NotEqual(t, "x", r.Header["Webhook-Timestamp"][0])
+}
+
+func TestPrincipal(t *testing.T) {
+	t.Parallel()
+	scheme := standard(t, signer.GenerateSecret(), signer.WithPrincipal("acme"))
+	got, err := scheme.Verify(signed(t, scheme, "whk_1", time.Now(), nil), nil)
+	require.NoError(t, err)
+	require.Equal(t, "acme", got.Principal)
+}
+
+func TestVerifyDoesNotAllocateAndSignAllocatesTwice(t *testing.T) {
+	body := bytes.Repeat([]byte("x"), 4096)
+	for _, scheme := range []interface {
+		signer.Signer
+		signer.Verifier
+	}{
+		standard(t, signer.GenerateSecret()),
+		standard(t, signer.GenerateSecret(), signer.WithKey(signer.GenerateSecret())),
+		timestamped(t, signer.GenerateLiteralSecret()),
+	} {
+		now := time.Now()
+		r := signed(t, scheme, "whk_1", now, body)
+		if raceEnabled {
+			continue
+		}
+		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _ = scheme.Sign(r, "whk_1", now, body) }), 2.0)
+		require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = scheme.Verify(r, body) }))
+	}
+}
+
+// Whatever the headers are, verification never panics, and accepts only what was signed.
+func FuzzStandardHeaders(f *testing.F) {
+	requireSeeds(f, "FuzzStandardHeaders", 10)
+	scheme := standard(f, secret(f, specSecret))
+	other := standard(f, secret(f, "whsec_"+strings.Repeat("A", 32)))
+	f.Fuzz(func(t *testing.T, id, timestamp, list string, body []byte) {
+		r := request(body)
+		r.Header["Webhook-Id"] = []string{id}
+		r.Header["Webhook-Timestamp"] = []string{timestamp}
+		r.Header["Webhook-Signature"] = []string{list}
+		_, err := scheme.Verify(r, body)
+		require.ErrorIs(t, err, signer.ErrUnverified)
+
+		// The same texts, but for a signature that is right: accepted exactly when ID and time are signable.
+		now := time.Now()
+		if err := other.Sign(r, id, now, body); err != nil {
+			require.ErrorIs(t, err, signer.ErrInvalidMessage)
+			return
+		}
+		got, err := other.Verify(r, body)
+		require.NoError(t, err)
+		require.Equal(t, id, got.ID)
+		require.Equal(t, now.Unix(), got.Timestamp.Unix())
+		_, err = scheme.Verify(r, body)
+		require.ErrorIs(t, err, signer.ErrNoMatch)
+	})
+}

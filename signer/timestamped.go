@@ -1,0 +1,173 @@
+package signer
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	defaultPrefix = "X-Webhook"
+	hexMAC        = 2 * macSize
+	hashPrefix    = "sha256="
+)
+
+var (
+	_ Signer   = (*Timestamped)(nil)
+	_ Verifier = (*Timestamped)(nil)
+)
+
+// Timestamped is the common HMAC pattern: lower-case hex HMAC-SHA256 over "timestamp.body",
+//
+//	X-Webhook-Timestamp: 1764000000
+//	X-Webhook-Signature: <hex>
+//	X-Webhook-Id: whk_0198…                   (not signed)
+//
+// Use it for receivers that are written to that pattern; for anything new prefer [Standard], which signs the ID as well
+// and carries several signatures during a rotation. Since the ID here is only the peer's word, [Verified].ID
+// stays empty and deduplication goes by the body. A Timestamped is immutable and safe for concurrent use.
+type Timestamped struct {
+	keys      keySet
+	tolerance time.Duration
+	principal string
+
+	idHeader, timestampHeader, signatureHeader string
+}
+
+// NewTimestamped returns the scheme for a secret from [NewLiteralSecret] or [GenerateLiteralSecret]. Options:
+// [WithHeaderPrefix], [WithKey], [WithTolerance], [WithPrincipal]. Errors wrap [ErrConfig].
+func NewTimestamped(key Key, opts ...Option) (*Timestamped, error) {
+	const scheme = "Timestamped"
+	c, err := newConfig(scheme, key, append([]Option{WithHeaderPrefix(defaultPrefix)}, opts...),
+		"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix")
+	if err != nil {
+		return nil, err
+	}
+	if !validHeaderPrefix(c.prefix) {
+		return nil, configError(scheme, "WithHeaderPrefix: want letters, digits and dashes, such as %q, without the dash at the end", defaultPrefix)
+	}
+	keys, err := newKeySet(scheme, formLiteral, c.keys)
+	if err != nil {
+		return nil, err
+	}
+	return &Timestamped{
+		keys: keys, tolerance: c.tolerance, principal: c.principal,
+		idHeader:        http.CanonicalHeaderKey(c.prefix + "-Id"),
+		timestampHeader: http.CanonicalHeaderKey(c.prefix + "-Timestamp"),
+		signatureHeader: http.CanonicalHeaderKey(c.prefix + "-Signature"),
+	}, nil
+}
+
+func validHeaderPrefix(prefix string) bool {
+	if prefix == "" || len(prefix) > 64 || strings.HasPrefix(prefix, "-") || strings.HasSuffix(prefix, "-") {
+		return false
+	}
+	return !strings.ContainsFunc(prefix, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
+	})
+}
+
+// Tolerance returns how far a timestamp may lie from now, on either side.
+func (s *Timestamped) Tolerance() time.Duration { return s.tolerance }
+
+// Format prints the scheme's name and nothing of its keys, whatever the verb.
+func (s *Timestamped) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Timestamped") }
+
+// Sign sets the three headers. The signature header holds a single signature, by the first key that is active at the
+// given time: during a rotation the verifying side has to know both keys. Errors wrap [ErrInvalidMessage] or
+// [ErrNoActiveKey]; the request is then unchanged.
+func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte) error {
+	seconds, err := checkMessage(id, at)
+	if err != nil {
+		return err
+	}
+	for _, key := range s.keys {
+		if !key.active(at) {
+			continue
+		}
+		var scratch [maxTimestampDigits + hexMAC]byte
+		out := strconv.AppendInt(scratch[:0], seconds, 10)
+		digits := len(out)
+		state := key.get()
+		state.prefix = append(append(state.prefix, out...), '.')
+		state.compute(body)
+		text := string(hex.AppendEncode(out, state.sum[:]))
+		key.put(state)
+		setHeaders(r, [3]string{s.idHeader, s.timestampHeader, s.signatureHeader}, [3]string{id, text[:digits], text[digits:]})
+		return nil
+	}
+	return fmt.Errorf("%w: add one to Timestamped with WithKey", ErrNoActiveKey)
+}
+
+// Verify accepts a request whose timestamp and signature headers occur exactly once and are well formed, whose timestamp
+// is within the tolerance, and whose signature an active key gives over the exact body. A sha256= before the hex is
+// accepted; upper-case hex is not, so that each signature has one spelling.
+func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
+	timestamp, err := single(r.Header, s.timestampHeader)
+	if err != nil {
+		return Verified{}, err
+	}
+	signature, err := single(r.Header, s.signatureHeader)
+	if err != nil {
+		return Verified{}, err
+	}
+	seconds, ok := parseTimestamp(timestamp)
+	if !ok {
+		return Verified{}, timestampError(s.timestampHeader, timestamp)
+	}
+	at, now := time.Unix(seconds, 0), time.Now()
+	if err := checkAge(s.timestampHeader, at, now, s.tolerance); err != nil {
+		return Verified{}, err
+	}
+	var found [1][macSize]byte
+	if !decodeHexMAC(&found[0], strings.TrimPrefix(signature, hashPrefix)) {
+		return Verified{}, fmt.Errorf("%w: %s is not %d lower-case hex digits", ErrMalformed, s.signatureHeader, hexMAC)
+	}
+	var matched *macKey
+	for _, key := range s.keys {
+		if !key.active(now) {
+			continue
+		}
+		state := key.get()
+		state.prefix = append(append(state.prefix, timestamp...), '.')
+		state.compute(body)
+		if state.matches(found[:]) && matched == nil {
+			matched = key
+		}
+		key.put(state)
+	}
+	if matched == nil {
+		return Verified{}, fmt.Errorf("%w: %d key(s) tried", ErrNoMatch, len(s.keys))
+	}
+	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil
+}
+
+// decodeHexMAC reads exactly 64 lower-case hex digits.
+func decodeHexMAC(dst *[macSize]byte, encoded string) bool {
+	if len(encoded) != hexMAC {
+		return false
+	}
+	for i := range dst {
+		high, low := hexDigit(encoded[2*i]), hexDigit(encoded[2*i+1])
+		if high > 15 || low > 15 {
+			return false
+		}
+		dst[i] = high<<4 | low
+	}
+	return true
+}
+
+// hexDigit returns the value of a lower-case hex digit, or 255.
+func hexDigit(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
