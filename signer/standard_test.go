@@ -78,6 +78,7 @@ func TestStandardRefuses(t *testing.T) {
 		{"two blanks", set("Webhook-Signature", good+"  "+other), signer.ErrMalformed},
 		{"tab between", set("Webhook-Signature", good+"\t"+other), signer.ErrMalformed},
 		{"17 signatures", set("Webhook-Signature", strings.Repeat(other+" ", 16)+good), signer.ErrMalformed},
+		{"17 entries, unknown versions among them", set("Webhook-Signature", strings.Repeat("v9,x ", 16)+good), signer.ErrMalformed},
 		{"over 8 KiB", set("Webhook-Signature", "v9,"+strings.Repeat("x", 8<<10)+" "+good), signer.ErrMalformed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -316,6 +317,15 @@ func TestARetiredKeyFailsAtOnce(t *testing.T) {
 		_, err = scheme.Verify(r, nil)
 		require.ErrorIs(t, err, signer.ErrNoMatch)
 		require.Len(t, strings.Fields(signed(t, scheme, "whk_1", time.Now(), nil).Header.Get("Webhook-Signature")), 1)
+
+		olderText := signer.GenerateLiteralSecret()
+		hex := timestamped(t, signer.GenerateLiteralSecret(), signer.WithKey(olderText.NotAfter(time.Now())))
+		r = signed(t, timestamped(t, olderText), "whk_1", time.Now(), nil)
+		_, err = hex.Verify(r, nil)
+		require.NoError(t, err)
+		time.Sleep(time.Nanosecond)
+		_, err = hex.Verify(r, nil)
+		require.ErrorIs(t, err, signer.ErrNoMatch)
 	})
 }
 
