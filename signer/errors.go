@@ -18,6 +18,8 @@ var (
 	ErrMalformed = fmt.Errorf("%w: malformed header", ErrUnverified)
 	// ErrNoMatch: the headers are well formed, and no key gives the signature.
 	ErrNoMatch = fmt.Errorf("%w: no key matches the signature", ErrUnverified)
+	// ErrInvalidAPIKey: no known key is in the request. A receiver answers it in words of its own.
+	ErrInvalidAPIKey = fmt.Errorf("%w: invalid or missing API key", ErrUnverified)
 	// ErrTooOld: the timestamp lies further back than the tolerance.
 	ErrTooOld = fmt.Errorf("%w: timestamp too old", ErrUnverified)
 	// ErrTooNew: the timestamp lies further ahead than the tolerance.

@@ -1,26 +1,69 @@
 package signer
 
 import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"strconv"
 	"time"
 )
 
 const maxKeys = 16
 
-// keySet is the HMAC keys of a scheme, in the order in which they were given.
-type keySet []*macKey
+// Key is what a scheme signs and verifies with: a [Secret], a [SigningKey] or a [VerifyingKey]. The interface is sealed,
+// and a key's type decides the algorithm; a message never does.
+type Key interface {
+	describe() keyInfo
+}
 
-// newKeySet checks the keys for a scheme that takes secrets of one form.
-func newKeySet(scheme string, form secretForm, keys []Key) (keySet, error) {
+type keyInfo struct {
+	name     string
+	notAfter time.Time
+	secret   Secret            // of an HMAC key
+	public   ed25519.PublicKey // of an Ed25519 key
+	private  crypto.Signer     // of an Ed25519 key that can sign
+}
+
+func (i keyInfo) isAsymmetric() bool { return i.public != nil }
+
+func (i keyInfo) sameKey(other keyInfo) bool {
+	if i.isAsymmetric() || other.isAsymmetric() {
+		return i.isAsymmetric() && other.isAsymmetric() && i.public.Equal(other.public)
+	}
+	return i.secret.Equal(other.secret)
+}
+
+// activeKey is a key in use: exactly one of mac and public is set.
+type activeKey struct {
+	name     string
+	notAfter time.Time // zero: no end
+	secret   Secret    // kept for diagnosis
+
+	mac     *macKey
+	public  ed25519.PublicKey
+	private crypto.Signer // nil: verifies only
+}
+
+// active reports whether the key may be used at t: up to and including its end.
+func (k *activeKey) active(t time.Time) bool { return k.notAfter.IsZero() || !t.After(k.notAfter) }
+
+// accepts says which keys a scheme takes.
+type accepts struct {
+	form       secretForm
+	asymmetric bool
+}
+
+// newKeySet checks the keys for a scheme, in the order in which they were given.
+func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 	if len(keys) > maxKeys {
 		return nil, configError(scheme, "WithKey: %d keys; at most %d, each costs a MAC per request", len(keys), maxKeys)
 	}
-	set := make(keySet, 0, len(keys))
+	set := make([]*activeKey, 0, len(keys))
 	infos := make([]keyInfo, 0, len(keys))
-	active := false
+	usable := false
 	for i, key := range keys {
 		position := "key-" + strconv.Itoa(i+1)
-		info, err := checkKey(scheme, position, form, key)
+		info, err := checkKey(scheme, position, takes, key)
 		if err != nil {
 			return nil, err
 		}
@@ -28,36 +71,45 @@ func newKeySet(scheme string, form secretForm, keys []Key) (keySet, error) {
 			if other.name == info.name {
 				return nil, configError(scheme, "%s and key-%d have the same name; give each its own with Named", position, j+1)
 			}
-			if other.secret.Equal(info.secret) {
+			if other.sameKey(info) {
 				return nil, configError(scheme, "%s repeats key-%d; a rotation needs two different keys", position, j+1)
 			}
 		}
 		infos = append(infos, info)
-		mac := newMACKey(info.name, info.notAfter, info.secret.bytes())
-		active = active || mac.active(time.Now())
-		set = append(set, mac)
+		k := &activeKey{name: info.name, notAfter: info.notAfter, secret: info.secret, public: info.public, private: info.private}
+		if !info.isAsymmetric() {
+			k.mac = newMACKey(sha256.New, info.secret.bytes())
+		}
+		usable = usable || k.active(time.Now())
+		set = append(set, k)
 	}
-	if !active {
+	if !usable {
 		return nil, configError(scheme, "every key is past its NotAfter time; add a current one")
 	}
 	return set, nil
 }
 
-func checkKey(scheme, position string, form secretForm, key Key) (keyInfo, error) {
+func checkKey(scheme, position string, takes accepts, key Key) (keyInfo, error) {
 	if key == nil {
 		return keyInfo{}, configError(scheme, "%s is nil", position)
 	}
 	info := key.describe()
-	switch {
-	case info.secret.IsZero():
-		return keyInfo{}, configError(scheme, "%s is the zero Secret; make one with ParseSecret or NewLiteralSecret and check its error", position)
-	case form == formStandard && info.secret.form == formLiteral:
-		return keyInfo{}, configError(scheme, "%s is a literal secret; this scheme takes whsec_ secrets from ParseSecret", position)
-	case form == formLiteral && info.secret.form == formStandard:
-		return keyInfo{}, configError(scheme, "%s is a base64 secret from ParseSecret; this scheme keys with the text's own bytes: use NewLiteralSecret", position)
-	}
 	if info.name == "" {
 		info.name = position
+	}
+	if info.isAsymmetric() {
+		if !takes.asymmetric {
+			return keyInfo{}, configError(scheme, "%s is an Ed25519 key; this scheme takes shared secrets only", position)
+		}
+		return info, nil
+	}
+	switch {
+	case info.secret.IsZero():
+		return keyInfo{}, configError(scheme, "%s is the zero value, which is no key; make one with ParseSecret or NewLiteralSecret and check its error", position)
+	case takes.form == formStandard && info.secret.form == formLiteral:
+		return keyInfo{}, configError(scheme, "%s is a literal secret; this scheme takes whsec_ secrets from ParseSecret", position)
+	case takes.form == formLiteral && info.secret.form == formStandard:
+		return keyInfo{}, configError(scheme, "%s is a base64 secret from ParseSecret; this scheme keys with the text's own bytes: use NewLiteralSecret", position)
 	}
 	return info, nil
 }

@@ -2,6 +2,7 @@ package signer
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -11,20 +12,6 @@ const (
 	DefaultTolerance = 5 * time.Minute
 	maxTolerance     = 24 * time.Hour
 )
-
-// Key is what a scheme signs and verifies with: a [Secret]. The interface is sealed, and a key's type decides the
-// algorithm; a message never does.
-type Key interface {
-	describe() keyInfo
-}
-
-type keyInfo struct {
-	name     string
-	notAfter time.Time
-	secret   Secret
-}
-
-func (s Secret) describe() keyInfo { return keyInfo{name: s.name, notAfter: s.notAfter, secret: s} }
 
 // Option configures a scheme's constructor. An option that has no meaning for that scheme is an error there.
 type Option interface {
@@ -41,6 +28,9 @@ type config struct {
 	tolerance time.Duration
 	principal string
 	prefix    string
+	header    string
+	mark      string
+	blind     bool
 	given     []string
 }
 
@@ -82,6 +72,35 @@ func WithHeaderPrefix(prefix string) Option {
 	})
 }
 
+// WithHeader replaces the header that holds the signature or the credential: Stripe-Signature for [NewStripe],
+// X-Hub-Signature-256 for [NewGitHub] (Bitbucket's is X-Hub-Signature), Authorization for [NewAPIKeys] and [NewBearer], where
+// a header of another name holds the key alone, without "Bearer". An invalid name is an error.
+func WithHeader(name string) Option {
+	return optionFunc(func(c *config) {
+		c.header = http.CanonicalHeaderKey(name)
+		c.given = append(c.given, "WithHeader")
+	})
+}
+
+// WithSignaturePrefix makes [Timestamped] write "sha256=" before the hex, for receivers that want it there. Verification
+// takes both forms, always. Default: none.
+func WithSignaturePrefix() Option {
+	return optionFunc(func(c *config) {
+		c.mark = hashPrefix
+		c.given = append(c.given, "WithSignaturePrefix")
+	})
+}
+
+// WithoutDiagnosis turns off the hints in [ErrNoMatch] errors about what would have matched. They are worked out only
+// after a verification has failed, at most once a second for each scheme, and are for the operator's log: the peer never
+// sees them. Default: on.
+func WithoutDiagnosis() Option {
+	return optionFunc(func(c *config) {
+		c.blind = true
+		c.given = append(c.given, "WithoutDiagnosis")
+	})
+}
+
 // newConfig applies opts for a scheme that knows the options in known.
 func newConfig(scheme string, key Key, opts []Option, known ...string) (*config, error) {
 	c := &config{keys: []Key{key}, tolerance: DefaultTolerance}
@@ -95,6 +114,9 @@ func newConfig(scheme string, key Key, opts []Option, known ...string) (*config,
 		if !slices.Contains(known, name) {
 			return nil, configError(scheme, "%s does not apply to this scheme; leave it out", name)
 		}
+	}
+	if c.header != "" && !validHeaderPrefix(c.header) || slices.Contains(c.given, "WithHeader") && c.header == "" {
+		return nil, configError(scheme, "WithHeader: want letters, digits and dashes, such as %q", "X-Signature")
 	}
 	if c.tolerance < time.Second || c.tolerance > maxTolerance {
 		return nil, configError(scheme, "WithTolerance(%v): want %v to %v", c.tolerance, time.Second, maxTolerance)

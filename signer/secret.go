@@ -53,12 +53,9 @@ type Secret struct {
 // It is strict, since a secret that is almost right verifies nothing later: errors wrap [ErrInvalidSecret] and say what
 // is wrong (URL-safe base64, missing padding, a doubled prefix, white space, a wrong length) without the value.
 func ParseSecret(text string) (Secret, error) {
-	if err := checkStandardText(text); err != nil {
-		return Secret{}, err
-	}
-	key, err := base64.StdEncoding.Strict().DecodeString(text[len(secretPrefix):])
+	key, err := decodePrefixed(text, secretPrefix)
 	if err != nil {
-		return Secret{}, secretError("what follows %s is not base64 in its canonical form", secretPrefix)
+		return Secret{}, err
 	}
 	if len(key) < minSecretBytes || len(key) > maxSecretBytes {
 		return Secret{}, secretError("%d bytes after base64 decoding; want %d to %d", len(key), minSecretBytes, maxSecretBytes)
@@ -66,33 +63,9 @@ func ParseSecret(text string) (Secret, error) {
 	return newSecret(formStandard, text, key), nil
 }
 
-// checkStandardText finds the mistakes that a base64 decoder would report as a byte offset, or not at all.
-func checkStandardText(text string) error {
-	encoded, prefixed := strings.CutPrefix(text, secretPrefix)
-	switch {
-	case text == "":
-		return secretError("empty; is the environment variable set?")
-	case strings.ContainsFunc(text, unicode.IsSpace):
-		return secretError("has white space in it; was it read from a file together with its line end?")
-	case strings.HasPrefix(text, "whsk_") || strings.HasPrefix(text, "whpk_"):
-		return secretError("this is an Ed25519 key (%s…), not a shared secret", text[:len("whsk_")])
-	case !prefixed:
-		return secretError("lacks the %s prefix; a secret whose own bytes are the key is made by NewLiteralSecret", secretPrefix)
-	case strings.HasPrefix(encoded, secretPrefix):
-		return secretError("the %s prefix is doubled", secretPrefix)
-	case encoded == "":
-		return secretError("nothing follows the %s prefix", secretPrefix)
-	case strings.ContainsAny(encoded, "-_"):
-		return secretError("uses the URL-safe base64 alphabet (- and _); want the standard one (+ and /)")
-	case len(encoded)%4 != 0:
-		return secretError("base64 padding (=) is missing or the text is cut off")
-	}
-	return nil
-}
-
 // NewLiteralSecret takes a secret whose own bytes are the key: at least 16 of them, no white space or control
 // characters at either end. Even a whsec_ prefix is then part of the key, as it is for receivers written to the common
-// HMAC pattern.
+// HMAC pattern; a text with the prefix of an Ed25519 key is refused.
 //
 // Errors wrap [ErrInvalidSecret] and never contain the value.
 func NewLiteralSecret(text string) (Secret, error) {
@@ -103,6 +76,9 @@ func NewLiteralSecret(text string) (Secret, error) {
 		return Secret{}, secretError("empty; is the environment variable set?")
 	case outside(first) || outside(last):
 		return Secret{}, secretError("begins or ends with white space or a control character; was it read from a file together with its line end?")
+	case strings.HasPrefix(text, signingPrefix) || strings.HasPrefix(text, verifyingPrefix):
+		// Keying an HMAC with a public key is the classic confusion: whoever knows the key could then sign.
+		return Secret{}, secretError("this is an Ed25519 key (%s…), not a shared secret", text[:len(signingPrefix)])
 	case len(text) < minLiteralBytes:
 		return Secret{}, secretError("%d bytes; want at least %d", len(text), minLiteralBytes)
 	case len(text) > maxLiteralBytes:
@@ -177,6 +153,8 @@ func (s Secret) String() string {
 	}
 	return redactedLiteral
 }
+
+func (s Secret) describe() keyInfo { return keyInfo{name: s.name, notAfter: s.notAfter, secret: s} }
 
 // GoString returns a redacted form.
 func (s Secret) GoString() string { return "signer.Secret(" + s.String() + ")" }

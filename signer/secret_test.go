@@ -64,6 +64,8 @@ func TestNewLiteralSecret(t *testing.T) {
 		{"sixteen bytes", "0123456789abcdef", ""},
 		{"blanks inside", "It's a Secret to Everybody", ""},
 		{"whsec_ is part of the key", specSecret, ""},
+		{"public Ed25519 key", signer.GenerateSigningKey().VerifyingKey().String(), "Ed25519"},
+		{"private Ed25519 key", signer.GenerateSigningKey().Reveal(), "Ed25519"},
 		{"empty", "", "environment variable"},
 		{"too short", "0123456789abcde", "at least 16"},
 		{"too long", strings.Repeat("x", 1025), "at most 1024"},

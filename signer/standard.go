@@ -1,12 +1,15 @@
 package signer
 
 import (
+	"crypto"
+	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,90 +21,123 @@ const (
 )
 
 const (
-	versionHMAC   = "v1"
-	encodedMAC    = 44 // base64 of 32 bytes
-	signatureSize = len(versionHMAC) + 1 + encodedMAC
+	versionHMAC    = "v1"
+	versionEd25519 = "v1a"
+	encodedMAC     = 44 // base64 of 32 bytes
+	encodedEd25519 = 88 // base64 of 64 bytes
 )
 
 var (
-	_ Signer   = (*Standard)(nil)
-	_ Verifier = (*Standard)(nil)
+	_ Signer = (*Standard)(nil)
+	_ Scheme = (*Standard)(nil)
 )
 
 // Standard is the scheme of the Standard Webhooks specification, and the one to choose for anything new. It signs
-// "id.timestamp.body" with HMAC-SHA256 and sets
+// "id.timestamp.body" with HMAC-SHA256, Ed25519, or both, and sets
 //
 //	Webhook-Id: whk_0198…
 //	Webhook-Timestamp: 1764000000
-//	Webhook-Signature: v1,<base64>            (one for each active key, separated by spaces)
+//	Webhook-Signature: v1,<base64> v1a,<base64>      (one for each active key, separated by spaces)
 //
-// The ID and the time are signed, so [Verified] has both. A Standard is immutable and safe for concurrent use.
+// The ID and the time are signed, so [Verified] has both. GitLab's signing tokens (not its plain ones, see
+// [NewGitLabToken]) and Render's webhooks are this scheme. A Standard is immutable and safe for concurrent use.
 type Standard struct {
-	keys      keySet
+	keys      []*activeKey
 	tolerance time.Duration
 	principal string
+	diagnosis *diagnosis
+	messages  *sync.Pool // of *[]byte: Ed25519 takes a message in one piece
 }
 
-// NewStandard returns the scheme for a secret from [ParseSecret] or [GenerateSecret]. Options: [WithKey],
-// [WithTolerance], [WithPrincipal]. Errors wrap [ErrConfig].
+// NewStandard returns the scheme for a secret from [ParseSecret] or [GenerateSecret], or for an Ed25519 key: a
+// [SigningKey] signs and verifies, a [VerifyingKey] verifies. Options: [WithKey] (of either kind, side by side),
+// [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewStandard(key Key, opts ...Option) (*Standard, error) {
 	const scheme = "Standard"
-	c, err := newConfig(scheme, key, opts, "WithKey", "WithTolerance", "WithPrincipal")
+	c, err := newConfig(scheme, key, opts, "WithKey", "WithTolerance", "WithPrincipal", "WithoutDiagnosis")
 	if err != nil {
 		return nil, err
 	}
-	keys, err := newKeySet(scheme, formStandard, c.keys)
+	keys, err := newKeySet(scheme, accepts{form: formStandard, asymmetric: true}, c.keys)
 	if err != nil {
 		return nil, err
 	}
-	return &Standard{keys: keys, tolerance: c.tolerance, principal: c.principal}, nil
+	return &Standard{
+		keys: keys, tolerance: c.tolerance, principal: c.principal, diagnosis: c.newDiagnosis(),
+		messages: &sync.Pool{New: func() any { return new([]byte) }},
+	}, nil
 }
 
 // Tolerance returns how far a timestamp may lie from now, on either side.
 func (s *Standard) Tolerance() time.Duration { return s.tolerance }
 
+// Present reports whether a request carries this scheme's signature header; see [AnyOf].
+func (s *Standard) Present(h http.Header) bool { return len(h[HeaderSignature]) > 0 }
+
+// SignsID reports that the delivery ID is covered by the signature.
+func (s *Standard) SignsID() bool { return true }
+
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Standard) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Standard") }
 
-// Sign sets the three headers, with a signature by every key that is active at the given time. Errors wrap
-// [ErrInvalidMessage] or [ErrNoActiveKey]; the request is then unchanged.
+// Sign sets the three headers, with a signature by every key that can sign and is active at the given time. Errors wrap
+// [ErrInvalidMessage] or [ErrNoActiveKey], or are those of a [crypto.Signer] of your own; the request is then unchanged.
 func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) error {
 	seconds, err := checkMessage(id, at)
 	if err != nil {
 		return err
 	}
 	// One string holds timestamp and signatures, one array the header values: two allocations, however many keys.
-	var scratch [maxTimestampDigits + 4*(signatureSize+1)]byte
+	var scratch [maxTimestampDigits + 4*(len(versionHMAC)+2+encodedMAC)]byte
 	out := strconv.AppendInt(scratch[:0], seconds, 10)
 	digits := len(out)
 	for _, key := range s.keys {
-		if !key.active(at) {
+		if !key.active(at) || key.mac == nil && key.private == nil {
 			continue
 		}
 		if len(out) > digits {
 			out = append(out, ' ')
 		}
-		out = append(out, versionHMAC+","...)
-		out = key.appendStandard(out, id, out[:digits], body)
+		if out, err = s.appendSignature(out, key, id, out[:digits], body); err != nil {
+			return err
+		}
 	}
 	if len(out) == digits {
-		return fmt.Errorf("%w: add one to Standard with WithKey", ErrNoActiveKey)
+		return fmt.Errorf("%w: add one that can sign to Standard with WithKey", ErrNoActiveKey)
 	}
 	text := string(out)
 	setHeaders(r, [3]string{HeaderID, HeaderTimestamp, HeaderSignature}, [3]string{id, text[:digits], text[digits:]})
 	return nil
 }
 
-// appendStandard appends the base64 of the MAC over id.timestamp.body.
-func (k *macKey) appendStandard(out []byte, id string, timestamp, body []byte) []byte {
-	state := k.get()
-	defer k.put(state)
-	state.prefix = append(state.prefix, id...)
-	state.prefix = append(state.prefix, '.')
-	state.prefix = append(state.prefix, timestamp...)
-	state.prefix = append(state.prefix, '.')
-	state.compute(body)
-	return base64.StdEncoding.AppendEncode(out, state.sum[:])
+func (s *Standard) appendSignature(out []byte, key *activeKey, id string, timestamp, body []byte) ([]byte, error) {
+	if key.mac != nil {
+		state := key.mac.get()
+		defer key.mac.put(state)
+		state.prefix = appendContent(state.prefix, id, timestamp)
+		out = append(out, versionHMAC+","...)
+		return base64.StdEncoding.AppendEncode(out, state.compute(body)), nil
+	}
+	message := s.messages.Get().(*[]byte)
+	defer s.messages.Put(message)
+	*message = append(appendContent((*message)[:0], id, timestamp), body...)
+	signature, err := key.private.Sign(nil, *message, crypto.Hash(0))
+	if err != nil {
+		return out, fmt.Errorf("signer: Standard: %s can't sign: %w", key.name, err)
+	}
+	if len(signature) != ed25519.SignatureSize {
+		return out, fmt.Errorf("signer: Standard: %s returned a signature of %d bytes; Ed25519 has %d", key.name, len(signature), ed25519.SignatureSize)
+	}
+	out = append(out, versionEd25519+","...)
+	return base64.StdEncoding.AppendEncode(out, signature), nil
+}
+
+// appendContent appends what is signed before the body: "id.timestamp.".
+func appendContent[T string | []byte](out []byte, id string, timestamp T) []byte {
+	out = append(out, id...)
+	out = append(out, '.')
+	out = append(out, timestamp...)
+	return append(out, '.')
 }
 
 // setHeaders replaces three single-valued headers with one allocation. Names are canonical.
@@ -117,19 +153,12 @@ func setHeaders(r *http.Request, names, values [3]string) {
 
 // Verify accepts a request whose three headers occur exactly once and are well formed, whose timestamp is within the
 // tolerance, and whose list of at most 16 signatures (8 KiB) has one that an active key gives over the exact body.
-// Signatures of other versions are passed over; one v1 signature that is not 32 bytes of base64 spoils the list.
+// Signatures of versions for which there is no key are passed over; one v1 signature that is not 32 bytes of base64, or a
+// v1a that is not 64, spoils the list.
 func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
-	id, err := single(r.Header, HeaderID)
+	id, timestamp, list, err := standardHeaders(r.Header)
 	if err != nil {
-		return Verified{}, err
-	}
-	timestamp, err := single(r.Header, HeaderTimestamp)
-	if err != nil {
-		return Verified{}, err
-	}
-	list, err := single(r.Header, HeaderSignature)
-	if err != nil {
-		return Verified{}, err
+		return Verified{}, s.diagnosis.missing(err, r.Header, HeaderSignature)
 	}
 	if !validID(id) {
 		return Verified{}, fmt.Errorf("%w: %s is not 1 to %d bytes of visible ASCII without a dot", ErrMalformed, HeaderID, maxIDLength)
@@ -142,41 +171,78 @@ func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
 	if err := checkAge(HeaderTimestamp, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
-	var found [maxSignatures][macSize]byte
-	n, err := parseStandardList(list, &found)
+	var macs [maxSignatures][macSize]byte
+	n, err := parseStandardList(list, &macs)
 	if err != nil {
 		return Verified{}, err
 	}
-	key := s.match(now, found[:n], id, timestamp, body)
+	key := s.match(now, macs[:n], list, id, timestamp, body)
 	if key == nil {
-		return Verified{}, fmt.Errorf("%w: %d v1 signature(s) in %s, %d key(s) tried", ErrNoMatch, n, HeaderSignature, len(s.keys))
+		hint := s.diagnosis.explain(r.Header, HeaderSignature, s.keys, macs[:n], body,
+			content{"id.timestamp.body", id + "." + timestamp + "."}, content{"timestamp.body", timestamp + "."})
+		return Verified{}, fmt.Errorf("%w: %d v1 signature(s) in %s, %d key(s) tried%s", ErrNoMatch, n, HeaderSignature, len(s.keys), hint)
 	}
 	return Verified{ID: id, Timestamp: at, Principal: s.principal, Key: key.name}, nil
 }
 
-// match tries every active key, one MAC each, without stopping at the first that fits.
-func (s *Standard) match(now time.Time, signatures [][macSize]byte, id, timestamp string, body []byte) *macKey {
-	var matched *macKey
+func standardHeaders(h http.Header) (id, timestamp, list string, err error) {
+	if id, err = single(h, HeaderID); err != nil {
+		return "", "", "", err
+	}
+	if timestamp, err = single(h, HeaderTimestamp); err != nil {
+		return "", "", "", err
+	}
+	list, err = single(h, HeaderSignature)
+	return id, timestamp, list, err
+}
+
+// match tries every active key, one MAC each, without stopping at the first that fits. Public keys have no secret that
+// time could tell, and each signature costs a verification: there the first fit ends the search.
+func (s *Standard) match(now time.Time, macs [][macSize]byte, list, id, timestamp string, body []byte) *activeKey {
+	var matched *activeKey
 	for _, key := range s.keys {
-		if !key.active(now) {
+		if !key.active(now) || key.mac == nil {
 			continue
 		}
-		state := key.get()
-		state.prefix = append(state.prefix, id...)
-		state.prefix = append(state.prefix, '.')
-		state.prefix = append(state.prefix, timestamp...)
-		state.prefix = append(state.prefix, '.')
-		state.compute(body)
-		if state.matches(signatures) && matched == nil {
+		state := key.mac.get()
+		state.prefix = appendContent(state.prefix, id, timestamp)
+		if matches(state.compute(body), macs) && matched == nil {
 			matched = key
 		}
-		key.put(state)
+		key.mac.put(state)
+	}
+	if matched == nil {
+		matched = s.matchEd25519(now, list, id, timestamp, body)
 	}
 	return matched
 }
 
-// parseStandardList reads the v1 signatures of a list into found and returns how many there are.
-func parseStandardList(list string, found *[maxSignatures][macSize]byte) (int, error) {
+func (s *Standard) matchEd25519(now time.Time, list, id, timestamp string, body []byte) *activeKey {
+	var message *[]byte
+	for _, key := range s.keys {
+		if !key.active(now) || key.public == nil {
+			continue
+		}
+		if message == nil {
+			message = s.messages.Get().(*[]byte)
+			defer s.messages.Put(message)
+			*message = append(appendContent((*message)[:0], id, timestamp), body...)
+		}
+		for rest, more := list, true; more; {
+			var entry string
+			entry, rest, more = strings.Cut(rest, " ")
+			var signature [ed25519.SignatureSize]byte
+			if encoded, ok := strings.CutPrefix(entry, versionEd25519+","); ok && decodeBase64(signature[:], encoded) &&
+				ed25519.Verify(key.public, *message, signature[:]) {
+				return key
+			}
+		}
+	}
+	return nil
+}
+
+// parseStandardList checks the whole list, reads its v1 signatures into macs and returns how many there are.
+func parseStandardList(list string, macs *[maxSignatures][macSize]byte) (int, error) {
 	if len(list) > maxSignatureHeader {
 		return 0, fmt.Errorf("%w: %s has %d bytes; at most %d", ErrMalformed, HeaderSignature, len(list), maxSignatureHeader)
 	}
@@ -191,31 +257,35 @@ func parseStandardList(list string, found *[maxSignatures][macSize]byte) (int, e
 		if !ok || version == "" || encoded == "" {
 			return 0, fmt.Errorf("%w: %s is not a space-separated list of version,signature", ErrMalformed, HeaderSignature)
 		}
-		if version != versionHMAC {
-			continue
+		switch version {
+		case versionHMAC:
+			if !decodeBase64(macs[n][:], encoded) {
+				return 0, fmt.Errorf("%w: a v1 signature in %s is not the base64 of %d bytes", ErrMalformed, HeaderSignature, macSize)
+			}
+			n++
+		case versionEd25519:
+			var signature [ed25519.SignatureSize]byte
+			if !decodeBase64(signature[:], encoded) {
+				return 0, fmt.Errorf("%w: a v1a signature in %s is not the base64 of %d bytes", ErrMalformed, HeaderSignature, ed25519.SignatureSize)
+			}
 		}
-		if !decodeMAC(&found[n], encoded) {
-			return 0, fmt.Errorf("%w: a v1 signature in %s is not the base64 of %d bytes", ErrMalformed, HeaderSignature, macSize)
-		}
-		n++
 	}
 	return n, nil
 }
 
-// decodeMAC reads exactly one canonical spelling: padded standard base64 with zero trailing bits.
-func decodeMAC(dst *[macSize]byte, encoded string) bool {
-	if len(encoded) != encodedMAC {
+// decodeBase64 fills dst from its one canonical spelling: padded standard base64 with zero trailing bits.
+func decodeBase64(dst []byte, encoded string) bool {
+	if len(encoded) != base64.StdEncoding.EncodedLen(len(dst)) {
 		return false
 	}
 	// Both live on the stack. The decoder skips line ends, so a text of the right length can still decode short.
-	var text [encodedMAC]byte
-	var raw [macSize + 1]byte
-	copy(text[:], encoded)
-	n, err := strictBase64.Decode(raw[:], text[:])
-	if err != nil || n != macSize {
+	var text [encodedEd25519]byte
+	var raw [ed25519.SignatureSize + 2]byte
+	n, err := strictBase64.Decode(raw[:], text[:copy(text[:], encoded)])
+	if err != nil || n != len(dst) {
 		return false
 	}
-	copy(dst[:], raw[:macSize])
+	copy(dst, raw[:n])
 	return true
 }
 

@@ -66,7 +66,8 @@ func TestStandardRefuses(t *testing.T) {
 		{"empty version", set("Webhook-Signature", good[2:]), signer.ErrMalformed},
 		{"other version only", set("Webhook-Signature", "v2"+good[2:]), signer.ErrNoMatch},
 		{"upper-case version", set("Webhook-Signature", "V1"+good[2:]), signer.ErrNoMatch},
-		{"asymmetric version", set("Webhook-Signature", "v1a"+good[2:]), signer.ErrNoMatch},
+		{"MAC as v1a", set("Webhook-Signature", "v1a"+good[2:]), signer.ErrMalformed},
+		{"v1a without a key for it", set("Webhook-Signature", "v1a,"+strings.Repeat("A", 86)+"=="), signer.ErrNoMatch},
 		{"unpadded", set("Webhook-Signature", strings.TrimSuffix(good, "=")), signer.ErrMalformed},
 		{"URL-safe", set("Webhook-Signature", strings.NewReplacer("+", "-", "/", "_").Replace(good)), signer.ErrMalformed},
 		{"trailing bits", set("Webhook-Signature", strings.Replace(good, "1OE=", "1OF=", 1)), signer.ErrMalformed},
@@ -107,7 +108,7 @@ func TestStandardAcceptsLists(t *testing.T) {
 		for _, list := range []string{
 			good + " " + other,
 			other + " " + good,
-			"v1a,anything " + good,
+			"v1a," + strings.Repeat("A", 86) + "== " + good,
 			"v2,%%% " + good,
 			strings.Repeat(other+" ", 15) + good,
 			good + strings.Repeat(" "+other, 15),
@@ -352,6 +353,7 @@ func TestNoActiveKeyIsAnError(t *testing.T) {
 func TestConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	std, lit := signer.GenerateSecret(), signer.GenerateLiteralSecret()
+	pair := signer.GenerateSigningKey()
 	many := make([]signer.Option, 16)
 	for i := range many {
 		many[i] = signer.WithKey(signer.GenerateSecret())
@@ -370,8 +372,12 @@ func TestConfigurationErrors(t *testing.T) {
 		says string
 	}{
 		{"nil key", newStandard(nil), "nil"},
-		{"zero secret", newStandard(signer.Secret{}), "zero Secret"},
-		{"zero secret, timestamped", newTimestamped(signer.Secret{}), "zero Secret"},
+		{"zero secret", newStandard(signer.Secret{}), "zero value"},
+		{"zero secret, timestamped", newTimestamped(signer.Secret{}), "zero value"},
+		{"zero signing key", newStandard(signer.SigningKey{}), "zero value"},
+		{"zero verifying key", newStandard(signer.VerifyingKey{}), "zero value"},
+		{"Ed25519 for Timestamped", newTimestamped(signer.GenerateSigningKey()), "Ed25519"},
+		{"public and private half", newStandard(pair, signer.WithKey(pair.VerifyingKey().Named("public"))), "repeats"},
 		{"literal for Standard", newStandard(lit), "ParseSecret"},
 		{"base64 for Timestamped", newTimestamped(std), "NewLiteralSecret"},
 		{"nil further key", newStandard(std, signer.WithKey(nil)), "key-2"},

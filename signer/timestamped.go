@@ -17,8 +17,8 @@ const (
 )
 
 var (
-	_ Signer   = (*Timestamped)(nil)
-	_ Verifier = (*Timestamped)(nil)
+	_ Signer = (*Timestamped)(nil)
+	_ Scheme = (*Timestamped)(nil)
 )
 
 // Timestamped is the common HMAC pattern: lower-case hex HMAC-SHA256 over "timestamp.body",
@@ -31,31 +31,34 @@ var (
 // and carries several signatures during a rotation. Since the ID here is only the peer's word, [Verified].ID
 // stays empty and deduplication goes by the body. A Timestamped is immutable and safe for concurrent use.
 type Timestamped struct {
-	keys      keySet
+	keys      []*activeKey
 	tolerance time.Duration
 	principal string
+	diagnosis *diagnosis
+	mark      string // before the hex, when signing
 
 	idHeader, timestampHeader, signatureHeader string
 }
 
 // NewTimestamped returns the scheme for a secret from [NewLiteralSecret] or [GenerateLiteralSecret]. Options:
-// [WithHeaderPrefix], [WithKey], [WithTolerance], [WithPrincipal]. Errors wrap [ErrConfig].
+// [WithHeaderPrefix], [WithSignaturePrefix], [WithKey], [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap
+// [ErrConfig].
 func NewTimestamped(key Key, opts ...Option) (*Timestamped, error) {
 	const scheme = "Timestamped"
 	c, err := newConfig(scheme, key, append([]Option{WithHeaderPrefix(defaultPrefix)}, opts...),
-		"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix")
+		"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithSignaturePrefix", "WithoutDiagnosis")
 	if err != nil {
 		return nil, err
 	}
 	if !validHeaderPrefix(c.prefix) {
 		return nil, configError(scheme, "WithHeaderPrefix: want letters, digits and dashes, such as %q, without the dash at the end", defaultPrefix)
 	}
-	keys, err := newKeySet(scheme, formLiteral, c.keys)
+	keys, err := newKeySet(scheme, accepts{form: formLiteral}, c.keys)
 	if err != nil {
 		return nil, err
 	}
 	return &Timestamped{
-		keys: keys, tolerance: c.tolerance, principal: c.principal,
+		keys: keys, tolerance: c.tolerance, principal: c.principal, diagnosis: c.newDiagnosis(), mark: c.mark,
 		idHeader:        http.CanonicalHeaderKey(c.prefix + "-Id"),
 		timestampHeader: http.CanonicalHeaderKey(c.prefix + "-Timestamp"),
 		signatureHeader: http.CanonicalHeaderKey(c.prefix + "-Signature"),
@@ -74,6 +77,12 @@ func validHeaderPrefix(prefix string) bool {
 // Tolerance returns how far a timestamp may lie from now, on either side.
 func (s *Timestamped) Tolerance() time.Duration { return s.tolerance }
 
+// Present reports whether a request carries this scheme's signature header; see [AnyOf].
+func (s *Timestamped) Present(h http.Header) bool { return len(h[s.signatureHeader]) > 0 }
+
+// SignsID reports that the delivery ID is not covered.
+func (s *Timestamped) SignsID() bool { return false }
+
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Timestamped) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Timestamped") }
 
@@ -89,14 +98,13 @@ func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte
 		if !key.active(at) {
 			continue
 		}
-		var scratch [maxTimestampDigits + hexMAC]byte
+		var scratch [maxTimestampDigits + len(hashPrefix) + hexMAC]byte
 		out := strconv.AppendInt(scratch[:0], seconds, 10)
 		digits := len(out)
-		state := key.get()
+		state := key.mac.get()
 		state.prefix = append(append(state.prefix, out...), '.')
-		state.compute(body)
-		text := string(hex.AppendEncode(out, state.sum[:]))
-		key.put(state)
+		text := string(hex.AppendEncode(append(out, s.mark...), state.compute(body)))
+		key.mac.put(state)
 		setHeaders(r, [3]string{s.idHeader, s.timestampHeader, s.signatureHeader}, [3]string{id, text[:digits], text[digits:]})
 		return nil
 	}
@@ -109,11 +117,11 @@ func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte
 func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 	timestamp, err := single(r.Header, s.timestampHeader)
 	if err != nil {
-		return Verified{}, err
+		return Verified{}, s.diagnosis.missing(err, r.Header, s.signatureHeader)
 	}
 	signature, err := single(r.Header, s.signatureHeader)
 	if err != nil {
-		return Verified{}, err
+		return Verified{}, s.diagnosis.missing(err, r.Header, s.signatureHeader)
 	}
 	seconds, ok := parseTimestamp(timestamp)
 	if !ok {
@@ -123,32 +131,21 @@ func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 	if err := checkAge(s.timestampHeader, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
-	var found [1][macSize]byte
-	if !decodeHexMAC(&found[0], strings.TrimPrefix(signature, hashPrefix)) {
+	var macs [1][macSize]byte
+	if !decodeHex(macs[0][:], strings.TrimPrefix(signature, hashPrefix)) {
 		return Verified{}, fmt.Errorf("%w: %s is not %d lower-case hex digits", ErrMalformed, s.signatureHeader, hexMAC)
 	}
-	var matched *macKey
-	for _, key := range s.keys {
-		if !key.active(now) {
-			continue
-		}
-		state := key.get()
-		state.prefix = append(append(state.prefix, timestamp...), '.')
-		state.compute(body)
-		if state.matches(found[:]) && matched == nil {
-			matched = key
-		}
-		key.put(state)
-	}
+	matched := matchTimestamped(s.keys, now, timestamp, macs[:], body)
 	if matched == nil {
-		return Verified{}, fmt.Errorf("%w: %d key(s) tried", ErrNoMatch, len(s.keys))
+		hint := s.diagnosis.explain(r.Header, s.signatureHeader, s.keys, macs[:], body, content{"timestamp.body", timestamp + "."}, content{"body", ""})
+		return Verified{}, fmt.Errorf("%w: %d key(s) tried%s", ErrNoMatch, len(s.keys), hint)
 	}
 	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil
 }
 
-// decodeHexMAC reads exactly 64 lower-case hex digits.
-func decodeHexMAC(dst *[macSize]byte, encoded string) bool {
-	if len(encoded) != hexMAC {
+// decodeHex fills dst from lower-case hex digits, two for each byte and no more.
+func decodeHex(dst []byte, encoded string) bool {
+	if len(encoded) != 2*len(dst) {
 		return false
 	}
 	for i := range dst {

@@ -1,0 +1,192 @@
+package signer
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// diagnosis works out, for the operator, what would have matched where nothing did. All of its work comes after a
+// failure, is bounded in size, and is done at most once a second for each scheme, so that a flood of forgeries gets
+// no more out of us than the one MAC a key. A nil diagnosis is one that is turned off.
+type diagnosis struct {
+	next atomic.Int64 // Unix nanoseconds
+}
+
+const (
+	diagnosisPause = time.Second
+	diagnosisBody  = 64 << 10
+	diagnosisKeys  = 4
+)
+
+func (c *config) newDiagnosis() *diagnosis {
+	if c.blind {
+		return nil
+	}
+	return &diagnosis{}
+}
+
+// allowed reports whether it is time for another diagnosis, and takes the turn if so.
+func (d *diagnosis) allowed() bool {
+	now, next := time.Now().UnixNano(), d.next.Load()
+	return now >= next && d.next.CompareAndSwap(next, now+int64(diagnosisPause))
+}
+
+// content is a way to form the signed bytes: what they are called, and what stands before the body.
+type content struct{ name, prefix string }
+
+// explain returns "" or a hint that continues a sentence. forms[0] is what the scheme signs.
+func (d *diagnosis) explain(h http.Header, own string, keys []*activeKey, macs [][macSize]byte, body []byte, forms ...content) string {
+	if d == nil || len(body) > diagnosisBody || !d.allowed() {
+		return ""
+	}
+	for i, key := range keys {
+		if i == diagnosisKeys || key.mac == nil {
+			continue
+		}
+		if hint := explainKey(key, macs, body, forms); hint != "" {
+			return "; " + hint
+		}
+	}
+	return otherSchemes(h, own)
+}
+
+func explainKey(key *activeKey, macs [][macSize]byte, body []byte, forms []content) string {
+	fits := func(raw []byte, prefix string, body []byte) bool {
+		mac := hmac.New(sha256.New, raw)
+		mac.Write([]byte(prefix))
+		mac.Write(body)
+		return matches(mac.Sum(nil), macs)
+	}
+	raw := key.secret.bytes()
+	for _, v := range bodyVariants(body) {
+		if fits(raw, forms[0].prefix, v.body) {
+			return fmt.Sprintf("%s matches the body %s: something rewrote it on the way, or what was signed is not what was sent", key.name, v.name)
+		}
+	}
+	for _, v := range keyVariants(key.secret) {
+		if fits(v.key, forms[0].prefix, body) {
+			return fmt.Sprintf("%s matches when %s: the two sides read the secret differently", key.name, v.name)
+		}
+	}
+	for _, form := range forms[1:] {
+		if fits(raw, form.prefix, body) {
+			return fmt.Sprintf("%s matches when only %q is signed: the sender uses another scheme", key.name, form.name)
+		}
+	}
+	return ""
+}
+
+type bodyVariant struct {
+	name string
+	body []byte
+}
+
+// bodyVariants are what common middleware makes of a JSON body.
+func bodyVariants(body []byte) []bodyVariant {
+	variants := []bodyVariant{
+		{"without the white space around it", bytes.TrimSpace(body)},
+		{"with a line end after it", append(bytes.Clone(body), '\n')},
+	}
+	var compact bytes.Buffer
+	if json.Compact(&compact, body) != nil {
+		return variants
+	}
+	variants = append(variants, bodyVariant{"after its JSON was compacted", compact.Bytes()})
+	var indented bytes.Buffer
+	if json.Indent(&indented, body, "", "  ") == nil {
+		variants = append(variants, bodyVariant{"after its JSON was indented", indented.Bytes()})
+	}
+	variants = append(variants, bodyVariant{"after its JSON was re-encoded with blanks after commas and colons", spaced(compact.Bytes())})
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if decoder.Decode(&value) == nil {
+		if encoded, err := json.Marshal(value); err == nil {
+			variants = append(variants, bodyVariant{"after its JSON was re-encoded with sorted keys", encoded},
+				bodyVariant{"after its JSON was re-encoded with sorted keys and blanks", spaced(encoded)})
+		}
+	}
+	return variants
+}
+
+// spaced writes compact JSON as Python's json.dumps does by default.
+func spaced(compact []byte) []byte {
+	out := make([]byte, 0, len(compact)+len(compact)/8)
+	inString := false
+	for i, c := range compact {
+		out = append(out, c)
+		switch {
+		case c == '"' && !escaped(compact[:i]):
+			inString = !inString
+		case !inString && (c == ',' || c == ':'):
+			out = append(out, ' ')
+		}
+	}
+	return out
+}
+
+// escaped reports whether what follows before is escaped: an odd number of backslashes stands there.
+func escaped(before []byte) bool {
+	return (len(before)-len(bytes.TrimRight(before, `\`)))%2 == 1
+}
+
+type keyVariant struct {
+	name string
+	key  []byte
+}
+
+// keyVariants are the ways in which a secret is misread.
+func keyVariants(s Secret) []keyVariant {
+	text := s.Reveal()
+	encoded := strings.TrimPrefix(text, secretPrefix)
+	if s.form == formStandard {
+		return []keyVariant{
+			{"the secret's whole text is the key, not decoded from base64", []byte(text)},
+			{"the secret's text after whsec_ is the key, not decoded from base64", []byte(encoded)},
+		}
+	}
+	variants := []keyVariant{}
+	if encoded != text {
+		variants = append(variants, keyVariant{"the secret's text after whsec_ is the key", []byte(encoded)})
+	}
+	if raw, err := base64.StdEncoding.DecodeString(encoded); err == nil {
+		variants = append(variants, keyVariant{"the secret is decoded from base64", raw})
+	}
+	return variants
+}
+
+// knownHeaders are the signature headers of the schemes that deployment webhooks come with.
+var knownHeaders = [...]string{
+	HeaderSignature, "X-Webhook-Signature", "X-Temps-Signature", stripeHeader, githubHeader, bitbucketHeader, gitlabHeader,
+	vercelHeader, herokuHeader, "Svix-Signature", "Signature",
+}
+
+// otherSchemes returns "" or a hint that the request carries the header of a scheme other than own.
+func otherSchemes(h http.Header, own string) string {
+	var others []string
+	for _, name := range knownHeaders {
+		if name != own && len(h[name]) > 0 {
+			others = append(others, name)
+		}
+	}
+	if len(others) == 0 {
+		return ""
+	}
+	return "; the request carries " + strings.Join(others, ", ") + ": is this the right scheme?"
+}
+
+// missing adds to an error about a missing header whether another scheme's is there.
+func (d *diagnosis) missing(err error, h http.Header, own string) error {
+	if d == nil {
+		return err
+	}
+	return fmt.Errorf("%w%s", err, otherSchemes(h, own))
+}
