@@ -1,0 +1,147 @@
+package payload
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// The bounds of strings, in characters, as JSON Schema counts them. They keep what ends up in columns, log lines and
+// headers at a size that those can take, and are far beyond what CI systems send. Texts for people (commit message,
+// error, reason) have no bound of their own.
+const (
+	maxID   = 255
+	maxName = 1024
+	maxURL  = 8192
+)
+
+// maxNumber bounds durations, sizes and counts: the largest integer that every JSON reader keeps exact.
+const maxNumber = 1<<53 - 1
+
+// The messages that several fields share.
+const (
+	isRequired     = "is required"
+	validUTF8      = "must be valid UTF-8"
+	validDate      = "must be a valid ISO 8601 date"
+	dateRange      = "must be a date in the years 1970 to 9999"
+	validURL       = "must be an absolute http or https URL"
+	noControl      = "must not contain control characters"
+	numberRange    = "must be a number from 0 to 9007199254740991"
+	statusCodeRule = "must be an integer from 0 to 999"
+	attemptsRule   = "must be an integer from 0 to 2147483647"
+	statusMessage  = "must be one of: pending, in_progress, success, failure, cancelled, rolled_back"
+	terminalNeeds  = "is required when status is a terminal state (success, failure, cancelled, rolled_back)"
+	hexMessage     = "must be a valid hex string (5-40 characters)"
+	hexMessageLong = "must be a valid hex string (5-64 characters)"
+	visibleASCII   = "must be 1-255 visible ASCII characters"
+	dottedWords    = "must be dotted lower-case words such as deploy.live (at most 128 characters)"
+	hasField       = "must be set through its field, not through Extra"
+)
+
+// require notes a missing string.
+func (f *failures) require(path, s string) {
+	if s == "" {
+		f.add(path, isRequired)
+	}
+}
+
+// text checks a string that may be absent and has no bound.
+func (f *failures) text(path, s string) {
+	if !utf8.ValidString(s) {
+		f.add(path, validUTF8)
+	}
+}
+
+// short checks a string that may be absent and has at most limit characters.
+func (f *failures) short(path, s string, limit int) {
+	f.text(path, s)
+	if len(s) > limit && utf8.RuneCountInString(s) > limit {
+		f.add(path, fmt.Sprintf("must be at most %d characters", limit))
+	}
+}
+
+// id checks the ID of a deployment, which is required.
+func (f *failures) id(path, s string) {
+	f.require(path, s)
+	f.short(path, s, maxID)
+	if strings.ContainsFunc(s, isControl) {
+		f.add(path, noControl)
+	}
+}
+
+// isControl reports the control characters of ASCII. They have no place in an ID: one that ends up in a log or a
+// terminal would write a line of its own, and PostgreSQL refuses to store NUL.
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// url checks a link that may be absent. It ends up where people click, so javascript: and the like are refused.
+func (f *failures) url(path, s string) {
+	f.short(path, s, maxURL)
+	if s != "" && !isURL(s) {
+		f.add(path, validURL)
+	}
+}
+
+// isURL reports whether s begins with http:// or https:// and a host, and has no white space or control characters.
+func isURL(s string) bool {
+	scheme, rest, _ := strings.Cut(s, "://")
+	if !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
+		return false
+	}
+	if rest == "" || strings.IndexByte("/?#", rest[0]) >= 0 {
+		return false
+	}
+	for i := range len(rest) {
+		if rest[i] <= ' ' || rest[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// date checks a date that was decoded, or set by the program.
+func (f *failures) date(path string, t time.Time) {
+	if !t.IsZero() && !inRange(t) {
+		f.add(path, dateRange)
+	}
+}
+
+// measure checks a number that may be absent.
+func (f *failures) measure(path string, n *float64) {
+	if n != nil && !(*n >= 0 && *n <= maxNumber) { // the negation also catches NaN
+		f.add(path, numberRange)
+	}
+}
+
+// extra checks that no member in extra has the name of a field: the document would have it twice.
+func (f *failures) extra(parent string, extra Object, known func(name string) bool) {
+	for name := range extra.All() {
+		if known(name) {
+			f.add(join(parent, name), hasField)
+		}
+	}
+}
+
+// isHex reports whether s is made of 5 to limit hexadecimal digits.
+func isHex(s string, limit int) bool {
+	if len(s) < 5 || len(s) > limit {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+// isVisibleASCII reports whether s is made of 1 to 255 characters from "!" to "~".
+func isVisibleASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxID
+}

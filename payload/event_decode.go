@@ -1,0 +1,157 @@
+package payload
+
+// DecodeEvent reads an event from JSON and validates it. It is strict: duplicate names, invalid UTF-8, anything after
+// the document, null, and members of the wrong kind are errors, and names count only in their exact case. Members that
+// have no field are kept.
+//
+// Every error wraps [ErrInvalid] and is a [*ValidationError] that lists all failures. DecodeEvent keeps no reference to
+// data, and does not limit its size: bound the body before. The strings of a document of up to
+// 4 KiB share one copy of it.
+func DecodeEvent(data []byte) (*Event, error) {
+	e := new(Event)
+	if err := decode(data, e); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// UnmarshalJSON is [DecodeEvent] for json.Unmarshal. It replaces the whole event, and leaves it alone on error.
+func (e *Event) UnmarshalJSON(data []byte) error {
+	decoded, err := DecodeEvent(data)
+	if err == nil {
+		*e = *decoded
+	}
+	return err
+}
+
+// decode reads and validates a document.
+func decode(data []byte, doc interface {
+	document
+	check(f *failures)
+},
+) error {
+	var r reader
+	if err := r.decode(data, doc); err != nil {
+		return err
+	}
+	if len(r.failures.list) > 0 && r.failures.list[0].Path == "" {
+		return r.failures.err() // not an object: nothing else is worth checking
+	}
+	doc.check(&r.failures)
+	return r.failures.err()
+}
+
+func (e *Event) read(r *reader) {
+	var extra objectBuilder
+	for r.next() {
+		switch r.name() {
+		case "event":
+			e.Type = Type(r.string())
+		case "timestamp":
+			e.Timestamp = r.time()
+		case "delivery_id":
+			e.DeliveryID = r.string()
+		case "deployment_id":
+			e.DeploymentID = r.string()
+		case "app":
+			e.App = r.string()
+		case "environment":
+			e.Environment = r.string()
+		case "commit":
+			if r.enter() {
+				e.Commit = new(Commit)
+				e.Commit.read(r)
+			}
+		case "triggered_by":
+			e.TriggeredBy = r.string()
+		case "status":
+			e.Status = Status(r.string())
+		case "url":
+			e.URL = r.string()
+		case "build_duration_seconds":
+			e.BuildDurationSeconds = r.number()
+		case "image_size_mb":
+			e.ImageSizeMB = r.number()
+		case "cache_hit":
+			e.CacheHit = r.bool()
+		case "container_id":
+			e.ContainerID = r.string()
+		case "health_check":
+			if r.enter() {
+				e.HealthCheck = new(HealthCheck)
+				e.HealthCheck.read(r)
+			}
+		case "error":
+			e.Error = r.string()
+		case "version":
+			e.Version = r.string()
+		case "previous_version":
+			e.PreviousVersion = r.string()
+		case "rollback":
+			if r.enter() {
+				e.Rollback = new(Rollback)
+				e.Rollback.read(r)
+			}
+		case "metadata":
+			e.Metadata = r.metadata()
+		default:
+			r.unknown(&extra)
+		}
+	}
+	e.Extra = extra.object()
+}
+
+func (c *Commit) read(r *reader) {
+	var extra objectBuilder
+	for r.next() {
+		switch r.name() {
+		case "sha":
+			c.SHA = r.string()
+		case "message":
+			c.Message = r.string()
+		case "author":
+			c.Author = r.string()
+		case "branch":
+			c.Branch = r.string()
+		default:
+			r.unknown(&extra)
+		}
+	}
+	c.Extra = extra.object()
+}
+
+func (h *HealthCheck) read(r *reader) {
+	var extra objectBuilder
+	for r.next() {
+		switch r.name() {
+		case "url":
+			h.URL = r.string()
+		case "status_code":
+			h.StatusCode = r.integer(statusCodeRule)
+		case "response_time_ms":
+			h.ResponseTimeMS = r.number()
+		case "attempts":
+			h.Attempts = r.integer(attemptsRule)
+		default:
+			r.unknown(&extra)
+		}
+	}
+	h.Extra = extra.object()
+}
+
+func (b *Rollback) read(r *reader) {
+	var extra objectBuilder
+	for r.next() {
+		switch r.name() {
+		case "reason":
+			b.Reason = r.string()
+		case "restored_version":
+			b.RestoredVersion = r.string()
+		case "automatic":
+			b.Automatic = r.bool()
+		default:
+			r.unknown(&extra)
+		}
+	}
+	b.Extra = extra.object()
+}

@@ -1,0 +1,165 @@
+package payload_test
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// The seeds are committed; a number that shrinks means that some were lost.
+func TestFuzzSeeds(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]int{"FuzzDecodeEvent": 24, "FuzzDecodeDeployment": 23, "FuzzParseTime": 24} {
+		entries, err := os.ReadDir("testdata/fuzz/" + target)
+		require.NoError(t, err)
+		assert.Len(t, entries, want, target)
+	}
+}
+
+func FuzzDecodeEvent(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		event, err := payload.DecodeEvent(data)
+		if err != nil {
+			requireSafeError(t, err)
+			return
+		}
+		require.NoError(t, event.Validate())
+		encoded, err := event.Encode()
+		require.NoError(t, err)
+		again, err := payload.DecodeEvent(encoded)
+		require.NoError(t, err, string(encoded))
+		require.Equal(t, event, again)
+		encodedAgain, err := again.Encode()
+		require.NoError(t, err)
+		require.Equal(t, string(encoded), string(encodedAgain))
+
+		reference := members(t, data)
+		requireSameBytes(t, reference["metadata"], event.Metadata.JSON())
+		requireSameMembers(t, reference, event.Extra)
+		requireSameMembers(t, reference, event.Metadata)
+	})
+}
+
+func FuzzDecodeDeployment(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		deployment, err := payload.DecodeDeployment(data)
+		if err != nil {
+			requireSafeError(t, err)
+			return
+		}
+		require.NoError(t, deployment.Validate())
+		encoded, err := deployment.Encode()
+		require.NoError(t, err)
+		again, err := payload.DecodeDeployment(encoded)
+		require.NoError(t, err, string(encoded))
+		require.Equal(t, deployment, again)
+		encodedAgain, err := again.Encode()
+		require.NoError(t, err)
+		require.Equal(t, string(encoded), string(encodedAgain))
+
+		reference := members(t, data)
+		requireSameBytes(t, reference["metadata"], deployment.Metadata.JSON())
+		requireSameBytes(t, reference["rawPayload"], deployment.RawPayload.JSON())
+		requireSameMembers(t, reference, deployment.Extra)
+		requireSameMembers(t, members(t, []byte(orEmpty(deployment.RawPayload.JSON()))), deployment.RawPayload)
+	})
+}
+
+func FuzzParseTime(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := payload.ParseTime(text)
+		if rfc3339.MatchString(text) {
+			want, stdErr := time.Parse(time.RFC3339, strings.ToUpper(text))
+			require.Equal(t, stdErr == nil && text[:4] >= "1970" && inYears(want.UTC()), err == nil, text)
+			if err == nil {
+				require.Equal(t, want.UTC(), got)
+			}
+		}
+		if err != nil {
+			require.ErrorIs(t, err, payload.ErrInvalid)
+			require.Zero(t, got)
+			return
+		}
+		require.Equal(t, time.UTC, got.Location())
+		again, err := payload.ParseTime(got.Format(time.RFC3339Nano))
+		require.NoError(t, err)
+		require.Equal(t, got, again)
+	})
+}
+
+// rfc3339 is the grammar of RFC 3339 with its bounds on offsets: time.Parse also reads hours of one digit, commas, and
+// an offset of 24 hours.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+func inYears(t time.Time) bool { return t.Year() >= 1970 && t.Year() <= 9999 }
+
+// requireSafeError requires what the doc comment of ValidationError promises.
+func requireSafeError(t *testing.T, err error) {
+	t.Helper()
+	var invalid *payload.ValidationError
+	require.ErrorAs(t, err, &invalid)
+	require.ErrorIs(t, err, payload.ErrInvalid)
+	require.NotEmpty(t, invalid.Failures)
+	text := err.Error()
+	require.Less(t, len(text), 16<<10)
+	require.True(t, utf8.ValidString(text))
+	for _, r := range text {
+		require.True(t, r >= ' ' && r <= '~', "%q", text)
+	}
+}
+
+// members reads the top level of an accepted document with encoding/json, which keeps raw values to the byte.
+func members(t *testing.T, data []byte) map[string]stdjson.RawMessage {
+	t.Helper()
+	dec := stdjson.NewDecoder(bytes.NewReader(data))
+	var m map[string]stdjson.RawMessage
+	require.NoError(t, dec.Decode(&m), "an accepted document is JSON for encoding/json")
+	require.False(t, dec.More())
+	return m
+}
+
+func requireSameBytes(t *testing.T, want stdjson.RawMessage, got string) {
+	t.Helper()
+	require.Equal(t, string(want), got)
+}
+
+type readable interface {
+	Len() int
+	Get(name string) (payload.Value, bool)
+	JSON() string
+}
+
+// requireSameMembers requires that every member of a kept object is in the reference with the same bytes, and, for
+// metadata, reads each with encoding/json from its own text.
+func requireSameMembers(t *testing.T, reference map[string]stdjson.RawMessage, got readable) {
+	t.Helper()
+	if m, isMetadata := got.(payload.Metadata); isMetadata {
+		reference = members(t, []byte(orEmpty(m.JSON())))
+	}
+	n := 0
+	for name, want := range reference {
+		value, ok := got.Get(name)
+		if ok {
+			n++
+			require.Equal(t, string(want), value.JSON())
+		}
+	}
+	require.Equal(t, n, got.Len())
+}
+
+func orEmpty(text string) string {
+	if text == "" {
+		return "{}"
+	}
+	return text
+}
