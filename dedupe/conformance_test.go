@@ -1,0 +1,36 @@
+package dedupe_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/dedupetest"
+	"github.com/deployhook/deployhook/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+func TestMemoryConforms(t *testing.T) {
+	t.Parallel()
+	dedupetest.Run(t, dedupetest.Config{
+		New: func(t testing.TB, ttl time.Duration) dedupetest.Subject {
+			return dedupetest.Subject{Store: newMemory(t, dedupe.WithTTL(ttl))}
+		},
+		NewBounded: func(t testing.TB, ttl time.Duration, keys int) dedupetest.Subject {
+			return dedupetest.Subject{Store: newMemory(t, dedupe.WithTTL(ttl), dedupe.WithCapacity(keys))}
+		},
+		Around: synctest.Test,
+	})
+}
+
+func newMemory(t testing.TB, opts ...dedupe.MemoryOption) *dedupe.Memory {
+	t.Helper()
+	m, err := dedupe.NewMemory(opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}

@@ -1,0 +1,298 @@
+package dedupe
+
+import (
+	"context"
+	"reflect"
+	"runtime/metrics"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+func claimNumber(t testing.TB, m *Memory, n uint64, lease time.Duration) Claim {
+	t.Helper()
+	c, err := m.Claim(context.Background(), numberedKey(n), lease)
+	if err != nil || c.State != Claimed { // require is too slow for a million
+		t.Fatalf("key %d: %v, %v", n, c.State, err)
+	}
+	return c
+}
+
+func completeNumber(t testing.TB, m *Memory, n uint64) {
+	t.Helper()
+	if err := m.Complete(context.Background(), claimNumber(t, m, n, time.Minute)); err != nil {
+		t.Fatalf("key %d: %v", n, err)
+	}
+}
+
+// step makes the machine's clock look as if it had been set, d later than it was, since the store was made. In time.Time,
+// bits 30 to 62 of the first word are the seconds of the wall clock, beside which the monotonic reading stays as it is.
+func (m *Memory) step(t *testing.T, d time.Duration) {
+	const hasMonotonic = 1 << 63
+	wall := (*uint64)(unsafe.Pointer(&m.base))
+	require.NotZero(t, *wall&hasMonotonic, "the store's clock has no monotonic reading")
+	before := m.base.Round(0)
+	*wall -= uint64(int64(d/time.Second)) << 30
+	require.Equal(t, -d, m.base.Round(0).Sub(before), "the layout of time.Time has changed")
+}
+
+func TestSettingTheClockChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, d := range []time.Duration{time.Hour, -time.Hour, 72 * time.Hour, -72 * time.Hour} {
+		m := newTestMemory(t, DefaultTTL, 10, 1)
+		completeNumber(t, m, 1)
+		held := claimNumber(t, m, 2, time.Hour)
+		m.step(t, d)
+
+		c, err := m.Claim(t.Context(), numberedKey(1), time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, Completed, c.State, "a clock set by %v makes the store take a replay", d)
+		c, err = m.Claim(t.Context(), numberedKey(2), time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, InFlight, c.State, "a clock set by %v takes a claim from its holder", d)
+		require.LessOrEqual(t, c.RetryAfter, time.Hour)
+		require.Greater(t, c.RetryAfter, 55*time.Minute)
+		require.NoError(t, m.Renew(t.Context(), held, time.Hour))
+	}
+}
+
+// pointers reports whether the garbage collector has anything to look for in values of a type.
+func pointers(of reflect.Type) bool {
+	switch of.Kind() {
+	case reflect.Struct:
+		for f := range of.Fields() {
+			if pointers(f.Type) {
+				return true
+			}
+		}
+		return false
+	case reflect.Array:
+		return pointers(of.Elem())
+	default:
+		return of.Kind() > reflect.Complex128
+	}
+}
+
+func TestTablesHaveNoPointers(t *testing.T) {
+	t.Parallel()
+	require.False(t, pointers(reflect.TypeFor[entry]()))
+	require.False(t, pointers(reflect.TypeOf(index{}.slots).Elem()))
+	require.False(t, pointers(reflect.TypeOf(leases{}).Elem()))
+	require.True(t, pointers(reflect.TypeFor[shard]()), "or the check is blind")
+	require.EqualValues(t, 56, unsafe.Sizeof(entry{}))
+	require.Zero(t, unsafe.Sizeof(shard{})%64, "shards are whole cache lines")
+}
+
+// scannable is how much of the heap the garbage collector has to look at, as of its latest cycle.
+func scannable() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/scan/heap:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// Not parallel: it measures the heap. The first number of keys leaves the index as empty as it gets: it has just grown.
+// BenchmarkBytes has more of them.
+func TestMemoryOfAKey(t *testing.T) {
+	for _, n := range []uint64{225_000, 1_000_000} {
+		if testing.Short() && n > 500_000 {
+			continue
+		}
+		before, scanBefore := heap(), scannable()
+		m, err := NewMemory(WithCapacity(int(n)))
+		require.NoError(t, err)
+		for i := range n {
+			completeNumber(t, m, i)
+		}
+		bytes := float64(heap()-before) / float64(n)
+		scan := float64(int64(scannable()-scanBefore)) / float64(n)
+		t.Logf("%d keys: %.1f bytes each, of them %.2f to scan", n, bytes, scan)
+		require.LessOrEqual(t, bytes, 80.0)
+		require.Less(t, scan, 0.25)
+		require.NoError(t, m.Close())
+	}
+}
+
+func TestSteadyStateDoesNotAllocate(t *testing.T) {
+	ctx := context.Background()
+	m := newTestMemory(t, time.Minute, 2000, 4)
+	n := uint64(0)
+	turn := func() {
+		m.elapse(time.Minute / 1000) // a thousand are remembered at any time
+		completeNumber(t, m, n)
+		c := claimNumber(t, m, n+1, time.Second)
+		if m.Renew(ctx, c, time.Minute) != nil || m.Release(ctx, c) != nil {
+			t.Fatal("not held")
+		}
+		if c, err := m.Claim(ctx, numberedKey(n), time.Minute); err != nil || c.State != Completed {
+			t.Fatal("not completed")
+		}
+		n += 2
+	}
+	for range 5000 {
+		turn()
+	}
+	require.Zero(t, testing.AllocsPerRun(1000, turn))
+	require.NoError(t, m.audit())
+}
+
+func TestFullStoreDoesNotAllocate(t *testing.T) {
+	m := newTestMemory(t, time.Minute, 10, 64)
+	for i := range uint64(10) {
+		completeNumber(t, m, i)
+	}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, err := m.Claim(context.Background(), numberedKey(99), time.Minute); err != ErrFull {
+			t.Fatal(err)
+		}
+	}))
+}
+
+// One call does little, however much has expired, and few calls are enough to catch up.
+func TestPruningIsBoundedAndCatchesUp(t *testing.T) {
+	t.Parallel()
+	const n = 5000
+	m := newTestMemory(t, time.Hour, 2*n, 1)
+	for i := range uint64(n) {
+		completeNumber(t, m, i)
+		claimNumber(t, m, 1<<40+i, time.Minute)
+	}
+	m.elapse(2 * time.Hour)
+	require.Equal(t, 2*n, m.Len())
+	for i := uint64(0); m.Len() > int(i); i++ {
+		before := m.Len()
+		completeNumber(t, m, 1<<50+i)
+		require.GreaterOrEqual(t, m.Len(), before+1-2*pruneLimit, "one call prunes too much")
+		if before > int(i)+2*pruneLimit {
+			require.Less(t, m.Len(), before, "pruning does not catch up")
+		}
+		require.Less(t, i, uint64(n))
+	}
+	require.NoError(t, m.audit())
+}
+
+func TestExpiredRoomIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(t, time.Hour, 10_000, 2)
+	var chunks int
+	for round := range uint64(5) {
+		for i := range uint64(5000) {
+			completeNumber(t, m, round<<40+i)
+		}
+		require.NoError(t, m.audit())
+		total := 0
+		for i := range m.shards {
+			total += len(m.shards[i].entries.chunks)
+		}
+		if round > 0 {
+			require.LessOrEqual(t, total, chunks+2, "the store grows though nothing more is remembered")
+		}
+		chunks = max(chunks, total)
+		m.elapse(time.Hour)
+	}
+}
+
+func TestGrowingKeepsEverything(t *testing.T) {
+	t.Parallel()
+	const n = 20_000
+	m := newTestMemory(t, time.Hour, n, 2)
+	for i := range uint64(n) {
+		if completeNumber(t, m, i); i&(i+1) == 0 {
+			require.NoError(t, m.audit())
+		}
+	}
+	require.NoError(t, m.audit())
+	for i := range uint64(n) {
+		c, err := m.Claim(t.Context(), numberedKey(i), time.Minute)
+		require.True(t, err == nil && c.State == Completed, "key %d: %v, %v", i, c.State, err)
+	}
+}
+
+// Large stores have more shards, so that none of them grows for long.
+func TestShardsStaySmall(t *testing.T) {
+	t.Parallel()
+	for capacity, want := range map[int]int{1: 64, 1 << 20: 64, 1 << 21: 128, 1 << 24: 1024, 1 << 30: 1024} {
+		m, err := NewMemory(WithCapacity(capacity))
+		require.NoError(t, err)
+		require.Len(t, m.shards, want, "capacity %d", capacity)
+	}
+}
+
+// Which slots keys go to is a secret of each store, or a sender could choose IDs whose keys all go to the same.
+func TestKeysCannotBeMadeToMeet(t *testing.T) {
+	t.Parallel()
+	a, b := newHasher(), newHasher()
+	hashes := make(map[uint64]bool)
+	shards := make(map[uint64]bool)
+	for i := range 32 * 255 {
+		var k Key // they differ from each other in one or two bytes only, at any place
+		k[i/255] = byte(1 + i%255)
+		h := a.hash(&k)
+		hashes[h], shards[h>>58] = true, true
+		require.NotEqual(t, h, b.hash(&k))
+	}
+	require.Len(t, hashes, 32*255)
+	require.Len(t, shards, 64, "keys that look alike gather in few shards")
+}
+
+// Even keys with the same hash are different deliveries.
+func TestKeysThatMeetAreKeptApart(t *testing.T) {
+	t.Parallel()
+	const n = 100
+	m := newTestMemory(t, time.Hour, 2*n, 4)
+	m.hasher[2] = 0 // with the third word of all keys zero, the last product is
+	var claims []Claim
+	for i := range n {
+		var k Key // half of them begin alike, the others end alike
+		if i%2 == 0 {
+			k[i%16] = byte(i + 1)
+		} else {
+			k[31-i%8] = byte(i + 1)
+		}
+		require.Zero(t, m.hasher.hash(&k))
+		c, err := m.Claim(t.Context(), k, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, Claimed, c.State)
+		claims = append(claims, c)
+	}
+	for i, c := range claims {
+		if i%2 == 0 {
+			require.NoError(t, m.Complete(t.Context(), c))
+		} else {
+			require.NoError(t, m.Release(t.Context(), c))
+		}
+		require.NoError(t, m.audit())
+	}
+	for i, c := range claims {
+		again, err := m.Claim(t.Context(), c.Key, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, []State{Completed, Claimed}[i%2], again.State)
+	}
+}
+
+// A caller who has been given room for a new key, but finds that the key has come in meanwhile, gives it back.
+func TestRoomThatIsNotNeededIsGivenBack(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(t, time.Hour, 10, 1)
+	c := claimNumber(t, m, 1, time.Minute)
+	h := m.hasher.hash(&c.Key)
+
+	require.True(t, m.reserve())
+	again, err := m.claim(h, c.Key, time.Minute, 1)
+	require.NoError(t, err)
+	require.Equal(t, InFlight, again.State)
+	require.NoError(t, m.audit())
+
+	require.True(t, m.reserve())
+	require.NoError(t, m.complete(h, c, 1))
+	require.NoError(t, m.audit())
+
+	require.NoError(t, m.Close())
+	require.True(t, m.reserve())
+	require.ErrorIs(t, m.complete(h, c, 1), ErrClosed)
+	require.True(t, m.reserve())
+	_, err = m.claim(h, c.Key, time.Minute, 1)
+	require.ErrorIs(t, err, ErrClosed)
+	require.Zero(t, m.Len())
+}

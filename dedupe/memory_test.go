@@ -1,0 +1,228 @@
+package dedupe_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+)
+
+func numbered(n int) dedupe.Key { return dedupe.NewKey("test", "", fmt.Sprint(n)) }
+
+func claim(t testing.TB, s dedupe.Store, k dedupe.Key, want dedupe.State) dedupe.Claim {
+	t.Helper()
+	c, err := s.Claim(t.Context(), k, time.Minute)
+	require.NoError(t, err)
+	require.Equal(t, want, c.State)
+	return c
+}
+
+func handle(t testing.TB, s dedupe.Store, k dedupe.Key) {
+	t.Helper()
+	require.NoError(t, s.Complete(t.Context(), claim(t, s, k, dedupe.Claimed)))
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	for _, opts := range [][]dedupe.MemoryOption{nil, {dedupe.WithTTL(0), dedupe.WithCapacity(0)}} {
+		m := newMemory(t, opts...)
+		require.Equal(t, 48*time.Hour, m.TTL())
+		require.Equal(t, 1<<20, m.Capacity())
+		require.Zero(t, m.Len())
+	}
+	m := newMemory(t, dedupe.WithTTL(time.Hour), dedupe.WithCapacity(7))
+	require.Equal(t, time.Hour, m.TTL())
+	require.Equal(t, 7, m.Capacity())
+}
+
+func TestConfigurationErrorsNameTheOptionAndTheWayOut(t *testing.T) {
+	t.Parallel()
+	for want, opts := range map[string][]dedupe.MemoryOption{
+		"WithTTL(48ns): must be at least 1s; give a number with its unit, such as 48*time.Hour, or 0 for": {dedupe.WithTTL(48)},
+		"WithTTL(-1h0m0s): must be at least 1s":                                                           {dedupe.WithTTL(-time.Hour)},
+		"WithTTL(999.999999ms): must be at least 1s":                                                      {dedupe.WithTTL(time.Second - 1)},
+		"WithCapacity(-1): must be between 1 and 2147483647; give the number of deliveries":               {dedupe.WithCapacity(-1)},
+		"WithCapacity(9223372036854775807): must be between 1 and":                                        {dedupe.WithCapacity(math.MaxInt)},
+		"an option is nil; leave it out":                                                                  {nil},
+	} {
+		m, err := dedupe.NewMemory(opts...)
+		require.ErrorContains(t, err, want)
+		require.Nil(t, m)
+	}
+	_, err := dedupe.NewMemory(dedupe.WithTTL(1), dedupe.WithCapacity(-5))
+	require.ErrorContains(t, err, "WithTTL(1ns)")
+	require.ErrorContains(t, err, "WithCapacity(-5)", "all problems are reported at once")
+}
+
+func TestErrorsOfArgumentsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	_, err := m.Claim(t.Context(), numbered(1), 0)
+	require.EqualError(t, err, "dedupe: invalid argument: lease of 0s: must be greater than zero, and longer than the handler takes")
+	_, err = m.Claim(t.Context(), dedupe.Key{}, time.Minute)
+	require.EqualError(t, err, "dedupe: invalid argument: the key is zero; make it with NewKey")
+	require.EqualError(t, m.Complete(t.Context(), dedupe.Claim{Key: numbered(1), State: dedupe.InFlight}),
+		"dedupe: invalid argument: a claim in state in-flight with token 0 gives no rights; "+
+			"only one that Store.Claim answered as claimed does")
+	require.Zero(t, m.Len())
+}
+
+func TestClosedStoreRefuses(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	handle(t, m, numbered(0))
+	c := claim(t, m, numbered(1), dedupe.Claimed)
+	require.Equal(t, 2, m.Len())
+	require.NoError(t, m.Close())
+	require.NoError(t, m.Close())
+
+	require.Zero(t, m.Len())
+	_, err := m.Claim(t.Context(), numbered(1), time.Minute)
+	require.ErrorIs(t, err, dedupe.ErrClosed)
+	require.ErrorIs(t, m.Complete(t.Context(), c), dedupe.ErrClosed)
+	require.ErrorIs(t, m.Release(t.Context(), c), dedupe.ErrClosed)
+	require.ErrorIs(t, m.Renew(t.Context(), c, time.Minute), dedupe.ErrClosed)
+	require.Zero(t, m.Len())
+}
+
+// The capacity is for the whole store: hashing unevenly over its shards must not refuse a key that there is room for.
+func TestCapacityIsExact(t *testing.T) {
+	t.Parallel()
+	for _, capacity := range []int{1, 2, 63, 64, 65, 1000, 10_000} {
+		m := newMemory(t, dedupe.WithCapacity(capacity))
+		for i := range capacity {
+			handle(t, m, numbered(i))
+		}
+		require.Equal(t, capacity, m.Len())
+		for i := range capacity {
+			_, err := m.Claim(t.Context(), numbered(capacity+i), time.Minute)
+			require.ErrorIs(t, err, dedupe.ErrFull)
+			claim(t, m, numbered(i), dedupe.Completed)
+		}
+		require.Equal(t, capacity, m.Len())
+	}
+}
+
+func TestFullStoreHasRoomAgainAsKeysExpire(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const capacity = 100
+		m := newMemory(t, dedupe.WithTTL(time.Hour), dedupe.WithCapacity(capacity))
+		for i := range capacity {
+			handle(t, m, numbered(i))
+			time.Sleep(time.Second)
+		}
+		_, err := m.Claim(t.Context(), numbered(-1), time.Minute)
+		require.ErrorIs(t, err, dedupe.ErrFull)
+		time.Sleep(time.Hour - capacity*time.Second)
+		// One expires every second, and exactly one new one can take its place, in whichever shards the two are.
+		for i := range capacity {
+			handle(t, m, numbered(capacity+i))
+			_, err := m.Claim(t.Context(), numbered(-1), time.Minute)
+			require.ErrorIs(t, err, dedupe.ErrFull)
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, capacity, m.Len())
+	})
+}
+
+// A late holder whose room is taken cannot be remembered: it must get to know.
+func TestLateCompletionInAFullStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t, dedupe.WithTTL(time.Hour), dedupe.WithCapacity(1))
+		late := claim(t, m, numbered(0), dedupe.Claimed)
+		time.Sleep(time.Minute)
+		other := claim(t, m, numbered(1), dedupe.Claimed)
+		require.ErrorIs(t, m.Complete(t.Context(), late), dedupe.ErrFull)
+		require.NoError(t, m.Complete(t.Context(), other))
+		time.Sleep(time.Hour)
+		require.NoError(t, m.Complete(t.Context(), late), "there is room again")
+		claim(t, m, numbered(0), dedupe.Completed)
+	})
+}
+
+func TestVeryLongLeasesDoNotOverflow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t, dedupe.WithTTL(math.MaxInt64))
+		time.Sleep(time.Hour)
+		c, err := m.Claim(t.Context(), numbered(0), math.MaxInt64)
+		require.NoError(t, err)
+		claim(t, m, numbered(0), dedupe.InFlight)
+		require.NoError(t, m.Renew(t.Context(), c, math.MaxInt64))
+		claim(t, m, numbered(0), dedupe.InFlight)
+		require.NoError(t, m.Complete(t.Context(), c))
+		time.Sleep(1000 * time.Hour)
+		claim(t, m, numbered(0), dedupe.Completed)
+	})
+}
+
+// Many callers that together bring more than there is room for.
+func TestCapacityHoldsUnderConcurrency(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const capacity, callers, each = 500, 8, 200
+		m := newMemory(t, dedupe.WithTTL(time.Hour), dedupe.WithCapacity(capacity))
+		for round := range 3 {
+			var claimed, refused atomic.Int64
+			var all sync.WaitGroup
+			for caller := range callers {
+				all.Go(func() {
+					for i := range each {
+						k := numbered((round*callers+caller)*each + i)
+						c, err := m.Claim(t.Context(), k, time.Minute)
+						switch {
+						case err == nil && m.Complete(t.Context(), c) == nil:
+							claimed.Add(1)
+						case err == dedupe.ErrFull:
+							refused.Add(1)
+						}
+						if n := m.Len(); n > capacity {
+							t.Errorf("%d keys in a store for %d", n, capacity)
+						}
+					}
+				})
+			}
+			all.Wait()
+			require.EqualValues(t, callers*each, claimed.Load()+refused.Load(), "every call is answered, one way or the other")
+			require.EqualValues(t, capacity, claimed.Load())
+			require.Equal(t, capacity, m.Len())
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
+// Callers that claim, renew, complete and release the same keys while others close the store.
+func TestCloseDuringCalls(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, dedupe.WithCapacity(1000))
+	ctx := context.WithoutCancel(t.Context())
+	var all sync.WaitGroup
+	for caller := range 8 {
+		all.Go(func() {
+			for i := range 2000 {
+				c, err := m.Claim(ctx, numbered(i%1500), time.Minute)
+				if err == nil && c.State == dedupe.Claimed && i%3 == caller%3 {
+					err = m.Release(ctx, c)
+				} else if err == nil && c.State == dedupe.Claimed {
+					err = m.Complete(ctx, c)
+				}
+				if err == dedupe.ErrClosed {
+					return
+				}
+			}
+		})
+	}
+	all.Go(func() { _ = m.Close() })
+	all.Wait()
+	require.Zero(t, m.Len())
+}
