@@ -1,0 +1,115 @@
+package receiver
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/deployhook/deployhook/signer"
+)
+
+// answer is a response that has been decided and not yet written.
+type answer struct {
+	status     int
+	body       string
+	header     http.Header   // of a wrapped handler; nil otherwise
+	retryAfter time.Duration // zero: no Retry-After
+	allow      string
+	closes     bool // the body was not read to its end, so the connection can't be used again
+}
+
+func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
+
+// The fixed answers. What a peer learns from them is part of the contract: every failure to authenticate gives the same
+// bytes, and nothing on our side is described.
+
+func handledAnswer() answer { return answer{status: http.StatusOK, body: `{"received":true}`} }
+
+func duplicateAnswer() answer {
+	return answer{status: http.StatusOK, body: `{"received":true,"duplicate":true}`}
+}
+
+func inFlightAnswer(rest time.Duration) answer {
+	// Most claims end long before their lease, so the peer is not told to wait for all of it.
+	return answer{status: http.StatusConflict, body: `{"error":"Delivery is being handled"}`, retryAfter: min(rest, maxInFlightRetry)}
+}
+
+func methodAnswer() answer {
+	return answer{status: http.StatusMethodNotAllowed, body: `{"error":"Method not allowed"}`, allow: http.MethodPost, closes: true}
+}
+
+func contentAnswer() answer {
+	return answer{status: http.StatusUnsupportedMediaType, body: `{"error":"Content-Type must be application/json, without Content-Encoding"}`, closes: true}
+}
+
+func tooLargeAnswer() answer {
+	return answer{status: http.StatusRequestEntityTooLarge, body: `{"error":"Request body too large"}`, closes: true}
+}
+
+func tooSlowAnswer() answer {
+	return answer{status: http.StatusRequestTimeout, body: `{"error":"Request body took too long"}`, closes: true}
+}
+
+func cutAnswer() answer {
+	return answer{status: http.StatusBadRequest, body: `{"error":"Request body could not be read"}`, closes: true}
+}
+
+// unauthenticAnswer has one text for signatures and one for API keys. Which of them a peer gets depends on the endpoint's
+// scheme alone, never on why it was refused.
+func unauthenticAnswer(err error) answer {
+	if errors.Is(err, signer.ErrInvalidAPIKey) {
+		return answer{status: http.StatusUnauthorized, body: `{"error":"Invalid or missing API key"}`}
+	}
+	return answer{status: http.StatusUnauthorized, body: `{"error":"Invalid signature"}`}
+}
+
+func invalidAnswer(err error) answer {
+	text, e := json.Marshal(struct {
+		Error string `json:"error"`
+	}{err.Error()})
+	if e != nil { // a string always marshals
+		text = []byte(`{"error":"Invalid payload"}`)
+	}
+	return answer{status: http.StatusBadRequest, body: string(text)}
+}
+
+func failedAnswer() answer {
+	return answer{status: http.StatusInternalServerError, body: `{"error":"Delivery was not handled"}`}
+}
+
+func unavailableAnswer() answer {
+	return answer{status: http.StatusServiceUnavailable, body: `{"error":"Temporarily unavailable"}`, retryAfter: unavailableRetry}
+}
+
+const (
+	maxInFlightRetry = 5 * time.Second
+	unavailableRetry = 5 * time.Second
+)
+
+func (a answer) write(w http.ResponseWriter) {
+	h := w.Header()
+	if a.header != nil {
+		for name, values := range a.header {
+			h[name] = values
+		}
+	} else {
+		h.Set("Content-Type", "application/json")
+	}
+	if a.retryAfter > 0 {
+		// Whole seconds, rounded up: a peer that comes a moment early would only be turned away again.
+		h.Set("Retry-After", strconv.FormatInt(int64((a.retryAfter+time.Second-1)/time.Second), 10))
+	}
+	if a.allow != "" {
+		h.Set("Allow", a.allow)
+	}
+	if a.closes {
+		h.Set("Connection", "close")
+	}
+	w.WriteHeader(a.status)
+	if a.body != "" {
+		// The peer may have gone; what happened to the delivery is settled either way.
+		_, _ = w.Write([]byte(a.body))
+	}
+}

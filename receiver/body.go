@@ -1,0 +1,106 @@
+package receiver
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+var (
+	errContent = errors.New("receiver: Content-Type is not application/json, or the body is encoded")
+	errTooBig  = errors.New("receiver: body over the limit")
+	errTooSlow = errors.New("receiver: body not sent in time")
+	errCut     = errors.New("receiver: body ended early")
+)
+
+const mediaType = "application/json"
+
+// checkContent accepts exactly one Content-Type, JSON in UTF-8, and no Content-Encoding: an encoded body is not the
+// bytes that were signed, and decoding it would be work for an unauthenticated peer.
+func checkContent(h http.Header) error {
+	for _, encoding := range h["Content-Encoding"] {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return errContent
+		}
+	}
+	values := h["Content-Type"]
+	if len(values) != 1 {
+		return errContent
+	}
+	if values[0] == mediaType {
+		return nil
+	}
+	kind, params, err := mime.ParseMediaType(values[0])
+	if err != nil || kind != mediaType {
+		return errContent
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return errContent
+	}
+	return nil
+}
+
+// firstBuffer bounds what a declared length alone makes us allocate: a peer has to send bytes to get more.
+const firstBuffer = 64 << 10
+
+// readBody reads at most maxBody bytes within bodyTimeout.
+func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > rc.maxBody {
+		return nil, errTooBig
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Now().Add(rc.bodyTimeout)); err != nil {
+		rc.warnDeadline.Do(func() {
+			rc.logger.Warn("webhook bodies have no deadline: this ResponseWriter does not support SetReadDeadline; "+
+				"set http.Server.ReadTimeout, or give the wrapping ResponseWriter an Unwrap method", "error", err)
+		})
+	}
+	// The deadline needs no end: net/http lifts it when the body has been read, before it starts to watch for the peer
+	// hanging up. A test holds it to that, since a deadline left behind would end the handler's context.
+	body, err := readAll(r.Body, r.ContentLength, rc.maxBody)
+	switch {
+	case err == nil:
+		return body, nil
+	case errors.Is(err, errTooBig):
+		return nil, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errTooSlow
+	}
+	return nil, errors.Join(errCut, err)
+}
+
+// readAll reads src into one buffer of the declared length (-1: unknown), within the limit. A length that lies gets
+// no more memory than twice what was really sent, or firstBuffer.
+func readAll(src io.Reader, declared, limit int64) ([]byte, error) {
+	size := int64(512)
+	if declared >= 0 {
+		size = declared
+	}
+	// One byte more than expected, so that the end is seen without growing.
+	buf := make([]byte, 0, min(size, firstBuffer, limit)+1)
+	for {
+		n, err := src.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if int64(len(buf)) > limit {
+			return nil, errTooBig
+		}
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(buf) == cap(buf) {
+			grown := make([]byte, len(buf), min(2*int64(cap(buf)), limit+1))
+			copy(grown, buf)
+			buf = grown
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package receiver_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// raw renders a signed delivery as it goes over the wire; length replaces Content-Length, "chunked" sends chunks.
+func raw(t *testing.T, s signer.Signer, body, length string) (head, framed string) {
+	t.Helper()
+	r := signedRequest(t, s, "", body)
+	var b strings.Builder
+	fmt.Fprintf(&b, "POST /webhooks/deploy HTTP/1.1\r\nHost: hooks.example.com\r\n")
+	framed = body
+	if length == "chunked" {
+		r.Header.Set("Transfer-Encoding", "chunked")
+		framed = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	} else {
+		r.Header.Set("Content-Length", length)
+	}
+	require.NoError(t, r.Header.Write(&b))
+	b.WriteString("\r\n")
+	return b.String(), framed
+}
+
+func answerOf(t *testing.T, c net.Conn) (int, string) {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	return resp.StatusCode, readAll(t, resp.Body)
+}
+
+// send writes from its own goroutine, since the server may answer before it has read all.
+func send(c net.Conn, text string) {
+	go func() { _, _ = io.WriteString(c, text) }()
+}
+
+func TestBodyLimit(t *testing.T) {
+	t.Parallel()
+	limit := len(eventBody)
+	for _, c := range []struct {
+		name, body, length string
+		status             int
+	}{
+		{"at the limit", eventBody, "", 200},
+		{"at the limit, chunked", eventBody, "chunked", 200},
+		{"one byte over", eventBody + " ", "", 413},
+		{"one byte over, chunked", eventBody + " ", "chunked", 413},
+		{"far over, chunked", eventBody + strings.Repeat(" ", 1<<20), "chunked", 413},
+		{"declares far over", eventBody, "9223372036854775807", 413},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				scheme := newScheme(t)
+				rcv := newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithMaxBody(int64(limit)))
+				conn := newPipeServer(t, rcv.Events(ok)).dial(t)
+				if c.length == "" {
+					c.length = fmt.Sprint(len(c.body))
+				}
+				head, framed := raw(t, scheme, c.body, c.length)
+				send(conn, head+framed)
+				status, _ := answerOf(t, conn)
+				require.Equal(t, c.status, status)
+			})
+		})
+	}
+}
+
+// A peer that sends one byte a second holds a connection for as long as the deadline, not for as long as it likes.
+func TestSlowBodiesAreCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		conn := newPipeServer(t, newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(ok)).dial(t)
+		head, body := raw(t, scheme, eventBody, fmt.Sprint(len(eventBody)))
+		start := time.Now()
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			_, _ = io.WriteString(conn, head)
+			for i := range body {
+				if _, err := io.WriteString(conn, body[i:i+1]); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		status, text := answerOf(t, conn)
+		require.Equal(t, 408, status)
+		require.Equal(t, `{"error":"Request body took too long"}`, text)
+		require.Equal(t, receiver.DefaultBodyTimeout, time.Since(start))
+		_, err := conn.Read(make([]byte, 1))
+		require.Error(t, err, "the connection is closed")
+		<-written
+	})
+}
+
+// The deadline is for the body only: it must not end the context of a handler that takes longer.
+func TestTheBodyDeadlineEndsWithTheBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(func(ctx context.Context, _ *payload.Event) error {
+			select {
+			case <-time.After(time.Hour):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		conn := newPipeServer(t, h).dial(t)
+		head, body := raw(t, scheme, eventBody, fmt.Sprint(len(eventBody)))
+		send(conn, head+body)
+		status, _ := answerOf(t, conn)
+		require.Equal(t, 200, status)
+	})
+}
+
+func TestABodyThatEndsEarlyIsNotHandled(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(ok)
+	r := signedRequest(t, scheme, "", eventBody)
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(eventBody), brokenReader{}))
+	require.Equal(t, 400, serve(h, r).Code)
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// What a length alone makes us allocate is bounded, however large the limit.
+func TestALyingLengthGetsNoMemory(t *testing.T) {
+	scheme := newScheme(t)
+	h := newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithMaxBody(1<<30)).Events(ok)
+	r := signedRequest(t, scheme, "", eventBody)
+	result := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			r.ContentLength = 1 << 30
+			r.Body = io.NopCloser(strings.NewReader("{"))
+			serve(h, r)
+		}
+	})
+	require.Less(t, result.AllocedBytesPerOp(), int64(100<<10))
+}
+
+// A ResponseWriter that hides the deadline is found out, once, and the request still served.
+func TestAHiddenDeadlineIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	scheme := newScheme(t)
+	h := newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))).Events(ok)
+	for range 3 {
+		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "SetReadDeadline"))
+}
+
+func TestRequestWithoutABody(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.Header.Set("Content-Type", "application/json")
+	require.NoError(t, scheme.Sign(r, "whk_1", time.Now(), nil))
+	r.Body = nil
+	require.Equal(t, 200, serve(h, r).Code)
+}

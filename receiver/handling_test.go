@@ -1,0 +1,463 @@
+package receiver_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// A thousand copies at once: one effect, and nobody is told 200 while the effect is still to come.
+func TestConcurrentCopiesRunTheHandlerOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const copies = 1000
+		scheme := newScheme(t)
+		var calls atomic.Int32
+		var done atomic.Bool
+		h := newReceiver(t, scheme, receiver.WithDedupe(newMemory(t), "test")).Events(func(context.Context, *payload.Event) error {
+			calls.Add(1)
+			time.Sleep(time.Second) // all others arrive meanwhile
+			done.Store(true)
+			return nil
+		})
+		var handled, inFlight atomic.Int32
+		var wg sync.WaitGroup
+		for range copies {
+			r := signedRequest(t, scheme, "whk_1", eventBody)
+			wg.Go(func() {
+				w := serve(h, r)
+				switch {
+				case w.Code == 200 && w.Body.String() == `{"received":true}` && done.Load():
+					handled.Add(1)
+				case w.Code == 409 && w.Header().Get("Retry-After") != "":
+					inFlight.Add(1)
+				default:
+					t.Errorf("%d %s, effect done: %v", w.Code, w.Body, done.Load())
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, calls.Load())
+		require.EqualValues(t, 1, handled.Load())
+		require.EqualValues(t, copies-1, inFlight.Load())
+		require.Equal(t, `{"received":true,"duplicate":true}`, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Body.String())
+	})
+}
+
+// However a handler comes to nothing, the claim is released and the retry runs.
+func TestAFailedHandlersRetryRuns(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(ctx context.Context, cancel func()) error{
+		"error":     func(context.Context, func()) error { return errors.New("no") },
+		"panic":     func(context.Context, func()) error { panic("no") },
+		"panic nil": func(context.Context, func()) error { var f func(); f(); return nil },
+		"context ends": func(ctx context.Context, cancel func()) error {
+			cancel()
+			<-ctx.Done()
+			return ctx.Err()
+		},
+		"goroutine ends": func(context.Context, func()) error { runtime.Goexit(); return nil },
+		"abort":          func(context.Context, func()) error { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scheme := newScheme(t)
+			store := &hookStore{Store: newMemory(t)}
+			calls := 0
+			var cancel context.CancelFunc
+			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
+				if calls++; calls == 1 {
+					return fail(ctx, cancel)
+				}
+				return nil
+			})
+			r := signedRequest(t, scheme, "whk_1", eventBody)
+			ctx, stop := context.WithCancel(r.Context())
+			cancel = stop
+			first := make(chan *httptest.ResponseRecorder, 1)
+			go func() { // its own goroutine, since one of the cases ends it
+				w := httptest.NewRecorder()
+				defer func() {
+					_ = recover()
+					first <- w
+				}()
+				h.ServeHTTP(w, r.WithContext(ctx))
+			}()
+			if w := <-first; name != "goroutine ends" && name != "abort" {
+				require.Equal(t, 500, w.Code)
+			}
+			require.Equal(t, 1, store.frees)
+			require.Zero(t, store.completes)
+
+			w := serve(h, signedRequest(t, scheme, "whk_1", eventBody))
+			require.Equal(t, `{"received":true}`, w.Body.String())
+			require.Equal(t, 2, calls)
+		})
+	}
+}
+
+func TestAbortHandlerDropsTheConnection(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	h := newReceiver(t, scheme, receiver.WithDedupe(newMemory(t), "test")).Events(func(context.Context, *payload.Event) error {
+		panic(http.ErrAbortHandler)
+	})
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { serve(h, signedRequest(t, scheme, "", eventBody)) })
+}
+
+// A handler that runs for many leases keeps its claim, and costs nobody a second effect.
+func TestLongHandlersAreRenewed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		store := &hookStore{Store: newMemory(t)}
+		var calls atomic.Int32
+		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second)).Events(
+			func(ctx context.Context, _ *payload.Event) error {
+				calls.Add(1)
+				select {
+				case <-time.After(10 * time.Minute):
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			})
+		r := signedRequest(t, scheme, "whk_1", eventBody)
+		done := make(chan int)
+		go func() { done <- serve(h, r).Code }()
+		for range 19 {
+			time.Sleep(31 * time.Second)
+			require.Equal(t, 409, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+		}
+		require.Equal(t, 200, <-done)
+		require.EqualValues(t, 1, calls.Load())
+		require.GreaterOrEqual(t, store.renews, 59)
+		renews := store.renews
+		time.Sleep(time.Hour)
+		require.Equal(t, renews, store.renews, "renewals end with the handler")
+	})
+}
+
+// A worker whose lease was taken over is told so, and does not undo or double what its successor does.
+func TestASlowWorkerIsFenced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		memory := newMemory(t)
+		// This instance can't reach the store to renew; the other can.
+		cut := &hookStore{Store: memory, renew: func() error { return errors.New("no route to host") }}
+		causes := make(chan error, 1)
+		slow := newReceiver(t, scheme, receiver.WithDedupe(cut, "test"), receiver.WithLease(30*time.Second)).Events(
+			func(ctx context.Context, _ *payload.Event) error {
+				<-ctx.Done()
+				causes <- context.Cause(ctx)
+				time.Sleep(time.Minute) // and does not stop at once
+				return nil
+			})
+		var calls atomic.Int32
+		other := newReceiver(t, scheme, receiver.WithDedupe(memory, "test"), receiver.WithLease(30*time.Second)).Events(
+			func(context.Context, *payload.Event) error {
+				calls.Add(1)
+				time.Sleep(2 * time.Minute)
+				return nil
+			})
+		first, second := make(chan *httptest.ResponseRecorder), make(chan *httptest.ResponseRecorder)
+		r := signedRequest(t, scheme, "whk_1", eventBody)
+		go func() { first <- serve(slow, r) }()
+		require.ErrorIs(t, <-causes, receiver.ErrLeaseLost)
+		time.Sleep(time.Millisecond) // past the end of the lease
+		r = signedRequest(t, scheme, "whk_1", eventBody)
+		go func() { second <- serve(other, r) }()
+
+		w := <-first
+		require.Equal(t, 409, w.Code, "the successor's answer counts, not this one's")
+		require.Equal(t, 409, serve(other, signedRequest(t, scheme, "whk_1", eventBody)).Code, "the successor's claim still stands")
+		w = <-second
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, `{"received":true,"duplicate":true}`, serve(other, signedRequest(t, scheme, "whk_1", eventBody)).Body.String())
+		require.EqualValues(t, 1, calls.Load())
+	})
+}
+
+// A store that stumbles between renewals and comes back before the lease ends costs nothing.
+func TestARenewalIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		fails := 2
+		store := &hookStore{Store: newMemory(t)}
+		store.renew = func() error {
+			if fails--; fails >= 0 {
+				return errors.New("timeout")
+			}
+			return nil
+		}
+		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
+			time.Sleep(5 * time.Minute)
+			return context.Cause(ctx)
+		})
+		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+	})
+}
+
+// A store that never answers is down, not a reason to wait for ever.
+func TestASlowStoreIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		store := &hangingStore{Store: newMemory(t)}
+		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithStoreTimeout(3*time.Second)).Events(ok)
+		start := time.Now()
+		require.Equal(t, 503, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+		require.Equal(t, 3*time.Second, time.Since(start))
+	})
+}
+
+// Whole seconds, rounded up, and no longer than a peer should be told to wait.
+func TestInFlightRetryAfter(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	for rest, want := range map[time.Duration]string{time.Millisecond: "1", time.Second: "1", 1500 * time.Millisecond: "2", time.Minute: "5"} {
+		h := newReceiver(t, scheme, receiver.WithDedupe(busyStore{newMemory(t), rest}, "test")).Events(ok)
+		w := serve(h, signedRequest(t, scheme, "", eventBody))
+		require.Equal(t, 409, w.Code)
+		require.Equal(t, want, w.Header().Get("Retry-After"))
+	}
+}
+
+type busyStore struct {
+	dedupe.Store
+	rest time.Duration
+}
+
+func (s busyStore) Claim(_ context.Context, k dedupe.Key, _ time.Duration) (dedupe.Claim, error) {
+	return dedupe.Claim{Key: k, State: dedupe.InFlight, RetryAfter: s.rest}, nil
+}
+
+type hangingStore struct{ dedupe.Store }
+
+func (s *hangingStore) Claim(ctx context.Context, _ dedupe.Key, _ time.Duration) (dedupe.Claim, error) {
+	<-ctx.Done()
+	return dedupe.Claim{}, ctx.Err()
+}
+
+// The effect is there before the peer hung up: it must be remembered, though the context has ended.
+func TestAnEffectIsRememberedThoughThePeerHungUp(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newReceiver(t, scheme, receiver.WithDedupe(remoteStore{newMemory(t)}, "test")).Events(func(context.Context, *payload.Event) error {
+		cancel()
+		return nil
+	})
+	serve(h, signedRequest(t, scheme, "whk_1", eventBody).WithContext(ctx))
+	require.Equal(t, `{"received":true,"duplicate":true}`, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Body.String())
+}
+
+// remoteStore waits for its context as a client on a network does.
+type remoteStore struct{ dedupe.Store }
+
+func (s remoteStore) Complete(ctx context.Context, c dedupe.Claim) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	default:
+		return s.Store.Complete(ctx, c)
+	}
+}
+
+// A forger who guesses the next ID must not be able to make us drop the real delivery.
+func TestUnverifiedRequestsLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	memory := newMemory(t)
+	store := &hookStore{Store: memory}
+	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(ok)
+	require.Equal(t, 401, serve(h, signedRequest(t, newScheme(t), "whk_1", eventBody)).Code)
+	require.Equal(t, 400, serve(h, signedRequest(t, scheme, "whk_1", `{"event":"deploy.live"}`)).Code)
+	require.Zero(t, store.claims)
+	require.Zero(t, memory.Len())
+	require.Equal(t, `{"received":true}`, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Body.String())
+}
+
+func TestTheSameIDFromTwoSourcesIsTwoDeliveries(t *testing.T) {
+	t.Parallel()
+	store := newMemory(t)
+	calls := 0
+	count := func(context.Context, *payload.Event) error { calls++; return nil }
+	one, two := newScheme(t), newScheme(t)
+	acme, zeta := newScheme(t, signer.WithPrincipal("acme")), newScheme(t, signer.WithPrincipal("zeta"))
+	for i, c := range []struct {
+		scheme *signer.Standard
+		source string
+	}{{one, "one"}, {two, "two"}, {acme, "tenants"}, {zeta, "tenants"}} {
+		h := newReceiver(t, c.scheme, receiver.WithDedupe(store, c.source)).Events(count)
+		for range 2 {
+			require.Equal(t, 200, serve(h, signedRequest(t, c.scheme, "whk_1", eventBody)).Code)
+		}
+		require.Equal(t, i+1, calls, "source %s", c.source)
+	}
+}
+
+// Rotating a key must not make yesterday's deliveries new again.
+func TestDedupeSurvivesKeyRotation(t *testing.T) {
+	t.Parallel()
+	store := newMemory(t)
+	older, newer := signer.GenerateSecret(), signer.GenerateSecret()
+	oldScheme, err := signer.NewStandard(older)
+	require.NoError(t, err)
+	newScheme, err := signer.NewStandard(newer)
+	require.NoError(t, err)
+	both, err := signer.NewStandard(newer, signer.WithKey(older))
+	require.NoError(t, err)
+	h := newReceiver(t, both, receiver.WithDedupe(store, "test")).Events(ok)
+	require.Equal(t, `{"received":true}`, serve(h, signedRequest(t, oldScheme, "whk_1", eventBody)).Body.String())
+	require.Equal(t, `{"received":true,"duplicate":true}`, serve(h, signedRequest(t, newScheme, "whk_1", eventBody)).Body.String())
+}
+
+// Where the ID is not signed it says nothing: the body is what is remembered.
+func TestUnsignedIDsAreNoDedupeKeys(t *testing.T) {
+	t.Parallel()
+	scheme, err := signer.NewTimestamped(signer.GenerateLiteralSecret())
+	require.NoError(t, err)
+	calls := 0
+	h := newReceiver(t, scheme, receiver.WithDedupe(newMemory(t), "test")).Events(func(ctx context.Context, _ *payload.Event) error {
+		d, _ := receiver.FromContext(ctx)
+		require.Empty(t, d.ID)
+		calls++
+		return nil
+	})
+	require.Equal(t, 200, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+	require.Contains(t, serve(h, signedRequest(t, scheme, "whk_2", eventBody)).Body.String(), "duplicate", "another ID on the same body")
+	require.Equal(t, `{"received":true}`, serve(h, signedRequest(t, scheme, "whk_1", eventBody+" ")).Body.String(), "the same ID on another body")
+	require.Equal(t, 2, calls)
+}
+
+func TestFromContext(t *testing.T) {
+	t.Parallel()
+	_, found := receiver.FromContext(t.Context())
+	require.False(t, found)
+
+	scheme := newScheme(t, signer.WithPrincipal("acme"))
+	h := newReceiver(t, scheme, receiver.WithDedupe(newMemory(t), "platform")).Events(func(ctx context.Context, e *payload.Event) error {
+		d, ok := receiver.FromContext(ctx)
+		require.True(t, ok)
+		require.Equal(t, "whk_1", d.ID)
+		require.Equal(t, "acme", d.Principal)
+		require.Equal(t, "platform", d.Source)
+		require.Equal(t, "key-1", d.Key)
+		require.Equal(t, eventBody, string(d.Body))
+		require.Same(t, e, d.Event)
+		require.Equal(t, dedupe.Claimed, d.Claim.State)
+		require.WithinDuration(t, time.Now(), d.Timestamp, 2*time.Second)
+		return nil
+	})
+	require.Equal(t, 200, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+}
+
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	for _, c := range []struct {
+		name    string
+		next    http.HandlerFunc
+		status  int
+		body    string
+		handled bool
+	}{
+		{"writes", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Own", "1")
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.WriteString(w, "own body")
+		}, 202, "own body", true},
+		{"silent", func(http.ResponseWriter, *http.Request) {}, 200, "", true},
+		{"early hints first", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(http.StatusCreated)
+			w.WriteHeader(http.StatusTeapot) // superfluous, as in net/http
+		}, 201, "", true},
+		{"400", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "mine", 400) }, 400, "mine\n", false},
+		{"302", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, 302, "", false},
+		{"panics after writing 200", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "half"); panic("no") }, 500, `{"error":"Delivery was not handled"}`, false},
+		{"invalid status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(42) }, 500, `{"error":"Delivery was not handled"}`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			store := &hookStore{Store: newMemory(t)}
+			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				require.Equal(t, "not an event", readAll(t, r.Body))
+				require.EqualValues(t, len("not an event"), r.ContentLength)
+				require.Empty(t, r.TransferEncoding)
+				d, ok := receiver.FromContext(r.Context())
+				require.True(t, ok)
+				require.Equal(t, "not an event", string(d.Body))
+				require.Nil(t, d.Event)
+				c.next(w, r)
+			}))
+			r := signedRequest(t, scheme, "whk_1", "not an event")
+			r.ContentLength, r.TransferEncoding = -1, []string{"chunked"}
+			w := serve(h, r)
+			require.Equal(t, c.status, w.Code)
+			require.Equal(t, c.body, w.Body.String())
+			if c.name == "writes" {
+				require.Equal(t, "1", w.Header().Get("X-Own"))
+			}
+			require.Equal(t, c.handled, store.completes == 1)
+			require.Equal(t, !c.handled, store.frees == 1)
+		})
+	}
+}
+
+// Returning without a word because the context ended is the common idiom, and not success.
+func TestWrapReleasesWhenTheContextEnded(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	store := &hookStore{Store: newMemory(t)}
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	}))
+	serve(h, signedRequest(t, scheme, "whk_1", eventBody).WithContext(ctx))
+	require.Equal(t, 1, store.frees)
+	require.Zero(t, store.completes)
+}
+
+// Nothing of the wrapped handler's 200 may reach the peer when the delivery could not be remembered.
+func TestWrapAnswersOnlyWhatIsSettled(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	store := &hookStore{Store: newMemory(t), complete: func() error { return errors.New("down") }}
+	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "done")
+	}))
+	w := serve(h, signedRequest(t, scheme, "", eventBody))
+	require.Equal(t, 503, w.Code)
+	require.NotContains(t, w.Body.String(), "done")
+}
+
+func TestInsecureNoDedupeRunsEveryCopy(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	calls := 0
+	h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(func(context.Context, *payload.Event) error { calls++; return nil })
+	for range 3 {
+		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+	}
+	require.Equal(t, 3, calls)
+}

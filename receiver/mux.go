@@ -1,0 +1,101 @@
+package receiver
+
+import (
+	"context"
+	"regexp"
+	"strings"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Mux routes events to handlers by their type. Make it with [NewMux] and pass its Handle method to [Receiver.Events]. It
+// is immutable and safe for concurrent use.
+type Mux struct {
+	exact    map[payload.Type]EventHandler
+	prefixes []prefixRoute // longest first
+	rest     EventHandler
+}
+
+type prefixRoute struct {
+	prefix string // with its dot: "deploy."
+	h      EventHandler
+}
+
+// MuxRoute is one entry of a [Mux]; make it with [Route].
+type MuxRoute struct {
+	pattern string
+	h       EventHandler
+}
+
+// Route sends the events that pattern matches to h. A pattern is an event type ("deploy.failed"), a prefix
+// ("deploy.*", which matches deploy.live and deploy.canary.started), or "*" for all. The most specific one
+// wins, whatever their order.
+func Route(pattern string, h EventHandler) MuxRoute { return MuxRoute{pattern: pattern, h: h} }
+
+// NewMux returns a mux with the given routes. A pattern in the wrong form, given twice or without a handler is an error
+// that wraps [ErrConfig].
+func NewMux(routes ...MuxRoute) (*Mux, error) {
+	if len(routes) == 0 {
+		return nil, configError("NewMux: no Route was given")
+	}
+	m := &Mux{exact: make(map[payload.Type]EventHandler)}
+	seen := make(map[string]bool)
+	for _, r := range routes {
+		switch {
+		case r.h == nil:
+			return nil, configError("Route(%q): the handler is nil", r.pattern)
+		case seen[r.pattern]:
+			return nil, configError("Route(%q): the pattern was given twice", r.pattern)
+		}
+		seen[r.pattern] = true
+		if err := m.add(r); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// patternForm is dotted lower-case words, the last of which may be a star.
+var patternForm = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)*\.(\*|[a-z0-9_]+)$`)
+
+func (m *Mux) add(r MuxRoute) error {
+	if r.pattern == "*" {
+		m.rest = r.h
+		return nil
+	}
+	if !patternForm.MatchString(r.pattern) {
+		return configError(`Route(%q): want an event type such as "deploy.failed", a prefix such as "deploy.*", or "*"`, r.pattern)
+	}
+	prefix, ok := strings.CutSuffix(r.pattern, "*")
+	if !ok {
+		m.exact[payload.Type(r.pattern)] = r.h
+		return nil
+	}
+	i := 0
+	for i < len(m.prefixes) && len(m.prefixes[i].prefix) >= len(prefix) {
+		i++
+	}
+	m.prefixes = append(m.prefixes[:i], append([]prefixRoute{{prefix, r.h}}, m.prefixes[i:]...)...)
+	return nil
+}
+
+// Handle calls the handler of the most specific route that matches. An event that no route matches is acknowledged and
+// dropped, so that a sender may add types; give "*" a handler to see them.
+func (m *Mux) Handle(ctx context.Context, e *payload.Event) error {
+	if h := m.lookup(e.Type); h != nil {
+		return h(ctx, e)
+	}
+	return nil
+}
+
+func (m *Mux) lookup(t payload.Type) EventHandler {
+	if h, ok := m.exact[t]; ok {
+		return h
+	}
+	for _, r := range m.prefixes {
+		if strings.HasPrefix(string(t), r.prefix) {
+			return r.h
+		}
+	}
+	return m.rest
+}

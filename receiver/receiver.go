@@ -1,0 +1,98 @@
+package receiver
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/deployhook/deployhook/signer"
+)
+
+// Receiver verifies, deduplicates and hands on the deliveries of one source. Make it with [New] and mount it with
+// [Receiver.Events] or [Receiver.Wrap], any number of times. It is immutable, safe for concurrent use, and owns
+// nothing that has to be closed; the store stays the caller's.
+type Receiver struct {
+	config
+	verifier signer.Verifier
+
+	warnDeadline sync.Once // the one warning about a ResponseWriter without read deadlines
+}
+
+// New returns a receiver for what v vouches for: a scheme from package signer, or [PerRequest] for one secret per tenant.
+// It needs [WithDedupe] or [InsecureNoDedupe]. All configuration errors are reported at once and wrap [ErrConfig].
+func New(v signer.Verifier, opts ...Option) (*Receiver, error) {
+	c, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, configError("the verifier is nil; make one with signer.NewStandard, say, and check its error")
+	}
+	if c.store != nil {
+		if v, err = checkTTL(v, c.store.TTL()); err != nil {
+			return nil, err
+		}
+	}
+	return &Receiver{config: *c, verifier: v}, nil
+}
+
+// toleranced is what the schemes of package signer that check a timestamp have in common.
+type toleranced interface{ Tolerance() time.Duration }
+
+// checkTTL refuses a store that forgets a delivery while its timestamp still passes: it can come first when its
+// timestamp is as far ahead as the tolerance allows, and again when it lies as far behind. With PerRequest the tolerance
+// is known only with each request, so the check moves there.
+func checkTTL(v signer.Verifier, ttl time.Duration) (signer.Verifier, error) {
+	if p, ok := v.(*perRequest); ok {
+		return &perRequest{lookup: p.lookup, maxTolerance: ttl / 2}, nil
+	}
+	if t, ok := v.(toleranced); ok && ttl < 2*t.Tolerance() {
+		return nil, configError("WithDedupe: the store's TTL of %v is less than twice the verifier's tolerance of %v, so replays would pass; raise the TTL", ttl, t.Tolerance())
+	}
+	return v, nil
+}
+
+// ErrUnknownTenant is for the lookup function of [PerRequest]: the request names nobody we know. The peer gets the same
+// 401 as for a wrong signature.
+var ErrUnknownTenant = errors.Join(errors.New("receiver: unknown tenant"), signer.ErrUnverified)
+
+// PerRequest returns a verifier that asks lookup for each request's own: one secret per tenant. lookup returns who
+// the tenant is, which becomes [signer.Verified].Principal and scopes deduplication, and that tenant's scheme, which
+// should be made once and kept. For an unknown tenant it returns [ErrUnknownTenant]; any other error is taken as a
+// failure on our side and answered with 503, so that the peer tries again.
+//
+// lookup sees an unauthenticated request with its body already read: it may use the path, never the body, and must not
+// trust anything until the scheme has verified it.
+func PerRequest(lookup func(*http.Request) (principal string, v signer.Verifier, err error)) signer.Verifier {
+	return &perRequest{lookup: lookup}
+}
+
+type perRequest struct {
+	lookup       func(*http.Request) (string, signer.Verifier, error)
+	maxTolerance time.Duration // 0: no dedupe, no limit
+}
+
+func (p *perRequest) Verify(r *http.Request, body []byte) (signer.Verified, error) {
+	if p.lookup == nil {
+		return signer.Verified{}, configError("PerRequest: the lookup function is nil")
+	}
+	principal, v, err := p.lookup(r)
+	switch {
+	case err != nil:
+		return signer.Verified{}, err
+	case v == nil:
+		return signer.Verified{}, configError("PerRequest: lookup returned neither a verifier nor an error")
+	case principal == "":
+		return signer.Verified{}, configError("PerRequest: lookup returned no principal; tenants could not be told apart")
+	}
+	if t, ok := v.(toleranced); ok && p.maxTolerance > 0 && t.Tolerance() > p.maxTolerance {
+		return signer.Verified{}, configError("PerRequest: a tolerance of %v is more than half the store's TTL, so replays would pass", t.Tolerance())
+	}
+	verified, err := v.Verify(r, body)
+	if err != nil {
+		return signer.Verified{}, err
+	}
+	verified.Principal = principal
+	return verified, nil
+}

@@ -1,0 +1,81 @@
+package receiver
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Outcome says in one word what became of a request. The texts are stable, fit for a metric's label.
+type Outcome string
+
+// The outcomes, each with the status it is answered with.
+const (
+	Handled         Outcome = "handled"         // the handler succeeded: 200, or what a wrapped handler wrote
+	Duplicate       Outcome = "duplicate"       // handled before: 200
+	InFlight        Outcome = "in_flight"       // being handled elsewhere: 409
+	Refused         Outcome = "refused"         // method, content, size or speed: 405, 415, 413, 408, 400
+	Unauthenticated Outcome = "unauthenticated" // 401
+	Invalid         Outcome = "invalid"         // authentic, but not a valid payload: 400
+	Failed          Outcome = "failed"          // the handler returned an error or a status other than 2xx: 500, or its own
+	Panicked        Outcome = "panicked"        // the handler panicked: 500
+	Unavailable     Outcome = "unavailable"     // the store, or the verifier's own source, is down or full: 503
+)
+
+// Result is what became of one request, for logs and metrics.
+type Result struct {
+	Outcome  Outcome
+	Status   int           // of the answer
+	Duration time.Duration // from the first header to the answer
+	// Err is why, where the outcome is not a success. It tells the operator more than the peer was told.
+	Err error
+	// Delivery is nil unless the request was authentic.
+	Delivery *Delivery
+}
+
+// report writes the one log line and calls the observer.
+func (rc *Receiver) report(r *http.Request, res *Result) {
+	ctx := r.Context()
+	if level := res.level(); rc.logger.Enabled(ctx, level) {
+		rc.logger.LogAttrs(ctx, level, "webhook delivery", res.attrs(rc, r)...)
+	}
+	if rc.observer != nil {
+		rc.observer(ctx, *res)
+	}
+}
+
+func (res *Result) level() slog.Level {
+	switch res.Outcome {
+	case Handled, Duplicate:
+		return slog.LevelInfo
+	case Failed, Panicked, Unavailable:
+		return slog.LevelError
+	}
+	return slog.LevelWarn
+}
+
+// attrs are the fields of the log line. From an unauthenticated request only the error's own words and the peer's
+// address are taken.
+func (res *Result) attrs(rc *Receiver, r *http.Request) []slog.Attr {
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs,
+		slog.String("outcome", string(res.Outcome)), slog.Int("status", res.Status), slog.Duration("duration", res.Duration))
+	if rc.source != "" {
+		attrs = append(attrs, slog.String("source", rc.source))
+	}
+	if d := res.Delivery; d != nil {
+		attrs = append(attrs, slog.String("id", d.ID), slog.String("key", d.Key))
+		if d.Principal != "" {
+			attrs = append(attrs, slog.String("principal", d.Principal))
+		}
+		if d.Event != nil {
+			attrs = append(attrs, slog.String("type", string(d.Event.Type)), slog.String("deployment_id", d.Event.DeploymentID))
+		}
+	} else {
+		attrs = append(attrs, slog.String("remote", r.RemoteAddr))
+	}
+	if res.Err != nil {
+		attrs = append(attrs, slog.String("error", res.Err.Error()))
+	}
+	return attrs
+}

@@ -1,0 +1,180 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// consumer is the part that differs between Events and Wrap.
+type consumer interface {
+	// prepare decodes and validates the verified body; an error is answered with 400.
+	prepare(d *Delivery) error
+	// consume runs the handler. A nil error means that the delivery took effect; otherwise a retry may run. Either way
+	// the answer is what the peer gets.
+	consume(ctx context.Context, r *http.Request, d *Delivery) (answer, error)
+}
+
+// serve takes one request through all steps. The answer is written last, when the claim is settled: a peer that reads
+// 200 can rely on it.
+func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
+	start := time.Now()
+	var res Result
+	a := rc.process(w, r, c, &res)
+	res.Status = a.status
+	a.write(w)
+	res.Duration = time.Since(start)
+	rc.report(r, &res)
+	if errors.Is(res.Err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler) // a handler's own wish to drop the connection; its claim is released
+	}
+}
+
+// process is the order of the steps: method, content type, bounded body, verify, decode and validate, claim, handle,
+// complete. Nothing is stored before the signature holds.
+func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, res *Result) (a answer) {
+	refuse := func(o Outcome, err error, a answer) answer {
+		res.Outcome, res.Err = o, err
+		return a
+	}
+	if r.Method != http.MethodPost {
+		return refuse(Refused, errors.New("receiver: method is not POST"), methodAnswer())
+	}
+	if err := checkContent(r.Header); err != nil {
+		return refuse(Refused, err, contentAnswer())
+	}
+	body, err := rc.readBody(w, r)
+	if err != nil {
+		return refuse(Refused, err, bodyAnswer(err))
+	}
+	verified, err := rc.verify(r, body)
+	switch {
+	case errors.Is(err, signer.ErrUnverified):
+		return refuse(Unauthenticated, err, unauthenticAnswer(err))
+	case err != nil:
+		return refuse(Unavailable, err, unavailableAnswer())
+	}
+	d := &Delivery{
+		ID: verified.ID, Timestamp: verified.Timestamp, Principal: verified.Principal, Key: verified.Key,
+		Source: rc.source, Body: body,
+	}
+	res.Delivery = d
+	if err := c.prepare(d); err != nil {
+		return refuse(Invalid, err, invalidAnswer(err))
+	}
+	if rc.store == nil {
+		ctx := &lazyContext{parent: r.Context(), delivery: d}
+		defer ctx.end(nil)
+		return rc.handle(ctx, r, c, d, res)
+	}
+	asked := time.Now()
+	d.Claim, err = rc.claim(r.Context(), d, asked)
+	if err != nil {
+		return refuse(Unavailable, fmt.Errorf("receiver: claim: %w", err), unavailableAnswer())
+	}
+	switch d.Claim.State {
+	case dedupe.Completed:
+		return refuse(Duplicate, nil, duplicateAnswer())
+	case dedupe.InFlight:
+		return refuse(InFlight, nil, inFlightAnswer(d.Claim.RetryAfter))
+	case dedupe.Claimed:
+		return rc.handleClaimed(r, c, d, asked, res)
+	}
+	return refuse(Unavailable, fmt.Errorf("receiver: the store answered a claim with state %d", d.Claim.State), unavailableAnswer())
+}
+
+func bodyAnswer(err error) answer {
+	switch {
+	case errors.Is(err, errTooBig):
+		return tooLargeAnswer()
+	case errors.Is(err, errTooSlow):
+		return tooSlowAnswer()
+	}
+	return cutAnswer()
+}
+
+// verify contains a panic in a verifier that is not ours: to the peer it is an outage, never a pass.
+func (rc *Receiver) verify(r *http.Request, body []byte) (v signer.Verified, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			v, err = signer.Verified{}, &panicError{value: value, stack: debug.Stack()}
+		}
+	}()
+	return rc.verifier.Verify(r, body)
+}
+
+// handleClaimed runs the handler under a claim that is kept alive, then settles it.
+func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, asked time.Time, res *Result) answer {
+	ctx := &lazyContext{parent: r.Context(), delivery: d}
+	defer ctx.end(nil)
+	k := rc.keep(r.Context(), d.Claim, asked, ctx)
+	settled := false
+	defer func() {
+		// Reached unsettled only when the handler ends the goroutine (runtime.Goexit): a retry must be able to run.
+		if !settled {
+			k.stop()
+			_ = rc.release(r.Context(), d.Claim)
+		}
+	}()
+	a := rc.handle(ctx, r, c, d, res)
+	k.stop()
+	settled = true
+	if res.Err != nil {
+		if err := rc.release(r.Context(), d.Claim); err != nil {
+			// The lease ends by itself, and the retry runs then.
+			res.Err = errors.Join(res.Err, fmt.Errorf("receiver: release: %w", err))
+		}
+		return a
+	}
+	switch err := rc.complete(r.Context(), d.Claim); {
+	case err == nil:
+		return a
+	case errors.Is(err, dedupe.ErrLeaseLost):
+		// The effect is there, and another instance is at it as well: its answer counts.
+		res.Outcome, res.Err = InFlight, fmt.Errorf("receiver: complete: %w", err)
+		return inFlightAnswer(rc.lease)
+	default:
+		// The effect is there and not remembered. The retry that this asks for may run the handler again.
+		res.Outcome, res.Err = Unavailable, fmt.Errorf("receiver: complete: %w", err)
+		return unavailableAnswer()
+	}
+}
+
+// handle runs the handler with the delivery in its context, and contains its panics.
+func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Delivery, res *Result) (a answer) {
+	defer func() {
+		if value := recover(); value != nil {
+			res.Outcome, res.Err = Panicked, &panicError{value: value, stack: debug.Stack()}
+			a = failedAnswer()
+		}
+	}()
+	a, err := c.consume(ctx, r, d)
+	if err != nil {
+		res.Outcome, res.Err = Failed, err
+		return a
+	}
+	res.Outcome = Handled
+	return a
+}
+
+// panicError is a contained panic: the value in its text, the stack for whoever asks for it.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string {
+	return fmt.Sprintf("receiver: panic: %.500s\n%s", fmt.Sprint(e.value), e.stack)
+}
+
+// Unwrap finds errors that were panicked with, http.ErrAbortHandler among them.
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
