@@ -2,7 +2,9 @@
 // handled, and remembers the ones that have been.
 //
 //	store, err := dedupe.NewMemory()
-//	…
+//	if err != nil {
+//		return err
+//	}
 //	claim, err := store.Claim(ctx, dedupe.NewKey("deploys", "acme", id), time.Minute)
 //	if err != nil {
 //		return err // 503: nothing is handled that could not be remembered

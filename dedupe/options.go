@@ -35,7 +35,7 @@ func WithTTL(ttl time.Duration) MemoryOption {
 // WithCapacity bounds the number of keys, claimed and completed together. The default, which zero also stands for, is
 // [DefaultCapacity]; negative numbers and those above 2,147,483,647 are errors. The bound is exact: a store holds
 // that many keys and not one more. It needs to be the number of deliveries that come in during a TTL.
-// Memory is not taken before it is needed; count at most 80 bytes a key.
+// Memory is not taken before it is needed; a full store of a hundred thousand keys or more takes less than 80 bytes a key.
 func WithCapacity(keys int) MemoryOption {
 	return memoryOption(func(c *memoryConfig) { c.capacity = keys })
 }

@@ -1,0 +1,82 @@
+// Quickstart shows one deployment event's way from a sender to a receiver, and every way in which it can go wrong, on
+// this machine alone:
+//
+//	go run ./examples/quickstart
+//
+// It starts an HTTP server on a free loopback port, sends it signed events of the commit that you are on, prints a
+// timeline, and exits with 0 only if every case ended as it should. Flags: -json for one object per case, -scale for how
+// much shorter than in production the waits between attempts are.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("bad usage")
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	asJSON := flags.Bool("json", false, "print one JSON object per case instead of a timeline")
+	scale := flags.Float64("scale", 0.02, "`factor` by which the waits between attempts are shortened; 1 is as in production")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 || *scale <= 0 || *scale > 1 {
+		fmt.Fprintln(stderr, "quickstart takes no arguments, and -scale is more than 0 and at most 1")
+		return errUsage
+	}
+
+	event := currentEvent(ctx)
+	demo, err := newDemo(event, *scale)
+	if err != nil {
+		return err
+	}
+	defer demo.close()
+
+	var out printer = &timeline{w: stdout, scale: *scale}
+	if *asJSON {
+		out = jsonLines{json.NewEncoder(stdout)}
+	}
+	out.start(demo)
+	started := time.Now()
+	failed := 0
+	for _, c := range cases {
+		res := demo.run(ctx, c)
+		if !res.OK {
+			failed++
+		}
+		out.result(res)
+	}
+	out.end(len(cases), failed, time.Since(started))
+	if failed > 0 {
+		return fmt.Errorf("%d of %d cases did not end as they should", failed, len(cases))
+	}
+	return ctx.Err()
+}

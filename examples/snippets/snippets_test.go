@@ -1,0 +1,111 @@
+package snippets
+
+import (
+	"go/ast"
+	"go/doc/comment"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+const root = "../.."
+
+// Every line of Go that a reader sees in README.md or in a package's documentation is compiled: as a whole block in a file
+// of this package or, for packages, in a test of their own.
+func TestSnippetsAreCompiled(t *testing.T) {
+	t.Parallel()
+	compiled := normalise(goFiles(t, root))
+	blocks := 0
+	check := func(where, block string) {
+		blocks++
+		require.Contains(t, compiled, normalise(block), "%s: this snippet is not in a compiled file:\n%s", where, block)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	for _, rest := range strings.Split(string(readme), "```go\n")[1:] {
+		block, _, ok := strings.Cut(rest, "```")
+		require.True(t, ok)
+		check("README.md", block)
+	}
+	require.GreaterOrEqual(t, blocks, 6, "README.md's snippets were not found")
+
+	for _, name := range []string{"signer", "receiver", "sender", "dedupe", "payload"} {
+		found := packageSnippets(t, filepath.Join(root, name))
+		require.NotEmpty(t, found, "package %s opens without a snippet", name)
+		for _, block := range found {
+			check(name, block)
+		}
+	}
+}
+
+// packageSnippets returns the code blocks of the package comment that are Go rather than tables or messages.
+func packageSnippets(t *testing.T, dir string) []string {
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, "doc.go"), nil, parser.ParseComments|parser.PackageClauseOnly)
+	require.NoError(t, err)
+	var out []string
+	var p comment.Parser
+	for _, block := range p.Parse(file.Doc.Text()).Content {
+		if code, ok := block.(*comment.Code); ok && isGo(code.Text) {
+			out = append(out, code.Text)
+		}
+	}
+	return out
+}
+
+// isGo reports whether a text parses as statements.
+func isGo(text string) bool {
+	file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc _() {\n"+text+"\n}", 0)
+	if err != nil {
+		return false
+	}
+	for _, decl := range file.Decls {
+		if f, ok := decl.(*ast.FuncDecl); ok && len(f.Body.List) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// goFiles returns the test files of the tree, this one aside, and what is not a comment in them.
+func goFiles(t *testing.T, dir string) string {
+	var all strings.Builder
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(path, "_test.go") || entry.Name() == "snippets_test.go" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		all.Write(text)
+		all.WriteByte('\n')
+		return err
+	}))
+	return all.String()
+}
+
+// normalise makes a snippet and its compiled copy comparable: they differ in indentation, and in it alone.
+func normalise(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line != "" {
+			b.WriteString(line)
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}

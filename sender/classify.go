@@ -1,0 +1,134 @@
+package sender
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// newAttemptError turns an error of the transport into one that says what class it is and shows nothing that is secret.
+// ctx is the attempt's, at says how far it came.
+func newAttemptError(ctx context.Context, origin string, err error, at progress) *AttemptError {
+	e := &AttemptError{Endpoint: origin, Class: classify(err), cause: err}
+	switch {
+	case e.Class == ClassPolicy:
+	case at.flooded:
+		e.Class, e.cause, err = ClassProtocol, errors.Join(errInterim, err), errInterim
+	case e.Class == ClassTimeout, ctx.Err() != nil:
+		// The transport reports whatever the deadline happened to interrupt.
+		e.Class, e.cause = ClassTimeout, errors.Join(context.DeadlineExceeded, err)
+	case at.tlsFailed:
+		e.Class = ClassTLS
+	case e.Class == ClassProtocol && !at.gotByte:
+		// net/http has errors without a type for a connection that was closed while idle.
+		e.Class = ClassReset
+	}
+	e.detail = detail(e.Class, err)
+	return e
+}
+
+// progress is how far an attempt came before it failed.
+type progress struct{ tlsFailed, gotByte, flooded bool }
+
+// classify goes by types, never by an error's text.
+func classify(err error) Class {
+	var (
+		refused *violation
+		dns     *net.DNSError
+		op      *net.OpError
+	)
+	switch {
+	case errors.As(err, &refused):
+		return ClassPolicy
+	case errors.As(err, &dns):
+		return ClassDNS
+	case isTimeout(err):
+		return ClassTimeout
+	case isCertificate(err):
+		return ClassTLS
+	case errors.As(err, &op) && op.Op == "dial":
+		return ClassConnect
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed), errors.As(err, &op):
+		return ClassReset
+	default:
+		return ClassProtocol
+	}
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func isCertificate(err error) bool {
+	var (
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		host   x509.HostnameError
+		ca     x509.UnknownAuthorityError
+		bad    x509.CertificateInvalidError
+	)
+	return errors.As(err, &cert) || errors.As(err, &record) ||
+		errors.As(err, &host) || errors.As(err, &ca) || errors.As(err, &bad)
+}
+
+// detail is what an error's text says beside the class. For answers that are not HTTP it is nothing: the text would be
+// the endpoint's, which may echo what it was sent.
+func detail(class Class, err error) string {
+	switch class {
+	case ClassPolicy:
+		var refused *violation
+		if errors.As(err, &refused) {
+			return refused.reason
+		}
+	case ClassDNS:
+		var dns *net.DNSError
+		if errors.As(err, &dns) {
+			return clean(dns.Err)
+		}
+	case ClassConnect:
+		return clean(err.Error())
+	case ClassTLS:
+		if record := (tls.RecordHeaderError{}); errors.As(err, &record) {
+			return "the endpoint does not speak TLS; is it http?"
+		}
+		return clean(err.Error()) + " (WithRootCAs adds certificate authorities)"
+	case ClassProtocol:
+		if errors.Is(err, errInterim) {
+			return errInterim.Error()
+		}
+	}
+	return ""
+}
+
+// clean makes a text that others had a part in fit for a log: one line, no control characters, no more than 256 bytes.
+func clean(text string) string {
+	if len(text) > 256 {
+		text = text[:256]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// statusError is the error of an answer that was not 2xx.
+func statusError(origin string, status int) *AttemptError {
+	text := http.StatusText(status)
+	if text == "" {
+		text = "no known status"
+	}
+	return &AttemptError{Endpoint: origin, Class: ClassStatus, Status: status, detail: strconv.Itoa(status) + " " + text}
+}

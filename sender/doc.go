@@ -1,0 +1,62 @@
+// Package sender delivers deployment events as signed webhooks: one call that keeps trying until the endpoint has the
+// event, and a record of every try.
+//
+//	s, err := sender.New()
+//	if err != nil {
+//		return err
+//	}
+//	defer s.Close()
+//	receipt, err := s.Send(ctx, sender.Endpoint{URL: url, Signer: scheme}, event)
+//	if err != nil {
+//		return err // says how many attempts there were and what the last one ran into
+//	}
+//	fmt.Println(receipt.Outcome, receipt.ID)
+//
+// [Sender.Send] signs with any [github.com/deployhook/deployhook/signer.Signer], follows a [Schedule] ([Pipeline],
+// about a minute, unless told otherwise) and heeds Retry-After. [Sender.Deliver] does the same for a body that exists.
+// [Sender.Attempt] makes exactly one try: it is what a durable queue calls. [Sender.Check] is for the moment when someone
+// enters an endpoint.
+//
+// # What an answer means
+//
+//	2xx                      delivered
+//	410                      gone: no more attempts; disable the endpoint
+//	3xx                      failed; redirects are never followed
+//	any with Retry-After     failed; the next attempt comes no sooner, within a cap (WithMaxRetryAfter)
+//	anything else, or none   failed; retried (WithStopOnClientError ends it at most 4xx)
+//
+// The endpoint has accepted a delivery as soon as the header of a 2xx is there, even if the body of that answer never
+// ends. Each attempt is one request with the same delivery ID and bytes, and a timestamp and signature of its own. An
+// attempt without an answer may have been acted upon: receivers recognise the repetition by its ID.
+//
+// # Security properties
+//
+//   - What is signed is what is sent. The body is encoded once; a signer can set headers and nothing else.
+//   - Nothing is sent unsigned by mistake: an endpoint without a signer, and a signer that sets no header, are
+//     errors. The only other way is [InsecureUnsigned].
+//   - Server-side request forgery: URLs are taken to come from strangers. Every address is checked when it is dialled,
+//     after DNS, for every attempt; what is not public by the IANA special-purpose registries is refused, as is
+//     168.63.129.16. Proxies of the environment are ignored, since behind one nothing can be checked. Only https,
+//     TLS 1.2 or later, always verified. [AllowNetworks] opens networks by name, there also for http.
+//   - Hosts that software reads in different ways (127.1, 2130706433, ①②⑦.⓪.⓪.①, zones, names that are not ASCII) are
+//     refused before anything is resolved.
+//   - One request for each attempt. net/http repeats some requests on its own; it can't repeat these (see
+//     [Sender.Attempt]).
+//   - Answers are hostile: one deadline covers everything from DNS to the end of the body; the header is bounded
+//     (64 KiB), so are 1xx answers (8), what is read of the body (64 KiB) and what is kept of it (16 KiB); nothing
+//     is decompressed.
+//   - Records and errors hold no credential: of a URL they show scheme and host, of a header that may be an API key the
+//     name, and an endpoint's echo of it is overwritten.
+//
+// # Misuses
+//
+//   - Checking a URL when it is entered, and then fetching it with another client. [Sender.Check] is advice, the dial
+//     guard is the protection.
+//   - AllowNetworks("0.0.0.0/0") to get rid of an error. Name the network that the error names.
+//   - One signer, that is one secret, for several customers: each could then forge what another receives.
+//   - A message made once and sent to several endpoints: they share its ID. Make one for each ([NewMessage]).
+//   - Showing customers an error's text: it may name the internal address that their host resolved to. Show
+//     [Attempt].Class and [EndpointError].Field.
+//   - Send in a request handler: it may take a minute, and what it knows is lost in a crash. Queue the message, and call
+//     [Sender.Attempt] from the queue.
+package sender

@@ -1,0 +1,92 @@
+package sender
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// Endpoint is where deliveries go and how they are authenticated. It is a plain value; a Sender does not keep it, so
+// that endpoints may come from a database. [Sender.Check] checks one when it is entered, and every attempt
+// checks it again.
+//
+// URL and Header may be credentials. Printing an Endpoint, with any fmt verb or as a slog value, shows scheme and host.
+type Endpoint struct {
+	// URL takes the POST: absolute, https (see [AllowNetworks] and [InsecureHTTP] for http), without user information
+	// and fragment, its host in ASCII. Required.
+	URL string
+
+	// Signer authenticates each attempt. Required: an endpoint without one is refused, since a receiver could not
+	// tell its deliveries from forged ones. For a destination whose URL is the credential, see [InsecureUnsigned].
+	Signer signer.Signer
+
+	// Events says which types of event the endpoint gets: exact types ("deploy.failed"), families ("deploy.*") or all
+	// ("*"). Empty means all. See [ParseFilter].
+	Events []string
+
+	// Header is sent with every attempt: an API key, a routing hint. At most 32 values and 8 KiB. Refused are headers
+	// that the sender sets itself or must not send: Host, Content-*, User-Agent, Accept-Encoding, Idempotency-Key,
+	// X-Idempotency-Key, everything that belongs to the connection (RFC 9110 section 7.6.1), and those of signatures.
+	Header http.Header
+
+	// Timeout bounds each attempt, from resolving the host to the end of the answer's body. Zero means the Sender's
+	// own (see [WithTimeout]); negative is an error.
+	Timeout time.Duration
+}
+
+// Accepts reports whether the endpoint's filter takes events of type t. A pattern that is malformed matches
+// nothing; [Sender.Check] reports it.
+func (e Endpoint) Accepts(t payload.Type) bool {
+	if len(e.Events) == 0 {
+		return true
+	}
+	for _, p := range e.Events {
+		if matches(p, string(t)) {
+			return true
+		}
+	}
+	return false
+}
+
+// String shows scheme and host.
+func (e Endpoint) String() string {
+	u, err := parseURL(e.URL)
+	if err != nil {
+		return "endpoint with an invalid URL"
+	}
+	return origin(u)
+}
+
+// Format prints String whatever the verb is, so that %#v and %q do not show what %v hides.
+func (e Endpoint) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(e.String())) }
+
+// LogValue is String for log/slog.
+func (e Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
+// InsecureUnsigned returns a Signer that signs nothing, for destinations whose URL, or a header in Endpoint.Header, is
+// the whole credential: chat services' incoming webhooks and the like.
+//
+// What is lost: whoever learns the URL can forge deliveries, and nothing shows that a body was altered on its way by a
+// proxy that ends TLS. Never use it for a receiver that can verify signatures.
+func InsecureUnsigned() signer.Signer { return unsigned{} }
+
+type unsigned struct{}
+
+func (unsigned) Sign(*http.Request, string, time.Time, []byte) error { return nil }
+
+var _ signer.Signer = unsigned{}
+
+// hasSigner reports whether s can be called: an interface that holds a nil pointer is the classic way to find out only
+// when it is too late.
+func hasSigner(s signer.Signer) bool {
+	if s == nil {
+		return false
+	}
+	v := reflect.ValueOf(s)
+	return v.Kind() != reflect.Pointer || !v.IsNil()
+}

@@ -1,0 +1,130 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+var ErrConfig = errors.New("sender: invalid configuration")
+
+// Why a delivery ended without success. [*DeliveryError], which [Sender.Send] and [Sender.Deliver] return, wraps one of
+// them, or the error of the context that ended it.
+var (
+	// ErrGone: the endpoint answered 410, which asks the sender to stop. Disable the endpoint.
+	ErrGone = errors.New("sender: endpoint is gone (410)")
+	// ErrExhausted: every attempt that the schedule allows has failed.
+	ErrExhausted = errors.New("sender: all attempts failed")
+	// ErrRejected: the endpoint answered with a client error (4xx) that no retry mends, and [WithStopOnClientError] is
+	// set.
+	ErrRejected = errors.New("sender: endpoint rejected the delivery")
+	// ErrRefused: this side's policy forbids the delivery. No retry mends it; the configuration must change.
+	ErrRefused = errors.New("sender: refused by policy")
+	// ErrForbiddenAddress: the endpoint's host is, or resolves to, an address that is not public and not opened with
+	// [AllowNetworks]. It wraps [ErrRefused].
+	ErrForbiddenAddress = fmt.Errorf("%w: forbidden address", ErrRefused)
+	// ErrUnsigned: the endpoint has no signer, or its signer set no header. It wraps [ErrRefused].
+	ErrUnsigned = fmt.Errorf("%w: unsigned", ErrRefused)
+	// ErrInvalidMessage: the message can't be sent to anyone: no body, or an ID that receivers do not accept.
+	ErrInvalidMessage = errors.New("sender: invalid message")
+	// ErrClosed: the Sender was closed.
+	ErrClosed = errors.New("sender: closed")
+)
+
+// EndpointError says which field of an [Endpoint] is at fault. It wraps [ErrRefused], and [ErrForbiddenAddress] or
+// [ErrUnsigned] where they apply. Its text shows of the URL at most scheme and host, and of a header at most
+// the name.
+type EndpointError struct {
+	// Field is the name of the Endpoint's field: "URL", "Signer", "Events", "Header" or "Timeout".
+	Field string
+	// Reason says what is wrong with it and what to do, for the operator: it may name an address that the host
+	// resolved to.
+	Reason string
+
+	kind error
+}
+
+func (e *EndpointError) Error() string {
+	return fmt.Sprintf("%v: Endpoint.%s: %s", e.kind, e.Field, e.Reason)
+}
+
+// Unwrap returns ErrRefused or an error that wraps it.
+func (e *EndpointError) Unwrap() error { return e.kind }
+
+func endpointError(kind error, field, format string, args ...any) *EndpointError {
+	return &EndpointError{Field: field, Reason: fmt.Sprintf(format, args...), kind: kind}
+}
+
+// AttemptError says why one attempt did not deliver. It wraps what caused it: a sentinel of this package, an error of
+// package net or crypto/tls, or the context's. Its text shows of the URL only scheme and host, since the rest may be
+// a credential, and nothing that the endpoint chose except certificate names.
+type AttemptError struct {
+	// Endpoint is the scheme and host of the URL.
+	Endpoint string
+	// Class is the kind of failure.
+	Class Class
+	// Status is the status code of the answer, or 0 if there was none.
+	Status int
+
+	detail string
+	cause  error
+}
+
+func (e *AttemptError) Error() string {
+	var b strings.Builder
+	b.WriteString("POST ")
+	b.WriteString(e.Endpoint)
+	b.WriteString(": ")
+	b.WriteString(e.Class.describe())
+	if e.detail != "" {
+		b.WriteString(": ")
+		b.WriteString(e.detail)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause; nil where the answer's status is all there is.
+func (e *AttemptError) Unwrap() error { return e.cause }
+
+// DeliveryError is why [Sender.Send] or [Sender.Deliver] gave up. errors.Is finds in it one of the sentinels above or
+// the context's error, and the cause of the last attempt's failure.
+type DeliveryError struct {
+	// Receipt is what happened up to there, with the attempts.
+	Receipt *Receipt
+	// Endpoint is the scheme and host of the URL; empty if the URL is invalid.
+	Endpoint string
+
+	reason error
+	last   error
+	note   string
+	// interrupted: the last attempt had failed, and what ended the delivery was something else.
+	interrupted bool
+}
+
+func (e *DeliveryError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.reason.Error())
+	if e.note != "" {
+		b.WriteString(": " + e.note)
+	}
+	switch n := e.Receipt.attempts(); n {
+	case 0:
+	case 1:
+		b.WriteString(" after 1 attempt")
+	default:
+		fmt.Fprintf(&b, " after %d attempts", n)
+	}
+	if e.last != nil && e.last != e.reason {
+		b.WriteString(": " + e.last.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the reason for giving up and the last attempt's error.
+func (e *DeliveryError) Unwrap() []error {
+	if e.last == nil || e.last == e.reason {
+		return []error{e.reason}
+	}
+	return []error{e.reason, e.last}
+}

@@ -1,0 +1,157 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// maxPattern is the longest pattern in bytes: as long as the longest event type.
+const maxPattern = 128
+
+// Filter says which types of event an endpoint gets. The zero Filter takes all. Immutable, safe for concurrent use.
+type Filter struct {
+	patterns []string
+}
+
+// ParseFilter checks patterns and returns the filter that they make; an event passes if any of them matches. A pattern
+// is
+//
+//   - "*": every event;
+//   - a family such as "deploy.*": every event whose type begins with "deploy.", at any depth;
+//   - an exact type such as "deploy.failed": lower-case words of a-z, 0-9 and "_", joined by dots, at least two.
+//
+// No pattern at all means every event. An error names the pattern. One that is a typing mistake away from a type
+// of package payload ("deploy.faild", "deply.*") is an error, too, unless it matches one of the further types in own:
+// a filter that never matches would go unnoticed until the event that it was meant for is missed.
+func ParseFilter(patterns []string, own ...payload.Type) (Filter, error) {
+	for _, p := range patterns {
+		if err := checkPattern(p); err != nil {
+			return Filter{}, err
+		}
+		if err := checkTypo(p, own); err != nil {
+			return Filter{}, err
+		}
+	}
+	return Filter{slices.Clone(patterns)}, nil
+}
+
+// Accepts reports whether the filter takes events of type t.
+func (f Filter) Accepts(t payload.Type) bool { return Endpoint{Events: f.patterns}.Accepts(t) }
+
+// Patterns returns a copy of what the filter was made from.
+func (f Filter) Patterns() []string { return slices.Clone(f.patterns) }
+
+// matches reports whether pattern takes the type t. It never reports true for a malformed pattern.
+func matches(pattern, t string) bool {
+	if pattern == "*" {
+		return true
+	}
+	if family, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasSuffix(family, ".") && len(t) > len(family) && strings.HasPrefix(t, family) &&
+			checkPattern(pattern) == nil
+	}
+	return pattern == t && checkPattern(pattern) == nil
+}
+
+// checkPattern checks a pattern's form.
+func checkPattern(p string) error {
+	if p == "*" {
+		return nil
+	}
+	if len(p) > maxPattern {
+		return fmt.Errorf("a pattern is longer than %d bytes", maxPattern)
+	}
+	words, family := strings.CutSuffix(p, ".*")
+	if !wellFormed(words) {
+		return fmt.Errorf("pattern %q: want *, a family such as deploy.* or an exact type such as deploy.failed "+
+			"(lower-case words of a-z, 0-9 and _, joined by dots)", p)
+	}
+	if !family && !strings.Contains(words, ".") {
+		return fmt.Errorf("pattern %q can't match: a type has at least two words; did you mean %q?", p, p+".*")
+	}
+	return nil
+}
+
+// wellFormed reports whether s is words joined by dots.
+func wellFormed(s string) bool {
+	start := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			if i == start {
+				return false
+			}
+			start = i + 1
+		case !isWordByte(c):
+			return false
+		}
+	}
+	return start < len(s)
+}
+
+// knownTypes are the types that have a meaning of their own here.
+func knownTypes() []payload.Type {
+	return []payload.Type{
+		payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed,
+		payload.DeployLive, payload.DeployFailed, payload.DeployRolledBack,
+	}
+}
+
+// checkTypo refuses a well-formed pattern that matches no known type but is one typing mistake away from one that does.
+func checkTypo(p string, own []payload.Type) error {
+	types := append(knownTypes(), own...)
+	if slices.ContainsFunc(types, func(t payload.Type) bool { return matches(p, string(t)) }) {
+		return nil
+	}
+	words, family := strings.CutSuffix(p, ".*")
+	for _, t := range types {
+		meant := string(t)
+		if family {
+			meant, _, _ = strings.Cut(meant, ".")
+		}
+		if oneSlip(words, meant) {
+			if family {
+				meant += ".*"
+			}
+			return fmt.Errorf("pattern %q matches no known type; did you mean %q? "+
+				"(a type of your own that is spelled like this must be declared with WithEventTypes)", p, meant)
+		}
+	}
+	return nil
+}
+
+// oneSlip reports whether a becomes b by one letter that is missing, added or wrong, or by two that are swapped.
+func oneSlip(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	switch len(b) - len(a) {
+	case 0:
+		return i < len(a) && (a[i+1:] == b[i+1:] ||
+			i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:])
+	case 1:
+		return a[i:] == b[i+1:]
+	}
+	return false
+}
+
+// checkOwnTypes checks what WithEventTypes was given.
+func checkOwnTypes(types []payload.Type) error {
+	for _, t := range types {
+		if len(t) > maxPattern || !wellFormed(string(t)) || !strings.Contains(string(t), ".") {
+			return fmt.Errorf("%q is not an event type: want lower-case words joined by dots", string(t))
+		}
+	}
+	if len(types) == 0 {
+		return errors.New("names no type; leave it out")
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package sender_test
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+)
+
+// TestSeeds: every case of the tables is a committed seed of its fuzz target.
+func TestSeeds(t *testing.T) {
+	t.Parallel()
+	for target, n := range map[string]int{
+		"FuzzRetryAfter": len(retryAfterCases), "FuzzURL": len(urlCases), "FuzzFilter": len(patternCases),
+	} {
+		entries, err := os.ReadDir("testdata/fuzz/" + target)
+		require.NoError(t, err)
+		require.Len(t, entries, n, target)
+	}
+}
+
+// FuzzRetryAfter: never negative, never over the limit, and only plain digits or a date mean anything.
+func FuzzRetryAfter(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text string) {
+		now := time.Date(2026, 3, 12, 14, 22, 1, 0, time.UTC)
+		limit := time.Hour
+		d := sender.RetryAfter(http.Header{"Retry-After": {text}}, now, limit)
+		require.GreaterOrEqual(t, d, time.Duration(0))
+		require.LessOrEqual(t, d, limit)
+		digits := text != "" && strings.Trim(text, "0123456789") == ""
+		_, dateErr := http.ParseTime(text)
+		if !digits && dateErr != nil {
+			require.Zero(t, d)
+		}
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil && digits {
+			require.Equal(t, min(time.Duration(min(n, 3600))*time.Second, limit), d)
+		}
+	})
+}
+
+// FuzzURL: what is accepted is in normal form, is not a form of a forbidden address, and its own origin.
+func FuzzURL(f *testing.F) {
+	s, err := sender.New(sender.InsecureHTTP())
+	require.NoError(f, err)
+	f.Cleanup(s.Close)
+	calls := fake(s, func(_ int, r *http.Request) (*http.Response, error) {
+		return answer(200, "X-Host", r.URL.Host)
+	})
+	f.Fuzz(func(t *testing.T, text string) {
+		before := calls.n.Load()
+		a := s.Attempt(t.Context(), sender.Endpoint{URL: text, Signer: sender.InsecureUnsigned()}, message())
+		if a.Err != nil {
+			require.ErrorIs(t, a.Err, sender.ErrRefused)
+			require.Equal(t, before, calls.n.Load(), "refused, and sent all the same")
+			return
+		}
+		host := a.ResponseHeader.Get("X-Host")
+		u, err := url.Parse(text)
+		require.NoError(t, err)
+		require.Contains(t, []string{"http", "https"}, u.Scheme)
+		require.Nil(t, u.User)
+		normal, err := sender.ParseURL(text)
+		require.NoError(t, err)
+		again, err := sender.ParseURL(normal)
+		require.NoError(t, err)
+		require.Equal(t, normal, again)
+		require.Equal(t, strings.ToLower(host), host)
+		v, err := url.Parse(u.Scheme + "://" + host)
+		require.NoError(t, err)
+		if addr, err := netip.ParseAddr(v.Hostname()); err == nil {
+			require.NoError(t, sender.GuardCheck(s, netip.AddrPortFrom(addr, 443), false))
+		}
+	})
+}
+
+// FuzzFilter: a pattern that is accepted matches something, one that is not matches nothing.
+func FuzzFilter(f *testing.F) {
+	f.Fuzz(func(t *testing.T, p string) {
+		filter, err := sender.ParseFilter([]string{p})
+		if err != nil {
+			typ, known := strings.CutSuffix(p, "*")
+			if known && strings.Contains(err.Error(), "did you mean") {
+				return
+			}
+			if !strings.Contains(err.Error(), "did you mean") {
+				require.False(t, sender.Endpoint{Events: []string{p}}.Accepts(payload.Type(typ+"x.y")))
+			}
+			return
+		}
+		typ := payload.Type(p)
+		switch {
+		case p == "*":
+			typ = payload.DeployLive
+		case strings.HasSuffix(p, "*"):
+			typ = payload.Type(strings.TrimSuffix(p, "*") + "x")
+		}
+		require.True(t, filter.Accepts(typ))
+		require.Equal(t, []string{p}, filter.Patterns())
+		if typ2 := payload.Type("zzz.other"); p != "*" && !strings.HasPrefix(p, "zzz.") {
+			require.False(t, filter.Accepts(typ2))
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package sender
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"code.dny.dev/ssrf"
+)
+
+// guard decides which addresses may be dialled. The same guard serves the check of an endpoint when it is entered and
+// every connection that is made; only the latter counts, since what a name resolves to can change in between.
+type guard struct {
+	public    *ssrf.Guardian // what is public, by the IANA special-purpose registries
+	allowed   []netip.Prefix // AllowNetworks
+	ports     []uint16       // WithPorts; empty: any
+	plainOpen bool           // InsecureHTTP
+}
+
+// violation is a refusal by the guard. It travels through package net as the error of a dial.
+type violation struct {
+	kind   error
+	reason string
+}
+
+func (v *violation) Error() string { return v.kind.Error() + ": " + v.reason }
+func (v *violation) Unwrap() error { return v.kind }
+
+// newGuard takes prefixes in the form that normalPrefix gives.
+func newGuard(c *config) *guard {
+	return &guard{
+		public: ssrf.New(
+			ssrf.WithAnyPort(),
+			ssrf.WithAnyNetwork(),
+			// The virtual address of a cloud provider's host services: public by registry, reachable only from inside.
+			ssrf.WithDeniedV4Prefixes(netip.PrefixFrom(netip.AddrFrom4([4]byte{168, 63, 129, 16}), 32)),
+		),
+		allowed:   c.networks,
+		ports:     c.ports,
+		plainOpen: c.insecureHTTP,
+	}
+}
+
+// plainPossible reports whether there is any address that plain http may go to.
+func (g *guard) plainPossible() bool { return g.plainOpen || len(g.allowed) > 0 }
+
+func (g *guard) checkPort(port uint16) *violation {
+	if len(g.ports) > 0 && !slices.Contains(g.ports, port) {
+		return &violation{ErrRefused, fmt.Sprintf("port %d is not one of those named with WithPorts", port)}
+	}
+	return nil
+}
+
+// check decides on one address; plain says that the request is http, not https.
+//
+// The address is unmapped and its zone dropped before it is compared: to package netip neither ::ffff:127.0.0.1 is in
+// 127.0.0.0/8 nor fe80::1%eth0 in fe80::/10.
+func (g *guard) check(to netip.AddrPort, plain bool) *violation {
+	if v := g.checkPort(to.Port()); v != nil {
+		return v
+	}
+	a := to.Addr().Unmap().WithZone("")
+	for _, p := range g.allowed {
+		if p.Contains(a) {
+			return nil
+		}
+	}
+	if !a.IsValid() || g.public.SafeAddr(a) != nil {
+		return &violation{ErrForbiddenAddress, fmt.Sprintf("%v is not a public address; AllowNetworks would open it", a)}
+	}
+	if plain && !g.plainOpen {
+		return &violation{ErrRefused, fmt.Sprintf("http to %v, which is in no network of AllowNetworks; use https "+
+			"(InsecureHTTP would permit it)", a)}
+	}
+	return nil
+}
+
+// control is the guard as a net.Dialer's: called with each address that is about to be dialled, after DNS.
+func (g *guard) control(network, address string, plain bool) (netip.AddrPort, error) {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || (network != "tcp4" && network != "tcp6") {
+		return to, &violation{ErrForbiddenAddress, "not a TCP address"}
+	}
+	if v := g.check(to, plain); v != nil {
+		return to, v
+	}
+	return to, nil
+}
+
+// rawConn is the type of the socket that a dialer's control function gets and the guard has no use for.
+type rawConn = syscall.RawConn
+
+// normalPrefix returns p such that it compares with unmapped addresses.
+func normalPrefix(p netip.Prefix) (netip.Prefix, error) {
+	if !p.IsValid() {
+		return p, fmt.Errorf("%v is not a valid prefix", p)
+	}
+	if a := p.Addr(); a.Is4In6() {
+		if p.Bits() < 96 {
+			return p, fmt.Errorf("%v mixes IPv4 and IPv6 addresses; write 0.0.0.0/0 or an IPv6 prefix", p)
+		}
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
+}

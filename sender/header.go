@@ -1,0 +1,172 @@
+package sender
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+const (
+	maxHeaderValues = 32
+	maxHeaderBytes  = 8 << 10
+	redacted        = "[redacted]"
+)
+
+// staticHeader is one of Endpoint.Header, under its canonical name.
+type staticHeader struct {
+	name   string
+	values []string
+}
+
+// inspectHeader checks Endpoint.Header. Its errors name a header and never show a value.
+func inspectHeader(t *target, ep *Endpoint) error {
+	if len(ep.Header) == 0 {
+		return nil
+	}
+	count, size := 0, 0
+	t.header = make([]staticHeader, 0, len(ep.Header))
+	for key, values := range ep.Header {
+		name := http.CanonicalHeaderKey(key)
+		if !validName(key) {
+			return endpointError(ErrRefused, "Header", "a name has a character that no header's name has")
+		}
+		if reserved(name) {
+			return endpointError(ErrRefused, "Header", "%s is set by the sender or belongs to the connection; leave it out", name)
+		}
+		if slices.ContainsFunc(t.header, func(h staticHeader) bool { return h.name == name }) {
+			return endpointError(ErrRefused, "Header", "%s occurs in two spellings", name)
+		}
+		for _, v := range values {
+			if !validValue(v) {
+				return endpointError(ErrRefused, "Header", "the value of %s has a character that no header has (a line end?)", name)
+			}
+			count, size = count+1, size+len(name)+len(v)
+		}
+		t.header = append(t.header, staticHeader{name, values})
+	}
+	if count > maxHeaderValues || size > maxHeaderBytes {
+		return endpointError(ErrRefused, "Header", "has %d values of %d bytes; the limits are %d and %d",
+			count, size, maxHeaderValues, maxHeaderBytes)
+	}
+	return nil
+}
+
+// reserved reports whether an endpoint may not set the header with this canonical name.
+//
+// Idempotency-Key is here because net/http takes a request that has it to be safe to repeat, and would send the
+// POST a second time, unseen, when a reused connection dies.
+func reserved(name string) bool {
+	switch name {
+	case "Host", "User-Agent", "Accept-Encoding", "Idempotency-Key", "X-Idempotency-Key",
+		"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Http2-Settings",
+		"Webhook-Id", "Webhook-Timestamp", "X-Webhook-Id", "X-Webhook-Timestamp":
+		return true
+	}
+	return strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Proxy-") ||
+		strings.Contains(strings.ToLower(name), "signature")
+}
+
+// isPublic reports whether the value of a header that the sender or a signer set may be shown in a record. What is
+// not known to be harmless is not shown.
+func isPublic(name string) bool {
+	switch name {
+	case "Content-Type", "Content-Digest", "User-Agent", "Signature", "Signature-Input":
+		return true
+	}
+	for _, suffix := range [...]string{"-Signature", "-Signature-256", "-Timestamp", "-Id"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// redactRequest returns what was sent in a form that is fit for a record, and the values that are not. It never changes
+// sent, and returns a copy if something is to be hidden or the transport may still be reading (inUse).
+func redactRequest(sent http.Header, static []staticHeader, inUse bool) (shown http.Header, secrets []string) {
+	shown, copied := sent, false
+	if inUse {
+		shown, copied = maps.Clone(sent), true
+	}
+	for name, values := range sent {
+		if isPublic(name) && !slices.ContainsFunc(static, func(h staticHeader) bool { return h.name == name }) {
+			continue
+		}
+		if !copied {
+			shown, copied = maps.Clone(sent), true
+		}
+		secrets = append(secrets, values...)
+		shown[name] = []string{redacted}
+	}
+	return shown, secrets
+}
+
+// redactResponse takes out of an answer what would turn its record into a credential: cookies, and the values that were
+// redacted from the request, which some endpoints echo.
+func redactResponse(a *Attempt, secrets []string) {
+	for name, values := range a.ResponseHeader {
+		if name == "Set-Cookie" || slices.ContainsFunc(values, func(v string) bool { return hasSecret(v, secrets) }) {
+			a.ResponseHeader[name] = []string{redacted}
+		}
+	}
+	eachSecret(secrets, func(secret string) bool {
+		for rest := a.Body; ; {
+			i := bytes.Index(rest, []byte(secret))
+			if i < 0 {
+				return true
+			}
+			for j := range len(secret) {
+				rest[i+j] = '*'
+			}
+			rest = rest[i+len(secret):]
+		}
+	})
+}
+
+func hasSecret(text string, secrets []string) (found bool) {
+	eachSecret(secrets, func(secret string) bool {
+		found = strings.Contains(text, secret)
+		return !found
+	})
+	return found
+}
+
+// eachSecret calls f with what would be worth stealing from header values: the part after a scheme ("Bearer …") or
+// the whole. Values of less than 8 bytes are no credentials, and looking for them would garble the record.
+func eachSecret(values []string, f func(string) bool) {
+	for _, v := range values {
+		if _, after, ok := strings.Cut(v, " "); ok && len(after) >= 8 {
+			v = after
+		}
+		if len(v) >= 8 && !f(v) {
+			return
+		}
+	}
+}
+
+// validName reports whether name is a token (RFC 9110 section 5.6.2).
+func validName(name string) bool {
+	if name == "" {
+		return false
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0:
+			return false
+		}
+	}
+	return true
+}
+
+// validValue reports whether v can be a header's value: no control character but the tab (RFC 9110 section 5.5).
+func validValue(v string) bool {
+	for i := range len(v) {
+		if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

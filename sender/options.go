@@ -1,0 +1,186 @@
+package sender
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Defaults of the options.
+const (
+	// DefaultTimeout bounds one attempt, from resolving the host to the end of the answer's body.
+	DefaultTimeout = 15 * time.Second
+	// DefaultMaxRetryAfter is the longest wait that an endpoint can ask for.
+	DefaultMaxRetryAfter = 5 * time.Minute
+
+	maxTimeout         = 10 * time.Minute
+	maxRetryAfterLimit = 7 * 24 * time.Hour
+)
+
+// Option configures [New].
+type Option interface {
+	apply(*config)
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+// config collects what options set. Mistakes are collected, too, so that New reports all of them.
+type config struct {
+	schedule      Schedule
+	timeout       time.Duration
+	maxRetryAfter time.Duration
+	stopOnClient  bool
+	observer      func(context.Context, Attempt)
+	types         []payload.Type
+
+	networks     []netip.Prefix
+	insecureHTTP bool
+	ports        []uint16
+	resolver     *net.Resolver
+	rootCAs      *x509.CertPool
+
+	mistakes []error
+}
+
+func (c *config) mistake(option, format string, args ...any) {
+	c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %s", ErrConfig, option, fmt.Sprintf(format, args...)))
+}
+
+// WithSchedule sets the waits between the attempts of [Sender.Send] and [Sender.Deliver]. Default [Pipeline]. A nil
+// schedule is an error; for no retries use [Once].
+func WithSchedule(schedule Schedule) Option {
+	return optionFunc(func(c *config) {
+		if schedule == nil || schedule() == nil {
+			c.mistake("WithSchedule", "the schedule is nil, or Scaled was given a factor that is not between 0 and 1")
+		}
+		c.schedule = schedule
+	})
+}
+
+// WithTimeout bounds each attempt: resolving, connecting, the request, the answer and its body together. Default 15 s
+// ([DefaultTimeout]), at most 10 minutes. Zero is an error: an attempt without a deadline lets an endpoint hold it
+// forever. [Endpoint].Timeout overrides it for one endpoint.
+func WithTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d <= 0 || d > maxTimeout {
+			c.mistake("WithTimeout", "%v: want more than 0 and at most %v", d, maxTimeout)
+		}
+		c.timeout = d
+	})
+}
+
+// WithMaxRetryAfter caps the wait that an endpoint can ask for with Retry-After, on any answer but a 2xx. Default 5
+// minutes ([DefaultMaxRetryAfter]), since Send makes its caller wait; a queue, which does not, sets an hour or more. Zero
+// ignores Retry-After. At most 7 days.
+func WithMaxRetryAfter(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d < 0 || d > maxRetryAfterLimit {
+			c.mistake("WithMaxRetryAfter", "%v: want 0 to %v", d, maxRetryAfterLimit)
+		}
+		c.maxRetryAfter = d
+	})
+}
+
+// WithStopOnClientError makes a 4xx answer that no retry mends final ([Rejected], [ErrRejected]), so that a CI job with a
+// wrong secret or path fails at once. Still retried are 408, 409 (another instance of the receiver has it in hand), 425,
+// 429, and any that comes with a Retry-After. Default off: everything but 2xx and 410 is retried, since an
+// endpoint that is being redeployed answers 404, too.
+func WithStopOnClientError() Option {
+	return optionFunc(func(c *config) { c.stopOnClient = true })
+}
+
+// WithObserver sets a function that is called after every attempt with its record, [Attempt].Wait included, before that
+// wait begins: for logs and metrics. It runs on the goroutine that sends, so it must be quick; it must be safe for
+// concurrent use. Default none; nil is an error.
+func WithObserver(observe func(context.Context, Attempt)) Option {
+	return optionFunc(func(c *config) {
+		if observe == nil {
+			c.mistake("WithObserver", "the function is nil; leave it out")
+		}
+		c.observer = observe
+	})
+}
+
+// WithEventTypes declares event types of the program's own, beside those of package payload, so that the check of a
+// filter for typing mistakes knows them (see [ParseFilter]). Default none. Naming none is an error.
+func WithEventTypes(types ...payload.Type) Option {
+	return optionFunc(func(c *config) {
+		if err := checkOwnTypes(types); err != nil {
+			c.mistake("WithEventTypes", "%v", err)
+		}
+		c.types = append(c.types, types...)
+	})
+}
+
+// AllowNetworks opens networks that are not public: 10.0.0.0/8 for a company's own services, 127.0.0.0/8 and ::1/128
+// for a test. Into these networks plain http is permitted, too. An IPv4 prefix also covers the IPv4-mapped form of its
+// addresses. Default none: only public addresses, only https. Naming none is an error; repeated options add up.
+//
+// The risk: whoever may enter URLs can then make this process send requests to every service in these networks.
+// Don't open networks in which something trusts its callers, such as a cloud's metadata service (169.254.0.0/16).
+func AllowNetworks(networks ...netip.Prefix) Option {
+	return optionFunc(func(c *config) {
+		if len(networks) == 0 {
+			c.mistake("AllowNetworks", "names no network; leave it out")
+		}
+		for _, p := range networks {
+			p, err := normalPrefix(p)
+			if err != nil {
+				c.mistake("AllowNetworks", "%v", err)
+				continue
+			}
+			c.networks = append(c.networks, p)
+		}
+	})
+}
+
+// InsecureHTTP permits plain http to public addresses. Default off.
+//
+// The attack: anyone on the way can read the body, the URL and an API key, can answer in the endpoint's place so that the
+// event is lost, and can replay a signed request within the receiver's tolerance. A signature protects only
+// against alteration. For plain http inside one's own network, use [AllowNetworks] instead.
+func InsecureHTTP() Option {
+	return optionFunc(func(c *config) { c.insecureHTTP = true })
+}
+
+// WithPorts narrows the ports that may be connected to, on all addresses. Default any. Naming none, or 0, is an
+// error; repeated options add up.
+func WithPorts(ports ...uint16) Option {
+	return optionFunc(func(c *config) {
+		if len(ports) == 0 || slices.Contains(ports, 0) {
+			c.mistake("WithPorts", "names no port, or port 0")
+		}
+		c.ports = append(c.ports, ports...)
+	})
+}
+
+// WithResolver sets what resolves hosts, for a DNS server of one's own. Default net.DefaultResolver. nil is an error.
+// What it answers is not trusted: the guard checks every address before it is dialled.
+func WithResolver(r *net.Resolver) Option {
+	return optionFunc(func(c *config) {
+		if r == nil {
+			c.mistake("WithResolver", "the resolver is nil; leave it out")
+		}
+		c.resolver = r
+	})
+}
+
+// WithRootCAs sets the certificate authorities that endpoints' certificates are verified with. Default: the
+// system's. To add a company's own to those, start from x509.SystemCertPool. nil is an error. There is no option that
+// turns verification off.
+func WithRootCAs(pool *x509.CertPool) Option {
+	return optionFunc(func(c *config) {
+		if pool == nil {
+			c.mistake("WithRootCAs", "the pool is nil; leave it out")
+		}
+		c.rootCAs = pool
+	})
+}

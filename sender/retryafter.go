@@ -1,0 +1,45 @@
+package sender
+
+import (
+	"net/http"
+	"time"
+)
+
+// retryAfter returns how long an answer asks to be left alone: its Retry-After (RFC 9110 section 10.2.3), a number of
+// seconds or an HTTP-date, capped at limit. A date counts from the answer's own Date where it has one, so that a wrong
+// clock on either side does not matter; otherwise from now. Anything else is ignored, as are dates in the past and a
+// header that occurs twice: 0.
+func retryAfter(h http.Header, now time.Time, limit time.Duration) time.Duration {
+	values := h["Retry-After"]
+	if len(values) != 1 {
+		return 0
+	}
+	if d, ok := seconds(values[0], limit); ok {
+		return d
+	}
+	at, err := http.ParseTime(values[0])
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(max(at.Sub(now), 0), limit) // Sub saturates
+}
+
+// seconds reads 1*DIGIT, capped at limit however long it is. No sign, blank, fraction or exponent.
+func seconds(text string, limit time.Duration) (time.Duration, bool) {
+	if text == "" {
+		return 0, false
+	}
+	var d time.Duration
+	for i := range len(text) {
+		digit := text[i] - '0'
+		if digit > 9 {
+			return 0, false
+		}
+		// At most ten times the limit, which is far from overflowing: see maxRetryAfterLimit.
+		d = min(d*10+time.Duration(digit)*time.Second, limit)
+	}
+	return d, true
+}

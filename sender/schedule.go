@@ -1,0 +1,111 @@
+package sender
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Schedule returns the waits between the attempts of one delivery: a fresh BackOff at each call, which is used by one
+// goroutine. The first attempt is made at once; each NextBackOff is the wait before the next one, and [backoff.Stop] (as
+// any negative value) says that there is none.
+//
+// Any backoff.BackOff will do; [Platform], [StandardWebhooks] and [Pipeline] are ready to use. A Schedule must be safe
+// for concurrent use.
+type Schedule func() backoff.BackOff
+
+// step is a wait, and what is added to it at random so that senders that failed together do not return together.
+type step struct{ wait, jitter time.Duration }
+
+// Platform is for a platform that delivers to its customers: 6 attempts over about 73 minutes. At once, then after 10 s
+// (+ 0 to 5), 30 s (+ 0 to 10), 2 min (+ 0 to 30 s), 10 min (+ 0 to 60 s) and 1 h.
+func Platform() backoff.BackOff {
+	return newSteps(
+		step{10 * time.Second, 5 * time.Second},
+		step{30 * time.Second, 10 * time.Second},
+		step{2 * time.Minute, 30 * time.Second},
+		step{10 * time.Minute, time.Minute},
+		step{time.Hour, 0},
+	)
+}
+
+// StandardWebhooks is the schedule that the Standard Webhooks specification recommends: 10 attempts over about 76 hours.
+// At once, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, to each of which up to a tenth is added at
+// random.
+func StandardWebhooks() backoff.BackOff {
+	waits := []time.Duration{
+		5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour,
+		14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+	}
+	at := make([]step, len(waits))
+	for i, w := range waits {
+		at[i] = step{w, w / 10}
+	}
+	return newSteps(at...)
+}
+
+// Pipeline is for a CI job, which waits for the result: 7 attempts over about a minute. At once, then after 1 s (+ 0 to
+// 0.5), 2 s (+ 0 to 1), 4 s (+ 0 to 2), 8 s (+ 0 to 4), 16 s (+ 0 to 4) and 20 s (+ 0 to 4). It is the default.
+func Pipeline() backoff.BackOff {
+	return newSteps(
+		step{time.Second, 500 * time.Millisecond},
+		step{2 * time.Second, time.Second},
+		step{4 * time.Second, 2 * time.Second},
+		step{8 * time.Second, 4 * time.Second},
+		step{16 * time.Second, 4 * time.Second},
+		step{20 * time.Second, 4 * time.Second},
+	)
+}
+
+// Once makes one attempt and no other.
+func Once() backoff.BackOff { return newSteps() }
+
+// Scaled returns schedule with every wait multiplied by factor, from 0 (no waits) to 1: for demonstrations and tests
+// that go through the same code in less time. Any other factor makes a schedule that [New] refuses.
+func Scaled(schedule Schedule, factor float64) Schedule {
+	if schedule == nil || !(factor >= 0 && factor <= 1) { // also NaN
+		return nil
+	}
+	return func() backoff.BackOff {
+		if b := schedule(); b != nil {
+			return &scaled{b, factor}
+		}
+		return nil
+	}
+}
+
+type scaled struct {
+	backoff.BackOff
+	factor float64
+}
+
+func (s *scaled) NextBackOff() time.Duration {
+	d := s.BackOff.NextBackOff()
+	if d < 0 {
+		return backoff.Stop
+	}
+	return time.Duration(float64(d) * s.factor)
+}
+
+// steps is a fixed list of waits.
+type steps struct {
+	at   []step
+	next int
+	rand func(n int64) int64 // a number in [0, n)
+}
+
+func newSteps(at ...step) *steps { return &steps{at: at, rand: rand.Int64N} }
+
+var _ backoff.BackOff = (*steps)(nil)
+
+func (s *steps) Reset() { s.next = 0 }
+
+func (s *steps) NextBackOff() time.Duration {
+	if s.next >= len(s.at) {
+		return backoff.Stop
+	}
+	step := s.at[s.next]
+	s.next++
+	return step.wait + time.Duration(s.rand(int64(step.jitter)+1))
+}

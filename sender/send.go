@@ -1,0 +1,126 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Send delivers event to ep: it validates and encodes the event once, under a fresh delivery ID if it has none, and then
+// makes attempts until one is delivered, the endpoint is gone, policy refuses, the schedule is exhausted or ctx ends. The
+// caller's event is not changed. Each attempt has the same ID and bytes, and a timestamp and signature of its own.
+//
+// The receipt is never nil. An event that the endpoint's filter does not take is not sent, which is no error: the
+// receipt's Outcome is [Skipped]. An invalid event is a [*payload.ValidationError] or wraps [ErrInvalidMessage]; every
+// other error is a [*DeliveryError].
+//
+// Send blocks its caller through all waits: about a minute with the default schedule. See [Sender.Deliver] for the rest.
+func (s *Sender) Send(ctx context.Context, ep Endpoint, event *payload.Event) (*Receipt, error) {
+	msg, err := NewMessage(event)
+	if err != nil {
+		return &Receipt{ID: msg.ID, Outcome: Refused}, err
+	}
+	return s.Deliver(ctx, ep, msg)
+}
+
+// Deliver is [Sender.Send] for a message that exists: another format's body, or one that is sent again.
+//
+// Between attempts it waits as long as the schedule says, or as the endpoint asks with Retry-After if that is longer. The
+// wait ends at once when ctx does. If ctx has a deadline that comes before the next attempt, Deliver
+// does not wait for it in vain: it returns at once, with an error that wraps context.DeadlineExceeded.
+func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receipt, error) {
+	r := newReceipt(msg.ID)
+	var t target
+	err := s.resolve(&t, &ep)
+	if err == nil {
+		err = msg.check()
+	}
+	if err != nil {
+		r.Outcome = Refused
+		return r, &DeliveryError{Receipt: r, Endpoint: t.origin(), reason: err}
+	}
+	if !ep.Accepts(msg.Type) {
+		r.Outcome = Skipped
+		return r, nil
+	}
+	var waits backoff.BackOff
+	for number := 1; ; number++ {
+		a := s.try(ctx, &t, &msg, number)
+		if a.Outcome == Failed && waits == nil {
+			waits = s.schedule()
+		}
+		failure := s.after(ctx, &a, waits)
+		r.add(a)
+		s.observe(ctx, a)
+		if failure == nil && a.Outcome != Delivered {
+			failure = s.wait(ctx, a.Wait)
+		}
+		if failure != nil {
+			failure.Receipt, failure.Endpoint, failure.last = r, t.origin(), a.Err
+			r.Outcome = failure.outcome(a.Outcome)
+			return r, failure
+		}
+		if a.Outcome == Delivered {
+			return r, nil
+		}
+	}
+}
+
+// outcome is the delivery's, after a last attempt with the given one.
+func (e *DeliveryError) outcome(last Outcome) Outcome {
+	if e.interrupted {
+		return Canceled
+	}
+	return last
+}
+
+// after decides what follows an attempt: nothing, if it was delivered; a wait, which it notes in the record; or giving
+// up.
+func (s *Sender) after(ctx context.Context, a *Attempt, waits backoff.BackOff) *DeliveryError {
+	switch a.Outcome {
+	case Delivered:
+		return nil
+	case Gone:
+		return &DeliveryError{reason: ErrGone}
+	case Rejected:
+		return &DeliveryError{reason: ErrRejected}
+	case Refused:
+		return &DeliveryError{reason: ErrRefused}
+	case Canceled:
+		return &DeliveryError{reason: errors.Unwrap(a.Err), note: "sending was cut short"}
+	}
+	if waits == nil {
+		return &DeliveryError{reason: ErrExhausted}
+	}
+	wait := waits.NextBackOff()
+	if wait < 0 {
+		return &DeliveryError{reason: ErrExhausted}
+	}
+	wait = max(wait, a.RetryAfter)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+		return &DeliveryError{
+			reason: context.DeadlineExceeded,
+			note:   "the next attempt is due in " + wait.Round(time.Millisecond).String() + ", after the context's deadline",
+		}
+	}
+	a.Wait = wait
+	return nil
+}
+
+// wait waits for d, unless ctx or the Sender ends first.
+func (s *Sender) wait(ctx context.Context, d time.Duration) *DeliveryError {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return &DeliveryError{reason: contextError(ctx), note: "while waiting for the next attempt", interrupted: true}
+	case <-s.closed:
+		return &DeliveryError{reason: ErrClosed, note: "while waiting for the next attempt", interrupted: true}
+	}
+}

@@ -1,0 +1,74 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Sender delivers messages to endpoints. It keeps connections open for reuse and nothing else: no endpoint, no
+// secret, no goroutine but those of idle connections. Make one and share it; all methods are safe for concurrent use.
+type Sender struct {
+	config
+	guard     *guard
+	secure    http.RoundTripper // https
+	plain     http.RoundTripper // http
+	userAgent string
+	buffers   sync.Pool // of *[maxRecorded]byte, to read answers into
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+// New returns a Sender. Without options it sends over https to public addresses only, with the [Pipeline] schedule, 15 s
+// for each attempt, and no proxy. Every mistake in the options is reported here, all at once, as errors that name the
+// option and wrap [ErrConfig].
+func New(opts ...Option) (*Sender, error) {
+	c := config{
+		schedule: Pipeline, timeout: DefaultTimeout, maxRetryAfter: DefaultMaxRetryAfter,
+		resolver: net.DefaultResolver,
+	}
+	for _, o := range opts {
+		if o == nil {
+			c.mistakes = append(c.mistakes, fmt.Errorf("%w: a nil Option was given; leave it out", ErrConfig))
+			continue
+		}
+		o.apply(&c)
+	}
+	if err := errors.Join(c.mistakes...); err != nil {
+		return nil, err
+	}
+	g := newGuard(&c)
+	return &Sender{
+		config:    c,
+		guard:     g,
+		secure:    newTransport(&c, g, false),
+		plain:     newTransport(&c, g, true),
+		userAgent: userAgent(),
+		buffers:   sync.Pool{New: func() any { return new([maxRecorded]byte) }},
+		closed:    make(chan struct{}),
+	}, nil
+}
+
+// Close closes idle connections and ends the waits between attempts: Send and Deliver return [ErrClosed]. An attempt in
+// flight is finished, and its connection closed then; to cut it short, cancel its context. No attempt begins after
+// Close. Close may be called more than once.
+func (s *Sender) Close() {
+	s.once.Do(func() { close(s.closed) })
+	for _, t := range []http.RoundTripper{s.secure, s.plain} {
+		if c, ok := t.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
+}
+
+func (s *Sender) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
+}

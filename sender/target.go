@@ -1,0 +1,223 @@
+package sender
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/deployhook/deployhook/signer"
+)
+
+// maxURL is what a URL may have in bytes; the longest that servers commonly take.
+const maxURL = 8 << 10
+
+// target is an endpoint that passed every check that needs no network, in the form that an attempt needs.
+type target struct {
+	url     url.URL
+	plain   bool // http
+	signer  signer.Signer
+	signed  bool // false with InsecureUnsigned only
+	header  []staticHeader
+	timeout time.Duration
+}
+
+// origin is what may be shown of the URL; empty if there is none.
+func (t *target) origin() string {
+	if t.url.Host == "" {
+		return ""
+	}
+	return origin(&t.url)
+}
+
+// resolve makes a target of an endpoint, or returns the first thing that is wrong with it.
+func (s *Sender) resolve(t *target, ep *Endpoint) error {
+	if faults := s.inspect(t, ep); len(faults) > 0 {
+		return faults[0]
+	}
+	return nil
+}
+
+// inspect makes every check of ep that needs no network, and returns all that is wrong with it.
+func (s *Sender) inspect(t *target, ep *Endpoint) (faults []error) {
+	t.signer, t.timeout = ep.Signer, s.timeout
+	for _, fault := range [...]error{
+		s.inspectURL(t, ep), inspectSigner(t, ep), inspectEvents(ep), inspectHeader(t, ep), inspectTimeout(t, ep),
+	} {
+		if fault != nil {
+			faults = append(faults, fault)
+		}
+	}
+	return faults
+}
+
+func inspectSigner(t *target, ep *Endpoint) error {
+	if !hasSigner(ep.Signer) {
+		return endpointError(ErrUnsigned, "Signer", "is nil; receivers could not tell deliveries from forged ones "+
+			"(InsecureUnsigned is for destinations whose URL is the credential)")
+	}
+	_, none := ep.Signer.(unsigned)
+	t.signed = !none
+	return nil
+}
+
+func inspectTimeout(t *target, ep *Endpoint) error {
+	switch {
+	case ep.Timeout < 0:
+		return endpointError(ErrRefused, "Timeout", "%v is negative; 0 means the sender's own", ep.Timeout)
+	case ep.Timeout > maxTimeout:
+		return endpointError(ErrRefused, "Timeout", "%v is over the limit of %v", ep.Timeout, maxTimeout)
+	case ep.Timeout > 0:
+		t.timeout = ep.Timeout
+	}
+	return nil
+}
+
+func inspectEvents(ep *Endpoint) error {
+	for _, p := range ep.Events {
+		if err := checkPattern(p); err != nil {
+			return endpointError(ErrRefused, "Events", "%v", err)
+		}
+	}
+	return nil
+}
+
+// inspectURL applies the rules for URLs, and for hosts that are addresses also the rules for addresses: the same guard
+// that dials, so that the answer does not depend on when it is asked.
+func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
+	u, err := parseURL(ep.URL)
+	if err != nil {
+		return endpointError(ErrRefused, "URL", "%v", err)
+	}
+	t.url, t.plain = *u, u.Scheme == "http"
+	if t.plain && !s.guard.plainPossible() {
+		return endpointError(ErrRefused, "URL",
+			"%s is not https; AllowNetworks opens named networks for http, InsecureHTTP all", origin(u))
+	}
+	port := portOf(u)
+	if err := s.guard.checkPort(port); err != nil {
+		return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason)
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
+		if err := s.guard.check(netip.AddrPortFrom(a, port), t.plain); err != nil {
+			return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason)
+		}
+	}
+	return nil
+}
+
+// origin is what may be shown of a URL.
+func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
+
+// portOf returns the port of a URL that parseURL accepted.
+func portOf(u *url.URL) uint16 {
+	if text := u.Port(); text != "" {
+		n, _ := strconv.ParseUint(text, 10, 16) // parseURL checked it
+		return uint16(n)
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
+}
+
+// parseURL applies the rules for URLs that do not depend on options. Its errors show nothing of the text but a
+// scheme's name: path, query and user information may be credentials, and url.Parse's own errors repeat them.
+func parseURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, errors.New("is empty")
+	}
+	if len(text) > maxURL {
+		return nil, errors.New("is longer than 8192 bytes")
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("is not a valid URL")
+	}
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, errors.New("must be an absolute URL that begins with https://")
+	case u.User != nil:
+		return nil, errors.New("must not contain a user name or password; put credentials into Header")
+	case u.Opaque != "" || u.Host == "":
+		return nil, errors.New("has no host")
+	case u.Fragment != "":
+		return nil, errors.New("must not have a fragment (#…), which is never sent")
+	}
+	return u, normalizeHost(u)
+}
+
+// normalizeHost checks the host and rewrites u.Host so that one host has one spelling: lower case, without trailing dot
+// and empty port.
+func normalizeHost(u *url.URL) error {
+	host, port := u.Hostname(), u.Port()
+	if port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return errors.New("has a port that is not between 1 and 65535")
+		}
+		port = ":" + port
+	}
+	if strings.HasPrefix(u.Host, "[") {
+		a, err := netip.ParseAddr(host)
+		if err != nil || !a.Is6() {
+			return errors.New("has a host that is not a valid IPv6 address")
+		}
+		if a.Zone() != "" {
+			return errors.New("has an IPv6 address with a zone, which is never public")
+		}
+		u.Host = "[" + a.String() + "]" + port
+		return nil
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if err := checkHostname(host); err != nil {
+		return err
+	}
+	u.Host = host + port
+	return nil
+}
+
+// checkHostname: letters, digits, hyphens and underscores in labels, or a canonical IPv4 address.
+//
+// Two kinds of name are refused because software reads them differently. Non-ASCII names: net/http maps them
+// (127。0。0。1 becomes 127.0.0.1) while a resolver does not. Names that end in a number (127.1, 0x7f.1, 2130706433):
+// the C library reads them as IPv4 addresses (inet_aton), as the URL standard of browsers does; Go's resolver asks DNS.
+func checkHostname(host string) error {
+	if host == "" || len(host) > 253 {
+		return errors.New("has no host, or one longer than 253 bytes")
+	}
+	for i := range len(host) {
+		if c := host[i]; !isWordByte(c) && c != '-' && c != '.' {
+			if c >= 0x80 {
+				return errors.New("has a host that is not ASCII; write it in its xn-- form")
+			}
+			return errors.New("has a host with a character that no host name has")
+		}
+	}
+	label := ""
+	for rest, more := host, true; more; {
+		if label, rest, more = strings.Cut(rest, "."); label == "" || len(label) > 63 {
+			return errors.New("has a host with an empty label, or one longer than 63 bytes")
+		}
+	}
+	if isNumber(label) {
+		if a, err := netip.ParseAddr(host); err != nil || !a.Is4() {
+			return errors.New("has a host that ends in a number but is not an IPv4 address in its usual form")
+		}
+	}
+	return nil
+}
+
+// isNumber reports whether inet_aton would read the last label as a number: decimal, octal or hexadecimal.
+func isNumber(label string) bool {
+	if hex, ok := strings.CutPrefix(label, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(label, "0123456789") == ""
+}
+
+// isWordByte reports whether c occurs in the words of an event type or, with hyphens, in a host's labels.
+func isWordByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_'
+}

@@ -1,0 +1,81 @@
+package sender
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Bounds that protect against the endpoint, which is not trusted.
+const (
+	maxHeader     = 64 << 10 // bytes of an answer's header; net/http's default is 10 MB
+	maxInterim    = 8        // 1xx answers before the real one; net/http takes as many as fit into maxHeader
+	maxRecorded   = 16 << 10 // bytes of an answer's body that are kept
+	maxDrained    = 64 << 10 // bytes of it that are read so that the connection can be reused; more closes it
+	dialTimeout   = 10 * time.Second
+	idleTimeout   = 90 * time.Second
+	maxIdle       = 256
+	maxIdlePerHst = 64
+	// pingAfter is how long an HTTP/2 connection may be silent before it is probed, and pingTimeout how long the
+	// probe may take. Without them a connection whose peer is gone would fail every attempt until TCP gives up.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 10 * time.Second
+)
+
+// newTransport returns a transport of its own for http (plain) or https. Two of them, because a dialer does not
+// learn which scheme it dials for, and its guard must.
+func newTransport(c *config, g *guard, plain bool) *http.Transport {
+	d := &dialer{guard: g, plain: plain}
+	d.net = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver, ControlContext: d.control}
+	return &http.Transport{
+		// Never a proxy from the environment: the guard would see its address instead of the endpoint's.
+		Proxy:       nil,
+		DialContext: d.dial,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			RootCAs:    c.rootCAs,
+		},
+		TLSHandshakeTimeout:    dialTimeout,
+		ForceAttemptHTTP2:      true, // off by default for a transport with a dialer of its own
+		DisableCompression:     true, // 200 KB of answer could become 200 MB
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdlePerHst,
+		IdleConnTimeout:        idleTimeout,
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerConnection: 1 << 20,
+			MaxReceiveBufferPerStream:     maxDrained, // what an endpoint can make us hold; the default is 4 MB
+			SendPingTimeout:               pingAfter,
+			PingTimeout:                   pingTimeout,
+		},
+	}
+}
+
+// dialer dials under the guard and notes in the attempt's trace what it took.
+type dialer struct {
+	net   net.Dialer
+	guard *guard
+	plain bool
+}
+
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	t := traceOf(ctx)
+	if t == nil {
+		return d.net.DialContext(ctx, network, address)
+	}
+	begin := time.Now()
+	conn, err := d.net.DialContext(t.withDNS(ctx), network, address)
+	t.connected(begin, time.Now())
+	return conn, err
+}
+
+// control refuses what the guard does. package net calls it for every address of the host that it is about to try.
+func (d *dialer) control(ctx context.Context, network, address string, _ rawConn) error {
+	to, err := d.guard.control(network, address, d.plain)
+	if t := traceOf(ctx); t != nil {
+		t.dialled(to)
+	}
+	return err
+}

@@ -1,0 +1,208 @@
+package sender
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Attempt makes exactly one try to deliver msg to ep and returns its record; it never retries and never waits for
+// anything but the endpoint. It is what a queue calls that keeps its own schedule. The endpoint's filter is not applied,
+// since whoever queued the message has decided that; everything else is checked as in [Sender.Deliver].
+//
+// The record's Err is nil exactly if the Outcome is [Delivered], which any 2xx is, even if its body breaks off.
+// Redirects are not followed: a 307 would re-send body and signature to a place that nobody checked.
+//
+// The endpoint sees the request at most once. net/http repeats a request on its own in some cases: over HTTP/1 when a
+// reused connection breaks, if it takes the request to be safe to repeat or has written nothing yet; over HTTP/2
+// after GOAWAY, REFUSED_STREAM and, to be kind to broken servers, PROTOCOL_ERROR, which says nothing about whether the
+// request was acted upon. All of it needs a body that can be read again (Request.GetBody), which the requests of a Sender
+// do not have. The price: where a connection dies before anything was written, the attempt fails and the schedule
+// makes another, which the record shows.
+func (s *Sender) Attempt(ctx context.Context, ep Endpoint, msg Message) Attempt {
+	var t target
+	err := s.resolve(&t, &ep)
+	if err == nil {
+		err = msg.check()
+	}
+	var a Attempt
+	if err != nil {
+		a = Attempt{Number: 1, ID: msg.ID, Start: time.Now(), Outcome: Refused, Class: ClassPolicy, Err: err}
+	} else {
+		a = s.try(ctx, &t, &msg, 1)
+	}
+	s.observe(ctx, a)
+	return a
+}
+
+func (s *Sender) observe(ctx context.Context, a Attempt) {
+	if s.observer != nil {
+		s.observer(ctx, a)
+	}
+}
+
+// try makes one attempt.
+func (s *Sender) try(parent context.Context, t *target, msg *Message, number int) Attempt {
+	a := Attempt{Number: number, ID: msg.ID, Start: time.Now()}
+	if err := s.ended(parent); err != nil {
+		a.cancel(t, err)
+		return a
+	}
+	ctx, cancel := context.WithTimeout(parent, t.timeout)
+	defer cancel()
+	tr := &trace{Context: ctx, cancel: cancel, start: a.Start, url: t.url}
+	req, err := s.request(tr, t, msg)
+	if err != nil {
+		a.Outcome, a.Class, a.Err = Refused, ClassSigner, err
+		return a
+	}
+	resp, err := s.transport(t).RoundTrip(req)
+	if err == nil {
+		s.read(&a, resp)
+	}
+	at := tr.finish(&a)
+	var secrets []string
+	a.RequestHeader, secrets = redactRequest(req.Header, t.header, err != nil)
+	if err == nil {
+		s.judge(&a, t)
+		redactResponse(&a, secrets)
+	} else if parent.Err() != nil {
+		a.cancel(t, contextError(parent))
+	} else {
+		a.fail(newAttemptError(ctx, t.origin(), err, at))
+	}
+	return a
+}
+
+// contextError is why ctx ended, with the cause if it was given one.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == err {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// ended returns why no attempt may begin, or nil.
+func (s *Sender) ended(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return contextError(ctx)
+	}
+	if s.isClosed() {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (a *Attempt) cancel(t *target, cause error) {
+	a.Outcome, a.Class = Canceled, ClassCanceled
+	a.Err = &AttemptError{Endpoint: t.origin(), Class: ClassCanceled, cause: cause}
+}
+
+func (a *Attempt) fail(e *AttemptError) {
+	a.Outcome, a.Class, a.Err = Failed, e.Class, e
+	if e.Class == ClassPolicy {
+		a.Outcome = Refused
+	}
+}
+
+// judge decides what an answer means.
+func (s *Sender) judge(a *Attempt, t *target) {
+	if a.Status >= 200 && a.Status <= 299 {
+		a.Outcome = Delivered
+		return
+	}
+	failure := statusError(t.origin(), a.Status)
+	a.fail(failure)
+	a.RetryAfter = retryAfter(a.ResponseHeader, time.Now(), s.maxRetryAfter)
+	switch {
+	case a.Status == http.StatusGone:
+		a.Outcome, failure.cause = Gone, ErrGone
+	case s.stopOnClient && a.Status >= 400 && a.Status <= 499 && a.RetryAfter == 0 && !mendable(a.Status):
+		a.Outcome, failure.cause = Rejected, ErrRejected
+	}
+}
+
+// mendable reports whether a client error can go away by itself.
+func mendable(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return false
+}
+
+func (s *Sender) transport(t *target) http.RoundTripper {
+	if t.plain {
+		return s.plain
+	}
+	return s.secure
+}
+
+// request builds and signs the request of one attempt. What is signed is what is sent: after the signer, which is only
+// to set headers, everything else is put in place again, and a header that it had no business with is an error.
+func (s *Sender) request(tr *trace, t *target, msg *Message) (*http.Request, error) {
+	req := (&http.Request{
+		Method: http.MethodPost, URL: &tr.url,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: make(http.Header, 8), Host: t.url.Host,
+	}).WithContext(tr.attach(t.plain))
+	s.setHeader(tr, req.Header, t, msg)
+	before := len(req.Header)
+	if err := t.signer.Sign(req, msg.ID, tr.start, msg.Body); err != nil {
+		return nil, fmt.Errorf("sender: signing for %s: %w", t.origin(), err)
+	}
+	if t.signed && len(req.Header) <= before {
+		return nil, endpointError(ErrUnsigned, "Signer", "%T set no header", t.signer)
+	}
+	if err := checkSigned(req.Header, t, msg); err != nil {
+		return nil, err
+	}
+	tr.url = t.url
+	tr.body.Reset(msg.Body)
+	req.Method, req.URL, req.Host = http.MethodPost, &tr.url, t.url.Host
+	// Not a type of our own, and no GetBody: net/http writes header and body at once only if it knows that the reader
+	// is in memory, and repeats a request only if it can read the body again.
+	req.Body, req.GetBody = io.NopCloser(&tr.body), nil
+	req.ContentLength, req.TransferEncoding = int64(len(msg.Body)), nil
+	return req, nil
+}
+
+// setHeader sets all headers but the signature's. Their values are the attempt's own, so that whoever changes a record
+// changes no other.
+func (s *Sender) setHeader(tr *trace, h http.Header, t *target, msg *Message) {
+	tr.values = [2]string{s.userAgent, contentType}
+	if msg.ContentType != "" {
+		tr.values[1] = msg.ContentType
+	}
+	h["User-Agent"] = tr.values[0:1:1]
+	h["Content-Type"] = tr.values[1:2:2]
+	for _, static := range t.header {
+		h[static.name] = slices.Clone(static.values)
+	}
+}
+
+// checkSigned refuses what a signer must not do: replace a header, or set one that makes net/http repeat the request.
+func checkSigned(h http.Header, t *target, msg *Message) error {
+	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if _, ok := h[name]; ok {
+			return endpointError(ErrRefused, "Signer", "%T set %s, with which net/http may send a request twice", t.signer, name)
+		}
+	}
+	for _, static := range t.header {
+		if !slices.Equal(h[static.name], static.values) {
+			return endpointError(ErrRefused, "Header", "%s is set by the signer; leave it out", static.name)
+		}
+	}
+	want := msg.ContentType
+	if want == "" {
+		want = contentType
+	}
+	if got := h["Content-Type"]; len(got) != 1 || got[0] != want {
+		return endpointError(ErrRefused, "Signer", "%T changed Content-Type", t.signer)
+	}
+	return nil
+}
