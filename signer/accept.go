@@ -67,13 +67,14 @@ func timestampError(header, text string) error {
 	return fmt.Errorf("%w: %s is not a Unix time in seconds (1 to %d digits, no sign, no leading zero)", ErrMalformed, header, maxTimestampDigits)
 }
 
-// checkAge compares a signed time with now; tolerance is inclusive on both sides.
+// checkAge compares a signed time with now; tolerance is inclusive on both sides. Sub saturates 292 years away, and the
+// least Duration negated is itself: the two sides are subtracted one by one.
 func checkAge(header string, at, now time.Time, tolerance time.Duration) error {
-	switch age := now.Sub(at); {
-	case age > tolerance:
+	if age := now.Sub(at); age > tolerance {
 		return fmt.Errorf("%w: %s is %v old; the tolerance is %v", ErrTooOld, header, age.Truncate(time.Second), tolerance)
-	case -age > tolerance:
-		return fmt.Errorf("%w: %s is %v ahead; the tolerance is %v (is a clock wrong?)", ErrTooNew, header, (-age).Truncate(time.Second), tolerance)
+	}
+	if ahead := at.Sub(now); ahead > tolerance {
+		return fmt.Errorf("%w: %s is %v ahead; the tolerance is %v (is a clock wrong?)", ErrTooNew, header, ahead.Truncate(time.Second), tolerance)
 	}
 	return nil
 }

@@ -9,8 +9,10 @@
 //	if err != nil {
 //		return err
 //	}
-//	err = scheme.Sign(request, deliveryID, time.Now(), body) // sets three headers
-//	verified, err := scheme.Verify(request, body)            // ID, time, principal, key
+//	if err := scheme.Sign(request, deliveryID, time.Now(), body); err != nil { // sets three headers
+//		return err
+//	}
+//	verified, err := scheme.Verify(request, body) // ID, time, principal, key
 //
 // [Standard] is the Standard Webhooks specification and the one to choose for anything new; [Timestamped] is for
 // receivers and senders that are written to the common "hex HMAC of timestamp.body" pattern. Both are a [Signer] and a

@@ -132,7 +132,8 @@ func (s *Stripe) parse(list string, macs *[maxSignatures][macSize]byte) (timesta
 		entry, list, more = strings.Cut(list, ",")
 		name, value, ok := strings.Cut(entry, "=")
 		switch {
-		case !ok || name == "" || value == "":
+		// A blank after a comma is how two lines of one header look when a proxy has joined them.
+		case !ok || name == "" || value == "" || strings.ContainsAny(name, " \t"):
 			return "", 0, fmt.Errorf("%w: %s is not a comma-separated list of name=value", ErrMalformed, s.header)
 		case name == "t" && timed:
 			return "", 0, fmt.Errorf("%w: %s has more than one t", ErrMalformed, s.header)

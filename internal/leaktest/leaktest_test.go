@@ -12,9 +12,9 @@ import (
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestLeakedNamesTheGoroutineThatStays(t *testing.T) {
-	stop := make(chan struct{})
-	stopped := make(chan struct{})
-	go stayBehind(stop, stopped)
+	started, stop, stopped := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go stayBehind(started, stop, stopped)
+	<-started
 
 	leaked := leaktest.Leaked(0)
 	require.Len(t, leaked, 1)
@@ -25,7 +25,8 @@ func TestLeakedNamesTheGoroutineThatStays(t *testing.T) {
 	require.Empty(t, leaktest.Leaked(time.Minute))
 }
 
-func stayBehind(stop <-chan struct{}, stopped chan<- struct{}) {
+func stayBehind(started chan<- struct{}, stop <-chan struct{}, stopped chan<- struct{}) {
+	close(started)
 	<-stop
 	close(stopped)
 }
