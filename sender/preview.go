@@ -1,0 +1,38 @@
+package sender
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Request is what an attempt would send; see [Sender.Preview].
+type Request struct {
+	// Method is POST.
+	Method string
+	// URL is the endpoint's. It may be a credential.
+	URL string
+	// Header is what would be sent, signed now, with credentials redacted as in [Attempt].RequestHeader. Host,
+	// Content-Length and what the connection adds are not in it.
+	Header http.Header
+	// Body is the message's.
+	Body []byte
+}
+
+// Preview returns the request that an attempt would send now, without sending it, and without asking DNS. The errors are
+// those of an attempt that is refused before it connects.
+func (s *Sender) Preview(ep Endpoint, msg Message) (*Request, error) {
+	var t target
+	if err := s.resolve(&t, &ep); err != nil {
+		return nil, err
+	}
+	if err := msg.check(); err != nil {
+		return nil, err
+	}
+	req, err := s.request(&trace{Context: context.Background(), start: time.Now(), url: t.url}, &t, &msg)
+	if err != nil {
+		return nil, err
+	}
+	header, _ := redactRequest(req.Header, t.header, false)
+	return &Request{Method: req.Method, URL: t.url.String(), Header: header, Body: msg.Body}, nil
+}

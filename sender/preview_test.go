@@ -1,0 +1,41 @@
+package sender_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// What a preview shows is what an attempt sends: it verifies, and has no credential in it.
+func TestPreview(t *testing.T) {
+	t.Parallel()
+	scheme, err := signer.NewStandard(signer.GenerateSecret())
+	require.NoError(t, err)
+	s, err := sender.New()
+	require.NoError(t, err)
+	defer s.Close()
+	ep := sender.Endpoint{URL: "https://hooks.example.com/deploy?team=1", Signer: scheme, Header: http.Header{"X-Route": {"canary-route-key"}}}
+	msg := sender.Message{ID: "whk_1", Body: []byte(`{"a":1}`)}
+
+	p, err := s.Preview(ep, msg)
+	require.NoError(t, err)
+	require.Equal(t, http.MethodPost, p.Method)
+	require.Equal(t, ep.URL, p.URL)
+	require.Equal(t, msg.Body, p.Body)
+	require.Equal(t, []string{"[redacted]"}, p.Header["X-Route"])
+	require.Equal(t, []string{"application/json"}, p.Header["Content-Type"])
+	verified, err := scheme.Verify(&http.Request{Header: p.Header}, p.Body)
+	require.NoError(t, err)
+	require.Equal(t, "whk_1", verified.ID)
+
+	_, err = s.Preview(sender.Endpoint{URL: "http://127.0.0.1/", Signer: scheme}, msg)
+	require.ErrorIs(t, err, sender.ErrRefused)
+	_, err = s.Preview(sender.Endpoint{URL: ep.URL}, msg)
+	require.ErrorIs(t, err, sender.ErrUnsigned)
+	_, err = s.Preview(ep, sender.Message{ID: "whk_1"})
+	require.ErrorIs(t, err, sender.ErrInvalidMessage)
+}
