@@ -13,8 +13,20 @@ const maxKeys = 16
 // Key is what a scheme signs and verifies with: a [Secret], a [SigningKey] or a [VerifyingKey]. The interface is sealed,
 // and a key's type decides the algorithm; a message never does.
 type Key interface {
+	// Expiry returns the end that NotAfter has set; the zero time if there is none.
+	Expiry() time.Time
+
 	describe() keyInfo
 }
+
+// Expiry returns the end that [Secret.NotAfter] has set; the zero time if there is none.
+func (s Secret) Expiry() time.Time { return s.notAfter }
+
+// Expiry returns the end that [SigningKey.NotAfter] has set; the zero time if there is none.
+func (k SigningKey) Expiry() time.Time { return k.notAfter }
+
+// Expiry returns the end that [VerifyingKey.NotAfter] has set; the zero time if there is none.
+func (k VerifyingKey) Expiry() time.Time { return k.notAfter }
 
 type keyInfo struct {
 	name     string

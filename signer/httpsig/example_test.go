@@ -1,0 +1,64 @@
+package httpsig_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/deployhook/deployhook/signer"
+	"github.com/deployhook/deployhook/signer/httpsig"
+)
+
+// A sender and a receiver that share a secret. The server is reached directly; one behind a proxy states its public address
+// with WithExternalURL.
+func Example() {
+	secret, err := signer.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") // from the environment, in earnest
+	if err != nil {
+		panic(err)
+	}
+	key, err := httpsig.NewKey("2026-11", secret)
+	if err != nil {
+		panic(err)
+	}
+	scheme, err := httpsig.New(key, httpsig.WithPrincipal("acme"))
+	if err != nil {
+		panic(err)
+	}
+
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		verified, err := scheme.Verify(r, body)
+		if err != nil {
+			w.WriteHeader(http.StatusUnauthorized) // and err to the log: the peer is not told why
+			return
+		}
+		fmt.Println(verified.ID, verified.Principal, verified.Key)
+	}))
+	defer server.Close()
+
+	body := []byte(`{"event":"deploy.live"}`)
+	request, err := http.NewRequest(http.MethodPost, server.URL+"/deploy?env=prod", bytes.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	request.Header.Set("Content-Type", "application/json") // before Sign: it is signed
+	if err := scheme.Sign(request, "whk_0198", time.Now(), body); err != nil {
+		panic(err)
+	}
+	response, err := server.Client().Do(request)
+	if err != nil {
+		panic(err)
+	}
+	response.Body.Close()
+	fmt.Println(response.StatusCode)
+	// Output:
+	// whk_0198 acme 2026-11
+	// 200
+}

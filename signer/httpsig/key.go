@@ -1,0 +1,229 @@
+package httpsig
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/deployhook/deployhook/signer"
+)
+
+const (
+	maxKeyID = 128
+
+	algHMAC    = "hmac-sha256" // RFC 9421 §6.2.2
+	algEd25519 = "ed25519"
+)
+
+// Key is a key with the ID under which the two sides know it, the keyid parameter of a signature. Make one with [NewKey] or
+// [NewRemoteKey]; the zero Key is none. Its type decides the algorithm: hmac-sha256 for a shared secret, ed25519 for the
+// others. A Key is immutable, safe for concurrent use, and shows nothing but its ID when it is printed.
+type Key struct {
+	id       string
+	notAfter time.Time
+	public   ed25519.PublicKey // of an Ed25519 key
+	private  crypto.Signer     // nil: an HMAC key, or one that only verifies
+	// secret is a closure so that no reflection, of a deep dumper say, reaches the bytes. nil: an Ed25519 key.
+	secret func() []byte
+}
+
+// NewKey gives an ID to a key of package signer:
+//
+//   - a [signer.Secret] of either kind signs and verifies with hmac-sha256; the key is the decoded bytes of a whsec_
+//     secret, and the text's own bytes of a literal one;
+//   - a [signer.SigningKey] signs and verifies with ed25519;
+//   - a [signer.VerifyingKey] only verifies with ed25519.
+//
+// The ID is not secret and is sent with every signature: 1 to 128 bytes of visible ASCII without quotation marks and
+// backslashes, and no part of the key. The signer.Key's end is taken over, its name is not: the ID is the name here. A
+// SigningKey that is kept elsewhere goes to [NewRemoteKey]. Errors wrap [signer.ErrConfig].
+func NewKey(id string, key signer.Key) (Key, error) {
+	if !validKeyID(id) {
+		return Key{}, keyIDError()
+	}
+	switch k := key.(type) {
+	case signer.Secret:
+		secret, err := secretBytes(k)
+		if err != nil {
+			return Key{}, err
+		}
+		return Key{id: id, notAfter: k.Expiry(), secret: func() []byte { return secret }}, nil
+	case signer.SigningKey:
+		encoded, ok := strings.CutPrefix(k.Reveal(), "whsk_")
+		private, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || err != nil || len(private) != ed25519.PrivateKeySize {
+			return Key{}, configError("the SigningKey is the zero value or kept elsewhere; make one with ParseSigningKey, or give its crypto.Signer to NewRemoteKey")
+		}
+		pair := ed25519.PrivateKey(private)
+		return Key{id: id, notAfter: k.Expiry(), public: pair.Public().(ed25519.PublicKey), private: hidden(pair)}, nil
+	case signer.VerifyingKey:
+		encoded, ok := strings.CutPrefix(k.String(), "whpk_")
+		public, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || err != nil || len(public) != ed25519.PublicKeySize {
+			return Key{}, configError("the VerifyingKey is the zero value, which is no key; make one with ParseVerifyingKey")
+		}
+		return Key{id: id, notAfter: k.Expiry(), public: public}, nil
+	}
+	return Key{}, configError("the key is nil")
+}
+
+// NewRemoteKey gives an ID to an Ed25519 private key that stays in a KMS or an HSM. Its Sign method is called with the
+// whole message and [crypto.Hash](0), must be safe for concurrent use, and should bound its own waits, since it has no context.
+// The ID is as for [NewKey]. Errors wrap [signer.ErrConfig].
+func NewRemoteKey(id string, key crypto.Signer) (Key, error) {
+	if !validKeyID(id) {
+		return Key{}, keyIDError()
+	}
+	if key == nil {
+		return Key{}, configError("the crypto.Signer is nil")
+	}
+	public, ok := key.Public().(ed25519.PublicKey)
+	if !ok || len(public) != ed25519.PublicKeySize {
+		return Key{}, configError("the crypto.Signer has a %T; want an ed25519.PublicKey", key.Public())
+	}
+	return Key{id: id, public: public, private: key}, nil
+}
+
+// NotAfter returns the key with an end to its use: after t it neither signs nor verifies. The zero time means no end. The
+// default is the end of the signer.Key, if it has one.
+func (k Key) NotAfter(t time.Time) Key {
+	k.notAfter = t
+	return k
+}
+
+// ID returns the keyid.
+func (k Key) ID() string { return k.id }
+
+// Format prints the ID and nothing of the key, whatever the verb.
+func (k Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "httpsig.Key(%s)", k.id) }
+
+// secretBytes finds out which form a secret has by parsing its text anew: Equal compares the form too.
+func secretBytes(s signer.Secret) ([]byte, error) {
+	if s.IsZero() {
+		return nil, configError("the Secret is the zero value, which is no key; make one with ParseSecret and check its error")
+	}
+	text := s.Reveal()
+	if parsed, err := signer.ParseSecret(text); err == nil && parsed.Equal(s) {
+		return base64.StdEncoding.DecodeString(strings.TrimPrefix(text, "whsec_"))
+	}
+	return []byte(text), nil
+}
+
+func validKeyID(id string) bool {
+	return id != "" && len(id) <= maxKeyID && visible(id) && !strings.ContainsAny(id, `"\`)
+}
+
+func keyIDError() error {
+	return configError(`the key ID must be 1 to %d bytes of visible ASCII without " and \`, maxKeyID)
+}
+
+// hidden keeps a private key out of the reach of reflection.
+type hiddenSigner func() ed25519.PrivateKey
+
+func hidden(key ed25519.PrivateKey) crypto.Signer {
+	return hiddenSigner(func() ed25519.PrivateKey { return key })
+}
+
+func (h hiddenSigner) Public() crypto.PublicKey { return h().Public() }
+
+func (h hiddenSigner) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return h().Sign(random, message, opts)
+}
+
+// activeKey is a key in use.
+type activeKey struct {
+	Key
+	macs *sync.Pool // of hash.Hash, keyed; nil: an Ed25519 key
+}
+
+// newKeySet checks the keys against each other.
+func newKeySet(keys []Key) ([]*activeKey, error) {
+	if len(keys) > maxKeys {
+		return nil, configError("WithKey: %d keys; at most %d", len(keys), maxKeys)
+	}
+	set := make([]*activeKey, 0, len(keys))
+	usable := false
+	for i, key := range keys {
+		if key.id == "" {
+			return nil, configError("key %d is the zero value, which is no key; make one with NewKey and check its error", i+1)
+		}
+		for _, other := range set {
+			if other.id == key.id {
+				return nil, configError("two keys have the ID %q; each needs its own", key.id)
+			}
+			if other.same(key) {
+				return nil, configError("%q and %q are the same key; a rotation needs two different ones", other.id, key.id)
+			}
+		}
+		k := &activeKey{Key: key}
+		if key.secret != nil {
+			k.macs = &sync.Pool{New: func() any { return hmac.New(sha256.New, key.secret()) }}
+		}
+		usable = usable || k.active(time.Now())
+		set = append(set, k)
+	}
+	if !usable {
+		return nil, configError("every key is past its NotAfter time; add a current one")
+	}
+	return set, nil
+}
+
+func (k Key) same(other Key) bool {
+	if k.secret != nil && other.secret != nil {
+		return hmac.Equal(k.secret(), other.secret())
+	}
+	return k.public != nil && k.public.Equal(other.public)
+}
+
+// active reports whether the key may be used at t: up to and including its end.
+func (k Key) active(t time.Time) bool { return k.notAfter.IsZero() || !t.After(k.notAfter) }
+
+func (k Key) canSign() bool { return k.secret != nil || k.private != nil }
+
+// algorithm is the name of what the key is for, in the registry of RFC 9421 §6.2.
+func (k Key) algorithm() string {
+	if k.secret != nil {
+		return algHMAC
+	}
+	return algEd25519
+}
+
+// sign appends the signature of base to out.
+func (k *activeKey) sign(out, base []byte) ([]byte, error) {
+	if k.macs != nil {
+		return k.mac(out, base), nil
+	}
+	signature, err := k.private.Sign(nil, base, crypto.Hash(0))
+	if err != nil {
+		return nil, fmt.Errorf("httpsig: key %q can't sign: %w", k.id, err)
+	}
+	if len(signature) != ed25519.SignatureSize {
+		return nil, fmt.Errorf("httpsig: key %q returned a signature of %d bytes; Ed25519 has %d", k.id, len(signature), ed25519.SignatureSize)
+	}
+	return append(out, signature...), nil
+}
+
+// verify reports whether signature is the key's for base.
+func (k *activeKey) verify(base, signature []byte) bool {
+	if k.macs != nil {
+		var sum [sha256.Size]byte
+		return hmac.Equal(k.mac(sum[:0], base), signature)
+	}
+	return ed25519.Verify(k.public, base, signature)
+}
+
+func (k *activeKey) mac(out, base []byte) []byte {
+	h := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(h)
+	h.Reset()
+	h.Write(base)
+	return h.Sum(out)
+}

@@ -1,0 +1,100 @@
+package httpsig
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/deployhook/deployhook/signer"
+)
+
+const (
+	minTolerance = time.Second
+	maxTolerance = 24 * time.Hour
+	maxKeys      = 16
+)
+
+// Option configures [New].
+type Option interface {
+	apply(*config)
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+type config struct {
+	keys        []Key
+	tolerance   time.Duration
+	principal   string
+	external    string
+	hasExternal bool
+}
+
+// WithKey adds a further key, for rotation. Sign signs with every key that is active and can sign, each under a label of
+// its own; Verify accepts a signature by any active key. Default: only the key that New takes; at most 16.
+func WithKey(key Key) Option {
+	return optionFunc(func(c *config) { c.keys = append(c.keys, key) })
+}
+
+// WithTolerance sets how far the created parameter may lie from now, on either side, inclusive. Default 5 minutes
+// ([signer.DefaultTolerance]); from 1 second to 24 hours. Zero is an error.
+func WithTolerance(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.tolerance = d })
+}
+
+// WithPrincipal names who the keys belong to, and is returned in [signer.Verified].Principal. Default empty.
+func WithPrincipal(name string) Option {
+	return optionFunc(func(c *config) { c.principal = name })
+}
+
+// WithExternalURL states, for verification, the address under which senders reach this server: scheme, host, a port
+// if it is not the default one, and the path prefix that a proxy removes, if it does. "https://hooks.example.com" turns a
+// request for http://10.0.0.7:8080/deploy?env=prod into one for https://hooks.example.com/deploy?env=prod. Path and
+// query stay those of the request line, even under [net/http.StripPrefix]; its Host is then not looked at. Signing is not
+// affected.
+//
+// Default: none; see the package documentation, "Behind a proxy", for what is used then, and for why X-Forwarded headers
+// are no substitute. A URL that is not absolute, not http or https, or has a user, a query or a fragment is an error.
+func WithExternalURL(base string) Option {
+	return optionFunc(func(c *config) { c.external, c.hasExternal = base, true })
+}
+
+// newConfig applies opts and checks what can be checked without the keys.
+func newConfig(key Key, opts []Option) (*config, error) {
+	c := &config{keys: []Key{key}, tolerance: signer.DefaultTolerance}
+	for _, o := range opts {
+		if o == nil {
+			return nil, configError("a nil Option was given; leave it out")
+		}
+		o.apply(c)
+	}
+	if c.tolerance < minTolerance || c.tolerance > maxTolerance {
+		return nil, configError("WithTolerance(%v): want %v to %v", c.tolerance, minTolerance, maxTolerance)
+	}
+	return c, nil
+}
+
+// externalBase checks the external URL. The error does not repeat it: a URL can have a password in it.
+func (c *config) externalBase() (*target, error) {
+	if !c.hasExternal {
+		return nil, nil
+	}
+	u, err := url.Parse(c.external)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "" {
+		return nil, configError("WithExternalURL: want an absolute http or https URL, such as %q", "https://hooks.example.com")
+	}
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(c.external, "#") {
+		return nil, configError("WithExternalURL: want scheme, host and at most a path prefix; no user, query or fragment")
+	}
+	base := &target{scheme: u.Scheme, authority: normalHost(u.Scheme, u.Host), path: strings.TrimRight(u.EscapedPath(), "/")}
+	if !visible(base.authority) || !visible(base.path) {
+		return nil, configError("WithExternalURL: want ASCII; write an international name as xn--…")
+	}
+	return base, nil
+}
+
+func configError(format string, args ...any) error {
+	return fmt.Errorf("%w: httpsig: %s", signer.ErrConfig, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,25 @@
+module github.com/deployhook/deployhook/signer/internal/interop
+
+go 1.26
+
+replace (
+	github.com/deployhook/deployhook => ../../..
+	github.com/deployhook/deployhook/signer/httpsig => ../../httpsig
+)
+
+require (
+	github.com/deployhook/deployhook v0.0.0
+	github.com/deployhook/deployhook/signer/httpsig v0.0.0-00010101000000-000000000000
+	github.com/google/go-github/v84 v84.0.0
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
+	github.com/stretchr/testify v1.12.1
+	github.com/stripe/stripe-go/v85 v85.0.0
+	github.com/svix/svix-webhooks v1.44.0
+)
+
+require (
+	github.com/dunglas/httpsfv v1.1.2 // indirect
+	github.com/google/go-querystring v1.2.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	gopkg.in/validator.v2 v2.0.1 // indirect
+)
