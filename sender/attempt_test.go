@@ -341,7 +341,38 @@ func TestCloseLeavesNoConnection(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, attempt(t, s, sender.Endpoint{URL: server.URL, Signer: standard(t)}).Err)
 	s.Close()
-	<-closed
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second): // an idle connection's own time is 90 s
+		t.Fatal("the connection is still open")
+	}
+}
+
+// TestBodiesAreClosed, of whatever kind the answer is.
+func TestBodiesAreClosed(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{101, 200, 204, 302, 410, 500} {
+		s := newSender(t)
+		var body closeNotifier
+		fake(s, func(int, *http.Request) (*http.Response, error) {
+			r, err := answer(status)
+			body.Reader = strings.NewReader(strings.Repeat("x", 100<<10))
+			r.Body = &body
+			return r, err
+		})
+		attempt(t, s, sender.Endpoint{URL: "https://a.example", Signer: standard(t)})
+		require.Equal(t, 1, body.closed, status)
+	}
+}
+
+type closeNotifier struct {
+	io.Reader
+	closed int
+}
+
+func (c *closeNotifier) Close() error {
+	c.closed++
+	return nil
 }
 
 // TestHostIsNormalised: one host has one spelling, on the wire, too.

@@ -23,7 +23,7 @@
 //	410                      gone: no more attempts; disable the endpoint
 //	3xx                      failed; redirects are never followed
 //	any with Retry-After     failed; the next attempt comes no sooner, within a cap (WithMaxRetryAfter)
-//	anything else, or none   failed; retried (WithStopOnClientError ends it at most 4xx)
+//	anything else, or none   failed; retried (WithStopOnClientError ends it for most 4xx)
 //
 // The endpoint has accepted a delivery as soon as the header of a 2xx is there, even if the body of that answer never
 // ends. Each attempt is one request with the same delivery ID and bytes, and a timestamp and signature of its own. An

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -335,10 +336,24 @@ func TestHungNameServer(t *testing.T) {
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
-	s := newSender(t, sender.WithResolver(&net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "udp", silent.LocalAddr().String())
+	// Package net ends a query that nobody waits for any more only by its own timeout, after 5 s. The test does not wait
+	// for that: it closes the query's socket.
+	var mu sync.Mutex
+	var queries []net.Conn
+	s := newSender(t, sender.WithResolver(&net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		conn, err := net.Dial("udp", silent.LocalAddr().String())
+		mu.Lock()
+		defer mu.Unlock()
+		queries = append(queries, conn)
+		return conn, err
 	}}))
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, conn := range queries {
+			_ = conn.Close()
+		}
+	})
 	ep := sender.Endpoint{URL: "https://slow.example", Signer: standard(t), Timeout: 100 * time.Millisecond}
 	a := attempt(t, s, ep)
 	require.Equal(t, sender.ClassTimeout, a.Class, "%v", a.Err)

@@ -55,6 +55,8 @@ func New(opts ...Option) (*Sender, error) {
 // Close closes idle connections and ends the waits between attempts: Send and Deliver return [ErrClosed]. An attempt in
 // flight is finished, and its connection closed then; to cut it short, cancel its context. No attempt begins after
 // Close. Close may be called more than once.
+//
+// No goroutine stays behind, but for a DNS query that was abandoned: package net ends it by its own timeout, 5 s.
 func (s *Sender) Close() {
 	s.once.Do(func() { close(s.closed) })
 	for _, t := range []http.RoundTripper{s.secure, s.plain} {
