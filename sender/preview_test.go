@@ -34,6 +34,8 @@ func TestPreview(t *testing.T) {
 
 	_, err = s.Preview(sender.Endpoint{URL: "http://127.0.0.1/", Signer: scheme}, msg)
 	require.ErrorIs(t, err, sender.ErrRefused)
+	_, err = s.Preview(sender.Endpoint{URL: "https://hooks.example.com/a b", Signer: scheme}, msg)
+	require.ErrorContains(t, err, "white space", "net/url would have encoded it")
 	_, err = s.Preview(sender.Endpoint{URL: ep.URL}, msg)
 	require.ErrorIs(t, err, sender.ErrUnsigned)
 	_, err = s.Preview(ep, sender.Message{ID: "whk_1"})

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/deployhook/deployhook/signer"
 )
@@ -131,6 +132,10 @@ func parseURL(text string) (*url.URL, error) {
 	}
 	if len(text) > maxURL {
 		return nil, errors.New("is longer than 8192 bytes")
+	}
+	if strings.ContainsFunc(text, unicode.IsSpace) {
+		// net/url would encode a blank. It is a mistake: two URLs in one variable, or one that lost a piece.
+		return nil, errors.New("is not a valid URL: it has white space in it (a blank is %20)")
 	}
 	u, err := url.Parse(text)
 	if err != nil {
