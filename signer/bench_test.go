@@ -2,7 +2,9 @@ package signer_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/hmac"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"hash"
@@ -20,61 +22,84 @@ var sizes = []struct {
 	n    int
 }{{"512B", 512}, {"4KiB", 4 << 10}, {"64KiB", 64 << 10}}
 
-// BenchmarkVerify: each scheme beside its floors, the bare HMAC of the same bytes and a verifier for the Standard headers
-// written by hand on a pooled HMAC, which checks less than a scheme does.
+// BenchmarkVerify: each scheme beside its floors, the bare HMAC or Ed25519 verification of the same bytes and a verifier
+// for the Standard headers written by hand on a pooled HMAC, which checks less than a scheme does.
 func BenchmarkVerify(b *testing.B) {
 	for _, size := range sizes {
 		body := bytes.Repeat([]byte("x"), size.n)
-		b.Run(size.name+"/floor=bare-hmac", func(b *testing.B) { benchBareHMAC(b, body) })
+		b.Run(size.name+"/floor=bare-hmac", func(b *testing.B) { benchBareHMAC(b, sha256.New, body) })
+		b.Run(size.name+"/floor=bare-hmac-sha1", func(b *testing.B) { benchBareHMAC(b, sha1.New, body) })
+		b.Run(size.name+"/floor=bare-ed25519", func(b *testing.B) { benchBareEd25519Verify(b, body) })
 		b.Run(size.name+"/floor=hand-written", func(b *testing.B) { benchHandWritten(b, body) })
-		b.Run(size.name+"/standard", func(b *testing.B) { benchVerify(b, standard(b, signer.GenerateSecret()), body) })
-		b.Run(size.name+"/timestamped", func(b *testing.B) { benchVerify(b, timestamped(b, signer.GenerateLiteralSecret()), body) })
-		b.Run(size.name+"/standard-two-keys", func(b *testing.B) {
-			benchVerify(b, standard(b, signer.GenerateSecret(), signer.WithKey(signer.GenerateSecret())), body)
-		})
-	}
-}
-
-// BenchmarkSign: each scheme beside the bare HMAC of the same bytes.
-func BenchmarkSign(b *testing.B) {
-	for _, size := range sizes {
-		body := bytes.Repeat([]byte("x"), size.n)
-		b.Run(size.name+"/floor=bare-hmac", func(b *testing.B) { benchBareHMAC(b, body) })
-		for name, s := range map[string]signer.Signer{
-			"standard": standard(b, signer.GenerateSecret()), "timestamped": timestamped(b, signer.GenerateLiteralSecret()),
-		} {
-			b.Run(size.name+"/"+name, func(b *testing.B) {
-				b.ReportAllocs()
-				b.SetBytes(int64(len(body)))
-				now := time.Now()
-				r := request(body)
-				for b.Loop() {
-					if err := s.Sign(r, "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", now, body); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
+		for _, s := range everyScheme(b) {
+			b.Run(size.name+"/"+s.name, func(b *testing.B) { benchVerify(b, s, body) })
 		}
 	}
 }
 
-func benchVerify(b *testing.B, scheme interface {
-	signer.Signer
-	signer.Verifier
-}, body []byte,
-) {
-	r := signed(b, scheme, "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", time.Now(), body)
+// BenchmarkSign: each scheme that signs beside the bare HMAC, or Ed25519 signature, of the same bytes.
+func BenchmarkSign(b *testing.B) {
+	for _, size := range sizes {
+		body := bytes.Repeat([]byte("x"), size.n)
+		b.Run(size.name+"/floor=bare-hmac", func(b *testing.B) { benchBareHMAC(b, sha256.New, body) })
+		b.Run(size.name+"/floor=bare-ed25519", func(b *testing.B) { benchBareEd25519Sign(b, body) })
+		for _, s := range everyScheme(b) {
+			if _, peer := s.signer.(handSigner); peer {
+				continue // verified only
+			}
+			b.Run(size.name+"/"+s.name, func(b *testing.B) { benchSign(b, s.signer, body) })
+		}
+	}
+}
+
+const benchID = "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10"
+
+func benchSign(b *testing.B, s signer.Signer, body []byte) {
+	now := time.Now()
+	r := request(body)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if _, err := scheme.Verify(r, body); err != nil {
+		if err := s.Sign(r, benchID, now, body); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func benchBareHMAC(b *testing.B, body []byte) {
-	h := hmac.New(sha256.New, make([]byte, 32))
+func benchVerify(b *testing.B, s subject, body []byte) {
+	r := signed(b, s.signer, benchID, time.Now(), body)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		if _, err := s.verifier.Verify(r, body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchBareEd25519Verify(b *testing.B, body []byte) {
+	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	public, signature := private.Public().(ed25519.PublicKey), ed25519.Sign(private, body)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		if !ed25519.Verify(public, body, signature) {
+			b.Fatal("refused")
+		}
+	}
+}
+
+func benchBareEd25519Sign(b *testing.B, body []byte) {
+	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		ed25519.Sign(private, body)
+	}
+}
+
+func benchBareHMAC(b *testing.B, newHash func() hash.Hash, body []byte) {
+	h := hmac.New(newHash, make([]byte, 32))
 	sum := make([]byte, 0, sha256.Size)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
@@ -92,7 +117,7 @@ func benchHandWritten(b *testing.B, body []byte) {
 		b.Fatal(err)
 	}
 	v := handWritten{pool: sync.Pool{New: func() any { return &handState{h: hmac.New(sha256.New, raw)} }}}
-	r := signed(b, standard(b, key), "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", time.Now(), body)
+	r := signed(b, standard(b, key), benchID, time.Now(), body)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {

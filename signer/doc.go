@@ -43,6 +43,7 @@
 //   - Verifying re-encoded JSON. Read the body once, verify those bytes, decode those bytes. The receiver package does.
 //   - Telling the peer why it was refused. Answer 401 with one and the same body.
 //   - One secret for several endpoints or tenants: a delivery signed for one can then be posted to the other.
+//   - One secret under two schemes: a body that was signed for one can then be presented as something else to the other.
 //   - Trusting other headers. An event type or an ID header that the scheme does not sign is only the peer's word.
 //   - Confusing the two kinds of secret: a whsec_ text is base64 of the key for Standard Webhooks, and the key itself
 //     for the common pattern. [ParseSecret] and [NewLiteralSecret] keep them apart, and schemes refuse the other kind.

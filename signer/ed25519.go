@@ -62,7 +62,8 @@ func GenerateSigningKey() SigningKey {
 func localSigningKey(private ed25519.PrivateKey) SigningKey {
 	text := func() string { return signingPrefix + base64.StdEncoding.EncodeToString(private) }
 	// The private key is reached through a closure, as a Secret's bytes are.
-	return SigningKey{public: private.Public().(ed25519.PublicKey), signer: hiddenSigner(func() crypto.Signer { return private }), reveal: text}
+	var signer crypto.Signer = private // made once: each conversion allocates
+	return SigningKey{public: private.Public().(ed25519.PublicKey), signer: hiddenSigner(func() crypto.Signer { return signer }), reveal: text}
 }
 
 // hiddenSigner keeps a private key out of the reach of reflection.
@@ -85,7 +86,8 @@ func NewSigningKey(key crypto.Signer) (SigningKey, error) {
 	if !ok || len(public) != ed25519.PublicKeySize {
 		return SigningKey{}, secretError("the crypto.Signer has a %T; want an ed25519.PublicKey", key.Public())
 	}
-	return SigningKey{public: public, signer: key}, nil
+	// A crypto.Signer may well be an ed25519.PrivateKey: it is hidden as one of our own.
+	return SigningKey{public: public, signer: hiddenSigner(func() crypto.Signer { return key })}, nil
 }
 
 // Named returns the key with a name for logs and for [Verified].Key; see [Secret.Named].

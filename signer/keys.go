@@ -8,7 +8,12 @@ import (
 	"time"
 )
 
-const maxKeys = 16
+const (
+	maxKeys = 16
+	// Every signature in a request may cost a verification by every Ed25519 key, a hundred times a MAC each: 16 of them by
+	// 16 keys would be ten milliseconds for one forged request.
+	maxAsymmetricKeys = 4
+)
 
 // Key is what a scheme signs and verifies with: a [Secret], a [SigningKey] or a [VerifyingKey]. The interface is sealed,
 // and a key's type decides the algorithm; a message never does.
@@ -72,7 +77,7 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 	}
 	set := make([]*activeKey, 0, len(keys))
 	infos := make([]keyInfo, 0, len(keys))
-	usable := false
+	usable, asymmetric := false, 0
 	for i, key := range keys {
 		position := "key-" + strconv.Itoa(i+1)
 		info, err := checkKey(scheme, position, takes, key)
@@ -89,7 +94,11 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 		}
 		infos = append(infos, info)
 		k := &activeKey{name: info.name, notAfter: info.notAfter, secret: info.secret, public: info.public, private: info.private}
-		if !info.isAsymmetric() {
+		if info.isAsymmetric() {
+			if asymmetric++; asymmetric > maxAsymmetricKeys {
+				return nil, configError(scheme, "WithKey: more than %d Ed25519 keys; each costs a verification for every signature in a request", maxAsymmetricKeys)
+			}
+		} else {
 			k.mac = newMACKey(sha256.New, info.secret.bytes())
 		}
 		usable = usable || k.active(time.Now())

@@ -218,15 +218,15 @@ func (s *Standard) match(now time.Time, macs [][macSize]byte, list, id, timestam
 }
 
 func (s *Standard) matchEd25519(now time.Time, list, id, timestamp string, body []byte) *activeKey {
-	var message *[]byte
+	message := s.messages.Get().(*[]byte)
+	defer s.messages.Put(message) // in the loop, a defer would allocate
+	*message = (*message)[:0]
 	for _, key := range s.keys {
 		if !key.active(now) || key.public == nil {
 			continue
 		}
-		if message == nil {
-			message = s.messages.Get().(*[]byte)
-			defer s.messages.Put(message)
-			*message = append(appendContent((*message)[:0], id, timestamp), body...)
+		if len(*message) == 0 {
+			*message = append(appendContent(*message, id, timestamp), body...)
 		}
 		for rest, more := list, true; more; {
 			var entry string

@@ -243,63 +243,6 @@ func TestToleranceIsInclusiveOnBothSides(t *testing.T) {
 	}
 }
 
-// Rotation: who signs with which keys, against who verifies with which.
-func TestRotationMatrix(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		older, newer := signer.GenerateSecret().Named("old"), signer.GenerateSecret().Named("new")
-		olderText, newerText := signer.GenerateLiteralSecret().Named("old"), signer.GenerateLiteralSecret().Named("new")
-		type pair struct {
-			signer.Signer
-			signer.Verifier
-		}
-		both := func(s interface {
-			signer.Signer
-			signer.Verifier
-		},
-		) pair {
-			return pair{s, s}
-		}
-		standards := map[string]pair{
-			"old":  both(standard(t, older)),
-			"new":  both(standard(t, newer)),
-			"both": both(standard(t, newer, signer.WithKey(older))),
-		}
-		hexes := map[string]pair{
-			"old":  both(timestamped(t, olderText)),
-			"new":  both(timestamped(t, newerText)),
-			"both": both(timestamped(t, newerText, signer.WithKey(olderText))),
-		}
-		// "" is refused. Timestamped carries one signature, by its first key.
-		for _, c := range []struct{ signs, verifies, standard, timestamped string }{
-			{"old", "old", "old", "old"},
-			{"old", "new", "", ""},
-			{"old", "both", "old", "old"},
-			{"new", "old", "", ""},
-			{"new", "new", "new", "new"},
-			{"new", "both", "new", "new"},
-			{"both", "old", "old", ""},
-			{"both", "new", "new", "new"},
-			{"both", "both", "new", "new"},
-		} {
-			for name, schemes := range map[string]map[string]pair{"standard": standards, "timestamped": hexes} {
-				want := c.standard
-				if name == "timestamped" {
-					want = c.timestamped
-				}
-				r := signed(t, schemes[c.signs], "whk_1", time.Now(), []byte(specBody))
-				got, err := schemes[c.verifies].Verify(r, []byte(specBody))
-				require.Equal(t, want, got.Key, "%s: %s signs, %s verifies", name, c.signs, c.verifies)
-				if want == "" {
-					require.ErrorIs(t, err, signer.ErrNoMatch)
-				} else {
-					require.NoError(t, err)
-				}
-			}
-		}
-	})
-}
-
 func TestARetiredKeyFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -358,6 +301,10 @@ func TestConfigurationErrors(t *testing.T) {
 	for i := range many {
 		many[i] = signer.WithKey(signer.GenerateSecret())
 	}
+	manyPairs := make([]signer.Option, 4)
+	for i := range manyPairs {
+		manyPairs[i] = signer.WithKey(signer.GenerateSigningKey())
+	}
 	newStandard := func(key signer.Key, opts ...signer.Option) error {
 		_, err := signer.NewStandard(key, opts...)
 		return err
@@ -384,6 +331,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"repeated key", newStandard(std, signer.WithKey(std.Named("again"))), "repeats"},
 		{"repeated name", newStandard(std.Named("a"), signer.WithKey(signer.GenerateSecret().Named("a"))), "same name"},
 		{"17 keys", newStandard(std, many...), "at most 16"},
+		{"5 Ed25519 keys", newStandard(pair, manyPairs...), "Ed25519 keys"},
 		{"no tolerance", newStandard(std, signer.WithTolerance(0)), "WithTolerance"},
 		{"negative tolerance", newTimestamped(lit, signer.WithTolerance(-time.Minute)), "WithTolerance"},
 		{"endless tolerance", newStandard(std, signer.WithTolerance(25*time.Hour)), "WithTolerance"},
@@ -438,21 +386,26 @@ func TestPrincipal(t *testing.T) {
 
 func TestVerifyDoesNotAllocateAndSignAllocatesTwice(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 4096)
-	for _, scheme := range []interface {
-		signer.Signer
-		signer.Verifier
-	}{
-		standard(t, signer.GenerateSecret()),
-		standard(t, signer.GenerateSecret(), signer.WithKey(signer.GenerateSecret())),
-		timestamped(t, signer.GenerateLiteralSecret()),
-	} {
+	for _, s := range everyScheme(t) {
 		now := time.Now()
-		r := signed(t, scheme, "whk_1", now, body)
+		r := signed(t, s.signer, "whk_1", now, body)
+		_, err := s.verifier.Verify(r, body)
+		require.NoError(t, err, s.name)
 		if raceEnabled {
 			continue
 		}
-		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _ = scheme.Sign(r, "whk_1", now, body) }), 2.0)
-		require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = scheme.Verify(r, body) }))
+		allocs := 0.0
+		if s.name == "standard-ed25519-two-keys" {
+			allocs = 1 // the error inside crypto/ed25519 for a signature that is another key's
+		}
+		require.Equal(t, allocs, testing.AllocsPerRun(200, func() { _, _ = s.verifier.Verify(r, body) }), s.name)
+		if _, peer := s.signer.(handSigner); peer {
+			continue // verified only
+		}
+		most := 2.0
+		// A crypto.Signer returns each signature in memory of its own.
+		most += float64(strings.Count(r.Header.Get("Webhook-Signature"), "v1a,"))
+		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _ = s.signer.Sign(r, "whk_1", now, body) }), most, s.name)
 	}
 }
 

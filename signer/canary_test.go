@@ -1,0 +1,256 @@
+package signer_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/signer"
+)
+
+// The secrets of this file. Each is base64 as well, so that it can be any kind of key.
+const (
+	canary     = "CANARYCANARYCANARYCANARYCANARYCA"
+	canarySeed = "SEEDCANARYSEEDCANARYSEEDCANARYSEEDCANARYSEE="
+	canaryKMS  = "KMSCANARYKMSCANARYKMSCANARYKMSCANARYKMSCANA="
+)
+
+// canaries are one key of each kind.
+type canaries struct {
+	std, lit signer.Secret
+	pair     signer.SigningKey
+	wrapped  signer.SigningKey // around a crypto.Signer that has its key in memory
+}
+
+func newCanaries(t *testing.T) canaries {
+	t.Helper()
+	seed := must[[]byte](t)(base64.StdEncoding.DecodeString(canaryKMS))
+	return canaries{
+		std: secret(t, "whsec_"+canary), lit: literalSecret(t, canary),
+		pair:    must[signer.SigningKey](t)(signer.ParseSigningKey("whsk_" + canarySeed)),
+		wrapped: must[signer.SigningKey](t)(signer.NewSigningKey(ed25519.NewKeyFromSeed(seed))),
+	}
+}
+
+// leaks are the ways in which a secret looks in output. The beginning of each is enough to be a leak.
+func leaks(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for _, text := range []string{canary, canarySeed, canaryKMS} {
+		raw := must[[]byte](t)(base64.StdEncoding.DecodeString(text))
+		for _, value := range [][]byte{[]byte(text), raw} {
+			start := value[:12]
+			out = append(out,
+				string(start), hex.EncodeToString(start), fmt.Sprintf("%X", start), fmt.Sprintf("% x", start), fmt.Sprintf("%+q", start)[1:12],
+				strings.Trim(fmt.Sprint(start), "[]"), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", start), "[]byte{"), "}"),
+				base64.StdEncoding.EncodeToString(start), base64.URLEncoding.EncodeToString(start))
+		}
+	}
+	return out
+}
+
+func requireNoLeak(t *testing.T, output string) {
+	t.Helper()
+	for _, leak := range leaks(t) {
+		if i := strings.Index(output, leak); i >= 0 { // NotContains would print the whole of it
+			require.Fail(t, "a secret came out", "%q in ...%q", leak, output[max(0, i-200):i+len(leak)])
+		}
+	}
+	require.NotEmpty(t, output)
+}
+
+// every value that has or holds a secret.
+func (c canaries) values(t *testing.T) []any {
+	t.Helper()
+	hash := must[signer.APIKeyHash](t)(signer.HashAPIKey(canary))
+	apiKey := signer.APIKey{Principal: "acme", Hash: hash, Name: "ci", NotAfter: time.Now().Add(time.Hour)}
+	std := standard(t, c.std, signer.WithKey(secret(t, specSecret).Named("old")), signer.WithKey(c.pair), signer.WithKey(c.wrapped))
+	hexes := timestamped(t, c.lit)
+	stripe := must[*signer.Stripe](t)(signer.NewStripe(c.lit))
+	github := must[*signer.BodyOnly](t)(signer.NewGitHub(c.lit))
+	vercel := must[*signer.BodyOnly](t)(signer.NewLegacyVercel(c.lit))
+	heroku := must[*signer.BodyOnly](t)(signer.NewLegacyHeroku(c.lit))
+	keys := must[*signer.APIKeys](t)(signer.NewAPIKeys([]signer.APIKey{apiKey}))
+	gitlab := must[*signer.APIKeys](t)(signer.NewGitLabToken(c.lit, "acme"))
+	bearer := must[*signer.Bearer](t)(signer.NewBearer(c.lit))
+	anyOf := must[*signer.Any](t)(signer.AnyOf(std, hexes, stripe, github, keys))
+
+	// Unexported fields are printed without the methods of what they hold.
+	type hidden struct {
+		Exported   signer.Secret
+		unexported signer.Secret
+		pair       signer.SigningKey
+		wrapped    signer.SigningKey
+		std        signer.Standard
+		hexes      signer.Timestamped
+		stripe     signer.Stripe
+		github     signer.BodyOnly
+		keys       signer.APIKeys
+		bearer     signer.Bearer
+		any        signer.Any
+		option     signer.Option
+		key        signer.Key
+	}
+	all := hidden{c.std, c.lit, c.pair, c.wrapped, *std, *hexes, *stripe, *github, *keys, *bearer, *anyOf, signer.WithKey(c.std), c.pair}
+	values := []any{
+		c.std, c.lit, c.pair, c.wrapped, &c.std, &c.lit, &c.pair, &c.wrapped, c, &c,
+		c.std.Named("n").NotAfter(time.Now()), c.pair.Named("n").NotAfter(time.Now()), c.pair.VerifyingKey(),
+		all, &all,
+		[]hidden{all},
+		map[string]any{"all": all},
+		[]signer.Secret{c.std, c.lit},
+		map[string]signer.SigningKey{"a": c.pair},
+		signer.Key(c.std), signer.Key(c.pair), signer.Key(c.wrapped), signer.WithKey(c.std), signer.WithKey(c.pair),
+		hash, apiKey,
+		[]signer.APIKey{apiKey},
+		signer.Secret{},
+		signer.SigningKey{},
+	}
+	for _, scheme := range []any{std, hexes, stripe, github, vercel, heroku, keys, gitlab, bearer, anyOf} {
+		values = append(values, scheme, reflect.ValueOf(scheme).Elem().Interface(), []any{scheme}, struct{ s any }{scheme})
+	}
+	return values
+}
+
+// A canary goes through every way in which a value reaches a log, and must come out of none.
+func TestSecretsAreRedactedEverywhere(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	for _, value := range newCanaries(t).values(t) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%+q", "%x", "%X", "% x", "%#x", "%d", "%b", "%o", "%c", "%U", "%e", "%t", "%T", "%p", "%w"} {
+			fmt.Fprintf(&out, verb+"\n", value)
+		}
+		for _, logger := range []*slog.Logger{slog.New(slog.NewJSONHandler(&out, nil)), slog.New(slog.NewTextHandler(&out, nil))} {
+			logger.With("with", value).WithGroup("group").Error("value", "value", value, slog.Any("any", value))
+		}
+		marshal(&out, value)
+		fmt.Fprintln(&out, panicked(value), fmt.Errorf("wrapped: %v", value), errors.Join(fmt.Errorf("%+v", value)))
+		// What a failed comparison prints in the tests of whoever uses us: it looks through pointers and unexported fields,
+		// and calls no method.
+		assert.Equal(recorder{&out}, value, reflect.New(reflect.TypeOf(value)).Elem().Interface())
+	}
+	requireNoLeak(t, out.String())
+	require.Contains(t, out.String(), "whsec_[redacted]")
+	require.Contains(t, out.String(), "whsk_[redacted]")
+}
+
+func marshal(out *strings.Builder, value any) {
+	if encoded, err := json.Marshal(value); err == nil {
+		out.Write(encoded)
+	} else {
+		out.WriteString(err.Error())
+	}
+	if encoded, err := xml.Marshal(value); err == nil {
+		out.Write(encoded)
+	}
+	var binary bytes.Buffer
+	_ = gob.NewEncoder(&binary).Encode(value)
+	out.Write(binary.Bytes())
+}
+
+func panicked(value any) (recovered any) {
+	defer func() { recovered = recover() }()
+	panic(value)
+}
+
+// recorder collects what assertions say.
+type recorder struct{ out *strings.Builder }
+
+func (r recorder) Errorf(format string, args ...any) { fmt.Fprintf(r.out, format, args...) }
+
+// Errors of every constructor and of reading keys, for texts that have the secret in them.
+func TestErrorsOfConstructorsDoNotRepeatSecrets(t *testing.T) {
+	t.Parallel()
+	c := newCanaries(t)
+	var failed []error
+	fail := func(_ any, err error) { failed = append(failed, err) }
+	for _, text := range []string{canary, canarySeed, canaryKMS} {
+		for _, form := range []string{"%s\n", " %s", "whsec_whsec_%s", "whsk_whsk_%s", "whpk_whpk_%s", "%s=", "%s-_", "whsec_%s%[1]s%[1]s%[1]s", "whsec_%.6s", "whsk_%s%[1]s", "whpk_%s%[1]s", "sha256:%s", "Bearer\t%s", "é%s\x00"} {
+			bad := fmt.Sprintf(form, text)
+			for _, parse := range []func(string) error{
+				func(s string) error { _, err := signer.ParseSecret(s); return err },
+				func(s string) error { _, err := signer.NewLiteralSecret(s); return err },
+				func(s string) error { _, err := signer.ParseSigningKey(s); return err },
+				func(s string) error { _, err := signer.ParseVerifyingKey(s); return err },
+				func(s string) error { _, err := signer.HashAPIKey(s); return err },
+				func(s string) error { _, err := signer.ParseAPIKeyHash(s); return err },
+				func(s string) error { _, err := signer.GenerateAPIKey(s); return err },
+			} {
+				if err := parse(bad); err != nil {
+					failed = append(failed, err)
+				}
+			}
+		}
+	}
+	mistakes := []signer.Option{signer.WithKey(c.std), signer.WithKey(c.lit), signer.WithKey(c.pair), signer.WithKey(nil), signer.WithTolerance(0), signer.WithHeaderPrefix(""), signer.WithHeader("")}
+	for _, key := range []signer.Key{c.std, c.lit, c.pair, c.wrapped, c.pair.VerifyingKey(), c.std.NotAfter(time.Unix(1, 0)), c.lit.NotAfter(time.Unix(1, 0))} {
+		for _, scheme := range []string{"Standard", "Timestamped", "Stripe", "GitHub", "LegacyVercel", "LegacyHeroku"} {
+			for _, mistake := range mistakes {
+				if _, err := newVerifier(scheme, key, mistake); err != nil {
+					failed = append(failed, err)
+				}
+			}
+		}
+	}
+	fail(signer.NewBearer(c.std))
+	fail(signer.NewBearer(c.lit, signer.WithHeader("")))
+	fail(signer.NewBearer(literalSecret(t, canary+" "+canary)))
+	fail(signer.NewGitLabToken(c.std, "acme"))
+	fail(signer.NewGitLabToken(c.lit, ""))
+	fail(signer.NewGitLabToken(literalSecret(t, canary+" "+canary), "acme"))
+	require.Greater(t, len(failed), 300)
+	for _, err := range failed {
+		require.Error(t, err)
+		requireNoLeak(t, err.Error()+fmt.Sprintf("%+v %#v %q", err, err, err))
+	}
+}
+
+// Errors of Verify and of Sign hold neither a secret nor any part of what the peer sent as its proof.
+func TestErrorsOfSchemesDoNotRepeatSecrets(t *testing.T) {
+	t.Parallel()
+	c := newCanaries(t)
+	std := standard(t, c.std, signer.WithKey(c.pair))
+	keys := must[*signer.APIKeys](t)(signer.NewAPIKeys([]signer.APIKey{{Principal: "acme", Hash: must[signer.APIKeyHash](t)(signer.HashAPIKey(canary))}}))
+	bearer := must[*signer.Bearer](t)(signer.NewBearer(c.lit))
+	subjects := []subject{
+		{name: "standard", signer: std, verifier: std, proof: "Webhook-Signature"},
+		{name: "api keys", signer: bearer, verifier: keys, proof: "Authorization"},
+		{name: "gitlab", signer: must[*signer.Bearer](t)(signer.NewBearer(c.lit, signer.WithHeader("X-Gitlab-Token"))), verifier: must[*signer.APIKeys](t)(signer.NewGitLabToken(c.lit, "acme")), proof: "X-Gitlab-Token"},
+	}
+	subjects = append(append(subjects, timedSubjects(t, c.lit)...), bodySubjects(t, c.lit)...)
+	for _, s := range subjects {
+		good := signed(t, s.signer, "whk_1", time.Now(), []byte(`{"a": 1}`))
+		proof := good.Header.Get(s.proof)
+		for _, bad := range []string{"", canary, "v1," + canary, "v1a," + canarySeed, "t=" + canary, "t=1,v1=" + canary, "sha256=" + canary, proof + "x", proof[1:], strings.ToUpper(proof), proof, "Bearer " + canary + "x", "Basic " + canary} {
+			for _, body := range []string{`{"a":1}`, canary} { // the first is one that diagnosis explains
+				for _, values := range [][]string{{bad}, {bad, bad}} {
+					r := &http.Request{Header: good.Header.Clone()}
+					r.Header[s.proof] = values
+					if _, err := s.verifier.Verify(r, []byte(body)); err != nil {
+						output := fmt.Sprintf("%v %+v %#v %q", err, err, err, err)
+						requireNoLeak(t, output)
+						require.NotContains(t, output, proof[len(proof)/2:], s.name)
+					}
+				}
+			}
+		}
+		if err := s.signer.Sign(request(nil), canary+".", time.Now(), nil); err != nil {
+			requireNoLeak(t, err.Error())
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package signer_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"hash"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/signer"
+)
+
+// Ed25519 keys of RFC 8032, section 7.1.
+const (
+	pairText      = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
+	otherPairText = "whsk_TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs="
+)
+
+// subject is a scheme under test, with what a test has to know about its headers.
+type subject struct {
+	name     string
+	signer   signer.Signer
+	verifier signer.Scheme
+	fixed    []string                        // headers that have to stay as they were signed
+	proof    string                          // the header with the signature or the credential
+	same     func(mutated, base string) bool // whether a proof says the same as one that was signed
+	sep      string                          // between the entries of a proof that is a list
+	unsigned bool                            // the body is not covered
+}
+
+// headers are those that the verifier looks at.
+func (s subject) headers() []string { return append([]string{s.proof}, s.fixed...) }
+
+func equal(mutated, base string) bool { return mutated == base }
+
+// everyScheme gives each scheme with one key, and with two where that is another path. Keys are fixed. The literal ones
+// are the same throughout: what one scheme signs must not pass for another even then.
+func everyScheme(t testing.TB) []subject {
+	t.Helper()
+	lit := literalSecret(t, literal)
+	return append(append(standardSubjects(t), timedSubjects(t, lit)...), append(bodySubjects(t, lit), keySubjects(t)...)...)
+}
+
+func standardSubjects(t testing.TB) []subject {
+	t.Helper()
+	shared, other := secret(t, specSecret), secret(t, "whsec_"+strings.Repeat("A", 32))
+	pair, otherPair := must[signer.SigningKey](t)(signer.ParseSigningKey(pairText)), must[signer.SigningKey](t)(signer.ParseSigningKey(otherPairText))
+	fixed := []string{"Webhook-Id", "Webhook-Timestamp"}
+	make := func(name string, s signer.Signer, v signer.Scheme) subject {
+		return subject{name: name, signer: s, verifier: v, fixed: fixed, proof: "Webhook-Signature", same: sameList, sep: " "}
+	}
+	two := standard(t, shared, signer.WithKey(other))
+	mixed := standard(t, shared, signer.WithKey(pair))
+	alone := standard(t, shared)
+	return []subject{
+		make("standard", alone, alone),
+		make("standard-two-keys", two, two),
+		make("standard-ed25519", standard(t, pair), standard(t, pair.VerifyingKey())),
+		make("standard-ed25519-two-keys", standard(t, pair, signer.WithKey(otherPair)), standard(t, otherPair.VerifyingKey(), signer.WithKey(pair.VerifyingKey()))),
+		make("standard-mixed", mixed, standard(t, shared, signer.WithKey(pair.VerifyingKey()))),
+		make("any-of", alone, must[*signer.Any](t)(signer.AnyOf(alone, timestamped(t, literalSecret(t, literal)), must[*signer.BodyOnly](t)(signer.NewGitHub(literalSecret(t, literal)))))),
+	}
+}
+
+// How an entry of a list has to look, by its name: a version that there are keys for, or any other.
+var (
+	standardForms = map[string]*regexp.Regexp{
+		// The last character's bits beyond the data are zero.
+		"v1":  regexp.MustCompile(`^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$`),
+		"v1a": regexp.MustCompile(`^[A-Za-z0-9+/]{85}[AQgw]==$`),
+		"":    regexp.MustCompile(`^[^ ,]+,[^ ]+$`),
+	}
+	stripeForms = map[string]*regexp.Regexp{"v1": regexp.MustCompile(`^[0-9a-f]{64}$`), "": regexp.MustCompile(`^[^ \t=,]+=[^,]+$`)}
+)
+
+// sameList: a signature that was made stands, whole, in a list within the limits whose other entries are well formed.
+// Versions that nobody has a key for are passed over, so such a list says what was signed.
+func sameList(mutated, base string) bool {
+	made := strings.Split(base, " ")
+	entries := strings.Split(mutated, " ")
+	return shares(entries, made) && len(entries) <= 16 && len(mutated) <= 8192 && wellFormed(entries, ",", standardForms)
+}
+
+func shares(entries, made []string) bool {
+	return slices.ContainsFunc(entries, func(e string) bool { return slices.Contains(made, e) })
+}
+
+func wellFormed(entries []string, between string, forms map[string]*regexp.Regexp) bool {
+	return !slices.ContainsFunc(entries, func(entry string) bool {
+		name, value, _ := strings.Cut(entry, between)
+		if form := forms[name]; form != nil && name != "" {
+			return !form.MatchString(value)
+		}
+		return !forms[""].MatchString(entry)
+	})
+}
+
+func timedSubjects(t testing.TB, key signer.Secret) []subject {
+	t.Helper()
+	hexes := func(name, prefix string, opts ...signer.Option) subject {
+		s := timestamped(t, key, opts...)
+		return subject{
+			name: name, signer: s, verifier: s, fixed: []string{prefix + "-Timestamp"}, proof: prefix + "-Signature",
+			same: func(mutated, base string) bool {
+				return strings.TrimPrefix(mutated, "sha256=") == strings.TrimPrefix(base, "sha256=")
+			},
+		}
+	}
+	stripe := func(name, header string, opts ...signer.Option) subject {
+		s := must[*signer.Stripe](t)(signer.NewStripe(key, append(opts, signer.WithHeader(header))...))
+		return subject{name: name, signer: s, verifier: s, proof: header, same: sameStripe, sep: ","}
+	}
+	return []subject{
+		hexes("timestamped", "X-Webhook"),
+		hexes("timestamped-temps", "X-Temps", signer.WithHeaderPrefix("X-Temps")),
+		hexes("timestamped-sha256", "X-Webhook", signer.WithSignaturePrefix()),
+		stripe("stripe", "Stripe-Signature"),
+		stripe("stripe-two-keys", "X-Deploy-Signature", signer.WithKey(literalSecret(t, "another literal secret"))),
+	}
+}
+
+// sameStripe is [sameList] for Stripe's header, where the one time has to be the signed one.
+func sameStripe(mutated, base string) bool {
+	made := strings.Split(base, ",")
+	entries := strings.Split(mutated, ",")
+	times := slices.DeleteFunc(slices.Clone(entries), func(e string) bool { return !strings.HasPrefix(e, "t=") })
+	return slices.Equal(times, made[:1]) && shares(entries, made[1:]) && len(entries) <= 17 && len(mutated) <= 8192 && wellFormed(entries, "=", stripeForms)
+}
+
+func bodySubjects(t testing.TB, key signer.Secret) []subject {
+	t.Helper()
+	build := func(name, header string, v *signer.BodyOnly, err error, newHash func() hash.Hash, encode func([]byte) string) subject {
+		require.NoError(t, err)
+		return subject{name: name, signer: handSigner{key, header, newHash, encode}, verifier: v, proof: header, same: equal}
+	}
+	github, err := signer.NewGitHub(key)
+	subjects := []subject{build("github", "X-Hub-Signature-256", github, err, sha256.New, sha256Hex)}
+	bitbucket, err := signer.NewGitHub(key, signer.WithHeader("X-Hub-Signature"))
+	subjects = append(subjects, build("bitbucket", "X-Hub-Signature", bitbucket, err, sha256.New, sha256Hex))
+	vercel, err := signer.NewLegacyVercel(key)
+	subjects = append(subjects, build("legacy-vercel", "X-Vercel-Signature", vercel, err, sha1.New, hex.EncodeToString))
+	heroku, err := signer.NewLegacyHeroku(key)
+	return append(subjects, build("legacy-heroku", "Heroku-Webhook-Hmac-Sha256", heroku, err, sha256.New, base64.StdEncoding.EncodeToString))
+}
+
+func sha256Hex(mac []byte) string { return "sha256=" + hex.EncodeToString(mac) }
+
+// handSigner is the peer of a scheme that we only verify.
+type handSigner struct {
+	key     signer.Secret
+	header  string
+	newHash func() hash.Hash
+	encode  func(mac []byte) string
+}
+
+func (s handSigner) Sign(r *http.Request, _ string, _ time.Time, body []byte) error {
+	mac := hmac.New(s.newHash, []byte(s.key.Reveal()))
+	mac.Write(body)
+	r.Header[s.header] = []string{s.encode(mac.Sum(nil))}
+	return nil
+}
+
+func keySubjects(t testing.TB) []subject {
+	t.Helper()
+	key := literalSecret(t, "acme_ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRST")
+	accepted := []signer.APIKey{
+		{Principal: "acme", Hash: must[signer.APIKeyHash](t)(signer.HashAPIKey(key.Reveal()))},
+		{Principal: "zeta", Hash: must[signer.APIKeyHash](t)(signer.HashAPIKey("zeta_ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRST"))},
+	}
+	build := func(name, header string, v *signer.APIKeys, err error) subject {
+		require.NoError(t, err)
+		s := must[*signer.Bearer](t)(signer.NewBearer(key, signer.WithHeader(header)))
+		return subject{name: name, signer: s, verifier: v, proof: header, same: equal, unsigned: true}
+	}
+	bearer, err := signer.NewAPIKeys(accepted)
+	subjects := []subject{build("api-keys", "Authorization", bearer, err)}
+	subjects[0].same = func(mutated, base string) bool { // RFC 9110: the case of "Bearer" does not matter
+		const n = len("Bearer ")
+		return len(mutated) > n && strings.EqualFold(mutated[:n], base[:n]) && mutated[n:] == base[n:]
+	}
+	header, err := signer.NewAPIKeys(accepted, signer.WithHeader("X-Api-Key"))
+	subjects = append(subjects, build("api-keys-header", "X-Api-Key", header, err))
+	gitlab, err := signer.NewGitLabToken(key, "acme")
+	return append(subjects, build("gitlab-token", "X-Gitlab-Token", gitlab, err))
+}
