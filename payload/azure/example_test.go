@@ -1,0 +1,54 @@
+package azure_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/azure"
+	"github.com/deployhook/deployhook/signer"
+)
+
+func Example() {
+	event, err := os.ReadFile("testdata/stage.json")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	password, err := signer.NewLiteralSecret(secretText)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	store, err := dedupe.NewMemory()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler, err := azure.NewHandler("azure-devops", password, store, func(_ context.Context, d *payload.Deployment) error {
+		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /webhooks/azure", handler)
+
+	// What Azure DevOps does:
+	r := httptest.NewRequest(http.MethodPost, "/webhooks/azure", strings.NewReader(string(event)))
+	r.Header.Set("Content-Type", "application/json")
+	sign(r.Header, event)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body)
+	// Output:
+	// checkout in production: success
+	// 200 {"received":true}
+}

@@ -1,0 +1,192 @@
+package azure
+
+import (
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/internal/inbound"
+)
+
+// The events that tell of deployments.
+const (
+	releaseStarted   = "ms.vss-release.deployment-started-event"
+	releaseCompleted = "ms.vss-release.deployment-completed-event"
+	stageChanged     = "ms.vss-pipelines.stage-state-changed-event"
+	runChanged       = "ms.vss-pipelines.run-state-changed-event"
+)
+
+const (
+	partial   = "partiallySucceeded"
+	rejected  = "rejected"
+	completed = "completed"
+)
+
+// releaseStatuses are those of environments and deployments in classic release pipelines.
+var releaseStatuses = map[string]payload.Status{
+	"undefined":   payload.StatusPending,
+	"notDeployed": payload.StatusPending,
+	"notStarted":  payload.StatusPending,
+	"queued":      payload.StatusPending,
+	"scheduled":   payload.StatusPending,
+	"inProgress":  payload.StatusInProgress,
+	"succeeded":   payload.StatusSuccess,
+	partial:       payload.StatusSuccess,
+	rejected:      payload.StatusFailure,
+	"failed":      payload.StatusFailure,
+	"canceled":    payload.StatusCancelled,
+}
+
+// pipelineStates are those of stages and runs in YAML pipelines that have not ended. Pending, notStarted and canceling are
+// tolerated, not documented.
+var pipelineStates = map[string]payload.Status{
+	"waiting":    payload.StatusPending,
+	"pending":    payload.StatusPending,
+	"notStarted": payload.StatusPending,
+	"running":    payload.StatusInProgress,
+	"inProgress": payload.StatusInProgress,
+	"canceling":  payload.StatusInProgress,
+}
+
+// pipelineResults are those of stages and runs that have ended.
+var pipelineResults = map[string]payload.Status{
+	"succeeded": payload.StatusSuccess,
+	partial:     payload.StatusSuccess,
+	"failed":    payload.StatusFailure,
+	rejected:    payload.StatusFailure,
+	"canceled":  payload.StatusCancelled,
+	"skipped":   payload.StatusCancelled,
+}
+
+func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
+	kind, resource := event.Get("eventType").Text(), event.Get("resource")
+	switch {
+	case kind == releaseStarted || kind == releaseCompleted:
+		c.mapRelease(b, resource)
+	case kind == stageChanged:
+		c.mapStage(b, resource)
+	case kind == runChanged && c.runEnvironment != "":
+		c.mapRun(b, resource)
+	case kind == runChanged:
+		return inbound.Ignore("a run has no environment; subscribe to stages, or give WithRuns")
+	default:
+		return inbound.Ignore("eventType is %s", inbound.Quote(kind))
+	}
+	at := event.Get("createdDate")
+	b.At(b.Time("eventTime", at), at, !b.Status.Terminal())
+	b.SetMeta("event", kind)
+	b.Meta("eventId", event.Get("id"))
+	b.Meta("subscriptionId", event.Get("subscriptionId"))
+	b.Meta("projectId", event.Get("resourceContainers", "project", "id"))
+	return nil
+}
+
+// lookup is Builder.Lookup with what is particular to two of the words.
+func (c *config) lookup(b *inbound.Builder, table map[string]payload.Status, candidates ...inbound.Node) {
+	switch b.Lookup(table, candidates...) {
+	case partial:
+		b.SetMeta("partial", true)
+		if c.partialFailure {
+			b.Status = payload.StatusFailure
+		}
+	case rejected:
+		b.SetMeta("reason", "an approval or a check was refused")
+	}
+}
+
+// mapRelease reads an event of a classic release pipeline. Members of resource.deployment, and deploySteps, come only
+// with all resource details and are tolerated, not documented.
+func (c *config) mapRelease(b *inbound.Builder, resource inbound.Node) {
+	environment, deployment := resource.Get("environment"), resource.Get("deployment")
+	c.lookup(b, releaseStatuses, environment.Get("status"), deployment.Get("deploymentStatus"))
+	b.DeploymentID = b.ID("deploymentId", deployment.Get("id"))
+	if b.DeploymentID == "" {
+		b.DeploymentID = b.JoinID("deploymentId", environment.Get("release", "id"), environment.Get("id"))
+	}
+	b.Environment = b.Text("environment", environment.Get("name"))
+	b.Service = b.Text("service", environment.Get("releaseDefinition", "name"), resource.Get("project", "name"))
+	b.TriggeredBy = b.Text("triggeredBy",
+		deployment.Get("requestedFor", "displayName"), environment.Get("owner", "displayName"))
+	b.PipelineName = b.Text("pipelineName", environment.Get("release", "name"))
+	b.PipelineURL = b.URL("pipelineUrl",
+		environment.Get("release", "_links", "web", "href"), environment.Get("release", "url"))
+	mapArtifact(b, deployment.Get("release", "artifacts"))
+	started := []inbound.Node{deployment.Get("startedOn"), deployment.Get("queuedOn")}
+	for _, step := range environment.Get("deploySteps").Items() {
+		started = append(started, step.Get("queuedOn"))
+	}
+	b.StartedAt = b.Time("startedAt", started...)
+	if b.Status.Terminal() {
+		b.CompletedAt = b.Time("completedAt", deployment.Get("completedOn"))
+	}
+	b.Meta("project", resource.Get("project", "name"))
+	b.Meta("releaseId", environment.Get("release", "id"))
+}
+
+// mapArtifact reads the commit of a release's primary artifact.
+func mapArtifact(b *inbound.Builder, artifacts inbound.Node) {
+	b.From("commitSha", artifacts)
+	for _, artifact := range artifacts.Items() {
+		if !artifact.Get("isPrimary").Bool() {
+			continue
+		}
+		reference := artifact.Get("definitionReference")
+		b.CommitSHA = b.Text("commitSha", reference.Get("sourceVersion", "id"))
+		b.Branch = inbound.Branch(b.Text("branch", reference.Get("branch", "id")), b.CommitSHA)
+		return
+	}
+}
+
+// mapStage reads an event of a stage in a YAML pipeline; by convention stages are named after environments.
+func (c *config) mapStage(b *inbound.Builder, resource inbound.Node) {
+	stage, run := resource.Get("stage"), resource.Get("run")
+	c.mapState(b, stage)
+	b.DeploymentID = b.JoinID("deploymentId", run.Get("id"), stage.Get("name"))
+	b.Environment = b.Text("environment", stage.Get("name"))
+	b.StartedAt = b.Time("startedAt", stage.Get("startTime"))
+	if b.Status.Terminal() {
+		b.CompletedAt = b.Time("completedAt", stage.Get("finishTime"))
+	}
+	b.PipelineURL = b.URL("pipelineUrl", stage.Get("_links", "web", "href"), run.Get("_links", "web", "href"))
+	b.Meta("stage", stage.Get("displayName"))
+	mapPipeline(b, resource)
+}
+
+// mapRun reads an event of a whole run of a YAML pipeline.
+func (c *config) mapRun(b *inbound.Builder, resource inbound.Node) {
+	run := resource.Get("run")
+	c.mapState(b, run)
+	b.DeploymentID = b.ID("deploymentId", run.Get("id"))
+	b.Environment = c.runEnvironment
+	b.StartedAt = b.Time("startedAt", run.Get("createdDate"))
+	if b.Status.Terminal() {
+		b.CompletedAt = b.Time("completedAt", run.Get("finishedDate"))
+	}
+	b.PipelineURL = b.URL("pipelineUrl", run.Get("_links", "web", "href"))
+	mapPipeline(b, resource)
+}
+
+// mapState: the result counts once the state is completed, and not before.
+func (c *config) mapState(b *inbound.Builder, n inbound.Node) {
+	if n.Get("state").Text() == completed {
+		c.lookup(b, pipelineResults, n.Get("result"))
+		return
+	}
+	c.lookup(b, pipelineStates, n.Get("state"))
+}
+
+// mapPipeline reads what stages and runs have in common. The commit is not in the documented events; where the run is
+// given in full, it is under its resources, by the REST API's description of a run.
+func mapPipeline(b *inbound.Builder, resource inbound.Node) {
+	pipeline, self := resource.Get("pipeline"), resource.Get("run", "resources", "repositories", "self")
+	b.CommitSHA = b.Text("commitSha", self.Get("version"))
+	b.Branch = inbound.Branch(b.Text("branch", self.Get("refName")), b.CommitSHA)
+	b.Service = b.Text("service", pipeline.Get("name"))
+	b.PipelineName = b.Text("pipelineName", pipeline.Get("name"))
+	b.Meta("pipelineId", pipeline.Get("id"))
+	b.Meta("folder", pipeline.Get("folder"))
+	b.Meta("run", resource.Get("run", "name"))
+	for _, repository := range resource.Get("repositories").Items() {
+		if link := b.URL("repository", repository.Get("url")); link != "" { // without credentials, that is
+			b.SetMeta("repository", link)
+			return
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package azure
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/deployhook/deployhook/payload/internal/inbound"
+	"github.com/deployhook/deployhook/signer"
+)
+
+var strictBase64 = base64.StdEncoding.Strict()
+
+const authorization = "Authorization"
+
+// maxCredential bounds what is decoded for a peer that nobody knows yet.
+const maxCredential = 4096
+
+var _ signer.Scheme = (*Basic)(nil)
+
+// Basic verifies HTTP basic authentication, all that Azure DevOps has for service hooks. A password proves who speaks,
+// not what is said: the body, the time and the ID are not covered. Make one with [NewVerifier]. It is immutable and safe
+// for concurrent use.
+type Basic struct {
+	username [sha256.Size]byte
+	password *signer.BodyOnly
+}
+
+// NewVerifier returns the scheme for the user name and the password that the subscription was given: a name without a
+// colon, and a secret from [signer.NewLiteralSecret]. Options: [signer.WithKey] for further passwords in a rotation, and
+// [signer.WithPrincipal]. Errors wrap [ErrConfig] or [signer.ErrConfig].
+func NewVerifier(username string, password signer.Secret, opts ...signer.Option) (*Basic, error) {
+	if username == "" || strings.ContainsFunc(username, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }) {
+		return nil, inbound.ConfigError(system, "the user name must not be empty or have a colon or a control character")
+	}
+	opts = append(opts[:len(opts):len(opts)], signer.WithHeader(authorization), signer.WithoutDiagnosis())
+	scheme, err := signer.NewGitHub(password, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: the password: %w", system, err)
+	}
+	return &Basic{username: sha256.Sum256([]byte(username)), password: scheme}, nil
+}
+
+// Present reports whether a request carries a basic credential; see [signer.AnyOf].
+func (s *Basic) Present(h http.Header) bool {
+	for _, value := range h[authorization] {
+		if _, ok := cutBasic(value); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// SignsID reports that there is no signed delivery ID.
+func (s *Basic) SignsID() bool { return false }
+
+// Format prints the scheme's name and nothing of its credentials, whatever the verb.
+func (s *Basic) Format(f fmt.State, _ rune) { io.WriteString(f, "azure.Basic") }
+
+// Verify accepts a request whose Authorization header occurs exactly once and holds the user name and a password that is
+// not past its end. All errors wrap [signer.ErrInvalidAPIKey].
+//
+// Passwords are compared as package signer compares MACs, in constant time: the presented one keys an HMAC, and the
+// scheme that holds ours has to come to the same one. That way a secret's end and its name count here as anywhere.
+func (s *Basic) Verify(r *http.Request, _ []byte) (signer.Verified, error) {
+	values := r.Header[authorization]
+	if len(values) != 1 {
+		return signer.Verified{}, refusal("it occurs %d times; want exactly one", len(values))
+	}
+	encoded, ok := cutBasic(values[0])
+	if !ok || len(encoded) > maxCredential {
+		return signer.Verified{}, refusal("it is not \"Basic\", a blank and at most %d characters", maxCredential)
+	}
+	username, password, ok := parseCredential(encoded)
+	if !ok {
+		return signer.Verified{}, refusal("it is not the canonical base64 of a user name, a colon and a password")
+	}
+	mac := hmac.New(sha256.New, []byte(password))
+	mac.Write(s.username[:])
+	shadow := &http.Request{Header: http.Header{
+		authorization: {"sha256=" + hex.EncodeToString(mac.Sum(nil))},
+	}}
+	verified, err := s.password.Verify(shadow, s.username[:])
+	sameUser := hmac.Equal(hashed(username), s.username[:])
+	if err != nil || !sameUser {
+		return signer.Verified{}, refusal("user name or password is not the one expected, or the password is past its end")
+	}
+	return verified, nil
+}
+
+func hashed(s string) []byte {
+	sum := sha256.Sum256([]byte(s))
+	return sum[:]
+}
+
+func refusal(format string, args ...any) error {
+	return fmt.Errorf("%w: %s: %s", signer.ErrInvalidAPIKey, authorization, fmt.Sprintf(format, args...))
+}
+
+// cutBasic: the scheme's case does not matter (RFC 9110, section 11.1).
+func cutBasic(value string) (encoded string, ok bool) {
+	scheme, rest, ok := strings.Cut(value, " ")
+	return rest, ok && strings.EqualFold(scheme, "Basic")
+}
+
+// parseCredential refuses control characters: a NUL at its end would key the same HMAC as the password without it.
+func parseCredential(encoded string) (username, password string, ok bool) {
+	raw, err := strictBase64.DecodeString(encoded)
+	if err != nil || strictBase64.EncodeToString(raw) != encoded {
+		return "", "", false
+	}
+	text := string(raw)
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", "", false
+	}
+	return strings.Cut(text, ":")
+}

@@ -1,0 +1,244 @@
+package github
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/internal/inbound"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+const system = "github"
+
+// ErrIgnored is wrapped by the errors of [Decode] for events that are no news of a deployment. The text says why. It is
+// one value for all packages of this kind.
+var ErrIgnored = inbound.ErrIgnored
+
+// ErrConfig is wrapped by errors about options and arguments.
+var ErrConfig = inbound.ErrConfig
+
+// Option configures [Decode], [NewHandler] and [HandlerFor].
+type Option func(*config)
+
+type config struct {
+	inbound.Settings
+	pendingInProgress bool
+	rollbacks         bool
+}
+
+// WithPendingInProgress takes the state pending for in_progress: many tools set it when they begin and go on to success
+// directly. Default: pending stays pending.
+func WithPendingInProgress() Option {
+	return func(c *config) { c.pendingInProgress = true }
+}
+
+// WithRollbacks takes a deployment for a rollback if its task has "rollback" in it, in any case, or its payload has a
+// member "rollback" that is true. GitHub has no such notion, so this is a convention between you and whoever
+// creates deployments. A rollback that succeeds is rolled_back; one that fails is a failure; both have
+// metadata rollback=true. Default: off.
+func WithRollbacks() Option {
+	return func(c *config) { c.rollbacks = true }
+}
+
+// WithComplete sets a function that may change a deployment before it is validated: to add what the event does not say,
+// from a table or an API of yours. An error of its own is answered with 500, so that the delivery is tried again; one
+// that wraps [ErrIgnored] has the event ignored. Default, and meaning of nil: none.
+func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
+	return func(c *config) { c.Complete = f }
+}
+
+// WithLogger sets where the handlers say why an event was ignored, invalid or not handled; [NewHandler] gives it to the
+// receiver as well. Default, and meaning of nil: [slog.Default].
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) { c.Logger = l }
+}
+
+// NewVerifier returns the scheme of GitHub's X-Hub-Signature-256, for the webhook's secret from
+// [signer.NewLiteralSecret]. Options are those of [signer.NewGitHub]: [signer.WithKey] is for rotation.
+func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.BodyOnly, error) {
+	return signer.NewGitHub(secret, opts...)
+}
+
+// NewHandler serves a GitHub webhook: it verifies, deduplicates, decodes, calls h for each deployment, and answers. An
+// error of h is answered with 500 and a retry runs it again; see [receiver.EventHandler] for what h owes. All
+// configuration errors are reported here.
+//
+// The receiver has default options and the source name "github". For others make one and give it to [HandlerFor].
+func NewHandler(
+	secret signer.Secret, store dedupe.Store, h func(context.Context, *payload.Deployment) error, opts ...Option,
+) (http.Handler, error) {
+	v, err := NewVerifier(secret)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSystem(opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.NewHandler(v, store, h)
+}
+
+// HandlerFor is [NewHandler] behind a receiver of your own, made with [NewVerifier].
+func HandlerFor(
+	rcv *receiver.Receiver, h func(context.Context, *payload.Deployment) error, opts ...Option,
+) (http.Handler, error) {
+	s, err := newSystem(opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.HandlerFor(rcv, h)
+}
+
+// Decode turns the body of a webhook into a valid deployment. Verify the signature before.
+//
+// The error wraps [ErrIgnored] for an event that is no news of a deployment, and [payload.ErrInvalid] for one that should
+// be and is broken; it then names the event's own member. ctx is for [WithComplete] alone.
+func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
+	s, err := newSystem(opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.Decode(ctx, body)
+}
+
+func newSystem(opts []Option) (*inbound.System, error) {
+	c := new(config)
+	if err := inbound.Configure(system, c, opts); err != nil {
+		return nil, err
+	}
+	return &inbound.System{Name: system, Settings: c.Settings, Map: c.mapEvent}, nil
+}
+
+// states are GitHub's, by the schema of its webhooks. Only waiting is not among those of its REST API.
+var states = map[string]payload.Status{
+	"waiting":     payload.StatusPending,
+	"queued":      payload.StatusPending,
+	"pending":     payload.StatusPending,
+	"in_progress": payload.StatusInProgress,
+	"success":     payload.StatusSuccess,
+	"failure":     payload.StatusFailure,
+	"error":       payload.StatusFailure,
+}
+
+const inactive = "inactive"
+
+func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
+	name, err := eventName(event)
+	if err != nil {
+		return err
+	}
+	b.SetMeta("event", name)
+	status, deployment := event.Get("deployment_status"), event.Get("deployment")
+	if status.Get("state").Exists() && status.Get("state").Text() == inactive {
+		return inbound.Ignore("the state inactive means that a later deployment took over")
+	}
+	c.mapStatus(b, event)
+	mapFields(b, event)
+	b.StartedAt = b.Time("startedAt", deployment.Get("created_at"))
+	if run := event.Get("workflow_run", "run_started_at"); run.Exists() {
+		b.StartedAt = b.Time("startedAt", run)
+	}
+	if b.Status.Terminal() {
+		b.CompletedAt = b.Time("completedAt", status.Get("created_at"))
+	}
+	mapMetadata(b, event)
+	return nil
+}
+
+// eventName tells the two events from all others by their shape. Other events have a member "deployment" too
+// (workflow_job, deployment_review, deployment_protection_rule), but another action.
+func eventName(event inbound.Node) (string, error) {
+	action := event.Get("action").Text()
+	switch {
+	case event.Get("zen").Exists():
+		return "", inbound.Ignore("a ping")
+	case !event.Get("deployment").Exists() && !event.Get("deployment_status").Exists():
+		return "", inbound.Ignore("an event without a deployment")
+	case action != "created":
+		return "", inbound.Ignore("an event about a deployment whose action is %s, not created", inbound.Quote(action))
+	case event.Get("deployment_status").Exists():
+		return "deployment_status", nil
+	}
+	return "deployment", nil
+}
+
+func (c *config) mapStatus(b *inbound.Builder, event inbound.Node) {
+	state := event.Get("deployment_status", "state")
+	if !event.Get("deployment_status").Exists() {
+		b.Status = payload.StatusPending // just created: nothing is known of it yet
+	} else {
+		word := b.Lookup(states, state)
+		if word == "pending" && c.pendingInProgress {
+			b.Status = payload.StatusInProgress
+		}
+	}
+	if b.Status == payload.StatusFailure && cancelled(event) {
+		b.Status = payload.StatusCancelled
+	}
+	if c.rollbacks && isRollback(event.Get("deployment")) {
+		b.SetMeta("rollback", true)
+		if b.Status == payload.StatusSuccess {
+			b.Status = payload.StatusRolledBack
+		}
+	}
+}
+
+// cancelled: no state of GitHub's says so, but the run that the status comes from may.
+func cancelled(event inbound.Node) bool {
+	return event.Get("check_run", "conclusion").Text() == "cancelled" ||
+		event.Get("workflow_run", "conclusion").Text() == "cancelled"
+}
+
+func isRollback(deployment inbound.Node) bool {
+	if strings.Contains(strings.ToLower(deployment.Get("task").Text()), "rollback") {
+		return true
+	}
+	p := deployment.Get("payload")
+	return p.Kind() == payload.KindObject && p.Get("rollback").Bool()
+}
+
+func mapFields(b *inbound.Builder, event inbound.Node) {
+	status, deployment, run := event.Get("deployment_status"), event.Get("deployment"), event.Get("workflow_run")
+	b.DeploymentID = b.ID("deploymentId", deployment.Get("id"))
+	b.CommitSHA = b.Text("commitSha", deployment.Get("sha"))
+	environments := []inbound.Node{deployment.Get("environment"), deployment.Get("original_environment")}
+	if status.Exists() {
+		environments = append([]inbound.Node{status.Get("environment")}, environments...)
+	}
+	b.Environment = b.Text("environment", environments...)
+	services := []inbound.Node{event.Get("repository", "name")}
+	if p := deployment.Get("payload"); p.Kind() == payload.KindObject && p.Get("service").Kind() == payload.KindString {
+		services = append([]inbound.Node{p.Get("service")}, services...)
+	}
+	b.Service = b.Text("service", services...)
+	b.Branch = inbound.Branch(b.Text("branch", deployment.Get("ref")), b.CommitSHA)
+	if inbound.IsCommit(deployment.Get("ref").Text()) { // then only the run knows of a branch
+		b.Branch = inbound.Branch(b.Text("branch", run.Get("head_branch")), b.CommitSHA)
+	}
+	b.TriggeredBy = b.Text("triggeredBy",
+		run.Get("triggering_actor", "login"), deployment.Get("creator", "login"), event.Get("sender", "login"))
+	b.PipelineName = b.Text("pipelineName", event.Get("workflow", "name"), run.Get("name"))
+	b.PipelineURL = b.URL("pipelineUrl", status.Get("log_url"), run.Get("html_url"), status.Get("target_url"))
+}
+
+func mapMetadata(b *inbound.Builder, event inbound.Node) {
+	status, deployment := event.Get("deployment_status"), event.Get("deployment")
+	b.Meta("repository", event.Get("repository", "full_name"))
+	b.Meta("ref", deployment.Get("ref"))
+	b.Meta("task", deployment.Get("task"))
+	b.Meta("payload", deployment.Get("payload")) // if it is a text; an object is in RawPayload
+	b.Meta("description", deployment.Get("description"))
+	b.Meta("statusDescription", status.Get("description"))
+	b.Meta("statusId", status.Get("id"))
+	b.Meta("environmentUrl", status.Get("environment_url"))
+	b.Meta("transientEnvironment", deployment.Get("transient_environment"))
+	b.Meta("productionEnvironment", deployment.Get("production_environment"))
+	b.Meta("installationId", event.Get("installation", "id"))
+	b.Meta("runId", event.Get("workflow_run", "id"))
+	b.Meta("runAttempt", event.Get("workflow_run", "run_attempt"))
+}

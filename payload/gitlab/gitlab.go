@@ -1,0 +1,177 @@
+package gitlab
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/internal/inbound"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+const system = "gitlab"
+
+// ErrIgnored is wrapped by the errors of [Decode] for events that are no news of a deployment. The text says why. It is
+// one value for all packages of this kind.
+var ErrIgnored = inbound.ErrIgnored
+
+// ErrConfig is wrapped by errors about options and arguments.
+var ErrConfig = inbound.ErrConfig
+
+// Option configures [Decode], [NewHandler] and [HandlerFor].
+type Option func(*config)
+
+type config struct{ inbound.Settings }
+
+// WithComplete sets a function that may change a deployment before it is validated: to add what the event does not say,
+// from a table or an API of yours. An error of its own is answered with 500, so that the delivery is tried again; one
+// that wraps [ErrIgnored] has the event ignored. Default, and meaning of nil: none.
+func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
+	return func(c *config) { c.Complete = f }
+}
+
+// WithLogger sets where the handlers say why an event was ignored, invalid or not handled; [NewHandler] gives it to the
+// receiver as well. Default, and meaning of nil: [slog.Default].
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) { c.Logger = l }
+}
+
+// Secrets are what a GitLab webhook can be configured with. At least one is required.
+type Secrets struct {
+	// SigningToken is the webhook's signing token, whsec_…, from [signer.ParseSecret]. Choose it if your GitLab has it.
+	SigningToken signer.Secret
+	// Token is the webhook's secret token, which GitLab sends as it is, from [signer.NewLiteralSecret].
+	Token signer.Secret
+}
+
+// NewVerifier returns the scheme for the secrets that are given: Standard Webhooks for a signing token, X-Gitlab-Token for
+// a plain one, and for both whichever a request has, the signature first. The principal is "gitlab". For rotation make
+// the scheme with [signer.NewStandard] and [signer.WithKey].
+func NewVerifier(secrets Secrets) (signer.Scheme, error) {
+	if secrets.SigningToken.IsZero() && secrets.Token.IsZero() {
+		return nil, inbound.ConfigError(system, "Secrets has neither a SigningToken nor a Token")
+	}
+	var schemes []signer.Scheme
+	if !secrets.SigningToken.IsZero() {
+		standard, err := signer.NewStandard(secrets.SigningToken, signer.WithPrincipal(system))
+		if err != nil {
+			return nil, err
+		}
+		schemes = append(schemes, standard)
+	}
+	if !secrets.Token.IsZero() {
+		token, err := signer.NewGitLabToken(secrets.Token, system)
+		if err != nil {
+			return nil, err
+		}
+		schemes = append(schemes, token)
+	}
+	if len(schemes) == 1 {
+		return schemes[0], nil
+	}
+	return signer.AnyOf(schemes...)
+}
+
+// NewHandler serves a GitLab webhook: it verifies, deduplicates, decodes, calls h for each deployment, and answers. An
+// error of h is answered with 500 and a retry runs it again; see [receiver.EventHandler] for what h owes. All
+// configuration errors are reported here.
+//
+// The receiver has default options and the source name "gitlab". For others make one and give it to [HandlerFor].
+func NewHandler(
+	secrets Secrets, store dedupe.Store, h func(context.Context, *payload.Deployment) error, opts ...Option,
+) (http.Handler, error) {
+	v, err := NewVerifier(secrets)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSystem(opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.NewHandler(v, store, h)
+}
+
+// HandlerFor is [NewHandler] behind a receiver of your own, made with [NewVerifier].
+func HandlerFor(
+	rcv *receiver.Receiver, h func(context.Context, *payload.Deployment) error, opts ...Option,
+) (http.Handler, error) {
+	s, err := newSystem(opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.HandlerFor(rcv, h)
+}
+
+// Decode turns the body of a webhook into a valid deployment. Verify the signature or the token before.
+//
+// The error wraps [ErrIgnored] for an event that is no news of a deployment, and [payload.ErrInvalid] for one that should
+// be and is broken; it then names the event's own member. ctx is for [WithComplete] alone.
+func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
+	s, err := newSystem(opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.Decode(ctx, body)
+}
+
+func newSystem(opts []Option) (*inbound.System, error) {
+	c := new(config)
+	if err := inbound.Configure(system, c, opts); err != nil {
+		return nil, err
+	}
+	return &inbound.System{Name: system, Settings: c.Settings, Map: mapEvent}, nil
+}
+
+// statuses are all that a deployment of GitLab's can have.
+var statuses = map[string]payload.Status{
+	"created":  payload.StatusPending,
+	"blocked":  payload.StatusPending,
+	"running":  payload.StatusInProgress,
+	"success":  payload.StatusSuccess,
+	"failed":   payload.StatusFailure,
+	"canceled": payload.StatusCancelled,
+	"skipped":  payload.StatusCancelled,
+}
+
+func mapEvent(b *inbound.Builder, event inbound.Node) error {
+	if kind := event.Get("object_kind").Text(); kind != "deployment" {
+		return inbound.Ignore("object_kind is %s, not deployment", inbound.Quote(kind))
+	}
+	b.Lookup(statuses, event.Get("status"))
+	changed := event.Get("status_changed_at")
+	b.At(b.Time("startedAt", changed), changed, !b.Status.Terminal())
+	b.DeploymentID = b.ID("deploymentId", event.Get("deployment_id"))
+	b.CommitSHA = commit(b, event)
+	b.Environment = b.Text("environment", event.Get("environment"))
+	b.Service = b.Text("service", event.Get("project", "name"), event.Get("project", "path_with_namespace"))
+	b.Branch = inbound.Branch(b.Text("branch", event.Get("ref")), b.CommitSHA)
+	b.TriggeredBy = b.Text("triggeredBy", event.Get("user", "username"))
+	b.PipelineURL = b.URL("pipelineUrl", event.Get("deployable_url"))
+	mapMetadata(b, event)
+	return nil
+}
+
+// commit is the whole SHA, which only the link to the commit has, or else the first eight digits.
+func commit(b *inbound.Builder, event inbound.Node) string {
+	link := event.Get("commit_url")
+	if sha := inbound.LastSegment(link.Text()); inbound.IsCommit(sha) {
+		b.From("commitSha", link)
+		return sha
+	}
+	return b.Text("commitSha", event.Get("short_sha"))
+}
+
+func mapMetadata(b *inbound.Builder, event inbound.Node) {
+	b.Meta("project", event.Get("project", "path_with_namespace"))
+	b.Meta("projectId", event.Get("project", "id"))
+	b.Meta("ref", event.Get("ref"))
+	b.Meta("deployableId", event.Get("deployable_id"))
+	b.Meta("environmentTier", event.Get("environment_tier"))
+	b.Meta("environmentSlug", event.Get("environment_slug"))
+	b.Meta("environmentUrl", event.Get("environment_external_url"))
+	b.Meta("commitTitle", event.Get("commit_title"))
+	b.Meta("userUrl", event.Get("user_url"))
+}

@@ -1,0 +1,248 @@
+package inbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// MaxRaw is the largest event that is kept whole as the deployment's RawPayload, in bytes.
+const MaxRaw = 64 << 10
+
+// The names of metadata that all systems share.
+const (
+	// MetaStatus is the system's own word for the status.
+	MetaStatus = "originalStatus"
+	// MetaNoStart is true where an event says when something changed and not when the deployment started: startedAt is
+	// then the time of the event.
+	MetaNoStart = "startedAtUnknown"
+	// MetaNoRaw is true where the event was too large for rawPayload.
+	MetaNoRaw = "rawPayloadOmitted"
+)
+
+// A Builder is a deployment in the making. Its methods read a value from the first candidate that has one and note which
+// member that was, so that a rule which the deployment breaks is reported under the event's own name for the member.
+type Builder struct {
+	payload.Deployment
+
+	origins  map[string]string // path in the deployment -> path in the event
+	failures []payload.Failure
+	objects  map[string]payload.Object // read already, by path
+}
+
+func newBuilder(body []byte) (*Builder, Node, error) {
+	event, err := payload.ParseObject(body)
+	if err != nil {
+		return nil, Node{}, err
+	}
+	b := &Builder{origins: make(map[string]string, 16), objects: map[string]payload.Object{"": event}}
+	if len(event.JSON()) <= MaxRaw {
+		b.RawPayload = event
+	} else {
+		b.SetMeta(MetaNoRaw, true)
+	}
+	value, err := valueOf([]byte("{}")) // the kind is what counts: the object itself is in objects
+	return b, Node{b: b, value: value}, err
+}
+
+// fail notes a failure; only the first one of a path counts.
+func (b *Builder) fail(path, message string) {
+	for _, seen := range b.failures {
+		if seen.Path == path {
+			return
+		}
+	}
+	b.failures = append(b.failures, payload.Failure{Path: path, Message: message})
+}
+
+// From notes where a field of the deployment comes from, for errors.
+func (b *Builder) From(field string, n Node) { b.origins[field] = n.path }
+
+// pick returns the first result that is not empty. Without one, the first candidate is the field's origin: it is the
+// member that should have been there.
+func pick[T comparable](b *Builder, field string, read func(Node) T, candidates []Node) T {
+	var zero T
+	for _, n := range candidates {
+		if value := read(n); value != zero {
+			b.From(field, n)
+			return value
+		}
+	}
+	if len(candidates) > 0 {
+		b.From(field, candidates[0])
+	}
+	return zero
+}
+
+// Text reads a string.
+func (b *Builder) Text(field string, candidates ...Node) string {
+	return pick(b, field, Node.Text, candidates)
+}
+
+// ID reads a string or an integer.
+func (b *Builder) ID(field string, candidates ...Node) string {
+	return pick(b, field, Node.id, candidates)
+}
+
+// JoinID reads an ID that only several members make unique, strings or integers. All of them are needed.
+func (b *Builder) JoinID(field string, parts ...Node) string {
+	ids := make([]string, len(parts))
+	for i, n := range parts {
+		ids[i] = n.id()
+		if ids[i] == "" {
+			b.From(field, n)
+			return ""
+		}
+	}
+	b.From(field, parts[0])
+	return strings.Join(ids, "-")
+}
+
+// Time reads a date in one of the forms of payload.ParseTime.
+func (b *Builder) Time(field string, candidates ...Node) time.Time {
+	return pick(b, field, func(n Node) time.Time {
+		text := n.Text()
+		if text == "" {
+			return time.Time{}
+		}
+		t, err := payload.ParseTime(text)
+		if err != nil {
+			b.fail(n.path, "must be a valid ISO 8601 date")
+		}
+		return t
+	}, candidates)
+}
+
+// Millis reads milliseconds since 1970.
+func (b *Builder) Millis(field string, candidates ...Node) time.Time {
+	return pick(b, field, func(n Node) time.Time {
+		ms, ok := n.value.Int64()
+		switch {
+		case !n.Exists():
+			return time.Time{}
+		case !ok || ms < 0 || ms > maxMillis:
+			b.fail(n.path, "must be milliseconds since 1970, an integer")
+			return time.Time{}
+		}
+		return time.UnixMilli(ms).UTC()
+	}, candidates)
+}
+
+// maxMillis is the end of the year 9999.
+const maxMillis = 253402300799999
+
+// URL reads a link. One that a deployment can't have is passed over: it is worth less than the event. So is one with
+// credentials in it, which are not to be passed on.
+func (b *Builder) URL(field string, candidates ...Node) string {
+	return pick(b, field, func(n Node) string {
+		text, _ := n.value.Text()
+		if !isLink(text) {
+			return ""
+		}
+		return text
+	}, candidates)
+}
+
+// isLink asks the deployment itself, so that there is one rule.
+func isLink(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || text == "" || u.User != nil {
+		return false
+	}
+	var invalid *payload.ValidationError
+	errors.As((&payload.Deployment{PipelineURL: text}).Validate(), &invalid)
+	return !slices.ContainsFunc(invalid.Failures, func(f payload.Failure) bool { return f.Path == "pipelineUrl" })
+}
+
+// Lookup sets the status by a table of the system's own words, and keeps that word as metadata. A word that is not in the
+// table is a failure: what it means is not guessed.
+func (b *Builder) Lookup(table map[string]payload.Status, candidates ...Node) (word string) {
+	word = b.Text("status", candidates...)
+	b.SetMeta(MetaStatus, word)
+	status, ok := table[word]
+	switch {
+	case ok:
+		b.Status = status
+	case word != "":
+		words := make([]string, 0, len(table))
+		for known := range table {
+			words = append(words, known)
+		}
+		slices.Sort(words)
+		b.fail(b.origins["status"], "must be one of: "+strings.Join(words, ", "))
+	}
+	return word
+}
+
+// At places the one time that an event has, that of a change: when the deployment ended, if it has ended, and when it
+// started as far as anybody knows. isStart says that the change is the start, so that nothing better can be known.
+func (b *Builder) At(t time.Time, n Node, isStart bool) {
+	if b.StartedAt.IsZero() {
+		b.StartedAt = t
+		b.From("startedAt", n)
+		if !isStart && !t.IsZero() {
+			b.SetMeta(MetaNoStart, true)
+		}
+	}
+	if b.CompletedAt.IsZero() && b.Status.Terminal() {
+		b.CompletedAt = t
+		b.From("completedAt", n)
+	}
+}
+
+// Meta keeps a member as metadata if it is a string, a number or a boolean, and not empty.
+func (b *Builder) Meta(name string, n Node) {
+	switch n.Kind() {
+	case payload.KindString, payload.KindNumber, payload.KindBool:
+		if n.value.JSON() != `""` {
+			b.SetMeta(name, n.value)
+		}
+	}
+}
+
+// SetMeta sets metadata to a scalar; an empty string is left out.
+func (b *Builder) SetMeta(name string, value any) {
+	if value == "" {
+		return
+	}
+	if err := b.Metadata.Set(name, value); err != nil {
+		b.fail("metadata."+name, "must be a string, number, or boolean")
+	}
+}
+
+// finish validates. What the caller adds comes first, since it may be what was missing; but nobody is asked about an
+// event that can't be read.
+func (b *Builder) finish(ctx context.Context, system string, complete Completer) (*payload.Deployment, error) {
+	if len(b.failures) > 0 {
+		return nil, &payload.ValidationError{Failures: b.failures}
+	}
+	if complete != nil {
+		if err := complete(ctx, &b.Deployment); err != nil {
+			return nil, fmt.Errorf("%s: completing the deployment: %w", system, err)
+		}
+	}
+	err := b.Validate()
+	if err == nil {
+		d := b.Deployment
+		return &d, nil
+	}
+	var invalid *payload.ValidationError
+	if !errors.As(err, &invalid) {
+		return nil, err
+	}
+	for _, failure := range invalid.Failures {
+		origin, ok := b.origins[failure.Path]
+		if !ok { // not from the event, so from an option: the peer can't mend it
+			return nil, ConfigError(system, "the deployment, as the options complete it: "+failure.String())
+		}
+		failure.Path = origin
+		b.fail(failure.Path, failure.Message)
+	}
+	return nil, &payload.ValidationError{Failures: b.failures, Omitted: invalid.Omitted}
+}

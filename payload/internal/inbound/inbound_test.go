@@ -1,0 +1,167 @@
+package inbound
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+func build(t *testing.T, body string) (*Builder, Node) {
+	t.Helper()
+	b, event, err := newBuilder([]byte(body))
+	require.NoError(t, err)
+	return b, event
+}
+
+func TestNodes(t *testing.T) {
+	t.Parallel()
+	b, event := build(t, `{"a":{"b":[null,{"c":"x"},7],"n":null},"i":9007199254740993,"f":1.5}`)
+	items := event.Get("a", "b").Items()
+	require.Len(t, items, 2, "null is absent")
+	assert.Equal(t, "x", items[0].Get("c").Text())
+	assert.Equal(t, "7", items[1].value.JSON())
+	assert.False(t, event.Get("a", "n").Exists())
+	assert.False(t, event.Get("a", "n", "deeper").Exists())
+	assert.Equal(t, "9007199254740993", b.ID("deploymentId", event.Get("i")), "IDs are exact")
+	require.Empty(t, b.failures)
+
+	event.Get("i", "x")
+	event.Get("i", "y")
+	items[1].Text()
+	event.Get("a").Items()
+	b.ID("deploymentId", event.Get("f"))
+	assert.Equal(t, []payload.Failure{
+		{Path: "i", Message: "must be an object"},
+		{Path: "a.b[2]", Message: "must be a string"},
+		{Path: "a", Message: "must be an array"},
+		{Path: "f", Message: "must be a string or an integer"},
+	}, b.failures, "each path once")
+}
+
+func TestLongArraysAreBounded(t *testing.T) {
+	t.Parallel()
+	_, event := build(t, `{"a":[`+strings.Repeat("1,", 1000)+`1]}`)
+	assert.Len(t, event.Get("a").Items(), maxItems)
+}
+
+func TestJoinID(t *testing.T) {
+	t.Parallel()
+	b, event := build(t, `{"a":1,"b":"x"}`)
+	assert.Equal(t, "1-x", b.JoinID("deploymentId", event.Get("a"), event.Get("b")))
+	assert.Empty(t, b.JoinID("deploymentId", event.Get("a"), event.Get("c")))
+	assert.Equal(t, "c", b.origins["deploymentId"], "the one that is missing")
+}
+
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	for link, want := range map[string]bool{
+		"https://ci.example.com/1?a=b#c":   true,
+		"http://localhost:8080":            true,
+		"":                                 false,
+		"ci.example.com":                   false,
+		"ftp://ci.example.com":             false,
+		"javascript:alert(1)":              false,
+		"https://me:secret@ci.example.com": false,
+		"https://token@ci.example.com":     false,
+		"https://ci.example.com/a b":       false,
+		"https://ci.example.com/" + strings.Repeat("x", 1<<14): false,
+	} {
+		assert.Equal(t, want, isLink(link), link)
+	}
+}
+
+func TestLastSegment(t *testing.T) {
+	t.Parallel()
+	for link, want := range map[string]string{
+		"https://h/a/-/commit/abc": "abc", "https://h/a/abc/": "abc", "https://h/abc?x=/y#/z": "abc", "abc": "abc", "": "",
+	} {
+		assert.Equal(t, want, LastSegment(link), link)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, `"a\n\u00e9"`, Quote("a\né"))
+	assert.Len(t, Quote(strings.Repeat("x", 1000)), 64+3+2)
+}
+
+func TestSetMetaReportsWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	b, _ := build(t, `{}`)
+	b.SetMeta("empty", "")
+	b.SetMeta("nested", []int{1})
+	assert.True(t, b.Metadata.IsZero())
+	assert.Equal(t, []payload.Failure{{Path: "metadata.nested", Message: "must be a string, number, or boolean"}}, b.failures)
+}
+
+type everybody struct{}
+
+func (everybody) Verify(*http.Request, []byte) (signer.Verified, error) {
+	return signer.Verified{}, nil
+}
+
+// What the receiver can't know gets a line of its own: why an event was ignored, invalid or not handled.
+func TestReasonsAreLogged(t *testing.T) {
+	t.Parallel()
+	var lines bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&lines, nil))
+	s := System{Name: "test", Settings: Settings{Logger: logger}, Map: func(b *Builder, event Node) error {
+		if event.Get("ignore").Bool() {
+			return Ignore("a test")
+		}
+		b.DeploymentID, b.CommitSHA, b.Environment = "1", "abcdef", "e"
+		b.Status = payload.StatusPending
+		b.StartedAt = b.Time("startedAt", event.Get("at"))
+		return nil
+	}}
+	rcv, err := receiver.New(everybody{}, receiver.InsecureNoDedupe(), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	h, err := s.HandlerFor(rcv, func(context.Context, *payload.Deployment) error { return errors.New("the disk is full") })
+	require.NoError(t, err)
+	post := func(body string) int {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	assert.Equal(t, 200, post(`{"ignore":true}`))
+	assert.Equal(t, 400, post(`{}`))
+	assert.Equal(t, 500, post(`{"at":"2025-01-01"}`))
+	for i, want := range []string{
+		`level=INFO msg="deployment webhook" source=test outcome=ignored error="test: not a deployment event: a test"`,
+		`level=WARN msg="deployment webhook" source=test outcome=invalid error="Invalid payload: at is required"`,
+		`level=ERROR msg="deployment webhook" source=test outcome=failed error="the disk is full"`,
+	} {
+		assert.Contains(t, strings.Split(lines.String(), "\n")[i], want)
+	}
+}
+
+// An invalid document that a Completer came upon is not the peer's fault.
+func TestCompletersErrorsAreOurs(t *testing.T) {
+	t.Parallel()
+	s := System{Name: "test", Map: func(*Builder, Node) error { return nil }}
+	s.Complete = func(context.Context, *payload.Deployment) error {
+		_, err := payload.DecodeDeployment([]byte(`{}`))
+		return err
+	}
+	_, err := s.Decode(t.Context(), []byte(`{}`))
+	require.ErrorContains(t, err, "test: completing the deployment: ")
+	_, bare := err.(*payload.ValidationError)
+	assert.False(t, bare)
+}

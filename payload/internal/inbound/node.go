@@ -1,0 +1,114 @@
+package inbound
+
+import (
+	"strconv"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// A Node is one member of an event, with the path that leads to it. Null is the same as absent, since the systems write
+// both for what they do not know.
+type Node struct {
+	b     *Builder
+	path  string
+	value payload.Value
+}
+
+// Exists reports whether the member is there and not null.
+func (n Node) Exists() bool { return n.value.Kind() != payload.KindNone }
+
+// Kind is the kind of the member's value, KindNone for an absent one.
+func (n Node) Kind() payload.Kind { return n.value.Kind() }
+
+// Get goes down by the names of members. A member on the way that is neither an object nor absent is a failure.
+func (n Node) Get(names ...string) Node {
+	for _, name := range names {
+		child := Node{b: n.b, path: join(n.path, name)}
+		if object, ok := n.object(); ok {
+			if value, _ := object.Get(name); value.Kind() != payload.KindNull {
+				child.value = value
+			}
+		}
+		n = child
+	}
+	return n
+}
+
+// object reads the member as an object, once.
+func (n Node) object() (payload.Object, bool) {
+	if !n.Exists() {
+		return payload.Object{}, false
+	}
+	if n.Kind() != payload.KindObject {
+		n.b.fail(n.path, "must be an object")
+		return payload.Object{}, false
+	}
+	object, ok := n.b.objects[n.path]
+	if !ok {
+		// The text is part of a body that was checked already, so this can't fail.
+		if err := n.value.Decode(&object); err != nil {
+			n.b.fail(n.path, "must be an object")
+			return payload.Object{}, false
+		}
+		n.b.objects[n.path] = object
+	}
+	return object, true
+}
+
+// maxItems bounds how many elements of an array are looked at.
+const maxItems = 256
+
+// Items returns the elements of an array that are not null, the first 256.
+func (n Node) Items() []Node {
+	if !n.Exists() {
+		return nil
+	}
+	var values []payload.Value
+	if n.Kind() != payload.KindArray || n.value.Decode(&rawArray{&values}) != nil {
+		n.b.fail(n.path, "must be an array")
+		return nil
+	}
+	items := make([]Node, 0, len(values))
+	for i, value := range values {
+		if value.Kind() != payload.KindNull {
+			items = append(items, Node{n.b, n.path + "[" + strconv.Itoa(i) + "]", value})
+		}
+	}
+	return items
+}
+
+// Text is the text of a string, "" for an absent one. Any other kind is a failure.
+func (n Node) Text() string {
+	text, ok := n.value.Text()
+	if !ok && n.Exists() {
+		n.b.fail(n.path, "must be a string")
+	}
+	return text
+}
+
+// id is the text of a string or an integer, "" for an absent one.
+func (n Node) id() string {
+	if n.Kind() == payload.KindNumber {
+		if _, ok := n.value.Int64(); ok {
+			return n.value.JSON()
+		}
+	}
+	text, ok := n.value.Text()
+	if !ok && n.Exists() {
+		n.b.fail(n.path, "must be a string or an integer")
+	}
+	return text
+}
+
+// Bool is the value of a boolean, false for an absent one or another kind.
+func (n Node) Bool() bool {
+	value, _ := n.value.Bool()
+	return value
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}

@@ -1,0 +1,54 @@
+package vercel_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/vercel"
+	"github.com/deployhook/deployhook/signer"
+)
+
+func Example() {
+	event, err := os.ReadFile("testdata/succeeded.json")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	secret, err := signer.NewLiteralSecret(secretText)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	store, err := dedupe.NewMemory()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler, err := vercel.NewHandler(secret, store, func(_ context.Context, d *payload.Deployment) error {
+		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /webhooks/vercel", handler)
+
+	// What Vercel does:
+	r := httptest.NewRequest(http.MethodPost, "/webhooks/vercel", strings.NewReader(string(event)))
+	r.Header.Set("Content-Type", "application/json")
+	sign(r.Header, event)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body)
+	// Output:
+	// storefront in production: success
+	// 200 {"received":true}
+}

@@ -1,0 +1,81 @@
+package vercel
+
+import (
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/internal/inbound"
+)
+
+const preview = "preview"
+
+// types are those of Vercel's events that tell of a deployment; the last four are their names before the dotted ones.
+var types = map[string]payload.Status{
+	"deployment.created":           payload.StatusInProgress, // the build starts at once
+	"deployment.check-rerequested": payload.StatusInProgress,
+	"deployment.checks.succeeded":  payload.StatusInProgress,
+	"deployment.ready":             payload.StatusInProgress,
+	"deployment.succeeded":         payload.StatusSuccess,
+	"deployment.promoted":          payload.StatusSuccess,
+	"deployment.error":             payload.StatusFailure,
+	"deployment.checks.failed":     payload.StatusFailure,
+	"deployment.canceled":          payload.StatusCancelled,
+	"deployment.rollback":          payload.StatusRolledBack,
+	"deployment":                   payload.StatusInProgress,
+	"deployment-ready":             payload.StatusInProgress,
+	"deployment-error":             payload.StatusFailure,
+	"deployment-canceled":          payload.StatusCancelled,
+}
+
+// hosts are the prefixes of a deployment's meta members, by where its repository is.
+var hosts = []string{"github", "gitlab", "bitbucket"}
+
+func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
+	kind := event.Get("type").Text()
+	status, ok := types[kind]
+	if !ok {
+		return inbound.Ignore("type is %s", inbound.Quote(kind))
+	}
+	b.Status = status
+	b.SetMeta(inbound.MetaStatus, kind)
+	at := event.Get("createdAt")
+	b.At(b.Millis("startedAt", at), at, kind == "deployment.created" || kind == "deployment")
+
+	data := event.Get("payload")
+	deployment := data.Get("deployment")
+	// deploymentId, name and projectId are where the older events have them; fromDeploymentId is what an event about a
+	// rollback may have for the deployment that was taken back. These four are tolerated, not documented.
+	b.DeploymentID = b.ID("deploymentId", deployment.Get("id"), data.Get("deploymentId"), data.Get("fromDeploymentId"))
+	if b.Environment = b.Text("environment", data.Get("target")); b.Environment == "" {
+		b.Environment = preview
+	}
+	b.Service = b.Text("service",
+		deployment.Get("name"), data.Get("name"), data.Get("project", "id"), data.Get("projectId"))
+	b.CommitSHA = b.Text("commitSha", meta(deployment, "CommitSha")...)
+	b.Branch = inbound.Branch(b.Text("branch", meta(deployment, "CommitRef")...), b.CommitSHA)
+	b.TriggeredBy = b.Text("triggeredBy", data.Get("user", "id"))
+	b.PipelineURL = b.URL("pipelineUrl", data.Get("links", "deployment"))
+	mapMetadata(b, event)
+	return nil
+}
+
+// meta are the members of a deployment's meta that say the same for repositories on different hosts.
+func meta(deployment inbound.Node, name string) []inbound.Node {
+	nodes := make([]inbound.Node, len(hosts))
+	for i, host := range hosts {
+		nodes[i] = deployment.Get("meta", host+name)
+	}
+	return nodes
+}
+
+func mapMetadata(b *inbound.Builder, event inbound.Node) {
+	data := event.Get("payload")
+	deployment := data.Get("deployment")
+	b.Meta("eventId", event.Get("id"))
+	b.Meta("region", event.Get("region"))
+	b.Meta("url", deployment.Get("url"))
+	b.Meta("teamId", data.Get("team", "id"))
+	b.Meta("projectId", data.Get("project", "id"))
+	b.Meta("plan", data.Get("plan"))
+	for _, host := range hosts {
+		b.Meta("commitAuthor", deployment.Get("meta", host+"CommitAuthorLogin"))
+	}
+}
