@@ -1,0 +1,151 @@
+package cdevents
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// SpecVersion is the version of the CDEvents specification that events are written in. Any 0.5.x is read.
+const SpecVersion = "0.5.1"
+
+// An Event is one CDEvent: the JSON document, kept to the byte, and what was read from it. It is immutable and safe for
+// concurrent use. Get one from [FromDeployment], [FromEvent], [Decode] or [Parse]; the zero Event is empty, and no
+// message can be made of it.
+type Event struct {
+	body     []byte
+	doc      document
+	kind     string // subject and predicate: "service.deployed"; "" for a custom event
+	occurred time.Time
+}
+
+// document is a CDEvent as its JSON Schemas describe it. They allow no other members.
+type document struct {
+	Context struct {
+		SpecVersion text           `json:"specversion"`
+		ID          text           `json:"id"`
+		Source      text           `json:"source"`
+		Type        text           `json:"type"`
+		Timestamp   text           `json:"timestamp"`
+		SchemaURI   text           `json:"schemaUri,omitzero"`
+		ChainID     text           `json:"chainId,omitzero"`
+		Links       jsontext.Value `json:"links,omitzero"`
+	} `json:"context"`
+	Subject struct {
+		ID      text           `json:"id"`
+		Source  text           `json:"source,omitzero"`
+		Content jsontext.Value `json:"content"`
+	} `json:"subject"`
+	CustomData            jsontext.Value `json:"customData,omitzero"`
+	CustomDataContentType text           `json:"customDataContentType,omitzero"`
+}
+
+// Parse reads a CDEvent that comes without a CloudEvents envelope, or whose envelope has been dealt with. It checks
+// what the v0.5.1 schemas require of every event: the members of context and subject, their kinds, no other members,
+// no duplicate names, valid UTF-8. The subject's content is checked by [Event.Deployment] and [Event.Event], which
+// know what they need of it. The length of data is not limited: bound it before.
+//
+// Errors wrap [payload.ErrInvalid]. Parse keeps no reference to data.
+func Parse(data []byte) (*Event, error) {
+	e := &Event{body: bytes.Clone(bytes.Trim(data, " \t\r\n"))}
+	if len(e.body) == 0 || e.body[0] != '{' {
+		return nil, invalid("", "must be a JSON object")
+	}
+	if err := read(e.body, &e.doc, json.RejectUnknownMembers(true)); err != nil {
+		return nil, err
+	}
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// check applies the rules that all events share, and reads what follows from them.
+func (e *Event) check() error {
+	var f failures
+	c, s := &e.doc.Context, &e.doc.Subject
+	f.require("context.specversion", string(c.SpecVersion))
+	if patch, ok := strings.CutPrefix(string(c.SpecVersion), "0.5."); !ok || !isDigits(patch) {
+		f.add("context.specversion", "must be 0.5.1, the version of CDEvents that is understood here")
+	}
+	f.attribute("context.id", c.ID)
+	f.attribute("context.source", c.Source)
+	f.reference("context.source", c.Source)
+	f.attribute("context.type", c.Type)
+	kind, ok := parseType(string(c.Type))
+	if !ok {
+		f.add("context.type", "must be dev.cdevents.<subject>.<predicate>.<version> or a dev.cdeventsx one")
+	}
+	e.kind = kind
+	f.require("context.timestamp", string(c.Timestamp))
+	if e.occurred, ok = parseTimestamp(string(c.Timestamp)); !ok {
+		f.add("context.timestamp", rfc3339)
+	}
+	if c.Links != nil && c.Links.Kind() != '[' {
+		f.add("context.links", "must be an array")
+	}
+	f.attribute("subject.id", s.ID)
+	f.reference("subject.source", s.Source)
+	if s.Content.Kind() != '{' {
+		f.add("subject.content", mustBeObject)
+	}
+	if kind := e.doc.CustomData.Kind(); e.doc.CustomData != nil && kind != '{' && kind != '"' {
+		f.add("customData", "must be an object or a string in base64")
+	}
+	return f.err()
+}
+
+// attribute checks a required member that becomes a CloudEvents attribute.
+func (f *failures) attribute(path string, value text) {
+	f.require(path, string(value))
+	if !isClean(string(value)) {
+		f.add(path, cleanText)
+	}
+}
+
+func (f *failures) reference(path string, value text) {
+	if value != "" && !isURIReference(string(value)) {
+		f.add(path, uriReference)
+	}
+}
+
+// parseTimestamp reads RFC 3339, and no other form: "date-time" in the schemas and in CloudEvents.
+func parseTimestamp(s string) (time.Time, bool) {
+	var strict time.Time
+	if err := strict.UnmarshalText([]byte(s)); err != nil {
+		return time.Time{}, false
+	}
+	t, err := payload.ParseTime(s) // bounds the year, so that the time can be written again
+	return t, err == nil
+}
+
+// ID is the event's ID, unique together with Source: two events that have both in common are the same one (CloudEvents
+// 1.0.2, section 3.1.1).
+func (e *Event) ID() string { return string(e.doc.Context.ID) }
+
+// Source is the URI-reference of what produced the event.
+func (e *Event) Source() string { return string(e.doc.Context.Source) }
+
+// Type is the whole type: "dev.cdevents.service.deployed.0.3.0".
+func (e *Event) Type() string { return string(e.doc.Context.Type) }
+
+// Time is when it happened, in UTC.
+func (e *Event) Time() time.Time { return e.occurred }
+
+// ChainID is what the events of one chain share, and may be empty. In the events that this package makes it is the
+// deployment's ID.
+func (e *Event) ChainID() string { return string(e.doc.Context.ChainID) }
+
+// Subject is the ID of what the event is about: the service of a service event, the run of a pipelinerun event.
+func (e *Event) Subject() string { return string(e.doc.Subject.ID) }
+
+// JSON returns a copy of the CDEvent, without a CloudEvents envelope.
+func (e *Event) JSON() []byte { return bytes.Clone(e.body) }
+
+// String is type, source and ID.
+func (e *Event) String() string { return e.Type() + " " + e.Source() + " " + e.ID() }

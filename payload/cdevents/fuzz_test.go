@@ -1,0 +1,78 @@
+package cdevents_test
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/cdevents"
+)
+
+// The seeds are committed; a number that shrinks means that some were lost.
+func TestFuzzSeeds(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]int{"FuzzDecode": 6, "FuzzHeader": 5} {
+		entries, err := os.ReadDir("testdata/fuzz/" + target)
+		require.NoError(t, err)
+		assert.Len(t, entries, want, target)
+	}
+}
+
+// FuzzDecode: nothing panics, errors are safe to show, and what decodes is written back to the byte.
+func FuzzDecode(f *testing.F) {
+	f.Fuzz(func(t *testing.T, structured bool, body []byte) {
+		var e *cdevents.Event
+		var err error
+		if structured {
+			e, err = cdevents.Decode(http.Header{"Content-Type": {"application/cloudevents+json"}}, body)
+		} else {
+			e, err = cdevents.Parse(body)
+		}
+		if err != nil {
+			require.Nil(t, e)
+			require.ErrorIs(t, err, payload.ErrInvalid)
+			require.True(t, utf8.ValidString(err.Error()))
+			return
+		}
+		transmit(t, e)
+		if d, err := e.Deployment(payload.Deployment{StartedAt: started, CommitSHA: commit, Environment: "e"}); err == nil {
+			require.NoError(t, d.Validate())
+		} else {
+			require.True(t, errors.Is(err, cdevents.ErrIgnored) || errors.Is(err, payload.ErrInvalid), "%v", err)
+		}
+		if event, err := e.Event(payload.Event{}); err == nil {
+			require.NoError(t, event.Validate())
+		} else {
+			require.True(t, errors.Is(err, cdevents.ErrIgnored) || errors.Is(err, payload.ErrInvalid), "%v", err)
+		}
+	})
+}
+
+// FuzzHeader: whatever a service is called, its header is printable ASCII and reads back as the name; and no value of
+// the header but an encoding of the name is accepted.
+func FuzzHeader(f *testing.F) {
+	f.Fuzz(func(t *testing.T, name, value string) {
+		event := step(t, payload.DeployLive)
+		event.App = name
+		e, err := cdevents.FromEvent(event, options)
+		if err != nil {
+			require.ErrorIs(t, err, payload.ErrInvalid)
+			return
+		}
+		h, body := e.Binary()
+		for _, c := range []byte(h.Get("ce-subject")) {
+			require.True(t, c > ' ' && c <= '~' && c != '"', "%q", h.Get("ce-subject"))
+		}
+		transmit(t, e)
+		h.Set("ce-subject", value)
+		if got, err := cdevents.Decode(h, body); err == nil {
+			require.Equal(t, name, got.Subject())
+		}
+	})
+}

@@ -1,0 +1,272 @@
+package cdevents
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+const (
+	jsonType       = "application/json"
+	structuredType = "application/cloudevents+json"
+	batchPrefix    = "application/cloudevents-batch"
+
+	// cloudVersion is that of the CloudEvents specification, whose patches do not show (1.0.2, section 3.1.1).
+	cloudVersion = "1.0"
+)
+
+// attribute is one of the CloudEvents attributes that a CDEvent fills.
+type attribute struct {
+	name, value string
+	member      string // where the CDEvent has it
+}
+
+// attributes follow the CloudEvents binding of CDEvents v0.5.1. datacontenttype is not among them: in binary mode it is
+// the Content-Type.
+func (e *Event) attributes() [6]attribute {
+	return [...]attribute{
+		{"specversion", cloudVersion, ""},
+		{"id", e.ID(), "context.id"},
+		{"source", e.Source(), "context.source"},
+		{"type", e.Type(), "context.type"},
+		{"subject", e.Subject(), "subject.id"},
+		{"time", e.occurred.Format(time.RFC3339Nano), "context.timestamp"},
+	}
+}
+
+// Binary returns the event as a CloudEvent in binary mode: the CDEvent is the body, its Content-Type is
+// application/json, and the CloudEvents attributes are in ce- headers, percent-encoded where they have to be (HTTP
+// protocol binding 1.0.2, section 3.1). This is the mode for receivers that take application/json only, and for
+// signatures: what is signed is the whole CDEvent. Sign these bytes.
+//
+// Header and body are the caller's own.
+func (e *Event) Binary() (http.Header, []byte) {
+	h := make(http.Header, 7)
+	h.Set("Content-Type", jsonType)
+	for _, a := range e.attributes() {
+		h.Set("ce-"+a.name, encodeHeader(a.value))
+	}
+	return h, e.JSON()
+}
+
+// Structured returns the event as a CloudEvent in structured mode: one JSON document with the attributes and, as data,
+// the CDEvent to the byte (HTTP protocol binding 1.0.2, section 3.2, and JSON event format 1.0.2). Its Content-Type is
+// application/cloudevents+json, which a receiver that takes application/json only answers with 415.
+//
+// Header and body are the caller's own.
+func (e *Event) Structured() (http.Header, []byte) {
+	out := make([]byte, 0, len(e.body)+512)
+	out = append(out, '{')
+	for _, a := range e.attributes() {
+		out, _ = jsontext.AppendQuote(out, a.name)
+		out = append(out, ':')
+		out, _ = jsontext.AppendQuote(out, a.value)
+		out = append(out, ',')
+	}
+	out = append(out, `"datacontenttype":"`+jsonType+`","data":`...)
+	out = append(out, e.body...)
+	return http.Header{"Content-Type": {structuredType}}, append(out, '}')
+}
+
+// Decode reads a CDEvent from an HTTP message in either mode, which the Content-Type tells. It is strict: the
+// attributes that CloudEvents require must be there, each header once, specversion 1.0, and all attributes that the
+// CDEvent has as well must be equal to its own, else it is an [ErrMismatch]. In binary mode the ce- headers are covered
+// by no signature of the body, so nothing in the result comes from them.
+//
+// A batch is an [ErrBatch], another Content-Type an [ErrContentType], and everything else that is wrong wraps
+// [payload.ErrInvalid]. The length of body is not limited: bound it before. Decode keeps no reference to its arguments.
+func Decode(h http.Header, body []byte) (*Event, error) {
+	structured, err := mode(h)
+	if err != nil {
+		return nil, err
+	}
+	headers, err := readHeaders(h)
+	if err != nil {
+		return nil, err
+	}
+	if structured {
+		return decodeStructured(headers, body)
+	}
+	if err := requireAttributes("ce-", headers); err != nil {
+		return nil, err
+	}
+	e, err := Parse(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.agree("ce-", headers); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// mode tells structured from binary, by the prefixes that the binding defines.
+func mode(h http.Header) (structured bool, err error) {
+	var values []string
+	for name, list := range h {
+		if strings.EqualFold(name, "Content-Type") {
+			values = append(values, list...)
+		}
+	}
+	if len(values) != 1 {
+		return false, ErrContentType
+	}
+	kind, parameters, err := mime.ParseMediaType(values[0])
+	charset := parameters["charset"]
+	switch {
+	case strings.HasPrefix(strings.ToLower(values[0]), batchPrefix):
+		return false, ErrBatch
+	case err != nil, charset != "" && !strings.EqualFold(charset, "utf-8"):
+		return false, ErrContentType
+	case kind == structuredType:
+		return true, nil
+	case kind != jsonType: // other formats of CloudEvents, and anything else
+		return false, ErrContentType
+	default:
+		return false, nil
+	}
+}
+
+// readHeaders decodes the ce- headers of the attributes that a CDEvent has. Extensions are left alone: nothing here
+// needs them. Names are compared without regard to case, since a map that no server filled may have any.
+func readHeaders(h http.Header) (map[string]string, error) {
+	var f failures
+	attributes := make(map[string]string, 6)
+	for name, values := range h {
+		name = strings.ToLower(name)
+		short, ok := strings.CutPrefix(name, "ce-")
+		if short == "datacontenttype" && ok {
+			f.add(name, "must not be sent: Content-Type says it")
+		}
+		if !ok || !slices.Contains(names[:], short) {
+			continue
+		}
+		if _, seen := attributes[short]; seen || len(values) != 1 {
+			f.add(name, onceOnly)
+			continue
+		}
+		value, ok := decodeHeader(values[0])
+		if !ok {
+			f.add(name, percentEncode)
+		}
+		attributes[short] = value
+	}
+	slices.SortFunc(f, func(a, b payload.Failure) int { return strings.Compare(a.Path, b.Path) })
+	return attributes, f.err()
+}
+
+var names = [...]string{"specversion", "id", "source", "type", "subject", "time"}
+
+// requireAttributes checks for what CloudEvents 1.0.2, section 3.1.1, requires.
+func requireAttributes(prefix string, attributes map[string]string) error {
+	var f failures
+	for _, name := range names[:4] {
+		f.require(prefix+name, attributes[name])
+	}
+	return f.err()
+}
+
+// agree compares attributes with the CDEvent. Those that are absent say nothing.
+func (e *Event) agree(prefix string, attributes map[string]string) error {
+	var f failures
+	for _, own := range e.attributes() {
+		value, ok := attributes[own.name]
+		switch {
+		case !ok || value == own.value:
+		case own.name == "specversion":
+			return invalid(prefix+own.name, "must be 1.0")
+		case own.name == "time":
+			t, valid := parseTimestamp(value)
+			if !valid {
+				return invalid(prefix+own.name, rfc3339)
+			}
+			if !t.Equal(e.occurred) {
+				f.add(prefix+own.name, differsFrom+own.member)
+			}
+		default:
+			f.add(prefix+own.name, differsFrom+own.member)
+		}
+	}
+	return mismatch(f)
+}
+
+// envelope is a CloudEvent in JSON. A null attribute is an absent one (JSON event format 1.0.2, section 2.2), hence the
+// pointers; extensions are passed over.
+type envelope struct {
+	SpecVersion     *text          `json:"specversion"`
+	ID              *text          `json:"id"`
+	Source          *text          `json:"source"`
+	Type            *text          `json:"type"`
+	Subject         *text          `json:"subject"`
+	Time            *text          `json:"time"`
+	DataContentType *text          `json:"datacontenttype"`
+	DataSchema      *text          `json:"dataschema"`
+	Data            jsontext.Value `json:"data"`
+	DataBase64      *text          `json:"data_base64"`
+}
+
+func (v *envelope) attributes() map[string]string {
+	attributes := make(map[string]string, 6)
+	for i, value := range []*text{v.SpecVersion, v.ID, v.Source, v.Type, v.Subject, v.Time} {
+		if value != nil {
+			attributes[names[i]] = string(*value)
+		}
+	}
+	return attributes
+}
+
+func decodeStructured(headers map[string]string, body []byte) (*Event, error) {
+	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
+		return nil, invalid("", "must be a JSON object")
+	}
+	var v envelope
+	if err := read(body, &v); err != nil {
+		return nil, err
+	}
+	attributes := v.attributes()
+	if err := requireAttributes("", attributes); err != nil {
+		return nil, err
+	}
+	data, err := v.data()
+	if err != nil {
+		return nil, err
+	}
+	e, err := Parse(data)
+	if err != nil {
+		return nil, at("data", err)
+	}
+	// Headers may repeat the attributes; proxies route by them.
+	if err := errors.Join(e.agree("", attributes), e.agree("ce-", headers)); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// data returns the CDEvent.
+func (v *envelope) data() ([]byte, error) {
+	switch {
+	case v.DataContentType != nil && !isJSON(string(*v.DataContentType)):
+		return nil, invalid("datacontenttype", "must be application/json")
+	case v.Data != nil && v.DataBase64 != nil:
+		return nil, invalid("data", "must not come together with data_base64")
+	case v.DataBase64 != nil:
+		data, err := base64.StdEncoding.Strict().DecodeString(string(*v.DataBase64))
+		if err != nil {
+			return nil, invalid("data_base64", "must be base64")
+		}
+		return data, nil
+	case v.Data == nil:
+		return nil, invalid("data", isRequired)
+	default:
+		return v.Data, nil
+	}
+}

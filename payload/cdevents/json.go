@@ -1,0 +1,121 @@
+package cdevents
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// maxPath bounds the path that an error repeats from the input, in bytes.
+const maxPath = 128
+
+var _ json.UnmarshalerFrom = (*text)(nil)
+
+var errNotString = errors.New(notAString)
+
+// text is a JSON string. To the schemas of CDEvents, null is not one, while a plain string would silently be empty.
+type text string
+
+// UnmarshalJSONFrom is called by json.Unmarshal.
+func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if kind := dec.PeekKind(); kind != '"' && kind != 0 {
+		return errNotString
+	}
+	token, err := dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	*t = text(token.String())
+	return nil
+}
+
+// read decodes data into target by the rules of encoding/json/v2: duplicate names and invalid UTF-8 are errors, and
+// names count in their exact case. Failures are worded here, since the decoder's own texts may repeat the input.
+func read(data []byte, target any, options ...json.Options) error {
+	err := json.Unmarshal(data, target, options...)
+	if err == nil {
+		return nil
+	}
+	var semantic *json.SemanticError
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
+		return invalid(path(syntax.JSONPointer), "must not appear more than once")
+	case !utf8.Valid(data):
+		return invalid("", "must be valid UTF-8")
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return invalid("", "must be valid JSON, but ends too early")
+	case syntax != nil:
+		const message = "must be one valid JSON object and nothing else (error at byte %d)"
+		return invalid("", fmt.Sprintf(message, syntax.ByteOffset))
+	case errors.As(err, &semantic):
+		return invalid(path(semantic.JSONPointer), kindMessage(err, semantic))
+	default:
+		return invalid("", "must be valid JSON")
+	}
+}
+
+func kindMessage(err error, semantic *json.SemanticError) string {
+	switch {
+	case errors.Is(err, json.ErrUnknownName):
+		return "is not a member that CDEvents 0.5 has here"
+	case errors.Is(err, errNotString):
+		return notAString
+	case semantic.JSONKind == 'n':
+		return "must not be null"
+	default:
+		return mustBeObject
+	}
+}
+
+// path turns a JSON pointer into the form that errors of package payload have. A name that is no plain word is left
+// out, with all below it: it may come from the input.
+func path(pointer jsontext.Pointer) string {
+	var names []string
+	size := 0
+	for token := range pointer.Tokens() {
+		if size += len(token); !isWord(token) || size > maxPath {
+			break
+		}
+		names = append(names, token)
+	}
+	return strings.Join(names, ".")
+}
+
+func isWord(name string) bool {
+	for i := range len(name) {
+		if !isAlnum(name[i]) && name[i] != '_' && name[i] != '-' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// at puts a parent before the paths of a document that is nested in another one.
+func at(parent string, err error) error {
+	var validation *payload.ValidationError
+	if !errors.As(err, &validation) {
+		return err
+	}
+	list := make([]payload.Failure, len(validation.Failures))
+	for i, failure := range validation.Failures {
+		list[i] = failure
+		list[i].Path = parent
+		if failure.Path != "" && failure.Path[0] != '[' {
+			list[i].Path += "."
+		}
+		list[i].Path += failure.Path
+	}
+	return &payload.ValidationError{Failures: list, Omitted: validation.Omitted}
+}
