@@ -1,0 +1,80 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+const published = "go run github.com/deployhook/deployhook/examples/deploynotify@latest"
+
+// The README's snippets for bash are executed as they stand, but for the program's place, against a running receiver.
+func TestBashSnippetsOfTheReadme(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"bash", "curl", "openssl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			require.NotEqual(t, "1", os.Getenv("DEPLOYHOOK_TEST_REQUIRE_SERVICES"), "%s is required and not installed", tool)
+			t.Skipf("%s is not installed", tool)
+		}
+	}
+	snippets := blocks(t, "bash")
+	require.Len(t, snippets, 4)
+	for i, want := range [][]payload.Type{
+		{payload.DeployLive}, {payload.DeployStarted, payload.DeployFailed}, {payload.DeployLive}, {payload.DeployLive},
+	} {
+		got := receive(t, nil)
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "deploy.sh"), []byte("#!/bin/sh\nexit 3\n"), 0o700))
+		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", strings.ReplaceAll(snippets[i], published, "notify"))
+		cmd.Dir = dir
+		cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "TMPDIR=" + dir, "HOME=" + dir}
+		for name, value := range with(githubPush(), target(got.url+"/events")) {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		self, err := os.Executable()
+		require.NoError(t, err)
+		script := "#!/bin/sh\n" + asProgram + "=1 exec '" + self + "' \"$@\"\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "notify"), []byte(script), 0o700))
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s\n%s", snippets[i], out)
+		var types []payload.Type
+		events, _, _ := got.all()
+		for _, e := range events {
+			types = append(types, e.Type)
+		}
+		require.Equal(t, want, types, snippets[i])
+	}
+}
+
+// Every other snippet calls the program with flags that it has.
+func TestCallsInTheReadmeParse(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	calls := regexp.MustCompile(regexp.QuoteMeta(published)+`([^\n']*)`).FindAllStringSubmatch(string(text), -1)
+	require.GreaterOrEqual(t, len(calls), 10)
+	for _, call := range calls {
+		args := strings.Fields(regexp.MustCompile(`"\$\{?[^"]*"`).ReplaceAllString(call[1], "0"))
+		_, err := parse(args, surroundings{getenv: func(string) string { return "" }, stdout: os.Stderr})
+		require.ErrorContains(t, err, "no URL", "%v: only what the environment gives is missing", args)
+	}
+}
+
+func blocks(t *testing.T, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	var out []string
+	for _, rest := range strings.Split(string(text), "```"+language+"\n")[1:] {
+		block, _, _ := strings.Cut(rest, "```")
+		out = append(out, block)
+	}
+	return out
+}

@@ -1,0 +1,347 @@
+package ci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Detect finds out which CI system this is and what it says of the run. That no system is found, or that fields remain
+// empty, is no error: see [Run.System], [Run.Missing] and [Run.Problems]. It is an error if env has no Getenv, or if
+// ctx ended.
+//
+// The first system of the table whose variables are set wins, since families overlap: Forgejo sets Gitea's and GitHub's
+// variables, Woodpecker GitLab's, Harness Drone's. Set means not empty, whatever the value.
+//
+// Where the system leaves the commit open, which is not a pull request, git is asked for the commit that is checked
+// out; where there is no system, for branch and repository as well. Metadata then has commit_from "git".
+func Detect(ctx context.Context, env Environment) (*Run, error) {
+	if env.Getenv == nil {
+		return nil, errors.New("ci: Environment.Getenv is nil: pass os.Getenv")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("ci: detect: %w", err)
+	}
+	s := scan{env: env, run: new(Run)}
+	if s.row = s.find(); s.row != nil {
+		s.fill()
+	}
+	if err := s.askGit(ctx); err != nil {
+		return nil, fmt.Errorf("ci: detect: %w", err)
+	}
+	s.finish()
+	return s.run, nil
+}
+
+// scan is one call of Detect.
+type scan struct {
+	env Environment
+	run *Run
+	row *system
+
+	file         map[string]string // the values of @path
+	fileVariable string            // the variable that points to the file
+	fileProblem  error             // why the file could not be used
+
+	kept []string // names and values for Metadata, by turns
+}
+
+// find returns the row of the first system that is there.
+func (s *scan) find() *system {
+	for i := range systems {
+		if found, _ := s.eval(systems[i].detect); found != "" {
+			return &systems[i]
+		}
+	}
+	return nil
+}
+
+// fill evaluates the columns. The order matters: the pull request decides which commit and branch count, and the tag
+// which branch is one.
+func (s *scan) fill() {
+	r, row := s.run, s.row
+	r.System, r.Name, r.Platform = row.id, row.name, row.platform
+	if row.read != nil {
+		s.fileProblem = row.read(s)
+	}
+	s.pullRequest()
+	s.commit()
+	r.Tag = s.line("branch", row.tag)
+	s.branch()
+	r.PreviousCommitSHA = s.hash("previousCommitSha", row.deployed)
+	r.TriggeredBy = s.line("triggeredBy", row.actor)
+	r.PipelineName = s.line("pipelineName", row.pipeline)
+	if row.pipelineName != nil {
+		r.PipelineName = row.pipelineName(s, r.PipelineName)
+	}
+	r.PipelineURL = s.link("pipelineUrl", row.url)
+	r.AppURL = s.link("url", row.app)
+	s.service()
+	r.Environment = s.line("environment", row.environment)
+	s.status()
+	s.started()
+	r.Attempt = attempt(s.line("deploymentId", row.attempt))
+	r.Job = s.line("deploymentId", row.job)
+	r.CommitAuthor = s.line("commitSha", row.author)
+	message, _ := s.eval(row.message)
+	r.CommitMessage = text(message)
+	s.unusedFile()
+}
+
+// pullRequest tells whether this is the build of a pull request: any value but "false" and 0. The number is what the
+// value ends in.
+func (s *scan) pullRequest() {
+	value, _ := s.eval(s.row.pr)
+	if value == "" || strings.EqualFold(value, "false") || isZeros(value) {
+		return
+	}
+	s.run.IsPullRequest = true
+	digits := value[len(strings.TrimRight(value, "0123456789")):]
+	if number, err := strconv.ParseInt(digits, 10, 32); err == nil {
+		s.run.PullRequest = int(number)
+	}
+}
+
+// commit takes the commit; in a pull request where the system's plain variable is the merge commit, only the head.
+func (s *scan) commit() {
+	if !s.run.IsPullRequest || s.row.headCommit == "" {
+		s.run.CommitSHA = s.hash("commitSha", s.row.commit)
+		return
+	}
+	s.run.CommitSHA = s.hash("commitSha", s.row.headCommit)
+	merge, from := s.eval(s.row.commit)
+	if merge = strings.ToLower(merge); !isCommit(merge) || merge == s.run.CommitSHA {
+		return
+	}
+	s.keep("merge_commit", merge)
+	if s.run.CommitSHA == "" && s.fileProblem == nil {
+		s.problem("commitSha", from, "is the commit that merges the pull request, not its head: give the commit")
+	}
+}
+
+// hash evaluates a column with a commit.
+func (s *scan) hash(field, expr string) string {
+	raw, from := s.eval(expr)
+	sha := strings.ToLower(raw)
+	switch {
+	case raw == "":
+		return ""
+	case isCommit(sha):
+		return sha
+	case isZeros(raw):
+		s.problem(field, from, "is all zeros, which stands for no commit: give the commit")
+	case raw == "HEAD":
+		s.problem(field, from, "is HEAD, which is not a commit yet: give the output of git rev-parse HEAD")
+	default:
+		s.problem(field, from, "is not a commit (7 to 40 or 64 hexadecimal digits): give the commit")
+	}
+	if kept, reason := line(raw); reason == "" && field == "commitSha" {
+		s.keep("commit_raw", kept)
+	} else if reason == "" {
+		s.keep("previous_commit_raw", kept)
+	}
+	return ""
+}
+
+// branch takes the branch; in a pull request where the system's plain variable is the target, only the source.
+func (s *scan) branch() {
+	expr := s.row.branch
+	if s.run.IsPullRequest && s.row.headBranch != "" {
+		expr = s.row.headBranch
+	}
+	raw, from := s.eval(expr)
+	name := strings.TrimPrefix(s.clean("branch", raw, from), "refs/heads/")
+	switch {
+	case name == "" || name == s.run.Tag || strings.HasPrefix(name, "refs/tags/"):
+	case name == "HEAD" || strings.HasPrefix(name, "refs/"):
+		s.problem("branch", from, "does not name a branch: give the branch")
+	case isPullName(name):
+		s.problem("branch", from, "names a pull request, not a branch: give the branch")
+	default:
+		s.run.Branch = name
+	}
+}
+
+// isPullName reports whether name is "pull/12", "pull/12/merge" or "12/merge", as some systems put it in place of the
+// source branch.
+func isPullName(name string) bool {
+	number, pull := strings.CutPrefix(name, "pull/")
+	number, end, ended := strings.Cut(number, "/")
+	return number != "" && strings.Trim(number, "0123456789") == "" &&
+		(pull && !ended || end == "merge" || pull && end == "head")
+}
+
+// service takes the repository, and its name for the service: receivers match the two.
+func (s *scan) service() {
+	raw, from := s.eval(s.row.repo)
+	s.run.Repository = s.clean("service", repositoryPath(raw), from)
+	if s.run.Service = lastSegment(s.run.Repository); s.run.Service == "" {
+		s.run.Service = s.line("service", s.row.service)
+	}
+}
+
+// status takes how the run stands. What GitLab calls stop, prepare, verify or access is a job that names an
+// environment and does not deploy to it, so that its outcome says nothing of a deployment.
+func (s *scan) status() {
+	action, from := s.eval(s.row.action)
+	if s.run.Action = s.clean("environment", action, from); s.run.Action != "" && s.run.Action != "start" {
+		s.problem("status", from, "says that this job does not deploy (its environment:action is not start): "+
+			"notify from the job that does, or give the status")
+		return
+	}
+	raw, from := s.eval(s.row.status)
+	if raw == "" {
+		return
+	}
+	status, ok := ParseStatus(raw)
+	if !ok {
+		s.problem("status", from, "is no status that is known here: give the status")
+	}
+	s.run.Status = status
+}
+
+// started takes the start: seconds or milliseconds since 1970, or a date as payload.ParseTime reads it.
+func (s *scan) started() {
+	raw, from := s.eval(s.row.started)
+	if raw == "" || isZeros(raw) {
+		return
+	}
+	n, err := strconv.ParseInt(raw, 10, 64)
+	switch {
+	case err == nil && len(raw) == 10:
+		s.run.StartedAt = time.Unix(n, 0).UTC()
+		return
+	case err == nil && len(raw) == 13:
+		s.run.StartedAt = time.UnixMilli(n).UTC()
+		return
+	}
+	if s.run.StartedAt, err = payload.ParseTime(raw); err != nil {
+		s.problem("startedAt", from, "is no date that is known here: give the start")
+	}
+}
+
+// unusedFile reports a file that could not be used, with the field that it would have been for.
+func (s *scan) unusedFile() {
+	switch {
+	case s.fileProblem == nil:
+	case s.run.CommitSHA == "":
+		s.problem("commitSha", s.fileVariable, "points to a file that "+s.fileProblem.Error()+": give the commit")
+	case s.fileProblem != errNoFiles:
+		s.problem("metadata", s.fileVariable, "points to a file that "+s.fileProblem.Error()+": check what it says")
+	}
+}
+
+// attempt turns what systems count from into one that counts from 1: "2", "0+1", "1.2".
+func attempt(s string) string {
+	if n, ok := strings.CutSuffix(s, "+1"); ok {
+		count, err := strconv.ParseUint(n, 10, 31)
+		if err != nil {
+			return ""
+		}
+		return strconv.FormatUint(count+1, 10)
+	}
+	if strings.Trim(s, "0123456789.") != "" {
+		return ""
+	}
+	return s
+}
+
+// line evaluates a column with a name.
+func (s *scan) line(field, expr string) string {
+	raw, from := s.eval(expr)
+	return s.clean(field, raw, from)
+}
+
+func (s *scan) clean(field, raw, from string) string {
+	clean, reason := line(raw)
+	if reason != "" {
+		s.problem(field, from, reason+": give the value another way")
+	}
+	return clean
+}
+
+// link evaluates a column with a URL.
+func (s *scan) link(field, expr string) string {
+	raw, from := s.evalURL(expr)
+	if raw == "" {
+		return ""
+	}
+	url, reason := link(raw)
+	if reason != "" {
+		s.problem(field, from, reason+": set it to a plain link, or give the link")
+	}
+	return url
+}
+
+func (s *scan) problem(field, variable, reason string) {
+	s.run.Problems = append(s.run.Problems, Problem{field, variable, reason})
+}
+
+// solved forgets the problems of a field that got its value in another way.
+func (s *scan) solved(field string) {
+	s.run.Problems = slices.DeleteFunc(s.run.Problems, func(p Problem) bool { return p.Field == field })
+}
+
+// keep notes a clean value for Metadata.
+func (s *scan) keep(name, value string) {
+	if value != "" {
+		s.kept = append(s.kept, name, value)
+	}
+}
+
+// finish derives what depends on all else.
+func (s *scan) finish() {
+	r := s.run
+	if s.row != nil {
+		r.run = s.line("deploymentId", s.row.run)
+		r.detected = r.id()
+		r.DeploymentID = r.detected
+	}
+	s.metadata()
+	r.Missing = missing(r)
+}
+
+// metadata writes what has been kept. One document at once costs a tenth of adding to it by Metadata.Set.
+func (s *scan) metadata() {
+	r := s.run
+	kept := append([]string{
+		"ci_system", r.System, "repository", r.Repository, "tag", r.Tag, "attempt", r.Attempt,
+		"job", r.Job,
+	}, s.kept...)
+	if r.PullRequest > 0 {
+		kept = append(kept, "pull_request", strconv.Itoa(r.PullRequest))
+	}
+	if s.row != nil {
+		for column := range strings.SplitSeq(s.row.keep, "; ") {
+			name, expr, _ := strings.Cut(column, " = ")
+			raw, _ := s.eval(expr)
+			if value, reason := line(raw); reason == "" && !isZeros(value) {
+				kept = append(kept, name, value)
+			}
+		}
+	}
+	document := []byte{'{'}
+	for i := 0; i < len(kept); i += 2 {
+		if kept[i+1] == "" {
+			continue
+		}
+		if len(document) > 1 {
+			document = append(document, ',')
+		}
+		document, _ = jsontext.AppendQuote(document, kept[i])
+		document = append(document, ':')
+		document, _ = jsontext.AppendQuote(document, kept[i+1])
+	}
+	if len(document) > 1 {
+		// What AppendQuote wrote of valid UTF-8, under names that are all different, is metadata.
+		r.Metadata, _ = payload.ParseMetadata(append(document, '}'))
+	}
+}

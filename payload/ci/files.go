@@ -1,0 +1,246 @@
+package ci
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The files are the event that GitHub sent, which is at most 25 MB there and far less in practice, and a few hundred
+// properties.
+const (
+	maxEventFile    = 5 << 20
+	maxPropertyFile = 1 << 20
+)
+
+// Why a file could not be used. They complete "VARIABLE points to a file that".
+var (
+	errNoFiles  = errors.New("was not to be read")
+	errAbsent   = errors.New("is not there or cannot be read")
+	errNotFile  = errors.New("is not a regular file")
+	errTooLarge = errors.New("is too large")
+	errNotJSON  = errors.New("is not JSON")
+)
+
+// readPath reads the file that a variable points to.
+func (s *scan) readPath(name string, limit int64) ([]byte, error) {
+	if s.env.Files == nil {
+		return nil, errNoFiles
+	}
+	name = fsPath(name)
+	// Asking first keeps us from opening a named pipe, which would wait for somebody to write.
+	info, err := fs.Stat(s.env.Files, name)
+	switch {
+	case err != nil:
+		return nil, errAbsent
+	case !info.Mode().IsRegular():
+		return nil, errNotFile
+	}
+	file, err := s.env.Files.Open(name)
+	if err != nil {
+		return nil, errAbsent
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	switch {
+	case err != nil:
+		return nil, errAbsent
+	case int64(len(data)) > limit:
+		return nil, errTooLarge
+	default:
+		return data, nil
+	}
+}
+
+// fsPath turns an absolute path, of Windows too, into one that is rooted at "/" in the sense of fs.FS.
+func fsPath(name string) string {
+	if len(name) > 2 && name[1] == ':' {
+		name = strings.ReplaceAll(name[2:], `\`, "/")
+	}
+	return strings.TrimPrefix(path.Clean("/"+name), "/")
+}
+
+// eventPaths are the values that the table needs of GitHub's event.
+var eventPaths = []string{
+	"action", "before", "deployment.environment", "deployment.id", "deployment.ref", "head_commit.author.name",
+	"head_commit.message", "pull_request.head.ref", "pull_request.head.sha", "pull_request.merge_commit_sha",
+	"pull_request.merged", "pull_request.number", "workflow_run.head_sha",
+}
+
+// readEvent reads the event that GitHub Actions, and its relatives, write to a file.
+func readEvent(s *scan) error {
+	s.fileVariable = "GITHUB_EVENT_PATH"
+	name := present(s.env.Getenv(s.fileVariable))
+	if name == "" {
+		return nil
+	}
+	data, err := s.readPath(name, maxEventFile)
+	if err != nil {
+		return err
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	// Receivers of webhooks must be strict with JSON. This is no message from a stranger but the runner's own file, and
+	// a duplicate name somewhere in it is no reason to know nothing.
+	d := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	values := make(map[string]string)
+	if err := collect(d, "", values); err != nil {
+		return errNotJSON
+	}
+	s.file = values
+	return nil
+}
+
+// collect reads one value, and keeps the strings, numbers and booleans at eventPaths.
+func collect(d *jsontext.Decoder, prefix string, values map[string]string) error {
+	if d.PeekKind() != '{' {
+		return errNotJSON
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for d.PeekKind() != '}' {
+		token, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := collectMember(d, prefix+token.String(), values); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+func collectMember(d *jsontext.Decoder, path string, values map[string]string) error {
+	kind := d.PeekKind()
+	switch {
+	case kind == '{' && slices.ContainsFunc(eventPaths, func(p string) bool { return strings.HasPrefix(p, path+".") }):
+		return collect(d, path+".", values)
+	case (kind == '"' || kind == '0' || kind == 't' || kind == 'f') && slices.Contains(eventPaths, path):
+		token, err := d.ReadToken()
+		if err == nil {
+			values[path] = token.String()
+		}
+		return err
+	default:
+		return d.SkipValue()
+	}
+}
+
+// properties are the values that the table needs of TeamCity's files. Passwords are among the others.
+var properties = []string{
+	"build.vcs.number", "teamcity.build.branch", "teamcity.build.id", "teamcity.build.triggeredBy",
+	"teamcity.build.triggeredBy.username", "teamcity.configuration.properties.file", "teamcity.pullRequest.number",
+	"teamcity.pullRequest.source.branch", "teamcity.serverUrl",
+}
+
+// readProperties reads the build's system properties, and the configuration parameters that they point to.
+func readProperties(s *scan) error {
+	s.fileVariable = "TEAMCITY_BUILD_PROPERTIES_FILE"
+	name := present(s.env.Getenv(s.fileVariable))
+	if name == "" {
+		return nil
+	}
+	data, err := s.readPath(name, maxPropertyFile)
+	if err != nil {
+		return err
+	}
+	s.file = make(map[string]string)
+	parseProperties(data, s.file)
+	if name = s.file["teamcity.configuration.properties.file"]; name == "" {
+		return nil
+	}
+	if data, err = s.readPath(name, maxPropertyFile); err != nil {
+		return err
+	}
+	parseProperties(data, s.file)
+	return nil
+}
+
+// parseProperties reads the format of java.util.Properties, and keeps what is in properties.
+func parseProperties(data []byte, values map[string]string) {
+	text := string(data)
+	if !utf8.ValidString(text) { // the format's own encoding is ISO 8859-1
+		runes := make([]rune, len(data))
+		for i, c := range data {
+			runes[i] = rune(c)
+		}
+		text = string(runes)
+	}
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := 0; i < len(lines); i++ {
+		line := strings.TrimLeft(lines[i], " \t\f")
+		if line == "" || line[0] == '#' || line[0] == '!' {
+			continue
+		}
+		for continues(line) && i+1 < len(lines) {
+			i++
+			line = line[:len(line)-1] + strings.TrimLeft(lines[i], " \t\f")
+		}
+		if name, value := splitProperty(line); slices.Contains(properties, name) {
+			values[name] = value
+		}
+	}
+}
+
+// continues reports whether a line ends in an odd number of backslashes.
+func continues(line string) bool {
+	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
+}
+
+// splitProperty splits at the first "=", ":" or blank that is not escaped.
+func splitProperty(line string) (name, value string) {
+	end := 0
+	for end < len(line) && strings.IndexByte("=: \t\f", line[end]) < 0 {
+		if line[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	end = min(end, len(line))
+	value = strings.TrimLeft(line[end:], " \t\f")
+	if value != "" && (value[0] == '=' || value[0] == ':') {
+		value = strings.TrimLeft(value[1:], " \t\f")
+	}
+	return unescapeProperty(line[:end]), unescapeProperty(value)
+}
+
+func unescapeProperty(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			b.WriteByte(s[i])
+			continue
+		}
+		i++
+		switch s[i] {
+		case 'n':
+			b.WriteByte('\n')
+		case 'r':
+			b.WriteByte('\r')
+		case 't':
+			b.WriteByte('\t')
+		case 'u':
+			if code, err := strconv.ParseUint(s[i+1:min(i+5, len(s))], 16, 16); err == nil && i+5 <= len(s) {
+				b.WriteRune(rune(code))
+				i += 4
+				continue
+			}
+			fallthrough
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
