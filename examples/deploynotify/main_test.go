@@ -218,6 +218,23 @@ func TestAPipelineReportsItsDeployment(t *testing.T) {
 	}
 }
 
+// One run that deploys to two environments makes two deployments, and a second attempt of it a third.
+func TestDeploymentIDsDiffer(t *testing.T) {
+	t.Parallel()
+	ids := map[string]bool{}
+	for _, c := range []struct{ attempt, environment string }{{"1", "staging"}, {"1", "production"}, {"2", "production"}} {
+		e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://hooks.example.com/", "DEPLOYHOOK_SECRET": secretText, "GITHUB_RUN_ATTEMPT": c.attempt})
+		code, stdout, stderr := inProcess(e, "-environment", c.environment, "-status", "success", "-dry-run")
+		require.Equal(t, 0, code, stderr)
+		var r struct{ Body string }
+		require.NoError(t, json.Unmarshal([]byte(stdout), &r))
+		event, err := payload.DecodeEvent([]byte(r.Body))
+		require.NoError(t, err)
+		ids[event.DeploymentID] = true
+	}
+	require.Len(t, ids, 3)
+}
+
 func TestItRetriesAReceiverThatFailsTwice(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32

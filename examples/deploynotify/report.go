@@ -22,13 +22,14 @@ type report struct {
 
 // report joins what the CI system says with what the flags say; a flag wins.
 func (o *options) report(run *ci.Run) (*report, error) {
+	// Before Deployment, since the environment is part of the ID that it makes: one run may deploy to several.
+	run.Environment = cmp.Or(o.environment, run.Environment)
 	r := &report{run: run, record: run.Deployment(), event: payload.Type(o.event)}
 	d := &r.record
 	d.DeploymentID = cmp.Or(o.deploymentID, d.DeploymentID)
 	d.CommitSHA = cmp.Or(o.commit, d.CommitSHA)
 	d.PreviousCommitSHA = cmp.Or(o.previousCommit, d.PreviousCommitSHA)
 	d.Branch = cmp.Or(o.branch, d.Branch)
-	d.Environment = cmp.Or(o.environment, d.Environment)
 	d.Service = cmp.Or(o.service, d.Service)
 	d.TriggeredBy = cmp.Or(o.triggeredBy, d.TriggeredBy)
 	d.PipelineURL = cmp.Or(o.pipelineURL, d.PipelineURL)
