@@ -10,6 +10,7 @@ import (
 
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/signer"
@@ -69,6 +70,14 @@ func receiving() error {
 		}
 		return r.PathValue("tenant"), scheme, nil
 	})
+	webhookSecret := signer.GenerateLiteralSecret()
+	handler, err := github.NewHandler(webhookSecret, store, func(ctx context.Context, d *payload.Deployment) error {
+		return announce(ctx, d.Service, string(d.Status))
+	})
+	if err != nil {
+		return err
+	}
+	mux.Handle("POST /webhooks/github", handler)
 	_, err = receiver.New(tenants, receiver.WithDedupe(store, "tenants"))
 	return err
 }
