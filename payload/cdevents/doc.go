@@ -5,9 +5,11 @@
 //	if err != nil {
 //		return err // what CDEvents require and the record lacks, by name
 //	}
-//	header, body := event.Binary() // to send: sign body, send both
+//	header, body := event.Binary() // sign body, send both
 //
-//	event, err := cdevents.Decode(r.Header, body) // to receive, in either mode
+// And to receive, in either mode:
+//
+//	event, err := cdevents.Decode(r.Header, body)
 //	if err != nil {
 //		return err
 //	}

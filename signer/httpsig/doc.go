@@ -14,8 +14,10 @@
 //	if err != nil {
 //		return err
 //	}
-//	err = scheme.Sign(request, deliveryID, time.Now(), body) // sets four headers
-//	verified, err := scheme.Verify(request, body)            // ID, time, principal, key
+//	if err := scheme.Sign(request, deliveryID, time.Now(), body); err != nil { // sets four headers
+//		return err
+//	}
+//	verified, err := scheme.Verify(request, body) // ID, time, principal, key
 //
 // # Security properties
 //

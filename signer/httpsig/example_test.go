@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"time"
 
 	"github.com/deployhook/deployhook/signer"
@@ -61,4 +62,28 @@ func Example() {
 	// Output:
 	// whk_0198 acme 2026-11
 	// 200
+}
+
+// documented is the package documentation's snippet; Example runs the same.
+var _ = documented
+
+func documented(request *http.Request, deliveryID string, body []byte) error {
+	secret, err := signer.ParseSecret(os.Getenv("DEPLOYHOOK_SECRET")) // whsec_…
+	if err != nil {
+		return err
+	}
+	key, err := httpsig.NewKey("2026-11", secret)
+	if err != nil {
+		return err
+	}
+	scheme, err := httpsig.New(key, httpsig.WithExternalURL("https://hooks.example.com"))
+	if err != nil {
+		return err
+	}
+	if err := scheme.Sign(request, deliveryID, time.Now(), body); err != nil { // sets four headers
+		return err
+	}
+	verified, err := scheme.Verify(request, body) // ID, time, principal, key
+	_ = verified
+	return err
 }

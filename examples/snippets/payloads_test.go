@@ -1,0 +1,176 @@
+package snippets
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/azure"
+	"github.com/deployhook/deployhook/payload/bitbucket"
+	"github.com/deployhook/deployhook/payload/cdevents"
+	"github.com/deployhook/deployhook/payload/ci"
+	"github.com/deployhook/deployhook/payload/github"
+	"github.com/deployhook/deployhook/payload/gitlab"
+	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/payload/render"
+	"github.com/deployhook/deployhook/payload/vercel"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// As in packages_test.go: compiled, and run by the packages' own examples.
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc}
+
+// What the snippets call and do not show.
+var (
+	record = func(context.Context, string, string, payload.Status) error { return nil }
+	// lookUp asks the platform's API for what its webhook leaves out; environmentOf knows where a repository deploys to.
+	lookUp        = func(context.Context, *payload.Deployment) error { return nil }
+	environmentOf = lookUp
+)
+
+func ciDoc(ctx context.Context, git func(context.Context, ...string) (string, error)) error {
+	run, err := ci.Detect(ctx, ci.Environment{Getenv: os.Getenv, Files: os.DirFS("/"), Git: git})
+	if err != nil {
+		return err
+	}
+	run.Environment = "production" // what run.Missing names is the caller's to give
+	run.Status = payload.StatusInProgress
+	run.StartedAt = time.Now()
+	deployment := run.Deployment()
+	_ = deployment
+	return nil
+}
+
+func cdeventsOut(deployment *payload.Deployment) error {
+	event, err := cdevents.FromDeployment(deployment, cdevents.Options{Source: "https://ci.example/acme/shop"})
+	if err != nil {
+		return err // what CDEvents require and the record lacks, by name
+	}
+	header, body := event.Binary() // sign body, send both
+	_, _ = header, body
+	return nil
+}
+
+func cdeventsIn(r *http.Request, body []byte) error {
+	event, err := cdevents.Decode(r.Header, body)
+	if err != nil {
+		return err
+	}
+	deployment, err := event.Deployment(payload.Deployment{})
+	if errors.Is(err, cdevents.ErrIgnored) {
+		return nil // valid, but no deployment's status: acknowledge it
+	}
+	_ = deployment
+	return err
+}
+
+func githubDoc(store dedupe.Store) error {
+	secret, err := signer.NewLiteralSecret(os.Getenv("GITHUB_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	handler, err := github.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
+		return record(ctx, d.Service, d.Environment, d.Status)
+	})
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/github", handler)
+	return nil
+}
+
+func gitlabDoc(store dedupe.Store) error {
+	signing, err := signer.ParseSecret(os.Getenv("GITLAB_SIGNING_TOKEN")) // whsec_…
+	if err != nil {
+		return err
+	}
+	handler, err := gitlab.NewHandler(gitlab.Secrets{SigningToken: signing}, store,
+		func(ctx context.Context, d *payload.Deployment) error {
+			return record(ctx, d.Service, d.Environment, d.Status)
+		})
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/gitlab", handler)
+	return nil
+}
+
+func renderDoc(store dedupe.Store) error {
+	secret, err := signer.ParseSecret(os.Getenv("RENDER_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	handler, err := render.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
+		return record(ctx, d.Service, d.Environment, d.Status)
+	}, render.WithComplete(lookUp))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/render", handler)
+	return nil
+}
+
+func vercelDoc(store dedupe.Store) error {
+	secret, err := signer.NewLiteralSecret(os.Getenv("VERCEL_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	handler, err := vercel.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
+		return record(ctx, d.Service, d.Environment, d.Status)
+	})
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/vercel", handler)
+	return nil
+}
+
+func herokuDoc(store dedupe.Store) error {
+	secret, err := signer.NewLiteralSecret(os.Getenv("HEROKU_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	handler, err := heroku.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
+		return record(ctx, d.Service, d.Environment, d.Status)
+	}, heroku.WithEnvironment("production"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/heroku", handler)
+	return nil
+}
+
+func azureDoc(store dedupe.Store) error {
+	password, err := signer.NewLiteralSecret(os.Getenv("AZURE_HOOK_PASSWORD"))
+	if err != nil {
+		return err
+	}
+	handler, err := azure.NewHandler("azure-devops", password, store,
+		func(ctx context.Context, d *payload.Deployment) error {
+			return record(ctx, d.Service, d.Environment, d.Status)
+		})
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/azure", handler)
+	return nil
+}
+
+func bitbucketDoc(store dedupe.Store) error {
+	secret, err := signer.NewLiteralSecret(os.Getenv("BITBUCKET_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	handler, err := bitbucket.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
+		return record(ctx, d.Service, d.Environment, d.Status)
+	}, bitbucket.WithComplete(environmentOf))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/bitbucket", handler)
+	return nil
+}
