@@ -91,7 +91,7 @@ func TestIgnored(t *testing.T) {
 func TestInvalid(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Read(t, "success.json")
-	const commit = `"commit_url": "https://gitlab.example.com/root/test-deployment-webhooks/-/commit/279484c09fbe69ededfced8c1bb6e6d24616b468"`
+	const commit = `"commit_url": "https://gitlab.example.com/acme/shop/-/commit/279484c09fbe69ededfced8c1bb6e6d24616b468"`
 	for _, c := range []struct{ old, replacement, want string }{
 		{`"deployment_id": 15,`, ``, "deployment_id is required"},
 		{`"deployment_id": 15,`, `"deployment_id": {},`, "deployment_id must be a string or an integer"},
