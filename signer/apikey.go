@@ -242,6 +242,10 @@ func NewBearer(key Secret, opts ...Option) (*Bearer, error) {
 // Format prints the scheme's name and nothing of its key, whatever the verb.
 func (s *Bearer) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Bearer") }
 
+// CarriesCredential reports that what Sign puts into the request is the key itself. A sender then shows none of the
+// headers in its records.
+func (s *Bearer) CarriesCredential() bool { return true }
+
 // Sign sets the header. It never fails.
 func (s *Bearer) Sign(r *http.Request, _ string, _ time.Time, _ []byte) error {
 	if r.Header == nil {

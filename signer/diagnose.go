@@ -17,13 +17,16 @@ import (
 // failure, is bounded in size, and is done at most once a second for each scheme, so that a flood of forgeries gets
 // no more out of us than the one MAC a key. A nil diagnosis is one that is turned off.
 type diagnosis struct {
-	next atomic.Int64 // Unix nanoseconds
+	next    atomic.Int64 // Unix nanoseconds
+	running atomic.Bool
 }
 
 const (
 	diagnosisPause = time.Second
 	diagnosisBody  = 64 << 10
 	diagnosisKeys  = 4
+	// Re-encoding costs more the deeper a body is nested, and nobody nests a webhook like that but to make it cost.
+	diagnosisDepth = 32
 )
 
 func (c *config) newDiagnosis() *diagnosis {
@@ -33,10 +36,18 @@ func (c *config) newDiagnosis() *diagnosis {
 	return &diagnosis{}
 }
 
-// allowed reports whether it is time for another diagnosis, and takes the turn if so.
-func (d *diagnosis) allowed() bool {
-	now, next := time.Now().UnixNano(), d.next.Load()
-	return now >= next && d.next.CompareAndSwap(next, now+int64(diagnosisPause))
+// begin reports whether it is time for another diagnosis, and takes the turn if so: done must be called then. There is one
+// at a time, and a pause after each, however long it took.
+func (d *diagnosis) begin() bool {
+	if time.Now().UnixNano() < d.next.Load() || !d.running.CompareAndSwap(false, true) {
+		return false
+	}
+	return true
+}
+
+func (d *diagnosis) done() {
+	d.next.Store(time.Now().Add(diagnosisPause).UnixNano())
+	d.running.Store(false)
 }
 
 // content is a way to form the signed bytes: what they are called, and what stands before the body.
@@ -44,21 +55,23 @@ type content struct{ name, prefix string }
 
 // explain returns "" or a hint that continues a sentence. forms[0] is what the scheme signs.
 func (d *diagnosis) explain(h http.Header, own string, keys []*activeKey, macs [][macSize]byte, body []byte, forms ...content) string {
-	if d == nil || len(body) > diagnosisBody || !d.allowed() {
+	if d == nil || len(body) > diagnosisBody || !d.begin() {
 		return ""
 	}
+	defer d.done()
+	bodies := bodyVariants(body)
 	for i, key := range keys {
 		if i == diagnosisKeys || key.mac == nil {
 			continue
 		}
-		if hint := explainKey(key, macs, body, forms); hint != "" {
+		if hint := explainKey(key, macs, body, bodies, forms); hint != "" {
 			return "; " + hint
 		}
 	}
 	return otherSchemes(h, own)
 }
 
-func explainKey(key *activeKey, macs [][macSize]byte, body []byte, forms []content) string {
+func explainKey(key *activeKey, macs [][macSize]byte, body []byte, bodies []bodyVariant, forms []content) string {
 	fits := func(raw []byte, prefix string, body []byte) bool {
 		mac := hmac.New(sha256.New, raw)
 		mac.Write([]byte(prefix))
@@ -66,7 +79,7 @@ func explainKey(key *activeKey, macs [][macSize]byte, body []byte, forms []conte
 		return matches(mac.Sum(nil), macs)
 	}
 	raw := key.secret.bytes()
-	for _, v := range bodyVariants(body) {
+	for _, v := range bodies {
 		if fits(raw, forms[0].prefix, v.body) {
 			return fmt.Sprintf("%s matches the body %s: something rewrote it on the way, or what was signed is not what was sent", key.name, v.name)
 		}
@@ -96,7 +109,7 @@ func bodyVariants(body []byte) []bodyVariant {
 		{"with a line end after it", append(bytes.Clone(body), '\n')},
 	}
 	var compact bytes.Buffer
-	if json.Compact(&compact, body) != nil {
+	if nesting(body) > diagnosisDepth || json.Compact(&compact, body) != nil {
 		return variants
 	}
 	variants = append(variants, bodyVariant{"after its JSON was compacted", compact.Bytes()})
@@ -115,6 +128,21 @@ func bodyVariants(body []byte) []bodyVariant {
 		}
 	}
 	return variants
+}
+
+// nesting is an upper bound of how deep a body is nested: brackets in strings count as well.
+func nesting(body []byte) int {
+	depth, deepest := 0, 0
+	for _, c := range body {
+		switch c {
+		case '{', '[':
+			depth++
+			deepest = max(deepest, depth)
+		case '}', ']':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // spaced writes compact JSON as Python's json.dumps does by default.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -115,6 +116,9 @@ func newConfig(scheme string, key Key, opts []Option, known ...string) (*config,
 			return nil, configError(scheme, "%s does not apply to this scheme; leave it out", name)
 		}
 	}
+	if reservedHeader(c.header) {
+		return nil, configError(scheme, "WithHeader: %s is the connection's own and would be dropped or overwritten; choose another", c.header)
+	}
 	if c.header != "" && !validHeaderPrefix(c.header) || slices.Contains(c.given, "WithHeader") && c.header == "" {
 		return nil, configError(scheme, "WithHeader: want letters, digits and dashes, such as %q", "X-Signature")
 	}
@@ -122,6 +126,16 @@ func newConfig(scheme string, key Key, opts []Option, known ...string) (*config,
 		return nil, configError(scheme, "WithTolerance(%v): want %v to %v", c.tolerance, time.Second, maxTolerance)
 	}
 	return c, nil
+}
+
+// reservedHeader reports whether net/http or the sender sets a header themselves: a credential in it would not be sent.
+func reservedHeader(name string) bool {
+	switch name {
+	case "Host", "Connection", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Expect", "Keep-Alive", "User-Agent", "Accept-Encoding", "Cookie",
+		"Idempotency-Key", "X-Idempotency-Key":
+		return true
+	}
+	return strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Proxy-")
 }
 
 func configError(scheme, format string, args ...any) error {

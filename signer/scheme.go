@@ -31,20 +31,38 @@ var _ Scheme = (*Any)(nil)
 // Whoever strips the strong header from a captured request is left with the weak one, under which it is a request like any
 // other; AnyOf is as strong as its weakest member and meant for the time of a migration. So that such a request is
 // not taken for a new delivery, [Verified].ID is kept only if all schemes sign it; otherwise deduplication goes by
-// the body for all of them. Errors wrap [ErrConfig].
+// the body for all of them, and the schemes must agree on the principal ([WithPrincipal]), which is part of what
+// deduplication goes by. That of API keys comes with each key and can't be compared here: give all of an endpoint's
+// keys the one principal that its other schemes have. Errors wrap [ErrConfig].
 func AnyOf(schemes ...Scheme) (*Any, error) {
 	if len(schemes) < 2 {
 		return nil, configError("AnyOf", "want at least two schemes, the strongest first; use a single one as it is")
 	}
 	a := &Any{schemes: schemes, keepsID: true}
+	var first owned
 	for i, s := range schemes {
 		if s == nil {
 			return nil, configError("AnyOf", "scheme %d is nil; check its constructor's error", i+1)
 		}
 		a.keepsID = a.keepsID && s.SignsID()
+		if o, ok := s.(owned); ok {
+			if first != nil && first.owner() != o.owner() {
+				return nil, configError("AnyOf", "scheme %d has another principal than those before it, so a stripped copy would be taken for a new delivery; "+
+					"give all of them the same with WithPrincipal", i+1)
+			}
+			first = o
+		}
 	}
 	return a, nil
 }
+
+// owned is what schemes with one principal for all keys have in common.
+type owned interface{ owner() string }
+
+func (s *Standard) owner() string    { return s.principal }
+func (s *Timestamped) owner() string { return s.principal }
+func (s *Stripe) owner() string      { return s.principal }
+func (s *BodyOnly) owner() string    { return s.principal }
 
 // Verify asks the first scheme whose header is present, and no other.
 func (a *Any) Verify(r *http.Request, body []byte) (Verified, error) {

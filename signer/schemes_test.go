@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -556,4 +557,37 @@ func hand(r *http.Request, key, form, body string) {
 	r.Header.Set("Webhook-Id", "whk_1")
 	r.Header.Set("Webhook-Timestamp", strconv.FormatInt(now, 10))
 	r.Header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+}
+
+// Re-encoding deeply nested JSON costs with the square of its depth: a forger must not be able to make us.
+func TestDiagnosisOfDeepNestingIsCheap(t *testing.T) {
+	s := standard(t, signer.GenerateSecret())
+	body := []byte(strings.Repeat("[", 9999) + "1" + strings.Repeat(",1", 20_000) + strings.Repeat("]", 9999))
+	r := signed(t, s, "whk_1", time.Now(), []byte("other"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := s.Verify(r, body)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, signer.ErrNoMatch)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20))
+}
+
+func TestAnyOfWantsOnePrincipal(t *testing.T) {
+	t.Parallel()
+	strong := standard(t, signer.GenerateSecret(), signer.WithPrincipal("acme"))
+	_, err := signer.AnyOf(strong, timestamped(t, signer.GenerateLiteralSecret()))
+	require.ErrorIs(t, err, signer.ErrConfig)
+	require.ErrorContains(t, err, "WithPrincipal")
+	_, err = signer.AnyOf(strong, timestamped(t, signer.GenerateLiteralSecret(), signer.WithPrincipal("acme")))
+	require.NoError(t, err)
+}
+
+// net/http drops or overwrites these headers, and with them the credential.
+func TestWithHeaderRefusesTheConnectionsOwn(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Host", "content-length", "Transfer-Encoding", "Trailer", "Connection", "User-Agent", "Content-Type", "Proxy-Authorization", "Idempotency-Key"} {
+		_, err := signer.NewBearer(signer.GenerateLiteralSecret(), signer.WithHeader(name))
+		require.ErrorIs(t, err, signer.ErrConfig, name)
+		require.ErrorContains(t, err, "WithHeader", name)
+	}
 }
