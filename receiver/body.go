@@ -68,8 +68,8 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) ([]byte, er
 	switch {
 	case err == nil:
 		return body, nil
-	case errors.Is(err, errTooBig):
-		return nil, err
+	case errors.Is(err, errTooBig), errors.As(err, new(*http.MaxBytesError)): // the latter from a handler in front
+		return nil, errTooBig
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, errTooSlow
 	}

@@ -186,3 +186,11 @@ func TestRequestWithoutABody(t *testing.T) {
 	r.Body = nil
 	require.Equal(t, 200, serve(h, r).Code)
 }
+
+// A limit that somebody set in front is a limit as well.
+func TestMaxBytesHandlerInFront(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	h := http.MaxBytesHandler(newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(ok), 10)
+	require.Equal(t, 413, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,21 +29,37 @@ func (rc *Receiver) key(d *Delivery) dedupe.Key {
 func (rc *Receiver) claim(ctx context.Context, d *Delivery, now time.Time) (dedupe.Claim, error) {
 	call := rc.storeContext(ctx, now)
 	defer call.end(nil)
-	return rc.store.Claim(call, rc.key(d), rc.lease)
+	var c dedupe.Claim
+	err := contained(func() (err error) {
+		c, err = rc.store.Claim(call, rc.key(d), rc.lease)
+		return err
+	})
+	return c, err
 }
 
 // complete remembers the delivery. It does so even when the request's context has ended: the effect is there.
 func (rc *Receiver) complete(ctx context.Context, c dedupe.Claim) error {
 	call := rc.storeContext(ctx, time.Now())
 	defer call.end(nil)
-	return rc.store.Complete(call, c)
+	return contained(func() error { return rc.store.Complete(call, c) })
 }
 
 // release lets a retry run.
 func (rc *Receiver) release(ctx context.Context, c dedupe.Claim) error {
 	call := rc.storeContext(ctx, time.Now())
 	defer call.end(nil)
-	return rc.store.Release(call, c)
+	return contained(func() error { return rc.store.Release(call, c) })
+}
+
+// contained turns a store's panic into an error: the store is then as good as down. Renewals run on a goroutine of their own,
+// where a panic would end the process.
+func contained(call func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &panicError{value: value, stack: debug.Stack()}
+		}
+	}()
+	return call()
 }
 
 // ErrLeaseLost is the cause of a handler's context when its claim was taken over by another instance, or could not be
@@ -83,7 +100,7 @@ func (k *keeper) renew() {
 	if k.stopped.Load() { // looked at after call is there to be ended, so that stop never misses one
 		return
 	}
-	err := k.rc.store.Renew(call, k.claim, k.rc.lease)
+	err := contained(func() error { return k.rc.store.Renew(call, k.claim, k.rc.lease) })
 	switch {
 	case k.stopped.Load():
 	case err == nil:

@@ -34,6 +34,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"nil store", scheme, []receiver.Option{receiver.WithDedupe(nil, "test")}, []string{"WithDedupe", "nil"}},
 		{"no source", scheme, []receiver.Option{receiver.WithDedupe(store, "")}, []string{"WithDedupe", "source"}},
 		{"nil verifier", nil, []receiver.Option{dedupeOption}, []string{"verifier is nil"}},
+		{"nil pointer as verifier", (*signer.Standard)(nil), []receiver.Option{dedupeOption}, []string{"verifier is nil"}},
 		{"nil option", scheme, []receiver.Option{dedupeOption, nil}, []string{"nil Option"}},
 		{"all at once", scheme, []receiver.Option{
 			dedupeOption, receiver.WithMaxBody(0), receiver.WithBodyTimeout(0), receiver.WithLease(0), receiver.WithStoreTimeout(-1),
@@ -74,6 +75,8 @@ func TestPerRequest(t *testing.T) {
 			return "", acme, nil
 		case "nil":
 			return "nil", nil, nil
+		case "nested":
+			return "nested", receiver.PerRequest(nil), nil
 		case "outage":
 			return "", nil, errors.New("database: connection refused")
 		case "panic":
@@ -99,6 +102,7 @@ func TestPerRequest(t *testing.T) {
 		{"nobody", acme, 401},
 		{"nameless", acme, 503},
 		{"nil", acme, 503},
+		{"nested", acme, 503},
 		{"outage", acme, 503},
 		{"panic", acme, 503},
 		{"patient", patient, 503}, // its tolerance is more than half the TTL

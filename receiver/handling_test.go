@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -460,4 +461,80 @@ func TestInsecureNoDedupeRunsEveryCopy(t *testing.T) {
 		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
 	}
 	require.Equal(t, 3, calls)
+}
+
+// A store that panics is a store that is down, on whichever goroutine it does.
+func TestAPanickingStoreIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		boom := func() error { panic("store: nil map") }
+		for _, c := range []struct {
+			broken *hookStore
+			status int
+		}{
+			{&hookStore{claim: boom}, 503},
+			{&hookStore{complete: boom}, 503},
+			{&hookStore{renew: boom}, 500}, // the handler loses its lease
+		} {
+			scheme := newScheme(t)
+			c.broken.Store = newMemory(t)
+			h := newReceiver(t, scheme, receiver.WithDedupe(c.broken, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
+				time.Sleep(time.Minute)
+				return context.Cause(ctx)
+			})
+			require.Equal(t, c.status, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+		}
+	})
+}
+
+// A claim that took longer to grant than it holds may be somebody else's by now.
+func TestAClaimThatComesTooLateIsNotUsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		store := &hookStore{Store: newMemory(t)}
+		h := newReceiver(t, scheme, receiver.WithDedupe(lateStore{store}, "test"), receiver.WithLease(time.Second)).Events(
+			func(context.Context, *payload.Event) error {
+				t.Error("the handler ran")
+				return nil
+			})
+		require.Equal(t, 503, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+		require.Equal(t, 1, store.frees)
+	})
+}
+
+type lateStore struct{ dedupe.Store }
+
+func (s lateStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
+	c, err := s.Store.Claim(ctx, k, lease)
+	time.Sleep(lease)
+	return c, err
+}
+
+// Which tenants there are must not be told by how they refuse.
+func TestPerRequestWithAPIKeysAnswersAlike(t *testing.T) {
+	t.Parallel()
+	key, err := signer.GenerateAPIKey("test")
+	require.NoError(t, err)
+	hash, err := signer.HashAPIKey(key.Reveal())
+	require.NoError(t, err)
+	keys, err := signer.NewAPIKeys([]signer.APIKey{{Principal: "acme", Hash: hash}})
+	require.NoError(t, err)
+	lookup := receiver.PerRequest(func(r *http.Request) (string, signer.Verifier, error) {
+		if r.Header.Get("X-Tenant") == "acme" {
+			return "acme", keys, nil
+		}
+		return "", nil, receiver.ErrUnknownTenant
+	})
+	h := newReceiver(t, lookup, receiver.WithDedupe(newMemory(t), "test")).Events(ok)
+	var bodies []string
+	for _, tenant := range []string{"acme", "nobody"} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(eventBody))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Tenant", tenant)
+		w := serve(h, r)
+		require.Equal(t, 401, w.Code)
+		bodies = append(bodies, w.Body.String())
+	}
+	require.Equal(t, bodies[0], bodies[1])
 }

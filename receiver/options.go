@@ -77,7 +77,8 @@ func WithMaxBody(bytes int64) Option {
 
 // WithBodyTimeout sets how long a peer may take to send its body; a slower one is answered with 408. Default 10 seconds
 // ([DefaultBodyTimeout]). Zero is an error. It is enforced through [http.ResponseController], so a ResponseWriter that
-// hides SetReadDeadline defeats it: that is logged as a warning, once.
+// hides SetReadDeadline defeats it: that is logged as a warning, once. While the body is read it takes the place of
+// http.Server.ReadTimeout.
 func WithBodyTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.bodyTimeout = d })
 }

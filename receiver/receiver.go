@@ -2,7 +2,9 @@ package receiver
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -10,7 +12,8 @@ import (
 )
 
 // Receiver verifies, deduplicates and hands on the deliveries of one source. Make it with [New] and mount it with
-// [Receiver.Events] or [Receiver.Wrap], any number of times. It is immutable, safe for concurrent use, and owns
+// [Receiver.Events] or [Receiver.Wrap]. Mounted twice, its mounts share what they remember: a delivery that one has handled
+// is a duplicate to the other. It is immutable, safe for concurrent use, and owns
 // nothing that has to be closed; the store stays the caller's.
 type Receiver struct {
 	config
@@ -26,7 +29,7 @@ func New(v signer.Verifier, opts ...Option) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v == nil {
+	if isNil(v) {
 		return nil, configError("the verifier is nil; make one with signer.NewStandard, say, and check its error")
 	}
 	if c.store != nil {
@@ -35,6 +38,15 @@ func New(v signer.Verifier, opts ...Option) (*Receiver, error) {
 		}
 	}
 	return &Receiver{config: *c, verifier: v}, nil
+}
+
+// isNil also finds a nil pointer in an interface: a constructor's result whose error was not looked at.
+func isNil(v signer.Verifier) bool {
+	if v == nil {
+		return true
+	}
+	value := reflect.ValueOf(v)
+	return value.Kind() == reflect.Pointer && value.IsNil()
 }
 
 // toleranced is what the schemes of package signer that check a timestamp have in common.
@@ -81,7 +93,7 @@ func (p *perRequest) Verify(r *http.Request, body []byte) (signer.Verified, erro
 	switch {
 	case err != nil:
 		return signer.Verified{}, err
-	case v == nil:
+	case isNil(v):
 		return signer.Verified{}, configError("PerRequest: lookup returned neither a verifier nor an error")
 	case principal == "":
 		return signer.Verified{}, configError("PerRequest: lookup returned no principal; tenants could not be told apart")
@@ -89,8 +101,15 @@ func (p *perRequest) Verify(r *http.Request, body []byte) (signer.Verified, erro
 	if t, ok := v.(toleranced); ok && p.maxTolerance > 0 && t.Tolerance() > p.maxTolerance {
 		return signer.Verified{}, configError("PerRequest: a tolerance of %v is more than half the store's TTL, so replays would pass", t.Tolerance())
 	}
+	if _, ok := v.(*perRequest); ok {
+		return signer.Verified{}, configError("PerRequest: lookup returned another PerRequest; its tolerance could not be checked")
+	}
 	verified, err := v.Verify(r, body)
-	if err != nil {
+	switch {
+	case errors.Is(err, signer.ErrInvalidAPIKey):
+		// Answered like an unknown tenant, or the difference would tell which tenants there are.
+		return signer.Verified{}, fmt.Errorf("%w: %v", signer.ErrNoMatch, err)
+	case err != nil:
 		return signer.Verified{}, err
 	}
 	verified.Principal = principal

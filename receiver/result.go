@@ -48,7 +48,12 @@ func (res *Result) level() slog.Level {
 	switch res.Outcome {
 	case Handled, Duplicate:
 		return slog.LevelInfo
-	case Failed, Panicked, Unavailable:
+	case Failed:
+		if res.Status >= 400 && res.Status <= 499 { // a wrapped handler that blames the peer
+			return slog.LevelWarn
+		}
+		return slog.LevelError
+	case Panicked, Unavailable:
 		return slog.LevelError
 	}
 	return slog.LevelWarn
@@ -64,7 +69,10 @@ func (res *Result) attrs(rc *Receiver, r *http.Request) []slog.Attr {
 		attrs = append(attrs, slog.String("source", rc.source))
 	}
 	if d := res.Delivery; d != nil {
-		attrs = append(attrs, slog.String("id", d.ID), slog.String("key", d.Key))
+		if d.ID != "" {
+			attrs = append(attrs, slog.String("id", d.ID))
+		}
+		attrs = append(attrs, slog.String("key", d.Key))
 		if d.Principal != "" {
 			attrs = append(attrs, slog.String("principal", d.Principal))
 		}

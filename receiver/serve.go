@@ -28,6 +28,7 @@ func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 	var res Result
 	a := rc.process(w, r, c, &res)
 	res.Status = a.status
+	a.closes = a.closes && r.ProtoMajor < 2 // over HTTP/2 it would end the other streams as well
 	a.write(w)
 	res.Duration = time.Since(start)
 	rc.report(r, &res)
@@ -111,6 +112,12 @@ func (rc *Receiver) verify(r *http.Request, body []byte) (v signer.Verified, err
 
 // handleClaimed runs the handler under a claim that is kept alive, then settles it.
 func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, asked time.Time, res *Result) answer {
+	if time.Since(asked) >= rc.lease {
+		// The store took so long to grant the claim that another instance may hold it by now.
+		res.Outcome, res.Err = Unavailable, errors.New("receiver: the store took longer than the lease to grant a claim")
+		_ = rc.release(r.Context(), d.Claim)
+		return unavailableAnswer()
+	}
 	ctx := &lazyContext{parent: r.Context(), delivery: d}
 	defer ctx.end(nil)
 	k := rc.keep(r.Context(), d.Claim, asked, ctx)
