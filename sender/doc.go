@@ -52,7 +52,7 @@
 //
 //   - Checking a URL when it is entered, and then fetching it with another client. [Sender.Check] is advice, the dial
 //     guard is the protection.
-//   - AllowNetworks("0.0.0.0/0") to get rid of an error. Name the network that the error names.
+//   - AllowNetworks of 0.0.0.0/0 to get rid of an error. Name the network that the error names.
 //   - One signer, that is one secret, for several customers: each could then forge what another receives.
 //   - A message made once and sent to several endpoints: they share its ID. Make one for each ([NewMessage]).
 //   - Showing customers an error's text: it may name the internal address that their host resolved to. Show

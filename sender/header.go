@@ -85,13 +85,16 @@ func isPublic(name string) bool {
 
 // redactRequest returns what was sent in a form that is fit for a record, and the values that are not. It never changes
 // sent, and returns a copy if something is to be hidden or the transport may still be reading (inUse).
-func redactRequest(sent http.Header, static []staticHeader, inUse bool) (shown http.Header, secrets []string) {
+//
+// Where the signer carries a credential instead of signing, whatever it set may be one.
+func redactRequest(sent http.Header, t *target, inUse bool) (shown http.Header, secrets []string) {
+	static := t.header
 	shown, copied := sent, false
 	if inUse {
 		shown, copied = maps.Clone(sent), true
 	}
 	for name, values := range sent {
-		if isPublic(name) && !slices.ContainsFunc(static, func(h staticHeader) bool { return h.name == name }) {
+		if isPublic(name) && (!t.credential || name == "Content-Type" || name == "User-Agent") && !slices.ContainsFunc(static, func(h staticHeader) bool { return h.name == name }) {
 			continue
 		}
 		if !copied {
@@ -133,11 +136,11 @@ func hasSecret(text string, secrets []string) (found bool) {
 	return found
 }
 
-// eachSecret calls f with what would be worth stealing from header values: the part after a scheme ("Bearer …") or
-// the whole. Values of less than 8 bytes are no credentials, and looking for them would garble the record.
+// eachSecret calls f with what would be worth stealing from header values: the part after a scheme ("Bearer …"), which is
+// a plain word, or the whole. Values of less than 8 bytes are no credentials, and looking for them would garble the record.
 func eachSecret(values []string, f func(string) bool) {
 	for _, v := range values {
-		if _, after, ok := strings.Cut(v, " "); ok && len(after) >= 8 {
+		if scheme, after, ok := strings.Cut(v, " "); ok && len(after) >= 8 && !strings.ContainsAny(scheme, "=;,:") {
 			v = after
 		}
 		if len(v) >= 8 && !f(v) {

@@ -41,3 +41,20 @@ func TestPreview(t *testing.T) {
 	_, err = s.Preview(ep, sender.Message{ID: "whk_1"})
 	require.ErrorIs(t, err, sender.ErrInvalidMessage)
 }
+
+// A signer that sends a key may use any header: none that it sets is shown.
+func TestACredentialIsHiddenUnderAnyHeader(t *testing.T) {
+	t.Parallel()
+	key, err := signer.NewLiteralSecret("canary-api-key-canary")
+	require.NoError(t, err)
+	s, err := sender.New()
+	require.NoError(t, err)
+	defer s.Close()
+	for _, name := range []string{"X-Service-Id", "X-Key-Signature", "X-Timestamp", "Signature", "Authorization"} {
+		bearer, err := signer.NewBearer(key, signer.WithHeader(name))
+		require.NoError(t, err)
+		p, err := s.Preview(sender.Endpoint{URL: "https://hooks.example.com/", Signer: bearer}, sender.Message{ID: "whk_1", Body: []byte("{}")})
+		require.NoError(t, err)
+		require.Equal(t, []string{"[redacted]"}, p.Header[http.CanonicalHeaderKey(name)])
+	}
+}

@@ -17,12 +17,13 @@ const maxURL = 8 << 10
 
 // target is an endpoint that passed every check that needs no network, in the form that an attempt needs.
 type target struct {
-	url     url.URL
-	plain   bool // http
-	signer  signer.Signer
-	signed  bool // false with InsecureUnsigned only
-	header  []staticHeader
-	timeout time.Duration
+	url        url.URL
+	plain      bool // http
+	signer     signer.Signer
+	signed     bool // false with InsecureUnsigned only
+	credential bool // the signer sends a key instead of a signature
+	header     []staticHeader
+	timeout    time.Duration
 }
 
 // origin is what may be shown of the URL; empty if there is none.
@@ -61,6 +62,9 @@ func inspectSigner(t *target, ep *Endpoint) error {
 	}
 	_, none := ep.Signer.(unsigned)
 	t.signed = !none
+	if c, ok := ep.Signer.(interface{ CarriesCredential() bool }); ok {
+		t.credential = c.CarriesCredential()
+	}
 	return nil
 }
 

@@ -65,7 +65,10 @@ func (s *Sender) try(parent context.Context, t *target, msg *Message, number int
 	}
 	at := tr.finish(&a)
 	var secrets []string
-	a.RequestHeader, secrets = redactRequest(req.Header, t.header, err != nil)
+	a.RequestHeader, secrets = redactRequest(req.Header, t, err != nil)
+	if !t.signed { // then the URL is the credential
+		secrets = append(secrets, t.url.RequestURI())
+	}
 	if err == nil {
 		s.judge(&a, t)
 		redactResponse(&a, secrets)
