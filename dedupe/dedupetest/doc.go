@@ -19,9 +19,11 @@
 //   - An embedded server with a clock that can be set has it moved by Advance.
 //
 //   - A real server's clock cannot be moved, so the suite really waits. Make [Config.Lease] and [Config.TTL] short, and
-//     [Config.Slack] long enough for the slowest answer:
+//     [Config.Slack] long enough for the slowest answer.
 //
-//     dedupetest.Config{Lease: time.Second, TTL: 2 * time.Second, Slack: 500 * time.Millisecond, Parallel: true}
+// For a real server, say:
+//
+//	dedupetest.Config{Lease: time.Second, TTL: 2 * time.Second, Slack: 500 * time.Millisecond, Parallel: true}
 //
 // # What is not covered
 //

@@ -409,11 +409,13 @@ func TestUsageErrors(t *testing.T) {
 		"no secret":                 {env{"DEPLOYHOOK_SECRET": ""}, args, "DEPLOYHOOK_SECRET"},
 		"secret with a line end":    {env{"DEPLOYHOOK_SECRET": secretText + "\n"}, args, "white space"},
 		"literal as standard":       {env{"DEPLOYHOOK_SECRET": "a-canary-literal-secret"}, args, "whsec_"},
+		"key as an argument":        {nil, append(args, "whsec_canary"), "argument"},
+		"token in -deploy-url":      {nil, append(args, "-deploy-url", "https://u:canary@x.example"), "-deploy-url"},
 		"both credentials":          {env{"DEPLOYHOOK_API_KEY": "0123456789abcdef"}, args, "-scheme"},
 		"unknown scheme":            {nil, append(args, "-scheme", "md5"), "want standard"},
 		"unknown format":            {nil, append(args, "-format", "xml"), "want event"},
 		"unknown flag":              {nil, []string{"-secret", "x"}, "-secret"},
-		"argument":                  {nil, append(args, "extra"), "extra"},
+		"argument":                  {nil, append(args, "extra"), "argument"},
 		"no status":                 {nil, []string{"-environment", "production"}, "-status"},
 		"unknown status":            {nil, []string{"-environment", "production", "-status", "meh"}, "want pending"},
 		"no environment":            {nil, []string{"-status", "success"}, "-environment"},
@@ -460,7 +462,8 @@ func TestHelp(t *testing.T) {
 	require.Equal(t, 0, code)
 	require.Contains(t, stdout, "DEPLOYHOOK_SECRET")
 	require.NotContains(t, stdout, secretText)
-	require.Contains(t, stdout, "-allow-network")
+	require.Contains(t, stdout, "-allow-network CIDR")
+	require.Contains(t, stdout, "-dry-run\n", "the flags are listed")
 }
 
 // Every word that CI systems have for an outcome is understood.

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,12 +80,13 @@ func (o *options) flags(out io.Writer) *flag.FlagSet {
 	f.BoolVar(&o.start, "start", false, "report the start; -finish later reports the end with the same deployment ID")
 	f.BoolVar(&o.finish, "finish", false, "report the end of what -start began")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the request as one JSON object instead of sending it")
-	f.BoolVar(&o.failOpen, "fail-open", false, "exit with 0 although it was not delivered: a notification must not fail a deployment")
+	f.BoolVar(&o.failOpen, "fail-open", false, "exit with 0 although it was not delivered: a notification must not fail a deployment; wrong usage still exits with 2")
 	f.Usage = func() { usage(f, out) }
 	return f
 }
 
 func usage(f *flag.FlagSet, out io.Writer) {
+	f.SetOutput(out)
 	fmt.Fprint(out, `Usage: deploynotify -url URL -environment NAME -status STATUS [flags]
 
 Reports a deployment from a pipeline. Every flag has a twin in the environment: -allow-network is
@@ -110,15 +114,22 @@ func parse(args []string, s surroundings) (*options, error) {
 		return nil, usagef("%v; -h lists the flags", err)
 	}
 	if f.NArg() > 0 {
-		return nil, usagef("unexpected argument %q; every value goes with a flag", f.Arg(0))
+		return nil, usagef("%d unexpected argument(s); every value goes with a flag", f.NArg())
 	}
 	given := map[string]bool{}
 	f.Visit(func(g *flag.Flag) { given[g.Name] = true })
+	// A flag also silences the twins that it excludes: the environment is often the whole job's, a flag one step's.
+	if given["start"] {
+		given["status"], given["finish"] = true, true
+	}
+	if given["finish"] {
+		given["start"] = true
+	}
 	var err error
 	f.VisitAll(func(g *flag.Flag) {
 		if value := s.getenv(twin(g.Name)); err == nil && value != "" && !given[g.Name] {
 			if e := g.Value.Set(value); e != nil {
-				err = usagef("%s: %v", twin(g.Name), e)
+				err = usagef("%s: not a valid value (%v); -h says what it takes", twin(g.Name), e)
 			}
 		}
 	})
@@ -130,6 +141,9 @@ func parse(args []string, s surroundings) (*options, error) {
 	}
 	if o.apiKey, err = credential(s, "API_KEY"); err != nil {
 		return nil, err
+	}
+	if o.stateDir == "" { // the runners' own, which others can't write to
+		o.stateDir = cmp.Or(s.getenv("RUNNER_TEMP"), s.getenv("AGENT_TEMPDIRECTORY"), os.TempDir())
 	}
 	return o, o.check()
 }
@@ -170,11 +184,19 @@ func (o *options) check() error {
 	case o.timeout <= 0:
 		return usagef("-timeout %v: want more than zero", o.timeout)
 	}
+	if !slices.Contains([]string{"", "standard", "timestamped", "temps", "stripe", "bearer"}, o.scheme) {
+		return usagef("-scheme %q: want standard, timestamped, temps, stripe or bearer", o.scheme)
+	}
 	if o.format != "event" && o.format != "deployment" && o.format != "cdevents" {
 		return usagef("-format %q: want event, deployment or cdevents", o.format)
 	}
 	if o.event != "" && o.format != "event" {
 		return usagef("-event goes with -format event; a record has a -status")
+	}
+	for name, text := range map[string]string{"-deploy-url": o.deployURL, "-pipeline-url": o.pipelineURL} {
+		if u, err := url.Parse(text); err != nil || u.User != nil {
+			return usagef("%s: want a URL without user name, password or token in it", name)
+		}
 	}
 	_, err := o.prefixes()
 	return err

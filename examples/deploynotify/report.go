@@ -86,7 +86,9 @@ func (o *options) times(r *report) error {
 		path := o.statePath(r)
 		if o.start {
 			d.DeploymentID = cmp.Or(d.DeploymentID, payload.NewDeploymentID())
-			if err := writeState(path, state{DeploymentID: d.DeploymentID, StartedAt: now}); err != nil {
+			if o.dryRun {
+				r.note = " (-finish will not know of a dry run)"
+			} else if err := writeState(path, state{DeploymentID: d.DeploymentID, StartedAt: now}); err != nil {
 				r.note = fmt.Sprintf(" (-finish will not know when it began: %v)", err)
 			}
 		} else if s, err := readState(path); err == nil {
@@ -141,6 +143,14 @@ func (r *report) asEvent() (*payload.Event, error) {
 	e, err := r.record.Event(r.base)
 	if err != nil {
 		return nil, r.explain(err)
+	}
+	// An event has no members for these two, and its readers want them.
+	for name, value := range map[string]string{"pipeline_url": r.record.PipelineURL, "started_at": r.record.StartedAt.Format(time.RFC3339)} {
+		if _, given := e.Metadata.Get(name); value != "" && !given {
+			if err := e.Metadata.Set(name, value); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if r.event != "" {
 		e.Type, e.Timestamp = r.event, time.Now().UTC().Truncate(time.Second)

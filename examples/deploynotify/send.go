@@ -123,12 +123,12 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 	}
 	out, err := sender.New(opts...)
 	if err != nil {
-		return "", err
+		return "", usageError{oneLine(err)}
 	}
 	defer out.Close()
 	endpoint := sender.Endpoint{URL: o.url, Signer: scheme, Header: header}
 	if o.dryRun {
-		return o.preview(s, out, endpoint, msg)
+		return o.preview(s, out, r, endpoint, msg)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -142,10 +142,16 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 
 // failure makes one line of why it was not delivered, and says what to look at.
 func (o *options) failure(receipt *sender.Receipt, err error) error {
-	if errors.Is(err, sender.ErrRefused) {
-		return usageError{oneLine(err)}
+	if errors.Is(err, sender.ErrRefused) && len(receipt.Attempts) == 0 { // later it is the network's doing, not the caller's
+		return usageError{oneLine(err) + "; the flag for networks of your own is -allow-network CIDR"}
 	}
 	text := oneLine(err)
+	if errors.Is(err, sender.ErrForbiddenAddress) {
+		text += "; give -allow-network CIDR if you mean to reach it"
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		text += "; -timeout sets the limit"
+	}
 	if n := len(receipt.Attempts); n > 0 {
 		switch last := receipt.Attempts[n-1]; last.Status {
 		case http.StatusUnauthorized, http.StatusForbidden:
@@ -167,7 +173,7 @@ func attempts(n int) string {
 }
 
 // preview prints the request that would be sent, without credentials: the signature is there, the secret is not.
-func (o *options) preview(s surroundings, out *sender.Sender, ep sender.Endpoint, msg sender.Message) (string, error) {
+func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep sender.Endpoint, msg sender.Message) (string, error) {
 	record, err := out.Preview(ep, msg)
 	if err != nil {
 		return "", usageError{oneLine(err)}
@@ -187,5 +193,5 @@ func (o *options) preview(s surroundings, out *sender.Sender, ep sender.Endpoint
 		Headers map[string]string `json:"headers"`
 		Body    string            `json:"body"`
 	}{record.Method, record.URL, headers, string(record.Body)})
-	return "dry run: nothing was sent", err
+	return "dry run: nothing was sent" + r.note, err
 }

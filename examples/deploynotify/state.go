@@ -22,16 +22,12 @@ type state struct {
 // statePath is the same for the two steps of a job, and different for other jobs, services and environments: a job's
 // steps share the run's deployment ID, and without a CI system the work tree.
 func (o *options) statePath(r *report) string {
-	dir := o.stateDir
-	if dir == "" {
-		dir = os.TempDir()
-	}
 	place := r.record.DeploymentID
 	if place == "" {
 		place, _ = os.Getwd()
 	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{place, r.record.Service, r.record.Environment}, "\x00")))
-	return filepath.Join(dir, "deploynotify-"+hex.EncodeToString(sum[:12])+".json")
+	return filepath.Join(o.stateDir, "deploynotify-"+hex.EncodeToString(sum[:12])+".json")
 }
 
 // writeState makes a new file that only this user can read. The directory may be one that others write to, so

@@ -56,6 +56,9 @@ func (p *timeline) result(r result) {
 		}
 		p.line("%-10s %7.3fs  %-9d %-6s %-52s %s", name, max(0, a.Start.Sub(p.begun).Seconds()), a.Number, status, answer, then)
 		name = ""
+		if full := strings.TrimSpace(string(a.Body)); full != answer {
+			p.line("%-10s %8s  %s", "", "", full)
+		}
 	}
 	verdict := "ok"
 	if !r.OK {
