@@ -47,8 +47,8 @@ func checkContent(h http.Header) error {
 // firstBuffer bounds what a declared length alone makes us allocate: a peer has to send bytes to get more.
 const firstBuffer = 64 << 10
 
-// readBody reads at most maxBody bytes within bodyTimeout.
-func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// readBody reads at most maxBody bytes within bodyTimeout of the request's start.
+func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, start time.Time) ([]byte, error) {
 	if r.ContentLength > rc.maxBody {
 		return nil, errTooBig
 	}
@@ -56,7 +56,7 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) ([]byte, er
 		return nil, nil
 	}
 	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(rc.bodyTimeout)); err != nil {
+	if err := control.SetReadDeadline(start.Add(rc.bodyTimeout)); err != nil {
 		rc.warnDeadline.Do(func() {
 			rc.logger.Warn("webhook bodies have no deadline: this ResponseWriter does not support SetReadDeadline; "+
 				"set http.Server.ReadTimeout, or give the wrapping ResponseWriter an Unwrap method", "error", err)

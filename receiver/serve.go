@@ -26,7 +26,7 @@ type consumer interface {
 func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 	start := time.Now()
 	var res Result
-	a := rc.process(w, r, c, &res)
+	a := rc.process(w, r, c, start, &res)
 	res.Status = a.status
 	a.closes = a.closes && r.ProtoMajor < 2 // over HTTP/2 it would end the other streams as well
 	a.write(w)
@@ -39,7 +39,7 @@ func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 
 // process is the order of the steps: method, content type, bounded body, verify, decode and validate, claim, handle,
 // complete. Nothing is stored before the signature holds.
-func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, res *Result) (a answer) {
+func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, start time.Time, res *Result) (a answer) {
 	refuse := func(o Outcome, err error, a answer) answer {
 		res.Outcome, res.Err = o, err
 		return a
@@ -50,7 +50,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 	if err := checkContent(r.Header); err != nil {
 		return refuse(Refused, err, contentAnswer())
 	}
-	body, err := rc.readBody(w, r)
+	body, err := rc.readBody(w, r, start)
 	if err != nil {
 		return refuse(Refused, err, bodyAnswer(err))
 	}
