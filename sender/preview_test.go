@@ -1,7 +1,11 @@
 package sender_test
 
 import (
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,4 +61,23 @@ func TestACredentialIsHiddenUnderAnyHeader(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"[redacted]"}, p.Header[http.CanonicalHeaderKey(name)])
 	}
+}
+
+// Without a signature the URL is the credential: an endpoint that repeats it does not get it into a record.
+func TestAnEchoedURLIsHiddenWhereItIsTheCredential(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", r.URL.RequestURI()+"/")
+		w.WriteHeader(http.StatusPermanentRedirect)
+		_, _ = io.WriteString(w, "moved to "+r.URL.RequestURI())
+	}))
+	defer server.Close()
+	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
+	require.NoError(t, err)
+	defer s.Close()
+	a := s.Attempt(t.Context(), sender.Endpoint{URL: server.URL + "/services/T00/canary-url", Signer: sender.InsecureUnsigned()},
+		sender.Message{ID: "whk_1", Body: []byte("{}")})
+	require.Equal(t, 308, a.Status)
+	require.NotContains(t, fmt.Sprintf("%+v %s", a, a.Body), "canary-url")
+	require.Contains(t, string(a.Body), "moved to")
 }
