@@ -480,3 +480,43 @@ func TestStatusWords(t *testing.T) {
 		require.Contains(t, stdout, `\"event\":\"`+want+`\"`, word)
 	}
 }
+
+// A rehearsal must not change what -finish will say.
+func TestADryRunLeavesNoState(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://hooks.example.com/", "DEPLOYHOOK_SECRET": secretText, "RUNNER_TEMP": dir})
+	code, _, stderr := inProcess(e, "-environment", "production", "-start", "-dry-run")
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stderr, "dry run")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// The environment is often the whole job's, a flag one step's: the flag silences the variables that it excludes.
+func TestFlagsSilenceTheVariablesTheyExclude(t *testing.T) {
+	t.Parallel()
+	for flagName, variable := range map[string]string{"-start": "DEPLOYHOOK_STATUS=success", "-finish": "DEPLOYHOOK_START=true"} {
+		name, value, _ := strings.Cut(variable, "=")
+		e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://hooks.example.com/", "DEPLOYHOOK_SECRET": secretText, name: value, "RUNNER_TEMP": t.TempDir()})
+		args := []string{"-environment", "production", "-dry-run", flagName}
+		if flagName == "-finish" {
+			args = append(args, "-status", "success")
+		}
+		code, _, stderr := inProcess(e, args...)
+		require.Equal(t, 0, code, "%s: %s", flagName, stderr)
+	}
+}
+
+// A name that resolves to a private address is the network's doing: -fail-open covers it, where a bad URL stays wrong usage.
+func TestFailOpenCoversWhatTheNetworkDoes(t *testing.T) {
+	t.Parallel()
+	e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://localhost/", "DEPLOYHOOK_SECRET": secretText})
+	args := []string{"-environment", "production", "-status", "success"}
+	code, _, stderr := inProcess(e, args...)
+	require.Equal(t, 1, code, stderr)
+	require.Contains(t, stderr, "-allow-network")
+	code, _, stderr = inProcess(e, append(args, "-fail-open")...)
+	require.Equal(t, 0, code, stderr)
+}
