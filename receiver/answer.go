@@ -25,7 +25,7 @@ func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
 // The fixed answers. What a peer learns from them is part of the contract: every failure to authenticate gives the same
 // bytes, and nothing on our side is described.
 
-func handledAnswer() answer { return answer{status: http.StatusOK, body: `{"received":true}`} }
+func handledAnswer(status int) answer { return answer{status: status, body: `{"received":true}`} }
 
 func duplicateAnswer() answer {
 	return answer{status: http.StatusOK, body: `{"received":true,"duplicate":true}`}

@@ -51,6 +51,15 @@ func (rc *Receiver) release(ctx context.Context, c dedupe.Claim) error {
 	return contained(func() error { return rc.store.Release(call, c) })
 }
 
+// giveUp releases the claim of a handler that failed, unless the handler has completed it in spite of that: what it
+// committed has happened.
+func (rc *Receiver) giveUp(ctx context.Context, d *Delivery) error {
+	if d.completion.Load() == completed {
+		return nil
+	}
+	return rc.release(ctx, d.Claim)
+}
+
 // contained turns a store's panic into an error: the store is then as good as down. Renewals run on a goroutine of their own,
 // where a panic would end the process.
 func contained(call func() error) (err error) {
@@ -72,7 +81,7 @@ type keeper struct {
 	rc      *Receiver
 	request context.Context // for its values
 	handler *lazyContext    // ended when the lease is lost
-	claim   dedupe.Claim
+	d       *Delivery
 
 	stopped atomic.Bool
 	call    atomic.Pointer[lazyContext] // the renewal under way
@@ -82,8 +91,8 @@ type keeper struct {
 }
 
 // keep starts to renew a claim that was asked for at the given time.
-func (rc *Receiver) keep(request context.Context, c dedupe.Claim, asked time.Time, handler *lazyContext) *keeper {
-	k := &keeper{rc: rc, request: request, handler: handler, claim: c, until: asked.Add(rc.lease)}
+func (rc *Receiver) keep(request context.Context, d *Delivery, asked time.Time, handler *lazyContext) *keeper {
+	k := &keeper{rc: rc, request: request, handler: handler, d: d, until: asked.Add(rc.lease)}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.timer = time.AfterFunc(rc.lease/3, k.renew)
@@ -100,9 +109,16 @@ func (k *keeper) renew() {
 	if k.stopped.Load() { // looked at after call is there to be ended, so that stop never misses one
 		return
 	}
-	err := contained(func() error { return k.rc.store.Renew(call, k.claim, k.rc.lease) })
+	if k.d.completion.Load() == completed {
+		return
+	}
+	err := contained(func() error { return k.rc.store.Renew(call, k.d.Claim, k.rc.lease) })
 	switch {
 	case k.stopped.Load():
+	case err != nil && k.d.completion.Load() != notCompleted:
+		// The handler is completing the claim itself, or just has: a renewal that ran into its transaction says nothing. If
+		// the claim was lost all the same, the completion fails.
+		k.timer.Reset(k.rc.lease / 10)
 	case err == nil:
 		k.until = asked.Add(k.rc.lease)
 		k.timer.Reset(k.rc.lease / 3)

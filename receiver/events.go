@@ -11,7 +11,8 @@ import (
 //
 // A nil error means that the event took effect: the delivery is remembered, and its copies are answered without a call.
 // An error or a panic means that it did not: the peer gets 500 and a retry runs the handler again. So return nil
-// only when the work is done or safely stored.
+// only when the work is done or safely stored. [TryAgain] and [ErrDuplicate] choose other answers, and
+// [Delivery.CompleteWith] commits the effect together with its being remembered.
 //
 // ctx ends when the peer hangs up, and with the cause [ErrLeaseLost] when another instance has taken over. A handler
 // that must go on after the peer has gone uses [context.WithoutCancel]; its claim is renewed until it returns. The
@@ -25,11 +26,14 @@ type EventHandler func(ctx context.Context, e *payload.Event) error
 //
 //	http.Handle("POST /webhooks/deploy", rcv.Events(mux.Handle))
 func (rc *Receiver) Events(h EventHandler) http.Handler {
-	c := eventConsumer{h: h}
+	c := eventConsumer{h: h, success: rc.success}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rc.serve(w, r, c) })
 }
 
-type eventConsumer struct{ h EventHandler }
+type eventConsumer struct {
+	h       EventHandler
+	success int
+}
 
 func (c eventConsumer) prepare(d *Delivery) (err error) {
 	d.Event, err = payload.DecodeEvent(d.Body)
@@ -40,5 +44,5 @@ func (c eventConsumer) consume(ctx context.Context, _ *http.Request, d *Delivery
 	if err := c.h(ctx, d.Event); err != nil {
 		return failedAnswer(), err
 	}
-	return handledAnswer(), nil
+	return handledAnswer(c.success), nil
 }

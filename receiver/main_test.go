@@ -86,6 +86,12 @@ func (s *hookStore) count(n *int, f func() error) error {
 	return nil
 }
 
+func (s *hookStore) renewals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renews
+}
+
 func (s *hookStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
 	if err := s.count(&s.claims, s.claim); err != nil {
 		return dedupe.Claim{}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
@@ -49,6 +50,7 @@ type config struct {
 	storeTimeout time.Duration
 	logger       *slog.Logger
 	observer     func(context.Context, Result)
+	success      int // the status of what was handled
 }
 
 // WithDedupe sets the store that remembers deliveries, and the name of the source they come from: "github", "platform".
@@ -113,6 +115,7 @@ func WithObserver(f func(context.Context, Result)) Option {
 func newConfig(opts []Option) (*config, error) {
 	c := &config{
 		maxBody: DefaultMaxBody, bodyTimeout: DefaultBodyTimeout, lease: DefaultLease, storeTimeout: DefaultStoreTimeout,
+		success: http.StatusOK,
 	}
 	for _, o := range opts {
 		if o == nil {

@@ -120,24 +120,27 @@ func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, aske
 	}
 	ctx := &lazyContext{parent: r.Context(), delivery: d}
 	defer ctx.end(nil)
-	k := rc.keep(r.Context(), d.Claim, asked, ctx)
+	k := rc.keep(r.Context(), d, asked, ctx)
 	settled := false
 	defer func() {
 		// Reached unsettled only when the handler ends the goroutine (runtime.Goexit): a retry must be able to run.
 		if !settled {
 			k.stop()
-			_ = rc.release(r.Context(), d.Claim)
+			_ = rc.giveUp(r.Context(), d)
 		}
 	}()
 	a := rc.handle(ctx, r, c, d, res)
 	k.stop()
 	settled = true
 	if res.Err != nil {
-		if err := rc.release(r.Context(), d.Claim); err != nil {
+		if err := rc.giveUp(r.Context(), d); err != nil {
 			// The lease ends by itself, and the retry runs then.
 			res.Err = errors.Join(res.Err, fmt.Errorf("receiver: release: %w", err))
 		}
 		return a
+	}
+	if d.completion.Load() == completed {
+		return a // by the handler, in its own transaction
 	}
 	switch err := rc.complete(r.Context(), d.Claim); {
 	case err == nil:
@@ -162,11 +165,17 @@ func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Del
 		}
 	}()
 	a, err := c.consume(ctx, r, d)
-	if err != nil {
+	var away *tryAgainError
+	switch {
+	case err == nil:
+		res.Outcome = Handled
+	case errors.Is(err, ErrDuplicate):
+		res.Outcome, a = Duplicate, duplicateAnswer()
+	case errors.As(err, &away):
+		res.Outcome, res.Err, a = Unavailable, err, away.answer()
+	default:
 		res.Outcome, res.Err = Failed, err
-		return a
 	}
-	res.Outcome = Handled
 	return a
 }
 

@@ -1,0 +1,49 @@
+package receiver
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// ErrDuplicate is for handlers that recognise deliveries by themselves, a durable queue that knows the ID already for
+// example. The peer gets the answer of a duplicate, 200 {"received":true,"duplicate":true}, and the delivery counts as
+// handled.
+var ErrDuplicate = errors.New("receiver: the delivery has been handled already")
+
+// TryAgain returns an error with which a handler says that it can't take the delivery now, and that it is not the
+// delivery's fault: its database is down, its queue is full. The peer gets 503 instead of 500, with a Retry-After of
+// retryAfter, rounded up to whole seconds; zero or less means 5 seconds. The claim is released, as with any other error.
+// err may be nil.
+func TryAgain(retryAfter time.Duration, err error) error {
+	if retryAfter <= 0 {
+		retryAfter = unavailableRetry
+	}
+	return &tryAgainError{retryAfter: retryAfter, err: err}
+}
+
+type tryAgainError struct {
+	retryAfter time.Duration
+	err        error
+}
+
+func (e *tryAgainError) Error() string {
+	if e.err == nil {
+		return "receiver: unavailable"
+	}
+	return "receiver: unavailable: " + e.err.Error()
+}
+
+func (e *tryAgainError) Unwrap() error { return e.err }
+
+func (e *tryAgainError) answer() answer {
+	a := unavailableAnswer()
+	a.retryAfter = e.retryAfter
+	return a
+}
+
+// WithAccepted answers a delivery that the handler of [Receiver.Events] took with 202 instead of 200: for handlers that
+// store it durably and do the work later. A handler wrapped with [Receiver.Wrap] chooses its own status. Default off.
+func WithAccepted() Option {
+	return optionFunc(func(c *config) { c.success = http.StatusAccepted })
+}

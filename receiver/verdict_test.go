@@ -1,0 +1,212 @@
+package receiver_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+)
+
+func TestAHandlerChoosesTheAnswer(t *testing.T) {
+	t.Parallel()
+	down := errors.New("queue is full")
+	for name, c := range map[string]struct {
+		opts       []receiver.Option
+		err        error
+		status     int
+		body       string
+		retryAfter string
+		outcome    receiver.Outcome
+		again      int   // the answer to the same delivery, sent once more
+		cause      error // what the operator learns
+	}{
+		"accepted": {
+			opts:   []receiver.Option{receiver.WithAccepted()},
+			status: http.StatusAccepted, body: `{"received":true}`, outcome: receiver.Handled, again: http.StatusOK,
+		},
+		"duplicate": {
+			err:    errors.Join(errors.New("seen"), receiver.ErrDuplicate),
+			status: http.StatusOK, body: `{"received":true,"duplicate":true}`, outcome: receiver.Duplicate, again: http.StatusOK,
+		},
+		"duplicate where success is 202": {
+			opts: []receiver.Option{receiver.WithAccepted()}, err: receiver.ErrDuplicate,
+			status: http.StatusOK, body: `{"received":true,"duplicate":true}`, outcome: receiver.Duplicate, again: http.StatusOK,
+		},
+		"unavailable": {
+			err:    receiver.TryAgain(90*time.Second+time.Millisecond, down),
+			status: http.StatusServiceUnavailable, body: `{"error":"Temporarily unavailable"}`, retryAfter: "91", outcome: receiver.Unavailable,
+			again: http.StatusServiceUnavailable, cause: down,
+		},
+		"unavailable without more": {
+			err:    receiver.TryAgain(0, nil),
+			status: http.StatusServiceUnavailable, body: `{"error":"Temporarily unavailable"}`, retryAfter: "5", outcome: receiver.Unavailable,
+			again: http.StatusServiceUnavailable,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scheme := newScheme(t)
+			var got receiver.Result
+			opts := append([]receiver.Option{
+				receiver.WithDedupe(newMemory(t), "test"),
+				receiver.WithObserver(func(_ context.Context, r receiver.Result) { got = r }),
+			}, c.opts...)
+			h := newReceiver(t, scheme, opts...).Events(func(context.Context, *payload.Event) error { return c.err })
+
+			w := serve(h, signedRequest(t, scheme, "whk_1", eventBody))
+			assert.Equal(t, c.status, w.Code)
+			assert.Equal(t, c.body, w.Body.String())
+			assert.Equal(t, c.retryAfter, w.Header().Get("Retry-After"))
+			assert.Equal(t, c.outcome, got.Outcome)
+			if c.cause != nil {
+				assert.ErrorIs(t, got.Err, c.cause, "the operator learns why")
+			}
+			assert.Equal(t, c.again, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+		})
+	}
+}
+
+func TestNewContext(t *testing.T) {
+	t.Parallel()
+	d := &receiver.Delivery{ID: "whk_1"}
+	got, ok := receiver.FromContext(receiver.NewContext(t.Context(), d))
+	assert.True(t, ok)
+	assert.Same(t, d, got)
+}
+
+// completeWith is a handler that completes its claim itself, then runs after.
+func completeWith(t *testing.T, store *hookStore, after func(context.Context) error) receiver.EventHandler {
+	return func(ctx context.Context, _ *payload.Event) error {
+		d, ok := receiver.FromContext(ctx)
+		require.True(t, ok)
+		if err := d.CompleteWith(func(c dedupe.Claim) error { return store.Store.Complete(context.WithoutCancel(ctx), c) }); err != nil {
+			return err
+		}
+		return after(ctx)
+	}
+}
+
+func TestAClaimThatTheHandlerCompletedIsNotCompletedAgain(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the message after the commit was not sent")
+	for name, c := range map[string]struct {
+		err   error
+		panic bool
+		want  int
+	}{
+		"success":                    {want: http.StatusOK},
+		"an error after the commit":  {err: broken, want: http.StatusInternalServerError},
+		"a panic after the commit":   {panic: true, want: http.StatusInternalServerError},
+		"a context that ended after": {err: context.Canceled, want: http.StatusInternalServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scheme, store, calls := newScheme(t), &hookStore{Store: newMemory(t)}, 0
+			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(completeWith(t, store, func(context.Context) error {
+				calls++
+				if c.panic {
+					panic("after the commit")
+				}
+				return c.err
+			}))
+			assert.Equal(t, c.want, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+			assert.Zero(t, store.completes, "the receiver completed what the handler had completed")
+			assert.Zero(t, store.frees, "the receiver released what the handler had completed")
+
+			w := serve(h, signedRequest(t, scheme, "whk_1", eventBody))
+			assert.Equal(t, `{"received":true,"duplicate":true}`, w.Body.String(), "the effect is there: no retry may run")
+			assert.Equal(t, 1, calls)
+		})
+	}
+}
+
+func TestACompletionThatFailedIsReleased(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func() error{
+		"error": func() error { return io.ErrUnexpectedEOF },
+		"panic": func() error { panic("in the transaction") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scheme, store, calls := newScheme(t), &hookStore{Store: newMemory(t)}, 0
+			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
+				d, _ := receiver.FromContext(ctx)
+				calls++
+				return d.CompleteWith(func(dedupe.Claim) error {
+					if calls == 1 {
+						return fail()
+					}
+					return store.Store.Complete(ctx, d.Claim)
+				})
+			})
+			assert.Equal(t, http.StatusInternalServerError, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+			assert.Equal(t, 1, store.frees)
+			assert.Equal(t, http.StatusOK, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
+			assert.Equal(t, 2, calls, "the retry ran")
+		})
+	}
+}
+
+func TestCompleteWithNeedsAClaimAndRunsOnce(t *testing.T) {
+	t.Parallel()
+	never := func(dedupe.Claim) error { panic("called") }
+	scheme := newScheme(t)
+	h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(func(ctx context.Context, _ *payload.Event) error {
+		d, _ := receiver.FromContext(ctx)
+		assert.ErrorIs(t, d.CompleteWith(never), dedupe.ErrInvalid)
+		return nil
+	})
+	assert.Equal(t, http.StatusOK, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+
+	store := &hookStore{Store: newMemory(t)}
+	h = newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(completeWith(t, store, func(ctx context.Context) error {
+		d, _ := receiver.FromContext(ctx)
+		assert.ErrorIs(t, d.CompleteWith(never), dedupe.ErrInvalid)
+		return nil
+	}))
+	assert.Equal(t, http.StatusOK, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+}
+
+// A renewal that runs while the handler's transaction holds the claim, or just after it was committed, fails. That must not
+// end the context of a handler that has won.
+func TestRenewalsDoNotDisturbACompletion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		store := &hookStore{Store: newMemory(t), renew: func() error { return dedupe.ErrLeaseLost }}
+		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(3*time.Second))
+		h := rcv.Events(func(ctx context.Context, _ *payload.Event) error {
+			d, _ := receiver.FromContext(ctx)
+			err := d.CompleteWith(func(c dedupe.Claim) error {
+				if err := store.Store.Complete(ctx, c); err != nil {
+					return err
+				}
+				select { // a slow commit: longer than the lease
+				case <-time.After(10 * time.Second):
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			})
+			renewed := store.renewals()
+			time.Sleep(10 * time.Second) // and work after it
+			assert.Equal(t, renewed, store.renewals(), "what has been completed needs no renewal")
+			return errors.Join(err, ctx.Err())
+		})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, signedRequest(t, scheme, "", eventBody))
+		assert.Equal(t, http.StatusOK, w.Code)
+		assert.Positive(t, store.renewals(), "no renewal was tried, so this showed nothing")
+	})
+}
