@@ -1,0 +1,141 @@
+package servicetest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// StartPostgres makes a new database cluster and starts the newest PostgreSQL that is installed on it, in its default settings,
+// in which a commit is on disk before it is acknowledged. Further arguments are settings: "max_connections=20". Everybody on
+// loopback is trusted as user postgres. As root it runs under the account "postgres", since the server refuses root.
+// Without PostgreSQL it skips the test.
+func StartPostgres(t testing.TB, settings ...string) *Server {
+	t.Helper()
+	bin := postgresBin()
+	if bin == "" {
+		Skip(t, "no PostgreSQL: install Debian's package postgresql")
+	}
+	account := serverAccount(t)
+	// Not t.TempDir: the server's account must be able to reach it.
+	base, err := os.MkdirTemp("", "servicetest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(base) }) // before launch registers the end of the server, so it runs after it
+	if account != nil {
+		if err := os.Chown(base, int(account.Uid), int(account.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, port := filepath.Join(base, "data"), freePort(t)
+	as := func(cmd *exec.Cmd) *exec.Cmd {
+		cmd.Dir = base
+		cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+		if account != nil {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account}
+		}
+		return cmd
+	}
+	initdb := as(exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"))
+	if out, err := initdb.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, last(out, 2000))
+	}
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	s := &Server{
+		t: t, addr: addr, url: "postgres://postgres@" + addr + "/postgres?sslmode=disable", log: filepath.Join(base, "server.log"),
+		command: func() *exec.Cmd {
+			args := []string{
+				"-D", data, "-p", strconv.Itoa(port),
+				"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+			}
+			for _, setting := range settings {
+				args = append(args, "-c", setting)
+			}
+			return as(exec.Command(filepath.Join(bin, "postgres"), args...))
+		},
+		ready: func() error { return postgresReady(addr) },
+	}
+	s.launch()
+	return s
+}
+
+// postgresBin finds the newest installed version: Debian keeps the server's programs off PATH.
+func postgresBin() string {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	sort.Slice(found, func(i, j int) bool { return version(found[i]) > version(found[j]) })
+	if len(found) > 0 {
+		return filepath.Dir(found[0])
+	}
+	path, err := exec.LookPath("postgres")
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // initdb lies beside it
+	}
+	return filepath.Dir(path)
+}
+
+func version(path string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+	return n
+}
+
+// serverAccount is who runs the server; nil means whoever runs the test.
+func serverAccount(t testing.TB) *syscall.Credential {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		Skip(t, "PostgreSQL refuses to run as root, and there is no account postgres")
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+// postgresReady sends the start-up message of the protocol's version 3.0 as user postgres. A server that accepts
+// connections answers with an authentication request ('R'), one that is still starting with an error ('E').
+func postgresReady(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	body := "user\x00postgres\x00database\x00postgres\x00\x00"
+	message := binary.BigEndian.AppendUint32(nil, uint32(8+len(body)))
+	message = binary.BigEndian.AppendUint32(message, 3<<16)
+	if _, err := conn.Write(append(message, body...)); err != nil {
+		return err
+	}
+	var kind [1]byte
+	if _, err := io.ReadFull(conn, kind[:]); err != nil {
+		return err
+	}
+	if kind[0] != 'R' {
+		return fmt.Errorf("the server answered with a message of type %q", kind[0])
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package servicetest
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// StartRedis starts the redis-server on PATH with every write synced to disk before it is acknowledged. Further arguments are
+// its own: "--maxmemory", "4mb". Without a redis-server it skips the test.
+func StartRedis(t testing.TB, args ...string) *Server {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		Skip(t, "no redis-server on PATH: install Debian's package redis-server")
+	}
+	dir, port := t.TempDir(), freePort(t)
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	s := &Server{
+		t: t, addr: addr, url: "redis://" + addr + "/0", log: filepath.Join(dir, "server.log"),
+		command: func() *exec.Cmd {
+			all := append([]string{
+				"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--daemonize", "no",
+				"--save", "", "--appendonly", "yes", "--appendfsync", "always",
+			}, args...)
+			return exec.Command(path, all...)
+		},
+		ready: func() error { return redisReady(addr) },
+	}
+	s.launch()
+	return s
+}
+
+// redisReady asks for a PONG, which a server that still loads its data refuses.
+func redisReady(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(conn, "PING\r\n"); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(line, "+PONG") {
+		return fmt.Errorf("the server answered %q", line)
+	}
+	return nil
+}

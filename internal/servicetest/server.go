@@ -1,0 +1,193 @@
+package servicetest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a server may take to start or to end. These machines are shared.
+const patience = 60 * time.Second
+
+// Server is a private server process on a port of its own on loopback, with durable settings: what it has acknowledged is on
+// disk. It is stopped, and its data removed, when the test ends. Its methods are for the test's goroutine.
+type Server struct {
+	t       testing.TB
+	url     string
+	addr    string
+	log     string
+	command func() *exec.Cmd
+	ready   func() error
+	process *exec.Cmd
+	ended   chan struct{} // closed when process has been waited for
+}
+
+func (s *Server) launch() {
+	s.t.Helper()
+	s.t.Cleanup(s.end)
+	s.Restart()
+}
+
+// URL is where the server is: postgres://… or redis://…, the same after a restart.
+func (s *Server) URL() string { return s.url }
+
+// Addr is the server's host and port, for a proxy in front of it.
+func (s *Server) Addr() string { return s.addr }
+
+// Kill ends the server and its children with SIGKILL and returns when they are gone.
+func (s *Server) Kill() {
+	s.t.Helper()
+	if s.process == nil {
+		return
+	}
+	family := s.family()
+	for _, pid := range family {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	<-s.ended
+	s.process = nil
+	deadline := time.Now().Add(patience)
+	for _, pid := range family {
+		for alive(pid) {
+			if time.Now().After(deadline) {
+				s.t.Fatalf("process %d of the server outlived SIGKILL", pid)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+// Restart starts the server again after [Server.Kill], with the same port and data, and returns when it answers.
+func (s *Server) Restart() {
+	s.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		if s.process == nil {
+			s.start()
+		}
+		err := s.ready()
+		if err == nil {
+			return
+		}
+		select {
+		case <-s.ended: // it did not come up: its old port or its lock may still be taken
+			s.process = nil
+		default:
+		}
+		if time.Now().After(deadline) {
+			text, _ := os.ReadFile(s.log)
+			s.t.Fatalf("the server did not start: %v\n%s", err, last(text, 2000))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (s *Server) start() {
+	s.t.Helper()
+	cmd := s.command()
+	out, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // a test binary that is killed leaves no server behind
+	started := make(chan error, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		// The parent of Pdeathsig is the thread that starts the process, so that thread must live on: Wait keeps it.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		s.t.Fatalf("starting %s: %v", cmd.Path, err)
+	}
+	s.process, s.ended = cmd, ended
+}
+
+func (s *Server) end() {
+	if s.process == nil {
+		return
+	}
+	s.Resume()
+	s.Kill()
+}
+
+// Pause freezes the server with SIGSTOP: connections stay open, new ones are accepted by the kernel, and nothing answers.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume ends a [Server.Pause].
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if s.process == nil {
+		s.t.Fatal("the server is not running")
+	}
+	for _, pid := range s.family() {
+		_ = syscall.Kill(pid, sig)
+	}
+}
+
+// family is the server's process and its children, which PostgreSQL puts into sessions of their own.
+func (s *Server) family() []int {
+	root := s.process.Process.Pid
+	family := []int{root}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// "pid (name) state ppid …", where the name may hold anything.
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if len(fields) < 2 {
+			continue
+		}
+		if ppid, _ := strconv.Atoi(fields[1]); ppid == root {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
+				family = append(family, pid)
+			}
+		}
+	}
+	return family
+}
+
+// alive reports whether the process runs; one that has ended and was not waited for does not.
+func alive(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	return len(fields) > 0 && fields[0] != "Z"
+}
+
+// freePort asks the kernel for a port that nobody uses at the moment.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func last(text []byte, n int) []byte { return text[max(0, len(text)-n):] }
