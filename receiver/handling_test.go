@@ -81,7 +81,9 @@ func TestAFailedHandlersRetryRuns(t *testing.T) {
 			store := &hookStore{Store: newMemory(t)}
 			calls := 0
 			var cancel context.CancelFunc
-			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
+			var results []receiver.Result
+			observed := receiver.WithObserver(func(_ context.Context, r receiver.Result) { results = append(results, r) })
+			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), observed).Events(func(ctx context.Context, _ *payload.Event) error {
 				if calls++; calls == 1 {
 					return fail(ctx, cancel)
 				}
@@ -104,6 +106,9 @@ func TestAFailedHandlersRetryRuns(t *testing.T) {
 			}
 			require.Equal(t, 1, store.frees)
 			require.Zero(t, store.completes)
+			require.Len(t, results, 1, "whatever happens, the operator gets one line")
+			require.Contains(t, []receiver.Outcome{receiver.Failed, receiver.Panicked}, results[0].Outcome)
+			require.Error(t, results[0].Err)
 
 			w := serve(h, signedRequest(t, scheme, "whk_1", eventBody))
 			require.Equal(t, `{"received":true}`, w.Body.String())

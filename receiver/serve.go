@@ -26,7 +26,15 @@ type consumer interface {
 func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 	start := time.Now()
 	var res Result
+	decided := false
+	defer func() {
+		if !decided { // the handler ended the goroutine (runtime.Goexit), and the peer gets no answer
+			res.Outcome, res.Err, res.Duration = Failed, errGoexit, time.Since(start)
+			rc.report(r, &res)
+		}
+	}()
 	a := rc.process(w, r, c, start, &res)
+	decided = true
 	res.Status = a.status
 	a.closes = a.closes && r.ProtoMajor < 2 // over HTTP/2 it would end the other streams as well
 	a.write(w)
@@ -36,6 +44,8 @@ func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 		panic(http.ErrAbortHandler) // a handler's own wish to drop the connection; its claim is released
 	}
 }
+
+var errGoexit = errors.New("receiver: the handler ended its goroutine")
 
 // process is the order of the steps: method, content type, bounded body, verify, decode and validate, claim, handle,
 // complete. Nothing is stored before the signature holds.
