@@ -23,7 +23,8 @@ const (
 	Refused Outcome = "refused"
 	// Canceled: the caller's context ended, or the Sender was closed, first. It says nothing about the endpoint.
 	Canceled Outcome = "canceled"
-	// Skipped: the endpoint's filter does not take this type of event. Only in a [Receipt].
+	// Skipped: the endpoint's filter does not take this type of event, or its format has no message for it. Only in a
+	// [Receipt].
 	Skipped Outcome = "skipped"
 )
 
@@ -39,6 +40,8 @@ const (
 	ClassDNS Class = "dns"
 	// ClassConnect: no connection could be made.
 	ClassConnect Class = "connect"
+	// ClassProxy: the proxy of [WithProxy] could not be reached, or did not connect.
+	ClassProxy Class = "proxy"
 	// ClassTLS: the TLS handshake failed; in most cases the certificate is not trusted.
 	ClassTLS Class = "tls"
 	// ClassTimeout: no answer within the attempt's deadline.
@@ -64,6 +67,8 @@ func (c Class) describe() string {
 		return "host not resolved"
 	case ClassConnect:
 		return "no connection"
+	case ClassProxy:
+		return "no connection through the proxy"
 	case ClassTLS:
 		return "TLS handshake failed"
 	case ClassTimeout:
@@ -145,7 +150,8 @@ type Attempt struct {
 type Receipt struct {
 	// ID is the delivery's ID.
 	ID string
-	// Outcome is what the delivery came to. [Delivered] and [Skipped] come without an error, all others with one.
+	// Outcome is what the delivery came to. [Delivered] comes without an error and so does [Skipped], unless it is the
+	// endpoint's format that had no message ([ErrNoMessage]); all others come with one.
 	Outcome Outcome
 	// Attempts holds the attempts in order. Of a schedule with more than 32, the latest 32: their Number tells.
 	Attempts []Attempt

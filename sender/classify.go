@@ -42,12 +42,18 @@ type progress struct{ tlsFailed, gotByte, flooded bool }
 func classify(err error) Class {
 	var (
 		refused *violation
+		proxy   *proxyError
 		dns     *net.DNSError
 		op      *net.OpError
 	)
 	switch {
 	case errors.As(err, &refused):
 		return ClassPolicy
+	case errors.As(err, &proxy):
+		if isTimeout(err) {
+			return ClassTimeout
+		}
+		return ClassProxy
 	case errors.As(err, &dns):
 		return ClassDNS
 	case isTimeout(err):
@@ -90,6 +96,11 @@ func detail(class Class, err error) string {
 		var refused *violation
 		if errors.As(err, &refused) {
 			return refused.reason
+		}
+	case ClassProxy:
+		var proxy *proxyError
+		if errors.As(err, &proxy) {
+			return clean(proxy.text)
 		}
 	case ClassDNS:
 		var dns *net.DNSError

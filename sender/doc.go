@@ -36,8 +36,9 @@
 //     errors. The only other way is [InsecureUnsigned].
 //   - Server-side request forgery: URLs are taken to come from strangers. Every address is checked when it is dialled,
 //     after DNS, for every attempt; what is not public by the IANA special-purpose registries is refused, as is
-//     168.63.129.16. Proxies of the environment are ignored, since behind one nothing can be checked. Only https,
-//     TLS 1.2 or later, always verified. [AllowNetworks] opens networks by name, there also for http.
+//     168.63.129.16. Proxies of the environment are ignored, since behind one nothing can be checked; [WithProxy] asks
+//     one for addresses that were. Only https, TLS 1.2 or later, always verified. [AllowNetworks] opens networks by name,
+//     there also for http.
 //   - Hosts that software reads in different ways (127.1, 2130706433, ①②⑦.⓪.⓪.①, zones, names that are not ASCII) are
 //     refused before anything is resolved.
 //   - One request for each attempt. net/http repeats some requests on its own; it can't repeat these (see
@@ -45,6 +46,7 @@
 //   - Answers are hostile: one deadline covers everything from DNS to the end of the body; the header is bounded
 //     (64 KiB), so are 1xx answers (8), what is read of the body (64 KiB) and what is kept of it (16 KiB); nothing
 //     is decompressed.
+//   - Bodies are bounded (1 MiB, [WithMaxBody]), since an event's texts come from whoever can write a commit message.
 //   - Records and errors hold no credential: of a URL they show scheme and host, of a header that may be an API key the
 //     name, and an endpoint's echo of it is overwritten.
 //
@@ -57,6 +59,8 @@
 //   - A message made once and sent to several endpoints: they share its ID. Make one for each ([NewMessage]).
 //   - Showing customers an error's text: it may name the internal address that their host resolved to. Show
 //     [Attempt].Class and [EndpointError].Field.
+//   - A [Format] that puts an event's texts into a message as they are: they come from strangers, who can then ping a
+//     channel or hide where a link leads. The formats below this package escape them.
 //   - Send in a request handler: it may take a minute, and what it knows is lost in a crash. Queue the message, and call
 //     [Sender.Attempt] from the queue.
 package sender

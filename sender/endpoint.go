@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
@@ -24,6 +23,12 @@ type Endpoint struct {
 	// Signer authenticates each attempt. Required: an endpoint without one is refused, since a receiver could not
 	// tell its deliveries from forged ones. For a destination whose URL is the credential, see [InsecureUnsigned].
 	Signer signer.Signer
+
+	// BodyFormat turns events into the body that the destination wants. Nil means the event itself, as JSON. [Sender.Send],
+	// [Sender.Message] and [Endpoint.Message] use it; messages that exist are sent as they are.
+	//
+	// (It can't be named Format: that is the method by which no fmt verb shows the URL.)
+	BodyFormat Format
 
 	// Events says which types of event the endpoint gets: exact types ("deploy.failed"), families ("deploy.*") or all
 	// ("*"). Empty means all. See [ParseFilter].
@@ -81,12 +86,5 @@ func (unsigned) Sign(*http.Request, string, time.Time, []byte) error { return ni
 
 var _ signer.Signer = unsigned{}
 
-// hasSigner reports whether s can be called: an interface that holds a nil pointer is the classic way to find out only
-// when it is too late.
-func hasSigner(s signer.Signer) bool {
-	if s == nil {
-		return false
-	}
-	v := reflect.ValueOf(s)
-	return v.Kind() != reflect.Pointer || !v.IsNil()
-}
+// hasSigner reports whether s can be called.
+func hasSigner(s signer.Signer) bool { return s != nil && !isNilPointer(s) }

@@ -26,7 +26,8 @@ var (
 	ErrForbiddenAddress = fmt.Errorf("%w: forbidden address", ErrRefused)
 	// ErrUnsigned: the endpoint has no signer, or its signer set no header. It wraps [ErrRefused].
 	ErrUnsigned = fmt.Errorf("%w: unsigned", ErrRefused)
-	// ErrInvalidMessage: the message can't be sent to anyone: no body, or an ID that receivers do not accept.
+	// ErrInvalidMessage: the message can't be sent to anyone: no body, one that is too long, or an ID that receivers do
+	// not accept. Every *MessageError wraps it.
 	ErrInvalidMessage = errors.New("sender: invalid message")
 	// ErrClosed: the Sender was closed.
 	ErrClosed = errors.New("sender: closed")
@@ -36,7 +37,7 @@ var (
 // [ErrUnsigned] where they apply. Its text shows of the URL at most scheme and host, and of a header at most
 // the name.
 type EndpointError struct {
-	// Field is the name of the Endpoint's field: "URL", "Signer", "Events", "Header" or "Timeout".
+	// Field is the name of the Endpoint's field: "URL", "Signer", "BodyFormat", "Events", "Header" or "Timeout".
 	Field string
 	// Reason says what is wrong with it and what to do, for the operator: it may name an address that the host
 	// resolved to.
@@ -55,6 +56,21 @@ func (e *EndpointError) Unwrap() error { return e.kind }
 func endpointError(kind error, field, format string, args ...any) *EndpointError {
 	return &EndpointError{Field: field, Reason: fmt.Sprintf(format, args...), kind: kind}
 }
+
+// MessageError says which field of a [Message] is at fault. It wraps [ErrInvalidMessage]; its text repeats no content.
+type MessageError struct {
+	// Field is the name of the Message's field: "ID", "Body" or "ContentType".
+	Field string
+	// Reason says what is wrong with it.
+	Reason string
+}
+
+func (e *MessageError) Error() string {
+	return fmt.Sprintf("%v: Message.%s: %s", ErrInvalidMessage, e.Field, e.Reason)
+}
+
+// Unwrap returns ErrInvalidMessage.
+func (e *MessageError) Unwrap() error { return ErrInvalidMessage }
 
 // AttemptError says why one attempt did not deliver. It wraps what caused it: a sentinel of this package, an error of
 // package net or crypto/tls, or the context's. Its text shows of the URL only scheme and host, since the rest may be
@@ -116,9 +132,24 @@ func (e *DeliveryError) Error() string {
 		fmt.Fprintf(&b, " after %d attempts", n)
 	}
 	if e.last != nil && e.last != e.reason {
-		b.WriteString(": " + e.last.Error())
+		b.WriteString(": " + e.lastText())
 	}
 	return b.String()
+}
+
+// lastText is the last attempt's error, without the words that the reason has said already.
+func (e *DeliveryError) lastText() string {
+	if e.reason == ErrRefused {
+		switch last := e.last.(type) {
+		case *EndpointError:
+			return strings.TrimPrefix(strings.TrimPrefix(last.Error(), ErrRefused.Error()), ": ")
+		case *AttemptError:
+			if last.Class == ClassPolicy {
+				return "POST " + last.Endpoint + ": " + last.detail
+			}
+		}
+	}
+	return e.last.Error()
 }
 
 // Unwrap returns the reason for giving up and the last attempt's error.

@@ -227,16 +227,19 @@ func loopbackNames() []string {
 
 // TestLoopbackNamesAtTheGuard takes away every check before the dial: the guard alone must hold, with Go's resolver and
 // with the C library's, which reads many more of these. The resolver is chosen when a program starts, hence the child
-// processes.
+// processes. Through a proxy, here the server that nothing may reach, it must hold as well.
 func TestLoopbackNamesAtTheGuard(t *testing.T) {
 	t.Parallel()
 	port, connections := counter(t, "127.0.0.1:0")
 	for _, resolver := range []string{"go", "cgo"} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperDialLoopback$", "-test.v")
-		cmd.Env = append(os.Environ(), "GODEBUG=netdns="+resolver, "SENDER_TEST_PORT="+port)
+		cmd.Env = append(os.Environ(), "GODEBUG=netdns="+resolver+"+1", "SENDER_TEST_PORT="+port)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		require.Contains(t, string(out), "tried all", "the child ran")
+		if withCgo {
+			require.Contains(t, strings.ToLower(string(out)), resolver+" resolver", "with the resolver under test")
+		}
 	}
 	require.Zero(t, connections.Load())
 }
@@ -247,9 +250,19 @@ func TestHelperDialLoopback(t *testing.T) {
 	if port == "" {
 		return // not the child
 	}
-	s, err := sender.New(sender.InsecureHTTP())
-	require.NoError(t, err)
-	defer s.Close()
+	for _, opts := range [][]sender.Option{
+		{sender.InsecureHTTP()},
+		{sender.InsecureHTTP(), sender.WithProxy(&url.URL{Scheme: "http", Host: "127.0.0.1:" + port})},
+	} {
+		s, err := sender.New(opts...)
+		require.NoError(t, err)
+		dialLoopback(t, s, port)
+		s.Close()
+	}
+	t.Log("tried all")
+}
+
+func dialLoopback(t *testing.T, s *sender.Sender, port string) {
 	for _, name := range loopbackNames() {
 		u, err := url.Parse("http://" + name + ":" + port + "/")
 		if err != nil {
@@ -265,7 +278,6 @@ func TestHelperDialLoopback(t *testing.T) {
 		}
 		cancel()
 	}
-	t.Log("tried all")
 }
 
 // TestLoopbackNamesInURLs: before anything is dialled, and without DNS, all of them are refused but the one name that must

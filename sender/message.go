@@ -22,41 +22,22 @@ type Message struct {
 	Type payload.Type
 	// ContentType is the value of Content-Type. Empty means application/json.
 	ContentType string
-	// Body is the body. Required: not empty.
+	// Body is the body. Required: not empty, and no longer than [WithMaxBody] allows, 1 MiB unless set.
 	Body []byte
 }
 
-// NewMessage validates event and encodes it, under a fresh delivery ID if it has none. The event itself is not
-// changed. To deliver one event to several endpoints, make a message for each: every delivery has its own ID.
-//
-// An invalid event is a [*payload.ValidationError]; a delivery ID with a dot in it wraps [ErrInvalidMessage].
-func NewMessage(event *payload.Event) (Message, error) {
-	if event == nil {
-		return Message{}, fmt.Errorf("%w: the event is nil", ErrInvalidMessage)
-	}
-	e := *event
-	if e.DeliveryID == "" {
-		e.DeliveryID = payload.NewDeliveryID()
-	}
-	body, err := e.Encode()
-	if err != nil {
-		return Message{}, err
-	}
-	m := Message{ID: e.DeliveryID, Type: e.Type, Body: body}
-	return m, m.check()
-}
-
-// check refuses what no receiver would accept. The rule for IDs is that of the signer package; it also holds for what
-// is not signed. The error does not repeat the ID, which may come from anywhere.
-func (m *Message) check() error {
-	if !validID(m.ID) {
-		return fmt.Errorf("%w: the delivery ID must be 1 to %d bytes of visible ASCII without a dot", ErrInvalidMessage, maxID)
-	}
-	if len(m.Body) == 0 {
-		return fmt.Errorf("%w: the body is empty", ErrInvalidMessage)
-	}
-	if !validValue(m.ContentType) {
-		return fmt.Errorf("%w: ContentType has a character that no header has", ErrInvalidMessage)
+// check refuses what no receiver would accept, and a body over the limit. The rule for IDs is that of the signer package;
+// it also holds for what is not signed. The error does not repeat the ID, which may come from anywhere.
+func (m *Message) check(limit int) error {
+	switch {
+	case !validID(m.ID):
+		return &MessageError{"ID", fmt.Sprintf("the delivery ID must be 1 to %d bytes of visible ASCII without a dot", maxID)}
+	case len(m.Body) == 0:
+		return &MessageError{"Body", "the body is empty"}
+	case len(m.Body) > limit:
+		return &MessageError{"Body", fmt.Sprintf("%d bytes are over the limit of %d (see WithMaxBody)", len(m.Body), limit)}
+	case !validValue(m.ContentType):
+		return &MessageError{"ContentType", "has a character that no header has"}
 	}
 	return nil
 }

@@ -19,7 +19,11 @@ const (
 	// DefaultMaxRetryAfter is the longest wait that an endpoint can ask for.
 	DefaultMaxRetryAfter = 5 * time.Minute
 
+	// DefaultMaxBody is the longest body that is sent, in bytes.
+	DefaultMaxBody = 1 << 20
+
 	maxTimeout         = 10 * time.Minute
+	maxBodyLimit       = 64 << 20
 	maxRetryAfterLimit = 7 * 24 * time.Hour
 )
 
@@ -37,6 +41,7 @@ type config struct {
 	schedule      Schedule
 	timeout       time.Duration
 	maxRetryAfter time.Duration
+	maxBody       int
 	stopOnClient  bool
 	observer      func(context.Context, Attempt)
 	types         []payload.Type
@@ -46,6 +51,7 @@ type config struct {
 	ports        []uint16
 	resolver     *net.Resolver
 	rootCAs      *x509.CertPool
+	proxy        *proxy
 
 	mistakes []error
 }
@@ -86,6 +92,18 @@ func WithMaxRetryAfter(d time.Duration) Option {
 			c.mistake("WithMaxRetryAfter", "%v: want 0 to %v", d, maxRetryAfterLimit)
 		}
 		c.maxRetryAfter = d
+	})
+}
+
+// WithMaxBody bounds the bodies that are sent, in bytes: a longer one is a [*MessageError], and nothing is sent. Default 1
+// MiB ([DefaultMaxBody]), which is what a receiver of package receiver takes unless told otherwise; at most 64 MiB. Zero is
+// an error: without a bound, one commit message that is a whole log fills the memory of a queue.
+func WithMaxBody(bytes int) Option {
+	return optionFunc(func(c *config) {
+		if bytes <= 0 || bytes > maxBodyLimit {
+			c.mistake("WithMaxBody", "%d: want more than 0 and at most %d bytes", bytes, maxBodyLimit)
+		}
+		c.maxBody = bytes
 	})
 }
 

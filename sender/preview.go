@@ -26,7 +26,7 @@ func (s *Sender) Preview(ep Endpoint, msg Message) (*Request, error) {
 	if err := s.resolve(&t, &ep); err != nil {
 		return nil, err
 	}
-	if err := msg.check(); err != nil {
+	if err := msg.check(s.maxBody); err != nil {
 		return nil, err
 	}
 	req, err := s.request(&trace{Context: context.Background(), start: time.Now(), url: t.url}, &t, &msg)

@@ -10,22 +10,36 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Send delivers event to ep: it validates and encodes the event once, under a fresh delivery ID if it has none, and then
-// makes attempts until one is delivered, the endpoint is gone, policy refuses, the schedule is exhausted or ctx ends. The
-// caller's event is not changed. Each attempt has the same ID and bytes, and a timestamp and signature of its own.
+// Send delivers event to ep: it validates and encodes the event once, in the endpoint's BodyFormat and under a fresh
+// delivery ID if it has none, and then makes attempts until one is delivered, the endpoint is gone, policy refuses, the
+// schedule is exhausted or ctx ends. The caller's event is not changed. Each attempt has the same ID and bytes, and a
+// timestamp and signature of its own.
 //
 // The receipt is never nil. An event that the endpoint's filter does not take is not sent, which is no error: the
-// receipt's Outcome is [Skipped]. An invalid event is a [*payload.ValidationError] or wraps [ErrInvalidMessage]; every
-// other error is a [*DeliveryError].
+// receipt's Outcome is [Skipped]. If the filter takes it but the format has no message for it, nothing is sent either,
+// and the error wraps [ErrNoMessage]. An invalid event is a [*payload.ValidationError] or a [*MessageError]; what a format
+// can't encode is the format's error; every other error is a [*DeliveryError].
 //
 // Send blocks its caller through all waits: about a minute with the default schedule. See [Sender.Deliver] for the rest.
 func (s *Sender) Send(ctx context.Context, ep Endpoint, event *payload.Event) (*Receipt, error) {
-	msg, err := NewMessage(event)
+	if event != nil && !ep.Accepts(event.Type) {
+		ep.BodyFormat = skipped{}
+	}
+	msg, err := s.Message(ep, event)
+	if errors.Is(err, ErrNoMessage) {
+		return &Receipt{ID: msg.ID, Outcome: Skipped}, err
+	}
 	if err != nil {
 		return &Receipt{ID: msg.ID, Outcome: Refused}, err
 	}
 	return s.Deliver(ctx, ep, msg)
 }
+
+// skipped is the Format of an event that the endpoint does not get: Deliver checks everything else and skips it, whether
+// or not the endpoint's own format could have said it.
+type skipped struct{}
+
+func (skipped) Encode(*payload.Event) (string, []byte, error) { return "", []byte("{}"), nil }
 
 // Deliver is [Sender.Send] for a message that exists: another format's body, or one that is sent again.
 //
@@ -37,7 +51,7 @@ func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receip
 	var t target
 	err := s.resolve(&t, &ep)
 	if err == nil {
-		err = msg.check()
+		err = msg.check(s.maxBody)
 	}
 	if err != nil {
 		r.Outcome = Refused

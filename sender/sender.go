@@ -28,7 +28,7 @@ type Sender struct {
 func New(opts ...Option) (*Sender, error) {
 	c := config{
 		schedule: Pipeline, timeout: DefaultTimeout, maxRetryAfter: DefaultMaxRetryAfter,
-		resolver: net.DefaultResolver,
+		maxBody: DefaultMaxBody, resolver: net.DefaultResolver,
 	}
 	for _, o := range opts {
 		if o == nil {

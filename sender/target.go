@@ -46,7 +46,7 @@ func (s *Sender) resolve(t *target, ep *Endpoint) error {
 func (s *Sender) inspect(t *target, ep *Endpoint) (faults []error) {
 	t.signer, t.timeout = ep.Signer, s.timeout
 	for _, fault := range [...]error{
-		s.inspectURL(t, ep), inspectSigner(t, ep), inspectEvents(ep), inspectHeader(t, ep), inspectTimeout(t, ep),
+		s.inspectURL(t, ep), inspectSigner(t, ep), inspectFormat(ep), inspectEvents(ep), inspectHeader(t, ep), inspectTimeout(t, ep),
 	} {
 		if fault != nil {
 			faults = append(faults, fault)

@@ -3,6 +3,7 @@ package sender
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"time"
@@ -27,10 +28,12 @@ const (
 // newTransport returns a transport of its own for http (plain) or https. Two of them, because a dialer does not
 // learn which scheme it dials for, and its guard must.
 func newTransport(c *config, g *guard, plain bool) *http.Transport {
-	d := &dialer{guard: g, plain: plain}
+	d := &dialer{guard: g, plain: plain, proxy: c.proxy, rootCAs: c.rootCAs, userAgent: userAgent()}
 	d.net = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver, ControlContext: d.control}
+	d.toProxy = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver}
 	return &http.Transport{
-		// Never a proxy from the environment: the guard would see its address instead of the endpoint's.
+		// Never a proxy from the environment: the guard would see its address instead of the endpoint's. With WithProxy
+		// the dialer asks the guard first, and then the proxy.
 		Proxy:       nil,
 		DialContext: d.dial,
 		TLSClientConfig: &tls.Config{
@@ -58,17 +61,33 @@ type dialer struct {
 	net   net.Dialer
 	guard *guard
 	plain bool
+
+	proxy     *proxy     // WithProxy, or nil
+	toProxy   net.Dialer // without the guard
+	rootCAs   *x509.CertPool
+	userAgent string
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	t := traceOf(ctx)
 	if t == nil {
-		return d.net.DialContext(ctx, network, address)
+		return d.connection(ctx, ctx, network, address)
 	}
 	begin := time.Now()
-	conn, err := d.net.DialContext(t.withDNS(ctx), network, address)
+	conn, err := d.connection(ctx, t.withDNS(ctx), network, address)
 	t.connected(begin, time.Now())
 	return conn, err
+}
+
+// connection dials directly or through the proxy; lookup is ctx with the hooks for the endpoint's name.
+func (d *dialer) connection(ctx, lookup context.Context, network, address string) (net.Conn, error) {
+	if d.proxy == nil {
+		return d.net.DialContext(lookup, network, address)
+	}
+	if network != "tcp" {
+		return nil, &violation{ErrForbiddenAddress, "not a TCP address"}
+	}
+	return d.dialThrough(ctx, lookup, address)
 }
 
 // control refuses what the guard does. package net calls it for every address of the host that it is about to try.

@@ -26,7 +26,7 @@ func (s *Sender) Attempt(ctx context.Context, ep Endpoint, msg Message) Attempt 
 	var t target
 	err := s.resolve(&t, &ep)
 	if err == nil {
-		err = msg.check()
+		err = msg.check(s.maxBody)
 	}
 	var a Attempt
 	if err != nil {

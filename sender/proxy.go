@@ -1,0 +1,222 @@
+package sender
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	maxConnect   = 16 << 10 // bytes of a proxy's answer
+	maxAddresses = 4        // of a host that are tried through a proxy
+)
+
+// WithProxy sends everything through a forward proxy: http or https, with a user name and a password if it wants them.
+// Default none; proxies of the environment are never used. nil is an error, and so is a URL with anything behind the host.
+//
+// The guard keeps its protection: names are resolved here, every address is checked, and the proxy is asked to connect
+// (CONNECT, RFC 9110 section 9.3.6) to an address that passed. That holds for http and https; with https the proxy sees no
+// content, since TLS is between this process and the endpoint. It follows that names must be resolvable here, that a proxy
+// that allows by name will not know them, and that one which permits CONNECT to port 443 only permits that alone.
+//
+// The proxy's own address is not subject to the guard, because you named it. Its certificate is verified like an endpoint's
+// (see [WithRootCAs]). A proxy that can't be reached or that refuses makes a failed attempt of [ClassProxy]; its user name
+// and password are in no error and no record.
+func WithProxy(u *url.URL) Option {
+	return optionFunc(func(c *config) {
+		p, err := newProxy(u)
+		if err != nil {
+			c.mistake("WithProxy", "%v", err)
+		}
+		c.proxy = p
+	})
+}
+
+// proxy is where to ask for connections.
+type proxy struct {
+	address       string // host:port
+	host          string
+	secure        bool
+	authorization string // the value of Proxy-Authorization, or ""
+}
+
+// newProxy never repeats the URL in an error: it may have a password in it.
+func newProxy(u *url.URL) (*proxy, error) {
+	switch {
+	case u == nil:
+		return nil, errors.New("the URL is nil; leave it out")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("the URL must begin with http:// or https://; other kinds of proxy are not supported")
+	case u.Hostname() == "" || u.Opaque != "":
+		return nil, errors.New("the URL has no host")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("the URL has more than a host and a port")
+	}
+	p := &proxy{host: u.Hostname(), secure: u.Scheme == "https"}
+	port := cmp.Or(u.Port(), map[bool]string{false: "80", true: "443"}[p.secure])
+	p.address = net.JoinHostPort(p.host, port)
+	if u.User != nil {
+		password, _ := u.User.Password()
+		p.authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+	}
+	return p, nil
+}
+
+// proxyError is a failure that the proxy is to blame for. Its text names the proxy's address, never its credentials, and
+// nothing that the proxy answered but the status: it may repeat what it was sent.
+type proxyError struct {
+	text  string
+	cause error
+}
+
+func (e *proxyError) Error() string { return e.text }
+func (e *proxyError) Unwrap() error { return e.cause }
+
+// dialThrough connects to address by way of the proxy, under the guard.
+func (d *dialer) dialThrough(ctx, lookup context.Context, address string) (net.Conn, error) {
+	deadline := time.Now().Add(dialTimeout)
+	t := traceOf(ctx)
+	if t != nil {
+		if d, ok := t.Context.Deadline(); ok && d.Before(deadline) {
+			deadline = d
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if t != nil { // net/http lets a dial outlive the attempt that it was for
+		defer context.AfterFunc(t.Context, cancel)()
+	}
+	addrs, err := d.allowed(lookup, address)
+	if err != nil {
+		return nil, err
+	}
+	for i, to := range addrs {
+		var conn net.Conn
+		if conn, err = d.connect(ctx, to, len(addrs)-i); err == nil {
+			return &tunnel{Conn: conn, to: to}, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+// allowed resolves address and returns those of its addresses that the guard permits. It is an error if there is none.
+func (d *dialer) allowed(ctx context.Context, address string) (addrs []netip.AddrPort, err error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	port, err := d.net.Resolver.LookupPort(ctx, "tcp", service)
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.net.Resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
+	for _, a := range found {
+		to := netip.AddrPortFrom(a.Unmap(), uint16(port))
+		if t := traceOf(ctx); t != nil {
+			t.dialled(to)
+		}
+		if v := d.guard.check(to, d.plain); v != nil {
+			err = v
+		} else if len(addrs) < maxAddresses {
+			addrs = append(addrs, to)
+		}
+	}
+	if len(addrs) == 0 {
+		return nil, err
+	}
+	return addrs, nil
+}
+
+// connect makes one tunnel. It takes no more than its share of the time that is left, so that one address that does not
+// answer does not keep the others from being tried.
+func (d *dialer) connect(ctx context.Context, to netip.AddrPort, left int) (net.Conn, error) {
+	if t := traceOf(ctx); t != nil {
+		t.dialled(to)
+	}
+	deadline, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+	defer cancel()
+	conn, err := d.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The context's end interrupts whatever the connection is waiting for.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	err = d.proxy.ask(conn, to, d.userAgent)
+	if !stop() || err != nil {
+		_ = conn.Close()
+		if ctx.Err() != nil {
+			return nil, &proxyError{"proxy " + d.proxy.address + " did not answer in time", ctx.Err()}
+		}
+		return nil, err
+	}
+	return conn, nil
+}
+
+// reach connects to the proxy itself. The guard is not asked: the operator named this address.
+func (d *dialer) reach(ctx context.Context) (net.Conn, error) {
+	conn, err := d.toProxy.DialContext(ctx, "tcp", d.proxy.address)
+	if err != nil {
+		return nil, &proxyError{"proxy not reached: " + clean(err.Error()), err}
+	}
+	if !d.proxy.secure {
+		return conn, nil
+	}
+	secure := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: d.rootCAs, ServerName: d.proxy.host})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, &proxyError{"TLS with proxy " + d.proxy.address + " failed: " + clean(err.Error()), err}
+	}
+	return secure, nil
+}
+
+// ask requests a tunnel, and reads a bounded answer.
+func (p *proxy) ask(conn net.Conn, to netip.AddrPort, userAgent string) error {
+	request := "CONNECT " + to.String() + " HTTP/1.1\r\nHost: " + to.String() + "\r\nUser-Agent: " + userAgent + "\r\n"
+	if p.authorization != "" {
+		request += "Proxy-Authorization: " + p.authorization + "\r\n"
+	}
+	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
+		return &proxyError{"proxy " + p.address + " closed the connection", err}
+	}
+	r := bufio.NewReader(io.LimitReader(conn, maxConnect))
+	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		// Not the error itself, which may quote the answer.
+		return &proxyError{"proxy " + p.address + " gave no valid answer to CONNECT", nil}
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		text := fmt.Sprintf("proxy %s answered %d %s to CONNECT", p.address, resp.StatusCode, http.StatusText(resp.StatusCode))
+		return &proxyError{strings.ReplaceAll(text, "  ", " "), nil}
+	}
+	if r.Buffered() > 0 {
+		return &proxyError{"proxy " + p.address + " sent something after its answer to CONNECT", nil}
+	}
+	return nil
+}
+
+// tunnel is a connection through the proxy. Its remote address is the endpoint's, which is what a record is to show.
+type tunnel struct {
+	net.Conn
+	to netip.AddrPort
+}
+
+func (t *tunnel) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(t.to) }
