@@ -1,0 +1,172 @@
+package discord
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/internal/chat"
+)
+
+// Discord's limits in characters: https://discord.com/developers/docs/resources/message#embed-object-embed-limits.
+const (
+	maxTitle    = 256
+	maxName     = 256
+	maxValue    = 1024
+	maxFields   = 25
+	maxFooter   = 2048
+	maxTotal    = 6000
+	maxURL      = 2048
+	contentType = "application/json"
+)
+
+// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+var ErrConfig = errors.New("discord: invalid configuration")
+
+// Format makes messages with one embed of events. It is immutable and safe for concurrent use.
+type Format struct {
+	look chat.Look
+}
+
+var _ sender.Format = (*Format)(nil)
+
+// Option configures [New].
+type Option interface {
+	apply(*config)
+}
+
+type config struct {
+	Format
+	mistakes []error
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+func (c *config) note(option string, err error) {
+	if err != nil {
+		c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %w", ErrConfig, option, err))
+	}
+}
+
+// WithMetadata shows these members of an event's metadata, where an event has them. Default none; at most 5; naming none
+// is an error; repeated options add up.
+func WithMetadata(names ...string) Option {
+	return optionFunc(func(c *config) { c.note("WithMetadata", c.look.AddMetadata(names)) })
+}
+
+// WithColor sets the colour of the bar beside events of a type, in the form "#rrggbb". Default #36a64f (green) for
+// deploy.live, #ff0000 (red) for deploy.failed and every step whose status is failure, #daa038 (amber) for
+// deploy.rolled_back, #3498db (blue) for all others.
+func WithColor(t payload.Type, color string) Option {
+	return optionFunc(func(c *config) { c.note("WithColor", c.look.SetColor(t, color)) })
+}
+
+// New returns a Format. Every mistake in the options is reported here, all at once.
+func New(opts ...Option) (*Format, error) {
+	var c config
+	for _, o := range opts {
+		if o == nil {
+			c.note("New", errors.New("a nil Option was given; leave it out"))
+			continue
+		}
+		o.apply(&c)
+	}
+	if err := errors.Join(c.mistakes...); err != nil {
+		return nil, err
+	}
+	return &c.Format, nil
+}
+
+// The parts of a message: https://discord.com/developers/docs/resources/webhook#execute-webhook.
+type (
+	message struct {
+		Embeds   []embed  `json:"embeds"`
+		Mentions mentions `json:"allowed_mentions"`
+	}
+
+	// mentions says what a message may ping. An empty list, as opposed to none, means nothing:
+	// https://discord.com/developers/docs/resources/message#allowed-mentions-object.
+	mentions struct {
+		Parse []string `json:"parse"`
+	}
+
+	embed struct {
+		Title     string  `json:"title"`
+		URL       string  `json:"url,omitempty"`
+		Color     int     `json:"color"`
+		Fields    []field `json:"fields,omitempty"`
+		Footer    *footer `json:"footer,omitempty"`
+		Timestamp string  `json:"timestamp"`
+	}
+
+	field struct {
+		Name   string `json:"name"`
+		Value  string `json:"value"`
+		Inline bool   `json:"inline"`
+	}
+
+	footer struct {
+		Text string `json:"text"`
+	}
+)
+
+// Encode returns the message as JSON. There is one for every event.
+func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
+	em := embed{
+		Title:     chat.Cut(chat.Title(e), maxTitle, escape),
+		URL:       chat.Link(e.URL, maxURL),
+		Color:     f.look.Color(e),
+		Footer:    &footer{Text: chat.Cut(chat.Line(footerText(e)), maxFooter, chat.Plain)}, // no markup there
+		Timestamp: e.Timestamp.UTC().Format(time.RFC3339Nano),
+	}
+	em.Fields = fields(chat.Facts(e, f.look.Metadata), maxTotal-chat.Length(em.Title)-chat.Length(em.Footer.Text))
+	body, err := chat.JSON(message{Embeds: []embed{em}, Mentions: mentions{Parse: []string{}}})
+	return contentType, body, err
+}
+
+func footerText(e *payload.Event) string {
+	if by := chat.Line(e.TriggeredBy); by != "" {
+		return "Triggered by " + by + ", " + e.DeploymentID
+	}
+	return e.DeploymentID
+}
+
+// fields shows as many facts as fit; the most important come first, and a long one leaves room for the others.
+func fields(facts []chat.Fact, room int) []field {
+	var list []field
+	for _, fact := range facts {
+		name := chat.Cut(chat.Line(fact.Label), maxName, escape)
+		text := fact.Value
+		if !fact.Long {
+			text = chat.Line(text)
+		}
+		value := chat.Cut(text, min(maxValue, room-chat.Length(name)), escape)
+		if value == "" || len(list) == maxFields {
+			break
+		}
+		room -= chat.Length(name) + chat.Length(value)
+		list = append(list, field{Name: name, Value: value, Inline: !fact.Long})
+	}
+	return list
+}
+
+// markup are the characters with a meaning in Discord's Markdown, anywhere in a line: emphasis, code, spoilers, quotes,
+// headings, links, mentions, emoji codes; the colon takes the schemes of addresses apart, so that they are no links.
+const markup = "\\`*_~|<>#:[]()@!"
+
+// escape puts a backslash before what would be markup. A hyphen or plus is markup at the beginning of a line only.
+func escape(before, r rune) string {
+	switch {
+	case strings.ContainsRune(markup, r):
+		return "\\" + string(r)
+	case (r == '-' || r == '+') && !unicode.IsLetter(before) && !unicode.IsDigit(before):
+		return "\\" + string(r)
+	}
+	return ""
+}

@@ -1,0 +1,166 @@
+// Package chat is what the formats for chat services share: which facts of an event people want to see, and how a text
+// that a stranger may have written is made fit for a message.
+package chat
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Escape returns what stands for r in a destination's markup, given the rune before it in the text (0 at its start); ""
+// means r itself.
+type Escape func(before, r rune) string
+
+// Plain is the Escape of a destination without markup.
+func Plain(_, _ rune) string { return "" }
+
+// Length is how long s is in UTF-16 code units. Services say "characters" and mean code points, UTF-16 units or what a
+// reader takes for one; of these, UTF-16 units are never the fewest, so that a text within the limit is so by any count.
+func Length(s string) int {
+	n := 0
+	for _, r := range s {
+		n += units(r)
+	}
+	return n
+}
+
+func units(r rune) int {
+	if r > 0xffff {
+		return 2
+	}
+	return 1
+}
+
+// ellipsis marks what was cut.
+const ellipsis = "…"
+
+// Cut cleans and escapes s and cuts the result to max UTF-16 units, the ellipsis included. It cuts between what readers
+// take for characters: never inside an escape, a surrogate pair, or an emoji of several code points.
+func Cut(s string, max int, escape Escape) string {
+	if max <= 0 {
+		return ""
+	}
+	s = Clean(head(s, 4*max+64)) // a unit is 4 bytes at most
+	var b strings.Builder
+	b.Grow(min(len(s), 2*max))
+	length, fits := 0, 0 // fits is the part of b that leaves room for the ellipsis
+	before := rune(0)
+	for len(s) > 0 {
+		size := cluster(s)
+		for _, r := range s[:size] {
+			if text := escape(before, r); text != "" {
+				b.WriteString(text)
+				length += Length(text)
+			} else {
+				b.WriteRune(r)
+				length += units(r)
+			}
+			before = r
+		}
+		if length > max {
+			return strings.TrimRightFunc(b.String()[:fits], unicode.IsSpace) + ellipsis
+		}
+		if length < max {
+			fits = b.Len()
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+// maxScanned is how many bytes of a text are looked at for its first line, or to find that it is blank.
+const maxScanned = 16 << 10
+
+// head returns the first n bytes of s, so that what is looked at does not grow with what a stranger wrote. Where it leaves
+// something out it says so.
+func head(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + ellipsis
+}
+
+// cluster is the length in bytes of the first thing in s that readers take for one character: a simple form of the
+// extended grapheme clusters of Unicode Standard Annex 29, with at most 32 code points.
+func cluster(s string) int {
+	first, size := utf8.DecodeRuneInString(s)
+	last, flags := first, isFlag(first)
+	for range 31 {
+		if len(s) > size && s[size] < utf8.RuneSelf {
+			break
+		}
+		r, n := utf8.DecodeRuneInString(s[size:])
+		if n == 0 || first < ' ' || !(extends(r) || last == zeroWidthJoiner || flags && isFlag(r)) {
+			break
+		}
+		flags = false // two of them make a flag
+		size += n
+		last = r
+	}
+	return size
+}
+
+const zeroWidthJoiner = '\u200d'
+
+// extends reports whether r belongs to the character before it: a combining mark, a joiner, a skin tone, a tag.
+func extends(r rune) bool {
+	return r >= 0x300 && unicode.In(r, unicode.M) || r == zeroWidthJoiner || r >= 0x1f3fb && r <= 0x1f3ff || r >= 0xe0020 && r <= 0xe007f
+}
+
+func isFlag(r rune) bool { return r >= 0x1f1e6 && r <= 0x1f1ff }
+
+// Clean returns s as valid UTF-8 with \n for every line break and without what makes a text look different from what it
+// says: control characters, and those that turn the direction of writing around (U+202A to U+202E, U+2066 to U+2069).
+// White space at both ends is dropped, which services do anyway; a text of nothing else becomes empty.
+func Clean(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\r' || r == '\u0085' || r == '\u2028' || r == '\u2029':
+			return '\n'
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == '\ufeff':
+			return -1
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s)
+}
+
+// Blank reports whether there is nothing in s to show.
+func Blank(s string) bool { return Clean(head(s, maxScanned)) == "" }
+
+// Line returns s as one line.
+func Line(s string) string { return strings.Join(strings.Fields(Clean(head(s, maxScanned))), " ") }
+
+// FirstLine returns the first line of s that is not blank.
+func FirstLine(s string) string {
+	line, _, _ := strings.Cut(Clean(head(s, maxScanned)), "\n")
+	return Line(line)
+}
+
+// Link returns raw as a link that may be offered for a click, or "": only http and https, a host in ASCII, no longer than
+// max bytes. User information is left out: it is a credential, or a host's name that is none.
+func Link(raw string, max int) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	u.User = nil
+	link := u.String()
+	if len(link) > max || strings.ContainsFunc(u.Host, notHost) || strings.ContainsFunc(link, notLink) {
+		return ""
+	}
+	return link
+}
+
+// notHost refuses names that are not ASCII, which readers take for others that look the same, and encoded ones.
+func notHost(r rune) bool { return r >= 0x7f || r == '%' }
+
+func notLink(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"|\\^`{}", r) }

@@ -1,0 +1,104 @@
+package chat_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/sender/internal/chat"
+	"github.com/deployhook/deployhook/sender/internal/formattest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+func amp(_, r rune) string {
+	if r == '&' {
+		return "&amp;"
+	}
+	return ""
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	family, flag, thumb := "👩‍👩‍👧‍👦", "🇩🇪", "👍🏽"
+	for _, c := range []struct {
+		text string
+		max  int
+		want string
+	}{
+		{"", 5, ""},
+		{"abc", 0, ""},
+		{"abc", -1, ""},
+		{"abcde", 5, "abcde"},
+		{"abcdef", 5, "abcd…"},
+		{"abc def", 5, "abc…"}, // no blank before the ellipsis
+		{"a&b", 7, "a&amp;b"},
+		{"a&b", 6, "a…"}, // not inside the escape
+		{"&&", 10, "&amp;&amp;"},
+		{"&&", 9, "&amp;…"},
+		{"ab👍", 4, "ab👍"},
+		{"abc👍", 4, "abc…"}, // not inside a surrogate pair
+		{"e\u0301e\u0301e\u0301", 5, "e\u0301e\u0301…"},
+		{"e\u0301e\u0301e\u0301", 4, "e\u0301…"}, // not between letter and accent
+		{family + "x", 11, "…"},
+		{family + "xx", 12, family + "…"},
+		{flag + flag, 5, flag + "…"},
+		{flag + flag, 8, flag + flag},
+		{thumb + thumb, 5, thumb + "…"},
+		{thumb + thumb, 4, "…"},
+		{" a\r\nb\rc\u2028d\t", 20, "a\nb\nc\nd"},
+		{"x\u202ey\u2066z\x00\x1b", 20, "xyz"},
+		{"a\xffb", 20, "a\uFFFDb"},
+		{"abc", 1, "…"},
+		{"\r\n\r\nx", 1, "x"},
+		{strings.Repeat("\u0336", 200), 3, "…"},
+		{"x" + strings.Repeat("\x00", 1000), 5, "x…"}, // what is too long to look at counts as cut
+	} {
+		require.Equal(t, c.want, chat.Cut(c.text, c.max, amp), "%q to %d", c.text, c.max)
+	}
+}
+
+// Whatever the text, the result is valid, within the limit by every way of counting, and shorter only if it says so.
+func TestCutHostile(t *testing.T) {
+	t.Parallel()
+	for name, text := range formattest.Hostile() {
+		for _, limit := range []int{1, 2, 3, 7, 75, 150, 3000} {
+			got := chat.Cut(text, limit, amp)
+			require.True(t, utf8.ValidString(got), name)
+			require.LessOrEqual(t, len(utf16.Encode([]rune(got))), limit, name)
+			whole := chat.Cut(text, 1<<30, amp)
+			if got != whole {
+				require.True(t, strings.HasSuffix(got, "…"), name)
+				require.True(t, strings.HasPrefix(whole, strings.TrimSuffix(got, "…")), name)
+			}
+		}
+	}
+}
+
+func TestLink(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"https://shop.example/a?b=c&d=e#f":  "https://shop.example/a?b=c&d=e#f",
+		"http://shop.example":               "http://shop.example",
+		"https://user:secret@shop.example/": "https://shop.example/",
+		"https://good.example@evil.example": "https://evil.example",
+		"https://shop.example/ä b":          "https://shop.example/%C3%A4%20b",
+		"https://shop.example/?q=<x>":       "",
+		"https://bücher.example/":           "",
+		"javascript:alert(1)":               "",
+		"JavaScript://shop.example/%0aa()":  "",
+		"data:text/html,x":                  "",
+		"slack://open":                      "",
+		"//shop.example/":                   "",
+		"/path":                             "",
+		"https:///path":                     "",
+		"":                                  "",
+		"https://shop.example/" + strings.Repeat("x", 3000): "",
+	} {
+		require.Equal(t, want, chat.Link(raw, 2048), raw)
+	}
+}

@@ -1,0 +1,186 @@
+package periscope
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+)
+
+// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+var ErrConfig = errors.New("periscope: invalid configuration")
+
+// ErrUnknownStart: nothing says when the deployment started, and [WithExactStart] is set.
+var ErrUnknownStart = errors.New("periscope: nothing says when the deployment started")
+
+// StartedAt and AssumedStart are names in an event's or a record's metadata; see [Format].
+const (
+	// StartedAt is the member by which an event can say when its deployment started.
+	StartedAt = "startedAt"
+	// AssumedStart is the member that a record has, with the value true, if its startedAt is only the event's time.
+	AssumedStart = "startedAtAssumed"
+)
+
+// Format makes records for Periscope's deployment webhook of events. It is immutable and safe for concurrent use.
+//
+// A record must say when the deployment started, and of all events only a deploy.started knows that. For the others
+// startedAt is the first of these that there is:
+//
+//  1. what the function set with [WithStartTimes] says;
+//  2. the member "startedAt" of the event's metadata, in any form that [payload.ParseTime] reads;
+//  3. the startedAt of the record set with [WithBase];
+//  4. the event's own timestamp, which makes the deployment's duration zero; the record's metadata then has the member
+//     "startedAtAssumed": true. [WithExactStart] makes it an error instead.
+//
+// A start after the event is not taken from 1 to 3.
+type Format struct {
+	base   payload.Deployment
+	starts func(deploymentID string) (time.Time, bool)
+	exact  bool
+}
+
+var _ sender.Format = (*Format)(nil)
+
+// Option configures [New].
+type Option interface {
+	apply(*config)
+}
+
+type config struct {
+	Format
+	mistakes []error
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+func (c *config) mistake(option, format string, args ...any) {
+	c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %s", ErrConfig, option, fmt.Sprintf(format, args...)))
+}
+
+// WithBase sets what records have where an event says nothing: the environment and the service, and what events have no
+// field for, such as the pipeline's name and URL or the organization. Default nothing. DeploymentID, Status and CompletedAt
+// must be empty, since they are an event's to say; CommitSHA and StartedAt are for a program that sends the events of one
+// deployment.
+func WithBase(base payload.Deployment) Option {
+	return optionFunc(func(c *config) {
+		if base.DeploymentID != "" || base.Status != "" || !base.CompletedAt.IsZero() {
+			c.mistake("WithBase", "DeploymentID, Status and CompletedAt come from the event; leave them out")
+		}
+		c.base = base
+	})
+}
+
+// WithStartTimes sets a function that knows when a deployment started: from the program's own records, or from the
+// deploy.started events that it has seen. It must be quick, and safe for concurrent use. Default none; nil is an error.
+func WithStartTimes(starts func(deploymentID string) (time.Time, bool)) Option {
+	return optionFunc(func(c *config) {
+		if starts == nil {
+			c.mistake("WithStartTimes", "the function is nil; leave it out")
+		}
+		c.starts = starts
+	})
+}
+
+// WithExactStart makes Encode fail with [ErrUnknownStart] where a record's startedAt would only be the event's own time.
+// Default off.
+func WithExactStart() Option { return optionFunc(func(c *config) { c.exact = true }) }
+
+// New returns a Format. Every mistake in the options is reported here, all at once.
+func New(opts ...Option) (*Format, error) {
+	var c config
+	for _, o := range opts {
+		if o == nil {
+			c.mistake("New", "a nil Option was given; leave it out")
+			continue
+		}
+		o.apply(&c)
+	}
+	if err := c.checkBase(); err != nil {
+		c.mistake("WithBase", "%v", err)
+	}
+	if err := errors.Join(c.mistakes...); err != nil {
+		return nil, err
+	}
+	return &c.Format, nil
+}
+
+// checkBase validates the base with what events say filled in, so that its mistakes come out now.
+func (c *config) checkBase() error {
+	d := c.base
+	d.DeploymentID, d.Status = "dep", payload.StatusPending
+	if d.CommitSHA == "" {
+		d.CommitSHA = "0000000"
+	}
+	if d.Environment == "" {
+		d.Environment = "production"
+	}
+	if d.StartedAt.IsZero() {
+		d.StartedAt = time.Unix(0, 0)
+	}
+	d.CompletedAt = time.Time{}
+	return d.Validate()
+}
+
+// Encode returns the record as JSON. Events that don't change the status of a deployment (build.completed,
+// health_check.passed, and types that are not known unless their status is a deployment's) wrap [sender.ErrNoMessage], and
+// so do events without a commit, unless the base has one: Periscope takes no record without it. What else is missing is a
+// *payload.ValidationError that names it.
+func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
+	if e.Type == payload.BuildCompleted || e.Type == payload.HealthCheckPassed {
+		return "", nil, fmt.Errorf("%w: %s changes no deployment's status", sender.ErrNoMessage, e.Type)
+	}
+	status, ok := e.DeploymentStatus()
+	if !ok {
+		return "", nil, fmt.Errorf("%w: its status is none of a deployment's", sender.ErrNoMessage)
+	}
+	if (e.Commit == nil || e.Commit.SHA == "") && f.base.CommitSHA == "" {
+		return "", nil, fmt.Errorf("%w: it has no commit, which Periscope requires", sender.ErrNoMessage)
+	}
+	base := f.base
+	base.Status = status
+	assumed := false
+	if e.Type != payload.DeployStarted {
+		base.StartedAt, assumed = f.start(e)
+	}
+	if assumed && f.exact {
+		return "", nil, fmt.Errorf("%w: set %q in the event's metadata, or WithStartTimes", ErrUnknownStart, StartedAt)
+	}
+	d, err := e.Deployment(base)
+	if err != nil {
+		return "", nil, err
+	}
+	if assumed {
+		if err := d.Metadata.Set(AssumedStart, true); err != nil {
+			return "", nil, err
+		}
+	}
+	body, err := d.Encode()
+	return "application/json", body, err
+}
+
+// start is when the deployment of e started, and whether that is only assumed.
+func (f *Format) start(e *payload.Event) (start time.Time, assumed bool) {
+	if f.starts != nil {
+		if t, ok := f.starts(e.DeploymentID); ok && plausible(t, e) {
+			return t, false
+		}
+	}
+	if v, ok := e.Metadata.Get(StartedAt); ok {
+		text, _ := v.Text()
+		if t, err := payload.ParseTime(text); err == nil && plausible(t, e) {
+			return t, false
+		}
+	}
+	if plausible(f.base.StartedAt, e) {
+		return f.base.StartedAt, false
+	}
+	return e.Timestamp, true
+}
+
+func plausible(start time.Time, e *payload.Event) bool {
+	return start.Unix() >= 0 && !start.After(e.Timestamp)
+}

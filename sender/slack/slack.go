@@ -1,0 +1,144 @@
+package slack
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/internal/chat"
+)
+
+// Slack's limits, in characters where nothing else is said.
+const (
+	maxText     = 1000 // of the fallback; Slack cuts at 40,000 (https://docs.slack.dev/reference/methods/chat.postMessage)
+	maxHeader   = 150  // https://docs.slack.dev/reference/block-kit/blocks/header-block
+	maxSection  = 3000 // https://docs.slack.dev/reference/block-kit/blocks/section-block
+	maxField    = 2000 // the same page
+	maxFields   = 10   // fields of a section, the same page
+	maxContext  = 1000 // of one element; a text object has 3000: https://docs.slack.dev/reference/block-kit/composition-objects/text-object
+	maxButton   = 75   // https://docs.slack.dev/reference/block-kit/block-elements/button-element
+	maxURL      = 3000 // the same page
+	contentType = "application/json"
+)
+
+// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+var ErrConfig = errors.New("slack: invalid configuration")
+
+// Format makes Block Kit messages of events. It is immutable and safe for concurrent use.
+type Format struct {
+	look   chat.Look
+	button string
+}
+
+var _ sender.Format = (*Format)(nil)
+
+// Option configures [New].
+type Option interface {
+	apply(*config)
+}
+
+type config struct {
+	Format
+	mistakes []error
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+func (c *config) note(option string, err error) {
+	if err != nil {
+		c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %w", ErrConfig, option, err))
+	}
+}
+
+// WithMetadata shows these members of an event's metadata, where an event has them. Default none; at most 5; naming none
+// is an error; repeated options add up.
+func WithMetadata(names ...string) Option {
+	return optionFunc(func(c *config) { c.note("WithMetadata", c.look.AddMetadata(names)) })
+}
+
+// WithColor sets the colour of the bar beside events of a type, in the form "#rrggbb". Default #36a64f (green) for
+// deploy.live, #ff0000 (red) for deploy.failed and every step whose status is failure, #daa038 (amber) for
+// deploy.rolled_back, #3498db (blue) for all others.
+func WithColor(t payload.Type, color string) Option {
+	return optionFunc(func(c *config) { c.note("WithColor", c.look.SetColor(t, color)) })
+}
+
+// WithButton sets the text of the button that opens the event's URL. Default "Open app"; at most 75 characters; empty
+// means no button.
+func WithButton(text string) Option {
+	return optionFunc(func(c *config) {
+		if chat.Length(escaped(text)) > maxButton {
+			c.note("WithButton", fmt.Errorf("the text is longer than %d characters", maxButton))
+		}
+		c.button = text
+	})
+}
+
+// New returns a Format. Every mistake in the options is reported here, all at once.
+func New(opts ...Option) (*Format, error) {
+	c := config{Format: Format{button: "Open app"}}
+	for _, o := range opts {
+		if o == nil {
+			c.note("New", errors.New("a nil Option was given; leave it out"))
+			continue
+		}
+		o.apply(&c)
+	}
+	if err := errors.Join(c.mistakes...); err != nil {
+		return nil, err
+	}
+	return &c.Format, nil
+}
+
+// Encode returns the message as JSON. There is one for every event.
+func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
+	title := plain(chat.Title(e), maxHeader)
+	summary := chat.Cut(chat.Summary(e), maxText, escapeFallback)
+	body, err := chat.JSON(message{
+		Text:   summary,
+		Blocks: []block{{Type: "header", Text: &title}},
+		Attachments: []attachment{{
+			Fallback: summary, Color: fmt.Sprintf("#%06x", f.look.Color(e)), Blocks: f.blocks(e),
+		}},
+	})
+	return contentType, body, err
+}
+
+// blocks are those beside the coloured bar.
+func (f *Format) blocks(e *payload.Event) []block {
+	var blocks []block
+	facts := chat.Facts(e, f.look.Metadata)
+	for len(facts) > 0 {
+		n := 0
+		for n < len(facts) && n < maxFields/2 && !facts[n].Long {
+			n++
+		}
+		if n == 0 {
+			text := plain(facts[0].Label+": "+facts[0].Value, maxSection)
+			blocks = append(blocks, block{Type: "section", Text: &text})
+			n = 1
+		} else {
+			blocks = append(blocks, block{Type: "section", Fields: fields(facts[:n])})
+		}
+		facts = facts[n:]
+	}
+	blocks = append(blocks, block{Type: "context", Elements: []any{plain(chat.Context(e), maxContext)}})
+	if link := chat.Link(e.URL, maxURL); link != "" && f.button != "" {
+		blocks = append(blocks, block{Type: "actions", Elements: []any{
+			button{Type: "button", Text: plain(f.button, maxButton), URL: link},
+		}})
+	}
+	return blocks
+}
+
+// fields are label and value in turn, which Slack shows as two columns.
+func fields(facts []chat.Fact) []text {
+	var list []text
+	for _, fact := range facts {
+		list = append(list, label(fact.Label), plain(chat.Line(fact.Value), maxField))
+	}
+	return list
+}
