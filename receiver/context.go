@@ -26,6 +26,8 @@ type Delivery struct {
 	Body []byte
 	// Event is the decoded body where the handler was mounted with Events; nil with Wrap.
 	Event *payload.Event
+	// Deployment is the decoded body where it came to a [Deployments]; nil otherwise. Only observers see it.
+	Deployment *payload.Deployment
 	// Claim is the right under which the handler runs. The zero Claim with InsecureNoDedupe.
 	Claim dedupe.Claim
 

@@ -14,7 +14,8 @@
 //	}))
 //
 // [Receiver.Events] calls a typed handler, [Mux] routes by event type, and [Receiver.Wrap] is plain middleware for bodies
-// of any other kind. [PerRequest] serves one secret per tenant.
+// of any other kind. [PerRequest] serves one secret per tenant. [Deployments] is the endpoint that takes whole records of
+// deployments with an API key, as Periscope's does, and keeps them in a [Ledger].
 //
 // # What happens to a request
 //

@@ -1,0 +1,189 @@
+package ledgertest
+
+import (
+	"fmt"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// previousChecks are about the previous commit, which the ledger fills in where the sender gave none.
+func previousChecks() []check {
+	return []check{
+		{"previous commit is that of the last success", lastSuccess},
+		{"previous commit is of the same service and environment", sameScope},
+		{"previous commit that was given stays", givenStays},
+		{"previous commit goes by completion, not by start", byCompletion},
+		{"a deployment that arrives late puts the next one right", lateArrival},
+		{"after a rollback the previous commit is the restored one", rollback},
+		{"a success that is taken back by a later failure no longer counts", superseded},
+		{"a corrected commit reaches the next deployment", corrected},
+		{"a corrected time moves the deployment", moved},
+		{"deployments that completed at the same time are in the order of their records", sameTime},
+	}
+}
+
+func lastSuccess(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	e.previous("a", "", "there was none before")
+	for i, status := range []payload.Status{
+		payload.StatusPending, payload.StatusInProgress, payload.StatusFailure, payload.StatusCancelled, payload.StatusRolledBack,
+	} {
+		id := fmt.Sprint("other-", i)
+		e.record(deployment(id, status, commit(byte('m'+i)), 10+i, 11+i))
+		e.previous(id, commit('a'), "only what succeeded was live")
+	}
+	r := e.record(success("b", 'b', 20, 25))
+	require.Equal(e, commit('a'), r.Deployment.PreviousCommitSHA)
+	require.False(e, r.PreviousGiven)
+	e.record(success("b", 'b', 20, 25))
+	e.previous("b", commit('a'), "never its own commit, also when it is repeated")
+	e.record(success("c", 'c', 30, 35))
+	e.previous("c", commit('b'), "the last one")
+}
+
+func sameScope(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	other := success("b", 'b', 10, 15)
+	other.Service = "web"
+	e.record(other)
+	e.previous("b", "", "another service")
+	other = success("c", 'c', 20, 25)
+	other.Environment = "staging"
+	e.record(other)
+	e.previous("c", "", "another environment")
+	other = success("d", 'd', 30, 35)
+	other.Service = ""
+	e.record(other)
+	e.previous("d", "", "no service is a service of its own")
+	e.recordFor(e.org+"2", success("e", 'e', 40, 45))
+	e.record(success("f", 'f', 50, 55))
+	e.previous("f", commit('a'), "and never another organization's")
+	other = success("g", 'g', 60, 65)
+	other.Service = ""
+	e.record(other)
+	e.previous("g", commit('d'), "no service follows no service")
+	for i, scope := range [][2]string{{"ab", "c"}, {"a", "bc"}, {"", "abc"}, {"AB", "c"}} {
+		other = success(fmt.Sprint("h", i), byte('h'+i), 70+i, 75+i)
+		other.Service, other.Environment = scope[0], scope[1]
+		e.record(other)
+		e.previous(other.DeploymentID, "", "service and environment are told apart")
+	}
+}
+
+func givenStays(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	d := success("c", 'c', 20, 25)
+	d.Status, d.PreviousCommitSHA = payload.StatusInProgress, commit('x')
+	require.True(e, e.record(d).PreviousGiven)
+	e.record(success("c", 'c', 20, 25))
+	e.previous("c", commit('x'), "an update without one does not replace it")
+	require.Empty(e, e.record(success("b", 'b', 10, 15)).Shifted)
+	e.previous("c", commit('x'), "nor does a deployment in between")
+	e.record(success("d", 'd', 30, 35))
+	d = success("d", 'd', 30, 35)
+	d.PreviousCommitSHA = commit('y')
+	e.record(d)
+	e.previous("d", commit('y'), "one that is given later replaces what was filled in")
+	e.record(success("e", 'e', 50, 55))
+	d = success("e", 'e', 50, 55)
+	d.PreviousCommitSHA = commit('d') // what was filled in as well
+	require.True(e, e.record(d).PreviousGiven)
+	require.Empty(e, e.record(success("between", 'f', 40, 45)).Shifted)
+	e.previous("e", commit('d'), "it is the sender's word now")
+}
+
+func byCompletion(e *env) {
+	e.record(success("base", 'z', 0, 1))
+	e.record(deployment("slow", payload.StatusInProgress, commit('s'), 10, 0))
+	e.record(success("quick", 'q', 12, 14))
+	e.record(success("slow", 's', 10, 20))
+	e.previous("quick", commit('z'), "slow was not live yet")
+	e.previous("slow", commit('q'), "quick was live when slow replaced it")
+	e.record(deployment("slow", payload.StatusRolledBack, commit('s'), 10, 30))
+	e.previous("slow", commit('q'), "and stays what it replaced when it is rolled back")
+}
+
+func lateArrival(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	c := e.record(success("c", 'c', 20, 25))
+	require.NoError(e, e.ledger.SetLinked(e.ctx, c.Link(e.org), 3))
+	e.record(success("d", 'd', 30, 35))
+	b := e.record(success("b", 'b', 10, 15)) // only now
+	e.previous("b", commit('a'), "what was live when it was deployed")
+	e.previous("c", commit('b'), "the ledger knows better now")
+	e.previous("d", commit('c'), "only the next one changes")
+	require.Len(e, b.Shifted, 1)
+	require.Equal(e, "c", b.Shifted[0].Deployment.DeploymentID)
+	require.Equal(e, e.get("c"), &b.Shifted[0])
+	require.False(e, b.Shifted[0].Linked, "the pull requests were counted from another commit")
+	require.Zero(e, b.Shifted[0].LinkedPRs)
+	require.Empty(e, e.record(success("b", 'b', 10, 15)).Shifted, "a retry shifts nothing")
+	require.Equal(e, c.ID, b.Shifted[0].ID)
+}
+
+func rollback(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	e.record(success("b", 'b', 10, 15))
+	r := e.record(deployment("b", payload.StatusRolledBack, commit('b'), 10, 20))
+	require.Equal(e, commit('a'), r.Deployment.PreviousCommitSHA, "it replaced a, rolled back or not")
+	e.record(success("c", 'c', 30, 35))
+	e.previous("c", commit('a'), "a was live again")
+	r = e.record(deployment("a", payload.StatusRolledBack, commit('a'), 0, 60))
+	require.Empty(e, r.Shifted)
+	e.previous("c", commit('a'), "a was live when c was deployed; a later rollback does not change that")
+	// Rolled back by deploying the old commit again: that is a deployment like any other.
+	e.record(success("again", 'a', 70, 75))
+	e.previous("again", commit('c'), "")
+	e.record(success("d", 'd', 80, 85))
+	e.previous("d", commit('a'), "")
+}
+
+func superseded(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	e.record(success("b", 'b', 10, 15))
+	e.record(success("c", 'c', 20, 25))
+	r := e.record(deployment("b", payload.StatusFailure, commit('b'), 10, 40))
+	require.False(e, r.Stale)
+	require.Len(e, r.Shifted, 1)
+	e.previous("c", commit('a'), "b was no success after all")
+}
+
+func corrected(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	e.record(success("b", 'b', 10, 15))
+	r := e.record(success("a", 'x', 0, 5))
+	require.Len(e, r.Shifted, 1)
+	e.previous("b", commit('x'), "")
+}
+
+func moved(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	e.record(success("b", 'b', 10, 15))
+	e.record(success("c", 'c', 20, 25))
+	e.record(success("d", 'd', 30, 35))
+	r := e.record(success("b", 'b', 10, 27))
+	require.Len(e, r.Shifted, 2)
+	e.previous("b", commit('c'), "it came after c")
+	e.previous("c", commit('a'), "")
+	e.previous("d", commit('b'), "")
+	other := success("b", 'b', 10, 27)
+	other.Environment = "staging"
+	e.record(other)
+	e.previous("b", "", "it is the first there")
+	e.previous("d", commit('c'), "b went elsewhere")
+}
+
+func sameTime(e *env) {
+	e.record(success("a", 'a', 0, 5))
+	e.record(success("b", 'b', 0, 5))
+	e.record(success("c", 'c', 0, 5))
+	for range 2 {
+		e.previous("a", "", "")
+		e.previous("b", commit('a'), "")
+		e.previous("c", commit('b'), "")
+		e.record(success("a", 'a', 0, 5))
+		e.record(success("b", 'b', 0, 5))
+	}
+}
