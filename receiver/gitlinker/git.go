@@ -1,0 +1,184 @@
+package gitlinker
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// repository runs git on one repository.
+type repository struct {
+	git        string
+	dir        string
+	maxCommits int
+}
+
+// open refuses what would make a number that is too low.
+func (l *Linker) open(ctx context.Context, dir string) (*repository, error) {
+	gitDir, err := gitDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRepository, err)
+	}
+	r := &repository{git: l.git, dir: gitDir, maxCommits: l.maxCommits}
+	shallow, err := r.output(ctx, "", "rev-parse", "--is-shallow-repository")
+	if err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(shallow) != "false" {
+		return nil, fmt.Errorf("%w: pull requests before its beginning could not be seen; complete it with git fetch --unshallow", ErrShallow)
+	}
+	return r, nil
+}
+
+// resolve returns the full name of the one commit whose name begins with sha. As a revision sha could also be the name of a
+// branch; as the beginning of an object's name it can't.
+func (r *repository) resolve(ctx context.Context, sha string) (string, error) {
+	objects, err := r.output(ctx, "", "rev-parse", "--disambiguate="+strings.ToLower(sha))
+	if err != nil {
+		return "", err
+	}
+	if objects == "" {
+		return "", fmt.Errorf("%w: it is not in the repository; was it fetched before the deployment was reported?", ErrUnknownCommit)
+	}
+	kinds, err := r.output(ctx, objects, "cat-file", "--batch-check=%(objectname) %(objecttype)")
+	if err != nil {
+		return "", err
+	}
+	commit := ""
+	for line := range strings.Lines(kinds) {
+		name, kind, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if kind != "commit" {
+			continue
+		}
+		if commit != "" {
+			return "", fmt.Errorf("%w: it abbreviates more than one; send all 40 digits", ErrUnknownCommit)
+		}
+		commit = name
+	}
+	if commit == "" {
+		return "", fmt.Errorf("%w: the repository has no commit of that name", ErrUnknownCommit)
+	}
+	return commit, nil
+}
+
+// walk calls f for each commit that is reachable from commit and not from previous; without previous for commit alone.
+func (r *repository) walk(ctx context.Context, commit, previous string, f func(subject, body string)) error {
+	args := []string{"rev-list", "--encoding=UTF-8", "--format=%x00%s%x00%b%x00"}
+	if previous == "" {
+		args = append(args, "--max-count=1", "--end-of-options", commit)
+	} else {
+		args = append(args, "--max-count="+strconv.Itoa(r.maxCommits+1), "--end-of-options", commit, "^"+previous)
+	}
+	commits := 0
+	return r.run(ctx, "", args, func(out io.Reader) error {
+		in := bufio.NewReader(out)
+		for {
+			// "commit <name>\n", the subject and the body, each up to a NUL, which a message can't contain; then a new line.
+			var parts [3]string
+			for i := range parts {
+				text, err := in.ReadString(0)
+				if i == 0 && err == io.EOF {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				parts[i] = strings.TrimSuffix(text, "\x00")
+			}
+			if commits++; commits > r.maxCommits {
+				return fmt.Errorf("%w: more than %d commits; raise WithMaxCommits if that is right", ErrTooLarge, r.maxCommits)
+			}
+			f(parts[1], parts[2])
+		}
+	})
+}
+
+// output runs git and returns what it wrote.
+func (r *repository) output(ctx context.Context, input string, args ...string) (string, error) {
+	var text []byte
+	err := r.run(ctx, input, args, func(out io.Reader) (err error) {
+		text, err = io.ReadAll(out)
+		return err
+	})
+	return string(text), err
+}
+
+// run runs git and has read read what it writes, up to a bound. When read fails, or ctx ends, git is killed.
+func (r *repository) run(ctx context.Context, input string, args []string, read func(io.Reader) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, r.git, append([]string{
+		"--git-dir=" + r.dir, "--no-pager", "--no-replace-objects", "--no-optional-locks", "--literal-pathspecs",
+		"-c", "core.hooksPath=" + os.DevNull, "-c", "core.fsmonitor=false",
+	}, args...)...)
+	cmd.Dir = r.dir
+	if info, err := os.Stat(r.dir); err == nil && !info.IsDir() { // the .git file of a linked working copy
+		cmd.Dir = strings.TrimSuffix(r.dir, ".git")
+	}
+	cmd.Env = environment()
+	cmd.Stdin = strings.NewReader(input)
+	said := &head{limit: 1 << 10}
+	cmd.Stderr = said
+	cmd.WaitDelay = time.Second
+	ownGroup(cmd)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("gitlinker: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return errors.Join(ctx.Err(), fmt.Errorf("gitlinker: start git: %w", err))
+	}
+	limited := &io.LimitedReader{R: out, N: maxOutput}
+	readErr := read(limited)
+	if limited.N <= 0 {
+		readErr = fmt.Errorf("%w: more than %d bytes of commit messages", ErrTooLarge, maxOutput)
+	}
+	ended := ctx.Err() // before we end it ourselves
+	if readErr != nil {
+		cancel()
+	}
+	err = cmd.Wait()
+	switch {
+	case ended != nil:
+		return fmt.Errorf("gitlinker: git %s: %w", args[0], ended)
+	case readErr != nil && !errors.Is(readErr, io.EOF) && !errors.Is(readErr, io.ErrUnexpectedEOF):
+		return readErr
+	case ctx.Err() != nil && readErr == nil:
+		return fmt.Errorf("gitlinker: git %s: %w", args[0], ctx.Err())
+	case err != nil:
+		return fmt.Errorf("%w: git %s: %w: %s", ErrRepository, args[0], err, strings.TrimSpace(said.String()))
+	case readErr != nil:
+		return fmt.Errorf("%w: git %s: %w", ErrRepository, args[0], readErr)
+	}
+	return nil
+}
+
+// environment is all that git gets to see: none of our variables (GIT_DIR and its like would lead it elsewhere), nobody's configuration.
+func environment() []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"),
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1",
+		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none",
+	}
+}
+
+// head keeps the beginning of what is written to it.
+type head struct {
+	bytes.Buffer
+	limit int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	if room := h.limit - h.Len(); room > 0 {
+		h.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}

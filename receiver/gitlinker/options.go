@@ -1,0 +1,82 @@
+package gitlinker
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Defaults of the options.
+const (
+	// DefaultTimeout bounds one count.
+	DefaultTimeout = 30 * time.Second
+	// DefaultMaxCommits bounds the commits of one count.
+	DefaultMaxCommits = 50_000
+	// DefaultProcesses bounds how many counts run at the same time.
+	DefaultProcesses = 4
+
+	maxOutput = 64 << 20 // bytes of commit messages
+)
+
+// Option configures [New].
+type Option interface {
+	apply(*config)
+}
+
+type option func(*config)
+
+func (o option) apply(c *config) { o(c) }
+
+type config struct {
+	git        string
+	timeout    time.Duration
+	maxCommits int
+	processes  int
+}
+
+// WithGit sets the path of the git command. The default, which the empty string also stands for, is the one on PATH.
+func WithGit(path string) Option { return option(func(c *config) { c.git = path }) }
+
+// WithTimeout bounds one count, waiting for others included. Default 30 seconds ([DefaultTimeout]), which zero also stands for.
+// Less is an error. The receiver's own WithLinkTimeout may end it sooner.
+func WithTimeout(d time.Duration) Option { return option(func(c *config) { c.timeout = d }) }
+
+// WithMaxCommits bounds how many commits one count may walk; where there are more the count fails with [ErrTooLarge]. Default 50,000
+// ([DefaultMaxCommits]), which zero also stands for. Less is an error.
+func WithMaxCommits(n int) Option { return option(func(c *config) { c.maxCommits = n }) }
+
+// WithProcesses bounds how many counts run git at the same time; others wait. Default 4 ([DefaultProcesses]), which zero also
+// stands for. Less is an error.
+func WithProcesses(n int) Option { return option(func(c *config) { c.processes = n }) }
+
+func newConfig(opts []Option) (config, error) {
+	var c config
+	for _, o := range opts {
+		if o == nil {
+			return c, fmt.Errorf("%w: an option is nil; leave it out instead", ErrConfig)
+		}
+		o.apply(&c)
+	}
+	var problems []error
+	if c.timeout < 0 {
+		problems = append(problems, fmt.Errorf("%w: WithTimeout(%v): want more than zero, or zero for the default of %v", ErrConfig, c.timeout, DefaultTimeout))
+	}
+	if c.maxCommits < 0 {
+		problems = append(problems, fmt.Errorf("%w: WithMaxCommits(%d): want more than zero, or zero for the default of %d", ErrConfig, c.maxCommits, DefaultMaxCommits))
+	}
+	if c.processes < 0 {
+		problems = append(problems, fmt.Errorf("%w: WithProcesses(%d): want more than zero, or zero for the default of %d", ErrConfig, c.processes, DefaultProcesses))
+	}
+	setDefault(&c.git, "git")
+	setDefault(&c.timeout, DefaultTimeout)
+	setDefault(&c.maxCommits, DefaultMaxCommits)
+	setDefault(&c.processes, DefaultProcesses)
+	return c, errors.Join(problems...)
+}
+
+func setDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
