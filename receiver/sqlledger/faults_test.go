@@ -1,0 +1,150 @@
+package sqlledger_test
+
+import (
+	"context"
+	"database/sql"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/ledgertest"
+	"github.com/deployhook/deployhook/receiver/sqlledger"
+)
+
+// Whatever was answered is there after a crash of the server, and the ledger goes on when it is back.
+func TestPostgresIsKilled(t *testing.T) {
+	t.Parallel()
+	server := servicetest.StartPostgres(t)
+	l := newPostgres(t, openPostgres(t, server.URL()))
+	_, err := l.Record(t.Context(), "acme", deployment("1", payload.StatusSuccess))
+	require.NoError(t, err)
+	server.Kill()
+	_, err = l.Record(t.Context(), "acme", deployment("2", payload.StatusSuccess))
+	require.Error(t, err)
+	server.Restart()
+	require.Eventually(t, func() bool { // dead connections leave the pool one by one
+		_, err = l.Record(t.Context(), "acme", deployment("2", payload.StatusSuccess))
+		return err == nil
+	}, 20*time.Second, 50*time.Millisecond)
+	all, err := l.List(t.Context(), "acme", receiver.DeploymentFilter{})
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+}
+
+// A frozen server holds nobody longer than their context.
+func TestPostgresIsFrozen(t *testing.T) {
+	t.Parallel()
+	server := servicetest.StartPostgres(t)
+	l := newPostgres(t, openPostgres(t, server.URL()))
+	r, err := l.Record(t.Context(), "acme", deployment("1", payload.StatusSuccess))
+	require.NoError(t, err)
+	server.Pause()
+	for name, call := range map[string]func(context.Context) error{
+		"Record":    func(ctx context.Context) error { _, err := l.Record(ctx, "acme", r.Deployment); return err },
+		"SetLinked": func(ctx context.Context) error { return l.SetLinked(ctx, r.Link("acme"), 1) },
+		"Get":       func(ctx context.Context) error { _, err := l.Get(ctx, "acme", "1"); return err },
+		"List": func(ctx context.Context) error {
+			_, err := l.List(ctx, "acme", receiver.DeploymentFilter{})
+			return err
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		start := time.Now()
+		require.ErrorIs(t, call(ctx), context.DeadlineExceeded, name)
+		require.Less(t, time.Since(start), 20*time.Second, name)
+		cancel()
+	}
+	server.Resume()
+}
+
+// No error shows where the database is, password and all.
+func TestErrorsDoNotShowTheConnectionString(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	_, err = sqlledger.NewPostgres(t.Context(), openPostgres(t, "postgres://user:canary-password@"+addr+"/db?connect_timeout=2"))
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "canary")
+}
+
+// Another process that writes is waited for, but no longer than the context allows.
+func TestSQLiteIsLocked(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	l := openSQLite(t, path)
+	other, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer other.Close()
+	conn, err := other.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = l.Record(ctx, "acme", deployment("1", payload.StatusSuccess))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = l.Get(t.Context(), "acme", "1")
+	require.ErrorIs(t, err, receiver.ErrNotRecorded, "readers do not wait")
+
+	done := make(chan error, 1)
+	go func() {
+		_, err := l.Record(t.Context(), "acme", deployment("1", payload.StatusSuccess))
+		done <- err
+	}()
+	_, err = conn.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+	require.NoError(t, <-done)
+}
+
+// A file with one connection, and a database in memory, work as well.
+func TestNewSQLite(t *testing.T) {
+	t.Parallel()
+	for _, dsn := range []string{":memory:", "file:" + newPath(t)} {
+		db, err := sql.Open("sqlite", dsn)
+		require.NoError(t, err)
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		l, err := sqlledger.NewSQLite(t.Context(), db)
+		require.NoError(t, err)
+		ledgertest.Run(t, ledgertest.Config{New: func(testing.TB) ledgertest.Ledger { return l }, Copies: 100})
+	}
+}
+
+// The ledger needs read committed, and gets it whatever the database's default.
+func TestPostgresWithAnotherDefaultIsolation(t *testing.T) {
+	t.Parallel()
+	db := newSchema(t)
+	var schema string
+	require.NoError(t, db.QueryRowContext(t.Context(), "SHOW search_path").Scan(&schema))
+	strict := openPostgres(t, strings.Replace(poolURL(t, schema), "?", "?default_transaction_isolation=serializable&", 1))
+	l := newPostgres(t, strict)
+	ledgertest.Run(t, ledgertest.Config{New: func(testing.TB) ledgertest.Ledger { return l }, Copies: 200})
+}
+
+func TestOrganizationNameIsBounded(t *testing.T) {
+	t.Parallel()
+	l := openSQLite(t, newPath(t))
+	_, err := l.Record(t.Context(), strings.Repeat("x", 1025), deployment("1", payload.StatusSuccess))
+	require.ErrorContains(t, err, "1025 bytes")
+	_, err = l.Record(t.Context(), strings.Repeat("x", 1024), deployment("1", payload.StatusSuccess))
+	require.NoError(t, err)
+}
+
+func TestClosedLedgerFails(t *testing.T) {
+	t.Parallel()
+	l, err := sqlledger.OpenSQLite(t.Context(), newPath(t))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	_, err = l.Record(t.Context(), "acme", deployment("1", payload.StatusSuccess))
+	require.Error(t, err)
+}

@@ -1,0 +1,216 @@
+package sqlledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	sqlitedriver "modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+)
+
+// querier is what *sql.Tx, *sql.Conn and *sql.DB have in common.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// inTx runs f in a transaction that commits if f returns nil. In PostgreSQL it is at read committed, whatever the database's
+// default: what waited for a lock must see what its holder committed.
+func (l *Ledger) inTx(ctx context.Context, f func(querier) error) (err error) {
+	if l.dialect == sqlite {
+		return l.inSQLiteTx(ctx, f)
+	}
+	tx, err := l.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// inSQLiteTx takes SQLite's write lock at once. A transaction that reads first and then finds that somebody else has written
+// can't go on, and database/sql has no word for one that begins with the lock.
+func (l *Ledger) inSQLiteTx(ctx context.Context, f func(querier) error) error {
+	select { // our own writers wait here, where it costs nothing, and in turn
+	case l.writer <- struct{}{}:
+		defer func() { <-l.writer }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	conn, err := l.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := beginImmediate(ctx, conn); err != nil {
+		if ctx.Err() != nil { // it may have begun all the same, so the connection does not go back to the pool
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+		return err
+	}
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		// Also after a panic, and when ctx has ended: the connection goes back to the pool.
+		if _, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // or it does not go back
+		}
+	}()
+	if err := f(conn); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// A commit that has begun is not interrupted: what became of it would not be known.
+	_, err = conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
+	committed = err == nil
+	return err
+}
+
+// beginImmediate waits for other processes' writers until ctx ends.
+func beginImmediate(ctx context.Context, conn *sql.Conn) error {
+	for {
+		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		if err == nil || !isBusy(err) {
+			return err
+		}
+		pause := time.NewTimer(2 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return errors.Join(ctx.Err(), err)
+		case <-pause.C:
+		}
+	}
+}
+
+func isBusy(err error) bool {
+	var e *sqlitedriver.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlitelib.SQLITE_BUSY
+}
+
+// orgTx is one organization's records within a transaction that holds its lock.
+type orgTx struct {
+	q      querier
+	stmt   *statements
+	org    []byte
+	lastID int64
+}
+
+var _ receiver.LedgerTx = (*orgTx)(nil)
+
+// inOrgTx runs f with the organization's row locked. create adds it if it is not there; otherwise f runs without a lock, and finds nothing.
+func (l *Ledger) inOrgTx(ctx context.Context, organization string, create bool, f func(*orgTx) error) error {
+	return l.inTx(ctx, func(q querier) error {
+		tx := &orgTx{q: q, stmt: &l.stmt, org: []byte(organization)}
+		lock := func() error { return q.QueryRowContext(ctx, l.stmt.lock, tx.org).Scan(&tx.lastID) }
+		err := lock()
+		if errors.Is(err, sql.ErrNoRows) && create {
+			// Somebody else may add it at the same time; then this waits until they are done.
+			if _, err = q.ExecContext(ctx, l.stmt.addOrg, tx.org); err == nil {
+				err = lock()
+			}
+		}
+		if err != nil && !(errors.Is(err, sql.ErrNoRows) && !create) {
+			return err
+		}
+		return f(tx)
+	})
+}
+
+func (tx *orgTx) Find(ctx context.Context, deploymentID string) (*receiver.DeploymentRecord, error) {
+	return one(tx.q.QueryRowContext(ctx, tx.stmt.find, tx.org, []byte(deploymentID)))
+}
+
+func (tx *orgTx) Before(ctx context.Context, p receiver.LedgerPosition) (*receiver.DeploymentRecord, error) {
+	return one(tx.q.QueryRowContext(ctx, tx.stmt.before, tx.org, scope(p), p.ID, p.At, p.At, p.ID))
+}
+
+func (tx *orgTx) After(ctx context.Context, p receiver.LedgerPosition) (*receiver.DeploymentRecord, error) {
+	return one(tx.q.QueryRowContext(ctx, tx.stmt.after, tx.org, scope(p), p.ID, p.At, p.At, p.ID))
+}
+
+func (tx *orgTx) Insert(ctx context.Context, r *receiver.DeploymentRecord) error {
+	r.ID = tx.lastID + 1
+	if err := changeOne(ctx, tx.q, tx.stmt.nextID, r.ID, tx.org); err != nil {
+		return err
+	}
+	tx.lastID = r.ID
+	return tx.write(ctx, tx.stmt.insert, r)
+}
+
+func (tx *orgTx) Update(ctx context.Context, r *receiver.DeploymentRecord) error {
+	return tx.write(ctx, tx.stmt.update, r)
+}
+
+func (tx *orgTx) write(ctx context.Context, statement string, r *receiver.DeploymentRecord) error {
+	document, err := r.Deployment.Encode()
+	if err != nil {
+		return err
+	}
+	d, p := r.Deployment, r.Position()
+	return changeOne(ctx, tx.q, statement,
+		[]byte(d.DeploymentID), []byte(d.Service), []byte(d.Environment), scope(p), string(d.Status), d.StartedAt.UnixMicro(), p.At, document,
+		r.PreviousGiven, r.Linked, r.LinkedPRs, r.RecordedAt.UnixMicro(), r.UpdatedAt.UnixMicro(), tx.org, r.ID)
+}
+
+// changeOne runs a statement that must change exactly one row.
+func changeOne(ctx context.Context, q querier, statement string, args ...any) error {
+	result, err := q.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, fmt.Errorf("a statement changed %d rows instead of one; were rows deleted by hand?", n))
+	}
+	return nil
+}
+
+// scope is the hash of a service and an environment, each with its length.
+func scope(p receiver.LedgerPosition) []byte {
+	text := binary.AppendUvarint(nil, uint64(len(p.Service)))
+	text = append(append(text, p.Service...), p.Environment...)
+	sum := sha256.Sum256(text)
+	return sum[:]
+}
+
+// one reads a record, or nil if there is none.
+func one(row *sql.Row) (*receiver.DeploymentRecord, error) {
+	r, err := scan(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return r, err
+}
+
+func scan(row interface{ Scan(...any) error }) (*receiver.DeploymentRecord, error) {
+	var r receiver.DeploymentRecord
+	var document []byte
+	var recorded, updated int64
+	if err := row.Scan(&r.ID, &document, &r.PreviousGiven, &r.Linked, &r.LinkedPRs, &recorded, &updated); err != nil {
+		return nil, err
+	}
+	d, err := payload.DecodeDeployment(document)
+	if err != nil {
+		return nil, fmt.Errorf("record %d can't be read: %v", r.ID, err) // not ErrInvalid: the delivery is not at fault
+	}
+	r.Deployment = d
+	r.RecordedAt, r.UpdatedAt = time.UnixMicro(recorded).UTC(), time.UnixMicro(updated).UTC()
+	return &r, nil
+}
