@@ -1,0 +1,142 @@
+package sqldedupe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/sqldedupe"
+	"github.com/deployhook/deployhook/internal/servicetest"
+)
+
+// In a transaction of a stricter isolation a renewal since its beginning is a conflict; nothing is done then. Completed first,
+// the claim is safe from that.
+func TestStricterTransactions(t *testing.T) {
+	t.Parallel()
+	b := openPostgres(t)
+	b.effects()
+	b.db = postgresDB(t, servicetest.PostgresURL(t)+"&default_transaction_isolation="+url.PathEscape("repeatable read"))
+	s := b.store(b.db)
+	c := claim(t, s, key("1"), amply, dedupe.Claimed)
+	tx, err := b.db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	require.NoError(t, b.effect("1")(t.Context(), tx))
+	require.NoError(t, s.Renew(t.Context(), c, amply))
+	err = s.CompleteTx(t.Context(), tx, c)
+	var state interface{ SQLState() string }
+	require.ErrorAs(t, err, &state)
+	require.Equal(t, "40001", state.SQLState())
+	require.NotErrorIs(t, err, dedupe.ErrLeaseLost)
+	require.NoError(t, tx.Rollback())
+	claim(t, s, key("1"), amply, dedupe.InFlight)
+	require.NoError(t, s.InTx(t.Context(), c, b.effect("1")))
+	require.Equal(t, 1, b.count("1"))
+}
+
+// Under SERIALIZABLE, copies that come in together make transactions fail; tried again, each delivery takes effect once.
+func TestSerializableEffects(t *testing.T) {
+	t.Parallel()
+	b := openPostgres(t)
+	b.effects()
+	b.db = postgresDB(t, servicetest.PostgresURL(t)+"&default_transaction_isolation=serializable")
+	s := b.store(b.db)
+	var conflicts atomic.Int64
+	deliver := func(id string) error {
+		for {
+			c, err := s.Claim(t.Context(), key(id), amply)
+			switch {
+			case err != nil:
+				return err
+			case c.State == dedupe.Completed:
+				return nil
+			case c.State == dedupe.InFlight:
+				time.Sleep(5 * time.Millisecond) // a real server
+				continue
+			}
+			err = s.InTx(t.Context(), c, b.effect(id))
+			if err == nil {
+				return nil
+			}
+			var state interface{ SQLState() string }
+			if !errors.As(err, &state) || state.SQLState() != "40001" {
+				return err
+			}
+			conflicts.Add(1)
+			if err := s.Release(context.WithoutCancel(t.Context()), c); err != nil {
+				return err
+			}
+		}
+	}
+	for n := range 20 {
+		var copies sync.WaitGroup
+		for range 8 {
+			copies.Go(func() {
+				if err := deliver(fmt.Sprint(n)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		copies.Wait()
+		require.Equal(t, 1, b.count(fmt.Sprint(n)))
+	}
+	t.Logf("%d conflicts", conflicts.Load())
+}
+
+// Several stores on one table keep the bound, within as many keys as there are stores.
+func TestCapacityIsShared(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *backend) {
+		const capacity = 100
+		var stores []*sqldedupe.Store
+		for range 3 {
+			stores = append(stores, b.store(b.db, sqldedupe.WithCapacity(capacity)))
+		}
+		held := 0
+		for i := range 3 * capacity {
+			_, err := stores[i%3].Claim(t.Context(), key(fmt.Sprint(i)), amply)
+			if err == nil {
+				held++
+				continue
+			}
+			require.ErrorIs(t, err, dedupe.ErrFull)
+		}
+		require.GreaterOrEqual(t, held, capacity)
+		require.LessOrEqual(t, held, capacity+len(stores))
+		claim(t, stores[0], key("0"), amply, dedupe.InFlight)
+	})
+}
+
+// Callers that ask at the same time do not get past the bound of a store.
+func TestCapacityIsExact(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *backend) {
+		const capacity = 40
+		s := b.store(b.db, sqldedupe.WithCapacity(capacity))
+		var held atomic.Int64
+		var callers sync.WaitGroup
+		for w := range 8 {
+			callers.Go(func() {
+				for i := range capacity {
+					// Two callers for each key, so that some of the room that was taken is given back.
+					c, err := s.Claim(t.Context(), key(fmt.Sprint(w/2, " ", i)), amply)
+					if err == nil && c.State == dedupe.Claimed {
+						held.Add(1)
+					} else if err != nil && !errors.Is(err, dedupe.ErrFull) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		callers.Wait()
+		require.LessOrEqual(t, held.Load(), int64(capacity))
+		require.Equal(t, int(held.Load()), b.rows())
+	})
+}

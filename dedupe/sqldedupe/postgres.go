@@ -1,0 +1,214 @@
+package sqldedupe
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/deployhook/deployhook/dedupe"
+)
+
+// NewPostgres returns a store in a PostgreSQL database, version 12 or later, makes its table or brings it up to date, and checks
+// that it can be used. db may come from any driver whose errors have a method SQLState() string; the store is tested with
+// github.com/jackc/pgx/v5/stdlib. It stays the caller's: [Store.Close] does not close it.
+//
+// Each instance needs a connection for every call in progress. Bound them with db.SetMaxOpenConns: PostgreSQL refuses more
+// than its max_connections, and a refused claim is answered with 503.
+//
+// Errors: every option that is wrong, and a database that is not fit, wrap [ErrConfig]; failures of the database, and the
+// context's error.
+func NewPostgres(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
+	c, n, err := configure("NewPostgres", Postgres, db, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPostgres(ctx, db, c); err != nil {
+		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", err)
+	}
+	if err := prepareSchema(ctx, db, Postgres, n, c); err != nil {
+		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", err)
+	}
+	if err := checkPrivileges(ctx, db, n); err != nil {
+		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", err)
+	}
+	return newStore(db, c, &postgres{
+		claimNew: statement{text: n.expand(pgClaimNew)},
+		takeOver: statement{text: n.expand(pgTakeOver)},
+		pruning:  statement{text: n.expand(pgPrune)},
+	}, n, pgCommon), nil
+}
+
+func checkPostgres(ctx context.Context, db *sql.DB, c config) error {
+	var version int
+	var commit, fsync string
+	err := db.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit'), current_setting('fsync')`).
+		Scan(&version, &commit, &fsync)
+	switch {
+	case err != nil:
+		return err
+	case version < 120000:
+		return fmt.Errorf("%w: the server's version is %d; the store needs PostgreSQL 12 or later", ErrConfig, version)
+	case (commit == "off" || fsync == "off") && !c.unsynced:
+		return fmt.Errorf("%w: the database has synchronous_commit %s and fsync %s, so what it has acknowledged can be lost; "+
+			"set them to on, or use InsecureUnsynced", ErrConfig, commit, fsync)
+	}
+	return nil
+}
+
+func checkPrivileges(ctx context.Context, db *sql.DB, n names) error {
+	var may bool
+	err := db.QueryRowContext(ctx, n.expand(`SELECT has_table_privilege('{table}', 'SELECT') AND has_table_privilege('{table}', 'INSERT')
+		AND has_table_privilege('{table}', 'UPDATE') AND has_table_privilege('{table}', 'DELETE') AND has_sequence_privilege('{sequence}', 'USAGE')`)).Scan(&may)
+	if err == nil && !may {
+		err = fmt.Errorf("%w: table %s: the role needs SELECT, INSERT, UPDATE and DELETE on it, and USAGE on sequence %s", ErrConfig, n.table, n.sequence)
+	}
+	return err
+}
+
+// The clock is clock_timestamp(): now() stands still from the beginning of a transaction, in which a lease may end.
+
+// pgClaimNew finds the delivery, or claims it if there is no row, in one statement. Duplicates only read: they take no lock, write
+// nothing, and don't wait for a transaction that is about to complete the claim.
+//
+// A token is drawn before the row is inserted, and another caller may have claimed and given up the key in between. Rows
+// outlive their claims by a TTL, so that the row is then there, and this statement does nothing.
+const pgClaimNew = `
+WITH found AS MATERIALIZED (
+	SELECT completed_by IS NOT NULL AS completed, (extract(epoch FROM expires - clock_timestamp()) * 1000000)::bigint AS rest
+	FROM {table} WHERE key = $1::bytea
+), new AS (
+	INSERT INTO {table} (key, token, expires, sweep)
+	SELECT $1::bytea, nextval('{sequence}'), clock_timestamp() + $2::bigint * interval '1 microsecond',
+		clock_timestamp() + ($2::bigint + $3::bigint) * interval '1 microsecond'
+	WHERE NOT EXISTS (SELECT FROM found)
+	ON CONFLICT (key) DO NOTHING
+	RETURNING token
+)
+SELECT (SELECT token FROM new), found.completed, found.rest FROM (SELECT) AS always LEFT JOIN found ON true`
+
+// pgTakeOver claims a key whose row is free. The row is locked before the token is drawn, so tokens rise in the order of
+// the claims. Whoever finds it locked does not wait: a transaction that completes the claim may take its time.
+const pgTakeOver = `
+WITH free AS MATERIALIZED (
+	SELECT key FROM {table} WHERE key = $1::bytea AND expires <= clock_timestamp() FOR UPDATE SKIP LOCKED
+)
+UPDATE {table} AS t SET token = nextval('{sequence}'), completed_by = NULL,
+	expires = clock_timestamp() + $2::bigint * interval '1 microsecond',
+	sweep = clock_timestamp() + ($2::bigint + $3::bigint) * interval '1 microsecond'
+FROM free WHERE t.key = free.key AND t.expires <= clock_timestamp()
+RETURNING t.token`
+
+// pgPrune takes the rows that are due, deletes those which are over, and puts the others off until they are. The clock is
+// read once, in subqueries, so that the index can be used.
+const pgPrune = `
+WITH due AS MATERIALIZED (
+	SELECT key, expires <= (SELECT clock_timestamp()) AS over
+	FROM {table} WHERE sweep <= (SELECT clock_timestamp()) ORDER BY sweep LIMIT $1::bigint FOR UPDATE SKIP LOCKED
+), gone AS (
+	DELETE FROM {table} AS t USING due WHERE t.key = due.key AND due.over AND t.expires <= clock_timestamp() RETURNING 1
+), later AS (
+	UPDATE {table} AS t SET sweep = t.expires FROM due WHERE t.key = due.key AND NOT due.over RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM later)`
+
+// The updates leave sweep, which is indexed, as it is: then PostgreSQL need not touch the indexes.
+var pgCommon = commonStatements{
+	complete: `UPDATE {table} SET completed_by = $2::bigint, expires = clock_timestamp() + $3::bigint * interval '1 microsecond'
+		WHERE key = $1::bytea AND (expires <= clock_timestamp() OR token = $2::bigint AND completed_by IS NULL) RETURNING 1`,
+	completeNew: `INSERT INTO {table} (key, token, completed_by, expires, sweep)
+		SELECT $1::bytea, $2::bigint, $2::bigint, t, t FROM (SELECT clock_timestamp() + $3::bigint * interval '1 microsecond' AS t) AS ttl
+		ON CONFLICT (key) DO NOTHING RETURNING 1`,
+	standing: `SELECT coalesce(completed_by, 0), expires > clock_timestamp() FROM {table} WHERE key = $1::bytea`,
+	renew: `UPDATE {table} SET expires = clock_timestamp() + $3::bigint * interval '1 microsecond'
+		WHERE key = $1::bytea AND token = $2::bigint AND completed_by IS NULL AND expires > clock_timestamp() RETURNING 1`,
+	release: `UPDATE {table} SET expires = 'epoch'
+		WHERE key = $1::bytea AND token = $2::bigint AND completed_by IS NULL AND expires > clock_timestamp() RETURNING 1`,
+	count: `SELECT count(*), coalesce((extract(epoch FROM min(expires) - clock_timestamp()) * 1000000)::bigint, 0)
+		FROM {table} WHERE expires > clock_timestamp()`,
+	// FOR UPDATE waits until a transaction whose connection was lost has come to its end.
+	confirm: `SELECT coalesce(completed_by, 0) FROM {table} WHERE key = $1::bytea FOR UPDATE`,
+}
+
+type postgres struct {
+	claimNew, takeOver, pruning statement
+}
+
+const (
+	claimTries = 4
+	lockedWait = time.Second // the RetryAfter where the lease that is in the way is not known
+)
+
+func (p *postgres) units(d time.Duration) int64 { return ceil(d, time.Microsecond) }
+func (p *postgres) unit() time.Duration         { return time.Microsecond }
+func (p *postgres) completesFirst() bool        { return false }
+
+func (p *postgres) claim(ctx context.Context, r runner, key dedupe.Key, lease, ttl int64) (answer, error) {
+	args := []any{key[:], lease, ttl}
+	for try := range claimTries {
+		if err := pause(ctx, try); err != nil {
+			return answer{}, err
+		}
+		var token, rest sql.NullInt64
+		var completed sql.NullBool
+		if _, err := r.one(ctx, &p.claimNew, args, &token, &completed, &rest); err != nil {
+			return answer{}, err
+		}
+		switch {
+		case token.Valid:
+			return answer{token: token.Int64}, nil
+		case rest.Int64 > 0:
+			return answer{completed: completed.Bool, rest: rest.Int64}, nil
+		case !completed.Valid:
+			continue // inserted by another since the statement began
+		}
+		if taken, err := r.one(ctx, &p.takeOver, args, &token); err != nil || taken {
+			return answer{token: token.Int64}, err
+		}
+	}
+	// The key looks free, and somebody holds its row: a transaction that completes the claim has yet to end.
+	return answer{rest: int64(lockedWait / p.unit())}, nil
+}
+
+func (p *postgres) prune(ctx context.Context, db *sql.DB, batch int) (deleted, later int64, err error) {
+	err = p.auto(ctx, db, func(r runner) error {
+		_, err := r.one(ctx, &p.pruning, []any{batch}, &deleted, &later)
+		return err
+	})
+	return deleted, later, err
+}
+
+// auto runs f outside a transaction. Where the database's default isolation is stricter than READ COMMITTED, a statement
+// that meets another on its row fails; it is run again under READ COMMITTED, which it is made for. (It is not begun in such a
+// transaction because that takes two more round trips.)
+func (p *postgres) auto(ctx context.Context, db *sql.DB, f func(runner) error) error {
+	err := f(direct{db})
+	if !isConflict(err) {
+		return err
+	}
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	if err := f(within{tx}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// pause waits a little before a repetition.
+func pause(ctx context.Context, try int) error {
+	if try == 0 {
+		return nil
+	}
+	timer := time.NewTimer(time.Duration(1+rand.IntN(4<<try)) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

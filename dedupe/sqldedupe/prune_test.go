@@ -1,0 +1,312 @@
+package sqldedupe_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/sqldedupe"
+	"github.com/deployhook/deployhook/internal/servicetest"
+)
+
+// waitOut lets TTLs and leases of at most d end on the database's clock.
+func waitOut(d time.Duration) { time.Sleep(d + 100*time.Millisecond) }
+
+func TestPruneIsBoundedAndNeverEarly(t *testing.T) {
+	t.Parallel()
+	onEachClocked(t, func(t *testing.T, b clocked) {
+		s := b.store(b.db, sqldedupe.WithTTL(time.Hour), sqldedupe.WithPruneBatch(10), sqldedupe.WithoutPruning(), sqldedupe.InsecureUnsynced())
+		long := b.store(b.db, sqldedupe.WithTTL(10*time.Hour), sqldedupe.WithoutPruning(), sqldedupe.InsecureUnsynced())
+		complete := func(s *sqldedupe.Store, by *sqldedupe.Store, id string) {
+			require.NoError(t, by.Complete(t.Context(), claim(t, s, key(id), 10*time.Minute, dedupe.Claimed)))
+		}
+		for i := range 25 {
+			complete(s, s, fmt.Sprint("over ", i))
+		}
+		// These look as though they were over at the same time, until they are looked at: completed by a store that remembers
+		// longer, and renewed.
+		for i := range 15 {
+			complete(s, long, fmt.Sprint("remembered ", i))
+		}
+		held := claim(t, s, key("held"), 10*time.Minute, dedupe.Claimed)
+		require.NoError(t, s.Renew(t.Context(), held, 10*time.Hour))
+
+		n, err := s.Prune(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n, "nothing is over yet")
+		b.advance(70*time.Minute + time.Second)
+		var deleted []int64
+		for range 6 {
+			n, err := s.Prune(t.Context())
+			require.NoError(t, err)
+			require.LessOrEqual(t, n, int64(10))
+			deleted = append(deleted, n)
+		}
+		require.Equal(t, []int64{10, 10, 5, 0, 0, 0}, deleted, "in the order of their time, and the others are put off")
+		require.Equal(t, 16, b.rows())
+		for i := range 15 {
+			claim(t, s, key(fmt.Sprint("remembered ", i)), amply, dedupe.Completed)
+		}
+		claim(t, s, key("held"), amply, dedupe.InFlight)
+
+		// More rows than a batch that look as though they were over must not keep it from those that are.
+		complete(s, s, "later")
+		b.advance(70*time.Minute + time.Second)
+		n, err = s.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, int64(1), n)
+		require.NoError(t, s.Complete(t.Context(), held))
+	})
+}
+
+// Claims prune on the side: once in an interval, and each time as long as there is much to do.
+func TestClaimsPrune(t *testing.T) {
+	t.Parallel()
+	onEachClocked(t, func(t *testing.T, b clocked) {
+		var rounds, deleted atomic.Int64
+		hook := sqldedupe.WithPruneHook(func(n int64, err error) {
+			require.NoError(t, err)
+			rounds.Add(1)
+			deleted.Add(n)
+		})
+		quiet := b.store(b.db, sqldedupe.WithoutPruning(), hook, sqldedupe.InsecureUnsynced())
+		for i := range 25 {
+			require.NoError(t, quiet.Release(t.Context(), claim(t, quiet, key(fmt.Sprint(i)), amply, dedupe.Claimed)))
+		}
+		require.Zero(t, rounds.Load())
+		b.advance(dedupe.DefaultTTL + amply)
+		s := b.store(b.db, sqldedupe.WithPruneBatch(10), sqldedupe.WithPruneInterval(time.Hour), hook, sqldedupe.InsecureUnsynced())
+		for i, want := range []int64{10, 20, 25, 25, 25} {
+			claim(t, s, key(fmt.Sprint("new ", i)), amply, dedupe.Claimed)
+			require.Equal(t, want, deleted.Load())
+		}
+		require.Equal(t, int64(3), rounds.Load(), "the third found few, so the next is due in an hour")
+		require.Equal(t, 5, b.rows())
+
+		eager := b.store(b.db, sqldedupe.WithPruneInterval(time.Nanosecond), hook, sqldedupe.InsecureUnsynced())
+		for range 3 {
+			claim(t, eager, key("new 0"), amply, dedupe.InFlight)
+		}
+		require.Equal(t, int64(6), rounds.Load())
+	})
+}
+
+// Pruning that fails changes no answer.
+func TestFailedPruningIsReported(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *backend) {
+		var failed atomic.Int64
+		s := b.store(b.db, sqldedupe.WithTTL(time.Second), sqldedupe.WithPruneInterval(time.Nanosecond), sqldedupe.WithPruneHook(func(n int64, err error) {
+			if err != nil {
+				failed.Add(1)
+				require.Zero(t, n)
+			}
+		}))
+		claim(t, s, key("referred to"), time.Millisecond, dedupe.Claimed)
+		for _, statement := range []string{
+			"CREATE TABLE " + b.effectsTable() + " AS SELECT key FROM " + b.tableName(),
+			map[sqldedupe.Dialect]string{
+				sqldedupe.SQLite:   "CREATE TRIGGER never BEFORE DELETE ON " + b.tableName() + " BEGIN SELECT RAISE(ABORT, 'never'); END",
+				sqldedupe.Postgres: "ALTER TABLE " + b.effectsTable() + " ADD FOREIGN KEY (key) REFERENCES " + b.tableName(),
+			}[b.dialect],
+		} {
+			_, err := b.db.ExecContext(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		waitOut(time.Second)
+		claim(t, s, key("1"), amply, dedupe.Claimed)
+		require.Equal(t, int64(1), failed.Load())
+		_, err := s.Prune(t.Context())
+		require.Error(t, err)
+		require.Equal(t, int64(2), failed.Load())
+	})
+}
+
+func TestRunPruner(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *backend) {
+		s := b.store(b.db, sqldedupe.WithTTL(time.Second), sqldedupe.WithPruneBatch(2), sqldedupe.WithoutPruning())
+		require.ErrorIs(t, s.RunPruner(t.Context(), -1), dedupe.ErrInvalid)
+		for i := range 9 {
+			require.NoError(t, s.Complete(t.Context(), claim(t, s, key(fmt.Sprint(i)), time.Millisecond, dedupe.Claimed)))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		result := make(chan error, 1)
+		go func() { result <- s.RunPruner(ctx, 50*time.Millisecond) }()
+		require.Eventually(t, func() bool { return b.rows() == 0 }, 30*time.Second, 20*time.Millisecond)
+		cancel()
+		require.ErrorIs(t, <-result, context.Canceled)
+
+		require.NoError(t, s.Close())
+		require.ErrorIs(t, s.RunPruner(t.Context(), 0), dedupe.ErrClosed)
+		_, err := s.Prune(t.Context())
+		require.ErrorIs(t, err, dedupe.ErrClosed)
+	})
+}
+
+// Rows come and go by the millisecond while everybody prunes. No two callers hold a key, tokens rise, and what is remembered stays.
+func TestPruningBesideClaims(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *backend) {
+		opts := []sqldedupe.Option{sqldedupe.WithTTL(time.Second), sqldedupe.WithPruneInterval(time.Nanosecond), sqldedupe.WithPruneBatch(3)}
+		stores := []*sqldedupe.Store{b.store(b.db, opts...), b.store(b.open(), opts...)}
+		keeper := b.store(b.db, sqldedupe.WithTTL(time.Hour))
+		for i := range 20 {
+			require.NoError(t, keeper.Complete(t.Context(), claim(t, stores[0], key(fmt.Sprint("kept ", i)), time.Millisecond, dedupe.Claimed)))
+		}
+		const keys = 5
+		var holders, tokens [keys]atomic.Int64
+		deadline := time.Now().Add(5 * time.Second)
+		var workers sync.WaitGroup
+		for w := range 8 {
+			workers.Go(func() {
+				s := stores[w%2]
+				for i := w; time.Now().Before(deadline); i++ {
+					n := i % keys
+					c, err := s.Claim(t.Context(), key(fmt.Sprint(n)), amply)
+					if err != nil {
+						t.Errorf("claim: %v", err)
+						return
+					}
+					if c.State != dedupe.Claimed {
+						continue
+					}
+					if holders[n].Add(1) != 1 {
+						t.Error("two callers hold the same key")
+					}
+					if before := tokens[n].Swap(int64(c.Token)); before >= int64(c.Token) {
+						t.Errorf("token %d follows %d", c.Token, before)
+					}
+					holders[n].Add(-1)
+					if i%3 == 0 {
+						err = s.Complete(t.Context(), c)
+					} else {
+						err = s.Release(t.Context(), c)
+					}
+					if err != nil {
+						t.Errorf("end: %v", err)
+					}
+				}
+			})
+		}
+		workers.Wait()
+		for i := range 20 {
+			claim(t, keeper, key(fmt.Sprint("kept ", i)), amply, dedupe.Completed)
+		}
+	})
+}
+
+// Tokens rise though the row has been deleted in between, by us or by hand.
+func TestTokensOutliveRows(t *testing.T) {
+	t.Parallel()
+	onEachClocked(t, func(t *testing.T, b clocked) {
+		s := b.store(b.db, sqldedupe.WithoutPruning(), sqldedupe.InsecureUnsynced())
+		var last dedupe.Claim
+		for range 5 {
+			last = claim(t, s, key("1"), amply, dedupe.Claimed)
+			require.NoError(t, s.Release(t.Context(), last))
+		}
+		_, err := b.db.ExecContext(t.Context(), "DELETE FROM "+b.tableName())
+		require.NoError(t, err)
+		next := claim(t, s, key("1"), amply, dedupe.Claimed)
+		require.Greater(t, next.Token, last.Token)
+		b.advance(dedupe.DefaultTTL + amply)
+		n, err := s.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, int64(1), n)
+
+		// A late completion, whose row is gone, is remembered, and its token does not set the tokens back.
+		require.NoError(t, s.Complete(t.Context(), last))
+		require.NoError(t, s.Complete(t.Context(), last))
+		claim(t, s, key("1"), amply, dedupe.Completed)
+		require.ErrorIs(t, s.Complete(t.Context(), next), dedupe.ErrLeaseLost)
+		b.advance(dedupe.DefaultTTL + amply)
+		require.Greater(t, claim(t, s, key("1"), amply, dedupe.Claimed).Token, next.Token)
+	})
+}
+
+// Pruning reads what is due by the index, not the table.
+func TestPruningUsesIndex(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *backend) {
+		b.store(b.db)
+		table := b.tableName()
+		explain, args := "EXPLAIN QUERY PLAN ", []any{100, 0}
+		if b.dialect == sqldedupe.Postgres {
+			explain, args = "EXPLAIN (COSTS OFF) ", []any{100}
+			_, err := b.db.ExecContext(t.Context(), `INSERT INTO `+table+` (key, token, expires, sweep)
+				SELECT sha256(i::text::bytea), i, now() + i * interval '1 s', now() + i * interval '1 s' FROM generate_series(1, 20000) i`)
+			require.NoError(t, err)
+			_, err = b.db.ExecContext(t.Context(), "ANALYZE "+table)
+			require.NoError(t, err)
+		}
+		for _, statement := range sqldedupe.PruneStatements(b.dialect, b.table) {
+			rows, err := b.db.QueryContext(t.Context(), explain+statement, args...)
+			require.NoError(t, err)
+			var plan []string
+			for rows.Next() {
+				columns, err := rows.Columns()
+				require.NoError(t, err)
+				line := make([]any, len(columns))
+				for i := range line {
+					line[i] = new(any)
+				}
+				require.NoError(t, rows.Scan(line...))
+				plan = append(plan, fmt.Sprint(*line[len(line)-1].(*any)))
+			}
+			require.NoError(t, rows.Err())
+			require.NoError(t, rows.Close())
+			text := strings.Join(plan, "\n")
+			require.Contains(t, text, table+"_sweep", "%s", text)
+			if b.dialect == sqldedupe.Postgres {
+				require.Contains(t, text, "Index Cond: (sweep <=")
+			}
+			require.NotContains(t, text, "Seq Scan")
+			require.NotContains(t, text, "SCAN "+table)
+		}
+	})
+}
+
+// PostgreSQL completes a claim without touching an index (a heap-only tuple).
+func TestCompletionsAreHeapOnly(t *testing.T) {
+	t.Parallel()
+	b := openPostgres(t)
+	b.db = postgresDB(t, servicetest.PostgresURL(t)+"&synchronous_commit=off")
+	s := b.store(b.db, sqldedupe.WithoutPruning(), sqldedupe.InsecureUnsynced())
+	const each = 200
+	var workers sync.WaitGroup
+	for w := range 5 {
+		workers.Go(func() {
+			for i := range each {
+				c, err := s.Claim(t.Context(), key(fmt.Sprint(w, " ", i)), amply)
+				if err == nil {
+					err = s.Complete(t.Context(), c)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	var updates, heapOnly int
+	require.Eventually(t, func() bool {
+		// Connections report what they did when they are idle for a moment, or closed.
+		_, err := b.db.ExecContext(t.Context(), "SELECT pg_stat_clear_snapshot()")
+		require.NoError(t, err)
+		err = b.db.QueryRowContext(t.Context(), "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1", b.table).Scan(&updates, &heapOnly)
+		require.NoError(t, err)
+		return updates == 5*each
+	}, 60*time.Second, 200*time.Millisecond)
+	t.Logf("%d of %d updates were heap-only", heapOnly, updates)
+	require.Greater(t, heapOnly, updates*9/10)
+}

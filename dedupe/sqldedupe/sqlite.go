@@ -1,0 +1,259 @@
+package sqldedupe
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite" // registers the driver that OpenSQLite opens with
+
+	"github.com/deployhook/deployhook/dedupe"
+)
+
+// busyTimeout is how long SQLite waits for another process that writes. The context ends the wait sooner.
+const busyTimeout = 10 * time.Second
+
+// OpenSQLite opens the SQLite file, which it makes if it is not there, and returns a store in it that owns the database: Close it
+// when it is not used any more. Several stores, also of several processes on one machine, may share a file, as long as it is
+// not on a network file system.
+//
+// It opens it with write-ahead logging, synchronous=FULL, which puts every commit on the disk before it is acknowledged,
+// immediate transactions and one connection; a process that finds the file locked waits for up to 10 seconds.
+//
+// Errors are those of [NewSQLite]. Names that SQLite takes for databases in memory are refused with [ErrConfig]: a store in
+// memory is package dedupe's.
+func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Store, error) {
+	dsn, err := sqliteDSN(path)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("sqldedupe: OpenSQLite: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	if err := waitForSQLite(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqldedupe: OpenSQLite: %w", err), db.Close())
+	}
+	s, err := newSQLite(ctx, "OpenSQLite", db, opts)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.owned = true
+	return s, nil
+}
+
+func sqliteDSN(path string) (string, error) {
+	if path == "" || path == ":memory:" {
+		return "", fmt.Errorf("%w: OpenSQLite: path %q is a database in memory, which is forgotten; give a file's name, or use dedupe.NewMemory", ErrConfig, path)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: OpenSQLite: %w", ErrConfig, err)
+	}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: url.Values{
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)"},
+		"_txlock": {"immediate"},
+	}.Encode()}
+	return u.String(), nil
+}
+
+// waitForSQLite makes the first connection. Switching to write-ahead logging needs the file for itself, and SQLite does
+// not wait for it when several processes do it at once.
+func waitForSQLite(ctx context.Context, db *sql.DB) error {
+	deadline := time.Now().Add(busyTimeout)
+	for {
+		err := db.PingContext(ctx)
+		if sqliteCode(err) != codeBusy || time.Now().After(deadline) {
+			return err
+		}
+		if err := pause(ctx, 4); err != nil {
+			return err
+		}
+	}
+}
+
+// NewSQLite returns a store in a SQLite database, version 3.42 or later, makes its table or brings it up to date, and checks
+// that it can be used. The store is for deliveries whose effects are in the same database, see [Store.InTx]; otherwise
+// [OpenSQLite] is simpler. The database stays the caller's: [Store.Close] does not close it.
+//
+// The constructor refuses, with an [ErrConfig] that names the pragma, connections without a busy_timeout, which fail whenever
+// another one writes, with a journal in memory or none, and with synchronous below FULL. It looks at two connections, because
+// pragmas that are not part of the data source name hold for one only. For modernc.org/sqlite a good name is
+//
+//	file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate
+//
+// together with db.SetMaxOpenConns(1), with which writers queue in the process instead of failing on each other's locks.
+//
+// Errors: every option that is wrong, and a database that is not fit, wrap [ErrConfig]; failures of the database, and the
+// context's error.
+func NewSQLite(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
+	return newSQLite(ctx, "NewSQLite", db, opts)
+}
+
+func newSQLite(ctx context.Context, constructor string, db *sql.DB, opts []Option) (*Store, error) {
+	c, n, err := configure(constructor, SQLite, db, opts)
+	if err != nil {
+		return nil, err
+	}
+	failed := func(err error) (*Store, error) { return nil, fmt.Errorf("sqldedupe: %s: %w", constructor, err) }
+	if err := checkSQLite(ctx, db, c); err != nil {
+		return failed(err)
+	}
+	if err := prepareSchema(ctx, db, SQLite, n, c); err != nil {
+		return failed(err)
+	}
+	e := &sqlite{
+		find:  statement{text: n.expand(liteFind)},
+		take:  statement{text: n.expand(liteTake)},
+		later: statement{text: n.expand(liteLater)},
+		gone:  statement{text: n.expand(liteGone)},
+	}
+	s := newStore(db, c, e, n, liteCommon)
+	// The driver parses a statement each time unless it is prepared.
+	if err := s.prepare(ctx, &e.find, &e.take, &s.stmts.complete, &s.stmts.renew, &s.stmts.release); err != nil {
+		return failed(err)
+	}
+	return s, nil
+}
+
+// checkSQLite looks at two connections at once where there may be two.
+func checkSQLite(ctx context.Context, db *sql.DB, c config) error {
+	first, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer first.Close()
+	if err := checkConnection(ctx, first, c); err != nil {
+		return err
+	}
+	if most := db.Stats().MaxOpenConnections; most > 0 && most-db.Stats().InUse < 1 {
+		return nil
+	}
+	second, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer second.Close()
+	return checkConnection(ctx, second, c)
+}
+
+func checkConnection(ctx context.Context, conn *sql.Conn, c config) error {
+	var clock sql.NullFloat64
+	if err := conn.QueryRowContext(ctx, "SELECT unixepoch('subsec')").Scan(&clock); err != nil {
+		return fmt.Errorf("%w: the store needs SQLite 3.42 or later: %w", ErrConfig, err)
+	}
+	var journal string
+	var synchronous, timeout int
+	for pragma, value := range map[string]any{"journal_mode": &journal, "synchronous": &synchronous, "busy_timeout": &timeout} {
+		if err := conn.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(value); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !clock.Valid:
+		return fmt.Errorf("%w: the store needs SQLite 3.42 or later, for unixepoch('subsec')", ErrConfig)
+	case journal == "memory" || journal == "off":
+		return fmt.Errorf("%w: journal_mode is %s, so a crash may destroy the database, or it is in memory only; open a file with _pragma=journal_mode(WAL)", ErrConfig, journal)
+	case synchronous < 2 && !c.unsynced:
+		return fmt.Errorf("%w: synchronous is %d, so a power cut loses what has been acknowledged; open the database with _pragma=synchronous(FULL), "+
+			"or use InsecureUnsynced", ErrConfig, synchronous)
+	case timeout <= 0:
+		return fmt.Errorf("%w: busy_timeout is 0, so every call fails while another connection writes; open the database with _pragma=busy_timeout(10000)", ErrConfig)
+	}
+	return nil
+}
+
+// Times are integers, milliseconds since 1970 by the clock of the machine, which is all that SQLite tells.
+const liteNow = `CAST(round(unixepoch('subsec') * 1000) AS INTEGER)`
+
+const (
+	liteFind = `SELECT completed_by IS NOT NULL, expires - ` + liteNow + ` FROM {table} WHERE key = ?1 AND expires > ` + liteNow
+
+	// A row's next token is one more than its last; a new row's is more than that of any row that was ever deleted.
+	liteTake = `INSERT INTO {table} AS t (key, token, expires, sweep)
+		VALUES (?1, (SELECT floor + 1 FROM {schema}), ` + liteNow + ` + ?2, ` + liteNow + ` + ?2 + ?3)
+		ON CONFLICT (key) DO UPDATE SET token = t.token + 1, completed_by = NULL, expires = excluded.expires, sweep = excluded.sweep
+		WHERE t.expires <= ` + liteNow + ` RETURNING token`
+
+	liteDue   = `key IN (SELECT key FROM {table} WHERE sweep <= ?2 ORDER BY sweep LIMIT ?1)`
+	liteLater = `UPDATE {table} SET sweep = expires WHERE ` + liteDue + ` AND expires > ?2`
+	liteGone  = `DELETE FROM {table} WHERE ` + liteDue + ` AND expires <= ?2`
+)
+
+var liteCommon = commonStatements{
+	complete: `UPDATE {table} SET completed_by = ?2, expires = ` + liteNow + ` + ?3
+		WHERE key = ?1 AND (expires <= ` + liteNow + ` OR token = ?2 AND completed_by IS NULL) RETURNING 1`,
+	completeNew: `INSERT INTO {table} (key, token, completed_by, expires, sweep)
+		VALUES (?1, (SELECT max(floor, ?2) FROM {schema}), ?2, ` + liteNow + ` + ?3, ` + liteNow + ` + ?3)
+		ON CONFLICT (key) DO NOTHING RETURNING 1`,
+	standing: `SELECT coalesce(completed_by, 0), expires > ` + liteNow + ` FROM {table} WHERE key = ?1`,
+	renew: `UPDATE {table} SET expires = ` + liteNow + ` + ?3
+		WHERE key = ?1 AND token = ?2 AND completed_by IS NULL AND expires > ` + liteNow + ` RETURNING 1`,
+	release: `UPDATE {table} SET expires = 0
+		WHERE key = ?1 AND token = ?2 AND completed_by IS NULL AND expires > ` + liteNow + ` RETURNING 1`,
+	count:   `SELECT count(*), coalesce(min(expires) - ` + liteNow + `, 0) FROM {table} WHERE expires > ` + liteNow,
+	confirm: `SELECT coalesce(completed_by, 0) FROM {table} WHERE key = ?1`,
+}
+
+type sqlite struct {
+	find, take, later, gone statement
+}
+
+func (l *sqlite) units(d time.Duration) int64 { return ceil(d, time.Millisecond) }
+func (l *sqlite) unit() time.Duration         { return time.Millisecond }
+
+// completesFirst: the completion takes the lock on the file, which is waited for. A transaction that has begun by reading
+// and writes later is not given it if another has written in between.
+func (l *sqlite) completesFirst() bool { return true }
+
+// claim looks before it takes, so that duplicates need neither the lock on the file nor room on the disk.
+func (l *sqlite) claim(ctx context.Context, r runner, key dedupe.Key, lease, ttl int64) (answer, error) {
+	for try := range claimTries {
+		if err := pause(ctx, try); err != nil {
+			return answer{}, err
+		}
+		var a answer
+		if found, err := r.one(ctx, &l.find, []any{key[:]}, &a.completed, &a.rest); err != nil || found {
+			return a, err
+		}
+		if taken, err := r.one(ctx, &l.take, []any{key[:], lease, ttl}, &a.token); err != nil || taken {
+			return a, err
+		}
+	}
+	// Each time the key was free and then was not: others claimed it while we asked, and it was in flight then.
+	return answer{rest: int64(lockedWait / l.unit())}, nil
+}
+
+func (l *sqlite) prune(ctx context.Context, db *sql.DB, batch int) (deleted, later int64, err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	var now int64
+	if err := tx.QueryRowContext(ctx, "SELECT "+liteNow).Scan(&now); err != nil {
+		return 0, 0, err
+	}
+	for _, part := range []struct {
+		st   *statement
+		rows *int64
+	}{{&l.later, &later}, {&l.gone, &deleted}} {
+		result, err := tx.ExecContext(ctx, part.st.text, batch, now)
+		if err != nil {
+			return 0, 0, err
+		}
+		if *part.rows, err = result.RowsAffected(); err != nil {
+			return 0, 0, err
+		}
+	}
+	return deleted, later, tx.Commit()
+}
+
+func (l *sqlite) auto(_ context.Context, db *sql.DB, f func(runner) error) error {
+	return f(direct{db})
+}

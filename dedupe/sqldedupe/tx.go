@@ -1,0 +1,164 @@
+package sqldedupe
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/deployhook/deployhook/dedupe"
+)
+
+// confirmTimeout bounds the question whether a commit took effect, which is asked even if the context has ended.
+const confirmTimeout = 5 * time.Second
+
+// Tx is a transaction that a claim can be completed in: a *sql.Tx, or a *sql.Conn on which one has been begun.
+type Tx interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// CompleteTx completes the claim in the caller's transaction, on the store's database: when that is committed, the delivery
+// is remembered together with whatever else was done in it, and when it is rolled back, neither is. From here until the
+// end of the transaction nobody can take the delivery over, even if its lease ends. So commit soon; [Store.InTx] does
+// all of it.
+//
+// After an error the transaction must be rolled back:
+//   - [dedupe.ErrLeaseLost]: another holds the claim or has completed it. What was done in the transaction is done, or will
+//     be, in the other's.
+//   - [ErrCompleted]: the same claim was completed in an earlier transaction, which Complete would have been content with. What
+//     was done is done.
+//   - [dedupe.ErrInvalid], among others for a *sql.DB, which is no transaction; [dedupe.ErrFull] if the disk is full;
+//     [dedupe.ErrClosed], context errors, failures of the database. A transaction stricter than READ COMMITTED fails with
+//     SQLSTATE 40001 if the claim was renewed since it began: complete the claim first in those.
+func (s *Store) CompleteTx(ctx context.Context, tx Tx, c dedupe.Claim) error {
+	switch tx := tx.(type) {
+	case nil:
+		return fmt.Errorf("%w: sqldedupe: CompleteTx: the transaction is nil", dedupe.ErrInvalid)
+	case *sql.DB:
+		return fmt.Errorf("%w: sqldedupe: CompleteTx: a *sql.DB is no transaction; begin one, or use InTx", dedupe.ErrInvalid)
+	case *sql.Tx:
+		if tx == nil {
+			return fmt.Errorf("%w: sqldedupe: CompleteTx: the transaction is nil", dedupe.ErrInvalid)
+		}
+	}
+	return s.completeTx(ctx, "CompleteTx", within{tx}, c)
+}
+
+func (s *Store) completeTx(ctx context.Context, operation string, r runner, c dedupe.Claim) error {
+	if err := s.owns(ctx, operation, c); err != nil {
+		return err
+	}
+	return s.fail(ctx, operation, s.complete(ctx, r, c))
+}
+
+// InTx begins a transaction, runs fn, completes the claim in the same transaction, and commits: what fn did in tx takes effect
+// exactly once, whatever crashes and whenever. If fn fails or panics, or the claim is lost, everything is rolled back, and the
+// error is fn's own, or as for [Store.CompleteTx]. It uses the database's default isolation. Give ctx a timeout: it bounds
+// every wait for the database.
+//
+//	d, _ := receiver.FromContext(ctx)
+//	return d.CompleteWith(func(c dedupe.Claim) error {
+//		return store.InTx(ctx, c, func(ctx context.Context, tx *sql.Tx) error {
+//			_, err := tx.ExecContext(ctx, "INSERT INTO deployments (id, app) VALUES (?, ?)", e.DeploymentID, e.App)
+//			return err
+//		})
+//	})
+//
+// fn must do all of its work on tx, and neither commit it nor roll it back; nothing else is undone by a rollback. Nor is there a
+// second connection to do it on with the one that a SQLite store has: a call on the database inside fn waits until ctx ends.
+// While fn runs a SQLite file can't be written by anybody else, so fn should be short.
+//
+// With SQLite the claim is completed before fn runs, so that fn begins with the lock on the file; with PostgreSQL
+// afterwards, so that the claim can be renewed while fn runs.
+//
+// If the connection is lost during the commit the database is asked what became of it: nil means that it has been
+// committed, and an error that it has not. The error wraps [ErrOutcomeUnknown] if there is no answer within 5 seconds, for
+// which InTx may outlast ctx. Return it like any other: if the commit took effect, the sender's next try is a duplicate.
+func (s *Store) InTx(ctx context.Context, c dedupe.Claim, fn func(ctx context.Context, tx *sql.Tx) error) error {
+	if fn == nil {
+		return fmt.Errorf("%w: sqldedupe: InTx: the function is nil", dedupe.ErrInvalid)
+	}
+	if err := s.owns(ctx, "InTx", c); err != nil {
+		return err
+	}
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return s.fail(ctx, "InTx: begin", err)
+	}
+	defer func() { _ = tx.Rollback() }() // also after a panic; does nothing after a commit
+	if s.engine.completesFirst() {
+		if err := s.completeTx(ctx, "InTx", within{tx}, c); err != nil {
+			return err
+		}
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+	} else {
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+		if err := s.completeTx(ctx, "InTx", within{tx}, c); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return s.settle(ctx, c, s.fail(ctx, "InTx: commit", err))
+	}
+	return nil
+}
+
+// settle finds out what became of a commit that ended with an error.
+func (s *Store) settle(ctx context.Context, c dedupe.Claim, failure error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
+	defer cancel()
+	var by int64
+	var found bool
+	err := s.engine.auto(ctx, s.db, func(r runner) (err error) {
+		found, err = r.one(ctx, &s.stmts.confirm, []any{c.Key[:]}, &by)
+		return err
+	})
+	switch {
+	case err != nil:
+		return errors.Join(fmt.Errorf("%w: %w", ErrOutcomeUnknown, failure), s.fail(ctx, "InTx: after the commit", err))
+	case !found: // a row that the transaction may yet insert
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, failure)
+	case by == int64(c.Token):
+		return nil
+	}
+	return failure
+}
+
+// PgxTx is the part of a pgx.Tx that [CompletePgxTx] needs. R is pgx.Row.
+type PgxTx[R interface{ Scan(dest ...any) error }] interface {
+	QueryRow(ctx context.Context, query string, args ...any) R
+}
+
+// CompletePgxTx is [Store.CompleteTx] for the native interface of pgx, version 5.7 or later: tx is a pgx.Tx on the database
+// of the store, which itself uses it through database/sql. It is generic so that this module does not depend on pgx.
+//
+//	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+//		if _, err := tx.Exec(ctx, "INSERT INTO deployments (id) VALUES ($1)", id); err != nil {
+//			return err
+//		}
+//		return sqldedupe.CompletePgxTx(ctx, store, tx, claim)
+//	})
+//
+// A pool or a connection outside a transaction has the same method: never pass one, or the completion stands without the
+// effect.
+func CompletePgxTx[R interface{ Scan(dest ...any) error }](ctx context.Context, s *Store, tx PgxTx[R], c dedupe.Claim) error {
+	if tx == nil {
+		return fmt.Errorf("%w: sqldedupe: CompletePgxTx: the transaction is nil", dedupe.ErrInvalid)
+	}
+	return s.completeTx(ctx, "CompletePgxTx", pgxRunner[R]{tx}, c)
+}
+
+type pgxRunner[R interface{ Scan(dest ...any) error }] struct{ tx PgxTx[R] }
+
+func (p pgxRunner[R]) one(ctx context.Context, st *statement, args []any, into ...any) (bool, error) {
+	err := p.tx.QueryRow(ctx, st.text, args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) { // which pgx.ErrNoRows also is
+		return false, nil
+	}
+	return err == nil, err
+}
