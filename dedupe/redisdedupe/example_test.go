@@ -1,0 +1,101 @@
+package redisdedupe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/redisdedupe"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// Two instances of a service on one server: what one has handled is a duplicate to the other.
+func Example() {
+	server, err := miniredis.Run() // an embedded stand-in for your Redis
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	instance := func() (*redisdedupe.Store, *redis.Client) {
+		client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
+		store, err := redisdedupe.New(client, redisdedupe.WithTTL(72*time.Hour))
+		if err != nil {
+			fmt.Println(err)
+		}
+		return store, client
+	}
+	one, client := instance()
+	defer client.Close()
+	two, client := instance()
+	defer client.Close()
+
+	ctx, key := context.Background(), dedupe.NewKey("github", "acme", "whk_1")
+	claim, err := one.Claim(ctx, key, time.Minute)
+	fmt.Println("one:", claim.State, err)
+	other, err := two.Claim(ctx, key, time.Minute)
+	fmt.Println("two:", other.State, err)
+	fmt.Println("one:", one.Complete(ctx, claim))
+	other, err = two.Claim(ctx, key, time.Minute)
+	fmt.Println("two:", other.State, err)
+	// Output:
+	// one: claimed <nil>
+	// two: in-flight <nil>
+	// one: <nil>
+	// two: completed <nil>
+}
+
+// What a client that would wait beyond its context's deadline is answered.
+func ExampleNew_contextTimeoutEnabled() {
+	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379"})
+	defer client.Close()
+	_, err := redisdedupe.New(client)
+	fmt.Println(errors.Is(err, redisdedupe.ErrConfig))
+	fmt.Println(err)
+	// Output:
+	// true
+	// redisdedupe: invalid configuration: the client goes on waiting when a context's deadline has passed; set ContextTimeoutEnabled in its options to true, also in those that redis.ParseURL returns
+}
+
+// The functions below are the package documentation's snippets. They are compiled and not run.
+var _ = []any{snippetReceiver, snippetCluster, snippetSentinel}
+
+func snippetReceiver(ctx context.Context, scheme signer.Verifier, onEvent receiver.EventHandler) error {
+	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379", ContextTimeoutEnabled: true})
+	store, err := redisdedupe.New(client)
+	if err != nil {
+		return err
+	}
+	if err := store.Check(ctx); err != nil {
+		return err // no connection, an eviction policy that forgets, or scripts that are not permitted
+	}
+	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform")) // scheme from package signer
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/deploy", rcv.Events(onEvent))
+	return nil
+}
+
+func snippetCluster() error {
+	store, err := redisdedupe.New(redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: []string{"node-1:6379", "node-2:6379", "node-3:6379"}, ContextTimeoutEnabled: true,
+	}))
+	_ = store
+	return err
+}
+
+func snippetSentinel() error {
+	store, err := redisdedupe.New(redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: "dedupe", SentinelAddrs: []string{"sentinel-1:26379", "sentinel-2:26379"}, ContextTimeoutEnabled: true,
+	}))
+	_ = store
+	return err
+}

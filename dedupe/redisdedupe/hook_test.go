@@ -1,0 +1,158 @@
+package redisdedupe_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/redisdedupe"
+)
+
+// hook sees a client's commands in place of the server.
+type hook func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error
+
+func (hook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { return h(ctx, cmd, next) }
+}
+
+func TestEndedContextSendsNothing(t *testing.T) {
+	t.Parallel()
+	m := newMini(t)
+	client := newClient(t, m.options())
+	var sent atomic.Int64
+	s := newStore(t, client)
+	c := claim(t, s, testKey("held"), time.Minute)
+	client.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		sent.Add(1)
+		return next(ctx, cmd)
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.Claim(ctx, c.Key, time.Minute)
+	for _, err := range []error{err, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.Check(ctx)} {
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	require.Zero(t, sent.Load())
+}
+
+// lateContext is one whose deadline has passed a moment ago, before its own timer has noticed.
+type lateContext struct{ context.Context }
+
+func (lateContext) Deadline() (time.Time, bool) { return time.Now(), true }
+
+func TestConnectionNoticesTheDeadlineFirst(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, newMini(t).options())
+	client.AddHook(hook(func(context.Context, redis.Cmder, redis.ProcessHook) error { return os.ErrDeadlineExceeded }))
+	s := newStore(t, client)
+	_, err := s.Claim(lateContext{t.Context()}, testKey("late"), time.Minute)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = s.Claim(t.Context(), testKey("late"), time.Minute)
+	require.NotErrorIs(t, err, context.DeadlineExceeded, "the client's own limit, not the caller's")
+}
+
+// The answer is there: whoever would be told otherwise would not know that he holds the claim.
+func TestAnswerIsNotWithheld(t *testing.T) {
+	t.Parallel()
+	m := newMini(t)
+	client := newClient(t, m.options())
+	s := newStore(t, client)
+	claim(t, s, testKey("scripts"), time.Minute) // so that the next one is a single command
+	ctx, cancel := context.WithCancel(t.Context())
+	client.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		defer cancel()
+		return next(ctx, cmd)
+	}))
+	c, err := s.Claim(ctx, testKey("late"), time.Minute)
+	require.NoError(t, err)
+	require.Equal(t, dedupe.Claimed, c.State)
+	require.Error(t, ctx.Err())
+}
+
+// What no server of ours would answer gives no rights.
+func TestStrangeAnswersAreErrors(t *testing.T) {
+	t.Parallel()
+	var answer any
+	client := newClient(t, newMini(t).options())
+	client.AddHook(hook(func(_ context.Context, cmd redis.Cmder, _ redis.ProcessHook) error {
+		if err, ok := answer.(error); ok {
+			return err
+		}
+		cmd.(*redis.Cmd).SetVal(answer)
+		return nil
+	}))
+	s := newStore(t, client)
+	held := dedupe.Claim{Key: testKey("strange"), State: dedupe.Claimed, Token: 1}
+	list := func(n ...any) []any { return n }
+	for _, answer = range []any{
+		nil, "OK", int64(1), list(), list(int64(1)), list(int64(1), int64(1), int64(1)), list("a", "b"), list(nil, nil),
+		list(int64(0), int64(0)), list(int64(6), int64(1)), list(int64(-1), int64(1)), list(int64(math.MaxInt64), int64(1)),
+		errors.New("READONLY You can't write against a read only replica."),
+	} {
+		c, err := s.Claim(t.Context(), held.Key, time.Minute)
+		require.Error(t, err, "%v", answer)
+		require.Zero(t, c)
+		require.Error(t, s.Renew(t.Context(), held, time.Minute), "%v", answer)
+		require.Error(t, s.Complete(t.Context(), held), "%v", answer)
+		require.Error(t, s.Release(t.Context(), held), "%v", answer)
+	}
+	for _, answer = range []any{
+		list(int64(1), int64(0)), list(int64(1), int64(-1)), // no token
+		list(int64(2), int64(0)), list(int64(2), int64(-1)), // no time left
+	} {
+		c, err := s.Claim(t.Context(), held.Key, time.Minute)
+		require.Error(t, err, "%v", answer)
+		require.Zero(t, c)
+	}
+	for _, answer = range []any{list(int64(2), int64(1)), list(int64(3), int64(0))} { // only a claim is answered so
+		require.Error(t, s.Complete(t.Context(), held), "%v", answer)
+	}
+}
+
+func TestCheckVersion(t *testing.T) {
+	t.Parallel()
+	info := ""
+	m := newMini(t)
+	client := newClient(t, m.options())
+	client.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		if c, ok := cmd.(*redis.StringCmd); ok && strings.EqualFold(cmd.Name(), "info") {
+			c.SetVal(info)
+			return nil
+		}
+		return next(ctx, cmd)
+	}))
+	s := newStore(t, client)
+	for text, safe := range map[string]bool{
+		"# Server\r\nredis_version:7.2.4\r\n# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n": true,
+		"redis_version:5.0.0\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n":                        true,
+		"redis_version:10.0.0\nmaxmemory:1\nmaxmemory_policy:noeviction\n":                              true,
+		"redis_version:4.0.14\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n":                        false,
+		"redis_version:\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n":                              false,
+		"maxmemory:0\r\nmaxmemory_policy:noeviction\r\n":                                                false,
+		"redis_version:7.0.0\r\n": false, // a proxy that tells nothing about memory
+		"":                        false,
+	} {
+		info = text
+		err := s.Check(t.Context())
+		if safe {
+			require.NoError(t, err, "%q", text)
+		} else {
+			require.ErrorIs(t, err, redisdedupe.ErrUnsafe, "%q", text)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package redisdedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/deployhook/deployhook/dedupe"
+)
+
+// Store is a [dedupe.Store] in Redis, shared by all instances of a service that have the same server and prefix.
+//
+// Leases and TTLs are measured with the server's clock, in milliseconds, rounded up; more than 100 years count as 100.
+// There is no goroutine behind it, and the client stays the caller's.
+//
+// Calls end at their context's deadline. A call whose context is cancelled before that may wait for the answer until the
+// client's own ReadTimeout, 3 seconds by default. An answer that has come is never withheld because the context ended.
+//
+// All methods may be called from any goroutine at any time.
+type Store struct {
+	client redis.UniversalClient
+	prefix string
+	ttl    time.Duration
+}
+
+var _ dedupe.Store = (*Store)(nil)
+
+// New returns a store in the Redis that client is connected to. Without options it remembers deliveries for
+// [dedupe.DefaultTTL] in keys that begin with [DefaultPrefix].
+//
+// The client may be of any kind, with a single server, Sentinel or Cluster behind it, but must have ContextTimeoutEnabled
+// set; for a Ring see [InsecureRing]. New does not connect. Call [Store.Check] when the service starts.
+//
+// Its error names everything that is wrong, and wraps [ErrConfig].
+func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
+	c, err := newConfig(client, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{client: client, prefix: c.prefix, ttl: c.ttl}, nil
+}
+
+// TTL implements [dedupe.Store].
+func (s *Store) TTL() time.Duration { return s.ttl }
+
+// Claim implements [dedupe.Store].
+func (s *Store) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
+	if err := checkLease(ctx, key, lease); err != nil {
+		return dedupe.Claim{}, err
+	}
+	nonce := strconv.FormatUint(rand.Uint64(), 36)
+	o, n, err := s.run(ctx, "claim", scripts.claim, key, nonce, micros(lease), millis(lease)+millis(s.ttl))
+	switch {
+	case err != nil:
+		return dedupe.Claim{}, err
+	case o == done && n > 0:
+		return dedupe.Claim{Key: key, State: dedupe.Claimed, Token: dedupe.Token(n)}, nil
+	case o == inFlight && n > 0:
+		return dedupe.Claim{Key: key, State: dedupe.InFlight, RetryAfter: time.Duration(n) * time.Microsecond}, nil
+	case o == completed:
+		return dedupe.Claim{Key: key, State: dedupe.Completed}, nil
+	}
+	return dedupe.Claim{}, o.err("claim")
+}
+
+// Renew implements [dedupe.Store].
+func (s *Store) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) error {
+	if err := checkClaim(ctx, c); err != nil {
+		return err
+	}
+	if err := checkLease(ctx, c.Key, lease); err != nil {
+		return err
+	}
+	return s.settle(ctx, "renew", scripts.renew, c, micros(lease), millis(lease)+millis(s.ttl))
+}
+
+// Complete implements [dedupe.Store].
+func (s *Store) Complete(ctx context.Context, c dedupe.Claim) error {
+	if err := checkClaim(ctx, c); err != nil {
+		return err
+	}
+	return s.settle(ctx, "complete", scripts.complete, c, millis(s.ttl))
+}
+
+// Release implements [dedupe.Store].
+func (s *Store) Release(ctx context.Context, c dedupe.Claim) error {
+	if err := checkClaim(ctx, c); err != nil {
+		return err
+	}
+	return s.settle(ctx, "release", scripts.release, c, millis(s.ttl))
+}
+
+// settle runs one of the scripts for holders.
+func (s *Store) settle(ctx context.Context, call string, script *redis.Script, c dedupe.Claim, args ...any) error {
+	args = append([]any{int64(c.Token)}, args...)
+	o, _, err := s.run(ctx, call, script, c.Key, args...)
+	if err != nil || o == done {
+		return err
+	}
+	return o.err(call)
+}
+
+// run runs a script on the key's record.
+func (s *Store) run(ctx context.Context, call string, script *redis.Script, key dedupe.Key, args ...any) (outcome, int64, error) {
+	reply, err := script.Run(ctx, s.client, []string{s.prefix + string(key[:])}, args...).Int64Slice()
+	if err != nil {
+		return 0, 0, failure(ctx, call, err)
+	}
+	if len(reply) != 2 {
+		return 0, 0, fmt.Errorf("redisdedupe: %s: the script answered %d numbers instead of 2", call, len(reply))
+	}
+	return outcome(reply[0]), reply[1], nil
+}
+
+// err is the error of a script that did not do what it was asked for.
+func (o outcome) err(call string) error {
+	switch o {
+	case lost:
+		return dedupe.ErrLeaseLost
+	case full:
+		return fmt.Errorf("%w: Redis has reached its maxmemory; raise it, or shorten the TTL", dedupe.ErrFull)
+	}
+	return fmt.Errorf("redisdedupe: %s: the script answered something unknown, %d", call, int64(o))
+}
+
+// failure wraps an error of the client. Its errors name hosts and ports, and quote the server; they have no credentials.
+func failure(ctx context.Context, call string, err error) error {
+	ended := ctx.Err()
+	if deadline, ok := ctx.Deadline(); ended == nil && ok && !time.Now().Before(deadline) {
+		ended = context.DeadlineExceeded // the connection's own timer for that deadline was the first to fire
+	}
+	switch {
+	case ended != nil && !errors.Is(err, ended):
+		return fmt.Errorf("redisdedupe: %s: %w: %w", call, ended, err)
+	case errors.Is(err, redis.ErrClosed):
+		return fmt.Errorf("redisdedupe: %s: %w: %w", call, dedupe.ErrClosed, err)
+	}
+	return fmt.Errorf("redisdedupe: %s: %w", call, err)
+}
+
+// longest keeps sums of times within what numbers in Lua and expiries in Redis hold exactly.
+const longest = 100 * 365 * 24 * time.Hour
+
+// millis is d in milliseconds, rounded up, so that nothing ends early and no lease is zero.
+func millis(d time.Duration) int64 {
+	return int64((min(d, longest) + time.Millisecond - 1) / time.Millisecond)
+}
+
+func micros(d time.Duration) int64 { return millis(d) * 1000 }
+
+func checkLease(ctx context.Context, key dedupe.Key, lease time.Duration) error {
+	switch {
+	case lease <= 0:
+		return fmt.Errorf("%w: lease of %v: must be greater than zero, and longer than the handler takes", dedupe.ErrInvalid, lease)
+	case key == dedupe.Key{}:
+		return fmt.Errorf("%w: the key is zero; make it with NewKey", dedupe.ErrInvalid)
+	}
+	return ctx.Err()
+}
+
+func checkClaim(ctx context.Context, c dedupe.Claim) error {
+	if c.State != dedupe.Claimed || c.Token <= 0 || c.Key == (dedupe.Key{}) {
+		return fmt.Errorf("%w: a claim in state %v with token %d gives no rights; only one that Store.Claim answered "+
+			"as claimed does", dedupe.ErrInvalid, c.State, c.Token)
+	}
+	return ctx.Err()
+}
