@@ -1,0 +1,226 @@
+package crashtest
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/redisdedupe"
+	"github.com/deployhook/deployhook/dedupe/sqldedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+const (
+	childEnv = "DEPLOYHOOK_CRASHTEST_CHILD"
+	source   = "crashtest"
+	lease    = time.Second
+)
+
+// childConfig is what a receiver process is told, as JSON in its environment.
+type childConfig struct {
+	Store  string // memory, redis, postgres or sqlite
+	URL    string // of the database; for sqlite its file
+	Tx     bool   // the handler completes the claim in its own transaction
+	Secret string
+	Dir    string // of the journal and of the marks of planned crashes
+}
+
+// child is one receiver process.
+type child struct {
+	childConfig
+	journal *journal
+	store   dedupe.Store
+	sql     *sqldedupe.Store // where the store is a SQL database
+	db      *sql.DB
+	events  sync.Map // dedupe.Key of each delivery that was verified -> name of its event
+}
+
+func (c *child) eventOfKey(key dedupe.Key) string {
+	event, _ := c.events.Load(key)
+	name, _ := event.(string)
+	return name
+}
+
+// runChild serves on the listening socket that it inherits, until it is killed.
+func runChild(text string) error {
+	c := &child{}
+	if err := json.Unmarshal([]byte(text), &c.childConfig); err != nil {
+		return err
+	}
+	var err error
+	if c.journal, err = openJournal(c.Dir); err != nil {
+		return err
+	}
+	if err := c.open(context.Background()); err != nil {
+		return err
+	}
+	secret, err := signer.ParseSecret(c.Secret)
+	if err != nil {
+		return err
+	}
+	scheme, err := signer.NewStandard(secret)
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(crashingVerifier{scheme, c},
+		receiver.WithDedupe(crashingStore{c.store, c}, source),
+		receiver.WithLease(lease),
+		receiver.WithStoreTimeout(2*time.Second),
+		receiver.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return err
+	}
+	listener, err := net.FileListener(os.NewFile(3, "listener"))
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: rcv.Events(c.handle), ReadHeaderTimeout: 10 * time.Second}
+	return server.Serve(listener)
+}
+
+// open opens the store. The server may be down for the moment, so it tries again for a while.
+func (c *child) open(ctx context.Context) error {
+	if c.Store == "memory" {
+		store, err := dedupe.NewMemory()
+		c.store = store
+		return err
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := c.openShared(ctx)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		if errors.Is(err, redisdedupe.ErrConfig) || errors.Is(err, sqldedupe.ErrConfig) {
+			return err // no waiting mends it
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (c *child) openShared(ctx context.Context) (err error) {
+	switch c.Store {
+	case "redis":
+		options, err := redis.ParseURL(c.URL)
+		if err != nil {
+			return err
+		}
+		options.ContextTimeoutEnabled = true
+		c.store, err = redisdedupe.New(redis.NewClient(options))
+		return err
+	case "postgres":
+		if c.db, err = sql.Open("pgx", c.URL); err != nil {
+			return err
+		}
+		c.db.SetMaxOpenConns(8)
+		c.sql, err = sqldedupe.NewPostgres(ctx, c.db)
+	case "sqlite":
+		if c.db, err = sql.Open("sqlite", sqliteDSN(c.URL)); err != nil {
+			return err
+		}
+		c.db.SetMaxOpenConns(1)
+		c.sql, err = sqldedupe.NewSQLite(ctx, c.db)
+	default:
+		return fmt.Errorf("no store is named %q", c.Store)
+	}
+	if err != nil {
+		return errors.Join(err, c.db.Close())
+	}
+	c.store = c.sql
+	return nil
+}
+
+// handle makes the effect: a row in the database where the effect is to commit with the claim, else a line in the journal.
+func (c *child) handle(ctx context.Context, e *payload.Event) error {
+	c.crash(inHandler, e.DeploymentID)
+	if !c.Tx {
+		if err := c.journal.write(effect, e.DeploymentID); err != nil {
+			return err
+		}
+		c.crash(afterEffect, e.DeploymentID)
+		return nil
+	}
+	d, ok := receiver.FromContext(ctx)
+	if !ok {
+		return errors.New("no delivery in the context")
+	}
+	return d.CompleteWith(func(claim dedupe.Claim) error {
+		err := c.sql.InTx(ctx, claim, func(ctx context.Context, tx *sql.Tx) error {
+			query := "INSERT INTO effects (event, process) VALUES ($1, $2)"
+			if _, err := tx.ExecContext(ctx, query, e.DeploymentID, c.journal.process); err != nil {
+				return err
+			}
+			c.crash(afterEffect, e.DeploymentID)
+			return nil
+		})
+		if err == nil {
+			c.crash(afterComplete, e.DeploymentID)
+		}
+		return err
+	})
+}
+
+// crashingVerifier may kill the process after a verification that succeeded.
+type crashingVerifier struct {
+	*signer.Standard
+	c *child
+}
+
+func (v crashingVerifier) Verify(r *http.Request, body []byte) (signer.Verified, error) {
+	verified, err := v.Standard.Verify(r, body)
+	if err == nil {
+		event := eventOf(body)
+		v.c.events.Store(dedupe.NewKey(source, verified.Principal, verified.ID), event)
+		v.c.crash(afterVerify, event)
+	}
+	return verified, err
+}
+
+// eventOf reads the event's deployment ID; what is not an event has none.
+func eventOf(body []byte) string {
+	e, err := payload.DecodeEvent(body)
+	if err != nil {
+		return ""
+	}
+	return e.DeploymentID
+}
+
+// crashingStore may kill the process after a claim that was granted and after a completion.
+type crashingStore struct {
+	dedupe.Store
+	c *child
+}
+
+func (s crashingStore) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
+	claim, err := s.Store.Claim(ctx, key, lease)
+	if err == nil && claim.State == dedupe.Claimed {
+		s.c.crash(afterClaim, s.c.eventOfKey(key))
+	}
+	return claim, err
+}
+
+func (s crashingStore) Complete(ctx context.Context, claim dedupe.Claim) error {
+	err := s.Store.Complete(ctx, claim)
+	if err == nil {
+		event := s.c.eventOfKey(claim.Key)
+		if err := s.c.journal.write(completed, event); err != nil {
+			return err
+		}
+		s.c.crash(afterComplete, event)
+	}
+	return err
+}

@@ -1,0 +1,201 @@
+package crashtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// fleet is the receiver's instances: processes that share one listening socket, as behind a load balancer, and that are
+// started again when they die.
+type fleet struct {
+	t      testing.TB
+	config childConfig
+	socket *os.File
+	url    string
+
+	mu        sync.Mutex
+	instances []*exec.Cmd
+	deaths    atomic.Int64
+	stopping  atomic.Bool
+	wait      sync.WaitGroup
+}
+
+func newFleet(t testing.TB, config childConfig, instances int) *fleet {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	socket, err := l.(*net.TCPListener).File()
+	require.NoError(t, err)
+	f := &fleet{
+		t: t, config: config, socket: socket, url: "http://" + l.Addr().String() + "/webhooks/deploy",
+		instances: make([]*exec.Cmd, instances),
+	}
+	// The parent never accepts; it keeps the socket open, so that a connection waits for the next instance.
+	require.NoError(t, l.Close())
+	for i := range instances {
+		f.wait.Go(func() { f.keepAlive(i) })
+	}
+	t.Cleanup(f.stop)
+	return f
+}
+
+// keepAlive runs instance i, again and again.
+func (f *fleet) keepAlive(i int) {
+	text, err := json.Marshal(f.config)
+	if err != nil {
+		panic(err)
+	}
+	runtime.LockOSThread() // Pdeathsig is about the thread that starts the process
+	for !f.stopping.Load() {
+		cmd := exec.Command(os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), childEnv+"="+string(text))
+		cmd.ExtraFiles = []*os.File{f.socket}
+		cmd.Stderr = os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := f.start(i, cmd); err != nil {
+			f.t.Errorf("starting a receiver: %v", err)
+			return
+		}
+		err := cmd.Wait()
+		f.deaths.Add(1)
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !f.stopping.Load() && (!ok || !status.Signaled() || status.Signal() != syscall.SIGKILL) {
+			f.t.Errorf("a receiver ended by itself: %v", err)
+			return
+		}
+	}
+}
+
+func (f *fleet) start(i int, cmd *exec.Cmd) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopping.Load() {
+		return nil
+	}
+	f.instances[i] = cmd
+	return cmd.Start()
+}
+
+// kill ends one instance with SIGKILL, wherever it is.
+func (f *fleet) kill(i int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if cmd := f.instances[i]; cmd != nil && cmd.Process != nil {
+		_ = cmd.Process.Kill()
+	}
+}
+
+func (f *fleet) stop() {
+	f.stopping.Store(true)
+	for i := range f.instances {
+		f.kill(i)
+	}
+	f.wait.Wait()
+	_ = f.socket.Close()
+}
+
+// stream sends events with the given numbers, several at a time, each until it is acknowledged. It returns how many attempts
+// that took.
+func stream(ctx context.Context, t testing.TB, url string, secret signer.Secret, first, count int) (attempts int64) {
+	t.Helper()
+	scheme, err := signer.NewStandard(secret)
+	require.NoError(t, err)
+	var tries atomic.Int64
+	s, err := sender.New(
+		sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")),
+		sender.WithTimeout(5*time.Second),
+		sender.WithMaxRetryAfter(time.Second),
+		sender.WithSchedule(func() backoff.BackOff {
+			b := backoff.NewExponentialBackOff()
+			b.InitialInterval, b.MaxInterval, b.MaxElapsedTime = 20*time.Millisecond, 300*time.Millisecond, 0
+			return b
+		}),
+		sender.WithObserver(func(context.Context, sender.Attempt) { tries.Add(1) }),
+	)
+	require.NoError(t, err)
+	defer s.Close()
+	next := make(chan int)
+	var senders sync.WaitGroup
+	for range 16 {
+		senders.Go(func() {
+			for i := range next {
+				event := eventName(i)
+				_, err := s.Send(ctx, sender.Endpoint{URL: url, Signer: scheme}, &payload.Event{
+					Type: payload.DeployStarted, Timestamp: time.Now(), DeploymentID: event, DeliveryID: deliveryID(event), App: "api",
+				})
+				if err != nil {
+					t.Errorf("%s was never acknowledged: %v", event, err)
+				}
+			}
+		})
+	}
+	for i := range count {
+		next <- first + i
+	}
+	close(next)
+	senders.Wait()
+	return tries.Load()
+}
+
+// murder kills random instances until ctx ends.
+func murder(ctx context.Context, f *fleet) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100*time.Millisecond + rand.N(400*time.Millisecond)):
+			f.kill(rand.IntN(len(f.instances)))
+		}
+	}
+}
+
+// tally is what the journal says about one event.
+type tally struct {
+	effects     int
+	completions int            // that the process lived to write down
+	byProcess   map[string]int // effects
+}
+
+func count(t testing.TB, dir string) map[string]*tally {
+	t.Helper()
+	lines, err := readJournal(dir)
+	require.NoError(t, err)
+	tallies := make(map[string]*tally)
+	for _, l := range lines {
+		one := tallies[l.event]
+		if one == nil {
+			one = &tally{byProcess: make(map[string]int)}
+			tallies[l.event] = one
+		}
+		switch l.what {
+		case effect:
+			one.effects++
+			one.byProcess[l.process]++
+		case completed:
+			one.completions++
+		}
+	}
+	return tallies
+}
+
+func describe(f *fleet, events int, attempts int64, twice int) string {
+	return fmt.Sprintf("%s: %d events, %d attempts, %d processes killed, %d events took effect more than once", f.t.Name(), events, attempts, f.deaths.Load(), twice)
+}
