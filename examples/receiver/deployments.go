@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/gitlinker"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// deploymentsHandler takes records of deployments from whoever has an organization's key.
+func deploymentsHandler(c config, text string) (http.Handler, error) {
+	keys, err := parseAPIKeys(text)
+	if err != nil {
+		return nil, err
+	}
+	scheme, err := signer.NewAPIKeys(keys)
+	if err != nil {
+		return nil, err
+	}
+	opts := []receiver.Option{receiver.WithLogger(c.logger)}
+	if c.repos != "" {
+		linker, err := gitlinker.New(reposIn(c.repos))
+		if err != nil {
+			return nil, fmt.Errorf("-repos: %w", err)
+		}
+		opts = append(opts, receiver.WithLinker(linker))
+	}
+	return receiver.NewDeployments(scheme, c.stores.ledger, opts...)
+}
+
+// parseAPIKeys reads org=key,org2=key2. An organization may have several keys. Errors name the entry by its place, never by
+// its text.
+func parseAPIKeys(text string) ([]signer.APIKey, error) {
+	var keys []signer.APIKey
+	for i, entry := range strings.Split(text, ",") {
+		org, key, ok := strings.Cut(strings.TrimSpace(entry), "=")
+		if !ok || org == "" {
+			return nil, fmt.Errorf("entry %d: want org=key", i+1)
+		}
+		hash, err := signer.HashAPIKey(key)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", i+1, err)
+		}
+		keys = append(keys, signer.APIKey{Principal: org, Hash: hash})
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("want org=key,org2=key2")
+	}
+	return keys, nil
+}
+
+// reposIn finds a service's repository in dir/ORGANIZATION/SERVICE. Both names are looked up among the folders that there
+// are: what a peer sent never becomes part of a path.
+func reposIn(dir string) gitlinker.Lookup {
+	return func(_ context.Context, organization, service string) (string, error) {
+		repo := dir
+		for _, name := range []string{organization, service} {
+			entries, err := os.ReadDir(repo)
+			if err != nil {
+				return "", err
+			}
+			i := slices.IndexFunc(entries, func(e os.DirEntry) bool { return e.IsDir() && e.Name() == name })
+			if i < 0 {
+				return "", gitlinker.ErrUnknownService
+			}
+			repo = filepath.Join(repo, entries[i].Name())
+		}
+		return repo, nil
+	}
+}

@@ -1,0 +1,107 @@
+// Receiver takes deployment webhooks: a service with every kind of endpoint, in one binary.
+//
+//	go run github.com/deployhook/deployhook/examples/receiver@latest
+//
+// It starts with nothing installed, on a SQLite file, and stops cleanly on SIGTERM. Secrets come from the environment, and
+// a route whose secret is not set is not served:
+//
+//	POST /webhooks/deploy            DEPLOYHOOK_SECRET         Standard Webhooks, whsec_…
+//	POST /webhooks/temps             DEPLOYHOOK_TEMPS_SECRET   hex HMAC of timestamp and body, X-Webhook or X-Temps headers
+//	POST /webhooks/github            GITHUB_WEBHOOK_SECRET     GitHub's deployment events
+//	POST /webhooks/gitlab            GITLAB_WEBHOOK_SECRET     GitLab's deployment and pipeline events
+//	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
+//	GET  /healthz
+//
+// The endpoint of deployment records takes the same calls as Periscope's.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "receiver:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+	flags := flag.NewFlagSet("receiver", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
+	where := flags.String("store", "sqlite:deployhook.db", "what remembers deliveries: memory, sqlite:FILE, postgres://… or redis://…")
+	repos := flags.String("repos", "", "folder with git repositories, ORGANIZATION/SERVICE, in which merged pull requests are counted")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
+	}
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+
+	st, err := openStores(ctx, *where)
+	if err != nil {
+		return fmt.Errorf("-store: %w", err)
+	}
+	defer st.close()
+	mux, routes, err := newMux(config{getenv: getenv, stores: st, repos: *repos, logger: logger})
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
+	if err != nil {
+		return fmt.Errorf("-addr: %w", err)
+	}
+	logger.Info("listening", "addr", listener.Addr().String(), "store", st.name, "served", routes.served, "not_served", routes.notServed)
+	if len(routes.served) == 0 {
+		logger.Warn("no secret is set, so no webhook is taken; set at least one of the variables under not_served")
+	}
+	return serve(ctx, listener, mux, logger)
+}
+
+// stopTime is how long deliveries that are being handled may take after SIGTERM. Their senders try those again that are
+// cut off, so nothing is lost either way.
+const stopTime = 20 * time.Second
+
+// serve answers until ctx ends, then lets what is being handled come to its end.
+func serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	logger.Info("stopping")
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := server.Shutdown(stopping); err != nil {
+		return errors.Join(fmt.Errorf("deliveries were cut off: %w", err), server.Close())
+	}
+	logger.Info("stopped")
+	return nil
+}

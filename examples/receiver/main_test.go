@@ -1,0 +1,383 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/signer"
+)
+
+const childEnv = "DEPLOYHOOK_EXAMPLE_MAIN"
+
+// TestMain is also the program: the tests run it as a process.
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		main()
+		os.Exit(0)
+	}
+	leaktest.Main(m)
+}
+
+const (
+	literal = "a-literal-secret-of-some-length"
+	apiKey  = "dhk_0123456789abcdef0123456789abcdef"
+	event   = `{"event":"deploy.live","timestamp":"2026-03-12T14:22:01Z","deployment_id":"dep_1","app":"api","environment":"production"}`
+)
+
+// program is a running receiver.
+type program struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	base string
+
+	mu  sync.Mutex
+	out bytes.Buffer
+	eof chan struct{}
+}
+
+var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
+
+// start runs the program and waits until it listens, or returns nil if it ended before.
+func start(t *testing.T, env []string, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, eof: make(chan struct{})}
+	p.cmd = exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	p.cmd.Env = append([]string{childEnv + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	p.cmd.Dir = t.TempDir()
+	stderr, err := p.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.eof; _ = p.cmd.Wait() })
+	up := make(chan string, 1)
+	go func() {
+		defer close(p.eof)
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			p.mu.Lock()
+			p.out.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
+			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
+				up <- m[1]
+			}
+		}
+	}()
+	select {
+	case addr := <-up:
+		p.base = "http://" + addr
+		return p
+	case <-p.eof:
+		return p
+	case <-time.After(time.Minute):
+		t.Fatal("the program did not start:\n", p.output())
+		return nil
+	}
+}
+
+func (p *program) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// stop sends SIGTERM and returns the exit status.
+func (p *program) stop() int {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-p.eof:
+	case <-time.After(time.Minute):
+		p.t.Fatal("the program did not stop:\n", p.output())
+	}
+	_ = p.cmd.Wait()
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// post sends a body; sign adds what the route wants.
+func (p *program) post(path, body string, sign func(*http.Request)) (int, string) {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.base+path, strings.NewReader(body))
+	require.NoError(p.t, err)
+	r.Header.Set("Content-Type", "application/json")
+	sign(r)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	resp, err := client.Do(r)
+	require.NoError(p.t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(p.t, err)
+	return resp.StatusCode, strings.TrimSpace(string(text))
+}
+
+func with(t *testing.T, s signer.Signer, id, body string) func(*http.Request) {
+	return func(r *http.Request) { require.NoError(t, s.Sign(r, id, time.Now(), []byte(body))) }
+}
+
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+func hubSignature(body string) string {
+	mac := hmac.New(sha256.New, []byte(literal))
+	mac.Write([]byte(body))
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+const (
+	handled   = `{"received":true}`
+	duplicate = `{"received":true,"duplicate":true}`
+)
+
+func everyStore() map[string]func(*testing.T) string {
+	return map[string]func(*testing.T) string{
+		"memory":   func(*testing.T) string { return "memory" },
+		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "deployhook.db") },
+		"redis":    func(t *testing.T) string { return servicetest.StartRedis(t).URL() },
+		"postgres": func(t *testing.T) string { return servicetest.StartPostgres(t).URL() },
+	}
+}
+
+func TestEveryRouteOnEveryStore(t *testing.T) {
+	t.Parallel()
+	secret := signer.GenerateSecret()
+	env := []string{
+		"DEPLOYHOOK_SECRET=" + secret.Reveal(), "DEPLOYHOOK_TEMPS_SECRET=" + literal, "GITHUB_WEBHOOK_SECRET=" + literal,
+		"GITLAB_WEBHOOK_SECRET=" + literal, "DEPLOYHOOK_API_KEYS=acme=" + apiKey + ", other=" + apiKey + "_2",
+	}
+	for name, where := range everyStore() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := where(t)
+			p := start(t, env, "-store", store)
+			require.NotEmpty(t, p.base, p.output())
+			scheme, err := signer.NewStandard(secret)
+			require.NoError(t, err)
+			key, err := signer.NewLiteralSecret(literal)
+			require.NoError(t, err)
+			common, err := signer.NewTimestamped(key)
+			require.NoError(t, err)
+			temps, err := signer.NewTimestamped(key, signer.WithHeaderPrefix("X-Temps"))
+			require.NoError(t, err)
+			id := payload.NewDeliveryID()
+			live2 := strings.ReplaceAll(event, "dep_1", "dep_2")
+			github := `{"action":"created","deployment_status":{"state":"success","id":1,"created_at":"2026-03-12T14:22:01Z","updated_at":"2026-03-12T14:22:01Z"},"deployment":{"id":7,"sha":"f4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e","environment":"production","created_at":"2026-03-12T14:20:01Z"},"repository":{"name":"api"}}`
+			gitlab := `{"object_kind":"deployment","status":"success","deployment_id":15,"deployable_url":"https://gitlab.example/-/jobs/796","environment":"staging","project":{"name":"api"},"short_sha":"279484c0","status_changed_at":"2026-04-28 21:50:00 +0200"}`
+			for _, c := range []struct {
+				path, body string
+				sign       func(*http.Request)
+				want       string
+			}{
+				{"/webhooks/deploy", event, with(t, scheme, id, event), handled},
+				{"/webhooks/deploy", event, with(t, scheme, id, event), duplicate},
+				{"/webhooks/temps", event, with(t, common, id, event), handled},
+				{"/webhooks/temps", live2, with(t, temps, id, live2), handled},
+				{"/webhooks/temps", live2, with(t, temps, id, live2), duplicate},
+				{"/webhooks/github", github, func(r *http.Request) {
+					header("X-Hub-Signature-256", hubSignature(github))(r)
+					header("X-GitHub-Event", "deployment_status")(r)
+				}, handled},
+				{"/webhooks/gitlab", gitlab, func(r *http.Request) {
+					header("X-Gitlab-Token", literal)(r)
+					header("X-Gitlab-Event", "Deployment Hook")(r)
+				}, handled},
+			} {
+				status, body := p.post(c.path, c.body, c.sign)
+				assert.Equal(t, http.StatusOK, status, "%s: %s", c.path, body)
+				assert.Equal(t, c.want, body, c.path)
+			}
+			status, body := p.post("/webhooks/deploy", event, with(t, common, id, event))
+			assert.Equal(t, http.StatusUnauthorized, status)
+			assert.Equal(t, `{"error":"Invalid signature"}`, body)
+			checkDeployments(t, p)
+
+			resp, err := http.Get(p.base + "/healthz")
+			require.NoError(t, err)
+			_ = resp.Body.Close()
+			http.DefaultClient.CloseIdleConnections()
+			assert.Equal(t, http.StatusOK, resp.StatusCode)
+
+			assert.Zero(t, p.stop(), p.output())
+			assert.Contains(t, p.output(), "msg=stopped")
+			for _, s := range []string{secret.Reveal(), literal, apiKey} {
+				assert.NotContains(t, p.output(), s, "a secret in the log")
+			}
+			if name == "memory" {
+				return
+			}
+			// What was handled is remembered by the next process.
+			p = start(t, env, "-store", store)
+			require.NotEmpty(t, p.base, p.output())
+			_, body = p.post("/webhooks/deploy", event, with(t, scheme, id, event))
+			assert.Equal(t, duplicate, body)
+			assert.Zero(t, p.stop())
+		})
+	}
+}
+
+const record = `{"deploymentId":"run-1","commitSha":"a1b2c3d4e5f60ab2c3d4e5f60ab2c3d4e5f60ab2","environment":"production","status":"success","startedAt":"2026-01-15T10:30:00Z","completedAt":"2026-01-15T10:35:00Z","service":"api"}`
+
+func checkDeployments(t *testing.T, p *program) {
+	t.Helper()
+	const path = "/api/webhooks/deployments"
+	status, body := p.post(path, record, header("Authorization", "Bearer "+apiKey))
+	assert.Equal(t, http.StatusCreated, status, body)
+	assert.Equal(t, `{"action":"created","deploymentId":1,"linkedPRs":0}`, body)
+	status, body = p.post(path, record, header("Authorization", "Bearer "+apiKey))
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, `{"action":"updated","deploymentId":1,"linkedPRs":0}`, body)
+	status, body = p.post(path, record, header("Authorization", "Bearer "+apiKey+"_2"))
+	assert.Equal(t, http.StatusCreated, status, "another organization's record: %s", body)
+	status, body = p.post(path, record, header("Authorization", "Bearer nobody's key, and long enough"))
+	assert.Equal(t, http.StatusUnauthorized, status)
+	assert.Equal(t, `{"error":"Invalid or missing API key"}`, body)
+	status, body = p.post(path, strings.Replace(record, "a1b2", "xyz", 1), header("Authorization", "Bearer "+apiKey))
+	assert.Equal(t, http.StatusBadRequest, status)
+	assert.Equal(t, `{"error":"Invalid payload: commitSha must be a valid hex string (5-40 characters)"}`, body)
+}
+
+func TestARouteWithoutItsSecretIsNotServed(t *testing.T) {
+	t.Parallel()
+	p := start(t, []string{"GITHUB_WEBHOOK_SECRET=" + literal})
+	require.NotEmpty(t, p.base, p.output())
+	assert.Contains(t, p.output(), "/webhooks/github")
+	assert.Contains(t, p.output(), "/webhooks/deploy (DEPLOYHOOK_SECRET is not set)")
+	for _, path := range []string{"/webhooks/deploy", "/webhooks/temps", "/webhooks/gitlab", "/api/webhooks/deployments"} {
+		status, _ := p.post(path, event, func(*http.Request) {})
+		assert.Equal(t, http.StatusNotFound, status, path)
+	}
+	status, _ := p.post("/webhooks/github", event, func(*http.Request) {})
+	assert.Equal(t, http.StatusUnauthorized, status)
+	assert.FileExists(t, filepath.Join(p.cmd.Dir, "deployhook.db"), "the default store is a file in the working directory")
+	assert.Zero(t, p.stop())
+}
+
+func TestMistakesAtTheStart(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		env, args []string
+		want      string
+	}{
+		"store":          {args: []string{"-store", "mysql://root:hunter2@db/x"}, want: "-store: want memory, sqlite:FILE"},
+		"store's URL":    {args: []string{"-store", "redis://:hunter2@%zz"}, want: "-store: not a URL"},
+		"database down":  {args: []string{"-store", "postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2"}, want: "-store: "},
+		"address":        {args: []string{"-store", "memory", "-addr", "nowhere:-1"}, want: "-addr: "},
+		"argument":       {args: []string{"run"}, want: `unexpected argument "run"`},
+		"short secret":   {env: []string{"GITHUB_WEBHOOK_SECRET=hunter2"}, args: []string{"-store", "memory"}, want: "GITHUB_WEBHOOK_SECRET: "},
+		"API keys":       {env: []string{"DEPLOYHOOK_API_KEYS=hunter2"}, args: []string{"-store", "memory"}, want: "DEPLOYHOOK_API_KEYS: entry 1: want org=key"},
+		"second API key": {env: []string{"DEPLOYHOOK_API_KEYS=acme=" + apiKey + ",b=hunter2"}, args: []string{"-store", "memory"}, want: "DEPLOYHOOK_API_KEYS: entry 2: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, c.env, c.args...)
+			<-p.eof
+			_ = p.cmd.Wait()
+			assert.Equal(t, 1, p.cmd.ProcessState.ExitCode())
+			assert.Contains(t, p.output(), c.want)
+			assert.NotContains(t, p.output(), "hunter2", "a secret in the error")
+		})
+	}
+}
+
+// The call that Periscope's users have in their pipelines, with another host and key.
+func TestCurl(t *testing.T) {
+	t.Parallel()
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		servicetest.Skip(t, "no curl on PATH: install Debian's package curl")
+	}
+	p := start(t, []string{"DEPLOYHOOK_API_KEYS=acme=" + apiKey}, "-store", "memory")
+	require.NotEmpty(t, p.base, p.output())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, curl, "-sS", "-X", "POST", p.base+"/api/webhooks/deployments",
+		"-H", "Authorization: Bearer "+apiKey, "-H", "Content-Type: application/json", "-d", record).Output()
+	require.NoError(t, err)
+	assert.Equal(t, `{"action":"created","deploymentId":1,"linkedPRs":0}`, string(out))
+	assert.Zero(t, p.stop())
+}
+
+// The README's call gives what the README says.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			servicetest.Skip(t, "no "+tool+" on PATH")
+		}
+	}
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	block := func(language string) string {
+		_, rest, ok := strings.Cut(string(text), "```"+language+"\n")
+		require.True(t, ok, "the README has no block of %s", language)
+		body, _, ok := strings.Cut(rest, "```")
+		require.True(t, ok)
+		return body
+	}
+	p := start(t, []string{"DEPLOYHOOK_API_KEYS=acme=dhk_change_me_0123456789"})
+	require.NotEmpty(t, p.base, p.output())
+	script := strings.ReplaceAll(block("bash"), "http://127.0.0.1:8080", p.base)
+	require.NotContains(t, script, ":8080/")
+	out, err := exec.CommandContext(t.Context(), "bash", "-euc", strings.ReplaceAll(script, "  }'\n", "  }'; echo\n")).CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Equal(t, block("text"), string(out))
+	assert.Zero(t, p.stop())
+}
+
+// Pull requests are counted in the organization's own repository, and nowhere else.
+func TestLinkedPullRequests(t *testing.T) {
+	t.Parallel()
+	git, err := exec.LookPath("git")
+	if err != nil {
+		servicetest.Skip(t, "no git on PATH")
+	}
+	repos := t.TempDir()
+	repo := filepath.Join(repos, "acme", "api")
+	run := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), git, append([]string{"-C", repo, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...)
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		return strings.TrimSpace(string(out))
+	}
+	require.NoError(t, os.MkdirAll(repo, 0o755))
+	run("init", "-q")
+	var commits []string
+	for _, subject := range []string{"Begin (#1)", "Add a thing (#2)", "No pull request", "Merge pull request #3 from acme/x"} {
+		run("commit", "-q", "--allow-empty", "-m", subject)
+		commits = append(commits, run("rev-parse", "HEAD"))
+	}
+	p := start(t, []string{"DEPLOYHOOK_API_KEYS=acme=" + apiKey + ",other=" + apiKey + "_2"}, "-store", "memory", "-repos", repos)
+	require.NotEmpty(t, p.base, p.output())
+	send := func(key, id, commit, service string) string {
+		r := strings.NewReplacer("run-1", id, "a1b2c3d4e5f60ab2c3d4e5f60ab2c3d4e5f60ab2", commit, `"service":"api"`, `"service":"`+service+`"`)
+		_, body := p.post("/api/webhooks/deployments", r.Replace(record), header("Authorization", "Bearer "+key))
+		return body
+	}
+	assert.Equal(t, `{"action":"created","deploymentId":1,"linkedPRs":1}`, send(apiKey, "first", commits[0], "api"))
+	later := strings.NewReplacer("10:30", "11:30", "10:35", "11:35", "run-1", "second", "a1b2c3d4e5f60ab2c3d4e5f60ab2c3d4e5f60ab2", commits[3]).Replace(record)
+	_, body := p.post("/api/webhooks/deployments", later, header("Authorization", "Bearer "+apiKey))
+	assert.Equal(t, `{"action":"created","deploymentId":2,"linkedPRs":2}`, body, "since the deployment before")
+	assert.Contains(t, send(apiKey+"_2", "third", commits[3], "api"), `"linkedPRs":0`, "another organization's repository")
+	assert.Contains(t, send(apiKey, "fourth", commits[3], "../acme/api"), `"linkedPRs":0`, "a path for a service")
+	assert.Zero(t, p.stop())
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/github"
+	"github.com/deployhook/deployhook/payload/gitlab"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+type config struct {
+	getenv func(string) string
+	stores *stores
+	repos  string
+	logger *slog.Logger
+}
+
+// A route is served if its variable is set.
+type route struct {
+	pattern  string
+	variable string
+	handler  func(c config, secret string) (http.Handler, error)
+}
+
+var routes = [...]route{
+	{"POST /webhooks/deploy", "DEPLOYHOOK_SECRET", standardHandler},
+	{"POST /webhooks/temps", "DEPLOYHOOK_TEMPS_SECRET", tempsHandler},
+	{"POST /webhooks/github", "GITHUB_WEBHOOK_SECRET", githubHandler},
+	{"POST /webhooks/gitlab", "GITLAB_WEBHOOK_SECRET", gitlabHandler},
+	{"POST /api/webhooks/deployments", "DEPLOYHOOK_API_KEYS", deploymentsHandler},
+}
+
+// served says which routes there are, for the start-up line.
+type served struct{ served, notServed []string }
+
+func newMux(c config) (*http.ServeMux, served, error) {
+	mux := http.NewServeMux()
+	var s served
+	for _, r := range routes {
+		_, path, _ := strings.Cut(r.pattern, " ")
+		secret := c.getenv(r.variable)
+		if secret == "" {
+			s.notServed = append(s.notServed, path+" ("+r.variable+" is not set)")
+			continue
+		}
+		h, err := r.handler(c, secret)
+		if err != nil {
+			return nil, served{}, fmt.Errorf("%s: %w", r.variable, err)
+		}
+		mux.Handle(r.pattern, h)
+		s.served = append(s.served, path)
+	}
+	mux.HandleFunc("GET /healthz", c.health)
+	return mux, s, nil
+}
+
+// onEvent is where a service would act. A nil error means that the event has taken effect and is never seen again.
+func (c config) onEvent(ctx context.Context, e *payload.Event) error {
+	c.logger.InfoContext(ctx, "event", "type", e.Type, "deployment", e.DeploymentID, "app", e.App, "environment", e.Environment)
+	return nil
+}
+
+// onDeployment is the same for the deployments of other systems.
+func (c config) onDeployment(ctx context.Context, d *payload.Deployment) error {
+	c.logger.InfoContext(ctx, "deployment", "id", d.DeploymentID, "service", d.Service, "environment", d.Environment, "status", d.Status)
+	return nil
+}
+
+func (c config) receiver(v signer.Verifier, source string) (*receiver.Receiver, error) {
+	return receiver.New(v, receiver.WithDedupe(c.stores.dedupe, source), receiver.WithLogger(c.logger))
+}
+
+func standardHandler(c config, text string) (http.Handler, error) {
+	secret, err := signer.ParseSecret(text)
+	if err != nil {
+		return nil, err
+	}
+	scheme, err := signer.NewStandard(secret)
+	if err != nil {
+		return nil, err
+	}
+	rcv, err := c.receiver(scheme, "deploy")
+	if err != nil {
+		return nil, err
+	}
+	return rcv.Events(c.onEvent), nil
+}
+
+// tempsHandler takes the common pattern under both names of its headers.
+func tempsHandler(c config, text string) (http.Handler, error) {
+	secret, err := signer.NewLiteralSecret(text)
+	if err != nil {
+		return nil, err
+	}
+	temps, err := signer.NewTimestamped(secret, signer.WithHeaderPrefix("X-Temps"))
+	if err != nil {
+		return nil, err
+	}
+	common, err := signer.NewTimestamped(secret)
+	if err != nil {
+		return nil, err
+	}
+	either, err := signer.AnyOf(temps, common)
+	if err != nil {
+		return nil, err
+	}
+	rcv, err := c.receiver(either, "temps")
+	if err != nil {
+		return nil, err
+	}
+	return rcv.Events(c.onEvent), nil
+}
+
+func githubHandler(c config, text string) (http.Handler, error) {
+	secret, err := signer.NewLiteralSecret(text)
+	if err != nil {
+		return nil, err
+	}
+	return github.NewHandler(secret, c.stores.dedupe, c.onDeployment)
+}
+
+// gitlabHandler takes a signing token, which begins with whsec_, or GitLab's older secret token.
+func gitlabHandler(c config, text string) (http.Handler, error) {
+	var secrets gitlab.Secrets
+	var err error
+	if strings.HasPrefix(text, "whsec_") {
+		secrets.SigningToken, err = signer.ParseSecret(text)
+	} else {
+		secrets.Token, err = signer.NewLiteralSecret(text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gitlab.NewHandler(secrets, c.stores.dedupe, c.onDeployment)
+}
+
+// health answers whether the store can be reached: without it every delivery is refused with 503.
+func (c config) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	status, text := http.StatusOK, "ok"
+	if err := c.stores.ping(ctx); err != nil {
+		c.logger.WarnContext(ctx, "the store can't be reached", "error", err)
+		status, text = http.StatusServiceUnavailable, "store unavailable"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"status": text})
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"strings"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver of -store postgres://…
+	"github.com/redis/go-redis/v9"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/redisdedupe"
+	"github.com/deployhook/deployhook/dedupe/sqldedupe"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/sqlledger"
+)
+
+// stores is what the service keeps: which deliveries it has handled, and the records of deployments.
+type stores struct {
+	name   string // for the log; never the URL, which has a password
+	dedupe dedupe.Store
+	ledger receiver.Ledger
+	ping   func(context.Context) error
+	closer []func() error
+}
+
+func (s *stores) close() {
+	for i := len(s.closer) - 1; i >= 0; i-- {
+		_ = s.closer[i]()
+	}
+}
+
+// openStores opens what -store names. The rest of the program does not know which it is.
+func openStores(ctx context.Context, where string) (*stores, error) {
+	if where == "memory" {
+		return openMemory()
+	}
+	if file, ok := strings.CutPrefix(where, "sqlite:"); ok {
+		return openSQLite(ctx, file)
+	}
+	// An error of url.Parse repeats the URL with its password, so it is not passed on.
+	u, err := url.Parse(where)
+	if err != nil {
+		return nil, errors.New("not a URL; want memory, sqlite:FILE, postgres://… or redis://…")
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		return openPostgres(ctx, where)
+	case "redis", "rediss":
+		return openRedis(ctx, where)
+	}
+	return nil, errors.New("want memory, sqlite:FILE, postgres://… or redis://…")
+}
+
+func openMemory() (*stores, error) {
+	store, err := dedupe.NewMemory()
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := receiver.NewMemoryLedger()
+	if err != nil {
+		return nil, err
+	}
+	return &stores{
+		name: "memory", dedupe: store, ledger: ledger,
+		ping: func(context.Context) error { return nil }, closer: []func() error{store.Close},
+	}, nil
+}
+
+func openSQLite(ctx context.Context, file string) (*stores, error) {
+	if file == "" {
+		return nil, errors.New("sqlite: needs the name of a file, as in sqlite:deployhook.db")
+	}
+	store, err := sqldedupe.OpenSQLite(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := sqlledger.OpenSQLite(ctx, file)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return &stores{
+		name: "sqlite", dedupe: store, ledger: ledger,
+		ping: func(ctx context.Context) error {
+			_, err := ledger.List(ctx, "none", receiver.DeploymentFilter{Limit: 1})
+			return err
+		},
+		closer: []func() error{store.Close, ledger.Close},
+	}, nil
+}
+
+func openPostgres(ctx context.Context, dsn string) (*stores, error) {
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return nil, errors.New("not a PostgreSQL URL")
+	}
+	db.SetMaxOpenConns(16)
+	store, err := sqldedupe.NewPostgres(ctx, db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	ledger, err := sqlledger.NewPostgres(ctx, db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &stores{name: "postgres", dedupe: store, ledger: ledger, ping: db.PingContext, closer: []func() error{db.Close}}, nil
+}
+
+// openRedis keeps deliveries in Redis. Records of deployments are not what Redis is for; they stay in memory here.
+func openRedis(ctx context.Context, where string) (*stores, error) {
+	options, err := redis.ParseURL(where)
+	if err != nil {
+		return nil, errors.New("not a Redis URL")
+	}
+	options.ContextTimeoutEnabled = true // calls end with their context
+	client := redis.NewClient(options)
+	store, err := redisdedupe.New(client)
+	if err == nil {
+		err = store.Check(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	ledger, err := receiver.NewMemoryLedger()
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return &stores{
+		name: "redis", dedupe: store, ledger: ledger,
+		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
+		closer: []func() error{client.Close},
+	}, nil
+}
