@@ -21,6 +21,8 @@
 //		Addrs: []string{"node-1:6379", "node-2:6379", "node-3:6379"}, ContextTimeoutEnabled: true,
 //	}))
 //
+// or, behind Sentinel:
+//
 //	store, err := redisdedupe.New(redis.NewFailoverClient(&redis.FailoverOptions{
 //		MasterName: "dedupe", SentinelAddrs: []string{"sentinel-1:26379", "sentinel-2:26379"}, ContextTimeoutEnabled: true,
 //	}))
