@@ -15,7 +15,7 @@
 //	}
 //	http.Handle("POST /webhooks/deploy", rcv.Events(onEvent))
 //
-// The client is one of github.com/redis/go-redis/v9. With several servers, the store is made in the same way:
+// The client is one of github.com/redis/go-redis/v9. With a Cluster the store is made in the same way:
 //
 //	store, err := redisdedupe.New(redis.NewClusterClient(&redis.ClusterOptions{
 //		Addrs: []string{"node-1:6379", "node-2:6379", "node-3:6379"}, ContextTimeoutEnabled: true,
@@ -29,7 +29,8 @@
 //
 // # How it works
 //
-// Each delivery has one key, with a record of less than 50 bytes while it is claimed and an integer once it is completed. Each call
+// Each delivery has one key, with a record of less than 50 bytes while it is claimed and an integer once it is completed: 170 bytes of
+// the server's memory for each that is remembered, most of them its name, expiry and place in the tables of Redis 7.0. Each call
 // is one Lua script on that one key, and so one atomic step and one round trip. That needs Redis 5 or later, or Valkey. The
 // scripts are sent with EVALSHA, and with EVAL to a server that does not know them yet; FUNCTIONs need Redis 7, an
 // administrator to load them on every master, and one version of the library for all instances, in return for nothing here.

@@ -43,12 +43,15 @@ func planned(event string) (step, bool) {
 	return steps[i/crashEvery%len(steps)], true
 }
 
+// crashMark is a file that says that the plan for the event was carried out.
+func crashMark(dir, event string) string { return filepath.Join(dir, "crashed-"+event) }
+
 // crash kills this process if that is the plan for the event at this step and has not been done yet.
 func (c *child) crash(at step, event string) {
 	if s, ok := planned(event); !ok || s != at {
 		return
 	}
-	mark, err := os.OpenFile(filepath.Join(c.Dir, "crashed-"+event), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	mark, err := os.OpenFile(crashMark(c.Dir, event), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return
 	}
