@@ -1,0 +1,132 @@
+package riverdb
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// Defaults that [DB.NewClient] sets where the configuration leaves a field zero, instead of River's own.
+const (
+	DefaultFetchCooldown   = 10 * time.Millisecond
+	DefaultJobTimeout      = 20 * time.Second
+	DefaultRescueAfter     = time.Minute // beyond the job's timeout
+	DefaultSoftStopTimeout = 10 * time.Second
+)
+
+// Client is River's client without its type parameter. Methods whose names end in Tx take part in a transaction of the same
+// [DB]; the others must not be called while one is open on the same goroutine. See river.Client for what each does.
+type Client interface {
+	Start(ctx context.Context) error
+	Stop(ctx context.Context) error
+	StopAndCancel(ctx context.Context) error
+	Stopped() <-chan struct{}
+
+	Insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
+	InsertTx(ctx context.Context, tx *Tx, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
+	InsertMany(ctx context.Context, params []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
+	InsertManyTx(ctx context.Context, tx *Tx, params []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
+
+	JobGet(ctx context.Context, id int64) (*rivertype.JobRow, error)
+	JobGetTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
+	JobList(ctx context.Context, params *river.JobListParams) (*river.JobListResult, error)
+	JobListTx(ctx context.Context, tx *Tx, params *river.JobListParams) (*river.JobListResult, error)
+	JobCancel(ctx context.Context, id int64) (*rivertype.JobRow, error)
+	JobCancelTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
+	JobRetry(ctx context.Context, id int64) (*rivertype.JobRow, error)
+	JobRetryTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
+	JobDelete(ctx context.Context, id int64) (*rivertype.JobRow, error)
+	JobDeleteTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
+
+	Queues() *river.QueueBundle
+	Subscribe(kinds ...river.EventKind) (<-chan *river.Event, func())
+}
+
+// NewClient returns a client of the database, not started. The configuration is copied; its Schema is set, and fields that
+// are zero get defaults that suit deliveries: fetching every 10 ms at most, jobs of 20 seconds, rescue a minute after a
+// job's timeout, a soft stop of 10 seconds, only known kinds, discarded jobs kept until they are deleted, no log.
+// Without Queues it only inserts.
+//
+// On SQLite the client has LISTEN's stand-in, a table that is polled every 50 ms.
+func (db *DB) NewClient(config *river.Config) (Client, error) {
+	c := withDefaults(config)
+	c.Schema = db.name
+	if db.dialect == SQLite {
+		return newClient(riversqlite.New(db.lite), c, func(tx *Tx) *sql.Tx { return tx.lite })
+	}
+	return newClient(riverpgxv5.New(db.pool), c, func(tx *Tx) pgx.Tx { return tx.pgx })
+}
+
+func withDefaults(config *river.Config) *river.Config {
+	c := *config
+	if c.FetchCooldown == 0 {
+		c.FetchCooldown = DefaultFetchCooldown
+	}
+	if c.JobTimeout == 0 {
+		c.JobTimeout = DefaultJobTimeout
+	}
+	if c.RescueStuckJobsAfter == 0 {
+		c.RescueStuckJobsAfter = max(c.JobTimeout, 0) + DefaultRescueAfter
+	}
+	if c.SoftStopTimeout == 0 {
+		c.SoftStopTimeout = DefaultSoftStopTimeout
+	}
+	if c.DiscardedJobRetentionPeriod == 0 {
+		c.DiscardedJobRetentionPeriod = -1
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.FetchOnlyKnownKinds = true
+	return &c
+}
+
+type client[T any] struct {
+	*river.Client[T]
+
+	unwrap func(*Tx) T
+}
+
+func newClient[T any](driver riverdriver.Driver[T], config *river.Config, unwrap func(*Tx) T) (Client, error) {
+	c, err := river.NewClient(driver, config)
+	if err != nil {
+		return nil, err
+	}
+	return &client[T]{c, unwrap}, nil
+}
+
+func (c *client[T]) InsertTx(ctx context.Context, tx *Tx, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error) {
+	return c.Client.InsertTx(ctx, c.unwrap(tx), args, opts)
+}
+
+func (c *client[T]) InsertManyTx(ctx context.Context, tx *Tx, params []river.InsertManyParams) ([]*rivertype.JobInsertResult, error) {
+	return c.Client.InsertManyTx(ctx, c.unwrap(tx), params)
+}
+
+func (c *client[T]) JobGetTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error) {
+	return c.Client.JobGetTx(ctx, c.unwrap(tx), id)
+}
+
+func (c *client[T]) JobListTx(ctx context.Context, tx *Tx, params *river.JobListParams) (*river.JobListResult, error) {
+	return c.Client.JobListTx(ctx, c.unwrap(tx), params)
+}
+
+func (c *client[T]) JobCancelTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error) {
+	return c.Client.JobCancelTx(ctx, c.unwrap(tx), id)
+}
+
+func (c *client[T]) JobRetryTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error) {
+	return c.Client.JobRetryTx(ctx, c.unwrap(tx), id)
+}
+
+func (c *client[T]) JobDeleteTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error) {
+	return c.Client.JobDeleteTx(ctx, c.unwrap(tx), id)
+}

@@ -1,0 +1,34 @@
+package riverdb_test
+
+import (
+	"context"
+
+	"github.com/riverqueue/river"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+)
+
+var _ = use
+
+// use is the snippet of the package's documentation, so that it is compiled.
+func use(ctx context.Context, args river.JobArgs, body []byte) error {
+	db, err := riverdb.OpenSQLite(ctx, "hooks.db") // or riverdb.NewPostgres(pool, "deployhook_inbox")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.Migrate(ctx, "inbox", steps); err != nil { // ours, and then River's tables
+		return err
+	}
+	client, err := db.NewClient(&river.Config{})
+	if err != nil {
+		return err
+	}
+	return db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		if _, err := tx.Exec(ctx, "INSERT INTO {schema}deliveries (body) VALUES (?)", body); err != nil {
+			return err
+		}
+		_, err := client.InsertTx(ctx, tx, args, nil)
+		return err
+	})
+}
