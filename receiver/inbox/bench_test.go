@@ -1,0 +1,201 @@
+package inbox_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/inbox"
+)
+
+const (
+	benchSenders = 64
+	benchWorkers = 100
+)
+
+// eachBench runs a benchmark on both databases.
+func eachBench(b *testing.B, bench func(b *testing.B, db func() *riverdb.DB, in func(receiver.EventHandler) *inbox.Inbox)) {
+	b.Run("SQLite", func(b *testing.B) {
+		dir := b.TempDir()
+		bench(b, func() *riverdb.DB {
+			db, err := riverdb.OpenSQLite(b.Context(), filepath.Join(dir, "floor.db"))
+			require.NoError(b, err)
+			b.Cleanup(func() { _ = db.Close() })
+			return db
+		}, func(h receiver.EventHandler) *inbox.Inbox {
+			in, err := inbox.OpenSQLite(b.Context(), filepath.Join(dir, fmt.Sprintf("ours%d.db", time.Now().UnixNano())), h,
+				inbox.WithLogger(quiet()), inbox.WithWorkers(benchWorkers), inbox.WithMaxBacklog(1<<30))
+			require.NoError(b, err)
+			b.Cleanup(func() { _ = in.Close() })
+			return in
+		})
+	})
+	b.Run("Postgres", func(b *testing.B) {
+		pool := riverdbtest.NewPool(b)
+		bench(b, func() *riverdb.DB {
+			db, err := riverdb.NewPostgres(pool, "floor")
+			require.NoError(b, err)
+			return db
+		}, func(h receiver.EventHandler) *inbox.Inbox {
+			in, err := inbox.NewPostgres(b.Context(), pool, h, inbox.WithLogger(quiet()), inbox.WithWorkers(benchWorkers),
+				inbox.WithMaxBacklog(1<<30), inbox.WithSchema(fmt.Sprintf("ours%d", time.Now().UnixNano())))
+			require.NoError(b, err)
+			b.Cleanup(func() { _ = in.Close() })
+			return in
+		})
+	})
+}
+
+// benchBody is an event of about 700 bytes.
+func benchBody(n int64) string {
+	return strings.Replace(started(int(n)), `"app"`, `"metadata":{"note":"`+strings.Repeat("x", 520)+`"},"app"`, 1)
+}
+
+type floorArgs struct {
+	Body string `json:"body"`
+}
+
+func (floorArgs) Kind() string { return "floor" }
+
+type floorWorker struct {
+	river.WorkerDefaults[floorArgs]
+
+	worked *atomic.Int64
+}
+
+func (w floorWorker) Work(context.Context, *river.Job[floorArgs]) error {
+	w.worked.Add(1)
+	return nil
+}
+
+func newFloor(b *testing.B, db *riverdb.DB) (riverdb.Client, *atomic.Int64) {
+	b.Helper()
+	require.NoError(b, db.Migrate(b.Context(), "floor", nil))
+	worked := &atomic.Int64{}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, floorWorker{worked: worked})
+	client, err := db.NewClient(&river.Config{
+		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: benchWorkers}},
+	})
+	require.NoError(b, err)
+	return client, worked
+}
+
+// parallel runs b.N calls on as many goroutines as there are senders, and reports calls per second.
+func parallel(b *testing.B, call func(n int64)) {
+	b.Helper()
+	var next atomic.Int64
+	var all sync.WaitGroup
+	b.ResetTimer()
+	for range benchSenders {
+		all.Go(func() {
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+				call(n)
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "/s")
+}
+
+// BenchmarkAccept compares a POST over loopback that is verified, decoded and stored with a bare River InsertTx of the same
+// body by as many goroutines.
+func BenchmarkAccept(b *testing.B) {
+	eachBench(b, func(b *testing.B, open func() *riverdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
+		b.Run("floor", func(b *testing.B) {
+			db := open()
+			client, _ := newFloor(b, db)
+			parallel(b, func(n int64) {
+				args := floorArgs{benchBody(n)}
+				if err := db.InTx(context.Background(), func(ctx context.Context, tx *riverdb.Tx) error {
+					_, err := client.InsertTx(ctx, tx, args, nil)
+					return err
+				}); err != nil {
+					b.Error(err)
+				}
+			})
+		})
+		b.Run("ours", func(b *testing.B) {
+			d := newDoor(b, newInbox((&calls{}).handle), "platform")
+			server := httptest.NewServer(d.h)
+			defer server.Close()
+			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchSenders}}
+			defer client.CloseIdleConnections()
+			parallel(b, func(n int64) {
+				body := []byte(benchBody(n))
+				r, _ := http.NewRequest(http.MethodPost, server.URL, bytes.NewReader(body))
+				r.Header.Set("Content-Type", "application/json")
+				if err := d.scheme.Sign(r, payload.NewDeliveryID(), time.Now(), body); err != nil {
+					b.Error(err)
+				}
+				answer, err := client.Do(r)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, answer.Body)
+				_ = answer.Body.Close()
+				if answer.StatusCode != http.StatusAccepted {
+					b.Error(answer.Status)
+				}
+			})
+		})
+	})
+}
+
+// BenchmarkHandle compares handlers that do nothing with a bare River worker that does nothing, both with a backlog of b.N and
+// the same number of workers.
+func BenchmarkHandle(b *testing.B) {
+	eachBench(b, func(b *testing.B, open func() *riverdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
+		wait := func(b *testing.B, worked *atomic.Int64) {
+			for worked.Load() < int64(b.N) {
+				time.Sleep(time.Millisecond)
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "/s")
+		}
+		b.Run("floor", func(b *testing.B) {
+			client, worked := newFloor(b, open())
+			many := make([]river.InsertManyParams, b.N)
+			for i := range many {
+				many[i].Args = floorArgs{benchBody(int64(i))}
+			}
+			for len(many) > 0 {
+				n := min(len(many), 1000)
+				_, err := client.InsertMany(b.Context(), many[:n])
+				require.NoError(b, err)
+				many = many[n:]
+			}
+			b.ResetTimer()
+			require.NoError(b, client.Start(context.Background()))
+			wait(b, worked)
+			require.NoError(b, client.Stop(context.Background()))
+		})
+		b.Run("ours", func(b *testing.B) {
+			var worked atomic.Int64
+			in := newInbox(func(context.Context, *payload.Event) error { worked.Add(1); return nil })
+			d := newDoor(b, in, "platform")
+			parallel(b, func(n int64) { d.accept(benchBody(n)) })
+			b.ResetTimer()
+			require.NoError(b, in.Start(context.Background()))
+			wait(b, &worked)
+			require.NoError(b, in.Stop(context.Background()))
+		})
+	})
+}

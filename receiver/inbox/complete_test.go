@@ -1,0 +1,281 @@
+package inbox_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/inbox"
+)
+
+// app is the application's own side of the inbox's database: a table in which each effect is a row.
+type app struct {
+	// inTx runs f in a transaction of the application's, with a function that inserts an effect.
+	inTx func(ctx context.Context, f func(tx any, effect func(text string) error) error) error
+	// all returns the effects.
+	all func(ctx context.Context) ([]string, error)
+}
+
+// withApp runs a test on both databases, each with an application's table in it.
+func withApp(t *testing.T, test func(t *testing.T, open opener, a app)) {
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "app.db")
+		own := openAppSQLite(t, path)
+		test(t, func(h receiver.EventHandler, opts ...inbox.Option) *inbox.Inbox {
+			in, err := inbox.OpenSQLite(t.Context(), path, h, append(testOptions(), opts...)...)
+			require.NoError(t, err)
+			t.Cleanup(func() { assert.NoError(t, in.Close()) })
+			return in
+		}, own)
+	})
+	t.Run("Postgres", func(t *testing.T) {
+		t.Parallel()
+		pool := riverdbtest.NewPool(t)
+		own := openAppPostgres(t, pool)
+		test(t, func(h receiver.EventHandler, opts ...inbox.Option) *inbox.Inbox {
+			in, err := inbox.NewPostgres(t.Context(), pool, h, append(testOptions(), opts...)...)
+			require.NoError(t, err)
+			t.Cleanup(func() { assert.NoError(t, in.Close()) })
+			return in
+		}, own)
+	})
+}
+
+const createEffects = "CREATE TABLE IF NOT EXISTS effect (delivery text NOT NULL)"
+
+func openAppSQLite(t testing.TB, path string) app {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_txlock=immediate")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	_, err = db.ExecContext(t.Context(), createEffects)
+	require.NoError(t, err)
+	return app{
+		inTx: func(ctx context.Context, f func(any, func(string) error) error) error {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+			err = f(tx, func(text string) error {
+				_, err := tx.ExecContext(ctx, "INSERT INTO effect VALUES (?)", text)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return tx.Commit()
+		},
+		all: func(ctx context.Context) (all []string, err error) {
+			rows, err := db.QueryContext(ctx, "SELECT delivery FROM effect")
+			if err != nil {
+				return nil, err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var one string
+				if err := rows.Scan(&one); err != nil {
+					return nil, err
+				}
+				all = append(all, one)
+			}
+			return all, rows.Err()
+		},
+	}
+}
+
+func openAppPostgres(t testing.TB, pool *pgxpool.Pool) app {
+	t.Helper()
+	_, err := pool.Exec(t.Context(), createEffects)
+	require.NoError(t, err)
+	return app{
+		inTx: func(ctx context.Context, f func(any, func(string) error) error) error {
+			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+				return f(tx, func(text string) error {
+					_, err := tx.Exec(ctx, "INSERT INTO effect VALUES ($1)", text)
+					return err
+				})
+			})
+		},
+		all: func(ctx context.Context) ([]string, error) {
+			rows, err := pool.Query(ctx, "SELECT delivery FROM effect")
+			if err != nil {
+				return nil, err
+			}
+			return pgx.CollectRows(rows, pgx.RowTo[string])
+		},
+	}
+}
+
+// list counts the effects of each delivery.
+func (a app) list(t *testing.T) map[string]int {
+	t.Helper()
+	all, err := a.all(context.WithoutCancel(t.Context()))
+	require.NoError(t, err)
+	list := make(map[string]int)
+	for _, id := range all {
+		list[id]++
+	}
+	return list
+}
+
+func (a app) count(t *testing.T) (n int) {
+	t.Helper()
+	for _, times := range a.list(t) {
+		n += times
+	}
+	return n
+}
+
+// handle makes the effect and completes the delivery in one transaction.
+func (a app) handle(ctx context.Context, _ *payload.Event) error {
+	d, _ := receiver.FromContext(ctx)
+	attempt, _ := inbox.FromContext(ctx)
+	return a.inTx(ctx, func(tx any, effect func(string) error) error {
+		if err := effect(d.ID); err != nil {
+			return err
+		}
+		return attempt.CompleteTx(ctx, tx)
+	})
+}
+
+func TestCompleteTx(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]inbox.Option{"unordered": nil, "ordered": {inbox.WithOrdering()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			withApp(t, func(t *testing.T, open opener, own app) {
+				in := open(own.handle, opts...)
+				at := newDoor(t, in, "platform")
+				for i := range 5 {
+					at.accept(started(i))
+				}
+				start(t, in)
+				reaches(t, in, inbox.Stats{Handled: 5})
+				assert.Equal(t, 5, own.count(t))
+				assert.Equal(t, 1, func() int { l, _ := in.List(t.Context(), inbox.Filter{}); return l[0].Attempts }())
+			})
+		})
+	}
+}
+
+// TestWhatIsCommittedIsHandled has handlers fail after their commit: the delivery is handled all the same.
+func TestWhatIsCommittedIsHandled(t *testing.T) {
+	t.Parallel()
+	withApp(t, func(t *testing.T, open opener, own app) {
+		in := open(func(ctx context.Context, e *payload.Event) error {
+			if err := own.handle(ctx, e); err != nil {
+				return err
+			}
+			panic("after the commit")
+		})
+		newDoor(t, in, "platform").accept(started(1))
+		start(t, in)
+		reaches(t, in, inbox.Stats{Handled: 1})
+		assert.Equal(t, 1, own.count(t))
+	})
+}
+
+func TestWhatIsNotCommittedIsNotHandled(t *testing.T) {
+	t.Parallel()
+	withApp(t, func(t *testing.T, open opener, own app) {
+		rolledBack := errors.New("rolled back")
+		var n atomic.Int32
+		results := make(chan inbox.Result, 10)
+		in := open(func(ctx context.Context, e *payload.Event) error {
+			if n.Add(1) > 2 {
+				return own.handle(ctx, e)
+			}
+			a, _ := inbox.FromContext(ctx)
+			err := own.inTx(ctx, func(tx any, effect func(string) error) error {
+				assert.NoError(t, effect("x"))
+				assert.NoError(t, a.CompleteTx(ctx, tx))
+				return rolledBack
+			})
+			assert.ErrorIs(t, err, rolledBack)
+			if n.Load() == 2 {
+				return err
+			}
+			return nil // a lie
+		}, inbox.WithObserver(func(_ context.Context, r inbox.Result) { results <- r }))
+		newDoor(t, in, "platform").accept(started(1))
+		start(t, in)
+		reaches(t, in, inbox.Stats{Handled: 1})
+		require.ErrorIs(t, (<-results).Err, inbox.ErrNotCompleted)
+		require.ErrorIs(t, (<-results).Err, rolledBack)
+		require.NoError(t, (<-results).Err)
+		assert.Equal(t, 1, own.count(t))
+	})
+}
+
+func TestCompleteTxRefuses(t *testing.T) {
+	t.Parallel()
+	withApp(t, func(t *testing.T, open opener, own app) {
+		attempts := make(chan *inbox.Attempt, 1)
+		in := open(func(ctx context.Context, e *payload.Event) error {
+			a, _ := inbox.FromContext(ctx)
+			assert.Error(t, a.CompleteTx(ctx, nil))
+			assert.Error(t, a.CompleteTx(ctx, "tx"))
+			if err := own.handle(ctx, e); err != nil {
+				return err
+			}
+			err := own.handle(ctx, e) // it has been done: the second effect must not stay
+			assert.ErrorIs(t, err, inbox.ErrOver)
+			attempts <- a
+			return err
+		})
+		newDoor(t, in, "platform").accept(started(1))
+		start(t, in)
+		reaches(t, in, inbox.Stats{Handled: 1})
+		a := <-attempts
+		require.Eventually(t, func() bool {
+			return errors.Is(own.inTx(t.Context(), func(tx any, _ func(string) error) error { return a.CompleteTx(t.Context(), tx) }), inbox.ErrOver)
+		}, patience, often, "after its end")
+		assert.Equal(t, 1, own.count(t))
+	})
+}
+
+// TestCommittedButNotFinished is the crash between the handler's commit and River's: the job comes again and finds the
+// delivery handled.
+func TestCommittedButNotFinished(t *testing.T) {
+	t.Parallel()
+	withApp(t, func(t *testing.T, open opener, own app) {
+		in := open(own.handle)
+		newDoor(t, in, "platform").accept(started(1))
+		start(t, in)
+		reaches(t, in, inbox.Stats{Handled: 1})
+		in.RunAgain(t.Context(), only(t, in).ID)
+		assert.Equal(t, 1, own.count(t))
+		assert.Equal(t, inbox.Handled, only(t, in).State)
+	})
+}
+
+// TestCompleteTxAfterTheEnd has a handler leave something running that comes too late: the delivery is to be tried again, and
+// not by halves.
+func TestCompleteTxAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	withApp(t, func(t *testing.T, open opener, own app) {
+		var left *inbox.Attempt
+		in := open(func(ctx context.Context, _ *payload.Event) error {
+			left, _ = inbox.FromContext(ctx)
+			return errors.New("given up")
+		})
+		newDoor(t, in, "platform").accept(started(1))
+		require.ErrorContains(t, in.Work(t.Context(), only(t, in).ID, 1), "Snooze")
+		err := own.inTx(t.Context(), func(tx any, _ func(string) error) error { return left.CompleteTx(t.Context(), tx) })
+		require.ErrorIs(t, err, inbox.ErrOver)
+		assert.Equal(t, inbox.Pending, only(t, in).State)
+	})
+}

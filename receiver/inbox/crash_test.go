@@ -1,0 +1,298 @@
+package inbox_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/inbox"
+	"github.com/deployhook/deployhook/signer"
+)
+
+var crashFor = flag.Duration("crash.for", 3*time.Second, "how long the crash test goes on killing, for each database and mode")
+
+// crashMode is what a child is to do.
+type crashMode struct {
+	Path, URL string // of a SQLite file, or of a PostgreSQL database
+	Secret    string
+	Tx        bool // effects are made with CompleteTx
+	Ordered   bool
+}
+
+const crashEnv = "DEPLOYHOOK_INBOX_CRASH_CHILD"
+
+// child is the process that is killed: it accepts deliveries and handles them until then.
+func child() bool {
+	text := os.Getenv(crashEnv)
+	if text == "" {
+		return false
+	}
+	if err := runChild(text); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return true
+}
+
+func runChild(text string) error {
+	var mode crashMode
+	if err := json.Unmarshal([]byte(text), &mode); err != nil {
+		return err
+	}
+	// What opening wants of a test, outside of one: the process ends by being killed, so cleaning up is not called.
+	t := &childT{}
+	in, _, err := mode.open(t, mode.handler)
+	if err != nil {
+		return err
+	}
+	secret, err := signer.ParseSecret(mode.Secret)
+	if err != nil {
+		return err
+	}
+	scheme, err := signer.NewStandard(secret)
+	if err != nil {
+		return err
+	}
+	h, err := in.Handler(scheme, "platform")
+	if err != nil {
+		return err
+	}
+	if err := in.Start(context.Background()); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println("http://" + listener.Addr().String())
+	return http.Serve(listener, h)
+}
+
+type childT struct{ testing.TB }
+
+func (*childT) Helper()                  {}
+func (*childT) Name() string             { return "child" }
+func (*childT) Cleanup(func())           {}
+func (*childT) Context() context.Context { return context.Background() }
+func (*childT) Errorf(f string, a ...any) {
+	fmt.Fprintf(os.Stderr, f, a...)
+}
+func (*childT) FailNow() { os.Exit(1) }
+
+// open opens the inbox and the application's side of its database.
+func (m crashMode) open(t testing.TB, handler func(app) receiver.EventHandler) (*inbox.Inbox, app, error) {
+	opts := append(testOptions(), inbox.WithHandlerTimeout(time.Second), inbox.WithRescueAfter(time.Second), inbox.WithMaxAttempts(1000))
+	if m.Ordered {
+		opts = append(opts, inbox.WithOrdering())
+	}
+	if m.Path != "" {
+		own := openAppSQLite(t, m.Path)
+		in, err := inbox.OpenSQLite(context.Background(), m.Path, handler(own), opts...)
+		return in, own, err
+	}
+	pool := riverdbtest.OpenPool(t, m.URL)
+	own := openAppPostgres(t, pool)
+	in, err := inbox.NewPostgres(context.Background(), pool, handler(own), opts...)
+	return in, own, err
+}
+
+// handler makes an effect per call, at some length, and fails now and then.
+func (m crashMode) handler(own app) receiver.EventHandler {
+	return func(ctx context.Context, e *payload.Event) error {
+		time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
+		if rand.IntN(10) == 0 {
+			return fmt.Errorf("at random")
+		}
+		if m.Tx {
+			return own.handle(ctx, e)
+		}
+		d, _ := receiver.FromContext(ctx)
+		return own.inTx(ctx, func(_ any, effect func(string) error) error { return effect(d.ID) })
+	}
+}
+
+// process is a child that runs.
+type process struct {
+	cmd *exec.Cmd
+	url string
+}
+
+func (m crashMode) start(t *testing.T) *process {
+	t.Helper()
+	text, err := json.Marshal(m)
+	require.NoError(t, err)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	p := &process{cmd: cmd}
+	t.Cleanup(p.kill)
+	_, err = fmt.Fscan(out, &p.url)
+	require.NoError(t, err, "the child did not start")
+	return p
+}
+
+func (p *process) kill() {
+	if p.cmd.ProcessState == nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	}
+}
+
+// sender delivers one event after the other to whatever child there is, each until it is accepted.
+type crashSender struct {
+	scheme   *signer.Standard
+	client   *http.Client
+	mu       sync.Mutex
+	url      string
+	accepted []string
+}
+
+func (s *crashSender) to(url string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.url = url
+}
+
+func (s *crashSender) run(ctx context.Context, lane int) {
+	for n := 0; ctx.Err() == nil; n++ {
+		id := payload.NewDeliveryID()
+		body := []byte(eventText(payload.BuildCompleted, fmt.Sprintf("dep_%d_%d", lane, n/10), n))
+		for ctx.Err() == nil && !s.send(id, body) {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// send says whether the peer has the delivery.
+func (s *crashSender) send(id string, body []byte) bool {
+	s.mu.Lock()
+	url := s.url
+	s.mu.Unlock()
+	r, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return false
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if s.scheme.Sign(r, id, time.Now(), body) != nil {
+		return false
+	}
+	answer, err := s.client.Do(r)
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, answer.Body)
+	if answer.StatusCode != http.StatusAccepted && answer.StatusCode != http.StatusOK {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted = append(s.accepted, id)
+	return true
+}
+
+// TestKill kills a process that accepts and handles, over and over. Every delivery that was accepted takes effect: at least
+// once, and with CompleteTx exactly once.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]crashMode{
+		"AtLeastOnce": {}, "ExactlyOnce": {Tx: true}, "ExactlyOnceInOrder": {Tx: true, Ordered: true},
+	} {
+		t.Run(name+"/SQLite", func(t *testing.T) {
+			t.Parallel()
+			on := mode
+			on.Path = filepath.Join(t.TempDir(), "crash.db")
+			testKill(t, on)
+		})
+		t.Run(name+"/Postgres", func(t *testing.T) {
+			t.Parallel()
+			on := mode
+			on.URL = riverdbtest.NewDatabase(t)
+			testKill(t, on)
+		})
+	}
+}
+
+func testKill(t *testing.T, mode crashMode) {
+	secret := signer.GenerateSecret()
+	mode.Secret = secret.Reveal()
+	scheme, err := signer.NewStandard(secret)
+	require.NoError(t, err)
+	s := &crashSender{scheme: scheme, client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var senders sync.WaitGroup
+	kills := 0
+	for begin := time.Now(); time.Since(begin) < *crashFor || kills < 3; kills++ {
+		p := mode.start(t)
+		s.to(p.url)
+		if kills == 0 {
+			for lane := range 4 {
+				senders.Go(func() { s.run(ctx, lane) })
+			}
+		}
+		time.Sleep(200*time.Millisecond + rand.N(500*time.Millisecond))
+		p.kill()
+	}
+	stop()
+	senders.Wait()
+	time.Sleep(2500 * time.Millisecond) // until what the last one was at is overdue: the rescuer looks once, when it starts
+	in, own, err := mode.open(t, func(app) receiver.EventHandler { return (&calls{}).handle })
+	require.NoError(t, err)
+	defer in.Close()
+	in.ForgetLeader(t.Context()) // another would wait until a dead leader's term is over
+	p := mode.start(t)
+	require.Eventually(t, func() bool { return stats(t, in).Pending == 0 }, patience, 50*time.Millisecond)
+	p.kill()
+
+	effects := own.list(t)
+	superseded := make(map[string]bool)
+	for f := (inbox.Filter{State: inbox.Superseded, Limit: 1000}); ; {
+		page, err := in.List(t.Context(), f)
+		require.NoError(t, err)
+		if len(page) == 0 {
+			break
+		}
+		for _, d := range page {
+			superseded[d.DeliveryID] = true
+			f.Cursor = d.ID
+		}
+	}
+	for _, id := range s.accepted {
+		assert.True(t, effects[id] > 0 != superseded[id], "%s was accepted, took effect %d times, superseded: %v", id, effects[id], superseded[id])
+	}
+	assert.True(t, mode.Ordered || len(superseded) == 0)
+	twice := 0
+	for id, n := range effects {
+		if n > 1 {
+			twice++
+		}
+		if mode.Tx {
+			assert.Equal(t, 1, n, id)
+		}
+	}
+	t.Logf("%d kills, %d accepted, %d took effect, %d of them more than once, %d superseded", kills, len(s.accepted), len(effects), twice, len(superseded))
+	require.NotEmpty(t, s.accepted)
+	assert.Zero(t, stats(t, in).Dead)
+}

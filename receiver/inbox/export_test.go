@@ -1,0 +1,85 @@
+package inbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// Prune removes what will be past its retention after the given time.
+func (in *Inbox) Prune(ctx context.Context, ahead time.Duration) { in.prune(ctx, ahead) }
+
+// Lanes counts the deployments whose position is known.
+func (in *Inbox) Lanes(ctx context.Context) (n int) {
+	if err := in.db.QueryRow(ctx, "SELECT count(*) FROM {schema}inbox_lane").Scan(&n); err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// TakeLane takes the deployment of a delivery and keeps it, as a process does that then dies.
+func (in *Inbox) TakeLane(ctx context.Context, id int64) bool {
+	r, err := in.load(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	h, err := in.takeLane(ctx, r.lane)
+	if err != nil {
+		panic(err)
+	}
+	if h != nil {
+		in.held.remove(h)
+	}
+	return h != nil
+}
+
+// RobLanes has another process take all deployments for a moment.
+func (in *Inbox) RobLanes(ctx context.Context) {
+	_, err := in.db.Exec(ctx, "UPDATE {schema}inbox_lane SET owner = 'another', token = token + 1, until = {now} + 1000000")
+	if err != nil {
+		panic(err)
+	}
+}
+
+// RunAgain works a delivery's job once more, as after a crash that came before River had noted its end.
+func (in *Inbox) RunAgain(ctx context.Context, id int64) {
+	if err := in.Work(ctx, id, 2); err != nil {
+		panic(err)
+	}
+}
+
+// Work works the job of a delivery's first round, which River has fetched so often.
+func (in *Inbox) Work(ctx context.Context, id int64, fetched int) error {
+	return in.WorkRound(ctx, id, fetched, 1)
+}
+
+// WorkRound works the job of a round.
+func (in *Inbox) WorkRound(ctx context.Context, id int64, fetched int, round int64) error {
+	job := &river.Job[jobArgs]{JobRow: &rivertype.JobRow{Attempt: fetched}, Args: jobArgs{ID: id, Round: round}}
+	return (&worker{in: in}).Work(ctx, job)
+}
+
+// NextRetry is what the rescuer asks for.
+func (in *Inbox) NextRetry() time.Time { return (&worker{in: in}).NextRetry(nil) }
+
+// CancelJobs cancels all jobs that run.
+func (in *Inbox) CancelJobs(ctx context.Context) {
+	list, err := in.client.JobList(ctx, river.NewJobListParams().States(rivertype.JobStateRunning))
+	if err != nil {
+		panic(err)
+	}
+	for _, job := range list.Jobs {
+		if _, err := in.client.JobCancel(ctx, job.ID); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// ForgetLeader ends the term of River's leader.
+func (in *Inbox) ForgetLeader(ctx context.Context) {
+	if _, err := in.db.Exec(ctx, "DELETE FROM {schema}river_leader"); err != nil {
+		panic(err)
+	}
+}

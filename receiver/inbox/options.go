@@ -1,0 +1,217 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Defaults of the options.
+const (
+	DefaultWorkers        = 20
+	DefaultMaxAttempts    = 10
+	DefaultHandlerTimeout = 30 * time.Second
+	DefaultRescueAfter    = 30 * time.Second
+	DefaultStopTimeout    = 10 * time.Second
+	DefaultStoreTimeout   = 5 * time.Second
+	DefaultRetention      = 48 * time.Hour
+	DefaultMaxBacklog     = 100_000
+	DefaultSchema         = "deployhook_inbox"
+
+	minRetention = time.Minute
+	minRescue    = time.Second
+	maxWorkers   = 1000
+	maxAttempts  = 1000
+	maxTimeout   = 24 * time.Hour
+)
+
+// Option configures [OpenSQLite] and [NewPostgres].
+type Option interface {
+	apply(*config)
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+type config struct {
+	workers        int
+	maxAttempts    int
+	schedule       func() backoff.BackOff
+	handlerTimeout time.Duration
+	rescueAfter    time.Duration
+	stopTimeout    time.Duration
+	storeTimeout   time.Duration
+	retention      time.Duration
+	deadRetention  time.Duration // 0: for ever
+	maxBacklog     int
+	ordering       bool
+	schema         string
+	logger         *slog.Logger
+	observer       func(context.Context, Result)
+}
+
+// WithWorkers sets how many deliveries this process handles at a time. Default 20 ([DefaultWorkers]); from 1 to 1000.
+// Zero is an error; a process that only stores does not call [Inbox.Start].
+func WithWorkers(n int) Option {
+	return optionFunc(func(c *config) { c.workers = n })
+}
+
+// WithMaxAttempts sets how many attempts a delivery gets before it is a dead letter. Default 10 ([DefaultMaxAttempts]);
+// from 1 to 1000. Zero is an error. Attempts that ended because the process stopped or crashed do not count.
+func WithMaxAttempts(n int) Option {
+	return optionFunc(func(c *config) { c.maxAttempts = n })
+}
+
+// WithRetrySchedule sets the waits between attempts: schedule returns a fresh BackOff, of which each NextBackOff is one
+// wait, and backoff.Stop means that there is no further attempt. It must be safe for concurrent use. Default
+// [RetrySchedule]. nil is an error. Waits over 5 seconds end up to 5 seconds late.
+func WithRetrySchedule(schedule func() backoff.BackOff) Option {
+	return optionFunc(func(c *config) { c.schedule = schedule })
+}
+
+// WithHandlerTimeout sets when the context of a handler ends, and its attempt counts as failed. Default 30 seconds
+// ([DefaultHandlerTimeout]); at most 24 hours. Zero is an error. A handler that goes on all the same keeps its worker.
+func WithHandlerTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.handlerTimeout = d })
+}
+
+// WithRescueAfter sets how long after its handler's time is up a delivery is taken up again whose process has died; up to
+// 30 seconds more pass until somebody looks. With [WithOrdering] it is also how long a dead process holds up the other
+// events of a deployment. Default 30 seconds ([DefaultRescueAfter]), at least 1 second.
+func WithRescueAfter(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.rescueAfter = d })
+}
+
+// WithStopTimeout sets how long handlers may go on after [Inbox.Stop] before their contexts end. Default 10 seconds
+// ([DefaultStopTimeout]). Zero is an error.
+func WithStopTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.stopTimeout = d })
+}
+
+// WithStoreTimeout bounds how long a peer waits for its delivery to be stored; after that it gets 503. It also bounds each
+// of the workers' own calls to the database. Default 5 seconds ([DefaultStoreTimeout]). Zero is an error.
+func WithStoreTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.storeTimeout = d })
+}
+
+// WithRetention sets how long a delivery is kept, and its copies are recognised, after it was handled or superseded.
+// Default 48 hours ([DefaultRetention]), at least 1 minute; it must be at least twice the tolerance of each verifier given to
+// [Inbox.Handler], or a captured request could be replayed. It should outlast the sender's last retry.
+func WithRetention(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.retention = d })
+}
+
+// WithDeadRetention sets how long a dead letter is kept. Default, and meaning of zero: until it is replayed and handled. It
+// must not be less than [WithRetention].
+func WithDeadRetention(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.deadRetention = d })
+}
+
+// WithMaxBacklog sets how many deliveries may wait to be handled; while there are more, peers get 503 and try again
+// later. Default 100,000 ([DefaultMaxBacklog]), at least 1. The number is looked up once a second, and what this process
+// stores is counted in between, so that it is exceeded at most by what other processes store in a second.
+func WithMaxBacklog(n int) Option {
+	return optionFunc(func(c *config) { c.maxBacklog = n })
+}
+
+// WithOrdering makes the events of one deployment (of one source and principal) land in order: never two of them are
+// handled at a time, in whichever process, and one that is older than what has landed is [Superseded] and
+// not handled. Events of different deployments run side by side as before. Default off.
+//
+// Older means what [payload.Status.Transition] calls stale, and within one status, or where an event has none, an earlier
+// timestamp than that of anything that has landed. An event that contradicts what has landed is a dead letter
+// with [ErrContradiction]. An event that fails and waits for its next attempt holds nobody up.
+func WithOrdering() Option {
+	return optionFunc(func(c *config) { c.ordering = true })
+}
+
+// WithSchema sets the PostgreSQL schema that the inbox's tables, and its own River's, are in. Default "deployhook_inbox"
+// ([DefaultSchema]). It is created where it is missing. Two inboxes with different handlers need a schema each. On
+// SQLite, where a file is one inbox, it is an error.
+func WithSchema(name string) Option {
+	return optionFunc(func(c *config) { c.schema = name })
+}
+
+// WithLogger sets where lines about attempts go: Debug for what was handled or superseded, Warn for an attempt that will be
+// repeated, Error for a dead letter and for trouble with the database. They contain the handler's error, never a body. Default,
+// and meaning of nil: [slog.Default].
+func WithLogger(l *slog.Logger) Option {
+	return optionFunc(func(c *config) { c.logger = l })
+}
+
+// WithObserver sets a function that is called after every attempt, and for every delivery that is superseded or found dead
+// without one: the place for metrics. It runs on the worker's goroutine and must be safe for concurrent use. Default, and
+// meaning of nil: none.
+func WithObserver(f func(context.Context, Result)) Option {
+	return optionFunc(func(c *config) { c.observer = f })
+}
+
+func newConfig(opts []Option) (*config, error) {
+	c := &config{
+		workers: DefaultWorkers, maxAttempts: DefaultMaxAttempts, schedule: RetrySchedule,
+		handlerTimeout: DefaultHandlerTimeout, rescueAfter: DefaultRescueAfter, stopTimeout: DefaultStopTimeout,
+		storeTimeout: DefaultStoreTimeout, retention: DefaultRetention, maxBacklog: DefaultMaxBacklog,
+	}
+	for _, o := range opts {
+		if o == nil {
+			return nil, configError("a nil Option was given; leave it out")
+		}
+		o.apply(c)
+	}
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	return c, c.validate()
+}
+
+func (c *config) validate() error {
+	var problems []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, configError(format, args...))
+		}
+	}
+	check(c.workers >= 1 && c.workers <= maxWorkers, "WithWorkers(%d): want 1 to %d", c.workers, maxWorkers)
+	check(c.maxAttempts >= 1 && c.maxAttempts <= maxAttempts, "WithMaxAttempts(%d): want 1 to %d", c.maxAttempts, maxAttempts)
+	check(c.schedule != nil, "WithRetrySchedule: the schedule is nil; leave the option out for the default")
+	check(c.handlerTimeout > 0 && c.handlerTimeout <= maxTimeout, "WithHandlerTimeout(%v): want more than 0 and at most %v", c.handlerTimeout, maxTimeout)
+	check(c.rescueAfter >= minRescue, "WithRescueAfter(%v): want at least %v", c.rescueAfter, minRescue)
+	check(c.stopTimeout > 0, "WithStopTimeout(%v): want more than zero", c.stopTimeout)
+	check(c.storeTimeout > 0, "WithStoreTimeout(%v): want more than zero", c.storeTimeout)
+	check(c.retention >= minRetention, "WithRetention(%v): want at least %v, and twice the verifiers' tolerance", c.retention, minRetention)
+	check(c.deadRetention == 0 || c.deadRetention >= c.retention, "WithDeadRetention(%v): want at least the retention of %v, or 0 to keep dead letters", c.deadRetention, c.retention)
+	check(c.maxBacklog >= 1, "WithMaxBacklog(%d): want at least 1", c.maxBacklog)
+	return errors.Join(problems...)
+}
+
+// jobTimeout is when River considers a worker to be overdue. With an order a worker may handle others' events first.
+func (c *config) jobTimeout() time.Duration {
+	handlers := c.handlerTimeout
+	if c.ordering {
+		handlers *= 2
+	}
+	return handlers + c.rescueAfter/2
+}
+
+// RetrySchedule is the default of [WithRetrySchedule]: waits of 5 s, 15 s, 45 s, 2 min, 7 min, 20 min and then an hour each, a
+// quarter more or less at random so that what failed together does not return together. With 10 attempts they add up to about
+// 4 hours.
+func RetrySchedule() backoff.BackOff { return &tripling{} }
+
+type tripling struct{ next time.Duration }
+
+func (b *tripling) Reset() { b.next = 0 }
+
+func (b *tripling) NextBackOff() time.Duration {
+	if b.next == 0 {
+		b.next = 5 * time.Second
+	}
+	wait := b.next
+	b.next = min(b.next*3, time.Hour)
+	return wait*3/4 + rand.N(wait/2+1)
+}

@@ -1,0 +1,344 @@
+package inbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/inbox"
+)
+
+func TestOrderOfOneDeployment(t *testing.T) {
+	t.Parallel()
+	type step struct {
+		typ    payload.Type
+		second int
+		want   inbox.State
+	}
+	const scaled, handled, superseded, dead = payload.Type("platform.scaled"), inbox.Handled, inbox.Superseded, inbox.Dead
+	cases := map[string][]step{
+		"in order": {
+			{payload.DeployStarted, 0, handled},
+			{payload.BuildCompleted, 1, handled},
+			{payload.HealthCheckPassed, 2, handled},
+			{payload.DeployLive, 3, handled},
+			{payload.DeployRolledBack, 4, handled},
+		},
+		"late start": {
+			{payload.DeployLive, 3, handled},
+			{payload.DeployStarted, 0, superseded},
+			{payload.BuildCompleted, 1, superseded},
+		},
+		"a clock that is behind stops no outcome": {
+			{payload.DeployStarted, 9, handled},
+			{payload.DeployLive, 3, handled},
+		},
+		"a later timestamp does not turn a deployment back": {
+			{payload.DeployLive, 3, handled},
+			{payload.DeployStarted, 9, superseded},
+		},
+		"within a status by time": {
+			{payload.HealthCheckPassed, 2, handled},
+			{payload.BuildCompleted, 1, superseded},
+			{payload.BuildCompleted, 2, handled},
+			{payload.HealthCheckPassed, 3, handled},
+		},
+		"without a status by time": {
+			{scaled, 1, handled},
+			{scaled, 3, handled},
+			{scaled, 2, superseded},
+			{payload.DeployLive, 2, handled},
+			{scaled, 2, superseded},
+			{scaled, 4, handled},
+		},
+		"a contradiction": {
+			{payload.DeployLive, 3, handled},
+			{payload.DeployFailed, 4, dead},
+			{payload.DeployFailed, 2, superseded},
+			{payload.DeployRolledBack, 5, handled},
+			{payload.DeployFailed, 6, superseded},
+		},
+	}
+	for name, steps := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, open opener) {
+				var seen calls
+				in := open(seen.handle, inbox.WithOrdering())
+				at := newDoor(t, in, "platform")
+				start(t, in)
+				var want []string
+				for i, s := range steps {
+					at.accept(eventText(s.typ, "dep", s.second))
+					require.Eventually(t, func() bool { return stats(t, in).Pending == 0 }, patience, often)
+					list, err := in.List(t.Context(), inbox.Filter{Limit: 1})
+					require.NoError(t, err)
+					assert.Equal(t, s.want, list[0].State, "step %d, %s", i, s.typ)
+					if s.want == handled {
+						want = append(want, string(s.typ)+" dep")
+					}
+					if s.want == dead {
+						assert.Equal(t, inbox.ErrContradiction.Error(), list[0].LastError)
+					}
+				}
+				assert.Equal(t, want, seen.list())
+			})
+		})
+	}
+}
+
+func TestBacklogIsHandledInOrder(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		var seen calls
+		in := open(seen.handle, inbox.WithOrdering())
+		at := newDoor(t, in, "platform")
+		var want []string
+		for i := range 30 {
+			at.accept(eventText(payload.Type(fmt.Sprintf("platform.step%d", i)), "dep", i))
+			want = append(want, fmt.Sprintf("platform.step%d dep", i))
+		}
+		start(t, in)
+		reaches(t, in, inbox.Stats{Handled: 30})
+		assert.Equal(t, want, seen.list(), "workers that start together go by the events' time")
+	})
+}
+
+func TestOtherDeploymentsAreNotHeldUp(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		release := make(chan struct{})
+		var seen calls
+		in := open(func(ctx context.Context, e *payload.Event) error {
+			if e.DeploymentID == "slow" {
+				<-release
+			}
+			return seen.handle(ctx, e)
+		}, inbox.WithOrdering(), inbox.WithWorkers(4))
+		at := newDoor(t, in, "platform")
+		for i := range 10 {
+			at.accept(eventText(payload.BuildCompleted, "slow", i))
+		}
+		start(t, in)
+		at.accept(started(1))
+		at.accept(started(2))
+		reaches(t, in, inbox.Stats{Handled: 2, Pending: 10})
+		close(release)
+		reaches(t, in, inbox.Stats{Handled: 12})
+	})
+}
+
+func TestFailedEventHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		var broken atomic.Bool
+		broken.Store(true)
+		var seen calls
+		in := open(func(ctx context.Context, e *payload.Event) error {
+			if e.Type == payload.DeployStarted && broken.Load() {
+				return errors.New("broken")
+			}
+			return seen.handle(ctx, e)
+		}, inbox.WithOrdering(), inbox.WithMaxAttempts(1000))
+		at := newDoor(t, in, "platform")
+		at.accept(eventText(payload.DeployStarted, "dep", 0))
+		start(t, in)
+		require.Eventually(t, func() bool { return only(t, in).Attempts > 1 }, patience, often)
+		at.accept(eventText(payload.DeployLive, "dep", 1))
+		reaches(t, in, inbox.Stats{Handled: 1, Superseded: 1})
+		broken.Store(false)
+		assert.Equal(t, []string{"deploy.live dep"}, seen.list())
+	})
+}
+
+// landing is what a property test's handlers share: what has landed for each deployment, and how many handlers run.
+type landing struct {
+	mu     sync.Mutex
+	inside map[string]int
+	landed map[string][]payload.Status
+	calls  int
+}
+
+func (l *landing) enter(t *testing.T, id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inside[id]++
+	l.calls++
+	assert.Equal(t, 1, l.inside[id], "two handlers at once for %s", id)
+}
+
+func (l *landing) leave(id string, landed payload.Status) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inside[id]--
+	if landed != "" {
+		l.landed[id] = append(l.landed[id], landed)
+	}
+}
+
+// TestOrderProperty sends deployments' lives in random order through two inboxes on one database, with handlers that fail at
+// random: what lands is monotone, and its end is always the deployment's end.
+func TestOrderProperty(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		const deployments = 12
+		seed := rand.Uint64()
+		random := rand.New(rand.NewPCG(seed, 1))
+		t.Logf("seed %d", seed)
+		l := &landing{inside: make(map[string]int), landed: make(map[string][]payload.Status)}
+		handler := func(_ context.Context, e *payload.Event) error {
+			l.enter(t, e.DeploymentID)
+			status, _ := e.DeploymentStatus()
+			switch rand.IntN(4) {
+			case 0:
+				l.leave(e.DeploymentID, "")
+				return errors.New("at random")
+			case 1:
+				defer l.leave(e.DeploymentID, "")
+				panic("at random")
+			case 2:
+				time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
+			}
+			l.leave(e.DeploymentID, status)
+			return nil
+		}
+		var doors []*door
+		var last *inbox.Inbox
+		scheme := newScheme(t)
+		for range 2 {
+			last = open(handler, inbox.WithOrdering(), inbox.WithMaxAttempts(1000))
+			h, err := last.Handler(scheme, "platform", receiver.WithLogger(quiet()))
+			require.NoError(t, err)
+			doors = append(doors, &door{t: t, scheme: scheme, h: h})
+			start(t, last)
+		}
+		type sending struct{ id, body string }
+		var all []sending
+		ends := make(map[string]payload.Status)
+		for i := range deployments {
+			id := fmt.Sprintf("dep_%d", i)
+			life := []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive}
+			ends[id] = payload.StatusSuccess
+			switch i % 3 {
+			case 0:
+				life = append(life, payload.DeployRolledBack)
+				ends[id] = payload.StatusRolledBack
+			case 1:
+				life = []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.DeployFailed}
+				ends[id] = payload.StatusFailure
+			}
+			for second, typ := range life {
+				all = append(all, sending{payload.NewDeliveryID(), eventText(typ, id, second)})
+			}
+		}
+		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		var senders sync.WaitGroup
+		for lane := range 4 {
+			senders.Go(func() {
+				for i := lane; i < len(all); i += 4 {
+					code := doors[i%2].post(all[i].id, all[i].body).Code
+					assert.Equal(t, http.StatusAccepted, code)
+				}
+			})
+		}
+		senders.Wait()
+		require.Eventually(t, func() bool { return stats(t, last).Pending == 0 }, patience, 20*time.Millisecond)
+		s := stats(t, last)
+		assert.Zero(t, s.Dead)
+		assert.Equal(t, len(all), s.Handled+s.Superseded)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for id, want := range ends {
+			got := l.landed[id]
+			require.NotEmpty(t, got, id)
+			assert.Equal(t, want, got[len(got)-1], "%s landed %v", id, got)
+			for i, status := range got[1:] {
+				assert.Contains(t, []payload.Transition{payload.Legal, payload.Repeated}, got[i].Transition(status), "%s landed %v", id, got)
+			}
+		}
+	})
+}
+
+// TestLaneOfADeadProcess has one inbox take a deployment and never come back: another takes over when the lease is over.
+func TestLaneOfADeadProcess(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		var seen calls
+		in := open(seen.handle, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second))
+		at := newDoor(t, in, "platform")
+		at.accept(started(1))
+		require.True(t, in.TakeLane(t.Context(), only(t, in).ID))
+		require.False(t, in.TakeLane(t.Context(), only(t, in).ID), "it is taken")
+		begin := time.Now()
+		start(t, open(seen.handle, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second)))
+		reaches(t, in, inbox.Stats{Handled: 1})
+		assert.Greater(t, time.Since(begin), 500*time.Millisecond)
+	})
+}
+
+// TestLostLane has another process take the deployment while its handler runs: the handler is told, and what it did is not
+// written down as landed.
+func TestLostLane(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		entered, told := make(chan struct{}, 2), make(chan error, 2)
+		var n atomic.Int32
+		in := open(func(ctx context.Context, _ *payload.Event) error {
+			if n.Add(1) > 1 {
+				return nil
+			}
+			entered <- struct{}{}
+			<-ctx.Done()
+			told <- context.Cause(ctx)
+			return nil
+		}, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second), inbox.WithHandlerTimeout(time.Hour))
+		at := newDoor(t, in, "platform")
+		at.accept(started(1))
+		start(t, in)
+		<-entered
+		in.RobLanes(t.Context())
+		require.ErrorIs(t, <-told, inbox.ErrLeaseLost)
+		assert.Equal(t, inbox.Pending, only(t, in).State)
+		reaches(t, in, inbox.Stats{Handled: 1})
+		assert.EqualValues(t, 2, n.Load())
+		assert.Equal(t, 1, only(t, in).Attempts, "the one that was lost does not count")
+	})
+}
+
+// TestLongHandlerKeepsItsLane runs a handler for longer than its lease would last unrenewed.
+func TestLongHandlerKeepsItsLane(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		l := &landing{inside: make(map[string]int), landed: make(map[string][]payload.Status)}
+		handler := func(ctx context.Context, e *payload.Event) error {
+			l.enter(t, e.DeploymentID)
+			defer l.leave(e.DeploymentID, "")
+			select {
+			case <-time.After(2500 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			return ctx.Err()
+		}
+		one := open(handler, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second))
+		at := newDoor(t, one, "platform")
+		at.accept(eventText(payload.BuildCompleted, "dep", 1))
+		at.accept(eventText(payload.BuildCompleted, "dep", 2))
+		start(t, one)
+		start(t, open(handler, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second)))
+		reaches(t, one, inbox.Stats{Handled: 2})
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		assert.Equal(t, 2, l.calls)
+	})
+}

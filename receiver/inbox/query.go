@@ -1,0 +1,173 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+)
+
+// State is what has become of a delivery.
+type State string
+
+// The states. Only a pending delivery changes by itself.
+const (
+	Pending    State = "pending"    // stored, and to be handled; perhaps after attempts that failed
+	Handled    State = "handled"    // the handler succeeded
+	Superseded State = "superseded" // with WithOrdering: something later had landed, so the handler was not called
+	Dead       State = "dead"       // out of attempts, or failed for good; kept for a replay
+)
+
+// Delivery is one delivery in the inbox.
+type Delivery struct {
+	// ID is the inbox's own, and rises with each delivery that is stored.
+	ID int64
+	// Source, Principal and DeliveryID say whose it is: the name given to [Inbox.Handler], what verification returned, and
+	// the signed ID, which is empty where the scheme signs none.
+	Source, Principal, DeliveryID string
+	// Type and DeploymentID are the event's.
+	Type         payload.Type
+	DeploymentID string
+	// EventAt is the event's timestamp, and ReceivedAt the time at which the delivery was stored.
+	EventAt, ReceivedAt time.Time
+	// State is what has become of it.
+	State State
+	// Attempts is how often the handler was called and returned, since it was stored or last replayed.
+	Attempts int
+	// LastError is the text of the last attempt's error, up to 4 KiB; empty after a success.
+	LastError string
+	// FinishedAt is when it came to its state; zero while it is pending.
+	FinishedAt time.Time
+	// Body is exactly what was received. Only [Inbox.Get] fills it in.
+	Body []byte
+}
+
+func (r *record) public() Delivery {
+	return Delivery{
+		ID: r.id, Source: r.source, Principal: r.principal, DeliveryID: r.deliveryID, Type: payload.Type(r.typ),
+		DeploymentID: r.deploymentID, EventAt: riverdb.Time(r.eventAt), ReceivedAt: r.receivedAt, State: r.state, Attempts: int(r.attempts),
+	}
+}
+
+const deliveryColumns = `id, source, principal, delivery_id, type, deployment_id, event_at, received_at, state, attempts,
+	last_error, finished_at`
+
+func (d *Delivery) scan(row riverdb.Row, more ...any) error {
+	var eventAt, receivedAt, finishedAt int64
+	var typ, state string
+	err := row.Scan(append([]any{
+		&d.ID, &d.Source, &d.Principal, &d.DeliveryID, &typ, &d.DeploymentID, &eventAt, &receivedAt,
+		&state, &d.Attempts, &d.LastError, &finishedAt,
+	}, more...)...)
+	d.Type, d.State = payload.Type(typ), State(state)
+	d.EventAt, d.ReceivedAt, d.FinishedAt = riverdb.Time(eventAt), riverdb.Time(receivedAt), riverdb.Time(finishedAt)
+	return err
+}
+
+// Get returns a delivery with its body, or an error that wraps [ErrNotFound].
+func (in *Inbox) Get(ctx context.Context, id int64) (*Delivery, error) {
+	var d Delivery
+	err := d.scan(in.db.QueryRow(ctx, "SELECT "+deliveryColumns+", body FROM {schema}inbox_delivery WHERE id = ?", id), &d.Body)
+	switch {
+	case errors.Is(err, riverdb.ErrNoRows):
+		return nil, fmt.Errorf("%w: %d", ErrNotFound, id)
+	case err != nil:
+		return nil, fmt.Errorf("inbox: Get: %w", err)
+	}
+	return &d, nil
+}
+
+// Filter selects deliveries; fields that are zero select all. All that are set must match.
+type Filter struct {
+	State        State
+	Source       string
+	Principal    string
+	Type         payload.Type
+	DeploymentID string
+	// Since and Until bound ReceivedAt, the first inclusive and the second not.
+	Since, Until time.Time
+	// Limit is how many are returned at most. Zero means 100; more than 1000 means 1000. [Inbox.ReplayDead] ignores it.
+	Limit int
+	// Cursor continues a list: it is the ID of the last delivery that was returned. Zero starts at the newest.
+	Cursor int64
+}
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// where is the filter as SQL.
+func (f Filter) where() (clause string, args []any) {
+	terms := []string{"1 = 1"}
+	add := func(set bool, term string, arg any) {
+		if set {
+			terms, args = append(terms, term), append(args, arg)
+		}
+	}
+	add(f.State != "", "state = ?", string(f.State))
+	add(f.Source != "", "source = ?", f.Source)
+	add(f.Principal != "", "principal = ?", storable(f.Principal))
+	add(f.Type != "", "type = ?", storable(string(f.Type)))
+	add(f.DeploymentID != "", "deployment_id = ?", storable(f.DeploymentID))
+	add(!f.Since.IsZero(), "received_at >= ?", riverdb.Micros(f.Since))
+	add(!f.Until.IsZero(), "received_at < ?", riverdb.Micros(f.Until))
+	return strings.Join(terms, " AND "), args
+}
+
+// List returns deliveries without their bodies, the newest first.
+//
+// With a state or a deployment's ID it looks at those alone; other fields are looked at row by row.
+func (in *Inbox) List(ctx context.Context, f Filter) ([]Delivery, error) {
+	where, args := f.where()
+	if f.Cursor > 0 {
+		where, args = where+" AND id < ?", append(args, f.Cursor)
+	}
+	limit := min(f.Limit, maxLimit)
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	list, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (d Delivery, err error) { return d, d.scan(row) },
+		"SELECT "+deliveryColumns+" FROM {schema}inbox_delivery WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("inbox: List: %w", err)
+	}
+	return list, nil
+}
+
+// Stats is how many deliveries there are in each state.
+type Stats struct {
+	Pending, Handled, Superseded, Dead int
+	// OldestPending is when the oldest pending delivery was received; zero if none is pending.
+	OldestPending time.Time
+}
+
+// Stats counts the deliveries. It looks at each of them, though not at their rows: some tens of milliseconds for a hundred
+// thousand.
+func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
+	var s Stats
+	counts := map[State]*int{Pending: &s.Pending, Handled: &s.Handled, Superseded: &s.Superseded, Dead: &s.Dead}
+	_, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (struct{}, error) {
+		var state string
+		var n int
+		err := row.Scan(&state, &n)
+		if count := counts[State(state)]; count != nil {
+			*count = n
+		}
+		return struct{}{}, err
+	}, "SELECT state, count(*) FROM {schema}inbox_delivery GROUP BY state")
+	if err != nil {
+		return Stats{}, fmt.Errorf("inbox: Stats: %w", err)
+	}
+	var oldest int64
+	err = in.db.QueryRow(ctx, "SELECT received_at FROM {schema}inbox_delivery WHERE state = 'pending' ORDER BY id LIMIT 1").Scan(&oldest)
+	if err != nil && !errors.Is(err, riverdb.ErrNoRows) {
+		return Stats{}, fmt.Errorf("inbox: Stats: %w", err)
+	}
+	s.OldestPending = riverdb.Time(oldest)
+	return s, nil
+}

@@ -1,0 +1,86 @@
+package inbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+)
+
+// record is a row as a worker needs it.
+type record struct {
+	id, round, attempts int64
+	lane                []byte
+	state               State
+	retryAt             time.Time
+	eventAt             int64
+
+	source, principal, deliveryID, signingKey string
+	typ, deploymentID                         string
+	signedAt, receivedAt                      time.Time
+	body                                      []byte
+}
+
+const recordColumns = `id, round, attempts, lane, state, retry_at, event_at, source, principal, delivery_id, signing_key,
+	type, deployment_id, signed_at, received_at, body`
+
+func scanRecord(row riverdb.Row) (*record, error) {
+	var r record
+	var state string
+	var retryAt, signedAt, receivedAt int64
+	err := row.Scan(&r.id, &r.round, &r.attempts, &r.lane, &state, &retryAt, &r.eventAt, &r.source, &r.principal, &r.deliveryID,
+		&r.signingKey, &r.typ, &r.deploymentID, &signedAt, &receivedAt, &r.body)
+	r.state, r.retryAt = State(state), riverdb.Time(retryAt)
+	r.signedAt, r.receivedAt = riverdb.Time(signedAt), riverdb.Time(receivedAt)
+	return &r, err
+}
+
+// delivery is what the receiver's handlers are given.
+func (r *record) delivery(e *payload.Event) *receiver.Delivery {
+	return &receiver.Delivery{
+		ID: r.deliveryID, Timestamp: r.signedAt, Principal: r.principal, Key: r.signingKey, Source: r.source,
+		Body: r.body, Event: e,
+	}
+}
+
+// loadAll returns a record for each ID, or nil where there is none.
+func (in *Inbox) loadAll(ctx context.Context, ids []int64) ([]*record, error) {
+	which, arg := in.db.IsAnyOf("id", ids)
+	records, err := riverdb.Collect(ctx, in.db, scanRecord, "SELECT "+recordColumns+" FROM {schema}inbox_delivery WHERE "+which, arg)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[int64]*record, len(records))
+	for _, r := range records {
+		byID[r.id] = r
+	}
+	results := make([]*record, len(ids))
+	for i, id := range ids {
+		results[i] = byID[id]
+	}
+	return results, nil
+}
+
+// markAll marks deliveries as handled, and says for each whether it was pending until now.
+func (in *Inbox) markAll(ctx context.Context, ids []int64) ([]bool, error) {
+	which, arg := in.db.IsAnyOf("id", ids)
+	marked, err := riverdb.Collect(ctx, in.db, scanID, `UPDATE {schema}inbox_delivery
+		SET state = 'handled', finished_at = {now}, attempts = attempts + 1, last_error = ''
+		WHERE state = 'pending' AND `+which+" RETURNING id", arg)
+	if err != nil {
+		return nil, err
+	}
+	done := make(map[int64]bool, len(marked))
+	for _, id := range marked {
+		done[id] = true
+	}
+	results := make([]bool, len(ids))
+	for i, id := range ids {
+		results[i] = done[id]
+	}
+	return results, nil
+}
+
+func scanID(row riverdb.Row) (id int64, err error) { return id, row.Scan(&id) }

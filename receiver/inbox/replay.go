@@ -1,0 +1,81 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+)
+
+const replayHead = `UPDATE {schema}inbox_delivery SET state = 'pending', round = round + 1, attempts = 0, retry_at = 0,
+	finished_at = 0 WHERE `
+
+// Replay makes a delivery pending again that has come to its end, whatever that was: the handler is called for it once more,
+// with all its attempts before it. Replaying what was handled has its effect take place again, and under an order what is older
+// than what has landed is superseded again. A delivery that is pending gives an error that wraps [ErrPending], one
+// that is not there [ErrNotFound].
+func (in *Inbox) Replay(ctx context.Context, id int64) error {
+	n, err := in.replay(ctx, "state <> 'pending' AND id = ?", id)
+	if err != nil {
+		return fmt.Errorf("inbox: Replay: %w", err)
+	}
+	if n > 0 {
+		return nil
+	}
+	if _, err := in.Get(ctx, id); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %d", ErrPending, id)
+}
+
+// replayBatch keeps transactions short.
+const replayBatch = 50
+
+// ReplayDead replays the dead letters that f selects, the oldest first, and returns how many: those that are dead when it
+// begins, each once. f's State, Limit and Cursor are not used. After an error, what n counts has been replayed.
+func (in *Inbox) ReplayDead(ctx context.Context, f Filter) (n int, err error) {
+	f.State = Dead
+	where, args := f.where()
+	var last int64
+	err = in.db.QueryRow(ctx, "SELECT coalesce(max(id), 0) FROM {schema}inbox_delivery WHERE "+where, args...).Scan(&last)
+	if err != nil {
+		return 0, fmt.Errorf("inbox: ReplayDead: %w", err)
+	}
+	var after int64
+	for after < last {
+		ids, err := riverdb.Collect(ctx, in.db, scanID, "SELECT id FROM {schema}inbox_delivery WHERE "+where+
+			" AND id > ? AND id <= ? ORDER BY id LIMIT ?", append(args[:len(args):len(args)], after, last, replayBatch)...)
+		if err != nil {
+			return n, fmt.Errorf("inbox: ReplayDead: %w", err)
+		}
+		if len(ids) == 0 {
+			break
+		}
+		which, arg := in.db.IsAnyOf("id", ids)
+		more, err := in.replay(ctx, "state = 'dead' AND "+which, arg)
+		n += more
+		if err != nil {
+			return n, fmt.Errorf("inbox: ReplayDead: %w", err)
+		}
+		after = ids[len(ids)-1]
+	}
+	return n, nil
+}
+
+// replay makes what matches pending, each with a new job.
+func (in *Inbox) replay(ctx context.Context, where string, args ...any) (n int, err error) {
+	err = in.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		rows, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (s insertion, err error) {
+			return s, r.Scan(&s.id, &s.round, &s.key)
+		}, replayHead+where+" RETURNING id, round, delivery_key", args...)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		n = len(rows)
+		return in.enqueue(ctx, tx, rows)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}

@@ -1,0 +1,208 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Result is what became of one attempt, or of a delivery that needed none, for logs and metrics.
+type Result struct {
+	// Delivery is as it was before the attempt, without its body.
+	Delivery Delivery
+	// State is the delivery's state now: Pending if there will be another attempt.
+	State State
+	// Attempt is the number of this attempt; 0 if the handler was not called.
+	Attempt int
+	// Duration is how long the handler took.
+	Duration time.Duration
+	// RetryIn is the wait before the next attempt, while there is one.
+	RetryIn time.Duration
+	// Err is why the attempt failed or the delivery is dead. nil where it was handled or superseded.
+	Err error
+}
+
+// ending is the end of an attempt. err is set for trouble on our side alone, and the delivery is then as it was; again is when
+// the delivery's job is to come back, and zero when it is done with.
+type ending struct {
+	again  time.Duration
+	err    error
+	landed bool // handled, and written down
+}
+
+// attempt calls the handler for r and writes down what came of it. h is the hold on the deployment's events, if they are
+// ordered.
+func (in *Inbox) attempt(ctx context.Context, r *record, h *hold) ending {
+	event, err := payload.DecodeEvent(r.body)
+	if err != nil { // it passed when it was received; an earlier release may have been more lenient
+		return in.bury(ctx, r, fmt.Errorf("inbox: the stored body: %w", err))
+	}
+	a := &Attempt{ID: r.id, Number: int(r.attempts) + 1, ReceivedAt: r.receivedAt, in: in, record: r, hold: h, event: event}
+	callCtx, stop := h.context(ctx)
+	defer stop()
+	start := time.Now()
+	err, completes := in.call(callCtx, a)
+	took := time.Since(start)
+	// What has happened must be written down even when the worker is told to stop.
+	kept := context.WithoutCancel(ctx)
+	if completes {
+		var done bool
+		if done, err = in.committed(kept, r, err); done {
+			in.report(ctx, r, Result{State: Handled, Attempt: a.Number, Duration: took})
+			return ending{landed: true}
+		}
+	}
+	switch {
+	case err == nil:
+		return in.succeed(ctx, r, h, a.Number, took)
+	case cancelledByHand(ctx):
+		return in.buryAttempt(kept, r, errors.Join(errRemoved, err), a.Number, took)
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ending{err: context.Canceled} // stopping: the attempt does not count
+	case h.lost():
+		return ending{err: ErrLeaseLost} // what it did is not known to be in order: it comes again, in its turn
+	}
+	if cause := context.Cause(callCtx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w (%w)", err, cause)
+	}
+	return in.fail(kept, r, err, a.Number, took)
+}
+
+// committed finds out whether the transaction given to CompleteTx was committed. An error of the handler's is kept.
+func (in *Inbox) committed(ctx context.Context, r *record, handlerErr error) (done bool, err error) {
+	now, err := in.load(ctx, r.id)
+	switch {
+	case err != nil:
+		return false, errors.Join(handlerErr, err)
+	case now == nil || now.state != Pending || now.round != r.round:
+		return true, nil
+	case handlerErr == nil:
+		return false, ErrNotCompleted
+	}
+	return false, handlerErr
+}
+
+// succeed marks r as handled. It takes some trouble over that: without the mark the handler will be called again.
+func (in *Inbox) succeed(ctx context.Context, r *record, h *hold, number int, took time.Duration) ending {
+	deadline := time.Now().Add(in.rescueAfter / 2)
+	kept := context.WithoutCancel(ctx)
+	pause := 50 * time.Millisecond
+	for {
+		err := in.mark(kept, r, h)
+		if err == nil || errors.Is(err, ErrOver) && h == nil {
+			in.report(ctx, r, Result{State: Handled, Attempt: number, Duration: took})
+			return ending{landed: true}
+		}
+		if errors.Is(err, ErrOver) || ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
+			return ending{err: err}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause *= 2
+	}
+}
+
+func (in *Inbox) mark(ctx context.Context, r *record, h *hold) error {
+	if h != nil {
+		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return in.land(ctx, tx, r, h) })
+	}
+	_, err := in.marks.do(ctx, r.id)
+	return err
+}
+
+// fail writes down a failed attempt and when the next one is due, or that there is none.
+func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, took time.Duration) ending {
+	wait := in.wait(number)
+	if isPermanent(cause) || number >= in.maxAttempts || wait < 0 {
+		return in.buryAttempt(ctx, r, cause, number, took)
+	}
+	err := in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE {schema}inbox_delivery SET attempts = ?, last_error = ?, retry_at = ?
+			WHERE id = ? AND state = 'pending' AND round = ?`,
+			number, errorText(cause), time.Now().Add(wait).UnixMicro(), r.id, r.round)
+		return err
+	})
+	if err != nil {
+		return ending{err: err}
+	}
+	in.report(ctx, r, Result{State: Pending, Attempt: number, Duration: took, RetryIn: wait, Err: cause})
+	return ending{again: max(wait, time.Millisecond)}
+}
+
+// wait is how long after the given attempt the next one is due; negative if there is none.
+func (in *Inbox) wait(number int) time.Duration {
+	schedule := in.schedule()
+	if schedule == nil {
+		return -1
+	}
+	var wait time.Duration
+	for range number {
+		if wait = schedule.NextBackOff(); wait < 0 {
+			return -1
+		}
+	}
+	return wait
+}
+
+// bury makes a dead letter of a delivery whose handler was not called.
+func (in *Inbox) bury(ctx context.Context, r *record, cause error) ending {
+	return in.buryAttempt(ctx, r, cause, 0, 0)
+}
+
+func (in *Inbox) buryAttempt(ctx context.Context, r *record, cause error, number int, took time.Duration) ending {
+	return in.finish(ctx, r, Result{State: Dead, Attempt: number, Duration: took, Err: cause})
+}
+
+// finish gives a delivery a last state other than handled.
+func (in *Inbox) finish(ctx context.Context, r *record, result Result) ending {
+	err := in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE {schema}inbox_delivery SET state = ?, finished_at = {now}, attempts = ?, last_error = ?
+			WHERE id = ? AND state = 'pending' AND round = ?`,
+			string(result.State), max(r.attempts, int64(result.Attempt)), errorText(result.Err), r.id, r.round)
+		return err
+	})
+	if err != nil {
+		return ending{err: err}
+	}
+	in.report(ctx, r, result)
+	return ending{}
+}
+
+// report tells the log and the observer.
+func (in *Inbox) report(ctx context.Context, r *record, result Result) {
+	level := slog.LevelDebug
+	switch {
+	case result.State == Dead:
+		level = slog.LevelError
+	case result.Err != nil:
+		level = slog.LevelWarn
+	}
+	if in.logger.Enabled(ctx, level) {
+		attrs := []slog.Attr{
+			slog.Int64("id", r.id), slog.String("source", r.source), slog.String("delivery_id", r.deliveryID),
+			slog.String("type", r.typ), slog.String("deployment_id", r.deploymentID), slog.String("state", string(result.State)),
+			slog.Int("attempt", result.Attempt), slog.Duration("duration", result.Duration),
+		}
+		if result.Err != nil {
+			attrs = append(attrs, slog.String("error", errorText(result.Err)), slog.Duration("retry_in", result.RetryIn))
+		}
+		in.logger.LogAttrs(ctx, level, "inbox: delivery "+string(result.State), attrs...)
+	}
+	if in.observer == nil {
+		return
+	}
+	result.Delivery = r.public()
+	defer func() { // an observer's panic must not undo what is written down
+		if value := recover(); value != nil {
+			in.logger.ErrorContext(ctx, "inbox: the observer panicked", slog.String("panic", fmt.Sprintf("%.500v", value)))
+		}
+	}()
+	in.observer(ctx, result)
+}
