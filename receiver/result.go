@@ -12,6 +12,7 @@ type Outcome string
 // The outcomes, each with the status it is answered with.
 const (
 	Handled         Outcome = "handled"         // the handler succeeded: 200, or what a wrapped handler wrote
+	Accepted        Outcome = "accepted"        // stored by the handler, to be handled later (WithAccepted): 202
 	Duplicate       Outcome = "duplicate"       // handled before: 200
 	InFlight        Outcome = "in_flight"       // being handled elsewhere: 409
 	Refused         Outcome = "refused"         // method, content, size or speed: 405, 415, 413, 408, 400
@@ -46,7 +47,7 @@ func (rc *Receiver) report(r *http.Request, res *Result) {
 
 func (res *Result) level() slog.Level {
 	switch res.Outcome {
-	case Handled, Duplicate:
+	case Handled, Accepted, Duplicate:
 		return slog.LevelInfo
 	case Failed:
 		if res.Status >= 400 && res.Status <= 499 { // a wrapped handler that blames the peer

@@ -177,6 +177,8 @@ func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Del
 	a, err := c.consume(ctx, r, d)
 	var away *tryAgainError
 	switch {
+	case err == nil && a.status == http.StatusAccepted && rc.success == http.StatusAccepted:
+		res.Outcome = Accepted
 	case err == nil:
 		res.Outcome = Handled
 	case errors.Is(err, ErrDuplicate):

@@ -42,7 +42,7 @@ func (e *tryAgainError) answer() answer {
 	return a
 }
 
-// WithAccepted answers a delivery that the handler of [Receiver.Events] took with 202 instead of 200: for handlers that
+// WithAccepted answers a delivery that the handler of [Receiver.Events] took with 202 instead of 200, and its outcome is [Accepted]: for handlers that
 // store it durably and do the work later. A handler wrapped with [Receiver.Wrap] chooses its own status. Default off.
 func WithAccepted() Option {
 	return optionFunc(func(c *config) { c.success = http.StatusAccepted })

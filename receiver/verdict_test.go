@@ -33,7 +33,7 @@ func TestAHandlerChoosesTheAnswer(t *testing.T) {
 	}{
 		"accepted": {
 			opts:   []receiver.Option{receiver.WithAccepted()},
-			status: http.StatusAccepted, body: `{"received":true}`, outcome: receiver.Handled, again: http.StatusOK,
+			status: http.StatusAccepted, body: `{"received":true}`, outcome: receiver.Accepted, again: http.StatusOK,
 		},
 		"duplicate": {
 			err:    errors.Join(errors.New("seen"), receiver.ErrDuplicate),
