@@ -47,13 +47,11 @@ func checkContent(h http.Header) error {
 // firstBuffer bounds what a declared length alone makes us allocate: a peer has to send bytes to get more.
 const firstBuffer = 64 << 10
 
-// readBody reads at most maxBody bytes within bodyTimeout of the request's start.
-func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, start time.Time) ([]byte, error) {
-	if r.ContentLength > rc.maxBody {
-		return nil, errTooBig
-	}
+// limitBody gives the peer until bodyTimeout after the request's start to send its body. It comes before anything else,
+// since net/http reads what a refusal leaves of the body, up to 256 KiB and for as long as the peer likes.
+func (rc *Receiver) limitBody(w http.ResponseWriter, r *http.Request, start time.Time) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
+		return
 	}
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(start.Add(rc.bodyTimeout)); err != nil {
@@ -61,6 +59,16 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, start time.
 			rc.logger.Warn("webhook bodies have no deadline: this ResponseWriter does not support SetReadDeadline; "+
 				"set http.Server.ReadTimeout, or give the wrapping ResponseWriter an Unwrap method", "error", err)
 		})
+	}
+}
+
+// readBody reads at most maxBody bytes, until the deadline that limitBody has set.
+func (rc *Receiver) readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength > rc.maxBody {
+		return nil, errTooBig
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
 	}
 	// The deadline needs no end: net/http lifts it when the body has been read, before it starts to watch for the peer
 	// hanging up. A test holds it to that, since a deadline left behind would end the handler's context.

@@ -194,3 +194,29 @@ func TestMaxBytesHandlerInFront(t *testing.T) {
 	h := http.MaxBytesHandler(newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(ok), 10)
 	require.Equal(t, 413, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
 }
+
+// A refusal that does not read the body must not leave net/http waiting for it: whoever never sends it would hold a goroutine and
+// a connection for as long as they like, without any key.
+func TestRefusedBodiesAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	rcv := newReceiver(t, newScheme(t), receiver.InsecureNoDedupe(), receiver.WithMaxBody(100), receiver.WithBodyTimeout(100*time.Millisecond))
+	server := httptest.NewServer(rcv.Events(ok))
+	defer server.Close()
+	for name, head := range map[string]string{
+		"405": "PUT / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{",
+		"415": "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 50\r\n\r\n{",
+		"413": "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, head)
+			require.NoError(t, err)
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+			answer, err := io.ReadAll(conn) // until the server hangs up
+			require.NoError(t, err, "the server still waits for the body")
+			require.Contains(t, string(answer), "HTTP/1.1 "+name)
+		})
+	}
+}

@@ -105,6 +105,9 @@ func (k *keeper) renew() {
 	asked := time.Now()
 	call := k.rc.storeContext(k.request, asked)
 	defer call.end(nil)
+	if asked.Before(k.until) && k.until.Before(call.deadline) {
+		call.deadline = k.until // later, another instance may hold the claim, and the handler must have been told
+	}
 	k.call.Store(call)
 	if k.stopped.Load() { // looked at after call is there to be ended, so that stop never misses one
 		return

@@ -32,6 +32,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"no store", scheme, nil, []string{"WithDedupe", "InsecureNoDedupe"}},
 		{"both", scheme, []receiver.Option{dedupeOption, receiver.InsecureNoDedupe()}, []string{"exclude each other"}},
 		{"nil store", scheme, []receiver.Option{receiver.WithDedupe(nil, "test")}, []string{"WithDedupe", "nil"}},
+		{"nil pointer as store", scheme, []receiver.Option{receiver.WithDedupe((*dedupe.Memory)(nil), "test")}, []string{"WithDedupe", "nil"}},
 		{"no source", scheme, []receiver.Option{receiver.WithDedupe(store, "")}, []string{"WithDedupe", "source"}},
 		{"nil verifier", nil, []receiver.Option{dedupeOption}, []string{"verifier is nil"}},
 		{"nil pointer as verifier", (*signer.Standard)(nil), []receiver.Option{dedupeOption}, []string{"verifier is nil"}},

@@ -69,7 +69,7 @@ var _ http.Handler = (*Deployments)(nil)
 func NewDeployments(v signer.Verifier, ledger Ledger, opts ...Option) (*Deployments, error) {
 	own, c, err := newDeploymentsConfig(opts)
 	problems := []error{err}
-	if isNil(v) {
+	if isNilValue(v) {
 		problems = append(problems, configError("the verifier is nil; make one with signer.NewAPIKeys, say, and check its error"))
 	}
 	if isNilValue(ledger) {
@@ -98,6 +98,10 @@ type principalVerifier struct{ signer.Verifier }
 
 func (v principalVerifier) Verify(r *http.Request, body []byte) (signer.Verified, error) {
 	verified, err := v.Verifier.Verify(r, body)
+	if _, ok := v.Verifier.(*perRequest); ok && errors.Is(err, signer.ErrUnverified) {
+		// PerRequest hides which kind of scheme a tenant has. This endpoint is one that takes keys.
+		return signer.Verified{}, fmt.Errorf("%w: %w", signer.ErrInvalidAPIKey, err)
+	}
 	if err == nil && verified.Principal == "" {
 		return signer.Verified{}, configError("the verifier returned no principal, and a deployment belongs to an organization; " +
 			"give the scheme signer.WithPrincipal, or use signer.NewAPIKeys or PerRequest")

@@ -491,3 +491,23 @@ func TestDeploymentBodyTooSlow(t *testing.T) {
 	defer resp.Body.Close()
 	require.Equal(t, 408, resp.StatusCode)
 }
+
+func TestDeploymentsPerRequestAnswerAsForKeys(t *testing.T) {
+	t.Parallel()
+	keys := newAPIKeys(t)
+	h, err := receiver.NewDeployments(receiver.PerRequest(func(r *http.Request) (string, signer.Verifier, error) {
+		if r.URL.Path == "/nobody" {
+			return "", nil, receiver.ErrUnknownTenant
+		}
+		return "acme", keys, nil
+	}), newLedger(t), quiet)
+	require.NoError(t, err)
+	for _, path := range []string{"/acme", "/nobody"} {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer not-one-of-the-keys-at-all")
+		w := serve(h, r)
+		require.Equal(t, http.StatusUnauthorized, w.Code)
+		require.Equal(t, `{"error":"Invalid or missing API key"}`, w.Body.String(), path)
+	}
+}

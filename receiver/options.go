@@ -142,8 +142,8 @@ func (c *config) validate() error {
 	if c.dedupeGiven && c.noDedupe {
 		problems = append(problems, configError("WithDedupe and InsecureNoDedupe exclude each other; leave one out"))
 	}
-	if c.dedupeGiven && c.store == nil {
-		problems = append(problems, configError("WithDedupe: the store is nil"))
+	if c.dedupeGiven && isNilValue(c.store) {
+		problems = append(problems, configError("WithDedupe: the store is nil; check the error of its constructor"))
 	}
 	if c.dedupeGiven && (c.source == "" || len(c.source) > maxSource) {
 		problems = append(problems, configError("WithDedupe: the source needs a name of 1 to %d bytes, such as the sending system's", maxSource))

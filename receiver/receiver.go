@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"sync"
 	"time"
 
@@ -29,7 +28,7 @@ func New(v signer.Verifier, opts ...Option) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	if isNil(v) {
+	if isNilValue(v) {
 		return nil, configError("the verifier is nil; make one with signer.NewStandard, say, and check its error")
 	}
 	if c.store != nil {
@@ -38,15 +37,6 @@ func New(v signer.Verifier, opts ...Option) (*Receiver, error) {
 		}
 	}
 	return &Receiver{config: *c, verifier: v}, nil
-}
-
-// isNil also finds a nil pointer in an interface: a constructor's result whose error was not looked at.
-func isNil(v signer.Verifier) bool {
-	if v == nil {
-		return true
-	}
-	value := reflect.ValueOf(v)
-	return value.Kind() == reflect.Pointer && value.IsNil()
 }
 
 // toleranced is what the schemes of package signer that check a timestamp have in common.
@@ -93,7 +83,7 @@ func (p *perRequest) Verify(r *http.Request, body []byte) (signer.Verified, erro
 	switch {
 	case err != nil:
 		return signer.Verified{}, err
-	case isNil(v):
+	case isNilValue(v):
 		return signer.Verified{}, configError("PerRequest: lookup returned neither a verifier nor an error")
 	case principal == "":
 		return signer.Verified{}, configError("PerRequest: lookup returned no principal; tenants could not be told apart")

@@ -54,13 +54,14 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 		res.Outcome, res.Err = o, err
 		return a
 	}
+	rc.limitBody(w, r, start)
 	if r.Method != http.MethodPost {
 		return refuse(Refused, errors.New("receiver: method is not POST"), methodAnswer())
 	}
 	if err := checkContent(r.Header); err != nil {
 		return refuse(Refused, err, contentAnswer())
 	}
-	body, err := rc.readBody(w, r, start)
+	body, err := rc.readBody(r)
 	if err != nil {
 		return refuse(Refused, err, bodyAnswer(err))
 	}

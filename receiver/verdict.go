@@ -13,13 +13,13 @@ var ErrDuplicate = errors.New("receiver: the delivery has been handled already")
 
 // TryAgain returns an error with which a handler says that it can't take the delivery now, and that it is not the
 // delivery's fault: its database is down, its queue is full. The peer gets 503 instead of 500, with a Retry-After of
-// retryAfter, rounded up to whole seconds; zero or less means 5 seconds. The claim is released, as with any other error.
+// retryAfter, rounded up to whole seconds; zero or less means 5 seconds, and more than a day means a day. The claim is released, as with any other error.
 // err may be nil.
 func TryAgain(retryAfter time.Duration, err error) error {
 	if retryAfter <= 0 {
 		retryAfter = unavailableRetry
 	}
-	return &tryAgainError{retryAfter: retryAfter, err: err}
+	return &tryAgainError{retryAfter: min(retryAfter, 24*time.Hour), err: err}
 }
 
 type tryAgainError struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -209,4 +210,41 @@ func TestRenewalsDoNotDisturbACompletion(t *testing.T) {
 		assert.Equal(t, http.StatusOK, w.Code)
 		assert.Positive(t, store.renewals(), "no renewal was tried, so this showed nothing")
 	})
+}
+
+func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(func(context.Context, *payload.Event) error {
+		return receiver.TryAgain(math.MaxInt64, nil)
+	})
+	assert.Equal(t, "86400", serve(h, signedRequest(t, scheme, "", eventBody)).Header().Get("Retry-After"))
+}
+
+// A store that hangs in a renewal must not keep it from the handler that its lease has ended.
+func TestAHandlerHearsOfALostLeaseInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		store := &hungRenewals{Store: newMemory(t)}
+		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(3*time.Second), receiver.WithStoreTimeout(time.Minute))
+		var told time.Duration
+		h := rcv.Events(func(ctx context.Context, _ *payload.Event) error {
+			began := time.Now()
+			<-ctx.Done()
+			told = time.Since(began)
+			assert.ErrorIs(t, context.Cause(ctx), receiver.ErrLeaseLost)
+			return ctx.Err()
+		})
+		serve(h, signedRequest(t, scheme, "", eventBody))
+		assert.Equal(t, 3*time.Second, told)
+	})
+}
+
+// hungRenewals never answers a renewal.
+type hungRenewals struct{ dedupe.Store }
+
+func (s *hungRenewals) Renew(ctx context.Context, _ dedupe.Claim, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
 }

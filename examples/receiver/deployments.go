@@ -61,6 +61,9 @@ func parseAPIKeys(text string) ([]signer.APIKey, error) {
 // are: what a peer sent never becomes part of a path.
 func reposIn(dir string) gitlinker.Lookup {
 	return func(_ context.Context, organization, service string) (string, error) {
+		if service == "" {
+			return "", nil // the sender did not say, so there is nothing to count
+		}
 		repo := dir
 		for _, name := range []string{organization, service} {
 			entries, err := os.ReadDir(repo)

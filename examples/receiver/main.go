@@ -16,6 +16,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -43,21 +44,24 @@ func main() {
 	}
 }
 
+const defaultStore = "sqlite:deployhook.db"
+
 func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("receiver", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
-	where := flags.String("store", "sqlite:deployhook.db", "what remembers deliveries: memory, sqlite:FILE, postgres://… or redis://…")
+	where := flags.String("store", "", "what remembers deliveries: memory, sqlite:FILE, postgres://… or redis://… (default $DEPLOYHOOK_STORE, "+
+		"where a URL with a password is better kept, else "+defaultStore+")")
 	repos := flags.String("repos", "", "folder with git repositories, ORGANIZATION/SERVICE, in which merged pull requests are counted")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
+		return errors.New("unexpected argument after the flags; see -h") // which is not repeated: it may be a URL with a password
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 
-	st, err := openStores(ctx, *where)
+	st, err := openStores(ctx, cmp.Or(*where, getenv("DEPLOYHOOK_STORE"), defaultStore))
 	if err != nil {
 		return fmt.Errorf("-store: %w", err)
 	}
@@ -86,6 +90,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Log
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second, // also for what no receiver sees: other paths, /healthz with a body
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}

@@ -281,7 +281,7 @@ func TestMistakesAtTheStart(t *testing.T) {
 		"store's URL":    {args: []string{"-store", "redis://:hunter2@%zz"}, want: "-store: not a URL"},
 		"database down":  {args: []string{"-store", "postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2"}, want: "-store: "},
 		"address":        {args: []string{"-store", "memory", "-addr", "nowhere:-1"}, want: "-addr: "},
-		"argument":       {args: []string{"run"}, want: `unexpected argument "run"`},
+		"argument":       {args: []string{"postgres://u:hunter2@db/x"}, want: "unexpected argument"},
 		"short secret":   {env: []string{"GITHUB_WEBHOOK_SECRET=hunter2"}, args: []string{"-store", "memory"}, want: "GITHUB_WEBHOOK_SECRET: "},
 		"API keys":       {env: []string{"DEPLOYHOOK_API_KEYS=hunter2"}, args: []string{"-store", "memory"}, want: "DEPLOYHOOK_API_KEYS: entry 1: want org=key"},
 		"second API key": {env: []string{"DEPLOYHOOK_API_KEYS=acme=" + apiKey + ",b=hunter2"}, args: []string{"-store", "memory"}, want: "DEPLOYHOOK_API_KEYS: entry 2: "},
