@@ -1,0 +1,118 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+)
+
+const (
+	callinBatch = 64
+	// callinBacklog bounds the jobs that wait to be called back. Those beyond come back at their time.
+	callinBacklog = 20_000
+)
+
+// callinTries is how often a job is called back that is still running: River writes that it was put back only some time later.
+const callinTries = 5
+
+// callins makes jobs due that were put back, because their endpoint has free slots.
+type callins struct {
+	o      *Outbox
+	signal chan struct{}
+
+	mu   sync.Mutex
+	jobs []callin
+}
+
+type callin struct {
+	job   int64
+	tries int
+}
+
+func newCallins(o *Outbox) *callins { return &callins{o: o, signal: make(chan struct{}, 1)} }
+
+// add never blocks.
+func (c *callins) add(jobs []int64) {
+	if len(jobs) == 0 {
+		return
+	}
+	all := make([]callin, len(jobs))
+	for i, job := range jobs {
+		all[i].job = job
+	}
+	c.push(all)
+	select {
+	case c.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (c *callins) push(all []callin) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.jobs) < callinBacklog {
+		c.jobs = append(c.jobs, all...)
+	}
+}
+
+func (c *callins) take() []callin {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.jobs), callinBatch)
+	jobs := c.jobs[:n:n]
+	c.jobs = c.jobs[n:]
+	return jobs
+}
+
+func (c *callins) run(ctx context.Context) {
+	tick := time.NewTicker(fetchPollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.signal:
+		case now := <-tick.C:
+			c.add(c.o.gate.kick(now))
+		}
+		c.push(c.callAll(ctx)) // for the next tick
+	}
+}
+
+// callAll calls everyone back who is waiting for it, and returns those that are still running.
+func (c *callins) callAll(ctx context.Context) (again []callin) {
+	for jobs := c.take(); len(jobs) > 0 && ctx.Err() == nil; jobs = c.take() {
+		running, err := c.call(ctx, jobs)
+		if err != nil && ctx.Err() == nil {
+			c.o.logger.WarnContext(ctx, "outbox: calling deliveries back", slog.Any("error", err))
+		}
+		again = append(again, running...)
+	}
+	return again
+}
+
+// call makes jobs due. A job that is done or gone is none that is waiting: the worker sees from its delivery that there is nothing
+// to do.
+func (c *callins) call(ctx context.Context, jobs []callin) (running []callin, err error) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	err = c.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		for _, j := range jobs {
+			row, err := c.o.client.JobRetryTx(ctx, tx, j.job)
+			if err != nil && !errors.Is(err, rivertype.ErrNotFound) {
+				return err
+			}
+			if err == nil && row.State == rivertype.JobStateRunning && j.tries < callinTries {
+				running = append(running, callin{j.job, j.tries + 1})
+			}
+		}
+		return nil
+	})
+	return running, err
+}

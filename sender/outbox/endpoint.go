@@ -1,0 +1,205 @@
+package outbox
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/deployhook/deployhook/sender"
+)
+
+// EndpointState is how an endpoint is doing. The values are stored.
+type EndpointState string
+
+const (
+	// EndpointActive: it gets deliveries.
+	EndpointActive EndpointState = "active"
+	// EndpointFailing: it still gets deliveries, but a delivery has used up its attempts, or none has succeeded for an hour,
+	// and none has succeeded since. One success makes it active again; failing for longer than [WithDisableAfter] disables it.
+	EndpointFailing EndpointState = "failing"
+	// EndpointDisabled: it gets nothing until [Outbox.Enable].
+	EndpointDisabled EndpointState = "disabled"
+)
+
+// EndpointConfig is a new endpoint. URL, Secret and Header are credentials: they are sealed in the database, and printing an
+// EndpointConfig shows none of them.
+type EndpointConfig struct {
+	// App is whose endpoint it is: 1 to 255 characters. Required. The first endpoint registers the app.
+	App string
+	// URL takes the POST; see sender.Endpoint. An app can't have the same URL twice. Required.
+	URL string
+	// Description is for people, up to 1024 characters.
+	Description string
+	// BodyFormat names what the destination wants: a name of [WithFormat]. Empty means "json", the event itself.
+	BodyFormat string
+	// Scheme says how deliveries are authenticated. Empty means [SchemeStandard].
+	Scheme Scheme
+	// SignatureHeader replaces a header's name or prefix where the scheme has one to replace. Empty means the scheme's own.
+	SignatureHeader string
+	// Secret is the key. Empty generates one, which [Outbox.CreateEndpoint] returns; SchemeBearer needs it given.
+	Secret string
+	// Events says which types the endpoint gets, see sender.ParseFilter. Empty means all.
+	Events []string
+	// Header is sent with every attempt, see sender.Endpoint.
+	Header http.Header
+	// Timeout bounds each attempt. Zero means the sender's own, 15 s; at most what [WithMaxTimeout] allows.
+	Timeout time.Duration
+	// Schedule names the retry schedule, see [WithSchedule]. Empty means "platform": 6 attempts over about 73 minutes.
+	Schedule string
+	// MaxConcurrency is how many attempts a process makes at once. Zero means [WithMaxConcurrency]; at most 5000.
+	MaxConcurrency int
+	// RateLimit is how many attempts a second all processes together make at most. Zero means no limit.
+	RateLimit float64
+}
+
+// String shows app and host.
+func (c EndpointConfig) String() string {
+	return fmt.Sprintf("endpoint of %s at %s", c.App, sender.Endpoint{URL: c.URL})
+}
+
+// Format prints String whatever the verb is.
+func (c EndpointConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue is String for log/slog.
+func (c EndpointConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// Endpoint is an endpoint as it is shown: without its URL, headers' values and keys.
+type Endpoint struct {
+	ID, App         string
+	Host            string // scheme and host of the URL
+	Description     string
+	BodyFormat      string
+	Scheme          Scheme
+	SignatureHeader string
+	Events          []string
+	HeaderNames     []string
+	Timeout         time.Duration
+	Schedule        string
+	MaxConcurrency  int
+	RateLimit       float64
+
+	State EndpointState
+	// Reason says why it is failing or disabled.
+	Reason string
+	// FailingSince is when the first attempt failed after which none has succeeded; zero if the last one did.
+	FailingSince time.Time
+	// HoldUntil is until when it is left alone, after failures in a row; zero or past if it is not.
+	HoldUntil                        time.Time
+	DisabledAt, CreatedAt, UpdatedAt time.Time
+}
+
+// EndpointUpdate says what to change of an endpoint. Nil fields stay as they are. The scheme of an endpoint can't change: make
+// another one, or rotate its secret.
+type EndpointUpdate struct {
+	URL            *string
+	Description    *string
+	BodyFormat     *string
+	Events         *[]string    // an empty list means all
+	Header         *http.Header // an empty header removes all
+	Timeout        *time.Duration
+	Schedule       *string
+	MaxConcurrency *int
+	RateLimit      *float64
+}
+
+// String shows which fields are set.
+func (u EndpointUpdate) String() string {
+	return fmt.Sprintf("endpoint update (URL %t, header %t)", u.URL != nil, u.Header != nil)
+}
+
+// endpointRow is an endpoint as it is stored, unsealed.
+type endpointRow struct {
+	Endpoint
+	version  int64
+	url      string
+	header   http.Header
+	keys     []storedKey
+	interval time.Duration // between attempts, from RateLimit
+}
+
+const (
+	maxAppLength         = 255
+	maxDescriptionLength = 1024
+	maxRate              = 100_000
+)
+
+// checkApp checks the name of an app.
+func checkApp(app string) error {
+	if app == "" || len(app) > maxAppLength || !plainText(app) {
+		return fieldError("App", "want 1 to %d bytes of text without control characters", maxAppLength)
+	}
+	return nil
+}
+
+func plainText(s string) bool {
+	for _, r := range s {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return false
+		}
+	}
+	return true
+}
+
+// checkSettings checks what does not need the database or the network.
+func (o *Outbox) checkSettings(e *endpointRow) error {
+	if len(e.Description) > maxDescriptionLength || !plainText(e.Description) {
+		return fieldError("Description", "want at most %d bytes of text without control characters", maxDescriptionLength)
+	}
+	if _, err := o.format(e.BodyFormat); err != nil {
+		return err
+	}
+	if _, ok := o.schedules[e.Schedule]; !ok {
+		return fieldError("Schedule", "%q is not registered; see WithSchedule", e.Schedule)
+	}
+	if e.Timeout < 0 || e.Timeout > o.maxTimeout {
+		return fieldError("Timeout", "%v: want 0 to %v; see WithMaxTimeout", e.Timeout, o.maxTimeout)
+	}
+	if e.MaxConcurrency < 0 || e.MaxConcurrency > maxSlots {
+		return fieldError("MaxConcurrency", "%d: want 0 to %d", e.MaxConcurrency, maxSlots)
+	}
+	if !(e.RateLimit >= 0 && e.RateLimit <= maxRate) || e.RateLimit > 0 && e.RateLimit < 1.0/86400 {
+		return fieldError("RateLimit", "want 0 for none, or from one a day to %d a second", maxRate)
+	}
+	e.interval = interval(e.RateLimit)
+	return nil
+}
+
+func interval(rate float64) time.Duration {
+	if rate == 0 {
+		return 0
+	}
+	return max(time.Duration(math.Round(float64(time.Second)/rate)).Round(time.Microsecond), time.Microsecond)
+}
+
+func rate(interval time.Duration) float64 {
+	if interval == 0 {
+		return 0
+	}
+	return float64(time.Second) / float64(interval)
+}
+
+// format returns the registered format, nil for JSON.
+func (o *Outbox) format(name string) (sender.Format, error) {
+	if name == FormatJSON {
+		return nil, nil
+	}
+	if f, ok := o.formats[name]; ok {
+		return f, nil
+	}
+	return nil, fieldError("BodyFormat", "%q is not registered; see WithFormat", name)
+}
+
+// target returns what the sender needs, and until when it is right.
+func (o *Outbox) target(e *endpointRow, now time.Time) (sender.Endpoint, time.Time, error) {
+	signs, until, err := e.Scheme.signer(e.SignatureHeader, e.keys, now)
+	if err != nil {
+		return sender.Endpoint{}, time.Time{}, err
+	}
+	return sender.Endpoint{URL: e.url, Signer: signs, Events: e.Events, Header: e.header, Timeout: e.Timeout}, until, nil
+}
+
+// Format prints String whatever the verb is, so that %#v does not show what %v hides.
+func (u EndpointUpdate) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, u.String()) }

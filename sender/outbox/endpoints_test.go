@@ -1,0 +1,315 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/signer"
+)
+
+func TestEndpointsAreBoundedPerApp(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		other := w.open(t)
+		var (
+			wg   sync.WaitGroup
+			mu   sync.Mutex
+			errs []error
+		)
+		for i := range 30 {
+			wg.Go(func() {
+				by := []*outbox.Outbox{o, other}[i%2]
+				_, _, err := by.CreateEndpoint(context.Background(), endpointAt("shop", "http://127.0.0.1:1/"+strconv.Itoa(i%15)))
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			})
+		}
+		wg.Wait()
+		made := 0
+		for _, err := range errs {
+			if err == nil {
+				made++
+			} else if !errors.Is(err, outbox.ErrTooManyEndpoints) {
+				require.ErrorIs(t, err, outbox.ErrDuplicateEndpoint)
+			}
+		}
+		require.Equal(t, outbox.DefaultMaxEndpoints, made)
+		all, err := o.Endpoints(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Len(t, all, 10)
+		require.NoError(t, o.DeleteEndpoint(t.Context(), all[0].ID))
+		require.ErrorIs(t, o.DeleteEndpoint(t.Context(), all[0].ID), outbox.ErrUnknownEndpoint)
+		create(t, o, endpointAt("shop", "http://127.0.0.1:1/new"))
+
+		apps, err := o.Apps(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"shop"}, apps)
+		_, err = o.Endpoints(t.Context(), "nobody")
+		require.ErrorIs(t, err, outbox.ErrUnknownApp)
+	})
+}
+
+func TestBadEndpointsAreRefusedWithTheFieldAtFault(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		for field, c := range map[string]outbox.EndpointConfig{
+			"App":             {URL: "http://127.0.0.1:1/"},
+			"URL":             {App: "a", URL: "https://10.0.0.1/hook"},
+			"Events":          {App: "a", URL: "http://127.0.0.1:1/", Events: []string{"deploy.faild"}},
+			"Header":          {App: "a", URL: "http://127.0.0.1:1/", Header: http.Header{"Host": {"x"}}},
+			"BodyFormat":      {App: "a", URL: "http://127.0.0.1:1/", BodyFormat: "nothing"},
+			"Schedule":        {App: "a", URL: "http://127.0.0.1:1/", Schedule: "nothing"},
+			"Scheme":          {App: "a", URL: "http://127.0.0.1:1/", Scheme: "nothing"},
+			"Secret":          {App: "a", URL: "http://127.0.0.1:1/", Secret: "hunter2-hunter2-hunter2"},
+			"Timeout":         {App: "a", URL: "http://127.0.0.1:1/", Timeout: time.Hour},
+			"MaxConcurrency":  {App: "a", URL: "http://127.0.0.1:1/", MaxConcurrency: -1},
+			"RateLimit":       {App: "a", URL: "http://127.0.0.1:1/", RateLimit: -1},
+			"Description":     {App: "a", URL: "http://127.0.0.1:1/", Description: "a\nb"},
+			"SignatureHeader": {App: "a", URL: "http://127.0.0.1:1/", SignatureHeader: "X-Mine"},
+		} {
+			_, _, err := o.CreateEndpoint(t.Context(), c)
+			requireField(t, err, field)
+			require.NotContains(t, err.Error(), "hunter2")
+		}
+		_, _, err := o.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "a", URL: "http://127.0.0.1:1/", Scheme: outbox.SchemeBearer})
+		requireField(t, err, "Secret")
+		apps, err := o.Apps(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, apps)
+		_, err = o.Endpoint(t.Context(), "ep_unknown")
+		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+	})
+}
+
+func TestUpdatesAreCheckedAndTakeEffectAtOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		before, after := newHook(t, nil), newHook(t, nil)
+		e, _ := create(t, o, endpointAt("shop", before.URL))
+		create(t, o, endpointAt("shop", "http://127.0.0.1:1/taken"))
+		p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
+
+		taken := "http://127.0.0.1:1/taken"
+		_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: &taken})
+		require.ErrorIs(t, err, outbox.ErrDuplicateEndpoint)
+		private := "https://192.168.0.1/"
+		_, err = o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: &private})
+		requireField(t, err, "URL")
+
+		header := http.Header{"X-Api-Key": {"key-of-the-customer"}}
+		got, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{
+			URL: &after.URL, Header: &header, Events: &[]string{"deploy.*"}, Description: new("moved"), RateLimit: new(500.0),
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{"X-Api-Key"}, got.HeaderNames)
+		require.Equal(t, "moved", got.Description)
+		require.InDelta(t, 500, got.RateLimit, 0.001)
+		require.NotContains(t, fmt.Sprintf("%+v", got), "key-of-the-customer")
+		p = publish(t, o, "shop", event(payload.DeployLive, "dep_2"))
+		settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
+		require.Equal(t, 1, before.count())
+		require.Equal(t, "key-of-the-customer", after.requests()[0].header.Get("X-Api-Key"))
+		attempts, err := o.Attempts(t.Context(), p.Deliveries[0].ID)
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprintf("%+v", attempts), "key-of-the-customer")
+		_, err = o.UpdateEndpoint(t.Context(), "ep_unknown", outbox.EndpointUpdate{})
+		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+	})
+}
+
+func TestEverySchemeVerifies(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		for scheme, verifier := range map[outbox.Scheme]func(secret string) (signer.Verifier, error){
+			outbox.SchemeStandard: func(s string) (signer.Verifier, error) {
+				key, err := signer.ParseSecret(s)
+				require.NoError(t, err)
+				return signer.NewStandard(key)
+			},
+			outbox.SchemeEd25519: func(s string) (signer.Verifier, error) {
+				key, err := signer.ParseVerifyingKey(s)
+				require.NoError(t, err)
+				return signer.NewStandard(key)
+			},
+			outbox.SchemeTimestamped: func(s string) (signer.Verifier, error) {
+				key, err := signer.NewLiteralSecret(s)
+				require.NoError(t, err)
+				return signer.NewTimestamped(key, signer.WithHeaderPrefix("X-Temps"))
+			},
+			outbox.SchemeStripe: func(s string) (signer.Verifier, error) {
+				key, err := signer.NewLiteralSecret(s)
+				require.NoError(t, err)
+				return signer.NewStripe(key, signer.WithHeader("X-Stripe-Signature"))
+			},
+			outbox.SchemeBearer: func(s string) (signer.Verifier, error) {
+				hash, err := signer.HashAPIKey(s)
+				require.NoError(t, err)
+				return signer.NewAPIKeys([]signer.APIKey{{Principal: "shop", Hash: hash}})
+			},
+		} {
+			h := newHook(t, nil)
+			c := endpointAt("app of "+string(scheme), h.URL)
+			c.Scheme = scheme
+			switch scheme {
+			case outbox.SchemeTimestamped:
+				c.SignatureHeader = "X-Temps"
+			case outbox.SchemeStripe:
+				c.SignatureHeader = "X-Stripe-Signature"
+			case outbox.SchemeBearer:
+				c.Secret = "periscope_0123456789abcdef"
+			}
+			_, secret := create(t, o, c)
+			p := publish(t, o, c.App, event(payload.DeployLive, "dep_1"))
+			settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
+			v, err := verifier(secret.Reveal())
+			require.NoError(t, err)
+			_, err = v.Verify(&http.Request{Header: h.requests()[0].header}, h.requests()[0].body)
+			require.NoError(t, err, scheme)
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+				require.NotContains(t, fmt.Sprintf(verb, secret), secret.Reveal())
+				require.NotContains(t, fmt.Sprintf(verb, c), h.URL+"/", verb)
+			}
+		}
+	})
+}
+
+// Receivers with the old secret, the new one and both see every delivery as authentic during the grace; afterwards the old
+// one is of no use.
+func TestRotationKeepsBothSecretsForTheGrace(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		var mu sync.Mutex
+		accepts := map[string]int{}
+		var verifiers sync.Map // name -> http.Handler
+		h := newHook(t, func(_ int, r received) int {
+			status := http.StatusInternalServerError
+			verifiers.Range(func(name, handler any) bool {
+				rw := &statusWriter{}
+				req, _ := http.NewRequest(http.MethodPost, "http://x/", strings.NewReader(string(r.body)))
+				req.Header = r.header.Clone()
+				handler.(http.Handler).ServeHTTP(rw, req)
+				mu.Lock()
+				defer mu.Unlock()
+				if rw.status == http.StatusOK {
+					accepts[name.(string)]++
+					status = http.StatusOK
+				}
+				return true
+			})
+			return status
+		})
+		handler := func(secret string) http.Handler {
+			key, err := signer.ParseSecret(secret)
+			require.NoError(t, err)
+			scheme, err := signer.NewStandard(key)
+			require.NoError(t, err)
+			rcv, err := receiver.New(scheme, receiver.InsecureNoDedupe(), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+			require.NoError(t, err)
+			return rcv.Events(func(context.Context, *payload.Event) error { return nil })
+		}
+		deliver := func() (old, new int) {
+			p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+			settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
+			mu.Lock()
+			defer mu.Unlock()
+			old, new = accepts["old"], accepts["new"]
+			clear(accepts)
+			return old, new
+		}
+		e, first := create(t, o, endpointAt("shop", h.URL))
+		verifiers.Store("old", handler(first.Reveal()))
+		old, _ := deliver()
+		require.Equal(t, 1, old)
+
+		const grace = 4 * time.Second
+		second, err := o.RotateSecret(t.Context(), e.ID, "", grace)
+		require.NoError(t, err)
+		rotated := time.Now()
+		require.NotEqual(t, first.Reveal(), second.Reveal())
+		verifiers.Store("new", handler(second.Reveal()))
+		old, fresh := deliver()
+		require.Equal(t, 1, fresh)
+		if time.Since(rotated) < grace/2 {
+			require.Equal(t, 1, old, "the old secret did not sign during the grace")
+		}
+		time.Sleep(time.Until(rotated.Add(grace + 100*time.Millisecond)))
+		old, fresh = deliver()
+		require.Equal(t, []int{0, 1}, []int{old, fresh}, "after the grace")
+
+		third, err := o.RotateSecret(t.Context(), e.ID, "", 0)
+		require.NoError(t, err)
+		verifiers.Store("old", handler(second.Reveal()))
+		verifiers.Store("new", handler(third.Reveal()))
+		old, fresh = deliver()
+		require.Equal(t, []int{0, 1}, []int{old, fresh}, "without grace")
+
+		_, err = o.RotateSecret(t.Context(), e.ID, third.Reveal(), time.Hour)
+		requireField(t, err, "Secret")
+		_, err = o.RotateSecret(t.Context(), e.ID, "", -1)
+		requireField(t, err, "grace")
+		_, err = o.RotateSecret(t.Context(), "ep_unknown", "", 0)
+		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+	})
+}
+
+type statusWriter struct {
+	header http.Header
+	status int
+}
+
+func (w *statusWriter) Header() http.Header {
+	if w.header == nil {
+		w.header = http.Header{}
+	}
+	return w.header
+}
+func (w *statusWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (w *statusWriter) WriteHeader(status int)      { w.status = status }
+
+func TestTestEndpointMakesOneAttemptAtOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t) // not started
+		h := newHook(t, nil)
+		c := endpointAt("shop", h.URL)
+		c.Events = []string{"deploy.failed"}
+		e, _ := create(t, o, c)
+		d, a, err := o.TestEndpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.Equal(t, outbox.Delivered, d.State)
+		require.Equal(t, outbox.EventTest, d.Type)
+		require.Equal(t, sender.Delivered, a.Outcome)
+		require.Equal(t, 1, h.count())
+
+		h.set(always(http.StatusTeapot))
+		require.NoError(t, o.Disable(t.Context(), e.ID, "to see"))
+		d, a, err = o.TestEndpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.Equal(t, outbox.Failed, d.State)
+		require.Equal(t, http.StatusTeapot, a.Status)
+		require.Equal(t, 1, d.Attempts)
+		_, _, err = o.TestEndpoint(t.Context(), "ep_unknown")
+		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+	})
+}

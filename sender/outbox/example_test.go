@@ -1,0 +1,122 @@
+package outbox_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// quickStart is the snippet in the package's documentation.
+func quickStart(ctx context.Context, secret []byte, url string, event *payload.Event) error {
+	key, err := outbox.NewKey("2026-11", secret) // 32 random bytes from a key management service
+	if err != nil {
+		return err
+	}
+	o, err := outbox.OpenSQLite(ctx, "outbox.db", outbox.WithSealingKeys(key)) // or outbox.NewPostgres(ctx, pool, …)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	endpoint, shownOnce, err := o.CreateEndpoint(ctx, outbox.EndpointConfig{
+		App: "shop", URL: url, Events: []string{"deploy.*"},
+	})
+	if err != nil {
+		return err // says which field is at fault
+	}
+	fmt.Println(endpoint.ID, shownOnce.Reveal()) // the customer verifies with it
+	if err := o.Start(ctx); err != nil {
+		return err
+	}
+	publication, err := o.Publish(ctx, "shop", event)
+	if err != nil {
+		return err
+	}
+	fmt.Println(publication.EventID, len(publication.Deliveries))
+	return nil
+}
+
+var _ = quickStart
+
+// A customer's server is down, comes back, and gets what it missed.
+func Example() {
+	ctx := context.Background()
+	var up atomic.Bool
+	customer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !up.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	}))
+	defer customer.Close()
+	dir, err := os.MkdirTemp("", "outbox")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	key, err := outbox.NewKey("example", []byte("32 random bytes, from elsewhere!"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	done := make(chan outbox.State, 10)
+	o, err := outbox.OpenSQLite(ctx, filepath.Join(dir, "outbox.db"),
+		outbox.WithSealingKeys(key),
+		outbox.WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))), // for this example's server
+		outbox.WithHook(func(_ context.Context, n outbox.Notice) {
+			if n.Kind == outbox.NoticeDone {
+				done <- n.State
+			}
+		}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer o.Close()
+	_, _, err = o.CreateEndpoint(ctx, outbox.EndpointConfig{App: "shop", URL: customer.URL, Schedule: outbox.ScheduleOnce})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := o.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	p, err := o.Publish(ctx, "shop", &payload.Event{
+		Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: "dep_1", App: "shop", Environment: "production",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(<-done)
+
+	up.Store(true)
+	if err := o.Replay(ctx, p.Deliveries[0].ID); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(<-done)
+	attempts, err := o.Attempts(ctx, p.Deliveries[0].ID)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, a := range attempts {
+		fmt.Println(a.Number, a.Outcome, a.Status)
+	}
+	// Output:
+	// failed
+	// delivered
+	// 1 failed 502
+	// 2 delivered 200
+}

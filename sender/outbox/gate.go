@@ -1,0 +1,272 @@
+package outbox
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// waitForSlot is the longest that a job waits in memory for its endpoint's next free slot, which costs less than to put it
+// back. What would take longer goes back to the queue, where it is in nobody's way.
+const waitForSlot = 100 * time.Millisecond
+
+// gate decides which deliveries may be attempted now, so that an endpoint that hangs, fails or has a large backlog delays
+// nobody else's:
+//
+//   - each endpoint has a window of attempts in flight, up to its cap, which opens with success and closes with failure;
+//   - endpoints that fail or are slow share half of all slots, and they and those of which nothing is known seven eighths, so that
+//     the others always find some;
+//   - a circuit breaker stops attempts after failures in a row, and lets single probes through after jittered pauses;
+//   - what finds no slot goes back to the queue for a time that grows with the backlog, and is called back earlier when the
+//     endpoint has free slots.
+//
+// It is per process. How long an open breaker lasts is also written to the database, for the others.
+type gate struct {
+	slots   int // in all
+	breaker breakerConfig
+	callin  func(jobs []int64) // calls parked jobs back; must not block
+
+	mu       sync.Mutex
+	lanes    map[string]*lane
+	backlogs map[*lane]struct{} // those with parked jobs
+	inFlight int
+	suspects int // of those
+}
+
+func newGate(slots int, b breakerConfig, callin func([]int64)) *gate {
+	return &gate{slots: slots, breaker: b, callin: callin, lanes: map[string]*lane{}, backlogs: map[*lane]struct{}{}}
+}
+
+// permit is the right to make one attempt. It must be given back with done.
+type permit struct {
+	g       *gate
+	l       *lane
+	start   time.Time
+	probe   bool
+	suspect bool
+}
+
+// laneLimits is what the database says about an endpoint.
+type laneLimits struct {
+	version   int64
+	cap       int
+	failing   bool
+	holdUntil time.Time // another process's breaker
+}
+
+// admit returns a permit, or for how long the job is to be put back.
+func (g *gate) admit(ctx context.Context, endpoint string, limits laneLimits, job int64) (*permit, time.Duration) {
+	g.mu.Lock()
+	l := g.lane(endpoint, limits)
+	delete(l.parked, job)
+	p, hold, w := g.enter(l, time.Now(), job)
+	g.mu.Unlock()
+	if w == nil {
+		return p, hold
+	}
+	timer := time.NewTimer(waitForSlot)
+	defer timer.Stop()
+	select {
+	case <-w.ready:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w.permit != nil {
+		return w.permit, 0
+	}
+	l.removeWaiter(w)
+	return nil, g.putBack(l, time.Now(), job)
+}
+
+// closed returns for how long the job is to be put back if the breaker is open, and otherwise 0.
+func (g *gate) closed(endpoint string, limits laneLimits, job int64) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l, now := g.lane(endpoint, limits), time.Now()
+	if l.openings > 0 && (now.Before(l.openUntil) || l.probing) {
+		return g.putBack(l, now, job)
+	}
+	return 0
+}
+
+func (g *gate) lane(endpoint string, limits laneLimits) *lane {
+	l := g.lanes[endpoint]
+	if l == nil {
+		l = newLane(endpoint)
+		g.lanes[endpoint] = l
+	}
+	if l.version != limits.version { // someone changed or enabled the endpoint, perhaps to mend it
+		l.version, l.failures = limits.version, 0
+		l.close()
+	}
+	l.cap, l.failing = limits.cap, limits.failing
+	l.window = min(l.window, l.cap)
+	l.touched = time.Now()
+	l.heed(limits.holdUntil, g.breaker)
+	return l
+}
+
+// heed takes over what another process has found out. Times that are too far ahead are a clock's fault.
+func (l *lane) heed(holdUntil time.Time, b breakerConfig) {
+	switch {
+	case holdUntil.IsZero() && l.remote:
+		l.close()
+	case l.openings == 0 && l.touched.Before(holdUntil) && holdUntil.Sub(l.touched) <= 2*b.max:
+		l.openUntil, l.openings, l.remote = holdUntil, 1, true
+	}
+}
+
+// enter decides about one job: a permit, a pause, or a place among the waiters.
+func (g *gate) enter(l *lane, now time.Time, job int64) (*permit, time.Duration, *waiter) {
+	if l.openings > 0 { // open or half open
+		if now.Before(l.openUntil) || l.probing || g.full(l, now) {
+			return nil, g.putBack(l, now, job), nil
+		}
+		return g.take(l, now, true), 0, nil
+	}
+	if len(l.starts) < l.window && !g.full(l, now) {
+		return g.take(l, now, false), 0, nil
+	}
+	if len(l.starts) == 0 || l.estimate(now) > waitForSlot {
+		return nil, g.putBack(l, now, job), nil
+	}
+	w := &waiter{ready: make(chan struct{})}
+	l.waiters = append(l.waiters, w)
+	return nil, 0, w
+}
+
+// full reports whether there is no slot for this lane.
+func (g *gate) full(l *lane, now time.Time) bool {
+	switch l.standing(now) {
+	case proven:
+		return g.inFlight >= g.slots
+	case unknown:
+		return g.inFlight >= max(g.slots*7/8, 1)
+	default:
+		return g.inFlight >= max(g.slots*7/8, 1) || g.suspects >= max(g.slots/2, 1)
+	}
+}
+
+func (g *gate) take(l *lane, now time.Time, probe bool) *permit {
+	p := &permit{g: g, l: l, start: now, probe: probe, suspect: l.standing(now) == suspect}
+	l.starts = append(l.starts, now)
+	l.probing = l.probing || probe
+	g.inFlight++
+	if p.suspect {
+		g.suspects++
+	}
+	return p
+}
+
+func (g *gate) putBack(l *lane, now time.Time, job int64) time.Duration {
+	l.park(job, now)
+	g.backlogs[l] = struct{}{}
+	return l.hold(now, l.spacing(now, len(g.backlogs)))
+}
+
+func (l *lane) removeWaiter(w *waiter) {
+	for i, other := range l.waiters {
+		if other == w {
+			l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
+			return
+		}
+	}
+}
+
+// verdict is what an attempt says about its endpoint.
+type verdict int
+
+const (
+	endpointUp verdict = iota
+	endpointDown
+	endpointGone    // it wants nothing more: it is about to be disabled
+	endpointUnknown // the attempt was cut off on this side
+)
+
+// done gives the slot back. It returns until when the endpoint is to be left alone, if this attempt opened the breaker.
+func (p *permit) done(v verdict) (openUntil time.Time) {
+	g, l, now := p.g, p.l, time.Now()
+	g.mu.Lock()
+	l.end(p.start)
+	g.inFlight--
+	if p.suspect {
+		g.suspects--
+	}
+	if p.probe {
+		l.probing = false
+	}
+	switch v {
+	case endpointUp:
+		l.succeeded(now.Sub(p.start))
+	case endpointGone:
+		l.openUntil, l.openings = now.Add(g.breaker.max), l.openings+1
+	case endpointDown:
+		if l.failed(now, now.Sub(p.start), p.probe, g.breaker) {
+			openUntil = l.openUntil
+		}
+	}
+	jobs := g.wake(l, now)
+	g.mu.Unlock()
+	if len(jobs) > 0 {
+		g.callin(jobs)
+	}
+	return openUntil
+}
+
+// wake lets waiters in, and where there is none, calls parked jobs back.
+func (g *gate) wake(l *lane, now time.Time) []int64 {
+	if l.openings > 0 {
+		return nil
+	}
+	for len(l.waiters) > 0 && len(l.starts) < l.window && !g.full(l, now) {
+		w := l.waiters[0]
+		l.waiters = l.waiters[1:]
+		w.permit = g.take(l, now, false)
+		close(w.ready)
+	}
+	if len(l.parked) == 0 || len(l.waiters) > 0 || len(l.starts) >= l.window || g.full(l, now) {
+		return nil
+	}
+	return l.unpark(l.share(), now)
+}
+
+// share is how many parked jobs to call back: what the endpoint handles until the queue is looked at again.
+func (l *lane) share() int {
+	if !l.proven {
+		return l.window
+	}
+	perSlot := int(2 * fetchPollInterval / max(l.latency, time.Millisecond))
+	return min(max(l.window*perSlot, l.window), 256)
+}
+
+// kick calls parked jobs back for endpoints that nothing else reminds of them, because nothing is in flight to them.
+func (g *gate) kick(now time.Time) (jobs []int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for l := range g.backlogs {
+		switch {
+		case len(l.parked) == 0:
+			delete(g.backlogs, l)
+		case now.Before(l.openUntil) || l.probing:
+		case l.openings == 0:
+			jobs = append(jobs, g.wake(l, now)...)
+		case !g.full(l, now): // half open: one is enough
+			jobs = append(jobs, l.unpark(1, now)...)
+		}
+	}
+	return jobs
+}
+
+// sweep forgets lanes that have not been used for a while and that say nothing.
+func (g *gate) sweep(now time.Time, unused time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, l := range g.lanes {
+		if l.idle() && now.Sub(l.touched) > unused && !now.Before(l.openUntil) {
+			delete(g.lanes, id)
+			delete(g.backlogs, l)
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+)
+
+const (
+	// failingAfter is after how long without a success an endpoint is failing even if no delivery has used up its attempts:
+	// an open circuit breaker keeps it from being tried that often.
+	failingAfter = time.Hour
+	// cancelBatch is how many deliveries are canceled in one transaction.
+	cancelBatch = 1000
+)
+
+// EventEndpointDisabled is the type of the event that the app's other endpoints get when one is disabled, and EventTest that of
+// [Outbox.TestEndpoint]. Events need a deployment ID, so theirs is the endpoint's ID; a member endpoint says more.
+const (
+	EventEndpointDisabled payload.Type = "endpoint.disabled"
+	EventTest             payload.Type = "webhook.test"
+)
+
+// announceHold tells other processes, and Publish, that the endpoint is to be left alone. That it fails costs only some of
+// their attempts.
+func (o *Outbox) announceHold(ctx context.Context, endpoint string, until time.Time) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+	defer cancel()
+	_, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(until), endpoint)
+	if err != nil {
+		o.logger.WarnContext(ctx, "outbox: writing an open circuit breaker", slog.String("endpoint", endpoint), slog.Any("error", err))
+	}
+}
+
+// judgeHealth marks an endpoint as failing, or disables it, after a failed attempt.
+func (o *Outbox) judgeHealth(ctx context.Context, d *loaded, r *result) {
+	since := d.failingSince
+	if since.IsZero() {
+		since = r.failingSince
+	}
+	age := time.Since(since)
+	if o.disableAfter > 0 && age >= o.disableAfter {
+		o.disableQuietly(ctx, d.endpoint, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)))
+		return
+	}
+	if d.endpointState != EndpointActive || r.state != Failed && age < failingAfter {
+		return
+	}
+	reason := "a delivery has used up its attempts"
+	if r.state != Failed {
+		reason = "no attempt has succeeded since " + since.UTC().Format(time.RFC3339)
+	}
+	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ? WHERE id = ? AND state = ? AND failing_since <> 0`,
+		string(EndpointFailing), reason, d.endpoint, string(EndpointActive))
+	if err != nil {
+		o.logger.WarnContext(ctx, "outbox: marking an endpoint as failing", slog.String("endpoint", d.endpoint), slog.Any("error", err))
+		return
+	}
+	if n > 0 {
+		o.notify(ctx, Notice{Kind: NoticeFailing, App: d.app, Endpoint: d.endpoint, Reason: reason})
+	}
+}
+
+func (o *Outbox) disableQuietly(ctx context.Context, id, reason string) {
+	if err := o.disable(ctx, id, reason); err != nil && !errors.Is(err, ErrUnknownEndpoint) {
+		o.logger.ErrorContext(ctx, "outbox: disabling an endpoint", slog.String("endpoint", id), slog.Any("error", err))
+	}
+}
+
+// Disable stops an endpoint: it gets no new deliveries, and those that wait are canceled; an attempt in flight is finished.
+// reason is for people and is shown in Endpoint.Reason. The app's other endpoints get an event of the type endpoint.disabled, and
+// the hook a notice. Disabling a disabled endpoint changes nothing.
+//
+// An endpoint is disabled in the same way when it answers 410, and when it has failed for longer than [WithDisableAfter].
+func (o *Outbox) Disable(ctx context.Context, id, reason string) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	return o.disable(ctx, id, clean(reason))
+}
+
+func (o *Outbox) disable(ctx context.Context, id, reason string) error {
+	var (
+		e    *endpointRow
+		done bool
+	)
+	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		now := time.Now()
+		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ?, disabled_at = ?, version = version + 1
+			WHERE id = ? AND state <> ?`, string(EndpointDisabled), reason, micros(now), id, string(EndpointDisabled))
+		if err != nil {
+			return err
+		}
+		if e, _, err = o.readEndpoint(ctx, tx, id); err != nil {
+			return err
+		}
+		if done = n > 0; !done {
+			return nil
+		}
+		return o.publishDisabled(ctx, tx, e, now)
+	})
+	if err != nil || !done {
+		return wrap("disabling endpoint", err)
+	}
+	o.logger.WarnContext(ctx, "outbox: endpoint disabled", slog.String("app", e.App), slog.String("endpoint", id), slog.String("reason", reason))
+	o.notify(ctx, Notice{Kind: NoticeDisabled, App: e.App, Endpoint: id, Reason: reason})
+	return o.cancelPending(ctx, id, "the endpoint is disabled")
+}
+
+// publishDisabled tells the app's other endpoints. That can't go round in circles: an endpoint is told about each time another
+// one is disabled, and a disabled one stays so until someone enables it.
+func (o *Outbox) publishDisabled(ctx context.Context, tx *riverdb.Tx, e *endpointRow, now time.Time) error {
+	d, err := o.draft(e.App, endpointEvent(EventEndpointDisabled, e, now), nil)
+	if err != nil {
+		return err
+	}
+	_, err = o.publish(ctx, tx, d)
+	if errors.Is(err, ErrInvalid) { // a format that this process does not know must not keep the endpoint enabled
+		o.logger.ErrorContext(ctx, "outbox: announcing a disabled endpoint", slog.String("endpoint", e.ID), slog.Any("error", err))
+		return nil
+	}
+	return err
+}
+
+// endpointEvent is an event about an endpoint.
+func endpointEvent(t payload.Type, e *endpointRow, now time.Time) *payload.Event {
+	event := &payload.Event{Type: t, Timestamp: now.UTC().Truncate(time.Millisecond), DeploymentID: e.ID, App: e.App}
+	_ = event.Extra.Set("endpoint", map[string]string{ // texts always have a JSON form
+		"id": e.ID, "host": e.Host, "description": e.Description, "reason": e.Reason,
+	})
+	return event
+}
+
+// cancelPending ends what waits for an endpoint, in batches. What it misses, if it fails half-way, workers cancel one by one.
+func (o *Outbox) cancelPending(ctx context.Context, endpoint, reason string) error {
+	for {
+		n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
+			WHERE id IN (SELECT id FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' ORDER BY id LIMIT ?) AND state = 'pending'`,
+			string(Canceled), micros(time.Now()), reason, endpoint, int64(cancelBatch))
+		if err != nil {
+			return wrap("canceling deliveries", err)
+		}
+		if n < cancelBatch {
+			return nil
+		}
+	}
+}
+
+// Enable makes an endpoint active again, and forgets how it did before. What was canceled stays so; replay it with
+// [Outbox.ReplayRange].
+func (o *Outbox) Enable(ctx context.Context, id string) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0, hold_until = 0, disabled_at = 0,
+		version = version + 1 WHERE id = ?`, string(EndpointActive), id)
+	if err == nil && n == 0 {
+		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, id)
+	}
+	return wrap("enabling endpoint", err)
+}
+
+// DeleteEndpoint removes an endpoint with its URL and secrets, and cancels what waits for it. Its log stays until it is pruned.
+func (o *Outbox) DeleteEndpoint(ctx context.Context, id string) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	n, err := o.db.Exec(ctx, `DELETE FROM {schema}outbox_endpoint WHERE id = ?`, id)
+	if err != nil {
+		return wrap("deleting endpoint", err)
+	}
+	if n == 0 {
+		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, id)
+	}
+	return o.cancelPending(ctx, id, "the endpoint was deleted")
+}
+
+// TestEndpoint makes one attempt to deliver an event of the type webhook.test, now and from this process, whatever the
+// endpoint's filter, state and limits, and returns the delivery and its attempt, which are in the log like any other. That
+// the endpoint did not accept it is no error of TestEndpoint: look at Delivery.State and Attempt.Status.
+func (o *Outbox) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt, error) {
+	if err := o.open(); err != nil {
+		return Delivery{}, Attempt{}, err
+	}
+	e, err := o.readOpen(ctx, o.db, id)
+	if err != nil {
+		return Delivery{}, Attempt{}, err
+	}
+	to, _, err := o.target(e, time.Now())
+	if err != nil {
+		return Delivery{}, Attempt{}, wrap("testing endpoint", err)
+	}
+	n, err := o.storeTest(ctx, e)
+	if err != nil {
+		return Delivery{}, Attempt{}, err
+	}
+	if n.body != nil {
+		if err := o.tryOnce(ctx, n, to); err != nil {
+			return Delivery{}, Attempt{}, err
+		}
+	}
+	return o.tested(ctx, n.id)
+}
+
+// storeTest stores the test's delivery as one that has failed, and without a job: nobody else makes an attempt, and a crash
+// leaves nothing that waits.
+func (o *Outbox) storeTest(ctx context.Context, e *endpointRow) (*newDelivery, error) {
+	d, err := o.draft(e.App, endpointEvent(EventTest, e, time.Now()), nil)
+	if err != nil {
+		return nil, err
+	}
+	n, err := o.address(d, &subscriber{id: e.ID, format: e.BodyFormat})
+	if err != nil {
+		return nil, err
+	}
+	if n == nil {
+		return nil, fmt.Errorf("outbox: testing endpoint %s: %w", e.ID, sender.ErrNoMessage)
+	}
+	if n.state == Pending {
+		n.state, n.reason = Failed, "the test was cut off"
+	}
+	err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		return insertRows(ctx, tx, []deliveryRow{{newDelivery: n}})
+	})
+	return n, wrap("testing endpoint", err)
+}
+
+func (o *Outbox) tryOnce(ctx context.Context, n *newDelivery, to sender.Endpoint) error {
+	a := o.sender.Attempt(ctx, to, sender.Message{ID: n.id, Type: n.typ, ContentType: n.contentType, Body: n.body})
+	r := &result{id: n.id, state: Failed, doneAt: time.Now(), attempt: &a}
+	if a.Outcome == sender.Delivered {
+		r.state = Delivered
+	}
+	_, err := o.save(context.WithoutCancel(ctx), []*result{r})
+	return err
+}
+
+func (o *Outbox) tested(ctx context.Context, id string) (Delivery, Attempt, error) {
+	ctx = context.WithoutCancel(ctx)
+	d, err := o.Delivery(ctx, id)
+	if err != nil {
+		return Delivery{}, Attempt{}, err
+	}
+	attempts, err := o.Attempts(ctx, id)
+	if err != nil || len(attempts) == 0 {
+		return d, Attempt{}, err
+	}
+	return d, attempts[0], nil
+}

@@ -1,0 +1,170 @@
+package outbox_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// shortBreaker pauses for so little that tests need not wait.
+func shortBreaker() outbox.Option {
+	return outbox.WithBreaker(5, 50*time.Millisecond, 200*time.Millisecond)
+}
+
+func TestFailingForTooLongDisables(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		var notices notices
+		o := w.start(t, shortBreaker(), outbox.WithHook(notices.add), outbox.WithDisableAfter(time.Hour))
+		h := newHook(t, always(500))
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		first := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		settled(t, o, first, outbox.Failed)
+		eventually(t, func() bool { return len(notices.of(outbox.NoticeFailing)) == 1 }, "no notice")
+		got, err := o.Endpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.Equal(t, outbox.EndpointFailing, got.State)
+		require.NotZero(t, got.FailingSince)
+
+		w.exec(t, `UPDATE {t} SET failing_since = failing_since - 3700000000`)
+		publish(t, o, "shop", event(payload.DeployLive, "dep_2"))
+		eventually(t, func() bool {
+			got, err := o.Endpoint(context.Background(), e.ID)
+			require.NoError(t, err)
+			return got.State == outbox.EndpointDisabled
+		}, "not disabled")
+		eventually(t, func() bool { return len(notices.of(outbox.NoticeDisabled)) == 1 }, "no notice")
+		require.Contains(t, notices.of(outbox.NoticeDisabled)[0].Reason, "every attempt since")
+		require.Len(t, notices.of(outbox.NoticeAttempt), h.count())
+		require.Empty(t, publish(t, o, "shop", event(payload.DeployLive, "dep_3")).Deliveries)
+	})
+}
+
+func TestSuccessMakesAFailingEndpointActiveAgain(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		var notices notices
+		o := w.start(t, shortBreaker(), outbox.WithHook(notices.add))
+		h := newHook(t, always(500))
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID, outbox.Failed)
+		eventually(t, func() bool { return len(notices.of(outbox.NoticeFailing)) == 1 }, "no notice")
+		h.set(nil)
+		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "dep_2")).Deliveries[0].ID, outbox.Delivered)
+		eventually(t, func() bool { return len(notices.of(outbox.NoticeRecovered)) == 1 }, "no notice")
+		got, err := o.Endpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.Equal(t, outbox.EndpointActive, got.State)
+		require.Zero(t, got.FailingSince)
+		require.Zero(t, got.HoldUntil)
+	})
+}
+
+// A dead endpoint is tried now and then, and what was held meanwhile is delivered when it is back, with no attempts used up by
+// waiting.
+func TestABacklogIsDeliveredAfterRecovery(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithBreaker(3, time.Second, 2*time.Second), outbox.WithSchedule(outbox.SchedulePlatform, platformIn(20)))
+		h := newHook(t, always(503))
+		create(t, o, endpointAt("shop", h.URL))
+		var ids []string
+		for range 100 {
+			ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID)
+		}
+		eventually(t, func() bool { return h.count() >= 4 }, "no probe")
+		tried := h.count()
+		require.Less(t, tried, 60, "the breaker let attempts through")
+		h.set(nil)
+		for _, id := range ids {
+			settled(t, o, id, outbox.Delivered)
+		}
+	})
+}
+
+func TestTheRateLimitHoldsAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		h := newHook(t, nil)
+		c := endpointAt("shop", h.URL)
+		c.RateLimit = 10
+		e, _ := create(t, o, c)
+		require.InDelta(t, 10, e.RateLimit, 0.01)
+		var ids []string
+		for range 25 {
+			ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID)
+		}
+		w.start(t)
+		w.start(t)
+		for _, id := range ids {
+			settled(t, o, id, outbox.Delivered)
+		}
+		got := h.requests()
+		require.Len(t, got, 25)
+		took := got[24].at.Sub(got[0].at)
+		require.GreaterOrEqual(t, took, 2*time.Second, "25 attempts at 10 a second")
+	})
+}
+
+func TestRetryAfterIsHeeded(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithBreaker(100, time.Second, time.Second))
+		h := newHook(t, func(n int, _ received) int {
+			if n == 1 {
+				return http.StatusServiceUnavailable
+			}
+			return http.StatusOK
+		})
+		h.header.Set("Retry-After", "2")
+		create(t, o, endpointAt("shop", h.URL))
+		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		settled(t, o, id, outbox.Delivered)
+		got := h.requests()
+		require.GreaterOrEqual(t, got[1].at.Sub(got[0].at), 2*time.Second)
+		attempts, err := o.Attempts(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, 2*time.Second, attempts[0].RetryAfter)
+	})
+}
+
+func TestAPanickingHookHarmsNobody(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		var calls atomic.Int64
+		o := w.start(t, outbox.WithHook(func(context.Context, outbox.Notice) { calls.Add(1); panic("mine") }))
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		settled(t, o, id, outbox.Delivered)
+		eventually(t, func() bool { return calls.Load() == 2 }, "not called")
+		require.Equal(t, 1, h.count())
+	})
+}
+
+// An endpoint's answer can't make its record unwritable: headers and bodies are whatever bytes it likes.
+func TestHostileAnswersAreRecorded(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		h := newHook(t, nil)
+		h.header["X-Bad"] = []string{"\xff\xfe bad \t utf8", "second"}
+		h.header["X-Long"] = []string{"ü"}
+		create(t, o, endpointAt("shop", h.URL))
+		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		d := settled(t, o, id, outbox.Delivered)
+		require.Equal(t, 1, d.Attempts)
+		attempts, err := o.Attempts(t.Context(), id)
+		require.NoError(t, err)
+		require.Len(t, attempts, 1)
+		require.Len(t, attempts[0].ResponseHeader["X-Bad"], 2)
+	})
+}

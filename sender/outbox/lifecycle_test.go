@@ -1,0 +1,172 @@
+package outbox_test
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+func TestConfigurationIsCheckedAtOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		for option, opt := range map[string]outbox.Option{
+			"WithSealingKeys":    outbox.WithSealingKeys(outbox.Key{}),
+			"WithSender":         outbox.WithSender(sender.WithTimeout(-1)),
+			"WithFormat":         outbox.WithFormat("json", shout{}),
+			"WithSchedule":       outbox.WithSchedule("", nil),
+			"WithSchema":         outbox.WithSchema(""),
+			"WithWorkers":        outbox.WithWorkers(0),
+			"WithMaxEndpoints":   outbox.WithMaxEndpoints(0),
+			"WithMaxConcurrency": outbox.WithMaxConcurrency(0),
+			"WithBreaker":        outbox.WithBreaker(0, 0, 0),
+			"WithDisableAfter":   outbox.WithDisableAfter(-1),
+			"WithRetention":      outbox.WithRetention(0, 0),
+			"WithDeadRetention":  outbox.WithDeadRetention(0),
+			"WithMaxTimeout":     outbox.WithMaxTimeout(0),
+			"WithStopTimeout":    outbox.WithStopTimeout(0),
+			"WithHook":           outbox.WithHook(nil),
+			"WithLogger":         outbox.WithLogger(nil),
+			"Option":             nil,
+		} {
+			_, err := w.tryOpen(opt)
+			require.ErrorIs(t, err, outbox.ErrConfig, option)
+			require.ErrorContains(t, err, option)
+		}
+		_, err := w.rawOpen()
+		require.ErrorIs(t, err, outbox.ErrConfig)
+		require.ErrorContains(t, err, "WithSealingKeys")
+		_, err = outbox.OpenSQLite(t.Context(), "/nowhere/at/all.db", outbox.WithSealingKeys(testKey))
+		require.ErrorIs(t, err, outbox.ErrConfig)
+		_, err = outbox.NewPostgres(t.Context(), nil, outbox.WithSealingKeys(testKey))
+		require.ErrorIs(t, err, outbox.ErrConfig)
+	})
+}
+
+func TestAClosedOutboxSaysSo(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		require.Error(t, o.Start(t.Context()), "started twice")
+		require.NoError(t, o.Close())
+		require.NoError(t, o.Close())
+		require.ErrorIs(t, o.Start(t.Context()), outbox.ErrClosed)
+		_, err := o.Publish(t.Context(), "shop", event(payload.DeployLive, "dep_1"))
+		require.ErrorIs(t, err, outbox.ErrClosed)
+		_, _, err = o.CreateEndpoint(t.Context(), endpointAt("shop", "http://127.0.0.1:1/"))
+		require.ErrorIs(t, err, outbox.ErrClosed)
+		_, err = o.Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{})
+		require.ErrorIs(t, err, outbox.ErrClosed)
+	})
+}
+
+// What is in flight when Stop is called ends first; what was published meanwhile is there for the next process.
+func TestStopLetsAttemptsEnd(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		inFlight, release := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		h := newHook(t, func(int, received) int {
+			once.Do(func() { close(inFlight) })
+			<-release
+			return 200
+		})
+		create(t, o, endpointAt("shop", h.URL))
+		first := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		<-inFlight
+		stopped := make(chan error, 1)
+		go func() { stopped <- o.Stop(context.Background()) }()
+		time.AfterFunc(200*time.Millisecond, func() { close(release) })
+		require.NoError(t, <-stopped)
+		d, err := o.Delivery(t.Context(), first)
+		require.NoError(t, err)
+		require.Equal(t, outbox.Delivered, d.State)
+		require.Equal(t, 1, h.count())
+
+		second := publish(t, o, "shop", event(payload.DeployLive, "dep_2")).Deliveries[0].ID
+		require.NoError(t, o.Stop(t.Context()))
+		next := w.start(t)
+		settled(t, next, second, outbox.Delivered)
+	})
+}
+
+// An attempt that Stop cuts off does not count, and is made again by the next process.
+func TestStopCutsOffWhatHangs(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithStopTimeout(300*time.Millisecond))
+		inFlight, release := make(chan struct{}), make(chan struct{})
+		h := newHook(t, func(n int, _ received) int {
+			if n == 1 {
+				close(inFlight)
+				<-release
+			}
+			return 200
+		})
+		t.Cleanup(func() { close(release) })
+		create(t, o, endpointAt("shop", h.URL))
+		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		<-inFlight
+		require.NoError(t, o.Stop(t.Context()))
+		d, err := o.Delivery(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, outbox.Pending, d.State)
+		require.Zero(t, d.Attempts)
+		next := w.start(t)
+		d = settled(t, next, id, outbox.Delivered)
+		require.Equal(t, 1, d.Attempts)
+	})
+}
+
+func TestSeveralProcessesShareTheWork(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		publisher := w.open(t)
+		h := newHook(t, nil)
+		create(t, publisher, endpointAt("shop", h.URL))
+		w.start(t)
+		w.start(t)
+		const n = 100
+		ids := map[string]bool{}
+		for i := range n {
+			ids[publish(t, publisher, "shop", event(payload.DeployLive, "dep_"+strconv.Itoa(i))).Deliveries[0].ID] = true
+		}
+		for id := range ids {
+			settled(t, publisher, id, outbox.Delivered)
+		}
+		seen := map[string]int{}
+		for _, r := range h.requests() {
+			seen[r.header.Get("Webhook-Id")]++
+		}
+		require.Len(t, seen, n)
+		require.Equal(t, n, h.count(), "some were delivered twice")
+	})
+}
+
+func TestNoPublicAddressNoDelivery(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		// Another process does not open the loopback: the guard looks at every attempt, not only at registration.
+		strict, err := w.rawOpen(outbox.WithSealingKeys(testKey), quick(), outbox.WithBreaker(100, time.Second, time.Second),
+			outbox.WithSender(sender.AllowNetworks(netip.MustParsePrefix("10.0.0.0/8"))))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, strict.Close()) })
+		require.NoError(t, strict.Start(t.Context()))
+		d := settled(t, strict, id, outbox.Failed)
+		require.Equal(t, sender.ClassPolicy, d.LastClass)
+		require.Zero(t, h.count())
+	})
+}

@@ -1,0 +1,338 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/deployhook/deployhook/sender"
+)
+
+// Defaults of the options.
+const (
+	// DefaultWorkers is how many attempts a process makes at once.
+	DefaultWorkers = 200
+	// DefaultMaxEndpoints is how many endpoints an app can have.
+	DefaultMaxEndpoints = 10
+	// DefaultMaxConcurrency is how many attempts to one endpoint a process makes at once.
+	DefaultMaxConcurrency = 10
+	// DefaultDisableAfter is for how long an endpoint may fail before it is disabled.
+	DefaultDisableAfter = 5 * 24 * time.Hour
+	// DefaultRetention is how long finished deliveries are kept, and DefaultDeadRetention dead letters.
+	DefaultRetention     = 30 * 24 * time.Hour
+	DefaultDeadRetention = 90 * 24 * time.Hour
+	// DefaultBreakerThreshold is after how many failed attempts in a row an endpoint is left alone for a while: about
+	// DefaultBreakerPause at first, twice as long each time, up to DefaultBreakerMaxPause.
+	DefaultBreakerThreshold = 5
+	DefaultBreakerPause     = 10 * time.Second
+	DefaultBreakerMaxPause  = 5 * time.Minute
+	// DefaultMaxRetryAfter is the longest wait that an endpoint can ask for.
+	DefaultMaxRetryAfter = 6 * time.Hour
+	// DefaultMaxTimeout is the longest that an endpoint may ask an attempt to take.
+	DefaultMaxTimeout = 30 * time.Second
+	// DefaultStopTimeout is how long [Outbox.Stop] waits for attempts in flight.
+	DefaultStopTimeout = 20 * time.Second
+)
+
+const (
+	// jobMargin is what a job may take beside its attempt: waiting for a slot and for the database.
+	jobMargin = 10 * time.Second
+	// rescueMargin is how much longer than a job may take it must have been running to be that of a crashed process.
+	rescueMargin = 20 * time.Second
+	maxSlots     = 5000
+)
+
+// Option configures [OpenSQLite] and [NewPostgres].
+type Option interface {
+	apply(*config)
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+type config struct {
+	keys          *keyring
+	senderOptions []sender.Option
+	formats       map[string]sender.Format
+	schedules     map[string]sender.Schedule
+	schema        string
+
+	workers       int
+	maxEndpoints  int
+	concurrency   int
+	breaker       breakerConfig
+	disableAfter  time.Duration
+	supersede     bool
+	retention     time.Duration
+	deadRetention time.Duration
+	maxBytes      int64
+	maxTimeout    time.Duration
+	stopTimeout   time.Duration
+	hook          func(context.Context, Notice)
+	logger        *slog.Logger
+
+	mistakes []error
+}
+
+func (c *config) mistake(option, format string, args ...any) {
+	c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %s", ErrConfig, option, fmt.Sprintf(format, args...)))
+}
+
+func newConfig(opts []Option) (*config, error) {
+	c := &config{
+		formats: map[string]sender.Format{},
+		schedules: map[string]sender.Schedule{
+			SchedulePlatform: sender.Platform, ScheduleStandardWebhooks: sender.StandardWebhooks, ScheduleOnce: sender.Once,
+		},
+		schema: defaultSchema, workers: DefaultWorkers, maxEndpoints: DefaultMaxEndpoints, concurrency: DefaultMaxConcurrency,
+		breaker:      breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause},
+		disableAfter: DefaultDisableAfter, retention: DefaultRetention, deadRetention: DefaultDeadRetention,
+		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout,
+		logger: slog.New(slog.DiscardHandler),
+	}
+	for _, o := range opts {
+		if o == nil {
+			c.mistake("Option", "an option is nil; leave it out")
+			continue
+		}
+		o.apply(c)
+	}
+	if c.keys == nil {
+		c.mistake("WithSealingKeys", "is missing; endpoints' URLs and secrets are never stored in the clear, so give a key from NewKey")
+	}
+	return c, errors.Join(c.mistakes...)
+}
+
+// Names of schedules that are always there; see EndpointConfig.Schedule.
+const (
+	SchedulePlatform         = "platform"
+	ScheduleStandardWebhooks = "standard_webhooks"
+	ScheduleOnce             = "once"
+)
+
+// FormatJSON is the name of the format that is the event itself.
+const FormatJSON = "json"
+
+const defaultSchema = "deployhook_outbox"
+
+// WithSealingKeys sets the keys that endpoints' URLs, headers and secrets are sealed with in the database. Required. What is
+// stored from now on is sealed with current; previous ones can still be opened. To change keys: give the new one as current
+// and the old one as previous in every process, call [Outbox.ReSeal], and then leave the old one out.
+func WithSealingKeys(current Key, previous ...Key) Option {
+	return optionFunc(func(c *config) {
+		keys, err := newKeyring(current, previous)
+		if err != nil {
+			c.mistake("WithSealingKeys", "%v", err)
+			return
+		}
+		c.keys = keys
+	})
+}
+
+// WithSender passes options to the sender that makes the attempts: the dial guard's networks, certificate authorities, the
+// longest body. Default none: only https to public addresses. Options repeated add up. A schedule is set with
+// [WithSchedule] and EndpointConfig.Schedule instead, and Retry-After is heeded for up to 6 hours ([DefaultMaxRetryAfter]) unless
+// sender.WithMaxRetryAfter says otherwise.
+func WithSender(opts ...sender.Option) Option {
+	return optionFunc(func(c *config) { c.senderOptions = append(c.senderOptions, opts...) })
+}
+
+// WithFormat registers a format under a name, for EndpointConfig.BodyFormat. Endpoints store the name, so every process that
+// publishes must register the same ones. Default: only "json", the event itself. An empty name, "json", nil and a name that is
+// taken are errors.
+func WithFormat(name string, f sender.Format) Option {
+	return optionFunc(func(c *config) {
+		_, taken := c.formats[name]
+		if !validName(name) || name == FormatJSON || taken || f == nil {
+			c.mistake("WithFormat", "%q: want a name of 1 to 64 lower-case letters, digits, _ and - that is not taken, and a format", name)
+			return
+		}
+		c.formats[name] = f
+	})
+}
+
+// WithSchedule registers a retry schedule under a name, for EndpointConfig.Schedule. Default: "platform", which
+// endpoints have unless they say otherwise, "standard_webhooks" and "once", see package sender. Those can be replaced. An empty
+// name and nil are errors. A process that does not know an endpoint's schedule uses "platform" for it.
+func WithSchedule(name string, s sender.Schedule) Option {
+	return optionFunc(func(c *config) {
+		if !validName(name) || s == nil || s() == nil {
+			c.mistake("WithSchedule", "%q: want a name of 1 to 64 lower-case letters, digits, _ and -, and a schedule", name)
+			return
+		}
+		c.schedules = maps.Clone(c.schedules)
+		c.schedules[name] = s
+	})
+}
+
+// WithSchema sets the PostgreSQL schema that holds all tables. Default "deployhook_outbox". An empty name is an error, as is
+// the option for a SQLite file.
+func WithSchema(name string) Option {
+	return optionFunc(func(c *config) {
+		if name == "" {
+			c.mistake("WithSchema", "is empty; leave it out for %s", defaultSchema)
+		}
+		c.schema = name
+	})
+}
+
+// WithWorkers sets how many attempts this process makes at once. Default 200 ([DefaultWorkers]), at most 5000. Zero is an error.
+func WithWorkers(n int) Option {
+	return optionFunc(func(c *config) {
+		if n <= 0 || n > maxSlots {
+			c.mistake("WithWorkers", "%d: want 1 to %d", n, maxSlots)
+		}
+		c.workers = n
+	})
+}
+
+// WithMaxEndpoints sets how many endpoints an app can have, disabled ones included. Default 10 ([DefaultMaxEndpoints]), at most
+// 1000. Zero is an error.
+func WithMaxEndpoints(n int) Option {
+	return optionFunc(func(c *config) {
+		if n <= 0 || n > 1000 {
+			c.mistake("WithMaxEndpoints", "%d: want 1 to 1000", n)
+		}
+		c.maxEndpoints = n
+	})
+}
+
+// WithMaxConcurrency sets how many attempts to one endpoint a process makes at once, where EndpointConfig.MaxConcurrency is
+// zero. Default 10 ([DefaultMaxConcurrency]). Zero is an error.
+func WithMaxConcurrency(n int) Option {
+	return optionFunc(func(c *config) {
+		if n <= 0 || n > maxSlots {
+			c.mistake("WithMaxConcurrency", "%d: want 1 to %d", n, maxSlots)
+		}
+		c.concurrency = n
+	})
+}
+
+// WithBreaker sets the circuit breaker that each endpoint has: after failures failed attempts in a row the endpoint is left
+// alone for about pause, at random half to one and a half times that; then one attempt tries it, and if that fails, the next pause is
+// twice as long, up to max. Nothing is lost meanwhile, and no attempts are used up. Defaults 5, 10 s and 5 min. Zero is
+// an error, as is a max under pause.
+func WithBreaker(failures int, pause, max time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if failures <= 0 || pause <= 0 || max < pause {
+			c.mistake("WithBreaker", "%d, %v, %v: want a number and a pause above zero, and a longest pause that is no shorter", failures, pause, max)
+		}
+		c.breaker = breakerConfig{failures, pause, max}
+	})
+}
+
+// WithDisableAfter sets for how long an endpoint may fail, without one success, before it is disabled. Default 5 days
+// ([DefaultDisableAfter]). Zero never disables one for failing; 410 does so all the same. Negative is an error.
+func WithDisableAfter(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d < 0 {
+			c.mistake("WithDisableAfter", "%v is negative; 0 turns it off", d)
+		}
+		c.disableAfter = d
+	})
+}
+
+// WithSupersession drops an undelivered deploy.started, build.completed or health_check.passed when a terminal event of the same
+// deployment (deploy.live, deploy.failed, deploy.rolled_back) is there for the same endpoint and is not older: the news is
+// stale. Terminal events and types of the platform's own are never dropped. Default off.
+func WithSupersession() Option {
+	return optionFunc(func(c *config) { c.supersede = true })
+}
+
+// WithRetention sets how long finished deliveries are kept, with their bodies and attempts: at most age, and, if bytes is not
+// zero, at most so many bytes of them in all, the oldest going first. Defaults 30 days ([DefaultRetention]) and no bound in
+// bytes. Age must be at least a minute. An event's ID is recognised, see [WithEventID], for as long as age.
+// Dead letters have a retention of their own, [WithDeadRetention], but count for bytes.
+func WithRetention(age time.Duration, bytes int64) Option {
+	return optionFunc(func(c *config) {
+		if age < time.Minute || bytes < 0 {
+			c.mistake("WithRetention", "%v, %d: want at least a minute, and 0 or more bytes", age, bytes)
+		}
+		c.retention, c.maxBytes = age, bytes
+	})
+}
+
+// WithDeadRetention sets how long deliveries that have failed for good are kept. Default 90 days ([DefaultDeadRetention]), at
+// least a minute.
+func WithDeadRetention(age time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if age < time.Minute {
+			c.mistake("WithDeadRetention", "%v: want at least a minute", age)
+		}
+		c.deadRetention = age
+	})
+}
+
+// WithMaxTimeout bounds EndpointConfig.Timeout, and with it when the deliveries that a crashed process had in hand are taken up
+// again: 30 seconds after the longest time that an attempt may take, which is looked for every 30 seconds; sooner where this is
+// under 10 seconds. Default 30 s ([DefaultMaxTimeout]), at most 10 minutes. Zero is an error.
+func WithMaxTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d <= 0 || d > 10*time.Minute {
+			c.mistake("WithMaxTimeout", "%v: want more than 0 and at most 10 minutes", d)
+		}
+		c.maxTimeout = d
+	})
+}
+
+// jobTimeout is how long River lets a job run.
+func (c *config) jobTimeout() time.Duration {
+	return c.maxTimeout + min(jobMargin, max(c.maxTimeout, 2*time.Second))
+}
+
+// rescueAfter is when River takes a job for one of a crashed process.
+func (c *config) rescueAfter() time.Duration {
+	return c.jobTimeout() + min(rescueMargin, max(c.maxTimeout, 2*time.Second))
+}
+
+// WithStopTimeout sets how long [Outbox.Stop] waits for attempts in flight. Those that have not ended by then are cut off and
+// made again later. Default 20 s ([DefaultStopTimeout]). Zero is an error.
+func WithStopTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d <= 0 {
+			c.mistake("WithStopTimeout", "%v: want more than 0", d)
+		}
+		c.stopTimeout = d
+	})
+}
+
+// WithHook sets a function that is told what happens: attempts, finished deliveries, endpoints that fail, recover or are
+// disabled. It runs on the goroutine at work, after the change is committed, so it must be quick, and safe for concurrent use.
+// A panic in it is logged. Default none; nil is an error.
+func WithHook(hook func(context.Context, Notice)) Option {
+	return optionFunc(func(c *config) {
+		if hook == nil {
+			c.mistake("WithHook", "the function is nil; leave it out")
+		}
+		c.hook = hook
+	})
+}
+
+// WithLogger sets where troubles are logged: the database's, endpoints that were disabled, secrets that can't be unsealed. No
+// line has a URL, a secret or a body. Default none; nil is an error.
+func WithLogger(l *slog.Logger) Option {
+	return optionFunc(func(c *config) {
+		if l == nil {
+			c.mistake("WithLogger", "the logger is nil; leave it out")
+			return
+		}
+		c.logger = l
+	})
+}
+
+// validName reports whether s can name a format or a schedule.
+func validName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,238 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/sender"
+)
+
+const (
+	// fetchPollInterval is how often the queue is looked at without a notification: for jobs that were put back.
+	fetchPollInterval = 200 * time.Millisecond
+	fetchCooldown     = 10 * time.Millisecond
+	// completedFor is how long River keeps jobs that are done. Everything that anyone wants to know is in our own tables.
+	completedFor = 10 * time.Minute
+	queueName    = "outbox"
+)
+
+// Outbox publishes events to endpoints, durably. Make it with [OpenSQLite] or [NewPostgres]. All methods are safe for
+// concurrent use.
+type Outbox struct {
+	config
+	db     *riverdb.DB
+	sender *sender.Sender
+	client riverdb.Client
+	gate   *gate
+	cache  *endpointCache
+	loader *batcher[string, loaded]
+	writer *batcher[*result, saved]
+	calls  *callins
+
+	mu      sync.Mutex
+	started bool
+	closed  bool
+	stop    context.CancelFunc // ends the maintenance
+	tasks   sync.WaitGroup
+}
+
+// OpenSQLite opens the outbox in the file at path, and creates what is missing; the directory must exist. Several processes may
+// open the same file. Close closes it. The file is the outbox's own; an application's tables can be beside it (see
+// [Outbox.PublishTx]), another module's can't.
+//
+// Errors of the options wrap [ErrConfig].
+func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, error) {
+	c, err := newConfig(opts)
+	if c.schema != defaultSchema {
+		err = errors.Join(err, fmt.Errorf("%w: WithSchema: a SQLite file has no schemas; leave it out", ErrConfig))
+	}
+	if err != nil {
+		return nil, err
+	}
+	db, err := riverdb.OpenSQLite(ctx, path)
+	if err != nil {
+		return nil, configError(err)
+	}
+	return open(ctx, db, c)
+}
+
+// NewPostgres makes an outbox of the database that pool connects to, and creates what is missing in the schema of
+// [WithSchema]. The pool must allow at least 4 connections; it stays the caller's, who closes it after the Outbox.
+//
+// Errors of the options wrap [ErrConfig].
+func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outbox, error) {
+	c, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	db, err := riverdb.NewPostgres(pool, c.schema)
+	if err != nil {
+		return nil, configError(err)
+	}
+	return open(ctx, db, c)
+}
+
+func configError(err error) error {
+	if errors.Is(err, riverdb.ErrConfig) {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return fmt.Errorf("outbox: %w", err)
+}
+
+func open(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
+	o := &Outbox{config: *c, db: db, cache: newEndpointCache()}
+	if err := o.prepare(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return o, nil
+}
+
+func (o *Outbox) prepare(ctx context.Context) error {
+	var err error
+	opts := append([]sender.Option{sender.WithMaxRetryAfter(DefaultMaxRetryAfter)}, o.senderOptions...)
+	if o.sender, err = sender.New(opts...); err != nil {
+		return fmt.Errorf("%w: WithSender: %w", ErrConfig, err)
+	}
+	if err := o.db.Migrate(ctx, module, migrations); err != nil {
+		return configError(err)
+	}
+	o.calls = newCallins(o)
+	o.gate = newGate(o.workers, o.breaker, o.calls.add)
+	o.loader = newBatcher(maxBatch, o.load)
+	o.writer = newBatcher(maxBatch, o.save)
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, &worker{o: o}); err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	o.client, err = o.db.NewClient(&river.Config{
+		Queues:                      map[string]river.QueueConfig{queueName: {MaxWorkers: o.jobs()}},
+		Workers:                     workers,
+		FetchCooldown:               fetchCooldown,
+		FetchPollInterval:           fetchPollInterval,
+		JobTimeout:                  o.jobTimeout(),
+		RescueStuckJobsAfter:        o.rescueAfter(),
+		SoftStopTimeout:             o.stopTimeout,
+		CompletedJobRetentionPeriod: completedFor,
+		CancelledJobRetentionPeriod: completedFor,
+		DiscardedJobRetentionPeriod: completedFor,
+		Logger:                      o.riverLogger(),
+	})
+	if err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	return nil
+}
+
+// jobs is how many jobs may be in hand at once: more than attempts, so that while some are on the network others are read,
+// written down, or put back, and batches become large.
+func (o *Outbox) jobs() int { return min(2*o.workers+100, river.QueueNumWorkersMax) }
+
+// riverLogger passes on what River warns of.
+func (o *Outbox) riverLogger() *slog.Logger { return slog.New(atLeastWarn{o.logger.Handler()}) }
+
+type atLeastWarn struct{ slog.Handler }
+
+func (h atLeastWarn) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+func (h atLeastWarn) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeastWarn{h.Handler.WithAttrs(attrs)}
+}
+
+func (h atLeastWarn) WithGroup(name string) slog.Handler {
+	return atLeastWarn{h.Handler.WithGroup(name)}
+}
+
+// Start begins to deliver. ctx bounds only the start: what runs afterwards ends with [Outbox.Stop]. Publishing needs no Start:
+// a process that only publishes leaves the deliveries to others on the same database. Starting twice is an error.
+func (o *Outbox) Start(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.closed:
+		return ErrClosed
+	case o.started:
+		return errors.New("outbox: Start: it was started before; an Outbox starts once")
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	o.loader.start(run)
+	o.writer.start(run)
+	if err := o.client.Start(run); err != nil {
+		cancel()
+		o.loader.wait()
+		o.writer.wait()
+		return fmt.Errorf("outbox: Start: %w", err)
+	}
+	o.started, o.stop = true, cancel
+	o.tasks.Go(func() { o.maintain(run) })
+	o.tasks.Go(func() { o.calls.run(run) })
+	return nil
+}
+
+// Stop ends delivering: nothing new is begun, attempts in flight may end within [WithStopTimeout], and those that have not are cut
+// off and made again later, without counting. It returns when everything has ended, or with an error when ctx has. An Outbox that
+// was stopped can still publish, and can't be started again.
+func (o *Outbox) Stop(ctx context.Context) error {
+	o.mu.Lock()
+	started, stop := o.started, o.stop
+	o.mu.Unlock()
+	if !started {
+		return nil
+	}
+	if err := o.client.Stop(ctx); err != nil {
+		return fmt.Errorf("outbox: Stop: %w", err)
+	}
+	stop()
+	o.loader.wait()
+	o.writer.wait()
+	o.tasks.Wait()
+	return nil
+}
+
+// Close stops delivering, if it was started, as [Outbox.Stop] does, and closes what [OpenSQLite] opened. It may be called more than
+// once.
+func (o *Outbox) Close() error {
+	o.mu.Lock()
+	closed := o.closed
+	o.closed = true
+	o.mu.Unlock()
+	if closed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), o.stopTimeout+10*time.Second)
+	defer cancel()
+	err := o.Stop(ctx)
+	o.sender.Close()
+	return errors.Join(err, o.db.Close())
+}
+
+func (o *Outbox) open() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return ErrClosed
+	}
+	return nil
+}
+
+// notify calls the hook.
+func (o *Outbox) notify(ctx context.Context, n Notice) {
+	if o.hook == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			o.logger.ErrorContext(ctx, "outbox: the hook panicked", slog.String("kind", string(n.Kind)), slog.Any("panic", p))
+		}
+	}()
+	o.hook(ctx, n)
+}

@@ -1,0 +1,248 @@
+package outbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+)
+
+// eventIDMember is the member of an event's JSON that holds its ID.
+const eventIDMember = "event_id"
+
+// PublishOption configures [Outbox.Publish].
+type PublishOption interface {
+	applyToPublish(*publishConfig)
+}
+
+type publishOption func(*publishConfig)
+
+func (f publishOption) applyToPublish(c *publishConfig) { f(c) }
+
+type publishConfig struct{ eventID string }
+
+// WithEventID sets the event's ID, which makes publishing idempotent: a second call with the same ID and the same event stores
+// nothing and returns the first one's deliveries, and one with another event is an error that wraps [ErrConflict]. IDs belong to
+// an app. 1 to 255 bytes of visible ASCII. Default: the event's own event_id member, or else a fresh ID.
+func WithEventID(id string) PublishOption {
+	return publishOption(func(c *publishConfig) { c.eventID = id })
+}
+
+// Publish stores one delivery of event for each of the app's endpoints that is not disabled and whose filter takes it: when Publish
+// returns nil, they survive a crash. Each has a delivery ID of its own, and they share the event's ID, which is the member
+// event_id of their JSON. Each body is encoded now, once, and sent as it is in every attempt.
+//
+// The event is not changed; a delivery ID in it is replaced. An app without fitting endpoints is no error. Errors:
+// [ErrUnknownApp], [ErrConflict], *payload.ValidationError, and a [*FieldError] that wraps [ErrBodyTooLarge]; nothing is stored then.
+// An event that the format of one endpoint can't express is no error: that endpoint gets no delivery
+// (sender.ErrNoMessage), or one that has [Failed] with the reason (anything else).
+func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, opts ...PublishOption) (Publication, error) {
+	if err := o.open(); err != nil {
+		return Publication{}, err
+	}
+	draft, err := o.draft(app, event, opts)
+	if err != nil {
+		return Publication{}, err
+	}
+	var p Publication
+	for tries := 0; ; tries++ {
+		err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+			p, err = o.publish(ctx, tx, draft)
+			return err
+		})
+		if err == nil {
+			return p, nil
+		}
+		// Another transaction was in the way, and the database has chosen this one to give in.
+		if !riverdb.IsBusy(err) || tries == 2 {
+			return Publication{}, wrap("publishing", err)
+		}
+	}
+}
+
+// PublishTx is [Outbox.Publish] in the caller's own transaction: a pgx.Tx on the same PostgreSQL database, or a *sql.Tx on the same
+// SQLite file, from a connection of the caller's. The deliveries exist if and when it commits. After an error the transaction
+// is as it was before, and can be committed without the event.
+//
+// A SQLite transaction must be a writing one (BEGIN IMMEDIATE: _txlock=immediate in the data source name of modernc.org/sqlite)
+// if it has read before, and everyone else who writes waits until it ends.
+func (o *Outbox) PublishTx(ctx context.Context, tx any, app string, event *payload.Event, opts ...PublishOption) (Publication, error) {
+	if err := o.open(); err != nil {
+		return Publication{}, err
+	}
+	draft, err := o.draft(app, event, opts)
+	if err != nil {
+		return Publication{}, err
+	}
+	own, err := o.db.Wrap(tx)
+	if err != nil {
+		return Publication{}, fmt.Errorf("outbox: PublishTx: %w", err)
+	}
+	if _, err := own.Exec(ctx, `SAVEPOINT deployhook_publish`); err != nil {
+		return Publication{}, wrap("publishing", err)
+	}
+	p, err := o.publish(ctx, own, draft)
+	if err != nil {
+		undo := context.WithoutCancel(ctx)
+		_, back := own.Exec(undo, `ROLLBACK TO SAVEPOINT deployhook_publish`)
+		_, release := own.Exec(undo, `RELEASE SAVEPOINT deployhook_publish`)
+		return Publication{}, errors.Join(wrap("publishing", err), back, release)
+	}
+	if _, err := own.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`); err != nil {
+		return Publication{}, wrap("publishing", err)
+	}
+	return p, nil
+}
+
+// draft is an event that is fit to be stored.
+type draft struct {
+	app   string
+	event payload.Event // with its event_id, without a delivery ID
+	id    string
+	hash  [sha256.Size]byte
+	at    time.Time
+}
+
+func (o *Outbox) draft(app string, event *payload.Event, opts []PublishOption) (*draft, error) {
+	if event == nil {
+		return nil, fieldError("event", "is nil")
+	}
+	var c publishConfig
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, fieldError("PublishOption", "an option is nil; leave it out")
+		}
+		opt.applyToPublish(&c)
+		if c.eventID == "" {
+			return nil, fieldError("event_id", "WithEventID is empty; leave it out for a fresh ID")
+		}
+	}
+	d := &draft{app: app, event: *event, at: time.Now()}
+	d.event.DeliveryID = ""
+	if err := d.identify(c.eventID); err != nil {
+		return nil, err
+	}
+	body, err := d.event.Encode()
+	if err != nil {
+		return nil, err
+	}
+	d.hash = sha256.Sum256(body)
+	return d, o.checkSize(&d.event)
+}
+
+// identify settles the event's ID and puts it into the event.
+func (d *draft) identify(given string) error {
+	own, ok := d.event.Extra.Get(eventIDMember)
+	if ok {
+		text, isString := own.Text()
+		if !isString {
+			return fieldError(eventIDMember, "must be a string")
+		}
+		if given != "" && given != text {
+			return fieldError(eventIDMember, "the event has another one than WithEventID says")
+		}
+		given = text
+	}
+	if given == "" {
+		given = newID("evt_")
+	}
+	if !validEventID(given) {
+		return fieldError(eventIDMember, "want 1 to 255 bytes of visible ASCII")
+	}
+	d.id = given
+	if ok {
+		return nil
+	}
+	return d.event.Extra.Set(eventIDMember, given)
+}
+
+func validEventID(id string) bool {
+	if len(id) > 255 {
+		return false
+	}
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// checkSize refuses an event whose JSON is over the sender's limit.
+func (o *Outbox) checkSize(e *payload.Event) error {
+	_, err := o.sender.Message(sender.Endpoint{}, e)
+	var fault *sender.MessageError
+	if errors.As(err, &fault) && fault.Field == "Body" {
+		return &FieldError{Field: largestMember(e), Reason: fault.Reason, cause: fmt.Errorf("%w: %w", ErrBodyTooLarge, err)}
+	}
+	return err
+}
+
+// largestMember names the member of an event to shorten.
+func largestMember(e *payload.Event) string {
+	name, size := "event", 0
+	consider := func(n string, length int) {
+		if length > size {
+			name, size = n, length
+		}
+	}
+	consider("error", len(e.Error))
+	consider("metadata", len(e.Metadata.JSON()))
+	if e.Commit != nil {
+		consider("commit.message", len(e.Commit.Message))
+		consider("commit", len(e.Commit.Extra.JSON()))
+	}
+	if e.Rollback != nil {
+		consider("rollback.reason", len(e.Rollback.Reason))
+		consider("rollback", len(e.Rollback.Extra.JSON()))
+	}
+	if e.HealthCheck != nil {
+		consider("health_check", len(e.HealthCheck.Extra.JSON()))
+	}
+	for n, v := range e.Extra.All() {
+		consider(n, len(v.JSON()))
+	}
+	return name
+}
+
+// publish stores the event and its deliveries.
+func (o *Outbox) publish(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
+	n, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_event (app, id, hash, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (app, id) DO NOTHING`,
+		d.app, d.id, d.hash[:], micros(d.at))
+	if err != nil {
+		return Publication{}, err
+	}
+	if n == 0 {
+		return o.published(ctx, tx, d)
+	}
+	targets, err := o.subscribers(ctx, tx, d)
+	if err != nil {
+		return Publication{}, err
+	}
+	p := Publication{EventID: d.id}
+	for _, t := range targets {
+		p.Deliveries = append(p.Deliveries, Ref{ID: t.id, Endpoint: t.endpoint})
+	}
+	return p, o.insertDeliveries(ctx, tx, targets)
+}
+
+// published returns what the first call has stored, if it was about the same event.
+func (o *Outbox) published(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
+	var hash []byte
+	err := tx.QueryRow(ctx, `SELECT hash FROM {schema}outbox_event WHERE app = ? AND id = ?`, d.app, d.id).Scan(&hash)
+	if err != nil {
+		return Publication{}, err
+	}
+	if subtle.ConstantTimeCompare(hash, d.hash[:]) != 1 {
+		return Publication{}, fmt.Errorf("%w: %s", ErrConflict, d.id)
+	}
+	refs, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (ref Ref, err error) { return ref, r.Scan(&ref.ID, &ref.Endpoint) },
+		`SELECT id, endpoint FROM {schema}outbox_delivery WHERE app = ? AND event = ? ORDER BY id`, d.app, d.id)
+	return Publication{EventID: d.id, Duplicate: true, Deliveries: refs}, err
+}

@@ -1,0 +1,227 @@
+package outbox_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+func TestPublishingIsIdempotentByEventID(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		create(t, o, endpointAt("shop", "http://127.0.0.1:1/a"))
+		create(t, o, endpointAt("shop", "http://127.0.0.1:1/b"))
+		create(t, o, endpointAt("other", "http://127.0.0.1:1/a"))
+		e := event(payload.DeployLive, "dep_1")
+
+		const callers = 20
+		got := make([]outbox.Publication, callers)
+		var wg sync.WaitGroup
+		for i := range got {
+			wg.Go(func() {
+				var err error
+				got[i], err = o.Publish(context.Background(), "shop", e, outbox.WithEventID("run-7"))
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		firsts := 0
+		for _, p := range got {
+			require.Equal(t, "run-7", p.EventID)
+			require.Equal(t, got[0].Deliveries, p.Deliveries)
+			require.Len(t, p.Deliveries, 2)
+			if !p.Duplicate {
+				firsts++
+			}
+		}
+		require.Equal(t, 1, firsts)
+
+		changed := event(payload.DeployLive, "dep_1")
+		changed.Version = "v2"
+		_, err := o.Publish(t.Context(), "shop", changed, outbox.WithEventID("run-7"))
+		require.ErrorIs(t, err, outbox.ErrConflict)
+		p := publish(t, o, "other", changed, outbox.WithEventID("run-7")) // another app's IDs are others
+		require.False(t, p.Duplicate)
+
+		named := event(payload.DeployLive, "dep_1")
+		require.NoError(t, named.Extra.Set("event_id", "run-7"))
+		p = publish(t, o, "shop", named)
+		require.True(t, p.Duplicate, "the event's own event_id counts")
+		_, err = o.Publish(t.Context(), "shop", named, outbox.WithEventID("run-8"))
+		requireField(t, err, "event_id")
+		require.Empty(t, e.DeliveryID, "the caller's event was changed")
+		require.True(t, e.Extra.IsZero(), "the caller's event was changed")
+	})
+}
+
+func requireField(t testing.TB, err error, field string) {
+	t.Helper()
+	var fault *outbox.FieldError
+	require.ErrorAs(t, err, &fault)
+	require.Equal(t, field, fault.Field)
+	require.ErrorIs(t, err, outbox.ErrInvalid)
+}
+
+func TestPublishRefusesWhatCantBeStored(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		e := event(payload.DeployLive, "dep_1")
+		_, err := o.Publish(t.Context(), "shop", e)
+		require.ErrorIs(t, err, outbox.ErrUnknownApp)
+		require.NoError(t, o.RegisterApp(t.Context(), "shop"))
+		require.Empty(t, publish(t, o, "shop", e).Deliveries)
+		create(t, o, endpointAt("shop", "http://127.0.0.1:1/a"))
+
+		_, err = o.Publish(t.Context(), "shop", nil)
+		requireField(t, err, "event")
+		_, err = o.Publish(t.Context(), "shop", e, outbox.WithEventID(""))
+		requireField(t, err, "event_id")
+		_, err = o.Publish(t.Context(), "shop", e, outbox.WithEventID("a b"))
+		requireField(t, err, "event_id")
+		_, err = o.Publish(t.Context(), "shop", e, nil)
+		requireField(t, err, "PublishOption")
+		_, err = o.Publish(t.Context(), "shop", &payload.Event{Type: payload.DeployLive})
+		require.ErrorIs(t, err, payload.ErrInvalid)
+
+		large := event(payload.DeployFailed, "dep_2")
+		large.Error = strings.Repeat("x", 2000)
+		large.Commit = &payload.Commit{SHA: "abcdef1", Message: strings.Repeat("m", 2<<20)}
+		_, err = o.Publish(t.Context(), "shop", large, outbox.WithEventID("large"))
+		requireField(t, err, "commit.message")
+		require.ErrorIs(t, err, outbox.ErrBodyTooLarge)
+		large.Commit.Message = "short"
+		require.Len(t, publish(t, o, "shop", large, outbox.WithEventID("large")).Deliveries, 1, "the refused one left its ID behind")
+	})
+}
+
+func TestPublishTxHappensIfTheCallersTransactionDoes(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		e := event(payload.DeployLive, "dep_1")
+
+		tx := w.begin(t)
+		p, err := o.PublishTx(t.Context(), tx.tx, "shop", e, outbox.WithEventID("rolled-back"))
+		require.NoError(t, err)
+		require.Len(t, p.Deliveries, 1)
+		tx.rollback(t)
+		_, err = o.Delivery(t.Context(), p.Deliveries[0].ID)
+		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
+
+		// An error leaves the caller's transaction usable, and nothing of the event in it.
+		tx = w.begin(t)
+		kept, err := o.PublishTx(t.Context(), tx.tx, "shop", e, outbox.WithEventID("rolled-back"))
+		require.NoError(t, err)
+		require.False(t, kept.Duplicate, "the rolled back one left its ID behind")
+		_, err = o.PublishTx(t.Context(), tx.tx, "shop", event(payload.DeployLive, "dep_9"), outbox.WithEventID("rolled-back"))
+		require.ErrorIs(t, err, outbox.ErrConflict)
+		_, err = o.PublishTx(t.Context(), tx.tx, "nobody", e, outbox.WithEventID("half-written"))
+		require.ErrorIs(t, err, outbox.ErrUnknownApp)
+		tx.commit(t)
+		require.NoError(t, o.RegisterApp(t.Context(), "nobody"))
+		require.False(t, publish(t, o, "nobody", e, outbox.WithEventID("half-written")).Duplicate)
+		settled(t, o, kept.Deliveries[0].ID, outbox.Delivered)
+		all, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.Page{})
+		require.NoError(t, err)
+		require.Len(t, all.Items, 1)
+
+		for _, wrong := range []any{nil, 7, (*sql.Tx)(nil)} {
+			_, err = o.PublishTx(t.Context(), wrong, "shop", e)
+			require.Error(t, err)
+		}
+	})
+}
+
+// foreignTx is a transaction of the application's own.
+type foreignTx struct {
+	tx               any
+	commit, rollback func(testing.TB)
+}
+
+func (w *world) begin(t testing.TB) foreignTx {
+	t.Helper()
+	if w.pool != nil {
+		tx, err := w.pool.Begin(t.Context())
+		require.NoError(t, err)
+		return foreignTx{
+			tx,
+			func(t testing.TB) { require.NoError(t, tx.Commit(t.Context())) },
+			func(t testing.TB) { require.NoError(t, tx.Rollback(t.Context())) },
+		}
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: w.path}).EscapedPath()+
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	return foreignTx{
+		tx,
+		func(t testing.TB) { require.NoError(t, tx.Commit()) },
+		func(t testing.TB) { require.NoError(t, tx.Rollback()) },
+	}
+}
+
+// shout is a format of the application's own.
+type shout struct{ skip, fail payload.Type }
+
+var errShout = errors.New("lost its voice")
+
+func (s shout) Encode(e *payload.Event) (string, []byte, error) {
+	switch e.Type {
+	case s.skip:
+		return "", nil, sender.ErrNoMessage
+	case s.fail:
+		return "", nil, errShout
+	}
+	return "text/plain", []byte(strings.ToUpper(string(e.Type))), nil
+}
+
+func TestFormatsMakeTheBody(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithFormat("shout", shout{skip: payload.DeployStarted, fail: payload.BuildCompleted}))
+		h := newHook(t, nil)
+		c := endpointAt("shop", h.URL)
+		c.BodyFormat, c.Scheme = "shout", outbox.InsecureUnsigned
+		e, secret := create(t, o, c)
+		require.True(t, secret.IsZero())
+		p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		d := settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
+		require.Equal(t, "DEPLOY.LIVE", string(d.Body))
+		require.Equal(t, "text/plain", h.requests()[0].header.Get("Content-Type"))
+		require.Equal(t, "DEPLOY.LIVE", string(h.requests()[0].body))
+
+		require.Empty(t, publish(t, o, "shop", event(payload.DeployStarted, "dep_1")).Deliveries)
+		failed := publish(t, o, "shop", event(payload.BuildCompleted, "dep_1"))
+		d, err := o.Delivery(t.Context(), failed.Deliveries[0].ID)
+		require.NoError(t, err)
+		require.Equal(t, outbox.Failed, d.State)
+		require.Contains(t, d.LastError, "lost its voice")
+		require.Zero(t, d.Attempts)
+		requireField(t, o.Replay(t.Context(), d.ID), "body")
+
+		// A process that does not know the format can't publish to it, and says so before anything is stored.
+		other := w.open(t)
+		_, err = other.Publish(t.Context(), "shop", event(payload.DeployLive, "dep_2"))
+		requireField(t, err, "BodyFormat")
+		require.NoError(t, other.Disable(t.Context(), e.ID, "test"))
+	})
+}

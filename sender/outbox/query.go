@@ -1,0 +1,253 @@
+package outbox
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+)
+
+const (
+	// DefaultPageLimit and MaxPageLimit are how many deliveries a page has unless told otherwise, and at most.
+	DefaultPageLimit = 50
+	MaxPageLimit     = 500
+)
+
+// DeliveryFilter says which deliveries are wanted. Fields that are empty want all.
+type DeliveryFilter struct {
+	App, Endpoint, EventID string
+	Type                   payload.Type
+	DeploymentID           string
+	// States names states. [Pending] includes [Delivering]; asking for Delivering alone is an error, since only the queue knows
+	// it: look at Delivery.State.
+	States []State
+	// Since and Until bound when they were published, to the millisecond: Since is included, Until is not.
+	Since, Until time.Time
+	// Replay wants what a replay has scheduled, see [Outbox.ReplayRange].
+	Replay string
+}
+
+// Page says which part of a list is wanted. Lists come newest first.
+type Page struct {
+	// Limit is how many there are on a page. Zero means 50 ([DefaultPageLimit]); more than 500 ([MaxPageLimit]) is an error.
+	Limit int
+	// Cursor is the Next of the page before. Empty means the first page. What is published or deleted while someone reads page
+	// after page neither repeats a delivery nor hides one.
+	Cursor string
+}
+
+// Deliveries is a page of deliveries, without their bodies.
+type Deliveries struct {
+	Items []Delivery
+	// Next is the cursor of the next page; empty on the last.
+	Next string
+}
+
+const deliveryColumns = `d.id, d.event, d.app, d.endpoint, d.type, d.deployment, d.state, d.attempts, d.replays, d.created_at, d.next_at, d.done_at,
+	d.last_status, d.last_class, d.last_error, d.content_type,
+	CASE WHEN d.state = 'pending' AND EXISTS (SELECT 1 FROM {schema}river_job j WHERE j.id = d.job AND j.state = 'running') THEN 1 ELSE 0 END`
+
+func scanDelivery(r riverdb.Row, more ...any) (Delivery, error) {
+	var (
+		d                                      Delivery
+		typ, state, class                      string
+		attempts, replays, created, next, done int64
+		status, running                        int64
+		id, event, app, endpoint, deployment   string
+		lastError, contentType                 string
+	)
+	dest := append([]any{
+		&id, &event, &app, &endpoint, &typ, &deployment, &state, &attempts, &replays, &created, &next, &done,
+		&status, &class, &lastError, &contentType, &running,
+	}, more...)
+	if err := r.Scan(dest...); err != nil {
+		return d, err
+	}
+	d = Delivery{
+		ID: id, EventID: event, App: app, Endpoint: endpoint, Type: payload.Type(typ), DeploymentID: deployment, State: State(state),
+		Attempts: int(attempts), Replays: int(replays), CreatedAt: fromMicros(created), NextAt: fromMicros(next), DoneAt: fromMicros(done),
+		LastStatus: int(status), LastClass: sender.Class(class), LastError: lastError, ContentType: contentType,
+	}
+	if running != 0 {
+		d.State = Delivering
+	}
+	if d.ContentType == "" {
+		d.ContentType = "application/json"
+	}
+	return d, nil
+}
+
+// Deliveries returns the log, newest first.
+func (o *Outbox) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (Deliveries, error) {
+	if err := o.open(); err != nil {
+		return Deliveries{}, err
+	}
+	limit, before, err := p.parse()
+	if err != nil {
+		return Deliveries{}, err
+	}
+	where, args, err := f.where()
+	if err != nil {
+		return Deliveries{}, err
+	}
+	if before != "" {
+		where, args = append(where, `d.id < ?`), append(args, before)
+	}
+	items, err := riverdb.Collect(ctx, o.db, func(r riverdb.Row) (Delivery, error) { return scanDelivery(r) },
+		`SELECT `+deliveryColumns+` FROM {schema}outbox_delivery d WHERE `+strings.Join(where, ` AND `)+` ORDER BY d.id DESC LIMIT ?`,
+		append(args, int64(limit+1))...)
+	if err != nil {
+		return Deliveries{}, wrap("reading deliveries", err)
+	}
+	page := Deliveries{Items: items}
+	if len(items) > limit {
+		page.Items = items[:limit]
+		page.Next = base64.RawURLEncoding.EncodeToString([]byte(items[limit-1].ID))
+	}
+	return page, nil
+}
+
+func (p Page) parse() (limit int, before string, err error) {
+	limit = p.Limit
+	if limit == 0 {
+		limit = DefaultPageLimit
+	}
+	if limit < 0 || limit > MaxPageLimit {
+		return 0, "", fieldError("Page.Limit", "%d: want 1 to %d, or 0 for %d", p.Limit, MaxPageLimit, DefaultPageLimit)
+	}
+	if p.Cursor == "" {
+		return limit, "", nil
+	}
+	id, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	if err != nil || len(id) != len(idPrefix)+32 || !strings.HasPrefix(string(id), idPrefix) {
+		return 0, "", fieldError("Page.Cursor", "is none that Deliveries.Next was")
+	}
+	return limit, string(id), nil
+}
+
+// where returns the filter's conditions; one of them is always true.
+func (f DeliveryFilter) where() (conditions []string, args []any, err error) {
+	conditions = []string{`1 = 1`}
+	want := func(condition string, value any) {
+		conditions, args = append(conditions, condition), append(args, value)
+	}
+	for _, c := range [...]struct{ column, value string }{
+		{"app", f.App},
+		{"endpoint", f.Endpoint},
+		{"event", f.EventID},
+		{"type", string(f.Type)},
+		{"deployment", f.DeploymentID},
+		{"replay", f.Replay},
+	} {
+		if c.value != "" {
+			want(`d.`+c.column+` = ?`, c.value)
+		}
+	}
+	if f.Replay != "" { // says that the partial index fits
+		conditions = append(conditions, `d.replay <> ''`)
+	}
+	if !f.Since.IsZero() {
+		want(`d.id >= ?`, firstID(ceilMilli(f.Since)))
+	}
+	if !f.Until.IsZero() {
+		want(`d.id < ?`, firstID(ceilMilli(f.Until)))
+	}
+	states, err := f.states()
+	if err != nil {
+		return nil, nil, err
+	}
+	if states != "" {
+		conditions = append(conditions, states)
+	}
+	return conditions, args, nil
+}
+
+func ceilMilli(t time.Time) time.Time {
+	if m := t.Truncate(time.Millisecond); !m.Equal(t) {
+		return m.Add(time.Millisecond)
+	}
+	return t
+}
+
+// states is literal SQL, of known words only, so that the partial indexes fit.
+func (f DeliveryFilter) states() (string, error) {
+	if len(f.States) == 0 {
+		return "", nil
+	}
+	var words []string
+	for _, s := range f.States {
+		switch s {
+		case Pending, Delivered, Failed, Canceled, Superseded:
+			words = append(words, `'`+string(s)+`'`)
+		case Delivering:
+			return "", fieldError("States", "delivering can't be asked for; ask for pending and look at Delivery.State")
+		default:
+			return "", fieldError("States", "has an unknown state")
+		}
+	}
+	if len(words) == 1 {
+		return `d.state = ` + words[0], nil
+	}
+	return `d.state IN (` + strings.Join(words, `, `) + `)`, nil
+}
+
+// Delivery returns a delivery with its body, or [ErrUnknownDelivery].
+func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
+	if err := o.open(); err != nil {
+		return Delivery{}, err
+	}
+	var body []byte
+	d, err := scanDelivery(o.db.QueryRow(ctx, `SELECT `+deliveryColumns+`, d.body FROM {schema}outbox_delivery d WHERE d.id = ?`, id), &body)
+	if errors.Is(err, riverdb.ErrNoRows) {
+		return Delivery{}, fmt.Errorf("%w: %s", ErrUnknownDelivery, clean(id))
+	}
+	if err != nil {
+		return Delivery{}, wrap("reading delivery", err)
+	}
+	d.Body = body
+	return d, nil
+}
+
+// Attempts returns a delivery's attempts in order: none, if there was none yet or the delivery is unknown.
+func (o *Outbox) Attempts(ctx context.Context, deliveryID string) ([]Attempt, error) {
+	if err := o.open(); err != nil {
+		return nil, err
+	}
+	all, err := riverdb.Collect(ctx, o.db, scanAttempt,
+		`SELECT `+attemptColumns+` FROM {schema}outbox_attempt WHERE delivery = ? ORDER BY number`, deliveryID)
+	return all, wrap("reading attempts", err)
+}
+
+func scanAttempt(r riverdb.Row) (Attempt, error) {
+	var (
+		a                                               Attempt
+		outcome, class, requestHeader, responseHeader   string
+		number, started, status, dns, connect, tls      int64
+		firstByte, total, retryAfter, reused, truncated int64
+	)
+	err := r.Scan(&a.DeliveryID, &number, &started, &outcome, &class, &status, &a.Error, &dns, &connect, &tls, &firstByte, &total,
+		&retryAfter, &a.Addr, &reused, &truncated, &requestHeader, &responseHeader, &a.Body)
+	if err != nil {
+		return a, err
+	}
+	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+	a.Number, a.Start, a.Status = int(number), fromMicros(started), int(status)
+	a.Outcome, a.Class = sender.Outcome(outcome), sender.Class(class)
+	a.Timings = sender.Timings{DNS: us(dns), Connect: us(connect), TLS: us(tls), FirstByte: us(firstByte), Total: us(total)}
+	a.RetryAfter, a.Reused, a.Truncated = us(retryAfter), reused != 0, truncated != 0
+	if a.RequestHeader, err = parseHeader(requestHeader); err != nil {
+		return a, err
+	}
+	a.ResponseHeader, err = parseHeader(responseHeader)
+	return a, err
+}
+
+func parseHeader(text string) (h http.Header, err error) { return h, json.Unmarshal([]byte(text), &h) }

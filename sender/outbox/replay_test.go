@@ -1,0 +1,165 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// dead makes n dead letters and returns their IDs, oldest first.
+func dead(t testing.TB, o *outbox.Outbox, h *hook, app string, n int) (ids []string) {
+	t.Helper()
+	h.set(always(500))
+	for range n {
+		ids = append(ids, publish(t, o, app, event(payload.DeployLive, "dep_1")).Deliveries[0].ID)
+	}
+	for _, id := range ids {
+		settled(t, o, id, outbox.Failed)
+	}
+	h.set(nil)
+	return ids
+}
+
+func TestAReplayedRangeIsPacedAndShowsItsProgress(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithBreaker(1000, time.Second, time.Second))
+		h := newHook(t, nil)
+		c := endpointAt("shop", h.URL)
+		c.Schedule = outbox.ScheduleOnce
+		e, _ := create(t, o, c)
+		ids := dead(t, o, h, "shop", 12)
+		before := h.count()
+
+		var steps []outbox.ReplayStatus
+		s, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop", Endpoint: e.ID, Type: payload.DeployLive},
+			outbox.WithReplayRate(4), outbox.WithReplayProgress(func(s outbox.ReplayStatus) { steps = append(steps, s) }))
+		require.NoError(t, err)
+		require.True(t, s.Complete)
+		require.Equal(t, 12, s.Scheduled)
+		require.Equal(t, s.ID, steps[0].ID)
+		for _, id := range ids {
+			require.Equal(t, 1, settled(t, o, id, outbox.Delivered).Replays)
+		}
+		s, err = o.ReplayStatus(t.Context(), s.ID)
+		require.NoError(t, err)
+		require.Equal(t, 12, s.Delivered)
+		require.Zero(t, s.Pending)
+		list, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{Replay: s.ID}, outbox.Page{})
+		require.NoError(t, err)
+		require.Len(t, list.Items, 12)
+		got := h.requests()[before:]
+		require.Len(t, got, 12)
+		require.GreaterOrEqual(t, got[11].at.Sub(got[0].at), 2*time.Second, "flooded")
+
+		again, err := o.ResumeReplay(t.Context(), s.ID)
+		require.NoError(t, err)
+		require.Equal(t, 12, again.Scheduled, "scheduled twice")
+		_, err = o.ResumeReplay(t.Context(), "rpl_unknown")
+		require.ErrorIs(t, err, outbox.ErrUnknownReplay)
+		_, err = o.ReplayRange(t.Context(), outbox.DeliveryFilter{})
+		requireField(t, err, "App")
+		_, err = o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop", States: []outbox.State{outbox.Pending}})
+		requireField(t, err, "States")
+		_, err = o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.WithReplayRate(0))
+		requireField(t, err, "WithReplayRate")
+	})
+}
+
+func TestAnInterruptedReplayGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		h := newHook(t, nil)
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		const n = 450 // three batches
+		for range n {
+			publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		}
+		require.NoError(t, o.Disable(t.Context(), e.ID, "to cancel them"))
+		require.NoError(t, o.Enable(t.Context(), e.ID))
+		ctx, stop := context.WithCancel(t.Context())
+		var once sync.Once
+		var id string
+		_, err := o.ReplayRange(ctx, outbox.DeliveryFilter{App: "shop"}, outbox.WithReplayRate(10_000),
+			outbox.WithReplayProgress(func(s outbox.ReplayStatus) { once.Do(func() { id = s.ID; stop() }) }))
+		require.True(t, errors.Is(err, context.Canceled), err)
+		s, err := o.ReplayStatus(t.Context(), id)
+		require.NoError(t, err)
+		require.False(t, s.Complete)
+		require.Equal(t, 200, s.Scheduled)
+		s, err = w.open(t).ResumeReplay(t.Context(), id)
+		require.NoError(t, err)
+		require.True(t, s.Complete)
+		require.Equal(t, n, s.Scheduled)
+		require.Equal(t, n, s.Pending)
+	})
+}
+
+// A retry that waits is made now, and only once.
+func TestReplayingAPendingDeliveryBringsItForward(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithSchedule(outbox.SchedulePlatform, hourly))
+		h := newHook(t, always(500))
+		create(t, o, endpointAt("shop", h.URL))
+		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		eventually(t, func() bool {
+			d, err := o.Delivery(context.Background(), id)
+			require.NoError(t, err)
+			return d.Attempts == 1 && d.State == outbox.Pending
+		}, "no attempt")
+		d, err := o.Delivery(t.Context(), id)
+		require.NoError(t, err)
+		require.Greater(t, time.Until(d.NextAt), 50*time.Minute)
+		h.set(nil)
+		require.NoError(t, o.Replay(t.Context(), id))
+		d = settled(t, o, id, outbox.Delivered)
+		require.Equal(t, 2, d.Attempts)
+		require.Equal(t, 2, h.count())
+	})
+}
+
+// The job of the retry that a replay has overtaken finds that the delivery is none of its own any more.
+func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		slowThenNever := func() backoff.BackOff { return &twoWaits{} }
+		o := w.start(t, outbox.WithSchedule(outbox.SchedulePlatform, slowThenNever))
+		h := newHook(t, always(500))
+		create(t, o, endpointAt("shop", h.URL))
+		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		attempted := func(n int) {
+			eventually(t, func() bool {
+				d, err := o.Delivery(context.Background(), id)
+				require.NoError(t, err)
+				return d.Attempts >= n && d.State == outbox.Pending
+			}, "no attempt")
+		}
+		attempted(1)
+		require.NoError(t, o.Replay(t.Context(), id))
+		attempted(3)
+		time.Sleep(2 * time.Second) // for what must not happen
+		require.Equal(t, 3, h.count())
+	})
+}
+
+// twoWaits waits 3 s, and then an hour again and again.
+type twoWaits struct{ n int }
+
+func (w *twoWaits) Reset() { w.n = 0 }
+
+func (w *twoWaits) NextBackOff() time.Duration {
+	if w.n++; w.n == 1 {
+		return 3 * time.Second
+	}
+	return time.Hour
+}

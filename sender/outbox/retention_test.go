@@ -1,0 +1,90 @@
+package outbox_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// age makes everything older, behind the outbox's back.
+func (w *world) age(t *testing.T, d time.Duration) {
+	t.Helper()
+	for table, columns := range map[string][]string{"outbox_delivery": {"done_at"}, "outbox_event": {"created_at"}} {
+		for _, c := range columns {
+			w.exec(t, `UPDATE `+w.table(table)+` SET `+c+` = `+c+` - `+strconv.FormatInt(d.Microseconds(), 10)+` WHERE `+c+` > 0`)
+		}
+	}
+}
+
+func TestOldDeliveriesArePruned(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithRetention(24*time.Hour, 0), outbox.WithDeadRetention(72*time.Hour))
+		good, bad := newHook(t, nil), newHook(t, always(410))
+		create(t, o, endpointAt("shop", good.URL))
+		create(t, o, endpointAt("blog", bad.URL))
+		delivered := publish(t, o, "shop", event(payload.DeployLive, "dep_1"), outbox.WithEventID("one")).Deliveries[0].ID
+		dead := publish(t, o, "blog", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		settled(t, o, delivered, outbox.Delivered)
+		settled(t, o, dead, outbox.Failed)
+
+		n, err := o.Prune(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n)
+		w.age(t, 25*time.Hour)
+		n, err = o.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		_, err = o.Delivery(t.Context(), delivered)
+		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
+		attempts, err := o.Attempts(t.Context(), delivered)
+		require.NoError(t, err)
+		require.Empty(t, attempts)
+		_, err = o.Delivery(t.Context(), dead)
+		require.NoError(t, err)
+		require.False(t, publish(t, o, "shop", event(payload.DeployLive, "dep_1"), outbox.WithEventID("one")).Duplicate,
+			"the ID outlived its retention")
+
+		w.age(t, 50*time.Hour)
+		n, err = o.Prune(t.Context())
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, n, 1)
+		_, err = o.Delivery(t.Context(), dead)
+		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
+	})
+}
+
+func TestRetentionInBytesKeepsTheNewest(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		const limit = 64 << 10
+		o := w.start(t, outbox.WithRetention(time.Hour, limit))
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		var ids []string
+		for range 40 {
+			e := event(payload.DeployFailed, "dep_1")
+			e.Error = strings.Repeat("x", 4000)
+			ids = append(ids, publish(t, o, "shop", e).Deliveries[0].ID)
+			settled(t, o, ids[len(ids)-1], outbox.Delivered)
+		}
+		waiting := publish(t, w.open(t), "shop", event(payload.DeployLive, "dep_2")).Deliveries[0].ID
+		settled(t, o, waiting, outbox.Delivered)
+		n, err := o.Prune(t.Context())
+		require.NoError(t, err)
+		require.InDelta(t, 28, n, 6)
+		_, err = o.Delivery(t.Context(), ids[0])
+		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
+		_, err = o.Delivery(t.Context(), ids[39])
+		require.NoError(t, err)
+		again, err := o.Prune(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, again)
+	})
+}

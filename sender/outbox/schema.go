@@ -1,0 +1,127 @@
+package outbox
+
+import (
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+)
+
+// module names this package's tables and its schema on PostgreSQL.
+const module = "outbox"
+
+// Times are microseconds since 1970, 0 where there is none. Lists and maps are JSON.
+//
+// The indexes serve, in this order: the log of an app and of an endpoint, newest first; supersession, and the log of a
+// deployment; what to cancel when an endpoint is disabled; dead letters; pruning by age and size; a replay's progress.
+var migrations = []riverdb.Step{{
+	`CREATE TABLE {schema}outbox_app (
+		id text NOT NULL PRIMARY KEY,
+		created_at bigint NOT NULL,
+		locked bigint NOT NULL DEFAULT 0
+	)`,
+	`CREATE TABLE {schema}outbox_endpoint (
+		id text NOT NULL PRIMARY KEY,
+		app text NOT NULL,
+		version bigint NOT NULL,
+		state text NOT NULL,
+		reason text NOT NULL,
+		created_at bigint NOT NULL,
+		updated_at bigint NOT NULL,
+		failing_since bigint NOT NULL DEFAULT 0,
+		disabled_at bigint NOT NULL DEFAULT 0,
+		hold_until bigint NOT NULL DEFAULT 0,
+		slot_at bigint NOT NULL DEFAULT 0,
+		host text NOT NULL,
+		description text NOT NULL,
+		format text NOT NULL,
+		scheme text NOT NULL,
+		signature_header text NOT NULL,
+		events text NOT NULL,
+		header_names text NOT NULL,
+		timeout bigint NOT NULL,
+		schedule text NOT NULL,
+		concurrency bigint NOT NULL,
+		spacing bigint NOT NULL,
+		url {blob} NOT NULL,
+		header {blob} NOT NULL,
+		keys {blob} NOT NULL
+	)`,
+	`CREATE INDEX outbox_endpoint_app ON {schema}outbox_endpoint (app, id)`,
+	`CREATE TABLE {schema}outbox_event (
+		app text NOT NULL,
+		id text NOT NULL,
+		hash {blob} NOT NULL,
+		created_at bigint NOT NULL,
+		PRIMARY KEY (app, id)
+	)`,
+	`CREATE INDEX outbox_event_age ON {schema}outbox_event (created_at)`,
+	`CREATE TABLE {schema}outbox_delivery (
+		id text NOT NULL PRIMARY KEY,
+		app text NOT NULL,
+		endpoint text NOT NULL,
+		event text NOT NULL,
+		type text NOT NULL,
+		deployment text NOT NULL,
+		event_at bigint NOT NULL,
+		terminal bigint NOT NULL,
+		state text NOT NULL,
+		job bigint NOT NULL,
+		attempts bigint NOT NULL DEFAULT 0,
+		step bigint NOT NULL DEFAULT 0,
+		created_at bigint NOT NULL,
+		next_at bigint NOT NULL,
+		slot_at bigint NOT NULL DEFAULT 0,
+		done_at bigint NOT NULL DEFAULT 0,
+		last_status bigint NOT NULL DEFAULT 0,
+		last_class text NOT NULL DEFAULT '',
+		last_error text NOT NULL DEFAULT '',
+		replays bigint NOT NULL DEFAULT 0,
+		replay text NOT NULL DEFAULT '',
+		size bigint NOT NULL,
+		content_type text NOT NULL,
+		body {blob} NOT NULL
+	)`,
+	`CREATE INDEX outbox_delivery_app ON {schema}outbox_delivery (app, id)`,
+	`CREATE INDEX outbox_delivery_endpoint ON {schema}outbox_delivery (endpoint, id)`,
+	`CREATE INDEX outbox_delivery_deployment ON {schema}outbox_delivery (deployment, endpoint)`,
+	`CREATE INDEX outbox_delivery_event ON {schema}outbox_delivery (app, event)`,
+	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (endpoint, id) WHERE state = 'pending'`,
+	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (app, id) WHERE state = 'failed'`,
+	`CREATE INDEX outbox_delivery_done ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0`,
+	`CREATE INDEX outbox_delivery_replay ON {schema}outbox_delivery (replay, state) WHERE replay <> ''`,
+	`CREATE TABLE {schema}outbox_attempt (
+		delivery text NOT NULL,
+		number bigint NOT NULL,
+		started_at bigint NOT NULL,
+		outcome text NOT NULL,
+		class text NOT NULL,
+		status bigint NOT NULL,
+		error text NOT NULL,
+		dns bigint NOT NULL,
+		connect bigint NOT NULL,
+		tls bigint NOT NULL,
+		first_byte bigint NOT NULL,
+		total bigint NOT NULL,
+		retry_after bigint NOT NULL,
+		addr text NOT NULL,
+		reused bigint NOT NULL,
+		truncated bigint NOT NULL,
+		request_header text NOT NULL,
+		response_header text NOT NULL,
+		body {blob} NOT NULL,
+		PRIMARY KEY (delivery, number)
+	)`,
+	`CREATE TABLE {schema}outbox_replay (
+		id text NOT NULL PRIMARY KEY,
+		created_at bigint NOT NULL,
+		filter text NOT NULL,
+		spacing bigint NOT NULL,
+		cursor text NOT NULL,
+		scheduled bigint NOT NULL DEFAULT 0,
+		skipped bigint NOT NULL DEFAULT 0,
+		done bigint NOT NULL DEFAULT 0
+	)`,
+}}
+
+func micros(t time.Time) int64     { return riverdb.Micros(t) }
+func fromMicros(n int64) time.Time { return riverdb.Time(n) }

@@ -1,0 +1,197 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// Scheme says how an endpoint's deliveries are authenticated. The values are stored.
+type Scheme string
+
+// The schemes, which package signer explains.
+const (
+	// SchemeStandard is Standard Webhooks with a shared whsec_ secret: the default, and the one to choose.
+	SchemeStandard Scheme = "standard"
+	// SchemeEd25519 is Standard Webhooks with a key pair: the customer gets a public key, with which nobody can forge.
+	SchemeEd25519 Scheme = "ed25519"
+	// SchemeTimestamped is the common pattern, the hex HMAC of "timestamp.body"; SignatureHeader replaces "X-Webhook" in
+	// the header names ("X-Temps").
+	SchemeTimestamped Scheme = "timestamped"
+	// SchemeStripe is the layout of Stripe's webhooks; SignatureHeader replaces "Stripe-Signature".
+	SchemeStripe Scheme = "stripe"
+	// SchemeBearer sends an API key, the customer's, in Authorization or in the header that SignatureHeader names.
+	SchemeBearer Scheme = "bearer"
+	// InsecureUnsigned sends no signature, for chat services whose URL is the credential; see sender.InsecureUnsigned for
+	// what is lost.
+	InsecureUnsigned Scheme = "unsigned"
+)
+
+// Secret is what a customer needs to verify deliveries, as [Outbox.CreateEndpoint] and [Outbox.RotateSecret] return it once:
+// a whsec_ or literal secret, or the public whpk_ key of [SchemeEd25519]. It is empty for schemes without one. Printing a
+// Secret shows nothing; Reveal is the way to its text.
+type Secret struct{ text string }
+
+// Reveal returns the text, to be shown to the customer once and never logged.
+func (s Secret) Reveal() string { return s.text }
+
+// IsZero reports whether there is none.
+func (s Secret) IsZero() bool { return s.text == "" }
+
+// String shows nothing of the secret.
+func (s Secret) String() string { return "outbox.Secret(redacted)" }
+
+// Format prints String whatever the verb is.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue is String for log/slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText returns String: a secret does not survive marshalling.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// storedKey is a key as it is sealed. The newest comes first.
+type storedKey struct {
+	Text     string `json:"text"`
+	NotAfter int64  `json:"not_after,omitempty"` // microseconds; 0 means no end
+}
+
+func (k storedKey) active(now time.Time) bool { return k.NotAfter == 0 || micros(now) <= k.NotAfter }
+
+// single reports whether a request has room for one signature only. During a rotation such a scheme keeps using the old
+// key, since a receiver that has not been given the new one yet would refuse every delivery.
+func (s Scheme) single() bool { return s == SchemeTimestamped || s == SchemeBearer }
+
+// newKey returns a key for the scheme: text checked, or a fresh one if it is empty; and what the customer needs.
+func (s Scheme) newKey(text string) (storedKey, Secret, error) {
+	given := text != ""
+	switch s {
+	case SchemeStandard:
+		if !given {
+			text = signer.GenerateSecret().Reveal()
+		}
+	case SchemeEd25519:
+		if !given {
+			text = signer.GenerateSigningKey().Reveal()
+		}
+	case SchemeTimestamped, SchemeStripe:
+		if !given {
+			text = signer.GenerateLiteralSecret().Reveal()
+		}
+	case SchemeBearer:
+		if !given {
+			return storedKey{}, Secret{}, fieldError("Secret", "scheme bearer needs the API key that the receiver issued")
+		}
+	case InsecureUnsigned:
+		if given {
+			return storedKey{}, Secret{}, fieldError("Secret", "scheme unsigned uses none; choose another scheme or leave it out")
+		}
+		return storedKey{}, Secret{}, nil
+	default:
+		return storedKey{}, Secret{}, fieldError("Scheme", "is none of standard, ed25519, timestamped, stripe, bearer and unsigned")
+	}
+	k := storedKey{Text: text}
+	shown, err := s.shown(k)
+	if err != nil {
+		return storedKey{}, Secret{}, &FieldError{Field: "Secret", Reason: err.Error(), cause: err}
+	}
+	return k, shown, nil
+}
+
+// shown returns what the customer needs of a key, or what is wrong with it.
+func (s Scheme) shown(k storedKey) (Secret, error) {
+	if s == SchemeEd25519 {
+		key, err := signer.ParseSigningKey(k.Text)
+		if err != nil {
+			return Secret{}, err
+		}
+		return Secret{key.VerifyingKey().String()}, nil
+	}
+	if _, err := s.parse(k); err != nil {
+		return Secret{}, err
+	}
+	return Secret{k.Text}, nil
+}
+
+func (s Scheme) parse(k storedKey) (signer.Key, error) {
+	var end time.Time
+	if k.NotAfter != 0 {
+		end = fromMicros(k.NotAfter)
+	}
+	switch s {
+	case SchemeStandard:
+		secret, err := signer.ParseSecret(k.Text)
+		return secret.NotAfter(end), err
+	case SchemeEd25519:
+		key, err := signer.ParseSigningKey(k.Text)
+		return key.NotAfter(end), err
+	default:
+		secret, err := signer.NewLiteralSecret(k.Text)
+		return secret.NotAfter(end), err
+	}
+}
+
+// signer returns what signs with keys now, and until when it is right: the end of a key's use, or the zero time.
+func (s Scheme) signer(header string, keys []storedKey, now time.Time) (signer.Signer, time.Time, error) {
+	if s == InsecureUnsigned {
+		return sender.InsecureUnsigned(), time.Time{}, nil
+	}
+	active, until := activeKeys(keys, now)
+	if len(active) == 0 {
+		return nil, time.Time{}, errors.New("the endpoint has no key that is in use")
+	}
+	if s.single() {
+		active = active[len(active)-1:] // the oldest
+	}
+	made, err := s.build(header, active)
+	return made, until, err
+}
+
+func activeKeys(keys []storedKey, now time.Time) (active []storedKey, until time.Time) {
+	for _, k := range keys {
+		if !k.active(now) {
+			continue
+		}
+		active = append(active, k)
+		if end := fromMicros(k.NotAfter); k.NotAfter != 0 && (until.IsZero() || end.Before(until)) {
+			until = end
+		}
+	}
+	return active, until
+}
+
+func (s Scheme) build(header string, keys []storedKey) (signer.Signer, error) {
+	var opts []signer.Option
+	for _, k := range keys[1:] {
+		key, err := s.parse(k)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, signer.WithKey(key))
+	}
+	first, err := s.parse(keys[0])
+	if err != nil {
+		return nil, err
+	}
+	if header != "" && s == SchemeTimestamped {
+		opts = append(opts, signer.WithHeaderPrefix(header))
+	} else if header != "" {
+		opts = append(opts, signer.WithHeader(header))
+	}
+	switch s {
+	case SchemeTimestamped:
+		return signer.NewTimestamped(first, opts...)
+	case SchemeStripe:
+		return signer.NewStripe(first, opts...)
+	case SchemeBearer:
+		secret, _ := first.(signer.Secret)
+		return signer.NewBearer(secret, opts...)
+	default:
+		return signer.NewStandard(first, opts...)
+	}
+}

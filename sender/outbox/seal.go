@@ -1,0 +1,169 @@
+package outbox
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// sealVersion is the first byte of every sealed blob. What follows is the length of the key's ID, the ID, the nonce and
+// the ciphertext.
+const (
+	sealVersion = 1
+	keySize     = 32
+	maxKeyID    = 32
+	nonceSize   = 12
+)
+
+// Key is a key that endpoints' URLs, headers and secrets are sealed with in the database: AES-256-GCM, from [NewKey].
+// Printing a Key shows its ID. The zero Key is not a key.
+type Key struct {
+	id   string
+	aead cipher.AEAD
+}
+
+// NewKey returns a sealing key. id names it in the database, so that the right one is found after a change of keys: 1 to 32
+// letters, digits, "_" and "-"; it is not secret and must never be used for another key. secret is 32 random bytes, from a
+// key management service or the environment, never from the database that it protects. Errors wrap [ErrConfig] and never contain
+// the secret.
+func NewKey(id string, secret []byte) (Key, error) {
+	if !validKeyID(id) {
+		return Key{}, fmt.Errorf("%w: NewKey: the ID must be 1 to %d letters, digits, _ and -", ErrConfig, maxKeyID)
+	}
+	if len(secret) != keySize {
+		return Key{}, fmt.Errorf("%w: NewKey: the secret of key %s has %d bytes; want %d random ones", ErrConfig, id, len(secret), keySize)
+	}
+	if allEqual(secret) {
+		return Key{}, fmt.Errorf("%w: NewKey: the secret of key %s is one byte repeated; want %d random ones", ErrConfig, id, keySize)
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: NewKey: %w", ErrConfig, err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: NewKey: %w", ErrConfig, err)
+	}
+	return Key{id: id, aead: aead}, nil
+}
+
+// ID returns the key's ID.
+func (k Key) ID() string { return k.id }
+
+// String shows the key's ID and nothing else.
+func (k Key) String() string { return "sealing key " + k.id }
+
+// Format prints String whatever the verb is.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// LogValue is String for log/slog.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+func validKeyID(id string) bool {
+	if id == "" || len(id) > maxKeyID {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func allEqual(b []byte) bool {
+	for _, c := range b {
+		if c != b[0] {
+			return false
+		}
+	}
+	return true
+}
+
+// keyring seals with the current key and opens with any.
+type keyring struct {
+	current Key
+	byID    map[string]Key
+}
+
+func newKeyring(current Key, previous []Key) (*keyring, error) {
+	r := &keyring{current: current, byID: map[string]Key{}}
+	for _, k := range append([]Key{current}, previous...) {
+		if k.aead == nil {
+			return nil, errors.New("a key is the zero Key; make keys with NewKey")
+		}
+		if _, ok := r.byID[k.id]; ok {
+			return nil, fmt.Errorf("two keys have the ID %s", k.id)
+		}
+		r.byID[k.id] = k
+	}
+	return r, nil
+}
+
+// column is a sealed column. It is part of what a blob is bound to, so that one can't be moved to another column or
+// another endpoint by someone who can write to the database but does not have the key.
+type column string
+
+const (
+	columnURL    column = "url"
+	columnHeader column = "header"
+	columnKeys   column = "keys"
+)
+
+func bound(endpointID string, c column) []byte {
+	return []byte("deployhook/outbox/v1\x00" + endpointID + "\x00" + string(c))
+}
+
+func (r *keyring) seal(endpointID string, c column, plain []byte) []byte {
+	k := r.current
+	blob := make([]byte, 0, 2+len(k.id)+nonceSize+len(plain)+k.aead.Overhead())
+	blob = append(blob, sealVersion, byte(len(k.id)))
+	blob = append(blob, k.id...)
+	nonce := make([]byte, nonceSize)
+	_, _ = rand.Read(nonce) // never fails
+	blob = append(blob, nonce...)
+	return k.aead.Seal(blob, nonce, plain, bound(endpointID, c))
+}
+
+func (r *keyring) open(endpointID string, c column, blob []byte) ([]byte, error) {
+	id, rest, ok := splitBlob(blob)
+	if !ok {
+		return nil, fmt.Errorf("%w: endpoint %s, column %s: not a sealed value", ErrUnseal, endpointID, c)
+	}
+	k, ok := r.byID[id]
+	if !ok {
+		return nil, fmt.Errorf("%w: endpoint %s, column %s: sealed with key %s, which is not among the given ones (see WithSealingKeys)",
+			ErrUnseal, endpointID, c, id)
+	}
+	plain, err := k.aead.Open(nil, rest[:nonceSize], rest[nonceSize:], bound(endpointID, c))
+	if err != nil {
+		return nil, fmt.Errorf("%w: endpoint %s, column %s: key %s has another secret than the one it was sealed with, or the value was altered or moved",
+			ErrUnseal, endpointID, c, id)
+	}
+	return plain, nil
+}
+
+// splitBlob returns the ID of the key, and nonce with ciphertext.
+func splitBlob(blob []byte) (id string, rest []byte, ok bool) {
+	if len(blob) < 2 || blob[0] != sealVersion {
+		return "", nil, false
+	}
+	n := int(blob[1])
+	if len(blob) < 2+n+nonceSize {
+		return "", nil, false
+	}
+	id = string(blob[2 : 2+n])
+	return id, blob[2+n:], validKeyID(id)
+}
+
+// isCurrent reports whether blob is sealed with the current key.
+func (r *keyring) isCurrent(blob []byte) bool {
+	id, _, ok := splitBlob(blob)
+	return ok && id == r.current.id
+}

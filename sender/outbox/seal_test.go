@@ -1,0 +1,141 @@
+package outbox_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+const canary = "canary-7f3a1c5e9b"
+
+// Whoever gets the database's files gets no URL, header or secret.
+func TestCredentialsAreSealedAtRest(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	w := &world{path: path}
+	o, err := w.tryOpen()
+	require.NoError(t, err)
+	c := endpointAt("shop", "http://127.0.0.1:1/"+canary)
+	c.Header = http.Header{"X-Api-Key": {canary}}
+	c.Scheme, c.Secret = outbox.SchemeTimestamped, canary
+	e, _ := create(t, o, c)
+	_, err = o.RotateSecret(t.Context(), e.ID, canary+"-again", 1e12)
+	require.NoError(t, err)
+	publish(t, o, "shop", event(payload.DeployLive, "dep_visible"))
+	require.NoError(t, o.Close())
+	files, err := filepath.Glob(path + "*")
+	require.NoError(t, err)
+	seen := false
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.NotContains(t, string(data), canary, name)
+		seen = seen || bytesContains(data, "dep_visible")
+	}
+	require.True(t, seen, "looked into the wrong files")
+}
+
+func TestTheDatabaseHasNoCredentials(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		c := endpointAt("shop", "http://127.0.0.1:1/"+canary)
+		c.Header = http.Header{"X-Api-Key": {canary}}
+		c.Scheme, c.Secret = outbox.SchemeBearer, canary
+		create(t, o, c)
+		all, err := o.Endpoints(t.Context(), "shop")
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprintf("%+v", all), canary)
+		require.Equal(t, "http://127.0.0.1:1", all[0].Host)
+		if w.pool == nil {
+			return
+		}
+		rows, err := w.pool.Query(t.Context(), `SELECT to_jsonb(e)::text, encode(url, 'escape') || encode(header, 'escape') || encode(keys, 'escape')
+			FROM deployhook_outbox.outbox_endpoint e`)
+		require.NoError(t, err)
+		defer rows.Close()
+		for rows.Next() {
+			var text, blobs string
+			require.NoError(t, rows.Scan(&text, &blobs))
+			require.NotContains(t, text+blobs, canary)
+		}
+		require.NoError(t, rows.Err())
+	})
+}
+
+func TestOnlyTheRightKeyOpens(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		h := newHook(t, nil)
+		o := w.open(t)
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		next := newKey("k2")
+		for name, key := range map[string]outbox.Key{"another key": next, "another secret of that name": newKey("k1")} {
+			wrong := w.open(t, outbox.WithSealingKeys(key))
+			_, err := wrong.RotateSecret(t.Context(), e.ID, "", 0)
+			require.ErrorIs(t, err, outbox.ErrUnseal, name)
+			require.NotContains(t, err.Error(), h.URL)
+			_, err = wrong.ReSeal(t.Context())
+			if name == "another key" {
+				require.ErrorIs(t, err, outbox.ErrUnseal)
+			}
+		}
+
+		both := w.open(t, outbox.WithSealingKeys(next, testKey))
+		n, err := both.ReSeal(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		n, err = both.ReSeal(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n)
+		only := w.start(t, outbox.WithSealingKeys(next))
+		p := publish(t, only, "shop", event(payload.DeployLive, "dep_1"))
+		settled(t, only, p.Deliveries[0].ID, outbox.Delivered)
+		_, err = o.RotateSecret(t.Context(), e.ID, "", 0)
+		require.ErrorIs(t, err, outbox.ErrUnseal, "the old key still opens")
+	})
+}
+
+// Someone who can write to the database, but has no key, moves one endpoint's secret to another, or one column's to another.
+func TestSealedValuesCantBeMoved(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		a, _ := create(t, o, endpointAt("shop", "http://127.0.0.1:1/a"))
+		b, _ := create(t, o, endpointAt("shop", "http://127.0.0.1:1/b"))
+		w.exec(t, `UPDATE {t} SET keys = (SELECT keys FROM {t} WHERE id = '`+a.ID+`') WHERE id = '`+b.ID+`'`)
+		_, _, err := o.TestEndpoint(t.Context(), b.ID)
+		require.ErrorIs(t, err, outbox.ErrUnseal)
+		require.Contains(t, err.Error(), "keys")
+		w.exec(t, `UPDATE {t} SET url = header WHERE id = '`+a.ID+`'`)
+		_, _, err = o.TestEndpoint(t.Context(), a.ID)
+		require.ErrorIs(t, err, outbox.ErrUnseal)
+		w.exec(t, `UPDATE {t} SET url = '' WHERE id = '`+a.ID+`'`)
+		_, _, err = o.TestEndpoint(t.Context(), a.ID)
+		require.ErrorIs(t, err, outbox.ErrUnseal)
+	})
+}
+
+func TestKeysAreCheckedAndNotPrinted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		id     string
+		secret []byte
+	}{{"", make([]byte, 32)}, {"a b", make([]byte, 32)}, {"k", make([]byte, 31)}, {"k", make([]byte, 32)}, {"k", nil}} {
+		_, err := outbox.NewKey(c.id, c.secret)
+		require.ErrorIs(t, err, outbox.ErrConfig)
+	}
+	secret := []byte("0123456789abcdef0123456789abcdef")
+	k, err := outbox.NewKey("2026-11", secret)
+	require.NoError(t, err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		require.Equal(t, "sealing key 2026-11", fmt.Sprintf(verb, k))
+	}
+}

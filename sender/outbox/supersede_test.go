@@ -1,0 +1,87 @@
+package outbox_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+func TestStaleNewsIsSuperseded(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t, outbox.WithSupersession())
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		at := func(typ payload.Type, deployment string, minute int) string {
+			e := event(typ, deployment)
+			e.Timestamp = e.Timestamp.Add(time.Duration(minute) * time.Minute)
+			return publish(t, o, "shop", e).Deliveries[0].ID
+		}
+		started := at(payload.DeployStarted, "dep_1", 0)
+		built := at(payload.BuildCompleted, "dep_1", 1)
+		custom := at("deploy.canary", "dep_1", 1)
+		otherStarted := at(payload.DeployStarted, "dep_2", 0)
+		live := at(payload.DeployLive, "dep_1", 3)
+		late := at(payload.HealthCheckPassed, "dep_1", 2)
+		rolledBack := at(payload.DeployRolledBack, "dep_1", 5)
+		again := at(payload.DeployStarted, "dep_1", 9) // once more, after the end
+
+		for id, want := range map[string]outbox.State{
+			started: outbox.Superseded, built: outbox.Superseded, late: outbox.Superseded,
+			custom: outbox.Pending, otherStarted: outbox.Pending, live: outbox.Pending, rolledBack: outbox.Pending, again: outbox.Pending,
+		} {
+			d, err := o.Delivery(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, want, d.State, d.Type)
+			if want == outbox.Superseded {
+				require.NotEmpty(t, d.LastError)
+			}
+		}
+		w.start(t, outbox.WithSupersession())
+		for _, id := range []string{custom, otherStarted, live, rolledBack, again} {
+			settled(t, o, id, outbox.Delivered)
+		}
+		require.Equal(t, 5, h.count())
+	})
+}
+
+func TestWithoutTheOptionNothingIsSuperseded(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		a := publish(t, o, "shop", event(payload.DeployStarted, "dep_1")).Deliveries[0].ID
+		b := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		require.NoError(t, o.Start(t.Context()))
+		settled(t, o, a, outbox.Delivered)
+		settled(t, o, b, outbox.Delivered)
+	})
+}
+
+// Two transactions that don't see each other publish the start and the end: the worker finds out.
+func TestSupersessionHoldsForConcurrentTransactions(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		if w.pool == nil {
+			return // SQLite has one writing transaction at a time
+		}
+		o := w.open(t, outbox.WithSupersession())
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		tx1, tx2 := w.begin(t), w.begin(t)
+		started, err := o.PublishTx(t.Context(), tx1.tx, "shop", event(payload.DeployStarted, "dep_1"))
+		require.NoError(t, err)
+		live, err := o.PublishTx(t.Context(), tx2.tx, "shop", event(payload.DeployLive, "dep_1"))
+		require.NoError(t, err)
+		tx2.commit(t)
+		tx1.commit(t)
+		require.NoError(t, o.Start(t.Context()))
+		settled(t, o, live.Deliveries[0].ID, outbox.Delivered)
+		settled(t, o, started.Deliveries[0].ID, outbox.Superseded)
+	})
+}
