@@ -1,0 +1,114 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// handler is the whole of what the platform serves: the API, and customers' apps under /apps/{app}/live/.
+func (p *platform) handler() http.Handler {
+	api := http.NewServeMux()
+	for pattern, h := range map[string]apiFunc{
+		"GET /sources": p.sources, "GET /healthz": p.healthz,
+		"POST /apps": p.createApp, "GET /apps": p.listApps,
+		"POST /apps/{app}/endpoints": p.createEndpoint, "GET /apps/{app}/endpoints": p.listEndpoints,
+		"GET /endpoints/{id}": p.getEndpoint, "PATCH /endpoints/{id}": p.updateEndpoint, "DELETE /endpoints/{id}": p.deleteEndpoint,
+		"POST /endpoints/{id}/rotate": p.rotateSecret, "POST /endpoints/{id}/test": p.testEndpoint,
+		"POST /endpoints/{id}/disable": p.disableEndpoint, "POST /endpoints/{id}/enable": p.enableEndpoint,
+		"POST /apps/{app}/deployments": p.deploy, "GET /apps/{app}/deployments": p.listDeployments,
+		"GET /deployments/{id}": p.getDeployment, "POST /apps/{app}/rollback": p.rollback,
+		"GET /apps/{app}/deliveries": p.listDeliveries, "GET /deliveries/{id}": p.getDelivery,
+		"GET /deliveries/{id}/attempts": p.listAttempts, "POST /deliveries/{id}/replay": p.replayDelivery,
+		"POST /apps/{app}/replay": p.replayRange, "GET /replays/{id}": p.getReplay, "POST /replays/{id}/resume": p.resumeReplay,
+	} {
+		api.Handle(pattern, p.answer(h))
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/apps/{app}/live/", p.visit)
+	mux.Handle("/", p.protect(jsonErrors(api)))
+	return mux
+}
+
+// visit passes a request on to a customer's app, which is not to be trusted with the platform: its pages get an origin of their own, so
+// that their scripts can't call the API, and it never sees the API's token.
+func (p *platform) visit(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", "sandbox allow-forms allow-scripts")
+	if p.o.token != "" && strings.Contains(strings.Join(r.Header.Values("Authorization"), " "), p.o.token) {
+		r.Header.Del("Authorization")
+	}
+	p.engine.Handler(w, r)
+}
+
+// protect lets nobody call the API who should not: with a token set, whoever has it; without one, whoever is on this machine, which the
+// address sees to, except for the pages of other sites in a browser that runs here.
+func (p *platform) protect(next http.Handler) http.Handler {
+	guarded := http.NewCrossOriginProtection().Handler(next)
+	want := sha256.Sum256([]byte(p.o.token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.o.token == "" {
+			if !local(r.Host) { // a name of somebody else's that leads here: DNS rebinding
+				writeError(w, http.StatusForbidden, "this host name is not the platform's; use its address", nil)
+				return
+			}
+		} else if r.URL.Path != "/healthz" {
+			got := sha256.Sum256([]byte(bearer(r)))
+			if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				writeError(w, http.StatusUnauthorized, "want Authorization: Bearer and the token of PLATFORM_API_TOKEN", nil)
+				return
+			}
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+func bearer(r *http.Request) string {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return token
+}
+
+// local reports whether a Host header names this machine.
+func local(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || (err == nil && addr.IsLoopback())
+}
+
+// jsonErrors gives what the mux itself refuses, unknown paths and methods, the form of all other errors.
+func jsonErrors(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		said := statusOnly{header: http.Header{}}
+		h.ServeHTTP(&said, r)
+		if allow := said.header.Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+			writeError(w, http.StatusMethodNotAllowed, "this path takes "+allow, nil)
+			return
+		}
+		writeError(w, http.StatusNotFound, "there is no such path", nil)
+	})
+}
+
+// statusOnly takes an answer and drops its body.
+type statusOnly struct{ header http.Header }
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (s *statusOnly) WriteHeader(int)             {}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+
+	"github.com/deployhook/deployhook/examples/platform/internal/engine"
+	"github.com/deployhook/deployhook/payload"
+)
+
+func (p *platform) healthz(*http.Request) (int, any, error) {
+	return http.StatusOK, map[string]bool{"ok": true}, nil
+}
+
+func (p *platform) sources(*http.Request) (int, any, error) {
+	return http.StatusOK, map[string][]string{"sources": engine.Sources()}, nil
+}
+
+var appName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+func (p *platform) createApp(r *http.Request) (int, any, error) {
+	in, err := read[struct {
+		Name string `json:"name"`
+	}](r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if !appName.MatchString(in.Name) {
+		return 0, nil, badField(http.StatusUnprocessableEntity, "name", "want up to 40 lower-case letters, digits and hyphens, beginning with a letter")
+	}
+	apps, err := p.outbox.Apps(r.Context())
+	if err != nil {
+		return 0, nil, err
+	}
+	status := http.StatusCreated
+	if slices.Contains(apps, in.Name) {
+		status = http.StatusOK
+	}
+	return status, in, p.outbox.RegisterApp(r.Context(), in.Name)
+}
+
+func (p *platform) listApps(r *http.Request) (int, any, error) {
+	type app struct {
+		Name string `json:"name"`
+		Live string `json:"live_version,omitempty"`
+	}
+	names, err := p.outbox.Apps(r.Context())
+	if err != nil {
+		return 0, nil, err
+	}
+	apps := []app{}
+	for _, name := range names {
+		apps = append(apps, app{name, p.engine.Live(name)})
+	}
+	return http.StatusOK, map[string]any{"apps": apps}, nil
+}
+
+// app returns the app that a path names, if it is registered.
+func (p *platform) app(r *http.Request) (string, error) {
+	name := r.PathValue("app")
+	_, err := p.outbox.Endpoints(r.Context(), name)
+	return name, err
+}
+
+func (p *platform) deploy(r *http.Request) (int, any, error) {
+	in, err := read[struct {
+		Source      string         `json:"source"`
+		Version     string         `json:"version"`
+		Environment string         `json:"environment"`
+		TriggeredBy string         `json:"triggered_by"`
+		Commit      *engine.Commit `json:"commit"`
+	}](r)
+	if err != nil {
+		return 0, nil, err
+	}
+	name, err := p.app(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	request := engine.Request{App: name, Source: in.Source, Version: in.Version, Environment: in.Environment, TriggeredBy: in.TriggeredBy}
+	if c := in.Commit; c != nil {
+		request.Commit = &payload.Commit{SHA: c.SHA, Message: c.Message, Author: c.Author, Branch: c.Branch}
+	}
+	d, err := p.engine.Deploy(r.Context(), request)
+	return http.StatusAccepted, d, err
+}
+
+func (p *platform) getDeployment(r *http.Request) (int, any, error) {
+	d, err := p.store.deployment(r.Context(), r.PathValue("id"))
+	return http.StatusOK, d, err
+}
+
+func (p *platform) listDeployments(r *http.Request) (int, any, error) {
+	n, err := limit(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	name, err := p.app(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	found, err := p.store.deployments(r.Context(), name, r.URL.Query().Get("cursor"), n+1)
+	if err != nil {
+		return 0, nil, err
+	}
+	page := struct {
+		Deployments []engine.Deployment `json:"deployments"`
+		Cursor      string              `json:"cursor,omitempty"`
+	}{Deployments: found}
+	if len(found) > n {
+		page.Deployments, page.Cursor = found[:n], found[n-1].ID
+	}
+	return http.StatusOK, page, nil
+}
+
+func (p *platform) rollback(r *http.Request) (int, any, error) {
+	in, err := read[struct {
+		Reason string `json:"reason"`
+	}](r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if in.Reason == "" {
+		in.Reason = "requested"
+	}
+	name, err := p.app(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	d, err := p.engine.Rollback(r.Context(), name, in.Reason)
+	return http.StatusOK, d, err
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// endpoint is an endpoint as it is shown: without its URL, which may be a credential.
+type endpoint struct {
+	ID             string     `json:"id"`
+	App            string     `json:"app"`
+	Host           string     `json:"host"`
+	Description    string     `json:"description,omitempty"`
+	Format         string     `json:"format"`
+	Scheme         string     `json:"scheme"`
+	Events         []string   `json:"events,omitempty"`
+	Headers        []string   `json:"headers,omitempty"` // names
+	TimeoutSeconds float64    `json:"timeout_seconds,omitempty"`
+	Schedule       string     `json:"schedule,omitempty"`
+	MaxConcurrency int        `json:"max_concurrency,omitempty"`
+	RateLimit      float64    `json:"rate_limit,omitempty"`
+	State          string     `json:"state"`
+	Reason         string     `json:"reason,omitempty"`
+	FailingSince   *time.Time `json:"failing_since,omitempty"`
+	DisabledAt     *time.Time `json:"disabled_at,omitempty"`
+	CreatedAt      time.Time  `json:"created_at"`
+}
+
+func shown(e outbox.Endpoint) endpoint {
+	return endpoint{
+		ID: e.ID, App: e.App, Host: e.Host, Description: e.Description, Format: e.BodyFormat, Scheme: string(e.Scheme), Events: e.Events,
+		Headers: e.HeaderNames, TimeoutSeconds: e.Timeout.Seconds(), Schedule: e.Schedule, MaxConcurrency: e.MaxConcurrency, RateLimit: e.RateLimit,
+		State: string(e.State), Reason: e.Reason, FailingSince: optional(e.FailingSince), DisabledAt: optional(e.DisabledAt), CreatedAt: e.CreatedAt,
+	}
+}
+
+// settings are what customers enter.
+type settings struct {
+	URL            *string            `json:"url"`
+	Description    *string            `json:"description"`
+	Format         *string            `json:"format"`
+	Events         *[]string          `json:"events"`
+	Headers        *map[string]string `json:"headers"`
+	TimeoutSeconds *float64           `json:"timeout_seconds"`
+	Schedule       *string            `json:"schedule"`
+	MaxConcurrency *int               `json:"max_concurrency"`
+	RateLimit      *float64           `json:"rate_limit"`
+}
+
+func (s settings) header() *http.Header {
+	if s.Headers == nil {
+		return nil
+	}
+	h := http.Header{}
+	for name, value := range *s.Headers {
+		h.Set(name, value)
+	}
+	return &h
+}
+
+func (s settings) timeout() *time.Duration {
+	if s.TimeoutSeconds == nil {
+		return nil
+	}
+	return new(seconds(*s.TimeoutSeconds))
+}
+
+func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
+
+// or is what a pointer points to, or the zero value.
+func or[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
+	in, err := read[struct {
+		settings        `json:",inline"`
+		Scheme          string `json:"scheme"`
+		SignatureHeader string `json:"signature_header"`
+		Secret          string `json:"secret"`
+	}](r)
+	if err != nil {
+		return 0, nil, err
+	}
+	name, err := p.app(r) // apps are registered by name, not by their first endpoint
+	if err != nil {
+		return 0, nil, err
+	}
+	e, secret, err := p.outbox.CreateEndpoint(r.Context(), outbox.EndpointConfig{
+		App: name, URL: or(in.URL), Description: or(in.Description), BodyFormat: or(in.Format), Scheme: outbox.Scheme(in.Scheme),
+		SignatureHeader: in.SignatureHeader, Secret: in.Secret, Events: or(in.Events), Header: or(in.header()), Timeout: or(in.timeout()),
+		Schedule: or(in.Schedule), MaxConcurrency: or(in.MaxConcurrency), RateLimit: or(in.RateLimit),
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusCreated, struct {
+		Endpoint endpoint `json:"endpoint"`
+		Secret   string   `json:"secret,omitempty"` // shown now and never again
+	}{shown(e), secret.Reveal()}, nil
+}
+
+func (p *platform) listEndpoints(r *http.Request) (int, any, error) {
+	found, err := p.outbox.Endpoints(r.Context(), r.PathValue("app"))
+	if err != nil {
+		return 0, nil, err
+	}
+	out := []endpoint{}
+	for _, e := range found {
+		out = append(out, shown(e))
+	}
+	return http.StatusOK, map[string]any{"endpoints": out}, nil
+}
+
+func (p *platform) getEndpoint(r *http.Request) (int, any, error) {
+	e, err := p.outbox.Endpoint(r.Context(), r.PathValue("id"))
+	return http.StatusOK, shown(e), err
+}
+
+func (p *platform) updateEndpoint(r *http.Request) (int, any, error) {
+	in, err := read[settings](r)
+	if err != nil {
+		return 0, nil, err
+	}
+	e, err := p.outbox.UpdateEndpoint(r.Context(), r.PathValue("id"), outbox.EndpointUpdate{
+		URL: in.URL, Description: in.Description, BodyFormat: in.Format, Events: in.Events, Header: in.header(), Timeout: in.timeout(),
+		Schedule: in.Schedule, MaxConcurrency: in.MaxConcurrency, RateLimit: in.RateLimit,
+	})
+	return http.StatusOK, shown(e), err
+}
+
+func (p *platform) deleteEndpoint(r *http.Request) (int, any, error) {
+	return http.StatusNoContent, nil, p.outbox.DeleteEndpoint(r.Context(), r.PathValue("id"))
+}
+
+func (p *platform) rotateSecret(r *http.Request) (int, any, error) {
+	in, err := read[struct {
+		GraceSeconds *float64 `json:"grace_seconds"`
+		Secret       string   `json:"secret"`
+	}](r)
+	if err != nil {
+		return 0, nil, err
+	}
+	grace := 24 * time.Hour
+	if in.GraceSeconds != nil {
+		if !(*in.GraceSeconds >= 0 && *in.GraceSeconds <= 30*24*3600) {
+			return 0, nil, badField(http.StatusUnprocessableEntity, "grace_seconds", "want 0 to 2592000, which is 30 days")
+		}
+		grace = seconds(*in.GraceSeconds)
+	}
+	secret, err := p.outbox.RotateSecret(r.Context(), r.PathValue("id"), in.Secret, grace)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, struct {
+		Secret       string    `json:"secret,omitempty"`
+		OldSecretEnd time.Time `json:"old_secret_end"`
+	}{secret.Reveal(), time.Now().UTC().Add(grace)}, nil
+}
+
+func (p *platform) testEndpoint(r *http.Request) (int, any, error) {
+	d, a, err := p.outbox.TestEndpoint(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, map[string]any{"delivery": deliveryOf(d), "attempt": attemptOf(a)}, nil
+}
+
+func (p *platform) disableEndpoint(r *http.Request) (int, any, error) {
+	in, err := read[struct {
+		Reason string `json:"reason"`
+	}](r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if in.Reason == "" {
+		in.Reason = "disabled by its owner"
+	}
+	if err := p.outbox.Disable(r.Context(), r.PathValue("id"), in.Reason); err != nil {
+		return 0, nil, err
+	}
+	return p.getEndpoint(r)
+}
+
+func (p *platform) enableEndpoint(r *http.Request) (int, any, error) {
+	if err := p.outbox.Enable(r.Context(), r.PathValue("id")); err != nil {
+		return 0, nil, err
+	}
+	return p.getEndpoint(r)
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/examples/platform/internal/engine"
+)
+
+func TestErrorsOfTheAPI(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), nil)
+	require.NotNil(t, p.api, p.output())
+	p.must(http.StatusCreated, "POST", "/apps", `{"name":"shop"}`, nil)
+	p.must(http.StatusOK, "POST", "/apps", `{"name":"shop"}`, nil)
+	var created struct{ Endpoint endpoint }
+	p.must(http.StatusCreated, "POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/hook"}`, &created)
+	at := "/endpoints/" + created.Endpoint.ID
+	var slow engine.Deployment
+	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"sick"}`, &slow)
+
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		field, says        string
+	}{
+		{"POST", "/apps", `{"name":"Shop!"}`, 422, "name", "lower-case"},
+		{"POST", "/apps", `{"name":"a","name":"b"}`, 400, "", "not valid JSON"},
+		{"POST", "/apps", `{"nmae":"shop"}`, 400, "nmae", "no such member"},
+		{"POST", "/apps", `{"name":7}`, 400, "name", "wrong kind"},
+		{"POST", "/apps", `{"name":"` + strings.Repeat("x", 70_000) + `"}`, 413, "", "over 65536 bytes"},
+		{"POST", "/apps/nosuch/endpoints", `{"url":"https://example.com/"}`, 404, "", "unknown app"},
+		{"POST", "/apps/nosuch/deployments", `{"source":"hello"}`, 404, "", "unknown app"},
+		{"GET", "/apps/nosuch/deliveries", "", 404, "", "unknown app"},
+		{"GET", "/apps/nosuch/deployments", "", 404, "", "unknown app"},
+		{"POST", "/apps/shop/endpoints", `{}`, 422, "url", ""},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/hook"}`, 409, "", "duplicate"},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://10.0.0.1/hook"}`, 422, "url", ""},
+		{"POST", "/apps/shop/endpoints", `{"url":"https://user:hunter2@127.0.0.1/"}`, 422, "url", ""},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","format":"fax"}`, 422, "format", ""},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","scheme":"rot13"}`, 422, "scheme", ""},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","secret":"hunter2"}`, 422, "secret", ""},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","events":["de*loy"]}`, 422, "events", ""},
+		{"GET", "/endpoints/nosuch", "", 404, "", "unknown endpoint"},
+		{"PATCH", "/endpoints/nosuch", `{"description":"x"}`, 404, "", "unknown endpoint"},
+		{"PATCH", at, `{"scheme":"none"}`, 400, "scheme", "no such member"},
+		{"POST", at + "/rotate", `{"grace_seconds":-1}`, 422, "grace_seconds", ""},
+		{"POST", "/apps/shop/deployments", `{"source":"worm"}`, 422, "source", "no such program"},
+		{"POST", "/apps/shop/deployments", `{"source":"hello"}`, 409, "", "in progress"},
+		{"POST", "/apps/shop/rollback", `{}`, 409, "", "in progress"},
+		{"GET", "/deployments/nosuch", "", 404, "", "not found"},
+		{"GET", "/deliveries/nosuch", "", 404, "", "unknown delivery"},
+		{"GET", "/deliveries/nosuch/attempts", "", 404, "", "unknown delivery"},
+		{"POST", "/deliveries/nosuch/replay", "", 404, "", "unknown delivery"},
+		{"GET", "/replays/nosuch", "", 404, "", "unknown replay"},
+		{"GET", "/apps/shop/deliveries?state=lost", "", 422, "state", ""},
+		{"GET", "/apps/shop/deliveries?cursor=x", "", 422, "cursor", ""},
+		{"GET", "/apps/shop/deliveries?limit=0", "", 400, "limit", "1 to 200"},
+		{"GET", "/apps/shop/deliveries?since=yesterday", "", 400, "since", "want a time"},
+		{"POST", "/apps/shop/replay", `{"rate_per_second":-1}`, 422, "rate_per_second", ""},
+		{"POST", "/apps/shop/replay", `{"state":"pending"}`, 422, "state", ""},
+		{"GET", "/nosuch", "", 404, "", "no such path"},
+		{"DELETE", "/apps", "", 405, "", "GET, HEAD, POST"},
+	} {
+		var answer struct {
+			Error  string
+			Fields []fieldError
+		}
+		status, text := p.call(c.method, c.path, c.body)
+		name := c.method + " " + c.path + " " + c.body[:min(len(c.body), 80)]
+		require.NoError(t, decode(text, &answer), "%s: %s", name, text)
+		assert.Equal(t, c.status, status, "%s: %s", name, text)
+		assert.Contains(t, answer.Error, c.says, name)
+		assert.NotContains(t, text, "hunter2")
+		if c.field != "" && assert.NotEmpty(t, answer.Fields, "%s: %s", name, text) {
+			assert.Equal(t, c.field, answer.Fields[0].Field, name)
+		}
+	}
+	status, _ := p.call("GET", "/apps/shop/live/", "")
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	resp, err := p.api.http.Get(p.api.base + "/apps/shop/live/")
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "sandbox", "a customer's page is of another origin than the API")
+	require.Zero(t, p.stop(syscall.SIGTERM))
+	require.NotContains(t, p.output(), "level=ERROR")
+}
+
+// A body that never comes does not hold a connection for ever.
+func TestABodyThatDoesNotCome(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), nil)
+	require.NotNil(t, p.api, p.output())
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.api.base, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	_, err = conn.Write([]byte("POST /apps HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"))
+	require.NoError(t, err)
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "HTTP/1.1 400 ")
+	require.Contains(t, string(answer), "can't be read")
+	require.Zero(t, p.stop(syscall.SIGTERM))
+}
+
+// Without a token the API is for whoever is on this machine, but not for the pages that a browser on it shows.
+func TestPagesInABrowserCanNotCallTheAPI(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), nil)
+	require.NotNil(t, p.api, p.output())
+	at, err := url.Parse(p.api.base)
+	require.NoError(t, err)
+	for name, change := range map[string]func(*http.Request){
+		"another site's form": func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
+		"an old browser":      func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
+		"a plain body":        func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") },
+		"DNS rebinding":       func(r *http.Request) { r.Host = "evil.example:" + at.Port() },
+		"":                    func(*http.Request) {},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", p.api.base+"/apps", strings.NewReader(`{"name":"shop"}`))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		change(r)
+		resp, err := p.api.http.Do(r)
+		require.NoError(t, err)
+		_ = resp.Body.Close()
+		if name == "" {
+			assert.Less(t, resp.StatusCode, 300)
+		} else {
+			assert.Contains(t, []int{http.StatusForbidden, http.StatusUnsupportedMediaType}, resp.StatusCode, name)
+		}
+	}
+	require.Zero(t, p.stop(syscall.SIGTERM))
+}
+
+func TestToken(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), []string{"PLATFORM_API_TOKEN=" + apiToken}, "-addr", "0.0.0.0:0")
+	require.NotNil(t, p.api, p.output())
+	_, port, _ := strings.Cut(strings.TrimPrefix(p.api.base, "http://["), "]")
+	p.api.base = "http://127.0.0.1" + port
+	p.must(http.StatusOK, "GET", "/apps", "", nil)
+	for _, token := range []string{"", "wrong", apiToken + "x", apiToken[1:]} {
+		p.api.token = token
+		for _, path := range []string{"/apps", "/apps/shop/deliveries", "/nosuch"} {
+			p.must(http.StatusUnauthorized, "GET", path, "", nil)
+		}
+	}
+	p.must(http.StatusOK, "GET", "/healthz", "", nil)
+	p.must(http.StatusServiceUnavailable, "GET", "/apps/shop/live/", "", nil) // customers' visitors have no token
+
+	p.api.token = apiToken
+	p.must(http.StatusCreated, "POST", "/apps", `{"name":"shop"}`, nil)
+	p.deploy("hello", "v1")
+	for token, want := range map[string]string{apiToken: "hello from shop v1", "a visitor's": "hello from shop v1, Bearer a visitor's"} {
+		p.api.token = token
+		require.Equal(t, want, p.live(), "an app sees its visitors' credentials and not the platform's")
+	}
+	for _, pid := range childrenOf(t, p.cmd.Process.Pid) {
+		env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+		require.NoError(t, err)
+		require.Contains(t, string(env), "VERSION=v1")
+		require.NotContains(t, string(env), "PLATFORM_", "an app gets nothing of the platform's environment")
+	}
+	require.Zero(t, p.stop(syscall.SIGTERM))
+	require.NotContains(t, p.output(), apiToken)
+}

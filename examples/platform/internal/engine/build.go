@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// builder turns sources into programs with the local toolchain, offline, and keeps them by the hash of what they were made of.
+type builder struct {
+	dir       string // of finished programs
+	toolchain string
+	slots     chan struct{} // compilers are hungry: so many at a time
+}
+
+func newBuilder(ctx context.Context, dir string) (*builder, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION")
+	cmd.Env = buildEnv()
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("the platform builds with the local Go toolchain, which does not answer: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return &builder{dir: dir, toolchain: strings.TrimSpace(string(out)), slots: make(chan struct{}, 2)}, nil
+}
+
+// buildEnv is what a compiler needs and nothing else: the platform's own environment has its keys.
+func buildEnv() []string {
+	env := []string{"GOPROXY=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=", "GO111MODULE=on", "CGO_ENABLED=0", "GOTELEMETRY=off"}
+	for _, name := range []string{"PATH", "HOME", "GOROOT", "GOCACHE", "GOPATH", "TMPDIR", "XDG_CACHE_HOME"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// built is a program that is ready to run.
+type built struct {
+	path     string
+	duration time.Duration
+	bytes    int64
+	cacheHit bool
+}
+
+// errBuild is wrapped by what the compiler says.
+var errBuild = errors.New("build failed")
+
+// build makes the program of a source, or finds it.
+func (b *builder) build(ctx context.Context, src source) (built, error) {
+	begun := time.Now()
+	out := filepath.Join(b.dir, src.hash(b.toolchain))
+	if info, err := os.Stat(out); err == nil {
+		return built{path: out, duration: time.Since(begun), bytes: info.Size(), cacheHit: true}, nil
+	}
+	select {
+	case b.slots <- struct{}{}:
+		defer func() { <-b.slots }()
+	case <-ctx.Done():
+		return built{}, context.Cause(ctx)
+	}
+	work, err := os.MkdirTemp(b.dir, "build-")
+	if err != nil {
+		return built{}, err
+	}
+	defer os.RemoveAll(work)
+	for name, text := range src {
+		if err := os.WriteFile(filepath.Join(work, name), text, 0o600); err != nil {
+			return built{}, err
+		}
+	}
+	if err := compile(ctx, work); err != nil {
+		return built{}, err
+	}
+	// Renamed when it is whole: what has the hash as its name is never half a program.
+	if err := os.Rename(filepath.Join(work, "app.bin"), out); err != nil {
+		return built{}, err
+	}
+	info, err := os.Stat(out)
+	if err != nil {
+		return built{}, err
+	}
+	return built{path: out, duration: time.Since(begun), bytes: info.Size()}, nil
+}
+
+// compile runs the compiler in a folder. The flags are the go command's own defaults where they can be: the standard library
+// is then most likely in its cache already.
+func compile(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", "app.bin", ".")
+	cmd.Dir, cmd.Env = dir, buildEnv()
+	var said head
+	cmd.Stdout, cmd.Stderr = &said, &said
+	isolate(cmd)
+	cmd.Cancel = func() error { return killGroup(cmd.Process, true) }
+	cmd.WaitDelay = 5 * time.Second
+	runtime.LockOSThread() // the thread must live as long as its child, see isolate
+	defer runtime.UnlockOSThread()
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case said.text() == "":
+		return fmt.Errorf("%w: %w", errBuild, err)
+	}
+	return fmt.Errorf("%w: %s", errBuild, said.text())
+}
+
+// headLimit is how much of a compiler's message is kept: the first errors are the ones that matter.
+const headLimit = 2000
+
+// head keeps the beginning of what is written to it. (The buffer is not embedded: its ReadFrom would pass Write by.)
+type head struct {
+	buf bytes.Buffer
+	cut bool
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	room := min(len(p), headLimit-h.buf.Len())
+	h.cut = h.cut || room < len(p)
+	_, _ = h.buf.Write(p[:room])
+	return len(p), nil
+}
+
+func (h *head) text() string {
+	text := strings.TrimSpace(strings.ToValidUTF8(strings.TrimPrefix(h.buf.String(), "# app\n"), "\uFFFD"))
+	if h.cut {
+		text += " …"
+	}
+	return text
+}

@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Deploy accepts a deployment and returns when its deploy.started is recorded; the rest goes on until the deployment is over or
+// the engine is closed. One deployment of an app runs at a time; another is refused with [ErrBusy]. Mistakes in the request are a
+// [*FieldError] or a *payload.ValidationError.
+func (e *Engine) Deploy(ctx context.Context, r Request) (Deployment, error) {
+	now := time.Now().UTC()
+	d, src, err := r.deployment(now)
+	if err != nil {
+		return Deployment{}, err
+	}
+	if err := e.begin(); err != nil {
+		return Deployment{}, err
+	}
+	a := e.app(r.App)
+	if err := a.reserve(); err != nil {
+		e.wg.Done()
+		return Deployment{}, err
+	}
+	d.PreviousVersion = a.liveVersion()
+	started := d.event(payload.DeployStarted, now)
+	if err = started.Validate(); err == nil {
+		// Not given up when the caller goes away: it would be unknown whether the deployment had been announced.
+		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+		err = e.cfg.Record(recording, d, started)
+		cancel()
+	}
+	if err != nil {
+		a.free()
+		e.wg.Done()
+		return Deployment{}, err
+	}
+	accepted := d
+	go func() {
+		defer e.wg.Done()
+		e.run(a, &d, src)
+		a.free() // before it is seen to be done: who waits for that may deploy the next
+		d.Step = StepDone
+		e.record(&d, nil)
+	}()
+	return accepted, nil
+}
+
+// run takes a deployment through its steps.
+func (e *Engine) run(a *app, d *Deployment, src source) {
+	b, err := e.builder.build(e.ctx, src)
+	if err != nil {
+		e.fail(d, err)
+		return
+	}
+	d.Step = StepStarting
+	e.record(d, d.buildCompleted(b, time.Now()))
+	i, h, err := e.launch(e.ctx, *d, b)
+	if err != nil {
+		e.fail(d, err)
+		if version := a.liveVersion(); version != "" && e.ctx.Err() == nil {
+			e.rolledBack(d, version, fmt.Sprintf("%s did not become healthy", d.Version))
+		}
+		return
+	}
+	e.record(d, d.healthCheckPassed(h, i, time.Now()))
+	if e.ctx.Err() != nil {
+		e.stop(i)
+		e.fail(d, context.Cause(e.ctx))
+		return
+	}
+	e.switchTo(a, d, i)
+}
+
+// switchTo gives an instance the traffic, watches it, and takes the traffic back if it fails.
+func (e *Engine) switchTo(a *app, d *Deployment, i *instance) {
+	now := time.Now().UTC()
+	d.Status, d.Step, d.URL, d.CompletedAt = payload.StatusSuccess, StepWatching, e.cfg.URL(d.App), &now
+	old := a.promote(&release{deployment: *d, instance: i})
+	e.record(d, d.live(i, now))
+	if err := e.prober.watch(e.ctx, i, e.cfg.Watch); err != nil {
+		e.takeBack(a, d, i, old, err)
+		return
+	}
+	if old == nil || e.ctx.Err() != nil {
+		return
+	}
+	d.Step = StepDraining
+	e.record(d, nil)
+	e.drain(old.instance)
+	a.remember(old.deployment)
+}
+
+// takeBack makes the old version live again, which is still running.
+func (e *Engine) takeBack(a *app, d *Deployment, i *instance, old *release, reason error) {
+	a.promote(old)
+	e.drain(i)
+	if old == nil {
+		// There is no version to go back to, and the deployment has had its outcome: the record says it, no event does.
+		d.Error = reason.Error()
+		e.record(d, nil)
+		e.cfg.Logger.Error("the app is down", "app", d.App, "deployment", d.ID, "error", reason)
+		return
+	}
+	e.rolledBack(d, old.deployment.Version, reason.Error())
+}
+
+// fail ends a deployment. One that was cancelled says so in its status.
+func (e *Engine) fail(d *Deployment, reason error) {
+	now := time.Now().UTC()
+	d.Status, d.Error, d.CompletedAt = payload.StatusFailure, reason.Error(), &now
+	if errors.Is(reason, errCancelled) {
+		d.Status = payload.StatusCancelled
+	}
+	e.record(d, d.failed(now))
+}
+
+func (e *Engine) rolledBack(d *Deployment, to, reason string) {
+	d.Status, d.URL = payload.StatusRolledBack, e.cfg.URL(d.App)
+	if d.Error == "" {
+		d.Error = reason
+	}
+	e.record(d, d.rolledBack(to, reason, true, time.Now()))
+}

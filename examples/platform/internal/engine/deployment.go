@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"errors"
+	"regexp"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Errors of requests.
+var (
+	ErrBusy          = errors.New("a deployment of this app is in progress")
+	ErrClosed        = errors.New("the platform is stopping")
+	ErrNothingLive   = errors.New("nothing of this app is live")
+	ErrNothingBefore = errors.New("there is no version to go back to")
+	ErrUnhealthy     = errUnhealthy
+)
+
+// FieldError is a mistake in a Request.
+type FieldError struct{ Field, Reason string }
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
+
+// Request asks for a deployment.
+type Request struct {
+	App         string
+	Source      string // one of Sources
+	Version     string // free text; made of the time if it is empty
+	Environment string // "production" if it is empty
+	TriggeredBy string // "api" if it is empty
+	Commit      *payload.Commit
+}
+
+// Step is where a deployment is.
+type Step string
+
+// The steps, in their order.
+const (
+	StepBuilding Step = "building"
+	StepStarting Step = "starting" // and waiting for it to become healthy
+	StepWatching Step = "watching" // live; the version before is kept ready
+	StepDraining Step = "draining" // the version before finishes its requests
+	StepDone     Step = "done"
+)
+
+// Deployment is the record of one deployment.
+type Deployment struct {
+	ID              string         `json:"id"`
+	App             string         `json:"app"`
+	Environment     string         `json:"environment"`
+	Source          string         `json:"source"`
+	Version         string         `json:"version"`
+	PreviousVersion string         `json:"previous_version,omitempty"`
+	Commit          *Commit        `json:"commit,omitempty"`
+	TriggeredBy     string         `json:"triggered_by"`
+	Status          payload.Status `json:"status"`
+	Step            Step           `json:"step"`
+	Error           string         `json:"error,omitempty"`
+	URL             string         `json:"url,omitempty"`
+	StartedAt       time.Time      `json:"started_at"`
+	CompletedAt     *time.Time     `json:"completed_at,omitempty"`
+}
+
+// Commit is what was deployed.
+type Commit struct {
+	SHA     string `json:"sha"`
+	Message string `json:"message,omitempty"`
+	Author  string `json:"author,omitempty"`
+	Branch  string `json:"branch,omitempty"`
+}
+
+var version = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
+
+// deployment makes the record that a request asks for.
+func (r Request) deployment(now time.Time) (Deployment, source, error) {
+	src, ok := readSource(r.Source)
+	if !ok {
+		return Deployment{}, nil, &FieldError{"source", "there is no such program; see GET /sources"}
+	}
+	if r.Version != "" && !version.MatchString(r.Version) {
+		return Deployment{}, nil, &FieldError{"version", "want up to 64 letters, digits, dots, pluses and hyphens"}
+	}
+	d := Deployment{
+		ID: payload.NewDeploymentID(), App: r.App, Environment: r.Environment, Source: r.Source, Version: r.Version,
+		TriggeredBy: r.TriggeredBy, Status: payload.StatusInProgress, Step: StepBuilding, StartedAt: now,
+	}
+	if c := r.Commit; c != nil {
+		d.Commit = &Commit{SHA: c.SHA, Message: c.Message, Author: c.Author, Branch: c.Branch}
+	}
+	if d.Version == "" {
+		d.Version = now.Format("v20060102-150405")
+	}
+	if d.Environment == "" {
+		d.Environment = "production"
+	}
+	if d.TriggeredBy == "" {
+		d.TriggeredBy = "api"
+	}
+	return d, src, nil
+}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Rollback makes the version live again that was live before, because somebody asked for it, and returns the record of the deployment
+// that is gone. It returns when traffic has been switched and deploy.rolled_back is recorded; what the other version has in flight
+// finishes afterwards. If the version before does not become healthy, everything stays as it is, and the error is an
+// [ErrUnhealthy].
+func (e *Engine) Rollback(ctx context.Context, name, reason string) (Deployment, error) {
+	if err := e.begin(); err != nil {
+		return Deployment{}, err
+	}
+	defer e.wg.Done()
+	a := e.app(name)
+	if err := a.reserve(); err != nil {
+		return Deployment{}, err
+	}
+	d, gone, err := e.rollback(ctx, a, reason)
+	if err != nil {
+		a.free()
+		return Deployment{}, err
+	}
+	e.wg.Add(1) // Close waits already: this call is counted in
+	go func() {
+		defer e.wg.Done()
+		e.drain(gone)
+		a.free()
+		done := d
+		done.Step = StepDone
+		e.record(&done, nil)
+	}()
+	return d, nil
+}
+
+func (e *Engine) rollback(ctx context.Context, a *app, reason string) (Deployment, *instance, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.ctx, func() { cancel(ErrClosed) })()
+	to, err := a.before(false)
+	if err != nil {
+		return Deployment{}, nil, err
+	}
+	i, err := e.revive(ctx, to)
+	if err != nil {
+		return Deployment{}, nil, err
+	}
+	_, _ = a.before(true)
+	gone := a.promote(&release{deployment: to, instance: i})
+	d := gone.deployment
+	d.Status, d.Step = payload.StatusRolledBack, StepDraining
+	if d.Error == "" {
+		d.Error = reason
+	}
+	e.record(&d, d.rolledBack(to.Version, reason, false, time.Now()))
+	return d, gone.instance, nil
+}
+
+// revive starts a version that was live once.
+func (e *Engine) revive(ctx context.Context, d Deployment) (*instance, error) {
+	src, ok := readSource(d.Source)
+	if !ok {
+		return nil, fmt.Errorf("the program %q of version %s is gone", d.Source, d.Version)
+	}
+	b, err := e.builder.build(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	i, _, err := e.launch(ctx, d, b)
+	return i, err
+}
+
+// Resume brings back what was live before the platform was stopped: the latest of the successful deployments of an app, which come
+// oldest first, and the others as versions to go back to. It returns at once and publishes nothing; an app that does not come up
+// is logged, and answers 503.
+func (e *Engine) Resume(name string, successes []Deployment) error {
+	if len(successes) == 0 {
+		return nil
+	}
+	if err := e.begin(); err != nil {
+		return err
+	}
+	a := e.app(name)
+	if err := a.reserve(); err != nil {
+		e.wg.Done()
+		return err
+	}
+	last := successes[len(successes)-1]
+	go func() {
+		defer e.wg.Done()
+		defer a.free()
+		i, err := e.revive(e.ctx, last)
+		if err != nil {
+			if e.ctx.Err() == nil {
+				e.cfg.Logger.Error("an app did not come back", "app", name, "version", last.Version, "error", err)
+			}
+			return
+		}
+		a.remember(successes[:len(successes)-1]...)
+		a.promote(&release{deployment: last, instance: i})
+		e.cfg.Logger.Info("an app is back", "app", name, "version", last.Version)
+	}()
+	return nil
+}
+
+// Abandon ends a deployment that was in progress when the platform was killed, which nobody could say at the time.
+func (e *Engine) Abandon(ctx context.Context, d Deployment) error {
+	now := time.Now().UTC()
+	if d.Status != payload.StatusInProgress { // it had its outcome, and only cleaning up was interrupted
+		d.Step = StepDone
+		return e.cfg.Record(ctx, d, nil)
+	}
+	d.Status, d.Step, d.CompletedAt = payload.StatusCancelled, StepDone, &now
+	d.Error = "the deployment was cancelled: the platform was killed"
+	return e.cfg.Record(ctx, d, d.failed(now))
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/deployhook/deployhook/examples/platform/internal/engine"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// apiFunc answers a request with a status and a value, or an error.
+type apiFunc func(r *http.Request) (status int, body any, err error)
+
+// fieldError is one thing that is wrong with a request.
+type fieldError struct {
+	Field  string `json:"field"`
+	Reason string `json:"reason"`
+}
+
+// apiError is an error with the status that it is answered with.
+type apiError struct {
+	status int
+	text   string
+	fields []fieldError
+}
+
+func (e *apiError) Error() string { return e.text }
+
+func badRequest(format string, args ...any) error {
+	return &apiError{status: http.StatusBadRequest, text: fmt.Sprintf(format, args...)}
+}
+
+func badField(status int, field, reason string) error {
+	return &apiError{status: status, text: field + ": " + reason, fields: []fieldError{{field, reason}}}
+}
+
+// answer runs an apiFunc and writes what it returns.
+func (p *platform) answer(f apiFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A body that comes drop by drop must not hold the connection for ever.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+		status, body, err := f(r)
+		if err == nil {
+			writeJSON(w, status, body)
+			return
+		}
+		e := asAPIError(err)
+		if e.status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+			p.logger.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		if e.status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "5")
+		}
+		writeError(w, e.status, e.text, e.fields)
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	if body == nil {
+		w.WriteHeader(status)
+		return
+	}
+	text, err := json.Marshal(body, json.Deterministic(true))
+	if err != nil {
+		http.Error(w, `{"error":"internal error"}`, http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store") // some answers have a secret
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n'))
+}
+
+func writeError(w http.ResponseWriter, status int, text string, fields []fieldError) {
+	writeJSON(w, status, struct {
+		Error  string       `json:"error"`
+		Fields []fieldError `json:"fields,omitempty"`
+	}{text, fields})
+}
+
+// statuses says which answer goes with which kind of error.
+var statuses = []struct {
+	is     error
+	status int
+}{
+	{errNotFound, http.StatusNotFound},
+	{outbox.ErrUnknownApp, http.StatusNotFound},
+	{outbox.ErrUnknownEndpoint, http.StatusNotFound},
+	{outbox.ErrUnknownDelivery, http.StatusNotFound},
+	{outbox.ErrUnknownReplay, http.StatusNotFound},
+	{outbox.ErrDuplicateEndpoint, http.StatusConflict},
+	{outbox.ErrTooManyEndpoints, http.StatusConflict},
+	{outbox.ErrEndpointDisabled, http.StatusConflict},
+	{outbox.ErrConflict, http.StatusConflict},
+	{engine.ErrBusy, http.StatusConflict},
+	{engine.ErrNothingLive, http.StatusConflict},
+	{engine.ErrNothingBefore, http.StatusConflict},
+	{engine.ErrUnhealthy, http.StatusConflict},
+	{engine.ErrClosed, http.StatusServiceUnavailable},
+	{outbox.ErrClosed, http.StatusServiceUnavailable},
+}
+
+// asAPIError finds the answer to an error. What is not known to be the caller's to see is an internal error.
+func asAPIError(err error) *apiError {
+	var known *apiError
+	var field *outbox.FieldError
+	var wrong *engine.FieldError
+	var invalid *payload.ValidationError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &field):
+		name := jsonName(field.Field)
+		return &apiError{http.StatusUnprocessableEntity, name + ": " + field.Reason, []fieldError{{name, field.Reason}}}
+	case errors.As(err, &wrong):
+		return &apiError{http.StatusUnprocessableEntity, wrong.Error(), []fieldError{{wrong.Field, wrong.Reason}}}
+	case errors.As(err, &invalid):
+		return &apiError{http.StatusUnprocessableEntity, invalid.Error(), failures(invalid)}
+	}
+	for _, s := range statuses {
+		if errors.Is(err, s.is) {
+			return &apiError{status: s.status, text: err.Error()}
+		}
+	}
+	return &apiError{status: http.StatusInternalServerError, text: "internal error"}
+}
+
+func failures(e *payload.ValidationError) (out []fieldError) {
+	for _, f := range e.Failures {
+		out = append(out, fieldError{f.Path, f.Message})
+	}
+	return out
+}
+
+// jsonNames are the API's names of fields that package outbox names otherwise than in lower case.
+var jsonNames = map[string]string{
+	"BodyFormat": "format", "SignatureHeader": "signature_header", "MaxConcurrency": "max_concurrency", "RateLimit": "rate_limit",
+	"Timeout": "timeout_seconds", "Header": "headers", "States": "state", "Page.Cursor": "cursor", "Page.Limit": "limit",
+	"WithReplayRate": "rate_per_second",
+}
+
+// jsonName is a field's name in the API.
+func jsonName(field string) string {
+	if name, ok := jsonNames[field]; ok {
+		return name
+	}
+	return strings.ToLower(field)
+}
+
+// A request's body is small, and there at once.
+const (
+	maxRequest  = 64 << 10
+	readTimeout = 10 * time.Second
+)
+
+// read decodes a request's body: strictly, so that a misspelt member is an error and not a setting that is ignored.
+func read[T any](r *http.Request) (v T, err error) {
+	if r.ContentLength == 0 {
+		return v, nil
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		return v, &apiError{status: http.StatusUnsupportedMediaType, text: "want Content-Type: application/json"}
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxRequest))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return v, &apiError{status: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the body is over %d bytes", maxRequest)}
+	}
+	if err != nil {
+		return v, badRequest("the body can't be read")
+	}
+	if err := json.Unmarshal(text, &v, json.RejectUnknownMembers(true)); err != nil {
+		return v, decodeError(err)
+	}
+	return v, nil
+}
+
+func decodeError(err error) error {
+	var semantic *json.SemanticError
+	if !errors.As(err, &semantic) {
+		return badRequest("the body is not valid JSON")
+	}
+	name := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+	if errors.Is(err, json.ErrUnknownName) {
+		return badField(http.StatusBadRequest, name, "there is no such member")
+	}
+	return badField(http.StatusBadRequest, name, "is of the wrong kind")
+}
+
+// limit reads ?limit= with its default and maximum.
+func limit(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return 50, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 200 {
+		return 0, badField(http.StatusBadRequest, "limit", "want 1 to 200")
+	}
+	return n, nil
+}
+
+// moment reads a time, which may be absent.
+func moment(field, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := payload.ParseTime(text)
+	if err != nil {
+		return time.Time{}, badField(http.StatusBadRequest, field, "want a time such as 2026-03-12T14:22:01Z")
+	}
+	return t, nil
+}
+
+// optional leaves a zero time out.
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,63 @@
+// Platform is a toy platform as a service whose deployments are real: it builds small programs, runs them, checks their
+// health, switches traffic, goes back when a version fails, and tells customers' endpoints about every step.
+//
+//	go run ./examples/platform -demo
+//
+// shows all of it and exits. Without -demo it serves a JSON API, from a SQLite file and nothing else installed but Go, and
+// stops cleanly on SIGTERM:
+//
+//	POST   /apps                        {"name":"shop"}
+//	POST   /apps/{app}/endpoints        {"url":"https://…","events":["deploy.*"]}; answers the secret, once
+//	GET    /apps/{app}/endpoints        also GET, PATCH and DELETE /endpoints/{id}
+//	POST   /endpoints/{id}/rotate       a new secret; also /test, /disable and /enable
+//	POST   /apps/{app}/deployments      {"source":"hello","version":"v2"}
+//	GET    /apps/{app}/deployments      also /deployments/{id}
+//	POST   /apps/{app}/rollback         {"reason":"prices are wrong"}
+//	GET    /apps/{app}/deliveries       ?state=&type=&endpoint=&cursor=
+//	GET    /deliveries/{id}             also /deliveries/{id}/attempts
+//	POST   /deliveries/{id}/replay
+//	POST   /apps/{app}/replay           {"since":"…","state":"failed"}; its progress: GET /replays/{id}; POST /replays/{id}/resume
+//	GET    /apps/{app}/live/            the app itself
+//	GET    /sources, /healthz
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "platform:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	o, err := parse(args, getenv, stderr)
+	if err != nil {
+		return err
+	}
+	if o.demo {
+		return runDemo(ctx, stdout, stderr)
+	}
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	p, err := newPlatform(ctx, o, getenv, logger)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.serve(ctx), p.close())
+}

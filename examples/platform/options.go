@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// options is what flags and environment say.
+type options struct {
+	addr, data, database string
+	token                string
+	networks             networks
+	health, watch        time.Duration
+	retryScale           float64
+	demo                 bool
+}
+
+// networks takes a flag several times, or a comma-separated list once.
+type networks []netip.Prefix
+
+func (n *networks) String() string { return fmt.Sprint(*n) }
+
+func (n *networks) Set(text string) error {
+	for _, item := range strings.Split(text, ",") {
+		p, err := netip.ParsePrefix(strings.TrimSpace(item))
+		if err != nil {
+			return errors.New("want a network such as 10.0.0.0/8")
+		}
+		*n = append(*n, p.Masked())
+	}
+	return nil
+}
+
+func parse(args []string, getenv func(string) string, stderr io.Writer) (*options, error) {
+	o := &options{token: getenv("PLATFORM_API_TOKEN")}
+	f := flag.NewFlagSet("platform", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "where to listen; a token must be set for an address that is not loopback")
+	f.StringVar(&o.data, "data", "platform-data", "`folder` of the database file, the key and the built programs")
+	f.StringVar(&o.database, "database", getenv("PLATFORM_DATABASE"), "postgres://… instead of a file; better given as PLATFORM_DATABASE, where the password is not seen")
+	f.Var(&o.networks, "allow-networks", "`CIDRs` that customers' endpoints may be in though they are not public, there also by plain http: for demonstrations")
+	f.DurationVar(&o.health, "health-timeout", 10*time.Second, "how long a new version may take to become healthy")
+	f.DurationVar(&o.watch, "watch", 3*time.Second, "how long a version that went live is watched with the one before at hand")
+	f.Float64Var(&o.retryScale, "retry-scale", 1, "the waits between attempts, as a fraction of those in production: for demonstrations")
+	f.BoolVar(&o.demo, "demo", false, "deploy five versions of an app, receive their events, print them, and exit")
+	f.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		f.PrintDefaults()
+	}
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q; see -h", f.Arg(0))
+	}
+	if o.health <= 0 || o.watch <= 0 {
+		return nil, errors.New("-health-timeout and -watch: want more than zero")
+	}
+	if !(o.retryScale >= 0 && o.retryScale <= 1) {
+		return nil, fmt.Errorf("-retry-scale %v: want 0 to 1", o.retryScale)
+	}
+	return o, o.checkToken()
+}
+
+// scaled is a wait of production, shortened as -retry-scale says.
+func (o *options) scaled(d time.Duration) time.Duration {
+	return max(time.Duration(float64(d)*o.retryScale), 10*time.Millisecond)
+}
+
+const usage = `Usage: platform [flags]
+
+A toy platform as a service: builds and runs programs, and tells customers' endpoints about it. Secrets are taken from the
+environment only:
+
+  PLATFORM_API_TOKEN              bearer token of the API, at least 16 characters
+  PLATFORM_SEALING_KEY            32 bytes in base64, which customers' URLs and secrets are sealed with in the database
+  PLATFORM_SEALING_KEY_PREVIOUS   the key before, after a change
+  PLATFORM_DATABASE               twin of -database
+
+`
+
+const minToken = 16
+
+// checkToken refuses to serve the API to a network without a token: who reaches it can run programs and read what customers get.
+func (o *options) checkToken() error {
+	if o.token != "" && len(o.token) < minToken {
+		return fmt.Errorf("PLATFORM_API_TOKEN: want at least %d characters", minToken)
+	}
+	addr, err := net.ResolveTCPAddr("tcp", o.addr)
+	if err != nil {
+		return fmt.Errorf("-addr: %w", err)
+	}
+	if o.token == "" && !addr.IP.IsLoopback() {
+		return fmt.Errorf("-addr %s is not loopback, so the API needs a token: set PLATFORM_API_TOKEN", o.addr)
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/deployhook/deployhook/examples/platform/internal/engine"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/cdevents"
+	"github.com/deployhook/deployhook/sender/discord"
+	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/sender/periscope"
+	"github.com/deployhook/deployhook/sender/slack"
+	"github.com/deployhook/deployhook/sender/template"
+)
+
+// platform is everything together: what deploys, what tells about it, and where both are kept.
+type platform struct {
+	o        *options
+	logger   *slog.Logger
+	listener net.Listener
+	store    *store
+	outbox   *outbox.Outbox
+	engine   *engine.Engine
+	closer   []func()
+
+	ctx        context.Context // ends when the platform stops
+	cancel     context.CancelFunc
+	background sync.WaitGroup // replays
+}
+
+func newPlatform(ctx context.Context, o *options, getenv func(string) string, logger *slog.Logger) (_ *platform, err error) {
+	p := &platform{o: o, logger: logger}
+	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			_ = p.close()
+		}
+	}()
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return nil, fmt.Errorf("-data: %w", err)
+	}
+	current, previous, err := sealingKeys(o, getenv, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.openDatabase(ctx, current, previous); err != nil {
+		return nil, fmt.Errorf("-database: %w", err)
+	}
+	if err := p.checkKey(ctx); err != nil {
+		return nil, err
+	}
+	if p.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.addr); err != nil {
+		return nil, fmt.Errorf("-addr: %w", err)
+	}
+	p.closer = append(p.closer, func() { _ = p.listener.Close() })
+	p.engine, err = engine.New(ctx, engine.Config{
+		Dir: filepath.Join(o.data, "builds"), Record: p.record, Logger: logger, HealthTimeout: o.health, Watch: o.watch,
+		URL: func(app string) string { return p.base() + "/apps/" + app + "/live/" },
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.closer = append(p.closer, p.engine.Close)
+	return p, nil
+}
+
+// openDatabase opens the outbox and, beside its tables, ours.
+func (p *platform) openDatabase(ctx context.Context, current outbox.Key, previous []outbox.Key) error {
+	opts, err := outboxOptions(p.o, current, previous, p.logger)
+	if err != nil {
+		return err
+	}
+	s := &store{}
+	if p.o.database == "" {
+		err = p.openSQLite(ctx, s, opts)
+	} else {
+		err = p.openPostgres(ctx, s, opts)
+	}
+	if err != nil {
+		return err
+	}
+	p.store, err = openStore(ctx, s)
+	return err
+}
+
+func (p *platform) openSQLite(ctx context.Context, s *store, opts []outbox.Option) (err error) {
+	path, err := filepath.Abs(databaseFile(p.o))
+	if err != nil {
+		return err
+	}
+	if p.outbox, err = outbox.OpenSQLite(ctx, path, opts...); err != nil {
+		return err
+	}
+	p.closer = append(p.closer, func() { _ = p.outbox.Close() })
+	if s.lite, err = sql.Open("sqlite", liteURL(path)); err != nil {
+		return err
+	}
+	s.lite.SetMaxOpenConns(2)
+	p.closer = append(p.closer, s.close)
+	return nil
+}
+
+func (p *platform) openPostgres(ctx context.Context, s *store, opts []outbox.Option) error {
+	cfg, err := pgxpool.ParseConfig(p.o.database)
+	if err != nil {
+		return errors.New("not a PostgreSQL URL") // the error would repeat it with its password
+	}
+	cfg.MaxConns = min(cfg.MaxConns, 10)
+	cfg.MaxConns = max(cfg.MaxConns, 5)
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return err
+	}
+	p.closer = append(p.closer, s.close)
+	if p.outbox, err = outbox.NewPostgres(ctx, s.pool, opts...); err != nil {
+		return err
+	}
+	p.closer = append(p.closer, func() { _ = p.outbox.Close() })
+	return nil
+}
+
+// checkKey finds out now whether the key is the right one, and seals what is still sealed with the previous key.
+func (p *platform) checkKey(ctx context.Context) error {
+	n, err := p.outbox.ReSeal(ctx)
+	if errors.Is(err, outbox.ErrUnseal) {
+		return errors.New("PLATFORM_SEALING_KEY is not the key that the database was sealed with; after a change, set PLATFORM_SEALING_KEY_PREVIOUS to the old one")
+	}
+	if n > 0 {
+		p.logger.Info("sealed with the new key; PLATFORM_SEALING_KEY_PREVIOUS can be left out from now on", "endpoints", n)
+	}
+	return err
+}
+
+// outboxOptions opens the formats that chat services and other systems want under their names.
+func outboxOptions(o *options, current outbox.Key, previous []outbox.Key, logger *slog.Logger) ([]outbox.Option, error) {
+	opts := []outbox.Option{
+		outbox.WithSealingKeys(current, previous...), outbox.WithLogger(logger),
+		outbox.WithSchedule(outbox.SchedulePlatform, sender.Scaled(sender.Platform, o.retryScale)),
+		outbox.WithBreaker(outbox.DefaultBreakerThreshold, o.scaled(outbox.DefaultBreakerPause), o.scaled(outbox.DefaultBreakerMaxPause)),
+	}
+	if len(o.networks) > 0 {
+		opts = append(opts, outbox.WithSender(sender.AllowNetworks(o.networks...)))
+	}
+	var problems []error
+	add := func(name string, f sender.Format, err error) {
+		opts, problems = append(opts, outbox.WithFormat(name, f)), append(problems, err)
+	}
+	slackFormat, err := slack.New()
+	add("slack", slackFormat, err)
+	discordFormat, err := discord.New()
+	add("discord", discordFormat, err)
+	teams, err := template.Teams()
+	add("teams", teams, err)
+	record, err := periscope.New()
+	add("periscope", record, err)
+	cd, err := cdevents.New("/deployhook/platform")
+	add("cdevents", cd, err)
+	return opts, errors.Join(problems...)
+}
+
+// record stores a step and publishes its event in one transaction: customers hear of everything that happened and of nothing
+// that did not, whenever the platform is killed.
+func (p *platform) record(ctx context.Context, d engine.Deployment, event *payload.Event) error {
+	return p.store.inTx(ctx, func(tx any, exec execFunc) error {
+		if err := save(exec, d); err != nil || event == nil {
+			return err
+		}
+		// An ID of its own makes it harmless to record a step twice, when the answer to the first commit was lost.
+		_, err := p.outbox.PublishTx(ctx, tx, d.App, event, outbox.WithEventID(d.ID+":"+string(event.Type)))
+		return err
+	})
+}
+
+// resume takes up what a platform left that was stopped or killed.
+func (p *platform) resume(ctx context.Context) error {
+	unfinished, err := p.store.unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range unfinished {
+		if err := p.engine.Abandon(ctx, d); err != nil {
+			return err
+		}
+	}
+	apps, err := p.outbox.Apps(ctx)
+	if err != nil {
+		return err
+	}
+	for _, app := range apps {
+		successes, err := p.store.successes(ctx, app)
+		if err != nil {
+			return err
+		}
+		if err := p.engine.Resume(app, successes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// base is where the platform answers, for links.
+func (p *platform) base() string { return "http://" + p.listener.Addr().String() }
+
+// stopTime is how long requests may take after SIGTERM.
+const stopTime = 10 * time.Second
+
+// serve answers and delivers until ctx ends, then lets what was begun come to its end.
+func (p *platform) serve(ctx context.Context) error {
+	if err := p.resume(ctx); err != nil {
+		return fmt.Errorf("taking up where the last run ended: %w", err)
+	}
+	if err := p.outbox.Start(ctx); err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(p.logger.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(p.listener) }()
+	p.logger.Info("listening", "addr", p.listener.Addr().String(), "url", p.base(), "token", p.o.token != "")
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	p.logger.Info("stopping")
+	p.engine.Cancel() // at once: a deployment has nothing to gain from the time that requests get
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := server.Shutdown(stopping); err != nil {
+		p.logger.Warn("requests were cut off", "error", err)
+		_ = server.Close()
+	}
+	return nil
+}
+
+// close ends everything in the opposite order of its making: first what deploys, since it has events to record.
+func (p *platform) close() error {
+	p.cancel()
+	p.background.Wait()
+	for i := len(p.closer) - 1; i >= 0; i-- {
+		p.closer[i]()
+	}
+	if p.engine != nil {
+		p.logger.Info("stopped")
+	}
+	return nil
+}

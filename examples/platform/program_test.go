@@ -1,0 +1,321 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"flag"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/examples/platform/internal/engine"
+	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+const asProgram = "DEPLOYHOOK_TEST_AS_PLATFORM"
+
+// The test binary is the program when it is told so: that is how the tests run it as a process.
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == "1" {
+		main()
+		os.Exit(0)
+	}
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
+		_ = p.Value.Set("6") // the tests wait for other processes most of the time
+	}
+	leaktest.Main(m)
+}
+
+const (
+	apiToken = "canary-token-0123456789"
+	// patience is for a machine that compiles other things at the same time.
+	patience = 3 * time.Minute
+)
+
+// goCache is the compiler's cache: shared with whoever runs the tests, since compiling net/http anew takes long.
+var goCache = sync.OnceValue(func() string {
+	out, _ := exec.Command("go", "env", "GOCACHE").Output()
+	return strings.TrimSpace(string(out))
+})
+
+func newKey() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	return base64.StdEncoding.EncodeToString(key)
+}
+
+// command is the program as a process with nothing but the given environment.
+func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Dir = dir
+	cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOCACHE=" + goCache(), "TMPDIR=" + t.TempDir()}, env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // a test binary that dies leaves no platform behind
+	return cmd
+}
+
+// program is a platform that runs.
+type program struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	api *client
+
+	mu  sync.Mutex
+	out bytes.Buffer
+	eof chan struct{}
+}
+
+var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
+
+// start runs the program in dir and waits until it listens, or until it has ended; then api is nil.
+func start(t *testing.T, dir string, env []string, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, eof: make(chan struct{})}
+	fast := []string{"-addr", "127.0.0.1:0", "-watch", "300ms", "-health-timeout", "20s", "-retry-scale", "0.02", "-allow-networks", "127.0.0.0/8"}
+	p.cmd = command(t, dir, env, append(fast, args...)...)
+	stderr, err := p.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.eof; _ = p.cmd.Wait() })
+	up := make(chan string, 1)
+	go func() {
+		defer close(p.eof)
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			p.mu.Lock()
+			p.out.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
+			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
+				up <- m[1]
+			}
+		}
+	}()
+	select {
+	case addr := <-up:
+		token := ""
+		if slices.Contains(env, "PLATFORM_API_TOKEN="+apiToken) {
+			token = apiToken
+		}
+		p.api = newClient("http://"+addr, token)
+		p.api.http.Transport = &http.Transport{DisableKeepAlives: true}
+	case <-p.eof:
+	case <-time.After(patience):
+		t.Fatal("the program did not start:\n", p.output())
+	}
+	return p
+}
+
+func (p *program) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// stop sends a signal and returns the exit status.
+func (p *program) stop(sig syscall.Signal) int {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(sig))
+	return p.ended()
+}
+
+func (p *program) ended() int {
+	p.t.Helper()
+	select {
+	case <-p.eof:
+	case <-time.After(patience):
+		p.t.Fatal("the program did not end:\n", p.output())
+	}
+	_ = p.cmd.Wait()
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// call makes a request and returns the status and the answer.
+func (p *program) call(method, path, body string) (int, string) {
+	p.t.Helper()
+	status, text, err := p.api.do(p.t.Context(), method, path, []byte(body))
+	require.NoError(p.t, err, p.output())
+	return status, strings.TrimSpace(string(text))
+}
+
+// must makes a request that has to be answered with the status, and decodes the answer.
+func (p *program) must(want int, method, path, body string, out any) {
+	p.t.Helper()
+	status, text := p.call(method, path, body)
+	require.Equal(p.t, want, status, "%s %s: %s", method, path, text)
+	if out != nil {
+		require.NoError(p.t, decode(text, out), text)
+	}
+}
+
+// register makes the app shop with the customer's endpoint and returns the endpoint's ID.
+func (p *program) register(c *listener, more string) (id string) {
+	p.t.Helper()
+	p.must(http.StatusCreated, "POST", "/apps", `{"name":"shop"}`, nil)
+	var created struct {
+		Endpoint endpoint
+		Secret   string
+	}
+	p.must(http.StatusCreated, "POST", "/apps/shop/endpoints", `{"url":"`+c.url+`"`+more+`}`, &created)
+	c.accept(created.Secret)
+	return created.Endpoint.ID
+}
+
+// deploy deploys and waits until it is over.
+func (p *program) deploy(source, version string) engine.Deployment {
+	p.t.Helper()
+	var d engine.Deployment
+	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"`+source+`","version":"`+version+`"}`, &d)
+	return p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepDone })
+}
+
+func (p *program) await(id string, is func(engine.Deployment) bool) (d engine.Deployment) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		p.must(http.StatusOK, "GET", "/deployments/"+id, "", &d)
+		return is(d)
+	}, patience, 20*time.Millisecond)
+	return d
+}
+
+func (p *program) live() string {
+	p.t.Helper()
+	_, text := p.call("GET", "/apps/shop/live/", "")
+	return text
+}
+
+// listener is a customer: a real receiver that keeps what it was told.
+type listener struct {
+	t       *testing.T
+	url     string
+	down    atomic.Bool // answers 500
+	handler atomic.Pointer[http.Handler]
+	secrets []string
+
+	mu     sync.Mutex
+	events []*payload.Event
+}
+
+func listen(t *testing.T) *listener {
+	t.Helper()
+	c := &listener{t: t}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := c.handler.Load()
+		if h == nil || c.down.Load() {
+			http.Error(w, "down", http.StatusInternalServerError)
+			return
+		}
+		(*h).ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	c.url = server.URL + "/hooks/canary-in-the-url"
+	return c
+}
+
+// accept takes what is signed with the secret from now on.
+func (c *listener) accept(text string) {
+	c.t.Helper()
+	c.secrets = append(c.secrets, text)
+	secret, err := signer.ParseSecret(text)
+	require.NoError(c.t, err)
+	scheme, err := signer.NewStandard(secret)
+	require.NoError(c.t, err)
+	store, err := dedupe.NewMemory()
+	require.NoError(c.t, err)
+	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform"), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(c.t, err)
+	h := rcv.Events(func(_ context.Context, e *payload.Event) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.events = append(c.events, e)
+		return nil
+	})
+	c.handler.Store(&h)
+}
+
+// of returns the types of a deployment's events in the order of their times.
+func (c *listener) of(id string) (out []payload.Type) {
+	for _, e := range c.all() {
+		if e.DeploymentID == id {
+			out = append(out, e.Type)
+		}
+	}
+	return out
+}
+
+func (c *listener) all() []*payload.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := slices.Clone(c.events)
+	slices.SortStableFunc(out, func(a, b *payload.Event) int { return a.Timestamp.Compare(b.Timestamp) })
+	return out
+}
+
+func (c *listener) gets(id string, want ...payload.Type) {
+	c.t.Helper()
+	if !assertEventually(func() bool { return slices.Equal(c.of(id), want) }) {
+		require.Equal(c.t, want, c.of(id))
+	}
+}
+
+func (c *listener) getsType(want payload.Type) {
+	c.t.Helper()
+	require.True(c.t, assertEventually(func() bool {
+		return slices.ContainsFunc(c.all(), func(e *payload.Event) bool { return e.Type == want })
+	}), "no %s came", want)
+}
+
+func assertEventually(is func() bool) bool {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if is() {
+			return true
+		}
+	}
+	return false
+}
+
+// database makes a database of its own on the shared server.
+func database(t *testing.T) string {
+	t.Helper()
+	at, err := url.Parse(servicetest.PostgresURL(t))
+	require.NoError(t, err)
+	suffix := make([]byte, 6)
+	_, _ = rand.Read(suffix)
+	name := "platform_" + hex.EncodeToString(suffix)
+	admin := func(statement string) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		conn, err := pgx.Connect(ctx, at.String())
+		require.NoError(t, err)
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, statement)
+		require.NoError(t, err)
+	}
+	admin("CREATE DATABASE " + name)
+	t.Cleanup(func() { admin("DROP DATABASE " + name + " WITH (FORCE)") })
+	own := *at
+	own.Path = "/" + name
+	return own.String()
+}

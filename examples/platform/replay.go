@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// replay is how far a replay of a range has come.
+type replay struct {
+	ID         string    `json:"id"`
+	CreatedAt  time.Time `json:"created_at"`
+	Total      int       `json:"total"` // scheduled so far; final once complete is true
+	Done       int       `json:"done"`
+	Delivered  int       `json:"delivered"`
+	Failed     int       `json:"failed"`
+	Canceled   int       `json:"canceled,omitempty"`
+	Superseded int       `json:"superseded,omitempty"`
+	Pending    int       `json:"pending"`
+	Skipped    int       `json:"skipped"`
+	Complete   bool      `json:"complete"` // everything has its time
+	Finished   bool      `json:"finished"` // and has come to its end
+}
+
+func replayOf(s outbox.ReplayStatus) replay {
+	return replay{
+		ID: s.ID, CreatedAt: s.CreatedAt, Total: s.Scheduled, Done: s.Scheduled - s.Pending, Delivered: s.Delivered, Failed: s.Failed,
+		Canceled: s.Canceled, Superseded: s.Superseded, Pending: s.Pending, Skipped: s.Skipped, Complete: s.Complete,
+		Finished: s.Complete && s.Pending == 0,
+	}
+}
+
+func (p *platform) replayRange(r *http.Request) (int, any, error) {
+	in, err := read[struct {
+		selection `json:",inline"`
+		Rate      float64 `json:"rate_per_second"`
+	}](r)
+	if err != nil {
+		return 0, nil, err
+	}
+	name, err := p.app(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	filter, err := filterOf(name, in.selection)
+	if err != nil {
+		return 0, nil, err
+	}
+	if in.Rate == 0 {
+		in.Rate = outbox.DefaultReplayRate
+	}
+	return p.startReplay(func(ctx context.Context, progress outbox.ReplayOption) (outbox.ReplayStatus, error) {
+		return p.outbox.ReplayRange(ctx, filter, outbox.WithReplayRate(in.Rate), progress)
+	})
+}
+
+// resumeReplay goes on with a replay that a stop of the platform interrupted.
+func (p *platform) resumeReplay(r *http.Request) (int, any, error) {
+	return p.startReplay(func(ctx context.Context, progress outbox.ReplayOption) (outbox.ReplayStatus, error) {
+		return p.outbox.ResumeReplay(ctx, r.PathValue("id"), progress)
+	})
+}
+
+// startReplay runs a replay in the background, since it may be long, and answers as soon as it has an ID. Who asked may go away;
+// the replay ends with the platform.
+func (p *platform) startReplay(run func(context.Context, outbox.ReplayOption) (outbox.ReplayStatus, error)) (int, any, error) {
+	first, failed := make(chan outbox.ReplayStatus, 1), make(chan error, 1)
+	p.background.Go(func() {
+		s, err := run(p.ctx, outbox.WithReplayProgress(func(s outbox.ReplayStatus) {
+			select {
+			case first <- s:
+			default:
+			}
+		}))
+		if err != nil {
+			failed <- err
+			if s.ID != "" && p.ctx.Err() == nil {
+				p.logger.Error("a replay was interrupted", "replay", s.ID, "error", err)
+			}
+			return
+		}
+		p.follow(s)
+	})
+	select {
+	case s := <-first:
+		return http.StatusAccepted, replayOf(s), nil
+	case err := <-failed:
+		if errors.Is(err, context.Canceled) {
+			err = outbox.ErrClosed
+		}
+		return 0, nil, err
+	}
+}
+
+// follow logs every step of a replay until all of it has come to an end.
+func (p *platform) follow(s outbox.ReplayStatus) {
+	begun, tick, last := time.Now(), time.NewTicker(500*time.Millisecond), -1
+	defer tick.Stop()
+	for {
+		state := replayOf(s)
+		if state.Done != last {
+			last = state.Done
+			rate := float64(state.Done) / max(time.Since(begun).Seconds(), 0.001)
+			p.logger.Info("replaying", "replay", s.ID, "done", state.Done, "total", state.Total, "failed", state.Failed, "skipped", state.Skipped, "per_second", math.Round(rate*10)/10)
+		}
+		if state.Finished {
+			return
+		}
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var err error
+		if s, err = p.outbox.ReplayStatus(p.ctx, s.ID); err != nil {
+			return
+		}
+	}
+}
+
+func (p *platform) getReplay(r *http.Request) (int, any, error) {
+	s, err := p.outbox.ReplayStatus(r.Context(), r.PathValue("id"))
+	return http.StatusOK, replayOf(s), err
+}
