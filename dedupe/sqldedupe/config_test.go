@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,8 @@ func TestUnfitSQLite(t *testing.T) {
 		"memory":  {"_pragma=busy_timeout(1000)&_pragma=journal_mode(MEMORY)", "journal_mode"},
 		"normal":  {"_pragma=busy_timeout(1000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)", "InsecureUnsynced"},
 		"no wait": {"_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)", "busy_timeout"},
+		// Before the commit a second try would be told that it is a duplicate.
+		"dirty reads": {"cache=shared&_pragma=read_uncommitted(1)&_pragma=busy_timeout(1000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)", "read_uncommitted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -214,6 +217,37 @@ func TestOpenSQLite(t *testing.T) {
 	require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("not a database ", 100)), 0o600))
 	_, err = sqldedupe.OpenSQLite(t.Context(), text)
 	require.Error(t, err)
+}
+
+// Keys are digests, and yet nobody else's business. A file that is there keeps its permissions.
+func TestSQLiteFileIsPrivate(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("has no permission bits")
+	}
+	dir := t.TempDir()
+	s, err := sqldedupe.OpenSQLite(t.Context(), filepath.Join(dir, "test.db"))
+	require.NoError(t, err)
+	claim(t, s, key("1"), amply, dedupe.Claimed)
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, files, 3, "with the log and its index")
+	for _, file := range files {
+		info, err := file.Info()
+		require.NoError(t, err)
+		require.Zero(t, info.Mode().Perm()&0o077, "%s can be read by others", file.Name())
+	}
+	require.NoError(t, s.Close())
+
+	shared := filepath.Join(dir, "shared.db")
+	require.NoError(t, os.WriteFile(shared, nil, 0o600))
+	require.NoError(t, os.Chmod(shared, 0o660))
+	s, err = sqldedupe.OpenSQLite(t.Context(), shared)
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	info, err := os.Stat(shared)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o660), info.Mode().Perm())
 }
 
 func TestClosed(t *testing.T) {

@@ -45,8 +45,10 @@
 //   - Full is [dedupe.ErrFull]: nothing is forgotten to make room, and duplicates are still recognised.
 //   - Whoever takes a lease over gets a greater token, and from then on the slow worker's calls fail, its transaction too.
 //   - The constructors refuse a database that acknowledges commits before they are on disk; see [InsecureUnsynced].
-//   - Statements have parameters, and table names are checked, so nothing that comes from outside is ever part of SQL. The
-//     package's own texts have no data source name in them, but a driver's errors, which they wrap, may name host and user.
+//   - Statements have parameters, and table names are checked, so nothing that comes from outside is ever part of SQL.
+//   - No error contains a data source name: the constructors and Migrate replace a driver's that repeats one which it can't
+//     parse. Its other errors, which are wrapped, may name host, user and database.
+//   - OpenSQLite makes a file that only its owner can read.
 //
 // # Misuses
 //
@@ -55,6 +57,8 @@
 //     the same transaction.
 //   - Completing in one transaction what was done in another, or passing CompletePgxTx a pool: a crash in between
 //     handles the delivery twice.
+//   - Going on after a statement's error in a SQLite transaction: SQLite may have ended it, and commits what follows at once.
+//     [Store.InTx] keeps it from that, and CompleteTx fails if it is too late.
 //   - A clock that is set: leases and TTLs follow the database's. A step of hours forward forgets that much too early, so
 //     choose a TTL that is longer than twice the receiver's tolerance by more than any step.
 //   - A replica that is not synchronous: after a failover the last completions are missing, and deliveries are handled again.

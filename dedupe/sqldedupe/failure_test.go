@@ -3,7 +3,6 @@ package sqldedupe_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -358,20 +357,4 @@ func TestSQLiteBusy(t *testing.T) {
 	require.Equal(t, 5, code.Code()&0xff)
 	require.NoError(t, tx.Rollback())
 	claim(t, s, key("1"), amply, dedupe.Claimed)
-}
-
-// A driver's errors are passed on, and with them whatever they say. Passwords are not among it.
-func TestErrorsHaveNoPassword(t *testing.T) {
-	t.Parallel()
-	const canary = "canary-4711"
-	db, err := sql.Open("pgx", "postgres://user:"+canary+"@127.0.0.1:1/app?sslmode=disable&application_name="+canary)
-	require.NoError(t, err)
-	closeAfter(t, db)
-	_, err = sqldedupe.NewPostgres(t.Context(), db)
-	require.Error(t, err)
-	require.NotErrorIs(t, err, sqldedupe.ErrConfig, "a server that is down is no mistake of the caller's")
-	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err)} {
-		require.NotContains(t, text, canary)
-	}
-	require.Error(t, errors.Unwrap(err))
 }

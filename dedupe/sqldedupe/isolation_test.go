@@ -2,8 +2,10 @@ package sqldedupe_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,8 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/dedupe/sqldedupe"
 	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
 )
 
 // In a transaction of a stricter isolation a renewal since its beginning is a conflict; nothing is done then. Completed first,
@@ -38,6 +42,99 @@ func TestStricterTransactions(t *testing.T) {
 	require.NoError(t, tx.Rollback())
 	claim(t, s, key("1"), amply, dedupe.InFlight)
 	require.NoError(t, s.InTx(t.Context(), c, b.effect("1")))
+	require.Equal(t, 1, b.count("1"))
+}
+
+// A handler that outlasts the receiver's renewals (the lease is 1 s) succeeds at the first try under any default isolation.
+func TestStrictTransactionOutlivesRenewals(t *testing.T) {
+	t.Parallel()
+	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
+		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
+			b := openPostgres(t)
+			b.effects()
+			s := b.store(strictDB(t, isolation))
+			e := newEndpoint(t, s, func(ctx context.Context, _ *payload.Event) error {
+				d, _ := receiver.FromContext(ctx)
+				return d.CompleteWith(func(c dedupe.Claim) error {
+					return s.InTx(ctx, c, func(ctx context.Context, tx *sql.Tx) error {
+						if err := b.effect(d.ID)(ctx, tx); err != nil {
+							return err
+						}
+						time.Sleep(1200 * time.Millisecond) // beyond the lease, on the server's clock
+						return nil
+					})
+				})
+			})
+			status, answer := e.post("whk_1")
+			require.Equal(t, http.StatusOK, status, answer)
+			_, answer = e.post("whk_1")
+			require.JSONEq(t, `{"received":true,"duplicate":true}`, answer)
+			require.Equal(t, 1, b.count("whk_1"))
+		})
+	}
+}
+
+func strictDB(t testing.TB, isolation string) *sql.DB {
+	t.Helper()
+	return postgresDB(t, servicetest.PostgresURL(t)+"&default_transaction_isolation="+url.PathEscape(isolation))
+}
+
+// A default that becomes stricter after the store was made costs one try.
+func TestIsolationThatChanges(t *testing.T) {
+	t.Parallel()
+	b := openPostgres(t)
+	b.effects()
+	s := b.store(b.db)
+	b.db.SetMaxOpenConns(1)
+	_, err := b.db.ExecContext(t.Context(), "SET default_transaction_isolation = 'repeatable read'")
+	require.NoError(t, err)
+	renewing := b.store(b.open())
+	c := claim(t, s, key("1"), amply, dedupe.Claimed)
+	attempt := func() error {
+		return s.InTx(t.Context(), c, func(ctx context.Context, tx *sql.Tx) error {
+			if err := b.effect("1")(ctx, tx); err != nil {
+				return err
+			}
+			renewal, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			defer cancel()
+			_ = renewing.Renew(renewal, c, amply) // once the claim is completed first, it waits in vain
+			return nil
+		})
+	}
+	var state interface{ SQLState() string }
+	require.ErrorAs(t, attempt(), &state)
+	require.Equal(t, "40001", state.SQLState())
+	require.NoError(t, attempt())
+	require.Equal(t, 1, b.count("1"))
+}
+
+// Completed first, the claim may meet a renewal that began before. InTx begins again then, and runs the function once.
+func TestStrictTransactionMeetsRenewal(t *testing.T) {
+	t.Parallel()
+	b := openPostgres(t)
+	b.effects()
+	s := b.store(strictDB(t, "repeatable read"))
+	c := claim(t, s, key("1"), amply, dedupe.Claimed)
+	renewal := begin(t, b.db) // what Renew does, and takes its time over
+	_, err := renewal.ExecContext(t.Context(), "UPDATE "+b.table+" SET expires = expires + interval '1 second'")
+	require.NoError(t, err)
+	calls, done := 0, make(chan error, 1)
+	go func() {
+		done <- s.InTx(t.Context(), c, func(ctx context.Context, tx *sql.Tx) error {
+			calls++
+			return b.effect("1")(ctx, tx)
+		})
+	}()
+	require.Eventually(t, func() bool {
+		var waiting bool
+		err := b.db.QueryRowContext(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE%"+b.table+"%'").Scan(&waiting)
+		require.NoError(t, err)
+		return waiting
+	}, 30*time.Second, 10*time.Millisecond)
+	require.NoError(t, renewal.Commit())
+	require.NoError(t, <-done)
+	require.Equal(t, 1, calls)
 	require.Equal(t, 1, b.count("1"))
 }
 

@@ -37,7 +37,7 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, table string) error {
 		return fmt.Errorf("%w: Migrate: the database is nil", ErrConfig)
 	}
 	if err := migrate(ctx, db, d, n, migrations(d, n)); err != nil {
-		return fmt.Errorf("sqldedupe: Migrate: %w", err)
+		return fmt.Errorf("sqldedupe: Migrate: %w", withoutDSN(err))
 	}
 	return nil
 }

@@ -86,8 +86,9 @@ func WithoutPruning() Option {
 }
 
 // WithPruneHook has f called after every round of pruning with what it deleted and its error, for metrics and logs: an error
-// of the pruning inside Claim is reported nowhere else. f must be safe for concurrent use, and short. Default none, which nil
-// also stands for.
+// of the pruning inside Claim is reported nowhere else. f must be safe for concurrent use, and short. If it panics inside Claim
+// that goes unnoticed, since the claim has been granted; elsewhere the panic reaches the caller. Default none, which nil also
+// stands for.
 func WithPruneHook(f func(deleted int64, err error)) Option {
 	return option(func(c *config) { c.onPrune = f })
 }

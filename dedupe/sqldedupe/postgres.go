@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
@@ -24,8 +25,9 @@ func NewPostgres(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPostgres(ctx, db, c); err != nil {
-		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", err)
+	strict, err := checkPostgres(ctx, db, c)
+	if err != nil {
+		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", withoutDSN(err))
 	}
 	if err := prepareSchema(ctx, db, Postgres, n, c); err != nil {
 		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", err)
@@ -33,28 +35,31 @@ func NewPostgres(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error
 	if err := checkPrivileges(ctx, db, n); err != nil {
 		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", err)
 	}
-	return newStore(db, c, &postgres{
+	e := &postgres{
 		claimNew: statement{text: n.expand(pgClaimNew)},
 		takeOver: statement{text: n.expand(pgTakeOver)},
 		pruning:  statement{text: n.expand(pgPrune)},
-	}, n, pgCommon), nil
+	}
+	e.strict.Store(strict)
+	return newStore(db, c, e, n, pgCommon), nil
 }
 
-func checkPostgres(ctx context.Context, db *sql.DB, c config) error {
+// checkPostgres also finds whether transactions are stricter than READ COMMITTED by default.
+func checkPostgres(ctx context.Context, db *sql.DB, c config) (strict bool, err error) {
 	var version int
 	var commit, fsync string
-	err := db.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit'), current_setting('fsync')`).
-		Scan(&version, &commit, &fsync)
+	err = db.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('synchronous_commit'), current_setting('fsync'),
+		current_setting('default_transaction_isolation') IN ('repeatable read', 'serializable')`).Scan(&version, &commit, &fsync, &strict)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case version < 120000:
-		return fmt.Errorf("%w: the server's version is %d; the store needs PostgreSQL 12 or later", ErrConfig, version)
+		return false, fmt.Errorf("%w: the server's version is %d; the store needs PostgreSQL 12 or later", ErrConfig, version)
 	case (commit == "off" || fsync == "off") && !c.unsynced:
-		return fmt.Errorf("%w: the database has synchronous_commit %s and fsync %s, so what it has acknowledged can be lost; "+
+		return false, fmt.Errorf("%w: the database has synchronous_commit %s and fsync %s, so what it has acknowledged can be lost; "+
 			"set them to on, or use InsecureUnsynced", ErrConfig, commit, fsync)
 	}
-	return nil
+	return strict, nil
 }
 
 func checkPrivileges(ctx context.Context, db *sql.DB, n names) error {
@@ -133,6 +138,7 @@ var pgCommon = commonStatements{
 
 type postgres struct {
 	claimNew, takeOver, pruning statement
+	strict                      atomic.Bool // transactions may be stricter than READ COMMITTED by default
 }
 
 const (
@@ -142,7 +148,24 @@ const (
 
 func (p *postgres) units(d time.Duration) int64 { return ceil(d, time.Microsecond) }
 func (p *postgres) unit() time.Duration         { return time.Microsecond }
-func (p *postgres) completesFirst() bool        { return false }
+
+// completesFirst: in a stricter transaction a row that was changed after the first statement can't be changed any more, and
+// renewals change the claim's.
+func (p *postgres) completesFirst() bool { return p.strict.Load() }
+
+// learn: the default may differ between connections, and change.
+func (p *postgres) learn(err error) {
+	if sqlState(err) == stateSerialization {
+		p.strict.Store(true)
+	}
+}
+
+func (p *postgres) begin(ctx context.Context, db *sql.DB) (*sql.Tx, *guard, error) {
+	tx, err := db.BeginTx(ctx, nil)
+	return tx, nil, err
+}
+
+func (p *postgres) inside(context.Context, Tx) error { return nil }
 
 func (p *postgres) claim(ctx context.Context, r runner, key dedupe.Key, lease, ttl int64) (answer, error) {
 	args := []any{key[:], lease, ttl}

@@ -24,11 +24,12 @@ type pruner struct {
 //
 // Errors: [dedupe.ErrClosed], the context's error, failures of the database.
 func (s *Store) Prune(ctx context.Context) (deleted int64, err error) {
-	deleted, _, err = s.prune(ctx)
+	deleted, _, err = s.prune(ctx, s.config.onPrune)
 	return deleted, err
 }
 
-func (s *Store) prune(ctx context.Context) (deleted int64, more bool, err error) {
+// prune reports to the hook.
+func (s *Store) prune(ctx context.Context, hook func(deleted int64, err error)) (deleted int64, more bool, err error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, false, fmt.Errorf("sqldedupe: Prune: %w", err)
 	}
@@ -37,8 +38,8 @@ func (s *Store) prune(ctx context.Context) (deleted int64, more bool, err error)
 		deleted, later = 0, 0
 		err = s.fail(ctx, "Prune", err)
 	}
-	if s.config.onPrune != nil {
-		s.config.onPrune(deleted, err)
+	if hook != nil {
+		hook(deleted, err)
 	}
 	return deleted, deleted+later >= int64(s.config.pruneBatch), err
 }
@@ -62,7 +63,7 @@ func (s *Store) RunPruner(ctx context.Context, every time.Duration) error {
 			return ctx.Err()
 		case <-timer.C:
 		}
-		_, more, err := s.prune(ctx)
+		_, more, err := s.prune(ctx, s.config.onPrune)
 		switch {
 		case s.closed.Load():
 			return fmt.Errorf("sqldedupe: RunPruner: %w", dedupe.ErrClosed)
@@ -87,7 +88,12 @@ func (s *Store) pruneIfDue(ctx context.Context) {
 	defer p.running.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, pruneTimeout)
 	defer cancel()
-	_, more, err := s.prune(ctx)
+	_, more, err := s.prune(ctx, func(deleted int64, err error) {
+		defer func() { _ = recover() }() // a claim that was granted and not returned would be in flight until its lease ends
+		if s.config.onPrune != nil {
+			s.config.onPrune(deleted, err)
+		}
+	})
 	next := time.Now()
 	if !more || err != nil {
 		next = next.Add(s.config.pruneInterval)

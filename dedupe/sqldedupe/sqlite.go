@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // busyTimeout is how long SQLite waits for another process that writes. The context ends the wait sooner.
 const busyTimeout = 10 * time.Second
 
-// OpenSQLite opens the SQLite file, which it makes if it is not there, and returns a store in it that owns the database: Close it
+// OpenSQLite opens the SQLite file, which it makes, readable by its owner alone, if it is not there, and returns a store in it that owns the database: Close it
 // when it is not used any more. Several stores, also of several processes on one machine, may share a file, as long as it is
 // not on a network file system.
 //
@@ -30,6 +31,9 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Store, error
 	dsn, err := sqliteDSN(path)
 	if err != nil {
 		return nil, err
+	}
+	if err := makePrivate(path); err != nil {
+		return nil, fmt.Errorf("sqldedupe: OpenSQLite: %w", err)
 	}
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
@@ -62,6 +66,15 @@ func sqliteDSN(path string) (string, error) {
 	return u.String(), nil
 }
 
+// makePrivate makes the file if it is not there. SQLite gives its other files the permissions of this one.
+func makePrivate(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
 // waitForSQLite makes the first connection. Switching to write-ahead logging needs the file for itself, and SQLite does
 // not wait for it when several processes do it at once.
 func waitForSQLite(ctx context.Context, db *sql.DB) error {
@@ -83,7 +96,8 @@ func waitForSQLite(ctx context.Context, db *sql.DB) error {
 //
 // The constructor refuses, with an [ErrConfig] that names the pragma, connections without a busy_timeout, which fail whenever
 // another one writes, with a journal in memory or none, and with synchronous below FULL. It looks at two connections, because
-// pragmas that are not part of the data source name hold for one only. For modernc.org/sqlite a good name is
+// pragmas that are not part of the data source name hold for one only. read_uncommitted is refused too: what has not been
+// committed must not be answered as a duplicate. For modernc.org/sqlite a good name is
 //
 //	file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate
 //
@@ -148,8 +162,10 @@ func checkConnection(ctx context.Context, conn *sql.Conn, c config) error {
 		return fmt.Errorf("%w: the store needs SQLite 3.42 or later: %w", ErrConfig, err)
 	}
 	var journal string
-	var synchronous, timeout int
-	for pragma, value := range map[string]any{"journal_mode": &journal, "synchronous": &synchronous, "busy_timeout": &timeout} {
+	var synchronous, timeout, dirty int
+	for pragma, value := range map[string]any{
+		"journal_mode": &journal, "synchronous": &synchronous, "busy_timeout": &timeout, "read_uncommitted": &dirty,
+	} {
 		if err := conn.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(value); err != nil {
 			return err
 		}
@@ -164,6 +180,9 @@ func checkConnection(ctx context.Context, conn *sql.Conn, c config) error {
 			"or use InsecureUnsynced", ErrConfig, synchronous)
 	case timeout <= 0:
 		return fmt.Errorf("%w: busy_timeout is 0, so every call fails while another connection writes; open the database with _pragma=busy_timeout(10000)", ErrConfig)
+	case dirty != 0:
+		return fmt.Errorf("%w: read_uncommitted is on, so a delivery whose transaction may yet be rolled back would be answered as a duplicate; "+
+			"open the database without that pragma", ErrConfig)
 	}
 	return nil
 }
@@ -210,6 +229,7 @@ func (l *sqlite) unit() time.Duration         { return time.Millisecond }
 // completesFirst: the completion takes the lock on the file, which is waited for. A transaction that has begun by reading
 // and writes later is not given it if another has written in between.
 func (l *sqlite) completesFirst() bool { return true }
+func (l *sqlite) learn(error)          {}
 
 // claim looks before it takes, so that duplicates need neither the lock on the file nor room on the disk.
 func (l *sqlite) claim(ctx context.Context, r runner, key dedupe.Key, lease, ttl int64) (answer, error) {

@@ -46,6 +46,12 @@ type engine interface {
 	auto(ctx context.Context, db *sql.DB, f func(runner) error) error
 	// completesFirst says that InTx completes the claim before it does anything else in the transaction.
 	completesFirst() bool
+	// learn is told the error of a completion that came last.
+	learn(err error)
+	// begin begins a transaction of InTx. The guard is nil where a transaction that failed can only be rolled back.
+	begin(ctx context.Context, db *sql.DB) (*sql.Tx, *guard, error)
+	// inside fails where the database can tell that a caller's transaction is none.
+	inside(ctx context.Context, tx Tx) error
 }
 
 // answer is what became of a claim: a token if it was granted, else what holds the key, and for how long.

@@ -101,7 +101,7 @@ func TestCompleteTxRefusesWhatIsNoTransaction(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		s := b.store(b.db)
 		c := claim(t, s, key("1"), amply, dedupe.Claimed)
-		for _, tx := range []sqldedupe.Tx{nil, b.db, (*sql.Tx)(nil)} {
+		for _, tx := range []sqldedupe.Tx{nil, b.db, (*sql.Tx)(nil), struct{ *sql.DB }{b.db}, &embedded{DB: b.db}, beginner{b.db, b.db}} {
 			require.ErrorIs(t, s.CompleteTx(t.Context(), tx, c), dedupe.ErrInvalid)
 		}
 		require.ErrorIs(t, sqldedupe.CompletePgxTx[pgx.Row](t.Context(), s, nil, c), dedupe.ErrInvalid)
@@ -115,6 +115,40 @@ func TestCompleteTxRefusesWhatIsNoTransaction(t *testing.T) {
 		require.ErrorIs(t, s.InTx(ended, c, nothing), context.Canceled)
 		require.NoError(t, s.Close())
 		require.ErrorIs(t, s.InTx(t.Context(), c, nothing), dedupe.ErrClosed)
+	})
+}
+
+type (
+	embedded struct{ *sql.DB } // as in sqlx.DB
+	beginner struct {          // a database behind an interface
+		sqldedupe.Tx
+		db *sql.DB
+	}
+	nesting struct{ *sql.Tx } // as in bun.Tx, which begins savepoints
+)
+
+func (b beginner) BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error) {
+	return b.db.BeginTx(ctx, opts)
+}
+
+func (n nesting) BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error) { return n.Tx, nil }
+
+func TestCompleteTxTakesWrappedTransactions(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *backend) {
+		s := b.store(b.db)
+		for name, wrap := range map[string]func(tx *sql.Tx) sqldedupe.Tx{
+			"plain":    func(tx *sql.Tx) sqldedupe.Tx { return tx },
+			"embedded": func(tx *sql.Tx) sqldedupe.Tx { return struct{ *sql.Tx }{tx} },
+			"nesting":  func(tx *sql.Tx) sqldedupe.Tx { return nesting{tx} },
+		} {
+			c := claim(t, s, key(name), amply, dedupe.Claimed)
+			tx, err := b.db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			require.NoError(t, s.CompleteTx(t.Context(), wrap(tx), c), name)
+			require.NoError(t, tx.Commit())
+			claim(t, s, key(name), amply, dedupe.Completed)
+		}
 	})
 }
 
