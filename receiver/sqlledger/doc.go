@@ -33,7 +33,8 @@
 //   - Documents are kept to the byte: numbers, escapes and white space of metadata and rawPayload come out as they came in.
 //   - What Record has returned is committed. OpenSQLite syncs it to disk; PostgreSQL does unless its synchronous_commit is off.
 //   - Records hold what pipelines send, e-mail addresses for example. OpenSQLite makes a file that only its owner can read.
-//   - No error contains a connection string.
+//   - No error contains a connection string: the constructors replace a driver's that repeats one which it can't parse. Other
+//     errors of a driver may name host, user and database.
 //
 // # Misuses
 //

@@ -3,6 +3,8 @@ package sqlledger_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -63,16 +65,51 @@ func TestPostgresIsFrozen(t *testing.T) {
 	server.Resume()
 }
 
-// No error shows where the database is, password and all.
+const canary = "canary-4711"
+
+// withoutCanary fails if an error, or any that it wraps, shows the password in any form.
+func withoutCanary(t *testing.T, err error) {
+	t.Helper()
+	require.Error(t, err)
+	for each := err; each != nil; each = errors.Unwrap(each) {
+		for _, format := range []string{"%v", "%+v", "%#v", "%q"} {
+			require.NotContains(t, fmt.Sprintf(format, each), canary)
+		}
+	}
+}
+
+// No error shows the password.
 func TestErrorsDoNotShowTheConnectionString(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := listener.Addr().String()
 	require.NoError(t, listener.Close())
-	_, err = sqlledger.NewPostgres(t.Context(), openPostgres(t, "postgres://user:canary-password@"+addr+"/db?connect_timeout=2"))
-	require.Error(t, err)
-	require.NotContains(t, err.Error(), "canary")
+	_, err = sqlledger.NewPostgres(t.Context(), openPostgres(t, "postgres://user:"+canary+"@"+addr+"/db?connect_timeout=2"))
+	withoutCanary(t, err)
+	require.NotErrorIs(t, err, sqlledger.ErrConfig, "a server that is down is no mistake of the caller's")
+}
+
+// A data source name with a mistake is found when the first connection is made, and the driver's error repeats it.
+func TestMistakenDSNIsNotShown(t *testing.T) {
+	t.Parallel()
+	for dsn, want := range map[string]string{
+		"postgres://u:" + canary + "@127.0.0.1:1/db?sslmode=bogus":             "sslmode is invalid",
+		"postgres://127.0.0.1:1/db?user=u&password=" + canary + "&sslmode=bad": "sslmode is invalid",
+		"postgres://u:" + canary + "@127.0.0.1:port/db":                        "invalid port",
+		"host=127.0.0.1 user=u password=" + canary + " sslmode=bogus":          "sslmode is invalid",
+		"host=127.0.0.1 user=u password = " + canary + " sslmode=bogus":        "sslmode is invalid",
+		"host=127.0.0.1 user=u password='" + canary:                            "failed to parse as keyword/value",
+		"host=127.0.0.1 password = " + canary + " connect_timeout=soon":        "invalid connect_timeout",
+	} {
+		for _, opts := range [][]sqlledger.Option{nil, {sqlledger.WithoutMigration()}} {
+			_, err := sqlledger.NewPostgres(t.Context(), openPostgres(t, dsn), opts...)
+			withoutCanary(t, err)
+			require.ErrorIs(t, err, sqlledger.ErrConfig)
+			require.ErrorContains(t, err, want)
+			require.NotContains(t, err.Error(), "bogus", "no piece of the name is shown")
+		}
+	}
 }
 
 // Another process that writes is waited for, but no longer than the context allows.
@@ -104,6 +141,47 @@ func TestSQLiteIsLocked(t *testing.T) {
 	_, err = conn.ExecContext(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
 	require.NoError(t, <-done)
+}
+
+// Instances that start together find the file locked while one of them switches it to write-ahead logging.
+func TestOpenSQLiteWaits(t *testing.T) {
+	t.Parallel()
+	for _, opts := range [][]sqlledger.Option{nil, {sqlledger.WithoutMigration()}} {
+		path := newPath(t)
+		other, err := sql.Open("sqlite", path)
+		require.NoError(t, err)
+		defer other.Close()
+		if opts != nil {
+			l := openSQLite(t, path)
+			require.NoError(t, l.Close())
+			_, err = other.ExecContext(t.Context(), "PRAGMA journal_mode = DELETE")
+			require.NoError(t, err)
+		}
+		conn, err := other.Conn(t.Context())
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = conn.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+		require.NoError(t, err)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, err = sqlledger.OpenSQLite(ctx, path, opts...)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+
+		done := make(chan error, 1)
+		go func() {
+			l, err := sqlledger.OpenSQLite(t.Context(), path, opts...)
+			if err == nil {
+				_, err = l.Record(t.Context(), "acme", deployment("1", payload.StatusSuccess))
+				err = errors.Join(err, l.Close())
+			}
+			done <- err
+		}()
+		time.Sleep(200 * time.Millisecond) // it asks for the lock several times
+		_, err = conn.ExecContext(t.Context(), "ROLLBACK")
+		require.NoError(t, err)
+		require.NoError(t, <-done)
+	}
 }
 
 // A file with one connection, and a database in memory, work as well.

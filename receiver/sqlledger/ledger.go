@@ -70,7 +70,11 @@ func (l *Ledger) Get(ctx context.Context, organization, deploymentID string) (*r
 	if err := check(ctx, organization); err != nil {
 		return nil, err
 	}
-	r, err := one(l.db.QueryRowContext(ctx, l.stmt.find, []byte(organization), []byte(deploymentID)))
+	var r *receiver.DeploymentRecord
+	err := whileBusy(ctx, func() (err error) {
+		r, err = one(l.db.QueryRowContext(ctx, l.stmt.find, []byte(organization), []byte(deploymentID)))
+		return err
+	})
 	if err == nil && r == nil {
 		err = receiver.ErrNotRecorded
 	}
@@ -83,7 +87,11 @@ func (l *Ledger) List(ctx context.Context, organization string, f receiver.Deplo
 		return nil, err
 	}
 	statement, args := l.listStatement(organization, f)
-	page, err := l.query(ctx, statement, args)
+	var page []receiver.DeploymentRecord
+	err := whileBusy(ctx, func() (err error) {
+		page, err = l.query(ctx, statement, args)
+		return err
+	})
 	return page, wrap("list", err)
 }
 

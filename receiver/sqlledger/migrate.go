@@ -42,7 +42,11 @@ var migrations = [][]string{{
 // prepareSchema makes the tables what this version needs, or checks that they are.
 func (l *Ledger) prepareSchema(ctx context.Context, c config) error {
 	if c.noMigrate {
-		version, err := l.version(ctx, l.db, c)
+		var version int
+		err := whileBusy(ctx, func() (err error) {
+			version, err = l.version(ctx, l.db, c)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("%w: WithoutMigration: the version could not be read; are the tables there? %w", ErrSchema, err)
 		}

@@ -28,7 +28,7 @@ func NewSQLite(ctx context.Context, db *sql.DB, opts ...Option) (*Ledger, error)
 }
 
 // OpenSQLite returns a ledger in a SQLite file, which it makes, readable by its owner alone, if there is none. Several processes of one
-// machine may share the file. Its directory must exist. Close the ledger when it is no longer needed. Errors are those of [NewSQLite].
+// machine may share the file, and may start together: while it is locked this waits until ctx ends. Its directory must exist. Close the ledger when it is no longer needed. Errors are those of [NewSQLite].
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Ledger, error) {
 	if path == "" || strings.HasPrefix(path, ":memory:") || strings.HasPrefix(path, "file:") {
 		return nil, fmt.Errorf("%w: OpenSQLite: want the path of a file; for a ledger in memory use receiver.NewMemoryLedger, for a URI NewSQLite", ErrConfig)
@@ -59,7 +59,7 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Ledger, erro
 }
 
 // sqliteDSN: readers do not wait for the writer (WAL), and a commit is on disk (synchronous). The busy timeout is short because
-// SQLite does not look at contexts while it waits; Ledger.begin waits for as long as its context allows.
+// SQLite does not look at contexts while it waits; whileBusy waits for as long as its context allows.
 func sqliteDSN(path string) string {
 	escaped := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
 	if !strings.HasPrefix(escaped, "/") { // a drive letter
@@ -78,7 +78,7 @@ func newLedger(ctx context.Context, db *sql.DB, d *dialect, opts []Option) (*Led
 	}
 	l := &Ledger{db: db, dialect: d, stmt: newStatements(d, c.prefix), writer: make(chan struct{}, 1)}
 	if err := l.prepareSchema(ctx, c); err != nil {
-		return nil, wrap("open", err)
+		return nil, wrap("open", withoutDSN(err))
 	}
 	return l, nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	sqlitedriver "modernc.org/sqlite"
@@ -50,25 +51,21 @@ func (l *Ledger) inSQLiteTx(ctx context.Context, f func(querier) error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	conn, err := l.db.Conn(ctx)
+	conn, err := connect(ctx, l.db)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	if err := beginImmediate(ctx, conn); err != nil {
-		if ctx.Err() != nil { // it may have begun all the same, so the connection does not go back to the pool
-			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		if ctx.Err() != nil { // it may have begun all the same
+			rollBack(ctx, conn)
 		}
 		return err
 	}
 	committed := false
 	defer func() {
-		if committed {
-			return
-		}
-		// Also after a panic, and when ctx has ended: the connection goes back to the pool.
-		if _, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
-			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // or it does not go back
+		if !committed { // also after a panic
+			rollBack(ctx, conn)
 		}
 	}()
 	if err := f(conn); err != nil {
@@ -83,10 +80,38 @@ func (l *Ledger) inSQLiteTx(ctx context.Context, f func(querier) error) error {
 	return err
 }
 
+// rollBack also works when ctx has ended: the connection goes back to the pool. SQLite may have ended the transaction by itself,
+// which an interrupted write makes it do. The connection is given up only if it can't be told that none is open: with
+// a database in memory, everything would go with it.
+func rollBack(ctx context.Context, conn *sql.Conn) {
+	_, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	if err != nil && !strings.Contains(err.Error(), "no transaction is active") {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+}
+
+// connect waits while the file is locked: a new connection switches it to write-ahead logging, for which SQLite needs it for itself
+// and does not wait.
+func connect(ctx context.Context, db *sql.DB) (conn *sql.Conn, err error) {
+	err = whileBusy(ctx, func() error {
+		conn, err = db.Conn(ctx)
+		return err
+	})
+	return conn, err
+}
+
 // beginImmediate waits for other processes' writers until ctx ends.
 func beginImmediate(ctx context.Context, conn *sql.Conn) error {
-	for {
+	return whileBusy(ctx, func() error {
 		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		return err
+	})
+}
+
+// whileBusy repeats what fails because a SQLite file is locked, until ctx ends.
+func whileBusy(ctx context.Context, f func() error) error {
+	for {
+		err := f()
 		if err == nil || !isBusy(err) {
 			return err
 		}
