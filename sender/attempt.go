@@ -132,10 +132,11 @@ type Attempt struct {
 	// "[redacted]", since any of them may be an API key. A shown signature proves what was sent and is no help in
 	// forging another.
 	RequestHeader http.Header
-	// ResponseHeader is the header of the answer; the values of Set-Cookie are "[redacted]".
+	// ResponseHeader is the header of the answer; the values of Set-Cookie are "[redacted]", and of
+	// Location, Content-Location and Refresh scheme and host are left.
 	ResponseHeader http.Header
 	// Body is the start of the answer's body, at most 16 KiB, as it came: compression is never undone. Where the answer
-	// repeats a redacted value of the request, that value is overwritten.
+	// repeats a redacted value of the request, or the URL's path, that value is overwritten.
 	Body []byte
 	// Truncated reports that the answer's body was longer than Body, or broke off.
 	Truncated bool

@@ -392,3 +392,25 @@ func TestHostIsNormalised(t *testing.T) {
 		require.Equal(t, sent.Host, host)
 	}
 }
+
+// A record shows of the endpoint's URL scheme and host: its path may be a credential, signed or not, and endpoints repeat it.
+func TestThePathIsInNoRecord(t *testing.T) {
+	t.Parallel()
+	endpoint := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("moved") {
+			w.Header().Set("Location", "/v2/hooks/S3CRETPATH/")
+			w.Header().Set("Content-Location", "https://elsewhere.example/hooks/S3CRETPATH")
+			w.WriteHeader(http.StatusMovedPermanently)
+			return
+		}
+		http.Error(w, "Cannot POST "+r.URL.Path+" or "+r.URL.RequestURI(), http.StatusNotFound)
+	})
+	s := newSender(t)
+	for _, path := range []string{"/hooks/S3CRETPATH", "/hooks/S3CRETPATH?moved", "/hooks/S3CRET%50ATH"} {
+		a := attempt(t, s, sender.Endpoint{URL: endpoint.URL + path, Signer: standard(t)})
+		require.NotContains(t, fmt.Sprintf("%+v %s", a, a.Body), "S3CRET", path)
+	}
+	a := attempt(t, s, sender.Endpoint{URL: endpoint.URL + "/?moved", Signer: standard(t)})
+	require.Equal(t, "https://elsewhere.example/[redacted]", a.ResponseHeader.Get("Content-Location"), "where it leads is worth knowing")
+	require.Equal(t, "[redacted]", a.ResponseHeader.Get("Location"))
+}

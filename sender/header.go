@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -110,7 +111,9 @@ func redactRequest(sent http.Header, t *target, inUse bool) (shown http.Header, 
 // redacted from the request, which some endpoints echo.
 func redactResponse(a *Attempt, secrets []string) {
 	for name, values := range a.ResponseHeader {
-		if name == "Set-Cookie" || slices.ContainsFunc(values, func(v string) bool { return hasSecret(v, secrets) }) {
+		if name == "Location" || name == "Content-Location" || name == "Refresh" {
+			a.ResponseHeader[name] = origins(values)
+		} else if name == "Set-Cookie" || slices.ContainsFunc(values, func(v string) bool { return hasSecret(v, secrets) }) {
 			a.ResponseHeader[name] = []string{redacted}
 		}
 	}
@@ -126,6 +129,18 @@ func redactResponse(a *Attempt, secrets []string) {
 			rest = rest[i+len(secret):]
 		}
 	})
+}
+
+// origins keeps of each URL its scheme and host. Where an endpoint points is in most cases its own path, written in another way.
+func origins(values []string) []string {
+	shown := make([]string, len(values))
+	for i, value := range values {
+		shown[i] = redacted
+		if u, err := url.Parse(value); err == nil && u.Host != "" && u.User == nil {
+			shown[i] = u.Scheme + "://" + u.Host + "/" + redacted
+		}
+	}
+	return shown
 }
 
 func hasSecret(text string, secrets []string) (found bool) {

@@ -94,7 +94,7 @@ func (in *Inbox) land(ctx context.Context, tx *riverdb.Tx, r *record, h *hold) e
 		}
 	}
 	n, err := tx.Exec(ctx, `UPDATE {schema}inbox_delivery SET state = 'handled', finished_at = {now}, attempts = attempts + 1,
-		last_error = '' WHERE id = ? AND state = 'pending'`, r.id)
+		last_error = '' WHERE id = ? AND state = 'pending' AND round = ?`, r.id, r.round)
 	if err == nil && n == 0 {
 		err = ErrOver
 	}

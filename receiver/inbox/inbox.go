@@ -28,7 +28,7 @@ type Inbox struct {
 
 	accepts *combiner[*arrival, acceptance]
 	loads   *combiner[int64, *record]
-	marks   *combiner[int64, bool]
+	marks   *combiner[turn, bool]
 	writes  *combiner[write, struct{}] // nil on PostgreSQL
 
 	backlog backlog
@@ -123,7 +123,7 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	}
 	in.accepts = &combiner[*arrival, acceptance]{run: in.store, most: most, width: width, timeout: c.storeTimeout, alone: riverdb.IsRejected}
 	in.loads = &combiner[int64, *record]{run: in.loadAll, most: most, width: width, timeout: c.storeTimeout, alone: never}
-	in.marks = &combiner[int64, bool]{run: in.markAll, most: most, width: width, timeout: c.storeTimeout, alone: never}
+	in.marks = &combiner[turn, bool]{run: in.markAll, most: most, width: width, timeout: c.storeTimeout, alone: never}
 	if db.Dialect() == riverdb.SQLite {
 		in.writes = &combiner[write, struct{}]{run: in.writeAll, most: most, width: width, timeout: c.storeTimeout, alone: always}
 	}

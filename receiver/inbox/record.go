@@ -63,22 +63,34 @@ func (in *Inbox) loadAll(ctx context.Context, ids []int64) ([]*record, error) {
 	return results, nil
 }
 
+// turn is a delivery in one of its rounds: what a replay has put back is not finished by whoever was late in the round before.
+type turn struct{ id, round int64 }
+
+// number is one number for both, so that a statement needs one list. It is unique below 2^20 replays of a delivery.
+func (t turn) number() int64 { return t.id<<20 | t.round&(1<<20-1) }
+
 // markAll marks deliveries as handled, and says for each whether it was pending until now.
-func (in *Inbox) markAll(ctx context.Context, ids []int64) ([]bool, error) {
-	which, arg := in.db.IsAnyOf("id", ids)
+func (in *Inbox) markAll(ctx context.Context, turns []turn) ([]bool, error) {
+	ids, numbers := make([]int64, len(turns)), make([]int64, len(turns))
+	for i, t := range turns {
+		ids[i], numbers[i] = t.id, t.number()
+	}
+	which, idsArg := in.db.IsAnyOf("id", ids) // for the index
+	const number = "id * 1048576 + round % 1048576"
+	inTurn, numbersArg := in.db.IsAnyOf(number, numbers)
 	marked, err := riverdb.Collect(ctx, in.db, scanID, `UPDATE {schema}inbox_delivery
 		SET state = 'handled', finished_at = {now}, attempts = attempts + 1, last_error = ''
-		WHERE state = 'pending' AND `+which+" RETURNING id", arg)
+		WHERE state = 'pending' AND `+which+" AND "+inTurn+" RETURNING "+number, idsArg, numbersArg)
 	if err != nil {
 		return nil, err
 	}
 	done := make(map[int64]bool, len(marked))
-	for _, id := range marked {
-		done[id] = true
+	for _, n := range marked {
+		done[n] = true
 	}
-	results := make([]bool, len(ids))
-	for i, id := range ids {
-		results[i] = done[id]
+	results := make([]bool, len(turns))
+	for i, n := range numbers {
+		results[i] = done[n]
 	}
 	return results, nil
 }

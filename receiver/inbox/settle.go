@@ -113,7 +113,7 @@ func (in *Inbox) mark(ctx context.Context, r *record, h *hold) error {
 	if h != nil {
 		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return in.land(ctx, tx, r, h) })
 	}
-	_, err := in.marks.do(ctx, r.id)
+	_, err := in.marks.do(ctx, turn{r.id, r.round})
 	return err
 }
 
