@@ -16,6 +16,10 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestMemoryConforms(t *testing.T) {
 	t.Parallel()
+	ids := 1000 // of each of which 1,000 copies come at the same time
+	if testing.Short() {
+		ids = 0 // the suite's own
+	}
 	dedupetest.Run(t, dedupetest.Config{
 		New: func(t testing.TB, ttl time.Duration) dedupetest.Subject {
 			return dedupetest.Subject{Store: newMemory(t, dedupe.WithTTL(ttl))}
@@ -24,6 +28,7 @@ func TestMemoryConforms(t *testing.T) {
 			return dedupetest.Subject{Store: newMemory(t, dedupe.WithTTL(ttl), dedupe.WithCapacity(keys))}
 		},
 		Around: synctest.Test,
+		IDs:    ids,
 	})
 }
 

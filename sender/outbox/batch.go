@@ -16,7 +16,7 @@ type batcher[I, O any] struct {
 	limit int
 	do    func(ctx context.Context, items []I) ([]O, error)
 	in    chan batchCall[I, O]
-	ended chan struct{}
+	ended chan struct{} // of this start
 }
 
 type batchCall[I, O any] struct {
@@ -31,12 +31,15 @@ type batchResult[O any] struct {
 
 // newBatcher returns a batcher that is not running. do returns a result for each item, in their order.
 func newBatcher[I, O any](limit int, do func(context.Context, []I) ([]O, error)) *batcher[I, O] {
-	return &batcher[I, O]{limit: limit, do: do, in: make(chan batchCall[I, O], limit), ended: make(chan struct{})}
+	return &batcher[I, O]{limit: limit, do: do, in: make(chan batchCall[I, O], limit)}
 }
 
+// start begins to serve. It may be called again after wait, when nobody calls any more.
 func (b *batcher[I, O]) start(ctx context.Context) {
+	ended := make(chan struct{})
+	b.ended = ended
 	go func() {
-		defer close(b.ended)
+		defer close(ended)
 		b.run(ctx)
 	}()
 }

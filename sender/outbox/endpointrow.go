@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +78,7 @@ func (o *Outbox) readOpen(ctx context.Context, q riverdb.Querier, id string) (*e
 }
 
 func (o *Outbox) unseal(e *endpointRow, s sealed) error {
-	url, err := o.keys.open(e.ID, columnURL, s.url)
+	address, err := o.keys.open(e.ID, columnURL, s.url)
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (o *Outbox) unseal(e *endpointRow, s sealed) error {
 	if err != nil {
 		return err
 	}
-	e.url = string(url)
+	e.url = string(address)
 	if err := json.Unmarshal(header, &e.header); err != nil {
 		return fmt.Errorf("%w: endpoint %s: what column header holds is not a header", ErrUnseal, e.ID)
 	}
@@ -146,22 +148,44 @@ func (o *Outbox) insertEndpoint(ctx context.Context, tx *riverdb.Tx, e *endpoint
 	return err
 }
 
-// updateEndpoint writes settings and keys; the state is left alone.
-func (o *Outbox) updateEndpoint(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
+// updateSettings writes settings; keys and state are left alone.
+func (o *Outbox) updateSettings(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
 	s, err := o.sealRow(e)
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, host = ?, description = ?,
-		format = ?, events = ?, header_names = ?, timeout = ?, schedule = ?, concurrency = ?, spacing = ?, url = ?, header = ?, keys = ?
+		format = ?, events = ?, header_names = ?, timeout = ?, schedule = ?, concurrency = ?, spacing = ?, url = ?, header = ?
 		WHERE id = ?`,
 		micros(e.UpdatedAt), e.Host, e.Description, e.BodyFormat, list(e.Events), list(e.HeaderNames), e.Timeout.Microseconds(),
-		e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(), s.url, s.header, s.keys, e.ID)
+		e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(), s.url, s.header, e.ID)
 	return err
 }
 
-// normalURL is what two URLs of an app are compared by.
-func normalURL(url string) string { return strings.TrimRight(url, "/") }
+// updateSealed writes what is sealed, all of it: e must have been read after lockEndpoint.
+func (o *Outbox) updateSealed(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
+	s, err := o.sealRow(e)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, url = ?, header = ?, keys = ? WHERE id = ?`,
+		micros(e.UpdatedAt), s.url, s.header, s.keys, e.ID)
+	return err
+}
+
+// normalURL is what two URLs of an app are compared by: scheme and host have many spellings.
+func normalURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return strings.TrimRight(text, "/")
+	}
+	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme] // Parse has made it lower case
+	}
+	u.Host = net.JoinHostPort(host, port)
+	return strings.TrimRight(u.String(), "/")
+}
 
 // checkDuplicate reports whether the app has another endpoint with the URL. URLs are sealed, so each has to be opened; an app
 // has few endpoints, and its row is locked meanwhile.
@@ -177,11 +201,11 @@ func (o *Outbox) checkDuplicate(ctx context.Context, tx *riverdb.Tx, e *endpoint
 		return 0, err
 	}
 	for _, other := range others {
-		url, err := o.keys.open(other.id, columnURL, other.url)
+		address, err := o.keys.open(other.id, columnURL, other.url)
 		if err != nil {
 			return 0, err
 		}
-		if normalURL(string(url)) == normalURL(e.url) {
+		if normalURL(string(address)) == normalURL(e.url) {
 			return 0, fmt.Errorf("%w: %s has the same URL", ErrDuplicateEndpoint, other.id)
 		}
 	}

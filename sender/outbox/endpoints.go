@@ -209,11 +209,14 @@ func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate
 		if err := o.lockApp(ctx, tx, e.App); err != nil {
 			return err
 		}
+		if err := o.lockEndpoint(ctx, tx, id); err != nil {
+			return err
+		}
 		now, _, err := o.readEndpoint(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if now.version != before.version {
+		if now.version != before.version+1 { // the one is the lock's
 			return errChanged
 		}
 		if _, err := o.checkDuplicate(ctx, tx, &e); err != nil {
@@ -224,7 +227,7 @@ func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate
 				return err
 			}
 		}
-		return o.updateEndpoint(ctx, tx, &e)
+		return o.updateSettings(ctx, tx, &e)
 	})
 	if errors.Is(err, errChanged) {
 		return o.UpdateEndpoint(ctx, id, u)

@@ -153,7 +153,8 @@ func (h atLeastWarn) WithGroup(name string) slog.Handler {
 }
 
 // Start begins to deliver. ctx bounds only the start: what runs afterwards ends with [Outbox.Stop]. Publishing needs no Start:
-// a process that only publishes leaves the deliveries to others on the same database. Starting twice is an error.
+// a process that only publishes leaves the deliveries to others on the same database. Starting twice is an error; after a Start
+// that failed, because the database could not be reached or ctx had ended, it can be tried again.
 func (o *Outbox) Start(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -162,11 +163,13 @@ func (o *Outbox) Start(ctx context.Context) error {
 		return ErrClosed
 	case o.started:
 		return errors.New("outbox: Start: it was started before; an Outbox starts once")
+	case ctx.Err() != nil:
+		return fmt.Errorf("outbox: Start: %w", context.Cause(ctx))
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	o.loader.start(run)
 	o.writer.start(run)
-	if err := o.client.Start(run); err != nil {
+	if err := o.startClient(ctx, run, cancel); err != nil {
 		cancel()
 		o.loader.wait()
 		o.writer.wait()
@@ -178,12 +181,25 @@ func (o *Outbox) Start(ctx context.Context) error {
 	return nil
 }
 
+// startClient starts River, which runs as long as run does; the end of ctx cuts only the start short.
+func (o *Outbox) startClient(ctx, run context.Context, cancel context.CancelFunc) error {
+	inTime := context.AfterFunc(ctx, cancel)
+	err := o.client.Start(run)
+	if inTime() {
+		return err
+	}
+	if err == nil { // it was up, and is on its way down
+		<-o.client.Stopped()
+	}
+	return context.Cause(ctx)
+}
+
 // Stop ends delivering: nothing new is begun, attempts in flight may end within [WithStopTimeout], and those that have not are cut
 // off and made again later, without counting. It returns when everything has ended, or with an error when ctx has. An Outbox that
 // was stopped can still publish, and can't be started again.
 func (o *Outbox) Stop(ctx context.Context) error {
 	o.mu.Lock()
-	started, stop := o.started, o.stop
+	started := o.started
 	o.mu.Unlock()
 	if !started {
 		return nil
@@ -191,11 +207,16 @@ func (o *Outbox) Stop(ctx context.Context) error {
 	if err := o.client.Stop(ctx); err != nil {
 		return fmt.Errorf("outbox: Stop: %w", err)
 	}
-	stop()
+	o.halt()
+	return nil
+}
+
+// halt ends, after Start, everything that isn't River's.
+func (o *Outbox) halt() {
+	o.stop()
 	o.loader.wait()
 	o.writer.wait()
 	o.tasks.Wait()
-	return nil
 }
 
 // Close stops delivering, if it was started, as [Outbox.Stop] does, and closes what [OpenSQLite] opened. It may be called more than
@@ -211,6 +232,9 @@ func (o *Outbox) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), o.stopTimeout+10*time.Second)
 	defer cancel()
 	err := o.Stop(ctx)
+	if err != nil { // jobs that don't end; nothing else may go on with a database that is closed
+		o.halt()
+	}
 	o.sender.Close()
 	return errors.Join(err, o.db.Close())
 }

@@ -87,12 +87,22 @@ func (o *Outbox) PublishTx(ctx context.Context, tx any, app string, event *paylo
 	if _, err := own.Exec(ctx, `SAVEPOINT deployhook_publish`); err != nil {
 		return Publication{}, wrap("publishing", err)
 	}
+	undo := func() error {
+		ctx := context.WithoutCancel(ctx)
+		_, back := own.Exec(ctx, `ROLLBACK TO SAVEPOINT deployhook_publish`)
+		_, release := own.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`)
+		return errors.Join(back, release)
+	}
+	returned := false
+	defer func() {
+		if !returned { // a panic, which the caller may survive and commit
+			_ = undo()
+		}
+	}()
 	p, err := o.publish(ctx, own, draft)
+	returned = true
 	if err != nil {
-		undo := context.WithoutCancel(ctx)
-		_, back := own.Exec(undo, `ROLLBACK TO SAVEPOINT deployhook_publish`)
-		_, release := own.Exec(undo, `RELEASE SAVEPOINT deployhook_publish`)
-		return Publication{}, errors.Join(wrap("publishing", err), back, release)
+		return Publication{}, errors.Join(wrap("publishing", err), undo())
 	}
 	if _, err := own.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`); err != nil {
 		return Publication{}, wrap("publishing", err)

@@ -35,7 +35,7 @@ func (o *Outbox) RotateSecret(ctx context.Context, id, text string, grace time.D
 		if shown, err = e.rotate(text, time.Now(), grace); err != nil {
 			return err
 		}
-		return o.updateEndpoint(ctx, tx, e)
+		return o.updateSealed(ctx, tx, e)
 	})
 	if err != nil {
 		return Secret{}, wrap("rotating secret", err)
@@ -98,7 +98,15 @@ func (o *Outbox) ReSeal(ctx context.Context) (int, error) {
 	return count, nil
 }
 
+func (o *Outbox) isCurrent(s sealed) bool {
+	return o.keys.isCurrent(s.url) && o.keys.isCurrent(s.header) && o.keys.isCurrent(s.keys)
+}
+
 func (o *Outbox) reSealOne(ctx context.Context, id string) (done bool, err error) {
+	// Locking makes a new version, which has every process unseal the endpoint again and forget what its breaker knows.
+	if _, s, err := o.readEndpoint(ctx, o.db, id); err != nil || o.isCurrent(s) {
+		return false, err
+	}
 	err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		if err := o.lockEndpoint(ctx, tx, id); err != nil {
 			return err
@@ -107,14 +115,14 @@ func (o *Outbox) reSealOne(ctx context.Context, id string) (done bool, err error
 		if err != nil {
 			return err
 		}
-		if o.keys.isCurrent(s.url) && o.keys.isCurrent(s.header) && o.keys.isCurrent(s.keys) {
+		if o.isCurrent(s) { // another process was here first
 			return nil
 		}
 		if err := o.unseal(e, s); err != nil {
 			return err
 		}
 		done = true
-		return o.updateEndpoint(ctx, tx, e)
+		return o.updateSealed(ctx, tx, e)
 	})
 	return done, err
 }
