@@ -473,3 +473,9 @@ func TestRecordsAreJSON(t *testing.T) {
 	_, err := json.Marshal(a)
 	require.NoError(t, err)
 }
+
+func TestTimeoutIsTheConfiguredOne(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, sender.DefaultTimeout, newSender(t).Timeout())
+	require.Equal(t, time.Second, newSender(t, sender.WithTimeout(time.Second)).Timeout())
+}

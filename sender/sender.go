@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // Sender delivers messages to endpoints. It keeps connections open for reuse and nothing else: no endpoint, no
@@ -74,3 +75,6 @@ func (s *Sender) isClosed() bool {
 		return false
 	}
 }
+
+// Timeout is how long an attempt may take whose endpoint does not say: see [WithTimeout].
+func (s *Sender) Timeout() time.Duration { return s.timeout }

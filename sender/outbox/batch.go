@@ -31,13 +31,17 @@ type batchResult[O any] struct {
 
 // newBatcher returns a batcher that is not running. do returns a result for each item, in their order.
 func newBatcher[I, O any](limit int, do func(context.Context, []I) ([]O, error)) *batcher[I, O] {
-	return &batcher[I, O]{limit: limit, do: do, in: make(chan batchCall[I, O], limit)}
+	return &batcher[I, O]{limit: limit, do: do, in: make(chan batchCall[I, O], limit), ended: make(chan struct{})}
 }
 
 // start begins to serve. It may be called again after wait, when nobody calls any more.
 func (b *batcher[I, O]) start(ctx context.Context) {
-	ended := make(chan struct{})
-	b.ended = ended
+	select {
+	case <-b.ended:
+		b.ended = make(chan struct{})
+	default: // the first start; calls may be waiting for it
+	}
+	ended := b.ended
 	go func() {
 		defer close(ended)
 		b.run(ctx)

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -45,7 +46,7 @@ type EndpointConfig struct {
 	Events []string
 	// Header is sent with every attempt, see sender.Endpoint.
 	Header http.Header
-	// Timeout bounds each attempt. Zero means the sender's own, 15 s; at most what [WithMaxTimeout] allows.
+	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or what [WithMaxTimeout] allows if that is shorter.
 	Timeout time.Duration
 	// Schedule names the retry schedule, see [WithSchedule]. Empty means "platform": 6 attempts over about 73 minutes.
 	Schedule string
@@ -198,7 +199,8 @@ func (o *Outbox) target(e *endpointRow, now time.Time) (sender.Endpoint, time.Ti
 	if err != nil {
 		return sender.Endpoint{}, time.Time{}, err
 	}
-	return sender.Endpoint{URL: e.url, Signer: signs, Events: e.Events, Header: e.header, Timeout: e.Timeout}, until, nil
+	timeout := min(cmp.Or(e.Timeout, o.timeout), o.maxTimeout) // another process may have stored a longer one
+	return sender.Endpoint{URL: e.url, Signer: signs, Events: e.Events, Header: e.header, Timeout: timeout}, until, nil
 }
 
 // Format prints String whatever the verb is, so that %#v does not show what %v hides.

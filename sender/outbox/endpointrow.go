@@ -58,6 +58,9 @@ func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 
 // readEndpoint returns an endpoint with its sealed columns as they are.
 func (o *Outbox) readEndpoint(ctx context.Context, q riverdb.Querier, id string) (*endpointRow, sealed, error) {
+	if !storable(id) {
+		return nil, sealed{}, fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id))
+	}
 	e, s, err := scanEndpoint(q.QueryRow(ctx, `SELECT `+endpointColumns+` FROM {schema}outbox_endpoint WHERE id = ?`, id))
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return nil, s, fmt.Errorf("%w: %s", ErrUnknownEndpoint, id)

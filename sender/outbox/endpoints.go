@@ -151,6 +151,9 @@ func (o *Outbox) Endpoints(ctx context.Context, app string) ([]Endpoint, error) 
 	if err := o.open(); err != nil {
 		return nil, err
 	}
+	if !storable(app) {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownApp, clean(app))
+	}
 	all, err := riverdb.Collect(ctx, o.db, func(r riverdb.Row) (Endpoint, error) {
 		e, _, err := scanEndpoint(r)
 		if err != nil {
@@ -227,6 +230,11 @@ func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate
 				return err
 			}
 		}
+		if e.interval != before.interval {
+			if err := o.resetTurns(ctx, tx, id); err != nil {
+				return err
+			}
+		}
 		return o.updateSettings(ctx, tx, &e)
 	})
 	if errors.Is(err, errChanged) {
@@ -234,6 +242,12 @@ func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate
 	}
 	if err != nil {
 		return Endpoint{}, wrap("updating endpoint", err)
+	}
+	if e.url != before.url {
+		o.pullForward(ctx, id, wereHeld)
+	}
+	if e.interval != before.interval {
+		o.pullForward(ctx, id, haveTurn)
 	}
 	return o.Endpoint(ctx, id)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/riverqueue/river"
 
@@ -124,7 +125,8 @@ func (o *Outbox) address(d *draft, s *subscriber) (*newDelivery, error) {
 		return n, nil
 	}
 	n.contentType, n.body = m.ContentType, m.Body
-	if s.holdUntil.After(n.due) { // the breaker is open: don't make the workers find out one by one
+	// The breaker is open: don't make the workers find out one by one. A time that is too far ahead is a clock's fault.
+	if s.holdUntil.After(n.due) && s.holdUntil.Sub(n.due) <= 2*o.breaker.max {
 		n.due = s.holdUntil
 	}
 	return n, nil
@@ -223,6 +225,9 @@ const idPrefix = "whk_"
 
 // firstID is the least ID that a delivery of time t can have.
 func firstID(t time.Time) string { return fmt.Sprintf("%s%012x", idPrefix, max(t.UnixMilli(), 0)) }
+
+// storable reports whether a text can be in a column: PostgreSQL takes no zero bytes, and nothing that is not UTF-8.
+func storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
 // clean makes a text fit for a column and a log: valid, without control characters, of bounded length.
 func clean(text string) string {

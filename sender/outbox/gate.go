@@ -41,6 +41,7 @@ func newGate(slots int, b breakerConfig, callin func([]int64)) *gate {
 type permit struct {
 	g       *gate
 	l       *lane
+	version int64 // of the endpoint's configuration
 	start   time.Time
 	probe   bool
 	suspect bool
@@ -91,6 +92,25 @@ func (g *gate) closed(endpoint string, limits laneLimits, job int64) time.Durati
 	return 0
 }
 
+// turns is what to have a place in while taking a turn of a limited rate.
+func (g *gate) turns(endpoint string, limits laneLimits) chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lane(endpoint, limits).turns
+}
+
+// mayTrim reports, now and then, that it is time to look whether the turns of a limited rate are still wanted.
+func (g *gate) mayTrim(endpoint string, limits laneLimits) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lane(endpoint, limits)
+	if l.touched.Sub(l.trimmed) < trimEach {
+		return false
+	}
+	l.trimmed = l.touched
+	return true
+}
+
 func (g *gate) lane(endpoint string, limits laneLimits) *lane {
 	l := g.lanes[endpoint]
 	if l == nil {
@@ -98,7 +118,7 @@ func (g *gate) lane(endpoint string, limits laneLimits) *lane {
 		g.lanes[endpoint] = l
 	}
 	if l.version != limits.version { // someone changed or enabled the endpoint, perhaps to mend it
-		l.version, l.failures = limits.version, 0
+		l.version, l.failures, l.probing = limits.version, 0, false
 		l.close()
 	}
 	l.cap, l.failing = limits.cap, limits.failing
@@ -150,7 +170,7 @@ func (g *gate) full(l *lane, now time.Time) bool {
 }
 
 func (g *gate) take(l *lane, now time.Time, probe bool) *permit {
-	p := &permit{g: g, l: l, start: now, probe: probe, suspect: l.standing(now) == suspect}
+	p := &permit{g: g, l: l, version: l.version, start: now, probe: probe, suspect: l.standing(now) == suspect}
 	l.starts = append(l.starts, now)
 	l.probing = l.probing || probe
 	g.inFlight++
@@ -194,7 +214,9 @@ func (p *permit) done(v verdict) (openUntil time.Time) {
 	if p.suspect {
 		g.suspects--
 	}
-	if p.probe {
+	if p.version != l.version { // what it has found out is about a configuration that is gone
+		v = endpointUnknown
+	} else if p.probe {
 		l.probing = false
 	}
 	switch v {

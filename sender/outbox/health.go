@@ -27,26 +27,29 @@ const (
 	EventTest             payload.Type = "webhook.test"
 )
 
-// announceHold tells other processes, and Publish, that the endpoint is to be left alone. That it fails costs only some of
-// their attempts.
-func (o *Outbox) announceHold(ctx context.Context, endpoint string, until time.Time) {
+// announceHold tells other processes, and Publish, that the endpoint is to be left alone, unless someone has changed it since the
+// attempt began. That it fails costs only some of their attempts.
+func (o *Outbox) announceHold(ctx context.Context, d *loaded, until time.Time) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
-	_, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(until), endpoint)
+	_, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ? AND version = ?`,
+		micros(until), d.endpoint, d.version)
 	if err != nil {
-		o.logger.WarnContext(ctx, "outbox: writing an open circuit breaker", slog.String("endpoint", endpoint), slog.Any("error", err))
+		o.logger.WarnContext(ctx, "outbox: writing an open circuit breaker", slog.String("endpoint", d.endpoint), slog.Any("error", err))
 	}
 }
 
-// judgeHealth marks an endpoint as failing, or disables it, after a failed attempt.
+// judgeHealth marks an endpoint as failing, or disables it, after a failed attempt. It does nothing to an endpoint that someone
+// has changed or enabled since the attempt began: what was found out then says nothing about it now.
 func (o *Outbox) judgeHealth(ctx context.Context, d *loaded, r *result) {
 	since := d.failingSince
 	if since.IsZero() {
 		since = r.failingSince
 	}
 	age := time.Since(since)
-	if o.disableAfter > 0 && age >= o.disableAfter {
-		o.disableQuietly(ctx, d.endpoint, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)))
+	if o.lastedLong(ctx, d, r) {
+		o.disableQuietly(ctx, d.endpoint, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)),
+			` AND version = ? AND failing_since = ?`, d.version, micros(d.failingSince))
 		return
 	}
 	if d.endpointState != EndpointActive || r.state != Failed && age < failingAfter {
@@ -56,8 +59,9 @@ func (o *Outbox) judgeHealth(ctx context.Context, d *loaded, r *result) {
 	if r.state != Failed {
 		reason = "no attempt has succeeded since " + since.UTC().Format(time.RFC3339)
 	}
-	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ? WHERE id = ? AND state = ? AND failing_since <> 0`,
-		string(EndpointFailing), reason, d.endpoint, string(EndpointActive))
+	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ?
+		WHERE id = ? AND version = ? AND state = ? AND failing_since <> 0`,
+		string(EndpointFailing), reason, d.endpoint, d.version, string(EndpointActive))
 	if err != nil {
 		o.logger.WarnContext(ctx, "outbox: marking an endpoint as failing", slog.String("endpoint", d.endpoint), slog.Any("error", err))
 		return
@@ -67,8 +71,51 @@ func (o *Outbox) judgeHealth(ctx context.Context, d *loaded, r *result) {
 	}
 }
 
-func (o *Outbox) disableQuietly(ctx context.Context, id, reason string) {
-	if err := o.disable(ctx, id, reason); err != nil && !errors.Is(err, ErrUnknownEndpoint) {
+// lastedLong reports whether an endpoint, one of whose attempts has failed, has been failing for as long as WithDisableAfter says.
+// That its last success is that long ago is not enough: nothing may have been sent to it meanwhile, and a deployment of the
+// customer's may have been in the way of one attempt then and of another now.
+func (o *Outbox) lastedLong(ctx context.Context, d *loaded, r *result) bool {
+	if o.disableAfter <= 0 || d.failingSince.IsZero() || time.Since(d.failingSince) < o.disableAfter {
+		return false
+	}
+	lasted, err := o.deadBefore(ctx, d, r)
+	if err == nil && !lasted {
+		lasted, err = o.triedThroughout(ctx, d)
+	}
+	if err != nil {
+		o.logger.WarnContext(ctx, "outbox: judging an endpoint", slog.String("endpoint", d.endpoint), slog.Any("error", err))
+	}
+	return lasted && err == nil
+}
+
+// deadBefore reports whether this delivery has used up its attempts, and so has another one a good while earlier.
+func (o *Outbox) deadBefore(ctx context.Context, d *loaded, r *result) (bool, error) {
+	if r.state != Failed {
+		return false, nil
+	}
+	var n int64
+	err := o.db.QueryRow(ctx, `SELECT CASE WHEN EXISTS (SELECT 1 FROM {schema}outbox_delivery WHERE app = ? AND endpoint = ? AND state = 'failed'
+		AND attempts > 0 AND type <> ? AND id <> ? AND done_at >= ? AND done_at <= ?) THEN 1 ELSE 0 END`,
+		d.app, d.endpoint, string(EventTest), d.id, micros(d.failingSince), micros(r.doneAt.Add(-o.disableAfter/10))).Scan(&n)
+	return n > 0, err
+}
+
+// triedThroughout reports whether attempts have failed in each fifth of the time but one. A circuit breaker lets so few through
+// to an endpoint with a backlog that hardly any delivery uses up its attempts.
+func (o *Outbox) triedThroughout(ctx context.Context, d *loaded) (bool, error) {
+	const parts = 5
+	now := time.Now()
+	begin := micros(now.Add(-o.disableAfter))
+	var n int64
+	err := o.db.QueryRow(ctx, `SELECT count(DISTINCT (a.started_at - ?) / ?) FROM {schema}outbox_delivery d
+		JOIN {schema}outbox_attempt a ON a.delivery = d.id
+		WHERE d.endpoint = ? AND d.state = 'pending' AND a.started_at >= ? AND a.started_at < ?`,
+		begin, max(o.disableAfter.Microseconds()/parts, 1), d.endpoint, begin, micros(now)).Scan(&n)
+	return n >= parts-1, err
+}
+
+func (o *Outbox) disableQuietly(ctx context.Context, id, reason, only string, args ...any) {
+	if err := o.disable(ctx, id, reason, only, args...); err != nil && !errors.Is(err, ErrUnknownEndpoint) {
 		o.logger.ErrorContext(ctx, "outbox: disabling an endpoint", slog.String("endpoint", id), slog.Any("error", err))
 	}
 }
@@ -77,23 +124,27 @@ func (o *Outbox) disableQuietly(ctx context.Context, id, reason string) {
 // reason is for people and is shown in Endpoint.Reason. The app's other endpoints get an event of the type endpoint.disabled, and
 // the hook a notice. Disabling a disabled endpoint changes nothing.
 //
-// An endpoint is disabled in the same way when it answers 410, and when it has failed for longer than [WithDisableAfter].
+// An endpoint is disabled in the same way when it answers 410, and when it has failed for as long as [WithDisableAfter] says.
 func (o *Outbox) Disable(ctx context.Context, id, reason string) error {
 	if err := o.open(); err != nil {
 		return err
 	}
-	return o.disable(ctx, id, clean(reason))
+	return o.disable(ctx, id, clean(reason), "")
 }
 
-func (o *Outbox) disable(ctx context.Context, id, reason string) error {
+// disable disables an endpoint if it is enabled and the further condition holds.
+func (o *Outbox) disable(ctx context.Context, id, reason, only string, args ...any) error {
+	if !storable(id) {
+		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id))
+	}
 	var (
 		e    *endpointRow
 		done bool
 	)
 	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		now := time.Now()
-		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ?, disabled_at = ?, version = version + 1
-			WHERE id = ? AND state <> ?`, string(EndpointDisabled), reason, micros(now), id, string(EndpointDisabled))
+		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ?, disabled_at = ?, slot_at = 0, version = version + 1
+			WHERE id = ? AND state <> ?`+only, append([]any{string(EndpointDisabled), reason, micros(now), id, string(EndpointDisabled)}, args...)...)
 		if err != nil {
 			return err
 		}
@@ -137,12 +188,14 @@ func endpointEvent(t payload.Type, e *endpointRow, now time.Time) *payload.Event
 	return event
 }
 
-// cancelPending ends what waits for an endpoint, in batches. What it misses, if it fails half-way, workers cancel one by one.
+// cancelPending ends what waits for an endpoint, in batches, until someone enables it. What it misses, if it fails half-way,
+// workers cancel one by one.
 func (o *Outbox) cancelPending(ctx context.Context, endpoint, reason string) error {
 	for {
 		n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
-			WHERE id IN (SELECT id FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' ORDER BY id LIMIT ?) AND state = 'pending'`,
-			string(Canceled), micros(time.Now()), reason, endpoint, int64(cancelBatch))
+			WHERE id IN (SELECT id FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' ORDER BY id LIMIT ?) AND state = 'pending'
+			AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE id = ? AND state <> ?)`,
+			string(Canceled), micros(time.Now()), reason, endpoint, int64(cancelBatch), endpoint, string(EndpointDisabled))
 		if err != nil {
 			return wrap("canceling deliveries", err)
 		}
@@ -158,18 +211,29 @@ func (o *Outbox) Enable(ctx context.Context, id string) error {
 	if err := o.open(); err != nil {
 		return err
 	}
+	if !storable(id) {
+		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id))
+	}
 	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0, hold_until = 0, disabled_at = 0,
-		version = version + 1 WHERE id = ?`, string(EndpointActive), id)
+		slot_at = 0, version = version + 1 WHERE id = ?`, string(EndpointActive), id)
 	if err == nil && n == 0 {
 		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, id)
 	}
-	return wrap("enabling endpoint", err)
+	if err != nil {
+		return wrap("enabling endpoint", err)
+	}
+	o.pullForward(ctx, id, wereHeld)
+	o.pullForward(ctx, id, haveTurn)
+	return nil
 }
 
 // DeleteEndpoint removes an endpoint with its URL and secrets, and cancels what waits for it. Its log stays until it is pruned.
 func (o *Outbox) DeleteEndpoint(ctx context.Context, id string) error {
 	if err := o.open(); err != nil {
 		return err
+	}
+	if !storable(id) {
+		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id))
 	}
 	n, err := o.db.Exec(ctx, `DELETE FROM {schema}outbox_endpoint WHERE id = ?`, id)
 	if err != nil {

@@ -34,6 +34,7 @@ func TestFailingForTooLongDisables(t *testing.T) {
 		require.NotZero(t, got.FailingSince)
 
 		w.exec(t, `UPDATE {t} SET failing_since = failing_since - 3700000000`)
+		w.exec(t, `UPDATE `+w.table("outbox_delivery")+` SET done_at = done_at - 3000000000`)
 		publish(t, o, "shop", event(payload.DeployLive, "dep_2"))
 		eventually(t, func() bool {
 			got, err := o.Endpoint(context.Background(), e.ID)

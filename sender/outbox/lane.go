@@ -51,6 +51,8 @@ type lane struct {
 	queue    []parkedJob         // the jobs that were put back, in that order; some have come back since
 	parked   map[int64]time.Time // those that have not, and when they were put back
 	touched  time.Time
+	trimmed  time.Time     // see mayTrim
+	turns    chan struct{} // of one place, see nextTurn
 }
 
 type parkedJob struct {
@@ -64,7 +66,9 @@ type waiter struct {
 	permit *permit
 }
 
-func newLane(id string) *lane { return &lane{id: id, window: startWindow} }
+func newLane(id string) *lane {
+	return &lane{id: id, window: startWindow, turns: make(chan struct{}, 1)}
+}
 
 // standing is what is known of an endpoint, which decides how many of the slots it may compete for.
 type standing int

@@ -24,7 +24,7 @@ type loaded struct {
 
 	attempts, step int
 	nextAt, slotAt time.Time
-	stale          bool // superseded since it was published
+	stale          bool // superseded since it was published, and nobody wants it all the same (Replay)
 	message        sender.Message
 
 	endpoint      string
@@ -42,7 +42,7 @@ const loadQuery = `SELECT d.id, d.app, d.type, d.state, d.job, d.attempts, d.ste
 
 const (
 	neverStale = `0`
-	maybeStale = `CASE WHEN d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND EXISTS (
+	maybeStale = `CASE WHEN d.replays = 0 AND d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND EXISTS (
 		SELECT 1 FROM {schema}outbox_delivery t WHERE t.deployment = d.deployment AND t.endpoint = d.endpoint
 		AND t.terminal = 1 AND t.event_at >= d.event_at) THEN 1 ELSE 0 END`
 	loadFrom = ` FROM {schema}outbox_delivery d LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id `
@@ -95,15 +95,16 @@ type result struct {
 	id       string
 	job      int64
 	endpoint string
+	version  int64 // of the endpoint's configuration, as the attempt was made
 	state    State // Pending: another attempt follows at nextAt
 	reason   string
 	nextAt   time.Time
 	doneAt   time.Time
 	slotAt   time.Time // only for a result without an attempt: a place in the endpoint's rate
 	attempt  *sender.Attempt
-	// failingSince is set by the first failure after a success, recovered by the first success after a failure.
+	// failingSince is when a failed attempt began; the endpoint's row takes it if it is the first after a success.
 	failingSince time.Time
-	recovered    bool
+	recovered    bool // set by save: this success has made a failing endpoint active again
 }
 
 type saved struct{}

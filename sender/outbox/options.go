@@ -70,6 +70,7 @@ type config struct {
 	retention     time.Duration
 	deadRetention time.Duration
 	maxBytes      int64
+	timeout       time.Duration // where an endpoint has none
 	maxTimeout    time.Duration
 	stopTimeout   time.Duration
 	hook          func(context.Context, Notice)
@@ -136,7 +137,8 @@ func WithSealingKeys(current Key, previous ...Key) Option {
 // WithSender passes options to the sender that makes the attempts: the dial guard's networks, certificate authorities, the
 // longest body. Default none: only https to public addresses. Options repeated add up. A schedule is set with
 // [WithSchedule] and EndpointConfig.Schedule instead, and Retry-After is heeded for up to 6 hours ([DefaultMaxRetryAfter]) unless
-// sender.WithMaxRetryAfter says otherwise.
+// sender.WithMaxRetryAfter says otherwise. sender.WithTimeout is for endpoints without a timeout of their own; one over
+// [WithMaxTimeout] is an error. sender.WithStopOnClientError makes such an answer the delivery's last.
 func WithSender(opts ...sender.Option) Option {
 	return optionFunc(func(c *config) { c.senderOptions = append(c.senderOptions, opts...) })
 }
@@ -151,7 +153,7 @@ func WithFormat(name string, f sender.Format) Option {
 			c.mistake("WithFormat", "%q: want a name of 1 to 64 lower-case letters, digits, _ and - that is not taken, and a format", name)
 			return
 		}
-		c.formats[name] = f
+		c.formats[name] = calmFormat{f}
 	})
 }
 
@@ -227,6 +229,10 @@ func WithBreaker(failures int, pause, max time.Duration) Option {
 
 // WithDisableAfter sets for how long an endpoint may fail, without one success, before it is disabled. Default 5 days
 // ([DefaultDisableAfter]). Zero never disables one for failing; 410 does so all the same. Negative is an error.
+//
+// Time without traffic is no evidence. When the time is over, an endpoint is disabled as soon as a delivery uses up its attempts
+// and another one had done so at least a tenth of the time earlier; or as soon as an attempt fails and others had failed throughout
+// the time (in four of its five fifths).
 func WithDisableAfter(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 {
@@ -267,7 +273,7 @@ func WithDeadRetention(age time.Duration) Option {
 	})
 }
 
-// WithMaxTimeout bounds EndpointConfig.Timeout, and with it when the deliveries that a crashed process had in hand are taken up
+// WithMaxTimeout bounds every attempt, EndpointConfig.Timeout and the sender's own timeout, and with it when the deliveries that a crashed process had in hand are taken up
 // again: 30 seconds after the longest time that an attempt may take, which is looked for every 30 seconds; sooner where this is
 // under 10 seconds. Default 30 s ([DefaultMaxTimeout]), at most 10 minutes. Zero is an error.
 func WithMaxTimeout(d time.Duration) Option {

@@ -96,10 +96,8 @@ func open(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 }
 
 func (o *Outbox) prepare(ctx context.Context) error {
-	var err error
-	opts := append([]sender.Option{sender.WithMaxRetryAfter(DefaultMaxRetryAfter)}, o.senderOptions...)
-	if o.sender, err = sender.New(opts...); err != nil {
-		return fmt.Errorf("%w: WithSender: %w", ErrConfig, err)
+	if err := o.newSender(); err != nil {
+		return err
 	}
 	if err := o.db.Migrate(ctx, module, migrations); err != nil {
 		return configError(err)
@@ -109,7 +107,8 @@ func (o *Outbox) prepare(ctx context.Context) error {
 	o.loader = newBatcher(maxBatch, o.load)
 	o.writer = newBatcher(maxBatch, o.save)
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &worker{o: o}); err != nil {
+	var err error
+	if err = river.AddWorkerSafely(workers, &worker{o: o}); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
 	o.client, err = o.db.NewClient(&river.Config{

@@ -123,6 +123,9 @@ func (o *Outbox) draft(app string, event *payload.Event, opts []PublishOption) (
 	if event == nil {
 		return nil, fieldError("event", "is nil")
 	}
+	if !storable(app) {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownApp, clean(app))
+	}
 	var c publishConfig
 	for _, opt := range opts {
 		if opt == nil {

@@ -127,7 +127,7 @@ func (p Page) parse() (limit int, before string, err error) {
 		return limit, "", nil
 	}
 	id, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	if err != nil || len(id) != len(idPrefix)+32 || !strings.HasPrefix(string(id), idPrefix) {
+	if err != nil || len(id) != len(idPrefix)+32 || !storable(string(id)) || !strings.HasPrefix(string(id), idPrefix) {
 		return 0, "", fieldError("Page.Cursor", "is none that Deliveries.Next was")
 	}
 	return limit, string(id), nil
@@ -147,7 +147,10 @@ func (f DeliveryFilter) where() (conditions []string, args []any, err error) {
 		{"deployment", f.DeploymentID},
 		{"replay", f.Replay},
 	} {
-		if c.value != "" {
+		switch {
+		case !storable(c.value): // PostgreSQL does not even compare it
+			conditions = append(conditions, `1 = 0`)
+		case c.value != "":
 			want(`d.`+c.column+` = ?`, c.value)
 		}
 	}
@@ -204,6 +207,9 @@ func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
 	if err := o.open(); err != nil {
 		return Delivery{}, err
 	}
+	if !storable(id) {
+		return Delivery{}, fmt.Errorf("%w: %s", ErrUnknownDelivery, clean(id))
+	}
 	var body []byte
 	d, err := scanDelivery(o.db.QueryRow(ctx, `SELECT `+deliveryColumns+`, d.body FROM {schema}outbox_delivery d WHERE d.id = ?`, id), &body)
 	if errors.Is(err, riverdb.ErrNoRows) {
@@ -220,6 +226,9 @@ func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
 func (o *Outbox) Attempts(ctx context.Context, deliveryID string) ([]Attempt, error) {
 	if err := o.open(); err != nil {
 		return nil, err
+	}
+	if !storable(deliveryID) {
+		return nil, nil
 	}
 	all, err := riverdb.Collect(ctx, o.db, scanAttempt,
 		`SELECT `+attemptColumns+` FROM {schema}outbox_attempt WHERE delivery = ? ORDER BY number`, deliveryID)

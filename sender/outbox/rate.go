@@ -2,7 +2,11 @@ package outbox
 
 import (
 	"context"
+	"log/slog"
+	"slices"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
 const (
@@ -10,6 +14,8 @@ const (
 	waitForTurn = 50 * time.Millisecond
 	// turnLasts is for how long a turn that was not used in time can still be used.
 	turnLasts = 10 * time.Second
+	// trimEach is how often the turns of an endpoint are compared with the deliveries that wait for one, at most.
+	trimEach = time.Second
 )
 
 // pace keeps to an endpoint's RateLimit, across processes: turns are handed out by the endpoint's row, one after another, and a
@@ -22,7 +28,7 @@ func (o *Outbox) pace(ctx context.Context, d *loaded, limits laneLimits, job int
 	turn := d.slotAt
 	if turn.IsZero() || time.Since(turn) > turnLasts {
 		var err error
-		if turn, err = o.takeTurn(ctx, d); err != nil {
+		if turn, err = o.nextTurn(ctx, d, limits); err != nil {
 			return 0, err
 		}
 	}
@@ -52,4 +58,96 @@ func (o *Outbox) takeTurn(ctx context.Context, d *loaded) (time.Time, error) {
 		return time.Time{}, wrap("taking a turn", err)
 	}
 	return fromMicros(next - spacing), nil
+}
+
+// resetTurns forgets the turns that were handed out, since they were for another rate. Call pullForward after the commit.
+func (o *Outbox) resetTurns(ctx context.Context, tx *riverdb.Tx, endpoint string) error {
+	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET slot_at = 0 WHERE id = ?`, endpoint)
+	return err
+}
+
+// nextTurn takes a turn. One at a time does for an endpoint, so that nobody has a late one in hand while turns are trimmed.
+func (o *Outbox) nextTurn(ctx context.Context, d *loaded, limits laneLimits) (time.Time, error) {
+	one := o.gate.turns(d.endpoint, limits)
+	select {
+	case one <- struct{}{}:
+		defer func() { <-one }()
+	case <-ctx.Done():
+		return time.Time{}, context.Cause(ctx)
+	}
+	turn, err := o.takeTurn(ctx, d)
+	if err != nil || time.Until(turn) <= turnLasts+d.spacing || !o.gate.mayTrim(d.endpoint, limits) {
+		return turn, err
+	}
+	trimmed, err := o.trimTurns(ctx, d)
+	if err != nil || !trimmed {
+		return turn, err
+	}
+	return o.takeTurn(ctx, d)
+}
+
+// trimTurns takes back turns that are later than all that still wait could need, since those that had them were canceled or
+// superseded. Whatever else is due and has no turn on record may be about to write one down.
+func (o *Outbox) trimTurns(ctx context.Context, d *loaded) (trimmed bool, err error) {
+	now := micros(time.Now())
+	var last, due int64
+	err = o.db.QueryRow(ctx, `SELECT COALESCE(MAX(slot_at), 0), COALESCE(SUM(CASE WHEN slot_at = 0 AND next_at <= ? THEN 1 ELSE 0 END), 0)
+		FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND id <> ?`, now, d.endpoint, d.id).Scan(&last, &due)
+	if err != nil {
+		return false, wrap("trimming turns", err)
+	}
+	next := max(last, now) + due*d.spacing.Microseconds()
+	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET slot_at = ? WHERE id = ? AND slot_at > ?`,
+		next, d.endpoint, next+(turnLasts+d.spacing).Microseconds())
+	return n > 0, wrap("trimming turns", err)
+}
+
+// Which deliveries pullForward is for: those that were published while the endpoint was to be left alone, and those that have a
+// turn in a limited rate.
+const (
+	wereHeld = `slot_at = 0 AND attempts = 0 AND replays = 0`
+	haveTurn = `slot_at > 0`
+)
+
+// pullForward makes deliveries due now that wait for a reason that is gone. That it fails costs only time: they come at theirs.
+func (o *Outbox) pullForward(ctx context.Context, endpoint, which string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+	defer cancel()
+	for {
+		now := micros(time.Now())
+		jobs, err := riverdb.Collect(ctx, o.db, func(r riverdb.Row) (job int64, err error) { return job, r.Scan(&job) },
+			`UPDATE {schema}outbox_delivery SET next_at = ?, slot_at = 0 WHERE id IN (SELECT id FROM {schema}outbox_delivery
+			WHERE endpoint = ? AND state = 'pending' AND next_at > ? AND `+which+` ORDER BY id LIMIT ?) AND state = 'pending' RETURNING job`,
+			now, endpoint, now, int64(cancelBatch))
+		if err == nil {
+			err = o.callNow(ctx, jobs)
+		}
+		if err != nil {
+			o.logger.WarnContext(ctx, "outbox: making deliveries due", slog.String("endpoint", endpoint), slog.Any("error", err))
+		}
+		if err != nil || len(jobs) < cancelBatch {
+			return
+		}
+	}
+}
+
+// callNow makes jobs due, in the background if there is one.
+func (o *Outbox) callNow(ctx context.Context, jobs []int64) error {
+	o.mu.Lock()
+	started := o.started
+	o.mu.Unlock()
+	if started {
+		o.calls.add(jobs)
+		return nil
+	}
+	for part := range slices.Chunk(jobs, callinBatch) {
+		all := make([]callin, len(part))
+		for i, job := range part {
+			all[i].job = job
+		}
+		if _, err := o.calls.call(ctx, all); err != nil {
+			return err
+		}
+	}
+	return nil
 }

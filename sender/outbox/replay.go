@@ -18,6 +18,9 @@ func (o *Outbox) Replay(ctx context.Context, deliveryID string) error {
 	if err := o.open(); err != nil {
 		return err
 	}
+	if !storable(deliveryID) {
+		return fmt.Errorf("%w: %s", ErrUnknownDelivery, clean(deliveryID))
+	}
 	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		var (
 			endpoint string

@@ -62,7 +62,8 @@ type ReplayStatus struct {
 // does the rest.
 //
 // App or Endpoint is required. States empty means [Failed] and [Canceled]; [Pending] is an error, since those are on their way.
-// Until empty means now. ReplayRange needs no Start: it is another process that sends, if this one does not.
+// Until empty means now. Type empty means all but [EventTest]: a test that failed is nothing that anyone waits for. ReplayRange
+// needs no Start: it is another process that sends, if this one does not.
 func (o *Outbox) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...ReplayOption) (ReplayStatus, error) {
 	if err := o.open(); err != nil {
 		return ReplayStatus{}, err
@@ -115,6 +116,11 @@ func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
 	if f.Until.IsZero() {
 		f.Until = now
 	}
+	for _, text := range [...]string{f.App, f.Endpoint, f.EventID, string(f.Type), f.DeploymentID, f.Replay} {
+		if !storable(text) {
+			return f, fieldError("DeliveryFilter", "has a text that is not valid UTF-8 or contains a zero byte; nothing can match")
+		}
+	}
 	_, _, err := f.where()
 	return f, err
 }
@@ -127,6 +133,9 @@ func (o *Outbox) ResumeReplay(ctx context.Context, id string, opts ...ReplayOpti
 	c, err := newReplayConfig(opts)
 	if err != nil {
 		return ReplayStatus{}, err
+	}
+	if !storable(id) {
+		return ReplayStatus{}, fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id))
 	}
 	return o.runReplay(ctx, id, c.progress)
 }
@@ -180,6 +189,9 @@ type replayRow struct {
 }
 
 func (o *Outbox) readReplay(ctx context.Context, q riverdb.Querier, id string) (r replayRow, err error) {
+	if !storable(id) {
+		return r, fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id))
+	}
 	err = q.QueryRow(ctx, `SELECT created_at, filter, spacing, cursor, scheduled, skipped, done FROM {schema}outbox_replay WHERE id = ?`, id).
 		Scan(&r.createdAt, &r.filter, &r.spacing, &r.cursor, &r.scheduled, &r.skipped, &r.done)
 	if errors.Is(err, riverdb.ErrNoRows) {
@@ -264,6 +276,9 @@ func (o *Outbox) replayBatch(ctx context.Context, tx *riverdb.Tx, r *replayRow) 
 		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id > ?`
 	for _, w := range where {
 		statement += ` AND ` + w
+	}
+	if f.Type == "" { // nobody waits for a test
+		statement += ` AND d.type <> '` + string(EventTest) + `'`
 	}
 	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (c candidate, err error) {
 		return c, r.Scan(&c.id, &c.endpoint, &c.state, &c.length)

@@ -67,6 +67,9 @@ func (e *endpointRow) rotate(text string, now time.Time, grace time.Duration) (S
 
 // lockEndpoint makes other changes of the endpoint wait until this transaction has ended.
 func (o *Outbox) lockEndpoint(ctx context.Context, tx *riverdb.Tx, id string) error {
+	if !storable(id) {
+		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id))
+	}
 	n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1 WHERE id = ?`, id)
 	if err == nil && n == 0 {
 		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, id)

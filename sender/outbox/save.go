@@ -22,7 +22,8 @@ func (o *Outbox) save(ctx context.Context, results []*result) ([]saved, error) {
 	// In one order, so that processes that write about the same rows wait for each other instead of locking each other out.
 	sorted := slices.Clone(results)
 	slices.SortFunc(sorted, func(a, b *result) int { return cmp.Compare(a.id, b.id) })
-	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	var held []string
+	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
 		var plain, attempts []*result
 		for _, r := range sorted {
 			if r.attempt == nil {
@@ -37,10 +38,14 @@ func (o *Outbox) save(ctx context.Context, results []*result) ([]saved, error) {
 		if err := o.saveAttempts(ctx, tx, attempts); err != nil {
 			return err
 		}
-		return o.saveHealth(ctx, tx, attempts)
+		held, err = o.saveHealth(ctx, tx, attempts)
+		return err
 	})
 	if err != nil {
 		return nil, wrap("recording attempts", err)
+	}
+	for _, endpoint := range held {
+		o.pullForward(ctx, endpoint, wereHeld)
 	}
 	return make([]saved, len(results)), nil
 }
@@ -180,33 +185,88 @@ func columns(results []*result) []any {
 	return append(args, bodies)
 }
 
-// saveHealth notes the first failure after a success and the first success after a failure, for each endpoint.
-func (o *Outbox) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*result) error {
-	type health struct {
-		since     time.Time
-		recovered bool
-	}
-	byEndpoint := map[string]health{}
+// saveHealth notes, for each endpoint, the first failure after a success and the first success after a failure. Nothing is noted
+// about an endpoint that someone has changed since the attempt began. It returns the endpoints that were to be left alone for
+// longer, and whose deliveries can now be made.
+func (o *Outbox) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*result) (held []string, err error) {
+	ups := map[seenAs]*result{} // the last success
+	var ids []string
 	for _, r := range results {
-		h := byEndpoint[r.endpoint]
-		if !r.failingSince.IsZero() && (h.since.IsZero() || r.failingSince.Before(h.since)) {
-			h.since = r.failingSince
-		}
-		h.recovered = h.recovered || r.recovered
-		if h.recovered || !h.since.IsZero() {
-			byEndpoint[r.endpoint] = h
+		r.recovered = false // it may be the second try
+		if r.state == Delivered && r.endpoint != "" {
+			if last := ups[r.seen()]; last == nil || last.doneAt.Before(r.doneAt) {
+				ups[r.seen()] = r
+			}
+			ids = append(ids, r.endpoint)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(byEndpoint)) {
-		var err error
-		if h := byEndpoint[id]; h.recovered {
-			err = o.resetHealth(ctx, tx, id)
-		} else {
-			_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = ? WHERE id = ? AND failing_since = 0`, micros(h.since), id)
+	if len(ids) > 0 {
+		if held, err = o.saveSuccess(ctx, tx, ups, ids); err != nil {
+			return nil, err
 		}
+	}
+	downs := map[seenAs]time.Time{} // the first failure after it
+	for _, r := range results {
+		if r.failingSince.IsZero() || ups[r.seen()] != nil && !r.failingSince.After(ups[r.seen()].doneAt) {
+			continue
+		}
+		if first, ok := downs[r.seen()]; !ok || r.failingSince.Before(first) {
+			downs[r.seen()] = r.failingSince
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(downs), seenAs.compare) {
+		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = ? WHERE id = ? AND version = ? AND failing_since = 0`,
+			micros(downs[k]), k.endpoint, k.version)
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return held, nil
+}
+
+// seenAs is an endpoint in one of its configurations.
+type seenAs struct {
+	endpoint string
+	version  int64
+}
+
+func (r *result) seen() seenAs { return seenAs{r.endpoint, r.version} }
+
+func (k seenAs) compare(other seenAs) int {
+	return cmp.Or(cmp.Compare(k.endpoint, other.endpoint), cmp.Compare(k.version, other.version))
+}
+
+// saveSuccess makes endpoints active again that have accepted a delivery, unless a failure began later. What a delivery was loaded
+// with does not say whether there is something to do, since another one may have failed meanwhile, perhaps in another process; so
+// one statement asks for the whole batch, and mostly finds nothing.
+func (o *Outbox) saveSuccess(ctx context.Context, tx *riverdb.Tx, ups map[seenAs]*result, ids []string) (held []string, err error) {
+	const ailing = `(failing_since <> 0 OR hold_until <> 0 OR state = 'failing')`
+	type endpoint struct {
+		seenAs
+		state string
+		hold  int64
+	}
+	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (e endpoint, err error) {
+		return e, r.Scan(&e.endpoint, &e.version, &e.state, &e.hold)
+	}, `SELECT id, version, state, hold_until FROM {schema}outbox_endpoint WHERE `+ailing+` AND id `+o.in()+` ORDER BY id`, o.ids(ids))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		up := ups[e.seenAs]
+		if up == nil {
+			continue
+		}
+		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = 0, hold_until = 0,
+			reason = CASE WHEN state = 'failing' THEN '' ELSE reason END, state = CASE WHEN state = 'failing' THEN 'active' ELSE state END
+			WHERE id = ? AND version = ? AND failing_since <= ? AND `+ailing, e.endpoint, e.version, micros(up.doneAt))
+		if err != nil {
+			return nil, err
+		}
+		up.recovered = n > 0 && e.state == string(EndpointFailing)
+		if n > 0 && fromMicros(e.hold).After(up.doneAt) {
+			held = append(held, e.endpoint)
+		}
+	}
+	return held, nil
 }

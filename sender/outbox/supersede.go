@@ -28,7 +28,7 @@ func isPassing(t payload.Type) bool {
 
 // applySupersession drops stale news in both directions: what is waiting when a terminal event comes, and what comes after
 // one. An event that is younger than the terminal one is not stale: the same deployment runs once more. One that is in
-// flight while it is superseded counts as delivered if it is.
+// flight while it is superseded counts as delivered if it is. What someone replays is wanted, however stale.
 func (o *Outbox) applySupersession(ctx context.Context, tx *riverdb.Tx, d *draft, targets []*newDelivery) error {
 	switch {
 	case isTerminal(&d.event):
@@ -42,7 +42,7 @@ func (o *Outbox) applySupersession(ctx context.Context, tx *riverdb.Tx, d *draft
 func (o *Outbox) supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, targets []*newDelivery) error {
 	for _, t := range targets {
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
-			WHERE deployment = ? AND endpoint = ? AND state = ? AND type IN (?, ?, ?) AND event_at <= ?`,
+			WHERE deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?`,
 			string(Superseded), micros(d.at), fmt.Sprintf("superseded by %s %s", d.event.Type, t.id),
 			d.event.DeploymentID, t.endpoint, string(Pending),
 			string(payload.DeployStarted), string(payload.BuildCompleted), string(payload.HealthCheckPassed), micros(d.event.Timestamp))

@@ -113,6 +113,9 @@ func (o *Outbox) deliver(ctx context.Context, d *loaded, e cachedEndpoint, job i
 		}
 		return context.Cause(ctx)
 	}
+	if attempt.Outcome == sender.Rejected { // sender.WithStopOnClientError: no attempt will mend it
+		e.schedule = sender.Once
+	}
 	return o.conclude(ctx, d, e.schedule, &attempt)
 }
 
@@ -128,10 +131,11 @@ func (o *Outbox) attempt(ctx context.Context, p *permit, to sender.Endpoint, d *
 	v := endpointUnknown
 	defer func() {
 		if until := p.done(v); !until.IsZero() {
-			o.announceHold(ctx, d.endpoint, until)
+			o.announceHold(ctx, d, until)
 		}
 	}()
 	a = o.sender.Attempt(ctx, to, d.message)
+	blameDeadline(ctx, &a, to)
 	a.Number = d.attempts + 1
 	switch a.Outcome {
 	case sender.Delivered:
@@ -157,7 +161,7 @@ func (o *Outbox) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	o.report(ctx, d, r)
 	switch {
 	case a.Outcome == sender.Gone:
-		o.disableQuietly(ctx, d.endpoint, "the endpoint answered 410 Gone")
+		o.disableQuietly(ctx, d.endpoint, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
 	case a.Outcome != sender.Delivered:
 		o.judgeHealth(ctx, d, r)
 	}
@@ -169,15 +173,12 @@ func (o *Outbox) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 
 // decide turns an attempt into what is written.
 func decide(d *loaded, schedule sender.Schedule, a *sender.Attempt, now time.Time) *result {
-	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, attempt: a, doneAt: now}
+	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, version: d.version, attempt: a, doneAt: now}
 	if a.Outcome == sender.Delivered {
 		r.state = Delivered
-		r.recovered = !d.failingSince.IsZero() || !d.holdUntil.IsZero() || d.endpointState == EndpointFailing
 		return r
 	}
-	if d.failingSince.IsZero() {
-		r.failingSince = a.Start
-	}
+	r.failingSince = a.Start
 	wait, more := nthWait(schedule, d.step)
 	if a.Outcome == sender.Gone || !more {
 		r.state = Failed
@@ -209,7 +210,7 @@ func (o *Outbox) report(ctx context.Context, d *loaded, r *result) {
 		n.Kind, n.Attempt = NoticeDone, nil
 		o.notify(ctx, n)
 	}
-	if r.recovered && d.endpointState == EndpointFailing {
+	if r.recovered {
 		o.notify(ctx, Notice{Kind: NoticeRecovered, App: d.app, Endpoint: d.endpoint})
 	}
 }
