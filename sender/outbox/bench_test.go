@@ -1,0 +1,240 @@
+package outbox_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+const (
+	// benchWorkers is how many attempts both sides make at once.
+	benchWorkers = 50
+	// benchJobs is how many jobs ours then has in hand: those that are read and written down included.
+	benchJobs = 200
+)
+
+// onBoth runs a benchmark on both databases.
+func onBoth(b *testing.B, bench func(b *testing.B, w *world)) {
+	b.Run("SQLite", func(b *testing.B) {
+		bench(b, &world{path: filepath.Join(b.TempDir(), "outbox.db")})
+	})
+	b.Run("Postgres", func(b *testing.B) {
+		url := riverdbtest.NewDatabase(b)
+		bench(b, &world{url: url, pool: riverdbtest.OpenPool(b, url)})
+	})
+}
+
+// counter is a receiver that takes everything, in the same process.
+func counter(b *testing.B) (url string, n *atomic.Int64) {
+	n = new(atomic.Int64)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		n.Add(1)
+	}))
+	b.Cleanup(server.Close)
+	return server.URL, n
+}
+
+// benchEvent is an event whose body has about 700 bytes.
+func benchEvent() *payload.Event {
+	e := event(payload.DeployLive, "dep_a1b2c3d4")
+	e.Commit = &payload.Commit{SHA: "abcdef1", Message: strings.Repeat("m", 390)}
+	return e
+}
+
+// bareArgs is a job of the floor: River, and a worker that POSTs a body, which is in the job.
+type bareArgs struct {
+	URL  string `json:"url"`
+	Body []byte `json:"body"`
+}
+
+func (bareArgs) Kind() string { return "bare" }
+
+type bareWorker struct {
+	river.WorkerDefaults[bareArgs]
+
+	client *http.Client
+}
+
+func (w *bareWorker) Work(ctx context.Context, job *river.Job[bareArgs]) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, job.Args.URL, bytes.NewReader(job.Args.Body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := w.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, answer.Body)
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered %d", answer.StatusCode)
+	}
+	return nil
+}
+
+// bareRiver is River on the database, set as the outbox sets it.
+func bareRiver(b *testing.B, w *world, atOnce int) (*riverdb.DB, riverdb.Client) {
+	db, err := riverdb.NewPostgres(w.pool, "bare")
+	if w.path != "" {
+		db, err = riverdb.OpenSQLite(b.Context(), w.path)
+	}
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, db.Close()) })
+	require.NoError(b, db.Migrate(b.Context(), "bare", nil))
+	workers := river.NewWorkers()
+	transport := &http.Transport{MaxIdleConnsPerHost: atOnce}
+	b.Cleanup(transport.CloseIdleConnections)
+	river.AddWorker(workers, &bareWorker{client: &http.Client{Transport: transport, Timeout: sender.DefaultTimeout}})
+	client, err := db.NewClient(&river.Config{
+		Queues: map[string]river.QueueConfig{"default": {MaxWorkers: atOnce}}, Workers: workers,
+		FetchCooldown: 10 * time.Millisecond, FetchPollInterval: 200 * time.Millisecond,
+	})
+	require.NoError(b, err)
+	return db, client
+}
+
+// BenchmarkDeliver is how fast deliveries that wait are made. What ours does beside the floor's work: it reads the delivery, signs,
+// guards the dial, and stores what became of the delivery and the attempt. floor200 makes more attempts at once than ours does.
+func BenchmarkDeliver(b *testing.B) {
+	onBoth(b, func(b *testing.B, w *world) {
+		b.Run("floor", func(b *testing.B) { benchDeliverFloor(b, w.fresh(b), benchWorkers) })
+		b.Run("floor200", func(b *testing.B) { benchDeliverFloor(b, w.fresh(b), benchJobs) })
+		b.Run("ours", func(b *testing.B) { benchDeliverOurs(b, w.fresh(b)) })
+	})
+}
+
+// fresh is another database of the same kind.
+func (w *world) fresh(b *testing.B) *world {
+	if w.path != "" {
+		return &world{path: filepath.Join(b.TempDir(), "outbox.db")}
+	}
+	url := riverdbtest.NewDatabase(b)
+	return &world{url: url, pool: riverdbtest.OpenPool(b, url)}
+}
+
+func benchDeliverFloor(b *testing.B, w *world, atOnce int) {
+	url, n := counter(b)
+	_, client := bareRiver(b, w, atOnce)
+	body, err := benchEvent().Encode()
+	require.NoError(b, err)
+	for left := b.N; left > 0; left -= 500 {
+		jobs := make([]river.InsertManyParams, min(left, 500))
+		for i := range jobs {
+			jobs[i].Args = bareArgs{URL: url, Body: body}
+		}
+		_, err := client.InsertMany(b.Context(), jobs)
+		require.NoError(b, err)
+	}
+	table := "river_job"
+	if w.pool != nil {
+		table = "bare.river_job"
+	}
+	begin(b)
+	require.NoError(b, client.Start(context.Background()))
+	finish(b, n, func() bool { return w.queryInt(b, "SELECT count(*) FROM "+table+" WHERE state <> 'completed'") == 0 })
+	require.NoError(b, client.Stop(context.Background()))
+}
+
+func benchDeliverOurs(b *testing.B, w *world) {
+	url, n := counter(b)
+	o := w.open(b, outbox.WithWorkers(benchWorkers), outbox.WithMaxConcurrency(benchWorkers))
+	create(b, o, endpointAt("shop", url))
+	publishMany(b, w, o, b.N, benchEvent())
+	begin(b)
+	require.NoError(b, o.Start(context.Background()))
+	finish(b, n, func() bool {
+		return w.queryInt(b, "SELECT count(*) FROM "+w.table("river_job")+" WHERE state <> 'completed'") == 0
+	})
+	require.NoError(b, o.Stop(context.Background()))
+	require.Equal(b, int64(b.N), w.queryInt(b, "SELECT count(*) FROM "+w.table("outbox_delivery")+" WHERE state = 'delivered'"))
+}
+
+func begin(b *testing.B) {
+	b.ReportAllocs()
+	b.ResetTimer()
+}
+
+// finish waits until everything has arrived, and until the database says so.
+func finish(b *testing.B, n *atomic.Int64, done func() bool) {
+	for n.Load() < int64(b.N) || !done() {
+		time.Sleep(2 * time.Millisecond)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+}
+
+// publishMany publishes n events, many in a transaction.
+func publishMany(t testing.TB, w *world, o *outbox.Outbox, n int, e *payload.Event) {
+	t.Helper()
+	ctx := context.Background()
+	publish := func(tx any, count int) {
+		for range count {
+			_, err := o.PublishTx(ctx, tx, "shop", e)
+			require.NoError(t, err)
+		}
+	}
+	if w.pool != nil {
+		for left := n; left > 0; left -= 500 {
+			tx, err := w.pool.Begin(ctx)
+			require.NoError(t, err)
+			publish(tx, min(left, 500))
+			require.NoError(t, tx.Commit(ctx))
+		}
+		return
+	}
+	db, err := lite(w.path)
+	require.NoError(t, err)
+	defer db.Close()
+	for left := n; left > 0; left -= 500 {
+		tx, err := db.BeginTx(ctx, nil)
+		require.NoError(t, err)
+		publish(tx, min(left, 500))
+		require.NoError(t, tx.Commit())
+	}
+}
+
+// BenchmarkPublish is what one event for one endpoint takes to store. The floor is a job with the body, inserted in a transaction.
+func BenchmarkPublish(b *testing.B) {
+	onBoth(b, func(b *testing.B, w *world) {
+		b.Run("floor", func(b *testing.B) {
+			db, client := bareRiver(b, w.fresh(b), benchWorkers)
+			body, err := benchEvent().Encode()
+			require.NoError(b, err)
+			begin(b)
+			for b.Loop() {
+				require.NoError(b, db.InTx(b.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+					_, err := client.InsertTx(ctx, tx, bareArgs{URL: "https://example.com/", Body: body}, nil)
+					return err
+				}))
+			}
+		})
+		b.Run("ours", func(b *testing.B) {
+			o := w.fresh(b).open(b)
+			create(b, o, endpointAt("shop", "http://127.0.0.1:1/"))
+			e := benchEvent()
+			begin(b)
+			for b.Loop() {
+				publish(b, o, "shop", e)
+			}
+		})
+	})
+}

@@ -1,0 +1,440 @@
+package outbox_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// crashRate is how many events each process publishes in a second, at most.
+const crashRate = 40
+
+// crashOptions are the same in all processes. Attempts end soon, so that what a dead process had in hand is soon taken up.
+func crashOptions(key outbox.Key) []outbox.Option {
+	return []outbox.Option{
+		outbox.WithSealingKeys(key), loopback(), outbox.WithMaxTimeout(500 * time.Millisecond), outbox.WithDisableAfter(0),
+		outbox.WithBreaker(1_000_000, time.Second, time.Second),
+		outbox.WithSchedule(outbox.SchedulePlatform, func() backoff.BackOff { return backoff.NewConstantBackOff(50 * time.Millisecond) }),
+	}
+}
+
+// TestProofCrash kills processes that publish and deliver, two on one database.
+//
+// A process notes in a file what it is about to publish, and again that Publish, or the commit after PublishTx, returned; half
+// of the events go with a row of the application's own, in one transaction. The customer is two endpoints of package receiver,
+// before which a layer loses a tenth of the requests and a tenth of the answers.
+func TestProofCrash(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		c := newCrash(t, w)
+		c.kill(t)
+		c.checkAtomic(t)
+		c.publishAgain(t)
+		c.drain(t)
+		c.check(t)
+	})
+}
+
+type crash struct {
+	w       *world
+	o       *outbox.Outbox // the parent's, which does not deliver
+	key     [32]byte
+	dir     string
+	server  *crashServer
+	intends []string // event IDs that were about to be published
+	acked   []string
+	kills   int
+}
+
+func newCrash(t *testing.T, w *world) *crash {
+	c := &crash{w: w, dir: t.TempDir(), server: &crashServer{attempts: map[string]*crashDelivery{}, handled: map[string]int{}}}
+	copy(c.key[:], "a key of thirty-two bytes, fixed")
+	o, err := w.rawOpen(crashOptions(crashKey(c.key[:]))...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, o.Close()) })
+	c.o = o
+	w.exec(t, `CREATE TABLE orders (id text PRIMARY KEY)`)
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	store, err := dedupe.NewMemory(dedupe.WithCapacity(10_000_000))
+	require.NoError(t, err)
+	for _, path := range []string{"/a", "/b"} {
+		_, secret := create(t, o, endpointAt("shop", server.URL+path))
+		key, err := signer.ParseSecret(secret.Reveal())
+		require.NoError(t, err)
+		scheme, err := signer.NewStandard(key)
+		require.NoError(t, err)
+		r, err := receiver.New(scheme, receiver.WithDedupe(store, path), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		mux.Handle(path, c.server.layer(path, r.Events(c.server.handle(path))))
+	}
+	return c
+}
+
+func crashKey(secret []byte) outbox.Key {
+	k, err := outbox.NewKey("k1", secret)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// crashServer counts what the customer gets.
+type crashServer struct {
+	mu       sync.Mutex
+	attempts map[string]*crashDelivery // by path and delivery ID
+	handled  map[string]int            // by path and event ID
+	faults   []string
+	reliable atomic.Bool
+}
+
+type crashDelivery struct {
+	n    int
+	hash [32]byte
+}
+
+func (s *crashServer) layer(path string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // its sender was killed
+		}
+		s.attempt(path+" "+r.Header.Get("Webhook-Id"), sha256.Sum256(body))
+		luck := rand.IntN(10)
+		if luck == 0 && !s.reliable.Load() {
+			http.Error(w, "lost", http.StatusBadGateway)
+			return
+		}
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		if luck == 1 && !s.reliable.Load() {
+			panic(http.ErrAbortHandler) // it was handled, and nobody hears of it
+		}
+		if answer.Code >= 400 && answer.Code != http.StatusConflict { // 409: a copy of it is being handled
+			s.fault(fmt.Sprintf("the receiver answered %d %s", answer.Code, answer.Body))
+		}
+		w.WriteHeader(answer.Code)
+	})
+}
+
+func (s *crashServer) attempt(id string, hash [32]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.attempts[id]
+	if d == nil {
+		d = &crashDelivery{hash: hash}
+		s.attempts[id] = d
+	}
+	if d.hash != hash {
+		s.faults = append(s.faults, "another body under "+id)
+	}
+	d.n++
+}
+
+func (s *crashServer) fault(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, text)
+}
+
+func (s *crashServer) handle(path string) receiver.EventHandler {
+	return func(ctx context.Context, e *payload.Event) error {
+		id, _ := e.Extra.Get("event_id")
+		text, _ := id.Text()
+		if d, ok := receiver.FromContext(ctx); !ok || d.ID != e.DeliveryID {
+			s.fault("the delivery ID in the body is another than in the header")
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.handled[path+" "+text]++
+		return nil
+	}
+}
+
+// kill starts two processes and kills one after the other, at random.
+func (c *crash) kill(t *testing.T) {
+	var children [2]*exec.Cmd
+	begin := time.Now()
+	for i := range children {
+		children[i] = c.start(t, true)
+	}
+	for time.Since(begin) < *crashFor || c.kills < 4 {
+		time.Sleep(200*time.Millisecond + rand.N(1300*time.Millisecond))
+		i := rand.IntN(len(children))
+		killChild(children[i])
+		c.kills++
+		children[i] = c.start(t, true)
+	}
+	for _, child := range children {
+		killChild(child)
+		c.kills++
+	}
+	c.intends, c.acked = c.notes(t, "intend"), c.notes(t, "ack")
+}
+
+func killChild(cmd *exec.Cmd) {
+	if cmd.ProcessState == nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// notes are the complete lines that the processes have written down.
+func (c *crash) notes(t *testing.T, kind string) (all []string) {
+	files, err := filepath.Glob(filepath.Join(c.dir, kind+"-*"))
+	require.NoError(t, err)
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			if strings.HasSuffix(line, "\n") {
+				all = append(all, strings.TrimSpace(line))
+			}
+		}
+	}
+	return all
+}
+
+// checkAtomic looks at the database before anything else happens to it: an event has both deliveries or none, and the
+// application's row is there exactly if the event is.
+func (c *crash) checkAtomic(t *testing.T) {
+	stored := map[string]int{}
+	for _, id := range c.w.queryTexts(t, "SELECT event FROM "+c.w.table("outbox_delivery")) {
+		stored[id]++
+	}
+	events := c.w.queryTexts(t, "SELECT id FROM "+c.w.table("outbox_event"))
+	assert.Len(t, stored, len(events))
+	for _, id := range events {
+		assert.Equal(t, 2, stored[id], "deliveries of %s", id)
+	}
+	orders := c.w.queryTexts(t, "SELECT id FROM orders")
+	slices.Sort(orders)
+	withOrder := slices.DeleteFunc(events, func(id string) bool { return !strings.HasPrefix(id, "tx-") })
+	slices.Sort(withOrder)
+	assert.Equal(t, orders, withOrder)
+	unacknowledged := len(stored) - len(c.acked)
+	for _, id := range c.acked {
+		assert.Equal(t, 2, stored[id], "%s was acknowledged", id)
+	}
+	t.Logf("%d kills; %d events begun, %d acknowledged, %d stored without the process having lived to say so",
+		c.kills, len(c.intends), len(c.acked), unacknowledged)
+}
+
+// publishAgain does what an application does that doesn't know whether it has published: it does so again, under the same ID.
+func (c *crash) publishAgain(t *testing.T) {
+	known := map[string]bool{}
+	for _, id := range c.acked {
+		known[id] = true
+	}
+	for _, id := range c.intends {
+		if !known[id] {
+			publish(t, c.o, "shop", crashEvent(id), outbox.WithEventID(id))
+		}
+	}
+}
+
+// drain lets a last process deliver what is left.
+func (c *crash) drain(t *testing.T) {
+	c.server.reliable.Store(true)
+	if *crashFor < time.Minute {
+		// Until what the dead had in hand is overdue: then the first look of the new leader finds it, and the test is over
+		// 40 s sooner than it would be.
+		time.Sleep(5 * time.Second)
+		c.w.exec(t, "DELETE FROM "+c.w.table("river_leader"))
+	}
+	last := c.start(t, false)
+	begin := time.Now()
+	require.Eventually(t, func() bool {
+		page, err := c.o.Deliveries(context.Background(), outbox.DeliveryFilter{States: []outbox.State{outbox.Pending}}, outbox.Page{Limit: 1})
+		require.NoError(t, err)
+		return len(page.Items) == 0
+	}, 3*time.Minute, 100*time.Millisecond, "some are never delivered")
+	t.Logf("drained in %v", time.Since(begin).Round(time.Millisecond))
+	killChild(last)
+}
+
+// check compares what was published with what was received.
+func (c *crash) check(t *testing.T) {
+	s := c.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	assert.Empty(t, s.faults)
+	assert.NotEmpty(t, c.acked)
+	for _, id := range c.intends {
+		for _, path := range []string{"/a ", "/b "} {
+			assert.Equal(t, 1, s.handled[path+id], "%s%s", path, id)
+		}
+	}
+	assert.Len(t, s.handled, 2*len(c.intends))
+	assert.Len(t, s.attempts, 2*len(c.intends), "an event has more than one delivery ID for an endpoint")
+	attempts, repeated := 0, 0
+	for _, d := range s.attempts {
+		attempts += d.n
+		if d.n > 1 {
+			repeated++
+		}
+	}
+	assert.Equal(t, 2*len(c.intends), countOf(t, c.o, outbox.DeliveryFilter{States: []outbox.State{outbox.Delivered}}))
+	t.Logf("%d deliveries, %d attempts, %d deliveries with more than one; each was handled exactly once", len(s.attempts), attempts, repeated)
+}
+
+// What follows runs in the processes that are killed.
+
+const crashEnv = "DEPLOYHOOK_OUTBOX_CRASH_CHILD"
+
+// crashChild is what a process is to do.
+type crashChild struct {
+	Path, URL, Dir, Name string
+	Key                  []byte
+	Publish              bool
+}
+
+var childCount atomic.Int64
+
+func (c *crash) start(t *testing.T, publishes bool) *exec.Cmd {
+	child := crashChild{
+		Path: c.w.path, URL: c.w.url, Dir: c.dir, Name: fmt.Sprint(childCount.Add(1)), Key: c.key[:], Publish: publishes,
+	}
+	text, err := json.Marshal(child)
+	require.NoError(t, err)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProofCrashChild$", "-test.timeout=0")
+	cmd.Env = append(os.Environ(), crashEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	_, err = cmd.StdinPipe() // the child ends when this end of it is closed, be it by the parent's end
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { killChild(cmd) })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err, "the child did not start")
+	require.Equal(t, "ready\n", line)
+	return cmd
+}
+
+// TestProofCrashChild is a process of TestProofCrash, and nothing otherwise.
+func TestProofCrashChild(t *testing.T) {
+	text := os.Getenv(crashEnv)
+	if text == "" {
+		t.Skip("only TestProofCrash runs this")
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	var child crashChild
+	require.NoError(t, json.Unmarshal([]byte(text), &child))
+	w := &world{path: child.Path, url: child.URL}
+	if w.url != "" {
+		w.pool = riverdbtest.OpenPool(t, w.url)
+	}
+	o, err := w.rawOpen(crashOptions(crashKey(child.Key))...)
+	require.NoError(t, err)
+	require.NoError(t, o.Start(context.Background()))
+	fmt.Println("ready")
+	if !child.Publish {
+		select {}
+	}
+	intend, ack := child.create(t, "intend"), child.create(t, "ack")
+	store := w.appStore(t)
+	every := time.NewTicker(time.Second / crashRate)
+	defer every.Stop()
+	for n := 0; ; n++ {
+		<-every.C
+		inTx := n%2 == 0
+		id := fmt.Sprintf("plain-%s-%d", child.Name, n)
+		if inTx {
+			id = fmt.Sprintf("tx-%s-%d", child.Name, n)
+		}
+		_, err := fmt.Fprintln(intend, id)
+		require.NoError(t, err)
+		if inTx {
+			err = store(id, func(tx any) error {
+				_, err := o.PublishTx(context.Background(), tx, "shop", crashEvent(id), outbox.WithEventID(id))
+				return err
+			})
+		} else {
+			_, err = o.Publish(context.Background(), "shop", crashEvent(id), outbox.WithEventID(id))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "publishing:", err)
+			continue
+		}
+		_, err = fmt.Fprintln(ack, id)
+		require.NoError(t, err)
+	}
+}
+
+func (c *crashChild) create(t *testing.T, kind string) *os.File {
+	f, err := os.Create(filepath.Join(c.Dir, kind+"-"+c.Name))
+	require.NoError(t, err)
+	return f
+}
+
+func crashEvent(id string) *payload.Event { return event(payload.DeployLive, "dep_"+id) }
+
+// appStore returns the application's own way to store an order, with what f adds to the transaction.
+func (w *world) appStore(t testing.TB) func(id string, f func(tx any) error) error {
+	ctx := context.Background()
+	if w.pool != nil {
+		return func(id string, f func(any) error) error {
+			tx, err := w.pool.Begin(ctx)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback(ctx) }()
+			if _, err := tx.Exec(ctx, `INSERT INTO orders VALUES ($1)`, id); err != nil {
+				return err
+			}
+			if err := f(tx); err != nil {
+				return err
+			}
+			return tx.Commit(ctx)
+		}
+	}
+	db, err := lite(w.path)
+	require.NoError(t, err)
+	return func(id string, f func(any) error) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		if _, err := tx.ExecContext(ctx, `INSERT INTO orders VALUES (?)`, id); err != nil {
+			return err
+		}
+		if err := f(tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}
+}

@@ -1,0 +1,260 @@
+//go:build !race
+
+package outbox
+
+import (
+	"context"
+	cli "flag" // flag is a function of this package
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/deployhook/deployhook/sender"
+)
+
+var (
+	recoveryEndpoints = cli.Int("outbox.recovery", 10_000, "how many endpoints TestProofRecovery simulates")
+	recoveryAll       = cli.Bool("outbox.recovery.all", false, "simulate more outages than two")
+)
+
+// TestProofRecovery lets 10,000 endpoints fail, and come back at the same second. It runs the outbox's own gate, lanes, circuit
+// breakers, calling back and schedule, in virtual time and in one process. What stands for the rest is a goroutine for each
+// delivery, which does what Work does: it asks the gate, makes an attempt, which takes 20 to 80 ms and succeeds or fails as
+// its endpoint does, and waits for as long as it is told, to the next fifth of a second, at which the queue is looked at. There is
+// no database and no HTTP in it; TestProofRecoveryReal has them.
+//
+// What is bounded is the peak second against the mean over the recovery, which is the time until nine tenths of the endpoints have
+// accepted something: the last ones come by and by, and would only make the mean smaller. Endpoints with one delivery each are
+// not held to it: a breaker doesn't open for four failures, so it is the schedule that says when they come, and that makes waves,
+// 40 s, 3 min and 13 min after publishing. No second sees more than a twentieth of them.
+func TestProofRecovery(t *testing.T) {
+	for _, c := range []struct {
+		outage, within time.Duration
+		backlog        int
+		always         bool
+	}{
+		{time.Minute, time.Minute, 5, false},
+		{5 * time.Minute, 5 * time.Minute, 5, false},
+		{30 * time.Minute, 30 * time.Minute, 3, false},
+		{20 * time.Minute, time.Second, 5, true}, // all begin to fail together, too
+		{2 * time.Hour, 2 * time.Hour, 5, false},
+		{5 * time.Minute, 5 * time.Minute, 1, true},
+	} {
+		if !c.always && !*recoveryAll {
+			continue
+		}
+		t.Run(fmt.Sprintf("%v, %d each, published within %v", c.outage, c.backlog, c.within), func(t *testing.T) {
+			t.Parallel()
+			endpoints := *recoveryEndpoints
+			synctest.Test(t, func(t *testing.T) {
+				s := simulate(t, endpoints, c.backlog, c.outage, c.within)
+				most, all := s.histogram(0.9), s.histogram(1)
+				t.Logf("%d attempts while nothing answered; until nine tenths were back: %v; until all were: %v", s.before, most, all)
+				assert.Equal(t, endpoints*c.backlog, s.delivered+s.dead)
+				assert.Less(t, slices.Max(all.counts), max(endpoints*c.backlog/20, 100))
+				if c.backlog > 1 {
+					assert.LessOrEqual(t, most.ratio(), 2.0)
+				}
+			})
+		})
+	}
+}
+
+type simulation struct {
+	g        *gate
+	back     time.Time // when all endpoints are back
+	schedule sender.Schedule
+
+	mu              sync.Mutex
+	waiting         map[int64]chan struct{} // the jobs that were put back
+	health          map[string]laneLimits   // what the endpoints' rows say
+	up              map[string]bool
+	recovered       []time.Duration // when each endpoint had its first success
+	after           []time.Duration // when attempts were made, from when the endpoints were back
+	before          int             // attempts until then
+	delivered, dead int
+}
+
+func simulate(t *testing.T, endpoints, backlog int, outage, within time.Duration) *simulation {
+	s := &simulation{
+		back: time.Now().Add(outage), schedule: sender.Platform, waiting: map[int64]chan struct{}{}, health: map[string]laneLimits{}, up: map[string]bool{},
+	}
+	s.g = newGate(DefaultWorkers, breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause}, s.callBack)
+	var wg sync.WaitGroup
+	for i := range endpoints {
+		id := strconv.Itoa(i)
+		s.health[id] = laneLimits{cap: DefaultMaxConcurrency}
+		for k := range backlog {
+			wg.Go(func() { s.deliver(id, int64(i*backlog+k), rand.N(within)) })
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	wg.Go(func() {
+		tick := time.NewTicker(fetchPollInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				s.callBack(s.g.kick(now))
+				if s.ended(endpoints * backlog) {
+					cancel()
+				}
+			}
+		}
+	})
+	wg.Wait()
+	cancel()
+	return s
+}
+
+func (s *simulation) ended(all int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.delivered+s.dead == all
+}
+
+func (s *simulation) callBack(jobs []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, job := range jobs {
+		if ch := s.waiting[job]; ch != nil {
+			close(ch)
+			delete(s.waiting, job)
+		}
+	}
+}
+
+// deliver is a delivery, from the time at which it is published.
+func (s *simulation) deliver(endpoint string, job int64, at time.Duration) {
+	time.Sleep(at)
+	s.mu.Lock()
+	hold := s.health[endpoint].holdUntil
+	s.mu.Unlock()
+	time.Sleep(max(0, time.Until(hold))) // as Publish does
+	for step := 0; ; {
+		s.mu.Lock()
+		limits := s.health[endpoint]
+		s.mu.Unlock()
+		p, hold := s.g.admit(context.Background(), endpoint, limits, job)
+		if p == nil {
+			s.wait(job, hold)
+			continue
+		}
+		if s.attempt(endpoint, p) {
+			return
+		}
+		wait, more := nthWait(s.schedule, step)
+		if step++; !more {
+			s.mu.Lock()
+			s.dead++
+			s.mu.Unlock()
+			return
+		}
+		time.Sleep(untilPoll(wait))
+	}
+}
+
+func untilPoll(d time.Duration) time.Duration {
+	at := time.Now().Add(d)
+	if rest := at.Sub(at.Truncate(fetchPollInterval)); rest > 0 {
+		d += fetchPollInterval - rest
+	}
+	return d
+}
+
+// wait is what a job does that was put back.
+func (s *simulation) wait(job int64, d time.Duration) {
+	ch := make(chan struct{})
+	s.mu.Lock()
+	s.waiting[job] = ch
+	s.mu.Unlock()
+	timer := time.NewTimer(untilPoll(d))
+	defer timer.Stop()
+	select {
+	case <-ch:
+	case <-timer.C:
+		s.mu.Lock()
+		delete(s.waiting, job)
+		s.mu.Unlock()
+	}
+}
+
+func (s *simulation) attempt(endpoint string, p *permit) (ok bool) {
+	begin := time.Now()
+	ok = !begin.Before(s.back)
+	s.mu.Lock()
+	if ok {
+		s.after = append(s.after, begin.Sub(s.back))
+		if !s.up[endpoint] {
+			s.up[endpoint] = true
+			s.recovered = append(s.recovered, begin.Sub(s.back))
+		}
+	} else {
+		s.before++
+	}
+	s.mu.Unlock()
+	time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond))
+	v := endpointDown
+	if ok {
+		v = endpointUp
+	}
+	until := p.done(v)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.health[endpoint]
+	if h.failing = !ok; ok {
+		s.delivered++
+		h.holdUntil = time.Time{}
+	} else if !until.IsZero() {
+		h.holdUntil = until
+	}
+	s.health[endpoint] = h
+	return ok
+}
+
+// secondsOf is how many attempts there were in each second of the recovery.
+type secondsOf struct{ counts []int }
+
+// histogram covers the time from when the endpoints are back until a share of them has had a success.
+func (s *simulation) histogram(share float64) secondsOf {
+	slices.Sort(s.recovered)
+	last := s.recovered[int(share*float64(len(s.recovered)-1))]
+	h := secondsOf{make([]int, int(last/time.Second)+1)}
+	for _, d := range s.after {
+		if d <= last {
+			h.counts[d/time.Second]++
+		}
+	}
+	return h
+}
+
+func sum(counts []int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+func (h secondsOf) mean() float64 { return float64(sum(h.counts)) / float64(len(h.counts)) }
+
+func (h secondsOf) ratio() float64 { return float64(slices.Max(h.counts)) / h.mean() }
+
+func (h secondsOf) String() string {
+	text := fmt.Sprintf("%d attempts over %d s, mean %.1f/s, peak %d/s, %.2f times the mean, by tenths",
+		sum(h.counts), len(h.counts), h.mean(), slices.Max(h.counts), h.ratio())
+	for i := range 10 {
+		from := i * len(h.counts) / 10
+		part := h.counts[from:max((i+1)*len(h.counts)/10, from+1)]
+		text += fmt.Sprintf(" %.0f", float64(sum(part))/float64(len(part)))
+	}
+	return text
+}
