@@ -36,6 +36,11 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, table string) error {
 	if db == nil {
 		return fmt.Errorf("%w: Migrate: the database is nil", ErrConfig)
 	}
+	if d == SQLite {
+		if err := waitForSQLite(ctx, db); err != nil {
+			return fmt.Errorf("sqldedupe: Migrate: %w", withoutDSN(err))
+		}
+	}
 	if err := migrate(ctx, db, d, n, migrations(d, n)); err != nil {
 		return fmt.Errorf("sqldedupe: Migrate: %w", withoutDSN(err))
 	}
