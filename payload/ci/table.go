@@ -30,8 +30,6 @@ type system struct {
 
 // systems are the rows in the order of detection: the first that is there wins. Where the order matters, the row says
 // why. "Not verified" marks variables that are known by hearsay; it costs nothing if they are never set.
-//
-//nolint:lll // one expression a line
 var systems = [...]system{
 	{ // Before Gitea and GitHub, whose variables it sets too. Runners before 7 look like Gitea's.
 		id: "forgejo-actions", name: "Forgejo Actions", detect: "$FORGEJO_ACTIONS", read: readEvent,

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/gitlinker"
 )
@@ -35,7 +36,7 @@ func newRepo(t testing.TB) *repo {
 func run(t testing.TB, input string, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
+		servicetest.Skip(t, "no git on PATH")
 	}
 	cmd := exec.Command("git", args...)
 	cmd.Env = []string{
