@@ -14,7 +14,7 @@ import (
 
 func TestMistake(t *testing.T) {
 	t.Parallel()
-	_, parsing := url.Parse("postgres://user:hunter2@%zz/db")
+	parsing := &url.Error{Op: "parse", URL: "postgres://user:hunter2@%zz/db", Err: url.EscapeError("%zz")}
 	for name, test := range map[string]struct {
 		err  error
 		want string // the end of the text; none for errors that may be shown
