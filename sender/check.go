@@ -25,7 +25,7 @@ func (s *Sender) Check(ctx context.Context, ep Endpoint) error {
 			faults = append(faults, endpointError(ErrRefused, "Events", "%v", err))
 		}
 	}
-	if t.url.Host != "" && s.inspectURL(&t, &ep) == nil {
+	if t.checkedURL != nil && s.inspectURL(&t, &ep) == nil {
 		if err := s.checkAddresses(ctx, &t); err != nil {
 			faults = append(faults, err)
 		}

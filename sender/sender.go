@@ -3,20 +3,22 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 )
 
-// Sender delivers messages to endpoints. It keeps connections open for reuse and nothing else: no endpoint, no
-// secret, no goroutine but those of idle connections. Make one and share it; all methods are safe for concurrent use.
+// Sender delivers messages to endpoints. It keeps connections open for reuse and nothing else but the latest URLs: no
+// signer, no header, no goroutine but those of idle connections. Make one and share it; all methods are safe for concurrent use.
 type Sender struct {
 	config
 	guard     *guard
 	secure    http.RoundTripper // https
 	plain     http.RoundTripper // http
 	userAgent string
+	urls      urls
 	buffers   sync.Pool // of *[maxRecorded]byte, to read answers into
 
 	once   sync.Once
@@ -48,6 +50,7 @@ func New(opts ...Option) (*Sender, error) {
 		secure:    newTransport(&c, g, false),
 		plain:     newTransport(&c, g, true),
 		userAgent: userAgent(),
+		urls:      urls{seed: maphash.MakeSeed()},
 		buffers:   sync.Pool{New: func() any { return new([maxRecorded]byte) }},
 		closed:    make(chan struct{}),
 	}, nil

@@ -17,8 +17,7 @@ const maxURL = 8 << 10
 
 // target is an endpoint that passed every check that needs no network, in the form that an attempt needs.
 type target struct {
-	url        url.URL
-	plain      bool // http
+	*checkedURL
 	signer     signer.Signer
 	signed     bool // false with InsecureUnsigned only
 	credential bool // the signer sends a key instead of a signature
@@ -28,7 +27,7 @@ type target struct {
 
 // origin is what may be shown of the URL; empty if there is none.
 func (t *target) origin() string {
-	if t.url.Host == "" {
+	if t.checkedURL == nil {
 		return ""
 	}
 	return origin(&t.url)
@@ -84,30 +83,6 @@ func inspectEvents(ep *Endpoint) error {
 	for _, p := range ep.Events {
 		if err := checkPattern(p); err != nil {
 			return endpointError(ErrRefused, "Events", "%v", err)
-		}
-	}
-	return nil
-}
-
-// inspectURL applies the rules for URLs, and for hosts that are addresses also the rules for addresses: the same guard
-// that dials, so that the answer does not depend on when it is asked.
-func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
-	u, err := parseURL(ep.URL)
-	if err != nil {
-		return endpointError(ErrRefused, "URL", "%v", err)
-	}
-	t.url, t.plain = *u, u.Scheme == "http"
-	if t.plain && !s.guard.plainPossible() {
-		return endpointError(ErrRefused, "URL",
-			"%s is not https; AllowNetworks opens named networks for http, InsecureHTTP all", origin(u))
-	}
-	port := portOf(u)
-	if err := s.guard.checkPort(port); err != nil {
-		return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason)
-	}
-	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
-		if err := s.guard.check(netip.AddrPortFrom(a, port), t.plain); err != nil {
-			return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason)
 		}
 	}
 	return nil

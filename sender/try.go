@@ -66,7 +66,7 @@ func (s *Sender) try(parent context.Context, t *target, msg *Message, number int
 	at := tr.finish(&a)
 	var secrets []string
 	a.RequestHeader, secrets = redactRequest(req.Header, t, err != nil)
-	secrets = append(secrets, t.url.RequestURI(), t.url.Path) // a record shows scheme and host: the rest may be a credential
+	secrets = append(secrets, t.hidden[:]...)
 	if err == nil {
 		s.judge(&a, t)
 		redactResponse(&a, secrets)

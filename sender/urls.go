@@ -1,0 +1,71 @@
+package sender
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"net/url"
+	"sync/atomic"
+)
+
+// checkedURL is an endpoint's URL that parseURL accepted.
+type checkedURL struct {
+	text   string // as the endpoint has it
+	url    url.URL
+	plain  bool      // http
+	hidden [2]string // what no record may show: all but scheme and host may be a credential
+}
+
+// urls are the latest URLs that passed inspectURL. Deliveries go to the same few again and again, and to parse and check
+// one costs as much as to sign a message. Whether one passes depends on its text and on the sender's options alone, so that
+// nothing here grows old. URLs that share a slot take it from each other.
+type urls struct {
+	seed  maphash.Seed
+	slots [256]atomic.Pointer[checkedURL]
+}
+
+// of returns what is remembered of text, or nil, and the place to remember it in.
+func (u *urls) of(text string) (*checkedURL, *atomic.Pointer[checkedURL]) {
+	slot := &u.slots[maphash.String(u.seed, text)%uint64(len(u.slots))]
+	if c := slot.Load(); c != nil && c.text == text {
+		return c, slot
+	}
+	return nil, slot
+}
+
+// inspectURL applies the rules for URLs, and for hosts that are addresses also the rules for addresses: the same guard
+// that dials, so that the answer does not depend on when it is asked.
+func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
+	known, slot := s.urls.of(ep.URL)
+	if known != nil {
+		t.checkedURL = known
+		return nil
+	}
+	u, err := parseURL(ep.URL)
+	if err != nil {
+		return endpointError(ErrRefused, "URL", "%v", err)
+	}
+	t.checkedURL = &checkedURL{text: ep.URL, url: *u, plain: u.Scheme == "http", hidden: [...]string{u.RequestURI(), u.Path}}
+	if err := s.checkURL(u, t.plain); err != nil {
+		return err
+	}
+	slot.Store(t.checkedURL)
+	return nil
+}
+
+// checkURL applies the rules that depend on the sender's options.
+func (s *Sender) checkURL(u *url.URL, plain bool) error {
+	if plain && !s.guard.plainPossible() {
+		return endpointError(ErrRefused, "URL",
+			"%s is not https; AllowNetworks opens named networks for http, InsecureHTTP all", origin(u))
+	}
+	port := portOf(u)
+	if err := s.guard.checkPort(port); err != nil {
+		return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason)
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
+		if err := s.guard.check(netip.AddrPortFrom(a, port), plain); err != nil {
+			return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason)
+		}
+	}
+	return nil
+}
