@@ -62,7 +62,7 @@ func newMessage(f Format, event *payload.Event, limit int) (Message, error) {
 	if f == nil {
 		m.Body, err = e.Encode() // validates
 	} else {
-		m.ContentType, m.Body, err = encode(f, &e)
+		m.ContentType, m.Body, err = encode(f, e)
 	}
 	if err != nil {
 		return m, err
@@ -70,14 +70,15 @@ func newMessage(f Format, event *payload.Event, limit int) (Message, error) {
 	return m, m.check(limit)
 }
 
-func encode(f Format, e *payload.Event) (contentType string, body []byte, err error) {
+// encode takes the event by value, so that it is on the heap only for a format's sake.
+func encode(f Format, e payload.Event) (contentType string, body []byte, err error) {
 	if isNilPointer(f) {
 		return "", nil, nilFormat(f)
 	}
 	if err := e.Validate(); err != nil {
 		return "", nil, err
 	}
-	if contentType, body, err = f.Encode(e); err != nil {
+	if contentType, body, err = f.Encode(&e); err != nil {
 		return "", nil, fmt.Errorf("sender: Endpoint.BodyFormat %T: %w", f, err)
 	}
 	return contentType, body, nil

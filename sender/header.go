@@ -84,11 +84,12 @@ func isPublic(name string) bool {
 	return false
 }
 
-// redactRequest returns what was sent in a form that is fit for a record, and the values that are not. It never changes
-// sent, and returns a copy if something is to be hidden or the transport may still be reading (inUse).
+// redactRequest returns what was sent in a form that is fit for a record, and secrets with the values that are not
+// appended. It never changes sent, and returns a copy if something is to be hidden or the transport may still be reading
+// (inUse).
 //
 // Where the signer carries a credential instead of signing, whatever it set may be one.
-func redactRequest(sent http.Header, t *target, inUse bool) (shown http.Header, secrets []string) {
+func redactRequest(secrets []string, sent http.Header, t *target, inUse bool) (http.Header, []string) {
 	static := t.header
 	shown, copied := sent, false
 	if inUse {

@@ -33,6 +33,6 @@ func (s *Sender) Preview(ep Endpoint, msg Message) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, _ := redactRequest(req.Header, &t, false)
+	header, _ := redactRequest(nil, req.Header, &t, false)
 	return &Request{Method: req.Method, URL: t.url.String(), Header: header, Body: msg.Body}, nil
 }

@@ -64,9 +64,9 @@ func (s *Sender) try(parent context.Context, t *target, msg *Message, number int
 		s.read(&a, resp)
 	}
 	at := tr.finish(&a)
-	var secrets []string
-	a.RequestHeader, secrets = redactRequest(req.Header, t, err != nil)
-	secrets = append(secrets, t.hidden[:]...)
+	var room [4]string
+	secrets := append(room[:0], t.hidden[:]...)
+	a.RequestHeader, secrets = redactRequest(secrets, req.Header, t, err != nil)
 	if err == nil {
 		s.judge(&a, t)
 		redactResponse(&a, secrets)
