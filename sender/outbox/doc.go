@@ -57,9 +57,9 @@
 //
 // Each endpoint has a cap on attempts in flight (per process), and a window within it that opens with success and closes with
 // failure. Half of the slots at most go to endpoints that fail or are slow. Five failures in a row open a circuit breaker, which
-// lets a single attempt through after a jittered pause, and uses up nobody's attempts meanwhile ([WithBreaker]). What has no
-// slot goes back to the queue, and is called back when the endpoint recovers. A rate limit (EndpointConfig.RateLimit) holds
-// across processes.
+// lets a single attempt through after a jittered pause, and uses up the attempts of none that wait meanwhile ([WithBreaker]). What
+// has no slot goes back to the queue, and is called back when the endpoint recovers, slowly at first: the attempts per second
+// double from one. A rate limit (EndpointConfig.RateLimit) holds across processes.
 //
 // # Security
 //

@@ -16,7 +16,8 @@ const waitForSlot = 100 * time.Millisecond
 //   - each endpoint has a window of attempts in flight, up to its cap, which opens with success and closes with failure;
 //   - endpoints that fail or are slow share half of all slots, and they and those of which nothing is known seven eighths, so that
 //     the others always find some;
-//   - a circuit breaker stops attempts after failures in a row, and lets single probes through after jittered pauses;
+//   - a circuit breaker stops attempts after failures in a row, and lets single probes through after jittered pauses; when one
+//     succeeds, the endpoint is brought back slowly;
 //   - what finds no slot goes back to the queue for a time that grows with the backlog, and is called back earlier when the
 //     endpoint has free slots.
 //
@@ -133,6 +134,7 @@ func (l *lane) heed(holdUntil time.Time, b breakerConfig) {
 	switch {
 	case holdUntil.IsZero() && l.remote:
 		l.close()
+		l.closed, l.since = l.touched, 0
 	case l.openings == 0 && l.touched.Before(holdUntil) && holdUntil.Sub(l.touched) <= 2*b.max:
 		l.openUntil, l.openings, l.remote = holdUntil, 1, true
 	}
@@ -146,7 +148,7 @@ func (g *gate) enter(l *lane, now time.Time, job int64) (*permit, time.Duration,
 		}
 		return g.take(l, now, true), 0, nil
 	}
-	if len(l.starts) < l.window && !g.full(l, now) {
+	if g.room(l, now) {
 		return g.take(l, now, false), 0, nil
 	}
 	if len(l.starts) == 0 || l.estimate(now) > waitForSlot {
@@ -155,6 +157,11 @@ func (g *gate) enter(l *lane, now time.Time, job int64) (*permit, time.Duration,
 	w := &waiter{ready: make(chan struct{})}
 	l.waiters = append(l.waiters, w)
 	return nil, 0, w
+}
+
+// room reports whether one more attempt may begin.
+func (g *gate) room(l *lane, now time.Time) bool {
+	return len(l.starts) < l.window && l.allowance(now) > 0 && !g.full(l, now)
 }
 
 // full reports whether there is no slot for this lane.
@@ -172,6 +179,7 @@ func (g *gate) full(l *lane, now time.Time) bool {
 func (g *gate) take(l *lane, now time.Time, probe bool) *permit {
 	p := &permit{g: g, l: l, version: l.version, start: now, probe: probe, suspect: l.standing(now) == suspect}
 	l.starts = append(l.starts, now)
+	l.since++
 	l.probing = l.probing || probe
 	g.inFlight++
 	if p.suspect {
@@ -221,7 +229,7 @@ func (p *permit) done(v verdict) (openUntil time.Time) {
 	}
 	switch v {
 	case endpointUp:
-		l.succeeded(now.Sub(p.start))
+		l.succeeded(now, now.Sub(p.start))
 	case endpointGone:
 		l.openUntil, l.openings = now.Add(g.breaker.max), l.openings+1
 	case endpointDown:
@@ -242,16 +250,16 @@ func (g *gate) wake(l *lane, now time.Time) []int64 {
 	if l.openings > 0 {
 		return nil
 	}
-	for len(l.waiters) > 0 && len(l.starts) < l.window && !g.full(l, now) {
+	for len(l.waiters) > 0 && g.room(l, now) {
 		w := l.waiters[0]
 		l.waiters = l.waiters[1:]
 		w.permit = g.take(l, now, false)
 		close(w.ready)
 	}
-	if len(l.parked) == 0 || len(l.waiters) > 0 || len(l.starts) >= l.window || g.full(l, now) {
+	if len(l.parked) == 0 || len(l.waiters) > 0 || !g.room(l, now) {
 		return nil
 	}
-	return l.unpark(l.share(), now)
+	return l.unpark(min(l.share(), l.allowance(now)), now)
 }
 
 // share is how many parked jobs to call back: what the endpoint handles until the queue is looked at again.

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,56 @@ func TestTheBreakerOpensAndLetsSingleProbesThrough(t *testing.T) {
 	})
 }
 
+// An endpoint that comes back with a backlog is not overrun: the attempts that begin double from second to second.
+func TestAnEndpointThatComesBackIsBroughtBackSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const backlog = 300
+		called := make(chan int64, backlog)
+		g := newGate(100, testBreaker, func(jobs []int64) {
+			for _, job := range jobs {
+				called <- job
+			}
+		})
+		for range testBreaker.threshold {
+			p, _ := g.admit(t.Context(), "a", upTo(4), 0)
+			p.done(endpointDown)
+		}
+		for job := range int64(backlog) {
+			g.admit(t.Context(), "a", upTo(4), job)
+		}
+		time.Sleep(time.Until(g.lanes["a"].openUntil))
+		probe, _ := g.admit(t.Context(), "a", upTo(4), 0)
+		begin := time.Now()
+		probe.done(endpointUp)
+		var wg sync.WaitGroup
+		var perSecond [20]int
+		attempted := map[int64]bool{0: true}
+		tick := time.NewTicker(fetchPollInterval / 2)
+		defer tick.Stop()
+		for len(attempted) < backlog && time.Since(begin) < 20*rampStep {
+			select {
+			case <-tick.C:
+				g.callin(g.kick(time.Now()))
+			case job := <-called:
+				p, _ := g.admit(t.Context(), "a", upTo(4), job)
+				if p == nil { // put back
+					continue
+				}
+				require.False(t, attempted[job], "job %d came twice", job)
+				attempted[job] = true
+				perSecond[time.Since(begin)/rampStep]++
+				wg.Go(func() { time.Sleep(5 * time.Millisecond); p.done(endpointUp) })
+			}
+		}
+		wg.Wait()
+		for second, n := range perSecond[:rampFor/rampStep] {
+			require.Equal(t, 1<<second, n, "second %d: %v", second, perSecond)
+		}
+		require.Len(t, attempted, backlog, "%v", perSecond)
+		require.Greater(t, perSecond[rampFor/rampStep], 64, "after the ramp the window is limit enough: %v", perSecond)
+	})
+}
+
 func TestOtherProcessesBreakersAreHeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGate(100)
@@ -176,6 +227,9 @@ func TestOtherProcessesBreakersAreHeeded(t *testing.T) {
 		p, _ = g.admit(t.Context(), "a", upTo(4), 1)
 		require.NotNil(t, p, "the other process has closed it")
 		p.done(endpointUp)
+		p, _ = g.admit(t.Context(), "a", upTo(4), 1)
+		require.Nil(t, p, "and it is brought back slowly here, too")
+		time.Sleep(rampStep)
 		limits.holdUntil = time.Now().Add(1000 * time.Hour) // a wrong clock
 		p, _ = g.admit(t.Context(), "a", limits, 1)
 		require.NotNil(t, p)

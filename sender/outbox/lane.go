@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -22,6 +23,10 @@ const (
 	maxHold = 10 * time.Minute
 	// maxParked bounds the jobs that a lane remembers to call back early. Those beyond come back at their time.
 	maxParked = 10_000
+	// An endpoint that comes back is brought back slowly: it gets one attempt in the first second after the probe, two in the
+	// next, then four, and so on. In a whole ramp that is 127, after which its window is limit enough.
+	rampStep = time.Second
+	rampFor  = 7 * rampStep
 	// parkedFor is how old a parked job must be to be called back: River writes that it was put back up to 250 ms later.
 	parkedFor = 400 * time.Millisecond
 )
@@ -46,6 +51,8 @@ type lane struct {
 	openings  int       // in a row, for the length of the next; 0 means that the breaker is closed
 	probing   bool      // one attempt is trying whether the endpoint is back
 	remote    bool      // it was another process's attempts that opened the breaker
+	closed    time.Time // when the endpoint came back
+	since     int       // attempts begun since then
 
 	nextSlot time.Time           // when the next job that is put back should come
 	queue    []parkedJob         // the jobs that were put back, in that order; some have come back since
@@ -133,13 +140,23 @@ func (l *lane) spacing(now time.Time, others int) time.Duration {
 	return max(pace, time.Duration(others)*returnsEach)
 }
 
+// allowance is how many attempts may begin now: as many as there are slots, unless the endpoint has just come back.
+func (l *lane) allowance(now time.Time) int {
+	up := now.Sub(l.closed)
+	if up >= rampFor {
+		return math.MaxInt
+	}
+	return max(1<<(up/rampStep+1)-1-l.since, 0)
+}
+
 // succeeded closes the breaker.
-func (l *lane) succeeded(took time.Duration) {
+func (l *lane) succeeded(now time.Time, took time.Duration) {
 	l.observe(took)
 	l.window = min(l.window+1, l.cap)
 	l.proven, l.failures = true, 0
 	if l.openings > 0 {
 		l.close()
+		l.closed, l.since = now, 0
 	}
 }
 

@@ -216,8 +216,9 @@ func WithMaxConcurrency(n int) Option {
 
 // WithBreaker sets the circuit breaker that each endpoint has: after failures failed attempts in a row the endpoint is left
 // alone for about pause, at random half to one and a half times that; then one attempt tries it, and if that fails, the next pause is
-// twice as long, up to max. Nothing is lost meanwhile, and no attempts are used up. Defaults 5, 10 s and 5 min. Zero is
-// an error, as is a max under pause.
+// twice as long, up to max. If it succeeds, the endpoint is brought back slowly: one attempt may begin in the next second, two in the
+// one after, then four, up to 64 in the seventh. Nothing is lost meanwhile, and only the attempts that are made count: of the delivery
+// that tries the endpoint one, of those that wait none. Defaults 5, 10 s and 5 min. Zero is an error, as is a max under pause.
 func WithBreaker(failures int, pause, max time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if failures <= 0 || pause <= 0 || max < pause {

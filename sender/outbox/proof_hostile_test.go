@@ -42,6 +42,7 @@ const (
 
 func hostiles(canary string) []hostile {
 	const ok, head = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+	const last = "Connection: close\r\n" // or the next attempt may meet a connection that is about to be closed
 	var bomb bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestCompression)
 	_, _ = z.Write(make([]byte, 64<<20))
@@ -52,14 +53,14 @@ func hostiles(canary string) []hostile {
 		{"drips the body of an error", func(c net.Conn) { say(c, "HTTP/1.1 500 No\r\n\r\n"); dripTo(c) }, false, sender.Failed, sender.ClassStatus},
 		{"floods with a body", func(c net.Conn) { say(c, head+"\r\n"); flood(c, "b") }, false, sender.Delivered, sender.ClassNone},
 		{"sends a gzip bomb", func(c net.Conn) {
-			say(c, head+fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n", bomb.Len()))
+			say(c, head+fmt.Sprintf("Content-Encoding: gzip\r\n"+last+"Content-Length: %d\r\n\r\n", bomb.Len()))
 			_, _ = c.Write(bomb.Bytes())
 		}, false, sender.Delivered, sender.ClassNone},
 		{"sends headers without end", func(c net.Conn) { say(c, ok); flood(c, "X-A: "+strings.Repeat("b", 1000)+"\r\n") }, false, sender.Failed, sender.ClassProtocol},
 		{"sends 100,000 informational answers", func(c net.Conn) {
 			_, _ = io.Copy(c, io.LimitReader(&repeated{text: "HTTP/1.1 103 Early Hints\r\n\r\n"}, 100_000*28))
 		}, false, sender.Failed, sender.ClassProtocol},
-		{"redirects to loopback", func(c net.Conn) { say(c, "HTTP/1.1 307 There\r\nLocation: "+canary+"\r\nContent-Length: 0\r\n\r\n") }, false, sender.Failed, sender.ClassStatus},
+		{"redirects to loopback", func(c net.Conn) { say(c, "HTTP/1.1 307 There\r\nLocation: "+canary+"\r\n"+last+"Content-Length: 0\r\n\r\n") }, false, sender.Failed, sender.ClassStatus},
 		{"resets in its header", func(c net.Conn) { say(c, head); abort(c) }, false, sender.Failed, sender.ClassReset},
 		{"resets in its body", func(c net.Conn) {
 			say(c, head+"Content-Length: 10\r\n\r\nhalf")
@@ -69,7 +70,7 @@ func hostiles(canary string) []hostile {
 		{"never answers", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, false, sender.Failed, sender.ClassTimeout},
 		{"speaks garbage for TLS", func(c net.Conn) { flood(c, "\x16\x03\x01garbage") }, true, sender.Failed, sender.ClassTLS},
 		{"asks to wait for a year", func(c net.Conn) {
-			say(c, "HTTP/1.1 503 Later\r\nRetry-After: 31536000\r\nContent-Length: 0\r\n\r\n")
+			say(c, "HTTP/1.1 503 Later\r\nRetry-After: 31536000\r\n"+last+"Content-Length: 0\r\n\r\n")
 		}, false, sender.Failed, sender.ClassStatus},
 	}
 }
