@@ -60,7 +60,9 @@ func hostiles(canary string) []hostile {
 		{"sends 100,000 informational answers", func(c net.Conn) {
 			_, _ = io.Copy(c, io.LimitReader(&repeated{text: "HTTP/1.1 103 Early Hints\r\n\r\n"}, 100_000*28))
 		}, false, sender.Failed, sender.ClassProtocol},
-		{"redirects to loopback", func(c net.Conn) { say(c, "HTTP/1.1 307 There\r\nLocation: "+canary+"\r\n"+last+"Content-Length: 0\r\n\r\n") }, false, sender.Failed, sender.ClassStatus},
+		{"redirects to loopback", func(c net.Conn) {
+			say(c, "HTTP/1.1 307 There\r\nLocation: "+canary+"\r\n"+last+"Content-Length: 0\r\n\r\n")
+		}, false, sender.Failed, sender.ClassStatus},
 		{"resets in its header", func(c net.Conn) { say(c, head); abort(c) }, false, sender.Failed, sender.ClassReset},
 		{"resets in its body", func(c net.Conn) {
 			say(c, head+"Content-Length: 10\r\n\r\nhalf")
