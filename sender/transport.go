@@ -11,14 +11,13 @@ import (
 
 // Bounds that protect against the endpoint, which is not trusted.
 const (
-	maxHeader     = 64 << 10 // bytes of an answer's header; net/http's default is 10 MB
-	maxInterim    = 8        // 1xx answers before the real one; net/http takes as many as fit into maxHeader
-	maxRecorded   = 16 << 10 // bytes of an answer's body that are kept
-	maxDrained    = 64 << 10 // bytes of it that are read so that the connection can be reused; more closes it
-	dialTimeout   = 10 * time.Second
-	idleTimeout   = 90 * time.Second
-	maxIdle       = 256
-	maxIdlePerHst = 64
+	maxHeader   = 64 << 10 // bytes of an answer's header; net/http's default is 10 MB
+	maxInterim  = 8        // 1xx answers before the real one; net/http takes as many as fit into maxHeader
+	maxRecorded = 16 << 10 // bytes of an answer's body that are kept
+	maxDrained  = 64 << 10 // bytes of it that are read so that the connection can be reused; more closes it
+	dialTimeout = 10 * time.Second
+	idleTimeout = 90 * time.Second
+	maxIdle     = 256 // also of one host, where many endpoints may be
 	// pingAfter is how long an HTTP/2 connection may be silent before it is probed, and pingTimeout how long the
 	// probe may take. Without them a connection whose peer is gone would fail every attempt until TCP gives up.
 	pingAfter   = 15 * time.Second
@@ -45,7 +44,7 @@ func newTransport(c *config, g *guard, plain bool) *http.Transport {
 		DisableCompression:     true, // 200 KB of answer could become 200 MB
 		MaxResponseHeaderBytes: maxHeader,
 		MaxIdleConns:           maxIdle,
-		MaxIdleConnsPerHost:    maxIdlePerHst,
+		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idleTimeout,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerConnection: 1 << 20,

@@ -81,6 +81,30 @@ func TestAWaitingJobGetsTheNextSlot(t *testing.T) {
 	})
 }
 
+// A burst for an endpoint of which nothing is known is not put back when it answers quickly: its window will soon be open.
+func TestABurstForANewEndpointIsNotPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct{ cap, burst int }{{200, 1000}, {10, 300}, {1, 40}} {
+			g, _ := testGate(300)
+			endpoint := upTo(c.cap)
+			var wg sync.WaitGroup
+			for job := range int64(c.burst) {
+				wg.Go(func() {
+					p, hold := g.admit(t.Context(), "new", endpoint, job)
+					if p == nil {
+						t.Errorf("cap %d: job %d was put back for %v", c.cap, job, hold)
+						return
+					}
+					time.Sleep(2 * time.Millisecond)
+					p.done(endpointUp)
+				})
+				time.Sleep(10 * time.Microsecond) // they are read one after another
+			}
+			wg.Wait()
+		}
+	})
+}
+
 // The heart of isolation: endpoints that hang or that nothing is known of can't take the slots that proven ones need.
 func TestSlotsAreLeftForEndpointsThatAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -110,9 +110,15 @@ func (l *lane) each(now time.Time) time.Duration {
 	return each
 }
 
-// estimate is how long the next waiter would wait for its slot.
+// estimate is how long the next waiter would wait for its slot. With success the window doubles in the time of an attempt.
 func (l *lane) estimate(now time.Time) time.Duration {
-	return l.each(now) * time.Duration(len(l.waiters)+1) / time.Duration(max(l.window, 1))
+	each, ahead, window, opening := l.each(now), len(l.waiters)+1, max(l.window, 1), 0
+	for l.failures == 0 && ahead > window && window < l.cap {
+		ahead -= window
+		window = min(2*window, l.cap)
+		opening++
+	}
+	return each*time.Duration(opening) + each*time.Duration(ahead)/time.Duration(window)
 }
 
 // hold returns for how long the next job is to be put back. Each comes a little after the one before.
