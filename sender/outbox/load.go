@@ -105,6 +105,7 @@ type result struct {
 	// failingSince is when a failed attempt began; the endpoint's row takes it if it is the first after a success.
 	failingSince time.Time
 	recovered    bool // set by save: this success has made a failing endpoint active again
+	written      bool // set by save: the turn is on record
 }
 
 type saved struct{}

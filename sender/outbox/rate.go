@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -20,7 +21,8 @@ const (
 
 // pace keeps to an endpoint's RateLimit, across processes: turns are handed out by the endpoint's row, one after another, and a
 // turn that lies ahead is written into the delivery, so that whoever takes it up then finds it. It returns for how long the
-// job is to be put back; 0 means that it is the delivery's turn.
+// job is to be put back; 0 means that it is the delivery's turn. Where the endpoint has been changed meanwhile, that is a moment,
+// to begin with what it is now.
 func (o *Outbox) pace(ctx context.Context, d *loaded, limits laneLimits, job int64) (time.Duration, error) {
 	if hold := o.gate.closed(d.endpoint, limits, job); hold > 0 {
 		return hold, nil
@@ -28,14 +30,19 @@ func (o *Outbox) pace(ctx context.Context, d *loaded, limits laneLimits, job int
 	turn := d.slotAt
 	if turn.IsZero() || time.Since(turn) > turnLasts {
 		var err error
-		if turn, err = o.nextTurn(ctx, d, limits); err != nil {
+		if turn, err = o.nextTurn(ctx, d, limits); errors.Is(err, errChanged) {
+			return minHold, nil
+		} else if err != nil {
 			return 0, err
 		}
 	}
 	wait := time.Until(turn)
 	if wait > waitForTurn {
-		_, err := o.writer.call(ctx, &result{id: d.id, job: d.job, state: Pending, nextAt: turn, slotAt: turn})
-		return wait, err
+		r := &result{id: d.id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: turn, slotAt: turn}
+		if _, err := o.writer.call(ctx, r); err != nil || r.written {
+			return wait, err
+		}
+		return minHold, nil
 	}
 	if wait > 0 {
 		timer := time.NewTimer(wait)
@@ -49,11 +56,15 @@ func (o *Outbox) pace(ctx context.Context, d *loaded, limits laneLimits, job int
 	return 0, nil
 }
 
+// takeTurn returns errChanged if the endpoint is no longer as d was loaded with: its rate may be another.
 func (o *Outbox) takeTurn(ctx context.Context, d *loaded) (time.Time, error) {
 	now, spacing := micros(time.Now()), d.spacing.Microseconds()
 	var next int64
 	err := o.db.QueryRow(ctx, `UPDATE {schema}outbox_endpoint SET slot_at = CASE WHEN slot_at > ? THEN slot_at ELSE ? END + ?
-		WHERE id = ? RETURNING slot_at`, now, now, spacing, d.endpoint).Scan(&next)
+		WHERE id = ? AND version = ? RETURNING slot_at`, now, now, spacing, d.endpoint, d.version).Scan(&next)
+	if errors.Is(err, riverdb.ErrNoRows) {
+		return time.Time{}, errChanged // or deleted
+	}
 	if err != nil {
 		return time.Time{}, wrap("taking a turn", err)
 	}

@@ -22,14 +22,18 @@ func (o *Outbox) save(ctx context.Context, results []*result) ([]saved, error) {
 	// In one order, so that processes that write about the same rows wait for each other instead of locking each other out.
 	sorted := slices.Clone(results)
 	slices.SortFunc(sorted, func(a, b *result) int { return cmp.Compare(a.id, b.id) })
+	if err := o.saveTurns(ctx, sorted); err != nil {
+		return nil, wrap("recording turns", err)
+	}
 	var held []string
 	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
 		var plain, attempts []*result
 		for _, r := range sorted {
-			if r.attempt == nil {
-				plain = append(plain, r)
-			} else {
+			switch {
+			case r.attempt != nil:
 				attempts = append(attempts, r)
+			case r.slotAt.IsZero():
+				plain = append(plain, r)
 			}
 		}
 		if err := o.savePlain(ctx, tx, plain); err != nil {
@@ -50,12 +54,44 @@ func (o *Outbox) save(ctx context.Context, results []*result) ([]saved, error) {
 	return make([]saved, len(results)), nil
 }
 
-// savePlain writes what came without an attempt: canceled, superseded, or given a place in the endpoint's rate.
+// saveTurns writes the places that deliveries have in their endpoint's rate, unless the endpoint has been changed since: perhaps
+// its rate was, and who did that has no knowledge of a turn that is not on record yet. The lock makes them wait for one that is
+// about to be. It is in a transaction of its own, so that nothing else is held meanwhile.
+func (o *Outbox) saveTurns(ctx context.Context, sorted []*result) error {
+	var turns []*result
+	for _, r := range sorted {
+		if r.attempt == nil && !r.slotAt.IsZero() {
+			turns = append(turns, r)
+		}
+	}
+	if len(turns) == 0 {
+		return nil
+	}
+	lock := ` FOR SHARE`
+	if o.db.Dialect() == riverdb.SQLite { // which has one writer at a time
+		lock = ``
+	}
+	return o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		for _, r := range turns {
+			n, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery AS d SET next_at = ?, slot_at = ?
+				FROM (SELECT id FROM {schema}outbox_endpoint WHERE id = ? AND version = ?`+lock+`) AS e
+				WHERE d.id = ? AND d.state = ? AND d.job = ?`,
+				micros(r.nextAt), micros(r.slotAt), r.endpoint, r.version, r.id, string(Pending), r.job)
+			if err != nil {
+				return err
+			}
+			r.written = n > 0
+		}
+		return nil
+	})
+}
+
+// savePlain writes what came without an attempt: canceled or superseded.
 func (o *Outbox) savePlain(ctx context.Context, tx *riverdb.Tx, results []*result) error {
 	for _, r := range results {
-		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, next_at = ?, done_at = ?, slot_at = ?, last_error = ?
+		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, next_at = ?, done_at = ?, slot_at = 0, last_error = ?
 			WHERE id = ? AND state = ? AND job = ?`,
-			string(r.state), micros(r.nextAt), micros(r.doneAt), micros(r.slotAt), r.reason, r.id, string(Pending), r.job)
+			string(r.state), micros(r.nextAt), micros(r.doneAt), r.reason, r.id, string(Pending), r.job)
 		if err != nil {
 			return err
 		}
