@@ -90,7 +90,7 @@ func (o *Outbox) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (Deli
 	if err := o.open(); err != nil {
 		return Deliveries{}, err
 	}
-	limit, before, err := p.parse()
+	limit, before, err := p.parse(idPrefix)
 	if err != nil {
 		return Deliveries{}, err
 	}
@@ -110,12 +110,14 @@ func (o *Outbox) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (Deli
 	page := Deliveries{Items: items}
 	if len(items) > limit {
 		page.Items = items[:limit]
-		page.Next = base64.RawURLEncoding.EncodeToString([]byte(items[limit-1].ID))
+		page.Next = cursor(items[limit-1].ID)
 	}
 	return page, nil
 }
 
-func (p Page) parse() (limit int, before string, err error) {
+func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
+
+func (p Page) parse(prefix string) (limit int, before string, err error) {
 	limit = p.Limit
 	if limit == 0 {
 		limit = DefaultPageLimit
@@ -127,8 +129,8 @@ func (p Page) parse() (limit int, before string, err error) {
 		return limit, "", nil
 	}
 	id, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	if err != nil || len(id) != len(idPrefix)+32 || !storable(string(id)) || !strings.HasPrefix(string(id), idPrefix) {
-		return 0, "", fieldError("Page.Cursor", "is none that Deliveries.Next was")
+	if err != nil || len(id) != len(prefix)+32 || !storable(string(id)) || !strings.HasPrefix(string(id), prefix) {
+		return 0, "", fieldError("Page.Cursor", "is none that Next was in a page of this list")
 	}
 	return limit, string(id), nil
 }

@@ -96,11 +96,68 @@ func TestAnInterruptedReplayGoesOnWhereItStopped(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, s.Complete)
 		require.Equal(t, 200, s.Scheduled)
+		unfinished, err := w.open(t).Replays(t.Context(), outbox.Page{}) // what someone sees who did not begin it
+		require.NoError(t, err)
+		require.Equal(t, []outbox.ReplayStatus{s}, unfinished.Items)
+		require.Equal(t, "shop", s.Filter.App)
+		require.Equal(t, []outbox.State{outbox.Failed, outbox.Canceled}, s.Filter.States)
 		s, err = w.open(t).ResumeReplay(t.Context(), id)
 		require.NoError(t, err)
 		require.True(t, s.Complete)
 		require.Equal(t, n, s.Scheduled)
 		require.Equal(t, n, s.Pending)
+	})
+}
+
+func TestReplaysAreListedAndForgotten(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithRetention(24*time.Hour, 0), outbox.WithDeadRetention(24*time.Hour))
+		h := newHook(t, nil)
+		c := endpointAt("shop", h.URL)
+		c.Schedule = outbox.ScheduleOnce
+		create(t, o, c)
+		dead(t, o, h, "shop", 3)
+		var want []string
+		for i := range 5 { // the first takes all three, the others find nothing
+			s, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.WithReplayRate(1000))
+			require.NoError(t, err)
+			require.Equal(t, i == 0, s.Scheduled == 3)
+			want = append([]string{s.ID}, want...)
+		}
+		var got []string
+		for p := (outbox.Page{Limit: 2}); ; {
+			page, err := o.Replays(t.Context(), p)
+			require.NoError(t, err)
+			for _, s := range page.Items {
+				got = append(got, s.ID)
+				require.Equal(t, s.Scheduled, s.Pending+s.Delivered)
+			}
+			if p.Cursor = page.Next; p.Cursor == "" {
+				break
+			}
+		}
+		require.Equal(t, want, got)
+		deliveries, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{Limit: 1})
+		require.NoError(t, err)
+		_, err = o.Replays(t.Context(), outbox.Page{Cursor: deliveries.Next})
+		requireField(t, err, "Page.Cursor")
+
+		for _, d := range []string{"first", "second"} { // what it scheduled is younger than the replay
+			w.exec(t, `UPDATE `+w.table("outbox_replay")+` SET created_at = created_at - 90000000000`)
+			_, err = o.Prune(t.Context())
+			require.NoError(t, err)
+			page, err := o.Replays(t.Context(), outbox.Page{})
+			require.NoError(t, err)
+			require.Len(t, page.Items, 1, d)
+			require.Equal(t, want[4], page.Items[0].ID)
+		}
+		eventually(t, func() bool { s, err := o.ReplayStatus(context.Background(), want[4]); return err == nil && s.Delivered == 3 }, "not delivered")
+		w.age(t, 25*time.Hour)
+		_, err = o.Prune(t.Context())
+		require.NoError(t, err)
+		_, err = o.ReplayStatus(t.Context(), want[4])
+		require.ErrorIs(t, err, outbox.ErrUnknownReplay)
 	})
 }
 

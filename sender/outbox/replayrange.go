@@ -15,7 +15,8 @@ const (
 	// DefaultReplayRate is how many deliveries a second an endpoint gets from a replay.
 	DefaultReplayRate = 10
 	// replayBatch is how many deliveries of a range are scheduled in one transaction.
-	replayBatch = 200
+	replayBatch  = 200
+	replayPrefix = "rpl_"
 )
 
 // ReplayOption configures [Outbox.ReplayRange] and [Outbox.ResumeReplay].
@@ -47,6 +48,8 @@ func WithReplayProgress(f func(ReplayStatus)) ReplayOption {
 type ReplayStatus struct {
 	ID        string
 	CreatedAt time.Time
+	// Filter is what it replays, with its defaults filled in.
+	Filter DeliveryFilter
 	// Scheduled counts the deliveries that were scheduled so far. Skipped counts those that can't be sent: their endpoint is
 	// disabled or gone, or they have no body.
 	Scheduled, Skipped int
@@ -80,7 +83,7 @@ func (o *Outbox) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...Repl
 	if err != nil {
 		return ReplayStatus{}, fmt.Errorf("outbox: replaying: %w", err)
 	}
-	id := newID("rpl_")
+	id := newID(replayPrefix)
 	_, err = o.db.Exec(ctx, `INSERT INTO {schema}outbox_replay (id, created_at, filter, spacing, cursor) VALUES (?, ?, ?, ?, '')`,
 		id, micros(now), string(filter), interval(c.rate).Microseconds())
 	if err != nil {
@@ -148,24 +151,77 @@ func (o *Outbox) ReplayStatus(ctx context.Context, id string) (ReplayStatus, err
 	return o.replayStatus(ctx, id)
 }
 
+// Replays is a page of replays.
+type Replays struct {
+	Items []ReplayStatus
+	// Next is the cursor of the next page; empty on the last.
+	Next string
+}
+
+// Replays returns the replays of ranges, newest first: those that are not Complete were interrupted, or are being scheduled, perhaps
+// by another process. A replay is forgotten when it is older than [WithRetention] and [WithDeadRetention] and so are the
+// deliveries that it scheduled.
+func (o *Outbox) Replays(ctx context.Context, p Page) (Replays, error) {
+	if err := o.open(); err != nil {
+		return Replays{}, err
+	}
+	limit, before, err := p.parse(replayPrefix)
+	if err != nil {
+		return Replays{}, err
+	}
+	where, args := `1 = 1`, []any{}
+	if before != "" {
+		where, args = `id < ?`, []any{before}
+	}
+	rows, err := riverdb.Collect(ctx, o.db, scanReplay, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE `+where+` ORDER BY id DESC LIMIT ?`,
+		append(args, int64(limit+1))...)
+	if err != nil {
+		return Replays{}, wrap("reading replays", err)
+	}
+	var page Replays
+	if len(rows) > limit {
+		rows = rows[:limit]
+		page.Next = cursor(rows[limit-1].id)
+	}
+	page.Items, err = o.replayStatuses(ctx, rows)
+	return page, err
+}
+
 func (o *Outbox) replayStatus(ctx context.Context, id string) (ReplayStatus, error) {
 	r, err := o.readReplay(ctx, o.db, id)
 	if err != nil {
 		return ReplayStatus{}, err
 	}
-	s := ReplayStatus{
-		ID: id, CreatedAt: fromMicros(r.createdAt), Scheduled: int(r.scheduled), Skipped: int(r.skipped), Complete: r.done != 0,
+	all, err := o.replayStatuses(ctx, []replayRow{r})
+	if err != nil {
+		return ReplayStatus{}, err
+	}
+	return all[0], nil
+}
+
+// replayStatuses counts what became of the deliveries.
+func (o *Outbox) replayStatuses(ctx context.Context, rows []replayRow) ([]ReplayStatus, error) {
+	all, ids, byID := make([]ReplayStatus, len(rows)), make([]string, len(rows)), map[string]*ReplayStatus{}
+	for i, r := range rows {
+		all[i] = ReplayStatus{
+			ID: r.id, CreatedAt: fromMicros(r.createdAt),
+			Scheduled: int(r.scheduled), Skipped: int(r.skipped), Complete: r.done != 0,
+		}
+		if err := json.Unmarshal([]byte(r.filter), &all[i].Filter); err != nil {
+			return nil, fmt.Errorf("outbox: reading replay %s: %w", r.id, err)
+		}
+		ids[i], byID[r.id] = r.id, &all[i]
 	}
 	type count struct {
-		state string
-		n     int64
+		replay, state string
+		n             int64
 	}
-	counts, err := riverdb.Collect(ctx, o.db, func(r riverdb.Row) (c count, err error) { return c, r.Scan(&c.state, &c.n) },
-		`SELECT state, count(*) FROM {schema}outbox_delivery WHERE replay = ? AND replay <> '' GROUP BY state`, id)
+	counts, err := riverdb.Collect(ctx, o.db, func(r riverdb.Row) (c count, err error) { return c, r.Scan(&c.replay, &c.state, &c.n) },
+		`SELECT replay, state, count(*) FROM {schema}outbox_delivery WHERE replay `+o.in()+` AND replay <> '' GROUP BY replay, state`, o.ids(ids))
 	for _, c := range counts {
-		*s.field(State(c.state)) += int(c.n)
+		*byID[c.replay].field(State(c.state)) += int(c.n)
 	}
-	return s, wrap("reading replay", err)
+	return all, wrap("reading replay", err)
 }
 
 func (s *ReplayStatus) field(state State) *int {
@@ -184,16 +240,21 @@ func (s *ReplayStatus) field(state State) *int {
 }
 
 type replayRow struct {
+	id, filter, cursor                           string
 	createdAt, spacing, scheduled, skipped, done int64
-	filter, cursor                               string
+}
+
+const replayColumns = `id, filter, cursor, created_at, spacing, scheduled, skipped, done`
+
+func scanReplay(s riverdb.Row) (r replayRow, err error) {
+	return r, s.Scan(&r.id, &r.filter, &r.cursor, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done)
 }
 
 func (o *Outbox) readReplay(ctx context.Context, q riverdb.Querier, id string) (r replayRow, err error) {
 	if !storable(id) {
 		return r, fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id))
 	}
-	err = q.QueryRow(ctx, `SELECT created_at, filter, spacing, cursor, scheduled, skipped, done FROM {schema}outbox_replay WHERE id = ?`, id).
-		Scan(&r.createdAt, &r.filter, &r.spacing, &r.cursor, &r.scheduled, &r.skipped, &r.done)
+	r, err = scanReplay(q.QueryRow(ctx, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE id = ?`, id))
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return r, fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id))
 	}

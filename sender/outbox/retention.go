@@ -63,7 +63,10 @@ func (o *Outbox) prune(ctx context.Context) (int, error) {
 	if err != nil {
 		return count, err
 	}
-	return count, o.pruneEvents(ctx, micros(now.Add(-o.retention)))
+	if err := o.pruneEvents(ctx, micros(now.Add(-o.retention))); err != nil {
+		return count, err
+	}
+	return count, o.pruneReplays(ctx, micros(now.Add(-max(o.retention, o.deadRetention))))
 }
 
 // pruneBatches deletes the finished deliveries that a condition names, with their attempts, the oldest first.
@@ -134,6 +137,13 @@ func (o *Outbox) pruneEvents(ctx context.Context, before int64) error {
 			return nil
 		}
 	}
+}
+
+// pruneReplays forgets replays of which no delivery is left.
+func (o *Outbox) pruneReplays(ctx context.Context, before int64) error {
+	_, err := o.db.Exec(ctx, `DELETE FROM {schema}outbox_replay WHERE created_at < ? AND NOT EXISTS (
+		SELECT 1 FROM {schema}outbox_delivery d WHERE d.replay = outbox_replay.id AND d.replay <> '')`, before)
+	return wrap("pruning replays", err)
 }
 
 // cancelForgotten ends what waits for endpoints that were disabled or deleted, if that was interrupted.
