@@ -152,7 +152,10 @@ func TestReplaysAreListedAndForgotten(t *testing.T) {
 			require.Len(t, page.Items, 1, d)
 			require.Equal(t, want[4], page.Items[0].ID)
 		}
-		eventually(t, func() bool { s, err := o.ReplayStatus(context.Background(), want[4]); return err == nil && s.Delivered == 3 }, "not delivered")
+		eventually(t, func() bool {
+			s, err := o.ReplayStatus(context.Background(), want[4])
+			return err == nil && s.Delivered == 3
+		}, "not delivered")
 		w.age(t, 25*time.Hour)
 		_, err = o.Prune(t.Context())
 		require.NoError(t, err)
