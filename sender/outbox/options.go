@@ -183,6 +183,10 @@ func WithSchema(name string) Option {
 }
 
 // WithWorkers sets how many attempts this process makes at once. Default 200 ([DefaultWorkers]), at most 5000. Zero is an error.
+//
+// Of these slots, endpoints that fail or are slow share half, and they together with endpoints of which nothing is known yet seven
+// eighths. What it takes to delay an endpoint that has never had a success is therefore 175 others that have had neither a success
+// nor a failure and hang at the same moment; one that answers is delayed by none.
 func WithWorkers(n int) Option {
 	return optionFunc(func(c *config) {
 		if n <= 0 || n > maxSlots {
