@@ -3,6 +3,8 @@ package template
 import (
 	"strings"
 	"unicode"
+
+	"github.com/deployhook/deployhook/sender/internal/chat"
 )
 
 // markup are the characters with a meaning in some kind of Markdown, anywhere in a line, before which CommonMark and its
@@ -11,6 +13,12 @@ const markup = "\\`*_{}[]()#!~|"
 
 func escapeMarkdown(before, r rune) string {
 	switch {
+	case r == ' ' && (before == '\n' || before == ' '): // four of them at the beginning of a line make it code
+		return "\u00a0"
+	case r == '.' && before == chat.AfterNumber: // an item of a list
+		return "\\."
+	case r == '=' && (before == '\n' || before == ' ' || before == 0): // a line of them makes a heading of the one above
+		return "\u200b="
 	case strings.ContainsRune(markup, r):
 		return "\\" + string(r)
 	case (r == '-' || r == '+') && !unicode.IsLetter(before) && !unicode.IsDigit(before):

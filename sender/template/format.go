@@ -29,7 +29,8 @@ const (
 	Plain Markup = iota + 1
 	// Markdown is for Mattermost, Rocket.Chat and whatever else reads some kind of Markdown: values get backslashes before
 	// what would be emphasis, code, a link, a heading, a list or a table; &, < and > become entities; a zero-width space
-	// after @ and before // takes mentions and addresses apart.
+	// after @ and before // takes mentions and addresses apart, one before = keeps the line above from being a heading, and
+	// blanks that indent a line become such as don't.
 	Markdown
 	// HTML is for Google Chat's cards and other subsets of HTML: &, <, >, " and ' become entities.
 	HTML

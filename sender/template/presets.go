@@ -24,7 +24,8 @@ func RocketChat(opts ...Option) (*Format, error) { return New(rocketChat, Markdo
 // Teams returns a Format for webhooks of Microsoft Teams (the workflow "Post to a channel when a webhook request is
 // received"): an Adaptive Card, of at most 28 KB
 // (https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook). Its texts are
-// runs of a RichTextBlock, in which there is no markup (https://adaptivecards.io/explorer/TextRun.html).
+// runs of a RichTextBlock, in which there is no markup (https://adaptivecards.io/explorer/TextRun.html). What clients show
+// that can't show the card is the kind of event alone, since they may read Markdown there.
 func Teams(opts ...Option) (*Format, error) { return New(teams, Plain, opts...) }
 
 // GoogleChat returns a Format for Google Chat's incoming webhooks: a card, of at most 32,000 bytes

@@ -258,6 +258,46 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// What makes lines into headings, lists or code in Markdown is what it looks like: text.
+func TestMarkdownBlocks(t *testing.T) {
+	t.Parallel()
+	f := newFormat(t, `["{{.Error}}"]`, template.Markdown)
+	e := formattest.Events()["deploy_failed"]
+	for text, want := range map[string]string{
+		"paid\n====":            "paid\n\u200b====",
+		"paid\n  ==":            "paid\n\u00a0\u00a0\u200b==",
+		"paid\n---":             "paid\n\\-\\-\\-",
+		"7. a\n1. b":            "7\\. a\n1\\. b",
+		"a\n\n    code":         "a\n\n\u00a0\u00a0\u00a0\u00a0code",
+		"a=b 2.1.0\n2.1.0 of x": "a=b 2.1.0\n2.1.0 of x",
+	} {
+		e.Error = text
+		_, body, err := f.Encode(e)
+		require.NoError(t, err)
+		require.Equal(t, want, formattest.Strings(t, body)["0"], text)
+	}
+}
+
+// Text of an event stands in a preset only where its service reads it as it was escaped, and no two texts make one.
+func TestPresetsPlaces(t *testing.T) {
+	t.Parallel()
+	e := formattest.HostileEvent(payload.DeployFailed, "[bank](https://evil.example) a_b & c")
+	e.Error, e.Rollback.Reason = "https:", "//evil.example"
+	got := map[string]map[string]string{}
+	for name, p := range presets {
+		f, err := p.make()
+		require.NoError(t, err)
+		_, body, err := f.Encode(e)
+		require.NoError(t, err)
+		got[name] = formattest.Strings(t, body)
+	}
+	require.Equal(t, "DEPLOY FAILED", got["teams"]["attachments/0/content/fallbackText"])  // Markdown, if anything
+	require.Equal(t, "at 2026-03-12T14:22:01Z", got["mattermost"]["attachments/0/footer"]) // plain text
+	require.Equal(t, "https:\n//evil.example", got["mattermost"]["attachments/0/text"])
+	require.Equal(t, "https:\n//evil.example", got["rocketchat"]["attachments/0/text"])
+	require.Equal(t, "at 2026-03-12T14:22:01Z", got["googlechat"]["cardsV2/0/card/header/subtitle"]) // plain text
+}
+
 // A link that an event brings can't end the link that a template makes of it.
 func TestLink(t *testing.T) {
 	t.Parallel()

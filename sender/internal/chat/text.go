@@ -3,15 +3,22 @@
 package chat
 
 import (
+	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Escape returns what stands for r in a destination's markup, given the rune before it in the text (0 at its start); ""
-// means r itself.
+// Escape returns what stands for r in a destination's markup, given the rune before it in the text (0 at its start,
+// [AfterNumber] in a line that looks like an item of a list); "" means r itself.
 type Escape func(before, r rune) string
+
+// AfterNumber is what an [Escape] gets as the rune before one that stands between a number at the beginning of a line and a
+// blank: if it is a dot or a parenthesis, Markdown takes the line for an item of a list, and counts the items anew.
+const AfterNumber = -1
 
 // Plain is the Escape of a destination without markup.
 func Plain(_, _ rune) string { return "" }
@@ -46,10 +53,14 @@ func Cut(s string, max int, escape Escape) string {
 	var b strings.Builder
 	b.Grow(min(len(s), 2*max))
 	length, fits := 0, 0 // fits is the part of b that leaves room for the ellipsis
-	before := rune(0)
+	before, line := rune(0), lineStart
 	for len(s) > 0 {
 		size := cluster(s)
 		for _, r := range s[:size] {
+			if line == lineNumber && !digit(r) && blankAt(s, size) {
+				before = AfterNumber
+			}
+			line = line.next(r)
 			if text := escape(before, r); text != "" {
 				b.WriteString(text)
 				length += Length(text)
@@ -69,6 +80,32 @@ func Cut(s string, max int, escape Escape) string {
 	}
 	return b.String()
 }
+
+// position is where in a line a text is.
+type position int
+
+const (
+	lineStart  position = iota // nothing but blanks
+	lineNumber                 // a number, and nothing before it
+	lineText
+)
+
+func (p position) next(r rune) position {
+	switch {
+	case r == '\n':
+		return lineStart
+	case p == lineStart && r == ' ':
+		return lineStart
+	case p != lineText && digit(r):
+		return lineNumber
+	}
+	return lineText
+}
+
+// blankAt reports whether white space begins at s[i], or s ends there.
+func blankAt(s string, i int) bool { return i >= len(s) || s[i] == ' ' || s[i] == '\n' }
+
+func digit(r rune) bool { return r >= '0' && r <= '9' }
 
 // maxScanned is how many bytes of a text are looked at for its first line, or to find that it is blank.
 const maxScanned = 16 << 10
@@ -145,8 +182,9 @@ func FirstLine(s string) string {
 	return Line(line)
 }
 
-// Link returns raw as a link that may be offered for a click, or "": only http and https, a host in ASCII, no longer than
-// max bytes. User information is left out: it is a credential, or a host's name that is none.
+// Link returns raw as a link that may be offered for a click, or "": only http and https, a host that can be one, in ASCII,
+// no longer than max bytes. User information is left out: it is a credential, or a host's name that is none. Services refuse
+// a whole message for the sake of one address that they take for malformed.
 func Link(raw string, max int) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -154,13 +192,32 @@ func Link(raw string, max int) string {
 	}
 	u.User = nil
 	link := u.String()
-	if len(link) > max || strings.ContainsFunc(u.Host, notHost) || strings.ContainsFunc(link, notLink) {
+	if len(link) > max || !isHost(u.Hostname()) || !isPort(u.Port()) || strings.ContainsFunc(link, notLink) {
 		return ""
 	}
 	return link
 }
 
-// notHost refuses names that are not ASCII, which readers take for others that look the same, and encoded ones.
-func notHost(r rune) bool { return r >= 0x7f || r == '%' }
+// isHost refuses names that are not ASCII, which readers take for others that look the same, encoded ones, and what is no
+// name at all.
+func isHost(name string) bool {
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return addr.Zone() == ""
+	}
+	name = strings.TrimSuffix(name, ".")
+	return len(name) <= 253 && !slices.ContainsFunc(strings.Split(name, "."), notLabel)
+}
+
+// notLabel refuses what is none of the parts between a name's dots. Underscores are in names that exist.
+func notLabel(s string) bool {
+	return s == "" || len(s) > 63 || strings.ContainsFunc(s, func(r rune) bool {
+		return !digit(r) && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-' && r != '_'
+	})
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && n > 0
+}
 
 func notLink(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"|\\^`{}", r) }

@@ -79,24 +79,58 @@ func TestCutHostile(t *testing.T) {
 	}
 }
 
+// An escape learns where a number begins a line, which makes it a list in Markdown.
+func TestAfterNumber(t *testing.T) {
+	t.Parallel()
+	mark := func(before, r rune) string {
+		if before == chat.AfterNumber {
+			return "<" + string(r) + ">"
+		}
+		return ""
+	}
+	for text, want := range map[string]string{
+		"7. a\n12) b":      "7<.> a\n12<)> b",
+		"a\n  3. b":        "a\n  3<.> b",
+		"a 7. b\nv2. 3. c": "a 7. b\nv2. 3. c",
+		"2.1.0":            "2.1.0",
+		"7.\nx\n7.":        "7<.>\nx\n7<.>",
+		"7\n.":             "7\n.",
+	} {
+		require.Equal(t, want, chat.Cut(text, 100, mark), text)
+	}
+}
+
 func TestLink(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
-		"https://shop.example/a?b=c&d=e#f":  "https://shop.example/a?b=c&d=e#f",
-		"http://shop.example":               "http://shop.example",
-		"https://user:secret@shop.example/": "https://shop.example/",
-		"https://good.example@evil.example": "https://evil.example",
-		"https://shop.example/ä b":          "https://shop.example/%C3%A4%20b",
-		"https://shop.example/?q=<x>":       "",
-		"https://bücher.example/":           "",
-		"javascript:alert(1)":               "",
-		"JavaScript://shop.example/%0aa()":  "",
-		"data:text/html,x":                  "",
-		"slack://open":                      "",
-		"//shop.example/":                   "",
-		"/path":                             "",
-		"https:///path":                     "",
-		"":                                  "",
+		"https://shop.example/a?b=c&d=e#f":                 "https://shop.example/a?b=c&d=e#f",
+		"http://shop.example":                              "http://shop.example",
+		"https://user:secret@shop.example/":                "https://shop.example/",
+		"https://good.example@evil.example":                "https://evil.example",
+		"https://shop.example/ä b":                         "https://shop.example/%C3%A4%20b",
+		"https://shop.example/?q=<x>":                      "",
+		"https://bücher.example/":                          "",
+		"javascript:alert(1)":                              "",
+		"JavaScript://shop.example/%0aa()":                 "",
+		"data:text/html,x":                                 "",
+		"slack://open":                                     "",
+		"//shop.example/":                                  "",
+		"/path":                                            "",
+		"https:///path":                                    "",
+		"https://:443/":                                    "",
+		"https://shop.example:70000/":                      "",
+		"https://shop.example:0/":                          "",
+		"https://shop.example:8443/":                       "https://shop.example:8443/",
+		"https://shop..example/":                           "",
+		"https://./":                                       "",
+		"https://shop$x.example/":                          "",
+		"https://shop_x.example./":                         "https://shop_x.example./",
+		"http://localhost:8080/":                           "http://localhost:8080/",
+		"http://10.0.0.1/":                                 "http://10.0.0.1/",
+		"http://[2001:db8::1]:80/":                         "http://[2001:db8::1]:80/",
+		"http://[fe80::1%25eth0]/":                         "",
+		"https://" + strings.Repeat("x", 64) + ".example/": "",
+		"": "",
 		"https://shop.example/" + strings.Repeat("x", 3000): "",
 	} {
 		require.Equal(t, want, chat.Link(raw, 2048), raw)
