@@ -3,6 +3,7 @@ package discord
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -120,7 +121,7 @@ type (
 func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
 	em := embed{
 		Title:     chat.Cut(chat.Title(e), maxTitle, escape),
-		URL:       chat.Link(e.URL, maxURL),
+		URL:       link(e.URL),
 		Color:     f.look.Color(e),
 		Footer:    &footer{Text: chat.Cut(chat.Line(footerText(e)), maxFooter, chat.Plain)}, // no markup there
 		Timestamp: e.Timestamp.UTC().Format(time.RFC3339Nano),
@@ -128,6 +129,20 @@ func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
 	em.Fields = fields(chat.Facts(e, f.look.Metadata), maxTotal-chat.Length(em.Title)-chat.Length(em.Footer.Text))
 	body, err := chat.JSON(message{Embeds: []embed{em}, Mentions: mentions{Parse: []string{}}})
 	return contentType, body, err
+}
+
+// link is the address behind the title. Discord refuses a message, all of it, if an address's host is a name without a dot,
+// such as localhost.
+func link(raw string) string {
+	text := chat.Link(raw, maxURL)
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	if name := strings.TrimSuffix(u.Hostname(), "."); !strings.ContainsAny(name, ".:") { // a colon: an IPv6 address
+		return ""
+	}
+	return text
 }
 
 func footerText(e *payload.Event) string {
@@ -160,11 +175,14 @@ func fields(facts []chat.Fact, room int) []field {
 // headings, links, mentions, emoji codes; the colon takes the schemes of addresses apart, so that they are no links.
 const markup = "\\`*_~|<>#:[]()@!"
 
-// escape puts a backslash before what would be markup. A hyphen or plus is markup at the beginning of a line only.
+// escape puts a backslash before what would be markup. A hyphen or plus is markup at the beginning of a line only, and so is
+// a dot after a number.
 func escape(before, r rune) string {
 	switch {
 	case strings.ContainsRune(markup, r):
 		return "\\" + string(r)
+	case r == '.' && before == chat.AfterNumber:
+		return "\\."
 	case (r == '-' || r == '+') && !unicode.IsLetter(before) && !unicode.IsDigit(before):
 		return "\\" + string(r)
 	}

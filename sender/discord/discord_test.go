@@ -112,7 +112,7 @@ func text(t testing.TB, s string, most int, markdown bool) int {
 	return n
 }
 
-// A hyphen begins a list at the start of a line, and is a hyphen in a name.
+// A hyphen or a number begins a list at the start of a line; in a name they are what they are.
 func TestLists(t *testing.T) {
 	t.Parallel()
 	e := formattest.Events()["deploy_failed"]
@@ -122,6 +122,33 @@ func TestLists(t *testing.T) {
 	got := formattest.Strings(t, body)
 	require.Equal(t, "api-service", got["embeds/0/fields/0/value"])
 	require.Equal(t, "\\- a\n  \\+ b\nc-d", got["embeds/0/fields/2/value"])
+
+	e.Error = "7. a\n 1. b\n2.1 c. d"
+	_, body, err = newFormat(t).Encode(e)
+	require.NoError(t, err)
+	require.Equal(t, "7\\. a\n 1\\. b\n2.1 c. d", formattest.Strings(t, body)["embeds/0/fields/2/value"])
+}
+
+// Discord answers 400 to a message with an address whose host has no dot.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	e := formattest.Events()["deploy_live"]
+	for url, want := range map[string]any{
+		"https://shop.example/":  "https://shop.example/",
+		"http://127.0.0.1:8080/": "http://127.0.0.1:8080/",
+		"http://[2001:db8::1]/":  "http://[2001:db8::1]/",
+		"http://localhost:8080/": nil,
+		"http://shop:8080/":      nil,
+		"http://shop./":          nil,
+		"https://:443/":          nil,
+	} {
+		e.URL = url
+		_, body, err := newFormat(t).Encode(e)
+		require.NoError(t, err)
+		var m struct{ Embeds []map[string]any }
+		require.NoError(t, json.Unmarshal(body, &m))
+		require.Equal(t, want, m.Embeds[0]["url"], url)
+	}
 }
 
 func TestColors(t *testing.T) {

@@ -18,7 +18,8 @@
 //     stands before every character with a meaning in Discord's Markdown, and addresses in them are no links.
 //   - Nobody is pinged: allowed_mentions permits no mention, whatever a text says.
 //   - Control characters, and those that turn the direction of writing around, are dropped.
-//   - The title leads to the event's URL, http or https, without user information. It is the only link.
+//   - The title leads to the event's URL, http or https, without user information. It is the only link. A host without a
+//     dot, such as localhost, gets none: Discord would refuse the message.
 //   - Every text is cut to what Discord takes, counted after escaping, never inside an escape or an emoji, and so is their
 //     sum. A message over a limit, or with an empty value, would be refused as a whole.
 //
