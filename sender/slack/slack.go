@@ -67,9 +67,12 @@ func WithColor(t payload.Type, color string) Option {
 }
 
 // WithButton sets the text of the button that opens the event's URL. Default "Open app"; at most 75 characters; empty
-// means no button.
+// means no button, and one of blanks only is an error.
 func WithButton(text string) Option {
 	return optionFunc(func(c *config) {
+		if text != "" && chat.Blank(text) {
+			c.note("WithButton", errors.New("the text is blank, with which Slack refuses a message; leave it empty for no button"))
+		}
 		if chat.Length(escaped(text)) > maxButton {
 			c.note("WithButton", fmt.Errorf("the text is longer than %d characters", maxButton))
 		}

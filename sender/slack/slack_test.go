@@ -181,6 +181,11 @@ func TestButton(t *testing.T) {
 	_, body, err = newFormat(t, slack.WithButton("")).Encode(live)
 	require.NoError(t, err)
 	require.NotContains(t, string(body), "actions")
+	for _, blank := range []string{" ", "\u202e", "\t\n"} { // no text of a button: the message would be refused
+		_, err = slack.New(slack.WithButton(blank))
+		require.ErrorIs(t, err, slack.ErrConfig)
+		require.ErrorContains(t, err, "WithButton: the text is blank")
+	}
 }
 
 func TestConfig(t *testing.T) {
