@@ -101,6 +101,11 @@ func (p *platform) openSQLite(ctx context.Context, s *store, opts []outbox.Optio
 	if err != nil {
 		return err
 	}
+	unlock, err := lockFile(ctx, path+".lock")
+	if err != nil {
+		return err
+	}
+	p.closer = append(p.closer, unlock)
 	if p.outbox, err = outbox.OpenSQLite(ctx, path, opts...); err != nil {
 		return err
 	}
@@ -120,6 +125,11 @@ func (p *platform) openPostgres(ctx context.Context, s *store, opts []outbox.Opt
 	}
 	cfg.MaxConns = min(cfg.MaxConns, 10)
 	cfg.MaxConns = max(cfg.MaxConns, 5)
+	unlock, err := lockPostgres(ctx, cfg.ConnConfig.Copy())
+	if err != nil {
+		return err
+	}
+	p.closer = append(p.closer, unlock)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return err
 	}

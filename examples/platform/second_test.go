@@ -1,0 +1,50 @@
+package main
+
+import (
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/examples/platform/internal/engine"
+	"github.com/deployhook/deployhook/payload"
+)
+
+// A second platform would take the first one's deployments for the remains of one that was killed.
+func TestOnePlatformOnADatabase(t *testing.T) {
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		testSecond(t, nil)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		testSecond(t, []string{"PLATFORM_DATABASE=" + database(t), "PLATFORM_SEALING_KEY=" + newKey()})
+	})
+}
+
+func testSecond(t *testing.T, env []string) {
+	dir, c := t.TempDir(), listen(t)
+	p := start(t, dir, env)
+	require.NotNil(t, p.api, p.output())
+	p.register(c, "")
+	var d engine.Deployment
+	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"sick","version":"v1"}`, &d)
+	p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepStarting })
+
+	second := start(t, dir, env)
+	require.Nil(t, second.api, second.output())
+	require.Equal(t, 1, second.ended())
+	require.Contains(t, second.output(), "another platform runs on this database")
+	require.Equal(t, payload.StatusInProgress, p.await(d.ID, func(engine.Deployment) bool { return true }).Status)
+
+	third := make(chan *program)
+	go func() { third <- start(t, dir, env) }() // waits for the first to end
+	time.Sleep(300 * time.Millisecond)
+	require.Zero(t, p.stop(syscall.SIGTERM), p.output())
+	next := <-third
+	require.NotNil(t, next.api, next.output())
+	require.Zero(t, next.stop(syscall.SIGTERM))
+}
