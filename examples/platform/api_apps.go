@@ -19,6 +19,9 @@ func (p *platform) sources(*http.Request) (int, any, error) {
 
 var appName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
+// deploymentID is what payload.NewDeploymentID makes.
+var deploymentID = regexp.MustCompile(`^dep_[0-9a-f]{1,64}$`)
+
 func (p *platform) createApp(r *http.Request) (int, any, error) {
 	in, err := read[struct {
 		Name string `json:"name"`
@@ -87,7 +90,11 @@ func (p *platform) deploy(r *http.Request) (int, any, error) {
 }
 
 func (p *platform) getDeployment(r *http.Request) (int, any, error) {
-	d, err := p.store.deployment(r.Context(), r.PathValue("id"))
+	id := r.PathValue("id")
+	if !deploymentID.MatchString(id) { // PostgreSQL takes no text that is not one
+		return 0, nil, errNotFound
+	}
+	d, err := p.store.deployment(r.Context(), id)
 	return http.StatusOK, d, err
 }
 
@@ -100,7 +107,11 @@ func (p *platform) listDeployments(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	found, err := p.store.deployments(r.Context(), name, r.URL.Query().Get("cursor"), n+1)
+	cursor := r.URL.Query().Get("cursor")
+	if cursor != "" && !deploymentID.MatchString(cursor) {
+		return 0, nil, badField(http.StatusUnprocessableEntity, "cursor", "is none that this list has given")
+	}
+	found, err := p.store.deployments(r.Context(), name, cursor, n+1)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -49,6 +50,22 @@ type settings struct {
 	RateLimit      *float64           `json:"rate_limit"`
 }
 
+// check finds what the outbox could not see any more, or would say in other words than a customer's.
+func (s settings) check() error {
+	seen := map[string]bool{}
+	for name := range or(s.Headers) {
+		name = http.CanonicalHeaderKey(name)
+		if seen[name] {
+			return badField(http.StatusUnprocessableEntity, "headers", name+" is there twice; upper and lower case are the same")
+		}
+		seen[name] = true
+	}
+	if t := or(s.TimeoutSeconds); !(t >= 0 && t <= outbox.DefaultMaxTimeout.Seconds()) {
+		return badField(http.StatusUnprocessableEntity, "timeout_seconds", fmt.Sprintf("want 0 for the default, or up to %v", outbox.DefaultMaxTimeout.Seconds()))
+	}
+	return nil
+}
+
 func (s settings) header() *http.Header {
 	if s.Headers == nil {
 		return nil
@@ -85,6 +102,9 @@ func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
 		Secret          string `json:"secret"`
 	}](r)
 	if err != nil {
+		return 0, nil, err
+	}
+	if err := in.check(); err != nil {
 		return 0, nil, err
 	}
 	name, err := p.app(r) // apps are registered by name, not by their first endpoint
@@ -124,6 +144,9 @@ func (p *platform) getEndpoint(r *http.Request) (int, any, error) {
 
 func (p *platform) updateEndpoint(r *http.Request) (int, any, error) {
 	in, err := read[settings](r)
+	if err == nil {
+		err = in.check()
+	}
 	if err != nil {
 		return 0, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strconv"
@@ -39,6 +40,7 @@ func TestErrorsOfTheAPI(t *testing.T) {
 		{"POST", "/apps", `{"name":"a","name":"b"}`, 400, "", "not valid JSON"},
 		{"POST", "/apps", `{"nmae":"shop"}`, 400, "nmae", "no such member"},
 		{"POST", "/apps", `{"name":7}`, 400, "name", "wrong kind"},
+		{"POST", "/apps", `[]`, 400, "", "must be a JSON object"},
 		{"POST", "/apps", `{"name":"` + strings.Repeat("x", 70_000) + `"}`, 413, "", "over 65536 bytes"},
 		{"POST", "/apps/nosuch/endpoints", `{"url":"https://example.com/"}`, 404, "", "unknown app"},
 		{"POST", "/apps/nosuch/deployments", `{"source":"hello"}`, 404, "", "unknown app"},
@@ -52,6 +54,11 @@ func TestErrorsOfTheAPI(t *testing.T) {
 		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","scheme":"rot13"}`, 422, "scheme", ""},
 		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","secret":"hunter2"}`, 422, "secret", ""},
 		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","events":["de*loy"]}`, 422, "events", ""},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","headers":{"x-a":"1","X-A":"2"}}`, 422, "headers", "X-A is there twice"},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","timeout_seconds":1e300}`, 422, "timeout_seconds", "up to 30"},
+		{"PATCH", at, `{"timeout_seconds":-1e300}`, 422, "timeout_seconds", "up to 30"},
+		{"GET", "/apps/shop/deployments?cursor=zzz", "", 422, "cursor", "none that this list"},
+		{"POST", "/apps/shop/replay", `{"deployment_id":"\u0000"}`, 422, "filter", "not valid"},
 		{"GET", "/endpoints/nosuch", "", 404, "", "unknown endpoint"},
 		{"PATCH", "/endpoints/nosuch", `{"description":"x"}`, 404, "", "unknown endpoint"},
 		{"PATCH", at, `{"scheme":"none"}`, 400, "scheme", "no such member"},
@@ -176,4 +183,53 @@ func TestToken(t *testing.T) {
 	}
 	require.Zero(t, p.stop(syscall.SIGTERM))
 	require.NotContains(t, p.output(), apiToken)
+}
+
+// What is no ID is unknown, and no text that a database refuses.
+func TestIDsThatAreNone(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), []string{"PLATFORM_DATABASE=" + database(t), "PLATFORM_SEALING_KEY=" + newKey()})
+	require.NotNil(t, p.api, p.output())
+	p.must(http.StatusCreated, "POST", "/apps", `{"name":"shop"}`, nil)
+	for _, text := range []string{"%00", "%ff", "dep_%00", "..%2f"} {
+		for _, path := range []string{
+			"/deployments/" + text, "/endpoints/" + text, "/deliveries/" + text, "/deliveries/" + text + "/attempts",
+			"/replays/" + text, "/apps/" + text + "/endpoints", "/apps/" + text + "/deployments",
+		} {
+			status, answer := p.call("GET", path, "")
+			assert.Equal(t, http.StatusNotFound, status, "%s: %s", path, answer)
+		}
+		for _, path := range []string{"/apps/shop/deployments?cursor=", "/apps/shop/deliveries?cursor="} {
+			status, answer := p.call("GET", path+text, "")
+			assert.Equal(t, http.StatusUnprocessableEntity, status, "%s: %s", path+text, answer)
+		}
+	}
+	require.Zero(t, p.stop(syscall.SIGTERM))
+	require.NotContains(t, p.output(), "level=ERROR")
+}
+
+// The time that a body gets does not end a request that takes longer once its body is there.
+func TestALongRequest(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer((&platform{}).answer(func(r *http.Request) (int, any, error) {
+		if _, err := read[struct{}](r); err != nil {
+			return 0, nil, err
+		}
+		select {
+		case <-r.Context().Done():
+			return 0, nil, badRequest("ended: %v", r.Context().Err())
+		case <-time.After(readTimeout + time.Second):
+			return http.StatusNoContent, nil, nil
+		}
+	}))
+	t.Cleanup(server.Close)
+	for _, body := range []string{"", "{}"} {
+		t.Run("body "+body, func(t *testing.T) {
+			t.Parallel()
+			resp, err := server.Client().Post(server.URL, "application/json", strings.NewReader(body))
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, http.StatusNoContent, resp.StatusCode)
+		})
+	}
 }

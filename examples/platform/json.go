@@ -47,8 +47,7 @@ func badField(status int, field, reason string) error {
 // answer runs an apiFunc and writes what it returns.
 func (p *platform) answer(f apiFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A body that comes drop by drop must not hold the connection for ever.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+		r = limitReading(w, r)
 		status, body, err := f(r)
 		if err == nil {
 			writeJSON(w, status, body)
@@ -63,6 +62,36 @@ func (p *platform) answer(f apiFunc) http.Handler {
 		}
 		writeError(w, e.status, e.text, e.fields)
 	})
+}
+
+// limitReading gives a request's body readTimeout to come: drop by drop it must not hold the connection for ever. The limit ends with
+// the body, since the server goes on reading, to learn whether the client goes away, and would end the request with it. The server
+// has to find its own body in its own request, to get rid of what is left of it.
+func limitReading(w http.ResponseWriter, r *http.Request) *http.Request {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r
+	}
+	rc := http.NewResponseController(w)
+	if rc.SetReadDeadline(time.Now().Add(readTimeout)) != nil {
+		return r
+	}
+	limited := r.WithContext(r.Context())
+	limited.Body = &limitedBody{ReadCloser: r.Body, whole: func() { _ = rc.SetReadDeadline(time.Time{}) }}
+	return limited
+}
+
+// limitedBody tells when it has been read to its end.
+type limitedBody struct {
+	io.ReadCloser
+	whole func()
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.whole()
+	}
+	return n, err
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
@@ -148,7 +177,7 @@ func failures(e *payload.ValidationError) (out []fieldError) {
 var jsonNames = map[string]string{
 	"BodyFormat": "format", "SignatureHeader": "signature_header", "MaxConcurrency": "max_concurrency", "RateLimit": "rate_limit",
 	"Timeout": "timeout_seconds", "Header": "headers", "States": "state", "Page.Cursor": "cursor", "Page.Limit": "limit",
-	"WithReplayRate": "rate_per_second",
+	"WithReplayRate": "rate_per_second", "DeliveryFilter": "filter",
 }
 
 // jsonName is a field's name in the API.
@@ -193,6 +222,9 @@ func decodeError(err error) error {
 		return badRequest("the body is not valid JSON")
 	}
 	name := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+	if name == "" {
+		return badRequest("the body must be a JSON object")
+	}
 	if errors.Is(err, json.ErrUnknownName) {
 		return badField(http.StatusBadRequest, name, "there is no such member")
 	}

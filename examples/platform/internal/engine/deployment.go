@@ -79,7 +79,7 @@ func (r Request) deployment(now time.Time) (Deployment, source, error) {
 		return Deployment{}, nil, &FieldError{"source", "there is no such program; see GET /sources"}
 	}
 	if r.Version != "" && !version.MatchString(r.Version) {
-		return Deployment{}, nil, &FieldError{"version", "want up to 64 letters, digits, dots, pluses and hyphens"}
+		return Deployment{}, nil, &FieldError{"version", "want up to 64 letters, digits, dots, underscores, pluses and hyphens, beginning with a letter or a digit"}
 	}
 	d := Deployment{
 		ID: payload.NewDeploymentID(), App: r.App, Environment: r.Environment, Source: r.Source, Version: r.Version,
