@@ -509,6 +509,17 @@ func TestFlagsSilenceTheVariablesTheyExclude(t *testing.T) {
 	}
 }
 
+// A URL that is refused is so in a dry run, too, and both name the flag that opens a network.
+func TestRefusedURLNamesTheFlag(t *testing.T) {
+	t.Parallel()
+	e := with(githubPush(), env{"DEPLOYHOOK_URL": "http://10.0.0.1/", "DEPLOYHOOK_SECRET": secretText})
+	for _, more := range [][]string{nil, {"-dry-run"}} {
+		code, _, stderr := inProcess(e, append([]string{"-environment", "production", "-status", "success"}, more...)...)
+		require.Equal(t, 2, code, stderr)
+		require.Contains(t, stderr, "-allow-network", more)
+	}
+}
+
 // A name that resolves to a private address is the network's doing: -fail-open covers it, where a bad URL stays wrong usage.
 func TestFailOpenCoversWhatTheNetworkDoes(t *testing.T) {
 	t.Parallel()

@@ -143,7 +143,7 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 // failure makes one line of why it was not delivered, and says what to look at.
 func (o *options) failure(receipt *sender.Receipt, err error) error {
 	if errors.Is(err, sender.ErrRefused) && len(receipt.Attempts) == 0 { // later it is the network's doing, not the caller's
-		return usageError{oneLine(err) + "; the flag for networks of your own is -allow-network CIDR"}
+		return refused(err)
 	}
 	text := oneLine(err)
 	if errors.Is(err, sender.ErrForbiddenAddress) {
@@ -163,6 +163,14 @@ func (o *options) failure(receipt *sender.Receipt, err error) error {
 	return errors.New(text)
 }
 
+// refused is what is wrong with the call itself: the URL, nearly always.
+func refused(err error) error {
+	if !errors.Is(err, sender.ErrRefused) {
+		return usageError{oneLine(err)}
+	}
+	return usageError{oneLine(err) + "; the flag for networks of your own is -allow-network CIDR"}
+}
+
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func attempts(n int) string {
@@ -176,7 +184,7 @@ func attempts(n int) string {
 func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep sender.Endpoint, msg sender.Message) (string, error) {
 	record, err := out.Preview(ep, msg)
 	if err != nil {
-		return "", usageError{oneLine(err)}
+		return "", refused(err)
 	}
 	headers := map[string]string{}
 	for name, values := range record.Header {
