@@ -28,11 +28,11 @@ const (
 // EndpointConfig is a new endpoint. URL, Secret and Header are credentials: they are sealed in the database, and printing an
 // EndpointConfig shows none of them.
 type EndpointConfig struct {
-	// App is whose endpoint it is: 1 to 255 characters. Required. The first endpoint registers the app.
+	// App is whose endpoint it is: 1 to 255 bytes without control characters. Required. The first endpoint registers the app.
 	App string
 	// URL takes the POST; see sender.Endpoint. An app can't have the same URL twice. Required.
 	URL string
-	// Description is for people, up to 1024 characters.
+	// Description is for people, up to 1024 bytes without control characters.
 	Description string
 	// BodyFormat names what the destination wants: a name of [WithFormat]. Empty means "json", the event itself.
 	BodyFormat string
@@ -46,13 +46,15 @@ type EndpointConfig struct {
 	Events []string
 	// Header is sent with every attempt, see sender.Endpoint.
 	Header http.Header
-	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or what [WithMaxTimeout] allows if that is shorter.
+	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or what [WithMaxTimeout] allows if that is shorter; longer
+	// than that is an error.
 	Timeout time.Duration
 	// Schedule names the retry schedule, see [WithSchedule]. Empty means "platform": 6 attempts over about 73 minutes.
 	Schedule string
 	// MaxConcurrency is how many attempts a process makes at once. Zero means [WithMaxConcurrency]; at most 5000.
 	MaxConcurrency int
-	// RateLimit is how many attempts a second all processes together make at most. Zero means no limit.
+	// RateLimit is how many attempts a second all processes together make at most: from one a day (1.0/86400) to 100,000.
+	// Zero means no limit.
 	RateLimit float64
 }
 
