@@ -40,7 +40,7 @@ type Endpoint struct {
 	Header http.Header
 
 	// Timeout bounds each attempt, from resolving the host to the end of the answer's body. Zero means the Sender's
-	// own (see [WithTimeout]); negative is an error.
+	// own (see [WithTimeout]); negative is an error, as is more than 10 minutes.
 	Timeout time.Duration
 }
 

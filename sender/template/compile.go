@@ -23,10 +23,15 @@ type limited struct {
 func (f *Format) functions() template.FuncMap {
 	escape := f.escape()
 	return template.FuncMap{
-		"upper":     func(v any) string { return strings.ToUpper(text(v)) },
-		"lower":     func(v any) string { return strings.ToLower(text(v)) },
-		"firstLine": func(v any) string { return chat.FirstLine(text(v)) },
-		"truncate":  func(max int, v any) limited { return limited{text(v), min(max, f.max)} },
+		"upper":     changed(strings.ToUpper),
+		"lower":     changed(strings.ToLower),
+		"firstLine": changed(chat.FirstLine),
+		"truncate": func(max int, v any) limited {
+			if l, ok := v.(limited); ok {
+				max = min(max, l.max)
+			}
+			return limited{text(v), min(max, f.max)}
+		},
 		"default": func(fallback string, v any) any {
 			if chat.Blank(text(v)) {
 				return fallback
@@ -45,6 +50,16 @@ func (f *Format) functions() template.FuncMap {
 				return chat.Cut(text(v), f.max, escape)
 			}
 		},
+	}
+}
+
+// changed makes a function of a template: one that keeps the limit of a value that was truncated before.
+func changed(change func(string) string) func(any) any {
+	return func(v any) any {
+		if l, ok := v.(limited); ok {
+			return limited{change(l.text), l.max}
+		}
+		return change(text(v))
 	}
 }
 

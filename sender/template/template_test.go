@@ -238,10 +238,11 @@ func TestValues(t *testing.T) {
 		`{{if eq .Environment "pre-prod"}}yes{{else}}no{{end}}`: `yes`, // compared before it is escaped
 		`{{.App | upper}} {{lower "ABC"}}`:                      `API-SERVICE abc`,
 		`{{.Message | firstLine | truncate 8}}`:                 `fix: re…`,
-		`{{.ContainerID | default "none"}}{{default "x" .App}}`: `noneapi-service`,
-		`{{with .Version}}v{{.}} of {{$.App}}{{end}}`:           `v2.1.0 of api-service`,
-		`{{with .Error}}{{.}}{{else}}fine{{end}}`:               `fine`,
-		`{{.Metadata "build no"}}{{.Metadata "none"}}`:          `7`,
+		`{{.App | truncate 5 | upper}} {{truncate 5 .App | truncate 8 | lower}} {{truncate 5 .Message | firstLine}}`: `API-… api-… fix:…`,
+		`{{.ContainerID | default "none"}}{{default "x" .App}}`:                                                      `noneapi-service`,
+		`{{with .Version}}v{{.}} of {{$.App}}{{end}}`:                                                                `v2.1.0 of api-service`,
+		`{{with .Error}}{{.}}{{else}}fine{{end}}`:                                                                    `fine`,
+		`{{.Metadata "build no"}}{{.Metadata "none"}}`:                                                               `7`,
 		`{{.URL}}`:                                                     `https://api.example.com/?from=deploy&x=1`,
 		`{{.URL | truncate 14}}`:                                       "https:\u200b//api.…", // no link any more: a text
 		`{{.Level}} {{.Color}} {{.ShortCommit}}`:                       `good #36a64f f4c8e2a`,
