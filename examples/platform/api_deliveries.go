@@ -19,11 +19,11 @@ type delivery struct {
 	DeploymentID string     `json:"deployment_id,omitempty"`
 	State        string     `json:"state"`
 	Attempts     int        `json:"attempts"`
-	Replays      int        `json:"replays,omitempty"`
+	Replays      int        `json:"replays,omitzero"`
 	CreatedAt    time.Time  `json:"created_at"`
 	NextAt       *time.Time `json:"next_at,omitempty"`
 	DoneAt       *time.Time `json:"done_at,omitempty"`
-	LastStatus   int        `json:"last_status,omitempty"`
+	LastStatus   int        `json:"last_status,omitzero"`
 	LastClass    string     `json:"last_class,omitempty"`
 	ContentType  string     `json:"content_type,omitempty"`
 	Body         string     `json:"body,omitempty"` // exactly what is sent
@@ -44,14 +44,14 @@ type attempt struct {
 	Start           time.Time           `json:"start"`
 	Outcome         string              `json:"outcome"`
 	Class           string              `json:"class,omitempty"`
-	Status          int                 `json:"status,omitempty"`
+	Status          int                 `json:"status,omitzero"`
 	LatencyMS       float64             `json:"latency_ms"`
 	TimingsMS       map[string]float64  `json:"timings_ms"`
-	RetryAfterMS    float64             `json:"retry_after_ms,omitempty"`
+	RetryAfterMS    float64             `json:"retry_after_ms,omitzero"`
 	RequestHeaders  map[string][]string `json:"request_headers"`
 	ResponseHeaders map[string][]string `json:"response_headers,omitempty"`
 	ResponseBody    string              `json:"response_body,omitempty"`
-	Truncated       bool                `json:"response_truncated,omitempty"`
+	Truncated       bool                `json:"response_truncated,omitzero"`
 }
 
 func attemptOf(a outbox.Attempt) attempt {

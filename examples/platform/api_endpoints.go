@@ -18,10 +18,10 @@ type endpoint struct {
 	Scheme         string     `json:"scheme"`
 	Events         []string   `json:"events,omitempty"`
 	Headers        []string   `json:"headers,omitempty"` // names
-	TimeoutSeconds float64    `json:"timeout_seconds,omitempty"`
+	TimeoutSeconds float64    `json:"timeout_seconds,omitzero"`
 	Schedule       string     `json:"schedule,omitempty"`
-	MaxConcurrency int        `json:"max_concurrency,omitempty"`
-	RateLimit      float64    `json:"rate_limit,omitempty"`
+	MaxConcurrency int        `json:"max_concurrency,omitzero"`
+	RateLimit      float64    `json:"rate_limit,omitzero"`
 	State          string     `json:"state"`
 	Reason         string     `json:"reason,omitempty"`
 	FailingSince   *time.Time `json:"failing_since,omitempty"`

@@ -70,6 +70,7 @@ func checkEndpoints(t *testing.T, p *program, c *listener, id string) {
 	require.NotContains(t, text, "canary", "of a URL only scheme and host are shown")
 	require.NotContains(t, text, "whsec_")
 	require.Contains(t, text, id)
+	require.NotContains(t, text, "rate_limit", "what was not set is left out")
 
 	var e endpoint
 	p.must(http.StatusOK, "PATCH", "/endpoints/"+id, `{"description":"the shop's own","events":["deploy.*","build.*","health_check.passed"],"headers":{"X-Team":"canary-header-value"},"timeout_seconds":10}`, &e)

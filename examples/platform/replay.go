@@ -18,8 +18,8 @@ type replay struct {
 	Done       int       `json:"done"`
 	Delivered  int       `json:"delivered"`
 	Failed     int       `json:"failed"`
-	Canceled   int       `json:"canceled,omitempty"`
-	Superseded int       `json:"superseded,omitempty"`
+	Canceled   int       `json:"canceled,omitzero"`
+	Superseded int       `json:"superseded,omitzero"`
 	Pending    int       `json:"pending"`
 	Skipped    int       `json:"skipped"`
 	Complete   bool      `json:"complete"` // everything has its time
