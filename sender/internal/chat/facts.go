@@ -2,6 +2,7 @@ package chat
 
 import (
 	"cmp"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -145,7 +146,7 @@ func (l *facts) healthCheck(h *payload.HealthCheck) {
 	if h == nil {
 		return
 	}
-	text := Line(h.URL)
+	text := Line(withoutUser(h.URL))
 	if h.StatusCode != nil {
 		text = join(text, "status "+strconv.Itoa(*h.StatusCode))
 	}
@@ -156,6 +157,17 @@ func (l *facts) healthCheck(h *payload.HealthCheck) {
 		text = join(text, strconv.Itoa(*h.Attempts)+" attempts")
 	}
 	l.add("Health check", text)
+}
+
+// withoutUser returns raw without user information: a channel is no place for a password. A health check's address may also be
+// a path, or any other text.
+func withoutUser(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.User == nil {
+		return raw
+	}
+	u.User = nil
+	return u.String()
 }
 
 func join(a, b string) string {

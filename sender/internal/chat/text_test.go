@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender/internal/chat"
 	"github.com/deployhook/deployhook/sender/internal/formattest"
 )
@@ -97,6 +98,22 @@ func TestAfterNumber(t *testing.T) {
 		"7\n.":             "7\n.",
 	} {
 		require.Equal(t, want, chat.Cut(text, 100, mark), text)
+	}
+}
+
+// The password of an address that is shown as a text stays out, too.
+func TestHealthCheckShowsNoPassword(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"https://probe:hunter2@10.0.0.1/health?x=1": "https://10.0.0.1/health?x=1",
+		"https://10.0.0.1/health":                   "https://10.0.0.1/health",
+		"/health":                                   "/health",
+		"tcp://db:5432 or so":                       "tcp://db:5432 or so",
+	} {
+		e := formattest.Events()["health_check_passed"]
+		e.HealthCheck = &payload.HealthCheck{URL: raw}
+		facts := chat.Facts(e, nil)
+		require.Contains(t, facts, chat.Fact{Label: "Health check", Value: want})
 	}
 }
 
