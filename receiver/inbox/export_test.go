@@ -43,8 +43,17 @@ func (in *Inbox) RobLanes(ctx context.Context) {
 	}
 }
 
-// RunAgain works a delivery's job once more, as after a crash that came before River had noted its end.
+// RunAgain works a delivery's job once more, as after a crash that came before River had noted its end. The worker that handled it
+// may still be on its way out when the outcome can be seen; it is waited for, as a second one would be put off.
 func (in *Inbox) RunAgain(ctx context.Context, id int64) {
+	for !in.running.enter(id) {
+		select {
+		case <-ctx.Done():
+			panic(ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	in.running.leave(id)
 	if err := in.Work(ctx, id, 2); err != nil {
 		panic(err)
 	}
