@@ -30,11 +30,15 @@ type jobArgs struct {
 // Kind is the name of the jobs; it is stored.
 func (jobArgs) Kind() string { return "deployhook.outbox.deliver" }
 
-// jobParams is a job for a delivery that is due at a time. One that is due now says no time: River takes any for the future,
-// and would leave the job to its scheduler, up to 5 s.
+// promotedAfter is from when on River keeps the time of a job that is inserted for later. Its scheduler looks every 5 s at what
+// will be due within the next 5 s, so that it sees a job that is due earlier too late, and all such jobs at once.
+const promotedAfter = 6 * time.Second
+
+// jobParams is a job for a delivery that is due at a time. One that is due soon says no time: its worker sees that it is early and
+// puts it back, which River does to the moment.
 func jobParams(id string, due time.Time) river.InsertManyParams {
 	opts := &river.InsertOpts{Queue: queueName, MaxAttempts: maxJobAttempts}
-	if due.After(time.Now()) {
+	if time.Until(due) > promotedAfter {
 		opts.ScheduledAt = due
 	}
 	return river.InsertManyParams{Args: jobArgs{ID: id}, InsertOpts: opts}

@@ -50,7 +50,6 @@ func TestProofRecovery(t *testing.T) {
 		{outage: 5 * time.Minute, within: 5 * time.Minute, backlog: 5, more: true},
 		{outage: 30 * time.Minute, within: 30 * time.Minute, backlog: 3, more: true},
 		{outage: 2 * time.Hour, within: 2 * time.Hour, backlog: 5, more: true},
-		{outage: 5 * time.Second, within: time.Second, backlog: 1, jitter: 5 * time.Second},
 		{outage: 30 * time.Second, within: time.Second, backlog: 1, jitter: 15 * time.Second},
 		{outage: 2 * time.Minute, within: time.Second, backlog: 1, jitter: 45 * time.Second},
 		{outage: 10 * time.Minute, within: time.Second, backlog: 1, jitter: 105 * time.Second},

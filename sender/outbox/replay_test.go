@@ -74,6 +74,32 @@ func TestAReplayedRangeIsPacedAndShowsItsProgress(t *testing.T) {
 	})
 }
 
+// The pace holds from the first delivery on.
+func TestAReplayIsPacedFromItsBeginning(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithBreaker(1000, time.Second, time.Second))
+		h := newHook(t, nil)
+		c := endpointAt("shop", h.URL)
+		c.Schedule = outbox.ScheduleOnce
+		create(t, o, c)
+		const n, rate = 9, 2
+		ids := dead(t, o, h, "shop", n)
+		before := h.count()
+		_, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.WithReplayRate(rate))
+		require.NoError(t, err)
+		for _, id := range ids {
+			settled(t, o, id, outbox.Delivered)
+		}
+		got := h.requests()[before:]
+		require.Len(t, got, n)
+		for i := range n - 2*rate {
+			require.Greater(t, got[i+2*rate].at.Sub(got[i].at), time.Second, "more than %d within a second of %d", 2*rate, rate)
+		}
+		require.Less(t, got[n-1].at.Sub(got[0].at), 20*time.Second)
+	})
+}
+
 func TestAnInterruptedReplayGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
