@@ -1,0 +1,128 @@
+package outbox
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+)
+
+// inside is an outbox that is not started: the test says what its workers find out, and when they write it down.
+type inside struct {
+	*Outbox
+	t testing.TB
+}
+
+// insideEach runs a test on both databases.
+func insideEach(t *testing.T, test func(t *testing.T, o *inside), opts ...Option) {
+	secret := make([]byte, keySize)
+	_, _ = rand.Read(secret)
+	key, err := NewKey("k1", secret)
+	require.NoError(t, err)
+	opts = append([]Option{WithSealingKeys(key), WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))}, opts...)
+	run := func(t *testing.T, o *Outbox, err error) {
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, o.Close()) })
+		test(t, &inside{o, t})
+	}
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		o, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "outbox.db"), opts...)
+		run(t, o, err)
+	})
+	t.Run("Postgres", func(t *testing.T) {
+		t.Parallel()
+		o, err := NewPostgres(t.Context(), riverdbtest.NewPool(t), opts...)
+		run(t, o, err)
+	})
+}
+
+// endpoint makes one more endpoint of the app, and returns its ID.
+func (o *inside) endpoint(app string, rate float64) string {
+	o.t.Helper()
+	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: app, URL: "http://127.0.0.1:1/" + newID("x"), RateLimit: rate})
+	require.NoError(o.t, err)
+	return e.ID
+}
+
+// publishOne publishes something that no other event supersedes, and returns the delivery for the app's first endpoint.
+func (o *inside) publishOne(app string) string {
+	o.t.Helper()
+	p, err := o.Publish(o.t.Context(), app, &payload.Event{
+		Type: "deploy.canary", Timestamp: time.Now().UTC().Truncate(time.Millisecond), DeploymentID: newID("d_"), App: app,
+		Environment: "production",
+	})
+	require.NoError(o.t, err)
+	require.NotEmpty(o.t, p.Deliveries)
+	return p.Deliveries[0].ID
+}
+
+// loaded is what a worker would have in hand.
+func (o *inside) loaded(id string) *loaded {
+	o.t.Helper()
+	all, err := o.load(o.t.Context(), []string{id})
+	require.NoError(o.t, err)
+	return &all[0]
+}
+
+func (o *inside) write(results ...*result) {
+	o.t.Helper()
+	_, err := o.save(o.t.Context(), results)
+	require.NoError(o.t, err)
+}
+
+func (o *inside) exec(statement string, args ...any) {
+	o.t.Helper()
+	_, err := o.db.Exec(o.t.Context(), statement, args...)
+	require.NoError(o.t, err)
+}
+
+func (o *inside) delivery(id string) Delivery {
+	o.t.Helper()
+	d, err := o.Delivery(o.t.Context(), id)
+	require.NoError(o.t, err)
+	return d
+}
+
+func (o *inside) shown(endpoint string) Endpoint {
+	o.t.Helper()
+	e, err := o.Endpoint(o.t.Context(), endpoint)
+	require.NoError(o.t, err)
+	return e
+}
+
+// refused is an attempt that was answered 500.
+func refused() *sender.Attempt {
+	return &sender.Attempt{Outcome: sender.Failed, Class: sender.ClassStatus, Status: 500, Start: time.Now(), Err: errors.New("500")}
+}
+
+// delivered and failed are what a worker makes of an answer: the latter with no attempt left, or with one at a time.
+func (d *loaded) delivered(at time.Time) *result {
+	return decide(d, sender.Once, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: at}, at)
+}
+
+func (d *loaded) failed(began, next time.Time) *result {
+	r := decide(d, sender.Once, refused(), began)
+	r.attempt.Start, r.failingSince = began, began
+	if !next.IsZero() {
+		r.state, r.nextAt, r.doneAt = Pending, next, time.Time{}
+	}
+	return r
+}
+
+// stamp is a time as the database keeps it.
+func stamp(t time.Time) time.Time { return fromMicros(micros(t)) }
+
+func (o *inside) replay(id string) {
+	o.t.Helper()
+	require.NoError(o.t, o.Replay(context.Background(), id))
+}

@@ -1,0 +1,181 @@
+package outbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// turn takes one more turn of the delivery's endpoint.
+func (o *inside) turn(d *loaded) time.Time {
+	o.t.Helper()
+	at, err := o.takeTurn(o.t.Context(), d)
+	require.NoError(o.t, err)
+	return at
+}
+
+// recorded writes down that a delivery has a turn.
+func (o *inside) recorded(id string, turn time.Time) {
+	o.t.Helper()
+	d := o.loaded(id)
+	r := &result{id: id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: turn, slotAt: turn}
+	o.write(r)
+	require.True(o.t, r.written)
+}
+
+func (d *loaded) limits() laneLimits { return laneLimits{version: d.version, cap: 10} }
+
+// Turns come one after another; those that nobody took are lost, so that an idle endpoint gets no burst.
+func TestTurnsAreHandedOutOneAfterAnother(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 1.0/60)
+		d := o.loaded(o.publishOne("shop"))
+		first := o.turn(d)
+		require.Less(t, time.Since(first).Abs(), 30*time.Second)
+		require.Equal(t, first.Add(time.Minute), o.turn(d))
+		require.Equal(t, first.Add(2*time.Minute), o.turn(d))
+		o.exec(`UPDATE {schema}outbox_endpoint SET slot_at = slot_at - 7200000000 WHERE id = ?`, e)
+		begin := stamp(time.Now())
+		require.False(t, o.turn(d).Before(begin))
+
+		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
+		require.NoError(t, err)
+		_, err = o.takeTurn(t.Context(), d)
+		require.ErrorIs(t, err, errChanged, "the rate may be another")
+		require.NoError(t, o.DeleteEndpoint(t.Context(), e))
+		_, err = o.takeTurn(t.Context(), d)
+		require.ErrorIs(t, err, errChanged)
+	})
+}
+
+// A turn on record is used, also somewhat late, but not much later: those that were missed would come all at once.
+func TestATurnCanBeUsedForAWhile(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 1)
+		d := o.loaded(o.publishOne("shop"))
+		next := o.turn(d).Add(time.Second)
+		d.slotAt = time.Now().Add(-time.Millisecond)
+		wait, err := o.pace(t.Context(), d, d.limits(), d.job)
+		require.NoError(t, err)
+		require.Zero(t, wait)
+		require.Equal(t, next, o.turn(d), "it has taken one more turn")
+
+		d.slotAt = time.Now().Add(-turnLasts - time.Millisecond)
+		o.exec(`UPDATE {schema}outbox_endpoint SET slot_at = 0`)
+		_, err = o.pace(t.Context(), d, d.limits(), d.job)
+		require.NoError(t, err)
+		var slot int64
+		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT slot_at FROM {schema}outbox_endpoint`).Scan(&slot))
+		require.NotZero(t, slot, "no turn was taken")
+	})
+}
+
+// While its breaker is open, an endpoint's deliveries take no turns, which nobody would use.
+func TestAnOpenBreakerTakesNoTurns(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 1.0/60)
+		d := o.loaded(o.publishOne("shop"))
+		limits := d.limits()
+		limits.holdUntil = time.Now().Add(time.Minute)
+		wait, err := o.pace(t.Context(), d, limits, d.job)
+		require.NoError(t, err)
+		require.Greater(t, wait, 30*time.Second)
+		require.Less(t, time.Until(o.turn(d)), 30*time.Second)
+	})
+}
+
+// One who could not write its turn down looks again soon at what has become of the delivery.
+func TestATurnThatIsNotOnRecordIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.writer.start(t.Context())
+		o.endpoint("shop", 1.0/3600)
+		d := o.loaded(o.publishOne("shop"))
+		o.turn(d)
+		o.replay(d.id)
+		wait, err := o.pace(t.Context(), d, d.limits(), d.job)
+		require.NoError(t, err)
+		require.Equal(t, minHold, wait)
+		o.recorded(o.publishOne("shop"), time.Now().Add(time.Hour)) // so that the turns are wanted
+		d = o.loaded(d.id)
+		wait, err = o.pace(t.Context(), d, d.limits(), d.job)
+		require.NoError(t, err)
+		require.Greater(t, wait, 30*time.Minute)
+		require.NotZero(t, o.loaded(d.id).slotAt)
+	})
+}
+
+// Turns are taken back as far as nobody needs them: behind the last one on record, and one for each delivery that is about to
+// take one.
+func TestOnlyTurnsThatNobodyNeedsAreTakenBack(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 1.0/60)
+		in := func(minutes int) time.Time { return stamp(time.Now().Add(time.Duration(minutes) * time.Minute)) }
+		due, waits, canceled, self, retry := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop")
+		last := in(10)
+		o.recorded(waits, last)
+		o.recorded(canceled, in(30))
+		o.recorded(self, in(40))
+		o.write(o.loaded(retry).failed(time.Now(), in(50)))
+		d := o.loaded(canceled)
+		o.write(&result{id: d.id, job: d.job, state: Canceled, doneAt: time.Now()})
+		o.exec(`UPDATE {schema}outbox_delivery SET slot_at = ? WHERE id = ?`, micros(in(30)), canceled)
+		d = o.loaded(self)
+		other := o.endpoint("other", 1.0/60)
+		o.recorded(o.publishOne("other"), in(50))
+		set := func(at time.Time) {
+			o.exec(`UPDATE {schema}outbox_endpoint SET slot_at = ?`, micros(at))
+		}
+		want := last.Add(time.Minute)
+
+		set(want.Add(time.Minute + turnLasts)) // hardly later than that
+		trimmed, err := o.trimTurns(t.Context(), d)
+		require.NoError(t, err)
+		require.False(t, trimmed)
+		set(in(60))
+		trimmed, err = o.trimTurns(t.Context(), d)
+		require.NoError(t, err)
+		require.True(t, trimmed)
+		require.Equal(t, want, o.turn(d))
+		require.Equal(t, Pending, o.delivery(due).State)
+		var slot int64
+		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT slot_at FROM {schema}outbox_endpoint WHERE id = ?`, other).Scan(&slot))
+		require.Greater(t, time.Until(fromMicros(slot)), 50*time.Minute, "the other endpoint's were taken back")
+	})
+}
+
+// A change of the rate gives new turns to those that have one, and changes nothing for those that wait for something else.
+func TestANewRateGivesNewTurns(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e, slow := o.endpoint("shop", 1.0/3600), 1.0/60
+		o.endpoint("other", 1.0/3600)
+		change := map[string]func(endpoint string){
+			"rate": func(endpoint string) {
+				_, err := o.UpdateEndpoint(t.Context(), endpoint, EndpointUpdate{RateLimit: &slow})
+				require.NoError(t, err)
+			},
+			"enabled": func(endpoint string) { require.NoError(t, o.Enable(t.Context(), endpoint)) },
+		}
+		for _, name := range []string{"rate", "enabled"} {
+			turned, retry, others := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("other")
+			in := time.Now().Add(time.Hour)
+			o.turn(o.loaded(turned))
+			o.recorded(turned, in)
+			o.recorded(others, in)
+			o.write(o.loaded(retry).failed(time.Now(), in))
+			change[name](e)
+			d := o.loaded(turned)
+			require.Zero(t, d.slotAt, name)
+			require.Less(t, time.Until(d.nextAt), time.Minute, name)
+			require.Less(t, time.Until(o.turn(d)), 30*time.Second, name)
+			require.Equal(t, stamp(in), o.loaded(retry).nextAt, "%s: the schedule's pause is gone", name)
+			require.Equal(t, stamp(in), o.loaded(others).slotAt, name)
+		}
+	})
+}

@@ -1,0 +1,210 @@
+package outbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An attempt that was overtaken by a replay is on record, and the replay goes on as if it had not been; unless it has succeeded.
+func TestALateAnswerDoesNotDisturbTheReplay(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 0)
+		id := o.publishOne("shop")
+		old := o.loaded(id)
+		o.replay(id)
+		before := o.loaded(id)
+		require.NotEqual(t, old.job, before.job)
+		for n, late := range []*result{old.failed(time.Now(), time.Time{}), old.failed(time.Now(), time.Now().Add(time.Hour))} {
+			o.write(late)
+			now := o.loaded(id)
+			require.Equal(t, Pending, now.state)
+			require.Equal(t, before.nextAt, now.nextAt, "the replay was put off")
+			require.Equal(t, before.step, now.step, "the replay has lost an attempt")
+			require.Equal(t, n+1, now.attempts)
+			require.Zero(t, o.delivery(id).DoneAt)
+		}
+		end := time.Now()
+		o.write(old.delivered(end))
+		d := o.delivery(id)
+		require.Equal(t, Delivered, d.State)
+		require.Equal(t, stamp(end), d.DoneAt)
+		require.Zero(t, d.NextAt)
+		attempts, err := o.Attempts(t.Context(), id)
+		require.NoError(t, err)
+		require.Len(t, attempts, 3)
+	})
+}
+
+// What was canceled while an attempt was under way stays so, unless the attempt has succeeded.
+func TestALateFailureDoesNotReviveWhatWasCanceled(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		id := o.publishOne("shop")
+		d := o.loaded(id)
+		require.NoError(t, o.Disable(t.Context(), e, "test"))
+		canceled := o.delivery(id)
+		require.Equal(t, Canceled, canceled.State)
+		o.write(d.failed(time.Now(), time.Now().Add(time.Hour)))
+		got := o.delivery(id)
+		require.Equal(t, Canceled, got.State)
+		require.Equal(t, canceled.DoneAt, got.DoneAt)
+		require.Zero(t, got.NextAt)
+		end := time.Now()
+		o.write(d.delivered(end))
+		got = o.delivery(id)
+		require.Equal(t, Delivered, got.State)
+		require.Equal(t, stamp(end), got.DoneAt)
+		o.write(d.failed(time.Now(), time.Time{}))
+		require.Equal(t, Delivered, o.delivery(id).State, "a failure came after the success")
+	})
+}
+
+// A worker that was about to cancel a delivery finds that it was replayed, or that it is done.
+func TestALateCancellationDoesNothing(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 0)
+		id := o.publishOne("shop")
+		d := o.loaded(id)
+		late := &result{id: id, job: d.job, state: Canceled, reason: "the endpoint is disabled", doneAt: time.Now()}
+		o.replay(id)
+		o.write(late)
+		require.Equal(t, Pending, o.delivery(id).State, "the replay was canceled")
+		d = o.loaded(id)
+		late.job = d.job
+		o.write(d.delivered(time.Now()))
+		o.write(late)
+		got := o.delivery(id)
+		require.Equal(t, Delivered, got.State)
+		require.Empty(t, got.LastError)
+	})
+}
+
+// A turn in a limited rate is written down only for the job that it was taken for, and while the delivery waits.
+func TestALateTurnIsNotWrittenDown(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 1)
+		id := o.publishOne("shop")
+		turn := time.Now().Add(time.Hour)
+		take := func(d *loaded) *result {
+			return &result{id: id, job: d.job, endpoint: e, version: d.version, nextAt: turn, slotAt: turn}
+		}
+		late := take(o.loaded(id))
+		o.replay(id)
+		o.write(late)
+		require.False(t, late.written)
+		d := o.loaded(id)
+		require.Zero(t, d.slotAt)
+		require.Less(t, time.Until(d.nextAt), time.Minute, "the replay was put off")
+		kept := take(d)
+		o.write(kept)
+		require.True(t, kept.written)
+		require.Equal(t, stamp(turn), o.loaded(id).slotAt)
+
+		o.write(d.failed(time.Now(), time.Now().Add(time.Minute)))
+		require.Zero(t, o.loaded(id).slotAt, "the next attempt would use the turn of this one")
+
+		o.write(d.delivered(time.Now()))
+		late = take(d)
+		o.write(late)
+		require.False(t, late.written)
+		require.Zero(t, o.delivery(id).NextAt)
+	})
+}
+
+// Two attempts of one delivery that end together, as after a replay, are both on record.
+func TestTwoAttemptsOfOneDeliveryInOneBatch(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 0)
+		id, other := o.publishOne("shop"), o.publishOne("shop")
+		old := o.loaded(id)
+		o.replay(id)
+		d := o.loaded(id)
+		o.write(old.failed(time.Now(), time.Time{}), d.failed(time.Now(), time.Time{}), o.loaded(other).delivered(time.Now()))
+		for id, want := range map[string]int{id: 2, other: 1} {
+			require.Equal(t, want, o.delivery(id).Attempts)
+			attempts, err := o.Attempts(t.Context(), id)
+			require.NoError(t, err)
+			require.Len(t, attempts, want)
+		}
+		require.Equal(t, Failed, o.delivery(id).State)
+	})
+}
+
+// Which came first, the failure or the success, is told by their times, be they in one batch or not.
+func TestTheOrderOfFailureAndSuccess(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		a, b, c := o.loaded(o.publishOne("shop")), o.loaded(o.publishOne("shop")), o.loaded(o.publishOne("shop"))
+		now := time.Now()
+		ago := func(minutes int) time.Time { return now.Add(-time.Duration(minutes) * time.Minute) }
+
+		o.write(a.failed(ago(9), ago(0)), b.delivered(ago(8)))
+		require.Zero(t, o.shown(e).FailingSince, "it has succeeded since")
+		o.write(a.failed(ago(7), ago(0)), b.delivered(ago(8)))
+		require.Equal(t, stamp(ago(7)), o.shown(e).FailingSince)
+		o.write(a.failed(ago(6), ago(0)))
+		require.Equal(t, stamp(ago(7)), o.shown(e).FailingSince, "the first counts")
+		o.write(b.delivered(ago(8)))
+		require.Equal(t, stamp(ago(7)), o.shown(e).FailingSince, "the success was before")
+		good := a.delivered(ago(5))
+		o.write(good, b.delivered(ago(8)), c.delivered(ago(8)))
+		require.Zero(t, o.shown(e).FailingSince, "the last success counts")
+		require.False(t, good.recovered, "it was not failing")
+		o.write(a.failed(ago(4), ago(0)))
+		o.write(a.delivered(ago(8)), b.delivered(ago(3)))
+		require.Zero(t, o.shown(e).FailingSince, "the last success counts")
+	})
+}
+
+// What was found out about a configuration that someone has changed since says nothing about the endpoint.
+func TestHealthIsThatOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		d := o.loaded(o.publishOne("shop"))
+		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("new")})
+		require.NoError(t, err)
+		o.write(d.failed(time.Now(), time.Now()))
+		require.Zero(t, o.shown(e).FailingSince)
+		o.announceHold(t.Context(), d, time.Now().Add(time.Minute))
+		require.Zero(t, o.shown(e).HoldUntil)
+
+		began := time.Now().Add(-time.Minute)
+		fresh := o.loaded(d.id)
+		o.write(fresh.failed(began, time.Now()))
+		o.announceHold(t.Context(), fresh, began.Add(time.Hour))
+		o.write(d.delivered(time.Now()))
+		require.Equal(t, stamp(began), o.shown(e).FailingSince)
+		require.Equal(t, stamp(began.Add(time.Hour)), o.shown(e).HoldUntil)
+	})
+}
+
+// A success makes due what was published while the endpoint was to be left alone.
+func TestSuccessMakesDueWhatWasHeld(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		d := o.loaded(o.publishOne("shop"))
+		retry := o.publishOne("shop")
+		o.write(o.loaded(retry).failed(time.Now(), time.Now().Add(time.Minute)))
+		o.announceHold(t.Context(), d, time.Now().Add(time.Minute))
+		held, replayed, turned := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop")
+		o.recorded(turned, time.Now().Add(time.Minute))
+		require.Greater(t, time.Until(o.delivery(held).NextAt), 30*time.Second)
+		o.exec(`UPDATE {schema}outbox_delivery SET replays = 1 WHERE id = ?`, replayed) // its time is that of the replay
+		o.write(d.delivered(time.Now()))
+		require.Less(t, time.Until(o.delivery(held).NextAt), 10*time.Second)
+		require.Greater(t, time.Until(o.delivery(replayed).NextAt), 20*time.Second, "the replay's pace is gone")
+		require.Greater(t, time.Until(o.delivery(turned).NextAt), 20*time.Second, "the rate's turn is gone")
+		require.Greater(t, time.Until(o.delivery(retry).NextAt), 20*time.Second, "the schedule's pause is gone")
+		require.Zero(t, o.shown(e).HoldUntil)
+	})
+}
