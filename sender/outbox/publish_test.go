@@ -56,6 +56,16 @@ func TestPublishingIsIdempotentByEventID(t *testing.T) {
 		require.ErrorIs(t, err, outbox.ErrConflict)
 		p := publish(t, o, "other", changed, outbox.WithEventID("run-7")) // another app's IDs are others
 		require.False(t, p.Duplicate)
+		publish(t, o, "other", changed)
+		again := publish(t, o, "other", changed, outbox.WithEventID("run-7"))
+		require.True(t, again.Duplicate)
+		require.Equal(t, p.Deliveries, again.Deliveries)
+		again = publish(t, o, "shop", e, outbox.WithEventID("run-7"))
+		require.True(t, again.Duplicate)
+		require.Equal(t, got[0].Deliveries, again.Deliveries)
+		received := *e // from elsewhere, under the ID that it has there
+		received.DeliveryID = payload.NewDeliveryID()
+		require.True(t, publish(t, o, "shop", &received, outbox.WithEventID("run-7")).Duplicate, "another event for its delivery ID")
 
 		named := event(payload.DeployLive, "dep_1")
 		require.NoError(t, named.Extra.Set("event_id", "run-7"))
@@ -91,7 +101,14 @@ func TestPublishRefusesWhatCantBeStored(t *testing.T) {
 		requireField(t, err, "event")
 		_, err = o.Publish(t.Context(), "shop", e, outbox.WithEventID(""))
 		requireField(t, err, "event_id")
-		_, err = o.Publish(t.Context(), "shop", e, outbox.WithEventID("a b"))
+		for _, id := range []string{"a b", "\x7f", "ü", "a\x00b", strings.Repeat("x", 256)} {
+			_, err = o.Publish(t.Context(), "shop", e, outbox.WithEventID(id))
+			requireField(t, err, "event_id")
+		}
+		publish(t, o, "shop", e, outbox.WithEventID(strings.Repeat("x", 255)))
+		numbered := event(payload.DeployLive, "dep_1")
+		require.NoError(t, numbered.Extra.Set("event_id", 7))
+		_, err = o.Publish(t.Context(), "shop", numbered)
 		requireField(t, err, "event_id")
 		_, err = o.Publish(t.Context(), "shop", e, nil)
 		requireField(t, err, "PublishOption")

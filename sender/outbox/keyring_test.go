@@ -1,0 +1,92 @@
+package outbox
+
+import (
+	"bytes"
+	"crypto/rand"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func testKeyring(t testing.TB, ids ...string) *keyring {
+	t.Helper()
+	var keys []Key
+	for _, id := range ids {
+		secret := make([]byte, keySize)
+		_, _ = rand.Read(secret)
+		k, err := NewKey(id, secret)
+		require.NoError(t, err)
+		keys = append(keys, k)
+	}
+	r, err := newKeyring(keys[0], keys[1:])
+	require.NoError(t, err)
+	return r
+}
+
+// However a sealed value was cut, altered or moved: it does not open, and the error says nothing that was in it.
+func TestASealedValueOpensOnlyAsItWasSealed(t *testing.T) {
+	t.Parallel()
+	r := testKeyring(t, "k1", "k2")
+	plain := []byte("https://hooks.example/secret")
+	blob := r.seal("ep_1", columnURL, plain)
+	got, err := r.open("ep_1", columnURL, blob)
+	require.NoError(t, err)
+	require.Equal(t, plain, got)
+	refused := func(endpoint string, c column, blob []byte) {
+		t.Helper()
+		_, err := r.open(endpoint, c, blob)
+		require.ErrorIs(t, err, ErrUnseal)
+		require.NotContains(t, err.Error(), "hooks.example")
+		require.NotContains(t, err.Error(), "\n")
+		if _, _, ok := splitBlob(blob); !ok {
+			require.False(t, r.isCurrent(blob))
+		}
+	}
+	refused("ep_2", columnURL, blob)
+	refused("ep_1", columnHeader, blob)
+	refused("ep_1", columnKeys, blob)
+	for n := range blob {
+		refused("ep_1", columnURL, blob[:n])
+		changed := bytes.Clone(blob)
+		changed[n] ^= 1
+		refused("ep_1", columnURL, changed)
+	}
+	refused("ep_1", columnURL, append(bytes.Clone(blob), 0))
+	odd := append([]byte{sealVersion, 3}, "a\nb"...)
+	refused("ep_1", columnURL, append(odd, make([]byte, 64)...))
+	_, _, ok := splitBlob(append(odd, make([]byte, 64)...))
+	require.False(t, ok, "an ID that no key can have")
+	require.True(t, r.isCurrent(blob))
+	other := testKeyring(t, "k2").seal("ep_1", columnURL, plain)
+	require.False(t, r.isCurrent(other))
+}
+
+// The same value sealed twice shows nobody that it is the same; with a nonce that comes twice, AES-GCM gives up its key.
+func TestEverySealIsAnother(t *testing.T) {
+	t.Parallel()
+	r := testKeyring(t, "k1")
+	seen := map[string]bool{}
+	for range 100 {
+		blob := r.seal("ep_1", columnURL, []byte("same"))
+		nonce := string(blob[4 : 4+nonceSize])
+		require.False(t, seen[nonce])
+		seen[nonce] = true
+	}
+}
+
+func TestKeysOfOneRingHaveDifferentIDs(t *testing.T) {
+	t.Parallel()
+	r := testKeyring(t, "k1")
+	_, err := newKeyring(r.current, []Key{testKeyring(t, "k1").current})
+	require.ErrorContains(t, err, "k1")
+	_, err = newKeyring(r.current, []Key{{}})
+	require.Error(t, err)
+	for _, size := range []int{0, 16, 24, 31, 33, 64} {
+		_, err := NewKey("k", bytes.Repeat([]byte("ab"), 32)[:size])
+		require.ErrorIs(t, err, ErrConfig)
+	}
+	_, err = NewKey("k", bytes.Repeat([]byte{7}, keySize))
+	require.ErrorIs(t, err, ErrConfig)
+	_, err = NewKey("0123456789012345678901234567890123", bytes.Repeat([]byte("ab"), 16))
+	require.ErrorIs(t, err, ErrConfig)
+}
