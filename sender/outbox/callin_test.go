@@ -1,0 +1,42 @@
+package outbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What waits to be called back is bounded, and taken in batches.
+func TestCallinsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newCallins(nil)
+	c.add(make([]int64, callinBacklog))
+	c.add(make([]int64, callinBacklog))
+	require.Len(t, c.jobs, callinBacklog)
+	require.Len(t, c.take(), callinBatch)
+	require.Len(t, c.jobs, callinBacklog-callinBatch)
+}
+
+// A job that is gone keeps nobody else's from being called back, and one that is still running is called again, a few times.
+func TestCallingBack(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(time.Minute)), e)
+		held, running := o.loaded(o.publishOne("shop")).job, o.loaded(o.publishOne("shop")).job
+		state := func(job int64) (s string) {
+			require.NoError(t, o.db.QueryRow(t.Context(), `SELECT CAST(state AS text) FROM {schema}river_job WHERE id = ?`, job).Scan(&s))
+			return s
+		}
+		require.Equal(t, "scheduled", state(held))
+		o.exec(`UPDATE {schema}river_job SET state = 'running' WHERE id = ?`, running)
+		again, err := o.calls.call(t.Context(), []callin{{job: 1 << 40}, {job: running}, {job: held}})
+		require.NoError(t, err)
+		require.Equal(t, "available", state(held))
+		require.Equal(t, []callin{{running, 1}}, again)
+		again, err = o.calls.call(t.Context(), []callin{{running, callinTries}})
+		require.NoError(t, err)
+		require.Empty(t, again)
+	})
+}

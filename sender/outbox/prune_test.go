@@ -1,0 +1,96 @@
+package outbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// older makes the end of a delivery, and its event, that much older.
+func (o *inside) older(id string, d time.Duration) {
+	o.t.Helper()
+	o.exec(`UPDATE {schema}outbox_event SET created_at = created_at - ? WHERE app = (SELECT app FROM {schema}outbox_delivery WHERE id = ?)
+		AND id = (SELECT event FROM {schema}outbox_delivery WHERE id = ?)`, d.Microseconds(), id, id)
+	o.exec(`UPDATE {schema}outbox_delivery SET created_at = created_at - ?, done_at = CASE WHEN done_at > 0 THEN done_at - ? ELSE 0 END WHERE id = ?`,
+		d.Microseconds(), d.Microseconds(), id)
+}
+
+func (o *inside) attempts(id string) int {
+	o.t.Helper()
+	all, err := o.Attempts(o.t.Context(), id)
+	require.NoError(o.t, err)
+	return len(all)
+}
+
+// However old it is, and however much there is: what waits is neither pruned nor counted.
+func TestWhatWaitsIsNeverPruned(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 0)
+		waits, done := o.publishOne("shop"), o.publishOne("shop")
+		o.write(o.loaded(waits).failed(time.Now(), time.Now()), o.loaded(done).delivered(time.Now()))
+		o.older(waits, 1000*time.Hour)
+		o.exec(`UPDATE {schema}outbox_delivery SET next_at = 1, size = 1000000 WHERE id = ?`, waits)
+		n, err := o.Prune(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n, "the limit is for what is done")
+		o.maxBytes = 1
+		n, err = o.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.Equal(t, Pending, o.delivery(waits).State)
+		require.Equal(t, 1, o.attempts(waits))
+		require.Zero(t, o.attempts(done))
+	}, WithRetention(time.Hour, 100_000), WithDeadRetention(time.Hour))
+}
+
+func TestPruningEndsWhenAllIsGone(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 0)
+		young := o.publishOne("shop")
+		o.write(o.loaded(young).delivered(time.Now()))
+		o.multiply(o.publishOne("shop"))
+		o.exec(`UPDATE {schema}outbox_delivery SET state = 'canceled', done_at = 1 WHERE state = 'pending'`)
+		n, err := o.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1024, n)
+		require.Equal(t, Delivered, o.delivery(young).State)
+		require.Equal(t, 1, o.attempts(young))
+	})
+}
+
+// An event's ID is remembered for as long as the retention, and as long as there is a delivery of it; IDs belong to an app.
+func TestEventIDsAreForgottenWithTheirDeliveries(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 0)
+		require.NoError(t, o.RegisterApp(t.Context(), "quiet"))
+		fresh := &payload.Event{
+			Type: "deploy.canary", Timestamp: time.Date(2026, 3, 12, 14, 22, 1, 0, time.UTC), DeploymentID: "d", App: "shop",
+			Environment: "production",
+		}
+		publish := func(app, id string) Publication {
+			p, err := o.Publish(t.Context(), app, fresh, WithEventID(id))
+			require.NoError(t, err)
+			return p
+		}
+		dead, done := publish("shop", "dead").Deliveries[0].ID, publish("shop", "done").Deliveries[0].ID
+		publish("quiet", "dead")
+		o.write(o.loaded(dead).failed(time.Now(), time.Time{}), o.loaded(done).delivered(time.Now()))
+		o.older(dead, 2*time.Hour)
+		o.older(done, 2*time.Hour)
+		o.exec(`UPDATE {schema}outbox_event SET created_at = 1 WHERE app = 'quiet'`)
+		publish("quiet", "young")
+		n, err := o.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.True(t, publish("shop", "dead").Duplicate)
+		require.False(t, publish("shop", "done").Duplicate)
+		require.False(t, publish("quiet", "dead").Duplicate, "another app's delivery")
+		require.True(t, publish("quiet", "young").Duplicate)
+	}, WithRetention(time.Hour, 0), WithDeadRetention(24*time.Hour))
+}

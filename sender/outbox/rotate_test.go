@@ -1,0 +1,67 @@
+package outbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func (o *inside) keysOf(endpoint string) int {
+	o.t.Helper()
+	e, err := o.readOpen(o.t.Context(), o.db, endpoint)
+	require.NoError(o.t, err)
+	return len(e.keys)
+}
+
+func TestRotationsAreBounded(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		for _, grace := range []time.Duration{-1, 30*24*time.Hour + 1} {
+			_, err := o.RotateSecret(t.Context(), e, "", grace)
+			require.ErrorIs(t, err, ErrInvalid)
+		}
+		next, err := o.RotateSecret(t.Context(), e, "", 30*24*time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, 2, o.keysOf(e))
+		_, err = o.RotateSecret(t.Context(), e, "", time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, 2, o.keysOf(e), "the older of the secrets is still in use")
+		_, err = o.RotateSecret(t.Context(), e, next.Reveal(), 0)
+		require.NoError(t, err)
+		require.Equal(t, 1, o.keysOf(e), "the old one is out of use")
+		_, err = o.RotateSecret(t.Context(), e, next.Reveal(), 0)
+		require.NoError(t, err, "which ends a rotation, and is no rotation")
+
+		c := EndpointConfig{App: "shop", URL: "http://127.0.0.1:1/unsigned", Scheme: InsecureUnsigned}
+		unsigned, _, err := o.CreateEndpoint(t.Context(), c)
+		require.NoError(t, err)
+		_, err = o.RotateSecret(t.Context(), unsigned.ID, "", 0)
+		var fault *FieldError
+		require.ErrorAs(t, err, &fault)
+		require.Equal(t, "Scheme", fault.Field)
+	})
+}
+
+// A change of settings seals anew what it changes and leaves the secrets alone; ReSeal finds them.
+func TestReSealFindsWhatIsHalfDone(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		old := o.keys.current
+		both := testKeyring(t, "k2", "k3")
+		both.byID[old.id] = old
+		o.keys = both
+		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
+		require.NoError(t, err)
+		n, err := o.ReSeal(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		delete(both.byID, old.id)
+		require.Equal(t, 1, o.keysOf(e))
+		n, err = o.ReSeal(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n)
+	})
+}
