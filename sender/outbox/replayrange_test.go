@@ -136,6 +136,25 @@ func TestAReplayKeepsItsPaceAcrossBatches(t *testing.T) {
 	})
 }
 
+// An endpoint with little to replay does not wait for one with much.
+func TestAReplayPacesEachEndpointByItself(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 0)
+		o.multiply(o.publishOne("shop"))
+		little := o.endpoint("shop", 0)
+		time.Sleep(5 * time.Millisecond) // so that it is the last
+		o.publishOne("shop")
+		o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1, next_at = 0`)
+		s, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, WithReplayRate(1))
+		require.NoError(t, err)
+		require.Equal(t, 1026, s.Scheduled)
+		var due int64
+		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT next_at FROM {schema}outbox_delivery WHERE endpoint = ?`, little).Scan(&due))
+		require.Less(t, time.Until(fromMicros(due)), time.Minute)
+	})
+}
+
 // What can't be sent is counted, in batch after batch of it, and keeps its state.
 func TestAReplaySkipsWhatCantBeSent(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,166 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/sender"
+)
+
+// serving lets workers read and write, without River.
+func (o *inside) serving() *worker {
+	o.loader.start(o.t.Context())
+	o.writer.start(o.t.Context())
+	return &worker{o: o.Outbox}
+}
+
+func (w *worker) try(ctx context.Context, id string, job int64) error {
+	return w.Work(ctx, &river.Job[jobArgs]{JobRow: &rivertype.JobRow{ID: job}, Args: jobArgs{ID: id}})
+}
+
+// A job makes an attempt only for a delivery that waits, that is due, whose job it is, and whose endpoint wants it.
+func TestWhatAJobFinds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change  string // to what there is
+		attempt bool
+		want    State
+		snooze  bool
+	}{
+		"due":                 {``, true, Pending, true},
+		"another job's":       {`UPDATE {schema}outbox_delivery SET job = job + 1`, false, Pending, false},
+		"delivered":           {`UPDATE {schema}outbox_delivery SET state = 'delivered'`, false, Delivered, false},
+		"canceled":            {`UPDATE {schema}outbox_delivery SET state = 'canceled'`, false, Canceled, false},
+		"pruned":              {`DELETE FROM {schema}outbox_delivery`, false, "", false},
+		"not due":             {`UPDATE {schema}outbox_delivery SET next_at = next_at + 60000000`, false, Pending, true},
+		"the endpoint is off": {`UPDATE {schema}outbox_endpoint SET state = 'disabled'`, false, Canceled, false},
+		"the endpoint left":   {`DELETE FROM {schema}outbox_endpoint`, false, Canceled, false},
+		"held":                {``, false, Pending, true},
+		"sealed otherwise":    {`UPDATE {schema}outbox_endpoint SET keys = header`, false, Pending, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			insideEach(t, func(t *testing.T, o *inside) {
+				w := o.serving()
+				o.endpoint("shop", 0)
+				id := o.publishOne("shop")
+				job := o.loaded(id).job
+				switch {
+				case name == "held":
+					o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ?`, micros(time.Now().Add(time.Minute)))
+				case c.change != "":
+					o.exec(c.change)
+				}
+				err := w.try(t.Context(), id, job)
+				var snooze *rivertype.JobSnoozeError
+				require.Equal(t, c.snooze, errors.As(err, &snooze), "%v", err)
+				require.True(t, c.snooze || err == nil, "%v", err)
+				if c.want == "" {
+					return
+				}
+				d := o.delivery(id)
+				require.Equal(t, c.want, d.State)
+				require.Equal(t, c.attempt, d.Attempts == 1)
+			})
+		})
+	}
+}
+
+// A 410 that comes when someone has changed the endpoint ends the delivery, and disables nothing.
+func TestALate410DisablesNothing(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.serving()
+		e := o.endpoint("shop", 0)
+		d := o.loaded(o.publishOne("shop"))
+		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
+		require.NoError(t, err)
+		gone := &sender.Attempt{Outcome: sender.Gone, Status: 410, Start: time.Now()}
+		require.NoError(t, o.conclude(t.Context(), d, sender.Platform, gone))
+		require.Equal(t, EndpointActive, o.shown(e).State)
+		require.Equal(t, Failed, o.delivery(d.id).State)
+		require.NoError(t, o.conclude(t.Context(), o.loaded(o.publishOne("shop")), sender.Platform, gone))
+		require.Equal(t, EndpointDisabled, o.shown(e).State)
+	})
+}
+
+// What the endpoint has seen is on record, also when the job's time is up.
+func TestAnAttemptIsRecordedWhateverBecomesOfTheJob(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.serving()
+		o.endpoint("shop", 0)
+		d := o.loaded(o.publishOne("shop"))
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, o.conclude(over, d, sender.Platform, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: time.Now()}))
+		require.Equal(t, Delivered, o.delivery(d.id).State)
+	})
+}
+
+// An attempt that was cut off on this side says nothing about the endpoint, and gives its slot back; a panic as well.
+func TestWhatWasCutOffIsNotHeldAgainstTheEndpoint(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		d := o.loaded(o.publishOne("shop"))
+		to, err := o.ready(t.Context(), d, time.Now())
+		require.NoError(t, err)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		p, _ := o.gate.admit(t.Context(), e, d.limits(), d.job)
+		require.Equal(t, sender.Canceled, o.attempt(over, p, to.to, d).Outcome)
+		require.Zero(t, o.gate.lanes[e].failures)
+		require.Zero(t, o.gate.inFlight)
+		p, _ = o.gate.admit(t.Context(), e, d.limits(), d.job)
+		to.to.Signer = broken{}
+		require.Panics(t, func() { o.attempt(t.Context(), p, to.to, d) })
+		require.Zero(t, o.gate.lanes[e].failures)
+		require.Zero(t, o.gate.inFlight)
+	})
+}
+
+// broken is a signer that panics.
+type broken struct{}
+
+func (broken) Sign(*http.Request, string, time.Time, []byte) error { panic("mine") }
+
+// The wait after an attempt is the schedule's or the endpoint's own, whichever is longer, and counts from the last replay.
+func TestWhatAnAttemptMeans(t *testing.T) {
+	t.Parallel()
+	minute := sender.Schedule(sender.Platform)
+	now := time.Now()
+	first, _ := nthWait(minute, 0)
+	d := &loaded{attempts: 50}
+	a := refused()
+	require.GreaterOrEqual(t, decide(d, minute, a, now).nextAt.Sub(now), time.Duration(0))
+	a.RetryAfter = first + 48*time.Hour
+	r := decide(d, minute, a, now)
+	require.Equal(t, Pending, r.state, "the replay's first attempt")
+	require.Equal(t, now.Add(a.RetryAfter), r.nextAt)
+	require.Zero(t, r.doneAt)
+	a.Outcome = sender.Gone
+	require.Equal(t, Failed, decide(d, minute, a, now).state)
+	a.Outcome = sender.Failed
+	d.step = 50
+	r = decide(d, minute, a, now)
+	require.Equal(t, Failed, r.state)
+	require.Equal(t, now, r.doneAt)
+}
+
+// No crash and no database that is away uses up a job: River's count of attempts is out of reach.
+func TestJobsOutliveEveryTrouble(t *testing.T) {
+	t.Parallel()
+	p := jobParams("whk_1", time.Now())
+	require.Equal(t, maxJobAttempts, p.InsertOpts.MaxAttempts)
+	require.Zero(t, p.InsertOpts.ScheduledAt, "what is due now must not wait for River's scheduler")
+	later := time.Now().Add(time.Hour)
+	require.Equal(t, later, jobParams("whk_1", later).InsertOpts.ScheduledAt)
+}
