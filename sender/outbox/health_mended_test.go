@@ -37,6 +37,9 @@ func TestALateAnswerOfTheOldURLSaysNothingAboutTheNew(t *testing.T) {
 			answer, in, release := held("late", status, 200)
 			old, fixed := newHook(t, answer), newHook(t, nil)
 			e, _ := create(t, o, endpointAt(app, old.URL))
+			for range 3 { // so that one that hangs does not keep the others waiting
+				settled(t, o, publish(t, o, app, event(payload.DeployLive, "d1")).Deliveries[0].ID, outbox.Delivered)
+			}
 			late := publish(t, o, app, event(payload.DeployLive, "late")).Deliveries[0].ID
 			<-in
 			_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: &fixed.URL})

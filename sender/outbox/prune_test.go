@@ -47,6 +47,39 @@ func TestWhatWaitsIsNeverPruned(t *testing.T) {
 	}, WithRetention(time.Hour, 100_000), WithDeadRetention(time.Hour))
 }
 
+// Much that waits does not keep what is done from being pruned, and each kind has its own retention, whichever is longer.
+func TestEachKindHasItsOwnRetention(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		done, dead time.Duration
+		want       map[State]bool
+	}{
+		"done longer": {24 * time.Hour, time.Hour, map[State]bool{Delivered: true, Failed: false}},
+		"dead longer": {time.Hour, 24 * time.Hour, map[State]bool{Delivered: false, Failed: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			insideEach(t, func(t *testing.T, o *inside) {
+				o.endpoint("shop", 0)
+				ids := map[State]string{Delivered: o.publishOne("shop"), Failed: o.publishOne("shop")}
+				o.write(o.loaded(ids[Delivered]).delivered(time.Now()), o.loaded(ids[Failed]).failed(time.Now(), time.Time{}))
+				o.multiply(o.publishOne("shop"))
+				for _, id := range ids {
+					o.older(id, 2*time.Hour)
+				}
+				n, err := o.Prune(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, 1, n)
+				for state, id := range ids {
+					_, err := o.Delivery(t.Context(), id)
+					require.Equal(t, c.want[state], err == nil, state)
+				}
+				require.EqualValues(t, 1024, o.count(`state = 'pending'`))
+			}, WithRetention(c.done, 0), WithDeadRetention(c.dead))
+		})
+	}
+}
+
 func TestPruningEndsWhenAllIsGone(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

@@ -1,10 +1,13 @@
 package outbox
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
 // turn takes one more turn of the delivery's endpoint.
@@ -177,5 +180,49 @@ func TestANewRateGivesNewTurns(t *testing.T) {
 			require.Equal(t, stamp(in), o.loaded(retry).nextAt, "%s: the schedule's pause is gone", name)
 			require.Equal(t, stamp(in), o.loaded(others).slotAt, name)
 		}
+	})
+}
+
+// Who changes the rate waits for a turn of the old one that is being written down, and then takes it back.
+func TestAChangeOfTheRateWaitsForATurnInHand(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		if o.db.Dialect() == riverdb.SQLite {
+			return // which has one writer at a time
+		}
+		e, fast := o.endpoint("shop", 1.0/3600), 1000.0
+		d := o.loaded(o.publishOne("shop"))
+		turn := time.Now().Add(time.Hour)
+		waiting := func(want int64) func() bool {
+			return func() bool {
+				var n int64
+				err := o.db.QueryRow(context.Background(), `SELECT count(*) FROM pg_stat_activity
+					WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+				return err == nil && n == want
+			}
+		}
+		written, updated := make(chan error, 1), make(chan error, 1)
+		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+			if _, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET size = size WHERE id = ?`, d.id); err != nil {
+				return err
+			}
+			go func() {
+				r := &result{id: d.id, job: d.job, endpoint: e, version: d.version, nextAt: turn, slotAt: turn}
+				_, err := o.save(context.Background(), []*result{r})
+				written <- err
+			}()
+			require.Eventually(t, waiting(1), time.Minute, 10*time.Millisecond, "the turn waits for the delivery")
+			go func() {
+				_, err := o.UpdateEndpoint(context.Background(), e, EndpointUpdate{RateLimit: &fast})
+				updated <- err
+			}()
+			require.Eventually(t, waiting(2), time.Minute, 10*time.Millisecond, "the change waits for the turn")
+			return nil
+		}))
+		require.NoError(t, <-written)
+		require.NoError(t, <-updated)
+		now := o.loaded(d.id)
+		require.Zero(t, now.slotAt)
+		require.Less(t, time.Until(now.nextAt), time.Minute)
 	})
 }

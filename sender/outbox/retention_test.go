@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
@@ -87,4 +89,41 @@ func TestRetentionInBytesKeepsTheNewest(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, again)
 	})
+}
+
+// A dead letter that is replayed while it is being pruned stays, with its attempts.
+func TestWhatIsReplayedMeanwhileIsNotPruned(t *testing.T) {
+	t.Parallel()
+	address := riverdbtest.NewDatabase(t)
+	w := &world{url: address, pool: riverdbtest.OpenPool(t, address)}
+	o := w.start(t, outbox.WithDeadRetention(time.Hour))
+	h := newHook(t, always(410))
+	create(t, o, endpointAt("shop", h.URL))
+	id := publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID
+	settled(t, o, id, outbox.Failed)
+	require.NoError(t, o.Stop(t.Context()))
+	w.age(t, 2*time.Hour)
+	tx, err := w.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `UPDATE `+w.table("outbox_delivery")+` SET state = 'pending', done_at = 0 WHERE id = $1`, id)
+	require.NoError(t, err)
+	pruned := make(chan error, 1)
+	go func() {
+		_, err := o.Prune(context.Background())
+		pruned <- err
+	}()
+	eventually(t, func() bool {
+		var n int
+		err := w.pool.QueryRow(context.Background(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+		return err == nil && n == 1
+	}, "pruning waits for the lock")
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-pruned)
+	d, err := o.Delivery(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, outbox.Pending, d.State)
+	attempts, err := o.Attempts(t.Context(), id)
+	require.NoError(t, err)
+	require.Len(t, attempts, 1)
 }
