@@ -164,3 +164,47 @@ func TestJobsOutliveEveryTrouble(t *testing.T) {
 	later := time.Now().Add(time.Hour)
 	require.Equal(t, later, jobParams("whk_1", later).InsertOpts.ScheduledAt)
 }
+
+// What the database says of an endpoint reaches the gate: its configuration, its cap, and that its last attempt failed.
+func TestTheGateKnowsWhatTheDatabaseSays(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		w := o.serving()
+		e := o.endpoint("shop", 0)
+		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{MaxConcurrency: new(3)})
+		require.NoError(t, err)
+		d := o.failingFor(time.Minute)
+		require.Error(t, w.try(t.Context(), d.id, d.job)) // a snooze
+		l := o.gate.lanes[e]
+		require.Equal(t, 3, l.cap)
+		require.Equal(t, d.version, l.version)
+		require.True(t, l.failing)
+	})
+}
+
+// What two transactions that did not see each other have published is found to be stale by the worker.
+func TestAJobFindsStaleNews(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		w := o.serving()
+		e := o.endpoint("shop", 0)
+		id := o.newsAt("deploy.started", "d", 1)[e]
+		o.newsAt("deploy.live", "d", 2)
+		o.supersede = true
+		require.NoError(t, w.try(t.Context(), id, o.loaded(id).job))
+		require.Equal(t, Superseded, o.delivery(id).State)
+		require.Zero(t, o.delivery(id).Attempts)
+	})
+}
+
+// A time until which an endpoint is to be left alone that no breaker can have written is a clock's fault.
+func TestAHoldThatNoBreakerWroteIsIgnored(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(24*time.Hour)), e)
+		require.Less(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), time.Minute)
+		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(time.Minute)), e)
+		require.Greater(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), 30*time.Second)
+	}, WithBreaker(5, time.Minute, 10*time.Minute))
+}
