@@ -113,6 +113,8 @@ func TestAProbeNeedsASlot(t *testing.T) {
 		until := opened(t, g, "a", upTo(4))
 		p, _ := g.admit(t.Context(), "a", upTo(4), 7) // parked
 		require.Nil(t, p)
+		time.Sleep(parkedFor)
+		require.Empty(t, g.kick(time.Now()), "before its time")
 		hangs, _ := g.admit(t.Context(), "b", upTo(4), 1)
 		require.NotNil(t, hangs)
 		time.Sleep(time.Until(until) - time.Second)
@@ -200,5 +202,26 @@ func TestTurnsAreTrimmedNowAndThen(t *testing.T) {
 		require.False(t, g.mayTrim("a", upTo(1)))
 		time.Sleep(trimEach)
 		require.True(t, g.mayTrim("a", upTo(1)))
+	})
+}
+
+// One slot that becomes free is one waiter's.
+func TestOneSlotIsForOneWaiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := testGate(100)
+		first, _ := g.admit(t.Context(), "a", upTo(1), 1)
+		got := make(chan *permit, 2)
+		for job := range int64(2) {
+			go func() {
+				p, _ := g.admit(t.Context(), "a", upTo(1), 2+job)
+				got <- p
+			}()
+		}
+		time.Sleep(10 * time.Millisecond)
+		first.done(endpointUp)
+		require.Equal(t, 1, g.inFlight)
+		(<-got).done(endpointUp)
+		(<-got).done(endpointUp)
+		require.Zero(t, g.inFlight)
 	})
 }
