@@ -93,6 +93,13 @@ func TestAnotherProcesssBreakerIsNotOurOwn(t *testing.T) {
 		require.False(t, p.probe, "a hold that is over")
 		p.done(endpointUp)
 
+		limits.holdUntil = time.Now().Add(20 * time.Second)
+		p, _ = g.admit(t.Context(), "held", limits, 1)
+		require.Nil(t, p)
+		time.Sleep(20 * time.Second)
+		p, _ = g.admit(t.Context(), "held", limits, 1)
+		require.NotZero(t, p.done(endpointDown), "one failed probe is enough")
+
 		time.Sleep(time.Until(opened(t, g, "a", upTo(4))))
 		probe, _ := g.admit(t.Context(), "a", upTo(4), 1)
 		until := probe.done(endpointDown)
