@@ -1,6 +1,9 @@
 package outbox
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,5 +66,27 @@ func TestReSealFindsWhatIsHalfDone(t *testing.T) {
 		n, err = o.ReSeal(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, n)
+	})
+}
+
+// A process that has the endpoint in memory stops signing with the old secret when its time is up, though nothing else has changed.
+func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		_, err := o.RotateSecret(t.Context(), e, "", time.Hour)
+		require.NoError(t, err)
+		d := o.loaded(o.publishOne("shop"))
+		signatures := func(at time.Time) int {
+			to, err := o.ready(t.Context(), d, at)
+			require.NoError(t, err)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://hooks.example/", nil)
+			require.NoError(t, to.to.Signer.Sign(r, d.id, at, d.message.Body))
+			return len(strings.Fields(r.Header.Get("Webhook-Signature")))
+		}
+		now := time.Now()
+		require.Equal(t, 2, signatures(now))
+		require.Equal(t, 2, signatures(now.Add(59*time.Minute)))
+		require.Equal(t, 1, signatures(now.Add(61*time.Minute)))
 	})
 }
