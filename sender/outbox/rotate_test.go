@@ -88,5 +88,25 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 		require.Equal(t, 2, signatures(now))
 		require.Equal(t, 2, signatures(now.Add(59*time.Minute)))
 		require.Equal(t, 1, signatures(now.Add(61*time.Minute)))
+	
+		// Where there is room for one signature only, the new secret is used from then on.
+		const old, next = "old-key-0123456789abcdefghijklmnopqrstuvw", "new-key-0123456789abcdefghijklmnopqrstuvw"
+		c := EndpointConfig{App: "bearer", URL: "http://127.0.0.1:1/", Scheme: SchemeBearer, Secret: old}
+		b, _, err := o.CreateEndpoint(t.Context(), c)
+		require.NoError(t, err)
+		_, err = o.RotateSecret(t.Context(), b.ID, next, time.Hour)
+		require.NoError(t, err)
+		d = o.loaded(o.publishOne("bearer"))
+		require.Contains(t, authorization(o, d, now), old)
+		require.Contains(t, authorization(o, d, now.Add(61*time.Minute)), next)
 	})
+}
+
+func authorization(o *inside, d *loaded, at time.Time) string {
+	o.t.Helper()
+	to, err := o.ready(o.t.Context(), d, at)
+	require.NoError(o.t, err)
+	r := httptest.NewRequestWithContext(o.t.Context(), http.MethodPost, "http://hooks.example/", nil)
+	require.NoError(o.t, to.to.Signer.Sign(r, d.id, at, d.message.Body))
+	return r.Header.Get("Authorization")
 }
