@@ -88,7 +88,7 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 		require.Equal(t, 2, signatures(now))
 		require.Equal(t, 2, signatures(now.Add(59*time.Minute)))
 		require.Equal(t, 1, signatures(now.Add(61*time.Minute)))
-	
+
 		// Where there is room for one signature only, the new secret is used from then on.
 		const old, next = "old-key-0123456789abcdefghijklmnopqrstuvw", "new-key-0123456789abcdefghijklmnopqrstuvw"
 		c := EndpointConfig{App: "bearer", URL: "http://127.0.0.1:1/", Scheme: SchemeBearer, Secret: old}
