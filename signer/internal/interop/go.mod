@@ -2,14 +2,9 @@ module github.com/deployhook/deployhook/signer/internal/interop
 
 go 1.26
 
-replace (
-	github.com/deployhook/deployhook => ../../..
-	github.com/deployhook/deployhook/signer/httpsig => ../../httpsig
-)
-
 require (
-	github.com/deployhook/deployhook v0.0.0
-	github.com/deployhook/deployhook/signer/httpsig v0.0.0-00010101000000-000000000000
+	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/signer/httpsig v0.1.0
 	github.com/google/go-github/v84 v84.0.0
 	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	github.com/stretchr/testify v1.12.1
