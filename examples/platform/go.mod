@@ -3,8 +3,8 @@ module github.com/deployhook/deployhook/examples/platform
 go 1.26.0
 
 require (
-	github.com/deployhook/deployhook v0.0.0
-	github.com/deployhook/deployhook/sender/outbox v0.0.0
+	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/sender/outbox v0.1.0
 	github.com/go-json-experiment/json v1.27.2
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
@@ -14,7 +14,7 @@ require (
 require (
 	code.dny.dev/ssrf v0.3.0 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
-	github.com/deployhook/deployhook/internal/riverdb v0.0.0 // indirect
+	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
@@ -40,10 +40,4 @@ require (
 	modernc.org/libc v1.80.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-)
-
-replace (
-	github.com/deployhook/deployhook => ../..
-	github.com/deployhook/deployhook/internal/riverdb => ../../internal/riverdb
-	github.com/deployhook/deployhook/sender/outbox => ../../sender/outbox
 )

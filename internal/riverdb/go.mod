@@ -3,7 +3,7 @@ module github.com/deployhook/deployhook/internal/riverdb
 go 1.26.0
 
 require (
-	github.com/deployhook/deployhook v0.0.0
+	github.com/deployhook/deployhook v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/riverqueue/river v0.49.0
 	github.com/riverqueue/river/riverdriver v0.49.0
@@ -36,5 +36,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-replace github.com/deployhook/deployhook => ../..

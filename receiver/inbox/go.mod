@@ -4,8 +4,8 @@ go 1.26.0
 
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
-	github.com/deployhook/deployhook v0.0.0
-	github.com/deployhook/deployhook/internal/riverdb v0.0.0
+	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/internal/riverdb v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/riverqueue/river v0.49.0
 	github.com/riverqueue/river/rivertype v0.49.0
@@ -38,9 +38,4 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 	modernc.org/sqlite v1.62.0 // indirect
-)
-
-replace (
-	github.com/deployhook/deployhook => ../..
-	github.com/deployhook/deployhook/internal/riverdb => ../../internal/riverdb
 )

@@ -4,8 +4,8 @@ go 1.26.0
 
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
-	github.com/deployhook/deployhook v0.0.0
-	github.com/deployhook/deployhook/internal/riverdb v0.0.0
+	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/internal/riverdb v0.1.0
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/riverqueue/river v0.49.0
@@ -40,7 +40,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-replace github.com/deployhook/deployhook => ../..
-
-replace github.com/deployhook/deployhook/internal/riverdb => ../../internal/riverdb

@@ -2,12 +2,10 @@ module github.com/deployhook/deployhook/payload/internal/cdeventstest
 
 go 1.26
 
-replace github.com/deployhook/deployhook => ../../..
-
 require (
 	github.com/cdevents/sdk-go v0.5.1
 	github.com/cloudevents/sdk-go/v2 v2.16.2
-	github.com/deployhook/deployhook v0.0.0-00010101000000-000000000000
+	github.com/deployhook/deployhook v0.1.0
 	github.com/package-url/packageurl-go v0.1.1
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/stretchr/testify v1.12.1

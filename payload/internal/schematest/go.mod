@@ -2,10 +2,8 @@ module github.com/deployhook/deployhook/payload/internal/schematest
 
 go 1.26
 
-replace github.com/deployhook/deployhook => ../../..
-
 require (
-	github.com/deployhook/deployhook v0.0.0-00010101000000-000000000000
+	github.com/deployhook/deployhook v0.1.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/stretchr/testify v1.12.1
 )

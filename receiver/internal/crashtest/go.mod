@@ -4,9 +4,9 @@ go 1.26.0
 
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
-	github.com/deployhook/deployhook v0.0.0
-	github.com/deployhook/deployhook/dedupe/redisdedupe v0.0.0
-	github.com/deployhook/deployhook/dedupe/sqldedupe v0.0.0
+	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/dedupe/redisdedupe v0.1.0
+	github.com/deployhook/deployhook/dedupe/sqldedupe v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
@@ -33,10 +33,4 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 	modernc.org/sqlite v1.62.0 // indirect
-)
-
-replace (
-	github.com/deployhook/deployhook => ../../..
-	github.com/deployhook/deployhook/dedupe/redisdedupe => ../../../dedupe/redisdedupe
-	github.com/deployhook/deployhook/dedupe/sqldedupe => ../../../dedupe/sqldedupe
 )

@@ -2,10 +2,8 @@ module github.com/deployhook/deployhook/sender/internal/peers
 
 go 1.26
 
-replace github.com/deployhook/deployhook => ../../..
-
 require (
-	github.com/deployhook/deployhook v0.0.0-00010101000000-000000000000
+	github.com/deployhook/deployhook v0.1.0
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/stretchr/testify v1.12.1
 )
