@@ -68,6 +68,10 @@ func run(ctx context.Context, args []string, s surroundings) int {
 		fmt.Fprintln(s.stderr, "deploynotify:", err)
 		return exitUsage
 	}
+	if o.version {
+		fmt.Fprintln(s.stdout, toolVersion())
+		return exitDelivered
+	}
 	line, err := notify(ctx, o, s)
 	var usage usageError
 	switch {

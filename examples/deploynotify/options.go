@@ -21,13 +21,15 @@ type options struct {
 	url, format, scheme, header          string
 	status, event, environment, service  string
 	deploymentID, commit, previousCommit string
-	branch, version, previousVersion     string
+	branch, deployVersion                string
+	previousVersion                      string
 	reason, triggeredBy, deployURL       string
 	pipelineURL                          string
 	metadata, networks                   listFlag
 	stateDir                             string
 	timeout                              time.Duration
 	dryRun, failOpen, start, finish      bool
+	version                              bool
 	secret, apiKey                       string
 }
 
@@ -67,7 +69,7 @@ func (o *options) flags(out io.Writer) *flag.FlagSet {
 	f.StringVar(&o.commit, "commit", "", "`SHA` that is deployed; default: the run's")
 	f.StringVar(&o.previousCommit, "previous-commit", "", "`SHA` that was deployed before")
 	f.StringVar(&o.branch, "branch", "", "branch that is deployed; default: the run's")
-	f.StringVar(&o.version, "version", "", "version that is deployed")
+	f.StringVar(&o.deployVersion, "deploy-version", "", "version that is deployed")
 	f.StringVar(&o.previousVersion, "previous-version", "", "version that was live before; required of a rollback")
 	f.StringVar(&o.reason, "error", "", "why it failed; default for a failure: that the pipeline reported one")
 	f.StringVar(&o.triggeredBy, "triggered-by", "", "who or what started it; default: the run's actor")
@@ -81,6 +83,7 @@ func (o *options) flags(out io.Writer) *flag.FlagSet {
 	f.BoolVar(&o.finish, "finish", false, "report the end of what -start began")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the request as one JSON object instead of sending it")
 	f.BoolVar(&o.failOpen, "fail-open", false, "exit with 0 although it was not delivered: a notification must not fail a deployment; wrong usage still exits with 2")
+	f.BoolVar(&o.version, "version", false, "print the version of deploynotify itself and exit")
 	f.Usage = func() { usage(f, out) }
 	return f
 }
@@ -89,7 +92,7 @@ func usage(f *flag.FlagSet, out io.Writer) {
 	f.SetOutput(out)
 	fmt.Fprint(out, `Usage: deploynotify -url URL -environment NAME -status STATUS [flags]
 
-Reports a deployment from a pipeline. Every flag has a twin in the environment: -allow-network is
+Reports a deployment from a pipeline. Every flag but -version has a twin in the environment: -allow-network is
 DEPLOYHOOK_ALLOW_NETWORK. Secrets are taken from the environment only:
 
   DEPLOYHOOK_SECRET    whsec_… for -scheme standard, any text of 16 bytes or more for the others
@@ -116,7 +119,10 @@ func parse(args []string, s surroundings) (*options, error) {
 	if f.NArg() > 0 {
 		return nil, usagef("%d unexpected argument(s); every value goes with a flag", f.NArg())
 	}
-	given := map[string]bool{}
+	if o.version {
+		return o, nil
+	}
+	given := map[string]bool{"version": true} // it asks for something else, so it has no twin
 	f.Visit(func(g *flag.Flag) { given[g.Name] = true })
 	// A flag also silences the twins that it excludes: the environment is often the whole job's, a flag one step's.
 	if given["start"] {

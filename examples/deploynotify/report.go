@@ -44,7 +44,7 @@ func (o *options) report(run *ci.Run) (*report, error) {
 		return nil, err
 	}
 	r.base = payload.Event{
-		Error: o.reason, Version: o.version, PreviousVersion: o.previousVersion, URL: o.deployURL,
+		Error: o.reason, Version: o.deployVersion, PreviousVersion: o.previousVersion, URL: o.deployURL,
 		Commit: &payload.Commit{Message: run.CommitMessage, Author: run.CommitAuthor},
 	}
 	if d.Status == payload.StatusFailure && r.base.Error == "" {
@@ -112,7 +112,7 @@ var flagsOf = map[string]string{
 	"deploymentId": "-deployment-id", "deployment_id": "-deployment-id", "commitSha": "-commit", "commit.sha": "-commit",
 	"previousCommitSha": "-previous-commit", "environment": "-environment", "status": "-status", "service": "-service", "app": "-service",
 	"branch": "-branch", "commit.branch": "-branch", "triggeredBy": "-triggered-by", "triggered_by": "-triggered-by",
-	"pipelineUrl": "-pipeline-url", "url": "-deploy-url", "version": "-version", "previous_version": "-previous-version",
+	"pipelineUrl": "-pipeline-url", "url": "-deploy-url", "version": "-deploy-version", "previous_version": "-previous-version",
 	"error": "-error", "event": "-event",
 }
 
