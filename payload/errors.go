@@ -11,6 +11,11 @@ import (
 // invalid document, which the peer has to mend, from every other kind of failure.
 var ErrInvalid = errors.New("payload: invalid document")
 
+// ErrIgnored is wrapped by the errors of decoders for other systems' events that
+// are authentic and intact but not about a deployment. The text says why. Such an
+// event is acknowledged and dropped.
+var ErrIgnored = errors.New("not a deployment event")
+
 // maxFailures bounds the failures that one error lists, so that a document made of nothing but mistakes does not get
 // an answer that is longer than itself. The first ones in the order of checking are kept, the rest are counted.
 const maxFailures = 32

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -25,7 +26,13 @@ func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
 // The fixed answers. What a peer learns from them is part of the contract: every failure to authenticate gives the same
 // bytes, and nothing on our side is described.
 
-func handledAnswer(status int) answer { return answer{status: status, body: `{"received":true}`} }
+// handledAnswer is the handler's own answer where it set one.
+func handledAnswer(d *Delivery, status int) answer {
+	if d.reply != nil {
+		return *d.reply
+	}
+	return answer{status: status, body: `{"received":true}`}
+}
 
 func duplicateAnswer() answer {
 	return answer{status: http.StatusOK, body: `{"received":true,"duplicate":true}`}
@@ -65,10 +72,20 @@ func unauthenticAnswer(err error) answer {
 	return answer{status: http.StatusUnauthorized, body: `{"error":"Invalid signature"}`}
 }
 
+func ignoredAnswer() answer {
+	return answer{status: http.StatusOK, body: `{"received":true,"ignored":true}`}
+}
+
+// invalidAnswer shows the sender what is wrong with the document. What a
+// decoder wraps around that is for the operator alone.
 func invalidAnswer(err error) answer {
+	message := "Invalid payload"
+	if invalid := (*payload.ValidationError)(nil); errors.As(err, &invalid) {
+		message = invalid.Error()
+	}
 	text, e := json.Marshal(struct {
 		Error string `json:"error"`
-	}{err.Error()})
+	}{message})
 	if e != nil { // a string always marshals
 		text = []byte(`{"error":"Invalid payload"}`)
 	}

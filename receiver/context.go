@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -24,15 +25,30 @@ type Delivery struct {
 	Source string
 	// Body is exactly what was received and signed. Handlers must not change it.
 	Body []byte
-	// Event is the decoded body where the handler was mounted with Events; nil with Wrap.
+	// Event is the decoded body where the handler was mounted with Events; nil otherwise.
 	Event *payload.Event
-	// Deployment is the decoded body where it came to a [Deployments]; nil otherwise. Only observers see it.
+	// Deployment is the decoded body where the handler was mounted with Records; nil otherwise.
 	Deployment *payload.Deployment
 	// Claim is the right under which the handler runs. The zero Claim with InsecureNoDedupe.
 	Claim dedupe.Claim
 
 	completion atomic.Int32 // notCompleted, completing or completed
+	reply      *answer      // what the handler chose; nil: the default
+	attrs      []slog.Attr  // the handler's own, for the log line
 }
+
+// Reply sets the answer that the sender gets when the delivery has been
+// handled, instead of 200 {"received":true}. It is for the handlers of
+// [Receiver.Events] and [Receiver.Records], on the goroutine that they were
+// called on. The status must be 2xx and body must be JSON. Duplicates and
+// failures are answered as usual.
+func (d *Delivery) Reply(status int, body []byte) {
+	d.reply = &answer{status: status, body: string(body)}
+}
+
+// AddAttrs adds fields to the delivery's log line. It is for decoders and
+// handlers, on the goroutine that they were called on.
+func (d *Delivery) AddAttrs(attrs ...slog.Attr) { d.attrs = append(d.attrs, attrs...) }
 
 const (
 	notCompleted int32 = iota

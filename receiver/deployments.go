@@ -149,7 +149,7 @@ type deploymentConsumer struct {
 	unlinked   bool  // it was this one's
 }
 
-func (c *deploymentConsumer) prepare(d *Delivery) (err error) {
+func (c *deploymentConsumer) prepare(_ *http.Request, d *Delivery) (err error) {
 	c.deployment, err = payload.DecodeDeployment(d.Body)
 	if err != nil {
 		return err
@@ -264,13 +264,10 @@ func (c *deploymentConsumer) attrs() []slog.Attr {
 	if c.deployment == nil {
 		return nil
 	}
-	attrs := []slog.Attr{
-		slog.String("deployment_id", c.deployment.DeploymentID), slog.String("deployment_status", string(c.deployment.Status)),
-	}
 	if c.recorded == nil {
-		return attrs
+		return nil
 	}
-	attrs = append(attrs, slog.String("action", c.action()), slog.Int64("record", c.recorded.ID), slog.Int("linked_prs", c.recorded.LinkedPRs))
+	attrs := []slog.Attr{slog.String("action", c.action()), slog.Int64("record", c.recorded.ID), slog.Int("linked_prs", c.recorded.LinkedPRs)}
 	if c.recorded.Stale {
 		attrs = append(attrs, slog.Bool("stale", true),
 			slog.String("recorded_status", string(c.recorded.Deployment.Status)), slog.String("transition", c.recorded.Transition.String()))

@@ -13,8 +13,8 @@
 //		return announce(ctx, e.App, e.Type)
 //	}))
 //
-// [Receiver.Events] calls a typed handler, [Mux] routes by event type, and [Receiver.Wrap] is plain middleware for bodies
-// of any other kind. [PerRequest] serves one secret per tenant. [Deployments] is the endpoint that takes whole records of
+// [Receiver.Events] calls a typed handler and [Mux] routes by event type. [Receiver.Records] takes the webhooks of other
+// systems, which the packages under payload decode. [Receiver.Wrap] is plain middleware for bodies of any other kind. [PerRequest] serves one secret per tenant. [Deployments] is the endpoint that takes whole records of
 // deployments with an API key, as Periscope's does, and keeps them in a [Ledger].
 //
 // # What happens to a request
@@ -24,6 +24,7 @@
 // written last, so that a 200 can be relied on.
 //
 //	handled                                  200 {"received":true}
+//	authentic, but not about a deployment    200 {"received":true,"ignored":true}
 //	already handled                          200 {"received":true,"duplicate":true}
 //	another instance is handling it          409, Retry-After
 //	not POST                                 405, Allow

@@ -35,7 +35,7 @@ type eventConsumer struct {
 	success int
 }
 
-func (c eventConsumer) prepare(d *Delivery) (err error) {
+func (c eventConsumer) prepare(_ *http.Request, d *Delivery) (err error) {
 	d.Event, err = payload.DecodeEvent(d.Body)
 	return err
 }
@@ -44,5 +44,5 @@ func (c eventConsumer) consume(ctx context.Context, _ *http.Request, d *Delivery
 	if err := c.h(ctx, d.Event); err != nil {
 		return failedAnswer(), err
 	}
-	return handledAnswer(c.success), nil
+	return handledAnswer(d, c.success), nil
 }

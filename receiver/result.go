@@ -14,6 +14,7 @@ const (
 	Handled         Outcome = "handled"         // the handler succeeded: 200, or what a wrapped handler wrote
 	Accepted        Outcome = "accepted"        // stored by the handler, to be handled later (WithAccepted): 202
 	Duplicate       Outcome = "duplicate"       // handled before: 200
+	Ignored         Outcome = "ignored"         // authentic, but not about a deployment: 200
 	InFlight        Outcome = "in_flight"       // being handled elsewhere: 409
 	Refused         Outcome = "refused"         // method, content, size or speed: 405, 415, 413, 408, 400
 	Unauthenticated Outcome = "unauthenticated" // 401
@@ -28,7 +29,9 @@ type Result struct {
 	Outcome  Outcome
 	Status   int           // of the answer
 	Duration time.Duration // from the first header to the answer
-	// Err is why, where the outcome is not a success. It tells the operator more than the peer was told.
+	// Err is why, where the outcome is not a success. It tells the operator more
+	// than the sender was told. A handled delivery has one only where its handler
+	// returned an Incomplete, and an ignored one the reason.
 	Err error
 	// Delivery is nil unless the request was authentic.
 	Delivery *Delivery
@@ -45,9 +48,19 @@ func (rc *Receiver) report(r *http.Request, res *Result) {
 	}
 }
 
+// tookEffect reports that the handler did what the delivery asked for.
+func (res *Result) tookEffect() bool {
+	return res.Outcome == Handled || res.Outcome == Accepted || res.Outcome == Duplicate
+}
+
 func (res *Result) level() slog.Level {
 	switch res.Outcome {
-	case Handled, Accepted, Duplicate:
+	case Handled, Accepted:
+		if res.Err != nil {
+			return slog.LevelError
+		}
+		return slog.LevelInfo
+	case Duplicate, Ignored:
 		return slog.LevelInfo
 	case Failed:
 		if res.Status >= 400 && res.Status <= 499 { // a wrapped handler that blames the peer
@@ -80,6 +93,11 @@ func (res *Result) attrs(rc *Receiver, r *http.Request) []slog.Attr {
 		if d.Event != nil {
 			attrs = append(attrs, slog.String("type", string(d.Event.Type)), slog.String("deployment_id", d.Event.DeploymentID))
 		}
+		if d.Deployment != nil {
+			attrs = append(attrs, slog.String("deployment_id", d.Deployment.DeploymentID),
+				slog.String("deployment_status", string(d.Deployment.Status)))
+		}
+		attrs = append(attrs, d.attrs...)
 	} else {
 		attrs = append(attrs, slog.String("remote", r.RemoteAddr))
 	}

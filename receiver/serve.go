@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/signer"
 )
 
-// consumer is the part that differs between Events and Wrap.
+// consumer is the part that differs between Events, Records and Wrap.
 type consumer interface {
-	// prepare decodes and validates the verified body; an error is answered with 400.
-	prepare(d *Delivery) error
+	// prepare decodes and validates the verified body. See prepared for what an
+	// error means.
+	prepare(r *http.Request, d *Delivery) error
 	// consume runs the handler. A nil error means that the delivery took effect; otherwise a retry may run. Either way
 	// the answer is what the peer gets.
 	consume(ctx context.Context, r *http.Request, d *Delivery) (answer, error)
@@ -77,8 +79,8 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 		Source: rc.source, Body: body,
 	}
 	res.Delivery = d
-	if err := c.prepare(d); err != nil {
-		return refuse(Invalid, err, invalidAnswer(err))
+	if done, a := rc.prepared(c, r, d, res); done {
+		return a
 	}
 	if rc.store == nil {
 		ctx := &lazyContext{parent: r.Context(), delivery: d}
@@ -99,6 +101,34 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 		return rc.handleClaimed(r, c, d, asked, res)
 	}
 	return refuse(Unavailable, fmt.Errorf("receiver: the store answered a claim with state %d", d.Claim.State), unavailableAnswer())
+}
+
+// prepared decodes and validates. An event that is ignored or invalid, and a
+// decoder that fails, settle the request before anything is claimed.
+func (rc *Receiver) prepared(c consumer, r *http.Request, d *Delivery, res *Result) (done bool, a answer) {
+	defer func() {
+		if value := recover(); value != nil {
+			res.Outcome, res.Err = Panicked, &panicError{value: value, stack: debug.Stack()}
+			done, a = true, failedAnswer()
+		}
+	}()
+	err := c.prepare(r, d)
+	if err == nil {
+		return false, answer{}
+	}
+	res.Err = err
+	var away *tryAgainError
+	switch {
+	case errors.Is(err, payload.ErrIgnored):
+		res.Outcome, a = Ignored, ignoredAnswer()
+	case errors.Is(err, payload.ErrInvalid):
+		res.Outcome, a = Invalid, invalidAnswer(err)
+	case errors.As(err, &away):
+		res.Outcome, a = Unavailable, away.answer()
+	default:
+		res.Outcome, a = Failed, failedAnswer()
+	}
+	return true, a
 }
 
 func bodyAnswer(err error) answer {
@@ -143,7 +173,7 @@ func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, aske
 	a := rc.handle(ctx, r, c, d, res)
 	k.stop()
 	settled = true
-	if res.Err != nil {
+	if !res.tookEffect() {
 		if err := rc.giveUp(r.Context(), d); err != nil {
 			// The lease ends by itself, and the retry runs then.
 			res.Err = errors.Join(res.Err, fmt.Errorf("receiver: release: %w", err))
@@ -176,19 +206,35 @@ func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Del
 		}
 	}()
 	a, err := c.consume(ctx, r, d)
-	var away *tryAgainError
-	switch {
-	case err == nil && a.status == http.StatusAccepted && rc.success == http.StatusAccepted:
-		res.Outcome = Accepted
-	case err == nil:
-		res.Outcome = Handled
-	case errors.Is(err, ErrDuplicate):
-		res.Outcome, a = Duplicate, duplicateAnswer()
-	case errors.As(err, &away):
-		res.Outcome, res.Err, a = Unavailable, err, away.answer()
-	default:
-		res.Outcome, res.Err = Failed, err
+	if err != nil {
+		return rc.judge(err, a, d, res)
 	}
+	res.Outcome = Handled
+	if a.status == http.StatusAccepted && rc.success == http.StatusAccepted {
+		res.Outcome = Accepted
+	}
+	return a
+}
+
+// judge finds the outcome and the answer that a handler's error stands for.
+func (rc *Receiver) judge(err error, a answer, d *Delivery, res *Result) answer {
+	var away *tryAgainError
+	var incomplete *incompleteError
+	switch {
+	case errors.Is(err, ErrDuplicate):
+		res.Outcome = Duplicate
+		return duplicateAnswer()
+	case errors.As(err, &away):
+		res.Outcome, res.Err = Unavailable, err
+		return away.answer()
+	case errors.As(err, &incomplete):
+		res.Outcome, res.Err = Handled, err
+		if rc.success == http.StatusAccepted {
+			res.Outcome = Accepted
+		}
+		return handledAnswer(d, rc.success)
+	}
+	res.Outcome, res.Err = Failed, err
 	return a
 }
 

@@ -42,7 +42,25 @@ func (e *tryAgainError) answer() answer {
 	return a
 }
 
-// WithAccepted answers a delivery that the handler of [Receiver.Events] took with 202 instead of 200, and its outcome is [Accepted]: for handlers that
+// Incomplete returns an error with which a handler says that the delivery took
+// effect although part of the work failed, such as a number that could not be
+// computed. The sender gets the answer of a handled delivery and does not try
+// again. The log line has level Error, and [Result].Err is this error. A nil
+// err is nil.
+func Incomplete(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &incompleteError{err}
+}
+
+type incompleteError struct{ err error }
+
+func (e *incompleteError) Error() string { return e.err.Error() }
+
+func (e *incompleteError) Unwrap() error { return e.err }
+
+// WithAccepted answers a delivery that the handler of [Receiver.Events] or [Receiver.Records] took with 202 instead of 200, and its outcome is [Accepted]: for handlers that
 // store it durably and do the work later. A handler wrapped with [Receiver.Wrap] chooses its own status. Default off.
 func WithAccepted() Option {
 	return optionFunc(func(c *config) { c.success = http.StatusAccepted })

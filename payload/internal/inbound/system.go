@@ -18,7 +18,7 @@ import (
 
 // ErrIgnored and ErrConfig are what the systems' packages export under their own names.
 var (
-	ErrIgnored = errors.New("not a deployment event")
+	ErrIgnored = payload.ErrIgnored
 	ErrConfig  = errors.New("invalid configuration")
 )
 

@@ -1,0 +1,69 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// RecordDecoder turns a verified body into the record of a deployment. The
+// packages under payload make one with their NewDecoder.
+// [payload.DecodeDeployment] reads our own records.
+//
+// The decoder runs before the delivery is claimed, so it also runs for
+// duplicates. [FromContext] has the delivery. Its errors choose the answer:
+//
+//	wraps payload.ErrIgnored    200 {"received":true,"ignored":true}
+//	wraps payload.ErrInvalid    400 {"error":"Invalid payload: …"}
+//	a TryAgain                  503, Retry-After
+//	any other error, a panic    500
+//
+// None of them touches the store, so a retry runs the decoder again.
+type RecordDecoder func(ctx context.Context, body []byte) (*payload.Deployment, error)
+
+// RecordHandler handles the record of one deployment. It has the duties of an
+// [EventHandler]. The record must not be changed.
+type RecordHandler func(ctx context.Context, d *payload.Deployment) error
+
+// Records returns the handler for the webhooks of other systems. It verifies,
+// decodes, deduplicates, calls h for each deployment and answers. An event that
+// is not about a deployment is acknowledged and never claimed. A nil decode or
+// h makes every delivery fail with 500.
+//
+//	decode, err := github.NewDecoder()
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/github", rcv.Records(decode, onDeployment))
+func (rc *Receiver) Records(decode RecordDecoder, h RecordHandler) http.Handler {
+	c := recordConsumer{decode: decode, h: h, success: rc.success}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rc.serve(w, r, c) })
+}
+
+type recordConsumer struct {
+	decode  RecordDecoder
+	h       RecordHandler
+	success int
+}
+
+func (c recordConsumer) prepare(r *http.Request, d *Delivery) error {
+	ctx := &lazyContext{parent: r.Context(), delivery: d}
+	defer ctx.end(nil)
+	record, err := c.decode(ctx, d.Body)
+	if err == nil && record == nil {
+		return errNoRecord
+	}
+	d.Deployment = record
+	return err
+}
+
+var errNoRecord = errors.New("receiver: the decoder returned neither a record nor an error")
+
+func (c recordConsumer) consume(ctx context.Context, _ *http.Request, d *Delivery) (answer, error) {
+	if err := c.h(ctx, d.Deployment); err != nil {
+		return failedAnswer(), err
+	}
+	return handledAnswer(d, c.success), nil
+}
