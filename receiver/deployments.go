@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -38,7 +39,7 @@ var ErrNotLinked = errors.New("receiver: the deployment is recorded, but its pul
 // caller's organization is invalid, and nothing tells whether there is such an organization.
 //
 // A retry is harmless: the ledger knows a deployment by its organization and deploymentId, so no dedupe store takes part. It
-// also puts statuses that overtook each other in order, see [RecordDeployment]. Whoever captures a request can send it again
+// also puts statuses that overtook each other in order, see [deployments.Apply]. Whoever captures a request can send it again
 // as with [InsecureNoDedupe], and so write what its sender wrote once more, over a later correction of the same status
 // at worst: API keys belong on TLS, and a scheme that signs the time bounds how long.
 //
@@ -52,8 +53,8 @@ var ErrNotLinked = errors.New("receiver: the deployment is recorded, but its pul
 // caller's.
 type Deployments struct {
 	rc           *Receiver
-	ledger       Ledger
-	linker       Linker // nil: none
+	ledger       deployments.Ledger
+	linker       deployments.Linker // nil: none
 	environments []string
 	linkTimeout  time.Duration
 }
@@ -66,7 +67,7 @@ var _ http.Handler = (*Deployments)(nil)
 // Options: [WithLinker], [WithLinkedEnvironments], [WithLinkTimeout], [WithMaxBody], [WithBodyTimeout], [WithLogger],
 // [WithObserver], and [WithStoreTimeout], which bounds each call to the ledger here. All configuration errors are reported at once
 // and wrap [ErrConfig].
-func NewDeployments(v signer.Verifier, ledger Ledger, opts ...Option) (*Deployments, error) {
+func NewDeployments(v signer.Verifier, ledger deployments.Ledger, opts ...Option) (*Deployments, error) {
 	own, c, err := newDeploymentsConfig(opts)
 	problems := []error{err}
 	if isNilValue(v) {
@@ -144,7 +145,7 @@ func (h *Deployments) report(r *http.Request, res *Result, c *deploymentConsumer
 type deploymentConsumer struct {
 	h          *Deployments
 	deployment *payload.Deployment
-	recorded   *Recorded
+	recorded   *deployments.Recorded
 	linkErr    error // of this or of a shifted deployment
 	unlinked   bool  // it was this one's
 }
@@ -165,7 +166,7 @@ func (c *deploymentConsumer) prepare(_ *http.Request, d *Delivery) (err error) {
 
 // consume records and links. Neither ends with the request: a pipeline that has hung up still has deployed.
 func (c *deploymentConsumer) consume(_ context.Context, r *http.Request, d *Delivery) (answer, error) {
-	var recorded Recorded
+	var recorded deployments.Recorded
 	err := c.call(r, d, c.h.rc.storeTimeout, func(ctx context.Context) (err error) {
 		recorded, err = c.h.ledger.Record(ctx, d.Principal, c.deployment)
 		return err
@@ -191,7 +192,7 @@ func (c *deploymentConsumer) link(r *http.Request, d *Delivery) error {
 		return nil
 	}
 	return c.call(r, d, c.h.linkTimeout, func(ctx context.Context) error {
-		err := c.linkRecord(ctx, d.Principal, &c.recorded.DeploymentRecord)
+		err := c.linkRecord(ctx, d.Principal, &c.recorded.Record)
 		c.unlinked = err != nil
 		for i := range c.recorded.Shifted {
 			err = errors.Join(err, c.linkRecord(ctx, d.Principal, &c.recorded.Shifted[i]))
@@ -200,7 +201,7 @@ func (c *deploymentConsumer) link(r *http.Request, d *Delivery) error {
 	})
 }
 
-func (c *deploymentConsumer) linkRecord(ctx context.Context, organization string, r *DeploymentRecord) error {
+func (c *deploymentConsumer) linkRecord(ctx context.Context, organization string, r *deployments.Record) error {
 	if r.Linked || r.Deployment.Status != payload.StatusSuccess || !slices.Contains(c.h.environments, r.Deployment.Environment) {
 		return nil
 	}
@@ -217,7 +218,7 @@ func (c *deploymentConsumer) linkRecord(ctx context.Context, organization string
 }
 
 // count asks the linker. Its panics are contained for each link by itself, so that one does not cost the others.
-func (h *Deployments) count(ctx context.Context, link Link) (prs int, err error) {
+func (h *Deployments) count(ctx context.Context, link deployments.Link) (prs int, err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			prs, err = 0, &panicError{value: value, stack: debug.Stack()}

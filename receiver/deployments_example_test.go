@@ -9,6 +9,7 @@ import (
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -23,12 +24,12 @@ func ExampleNewDeployments() {
 		fmt.Println(err)
 		return
 	}
-	ledger, err := receiver.NewMemoryLedger()
+	ledger, err := deployments.NewMemoryLedger()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	linker := receiver.LinkerFunc(func(_ context.Context, l receiver.Link) (int, error) {
+	linker := deployments.LinkerFunc(func(_ context.Context, l deployments.Link) (int, error) {
 		fmt.Printf("counting the pull requests of %s in %q..%s\n", l.Service, l.PreviousCommit, l.Commit)
 		return 3, nil
 	})
@@ -63,7 +64,7 @@ func ExampleNewDeployments() {
 
 // The previous commit that a pipeline does not know is the one of the last success, even when deliveries overtake each other.
 func ExampleMemoryLedger() {
-	ledger, err := receiver.NewMemoryLedger()
+	ledger, err := deployments.NewMemoryLedger()
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -84,7 +85,7 @@ func ExampleMemoryLedger() {
 			return
 		}
 	}
-	records, err := ledger.List(ctx, "acme", receiver.DeploymentFilter{Environment: "production"})
+	records, err := ledger.List(ctx, "acme", deployments.Filter{Environment: "production"})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -16,16 +16,17 @@ import (
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
 // countingLinker remembers what it was asked and answers 3.
 type countingLinker struct {
 	mu    sync.Mutex
-	links []receiver.Link
+	links []deployments.Link
 	fail  func(ctx context.Context) error
 }
 
-func (l *countingLinker) LinkedPRs(ctx context.Context, link receiver.Link) (int, error) {
+func (l *countingLinker) LinkedPRs(ctx context.Context, link deployments.Link) (int, error) {
 	l.mu.Lock()
 	l.links = append(l.links, link)
 	fail := l.fail
@@ -55,7 +56,7 @@ func TestOnlySuccessfulProductionDeploymentsAreLinked(t *testing.T) {
 	d := testDeployment("a", payload.StatusSuccess)
 	d.PreviousCommitSHA = "f9e8d7c6b5"
 	require.Contains(t, deploy(h, acmeKey, body(t, d)).Body.String(), `"linkedPRs":3}`)
-	require.Equal(t, []receiver.Link{{
+	require.Equal(t, []deployments.Link{{
 		Organization: "acme", DeploymentID: "a", Service: "api", Environment: "production", Commit: d.CommitSHA, PreviousCommit: "f9e8d7c6b5",
 	}}, linker.links)
 
@@ -136,7 +137,7 @@ func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
 				require.Contains(t, log.String(), "could not be linked")
 				require.Equal(t, receiver.Handled, observed.Outcome)
 				require.ErrorIs(t, observed.Err, receiver.ErrNotLinked)
-				unlinked, err := memory.List(t.Context(), "acme", receiver.DeploymentFilter{Unlinked: true})
+				unlinked, err := memory.List(t.Context(), "acme", deployments.Filter{Unlinked: true})
 				require.NoError(t, err)
 				require.Len(t, unlinked, 1, "the operator can find it")
 
@@ -161,7 +162,7 @@ func TestStaleDeploymentDoesNotLink(t *testing.T) {
 
 func TestLinkerThatReturnsANegativeNumberHasFailed(t *testing.T) {
 	t.Parallel()
-	linker := receiver.LinkerFunc(func(context.Context, receiver.Link) (int, error) { return -1, nil })
+	linker := deployments.LinkerFunc(func(context.Context, deployments.Link) (int, error) { return -1, nil })
 	w := deploy(newDeployments(t, newLedger(t), receiver.WithLinker(linker)), acmeKey, referenceBodies[0])
 	require.Equal(t, `{"action":"created","deploymentId":1,"linkedPRs":0,"linkFailed":true}`, w.Body.String())
 }

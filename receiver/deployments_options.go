@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
 // DefaultLinkTimeout bounds a [Linker].
@@ -17,7 +19,7 @@ type deploymentsOption func(*deploymentsConfig)
 func (deploymentsOption) apply(c *config) { c.misplaced = true }
 
 type deploymentsConfig struct {
-	linker       Linker
+	linker       deployments.Linker
 	linkerGiven  bool
 	environments []string
 	linkTimeout  time.Duration
@@ -25,7 +27,7 @@ type deploymentsConfig struct {
 
 // WithLinker sets who counts the pull requests of a successful deployment. Default: nobody, and linkedPRs is 0. It is an
 // option of [NewDeployments] only, an error in New.
-func WithLinker(l Linker) Option {
+func WithLinker(l deployments.Linker) Option {
 	return deploymentsOption(func(c *deploymentsConfig) { c.linker, c.linkerGiven = l, true })
 }
 

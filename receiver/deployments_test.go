@@ -21,6 +21,7 @@ import (
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -42,7 +43,7 @@ func newAPIKeys(t testing.TB) *signer.APIKeys {
 	return keys2
 }
 
-func newDeployments(t testing.TB, ledger receiver.Ledger, opts ...receiver.Option) *receiver.Deployments {
+func newDeployments(t testing.TB, ledger deployments.Ledger, opts ...receiver.Option) *receiver.Deployments {
 	t.Helper()
 	h, err := receiver.NewDeployments(newAPIKeys(t), ledger, append([]receiver.Option{receiver.WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
 	require.NoError(t, err)
@@ -133,7 +134,7 @@ var referenceBodies = []string{
 func TestReferenceExamples(t *testing.T) {
 	t.Parallel()
 	ledger := newLedger(t)
-	three := receiver.LinkerFunc(func(context.Context, receiver.Link) (int, error) { return 3, nil })
+	three := deployments.LinkerFunc(func(context.Context, deployments.Link) (int, error) { return 3, nil })
 	mux := http.NewServeMux()
 	mux.Handle("POST /api/webhooks/deployments", newDeployments(t, ledger, receiver.WithLinker(three)))
 	server := httptest.NewServer(mux)
@@ -216,7 +217,7 @@ func TestDeploymentValidationTexts(t *testing.T) {
 	require.Equal(t, `{"error":"Invalid payload: deploymentId is required; commitSha is required; environment is required; status is required; startedAt is required"}`,
 		deploy(h, acmeKey, `{}`).Body.String())
 	require.Equal(t, 400, deploy(h, acmeKey, "").Code)
-	none, err := ledger.List(t.Context(), "acme", receiver.DeploymentFilter{})
+	none, err := ledger.List(t.Context(), "acme", deployments.Filter{})
 	require.NoError(t, err)
 	require.Empty(t, none, "nothing that was refused is on record")
 	require.Equal(t, 201, deploy(h, acmeKey, edit("organizationSlug", "acme")).Code)
@@ -247,7 +248,7 @@ func TestDeploymentsWithoutAValidKey(t *testing.T) {
 		answers[fmt.Sprint(w.Result().Header)] = true
 	}
 	require.Len(t, answers, 1, "headers as well")
-	none, err := ledger.List(t.Context(), "acme", receiver.DeploymentFilter{})
+	none, err := ledger.List(t.Context(), "acme", deployments.Filter{})
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
@@ -285,7 +286,7 @@ func TestDeploymentsAreScopedByTheKey(t *testing.T) {
 func TestStaleDeploymentIsAnsweredWithWhatIsOnRecord(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	linker := receiver.LinkerFunc(func(context.Context, receiver.Link) (int, error) { return 3, nil })
+	linker := deployments.LinkerFunc(func(context.Context, deployments.Link) (int, error) { return 3, nil })
 	h := newDeployments(t, newLedger(t), receiver.WithLinker(linker), receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	require.Equal(t, 201, deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusSuccess))).Code)
 	log.Reset()
@@ -327,20 +328,20 @@ func TestAThousandCopiesOfADeploymentAreOneRecord(t *testing.T) {
 
 // hookLedger is a ledger whose calls can be made to fail.
 type hookLedger struct {
-	receiver.Ledger
+	deployments.Ledger
 	record, setLinked func(ctx context.Context) error
 }
 
-func (l *hookLedger) Record(ctx context.Context, organization string, d *payload.Deployment) (receiver.Recorded, error) {
+func (l *hookLedger) Record(ctx context.Context, organization string, d *payload.Deployment) (deployments.Recorded, error) {
 	if l.record != nil {
 		if err := l.record(ctx); err != nil {
-			return receiver.Recorded{}, err
+			return deployments.Recorded{}, err
 		}
 	}
 	return l.Ledger.Record(ctx, organization, d)
 }
 
-func (l *hookLedger) SetLinked(ctx context.Context, link receiver.Link, prs int) error {
+func (l *hookLedger) SetLinked(ctx context.Context, link deployments.Link, prs int) error {
 	if l.setLinked != nil {
 		if err := l.setLinked(ctx); err != nil {
 			return err
@@ -353,7 +354,7 @@ func TestLedgerThatIsDownIsAnsweredWithRetryAfter(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(context.Context) error{
 		"down":  func(context.Context) error { return errors.New("connection refused") },
-		"full":  func(context.Context) error { return receiver.ErrLedgerFull },
+		"full":  func(context.Context) error { return deployments.ErrLedgerFull },
 		"panic": func(context.Context) error { panic("no") },
 		"abort": func(context.Context) error { panic(http.ErrAbortHandler) },
 		"slow":  func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
@@ -392,7 +393,7 @@ func TestRecordAndLinkDoNotEndWithTheRequest(t *testing.T) {
 		cancel()
 		return ctx.Err()
 	}}
-	linker := receiver.LinkerFunc(func(ctx context.Context, _ receiver.Link) (int, error) { return 3, ctx.Err() })
+	linker := deployments.LinkerFunc(func(ctx context.Context, _ deployments.Link) (int, error) { return 3, ctx.Err() })
 	h := newDeployments(t, ledger, receiver.WithLinker(linker))
 	r := httptest.NewRequestWithContext(hungUp, http.MethodPost, "/", strings.NewReader(referenceBodies[0]))
 	r.Header.Set("Content-Type", "application/json")
@@ -421,7 +422,7 @@ func TestDeploymentsNeedAPrincipal(t *testing.T) {
 	w = serve(h, signedRequest(t, newScheme(t), "", referenceBodies[0]))
 	require.Equal(t, 401, w.Code)
 	require.Equal(t, `{"error":"Invalid signature"}`, w.Body.String())
-	records, err := ledger.List(t.Context(), "acme", receiver.DeploymentFilter{})
+	records, err := ledger.List(t.Context(), "acme", deployments.Filter{})
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 }
@@ -452,7 +453,7 @@ func TestDeploymentsConfiguration(t *testing.T) {
 	}
 	require.NotContains(t, err.Error(), "exclude each other")
 
-	var ledger *receiver.MemoryLedger
+	var ledger *deployments.MemoryLedger
 	_, err = receiver.NewDeployments(newAPIKeys(t), ledger)
 	require.ErrorContains(t, err, "the ledger is nil")
 	var scheme *signer.APIKeys
@@ -464,7 +465,7 @@ func TestDeploymentsConfiguration(t *testing.T) {
 	require.ErrorIs(t, err, receiver.ErrConfig)
 
 	for _, o := range []receiver.Option{
-		receiver.WithLinker(receiver.LinkerFunc(nil)), receiver.WithLinkedEnvironments("x"), receiver.WithLinkTimeout(time.Second),
+		receiver.WithLinker(deployments.LinkerFunc(nil)), receiver.WithLinkedEnvironments("x"), receiver.WithLinkTimeout(time.Second),
 	} {
 		_, err = receiver.New(newScheme(t), receiver.WithDedupe(newMemory(t), "x"), o)
 		require.ErrorIs(t, err, receiver.ErrConfig)
@@ -510,4 +511,23 @@ func TestDeploymentsPerRequestAnswerAsForKeys(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, w.Code)
 		require.Equal(t, `{"error":"Invalid or missing API key"}`, w.Body.String(), path)
 	}
+}
+
+func newLedger(t testing.TB, opts ...deployments.MemoryLedgerOption) *deployments.MemoryLedger {
+	t.Helper()
+	l, err := deployments.NewMemoryLedger(opts...)
+	require.NoError(t, err)
+	return l
+}
+
+func testDeployment(id string, status payload.Status) *payload.Deployment {
+	start := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
+	d := &payload.Deployment{
+		DeploymentID: id, CommitSHA: "a1b2c3d4e5f60ab2c3d4e5f60ab2c3d4e5f60ab2", Environment: "production", Service: "api",
+		Status: status, StartedAt: start,
+	}
+	if status.Terminal() {
+		d.CompletedAt = start.Add(5 * time.Minute)
+	}
+	return d
 }

@@ -123,7 +123,9 @@ func TestDelivery_ReplyAndAttrs(t *testing.T) {
 	fail := errors.New("the count is unknown")
 	var result error
 	rt := newRecordTest(t,
-		func(context.Context, []byte) (*payload.Deployment, error) { return &payload.Deployment{DeploymentID: "d"}, nil },
+		func(context.Context, []byte) (*payload.Deployment, error) {
+			return &payload.Deployment{DeploymentID: "d"}, nil
+		},
 		func(ctx context.Context, _ *payload.Deployment) error {
 			d, _ := receiver.FromContext(ctx)
 			d.Reply(201, []byte(`{"number":7}`))

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/deployhook/deployhook/receiver"
-	"github.com/deployhook/deployhook/receiver/gitlinker"
+	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 	"github.com/deployhook/deployhook/signer"
 )
 

@@ -6,7 +6,7 @@ require (
 	github.com/deployhook/deployhook v0.1.0
 	github.com/deployhook/deployhook/dedupe/redisdedupe v0.1.0
 	github.com/deployhook/deployhook/dedupe/sqldedupe v0.1.0
-	github.com/deployhook/deployhook/receiver/sqlledger v0.1.0
+	github.com/deployhook/deployhook/receiver/deployments/sqlledger v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1

@@ -4,13 +4,14 @@ import (
 	"net/http"
 
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/signer"
 )
 
 // What the repository's README shows is compiled here.
 var _ = readmeDeployments
 
-func readmeDeployments(mux *http.ServeMux, keys *signer.APIKeys, ledger receiver.Ledger, linker receiver.Linker) error {
+func readmeDeployments(mux *http.ServeMux, keys *signer.APIKeys, ledger deployments.Ledger, linker deployments.Linker) error {
 	deployments, err := receiver.NewDeployments(keys, ledger, receiver.WithLinker(linker)) // keys from signer.NewAPIKeys
 	if err != nil {
 		return err

@@ -13,15 +13,15 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/dedupe/redisdedupe"
 	"github.com/deployhook/deployhook/dedupe/sqldedupe"
-	"github.com/deployhook/deployhook/receiver"
-	"github.com/deployhook/deployhook/receiver/sqlledger"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
 // stores is what the service keeps: which deliveries it has handled, and the records of deployments.
 type stores struct {
 	name   string // for the log; never the URL, which has a password
 	dedupe dedupe.Store
-	ledger receiver.Ledger
+	ledger deployments.Ledger
 	ping   func(context.Context) error
 	closer []func() error
 }
@@ -59,7 +59,7 @@ func openMemory() (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := receiver.NewMemoryLedger()
+	ledger, err := deployments.NewMemoryLedger()
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func openSQLite(ctx context.Context, file string) (*stores, error) {
 	return &stores{
 		name: "sqlite", dedupe: store, ledger: ledger,
 		ping: func(ctx context.Context) error {
-			_, err := ledger.List(ctx, "none", receiver.DeploymentFilter{Limit: 1})
+			_, err := ledger.List(ctx, "none", deployments.Filter{Limit: 1})
 			return err
 		},
 		closer: []func() error{store.Close, ledger.Close},
@@ -123,7 +123,7 @@ func openRedis(ctx context.Context, where string) (*stores, error) {
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
-	ledger, err := receiver.NewMemoryLedger()
+	ledger, err := deployments.NewMemoryLedger()
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}

@@ -43,7 +43,7 @@ func TestSnippetsAreCompiled(t *testing.T) {
 	for _, name := range []string{
 		"signer", "receiver", "sender", "dedupe", "payload", "payload/ci", "payload/cdevents", "payload/github", "payload/gitlab",
 		"payload/render", "payload/vercel", "payload/heroku", "payload/azure", "payload/bitbucket", "signer/httpsig",
-		"receiver/gitlinker", "receiver/sqlledger", "dedupe/sqldedupe", "dedupe/redisdedupe", "receiver/inbox", "sender/outbox", "sender/slack", "sender/discord", "sender/periscope", "sender/template",
+		"receiver/deployments/gitlinker", "receiver/deployments/sqlledger", "dedupe/sqldedupe", "dedupe/redisdedupe", "receiver/inbox", "sender/outbox", "sender/slack", "sender/discord", "sender/periscope", "sender/template",
 		"sender/cdevents",
 	} {
 		found := packageSnippets(t, filepath.Join(root, name))

@@ -1,0 +1,39 @@
+package gitlinker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// The package comment's code, compiled.
+var _ = linkerDoc
+
+func linkerDoc(keys *signer.APIKeys, ledger deployments.Ledger) error {
+	linker, err := gitlinker.New(gitlinker.ByService("acme", map[string]string{
+		"api-gateway": "/srv/mirrors/api-gateway.git",
+		"my-service":  "/srv/mirrors/my-service.git",
+	}))
+	if err != nil {
+		return err
+	}
+	deployments, err := receiver.NewDeployments(keys, ledger, receiver.WithLinker(linker))
+	_ = deployments
+	return err
+}
+
+func ExampleByService() {
+	linker, err := gitlinker.New(gitlinker.ByService("acme", map[string]string{"api": "/srv/mirrors/api.git"}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = linker.LinkedPRs(context.Background(), deployments.Link{Organization: "another", Service: "api", Commit: "a1b2c3d"})
+	fmt.Println(errors.Is(err, gitlinker.ErrUnknownService))
+	// Output: true
+}

@@ -1,0 +1,148 @@
+package ledgertest
+
+import (
+	"context"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
+)
+
+// Ledger is what the suite checks: a ledger that can be read.
+type Ledger interface {
+	deployments.Ledger
+	Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error)
+	List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error)
+}
+
+// Config says what to check. Only New is required.
+type Config struct {
+	// New returns a ledger with room for ten thousand records. It is called once for each check and may return the same
+	// ledger every time. Clean up with t.Cleanup.
+	New func(t testing.TB) Ledger
+
+	// Other returns a second instance on the data of one that New made, as another process would have it. Nil means the
+	// ledger itself, which is right for ledgers that are not shared.
+	Other func(t testing.TB, l Ledger) Ledger
+
+	// Copies is how many callers record one deployment at the same time. Zero means 1,000, with -short 100.
+	Copies int
+}
+
+// Run checks a ledger, each rule of the contract in a subtest of its own.
+func Run(t *testing.T, c Config) {
+	t.Helper()
+	if c.New == nil {
+		t.Fatal("ledgertest: Config.New is nil; give a function that makes the ledger to check")
+	}
+	if c.Other == nil {
+		c.Other = func(_ testing.TB, l Ledger) Ledger { return l }
+	}
+	if c.Copies == 0 {
+		c.Copies = 1000
+		if testing.Short() {
+			c.Copies = 100
+		}
+	}
+	for _, k := range checks() {
+		t.Run(k.name, func(t *testing.T) {
+			l := c.New(t)
+			k.run(&env{
+				T: t, ctx: t.Context(), ledger: l, other: c.Other(t, l), copies: c.Copies, org: "org-" + rand.Text(),
+			})
+		})
+	}
+}
+
+type check struct {
+	name string
+	run  func(*env)
+}
+
+func checks() []check {
+	var all []check
+	all = append(all, recordChecks()...)
+	all = append(all, orderChecks()...)
+	all = append(all, previousChecks()...)
+	all = append(all, linkChecks()...)
+	all = append(all, readChecks()...)
+	all = append(all, concurrencyChecks()...)
+	return all
+}
+
+// env is what a check works with: a ledger, and an organization that nobody else uses.
+type env struct {
+	*testing.T
+	ctx    context.Context
+	ledger Ledger
+	other  Ledger
+	org    string
+	copies int
+}
+
+// start is when the suite's deployments begin; they are described in minutes after it.
+var start = time.Date(2024, 1, 15, 10, 0, 0, 0, time.UTC)
+
+func at(minutes int) time.Time { return start.Add(time.Duration(minutes) * time.Minute) }
+
+// commit returns a commit of its own for each letter.
+func commit(letter byte) string {
+	const hexDigits = "0123456789abcdef"
+	sum := make([]byte, 40)
+	for i := range sum {
+		sum[i] = hexDigits[(int(letter)*7+i*int(letter))%16]
+	}
+	sum[0], sum[1] = hexDigits[letter>>4&15], hexDigits[letter&15]
+	return string(sum)
+}
+
+// deployment is one of service api to production that started and ended at the given minutes.
+func deployment(id string, status payload.Status, sha string, began, ended int) *payload.Deployment {
+	d := &payload.Deployment{
+		DeploymentID: id, CommitSHA: sha, Environment: "production", Service: "api", Status: status, StartedAt: at(began),
+	}
+	if status.Terminal() {
+		d.CompletedAt = at(ended)
+	}
+	return d
+}
+
+func success(id string, letter byte, began, ended int) *payload.Deployment {
+	return deployment(id, payload.StatusSuccess, commit(letter), began, ended)
+}
+
+// record expects that a deployment is taken.
+func (e *env) record(d *payload.Deployment) deployments.Recorded {
+	e.Helper()
+	return e.recordFor(e.org, d)
+}
+
+func (e *env) recordFor(org string, d *payload.Deployment) deployments.Recorded {
+	e.Helper()
+	before := *d
+	r, err := e.ledger.Record(e.ctx, org, d)
+	require.NoError(e, err, "Record")
+	require.Equal(e, before, *d, "Record must not change what it is given")
+	return r
+}
+
+// get expects that a deployment is on record, the same for both instances.
+func (e *env) get(id string) *deployments.Record {
+	e.Helper()
+	r, err := e.ledger.Get(e.ctx, e.org, id)
+	require.NoError(e, err, "Get")
+	o, err := e.other.Get(e.ctx, e.org, id)
+	require.NoError(e, err, "Get from the other instance")
+	require.Equal(e, r, o, "two instances must read the same record")
+	return r
+}
+
+// previous expects what is on record as a deployment's previous commit.
+func (e *env) previous(id, want, why string) {
+	e.Helper()
+	require.Equal(e, want, e.get(id).Deployment.PreviousCommitSHA, why)
+}

@@ -1,0 +1,295 @@
+package ledgertest_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/ledgertest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+// newMyLedger stands for yours in the package comment's code.
+func newMyLedger(testing.TB) ledgertest.Ledger { return newSimple("") }
+
+func TestLedger(t *testing.T) {
+	ledgertest.Run(t, ledgertest.Config{
+		New: func(t testing.TB) ledgertest.Ledger { return newMyLedger(t) },
+	})
+}
+
+var bugFlag = flag.String("ledger.bug", "", "run the suite against a ledger with this bug; it is to fail")
+
+// bugs are ways to break the contract, and a check that finds each.
+var bugs = map[string]string{
+	"no lock":                    "one_of_many_copies_creates_the_record",
+	"organizations share":        "organizations_do_not_see_each_other",
+	"numbers are global":         "organizations_do_not_see_each_other",
+	"scope is ignored":           "previous_commit_is_of_the_same_service_and_environment",
+	"failures count":             "previous_commit_is_that_of_the_last_success",
+	"arrival decides":            "a_deployment_that_arrives_late_puts_the_next_one_right",
+	"next is not put right":      "a_deployment_that_arrives_late_puts_the_next_one_right",
+	"newest outcome overwrites":  "stale_status_never_overwrites_a_newer_one",
+	"json is re-encoded":         "everything_is_kept_to_the_byte",
+	"late number is stored":      "number_that_belongs_to_the_past_is_not_stored",
+	"unknown number is accepted": "deployment_that_is_not_on_record_has_no_number",
+	"number is lost":             "number_of_pull_requests_is_kept",
+	"context is ignored":         "ended_context_is_an_error_and_changes_nothing",
+	"list is ascending":          "list_pages",
+	"filter is ignored":          "list_filters",
+	"keeps what it is given":     "new_deployment_creates_a_record",
+}
+
+func TestBuggyLedger(t *testing.T) {
+	if *bugFlag == "" {
+		t.Skip("run by TestSuiteFindsBugs")
+	}
+	ledgertest.Run(t, ledgertest.Config{New: func(testing.TB) ledgertest.Ledger { return newSimple(*bugFlag) }, Copies: 60})
+}
+
+// The suite is run in a process of its own for each bug, since it is to fail.
+func TestSuiteFindsBugs(t *testing.T) {
+	t.Parallel()
+	for bug, check := range bugs {
+		t.Run(bug, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestBuggyLedger$", "-ledger.bug="+bug).CombinedOutput()
+			require.Error(t, err, "the suite passes")
+			require.Contains(t, string(out), "--- FAIL: TestBuggyLedger/"+check)
+		})
+	}
+}
+
+// simple is a ledger as plain as can be on Apply.
+type simple struct {
+	bug  string
+	mu   sync.Mutex
+	rows []*simpleRow
+}
+
+type simpleRow struct {
+	organization string
+	record       deployments.Record
+}
+
+func newSimple(bug string) *simple { return &simple{bug: bug} }
+
+func (l *simple) lock() func() {
+	l.mu.Lock()
+	if l.bug == "no lock" { // between the reads and the writes, but no data race
+		l.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		l.mu.Lock()
+	}
+	return l.mu.Unlock
+}
+
+func (l *simple) check(ctx context.Context, organization string) error {
+	if organization == "" {
+		return deployments.ErrNoOrganization
+	}
+	if l.bug == "context is ignored" {
+		return nil
+	}
+	return ctx.Err()
+}
+
+func (l *simple) same(a, b string) bool { return a == b || l.bug == "organizations share" }
+
+func (l *simple) Record(ctx context.Context, organization string, d *payload.Deployment) (deployments.Recorded, error) {
+	if err := l.check(ctx, organization); err != nil {
+		return deployments.Recorded{}, err
+	}
+	defer l.lock()()
+	tx := &simpleTx{l: l, organization: organization}
+	if l.bug == "newest outcome overwrites" {
+		if old, _ := tx.Find(ctx, d.DeploymentID); old != nil {
+			old.Deployment = d
+			return deployments.Recorded{Record: *old}, tx.Update(ctx, old)
+		}
+	}
+	r, err := deployments.Apply(ctx, tx, d)
+	if l.bug == "keeps what it is given" {
+		d.Branch = "changed"
+	}
+	return r, err
+}
+
+func (l *simple) SetLinked(ctx context.Context, link deployments.Link, prs int) error {
+	if err := l.check(ctx, link.Organization); err != nil {
+		return err
+	}
+	defer l.lock()()
+	tx := &simpleTx{l: l, organization: link.Organization}
+	r, err := tx.Find(ctx, link.DeploymentID)
+	switch {
+	case err != nil:
+		return err
+	case r == nil && l.bug == "unknown number is accepted":
+		return nil
+	case r == nil:
+		return deployments.ErrNotRecorded
+	case r.Link(link.Organization) != link && l.bug != "late number is stored", l.bug == "number is lost":
+		return nil
+	}
+	r.Linked, r.LinkedPRs = true, prs
+	return tx.Update(ctx, r)
+}
+
+func (l *simple) Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error) {
+	if err := l.check(ctx, organization); err != nil {
+		return nil, err
+	}
+	defer l.lock()()
+	r, err := (&simpleTx{l: l, organization: organization}).Find(ctx, deploymentID)
+	if err == nil && r == nil {
+		return nil, deployments.ErrNotRecorded
+	}
+	return r, err
+}
+
+func (l *simple) List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error) {
+	if err := l.check(ctx, organization); err != nil {
+		return nil, err
+	}
+	defer l.lock()()
+	var page []deployments.Record
+	for _, row := range l.rows {
+		if l.same(row.organization, organization) && (l.bug == "filter is ignored" || matches(&row.record, f)) {
+			page = append(page, *copied(&row.record))
+		}
+	}
+	if l.bug != "list is ascending" {
+		slices.Reverse(page)
+	}
+	return page[:min(len(page), f.PageSize())], nil
+}
+
+func matches(r *deployments.Record, f deployments.Filter) bool {
+	d := r.Deployment
+	return (f.Before == 0 || r.ID < f.Before) && (f.Service == "" || d.Service == f.Service) &&
+		(f.Environment == "" || d.Environment == f.Environment) && (f.Status == "" || d.Status == f.Status) &&
+		!d.StartedAt.Before(f.Since) && (!f.Unlinked || d.Status == payload.StatusSuccess && !r.Linked)
+}
+
+func copied(r *deployments.Record) *deployments.Record {
+	c, d := *r, *r.Deployment
+	c.Deployment = &d
+	return &c
+}
+
+type simpleTx struct {
+	l            *simple
+	organization string
+}
+
+func (tx *simpleTx) Find(_ context.Context, deploymentID string) (*deployments.Record, error) {
+	found := tx.find(deploymentID)
+	if tx.l.bug == "no lock" {
+		tx.l.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		tx.l.mu.Lock()
+	}
+	return found, nil
+}
+
+func (tx *simpleTx) find(deploymentID string) *deployments.Record {
+	for _, row := range tx.l.rows {
+		if tx.l.same(row.organization, tx.organization) && row.record.Deployment.DeploymentID == deploymentID {
+			return copied(&row.record)
+		}
+	}
+	return nil
+}
+
+func (tx *simpleTx) stored(r *deployments.Record) deployments.Record {
+	c := copied(r)
+	if tx.l.bug == "json is re-encoded" {
+		var raw any
+		if json.Unmarshal([]byte(c.Deployment.RawPayload.JSON()), &raw) == nil {
+			text, _ := json.Marshal(raw)
+			c.Deployment.RawPayload, _ = payload.ParseObject(text)
+		}
+	}
+	return *c
+}
+
+func (tx *simpleTx) Insert(_ context.Context, r *deployments.Record) error {
+	r.ID = 1
+	for _, row := range tx.l.rows {
+		if tx.l.same(row.organization, tx.organization) || tx.l.bug == "numbers are global" {
+			r.ID++
+		}
+	}
+	tx.l.rows = append(tx.l.rows, &simpleRow{tx.organization, tx.stored(r)})
+	return nil
+}
+
+func (tx *simpleTx) Update(_ context.Context, r *deployments.Record) error {
+	for _, row := range tx.l.rows {
+		if tx.l.same(row.organization, tx.organization) && row.record.ID == r.ID {
+			row.record = tx.stored(r)
+		}
+	}
+	return nil
+}
+
+// chain returns the successful records of p's scope, but not p's own, in their order.
+func (tx *simpleTx) chain(p deployments.Position) []*deployments.Record {
+	var out []*deployments.Record
+	for _, row := range tx.l.rows {
+		at := row.record.Position()
+		scoped := at.Service == p.Service && at.Environment == p.Environment || tx.l.bug == "scope is ignored"
+		counts := row.record.Deployment.Status == payload.StatusSuccess || tx.l.bug == "failures count"
+		if tx.l.same(row.organization, tx.organization) && scoped && counts && at.ID != p.ID {
+			out = append(out, copied(&row.record))
+		}
+	}
+	if tx.l.bug != "arrival decides" {
+		slices.SortFunc(out, func(a, b *deployments.Record) int { return compare(a.Position(), b.Position()) })
+	}
+	return out
+}
+
+func compare(a, b deployments.Position) int {
+	if a.At != b.At {
+		return int(min(max(a.At-b.At, -1), 1))
+	}
+	return int(min(max(a.ID-b.ID, -1), 1))
+}
+
+func (tx *simpleTx) Before(_ context.Context, p deployments.Position) (*deployments.Record, error) {
+	chain := tx.chain(p)
+	for _, r := range slices.Backward(chain) {
+		if compare(r.Position(), p) < 0 || tx.l.bug == "arrival decides" {
+			return r, nil
+		}
+	}
+	return nil, nil
+}
+
+func (tx *simpleTx) After(_ context.Context, p deployments.Position) (*deployments.Record, error) {
+	if tx.l.bug == "next is not put right" {
+		return nil, nil
+	}
+	for _, r := range tx.chain(p) {
+		if compare(r.Position(), p) > 0 {
+			return r, nil
+		}
+	}
+	return nil, nil
+}

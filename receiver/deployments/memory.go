@@ -1,0 +1,333 @@
+package deployments
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// DefaultLedgerBytes is the room of a [MemoryLedger], in bytes: for some fifty thousand deployments of the usual kind.
+const DefaultLedgerBytes = 64 << 20
+
+// rowOverhead is what a record takes beside its document, in bytes, and then some.
+const rowOverhead = 640
+
+// A MemoryLedgerOption configures [NewMemoryLedger].
+type MemoryLedgerOption interface {
+	applyToLedger(*memoryLedgerConfig)
+}
+
+type memoryLedgerConfig struct{ bytes int64 }
+
+type memoryLedgerOption func(*memoryLedgerConfig)
+
+func (f memoryLedgerOption) applyToLedger(c *memoryLedgerConfig) { f(c) }
+
+// WithLedgerBytes bounds the memory of a [MemoryLedger], in bytes: the documents and 640 more for each. The default, which zero also
+// stands for, is 64 MiB ([DefaultLedgerBytes]). Less than 4096 is an error.
+func WithLedgerBytes(n int64) MemoryLedgerOption {
+	return memoryLedgerOption(func(c *memoryLedgerConfig) { c.bytes = n })
+}
+
+// MemoryLedger keeps deployments in memory: for tests, and for services that may forget them when they end. It is bounded and
+// never forgets by itself: when it is full, [ErrLedgerFull] refuses new deployments, which a [Deployments] endpoint answers
+// with 503. Safe for concurrent use; it has no goroutine and need not be closed.
+type MemoryLedger struct {
+	capacity int64
+
+	mu   sync.Mutex
+	used int64
+	orgs map[string]*memoryOrg
+}
+
+var _ Ledger = (*MemoryLedger)(nil)
+
+// NewMemoryLedger returns an empty ledger. All configuration errors are reported at once and wrap [ErrConfig].
+func NewMemoryLedger(opts ...MemoryLedgerOption) (*MemoryLedger, error) {
+	var c memoryLedgerConfig
+	for _, o := range opts {
+		if o == nil {
+			return nil, configError("NewMemoryLedger: an option is nil; leave it out instead")
+		}
+		o.applyToLedger(&c)
+	}
+	if c.bytes == 0 {
+		c.bytes = DefaultLedgerBytes
+	}
+	if c.bytes < 4096 {
+		return nil, configError("WithLedgerBytes(%d): want at least 4096, or 0 for the default of %d", c.bytes, DefaultLedgerBytes)
+	}
+	return &MemoryLedger{capacity: c.bytes, orgs: make(map[string]*memoryOrg)}, nil
+}
+
+// memoryOrg is one organization's records.
+type memoryOrg struct {
+	rows   []*memoryRow // by ID, which is the index and 1
+	byID   map[string]*memoryRow
+	chains map[memoryScope][]*memoryRow // the successful ones, in the order of their positions
+}
+
+type memoryScope struct{ service, environment string }
+
+// memoryRow holds the document encoded: it takes least room like that, and shares nothing with callers.
+type memoryRow struct {
+	meta     Record // without Deployment
+	document []byte
+	position Position
+	status   payload.Status
+	started  time.Time
+}
+
+func (r *memoryRow) record() (*Record, error) {
+	d, err := payload.DecodeDeployment(r.document)
+	if err != nil {
+		return nil, fmt.Errorf("deployments: a record can't be read: %w", err)
+	}
+	record := r.meta
+	record.Deployment = d
+	return &record, nil
+}
+
+// Record is [Ledger.Record].
+func (l *MemoryLedger) Record(ctx context.Context, organization string, d *payload.Deployment) (Recorded, error) {
+	if err := checkLedgerCall(ctx, organization); err != nil {
+		return Recorded{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Apply(ctx, &memoryTx{ledger: l, organization: organization, org: l.orgs[organization]}, d)
+}
+
+// SetLinked is [Ledger.SetLinked].
+func (l *MemoryLedger) SetLinked(ctx context.Context, link Link, prs int) error {
+	if err := checkLedgerCall(ctx, link.Organization); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	row := l.find(link.Organization, link.DeploymentID)
+	if row == nil {
+		return ErrNotRecorded
+	}
+	record, err := row.record()
+	if err != nil {
+		return err
+	}
+	if record.Link(link.Organization) == link {
+		row.meta.Linked, row.meta.LinkedPRs = true, prs
+	}
+	return nil
+}
+
+// Get returns the record of one deployment. Without one the error is [ErrNotRecorded].
+func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID string) (*Record, error) {
+	if err := checkLedgerCall(ctx, organization); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	row := l.find(organization, deploymentID)
+	if row == nil {
+		return nil, ErrNotRecorded
+	}
+	return row.record()
+}
+
+// List returns the records that the filter chooses, the newest first: in falling order of their IDs.
+func (l *MemoryLedger) List(ctx context.Context, organization string, f Filter) ([]Record, error) {
+	if err := checkLedgerCall(ctx, organization); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	org := l.orgs[organization]
+	if org == nil {
+		return nil, nil
+	}
+	var page []Record
+	for _, row := range slices.Backward(org.rows) {
+		if len(page) == f.PageSize() {
+			break
+		}
+		if !row.matches(f) {
+			continue
+		}
+		record, err := row.record()
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, *record)
+	}
+	return page, nil
+}
+
+func (r *memoryRow) matches(f Filter) bool {
+	return (f.Before <= 0 || r.meta.ID < f.Before) &&
+		(f.Service == "" || r.position.Service == f.Service) &&
+		(f.Environment == "" || r.position.Environment == f.Environment) &&
+		(f.Status == "" || r.status == f.Status) &&
+		(f.Since.IsZero() || r.started.UnixMicro() >= f.Since.UnixMicro()) &&
+		(!f.Unlinked || r.status == payload.StatusSuccess && !r.meta.Linked)
+}
+
+func (l *MemoryLedger) find(organization, deploymentID string) *memoryRow {
+	org := l.orgs[organization]
+	if org == nil {
+		return nil
+	}
+	return org.byID[deploymentID]
+}
+
+func checkLedgerCall(ctx context.Context, organization string) error {
+	if organization == "" {
+		return ErrNoOrganization
+	}
+	return ctx.Err()
+}
+
+// memoryTx runs under the ledger's lock. What can fail fails before the first change, so there is nothing to roll back.
+type memoryTx struct {
+	ledger       *MemoryLedger
+	organization string
+	org          *memoryOrg // nil before its first record
+	found        int64      // the record that the call is about
+}
+
+var errNoRow = errors.New("deployments: the memory ledger has no such record")
+
+func (tx *memoryTx) Find(_ context.Context, deploymentID string) (*Record, error) {
+	row := tx.ledger.find(tx.organization, deploymentID)
+	if row == nil {
+		return nil, nil
+	}
+	tx.found = row.meta.ID
+	return row.record()
+}
+
+func (tx *memoryTx) Insert(_ context.Context, r *Record) error {
+	document, err := r.Deployment.Encode()
+	if err != nil {
+		return err
+	}
+	l := tx.ledger
+	size := int64(len(document)) + rowOverhead
+	if tx.org == nil {
+		size += int64(len(tx.organization)) + rowOverhead
+	}
+	if l.used+size > l.capacity {
+		return l.full()
+	}
+	if tx.org == nil {
+		tx.org = &memoryOrg{byID: make(map[string]*memoryRow), chains: make(map[memoryScope][]*memoryRow)}
+		l.orgs[tx.organization] = tx.org
+	}
+	l.used += size
+	r.ID = int64(len(tx.org.rows)) + 1
+	row := &memoryRow{}
+	tx.org.rows = append(tx.org.rows, row)
+	row.set(r, document)
+	tx.org.byID[strings.Clone(r.Deployment.DeploymentID)] = row
+	tx.org.join(row)
+	return nil
+}
+
+func (tx *memoryTx) Update(_ context.Context, r *Record) error {
+	if tx.org == nil || r.ID < 1 || r.ID > int64(len(tx.org.rows)) {
+		return errNoRow
+	}
+	row := tx.org.rows[r.ID-1]
+	document, err := r.Deployment.Encode()
+	if err != nil {
+		return err
+	}
+	l := tx.ledger
+	grown := int64(len(document) - len(row.document))
+	// A commit that is filled in elsewhere is no reason to refuse: what it follows from has taken place.
+	if r.ID == tx.found && grown > 0 && l.used+grown > l.capacity {
+		return l.full()
+	}
+	l.used += grown
+	tx.org.leave(row)
+	row.set(r, document)
+	tx.org.join(row)
+	return nil
+}
+
+func (l *MemoryLedger) full() error {
+	return fmt.Errorf("%w: %d of %d bytes are in use; give it more with WithLedgerBytes, or keep deployments in a database with package sqlledger",
+		ErrLedgerFull, l.used, l.capacity)
+}
+
+func (r *memoryRow) set(record *Record, document []byte) {
+	r.meta, r.document = *record, document
+	r.position, r.status, r.started = record.Position(), record.Deployment.Status, record.Deployment.StartedAt
+	// Decoded strings share the memory of their document, which need not be kept twice.
+	r.position.Service, r.position.Environment = strings.Clone(r.position.Service), strings.Clone(r.position.Environment)
+	r.status = payload.Status(strings.Clone(string(r.status)))
+	r.meta.Deployment = nil
+}
+
+func comparePositions(a *memoryRow, p Position) int {
+	return cmp.Or(cmp.Compare(a.position.At, p.At), cmp.Compare(a.position.ID, p.ID))
+}
+
+func (p Position) scope() memoryScope { return memoryScope{p.Service, p.Environment} }
+
+func (o *memoryOrg) join(row *memoryRow) {
+	if row.status != payload.StatusSuccess {
+		return
+	}
+	chain := o.chains[row.position.scope()]
+	i, _ := slices.BinarySearchFunc(chain, row.position, comparePositions)
+	o.chains[row.position.scope()] = slices.Insert(chain, i, row)
+}
+
+func (o *memoryOrg) leave(row *memoryRow) {
+	if row.status != payload.StatusSuccess {
+		return
+	}
+	chain := o.chains[row.position.scope()]
+	if i, ok := slices.BinarySearchFunc(chain, row.position, comparePositions); ok {
+		chain = slices.Delete(chain, i, i+1)
+	}
+	if len(chain) == 0 {
+		delete(o.chains, row.position.scope())
+		return
+	}
+	o.chains[row.position.scope()] = chain
+}
+
+func (tx *memoryTx) Before(_ context.Context, p Position) (*Record, error) {
+	if tx.org == nil {
+		return nil, nil
+	}
+	chain := tx.org.chains[p.scope()]
+	i, _ := slices.BinarySearchFunc(chain, p, comparePositions)
+	for i--; i >= 0; i-- {
+		if chain[i].meta.ID != p.ID {
+			return chain[i].record()
+		}
+	}
+	return nil, nil
+}
+
+func (tx *memoryTx) After(_ context.Context, p Position) (*Record, error) {
+	if tx.org == nil {
+		return nil, nil
+	}
+	chain := tx.org.chains[p.scope()]
+	i, _ := slices.BinarySearchFunc(chain, p, comparePositions)
+	for ; i < len(chain); i++ {
+		if chain[i].meta.ID != p.ID {
+			return chain[i].record()
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,114 @@
+package deployments_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/ledgertest"
+)
+
+func newLedger(t testing.TB, opts ...deployments.MemoryLedgerOption) *deployments.MemoryLedger {
+	t.Helper()
+	l, err := deployments.NewMemoryLedger(opts...)
+	require.NoError(t, err)
+	return l
+}
+
+func TestMemoryLedger(t *testing.T) {
+	t.Parallel()
+	ledgertest.Run(t, ledgertest.Config{New: func(t testing.TB) ledgertest.Ledger { return newLedger(t) }})
+}
+
+func testDeployment(id string, status payload.Status) *payload.Deployment {
+	start := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
+	d := &payload.Deployment{
+		DeploymentID: id, CommitSHA: "a1b2c3d4e5f60ab2c3d4e5f60ab2c3d4e5f60ab2", Environment: "production", Service: "api",
+		Status: status, StartedAt: start,
+	}
+	if status.Terminal() {
+		d.CompletedAt = start.Add(5 * time.Minute)
+	}
+	return d
+}
+
+// A full ledger refuses what is new and what grows, and forgets nothing.
+func TestFullMemoryLedgerRefusesAndKeeps(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, deployments.WithLedgerBytes(16<<10))
+	recorded := 0
+	for {
+		_, err := l.Record(t.Context(), "acme", testDeployment(fmt.Sprint(recorded), payload.StatusInProgress))
+		if errors.Is(err, deployments.ErrLedgerFull) {
+			break
+		}
+		require.NoError(t, err)
+		require.Less(t, recorded, 1000)
+		recorded++
+	}
+	require.Greater(t, recorded, 10)
+	_, err := l.Record(t.Context(), "another", testDeployment("0", payload.StatusInProgress))
+	require.ErrorIs(t, err, deployments.ErrLedgerFull)
+	require.ErrorContains(t, err, "WithLedgerBytes")
+
+	for range 100 {
+		grown := testDeployment("0", payload.StatusInProgress)
+		require.NoError(t, grown.Extra.Set("x", strings.Repeat("x", 16<<10)))
+		_, err = l.Record(t.Context(), "acme", grown)
+		require.ErrorIs(t, err, deployments.ErrLedgerFull)
+	}
+	first, err := l.Get(t.Context(), "acme", "0")
+	require.NoError(t, err)
+	require.True(t, first.Deployment.Extra.IsZero(), "a refused update changes nothing")
+	all, err := l.List(t.Context(), "acme", deployments.Filter{Limit: 1000})
+	require.NoError(t, err)
+	require.Len(t, all, recorded)
+}
+
+// Updates that grow by little each must not get past the bound either.
+func TestMemoryLedgerIsBoundedWhenUpdatesGrow(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, deployments.WithLedgerBytes(8<<10))
+	for i := range 10_000 {
+		d := testDeployment("0", payload.StatusInProgress)
+		require.NoError(t, d.Extra.Set(fmt.Sprintf("x%d", i), "0123456789"))
+		if _, err := l.Record(t.Context(), "acme", d); err != nil {
+			require.ErrorIs(t, err, deployments.ErrLedgerFull)
+			require.Less(t, i, 1000)
+			return
+		}
+	}
+	t.Fatal("the bound was never reached")
+}
+
+// What a caller does to what it got changes nothing on record.
+func TestMemoryLedgerSharesNothing(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	d := testDeployment("a", payload.StatusSuccess)
+	r, err := l.Record(t.Context(), "acme", d)
+	require.NoError(t, err)
+	d.CommitSHA, r.Deployment.CommitSHA = "00000", "11111"
+	got, err := l.Get(t.Context(), "acme", "a")
+	require.NoError(t, err)
+	require.Equal(t, testDeployment("a", payload.StatusSuccess), got.Deployment)
+}
+
+func TestMemoryLedgerConfiguration(t *testing.T) {
+	t.Parallel()
+	for _, bytes := range []int64{-1, 1, 4095} {
+		_, err := deployments.NewMemoryLedger(deployments.WithLedgerBytes(bytes))
+		require.ErrorIs(t, err, deployments.ErrConfig)
+		require.ErrorContains(t, err, fmt.Sprintf("WithLedgerBytes(%d)", bytes))
+	}
+	_, err := deployments.NewMemoryLedger(nil)
+	require.ErrorIs(t, err, deployments.ErrConfig)
+	_, err = deployments.NewMemoryLedger(deployments.WithLedgerBytes(0))
+	require.NoError(t, err)
+}

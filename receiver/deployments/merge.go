@@ -1,0 +1,97 @@
+package deployments
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// maxMergedExtra bounds what updates can pile up in members without a field, in bytes.
+const maxMergedExtra = 256 << 10
+
+// mergeDeployment returns what is known after d has updated old; again: the pipeline was run again.
+func mergeDeployment(old, d *payload.Deployment, again bool) *payload.Deployment {
+	m := *d
+	if old.StartedAt.Before(d.StartedAt) && !again {
+		m.StartedAt = old.StartedAt
+	}
+	if d.CompletedAt.IsZero() {
+		m.CompletedAt = old.CompletedAt
+	}
+	if len(d.CommitSHA) < len(old.CommitSHA) && strings.EqualFold(d.CommitSHA, old.CommitSHA[:len(d.CommitSHA)]) {
+		m.CommitSHA = old.CommitSHA
+	}
+	for _, field := range []struct {
+		to   *string
+		kept string
+	}{
+		{&m.OrganizationSlug, old.OrganizationSlug},
+		{&m.Service, old.Service},
+		{&m.Branch, old.Branch},
+		{&m.PreviousCommitSHA, old.PreviousCommitSHA},
+		{&m.TriggeredBy, old.TriggeredBy},
+		{&m.PipelineName, old.PipelineName},
+		{&m.PipelineURL, old.PipelineURL},
+	} {
+		if *field.to == "" {
+			*field.to = field.kept
+		}
+	}
+	if d.RawPayload.IsZero() {
+		m.RawPayload = old.RawPayload
+	}
+	if d.Metadata.IsZero() {
+		m.Metadata = old.Metadata
+	}
+	m.Extra = mergeExtra(old.Extra, d.Extra)
+	return &m
+}
+
+// mergeExtra takes the members of both, the newer one's where both have one, in one pass: setting them one by one would
+// take time by the square of their number.
+func mergeExtra(old, newer payload.Object) payload.Object {
+	switch {
+	case old.IsZero() || len(old.JSON())+len(newer.JSON()) > maxMergedExtra && !newer.IsZero():
+		return newer
+	case newer.IsZero() || old == newer:
+		return old
+	}
+	values := make(map[string]string)
+	for name, value := range newer.All() {
+		values[name] = value.JSON()
+	}
+	var text strings.Builder
+	add := func(name, value string) {
+		quoted, err := json.Marshal(name)
+		if err != nil { // a string always marshals
+			return
+		}
+		if text.Len() == 0 {
+			text.WriteByte('{')
+		} else {
+			text.WriteByte(',')
+		}
+		text.Write(quoted)
+		text.WriteByte(':')
+		text.WriteString(value)
+	}
+	for name, value := range old.All() {
+		if replaced, ok := values[name]; ok {
+			add(name, replaced)
+			delete(values, name)
+			continue
+		}
+		add(name, value.JSON())
+	}
+	for name := range newer.All() {
+		if value, ok := values[name]; ok {
+			add(name, value)
+		}
+	}
+	merged, err := payload.ParseObject([]byte(text.String() + "}"))
+	if err != nil { // both were objects
+		return newer
+	}
+	return merged
+}

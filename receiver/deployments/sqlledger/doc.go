@@ -1,0 +1,46 @@
+// Package sqlledger keeps the deployments that a receiver.Deployments endpoint takes in SQLite or PostgreSQL, through
+// database/sql.
+//
+//	ledger, err := sqlledger.OpenSQLite(ctx, "deployments.db")
+//	if err != nil {
+//		return err
+//	}
+//	defer ledger.Close()
+//	deployments, err := receiver.NewDeployments(keys, ledger) // keys from signer.NewAPIKeys
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /api/webhooks/deployments", deployments)
+//
+// A SQLite file is the embedded default. Where several instances of a service share the ledger it is PostgreSQL, by another
+// constructor and nothing else:
+//
+//	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL")) // import _ "github.com/jackc/pgx/v5/stdlib"
+//	if err != nil {
+//		return err
+//	}
+//	ledger, err := sqlledger.NewPostgres(ctx, db)
+//
+// The rules are those of [deployments.Apply]; each call is one transaction. Calls for one organization run one after
+// the other, under a lock on its row; organizations do not wait for each other in PostgreSQL. In SQLite there is one writer at a time.
+// The tables are made, and brought up to date, when the ledger is, also if many instances start at once.
+//
+// # Security
+//
+//   - Every statement is bound to one organization, and every value is a parameter. Names, IDs and documents are stored as
+//     bytes, so neither a collation nor an encoding makes two organizations or two deployments one, and what a document
+//     holds, NUL included, can't make a delivery fail for ever.
+//   - Documents are kept to the byte: numbers, escapes and white space of metadata and rawPayload come out as they came in.
+//   - What Record has returned is committed. OpenSQLite syncs it to disk; PostgreSQL does unless its synchronous_commit is off.
+//   - Records hold what pipelines send, e-mail addresses for example. OpenSQLite makes a file that only its owner can read.
+//   - No error contains a connection string: the constructors replace a driver's that repeats one which it can't parse. Other
+//     errors of a driver may name host, user and database.
+//
+// # Misuses
+//
+//   - A SQLite file on a network file system, or in several containers: file locks do not hold there.
+//   - Deleting rows, or moving them between organizations, by hand while the service runs: numbers must not come up twice. Deleting old
+//     records is fine, but their successors' previous commits stay as they are.
+//   - A pool without a limit: set sql.DB's SetMaxOpenConns for PostgreSQL.
+//   - A restart of PostgreSQL from a backup that is older than what senders were answered: they will not send it again.
+package sqlledger

@@ -1,0 +1,166 @@
+package sqlledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
+)
+
+// maxOrganization bounds an organization's name, in bytes: it is part of index rows.
+const maxOrganization = 1024
+
+// Ledger is a [deployments.Ledger] in a database. Make it with [OpenSQLite], [NewSQLite] or [NewPostgres]. Safe for concurrent use, also
+// by several processes on the same database. It has no goroutine of its own.
+//
+// Its methods return when their context ends. An error then tells that the outcome is not known only if it came from
+// the commit itself; repeating the call is always safe.
+type Ledger struct {
+	db      *sql.DB
+	owned   *sql.DB // what Close closes
+	dialect *dialect
+	stmt    statements
+	writer  chan struct{} // holds one token while this ledger writes to SQLite
+}
+
+var _ deployments.Ledger = (*Ledger)(nil)
+
+// Record is [deployments.Ledger.Record], in one transaction.
+func (l *Ledger) Record(ctx context.Context, organization string, d *payload.Deployment) (deployments.Recorded, error) {
+	if err := check(ctx, organization); err != nil {
+		return deployments.Recorded{}, err
+	}
+	var recorded deployments.Recorded
+	err := l.inOrgTx(ctx, organization, true, func(tx *orgTx) (err error) {
+		recorded, err = deployments.Apply(ctx, tx, d)
+		return err
+	})
+	if err != nil {
+		return deployments.Recorded{}, wrap("record", err)
+	}
+	return recorded, nil
+}
+
+// SetLinked is [deployments.Ledger.SetLinked], in one transaction.
+func (l *Ledger) SetLinked(ctx context.Context, link deployments.Link, prs int) error {
+	if err := check(ctx, link.Organization); err != nil {
+		return err
+	}
+	err := l.inOrgTx(ctx, link.Organization, false, func(tx *orgTx) error {
+		r, err := tx.Find(ctx, link.DeploymentID)
+		switch {
+		case err != nil:
+			return err
+		case r == nil:
+			return deployments.ErrNotRecorded
+		case r.Link(link.Organization) != link:
+			return nil
+		}
+		return changeOne(ctx, tx.q, l.stmt.setLinked, true, prs, tx.org, r.ID)
+	})
+	return wrap("set linked", err)
+}
+
+// Get returns the record of one deployment. Without one the error wraps [deployments.ErrNotRecorded].
+func (l *Ledger) Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error) {
+	if err := check(ctx, organization); err != nil {
+		return nil, err
+	}
+	var r *deployments.Record
+	err := whileBusy(ctx, func() (err error) {
+		r, err = one(l.db.QueryRowContext(ctx, l.stmt.find, []byte(organization), []byte(deploymentID)))
+		return err
+	})
+	if err == nil && r == nil {
+		err = deployments.ErrNotRecorded
+	}
+	return r, wrap("get", err)
+}
+
+// List returns the records that the filter chooses, the newest first: in falling order of their IDs.
+func (l *Ledger) List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error) {
+	if err := check(ctx, organization); err != nil {
+		return nil, err
+	}
+	statement, args := l.listStatement(organization, f)
+	var page []deployments.Record
+	err := whileBusy(ctx, func() (err error) {
+		page, err = l.query(ctx, statement, args)
+		return err
+	})
+	return page, wrap("list", err)
+}
+
+// listStatement adds a condition for each field that narrows.
+func (l *Ledger) listStatement(organization string, f deployments.Filter) (string, []any) {
+	var conditions []string
+	args := []any{[]byte(organization)}
+	add := func(condition string, values ...any) {
+		conditions = append(conditions, " AND "+condition)
+		args = append(args, values...)
+	}
+	if f.Before > 0 {
+		add("id < ?", f.Before)
+	}
+	if f.Service != "" {
+		add("service = ?", []byte(f.Service))
+	}
+	if f.Environment != "" {
+		add("environment = ?", []byte(f.Environment))
+	}
+	if f.Status != "" {
+		add("status = ?", string(f.Status))
+	}
+	if !f.Since.IsZero() {
+		add("started_at >= ?", f.Since.UnixMicro())
+	}
+	if f.Unlinked {
+		add("status = 'success' AND NOT linked")
+	}
+	statement := strings.Join(conditions, "") + " ORDER BY id DESC LIMIT ?"
+	args = append(args, f.PageSize())
+	if l.dialect.numbered {
+		for i := range args[1:] {
+			statement = strings.Replace(statement, "?", fmt.Sprintf("$%d", i+2), 1)
+		}
+	}
+	return l.stmt.list + statement, args
+}
+
+func (l *Ledger) query(ctx context.Context, statement string, args []any) (page []deployments.Record, err error) {
+	rows, err := l.db.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		r, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, *r)
+	}
+	return page, rows.Err()
+}
+
+func check(ctx context.Context, organization string) error {
+	switch {
+	case organization == "":
+		return deployments.ErrNoOrganization
+	case len(organization) > maxOrganization:
+		return fmt.Errorf("sqlledger: the organization's name has %d bytes; at most %d can be kept", len(organization), maxOrganization)
+	}
+	return ctx.Err()
+}
+
+// wrap says which call failed.
+func wrap(call string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("sqlledger: %s: %w", call, err)
+}
