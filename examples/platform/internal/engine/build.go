@@ -34,8 +34,10 @@ func newBuilder(ctx context.Context, dir string) (*builder, error) {
 }
 
 // buildEnv is what a compiler needs and nothing else: the platform's own environment has its keys.
+// CGO_ENABLED keeps its default. The platform itself was most likely compiled
+// with it, so the standard library is in the compiler's cache already.
 func buildEnv() []string {
-	env := []string{"GOPROXY=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=", "GO111MODULE=on", "CGO_ENABLED=0", "GOTELEMETRY=off"}
+	env := []string{"GOPROXY=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=", "GO111MODULE=on", "GOTELEMETRY=off"}
 	for _, name := range []string{"PATH", "HOME", "GOROOT", "GOCACHE", "GOPATH", "TMPDIR", "XDG_CACHE_HOME"} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
