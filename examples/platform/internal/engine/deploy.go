@@ -42,7 +42,7 @@ func (e *Engine) Deploy(ctx context.Context, r Request) (Deployment, error) {
 	accepted := d
 	go func() {
 		defer e.wg.Done()
-		e.run(a, &d, src)
+		e.run(a, &d, src, e.cfg.limits(r))
 		a.free() // before it is seen to be done: who waits for that may deploy the next
 		d.Step = StepDone
 		e.record(&d, nil)
@@ -51,7 +51,7 @@ func (e *Engine) Deploy(ctx context.Context, r Request) (Deployment, error) {
 }
 
 // run takes a deployment through its steps.
-func (e *Engine) run(a *app, d *Deployment, src source) {
+func (e *Engine) run(a *app, d *Deployment, src source, l limits) {
 	b, err := e.builder.build(e.ctx, src)
 	if err != nil {
 		e.fail(d, err)
@@ -59,7 +59,7 @@ func (e *Engine) run(a *app, d *Deployment, src source) {
 	}
 	d.Step = StepStarting
 	e.record(d, d.buildCompleted(b, time.Now()))
-	i, h, err := e.launch(e.ctx, *d, b)
+	i, h, err := e.launch(e.ctx, *d, b, l.health)
 	if err != nil {
 		e.fail(d, err)
 		if version := a.liveVersion(); version != "" && e.ctx.Err() == nil {
@@ -73,16 +73,16 @@ func (e *Engine) run(a *app, d *Deployment, src source) {
 		e.fail(d, context.Cause(e.ctx))
 		return
 	}
-	e.switchTo(a, d, i)
+	e.switchTo(a, d, i, l.watch)
 }
 
 // switchTo gives an instance the traffic, watches it, and takes the traffic back if it fails.
-func (e *Engine) switchTo(a *app, d *Deployment, i *instance) {
+func (e *Engine) switchTo(a *app, d *Deployment, i *instance, watch time.Duration) {
 	now := time.Now().UTC()
 	d.Status, d.Step, d.URL, d.CompletedAt = payload.StatusSuccess, StepWatching, e.cfg.URL(d.App), &now
 	old := a.promote(&release{deployment: *d, instance: i})
 	e.record(d, d.live(i, now))
-	if err := e.prober.watch(e.ctx, i, e.cfg.Watch); err != nil {
+	if err := e.prober.watch(e.ctx, i, watch); err != nil {
 		e.takeBack(a, d, i, old, err)
 		return
 	}

@@ -30,6 +30,9 @@ type Request struct {
 	Environment string // "production" if it is empty
 	TriggeredBy string // "api" if it is empty
 	Commit      *payload.Commit
+	// HealthTimeout and Watch replace the engine's own for this deployment; zero
+	// keeps them.
+	HealthTimeout, Watch time.Duration
 }
 
 // Step is where a deployment is.
@@ -72,6 +75,27 @@ type Commit struct {
 
 var version = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
 
+// maxLimit bounds what a request may ask for.
+const (
+	maxLimit   = time.Hour
+	limitRange = "want 0 for the platform's own, or up to 3600"
+)
+
+// limits are the times that one deployment gets.
+type limits struct{ health, watch time.Duration }
+
+// limits fills in what a request leaves open.
+func (c Config) limits(r Request) limits {
+	l := limits{health: r.HealthTimeout, watch: r.Watch}
+	if l.health == 0 {
+		l.health = c.HealthTimeout
+	}
+	if l.watch == 0 {
+		l.watch = c.Watch
+	}
+	return l
+}
+
 // deployment makes the record that a request asks for.
 func (r Request) deployment(now time.Time) (Deployment, source, error) {
 	src, ok := readSource(r.Source)
@@ -80,6 +104,12 @@ func (r Request) deployment(now time.Time) (Deployment, source, error) {
 	}
 	if r.Version != "" && !version.MatchString(r.Version) {
 		return Deployment{}, nil, &FieldError{"version", "want up to 64 letters, digits, dots, underscores, pluses and hyphens, beginning with a letter or a digit"}
+	}
+	if r.HealthTimeout < 0 || r.HealthTimeout > maxLimit {
+		return Deployment{}, nil, &FieldError{"health_timeout_seconds", limitRange}
+	}
+	if r.Watch < 0 || r.Watch > maxLimit {
+		return Deployment{}, nil, &FieldError{"watch_seconds", limitRange}
 	}
 	d := Deployment{
 		ID: payload.NewDeploymentID(), App: r.App, Environment: r.Environment, Source: r.Source, Version: r.Version,

@@ -26,6 +26,8 @@ type Config struct {
 	Logger *slog.Logger
 	// HealthTimeout is how long a new instance may take to become healthy; default 10 s.
 	HealthTimeout time.Duration
+	// CheckTimeout is how long one health check may take; default 2 s.
+	CheckTimeout time.Duration
 	// Watch is how long a version that went live is watched, with the one before kept ready; default 3 s.
 	Watch time.Duration
 	// DrainTimeout is how long requests may take that an old instance began; default 10 s.
@@ -65,6 +67,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	for field, standard := range map[*time.Duration]time.Duration{
 		&cfg.HealthTimeout: 10 * time.Second, &cfg.Watch: 3 * time.Second, &cfg.DrainTimeout: 10 * time.Second,
+		&cfg.CheckTimeout: 2 * time.Second,
 	} {
 		if *field <= 0 {
 			*field = standard
@@ -84,7 +87,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		IdleConnTimeout: 10 * time.Second, MaxIdleConnsPerHost: 16, DisableCompression: true,
 	}
 	e := &Engine{
-		cfg: cfg, builder: builder, prober: newProber(transport), transport: transport,
+		cfg: cfg, builder: builder, prober: newProber(transport, cfg.CheckTimeout), transport: transport,
 		apps: map[string]*app{}, instances: map[*instance]struct{}{},
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -150,7 +153,7 @@ func (e *Engine) existing(name string) *app {
 }
 
 // launch starts an instance and waits until it is healthy. One that does not get there is stopped.
-func (e *Engine) launch(ctx context.Context, d Deployment, b built) (*instance, health, error) {
+func (e *Engine) launch(ctx context.Context, d Deployment, b built, limit time.Duration) (*instance, health, error) {
 	i, err := startInstance(ctx, b.path, d)
 	if err != nil {
 		return nil, health{}, err
@@ -158,7 +161,7 @@ func (e *Engine) launch(ctx context.Context, d Deployment, b built) (*instance, 
 	e.mu.Lock()
 	e.instances[i] = struct{}{}
 	e.mu.Unlock()
-	h, err := e.prober.await(ctx, i, e.cfg.HealthTimeout)
+	h, err := e.prober.await(ctx, i, limit)
 	if err != nil {
 		e.stop(i)
 		return nil, h, err

@@ -44,7 +44,7 @@ func newBench(t *testing.T, change func(*engine.Config)) *bench {
 	b := &bench{t: t, states: map[string]engine.Deployment{}}
 	cfg := engine.Config{
 		Dir: t.TempDir(), URL: func(app string) string { return "https://platform.example/apps/" + app + "/live/" }, Record: b.record,
-		Logger: slog.New(slog.DiscardHandler), HealthTimeout: 30 * time.Second, Watch: 400 * time.Millisecond,
+		Logger: slog.New(slog.DiscardHandler), HealthTimeout: patience, CheckTimeout: patience, Watch: 50 * time.Millisecond,
 	}
 	if change != nil {
 		change(&cfg)
@@ -125,7 +125,7 @@ func (b *bench) types(id string) (out []payload.Type) {
 // begin asks the app and returns when the answer's header is there.
 func (b *bench) begin(path string) *http.Response {
 	b.t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	resp, err := client.Get(b.url + "/apps/shop/live" + path)
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = resp.Body.Close() })
@@ -204,17 +204,18 @@ func TestABrokenBuildFails(t *testing.T) {
 
 func TestASickVersionIsTakenAway(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(c *engine.Config) { c.HealthTimeout = time.Second })
-	first := b.finished(engine.Request{Source: "sick", Version: "v0"})
+	const limit = 300 * time.Millisecond
+	b := newBench(t, nil)
+	first := b.finished(engine.Request{Source: "sick", Version: "v0", HealthTimeout: limit})
 	require.Equal(t, []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.DeployFailed}, b.types(first.ID), "there is nothing to go back to")
 	require.Equal(t, payload.StatusFailure, first.Status)
 
 	b.finished(engine.Request{Source: "hello", Version: "v1"})
-	d := b.finished(engine.Request{Source: "sick", Version: "v2"})
+	d := b.finished(engine.Request{Source: "sick", Version: "v2", HealthTimeout: limit})
 	require.Equal(t, []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.DeployFailed, payload.DeployRolledBack}, b.types(d.ID))
 	require.Equal(t, payload.StatusRolledBack, d.Status)
 	failed, back := b.of(d.ID)[2], b.of(d.ID)[3]
-	assert.Contains(t, failed.Error, "not healthy within 1s")
+	assert.Contains(t, failed.Error, "not healthy within 300ms")
 	assert.Contains(t, failed.Error, "/health answered 503")
 	assert.Contains(t, failed.Error, "waiting for a database migration", "what the program said")
 	assert.Equal(t, "v1", back.PreviousVersion)
@@ -236,15 +237,15 @@ func TestAVersionThatExitsIsNotWaitedFor(t *testing.T) {
 
 func TestAVersionThatCrashesWhenLiveIsTakenBack(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(c *engine.Config) { c.Watch = time.Minute })
+	b := newBench(t, func(c *engine.Config) { c.Watch = patience })
 	d := b.deploy(engine.Request{Source: "crashing", Version: "v0"})
 	b.waitFor(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepDone })
 	require.Equal(t, wholeLife, b.types(d.ID))
 	require.Contains(t, b.state(d.ID).Error, "exit status 3", "nothing to go back to: the record says what happened")
 
-	b2 := newBench(t, func(c *engine.Config) { c.Watch = 4 * time.Second })
+	b2 := newBench(t, nil)
 	b2.finished(engine.Request{Source: "hello", Version: "v1"})
-	d = b2.finished(engine.Request{Source: "crashing", Version: "v2"})
+	d = b2.finished(engine.Request{Source: "crashing", Version: "v2", Watch: patience})
 	require.Equal(t, append(wholeLife[:len(wholeLife):len(wholeLife)], payload.DeployRolledBack), b2.types(d.ID))
 	back := b2.of(d.ID)[4]
 	assert.Contains(t, back.Rollback.Reason, "exit status 3")
@@ -259,7 +260,9 @@ func TestASlowVersionIsWaitedForAndDrained(t *testing.T) {
 	b := newBench(t, nil)
 	d := b.finished(engine.Request{Source: "slow", Version: "v1"})
 	require.Equal(t, wholeLife, b.types(d.ID))
-	require.Greater(t, *b.of(d.ID)[2].HealthCheck.Attempts, 5)
+	built, healthy := b.of(d.ID)[1], b.of(d.ID)[2]
+	require.GreaterOrEqual(t, healthy.Timestamp.Sub(built.Timestamp), 2*time.Second)
+	require.Greater(t, *healthy.HealthCheck.Attempts, 1)
 
 	// A request that the old version began is finished by it, though traffic has been switched.
 	resp := b.begin("/slow")
@@ -344,7 +347,7 @@ func TestCloseCancelsAndLeavesNoProcess(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	running := b.finished(engine.Request{Source: "hello", Version: "v1"})
-	d := b.deploy(engine.Request{Source: "slow", Version: "v2"})
+	d := b.deploy(engine.Request{Source: "sick", Version: "v2"})
 	b.waitFor(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepStarting })
 	b.engine.Close()
 	got := b.types(d.ID)

@@ -12,7 +12,6 @@ import (
 const (
 	healthPath     = "/health"
 	healthInterval = 100 * time.Millisecond
-	healthTimeout  = 2 * time.Second // of one check
 )
 
 // errUnhealthy is wrapped when an instance did not become healthy, or ceased to be.
@@ -36,14 +35,17 @@ func (h health) String() string {
 }
 
 // prober asks instances how they are.
-type prober struct{ client *http.Client }
+type prober struct {
+	client *http.Client
+	limit  time.Duration // of one check
+}
 
-func newProber(rt http.RoundTripper) prober {
-	return prober{&http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+func newProber(rt http.RoundTripper, limit time.Duration) prober {
+	return prober{limit: limit, client: &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 func (p prober) check(ctx context.Context, i *instance) health {
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
 	begun := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+i.addr+healthPath, nil)

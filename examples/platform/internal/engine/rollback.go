@@ -71,7 +71,7 @@ func (e *Engine) revive(ctx context.Context, d Deployment) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, _, err := e.launch(ctx, d, b)
+	i, _, err := e.launch(ctx, d, b, e.cfg.HealthTimeout)
 	return i, err
 }
 
