@@ -73,6 +73,8 @@ func (p *platform) deploy(r *http.Request) (int, any, error) {
 		Environment string         `json:"environment"`
 		TriggeredBy string         `json:"triggered_by"`
 		Commit      *engine.Commit `json:"commit"`
+		Health      float64        `json:"health_timeout_seconds"`
+		Watch       float64        `json:"watch_seconds"`
 	}](r)
 	if err != nil {
 		return 0, nil, err
@@ -81,7 +83,10 @@ func (p *platform) deploy(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	request := engine.Request{App: name, Source: in.Source, Version: in.Version, Environment: in.Environment, TriggeredBy: in.TriggeredBy}
+	request := engine.Request{
+		App: name, Source: in.Source, Version: in.Version, Environment: in.Environment, TriggeredBy: in.TriggeredBy,
+		HealthTimeout: seconds(in.Health), Watch: seconds(in.Watch),
+	}
 	if c := in.Commit; c != nil {
 		request.Commit = &payload.Commit{SHA: c.SHA, Message: c.Message, Author: c.Author, Branch: c.Branch}
 	}

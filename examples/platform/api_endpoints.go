@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -84,7 +85,18 @@ func (s settings) timeout() *time.Duration {
 	return new(seconds(*s.TimeoutSeconds))
 }
 
-func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
+// seconds converts to a duration. A number that has no duration becomes the
+// longest or shortest one, which no limit allows.
+func seconds(f float64) time.Duration {
+	switch d := f * float64(time.Second); {
+	case d >= math.MaxInt64:
+		return math.MaxInt64
+	case d <= math.MinInt64:
+		return math.MinInt64
+	default:
+		return time.Duration(d)
+	}
+}
 
 // or is what a pointer points to, or the zero value.
 func or[T any](p *T) (v T) {

@@ -23,20 +23,21 @@ import (
 type demoCase struct {
 	source, version, what string
 	want                  []payload.Type
+	health, watch         time.Duration // zero keeps the demo's own
 }
 
 var demoCases = []demoCase{
-	{"hello", "v1", "compiles, runs, is healthy", []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive}},
-	{"broken", "v2", "does not compile", []payload.Type{payload.DeployStarted, payload.DeployFailed}},
-	{"sick", "v3", "starts and is never healthy", []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.DeployFailed, payload.DeployRolledBack}},
-	{"slow", "v4", "needs two seconds", []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive}},
-	{"crashing", "v5", "dies when it is live", []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive, payload.DeployRolledBack}},
+	{"hello", "v1", "compiles, runs, is healthy", []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive}, 0, 0},
+	{"broken", "v2", "does not compile", []payload.Type{payload.DeployStarted, payload.DeployFailed}, 0, 0},
+	{"sick", "v3", "starts and is never healthy", []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.DeployFailed, payload.DeployRolledBack}, time.Second, 0},
+	{"slow", "v4", "needs two seconds", []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive}, 0, 0},
+	{"crashing", "v5", "dies when it is live", []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive, payload.DeployRolledBack}, 0, time.Minute},
 }
 
 const (
 	demoTime   = 10 * time.Minute // for all of it, on a slow machine that has never compiled net/http
-	demoHealth = 4 * time.Second
-	demoWatch  = 3 * time.Second
+	demoHealth = time.Minute
+	demoWatch  = time.Second
 )
 
 // runDemo starts a platform and a customer's receiver, both for real and on loopback, and deploys every case.
@@ -49,7 +50,7 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	o := &options{
-		addr: "127.0.0.1:0", data: filepath.Join(dir, "data"), health: demoHealth, watch: demoWatch,
+		addr: "127.0.0.1:0", data: filepath.Join(dir, "data"), health: demoHealth, watch: demoWatch, read: demoHealth,
 		networks: networks{netip.MustParsePrefix("127.0.0.0/8")}, retryScale: 0.02,
 	}
 	p, err := newPlatform(ctx, o, demoEnv(), slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
@@ -140,6 +141,7 @@ func (d *demo) deploy(ctx context.Context, c demoCase) (string, error) {
 	var record engine.Deployment
 	err := d.api.post(ctx, "/apps/shop/deployments", map[string]any{
 		"source": c.source, "version": c.version, "triggered_by": "demo",
+		"health_timeout_seconds": c.health.Seconds(), "watch_seconds": c.watch.Seconds(),
 		"commit": map[string]string{"sha": "f4c8e2a", "message": "release " + c.version, "author": "dana@example.com", "branch": "main"},
 	}, &record)
 	if err != nil {

@@ -64,6 +64,8 @@ func TestErrorsOfTheAPI(t *testing.T) {
 		{"PATCH", at, `{"scheme":"none"}`, 400, "scheme", "no such member"},
 		{"POST", at + "/rotate", `{"grace_seconds":-1}`, 422, "grace_seconds", ""},
 		{"POST", "/apps/shop/deployments", `{"source":"worm"}`, 422, "source", "no such program"},
+		{"POST", "/apps/shop/deployments", `{"source":"hello","health_timeout_seconds":-1}`, 422, "health_timeout_seconds", "up to 3600"},
+		{"POST", "/apps/shop/deployments", `{"source":"hello","watch_seconds":1e300}`, 422, "watch_seconds", "up to 3600"},
 		{"POST", "/apps/shop/deployments", `{"source":"hello"}`, 409, "", "in progress"},
 		{"POST", "/apps/shop/rollback", `{}`, 409, "", "in progress"},
 		{"GET", "/deployments/nosuch", "", 404, "", "not found"},
@@ -107,7 +109,7 @@ func TestErrorsOfTheAPI(t *testing.T) {
 // A body that never comes does not hold a connection for ever.
 func TestABodyThatDoesNotCome(t *testing.T) {
 	t.Parallel()
-	p := start(t, t.TempDir(), nil)
+	p := start(t, t.TempDir(), nil, "-read-timeout", "200ms")
 	require.NotNil(t, p.api, p.output())
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.api.base, "http://"))
 	require.NoError(t, err)
@@ -211,14 +213,15 @@ func TestIDsThatAreNone(t *testing.T) {
 // The time that a body gets does not end a request that takes longer once its body is there.
 func TestALongRequest(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer((&platform{}).answer(func(r *http.Request) (int, any, error) {
+	const limit = 100 * time.Millisecond
+	server := httptest.NewServer((&platform{o: &options{read: limit}}).answer(func(r *http.Request) (int, any, error) {
 		if _, err := read[struct{}](r); err != nil {
 			return 0, nil, err
 		}
 		select {
 		case <-r.Context().Done():
 			return 0, nil, badRequest("ended: %v", r.Context().Err())
-		case <-time.After(readTimeout + time.Second):
+		case <-time.After(10 * limit):
 			return http.StatusNoContent, nil, nil
 		}
 	}))

@@ -47,7 +47,7 @@ func badField(status int, field, reason string) error {
 // answer runs an apiFunc and writes what it returns.
 func (p *platform) answer(f apiFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = limitReading(w, r)
+		r = limitReading(w, r, p.o.read)
 		status, body, err := f(r)
 		if err == nil {
 			writeJSON(w, status, body)
@@ -64,15 +64,15 @@ func (p *platform) answer(f apiFunc) http.Handler {
 	})
 }
 
-// limitReading gives a request's body readTimeout to come: drop by drop it must not hold the connection for ever. The limit ends with
+// limitReading limits how long a request's body may take to come: drop by drop it must not hold the connection for ever. The limit ends with
 // the body, since the server goes on reading, to learn whether the client goes away, and would end the request with it. The server
 // has to find its own body in its own request, to get rid of what is left of it.
-func limitReading(w http.ResponseWriter, r *http.Request) *http.Request {
+func limitReading(w http.ResponseWriter, r *http.Request, limit time.Duration) *http.Request {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r
 	}
 	rc := http.NewResponseController(w)
-	if rc.SetReadDeadline(time.Now().Add(readTimeout)) != nil {
+	if rc.SetReadDeadline(time.Now().Add(limit)) != nil {
 		return r
 	}
 	limited := r.WithContext(r.Context())
@@ -188,11 +188,8 @@ func jsonName(field string) string {
 	return strings.ToLower(field)
 }
 
-// A request's body is small, and there at once.
-const (
-	maxRequest  = 64 << 10
-	readTimeout = 10 * time.Second
-)
+// maxRequest bounds a request's body.
+const maxRequest = 64 << 10
 
 // read decodes a request's body: strictly, so that a misspelt member is an error and not a setting that is ignored.
 func read[T any](r *http.Request) (v T, err error) {

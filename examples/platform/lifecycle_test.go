@@ -224,6 +224,8 @@ func TestMistakesAtTheStart(t *testing.T) {
 		"database down":        {env: []string{"PLATFORM_SEALING_KEY=" + newKey()}, args: []string{"-database", "postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2"}, want: "-database: "},
 		"networks":             {args: []string{"-allow-networks", "everything"}, want: "want a network such as 10.0.0.0/8"},
 		"scale":                {args: []string{"-retry-scale", "NaN"}, want: "want 0 to 1"},
+		"read timeout":         {args: []string{"-read-timeout", "0"}, want: "-read-timeout: want more than zero"},
+		"lock wait":            {args: []string{"-lock-wait", "-1s"}, want: "-lock-wait: want zero or more"},
 		"argument":             {args: []string{"run"}, want: `unexpected argument "run"`},
 		"no toolchain":         {env: []string{"PATH=/nowhere"}, want: "local Go toolchain"},
 	} {

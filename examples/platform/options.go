@@ -17,6 +17,7 @@ type options struct {
 	token                string
 	networks             networks
 	health, watch        time.Duration
+	read, lockWait       time.Duration
 	retryScale           float64
 	demo                 bool
 }
@@ -47,6 +48,8 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*option
 	f.Var(&o.networks, "allow-networks", "`CIDRs` that customers' endpoints may be in though they are not public, there also by plain http: for demonstrations")
 	f.DurationVar(&o.health, "health-timeout", 10*time.Second, "how long a new version may take to become healthy")
 	f.DurationVar(&o.watch, "watch", 3*time.Second, "how long a version that went live is watched with the one before at hand")
+	f.DurationVar(&o.read, "read-timeout", 10*time.Second, "how long a request's body may take to arrive")
+	f.DurationVar(&o.lockWait, "lock-wait", 5*time.Second, "how long to wait for another platform on this database to end; 0 does not wait")
 	f.Float64Var(&o.retryScale, "retry-scale", 1, "the waits between attempts, as a fraction of those in production: for demonstrations")
 	f.BoolVar(&o.demo, "demo", false, "deploy five versions of an app, receive their events, print them, and exit")
 	f.Usage = func() {
@@ -59,8 +62,11 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*option
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q; see -h", f.Arg(0))
 	}
-	if o.health <= 0 || o.watch <= 0 {
-		return nil, errors.New("-health-timeout and -watch: want more than zero")
+	if o.health <= 0 || o.watch <= 0 || o.read <= 0 {
+		return nil, errors.New("-health-timeout, -watch and -read-timeout: want more than zero")
+	}
+	if o.lockWait < 0 {
+		return nil, errors.New("-lock-wait: want zero or more")
 	}
 	if !(o.retryScale >= 0 && o.retryScale <= 1) {
 		return nil, fmt.Errorf("-retry-scale %v: want 0 to 1", o.retryScale)

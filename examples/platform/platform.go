@@ -101,7 +101,7 @@ func (p *platform) openSQLite(ctx context.Context, s *store, opts []outbox.Optio
 	if err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, path+".lock")
+	unlock, err := lockFile(ctx, path+".lock", p.o.lockWait, p.logger)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (p *platform) openPostgres(ctx context.Context, s *store, opts []outbox.Opt
 	}
 	cfg.MaxConns = min(cfg.MaxConns, 10)
 	cfg.MaxConns = max(cfg.MaxConns, 5)
-	unlock, err := lockPostgres(ctx, cfg.ConnConfig.Copy())
+	unlock, err := lockPostgres(ctx, cfg.ConnConfig.Copy(), p.o.lockWait, p.logger)
 	if err != nil {
 		return err
 	}

@@ -83,6 +83,9 @@ type program struct {
 	cmd *exec.Cmd
 	api *client
 
+	token string
+	up    chan string // the address that it listens on
+
 	mu  sync.Mutex
 	out bytes.Buffer
 	eof chan struct{}
@@ -93,14 +96,25 @@ var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 // start runs the program in dir and waits until it listens, or until it has ended; then api is nil.
 func start(t *testing.T, dir string, env []string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, eof: make(chan struct{})}
-	fast := []string{"-addr", "127.0.0.1:0", "-watch", "300ms", "-health-timeout", "20s", "-retry-scale", "0.02", "-allow-networks", "127.0.0.0/8"}
+	p := launch(t, dir, env, args...)
+	p.ready()
+	return p
+}
+
+// launch runs the program in dir. What is never healthy is waited for as long
+// as any test takes.
+func launch(t *testing.T, dir string, env []string, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, eof: make(chan struct{}), up: make(chan string, 1)}
+	if slices.Contains(env, "PLATFORM_API_TOKEN="+apiToken) {
+		p.token = apiToken
+	}
+	fast := []string{"-addr", "127.0.0.1:0", "-watch", "100ms", "-health-timeout", "1h", "-retry-scale", "0.02", "-allow-networks", "127.0.0.0/8"}
 	p.cmd = command(t, dir, env, append(fast, args...)...)
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.eof; _ = p.cmd.Wait() })
-	up := make(chan string, 1)
 	go func() {
 		defer close(p.eof)
 		lines := bufio.NewScanner(stderr)
@@ -109,23 +123,30 @@ func start(t *testing.T, dir string, env []string, args ...string) *program {
 			p.out.WriteString(lines.Text() + "\n")
 			p.mu.Unlock()
 			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-				up <- m[1]
+				p.up <- m[1]
 			}
 		}
 	}()
+	return p
+}
+
+// ready waits until the program listens, or until it has ended.
+func (p *program) ready() {
+	p.t.Helper()
 	select {
-	case addr := <-up:
-		token := ""
-		if slices.Contains(env, "PLATFORM_API_TOKEN="+apiToken) {
-			token = apiToken
-		}
-		p.api = newClient("http://"+addr, token)
+	case addr := <-p.up:
+		p.api = newClient("http://"+addr, p.token)
 		p.api.http.Transport = &http.Transport{DisableKeepAlives: true}
 	case <-p.eof:
 	case <-time.After(patience):
-		t.Fatal("the program did not start:\n", p.output())
+		p.t.Fatal("the program did not start:\n", p.output())
 	}
-	return p
+}
+
+// says waits until the program has printed a text.
+func (p *program) says(text string) {
+	p.t.Helper()
+	require.True(p.t, assertEventually(func() bool { return strings.Contains(p.output(), text) }), "%s\n%s", text, p.output())
 }
 
 func (p *program) output() string {
@@ -210,7 +231,8 @@ func (p *program) live() string {
 type listener struct {
 	t       *testing.T
 	url     string
-	down    atomic.Bool // answers 500
+	down    atomic.Bool                   // answers 500
+	held    atomic.Pointer[chan struct{}] // requests wait until it is closed
 	handler atomic.Pointer[http.Handler]
 	secrets []string
 
@@ -222,6 +244,9 @@ func listen(t *testing.T) *listener {
 	t.Helper()
 	c := &listener{t: t}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if held := c.held.Load(); held != nil {
+			<-*held
+		}
 		h := c.handler.Load()
 		if h == nil || c.down.Load() {
 			http.Error(w, "down", http.StatusInternalServerError)
@@ -232,6 +257,15 @@ func listen(t *testing.T) *listener {
 	t.Cleanup(server.Close)
 	c.url = server.URL + "/hooks/canary-in-the-url"
 	return c
+}
+
+// hold makes requests wait until open is called, or the test ends.
+func (c *listener) hold() (open func()) {
+	held := make(chan struct{})
+	open = sync.OnceFunc(func() { close(held) })
+	c.held.Store(&held)
+	c.t.Cleanup(open)
+	return open
 }
 
 // accept takes what is signed with the secret from now on.

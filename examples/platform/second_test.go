@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,17 +33,16 @@ func testSecond(t *testing.T, env []string) {
 	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"sick","version":"v1"}`, &d)
 	p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepStarting })
 
-	second := start(t, dir, env)
+	second := start(t, dir, env, "-lock-wait", "0")
 	require.Nil(t, second.api, second.output())
 	require.Equal(t, 1, second.ended())
 	require.Contains(t, second.output(), "another platform runs on this database")
 	require.Equal(t, payload.StatusInProgress, p.await(d.ID, func(engine.Deployment) bool { return true }).Status)
 
-	third := make(chan *program)
-	go func() { third <- start(t, dir, env) }() // waits for the first to end
-	time.Sleep(300 * time.Millisecond)
+	next := launch(t, dir, env, "-lock-wait", patience.String())
+	next.says(waiting)
 	require.Zero(t, p.stop(syscall.SIGTERM), p.output())
-	next := <-third
+	next.ready()
 	require.NotNil(t, next.api, next.output())
 	require.Zero(t, next.stop(syscall.SIGTERM))
 }
