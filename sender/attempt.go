@@ -16,7 +16,8 @@ const (
 	Failed Outcome = "failed"
 	// Gone: the endpoint answered 410. No more attempts; disable the endpoint.
 	Gone Outcome = "gone"
-	// Rejected: a client error that no retry mends. Only with [WithStopOnClientError].
+	// Rejected: an answer that no retry changes. It is a client error (4xx) with [WithStopOnClientError], or a redirect
+	// (3xx) in the [Pipeline] schedule.
 	Rejected Outcome = "rejected"
 	// Refused: this side's policy forbids it: a forbidden address, a bad URL, no signer. Nothing was sent, and a retry
 	// gives the same.

@@ -127,7 +127,7 @@ func TestDeliverStops(t *testing.T) {
 		is       error
 	}{
 		"delivered":   {statuses(204), nil, sender.Delivered, 1, nil},
-		"in the end":  {statuses(500, 404, 302, 299), nil, sender.Delivered, 4, nil},
+		"in the end":  {statuses(500, 404, 503, 299), nil, sender.Delivered, 4, nil},
 		"gone":        {statuses(410), nil, sender.Gone, 1, sender.ErrGone},
 		"gone later":  {statuses(500, 410), nil, sender.Gone, 2, sender.ErrGone},
 		"exhausted":   {statuses(500), nil, sender.Failed, 7, sender.ErrExhausted},

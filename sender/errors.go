@@ -16,8 +16,8 @@ var (
 	ErrGone = errors.New("sender: endpoint is gone (410)")
 	// ErrExhausted: every attempt that the schedule allows has failed.
 	ErrExhausted = errors.New("sender: all attempts failed")
-	// ErrRejected: the endpoint answered with a client error (4xx) that no retry mends, and [WithStopOnClientError] is
-	// set.
+	// ErrRejected: the endpoint gave an answer that no retry changes. It is a client error (4xx) with
+	// [WithStopOnClientError], or a redirect (3xx) in the [Pipeline] schedule.
 	ErrRejected = errors.New("sender: endpoint rejected the delivery")
 	// ErrRefused: this side's policy forbids the delivery. No retry mends it; the configuration must change.
 	ErrRefused = errors.New("sender: refused by policy")
@@ -74,7 +74,7 @@ func (e *MessageError) Unwrap() error { return ErrInvalidMessage }
 
 // AttemptError says why one attempt did not deliver. It wraps what caused it: a sentinel of this package, an error of
 // package net or crypto/tls, or the context's. Its text shows of the URL only scheme and host, since the rest may be
-// a credential, and nothing that the endpoint chose except certificate names.
+// a credential, and nothing that the endpoint chose except certificate names and the host of a redirect.
 type AttemptError struct {
 	// Endpoint is the scheme and host of the URL.
 	Endpoint string

@@ -109,7 +109,7 @@ func WithMaxBody(bytes int) Option {
 
 // WithStopOnClientError makes a 4xx answer that no retry mends final ([Rejected], [ErrRejected]), so that a CI job with a
 // wrong secret or path fails at once. Still retried are 408, 409 (another instance of the receiver has it in hand), 425,
-// 429, and any that comes with a Retry-After. Default off: everything but 2xx and 410 is retried, since an
+// 429, and any that comes with a Retry-After. Default off: a 4xx other than 410 is retried, since an
 // endpoint that is being redeployed answers 404, too.
 func WithStopOnClientError() Option {
 	return optionFunc(func(c *config) { c.stopOnClient = true })

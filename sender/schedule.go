@@ -47,8 +47,11 @@ func StandardWebhooks() backoff.BackOff {
 
 // Pipeline is for a CI job, which waits for the result: 7 attempts over about a minute. At once, then after 1 s (+ 0 to
 // 0.5), 2 s (+ 0 to 1), 4 s (+ 0 to 2), 8 s (+ 0 to 4), 16 s (+ 0 to 4) and 20 s (+ 0 to 4). It is the default.
+//
+// A redirect (3xx) ends it at once with [ErrRejected]. Redirects are never
+// followed, so the URL has to change before a retry can succeed.
 func Pipeline() backoff.BackOff {
-	return newSteps(
+	s := newSteps(
 		step{time.Second, 500 * time.Millisecond},
 		step{2 * time.Second, time.Second},
 		step{4 * time.Second, 2 * time.Second},
@@ -56,6 +59,8 @@ func Pipeline() backoff.BackOff {
 		step{16 * time.Second, 4 * time.Second},
 		step{20 * time.Second, 4 * time.Second},
 	)
+	s.stopsAtRedirects = true
+	return s
 }
 
 // Once makes one attempt and no other.
@@ -80,6 +85,8 @@ type scaled struct {
 	factor float64
 }
 
+func (s *scaled) stopsAt(status int) bool { return stopsAt(s.BackOff, status) }
+
 func (s *scaled) NextBackOff() time.Duration {
 	d := s.BackOff.NextBackOff()
 	if d < 0 {
@@ -93,6 +100,8 @@ type steps struct {
 	at   []step
 	next int
 	rand func(n int64) int64 // a number in [0, n)
+
+	stopsAtRedirects bool
 }
 
 func newSteps(at ...step) *steps { return &steps{at: at, rand: rand.Int64N} }
@@ -100,6 +109,15 @@ func newSteps(at ...step) *steps { return &steps{at: at, rand: rand.Int64N} }
 var _ backoff.BackOff = (*steps)(nil)
 
 func (s *steps) Reset() { s.next = 0 }
+
+func (s *steps) stopsAt(status int) bool { return s.stopsAtRedirects && isRedirect(status) }
+
+// stopsAt reports whether a schedule makes no further attempt after an answer
+// with this status. Schedules of other packages always make one.
+func stopsAt(waits backoff.BackOff, status int) bool {
+	s, ok := waits.(interface{ stopsAt(status int) bool })
+	return ok && s.stopsAt(status)
+}
 
 func (s *steps) NextBackOff() time.Duration {
 	if s.next >= len(s.at) {

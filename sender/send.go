@@ -110,6 +110,10 @@ func (s *Sender) after(ctx context.Context, a *Attempt, waits backoff.BackOff) *
 	if waits == nil {
 		return &DeliveryError{reason: ErrExhausted}
 	}
+	if stopsAt(waits, a.Status) {
+		a.Outcome = Rejected
+		return &DeliveryError{reason: ErrRejected}
+	}
 	wait := waits.NextBackOff()
 	if wait < 0 {
 		return &DeliveryError{reason: ErrExhausted}

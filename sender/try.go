@@ -68,7 +68,7 @@ func (s *Sender) try(parent context.Context, t *target, msg *Message, number int
 	secrets := append(room[:0], t.hidden[:]...)
 	a.RequestHeader, secrets = redactRequest(secrets, req.Header, t, err != nil)
 	if err == nil {
-		s.judge(&a, t)
+		s.judge(&a, t, secrets)
 		redactResponse(&a, secrets)
 	} else if parent.Err() != nil {
 		a.cancel(t, contextError(parent))
@@ -111,12 +111,15 @@ func (a *Attempt) fail(e *AttemptError) {
 }
 
 // judge decides what an answer means.
-func (s *Sender) judge(a *Attempt, t *target) {
+func (s *Sender) judge(a *Attempt, t *target, secrets []string) {
 	if a.Status >= 200 && a.Status <= 299 {
 		a.Outcome = Delivered
 		return
 	}
 	failure := statusError(t.origin(), a.Status)
+	if isRedirect(a.Status) {
+		failure.detail += ": it redirects to " + redirectTarget(&t.url, a.ResponseHeader, secrets) + ", and redirects are never followed"
+	}
 	a.fail(failure)
 	a.RetryAfter = retryAfter(a.ResponseHeader, time.Now(), s.maxRetryAfter)
 	switch {
