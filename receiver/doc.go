@@ -14,8 +14,8 @@
 //	}))
 //
 // [Receiver.Events] calls a typed handler and [Mux] routes by event type. [Receiver.Records] takes the webhooks of other
-// systems, which the packages under payload decode. [Receiver.Wrap] is plain middleware for bodies of any other kind. [PerRequest] serves one secret per tenant. [Deployments] is the endpoint that takes whole records of
-// deployments with an API key, as Periscope's does, and keeps them in a [Ledger].
+// systems, which the packages under payload decode. [Receiver.Wrap] is plain middleware for bodies of any other kind. [PerRequest] serves one secret per tenant. Package deployments has the endpoint that takes whole records of
+// deployments with an API key and keeps them.
 //
 // # What happens to a request
 //

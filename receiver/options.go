@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/nilable"
 )
 
 // Defaults of the options.
@@ -27,10 +28,10 @@ const (
 	maxSource = 255
 )
 
-// ErrConfig is wrapped by every error of [New], [NewDeployments], [NewMemoryLedger] and [NewMux]. The text names the option at fault.
+// ErrConfig is wrapped by every error of [New] and [NewMux]. The text names the option at fault.
 var ErrConfig = errors.New("receiver: invalid configuration")
 
-// Option configures [New] and [NewDeployments]. Where one of them does not take an option, it returns an error that says so.
+// Option configures [New].
 type Option interface {
 	apply(*config)
 }
@@ -50,8 +51,7 @@ type config struct {
 	storeTimeout time.Duration
 	logger       *slog.Logger
 	observer     func(context.Context, Result)
-	success      int  // the status of what was handled
-	misplaced    bool // an option was given that only NewDeployments takes
+	success      int // the status of what was handled
 }
 
 // WithDedupe sets the store that remembers deliveries, and the name of the source they come from: "github", "platform".
@@ -93,8 +93,7 @@ func WithLease(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.lease = d })
 }
 
-// WithStoreTimeout bounds each call to the dedupe store, or to the ledger of a [Deployments]; one that takes longer counts
-// as down, and the answer is 503.
+// WithStoreTimeout bounds each call to the dedupe store; one that takes longer counts as down, and the answer is 503.
 // Default 5 seconds ([DefaultStoreTimeout]). Zero is an error.
 func WithStoreTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.storeTimeout = d })
@@ -136,13 +135,10 @@ func (c *config) validate() error {
 	if !c.dedupeGiven && !c.noDedupe {
 		problems = append(problems, configError("no store: give WithDedupe (dedupe.NewMemory is the embedded one), or InsecureNoDedupe to go without"))
 	}
-	if c.misplaced {
-		problems = append(problems, configError("WithLinker, WithLinkedEnvironments and WithLinkTimeout are options of NewDeployments; leave them out here"))
-	}
 	if c.dedupeGiven && c.noDedupe {
 		problems = append(problems, configError("WithDedupe and InsecureNoDedupe exclude each other; leave one out"))
 	}
-	if c.dedupeGiven && isNilValue(c.store) {
+	if c.dedupeGiven && nilable.IsNil(c.store) {
 		problems = append(problems, configError("WithDedupe: the store is nil; check the error of its constructor"))
 	}
 	if c.dedupeGiven && (c.source == "" || len(c.source) > maxSource) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -28,8 +29,13 @@ func New(v signer.Verifier, opts ...Option) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	if isNilValue(v) {
+	if nilable.IsNil(v) {
 		return nil, configError("the verifier is nil; make one with signer.NewStandard, say, and check its error")
+	}
+	if tenants, ok := v.(interface{ check() error }); ok {
+		if err := tenants.check(); err != nil {
+			return nil, err
+		}
 	}
 	if c.store != nil {
 		if v, err = checkTTL(v, c.store.TTL()); err != nil {
@@ -46,8 +52,8 @@ type toleranced interface{ Tolerance() time.Duration }
 // timestamp is as far ahead as the tolerance allows, and again when it lies as far behind. With PerRequest the tolerance
 // is known only with each request, so the check moves there.
 func checkTTL(v signer.Verifier, ttl time.Duration) (signer.Verifier, error) {
-	if p, ok := v.(*perRequest); ok {
-		return &perRequest{lookup: p.lookup, maxTolerance: ttl / 2}, nil
+	if p, ok := v.(*TenantVerifier); ok {
+		return &TenantVerifier{lookup: p.lookup, maxTolerance: ttl / 2}, nil
 	}
 	if t, ok := v.(toleranced); ok && ttl < 2*t.Tolerance() {
 		return nil, configError("WithDedupe: the store's TTL of %v is less than twice the verifier's tolerance of %v, so replays would pass; raise the TTL", ttl, t.Tolerance())
@@ -65,25 +71,38 @@ var ErrUnknownTenant = errors.Join(errors.New("receiver: unknown tenant"), signe
 // failure on our side and answered with 503, so that the peer tries again.
 //
 // lookup sees an unauthenticated request with its body already read: it may use the path, never the body, and must not
-// trust anything until the scheme has verified it.
-func PerRequest(lookup func(*http.Request) (principal string, v signer.Verifier, err error)) signer.Verifier {
-	return &perRequest{lookup: lookup}
+// trust anything until the scheme has verified it. [New] refuses a nil lookup.
+func PerRequest(lookup func(*http.Request) (principal string, v signer.Verifier, err error)) *TenantVerifier {
+	return &TenantVerifier{lookup: lookup}
 }
 
-type perRequest struct {
+// TenantVerifier verifies each request with the scheme of the tenant that it
+// names. Make it with [PerRequest].
+type TenantVerifier struct {
 	lookup       func(*http.Request) (string, signer.Verifier, error)
 	maxTolerance time.Duration // 0: no dedupe, no limit
 }
 
-func (p *perRequest) Verify(r *http.Request, body []byte) (signer.Verified, error) {
-	if p.lookup == nil {
-		return signer.Verified{}, configError("PerRequest: the lookup function is nil")
+var _ signer.Verifier = (*TenantVerifier)(nil)
+
+func (p *TenantVerifier) check() error {
+	if p == nil || p.lookup == nil {
+		return configError("PerRequest: the lookup function is nil")
+	}
+	return nil
+}
+
+// Verify looks up the tenant and verifies with its scheme. The principal of the
+// result is the tenant.
+func (p *TenantVerifier) Verify(r *http.Request, body []byte) (signer.Verified, error) {
+	if err := p.check(); err != nil {
+		return signer.Verified{}, err
 	}
 	principal, v, err := p.lookup(r)
 	switch {
 	case err != nil:
 		return signer.Verified{}, err
-	case isNilValue(v):
+	case nilable.IsNil(v):
 		return signer.Verified{}, configError("PerRequest: lookup returned neither a verifier nor an error")
 	case principal == "":
 		return signer.Verified{}, configError("PerRequest: lookup returned no principal; tenants could not be told apart")
@@ -91,7 +110,7 @@ func (p *perRequest) Verify(r *http.Request, body []byte) (signer.Verified, erro
 	if t, ok := v.(toleranced); ok && p.maxTolerance > 0 && t.Tolerance() > p.maxTolerance {
 		return signer.Verified{}, configError("PerRequest: a tolerance of %v is more than half the store's TTL, so replays would pass", t.Tolerance())
 	}
-	if _, ok := v.(*perRequest); ok {
+	if _, ok := v.(*TenantVerifier); ok {
 		return signer.Verified{}, configError("PerRequest: lookup returned another PerRequest; its tolerance could not be checked")
 	}
 	verified, err := v.Verify(r, body)

@@ -124,7 +124,7 @@ func (rc *Receiver) prepared(c consumer, r *http.Request, d *Delivery, res *Resu
 	case errors.Is(err, payload.ErrInvalid):
 		res.Outcome, a = Invalid, invalidAnswer(err)
 	case errors.As(err, &away):
-		res.Outcome, a = Unavailable, away.answer()
+		res.Outcome, a = away.verdict(rc, d)
 	default:
 		res.Outcome, a = Failed, failedAnswer()
 	}
@@ -210,31 +210,31 @@ func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Del
 		return rc.judge(err, a, d, res)
 	}
 	res.Outcome = Handled
-	if a.status == http.StatusAccepted && rc.success == http.StatusAccepted {
-		res.Outcome = Accepted
+	if a.status == http.StatusAccepted {
+		res.Outcome = rc.handled()
 	}
 	return a
 }
 
+// handled is the outcome of what a typed handler took.
+func (rc *Receiver) handled() Outcome {
+	if rc.success == http.StatusAccepted {
+		return Accepted
+	}
+	return Handled
+}
+
 // judge finds the outcome and the answer that a handler's error stands for.
 func (rc *Receiver) judge(err error, a answer, d *Delivery, res *Result) answer {
-	var away *tryAgainError
-	var incomplete *incompleteError
-	switch {
-	case errors.Is(err, ErrDuplicate):
-		res.Outcome = Duplicate
-		return duplicateAnswer()
-	case errors.As(err, &away):
-		res.Outcome, res.Err = Unavailable, err
-		return away.answer()
-	case errors.As(err, &incomplete):
-		res.Outcome, res.Err = Handled, err
-		if rc.success == http.StatusAccepted {
-			res.Outcome = Accepted
-		}
-		return handledAnswer(d, rc.success)
+	var v verdict
+	if !errors.As(err, &v) {
+		res.Outcome, res.Err = Failed, err
+		return a
 	}
-	res.Outcome, res.Err = Failed, err
+	res.Outcome, a = v.verdict(rc, d)
+	if res.Outcome != Duplicate {
+		res.Err = err
+	}
 	return a
 }
 

@@ -1,15 +1,29 @@
 package receiver
 
 import (
-	"errors"
 	"net/http"
 	"time"
 )
 
+// verdict is an error with which a handler chooses the outcome and the answer.
+// Of several in one chain the outermost counts.
+type verdict interface {
+	error
+	verdict(rc *Receiver, d *Delivery) (Outcome, answer)
+}
+
 // ErrDuplicate is for handlers that recognise deliveries by themselves, a durable queue that knows the ID already for
 // example. The peer gets the answer of a duplicate, 200 {"received":true,"duplicate":true}, and the delivery counts as
 // handled.
-var ErrDuplicate = errors.New("receiver: the delivery has been handled already")
+var ErrDuplicate error = duplicateError{}
+
+type duplicateError struct{}
+
+func (duplicateError) Error() string { return "receiver: the delivery has been handled already" }
+
+func (duplicateError) verdict(*Receiver, *Delivery) (Outcome, answer) {
+	return Duplicate, duplicateAnswer()
+}
 
 // TryAgain returns an error with which a handler says that it can't take the delivery now, and that it is not the
 // delivery's fault: its database is down, its queue is full. The peer gets 503 instead of 500, with a Retry-After of
@@ -36,10 +50,10 @@ func (e *tryAgainError) Error() string {
 
 func (e *tryAgainError) Unwrap() error { return e.err }
 
-func (e *tryAgainError) answer() answer {
+func (e *tryAgainError) verdict(*Receiver, *Delivery) (Outcome, answer) {
 	a := unavailableAnswer()
 	a.retryAfter = e.retryAfter
-	return a
+	return Unavailable, a
 }
 
 // Incomplete returns an error with which a handler says that the delivery took
@@ -59,6 +73,10 @@ type incompleteError struct{ err error }
 func (e *incompleteError) Error() string { return e.err.Error() }
 
 func (e *incompleteError) Unwrap() error { return e.err }
+
+func (e *incompleteError) verdict(rc *Receiver, d *Delivery) (Outcome, answer) {
+	return rc.handled(), handledAnswer(d, rc.success)
+}
 
 // WithAccepted answers a delivery that the handler of [Receiver.Events] or [Receiver.Records] took with 202 instead of 200, and its outcome is [Accepted]: for handlers that
 // store it durably and do the work later. A handler wrapped with [Receiver.Wrap] chooses its own status. Default off.

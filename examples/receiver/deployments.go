@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -25,15 +25,15 @@ func deploymentsHandler(c config, text string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []receiver.Option{receiver.WithLogger(c.logger)}
+	opts := []deployments.Option{deployments.WithLogger(c.logger)}
 	if c.repos != "" {
 		linker, err := gitlinker.New(reposIn(c.repos))
 		if err != nil {
 			return nil, fmt.Errorf("-repos: %w", err)
 		}
-		opts = append(opts, receiver.WithLinker(linker))
+		opts = append(opts, deployments.WithLinker(linker))
 	}
-	return receiver.NewDeployments(scheme, c.stores.ledger, opts...)
+	return deployments.New(scheme, c.stores.ledger, opts...)
 }
 
 // parseAPIKeys reads org=key,org2=key2. An organization may have several keys. Errors name the entry by its place, never by

@@ -3,7 +3,6 @@ package main
 import (
 	"net/http"
 
-	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -12,10 +11,10 @@ import (
 var _ = readmeDeployments
 
 func readmeDeployments(mux *http.ServeMux, keys *signer.APIKeys, ledger deployments.Ledger, linker deployments.Linker) error {
-	deployments, err := receiver.NewDeployments(keys, ledger, receiver.WithLinker(linker)) // keys from signer.NewAPIKeys
+	endpoint, err := deployments.New(keys, ledger, deployments.WithLinker(linker)) // keys from signer.NewAPIKeys
 	if err != nil {
 		return err
 	}
-	mux.Handle("POST /api/webhooks/deployments", deployments)
+	mux.Handle("POST /api/webhooks/deployments", endpoint)
 	return nil
 }

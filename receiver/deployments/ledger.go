@@ -8,7 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Ledger keeps the deployments that a [Deployments] endpoint takes, one record for each organization and deployment ID.
+// Ledger keeps the deployments that an [Endpoint] takes, one record for each organization and deployment ID.
 // [NewMemoryLedger] is the embedded one; package sqlledger keeps them in SQLite or PostgreSQL. For a ledger of your own,
 // [Apply] holds the rules and package ledgertest checks the result.
 //

@@ -37,7 +37,7 @@ func WithLedgerBytes(n int64) MemoryLedgerOption {
 }
 
 // MemoryLedger keeps deployments in memory: for tests, and for services that may forget them when they end. It is bounded and
-// never forgets by itself: when it is full, [ErrLedgerFull] refuses new deployments, which a [Deployments] endpoint answers
+// never forgets by itself: when it is full, [ErrLedgerFull] refuses new deployments, which an [Endpoint] answers
 // with 503. Safe for concurrent use; it has no goroutine and need not be closed.
 type MemoryLedger struct {
 	capacity int64

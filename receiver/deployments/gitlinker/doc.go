@@ -1,5 +1,5 @@
 // Package gitlinker counts the pull requests that a deployment brought, from the history in a local git repository: the
-// [deployments.Linker] for a receiver.Deployments endpoint.
+// [deployments.Linker] for a [deployments.Endpoint].
 //
 //	linker, err := gitlinker.New(gitlinker.ByService("acme", map[string]string{
 //		"api-gateway": "/srv/mirrors/api-gateway.git",
@@ -8,7 +8,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	deployments, err := receiver.NewDeployments(keys, ledger, receiver.WithLinker(linker))
+//	endpoint, err := deployments.New(keys, ledger, deployments.WithLinker(linker))
 //
 // It runs the git command, version 2.24 or later, and needs nothing else: no network, no token of a code host.
 //

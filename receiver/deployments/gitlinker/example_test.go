@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 	"github.com/deployhook/deployhook/signer"
@@ -22,8 +21,8 @@ func linkerDoc(keys *signer.APIKeys, ledger deployments.Ledger) error {
 	if err != nil {
 		return err
 	}
-	deployments, err := receiver.NewDeployments(keys, ledger, receiver.WithLinker(linker))
-	_ = deployments
+	endpoint, err := deployments.New(keys, ledger, deployments.WithLinker(linker))
+	_ = endpoint
 	return err
 }
 

@@ -17,7 +17,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 	"github.com/deployhook/deployhook/signer"
@@ -67,7 +66,7 @@ func TestEndpoint(t *testing.T) {
 	require.NoError(t, err)
 	ledger, err := deployments.NewMemoryLedger()
 	require.NoError(t, err)
-	h, err := receiver.NewDeployments(keys, ledger, receiver.WithLinker(newLinker(t, r.dir)), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+	h, err := deployments.New(keys, ledger, deployments.WithLinker(newLinker(t, r.dir)), deployments.WithLogger(slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	deploy := func(id, service, commit string, minute int) string {
 		body := fmt.Sprintf(`{"deploymentId":%q,"commitSha":%q,"environment":"production","status":"success","service":%q,`+

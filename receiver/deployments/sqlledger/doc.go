@@ -1,4 +1,4 @@
-// Package sqlledger keeps the deployments that a receiver.Deployments endpoint takes in SQLite or PostgreSQL, through
+// Package sqlledger keeps the deployments that a [deployments.Endpoint] takes in SQLite or PostgreSQL, through
 // database/sql.
 //
 //	ledger, err := sqlledger.OpenSQLite(ctx, "deployments.db")
@@ -6,11 +6,11 @@
 //		return err
 //	}
 //	defer ledger.Close()
-//	deployments, err := receiver.NewDeployments(keys, ledger) // keys from signer.NewAPIKeys
+//	endpoint, err := deployments.New(keys, ledger) // keys from signer.NewAPIKeys
 //	if err != nil {
 //		return err
 //	}
-//	http.Handle("POST /api/webhooks/deployments", deployments)
+//	http.Handle("POST /api/webhooks/deployments", endpoint)
 //
 // A SQLite file is the embedded default. Where several instances of a service share the ledger it is PostgreSQL, by another
 // constructor and nothing else:

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -25,11 +25,11 @@ func sqliteDoc(ctx context.Context, keys *signer.APIKeys) error {
 		return err
 	}
 	defer ledger.Close()
-	deployments, err := receiver.NewDeployments(keys, ledger) // keys from signer.NewAPIKeys
+	endpoint, err := deployments.New(keys, ledger) // keys from signer.NewAPIKeys
 	if err != nil {
 		return err
 	}
-	http.Handle("POST /api/webhooks/deployments", deployments)
+	http.Handle("POST /api/webhooks/deployments", endpoint)
 	return nil
 }
 
@@ -67,7 +67,7 @@ func ExampleOpenSQLite() {
 			fmt.Println(err)
 			return
 		}
-		deployments, err := receiver.NewDeployments(keys, ledger, receiver.WithLogger(slog.New(slog.DiscardHandler)))
+		endpoint, err := deployments.New(keys, ledger, deployments.WithLogger(slog.New(slog.DiscardHandler)))
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -77,7 +77,7 @@ func ExampleOpenSQLite() {
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Authorization", "Bearer dh_0123456789abcdefghij")
 		w := httptest.NewRecorder()
-		deployments.ServeHTTP(w, r)
+		endpoint.ServeHTTP(w, r)
 		fmt.Println(w.Code, w.Body)
 		if err := ledger.Close(); err != nil {
 			fmt.Println(err)

@@ -1,4 +1,4 @@
-package receiver_test
+package deployments_test
 
 import (
 	"bytes"
@@ -43,9 +43,9 @@ func newAPIKeys(t testing.TB) *signer.APIKeys {
 	return keys2
 }
 
-func newDeployments(t testing.TB, ledger deployments.Ledger, opts ...receiver.Option) *receiver.Deployments {
+func newDeployments(t testing.TB, ledger deployments.Ledger, opts ...deployments.Option) *deployments.Endpoint {
 	t.Helper()
-	h, err := receiver.NewDeployments(newAPIKeys(t), ledger, append([]receiver.Option{receiver.WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
+	h, err := deployments.New(newAPIKeys(t), ledger, append([]deployments.Option{deployments.WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
 	require.NoError(t, err)
 	return h
 }
@@ -136,7 +136,7 @@ func TestReferenceExamples(t *testing.T) {
 	ledger := newLedger(t)
 	three := deployments.LinkerFunc(func(context.Context, deployments.Link) (int, error) { return 3, nil })
 	mux := http.NewServeMux()
-	mux.Handle("POST /api/webhooks/deployments", newDeployments(t, ledger, receiver.WithLinker(three)))
+	mux.Handle("POST /api/webhooks/deployments", newDeployments(t, ledger, deployments.WithLinker(three)))
 	server := httptest.NewServer(mux)
 	defer server.Close()
 
@@ -255,7 +255,7 @@ func TestDeploymentsWithoutAValidKey(t *testing.T) {
 
 func TestDeploymentsRefusesWhatIsNotAPost(t *testing.T) {
 	t.Parallel()
-	h := newDeployments(t, newLedger(t), receiver.WithMaxBody(600))
+	h := newDeployments(t, newLedger(t), deployments.WithMaxBody(600))
 	request := func(method, contentType, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
@@ -287,7 +287,7 @@ func TestStaleDeploymentIsAnsweredWithWhatIsOnRecord(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	linker := deployments.LinkerFunc(func(context.Context, deployments.Link) (int, error) { return 3, nil })
-	h := newDeployments(t, newLedger(t), receiver.WithLinker(linker), receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	h := newDeployments(t, newLedger(t), deployments.WithLinker(linker), deployments.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	require.Equal(t, 201, deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusSuccess))).Code)
 	log.Reset()
 	w := deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusInProgress)))
@@ -365,9 +365,9 @@ func TestLedgerThatIsDownIsAnsweredWithRetryAfter(t *testing.T) {
 				var log bytes.Buffer
 				ledger := &hookLedger{Ledger: newLedger(t), record: fail}
 				var observed receiver.Result
-				h := newDeployments(t, ledger, receiver.WithStoreTimeout(2*time.Second),
-					receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
-					receiver.WithObserver(func(_ context.Context, r receiver.Result) { observed = r }))
+				h := newDeployments(t, ledger, deployments.WithLedgerTimeout(2*time.Second),
+					deployments.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+					deployments.WithObserver(func(_ context.Context, r receiver.Result) { observed = r }))
 				start := time.Now()
 				w := deploy(h, acmeKey, referenceBodies[0])
 				require.LessOrEqual(t, time.Since(start), 2*time.Second)
@@ -394,7 +394,7 @@ func TestRecordAndLinkDoNotEndWithTheRequest(t *testing.T) {
 		return ctx.Err()
 	}}
 	linker := deployments.LinkerFunc(func(ctx context.Context, _ deployments.Link) (int, error) { return 3, ctx.Err() })
-	h := newDeployments(t, ledger, receiver.WithLinker(linker))
+	h := newDeployments(t, ledger, deployments.WithLinker(linker))
 	r := httptest.NewRequestWithContext(hungUp, http.MethodPost, "/", strings.NewReader(referenceBodies[0]))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+acmeKey)
@@ -407,19 +407,19 @@ func TestDeploymentsNeedAPrincipal(t *testing.T) {
 	var log bytes.Buffer
 	scheme := newScheme(t) // without WithPrincipal
 	ledger := newLedger(t)
-	h, err := receiver.NewDeployments(scheme, ledger, receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	h, err := deployments.New(scheme, ledger, deployments.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	require.NoError(t, err)
-	w := serve(h, signedRequest(t, scheme, "", referenceBodies[0]))
+	w := serve(h, signedRequest(t, scheme, referenceBodies[0]))
 	require.Equal(t, 503, w.Code)
 	for _, text := range []string{"level=ERROR", "principal", "WithPrincipal", "PerRequest", "NewAPIKeys"} {
 		require.Contains(t, log.String(), text)
 	}
 
 	scheme = newScheme(t, signer.WithPrincipal("acme"))
-	h, err = receiver.NewDeployments(scheme, ledger, quiet)
+	h, err = deployments.New(scheme, ledger, quiet)
 	require.NoError(t, err)
-	require.Equal(t, 201, serve(h, signedRequest(t, scheme, "", referenceBodies[0])).Code)
-	w = serve(h, signedRequest(t, newScheme(t), "", referenceBodies[0]))
+	require.Equal(t, 201, serve(h, signedRequest(t, scheme, referenceBodies[0])).Code)
+	w = serve(h, signedRequest(t, newScheme(t), referenceBodies[0]))
 	require.Equal(t, 401, w.Code)
 	require.Equal(t, `{"error":"Invalid signature"}`, w.Body.String())
 	records, err := ledger.List(t.Context(), "acme", deployments.Filter{})
@@ -431,53 +431,45 @@ func TestDeploymentsPerTenant(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
 	ledger := newLedger(t)
-	h, err := receiver.NewDeployments(receiver.PerRequest(func(*http.Request) (string, signer.Verifier, error) {
+	h, err := deployments.New(receiver.PerRequest(func(*http.Request) (string, signer.Verifier, error) {
 		return "tenant-7", scheme, nil
 	}), ledger, quiet)
 	require.NoError(t, err)
-	require.Equal(t, 201, serve(h, signedRequest(t, scheme, "", referenceBodies[0])).Code)
+	require.Equal(t, 201, serve(h, signedRequest(t, scheme, referenceBodies[0])).Code)
 	_, err = ledger.Get(t.Context(), "tenant-7", "azure-devops-run-12345")
 	require.NoError(t, err)
 }
 
-func TestDeploymentsConfiguration(t *testing.T) {
+func TestNew_ReportsEveryConfigurationError(t *testing.T) {
 	t.Parallel()
-	_, err := receiver.NewDeployments(nil, nil, receiver.WithDedupe(newMemory(t), "x"), receiver.WithLease(time.Second), receiver.WithAccepted(),
-		receiver.WithMaxBody(0), receiver.WithLinker(nil), receiver.WithLinkedEnvironments(), receiver.WithLinkTimeout(0))
-	require.ErrorIs(t, err, receiver.ErrConfig)
+	_, err := deployments.New(nil, nil, nil, deployments.WithMaxBody(0), deployments.WithBodyTimeout(-1), deployments.WithLinker(nil),
+		deployments.WithLinkedEnvironments(), deployments.WithLinkTimeout(0), deployments.WithLedgerTimeout(0))
+	require.ErrorIs(t, err, deployments.ErrConfig)
 	for _, text := range []string{
-		"verifier is nil", "ledger is nil", "WithDedupe: NewDeployments takes no store", "WithLease", "WithAccepted", "WithMaxBody(0)",
-		"WithLinker: the linker is nil", "WithLinkedEnvironments", "WithLinkTimeout(0s)",
+		"nil Option", "verifier is nil", "ledger is nil", "WithMaxBody(0)", "WithBodyTimeout(-1ns)",
+		"WithLinker: the linker is nil", "WithLinkedEnvironments", "WithLinkTimeout(0s)", "WithLedgerTimeout(0s)",
 	} {
 		require.ErrorContains(t, err, text, "all at once")
 	}
-	require.NotContains(t, err.Error(), "exclude each other")
 
 	var ledger *deployments.MemoryLedger
-	_, err = receiver.NewDeployments(newAPIKeys(t), ledger)
+	_, err = deployments.New(newAPIKeys(t), ledger)
 	require.ErrorContains(t, err, "the ledger is nil")
 	var scheme *signer.APIKeys
-	_, err = receiver.NewDeployments(scheme, newLedger(t))
+	_, err = deployments.New(scheme, newLedger(t))
 	require.ErrorContains(t, err, "the verifier is nil")
-	_, err = receiver.NewDeployments(newAPIKeys(t), newLedger(t), nil)
-	require.ErrorIs(t, err, receiver.ErrConfig)
-	_, err = receiver.NewDeployments(newAPIKeys(t), newLedger(t), receiver.WithLinkedEnvironments("production", ""))
-	require.ErrorIs(t, err, receiver.ErrConfig)
-
-	for _, o := range []receiver.Option{
-		receiver.WithLinker(deployments.LinkerFunc(nil)), receiver.WithLinkedEnvironments("x"), receiver.WithLinkTimeout(time.Second),
-	} {
-		_, err = receiver.New(newScheme(t), receiver.WithDedupe(newMemory(t), "x"), o)
-		require.ErrorIs(t, err, receiver.ErrConfig)
-		require.ErrorContains(t, err, "options of NewDeployments")
-	}
-	_, err = receiver.NewDeployments(newAPIKeys(t), newLedger(t), receiver.InsecureNoDedupe(), quiet)
-	require.NoError(t, err, "needless, and harmless")
+	_, err = deployments.New(newAPIKeys(t), newLedger(t), deployments.WithLinker(deployments.LinkerFunc(nil)))
+	require.ErrorContains(t, err, "WithLinker: the linker is nil")
+	_, err = deployments.New(newAPIKeys(t), newLedger(t), deployments.WithLinkedEnvironments("production", ""))
+	require.ErrorIs(t, err, deployments.ErrConfig)
+	_, err = deployments.New(receiver.PerRequest(nil), newLedger(t))
+	require.ErrorIs(t, err, deployments.ErrConfig)
+	require.ErrorContains(t, err, "PerRequest: the lookup function is nil")
 }
 
 func TestDeploymentBodyTooSlow(t *testing.T) {
 	t.Parallel()
-	h := newDeployments(t, newLedger(t), receiver.WithBodyTimeout(50*time.Millisecond))
+	h := newDeployments(t, newLedger(t), deployments.WithBodyTimeout(50*time.Millisecond))
 	server := httptest.NewServer(h)
 	defer server.Close()
 	pr, pw := io.Pipe()
@@ -496,7 +488,7 @@ func TestDeploymentBodyTooSlow(t *testing.T) {
 func TestDeploymentsPerRequestAnswerAsForKeys(t *testing.T) {
 	t.Parallel()
 	keys := newAPIKeys(t)
-	h, err := receiver.NewDeployments(receiver.PerRequest(func(r *http.Request) (string, signer.Verifier, error) {
+	h, err := deployments.New(receiver.PerRequest(func(r *http.Request) (string, signer.Verifier, error) {
 		if r.URL.Path == "/nobody" {
 			return "", nil, receiver.ErrUnknownTenant
 		}
@@ -511,23 +503,4 @@ func TestDeploymentsPerRequestAnswerAsForKeys(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, w.Code)
 		require.Equal(t, `{"error":"Invalid or missing API key"}`, w.Body.String(), path)
 	}
-}
-
-func newLedger(t testing.TB, opts ...deployments.MemoryLedgerOption) *deployments.MemoryLedger {
-	t.Helper()
-	l, err := deployments.NewMemoryLedger(opts...)
-	require.NoError(t, err)
-	return l
-}
-
-func testDeployment(id string, status payload.Status) *payload.Deployment {
-	start := time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
-	d := &payload.Deployment{
-		DeploymentID: id, CommitSHA: "a1b2c3d4e5f60ab2c3d4e5f60ab2c3d4e5f60ab2", Environment: "production", Service: "api",
-		Status: status, StartedAt: start,
-	}
-	if status.Terminal() {
-		d.CompletedAt = start.Add(5 * time.Minute)
-	}
-	return d
 }

@@ -1,4 +1,4 @@
-package receiver_test
+package deployments_test
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
-	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
 // BenchmarkRecord: the floor encodes the document and puts it into a map under a lock, which no ledger can do without.
@@ -59,7 +59,7 @@ func BenchmarkDeployments(b *testing.B) {
 		}
 	})
 	b.Run("endpoint", func(b *testing.B) {
-		h := newDeployments(b, newLedger(b), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+		h := newDeployments(b, newLedger(b), deployments.WithLogger(slog.New(slog.DiscardHandler)))
 		b.ReportAllocs()
 		for b.Loop() {
 			if w := deploy(h, acmeKey, body); w.Code != 200 && w.Code != 201 {

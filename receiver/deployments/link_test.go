@@ -1,4 +1,4 @@
-package receiver_test
+package deployments_test
 
 import (
 	"bytes"
@@ -42,7 +42,7 @@ func (l *countingLinker) LinkedPRs(ctx context.Context, link deployments.Link) (
 func TestOnlySuccessfulProductionDeploymentsAreLinked(t *testing.T) {
 	t.Parallel()
 	linker := &countingLinker{}
-	h := newDeployments(t, newLedger(t), receiver.WithLinker(linker))
+	h := newDeployments(t, newLedger(t), deployments.WithLinker(linker))
 	for _, status := range []payload.Status{
 		payload.StatusPending, payload.StatusInProgress, payload.StatusFailure, payload.StatusCancelled, payload.StatusRolledBack,
 	} {
@@ -68,7 +68,7 @@ func TestOnlySuccessfulProductionDeploymentsAreLinked(t *testing.T) {
 func TestLinkedEnvironments(t *testing.T) {
 	t.Parallel()
 	linker := &countingLinker{}
-	h := newDeployments(t, newLedger(t), receiver.WithLinker(linker), receiver.WithLinkedEnvironments("prod", "staging"))
+	h := newDeployments(t, newLedger(t), deployments.WithLinker(linker), deployments.WithLinkedEnvironments("prod", "staging"))
 	for environment, linked := range map[string]bool{"prod": true, "staging": true, "production": false, "Prod": false} {
 		d := testDeployment(environment, payload.StatusSuccess)
 		d.Environment = environment
@@ -80,7 +80,7 @@ func TestLinkedEnvironments(t *testing.T) {
 func TestARetryDoesNotLinkAgain(t *testing.T) {
 	t.Parallel()
 	linker := &countingLinker{}
-	h := newDeployments(t, newLedger(t), receiver.WithLinker(linker))
+	h := newDeployments(t, newLedger(t), deployments.WithLinker(linker))
 	d := testDeployment("a", payload.StatusSuccess)
 	require.Equal(t, 201, deploy(h, acmeKey, body(t, d)).Code)
 	linker.fail = func(context.Context) error { return errors.New("no") }
@@ -98,11 +98,12 @@ func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("fatal: not a repository")
 	for name, fail := range map[string]func(context.Context) error{
-		"error":  func(context.Context) error { return secret },
-		"panic":  func(context.Context) error { panic(secret) },
-		"abort":  func(context.Context) error { panic(http.ErrAbortHandler) },
-		"slow":   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
-		"stored": nil, // the number could not be stored
+		"error": func(context.Context) error { return secret },
+		"panic": func(context.Context) error { panic(secret) },
+		"abort": func(context.Context) error { panic(http.ErrAbortHandler) },
+		"slow":  func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		// The number could not be stored.
+		"not stored": nil, "store panics": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,7 +112,12 @@ func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
 				memory := newLedger(t)
 				ledger := &hookLedger{Ledger: memory}
 				if fail == nil {
-					ledger.setLinked = func(context.Context) error { return errors.New("connection lost") }
+					ledger.setLinked = func(context.Context) error {
+						if name == "store panics" {
+							panic("connection lost")
+						}
+						return errors.New("connection lost")
+					}
 				}
 				linker := &countingLinker{fail: func(ctx context.Context) error {
 					_, err := memory.Get(ctx, "acme", "a")
@@ -124,9 +130,9 @@ func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
 					return fail(ctx)
 				}}
 				var observed receiver.Result
-				h := newDeployments(t, ledger, receiver.WithLinker(linker), receiver.WithLinkTimeout(time.Second),
-					receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
-					receiver.WithObserver(func(_ context.Context, r receiver.Result) { observed = r }))
+				h := newDeployments(t, ledger, deployments.WithLinker(linker), deployments.WithLinkTimeout(time.Second),
+					deployments.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+					deployments.WithObserver(func(_ context.Context, r receiver.Result) { observed = r }))
 				start := time.Now()
 				w := deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusSuccess)))
 				require.LessOrEqual(t, time.Since(start), time.Second)
@@ -136,7 +142,7 @@ func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
 				require.Contains(t, log.String(), "level=ERROR")
 				require.Contains(t, log.String(), "could not be linked")
 				require.Equal(t, receiver.Handled, observed.Outcome)
-				require.ErrorIs(t, observed.Err, receiver.ErrNotLinked)
+				require.ErrorIs(t, observed.Err, deployments.ErrNotLinked)
 				unlinked, err := memory.List(t.Context(), "acme", deployments.Filter{Unlinked: true})
 				require.NoError(t, err)
 				require.Len(t, unlinked, 1, "the operator can find it")
@@ -153,7 +159,7 @@ func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
 func TestStaleDeploymentDoesNotLink(t *testing.T) {
 	t.Parallel()
 	linker := &countingLinker{fail: func(context.Context) error { return errors.New("no") }}
-	h := newDeployments(t, newLedger(t), receiver.WithLinker(linker))
+	h := newDeployments(t, newLedger(t), deployments.WithLinker(linker))
 	require.Contains(t, deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusSuccess))).Body.String(), "linkFailed")
 	w := deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusInProgress)))
 	require.Equal(t, `{"action":"unchanged","deploymentId":1,"linkedPRs":0,"stale":true}`, w.Body.String())
@@ -163,7 +169,7 @@ func TestStaleDeploymentDoesNotLink(t *testing.T) {
 func TestLinkerThatReturnsANegativeNumberHasFailed(t *testing.T) {
 	t.Parallel()
 	linker := deployments.LinkerFunc(func(context.Context, deployments.Link) (int, error) { return -1, nil })
-	w := deploy(newDeployments(t, newLedger(t), receiver.WithLinker(linker)), acmeKey, referenceBodies[0])
+	w := deploy(newDeployments(t, newLedger(t), deployments.WithLinker(linker)), acmeKey, referenceBodies[0])
 	require.Equal(t, `{"action":"created","deploymentId":1,"linkedPRs":0,"linkFailed":true}`, w.Body.String())
 }
 
@@ -173,7 +179,7 @@ func TestFilledInCommitsAreLinked(t *testing.T) {
 	t.Parallel()
 	ledger := newLedger(t)
 	linker := &countingLinker{}
-	h := newDeployments(t, ledger, receiver.WithLinker(linker))
+	h := newDeployments(t, ledger, deployments.WithLinker(linker))
 	send := func(id, commit string, minutes int) string {
 		d := testDeployment(id, payload.StatusSuccess)
 		d.CommitSHA = commit

@@ -1,4 +1,4 @@
-package receiver_test
+package deployments_test
 
 import (
 	"context"
@@ -8,12 +8,11 @@ import (
 	"strings"
 
 	"github.com/deployhook/deployhook/payload"
-	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/signer"
 )
 
-func ExampleNewDeployments() {
+func ExampleNew() {
 	hash, err := signer.HashAPIKey("dh_0123456789abcdefghij") // what is stored of the key that the organization was shown
 	if err != nil {
 		fmt.Println(err)
@@ -33,13 +32,13 @@ func ExampleNewDeployments() {
 		fmt.Printf("counting the pull requests of %s in %q..%s\n", l.Service, l.PreviousCommit, l.Commit)
 		return 3, nil
 	})
-	deployments, err := receiver.NewDeployments(keys, ledger, receiver.WithLinker(linker), quiet)
+	endpoint, err := deployments.New(keys, ledger, deployments.WithLinker(linker), quiet)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	mux := http.NewServeMux()
-	mux.Handle("POST /api/webhooks/deployments", deployments)
+	mux.Handle("POST /api/webhooks/deployments", endpoint)
 
 	for _, body := range []string{
 		`{"deploymentId":"run-1","commitSha":"a1b2c3d","environment":"production","service":"api","status":"in_progress","startedAt":"2024-01-15T10:30:00Z"}`,

@@ -1,0 +1,205 @@
+package deployments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/nilable"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// ErrNotLinked is wrapped by [receiver.Result].Err where a deployment was
+// recorded and its pull requests could not be counted.
+var ErrNotLinked = errors.New("deployments: the deployment is recorded, but its pull requests could not be linked")
+
+// Endpoint takes the records of deployments as Periscope's deployment webhook
+// does:
+//
+//	POST /api/webhooks/deployments
+//
+// Make it with [New]. The caller's organization is the principal that
+// verification returns. With an API key that is the one that the key belongs
+// to. Package receiver says what happens to a request. These answers are the
+// endpoint's own:
+//
+//	a new deployment                         201 {"action":"created","deploymentId":42,"linkedPRs":3}
+//	one that is on record                    200 {"action":"updated","deploymentId":42,"linkedPRs":3}
+//	older than what is on record             200 {"action":"unchanged","deploymentId":42,"linkedPRs":3,"stale":true}
+//	recorded, pull requests not counted      201 or 200 {…,"linkedPRs":0,"linkFailed":true}
+//	invalid                                  400 {"error":"Invalid payload: commitSha must be a valid hex string (5-40 characters)"}
+//	no API key, or one that is not known     401 {"error":"Invalid or missing API key"}
+//	ledger down, slow or full                503, Retry-After
+//
+// In answers deploymentId is the number of the ledger's record. organizationSlug
+// is a safety check: one that is not the caller's organization is invalid, and
+// nothing tells whether there is such an organization.
+//
+// A retry is harmless, because the ledger knows a deployment by its organization
+// and deploymentId. So no dedupe store takes part. The ledger also puts statuses
+// that overtook each other in order, see [Apply]. Whoever captures a request can
+// send it again and so write what its sender wrote once more, at worst over a
+// later correction of the same status. API keys belong on TLS. A scheme that
+// signs the time bounds how long a captured request is good for.
+//
+// With [WithLinker], successful deployments to production are linked to pull
+// requests. [WithLinkedEnvironments] names other environments. The record is in
+// the ledger before the linker is asked. A linker that fails, panics or takes too
+// long costs only the number, and that is never passed off as none: the answer
+// says linkFailed, the log line has level Error, the record is not Linked, and
+// sending the deployment again links it. What has been linked is not counted
+// again while its commits stay the same.
+//
+// An Endpoint is immutable, safe for concurrent use, and owns nothing that has
+// to be closed. Ledger and linker stay the caller's.
+type Endpoint struct {
+	config
+	ledger  Ledger
+	handler http.Handler
+}
+
+var _ http.Handler = (*Endpoint)(nil)
+
+// New returns the endpoint for what v vouches for, recorded in ledger. v must
+// return a principal: take [signer.NewAPIKeys], [receiver.PerRequest], or a scheme
+// with [signer.WithPrincipal]. What it verifies without one is answered with 503
+// and not recorded. All configuration errors are reported at once and wrap
+// [ErrConfig].
+func New(v signer.Verifier, ledger Ledger, opts ...Option) (*Endpoint, error) {
+	c, err := newConfig(opts)
+	problems := []error{err}
+	if nilable.IsNil(v) {
+		problems = append(problems, configError("the verifier is nil; make one with signer.NewAPIKeys, say, and check its error"))
+	}
+	if nilable.IsNil(ledger) {
+		problems = append(problems, configError("the ledger is nil; make one with NewMemoryLedger, say, and check its error"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	if tenants, ok := v.(*receiver.TenantVerifier); ok {
+		v = keyVerifier{tenants}
+	}
+	rcv, err := receiver.New(v, c.receiver()...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	e := &Endpoint{config: *c, ledger: ledger}
+	e.handler = rcv.Records(e.decode, e.handle)
+	return e, nil
+}
+
+// keyVerifier gives every refusal the answer for API keys. A TenantVerifier hides
+// which kind of scheme a tenant has, and this endpoint is one that takes keys.
+type keyVerifier struct{ *receiver.TenantVerifier }
+
+func (v keyVerifier) Verify(r *http.Request, body []byte) (signer.Verified, error) {
+	verified, err := v.TenantVerifier.Verify(r, body)
+	if errors.Is(err, signer.ErrUnverified) {
+		return signer.Verified{}, fmt.Errorf("%w: %w", signer.ErrInvalidAPIKey, err)
+	}
+	return verified, err
+}
+
+// ServeHTTP takes one delivery.
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
+
+// decode rejects deliveries without a principal. Otherwise they would all share
+// one organization.
+func (e *Endpoint) decode(ctx context.Context, body []byte) (*payload.Deployment, error) {
+	delivery, _ := receiver.FromContext(ctx)
+	if delivery.Principal == "" {
+		return nil, receiver.TryAgain(0, configError("New: the verifier returned no principal, and a deployment belongs to an "+
+			"organization; give the scheme signer.WithPrincipal, or use signer.NewAPIKeys or receiver.PerRequest"))
+	}
+	d, err := payload.DecodeDeployment(body)
+	if err != nil {
+		return nil, err
+	}
+	if slug := d.OrganizationSlug; slug != "" && slug != delivery.Principal {
+		return nil, &payload.ValidationError{Failures: []payload.Failure{
+			{Path: "organizationSlug", Message: "must be the organization that the key belongs to"},
+		}}
+	}
+	return d, nil
+}
+
+// handle records and links. Neither ends with the request: a pipeline that has
+// hung up has still deployed.
+func (e *Endpoint) handle(ctx context.Context, d *payload.Deployment) error {
+	delivery, _ := receiver.FromContext(ctx)
+	var recorded Recorded
+	err := call(ctx, e.ledgerTimeout, func(ctx context.Context) (err error) {
+		recorded, err = e.ledger.Record(ctx, delivery.Principal, d)
+		return err
+	})
+	if err != nil {
+		return receiver.TryAgain(0, fmt.Errorf("deployments: ledger: %w", err))
+	}
+	unlinked, linkErr := e.link(ctx, delivery.Principal, &recorded)
+	delivery.Reply(recorded.answer(unlinked))
+	delivery.AddAttrs(recorded.attrs()...)
+	if linkErr != nil {
+		return receiver.Incomplete(fmt.Errorf("%w: %w", ErrNotLinked, linkErr))
+	}
+	return nil
+}
+
+// call runs one call to the ledger or the linker, and contains its panics.
+func call(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	return contained(func() error { return f(ctx) })
+}
+
+// contained turns a panic into an error. The value is not unwrapped, so that
+// http.ErrAbortHandler does not cost the answer.
+func contained(f func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = fmt.Errorf("deployments: panic: %.500s\n%s", fmt.Sprint(value), debug.Stack())
+		}
+	}()
+	return f()
+}
+
+func (r *Recorded) action() string {
+	switch {
+	case r.Created:
+		return "created"
+	case r.Stale:
+		return "unchanged"
+	}
+	return "updated"
+}
+
+func (r *Recorded) answer(unlinked bool) (status int, body []byte) {
+	status = http.StatusOK
+	if r.Created {
+		status = http.StatusCreated
+	}
+	body = fmt.Appendf(nil, `{"action":%q,"deploymentId":%d,"linkedPRs":%d`, r.action(), r.ID, r.LinkedPRs)
+	if r.Stale {
+		body = append(body, `,"stale":true`...)
+	}
+	if unlinked {
+		body = append(body, `,"linkFailed":true`...)
+	}
+	return status, append(body, '}')
+}
+
+// attrs are the log line's fields besides those that every delivery has.
+func (r *Recorded) attrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("action", r.action()), slog.Int64("record", r.ID), slog.Int("linked_prs", r.LinkedPRs)}
+	if r.Stale {
+		attrs = append(attrs, slog.Bool("stale", true),
+			slog.String("recorded_status", string(r.Deployment.Status)), slog.String("transition", r.Transition.String()))
+	}
+	return attrs
+}

@@ -1,0 +1,61 @@
+package deployments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// link counts the pull requests of what was recorded, and counts those of the
+// records that it shifted again. unlinked reports that its own could not be
+// counted.
+func (e *Endpoint) link(ctx context.Context, organization string, recorded *Recorded) (unlinked bool, err error) {
+	if e.linker == nil || recorded.Stale {
+		return false, nil
+	}
+	err = call(ctx, e.linkTimeout, func(ctx context.Context) error {
+		unlinked = true // unless it returns
+		err := e.linkRecord(ctx, organization, &recorded.Record)
+		unlinked = err != nil
+		for i := range recorded.Shifted {
+			err = errors.Join(err, e.linkRecord(ctx, organization, &recorded.Shifted[i]))
+		}
+		return err
+	})
+	return unlinked, err
+}
+
+func (e *Endpoint) linkRecord(ctx context.Context, organization string, r *Record) error {
+	if r.Linked || r.Deployment.Status != payload.StatusSuccess || !slices.Contains(e.environments, r.Deployment.Environment) {
+		return nil
+	}
+	link := r.Link(organization)
+	prs, err := e.count(ctx, link)
+	if err != nil {
+		return fmt.Errorf("deployment %q: %w", link.DeploymentID, err)
+	}
+	if err := e.ledger.SetLinked(ctx, link, prs); err != nil {
+		return fmt.Errorf("deployment %q: %d pull requests, not stored: %w", link.DeploymentID, prs, err)
+	}
+	r.Linked, r.LinkedPRs = true, prs
+	return nil
+}
+
+// count asks the linker. Its panics are contained for each link by itself, so
+// that one does not cost the others.
+func (e *Endpoint) count(ctx context.Context, link Link) (prs int, err error) {
+	err = contained(func() (err error) {
+		prs, err = e.linker.LinkedPRs(ctx, link)
+		return err
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case prs < 0:
+		return 0, fmt.Errorf("deployments: the linker returned %d pull requests", prs)
+	}
+	return prs, nil
+}

@@ -1,0 +1,151 @@
+package deployments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/nilable"
+	"github.com/deployhook/deployhook/receiver"
+)
+
+// Defaults of the options.
+const (
+	// DefaultLedgerTimeout bounds each call to the [Ledger].
+	DefaultLedgerTimeout = 5 * time.Second
+	// DefaultLinkTimeout bounds the [Linker].
+	DefaultLinkTimeout = 10 * time.Second
+)
+
+// ErrConfig is wrapped by every error of this package's constructors. The text
+// names the option at fault.
+var ErrConfig = errors.New("deployments: invalid configuration")
+
+func configError(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...)
+}
+
+// Option configures [New].
+type Option interface {
+	apply(*config)
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+type config struct {
+	linker        Linker
+	linkerGiven   bool
+	environments  []string
+	ledgerTimeout time.Duration
+	linkTimeout   time.Duration
+	maxBody       int64
+	bodyTimeout   time.Duration
+	logger        *slog.Logger
+	observer      func(context.Context, receiver.Result)
+}
+
+// WithLinker sets what counts the pull requests of a successful deployment.
+// Default: nothing, and linkedPRs is 0. Nil is an error.
+func WithLinker(l Linker) Option {
+	return optionFunc(func(c *config) { c.linker, c.linkerGiven = l, true })
+}
+
+// WithLinkedEnvironments names the environments whose deployments are linked to
+// pull requests, in their exact case. Default: "production" alone. No name and an
+// empty name are errors.
+func WithLinkedEnvironments(names ...string) Option {
+	return optionFunc(func(c *config) { c.environments = slices.Clone(names) })
+}
+
+// WithLinkTimeout bounds the linker for each delivery. The sender waits that long
+// for its answer at most. Default 10 seconds ([DefaultLinkTimeout]). Zero is an
+// error.
+func WithLinkTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.linkTimeout = d })
+}
+
+// WithLedgerTimeout bounds each call to the ledger. One that takes longer counts
+// as down, and the answer is 503. Default 5 seconds ([DefaultLedgerTimeout]). Zero
+// is an error.
+func WithLedgerTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.ledgerTimeout = d })
+}
+
+// WithMaxBody sets the largest accepted body in bytes. Larger ones are answered
+// with 413. Default 1 MiB ([receiver.DefaultMaxBody]). Zero is an error.
+func WithMaxBody(bytes int64) Option {
+	return optionFunc(func(c *config) { c.maxBody = bytes })
+}
+
+// WithBodyTimeout sets how long a sender may take to send its body. A slower one
+// is answered with 408. Default 10 seconds ([receiver.DefaultBodyTimeout]). Zero is
+// an error. See [receiver.WithBodyTimeout] for what it needs.
+func WithBodyTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.bodyTimeout = d })
+}
+
+// WithLogger sets where the one line per delivery goes. See
+// [receiver.WithLogger] for the levels. A deployment that could not be linked is
+// of level Error. Default, and meaning of nil: [slog.Default].
+func WithLogger(l *slog.Logger) Option {
+	return optionFunc(func(c *config) { c.logger = l })
+}
+
+// WithObserver sets a function that is called with the result of every request.
+// See [receiver.WithObserver]. Default, and meaning of nil: none.
+func WithObserver(f func(context.Context, receiver.Result)) Option {
+	return optionFunc(func(c *config) { c.observer = f })
+}
+
+func newConfig(opts []Option) (*config, error) {
+	c := &config{
+		environments: []string{"production"}, ledgerTimeout: DefaultLedgerTimeout, linkTimeout: DefaultLinkTimeout,
+		maxBody: receiver.DefaultMaxBody, bodyTimeout: receiver.DefaultBodyTimeout,
+	}
+	var problems []error
+	for _, o := range opts {
+		if o == nil {
+			problems = append(problems, configError("a nil Option was given; leave it out"))
+			continue
+		}
+		o.apply(c)
+	}
+	return c, errors.Join(append(problems, c.validate())...)
+}
+
+func (c *config) validate() error {
+	var problems []error
+	if c.linkerGiven && nilable.IsNil(c.linker) {
+		problems = append(problems, configError("WithLinker: the linker is nil; check the error of its constructor, or leave the option out"))
+	}
+	if len(c.environments) == 0 || slices.Contains(c.environments, "") {
+		problems = append(problems, configError("WithLinkedEnvironments: name at least one environment, and none that is empty; to link nothing leave WithLinker out"))
+	}
+	if c.linkTimeout <= 0 {
+		problems = append(problems, configError("WithLinkTimeout(%v): want more than zero", c.linkTimeout))
+	}
+	if c.ledgerTimeout <= 0 {
+		problems = append(problems, configError("WithLedgerTimeout(%v): want more than zero", c.ledgerTimeout))
+	}
+	if c.maxBody < 1 {
+		problems = append(problems, configError("WithMaxBody(%d): want at least 1 byte", c.maxBody))
+	}
+	if c.bodyTimeout <= 0 {
+		problems = append(problems, configError("WithBodyTimeout(%v): want more than zero", c.bodyTimeout))
+	}
+	return errors.Join(problems...)
+}
+
+// receiver returns the options of the receiver that the endpoint stands on. The
+// ledger recognises repeated deployments itself, so there is no store.
+func (c *config) receiver() []receiver.Option {
+	return []receiver.Option{
+		receiver.InsecureNoDedupe(), receiver.WithMaxBody(c.maxBody), receiver.WithBodyTimeout(c.bodyTimeout),
+		receiver.WithLogger(c.logger), receiver.WithObserver(c.observer),
+	}
+}
