@@ -25,7 +25,7 @@ const (
 	validUTF8      = "must be valid UTF-8"
 	validDate      = "must be a valid ISO 8601 date"
 	dateRange      = "must be a date in the years 1970 to 9999"
-	validURL       = "must be an absolute http or https URL"
+	validURL       = "must be an absolute http or https URL of at most 8192 characters"
 	noControl      = "must not contain control characters"
 	numberRange    = "must be a number from 0 to 9007199254740991"
 	statusCodeRule = "must be an integer from 0 to 999"
@@ -56,10 +56,16 @@ func (f *failures) text(path, s string) {
 // short checks a string that may be absent and has at most limit characters.
 func (f *failures) short(path, s string, limit int) {
 	f.text(path, s)
-	if len(s) > limit && utf8.RuneCountInString(s) > limit {
-		f.add(path, fmt.Sprintf("must be at most %d characters", limit))
+	if tooLong(s, limit) {
+		f.add(path, atMost(limit))
 	}
 }
+
+func tooLong(s string, limit int) bool {
+	return len(s) > limit && utf8.RuneCountInString(s) > limit
+}
+
+func atMost(limit int) string { return fmt.Sprintf("must be at most %d characters", limit) }
 
 // id checks the ID of a deployment, which is required.
 func (f *failures) id(path, s string) {
@@ -74,29 +80,16 @@ func (f *failures) id(path, s string) {
 // terminal would write a line of its own, and PostgreSQL refuses to store NUL.
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// url checks a link that may be absent. It ends up where people click, so javascript: and the like are refused.
+// url checks a link that may be absent. People will click it, so javascript: and
+// the like are refused.
 func (f *failures) url(path, s string) {
-	f.short(path, s, maxURL)
-	if s != "" && !isURL(s) {
+	if s == "" {
+		return
+	}
+	f.text(path, s)
+	if _, ok := CleanURL(s); !ok {
 		f.add(path, validURL)
 	}
-}
-
-// isURL reports whether s begins with http:// or https:// and a host, and has no white space or control characters.
-func isURL(s string) bool {
-	scheme, rest, _ := strings.Cut(s, "://")
-	if !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
-		return false
-	}
-	if rest == "" || strings.IndexByte("/?#", rest[0]) >= 0 {
-		return false
-	}
-	for i := range len(rest) {
-		if rest[i] <= ' ' || rest[i] == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // date checks a date that was decoded, or set by the program.

@@ -1,6 +1,9 @@
 package payload
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // A Deployment is the record of one deployment as Periscope's deployment webhook takes it: JSON with names in
 // camelCase. Sending a record with the same DeploymentID again updates it.
@@ -55,8 +58,8 @@ type Deployment struct {
 	// PipelineName is the name of the pipeline or workflow. JSON name "pipelineName", up to 1024 characters.
 	PipelineName string
 
-	// PipelineURL is where the CI system shows this run: absolute, http or https, up to 8192 characters. JSON name
-	// "pipelineUrl".
+	// PipelineURL is where the CI system shows this run. Encoding and decoding
+	// clean it as CleanURL does. JSON name "pipelineUrl".
 	PipelineURL string
 
 	// RawPayload is what the CI system itself said, kept to the byte. JSON name "rawPayload".
@@ -67,20 +70,31 @@ type Deployment struct {
 
 	// Extra are the members that have no field above, as they were written.
 	Extra Object
+
+	// Dropped lists the members that decoding left out because it could not keep
+	// them: a pipelineUrl that is no link, for example. Encoding ignores it.
+	Dropped []Failure
 }
 
-// DecodeDeployment reads a deployment from JSON and validates it. It is strict: duplicate names, invalid UTF-8,
-// anything after the document, null, and members of the wrong kind are errors, and names count only in their exact
-// case. Members that have no field are kept.
+// DecodeDeployment reads a deployment from JSON and validates it. It is strict:
+// duplicate names, invalid UTF-8, anything after the document, and members of the
+// wrong kind are errors. Names count only in their exact case. Members that have
+// no field are kept. A member that is null is absent.
+//
+// Members that only inform never cost the record: pipelineUrl, pipelineName,
+// triggeredBy and branch. If one of them can't be kept, it is left out and listed
+// in Dropped.
 //
 // Every error wraps [ErrInvalid] and is a [*ValidationError] that lists all failures. DecodeDeployment keeps no
 // reference to data, and does not limit its size: bound the body before. The strings of a document
 // of up to 4 KiB share one copy of it.
 func DecodeDeployment(data []byte) (*Deployment, error) {
 	d := new(Deployment)
-	if err := decode(data, d); err != nil {
+	dropped, err := decode(data, d)
+	if err != nil {
 		return nil, err
 	}
+	d.Dropped = dropped
 	return d, nil
 }
 
@@ -115,15 +129,15 @@ func (d *Deployment) read(r *reader) {
 		case "service":
 			d.Service = r.string()
 		case "branch":
-			d.Branch = r.string()
+			d.Branch = r.informs()
 		case "previousCommitSha":
 			d.PreviousCommitSHA = r.string()
 		case "triggeredBy":
-			d.TriggeredBy = r.string()
+			d.TriggeredBy = r.informs()
 		case "pipelineName":
-			d.PipelineName = r.string()
+			d.PipelineName = r.informs()
 		case "pipelineUrl":
-			d.PipelineURL = r.string()
+			d.PipelineURL = r.link()
 		case "rawPayload":
 			d.RawPayload = r.object()
 		case "metadata":
@@ -198,6 +212,15 @@ func (d *Deployment) Encode() ([]byte, error) {
 	return w.out, nil
 }
 
+// Equal reports whether two deployments encode to the same bytes. It ignores
+// Dropped.
+func (d *Deployment) Equal(other *Deployment) bool {
+	var a, b writer
+	d.write(&a)
+	other.write(&b)
+	return bytes.Equal(a.out, b.out)
+}
+
 // MarshalJSON is [Deployment.Encode] for json.Marshal. Both encoding/json and its second version compact what it
 // returns, and encoding/json escapes <, > and &: to keep metadata, rawPayload and unknown members to the byte, call
 // Encode.
@@ -217,7 +240,7 @@ func (d *Deployment) write(w *writer) {
 	w.string("previousCommitSha", d.PreviousCommitSHA)
 	w.string("triggeredBy", d.TriggeredBy)
 	w.string("pipelineName", d.PipelineName)
-	w.string("pipelineUrl", d.PipelineURL)
+	w.link("pipelineUrl", d.PipelineURL)
 	w.object("rawPayload", d.RawPayload)
 	w.object("metadata", d.Metadata.object)
 	w.end(d.Extra)

@@ -21,7 +21,10 @@
 //   - Duplicate names, invalid UTF-8 and anything after the document are errors, and names count only in their exact
 //     case: "App" is not the field "app" but a member of its own. Lenient readers make different things of the same
 //     bytes, so that a proxy, a log and a handler come to see different documents.
-//   - Null is an error in every member that has a field, required or not. Nothing becomes zero silently.
+//   - Null means that a member is absent. In a required member, and as a value
+//     in metadata, it is an error.
+//   - A member that only informs, such as a link to the pipeline, never costs the
+//     document. If it can't be kept, it is left out and listed in Dropped.
 //   - A string that may be absent may also be empty, which means the same and is left out on encoding: pipelines fill
 //     documents from variables that are not always set.
 //   - Dates are read in the ISO 8601 forms that CI systems emit, see [ParseTime], and written in RFC 3339 and UTC.

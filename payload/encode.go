@@ -48,6 +48,12 @@ func (w *writer) string(name, value string) {
 	w.out, _ = jsontext.AppendQuote(w.out, value)
 }
 
+// link writes a link as [CleanURL] repairs it.
+func (w *writer) link(name, url string) {
+	url, _ = CleanURL(url) // validation refuses what can't be repaired
+	w.string(name, url)
+}
+
 // time writes a date in RFC 3339, in UTC, unless it is zero.
 func (w *writer) time(name string, t time.Time) {
 	if t.IsZero() {

@@ -53,7 +53,8 @@ type Event struct {
 	// is accepted; [Status.Known] tells. JSON name "status".
 	Status Status
 
-	// URL is where the deployed app answers: absolute, http or https, up to 8192 characters. JSON name "url".
+	// URL is where the deployed app answers. Encoding and decoding clean it as
+	// CleanURL does. JSON name "url".
 	URL string
 
 	// BuildDurationSeconds is how long the build took, in seconds: 0 or more. JSON name "build_duration_seconds".
@@ -89,6 +90,10 @@ type Event struct {
 
 	// Extra are the members that have no field above, as they were written.
 	Extra Object
+
+	// Dropped lists the members that decoding left out because it could not keep
+	// them: a url that is no link, for example. Encoding ignores it.
+	Dropped []Failure
 }
 
 // Commit identifies what was deployed. For strings, empty means absent.

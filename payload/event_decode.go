@@ -1,17 +1,24 @@
 package payload
 
-// DecodeEvent reads an event from JSON and validates it. It is strict: duplicate names, invalid UTF-8, anything after
-// the document, null, and members of the wrong kind are errors, and names count only in their exact case. Members that
-// have no field are kept.
+// DecodeEvent reads an event from JSON and validates it. It is strict: duplicate
+// names, invalid UTF-8, anything after the document, and members of the wrong
+// kind are errors. Names count only in their exact case. Members that have no
+// field are kept. A member that is null is absent.
+//
+// Members that only inform never cost the event: url, triggered_by, commit.author
+// and commit.branch. If one of them can't be kept, it is left out and listed in
+// Dropped.
 //
 // Every error wraps [ErrInvalid] and is a [*ValidationError] that lists all failures. DecodeEvent keeps no reference to
 // data, and does not limit its size: bound the body before. The strings of a document of up to
 // 4 KiB share one copy of it.
 func DecodeEvent(data []byte) (*Event, error) {
 	e := new(Event)
-	if err := decode(data, e); err != nil {
+	dropped, err := decode(data, e)
+	if err != nil {
 		return nil, err
 	}
+	e.Dropped = dropped
 	return e, nil
 }
 
@@ -24,21 +31,21 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// decode reads and validates a document.
+// decode reads and validates a document. It returns the members that it dropped.
 func decode(data []byte, doc interface {
 	document
 	check(f *failures)
 },
-) error {
+) (dropped []Failure, err error) {
 	var r reader
 	if err := r.decode(data, doc); err != nil {
-		return err
+		return nil, err
 	}
 	if len(r.failures.list) > 0 && r.failures.list[0].Path == "" {
-		return r.failures.err() // not an object: nothing else is worth checking
+		return nil, r.failures.err() // not an object: nothing else is worth checking
 	}
 	doc.check(&r.failures)
-	return r.failures.err()
+	return r.dropped.list, r.failures.err()
 }
 
 func (e *Event) read(r *reader) {
@@ -63,11 +70,11 @@ func (e *Event) read(r *reader) {
 				e.Commit.read(r)
 			}
 		case "triggered_by":
-			e.TriggeredBy = r.string()
+			e.TriggeredBy = r.informs()
 		case "status":
 			e.Status = Status(r.string())
 		case "url":
-			e.URL = r.string()
+			e.URL = r.link()
 		case "build_duration_seconds":
 			e.BuildDurationSeconds = r.number()
 		case "image_size_mb":
@@ -110,9 +117,9 @@ func (c *Commit) read(r *reader) {
 		case "message":
 			c.Message = r.string()
 		case "author":
-			c.Author = r.string()
+			c.Author = r.informs()
 		case "branch":
-			c.Branch = r.string()
+			c.Branch = r.informs()
 		default:
 			r.unknown(&extra)
 		}

@@ -38,7 +38,7 @@ func (e *Event) write(w *writer) {
 	e.Commit.write(w)
 	w.string("triggered_by", e.TriggeredBy)
 	w.string("status", string(e.Status))
-	w.string("url", e.URL)
+	w.link("url", e.URL)
 	w.number("build_duration_seconds", e.BuildDurationSeconds)
 	w.number("image_size_mb", e.ImageSizeMB)
 	w.bool("cache_hit", e.CacheHit)

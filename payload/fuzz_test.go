@@ -19,7 +19,7 @@ import (
 // The seeds are committed; a number that shrinks means that some were lost.
 func TestFuzzSeeds(t *testing.T) {
 	t.Parallel()
-	for target, want := range map[string]int{"FuzzDecodeEvent": 24, "FuzzDecodeDeployment": 23, "FuzzParseTime": 24} {
+	for target, want := range map[string]int{"FuzzDecodeEvent": 24, "FuzzDecodeDeployment": 23, "FuzzParseTime": 24, "FuzzCleanURL": 12} {
 		entries, err := os.ReadDir("testdata/fuzz/" + target)
 		require.NoError(t, err)
 		assert.Len(t, entries, want, target)
@@ -38,6 +38,7 @@ func FuzzDecodeEvent(f *testing.F) {
 		require.NoError(t, err)
 		again, err := payload.DecodeEvent(encoded)
 		require.NoError(t, err, string(encoded))
+		event.Dropped = nil // encoding ignores it
 		require.Equal(t, event, again)
 		encodedAgain, err := again.Encode()
 		require.NoError(t, err)
@@ -62,6 +63,7 @@ func FuzzDecodeDeployment(f *testing.F) {
 		require.NoError(t, err)
 		again, err := payload.DecodeDeployment(encoded)
 		require.NoError(t, err, string(encoded))
+		deployment.Dropped = nil // encoding ignores it
 		require.Equal(t, deployment, again)
 		encodedAgain, err := again.Encode()
 		require.NoError(t, err)
@@ -130,6 +132,9 @@ func members(t *testing.T, data []byte) map[string]stdjson.RawMessage {
 
 func requireSameBytes(t *testing.T, want stdjson.RawMessage, got string) {
 	t.Helper()
+	if string(want) == "null" { // the same as absent
+		want = nil
+	}
 	require.Equal(t, string(want), got)
 }
 

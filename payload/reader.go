@@ -39,7 +39,8 @@ type reader struct {
 	quoted string // the name of the member being read, as it was written
 
 	failures failures
-	err      error // the syntax error that ended reading
+	dropped  failures // members that only inform and could not be kept
+	err      error    // the syntax error that ended reading
 }
 
 // decode reads data into doc and returns an error only if data is not JSON in the strict sense. What else is wrong is
@@ -69,11 +70,12 @@ func (r *reader) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return r.err
 }
 
-// enter begins to read an object: the member read last, or the document. If there is none, that is noted and it
-// returns false; if there is, next must be called until it returns false.
+// enter begins to read an object: the member read last, or the document. If it
+// returns true, next must be called until it returns false. It returns false for
+// null, and for any other value after noting that it is not an object.
 func (r *reader) enter() bool {
 	if r.dec.PeekKind() != '{' {
-		if value := r.value(); r.err == nil {
+		if value := r.value(); r.err == nil && !(r.inside && value == null) {
 			r.wrongKind("an object", value)
 		}
 		return false
@@ -128,10 +130,15 @@ func (r *reader) path() string {
 	return join(r.parent, r.name())
 }
 
+// null in a member means that the member is absent: that is how serializers of
+// most languages write a field without a value. Validation then decides whether
+// the member was required.
+const null = "null"
+
 // wrongKind notes that the member being read is not of the kind it must be.
 func (r *reader) wrongKind(want, value string) {
 	message := "must be " + want
-	if value == "null" {
+	if value == null {
 		message += ", not null"
 	}
 	r.failures.add(r.path(), message)
@@ -141,7 +148,7 @@ func (r *reader) wrongKind(want, value string) {
 func (r *reader) string() string {
 	value := r.value()
 	switch {
-	case r.err != nil:
+	case r.err != nil || value == null:
 		return ""
 	case value[0] != '"':
 		r.wrongKind("a string", value)
@@ -149,6 +156,41 @@ func (r *reader) string() string {
 	default:
 		return unquote(value)
 	}
+}
+
+// informs reads a string that only informs people, such as a branch. One that
+// can't be kept is dropped, because the record is worth more than the member.
+func (r *reader) informs() string {
+	value := r.value()
+	switch {
+	case r.err != nil || value == null:
+		return ""
+	case value[0] != '"':
+		r.dropped.add(r.path(), "must be a string")
+		return ""
+	}
+	text := unquote(value)
+	if tooLong(text, maxName) {
+		r.dropped.add(r.path(), atMost(maxName))
+		return ""
+	}
+	return text
+}
+
+// link reads a URL for people by the rules of [CleanURL]. One that can't be kept
+// is dropped, as in informs.
+func (r *reader) link() string {
+	value := r.value()
+	if r.err != nil || value == null || value == `""` {
+		return ""
+	}
+	if value[0] == '"' {
+		if url, ok := CleanURL(unquote(value)); ok {
+			return url
+		}
+	}
+	r.dropped.add(r.path(), validURL)
+	return ""
 }
 
 // time reads a date.
@@ -190,7 +232,7 @@ func (r *reader) integer(rule string) *int {
 
 func (r *reader) float() (f float64, ok bool) {
 	value := r.value()
-	if r.err != nil {
+	if r.err != nil || value == null {
 		return 0, false
 	}
 	if (Value{value}).Kind() != KindNumber {
@@ -205,7 +247,7 @@ func (r *reader) float() (f float64, ok bool) {
 // bool reads a boolean.
 func (r *reader) bool() *bool {
 	value := r.value()
-	if r.err != nil {
+	if r.err != nil || value == null {
 		return nil
 	}
 	if (Value{value}).Kind() != KindBool {
@@ -228,7 +270,7 @@ func (r *reader) object() Object {
 
 func (r *reader) rawObject() Object {
 	value := r.value()
-	if r.err != nil {
+	if r.err != nil || value == null {
 		return Object{}
 	}
 	if value[0] != '{' {

@@ -36,7 +36,7 @@ func TestDeploymentRoundTrips(t *testing.T) {
 				payload.StatusCancelled, payload.StatusRolledBack),
 			StartedAt: moment(r), CompletedAt: moment(r), Service: pick(r, words...), Branch: pick(r, "", "main"),
 			PreviousCommitSHA: pick(r, words...), PipelineName: pick(r, append(words, "")...),
-			PipelineURL: pick(r, "", "https://ci.example/a|b", "https://é.example/%zz", "http://[::1", "HTTPS://CI:bad/"),
+			PipelineURL: pick(r, "", "https://ci.example/a%7Cb", "https://é.example/%zz", "http://[::1]", "HTTPS://CI:80/"),
 			TriggeredBy: pick(r, words...),
 		}
 		require.NoError(t, d.RawPayload.UnmarshalJSON([]byte(raw(r))))

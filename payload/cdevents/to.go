@@ -230,8 +230,9 @@ func (e *Event) foreignDeployment(r report, base payload.Deployment) (*payload.D
 		d.CommitSHA = either(r.purl.commit(), base.CommitSHA)
 	}
 	d.PipelineName = either(string(r.content.PipelineName), base.PipelineName)
-	if link := string(r.content.URI); strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://") {
-		d.PipelineURL = link // a URI of another kind, which CDEvents allow, is only in the raw payload
+	// A URI of another kind, which CDEvents allow, is only in the raw payload.
+	if link, ok := payload.CleanURL(string(r.content.URI)); ok {
+		d.PipelineURL = link
 	}
 	if r.status.Terminal() {
 		d.CompletedAt = e.occurred

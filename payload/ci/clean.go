@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/deployhook/deployhook/payload"
 )
 
 // The bounds of [payload.Deployment], and one for texts that have none there.
@@ -108,22 +110,15 @@ func withoutUserinfo(rest string) string {
 // link makes a clean URL of s, which is known to be a link to a web page. A reason with a URL says what was taken out
 // of it, one without why there is none.
 func link(s string) (url, reason string) {
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok || !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
-		return "", "is not an absolute http or https URL"
-	}
-	if strings.ContainsFunc(rest, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return "", "has a blank or a control character, which a URL cannot have"
-	}
-	clean := withoutCredentials(withoutUserinfo(rest))
-	if clean == "" || strings.IndexByte("/?#:", clean[0]) >= 0 || !utf8.ValidString(clean) {
-		return "", "is not an absolute http or https URL"
-	}
-	url = scheme + "://" + clean
+	scheme, rest, _ := strings.Cut(s, "://")
+	anonymous := withoutCredentials(withoutUserinfo(rest))
+	url, ok := payload.CleanURL(scheme + "://" + anonymous)
 	switch {
-	case len(url) > maxURL:
+	case len(s) > maxURL:
 		return "", "is longer than 8192 characters"
-	case clean != rest:
+	case !ok || !utf8.ValidString(s):
+		return "", "is not an absolute http or https URL"
+	case anonymous != rest:
 		return url, "had credentials, which were left out"
 	default:
 		return url, ""

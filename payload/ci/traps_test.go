@@ -424,7 +424,6 @@ func TestProblems(t *testing.T) {
 		field, cause string
 		url          string
 	}{
-		{buildkite.with(vars{"BUILDKITE_BUILD_URL": "https://x.example.com/a b"}), "pipelineUrl", "a blank", ""},
 		{buildkite.with(vars{"BUILDKITE_BUILD_URL": "javascript:alert(1)"}), "pipelineUrl", "not an absolute", ""},
 		{buildkite.with(vars{"BUILDKITE_BUILD_URL": "https:///x"}), "pipelineUrl", "not an absolute", ""},
 		{buildkite.with(vars{"BUILDKITE_BUILD_URL": "https://x.example.com/" + strings.Repeat("a", 8192)}), "pipelineUrl", "longer", ""},
@@ -447,6 +446,8 @@ func TestProblems(t *testing.T) {
 		assert.Equal(t, c.url, run.PipelineURL)
 	}
 	assert.Equal(t, "https://x.example.com:8080/@a/1", detectVars(t, buildkite.with(vars{"BUILDKITE_BUILD_URL": "https://x.example.com:8080/@a/1"})).PipelineURL)
+	blank := detectVars(t, buildkite.with(vars{"BUILDKITE_BUILD_URL": "https://x.example.com/a b"}))
+	assert.Equal(t, "https://x.example.com/a%20b", blank.PipelineURL)
 	unstarted := detectVars(t, drone.with(vars{"DRONE_BUILD_STARTED": "0"}))
 	assert.True(t, unstarted.StartedAt.IsZero())
 	assert.Empty(t, unstarted.Problems)

@@ -213,7 +213,7 @@ func TestLinksWithCredentialsAreNotPassedOn(t *testing.T) {
 	event := inboundtest.Read(t, "deployment_status.json")
 	d, err := decode()(inboundtest.Replace(t, event, `"log_url": "https://github.com`, `"log_url": "https://me:token@ci.example.com`))
 	require.NoError(t, err)
-	assert.Equal(t, "https://github.com/octo-org/octo-repo/actions/runs/16023456789", d.PipelineURL)
+	assert.Equal(t, "https://ci.example.com/octo-org/octo-repo/actions/runs/16023456789/job/45112233445", d.PipelineURL)
 }
 
 func TestComplete(t *testing.T) {

@@ -107,7 +107,7 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 			return Recorded{}, err
 		}
 	}
-	if *r.Deployment == *old.Deployment && r.PreviousGiven == old.PreviousGiven {
+	if r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven {
 		return Recorded{Record: *old, Transition: transition}, nil // a retry: there is nothing to write
 	}
 	if r.Link("") != old.Link("") {

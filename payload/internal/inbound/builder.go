@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -137,27 +136,14 @@ func (b *Builder) Millis(field string, candidates ...Node) time.Time {
 // maxMillis is the end of the year 9999.
 const maxMillis = 253402300799999
 
-// URL reads a link. One that a deployment can't have is passed over: it is worth less than the event. So is one with
-// credentials in it, which are not to be passed on.
+// URL reads a link as [payload.CleanURL] repairs it. It skips what can't be a
+// link, because the event is worth more.
 func (b *Builder) URL(field string, candidates ...Node) string {
 	return pick(b, field, func(n Node) string {
 		text, _ := n.value.Text()
-		if !isLink(text) {
-			return ""
-		}
-		return text
+		link, _ := payload.CleanURL(text)
+		return link
 	}, candidates)
-}
-
-// isLink asks the deployment itself, so that there is one rule.
-func isLink(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil || text == "" || u.User != nil {
-		return false
-	}
-	var invalid *payload.ValidationError
-	errors.As((&payload.Deployment{PipelineURL: text}).Validate(), &invalid)
-	return !slices.ContainsFunc(invalid.Failures, func(f payload.Failure) bool { return f.Path == "pipelineUrl" })
 }
 
 // Lookup sets the status by a table of the system's own words, and keeps that word as metadata. A word that is not in the

@@ -63,7 +63,7 @@ func update(e *env) {
 const everything = `{"deploymentId":"everything","commitSha":"a1b2c3d4e5f60ab2c3d4e5f60ab2c3d4e5f60ab2","environment":"production",` +
 	`"status":"success","startedAt":"2024-01-15T10:30:00.123456789Z","completedAt":"2024-01-15T10:35:00.5Z","service":"api-gateway",` +
 	`"branch":"main","previousCommitSha":"f9e8d7c6b5a4f3e2d1c0b9a8f7e6d5c4b3a2f1e0","triggeredBy":"dana@example.com",` +
-	`"pipelineName":"Deploy \"1\"","pipelineUrl":"https://ci.example.com/?build=1&x=<y>",` +
+	`"pipelineName":"Deploy \"<1>\"","pipelineUrl":"https://ci.example.com/?build=1&x=y",` +
 	`"rawPayload":{ "b" : 1.0, "a":[9007199254740993,1e2, null,"\u00e9\ud83d\ude80"]},"metadata":{"n":12345678901234567890, "s":"\u0041","b":true},` +
 	`"zone":{"z":1.50,"a" : "\/"},"attempt":1e0}`
 

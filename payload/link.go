@@ -1,0 +1,111 @@
+package payload
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// CleanURL returns s as a link that a person can follow, and whether it can
+// be one. It decides what happens to the members that hold a link: pipelineUrl
+// of a [Deployment] and url of an [Event].
+//
+// A link is http or https and has a host. CleanURL repairs what a browser would
+// repair:
+//
+//   - It removes tabs and line ends, and blanks around the link.
+//   - It removes user name and password, because a link is passed on to others.
+//   - It percent-encodes blanks and all other characters that RFC 3986 does not
+//     allow after the host.
+//
+// A link is at most 8192 characters long. CleanURL(CleanURL(s)) is CleanURL(s).
+func CleanURL(s string) (link string, ok bool) {
+	if strings.ContainsAny(s, "\t\r\n") {
+		s = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
+	}
+	s = strings.Trim(s, controls)
+	scheme, rest, found := strings.Cut(s, "://")
+	if !found || !isWebScheme(scheme) {
+		return "", false
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	host := rest[strings.LastIndexByte(rest[:end], '@')+1 : end]
+	// Browsers read a backslash as a slash. Other readers do not, so the two would
+	// see different hosts in https://one.example\@two.example.
+	if strings.IndexByte(rest[:end], '\\') >= 0 || !isHost(host) {
+		return "", false
+	}
+	if tail := escapeTail(rest[end:]); len(host) != end || len(tail) != len(rest)-end {
+		s = scheme + "://" + host + tail
+	}
+	if len(s) > maxURL && utf8.RuneCountInString(s) > maxURL {
+		return "", false
+	}
+	return s, true
+}
+
+// controls are the bytes that browsers cut off at both ends of a link.
+const controls = "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f" +
+	"\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x20"
+
+// isWebScheme lowers the case before it compares. strings.EqualFold would also
+// accept "httpſ", because Unicode folds the long s to s.
+func isWebScheme(scheme string) bool {
+	scheme = strings.ToLower(scheme)
+	return scheme == "http" || scheme == "https"
+}
+
+// isHost reports whether s is a host with an optional port.
+func isHost(s string) bool {
+	name, port := s, ""
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
+		name, port = s[:i], s[i+1:]
+	}
+	if strings.Trim(port, "0123456789") != "" || len(port) > 5 {
+		return false
+	}
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		return ok && inner != "" && strings.Trim(inner, "0123456789abcdefABCDEF:.") == ""
+	}
+	for i := range len(name) {
+		if name[i] < 0x80 && (!isURLByte(name[i]) || strings.IndexByte("[]:%", name[i]) >= 0) {
+			return false
+		}
+	}
+	return name != "" && utf8.ValidString(name)
+}
+
+// escapeTail percent-encodes the bytes of path, query and fragment that RFC
+// 3986 does not allow. A percent sign stays as it is: browsers do not touch it
+// either.
+func escapeTail(s string) string {
+	const digits = "0123456789ABCDEF"
+	bad := 0
+	for i := range len(s) {
+		if !isURLByte(s[i]) {
+			bad++
+		}
+	}
+	if bad == 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s)+2*bad)
+	for i := range len(s) {
+		if c := s[i]; isURLByte(c) {
+			out = append(out, c)
+		} else {
+			out = append(out, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(out)
+}
+
+// isURLByte reports whether c may stand for itself after the host. Square
+// brackets are no part of RFC 3986's paths and queries, but every browser sends
+// them unescaped.
+func isURLByte(c byte) bool {
+	return c > ' ' && c < 0x7f && strings.IndexByte(`"<>\^{|}`+"`", c) < 0
+}
