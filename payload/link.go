@@ -19,10 +19,10 @@ import (
 //
 // A link is at most 8192 characters long. CleanURL(CleanURL(s)) is CleanURL(s).
 func CleanURL(s string) (link string, ok bool) {
-	if strings.ContainsAny(s, "\t\r\n") {
+	if strings.ContainsFunc(s, isControlOrSpace) { // rare, and slow to repair
 		s = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
+		s = strings.TrimFunc(s, isControlOrSpace)
 	}
-	s = strings.Trim(s, controls)
 	scheme, rest, found := strings.Cut(s, "://")
 	if !found || !isWebScheme(scheme) {
 		return "", false
@@ -46,9 +46,8 @@ func CleanURL(s string) (link string, ok bool) {
 	return s, true
 }
 
-// controls are the bytes that browsers cut off at both ends of a link.
-const controls = "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f" +
-	"\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x20"
+// isControlOrSpace reports what browsers cut off at both ends of a link.
+func isControlOrSpace(r rune) bool { return r <= ' ' }
 
 // isWebScheme lowers the case before it compares. strings.EqualFold would also
 // accept "httpſ", because Unicode folds the long s to s.
@@ -71,8 +70,13 @@ func isHost(s string) bool {
 		return ok && inner != "" && strings.Trim(inner, "0123456789abcdefABCDEF:.") == ""
 	}
 	for i := range len(name) {
-		if name[i] < 0x80 && (!isURLByte(name[i]) || strings.IndexByte("[]:%", name[i]) >= 0) {
+		switch c := name[i]; c {
+		case '[', ']', ':', '%':
 			return false
+		default:
+			if c < 0x80 && !isURLByte(c) {
+				return false
+			}
 		}
 	}
 	return name != "" && utf8.ValidString(name)
@@ -107,5 +111,10 @@ func escapeTail(s string) string {
 // brackets are no part of RFC 3986's paths and queries, but every browser sends
 // them unescaped.
 func isURLByte(c byte) bool {
-	return c > ' ' && c < 0x7f && strings.IndexByte(`"<>\^{|}`+"`", c) < 0
+	switch c {
+	case '"', '<', '>', '\\', '^', '{', '|', '}', '`':
+		return false
+	default:
+		return c > ' ' && c < 0x7f
+	}
 }
