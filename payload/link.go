@@ -19,6 +19,9 @@ import (
 //
 // A link is at most 8192 characters long. CleanURL(CleanURL(s)) is CleanURL(s).
 func CleanURL(s string) (link string, ok bool) {
+	if isPlainURL(s) {
+		return s, true
+	}
 	if strings.ContainsFunc(s, isControlOrSpace) { // rare, and slow to repair
 		s = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
 		s = strings.TrimFunc(s, isControlOrSpace)
@@ -44,6 +47,32 @@ func CleanURL(s string) (link string, ok bool) {
 		return "", false
 	}
 	return s, true
+}
+
+// isPlainURL reports the links that nearly all senders send, for which one look
+// at each byte is enough. It may report false for a clean link.
+func isPlainURL(s string) bool {
+	rest, ok := strings.CutPrefix(s, "https://")
+	if !ok || len(s) > maxURL {
+		return false
+	}
+	end := 0
+	for end < len(rest) && (rest[end] == '.' || rest[end] == '-' || isAlnum(rest[end])) {
+		end++
+	}
+	if end == 0 || end < len(rest) && rest[end] != '/' {
+		return false
+	}
+	for i := end; i < len(rest); i++ {
+		if !isURLByte(rest[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // isControlOrSpace reports what browsers cut off at both ends of a link.
