@@ -50,7 +50,7 @@ func TestOnTheWire(t *testing.T) {
 		_, _ = io.WriteString(w, "stored")
 	})
 	s := newSender(t)
-	ep := sender.Endpoint{URL: server.URL + "/hook?a=b", Signer: scheme, Header: http.Header{"x-key": {"a", "b"}}}
+	ep := sender.Endpoint{URL: sender.NewURL(server.URL + "/hook?a=b"), Signer: scheme, Header: sender.NewHeader(http.Header{"x-key": {"a", "b"}})}
 	for i := range 2 {
 		a := attempt(t, s, ep)
 		require.NoError(t, a.Err)
@@ -84,7 +84,7 @@ func TestTLS(t *testing.T) {
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	server.StartTLS()
 	defer server.Close()
-	ep := sender.Endpoint{URL: server.URL, Signer: standard(t)}
+	ep := sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t)}
 
 	a := attempt(t, newSender(t), ep)
 	require.Equal(t, sender.ClassTLS, a.Class, "an unknown authority")
@@ -98,7 +98,7 @@ func TestTLS(t *testing.T) {
 	require.Positive(t, a.Timings.TLS)
 
 	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
-	a = attempt(t, newSender(t), sender.Endpoint{URL: "https" + strings.TrimPrefix(plain.URL, "http"), Signer: standard(t)})
+	a = attempt(t, newSender(t), sender.Endpoint{URL: sender.NewURL("https" + strings.TrimPrefix(plain.URL, "http")), Signer: standard(t)})
 	require.Equal(t, sender.ClassTLS, a.Class)
 	require.ErrorContains(t, a.Err, "is it http?")
 }
@@ -111,7 +111,7 @@ func TestOldTLS(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	server.TLS.MinVersion, server.TLS.MaxVersion = 0x0301, 0x0302
-	a := attempt(t, newSender(t, sender.WithRootCAs(roots(server))), sender.Endpoint{URL: server.URL, Signer: standard(t)})
+	a := attempt(t, newSender(t, sender.WithRootCAs(roots(server))), sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t)})
 	require.Equal(t, sender.ClassTLS, a.Class, "%v", a.Err)
 	for _, tr := range sender.Transports(newSender(t)) {
 		require.EqualValues(t, 0x0303, tr.TLSClientConfig.MinVersion)
@@ -130,7 +130,7 @@ func TestNetworkFailures(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	a := attempt(t, newSender(t), sender.Endpoint{URL: "http://" + l.Addr().String(), Signer: standard(t)})
+	a := attempt(t, newSender(t), sender.Endpoint{URL: sender.NewURL("http://" + l.Addr().String()), Signer: standard(t)})
 	require.Equal(t, sender.Failed, a.Outcome)
 	require.Equal(t, sender.ClassConnect, a.Class)
 	require.ErrorContains(t, a.Err, "connection refused")
@@ -145,10 +145,10 @@ func TestUnsigned(t *testing.T) {
 	calls := fake(s, statuses(200))
 	var null *signFuncPointer
 	for name, ep := range map[string]sender.Endpoint{
-		"nil":          {URL: "https://a.example"},
-		"typed nil":    {URL: "https://a.example", Signer: null},
-		"sets nothing": {URL: "https://a.example", Signer: signFunc(func(*http.Request, string, time.Time, []byte) error { return nil })},
-		"sets nothing new": {URL: "https://a.example", Signer: signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
+		"nil":          {URL: sender.NewURL("https://a.example")},
+		"typed nil":    {URL: sender.NewURL("https://a.example"), Signer: null},
+		"sets nothing": {URL: sender.NewURL("https://a.example"), Signer: signFunc(func(*http.Request, string, time.Time, []byte) error { return nil })},
+		"sets nothing new": {URL: sender.NewURL("https://a.example"), Signer: signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
 			r.Header.Set("Content-Type", "application/json")
 			return nil
 		})},
@@ -161,7 +161,7 @@ func TestUnsigned(t *testing.T) {
 		require.ErrorIs(t, err, sender.ErrUnsigned, name)
 	}
 	require.Zero(t, calls.n.Load())
-	require.NoError(t, attempt(t, s, sender.Endpoint{URL: "https://a.example", Signer: sender.InsecureUnsigned()}).Err)
+	require.NoError(t, attempt(t, s, sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: sender.InsecureUnsigned()}).Err)
 }
 
 type signFuncPointer struct{ f signFunc }
@@ -176,7 +176,7 @@ func TestSignerIsHeldToHeaders(t *testing.T) {
 	s := newSender(t)
 	sign := func(f func(r *http.Request)) sender.Endpoint {
 		return sender.Endpoint{
-			URL: "https://a.example/x", Header: http.Header{"X-Key": {"mine"}},
+			URL: sender.NewURL("https://a.example/x"), Header: sender.NewHeader(http.Header{"X-Key": {"mine"}}),
 			Signer: signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
 				r.Header.Set("X-Signature", "s")
 				f(r)
@@ -216,7 +216,7 @@ func TestSignerError(t *testing.T) {
 	s := newSender(t)
 	calls := fake(s, statuses(200))
 	_, err := s.Deliver(t.Context(), sender.Endpoint{
-		URL:    "https://a.example",
+		URL:    sender.NewURL("https://a.example"),
 		Signer: signFunc(func(*http.Request, string, time.Time, []byte) error { return io.ErrNoProgress }),
 	}, message())
 	require.ErrorIs(t, err, io.ErrNoProgress)
@@ -249,21 +249,21 @@ func TestCanaryIsNowhere(t *testing.T) {
 		"http://10.0.0.1", "ftp://a.example", "https://user:" + canary + "@a.example", "https://a.example:" + canary,
 		"https://%zz" + canary, "https://a.example/%zz" + canary, canary, "https://a.example/#" + canary, "https://[" + canary + "]",
 	} {
-		ep := sender.Endpoint{URL: base + "/services/" + canary + "?token=" + canary, Signer: signer, Header: http.Header{
+		ep := sender.Endpoint{URL: sender.NewURL(base + "/services/" + canary + "?token=" + canary), Signer: signer, Header: sender.NewHeader(http.Header{
 			"X-Api-Key": {canary}, "Client-Id": {canary},
-		}}
+		})}
 		if strings.ContainsAny(base, "%#") || base == canary {
-			ep.URL = base
+			ep.URL = sender.NewURL(base)
 		}
 		r, err := s.Deliver(t.Context(), ep, message())
 		require.Error(t, err, base)
 		require.NotContains(t, everything(t, r, err, ep), canary, base)
 		require.NotContains(t, everything(t, s.Check(t.Context(), ep), ep), canary, base)
 	}
-	ep := sender.Endpoint{URL: echo.URL, Signer: signer, Header: http.Header{"X-Api-Key": {canary + "\r\n"}, canary + "\n": {"x"}}}
+	ep := sender.Endpoint{URL: sender.NewURL(echo.URL), Signer: signer, Header: sender.NewHeader(http.Header{"X-Api-Key": {canary + "\r\n"}, canary + "\n": {"x"}})}
 	require.NotContains(t, everything(t, s.Check(t.Context(), ep), ep), canary, "a header that is refused")
 
-	a := attempt(t, s, sender.Endpoint{URL: echo.URL, Signer: signer})
+	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL(echo.URL), Signer: signer})
 	require.Contains(t, string(a.Body), "Authorization: Bearer *****", "the rest of an echo stays")
 	require.Equal(t, []string{"[redacted]"}, a.RequestHeader["Authorization"])
 	require.Equal(t, []string{"application/json"}, a.RequestHeader["Content-Type"])
@@ -299,7 +299,7 @@ func everything(t *testing.T, all ...any) string {
 
 func TestEndpointPrintsItsOriginOnly(t *testing.T) {
 	t.Parallel()
-	ep := sender.Endpoint{URL: "https://HOOKS.example.com.:443/" + canary, Header: http.Header{"Authorization": {canary}}}
+	ep := sender.Endpoint{URL: sender.NewURL("https://HOOKS.example.com.:443/" + canary), Header: sender.NewHeader(http.Header{"Authorization": {canary}})}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		require.Equal(t, "https://hooks.example.com:443", fmt.Sprintf(verb, ep), verb)
 		require.Equal(t, "https://hooks.example.com:443", fmt.Sprintf(verb, &ep), verb)
@@ -317,11 +317,11 @@ func TestTracesOfTheCaller(t *testing.T) {
 		Got1xxResponse: func(int, textproto.MIMEHeader) error { interim.Add(1); return nil },
 	})
 	s := newSender(t)
-	require.NoError(t, s.Attempt(ctx, sender.Endpoint{URL: server.URL, Signer: standard(t)}, message()).Err)
+	require.NoError(t, s.Attempt(ctx, sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t)}, message()).Err)
 	require.Equal(t, []int64{1, 1, 0}, []int64{dialled.Load(), conn.Load(), interim.Load()})
 
 	flood := listen(t, flood1xx)
-	a := s.Attempt(ctx, sender.Endpoint{URL: "http://" + flood, Signer: standard(t)}, message())
+	a := s.Attempt(ctx, sender.Endpoint{URL: sender.NewURL("http://" + flood), Signer: standard(t)}, message())
 	require.Equal(t, sender.ClassProtocol, a.Class)
 	require.Less(t, interim.Load(), int64(20_000), "ends soon, though the other hook's verdict is the one that counts")
 }
@@ -339,7 +339,7 @@ func TestCloseLeavesNoConnection(t *testing.T) {
 	defer server.Close()
 	s, err := sender.New(loopback())
 	require.NoError(t, err)
-	require.NoError(t, attempt(t, s, sender.Endpoint{URL: server.URL, Signer: standard(t)}).Err)
+	require.NoError(t, attempt(t, s, sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t)}).Err)
 	s.Close()
 	select {
 	case <-closed:
@@ -360,7 +360,7 @@ func TestBodiesAreClosed(t *testing.T) {
 			r.Body = &body
 			return r, err
 		})
-		attempt(t, s, sender.Endpoint{URL: "https://a.example", Signer: standard(t)})
+		attempt(t, s, sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)})
 		require.Equal(t, 1, body.closed, status)
 	}
 }
@@ -387,7 +387,7 @@ func TestHostIsNormalised(t *testing.T) {
 		"https://example.com:/":       "https://example.com/",
 		"https://[2606:4700:0::1]/":   "https://[2606:4700::1]/",
 	} {
-		require.NoError(t, attempt(t, s, sender.Endpoint{URL: text, Signer: standard(t)}).Err)
+		require.NoError(t, attempt(t, s, sender.Endpoint{URL: sender.NewURL(text), Signer: standard(t)}).Err)
 		require.Equal(t, want, sent.String())
 		require.Equal(t, sent.Host, host)
 	}
@@ -407,10 +407,10 @@ func TestThePathIsInNoRecord(t *testing.T) {
 	})
 	s := newSender(t)
 	for _, path := range []string{"/hooks/S3CRETPATH", "/hooks/S3CRETPATH?moved", "/hooks/S3CRET%50ATH"} {
-		a := attempt(t, s, sender.Endpoint{URL: endpoint.URL + path, Signer: standard(t)})
+		a := attempt(t, s, sender.Endpoint{URL: sender.NewURL(endpoint.URL + path), Signer: standard(t)})
 		require.NotContains(t, fmt.Sprintf("%+v %s", a, a.Body), "S3CRET", path)
 	}
-	a := attempt(t, s, sender.Endpoint{URL: endpoint.URL + "/?moved", Signer: standard(t)})
+	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL(endpoint.URL + "/?moved"), Signer: standard(t)})
 	require.Equal(t, "https://elsewhere.example/[redacted]", a.ResponseHeader.Get("Content-Location"), "where it leads is worth knowing")
 	require.Equal(t, "[redacted]", a.ResponseHeader.Get("Location"))
 }

@@ -49,8 +49,8 @@ func benchSend(b *testing.B, url string, goroutines int) {
 	b.Cleanup(s.Close)
 
 	msg := sender.Message{ID: "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", Body: bytes.Repeat([]byte("x"), 700)}
-	unsigned := sender.Endpoint{URL: url, Signer: sender.InsecureUnsigned()}
-	signed := sender.Endpoint{URL: url, Signer: standard}
+	unsigned := sender.Endpoint{URL: sender.NewURL(url), Signer: sender.InsecureUnsigned()}
+	signed := sender.Endpoint{URL: sender.NewURL(url), Signer: standard}
 	for _, c := range []struct {
 		name string
 		send func(ctx context.Context) error

@@ -26,7 +26,7 @@ func TestDeliverFollowsTheSchedule(t *testing.T) {
 		s := newSender(t, sender.WithSchedule(sender.Platform))
 		fake(s, statuses(500))
 		begin := time.Now()
-		r, err := s.Deliver(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+		r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 		require.ErrorIs(t, err, sender.ErrExhausted)
 		require.Equal(t, sender.Failed, r.Outcome)
 		require.Len(t, r.Attempts, 6)
@@ -69,7 +69,7 @@ func TestDeliverSignsEachAttemptAfresh(t *testing.T) {
 			require.Equal(t, strconv.FormatInt(time.Now().Unix(), 10), times[n-1])
 			return statuses(503, 503, 200)(n, r)
 		})
-		r, err := s.Deliver(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: scheme}, message())
+		r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: scheme}, message())
 		require.NoError(t, err)
 		require.Equal(t, sender.Delivered, r.Outcome)
 		require.Len(t, r.Attempts, 3)
@@ -100,7 +100,7 @@ func TestOutcomes(t *testing.T) {
 		}{{want, nil}, {stop, []sender.Option{sender.WithStopOnClientError()}}} {
 			s := newSender(t, c.opts...)
 			fake(s, statuses(status))
-			a := attempt(t, s, sender.Endpoint{URL: "https://a.example", Signer: standard(t)})
+			a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)})
 			require.Equal(t, c.outcome, a.Outcome, "%d with %d options", status, len(c.opts))
 			require.Equal(t, status, a.Status)
 			if a.Outcome == sender.Delivered {
@@ -149,7 +149,7 @@ func TestDeliverStops(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSender(t, c.opts...)
 				calls := fake(s, c.answers)
-				r, err := s.Deliver(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+				r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 				require.Equal(t, c.outcome, r.Outcome)
 				require.Len(t, r.Attempts, c.attempts)
 				require.EqualValues(t, c.attempts, calls.n.Load())
@@ -180,7 +180,7 @@ func TestDeliverKeepsALimitedRecord(t *testing.T) {
 			}
 			return answer(200)
 		})
-		r, err := s.Deliver(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+		r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 		require.NoError(t, err)
 		require.Len(t, r.Attempts, 32)
 		require.Equal(t, 69, r.Attempts[0].Number)
@@ -216,7 +216,7 @@ func TestWaitEndsWithContext(t *testing.T) {
 				s := newSender(t, sender.WithSchedule(sender.Platform))
 				fake(s, statuses(500))
 				begin := time.Now()
-				r, err := s.Deliver(c.end(t.Context(), s), sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+				r, err := s.Deliver(c.end(t.Context(), s), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 				require.Equal(t, 100*time.Millisecond, time.Since(begin), "at once")
 				require.Equal(t, sender.Canceled, r.Outcome)
 				require.Len(t, r.Attempts, 1)
@@ -239,7 +239,7 @@ func TestNoWaitInVain(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*sec)
 		defer cancel()
 		begin := time.Now()
-		r, err := s.Deliver(ctx, sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+		r, err := s.Deliver(ctx, sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "500", "the last answer says more than the deadline")
 		require.NoError(t, ctx.Err(), "not waited for")
@@ -260,12 +260,12 @@ func TestContextEndsAttempt(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), sec)
 		defer cancel()
-		r, err := s.Deliver(ctx, sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+		r, err := s.Deliver(ctx, sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, sender.Canceled, r.Outcome)
 		require.Equal(t, sender.ClassCanceled, r.Attempts[0].Class)
 
-		a := s.Attempt(ctx, sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+		a := s.Attempt(ctx, sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 		require.Equal(t, sender.Canceled, a.Outcome, "a context that has ended")
 		require.EqualValues(t, 1, calls.n.Load(), "is not even tried")
 	})
@@ -288,7 +288,7 @@ func TestTimeout(t *testing.T) {
 				<-r.Context().Done()
 				return nil, r.Context().Err()
 			})
-			a := s.Attempt(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t), Timeout: c.endpoint}, message())
+			a := s.Attempt(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t), Timeout: c.endpoint}, message())
 			require.Equal(t, sender.Failed, a.Outcome)
 			require.Equal(t, sender.ClassTimeout, a.Class)
 			require.ErrorIs(t, a.Err, context.DeadlineExceeded)
@@ -303,7 +303,7 @@ func TestClosed(t *testing.T) {
 	calls := fake(s, statuses(200))
 	s.Close()
 	s.Close()
-	r, err := s.Deliver(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+	r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 	require.ErrorIs(t, err, sender.ErrClosed)
 	require.Equal(t, sender.Canceled, r.Outcome)
 	require.Zero(t, calls.n.Load())
@@ -342,7 +342,7 @@ func TestRetryAfterDelays(t *testing.T) {
 					}
 					return answer(c.status, "Retry-After", c.value)
 				})
-				r, err := s.Deliver(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+				r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 				require.NoError(t, err)
 				require.Equal(t, c.want, r.Attempts[0].RetryAfter)
 				require.GreaterOrEqual(t, r.Attempts[0].Wait, c.wait[0])
@@ -364,7 +364,7 @@ func TestSend(t *testing.T) {
 	})
 	s := newSender(t)
 	e := event()
-	r, err := s.Send(t.Context(), sender.Endpoint{URL: server.URL, Signer: scheme}, e)
+	r, err := s.Send(t.Context(), sender.Endpoint{URL: sender.NewURL(server.URL), Signer: scheme}, e)
 	require.NoError(t, err)
 	require.Equal(t, sender.Delivered, r.Outcome)
 	require.Empty(t, e.DeliveryID, "the caller's event is not changed")
@@ -375,7 +375,7 @@ func TestSend(t *testing.T) {
 	require.Regexp(t, `^whk_[0-9a-f]{32}$`, r.ID)
 
 	e.DeliveryID = "whk_mine"
-	r, err = s.Send(t.Context(), sender.Endpoint{URL: server.URL, Signer: scheme}, e)
+	r, err = s.Send(t.Context(), sender.Endpoint{URL: sender.NewURL(server.URL), Signer: scheme}, e)
 	require.NoError(t, err)
 	require.Equal(t, "whk_mine", r.ID)
 }
@@ -384,7 +384,7 @@ func TestSendRefusesBadEvents(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
 	calls := fake(s, statuses(200))
-	ep := sender.Endpoint{URL: "https://a.example", Signer: standard(t)}
+	ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}
 
 	r, err := s.Send(t.Context(), ep, nil)
 	require.ErrorIs(t, err, sender.ErrInvalidMessage)
@@ -419,8 +419,8 @@ func TestDeliverRefusesBadMessages(t *testing.T) {
 		m := message()
 		change(&m)
 		for _, sig := range []sender.Endpoint{
-			{URL: "https://a.example", Signer: standard(t)},
-			{URL: "https://a.example", Signer: sender.InsecureUnsigned()},
+			{URL: sender.NewURL("https://a.example"), Signer: standard(t)},
+			{URL: sender.NewURL("https://a.example"), Signer: sender.InsecureUnsigned()},
 		} {
 			r, err := s.Deliver(t.Context(), sig, m)
 			require.ErrorIs(t, err, sender.ErrInvalidMessage)
@@ -438,14 +438,14 @@ func TestFilterSkips(t *testing.T) {
 	s := newSender(t)
 	calls := fake(s, statuses(200))
 	r, err := s.Send(t.Context(), sender.Endpoint{
-		URL: "https://a.example", Signer: standard(t), Events: []string{"deploy.failed", "build.*"},
+		URL: sender.NewURL("https://a.example"), Signer: standard(t), Events: []string{"deploy.failed", "build.*"},
 	}, event())
 	require.NoError(t, err)
 	require.Equal(t, sender.Skipped, r.Outcome)
 	require.Empty(t, r.Attempts)
 	require.Zero(t, calls.n.Load())
 
-	a := s.Attempt(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t), Events: []string{"deploy.failed"}}, message())
+	a := s.Attempt(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t), Events: []string{"deploy.failed"}}, message())
 	require.Equal(t, sender.Delivered, a.Outcome, "a queue has decided already")
 }
 
@@ -455,7 +455,7 @@ func TestObserver(t *testing.T) {
 		var seen []sender.Attempt
 		s := newSender(t, sender.WithObserver(func(_ context.Context, a sender.Attempt) { seen = append(seen, a) }))
 		fake(s, statuses(500, 200))
-		r, err := s.Deliver(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+		r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 		require.NoError(t, err)
 		require.Equal(t, r.Attempts, seen)
 		require.Positive(t, seen[0].Wait)
@@ -468,7 +468,7 @@ func TestRecordsAreJSON(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
 	fake(s, statuses(410))
-	a := attempt(t, s, sender.Endpoint{URL: "https://a.example", Signer: standard(t)})
+	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)})
 	a.Err = nil
 	_, err := json.Marshal(a)
 	require.NoError(t, err)

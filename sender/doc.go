@@ -6,7 +6,7 @@
 //		return err
 //	}
 //	defer s.Close()
-//	receipt, err := s.Send(ctx, sender.Endpoint{URL: url, Signer: scheme}, event)
+//	receipt, err := s.Send(ctx, sender.Endpoint{URL: sender.NewURL(url), Signer: scheme}, event)
 //	if err != nil {
 //		return err // says how many attempts there were and what the last one ran into
 //	}

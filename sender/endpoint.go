@@ -14,11 +14,12 @@ import (
 // that endpoints may come from a database. [Sender.Check] checks one when it is entered, and every attempt
 // checks it again.
 //
-// URL and Header may be credentials. Printing an Endpoint, with any fmt verb or as a slog value, shows scheme and host.
+// URL and Header may be credentials. Their types hide them, in whatever field an Endpoint stands. Printing an
+// Endpoint, with any fmt verb or as a slog value, shows scheme and host.
 type Endpoint struct {
-	// URL takes the POST: absolute, https (see [AllowNetworks] and [InsecureHTTP] for http), without user information
+	// URL takes the POST, from [NewURL]: absolute, https (see [AllowNetworks] and [InsecureHTTP] for http), without user information
 	// and fragment, its host in ASCII. Required.
-	URL string
+	URL URL
 
 	// Signer authenticates each attempt. Required: an endpoint without one is refused, since a receiver could not
 	// tell its deliveries from forged ones. For a destination whose URL is the credential, see [InsecureUnsigned].
@@ -34,10 +35,10 @@ type Endpoint struct {
 	// ("*"). Empty means all. See [ParseFilter].
 	Events []string
 
-	// Header is sent with every attempt: an API key, a routing hint. At most 32 values and 8 KiB. Refused are headers
+	// Header is sent with every attempt, from [NewHeader]: an API key, a routing hint. At most 32 values and 8 KiB. Refused are headers
 	// that the sender sets itself or must not send: Host, Content-*, User-Agent, Accept-Encoding, Idempotency-Key,
 	// X-Idempotency-Key, everything that belongs to the connection (RFC 9110 section 7.6.1), and those of signatures.
-	Header http.Header
+	Header Header
 
 	// Timeout bounds each attempt, from resolving the host to the end of the answer's body. Zero means the Sender's
 	// own (see [WithTimeout]); negative is an error, as is more than 10 minutes.
@@ -60,7 +61,7 @@ func (e Endpoint) Accepts(t payload.Type) bool {
 
 // String shows scheme and host.
 func (e Endpoint) String() string {
-	u, err := parseURL(e.URL)
+	u, err := parseURL(e.URL.Reveal())
 	if err != nil {
 		return "endpoint with an invalid URL"
 	}

@@ -94,7 +94,7 @@ func TestURLs(t *testing.T) {
 	defer s.Close()
 	fake(s, statuses(200))
 	for text, want := range urlCases {
-		a := s.Attempt(t.Context(), sender.Endpoint{URL: text, Signer: standard(t)}, message())
+		a := s.Attempt(t.Context(), sender.Endpoint{URL: sender.NewURL(text), Signer: standard(t)}, message())
 		if want == "" {
 			require.NoError(t, a.Err, "%.99q", text)
 			continue
@@ -112,7 +112,7 @@ func TestCheckReportsEverything(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
 	err := s.Check(t.Context(), sender.Endpoint{
-		URL: "ftp://x", Events: []string{"Deploy.*"}, Header: http.Header{"Host": {"x"}}, Timeout: -1,
+		URL: sender.NewURL("ftp://x"), Events: []string{"Deploy.*"}, Header: sender.NewHeader(http.Header{"Host": {"x"}}), Timeout: -1,
 	})
 	joined, ok := err.(interface{ Unwrap() []error })
 	require.True(t, ok)
@@ -128,8 +128,8 @@ func TestCheckReportsEverything(t *testing.T) {
 	require.ErrorIs(t, err, sender.ErrUnsigned)
 
 	require.NoError(t, s.Check(t.Context(), sender.Endpoint{
-		URL: "http://127.0.0.1:1", Signer: standard(t), Events: []string{"deploy.*"}, Timeout: time.Second,
-		Header: http.Header{"Authorization": {"Bearer x"}, "X-Team": {"a", "b"}},
+		URL: sender.NewURL("http://127.0.0.1:1"), Signer: standard(t), Events: []string{"deploy.*"}, Timeout: time.Second,
+		Header: sender.NewHeader(http.Header{"Authorization": {"Bearer x"}, "X-Team": {"a", "b"}}),
 	}))
 }
 
@@ -139,7 +139,7 @@ func TestHeaders(t *testing.T) {
 	calls := fake(s, statuses(200))
 	refuse := func(h http.Header, want string) {
 		t.Helper()
-		a := s.Attempt(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t), Header: h}, message())
+		a := s.Attempt(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t), Header: sender.NewHeader(h)}, message())
 		require.ErrorIs(t, a.Err, sender.ErrRefused, "%v", h)
 		var fault *sender.EndpointError
 		require.ErrorAs(t, a.Err, &fault)
@@ -212,7 +212,7 @@ func TestFilter(t *testing.T) {
 	s := newSender(t)
 	for p, want := range patternCases {
 		_, err := sender.ParseFilter([]string{"deploy.live", p})
-		ep := sender.Endpoint{URL: "https://127.0.0.1", Signer: standard(t), Events: []string{p}}
+		ep := sender.Endpoint{URL: sender.NewURL("https://127.0.0.1"), Signer: standard(t), Events: []string{p}}
 		checked := s.Check(t.Context(), ep)
 		if want == "" {
 			require.NoError(t, err, p)
@@ -261,7 +261,7 @@ func TestOwnEventTypes(t *testing.T) {
 	require.NoError(t, err)
 
 	s := newSender(t, sender.WithEventTypes("deploy.alive", "scale.out"))
-	ep := sender.Endpoint{URL: "https://127.0.0.1", Signer: standard(t), Events: []string{"deploy.alive", "scale.*"}}
+	ep := sender.Endpoint{URL: sender.NewURL("https://127.0.0.1"), Signer: standard(t), Events: []string{"deploy.alive", "scale.*"}}
 	require.NoError(t, s.Check(t.Context(), ep))
 	ep.Events = []string{"scale.oot"}
 	require.ErrorContains(t, s.Check(t.Context(), ep), `"scale.out"`)

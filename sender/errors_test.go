@@ -31,19 +31,19 @@ func TestReasonsAreSaidOnce(t *testing.T) {
 	}{
 		"URL": {
 			s,
-			sender.Endpoint{URL: "https://10.0.0.1", Signer: standard(t)},
+			sender.Endpoint{URL: sender.NewURL("https://10.0.0.1"), Signer: standard(t)},
 			sender.ErrForbiddenAddress,
 			"sender: refused by policy: forbidden address: Endpoint.URL: https://10.0.0.1: 10.0.0.1 is not a public address; AllowNetworks would open it",
 		},
 		"dial": {
 			resolving,
-			sender.Endpoint{URL: "https://inside.example", Signer: standard(t)},
+			sender.Endpoint{URL: sender.NewURL("https://inside.example"), Signer: standard(t)},
 			sender.ErrForbiddenAddress,
 			"sender: refused by policy after 1 attempt: POST https://inside.example: 10.0.0.1 is not a public address; AllowNetworks would open it",
 		},
 		"signer": {
 			s,
-			sender.Endpoint{URL: "https://93.184.215.14", Signer: silent},
+			sender.Endpoint{URL: sender.NewURL("https://93.184.215.14"), Signer: silent},
 			sender.ErrUnsigned,
 			"sender: refused by policy after 1 attempt: unsigned: Endpoint.Signer: sender_test.signFunc set no header",
 		},

@@ -42,7 +42,7 @@ func ExampleSender_Send() {
 	}
 	defer s.Close()
 
-	receipt, err := s.Send(context.Background(), sender.Endpoint{URL: server.URL, Signer: scheme}, &payload.Event{
+	receipt, err := s.Send(context.Background(), sender.Endpoint{URL: sender.NewURL(server.URL), Signer: scheme}, &payload.Event{
 		Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: "dep_a1b2c3d4", App: "api-service", Environment: "production",
 	})
 	if err != nil {
@@ -73,7 +73,7 @@ func ExampleSender_Attempt() {
 		log.Fatal(err)
 	}
 
-	a := s.Attempt(context.Background(), sender.Endpoint{URL: gone.URL, Signer: scheme}, sender.Message{
+	a := s.Attempt(context.Background(), sender.Endpoint{URL: sender.NewURL(gone.URL), Signer: scheme}, sender.Message{
 		ID: payload.NewDeliveryID(), Type: payload.DeployLive, Body: []byte(`{"event":"deploy.live"}`),
 	})
 	switch a.Outcome {
@@ -102,7 +102,7 @@ func ExampleSender_Check() {
 	}
 
 	err = s.Check(context.Background(), sender.Endpoint{
-		URL: "https://169.254.169.254/latest/meta-data", Signer: scheme, Events: []string{"deploy.faild"},
+		URL: sender.NewURL("https://169.254.169.254/latest/meta-data"), Signer: scheme, Events: []string{"deploy.faild"},
 	})
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, sender.ErrForbiddenAddress))

@@ -32,7 +32,7 @@ func TestFormatSend(t *testing.T) {
 		got.contentType, got.body = r.Header.Get("Content-Type"), string(body)
 	})
 	e := event()
-	ep := sender.Endpoint{URL: server.URL, Signer: standard(t), BodyFormat: formatFunc(func(e *payload.Event) (string, []byte, error) {
+	ep := sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t), BodyFormat: formatFunc(func(e *payload.Event) (string, []byte, error) {
 		require.NoError(t, e.Validate())
 		return "text/x-note; charset=utf-8", []byte("note for " + e.DeliveryID), nil
 	})}
@@ -89,7 +89,7 @@ func TestFormatSendsNothing(t *testing.T) {
 			t.Parallel()
 			s := newSender(t)
 			calls := fake(s, statuses(200))
-			ep := sender.Endpoint{URL: "https://127.0.0.1/", Signer: standard(t), BodyFormat: c.format}
+			ep := sender.Endpoint{URL: sender.NewURL("https://127.0.0.1/"), Signer: standard(t), BodyFormat: c.format}
 			receipt, err := s.Send(t.Context(), ep, event())
 			c.check(t, err)
 			require.Equal(t, c.outcome, receipt.Outcome)
@@ -119,7 +119,7 @@ func TestFormatNotAsked(t *testing.T) {
 	s := newSender(t)
 	fake(s, statuses(200))
 	ep := sender.Endpoint{
-		URL: "https://127.0.0.1/", Signer: standard(t), Events: []string{"deploy.failed"},
+		URL: sender.NewURL("https://127.0.0.1/"), Signer: standard(t), Events: []string{"deploy.failed"},
 		BodyFormat: formatFunc(func(*payload.Event) (string, []byte, error) { panic("asked") }),
 	}
 	large := event()
@@ -144,7 +144,7 @@ func TestFormatNotAsked(t *testing.T) {
 func TestMaxBody(t *testing.T) {
 	t.Parallel()
 	body := func(n int) sender.Message { return sender.Message{ID: "whk_1", Body: bytes.Repeat([]byte("x"), n)} }
-	ep := sender.Endpoint{URL: "https://127.0.0.1/", Signer: standard(t)}
+	ep := sender.Endpoint{URL: sender.NewURL("https://127.0.0.1/"), Signer: standard(t)}
 	for name, c := range map[string]struct {
 		opts  []sender.Option
 		limit int
@@ -202,7 +202,7 @@ func TestMessageWithoutFormat(t *testing.T) {
 func TestCheckFormat(t *testing.T) {
 	t.Parallel()
 	err := newSender(t).Check(t.Context(), sender.Endpoint{
-		URL: "https://127.0.0.1/", Signer: standard(t), BodyFormat: (*formatPointer)(nil),
+		URL: sender.NewURL("https://127.0.0.1/"), Signer: standard(t), BodyFormat: (*formatPointer)(nil),
 	})
 	require.ErrorContains(t, err, "Endpoint.BodyFormat")
 }

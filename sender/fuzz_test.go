@@ -57,7 +57,7 @@ func FuzzURL(f *testing.F) {
 	})
 	f.Fuzz(func(t *testing.T, text string) {
 		before := calls.n.Load()
-		a := s.Attempt(t.Context(), sender.Endpoint{URL: text, Signer: sender.InsecureUnsigned()}, message())
+		a := s.Attempt(t.Context(), sender.Endpoint{URL: sender.NewURL(text), Signer: sender.InsecureUnsigned()}, message())
 		if a.Err != nil {
 			require.ErrorIs(t, a.Err, sender.ErrRefused)
 			require.Equal(t, before, calls.n.Load(), "refused, and sent all the same")

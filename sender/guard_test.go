@@ -137,7 +137,7 @@ func TestRebinding(t *testing.T) {
 	s, err := sender.New(sender.WithResolver(dns.resolver()))
 	require.NoError(t, err)
 	defer s.Close()
-	ep := sender.Endpoint{URL: "https://rebind.example:" + port, Signer: standard(t)}
+	ep := sender.Endpoint{URL: sender.NewURL("https://rebind.example:" + port), Signer: standard(t)}
 
 	dns.set("rebind.example", "93.184.215.14", "2606:4700::1")
 	require.NoError(t, s.Check(t.Context(), ep))
@@ -171,7 +171,7 @@ func TestEveryAddressEveryAttempt(t *testing.T) {
 	s, err := sender.New(sender.WithResolver(dns.resolver()), sender.AllowNetworks(netip.MustParsePrefix("127.0.0.1/32")))
 	require.NoError(t, err)
 	defer s.Close()
-	ep := sender.Endpoint{URL: "http://many.example:" + port, Signer: standard(t)}
+	ep := sender.Endpoint{URL: sender.NewURL("http://many.example:" + port), Signer: standard(t)}
 
 	for range 4 {
 		dns.set("many.example", "127.0.0.2", "127.0.0.1")
@@ -194,7 +194,7 @@ func TestCheckResolves(t *testing.T) {
 	s, err := sender.New(sender.WithResolver(dns.resolver()))
 	require.NoError(t, err)
 	defer s.Close()
-	ep := sender.Endpoint{URL: "https://nowhere.example/" + canary, Signer: standard(t)}
+	ep := sender.Endpoint{URL: sender.NewURL("https://nowhere.example/" + canary), Signer: standard(t)}
 	err = s.Check(t.Context(), ep)
 	var unknown *net.DNSError
 	require.ErrorAs(t, err, &unknown)
@@ -204,13 +204,13 @@ func TestCheckResolves(t *testing.T) {
 	require.Equal(t, sender.Failed, attempt(t, s, ep).Outcome, "a name may be missing for a while")
 
 	dns.set("public.example", "93.184.215.14")
-	require.NoError(t, s.Check(t.Context(), sender.Endpoint{URL: "https://public.example", Signer: standard(t)}))
-	require.ErrorIs(t, s.Check(t.Context(), sender.Endpoint{URL: "http://public.example", Signer: standard(t)}), sender.ErrRefused)
+	require.NoError(t, s.Check(t.Context(), sender.Endpoint{URL: sender.NewURL("https://public.example"), Signer: standard(t)}))
+	require.ErrorIs(t, s.Check(t.Context(), sender.Endpoint{URL: sender.NewURL("http://public.example"), Signer: standard(t)}), sender.ErrRefused)
 
 	s2, err := sender.New(sender.WithResolver(dns.resolver()), loopback())
 	require.NoError(t, err)
 	defer s2.Close()
-	err = s2.Check(t.Context(), sender.Endpoint{URL: "http://public.example", Signer: standard(t)})
+	err = s2.Check(t.Context(), sender.Endpoint{URL: sender.NewURL("http://public.example"), Signer: standard(t)})
 	require.ErrorIs(t, err, sender.ErrRefused)
 	require.ErrorContains(t, err, "InsecureHTTP")
 }
@@ -288,7 +288,7 @@ func TestLoopbackNamesInURLs(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	for _, name := range loopbackNames() {
-		ep := sender.Endpoint{URL: "https://" + name + "/", Signer: standard(t)}
+		ep := sender.Endpoint{URL: sender.NewURL("https://" + name + "/"), Signer: standard(t)}
 		a := s.Attempt(t.Context(), ep, message())
 		require.ErrorIs(t, a.Err, sender.ErrRefused, name)
 		require.Equal(t, sender.Refused, a.Outcome, name)
@@ -330,14 +330,14 @@ func TestHelperProxy(t *testing.T) {
 	s := newSender(t, sender.WithResolver(dns.resolver()))
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	require.NoError(t, err)
-	a := attempt(t, s, sender.Endpoint{URL: "http://inside.example:" + port, Signer: standard(t)})
+	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("http://inside.example:" + port), Signer: standard(t)})
 	require.NoError(t, a.Err)
 	require.EqualValues(t, 1, direct.Load())
 
 	closed, err := sender.New(sender.WithResolver(dns.resolver()))
 	require.NoError(t, err)
 	defer closed.Close()
-	a = attempt(t, closed, sender.Endpoint{URL: "https://inside.example:" + port, Signer: standard(t)})
+	a = attempt(t, closed, sender.Endpoint{URL: sender.NewURL("https://inside.example:" + port), Signer: standard(t)})
 	require.ErrorIs(t, a.Err, sender.ErrForbiddenAddress)
 	t.Log("child done")
 }
@@ -366,7 +366,7 @@ func TestHungNameServer(t *testing.T) {
 			_ = conn.Close()
 		}
 	})
-	ep := sender.Endpoint{URL: "https://slow.example", Signer: standard(t), Timeout: 100 * time.Millisecond}
+	ep := sender.Endpoint{URL: sender.NewURL("https://slow.example"), Signer: standard(t), Timeout: 100 * time.Millisecond}
 	a := attempt(t, s, ep)
 	require.Equal(t, sender.ClassTimeout, a.Class, "%v", a.Err)
 	require.Less(t, a.Timings.Total, 5*time.Second)

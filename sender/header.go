@@ -23,12 +23,13 @@ type staticHeader struct {
 
 // inspectHeader checks Endpoint.Header. Its errors name a header and never show a value.
 func inspectHeader(t *target, ep *Endpoint) error {
-	if len(ep.Header) == 0 {
+	header := ep.Header.Reveal()
+	if len(header) == 0 {
 		return nil
 	}
 	count, size := 0, 0
-	t.header = make([]staticHeader, 0, len(ep.Header))
-	for key, values := range ep.Header {
+	t.header = make([]staticHeader, 0, len(header))
+	for key, values := range header {
 		name := http.CanonicalHeaderKey(key)
 		if !validName(key) {
 			return endpointError(ErrRefused, "Header", "a name has a character that no header's name has")

@@ -158,7 +158,7 @@ func TestHostileAnswers(t *testing.T) {
 			t.Parallel()
 			url := "http://" + listen(t, c.serve)
 			begin := time.Now()
-			a := attempt(t, newSender(t), sender.Endpoint{URL: url, Signer: standard(t), Timeout: c.timeout})
+			a := attempt(t, newSender(t), sender.Endpoint{URL: sender.NewURL(url), Signer: standard(t), Timeout: c.timeout})
 			require.Less(t, time.Since(begin), 10*time.Second, "well inside the deadline of 15 s, or its own")
 			require.Equal(t, c.outcome, a.Outcome, "%v", a.Err)
 			require.Equal(t, c.class, a.Class, "%v", a.Err)
@@ -193,7 +193,7 @@ func TestAnswersAreReadToALimit(t *testing.T) {
 			_, _ = w.Write(bytes.Repeat([]byte("b"), c.size))
 		})
 		s := newSender(t)
-		ep := sender.Endpoint{URL: server.URL, Signer: standard(t)}
+		ep := sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t)}
 		first := attempt(t, s, ep)
 		require.NoError(t, first.Err)
 		require.Len(t, first.Body, min(c.size, 16<<10))
@@ -213,7 +213,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		sent.Add(spew(conn, "b"))
 	})
 	s := newSender(t)
-	ep := sender.Endpoint{URL: url, Signer: standard(t)}
+	ep := sender.Endpoint{URL: sender.NewURL(url), Signer: standard(t)}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	require.NoError(t, attempt(t, s, ep).Err)
@@ -236,7 +236,7 @@ func TestCompressionIsNotUndone(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(bomb.Bytes())
 	})
-	a := attempt(t, newSender(t), sender.Endpoint{URL: server.URL, Signer: standard(t)})
+	a := attempt(t, newSender(t), sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t)})
 	require.NoError(t, a.Err)
 	require.Equal(t, bomb.Bytes(), a.Body)
 	require.Equal(t, "gzip", a.ResponseHeader.Get("Content-Encoding"))
@@ -254,7 +254,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			w.Header().Set("Location", trap.URL)
 			w.WriteHeader(status)
 		})
-		a := attempt(t, newSender(t), sender.Endpoint{URL: server.URL, Signer: standard(t)})
+		a := attempt(t, newSender(t), sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t)})
 		require.Equal(t, sender.Failed, a.Outcome)
 		require.Equal(t, status, a.Status)
 		require.EqualValues(t, 1, here.Load())
@@ -277,7 +277,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 		cancel()
 	}()
 	s := newSender(t)
-	r, err := s.Deliver(ctx, sender.Endpoint{URL: url, Signer: standard(t)}, message())
+	r, err := s.Deliver(ctx, sender.Endpoint{URL: sender.NewURL(url), Signer: standard(t)}, message())
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, sender.Canceled, r.Outcome)
 	require.NotEmpty(t, r.Attempts[0].RequestHeader)

@@ -47,7 +47,7 @@ func TestOncePerAttempt(t *testing.T) {
 				}
 			})
 			s := newSender(t)
-			ep := sender.Endpoint{URL: url, Signer: standard(t)}
+			ep := sender.Endpoint{URL: sender.NewURL(url), Signer: standard(t)}
 			require.NoError(t, attempt(t, s, ep).Err)
 			require.EqualValues(t, 1, processed.Swap(0))
 
@@ -89,7 +89,7 @@ func TestOncePerAttemptHTTP2(t *testing.T) {
 				end(conn, stream)
 			})
 			s := newSender(t, sender.WithRootCAs(roots(server)))
-			a := attempt(t, s, sender.Endpoint{URL: server.URL, Signer: standard(t)})
+			a := attempt(t, s, sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t)})
 			require.Equal(t, sender.Failed, a.Outcome, "%v", a.Err)
 			require.EqualValues(t, 1, processed.Load(), "requests that the server read")
 		})

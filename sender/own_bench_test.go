@@ -28,8 +28,8 @@ func BenchmarkOwn(b *testing.B) {
 	sender.SetRoundTripper(s, instant{})
 	msg := sender.Message{ID: "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", Body: make([]byte, 700)}
 	for name, ep := range map[string]sender.Endpoint{
-		"unsigned": {URL: "http://127.0.0.1:8080/webhooks/deploy", Signer: sender.InsecureUnsigned()},
-		"signed":   {URL: "http://127.0.0.1:8080/webhooks/deploy", Signer: standard},
+		"unsigned": {URL: sender.NewURL("http://127.0.0.1:8080/webhooks/deploy"), Signer: sender.InsecureUnsigned()},
+		"signed":   {URL: sender.NewURL("http://127.0.0.1:8080/webhooks/deploy"), Signer: standard},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -10,8 +10,8 @@ import (
 type Request struct {
 	// Method is POST.
 	Method string
-	// URL is the endpoint's. It may be a credential.
-	URL string
+	// URL is the endpoint's. It may be a credential: [URL.Reveal] shows it.
+	URL URL
 	// Header is what would be sent, signed now, with credentials redacted as in [Attempt].RequestHeader. Host,
 	// Content-Length and what the connection adds are not in it.
 	Header http.Header
@@ -34,5 +34,5 @@ func (s *Sender) Preview(ep Endpoint, msg Message) (*Request, error) {
 		return nil, err
 	}
 	header, _ := redactRequest(nil, req.Header, &t, false)
-	return &Request{Method: req.Method, URL: t.url.String(), Header: header, Body: msg.Body}, nil
+	return &Request{Method: req.Method, URL: NewURL(t.url.String()), Header: header, Body: msg.Body}, nil
 }

@@ -22,13 +22,13 @@ func TestPreview(t *testing.T) {
 	s, err := sender.New()
 	require.NoError(t, err)
 	defer s.Close()
-	ep := sender.Endpoint{URL: "https://hooks.example.com/deploy?team=1", Signer: scheme, Header: http.Header{"X-Route": {"canary-route-key"}}}
+	ep := sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/deploy?team=1"), Signer: scheme, Header: sender.NewHeader(http.Header{"X-Route": {"canary-route-key"}})}
 	msg := sender.Message{ID: "whk_1", Body: []byte(`{"a":1}`)}
 
 	p, err := s.Preview(ep, msg)
 	require.NoError(t, err)
 	require.Equal(t, http.MethodPost, p.Method)
-	require.Equal(t, ep.URL, p.URL)
+	require.Equal(t, ep.URL.Reveal(), p.URL.Reveal())
 	require.Equal(t, msg.Body, p.Body)
 	require.Equal(t, []string{"[redacted]"}, p.Header["X-Route"])
 	require.Equal(t, []string{"application/json"}, p.Header["Content-Type"])
@@ -36,9 +36,9 @@ func TestPreview(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "whk_1", verified.ID)
 
-	_, err = s.Preview(sender.Endpoint{URL: "http://127.0.0.1/", Signer: scheme}, msg)
+	_, err = s.Preview(sender.Endpoint{URL: sender.NewURL("http://127.0.0.1/"), Signer: scheme}, msg)
 	require.ErrorIs(t, err, sender.ErrRefused)
-	_, err = s.Preview(sender.Endpoint{URL: "https://hooks.example.com/a b", Signer: scheme}, msg)
+	_, err = s.Preview(sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/a b"), Signer: scheme}, msg)
 	require.ErrorContains(t, err, "white space", "net/url would have encoded it")
 	_, err = s.Preview(sender.Endpoint{URL: ep.URL}, msg)
 	require.ErrorIs(t, err, sender.ErrUnsigned)
@@ -57,7 +57,7 @@ func TestACredentialIsHiddenUnderAnyHeader(t *testing.T) {
 	for _, name := range []string{"X-Service-Id", "X-Key-Signature", "X-Timestamp", "Signature", "Authorization"} {
 		bearer, err := signer.NewBearer(key, signer.WithHeader(name))
 		require.NoError(t, err)
-		p, err := s.Preview(sender.Endpoint{URL: "https://hooks.example.com/", Signer: bearer}, sender.Message{ID: "whk_1", Body: []byte("{}")})
+		p, err := s.Preview(sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/"), Signer: bearer}, sender.Message{ID: "whk_1", Body: []byte("{}")})
 		require.NoError(t, err)
 		require.Equal(t, []string{"[redacted]"}, p.Header[http.CanonicalHeaderKey(name)])
 	}
@@ -75,7 +75,7 @@ func TestAnEchoedURLIsHiddenWhereItIsTheCredential(t *testing.T) {
 	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
 	require.NoError(t, err)
 	defer s.Close()
-	a := s.Attempt(t.Context(), sender.Endpoint{URL: server.URL + "/services/T00/canary-url", Signer: sender.InsecureUnsigned()},
+	a := s.Attempt(t.Context(), sender.Endpoint{URL: sender.NewURL(server.URL + "/services/T00/canary-url"), Signer: sender.InsecureUnsigned()},
 		sender.Message{ID: "whk_1", Body: []byte("{}")})
 	require.Equal(t, 308, a.Status)
 	require.NotContains(t, fmt.Sprintf("%+v %s", a, a.Body), "canary-url")

@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/hidden"
 )
 
 const (
@@ -48,7 +50,7 @@ type proxy struct {
 	address       string // host:port
 	host          string
 	secure        bool
-	authorization string // the value of Proxy-Authorization, or ""
+	authorization hidden.Value[string] // the value of Proxy-Authorization, or ""
 }
 
 // newProxy never repeats the URL in an error: it may have a password in it.
@@ -68,7 +70,7 @@ func newProxy(u *url.URL) (*proxy, error) {
 	p.address = net.JoinHostPort(p.host, port)
 	if u.User != nil {
 		password, _ := u.User.Password()
-		p.authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+		p.authorization = hidden.Of("Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
 	}
 	return p, nil
 }
@@ -191,8 +193,8 @@ func (d *dialer) reach(ctx context.Context) (net.Conn, error) {
 // ask requests a tunnel, and reads a bounded answer.
 func (p *proxy) ask(conn net.Conn, to netip.AddrPort, userAgent string) error {
 	request := "CONNECT " + to.String() + " HTTP/1.1\r\nHost: " + to.String() + "\r\nUser-Agent: " + userAgent + "\r\n"
-	if p.authorization != "" {
-		request += "Proxy-Authorization: " + p.authorization + "\r\n"
+	if value := p.authorization.Reveal(); value != "" {
+		request += "Proxy-Authorization: " + value + "\r\n"
 	}
 	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
 		return &proxyError{"proxy " + p.address + " closed the connection", err}

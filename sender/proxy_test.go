@@ -123,7 +123,7 @@ func TestProxy(t *testing.T) {
 				address := target.Listener.Addr().String()
 				_, port, err := net.SplitHostPort(address)
 				require.NoError(t, err)
-				ep := sender.Endpoint{URL: scheme + "://example.com:" + port, Signer: standard(t)}
+				ep := sender.Endpoint{URL: sender.NewURL(scheme + "://example.com:" + port), Signer: standard(t)}
 				a := attempt(t, s, ep)
 				require.NoError(t, a.Err)
 				require.Equal(t, address, a.Addr.String(), "the record shows the endpoint's address")
@@ -154,7 +154,7 @@ func TestProxyKeepsTheGuard(t *testing.T) {
 	defer s.Close()
 	dns.set("rebind.example", "93.184.215.14")
 	for _, scheme := range []string{"https", "http"} {
-		ep := sender.Endpoint{URL: scheme + "://rebind.example", Signer: standard(t)}
+		ep := sender.Endpoint{URL: sender.NewURL(scheme + "://rebind.example"), Signer: standard(t)}
 		dns.set("rebind.example", "93.184.215.14")
 		require.NoError(t, s.Check(t.Context(), ep))
 		for _, inside := range []string{"127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "168.63.129.16", "::ffff:127.0.0.1"} {
@@ -185,7 +185,7 @@ func TestProxyEveryAddress(t *testing.T) {
 	dns := newNameServer(t)
 	dns.set("many.example", "127.0.0.9", "10.0.0.1", "127.0.0.1") // nothing listens at the first
 	s := newSender(t, sender.WithResolver(dns.resolver()), sender.WithProxy(parsed(t, p.URL)))
-	a := attempt(t, s, sender.Endpoint{URL: "http://many.example:" + port, Signer: standard(t)})
+	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("http://many.example:" + port), Signer: standard(t)})
 	require.NoError(t, a.Err)
 	require.Equal(t, "127.0.0.1:"+port, a.Addr.String())
 	require.Contains(t, p.requests(), "CONNECT 127.0.0.1:"+port)
@@ -219,7 +219,7 @@ func TestProxyAddressesShareTheTime(t *testing.T) {
 	dns := newNameServer(t)
 	dns.set("two.example", "127.0.0.9", "127.0.0.1")
 	s := newSender(t, sender.WithResolver(dns.resolver()), sender.WithProxy(&url.URL{Scheme: "http", Host: via}))
-	ep := sender.Endpoint{URL: "http://two.example:" + port, Signer: standard(t), Timeout: 4 * time.Second}
+	ep := sender.Endpoint{URL: sender.NewURL("http://two.example:" + port), Signer: standard(t), Timeout: 4 * time.Second}
 	require.NoError(t, attempt(t, s, ep).Err)
 }
 
@@ -230,7 +230,7 @@ func TestProxyManyAddresses(t *testing.T) {
 	dns := newNameServer(t)
 	dns.set("many.example", "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", "127.0.0.7")
 	s := newSender(t, sender.WithResolver(dns.resolver()), sender.WithProxy(parsed(t, p.URL)))
-	a := attempt(t, s, sender.Endpoint{URL: "http://many.example:1", Signer: standard(t)})
+	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("http://many.example:1"), Signer: standard(t)})
 	require.Equal(t, sender.ClassProxy, a.Class)
 	require.ErrorContains(t, a.Err, "answered 502 Bad Gateway")
 	require.Len(t, p.requests(), 4)
@@ -274,7 +274,7 @@ func TestProxyFailures(t *testing.T) {
 			t.Parallel()
 			via := &url.URL{Scheme: "http", Host: listen(t, c.serve), User: url.UserPassword("deploy", canary)}
 			s := newSender(t, sender.WithProxy(via))
-			ep := sender.Endpoint{URL: "https://127.0.0.1:1/hook", Signer: standard(t), Timeout: 5 * time.Second}
+			ep := sender.Endpoint{URL: sender.NewURL("https://127.0.0.1:1/hook"), Signer: standard(t), Timeout: 5 * time.Second}
 			if c.class == sender.ClassTimeout {
 				ep.Timeout = 200 * time.Millisecond
 			}
@@ -304,7 +304,7 @@ func TestProxyNotReached(t *testing.T) {
 		"untrusted": secure.URL,
 	} {
 		s := newSender(t, sender.WithResolver(dns.resolver()), sender.WithProxy(parsed(t, via)))
-		a := attempt(t, s, sender.Endpoint{URL: "https://127.0.0.1:1", Signer: standard(t)})
+		a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("https://127.0.0.1:1"), Signer: standard(t)})
 		require.Equal(t, sender.ClassProxy, a.Class, "%s: %v", name, a.Err)
 		require.Equal(t, sender.Failed, a.Outcome)
 		require.ErrorContains(t, a.Err, "no connection through the proxy")
@@ -329,7 +329,7 @@ func TestProxyCancel(t *testing.T) {
 		<-asked
 		cancel()
 	}()
-	a := s.Attempt(ctx, sender.Endpoint{URL: "https://127.0.0.1:1", Signer: standard(t)}, message())
+	a := s.Attempt(ctx, sender.Endpoint{URL: sender.NewURL("https://127.0.0.1:1"), Signer: standard(t)}, message())
 	require.Equal(t, sender.Canceled, a.Outcome)
 	select {
 	case <-gone:

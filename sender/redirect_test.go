@@ -36,7 +36,7 @@ func TestRedirect_EndsThePipelineSchedule(t *testing.T) {
 						observed = append(observed, a.Outcome)
 					}))
 					fake(s, statuses(status))
-					r, err := s.Deliver(t.Context(), sender.Endpoint{URL: "https://a.example", Signer: standard(t)}, message())
+					r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 					require.ErrorIs(t, err, c.is, status)
 					require.Len(t, r.Attempts, c.attempts, status)
 					require.Equal(t, c.outcome, r.Outcome, status)
@@ -72,7 +72,7 @@ func TestRedirect_ErrorNamesTheTarget(t *testing.T) {
 				}
 				w.WriteHeader(http.StatusPermanentRedirect)
 			})
-			a := attempt(t, newSender(t), sender.Endpoint{URL: server.URL + secretPath, Signer: standard(t)})
+			a := attempt(t, newSender(t), sender.Endpoint{URL: sender.NewURL(server.URL + secretPath), Signer: standard(t)})
 			require.ErrorContains(t, a.Err, "answered: 308 Permanent Redirect: it redirects to ")
 			require.ErrorContains(t, a.Err, c.says)
 			require.NotContains(t, a.Err.Error(), "canary")
@@ -87,7 +87,7 @@ func TestRedirect_HostThatRepeatsACredential(t *testing.T) {
 		w.Header().Set("Location", "https://"+r.Header.Get("X-Api-Key")+".example/")
 		w.WriteHeader(http.StatusFound)
 	})
-	ep := sender.Endpoint{URL: server.URL, Signer: standard(t), Header: http.Header{"X-Api-Key": {"Canary-Api-Key-0123"}}}
+	ep := sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t), Header: sender.NewHeader(http.Header{"X-Api-Key": {"Canary-Api-Key-0123"}})}
 	a := attempt(t, newSender(t), ep)
 	require.ErrorContains(t, a.Err, "a URL that can't be shown")
 	require.NotContains(t, strings.ToLower(a.Err.Error()), "canary")

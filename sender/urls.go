@@ -35,16 +35,17 @@ func (u *urls) of(text string) (*checkedURL, *atomic.Pointer[checkedURL]) {
 // inspectURL applies the rules for URLs, and for hosts that are addresses also the rules for addresses: the same guard
 // that dials, so that the answer does not depend on when it is asked.
 func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
-	known, slot := s.urls.of(ep.URL)
+	text := ep.URL.Reveal()
+	known, slot := s.urls.of(text)
 	if known != nil {
 		t.checkedURL = known
 		return nil
 	}
-	u, err := parseURL(ep.URL)
+	u, err := parseURL(text)
 	if err != nil {
 		return endpointError(ErrRefused, "URL", "%v", err)
 	}
-	t.checkedURL = &checkedURL{text: ep.URL, url: *u, plain: u.Scheme == "http", hidden: [...]string{u.RequestURI(), u.Path}}
+	t.checkedURL = &checkedURL{text: text, url: *u, plain: u.Scheme == "http", hidden: [...]string{u.RequestURI(), u.Path}}
 	if err := s.checkURL(u, t.plain); err != nil {
 		return err
 	}

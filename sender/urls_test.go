@@ -38,9 +38,9 @@ func TestURLsAreNotMixedUp(t *testing.T) {
 			for i := range many * rounds {
 				n := strconv.Itoa(i % many)
 				good := attempt(t, s, sender.Endpoint{
-					URL: "https://h" + n + ".example.com:8443/hooks/" + n, Signer: rewriting, Header: http.Header{"X-Number": {n}},
+					URL: sender.NewURL("https://h" + n + ".example.com:8443/hooks/" + n), Signer: rewriting, Header: sender.NewHeader(http.Header{"X-Number": {n}}),
 				})
-				bad := attempt(t, s, sender.Endpoint{URL: "https://10.0.0." + strconv.Itoa(i%100) + "/hooks/" + n, Signer: rewriting})
+				bad := attempt(t, s, sender.Endpoint{URL: sender.NewURL("https://10.0.0." + strconv.Itoa(i%100) + "/hooks/" + n), Signer: rewriting})
 				if good.Outcome != sender.Delivered || bad.Outcome != sender.Refused {
 					t.Errorf("number %s: %s (%v), %s (%v)", n, good.Outcome, good.Err, bad.Outcome, bad.Err)
 					return

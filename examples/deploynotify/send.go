@@ -126,7 +126,7 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 		return "", usageError{oneLine(err)}
 	}
 	defer out.Close()
-	endpoint := sender.Endpoint{URL: o.url, Signer: scheme, Header: header}
+	endpoint := sender.Endpoint{URL: sender.NewURL(o.url), Signer: scheme, Header: sender.NewHeader(header)}
 	if o.dryRun {
 		return o.preview(s, out, r, endpoint, msg)
 	}
@@ -190,7 +190,7 @@ func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep send
 	for name, values := range record.Header {
 		headers[name] = strings.Join(values, ", ")
 	}
-	for name, values := range ep.Header { // redacted in a record, since they may be credentials; these describe the event
+	for name, values := range ep.Header.Reveal() { // redacted in a record, since they may be credentials; these describe the event
 		headers[http.CanonicalHeaderKey(name)] = strings.Join(values, ", ")
 	}
 	encoder := json.NewEncoder(s.stdout)
@@ -200,6 +200,6 @@ func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep send
 		URL     string            `json:"url"`
 		Headers map[string]string `json:"headers"`
 		Body    string            `json:"body"`
-	}{record.Method, record.URL, headers, string(record.Body)})
+	}{record.Method, record.URL.Reveal(), headers, string(record.Body)})
 	return "dry run: nothing was sent" + r.note, err
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -67,7 +68,14 @@ func (s settings) check() error {
 	return nil
 }
 
-func (s settings) header() *http.Header {
+func (s settings) url() *sender.URL {
+	if s.URL == nil {
+		return nil
+	}
+	return new(sender.NewURL(*s.URL))
+}
+
+func (s settings) header() *sender.Header {
 	if s.Headers == nil {
 		return nil
 	}
@@ -75,7 +83,7 @@ func (s settings) header() *http.Header {
 	for name, value := range *s.Headers {
 		h.Set(name, value)
 	}
-	return &h
+	return new(sender.NewHeader(h))
 }
 
 func (s settings) timeout() *time.Duration {
@@ -124,8 +132,8 @@ func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	e, secret, err := p.outbox.CreateEndpoint(r.Context(), outbox.EndpointConfig{
-		App: name, URL: or(in.URL), Description: or(in.Description), BodyFormat: or(in.Format), Scheme: outbox.Scheme(in.Scheme),
-		SignatureHeader: in.SignatureHeader, Secret: in.Secret, Events: or(in.Events), Header: or(in.header()), Timeout: or(in.timeout()),
+		App: name, URL: or(in.url()), Description: or(in.Description), BodyFormat: or(in.Format), Scheme: outbox.Scheme(in.Scheme),
+		SignatureHeader: in.SignatureHeader, Secret: outbox.NewSecret(in.Secret), Events: or(in.Events), Header: or(in.header()), Timeout: or(in.timeout()),
 		Schedule: or(in.Schedule), MaxConcurrency: or(in.MaxConcurrency), RateLimit: or(in.RateLimit),
 	})
 	if err != nil {
@@ -163,7 +171,7 @@ func (p *platform) updateEndpoint(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	e, err := p.outbox.UpdateEndpoint(r.Context(), r.PathValue("id"), outbox.EndpointUpdate{
-		URL: in.URL, Description: in.Description, BodyFormat: in.Format, Events: in.Events, Header: in.header(), Timeout: in.timeout(),
+		URL: in.url(), Description: in.Description, BodyFormat: in.Format, Events: in.Events, Header: in.header(), Timeout: in.timeout(),
 		Schedule: in.Schedule, MaxConcurrency: in.MaxConcurrency, RateLimit: in.RateLimit,
 	})
 	return http.StatusOK, shown(e), err

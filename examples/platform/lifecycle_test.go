@@ -18,6 +18,7 @@ import (
 
 	"github.com/deployhook/deployhook/examples/platform/internal/engine"
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -151,7 +152,7 @@ func TestARecordAndItsEventAreOneTransaction(t *testing.T) {
 			_, err = p.store.deployment(t.Context(), d.ID)
 			require.ErrorIs(t, err, errNotFound, "the record went the way of its event")
 
-			_, _, err = p.outbox.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "shop", URL: "http://127.0.0.1:9/hook"})
+			_, _, err = p.outbox.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:9/hook")})
 			require.NoError(t, err)
 			for range 2 {
 				require.NoError(t, p.record(t.Context(), d, started))

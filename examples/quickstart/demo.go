@@ -121,7 +121,7 @@ func (d *demo) outage(next http.Handler) http.Handler {
 
 // endpoint is the receiver as the sender knows it, signed for by s.
 func (d *demo) endpoint(s signer.Signer) sender.Endpoint {
-	return sender.Endpoint{URL: d.url, Signer: s}
+	return sender.Endpoint{URL: sender.NewURL(d.url), Signer: s}
 }
 
 // message is a new delivery of the event.

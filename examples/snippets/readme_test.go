@@ -104,7 +104,7 @@ func sending(ctx context.Context, scheme signer.Signer) error {
 	}
 	defer s.Close()
 
-	receipt, err := s.Send(ctx, sender.Endpoint{URL: "https://hooks.example.com/deploy", Signer: scheme}, &payload.Event{
+	receipt, err := s.Send(ctx, sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/deploy"), Signer: scheme}, &payload.Event{
 		Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: "dep_a1b2c3d4",
 		App: "api-service", Environment: "production", URL: "https://api.example.com",
 	})
@@ -122,7 +122,7 @@ func guarded(ctx context.Context, scheme signer.Signer) error {
 	if err != nil {
 		return err
 	}
-	incidents := sender.Endpoint{URL: "https://hooks.example.com/incidents", Signer: scheme, Events: []string{"deploy.failed", "deploy.rolled_back"}}
+	incidents := sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/incidents"), Signer: scheme, Events: []string{"deploy.failed", "deploy.rolled_back"}}
 	if err := s.Check(ctx, incidents); err != nil { // when a customer registers it
 		return err
 	}

@@ -5,7 +5,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	receipt, err := s.Send(ctx, sender.Endpoint{URL: url, Signer: scheme, BodyFormat: format}, event)
+//	receipt, err := s.Send(ctx, sender.Endpoint{URL: sender.NewURL(url), Signer: scheme, BodyFormat: format}, event)
 //
 // The mapping is that of [github.com/deployhook/deployhook/payload/cdevents], which also reads what this package sends. The
 // Content-Type is application/cloudevents+json; everything is in the body, so that a signature of the body covers all of

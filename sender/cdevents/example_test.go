@@ -17,7 +17,7 @@ func ExampleFormat() {
 		fmt.Println(err)
 		return
 	}
-	endpoint := sender.Endpoint{URL: "https://bus.example/events", BodyFormat: format}
+	endpoint := sender.Endpoint{URL: sender.NewURL("https://bus.example/events"), BodyFormat: format}
 	message, err := endpoint.Message(&payload.Event{
 		Type: payload.DeployStarted, Timestamp: time.Unix(1773325321, 0), DeploymentID: "dep_1", App: "shop",
 	})
@@ -31,7 +31,7 @@ func _(ctx context.Context, s *sender.Sender, url string, scheme signer.Signer, 
 	if err != nil {
 		return err
 	}
-	receipt, err := s.Send(ctx, sender.Endpoint{URL: url, Signer: scheme, BodyFormat: format}, event)
+	receipt, err := s.Send(ctx, sender.Endpoint{URL: sender.NewURL(url), Signer: scheme, BodyFormat: format}, event)
 	_ = receipt
 	return err
 }

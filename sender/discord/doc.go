@@ -6,7 +6,7 @@
 //		return err
 //	}
 //	receipt, err := s.Send(ctx, sender.Endpoint{
-//		URL:        os.Getenv("DISCORD_URL"), // the credential: Discord checks no signature
+//		URL:        sender.NewURL(os.Getenv("DISCORD_URL")), // the credential: Discord checks no signature
 //		Signer:     sender.InsecureUnsigned(),
 //		BodyFormat: format,
 //		Events:     []string{"deploy.*"},

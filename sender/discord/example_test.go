@@ -33,7 +33,7 @@ func _(ctx context.Context, s *sender.Sender, event *payload.Event) error {
 		return err
 	}
 	receipt, err := s.Send(ctx, sender.Endpoint{
-		URL:        os.Getenv("DISCORD_URL"), // the credential: Discord checks no signature
+		URL:        sender.NewURL(os.Getenv("DISCORD_URL")), // the credential: Discord checks no signature
 		Signer:     sender.InsecureUnsigned(),
 		BodyFormat: format,
 		Events:     []string{"deploy.*"},

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 )
 
 // multiply makes copies of a delivery that waits, 1024 of it and them.
@@ -136,7 +137,7 @@ func (silent) Encode(*payload.Event) (string, []byte, error) { return "text/plai
 func TestAFormatThatIsUnknownKeepsNoEndpointEnabled(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		_, _, err := o.CreateEndpoint(t.Context(), EndpointConfig{App: "shop", URL: "http://127.0.0.1:1/", BodyFormat: "silent"})
+		_, _, err := o.CreateEndpoint(t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "silent"})
 		require.NoError(t, err)
 		e := o.endpoint("shop", 0)
 		delete(o.formats, "silent")

@@ -12,7 +12,7 @@
 //	}
 //	defer o.Close()
 //	endpoint, shownOnce, err := o.CreateEndpoint(ctx, outbox.EndpointConfig{
-//		App: "shop", URL: url, Events: []string{"deploy.*"},
+//		App: "shop", URL: sender.NewURL(url), Events: []string{"deploy.*"},
 //	})
 //	if err != nil {
 //		return err // says which field is at fault

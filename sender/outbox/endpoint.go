@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net/http"
 	"time"
 
 	"github.com/deployhook/deployhook/sender"
@@ -30,8 +29,8 @@ const (
 type EndpointConfig struct {
 	// App is whose endpoint it is: 1 to 255 bytes without control characters. Required. The first endpoint registers the app.
 	App string
-	// URL takes the POST; see sender.Endpoint. An app can't have the same URL twice. Required.
-	URL string
+	// URL takes the POST, from sender.NewURL; see sender.Endpoint. An app can't have the same URL twice. Required.
+	URL sender.URL
 	// Description is for people, up to 1024 bytes without control characters.
 	Description string
 	// BodyFormat names what the destination wants: a name of [WithFormat]. Empty means "json", the event itself.
@@ -40,12 +39,12 @@ type EndpointConfig struct {
 	Scheme Scheme
 	// SignatureHeader replaces a header's name or prefix where the scheme has one to replace. Empty means the scheme's own.
 	SignatureHeader string
-	// Secret is the key. Empty generates one, which [Outbox.CreateEndpoint] returns; SchemeBearer needs it given.
-	Secret string
+	// Secret is the key, from [NewSecret]. The zero Secret generates one, which [Outbox.CreateEndpoint] returns; SchemeBearer needs it given.
+	Secret Secret
 	// Events says which types the endpoint gets, see sender.ParseFilter. Empty means all.
 	Events []string
-	// Header is sent with every attempt, see sender.Endpoint.
-	Header http.Header
+	// Header is sent with every attempt, from sender.NewHeader; see sender.Endpoint.
+	Header sender.Header
 	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or what [WithMaxTimeout] allows if that is shorter; longer
 	// than that is an error.
 	Timeout time.Duration
@@ -97,11 +96,11 @@ type Endpoint struct {
 // EndpointUpdate says what to change of an endpoint. Nil fields stay as they are. The scheme of an endpoint can't change: make
 // another one, or rotate its secret.
 type EndpointUpdate struct {
-	URL            *string
+	URL            *sender.URL
 	Description    *string
 	BodyFormat     *string
-	Events         *[]string    // an empty list means all
-	Header         *http.Header // an empty header removes all
+	Events         *[]string      // an empty list means all
+	Header         *sender.Header // an empty header removes all
 	Timeout        *time.Duration
 	Schedule       *string
 	MaxConcurrency *int
@@ -117,8 +116,8 @@ func (u EndpointUpdate) String() string {
 type endpointRow struct {
 	Endpoint
 	version  int64
-	url      string
-	header   http.Header
+	url      sender.URL
+	header   sender.Header
 	keys     []storedKey
 	interval time.Duration // between attempts, from RateLimit
 }

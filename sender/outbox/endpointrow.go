@@ -8,11 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/sender"
 )
 
 // endpointColumns are read by scanEndpoint, in this order.
@@ -93,10 +93,12 @@ func (o *Outbox) unseal(e *endpointRow, s sealed) error {
 	if err != nil {
 		return err
 	}
-	e.url = string(address)
-	if err := json.Unmarshal(header, &e.header); err != nil {
+	e.url = sender.NewURL(string(address))
+	var values http.Header
+	if err := json.Unmarshal(header, &values); err != nil {
 		return fmt.Errorf("%w: endpoint %s: what column header holds is not a header", ErrUnseal, e.ID)
 	}
+	e.header = sender.NewHeader(values)
 	if err := json.Unmarshal(keys, &e.keys); err != nil {
 		return fmt.Errorf("%w: endpoint %s: what column keys holds are not keys", ErrUnseal, e.ID)
 	}
@@ -104,7 +106,7 @@ func (o *Outbox) unseal(e *endpointRow, s sealed) error {
 }
 
 func (o *Outbox) sealRow(e *endpointRow) (sealed, error) {
-	header, err := json.Marshal(e.header)
+	header, err := json.Marshal(e.header.Reveal())
 	if err != nil {
 		return sealed{}, fmt.Errorf("outbox: header of endpoint %s: %w", e.ID, err)
 	}
@@ -113,7 +115,7 @@ func (o *Outbox) sealRow(e *endpointRow) (sealed, error) {
 		return sealed{}, fmt.Errorf("outbox: keys of endpoint %s: %w", e.ID, err)
 	}
 	return sealed{
-		url:    o.keys.seal(e.ID, columnURL, []byte(e.url)),
+		url:    o.keys.seal(e.ID, columnURL, []byte(e.url.Reveal())),
 		header: o.keys.seal(e.ID, columnHeader, header),
 		keys:   o.keys.seal(e.ID, columnKeys, keys),
 	}, nil
@@ -126,15 +128,6 @@ func list(items []string) string {
 	}
 	b, _ := json.Marshal(items) // strings always marshal
 	return string(b)
-}
-
-func headerNames(h http.Header) []string {
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, http.CanonicalHeaderKey(name))
-	}
-	slices.Sort(names)
-	return names
 }
 
 func (o *Outbox) insertEndpoint(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
@@ -208,7 +201,7 @@ func (o *Outbox) checkDuplicate(ctx context.Context, tx *riverdb.Tx, e *endpoint
 		if err != nil {
 			return 0, err
 		}
-		if normalURL(string(address)) == normalURL(e.url) {
+		if normalURL(string(address)) == normalURL(e.url.Reveal()) {
 			return 0, fmt.Errorf("%w: %s has the same URL", ErrDuplicateEndpoint, other.id)
 		}
 	}

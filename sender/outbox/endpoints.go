@@ -62,11 +62,11 @@ func (o *Outbox) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint
 			ID: newID("ep_"), App: c.App, Description: c.Description, BodyFormat: cmp.Or(c.BodyFormat, FormatJSON),
 			Scheme: cmp.Or(c.Scheme, SchemeStandard), SignatureHeader: c.SignatureHeader, Events: slices.Clone(c.Events),
 			Timeout: c.Timeout, Schedule: cmp.Or(c.Schedule, SchedulePlatform), MaxConcurrency: c.MaxConcurrency,
-			RateLimit: c.RateLimit, State: EndpointActive, CreatedAt: now, UpdatedAt: now, HeaderNames: headerNames(c.Header),
+			RateLimit: c.RateLimit, State: EndpointActive, CreatedAt: now, UpdatedAt: now, HeaderNames: c.Header.Names(),
 		},
-		url: c.URL, header: c.Header.Clone(),
+		url: c.URL, header: c.Header,
 	}
-	key, shown, err := e.Scheme.newKey(c.Secret)
+	key, shown, err := e.Scheme.newKey(c.Secret.Reveal())
 	if err != nil {
 		return Endpoint{}, Secret{}, err
 	}
@@ -225,7 +225,7 @@ func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate
 		if _, err := o.checkDuplicate(ctx, tx, &e); err != nil {
 			return err
 		}
-		if e.url != before.url {
+		if e.url.Reveal() != before.url.Reveal() {
 			if err := o.resetHealth(ctx, tx, id); err != nil {
 				return err
 			}
@@ -243,7 +243,7 @@ func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate
 	if err != nil {
 		return Endpoint{}, wrap("updating endpoint", err)
 	}
-	if e.url != before.url {
+	if e.url.Reveal() != before.url.Reveal() {
 		o.pullForward(ctx, id, wereHeld)
 	}
 	if e.interval != before.interval {
@@ -267,7 +267,7 @@ func (u EndpointUpdate) applyTo(e *endpointRow) {
 		e.Events = slices.Clone(*u.Events)
 	}
 	if u.Header != nil {
-		e.header, e.HeaderNames = u.Header.Clone(), headerNames(*u.Header)
+		e.header, e.HeaderNames = *u.Header, u.Header.Names()
 	}
 	e.BodyFormat = cmp.Or(e.BodyFormat, FormatJSON)
 	e.Schedule = cmp.Or(e.Schedule, SchedulePlatform)

@@ -70,25 +70,25 @@ func TestBadEndpointsAreRefusedWithTheFieldAtFault(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		for field, c := range map[string]outbox.EndpointConfig{
-			"App":             {URL: "http://127.0.0.1:1/"},
-			"URL":             {App: "a", URL: "https://10.0.0.1/hook"},
-			"Events":          {App: "a", URL: "http://127.0.0.1:1/", Events: []string{"deploy.faild"}},
-			"Header":          {App: "a", URL: "http://127.0.0.1:1/", Header: http.Header{"Host": {"x"}}},
-			"BodyFormat":      {App: "a", URL: "http://127.0.0.1:1/", BodyFormat: "nothing"},
-			"Schedule":        {App: "a", URL: "http://127.0.0.1:1/", Schedule: "nothing"},
-			"Scheme":          {App: "a", URL: "http://127.0.0.1:1/", Scheme: "nothing"},
-			"Secret":          {App: "a", URL: "http://127.0.0.1:1/", Secret: "hunter2-hunter2-hunter2"},
-			"Timeout":         {App: "a", URL: "http://127.0.0.1:1/", Timeout: time.Hour},
-			"MaxConcurrency":  {App: "a", URL: "http://127.0.0.1:1/", MaxConcurrency: -1},
-			"RateLimit":       {App: "a", URL: "http://127.0.0.1:1/", RateLimit: -1},
-			"Description":     {App: "a", URL: "http://127.0.0.1:1/", Description: "a\nb"},
-			"SignatureHeader": {App: "a", URL: "http://127.0.0.1:1/", SignatureHeader: "X-Mine"},
+			"App":             {URL: sender.NewURL("http://127.0.0.1:1/")},
+			"URL":             {App: "a", URL: sender.NewURL("https://10.0.0.1/hook")},
+			"Events":          {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Events: []string{"deploy.faild"}},
+			"Header":          {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Header: sender.NewHeader(http.Header{"Host": {"x"}})},
+			"BodyFormat":      {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "nothing"},
+			"Schedule":        {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Schedule: "nothing"},
+			"Scheme":          {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: "nothing"},
+			"Secret":          {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Secret: outbox.NewSecret("hunter2-hunter2-hunter2")},
+			"Timeout":         {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Timeout: time.Hour},
+			"MaxConcurrency":  {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), MaxConcurrency: -1},
+			"RateLimit":       {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), RateLimit: -1},
+			"Description":     {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Description: "a\nb"},
+			"SignatureHeader": {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), SignatureHeader: "X-Mine"},
 		} {
 			_, _, err := o.CreateEndpoint(t.Context(), c)
 			requireField(t, err, field)
 			require.NotContains(t, err.Error(), "hunter2")
 		}
-		_, _, err := o.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "a", URL: "http://127.0.0.1:1/", Scheme: outbox.SchemeBearer})
+		_, _, err := o.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: outbox.SchemeBearer})
 		requireField(t, err, "Secret")
 		apps, err := o.Apps(t.Context())
 		require.NoError(t, err)
@@ -109,15 +109,15 @@ func TestUpdatesAreCheckedAndTakeEffectAtOnce(t *testing.T) {
 		settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 
 		taken := "http://127.0.0.1:1/taken"
-		_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: &taken})
+		_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(taken))})
 		require.ErrorIs(t, err, outbox.ErrDuplicateEndpoint)
 		private := "https://192.168.0.1/"
-		_, err = o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: &private})
+		_, err = o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(private))})
 		requireField(t, err, "URL")
 
 		header := http.Header{"X-Api-Key": {"key-of-the-customer"}}
 		got, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{
-			URL: &after.URL, Header: &header, Events: &[]string{"deploy.*"}, Description: new("moved"), RateLimit: new(500.0),
+			URL: new(sender.NewURL(after.URL)), Header: new(sender.NewHeader(header)), Events: &[]string{"deploy.*"}, Description: new("moved"), RateLimit: new(500.0),
 		})
 		require.NoError(t, err)
 		require.Equal(t, []string{"X-Api-Key"}, got.HeaderNames)
@@ -176,7 +176,7 @@ func TestEverySchemeVerifies(t *testing.T) {
 			case outbox.SchemeStripe:
 				c.SignatureHeader = "X-Stripe-Signature"
 			case outbox.SchemeBearer:
-				c.Secret = "periscope_0123456789abcdef"
+				c.Secret = outbox.NewSecret("periscope_0123456789abcdef")
 			}
 			_, secret := create(t, o, c)
 			p := publish(t, o, c.App, event(payload.DeployLive, "dep_1"))

@@ -28,7 +28,7 @@ func quickStart(ctx context.Context, secret []byte, url string, event *payload.E
 	}
 	defer o.Close()
 	endpoint, shownOnce, err := o.CreateEndpoint(ctx, outbox.EndpointConfig{
-		App: "shop", URL: url, Events: []string{"deploy.*"},
+		App: "shop", URL: sender.NewURL(url), Events: []string{"deploy.*"},
 	})
 	if err != nil {
 		return err // says which field is at fault
@@ -82,7 +82,7 @@ func Example() {
 		return
 	}
 	defer o.Close()
-	_, _, err = o.CreateEndpoint(ctx, outbox.EndpointConfig{App: "shop", URL: customer.URL, Schedule: outbox.ScheduleOnce})
+	_, _, err = o.CreateEndpoint(ctx, outbox.EndpointConfig{App: "shop", URL: sender.NewURL(customer.URL), Schedule: outbox.ScheduleOnce})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -42,7 +43,7 @@ func TestALateAnswerOfTheOldURLSaysNothingAboutTheNew(t *testing.T) {
 			}
 			late := publish(t, o, app, event(payload.DeployLive, "late")).Deliveries[0].ID
 			<-in
-			_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: &fixed.URL})
+			_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(fixed.URL))})
 			require.NoError(t, err)
 			settled(t, o, publish(t, o, app, event(payload.DeployLive, "d2")).Deliveries[0].ID, outbox.Delivered)
 			close(release)
@@ -237,7 +238,7 @@ func TestWhatWasHeldIsMadeWhenTheEndpointIsMended(t *testing.T) {
 		}, "no hold")
 		late := publish(t, o, "shop", event(payload.DeployLive, "d2")).Deliveries[0]
 		require.Greater(t, time.Until(at(t, o, late.ID)), 10*time.Minute)
-		_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: &fixed.URL})
+		_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(fixed.URL))})
 		require.NoError(t, err)
 		settled(t, o, late.ID, outbox.Delivered)
 

@@ -49,7 +49,7 @@ func insideEach(t *testing.T, test func(t *testing.T, o *inside), opts ...Option
 // endpoint makes one more endpoint of the app, and returns its ID.
 func (o *inside) endpoint(app string, rate float64) string {
 	o.t.Helper()
-	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: app, URL: "http://127.0.0.1:1/" + newID("x"), RateLimit: rate})
+	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: app, URL: sender.NewURL("http://127.0.0.1:1/" + newID("x")), RateLimit: rate})
 	require.NoError(o.t, err)
 	return e.ID
 }

@@ -225,7 +225,7 @@ func event(t payload.Type, deployment string) *payload.Event {
 }
 
 func endpointAt(app, url string) outbox.EndpointConfig {
-	return outbox.EndpointConfig{App: app, URL: url}
+	return outbox.EndpointConfig{App: app, URL: sender.NewURL(url)}
 }
 
 func create(t testing.TB, o *outbox.Outbox, c outbox.EndpointConfig) (outbox.Endpoint, outbox.Secret) {

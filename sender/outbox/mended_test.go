@@ -29,7 +29,7 @@ func TestAChangeOfSettingsKeepsARotation(t *testing.T) {
 	o := w.start(t)
 	h := newHook(t, nil)
 	c := endpointAt("shop", h.URL)
-	c.Scheme, c.Secret = outbox.SchemeBearer, "old-key-0123456789abcdefghijklmnopqrstuvw"
+	c.Scheme, c.Secret = outbox.SchemeBearer, outbox.NewSecret("old-key-0123456789abcdefghijklmnopqrstuvw")
 	e, _ := create(t, o, c)
 	tx, err := w.pool.Begin(t.Context()) // makes both wait, so that the order is always the same
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -50,29 +51,29 @@ func badEndpoints() []badInput {
 	return []badInput{
 		{"no app", "App", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.App = "" })},
 		{"a long app", "App", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.App = strings.Repeat("a", 256) })},
-		{"no URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = "" })},
-		{"a relative URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = "/hook" })},
-		{"a private URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = "https://10.0.0.1/hook" })},
-		{"the metadata service", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = "http://169.254.169.254/latest/meta-data" })},
-		{"a numeric loopback", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = "http://2130706433/hook" })},
-		{"plain http to the public", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = "http://93.184.215.14/hook" })},
-		{"another URL scheme", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = "ftp://127.0.0.1/hook" })},
-		{"a URL twice", "", outbox.ErrDuplicateEndpoint, with(func(c *outbox.EndpointConfig) { c.URL = "http://127.0.0.1:1/hook" })},
+		{"no URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("") })},
+		{"a relative URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("/hook") })},
+		{"a private URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("https://10.0.0.1/hook") })},
+		{"the metadata service", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("http://169.254.169.254/latest/meta-data") })},
+		{"a numeric loopback", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("http://2130706433/hook") })},
+		{"plain http to the public", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("http://93.184.215.14/hook") })},
+		{"another URL scheme", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("ftp://127.0.0.1/hook") })},
+		{"a URL twice", "", outbox.ErrDuplicateEndpoint, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("http://127.0.0.1:1/hook") })},
 		{"a long description", "Description", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Description = strings.Repeat("d", 1025) })},
 		{"an unknown format", "BodyFormat", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.BodyFormat = "telegram" })},
 		{"an unknown scheme", "Scheme", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Scheme = "md5" })},
-		{"a short secret", "Secret", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Secret = "whsec_c2hvcnQ=" })},
+		{"a short secret", "Secret", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Secret = outbox.NewSecret("whsec_c2hvcnQ=") })},
 		{"a bearer without a key", "Secret", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Scheme = outbox.SchemeBearer })},
 		{"a filter with a typo", "Events", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Events = []string{"deploy.live", "deploy.fialed"} })},
-		{"a reserved header", "Header", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Header = http.Header{"Content-Length": {"0"}} })},
-		{"a header with a line break", "Header", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Header = http.Header{"X-A": {"a\r\nX-B: b"}} })},
+		{"a reserved header", "Header", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Header = sender.NewHeader(http.Header{"Content-Length": {"0"}}) })},
+		{"a header with a line break", "Header", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Header = sender.NewHeader(http.Header{"X-A": {"a\r\nX-B: b"}}) })},
 		{"a negative timeout", "Timeout", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Timeout = -time.Second })},
 		{"a timeout beyond the bound", "Timeout", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Timeout = time.Hour })},
 		{"an unknown schedule", "Schedule", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Schedule = "hourly" })},
 		{"a negative concurrency", "MaxConcurrency", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.MaxConcurrency = -1 })},
 		{"a negative rate", "RateLimit", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.RateLimit = -1 })},
 		{"one endpoint too many", "", outbox.ErrTooManyEndpoints, with(func(c *outbox.EndpointConfig) { c.App = "full" })},
-		{"a change to a private URL", "URL", outbox.ErrInvalid, changed(outbox.EndpointUpdate{URL: new("https://192.168.1.1/")})},
+		{"a change to a private URL", "URL", outbox.ErrInvalid, changed(outbox.EndpointUpdate{URL: new(sender.NewURL("https://192.168.1.1/"))})},
 		{"a change to a typo", "Events", outbox.ErrInvalid, changed(outbox.EndpointUpdate{Events: new([]string{"deploy.livee"})})},
 		{"a change to a negative timeout", "Timeout", outbox.ErrInvalid, changed(outbox.EndpointUpdate{Timeout: new(-time.Second)})},
 		{"a change to an unknown format", "BodyFormat", outbox.ErrInvalid, changed(outbox.EndpointUpdate{BodyFormat: new("telegram")})},

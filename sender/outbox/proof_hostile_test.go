@@ -183,7 +183,7 @@ func TestProofHostile(t *testing.T) {
 			if h.tls {
 				url = strings.Replace(url, "http:", "https:", 1)
 			}
-			e, _ := create(t, o, outbox.EndpointConfig{App: "shop", URL: url, Timeout: hostileTimeout})
+			e, _ := create(t, o, outbox.EndpointConfig{App: "shop", URL: sender.NewURL(url), Timeout: hostileTimeout})
 			by[e.ID] = h
 		}
 		create(t, o, endpointAt("shop", good.URL))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -69,7 +70,7 @@ func testIsolation(t *testing.T, w *world, endpoints int, warm bool) {
 	})
 	bad := newHanger(t)
 	for i := range endpoints {
-		create(t, o, outbox.EndpointConfig{App: fmt.Sprintf("bad_%d", i), URL: bad.URL, Timeout: 30 * time.Second})
+		create(t, o, outbox.EndpointConfig{App: fmt.Sprintf("bad_%d", i), URL: sender.NewURL(bad.URL), Timeout: 30 * time.Second})
 	}
 	create(t, o, endpointAt("good", good.URL))
 	if warm {

@@ -53,7 +53,7 @@ func (e *endpointRow) rotate(text string, now time.Time, grace time.Duration) (S
 	}
 	keys := []storedKey{key}
 	if len(e.keys) > 0 && grace > 0 {
-		if e.keys[0].Text == key.Text {
+		if e.keys[0].text.Reveal() == key.text.Reveal() {
 			return Secret{}, fieldError("Secret", "is the one that is in use")
 		}
 		old := e.keys[0]

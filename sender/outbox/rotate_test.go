@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/sender"
 )
 
 func (o *inside) keysOf(endpoint string) int {
@@ -37,7 +39,7 @@ func TestRotationsAreBounded(t *testing.T) {
 		_, err = o.RotateSecret(t.Context(), e, next.Reveal(), 0)
 		require.NoError(t, err, "which ends a rotation, and is no rotation")
 
-		c := EndpointConfig{App: "shop", URL: "http://127.0.0.1:1/unsigned", Scheme: InsecureUnsigned}
+		c := EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/unsigned"), Scheme: InsecureUnsigned}
 		unsigned, _, err := o.CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
 		_, err = o.RotateSecret(t.Context(), unsigned.ID, "", 0)
@@ -91,7 +93,7 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 
 		// Where there is room for one signature only, the new secret is used from then on.
 		const old, next = "old-key-0123456789abcdefghijklmnopqrstuvw", "new-key-0123456789abcdefghijklmnopqrstuvw"
-		c := EndpointConfig{App: "bearer", URL: "http://127.0.0.1:1/", Scheme: SchemeBearer, Secret: old}
+		c := EndpointConfig{App: "bearer", URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: SchemeBearer, Secret: NewSecret(old)}
 		b, _, err := o.CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
 		_, err = o.RotateSecret(t.Context(), b.ID, next, time.Hour)

@@ -1,12 +1,14 @@
 package outbox
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/hidden"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -34,14 +36,17 @@ const (
 
 // Secret is what a customer needs to verify deliveries, as [Outbox.CreateEndpoint] and [Outbox.RotateSecret] return it once:
 // a whsec_ or literal secret, or the public whpk_ key of [SchemeEd25519]. It is empty for schemes without one. Printing a
-// Secret shows nothing; Reveal is the way to its text.
-type Secret struct{ text string }
+// Secret shows nothing, in whatever field it stands; Reveal is the way to its text.
+type Secret struct{ text hidden.Value[string] }
+
+// NewSecret takes a key that the customer has, for [EndpointConfig] and [Outbox.RotateSecret], which check it.
+func NewSecret(text string) Secret { return Secret{hidden.Of(text)} }
 
 // Reveal returns the text, to be shown to the customer once and never logged.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string { return s.text.Reveal() }
 
 // IsZero reports whether there is none.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // String shows nothing of the secret.
 func (s Secret) String() string { return "outbox.Secret(redacted)" }
@@ -57,8 +62,28 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // storedKey is a key as it is sealed. The newest comes first.
 type storedKey struct {
+	text     hidden.Value[string]
+	NotAfter int64 // microseconds; 0 means no end
+}
+
+// keyJSON is the form of a storedKey that is sealed.
+type keyJSON struct {
 	Text     string `json:"text"`
-	NotAfter int64  `json:"not_after,omitempty"` // microseconds; 0 means no end
+	NotAfter int64  `json:"not_after,omitempty"`
+}
+
+// MarshalJSON is for sealing: the text is in the result.
+func (k storedKey) MarshalJSON() ([]byte, error) {
+	return json.Marshal(keyJSON{k.text.Reveal(), k.NotAfter})
+}
+
+func (k *storedKey) UnmarshalJSON(data []byte) error {
+	var in keyJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	*k = storedKey{hidden.Of(in.Text), in.NotAfter}
+	return nil
 }
 
 func (k storedKey) active(now time.Time) bool { return k.NotAfter == 0 || micros(now) <= k.NotAfter }
@@ -95,7 +120,7 @@ func (s Scheme) newKey(text string) (storedKey, Secret, error) {
 	default:
 		return storedKey{}, Secret{}, fieldError("Scheme", "is none of standard, ed25519, timestamped, stripe, bearer and unsigned")
 	}
-	k := storedKey{Text: text}
+	k := storedKey{text: hidden.Of(text)}
 	shown, err := s.shown(k)
 	if err != nil {
 		return storedKey{}, Secret{}, &FieldError{Field: "Secret", Reason: err.Error(), cause: err}
@@ -106,16 +131,16 @@ func (s Scheme) newKey(text string) (storedKey, Secret, error) {
 // shown returns what the customer needs of a key, or what is wrong with it.
 func (s Scheme) shown(k storedKey) (Secret, error) {
 	if s == SchemeEd25519 {
-		key, err := signer.ParseSigningKey(k.Text)
+		key, err := signer.ParseSigningKey(k.text.Reveal())
 		if err != nil {
 			return Secret{}, err
 		}
-		return Secret{key.VerifyingKey().String()}, nil
+		return NewSecret(key.VerifyingKey().String()), nil
 	}
 	if _, err := s.parse(k); err != nil {
 		return Secret{}, err
 	}
-	return Secret{k.Text}, nil
+	return NewSecret(k.text.Reveal()), nil
 }
 
 func (s Scheme) parse(k storedKey) (signer.Key, error) {
@@ -125,13 +150,13 @@ func (s Scheme) parse(k storedKey) (signer.Key, error) {
 	}
 	switch s {
 	case SchemeStandard:
-		secret, err := signer.ParseSecret(k.Text)
+		secret, err := signer.ParseSecret(k.text.Reveal())
 		return secret.NotAfter(end), err
 	case SchemeEd25519:
-		key, err := signer.ParseSigningKey(k.Text)
+		key, err := signer.ParseSigningKey(k.text.Reveal())
 		return key.NotAfter(end), err
 	default:
-		secret, err := signer.NewLiteralSecret(k.Text)
+		secret, err := signer.NewLiteralSecret(k.text.Reveal())
 		return secret.NotAfter(end), err
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/deployhook/deployhook/internal/hidden"
 )
 
 // sealVersion is the first byte of every sealed blob. What follows is the length of the key's ID, the ID, the nonce and
@@ -23,7 +25,7 @@ const (
 // Printing a Key shows its ID. The zero Key is not a key.
 type Key struct {
 	id   string
-	aead cipher.AEAD
+	aead hidden.Value[cipher.AEAD]
 }
 
 // NewKey returns a sealing key. id names it in the database, so that the right one is found after a change of keys: 1 to 32
@@ -48,7 +50,7 @@ func NewKey(id string, secret []byte) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("%w: NewKey: %w", ErrConfig, err)
 	}
-	return Key{id: id, aead: aead}, nil
+	return Key{id: id, aead: hidden.Of(aead)}, nil
 }
 
 // ID returns the key's ID.
@@ -95,7 +97,7 @@ type keyring struct {
 func newKeyring(current Key, previous []Key) (*keyring, error) {
 	r := &keyring{current: current, byID: map[string]Key{}}
 	for _, k := range append([]Key{current}, previous...) {
-		if k.aead == nil {
+		if k.aead.IsZero() {
 			return nil, errors.New("a key is the zero Key; make keys with NewKey")
 		}
 		if _, ok := r.byID[k.id]; ok {
@@ -122,13 +124,14 @@ func bound(endpointID string, c column) []byte {
 
 func (r *keyring) seal(endpointID string, c column, plain []byte) []byte {
 	k := r.current
-	blob := make([]byte, 0, 2+len(k.id)+nonceSize+len(plain)+k.aead.Overhead())
+	aead := k.aead.Reveal()
+	blob := make([]byte, 0, 2+len(k.id)+nonceSize+len(plain)+aead.Overhead())
 	blob = append(blob, sealVersion, byte(len(k.id)))
 	blob = append(blob, k.id...)
 	nonce := make([]byte, nonceSize)
 	_, _ = rand.Read(nonce) // never fails
 	blob = append(blob, nonce...)
-	return k.aead.Seal(blob, nonce, plain, bound(endpointID, c))
+	return aead.Seal(blob, nonce, plain, bound(endpointID, c))
 }
 
 func (r *keyring) open(endpointID string, c column, blob []byte) ([]byte, error) {
@@ -141,7 +144,7 @@ func (r *keyring) open(endpointID string, c column, blob []byte) ([]byte, error)
 		return nil, fmt.Errorf("%w: endpoint %s, column %s: sealed with key %s, which is not among the given ones (see WithSealingKeys)",
 			ErrUnseal, endpointID, c, id)
 	}
-	plain, err := k.aead.Open(nil, rest[:nonceSize], rest[nonceSize:], bound(endpointID, c))
+	plain, err := k.aead.Reveal().Open(nil, rest[:nonceSize], rest[nonceSize:], bound(endpointID, c))
 	if err != nil {
 		return nil, fmt.Errorf("%w: endpoint %s, column %s: key %s has another secret than the one it was sealed with, or the value was altered or moved",
 			ErrUnseal, endpointID, c, id)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -23,8 +24,8 @@ func TestCredentialsAreSealedAtRest(t *testing.T) {
 	o, err := w.tryOpen()
 	require.NoError(t, err)
 	c := endpointAt("shop", "http://127.0.0.1:1/"+canary)
-	c.Header = http.Header{"X-Api-Key": {canary}}
-	c.Scheme, c.Secret = outbox.SchemeTimestamped, canary
+	c.Header = sender.NewHeader(http.Header{"X-Api-Key": {canary}})
+	c.Scheme, c.Secret = outbox.SchemeTimestamped, outbox.NewSecret(canary)
 	e, _ := create(t, o, c)
 	_, err = o.RotateSecret(t.Context(), e.ID, canary+"-again", 1e12)
 	require.NoError(t, err)
@@ -47,8 +48,8 @@ func TestTheDatabaseHasNoCredentials(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		c := endpointAt("shop", "http://127.0.0.1:1/"+canary)
-		c.Header = http.Header{"X-Api-Key": {canary}}
-		c.Scheme, c.Secret = outbox.SchemeBearer, canary
+		c.Header = sender.NewHeader(http.Header{"X-Api-Key": {canary}})
+		c.Scheme, c.Secret = outbox.SchemeBearer, outbox.NewSecret(canary)
 		create(t, o, c)
 		all, err := o.Endpoints(t.Context(), "shop")
 		require.NoError(t, err)

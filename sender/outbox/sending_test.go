@@ -18,7 +18,7 @@ func TestAJobsDeadlineIsAFailureAndStopIsNone(t *testing.T) {
 	defer cancel()
 	stopped, stop := context.WithCancelCause(t.Context())
 	stop(errors.New("stopped"))
-	to := sender.Endpoint{URL: "https://hooks.example/secret"}
+	to := sender.Endpoint{URL: sender.NewURL("https://hooks.example/secret")}
 	for name, c := range map[string]struct {
 		ctx  context.Context
 		a    sender.Attempt

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 )
 
 // newsAt publishes an event of a deployment, and returns its deliveries by their endpoint.
@@ -34,7 +35,7 @@ func (o *inside) newsAt(typ payload.Type, deployment string, minute int) map[str
 // deaf is an endpoint that wants only these types.
 func (o *inside) deaf(types ...string) string {
 	o.t.Helper()
-	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: "shop", URL: "http://127.0.0.1:1/" + newID("x"), Events: types})
+	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/" + newID("x")), Events: types})
 	require.NoError(o.t, err)
 	return e.ID
 }
@@ -108,7 +109,7 @@ func TestOnlyWhatWaitsIsSuperseded(t *testing.T) {
 		require.Equal(t, Delivered, o.delivery(delivered).State)
 		require.Equal(t, Failed, o.delivery(failed).State)
 		// One that can't be sent says so, and not that it is stale.
-		c := EndpointConfig{App: "shop", URL: "http://127.0.0.1:1/mute", BodyFormat: "mute"}
+		c := EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/mute"), BodyFormat: "mute"}
 		mute, _, err := o.CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
 		o.newsAt(payload.DeployLive, "d", 2)

@@ -14,7 +14,7 @@
 //		return err
 //	}
 //	receipt, err := s.Send(ctx, sender.Endpoint{
-//		URL:        "https://app.periscope.sh/api/webhooks/deployments",
+//		URL:        sender.NewURL("https://app.periscope.sh/api/webhooks/deployments"),
 //		Signer:     key,
 //		BodyFormat: format,
 //		Events:     []string{"deploy.*"},

@@ -47,7 +47,7 @@ func _(ctx context.Context, s *sender.Sender, event *payload.Event) error {
 		return err
 	}
 	receipt, err := s.Send(ctx, sender.Endpoint{
-		URL:        "https://app.periscope.sh/api/webhooks/deployments",
+		URL:        sender.NewURL("https://app.periscope.sh/api/webhooks/deployments"),
 		Signer:     key,
 		BodyFormat: format,
 		Events:     []string{"deploy.*"},

@@ -184,7 +184,7 @@ func TestSend(t *testing.T) {
 	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
 	require.NoError(t, err)
 	defer s.Close()
-	ep := sender.Endpoint{URL: server.URL, Signer: bearer, BodyFormat: newFormat(t), Events: []string{"deploy.*"}}
+	ep := sender.Endpoint{URL: sender.NewURL(server.URL), Signer: bearer, BodyFormat: newFormat(t), Events: []string{"deploy.*"}}
 	e := formattest.Events()["deploy_started"]
 	receipt, err := s.Send(t.Context(), ep, e)
 	require.NoError(t, err)

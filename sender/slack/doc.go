@@ -6,7 +6,7 @@
 //		return err
 //	}
 //	receipt, err := s.Send(ctx, sender.Endpoint{
-//		URL:        os.Getenv("SLACK_INCIDENTS_URL"), // the credential: Slack checks no signature
+//		URL:        sender.NewURL(os.Getenv("SLACK_INCIDENTS_URL")), // the credential: Slack checks no signature
 //		Signer:     sender.InsecureUnsigned(),
 //		BodyFormat: format,
 //		Events:     []string{"deploy.failed", "deploy.rolled_back"},

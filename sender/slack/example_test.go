@@ -30,11 +30,11 @@ func Example_channels() {
 	}
 	endpoints := []sender.Endpoint{
 		{
-			URL: incidents.URL, Signer: sender.InsecureUnsigned(), BodyFormat: format,
+			URL: sender.NewURL(incidents.URL), Signer: sender.InsecureUnsigned(), BodyFormat: format,
 			Events: []string{"deploy.failed", "deploy.rolled_back"},
 		},
 		{
-			URL: dev.URL, Signer: sender.InsecureUnsigned(), BodyFormat: format,
+			URL: sender.NewURL(dev.URL), Signer: sender.InsecureUnsigned(), BodyFormat: format,
 			Events: []string{"deploy.started", "deploy.live", "health_check.*"},
 		},
 	}
@@ -66,7 +66,7 @@ func _(ctx context.Context, s *sender.Sender, event *payload.Event) error {
 		return err
 	}
 	receipt, err := s.Send(ctx, sender.Endpoint{
-		URL:        os.Getenv("SLACK_INCIDENTS_URL"), // the credential: Slack checks no signature
+		URL:        sender.NewURL(os.Getenv("SLACK_INCIDENTS_URL")), // the credential: Slack checks no signature
 		Signer:     sender.InsecureUnsigned(),
 		BodyFormat: format,
 		Events:     []string{"deploy.failed", "deploy.rolled_back"},

@@ -205,7 +205,7 @@ func TestConfig(t *testing.T) {
 // An endpoint shows nothing of the webhook's URL, which is the credential.
 func TestEndpoint(t *testing.T) {
 	t.Parallel()
-	ep := sender.Endpoint{URL: "https://hooks.slack.com/services/T0/B0/canary", BodyFormat: newFormat(t)}
+	ep := sender.Endpoint{URL: sender.NewURL("https://hooks.slack.com/services/T0/B0/canary"), BodyFormat: newFormat(t)}
 	msg, err := ep.Message(formattest.Events()["deploy_failed"])
 	require.NoError(t, err)
 	require.Equal(t, "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", msg.ID)

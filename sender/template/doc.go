@@ -10,7 +10,7 @@
 //		return err // names the place in the document
 //	}
 //	receipt, err := s.Send(ctx, sender.Endpoint{
-//		URL: os.Getenv("CHAT_URL"), Signer: sender.InsecureUnsigned(), BodyFormat: format,
+//		URL: sender.NewURL(os.Getenv("CHAT_URL")), Signer: sender.InsecureUnsigned(), BodyFormat: format,
 //	}, event)
 //
 // # Documents

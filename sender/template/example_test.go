@@ -40,7 +40,7 @@ func _(ctx context.Context, s *sender.Sender, event *payload.Event) error {
 		return err // names the place in the document
 	}
 	receipt, err := s.Send(ctx, sender.Endpoint{
-		URL: os.Getenv("CHAT_URL"), Signer: sender.InsecureUnsigned(), BodyFormat: format,
+		URL: sender.NewURL(os.Getenv("CHAT_URL")), Signer: sender.InsecureUnsigned(), BodyFormat: format,
 	}, event)
 	_ = receipt
 	return err

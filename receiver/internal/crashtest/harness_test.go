@@ -138,7 +138,7 @@ func stream(ctx context.Context, t testing.TB, url string, secret signer.Secret,
 		senders.Go(func() {
 			for i := range next {
 				event := eventName(i)
-				_, err := s.Send(ctx, sender.Endpoint{URL: url, Signer: scheme}, &payload.Event{
+				_, err := s.Send(ctx, sender.Endpoint{URL: sender.NewURL(url), Signer: scheme}, &payload.Event{
 					Type: payload.DeployStarted, Timestamp: time.Now(), DeploymentID: event, DeliveryID: deliveryID(event), App: "api",
 				})
 				if err != nil {

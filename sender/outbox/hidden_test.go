@@ -1,0 +1,49 @@
+package outbox_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/hidden/hiddentest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// The secrets are base64 as well: each can be any kind of key.
+const (
+	hiddenKey   = "KEYCANARYKEYCANARYKEYCANARYKEYCANARYKEYCANA="
+	hiddenValue = "CANARYCANARYCANARYCANARYCANARYCA"
+)
+
+// What holds a customer's or the platform's secrets shows them nowhere, neither
+// by itself nor from a field of another struct.
+func TestSecretsAreHidden(t *testing.T) {
+	t.Parallel()
+	key, err := outbox.NewKey("2026-11", []byte(hiddenKey)[:32])
+	require.NoError(t, err)
+	hook := newHook(t, nil)
+	url, header := sender.NewURL(hook.URL+"/"+hiddenValue), sender.NewHeader(http.Header{"X-Api-Key": {hiddenValue}})
+	config := outbox.EndpointConfig{App: "shop", URL: url, Header: header, Secret: outbox.NewSecret("whsec_" + hiddenValue)}
+	update := outbox.EndpointUpdate{URL: &url, Header: &header}
+
+	w := &world{path: t.TempDir() + "/outbox.db"}
+	o, err := w.tryOpen(outbox.WithSealingKeys(key))
+	require.NoError(t, err)
+	require.NoError(t, o.Start(t.Context()))
+	created, secret := create(t, o, config)
+	p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+	settled(t, o, p.Deliveries[0].ID, outbox.Delivered) // so that the endpoint is in memory
+	require.NoError(t, o.Close())                       // so that nothing writes to what is read
+
+	covered := []any{config, update, secret, key, outbox.Secret{}, outbox.Key{}}
+	hiddentest.RequireHidden(t, []string{hiddenKey, hiddenValue}, append(covered, created, outbox.WithSealingKeys(key))...)
+	hiddentest.RequireNotPrinted(t, []string{hiddenKey, hiddenValue}, o)
+	excuses := map[string]string{
+		"outbox.Attempt": "a record, whose header values are redacted before they are stored",
+		"outbox.Notice":  "it has an Attempt",
+	}
+	hiddentest.RequireCovered(t, ".", excuses, append(covered, o)...)
+}
