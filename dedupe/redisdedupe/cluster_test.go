@@ -34,7 +34,7 @@ func startCluster(t testing.TB) *cluster {
 	c := &cluster{}
 	ctx := t.Context()
 	for range 3 {
-		bus := strconv.Itoa(freePort(t))
+		bus := strconv.Itoa(servicetest.FreePort(t))
 		server := servicetest.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--appendonly", "no")
 		node := newClient(t, options(t, server.URL()))
 		if len(c.nodes) > 0 {
@@ -53,14 +53,6 @@ func startCluster(t testing.TB) *cluster {
 		}, patience, 50*time.Millisecond)
 	}
 	return c
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (c *cluster) newClient(t testing.TB) *redis.ClusterClient {
@@ -157,7 +149,7 @@ func movingSlots(t *testing.T, c *cluster, s, other dedupe.Store) {
 func startSentinel(t testing.TB, master string) (addr string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(master)
-	own, dir := freePort(t), t.TempDir()
+	own, dir := servicetest.FreePort(t), t.TempDir()
 	conf := filepath.Join(dir, "sentinel.conf")
 	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, `bind 127.0.0.1
 port %d

@@ -38,7 +38,7 @@ func StartPostgres(t testing.TB, settings ...string) *Server {
 			t.Fatal(err)
 		}
 	}
-	data, port := filepath.Join(base, "data"), freePort(t)
+	data := filepath.Join(base, "data")
 	as := func(cmd *exec.Cmd) *exec.Cmd {
 		cmd.Dir = base
 		cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
@@ -51,12 +51,11 @@ func StartPostgres(t testing.TB, settings ...string) *Server {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, last(out, 2000))
 	}
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	s := &Server{
-		t: t, addr: addr, url: "postgres://postgres@" + addr + "/postgres?sslmode=disable", log: filepath.Join(base, "server.log"),
-		command: func() *exec.Cmd {
+		t: t, scheme: "postgres://postgres@", path: "/postgres?sslmode=disable", log: filepath.Join(base, "server.log"),
+		command: func(port string) *exec.Cmd {
 			args := []string{
-				"-D", data, "-p", strconv.Itoa(port),
+				"-D", data, "-p", port,
 				"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 			}
 			for _, setting := range settings {
@@ -64,7 +63,7 @@ func StartPostgres(t testing.TB, settings ...string) *Server {
 			}
 			return as(exec.Command(filepath.Join(bin, "postgres"), args...))
 		},
-		ready: func() error { return postgresReady(addr) },
+		ready: postgresReady,
 	}
 	s.launch()
 	return s
@@ -116,12 +115,12 @@ func serverAccount(t testing.TB) *syscall.Credential {
 // postgresReady sends the start-up message of the protocol's version 3.0 as user postgres. A server that accepts
 // connections answers with an authentication request ('R'), one that is still starting with an error ('E').
 func postgresReady(addr string) error {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, answerTime)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
 		return err
 	}
 	body := "user\x00postgres\x00database\x00postgres\x00\x00"

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,18 +19,17 @@ func StartRedis(t testing.TB, args ...string) *Server {
 	if err != nil {
 		Skip(t, "no redis-server on PATH: install Debian's package redis-server")
 	}
-	dir, port := t.TempDir(), freePort(t)
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	dir := t.TempDir()
 	s := &Server{
-		t: t, addr: addr, url: "redis://" + addr + "/0", log: filepath.Join(dir, "server.log"),
-		command: func() *exec.Cmd {
+		t: t, scheme: "redis://", path: "/0", log: filepath.Join(dir, "server.log"),
+		command: func(port string) *exec.Cmd {
 			all := append([]string{
-				"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--daemonize", "no",
+				"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--daemonize", "no",
 				"--save", "", "--appendonly", "yes", "--appendfsync", "always",
 			}, args...)
 			return exec.Command(path, all...)
 		},
-		ready: func() error { return redisReady(addr) },
+		ready: redisReady,
 	}
 	s.launch()
 	return s
@@ -39,12 +37,12 @@ func StartRedis(t testing.TB, args ...string) *Server {
 
 // redisReady asks for a PONG, which a server that still loads its data refuses.
 func redisReady(addr string) error {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, answerTime)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprint(conn, "PING\r\n"); err != nil {

@@ -1,7 +1,9 @@
 package servicetest
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -14,30 +16,46 @@ import (
 	"time"
 )
 
-// patience is how long a server may take to start or to end. These machines are shared.
-const patience = 60 * time.Second
+// patience is how long a server may take to start or to end. Only a hang takes
+// longer, on shared machines, too.
+const patience = 2 * time.Minute
+
+// answerTime is how long a server gets for one answer before it is asked again.
+// One that is just starting may take a connection and never answer on it.
+const answerTime = 2 * time.Second
 
 // Server is a private server process on a port of its own on loopback, with durable settings: what it has acknowledged is on
 // disk. It is stopped, and its data removed, when the test ends. Its methods are for the test's goroutine.
 type Server struct {
 	t       testing.TB
-	url     string
+	scheme  string // of the URL, with the account
+	path    string // of the URL
 	addr    string
 	log     string
-	command func() *exec.Cmd
-	ready   func() error
+	command func(port string) *exec.Cmd
+	ready   func(addr string) error
 	process *exec.Cmd
 	ended   chan struct{} // closed when process has been waited for
 }
 
+// launch starts the server for the first time. If its port is taken before it
+// has it, launch tries another one.
 func (s *Server) launch() {
 	s.t.Helper()
 	s.t.Cleanup(s.end)
-	s.Restart()
+	deadline := time.Now().Add(patience)
+	for {
+		s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(s.t)))
+		if err := s.tryStart(deadline); err == nil {
+			return
+		} else if time.Now().After(deadline) {
+			s.failed(err)
+		}
+	}
 }
 
 // URL is where the server is: postgres://… or redis://…, the same after a restart.
-func (s *Server) URL() string { return s.url }
+func (s *Server) URL() string { return s.scheme + s.addr + s.path }
 
 // Addr is the server's host and port, for a proxy in front of it.
 func (s *Server) Addr() string { return s.addr }
@@ -70,29 +88,50 @@ func (s *Server) Restart() {
 	s.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		if s.process == nil {
-			s.start()
-		}
-		err := s.ready()
+		err := s.tryStart(deadline) // its old port or its lock may still be taken
 		if err == nil {
 			return
 		}
+		if time.Now().After(deadline) {
+			s.failed(err)
+		}
+	}
+}
+
+// tryStart starts the server unless it runs, and waits until it answers, ends
+// or the deadline has passed. A server that has ended may have lost its port to
+// another one, whose answer does not count.
+func (s *Server) tryStart(deadline time.Time) error {
+	s.t.Helper()
+	if s.process == nil {
+		s.start()
+	}
+	for {
+		err := s.ready(s.addr)
 		select {
-		case <-s.ended: // it did not come up: its old port or its lock may still be taken
+		case <-s.ended:
 			s.process = nil
+			time.Sleep(20 * time.Millisecond)
+			return errors.New("it ended")
 		default:
 		}
-		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(s.log)
-			s.t.Fatalf("the server did not start: %v\n%s", err, last(text, 2000))
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
+func (s *Server) failed(err error) {
+	s.t.Helper()
+	text, _ := os.ReadFile(s.log)
+	s.t.Fatalf("the server did not start: %v\n%s", err, last(text, 2000))
+}
+
 func (s *Server) start() {
 	s.t.Helper()
-	cmd := s.command()
+	_, port, _ := net.SplitHostPort(s.addr)
+	cmd := s.command(port)
 	out, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		s.t.Fatal(err)
@@ -179,15 +218,26 @@ func alive(pid int) bool {
 	return len(fields) > 0 && fields[0] != "Z"
 }
 
-// freePort asks the kernel for a port that nobody uses at the moment.
-func freePort(t testing.TB) int {
+// Ports are taken from below the range from which the kernel takes those of
+// outgoing connections and of listeners without a port. None of these can then
+// take a port while its server is down.
+const firstPort, afterLastPort = 15000, 32000
+
+// FreePort finds a port on loopback that is not in use.
+func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var problem error
+	for range 100 {
+		port := firstPort + rand.IntN(afterLastPort-firstPort)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+		problem = err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatalf("no free port: %v", problem)
+	return 0
 }
 
 func last(text []byte, n int) []byte { return text[max(0, len(text)-n):] }
