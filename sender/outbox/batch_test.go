@@ -3,9 +3,9 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,31 +50,59 @@ func TestConcurrentCallsShareABatch(t *testing.T) {
 	})
 }
 
-func TestOneBadItemFailsAlone(t *testing.T) {
-	t.Parallel()
-	errBad := errors.New("bad")
-	b := newBatcher(8, func(_ context.Context, items []int) ([]int, error) {
-		if slices.Contains(items, 3) {
-			return nil, errBad
-		}
-		return items, nil
-	})
+// startFull fills the batcher's channel with n calls and then starts it, so that all of them are in one batch. It
+// returns their errors. It runs in a synctest bubble.
+func startFull(t *testing.T, b *batcher[int, int], n int) []error {
 	ctx, stop := context.WithCancel(t.Context())
-	var failed atomic.Int64
+	errs := make([]error, n)
 	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			if _, err := b.call(ctx, i); errors.Is(err, errBad) {
-				failed.Add(1)
-			}
-		})
+	for i := range n {
+		wg.Go(func() { _, errs[i] = b.call(ctx, i) })
 	}
-	for len(b.in) < 8 {
-		time.Sleep(time.Millisecond)
-	}
+	synctest.Wait()
+	require.Len(t, b.in, n)
 	b.start(ctx)
 	wg.Wait()
-	require.Equal(t, int64(1), failed.Load())
 	stop()
 	b.wait()
+	return errs
+}
+
+func TestOneBadItemFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		errBad := errors.New("bad")
+		b := newBatcher(8, func(_ context.Context, items []int) ([]int, error) {
+			if slices.Contains(items, 3) {
+				return nil, errBad
+			}
+			return items, nil
+		})
+		for i, err := range startFull(t, b, 8) {
+			if i == 3 {
+				require.ErrorIs(t, err, errBad)
+			} else {
+				require.NoError(t, err)
+			}
+		}
+	})
+}
+
+// A database that does not answer in time is not asked again for each call of the batch. The calls would wait for one
+// timeout after the other.
+func TestBatcher_TimeoutFailsTheWholeBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, rounds := time.Now(), 0
+		b := newBatcher(8, func(ctx context.Context, _ []int) ([]int, error) {
+			rounds++
+			ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+			defer cancel()
+			<-ctx.Done()
+			return nil, fmt.Errorf("reading: %w", ctx.Err())
+		})
+		for _, err := range startFull(t, b, 8) {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		require.Equal(t, 1, rounds)
+		require.Equal(t, batchTimeout, time.Since(begin))
+	})
 }
