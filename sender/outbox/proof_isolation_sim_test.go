@@ -1,0 +1,205 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestProofIsolationInVirtualTime publishes 500 events to endpoints that hang or fail and 300 to one that answers, one
+// event every 250 µs. It runs the outbox's own admission in virtual time, so that what it measures is what deliveries wait
+// for, and not how fast the machine is. TestProofIsolation has the database and HTTP.
+//
+// A goroutine stands for each delivery. It takes one of the worker slots, asks for admission and makes an attempt. If it is
+// put back, it leaves the worker slot and comes again when it is told to.
+func TestProofIsolationInVirtualTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		endpoints int
+		takes     time.Duration // an attempt at an endpoint that hangs
+		warm      bool          // they answer at first
+		before    bool          // all of their events are published before the others
+	}{
+		"one that hangs":                      {endpoints: 1, takes: 30 * time.Second},
+		"one that begins to hang":             {endpoints: 1, takes: 30 * time.Second, warm: true},
+		"more that hang than there are slots": {endpoints: DefaultWorkers * 5 / 4, takes: 30 * time.Second},
+		"more than slots that hang already":   {endpoints: DefaultWorkers * 5 / 4, takes: 30 * time.Second, before: true},
+		"a dozen that time out soon":          {endpoints: 13, takes: 700 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newIsolation(t, c.takes)
+				if c.warm {
+					s.publish(100, 0, c.endpoints)
+					s.answered.Wait()
+				}
+				s.hangs = true
+				if c.before {
+					s.publish(0, 1, c.endpoints) // or nothing is known of the endpoint that answers
+					s.answered.Wait()
+					s.publish(500, 0, c.endpoints)
+					s.publish(0, 299, c.endpoints)
+				} else {
+					s.publish(500, 300, c.endpoints)
+				}
+				s.answered.Wait()
+				s.cancel()
+				s.all.Wait()
+				slices.Sort(s.took)
+				p99 := s.took[len(s.took)*99/100]
+				t.Logf("from publishing to the attempt: p50 %v, p99 %v, max %v; at most %d hung at once", s.took[len(s.took)/2], p99,
+					slices.Max(s.took), s.most)
+				require.Len(t, s.took, 300)
+				require.Less(t, p99, time.Second)
+				require.Positive(t, s.most)
+				require.LessOrEqual(t, s.most, c.endpoints*DefaultMaxConcurrency)
+				require.Less(t, s.most, DefaultWorkers)
+			})
+		})
+	}
+}
+
+type isolation struct {
+	g       *gate
+	workers chan struct{}
+	ctx     context.Context
+	cancel  context.CancelFunc
+	takes   time.Duration
+	hangs   bool
+
+	answered, all sync.WaitGroup // deliveries that are to be answered, and all goroutines
+
+	mu      sync.Mutex
+	waiting map[int64]chan struct{} // the jobs that were put back
+	jobs    int64
+	took    []time.Duration // from publishing to the attempt, of the endpoint that answers
+	hanging int
+	most    int // that hung at once
+}
+
+func newIsolation(t *testing.T, takes time.Duration) *isolation {
+	o := &Outbox{config: config{workers: DefaultWorkers}}
+	s := &isolation{workers: make(chan struct{}, o.jobs()), takes: takes, waiting: map[int64]chan struct{}{}}
+	s.ctx, s.cancel = context.WithCancel(t.Context())
+	s.g = newGate(DefaultWorkers, breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause}, s.callBack)
+	s.all.Go(func() {
+		tick := time.NewTicker(fetchPollInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-s.ctx.Done():
+				return
+			case <-tick.C:
+				s.callBack(s.g.kick(time.Now()))
+			}
+		}
+	})
+	return s
+}
+
+// publish spreads the good ones evenly among the bad ones.
+func (s *isolation) publish(bad, good, endpoints int) {
+	for i, k := 0, 0; i < bad+good; i++ {
+		endpoint := "good"
+		if i*good%(bad+good) >= good {
+			endpoint = fmt.Sprintf("bad %d", k%endpoints)
+			k++
+		}
+		s.jobs++
+		job := s.jobs
+		if endpoint == "good" || !s.hangs {
+			s.answered.Add(1)
+		}
+		s.all.Go(func() { s.deliver(endpoint, job) })
+		time.Sleep(250 * time.Microsecond)
+	}
+}
+
+func (s *isolation) deliver(endpoint string, job int64) {
+	published := time.Now()
+	for s.ctx.Err() == nil {
+		select {
+		case s.workers <- struct{}{}:
+		case <-s.ctx.Done():
+			return
+		}
+		p, hold := s.g.admit(s.ctx, endpoint, laneLimits{cap: DefaultMaxConcurrency}, job)
+		if p == nil {
+			<-s.workers
+			s.wait(job, hold)
+			continue
+		}
+		done := s.attempt(endpoint, published, p)
+		<-s.workers
+		if done {
+			s.answered.Done()
+			return
+		}
+		s.wait(job, 10*time.Second)
+	}
+}
+
+func (s *isolation) attempt(endpoint string, published time.Time, p *permit) (done bool) {
+	if endpoint == "good" || !s.hangs {
+		if endpoint == "good" {
+			s.mu.Lock()
+			s.took = append(s.took, time.Since(published))
+			s.mu.Unlock()
+		}
+		time.Sleep(5 * time.Millisecond)
+		p.done(endpointUp)
+		return true
+	}
+	s.hang(1)
+	defer s.hang(-1)
+	select {
+	case <-time.After(s.takes):
+		p.done(endpointDown)
+	case <-s.ctx.Done():
+		p.done(endpointUnknown)
+	}
+	return false
+}
+
+func (s *isolation) hang(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hanging += n
+	s.most = max(s.most, s.hanging)
+}
+
+// wait is what a job does that was put back. The queue is looked at five times a second.
+func (s *isolation) wait(job int64, d time.Duration) {
+	called := make(chan struct{})
+	s.mu.Lock()
+	s.waiting[job] = called
+	s.mu.Unlock()
+	at := time.Now().Add(d)
+	if rest := at.Sub(at.Truncate(fetchPollInterval)); rest > 0 {
+		d += fetchPollInterval - rest
+	}
+	select {
+	case <-called:
+	case <-time.After(d):
+	case <-s.ctx.Done():
+	}
+	s.mu.Lock()
+	delete(s.waiting, job)
+	s.mu.Unlock()
+}
+
+func (s *isolation) callBack(jobs []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, job := range jobs {
+		if called := s.waiting[job]; called != nil {
+			close(called)
+			delete(s.waiting, job)
+		}
+	}
+}
