@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/timemath"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -130,7 +131,7 @@ func (o *Outbox) address(d *draft, s *subscriber) (*newDelivery, error) {
 	}
 	n.contentType, n.body = m.ContentType, m.Body
 	// The breaker is open: don't make the workers find out one by one. A time that is too far ahead is a clock's fault.
-	if s.holdUntil.After(n.due) && s.holdUntil.Sub(n.due) <= 2*o.breaker.max {
+	if s.holdUntil.After(n.due) && s.holdUntil.Sub(n.due) <= timemath.Times(o.breaker.max, 2) {
 		n.due = s.holdUntil
 	}
 	return n, nil

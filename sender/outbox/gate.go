@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/timemath"
 )
 
 // waitForSlot is the longest that a job waits in memory for its endpoint's next free slot, which costs less than to put it
@@ -26,6 +28,9 @@ type gate struct {
 	slots   int // in all
 	breaker breakerConfig
 	callin  func(jobs []int64) // calls parked jobs back; must not block
+	// clock is read while mu is held, so that later changes of a lane have later
+	// times.
+	clock func() time.Time
 
 	mu       sync.Mutex
 	lanes    map[string]*lane
@@ -35,7 +40,7 @@ type gate struct {
 }
 
 func newGate(slots int, b breakerConfig, callin func([]int64)) *gate {
-	return &gate{slots: slots, breaker: b, callin: callin, lanes: map[string]*lane{}, backlogs: map[*lane]struct{}{}}
+	return &gate{slots: slots, breaker: b, callin: callin, clock: time.Now, lanes: map[string]*lane{}, backlogs: map[*lane]struct{}{}}
 }
 
 // permit is the right to make one attempt. It must be given back with done.
@@ -58,11 +63,7 @@ type laneLimits struct {
 
 // admit returns a permit, or for how long the job is to be put back.
 func (g *gate) admit(ctx context.Context, endpoint string, limits laneLimits, job int64) (*permit, time.Duration) {
-	g.mu.Lock()
-	l := g.lane(endpoint, limits)
-	delete(l.parked, job)
-	p, hold, w := g.enter(l, time.Now(), job)
-	g.mu.Unlock()
+	l, p, hold, w := g.ask(endpoint, limits, job)
 	if w == nil {
 		return p, hold
 	}
@@ -79,14 +80,24 @@ func (g *gate) admit(ctx context.Context, endpoint string, limits laneLimits, jo
 		return w.permit, 0
 	}
 	l.removeWaiter(w)
-	return nil, g.putBack(l, time.Now(), job)
+	return nil, g.putBack(l, g.clock(), job)
+}
+
+// ask is the first half of admit.
+func (g *gate) ask(endpoint string, limits laneLimits, job int64) (*lane, *permit, time.Duration, *waiter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lane(endpoint, limits)
+	delete(l.parked, job)
+	p, hold, w := g.enter(l, g.clock(), job)
+	return l, p, hold, w
 }
 
 // closed returns for how long the job is to be put back if the breaker is open, and otherwise 0.
 func (g *gate) closed(endpoint string, limits laneLimits, job int64) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l, now := g.lane(endpoint, limits), time.Now()
+	l, now := g.lane(endpoint, limits), g.clock()
 	if l.openings > 0 && (now.Before(l.openUntil) || l.probing) {
 		return g.putBack(l, now, job)
 	}
@@ -124,7 +135,7 @@ func (g *gate) lane(endpoint string, limits laneLimits) *lane {
 	}
 	l.cap, l.failing = limits.cap, limits.failing
 	l.window = min(l.window, l.cap)
-	l.touched = time.Now()
+	l.touched = g.clock()
 	l.heed(limits.holdUntil, g.breaker)
 	return l
 }
@@ -135,7 +146,7 @@ func (l *lane) heed(holdUntil time.Time, b breakerConfig) {
 	case holdUntil.IsZero() && l.remote:
 		l.close()
 		l.closed, l.since = l.touched, 0
-	case l.openings == 0 && l.touched.Before(holdUntil) && holdUntil.Sub(l.touched) <= 2*b.max:
+	case l.openings == 0 && l.touched.Before(holdUntil) && holdUntil.Sub(l.touched) <= timemath.Times(b.max, 2):
 		l.openUntil, l.openings, l.remote = holdUntil, 1, true
 	}
 }
@@ -215,8 +226,19 @@ const (
 
 // done gives the slot back. It returns until when the endpoint is to be left alone, if this attempt opened the breaker.
 func (p *permit) done(v verdict) (openUntil time.Time) {
-	g, l, now := p.g, p.l, time.Now()
+	openUntil, jobs := p.settle(v)
+	if len(jobs) > 0 {
+		p.g.callin(jobs)
+	}
+	return openUntil
+}
+
+// settle is done without calling anybody back.
+func (p *permit) settle(v verdict) (openUntil time.Time, jobs []int64) {
+	g, l := p.g, p.l
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.clock()
 	l.end(p.start)
 	g.inFlight--
 	if p.suspect {
@@ -229,20 +251,15 @@ func (p *permit) done(v verdict) (openUntil time.Time) {
 	}
 	switch v {
 	case endpointUp:
-		l.succeeded(now, now.Sub(p.start))
+		l.succeeded(now, timemath.Elapsed(p.start, now))
 	case endpointGone:
 		l.openUntil, l.openings = now.Add(g.breaker.max), l.openings+1
 	case endpointDown:
-		if l.failed(now, now.Sub(p.start), p.probe, g.breaker) {
+		if l.failed(now, timemath.Elapsed(p.start, now), p.probe, g.breaker) {
 			openUntil = l.openUntil
 		}
 	}
-	jobs := g.wake(l, now)
-	g.mu.Unlock()
-	if len(jobs) > 0 {
-		g.callin(jobs)
-	}
-	return openUntil
+	return openUntil, g.wake(l, now)
 }
 
 // wake lets waiters in, and where there is none, calls parked jobs back.
@@ -272,9 +289,10 @@ func (l *lane) share() int {
 }
 
 // kick calls parked jobs back for endpoints that nothing else reminds of them, because nothing is in flight to them.
-func (g *gate) kick(now time.Time) (jobs []int64) {
+func (g *gate) kick() (jobs []int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := g.clock()
 	for l := range g.backlogs {
 		switch {
 		case len(l.parked) == 0:
@@ -290,9 +308,10 @@ func (g *gate) kick(now time.Time) (jobs []int64) {
 }
 
 // sweep forgets lanes that have not been used for a while and that say nothing.
-func (g *gate) sweep(now time.Time, unused time.Duration) {
+func (g *gate) sweep(unused time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := g.clock()
 	for id, l := range g.lanes {
 		if l.idle() && now.Sub(l.touched) > unused && !now.Before(l.openUntil) {
 			delete(g.lanes, id)

@@ -181,7 +181,7 @@ func TestTheBreakerOpensAndLetsSingleProbesThrough(t *testing.T) {
 		again := probe.done(endpointDown)
 		require.Greater(t, time.Until(again), testBreaker.base-1, "the pause doubles")
 		time.Sleep(time.Until(again))
-		require.Len(t, g.kick(time.Now()), 1, "one is called back to probe")
+		require.Len(t, g.kick(), 1, "one is called back to probe")
 		probe, _ = g.admit(t.Context(), "a", upTo(4), 102)
 		require.Empty(t, *called)
 		probe.done(endpointUp)
@@ -219,7 +219,7 @@ func TestAnEndpointThatComesBackIsBroughtBackSlowly(t *testing.T) {
 		for len(attempted) < backlog && time.Since(begin) < 20*rampStep {
 			select {
 			case <-tick.C:
-				g.callin(g.kick(time.Now()))
+				g.callin(g.kick())
 			case job := <-called:
 				p, _ := g.admit(t.Context(), "a", upTo(4), job)
 				if p == nil { // put back
@@ -302,7 +302,7 @@ func TestUnusedLanesAreForgotten(t *testing.T) {
 		succeed(t, g, "a", upTo(1), time.Millisecond)
 		held, _ := g.admit(t.Context(), "b", upTo(1), 1)
 		time.Sleep(laneUnused + time.Second)
-		g.sweep(time.Now(), laneUnused)
+		g.sweep(laneUnused)
 		require.NotContains(t, g.lanes, "a")
 		require.Contains(t, g.lanes, "b")
 		held.done(endpointUp)

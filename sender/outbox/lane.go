@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/timemath"
 )
 
 const (
@@ -118,7 +120,7 @@ func (l *lane) estimate(now time.Time) time.Duration {
 		window = min(2*window, l.cap)
 		opening++
 	}
-	return each*time.Duration(opening) + each*time.Duration(ahead)/time.Duration(window)
+	return timemath.Add(timemath.Times(each, opening), timemath.Times(each, ahead)/time.Duration(window))
 }
 
 // hold returns for how long the next job is to be put back. Each comes a little after the one before.
@@ -143,12 +145,12 @@ func (l *lane) spacing(now time.Time, others int) time.Duration {
 	if l.openings == 0 && l.failures == 0 {
 		pace = min(l.each(now)/time.Duration(max(l.window, 1)), maxSpacing)
 	}
-	return max(pace, time.Duration(others)*returnsEach)
+	return max(pace, timemath.Times(returnsEach, others))
 }
 
 // allowance is how many attempts may begin now: as many as there are slots, unless the endpoint has just come back.
 func (l *lane) allowance(now time.Time) int {
-	up := now.Sub(l.closed)
+	up := timemath.Elapsed(l.closed, now)
 	if up >= rampFor {
 		return math.MaxInt
 	}
@@ -187,8 +189,9 @@ func (l *lane) close() {
 }
 
 func (l *lane) observe(took time.Duration) {
+	took = max(took, 1)
 	if l.latency == 0 {
-		l.latency = max(took, 1)
+		l.latency = took
 		return
 	}
 	l.latency += (took - l.latency) / 8
@@ -250,7 +253,7 @@ type breakerConfig struct {
 func (b breakerConfig) wait(openings int) time.Duration {
 	d := b.base
 	for range min(openings, 16) {
-		d = min(2*d, b.max)
+		d = min(timemath.Times(d, 2), b.max)
 	}
-	return d/2 + rand.N(d)
+	return timemath.Add(d/2, rand.N(d))
 }

@@ -95,7 +95,7 @@ func newIsolation(t *testing.T, takes time.Duration) *isolation {
 			case <-s.ctx.Done():
 				return
 			case <-tick.C:
-				s.callBack(s.g.kick(time.Now()))
+				s.callBack(s.g.kick())
 			}
 		}
 	})

@@ -125,8 +125,8 @@ func simulate(t *testing.T, endpoints, backlog int, outage, within time.Duration
 			select {
 			case <-ctx.Done():
 				return
-			case now := <-tick.C:
-				s.callBack(s.g.kick(now))
+			case <-tick.C:
+				s.callBack(s.g.kick())
 				if s.ended(endpoints * backlog) {
 					cancel()
 				}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/timemath"
 )
 
 const (
@@ -107,7 +108,7 @@ func (o *Outbox) trimTurns(ctx context.Context, d *loaded) (trimmed bool, err er
 	if err != nil {
 		return false, wrap("trimming turns", err)
 	}
-	next := max(last, now) + due*d.spacing.Microseconds()
+	next := max(last, now) + timemath.Times(d.spacing, int(due)).Microseconds()
 	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET slot_at = ? WHERE id = ? AND slot_at > ?`,
 		next, d.endpoint, next+(turnLasts+d.spacing).Microseconds())
 	return n > 0, wrap("trimming turns", err)

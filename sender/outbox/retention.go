@@ -27,7 +27,7 @@ func (o *Outbox) maintain(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		o.gate.sweep(time.Now(), laneUnused)
+		o.gate.sweep(laneUnused)
 		if _, err := o.prune(ctx); err != nil && ctx.Err() == nil {
 			o.logger.WarnContext(ctx, "outbox: pruning", slog.Any("error", err))
 		}
