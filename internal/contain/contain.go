@@ -1,0 +1,239 @@
+// Package contain keeps a fault in an application's callback, or in a background
+// loop of ours, from ending more than the call in which it happened.
+//
+// A fault is a panic, or the end of the goroutine (runtime.Goexit, which also
+// t.FailNow calls). Each fault is counted under the name of the callback or loop.
+// A log line says so at most once a minute for each name.
+//
+// A deferred function stops a panic for free, but nothing stops runtime.Goexit on
+// its own goroutine. [Faults.Call] therefore runs the callback on a goroutine of
+// its own and waits for it, which takes about as long as writing a log line.
+// [Faults.Inline] stays on the caller's goroutine. It is for hot paths whose
+// deferred functions do what is left to do.
+package contain
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+const (
+	// logEvery is how often faults of one name are logged.
+	logEvery = time.Minute
+	// restartAfter is the pause before a loop that had a fault runs again.
+	restartAfter = time.Second
+	maxValue     = 500     // bytes of a panic's text
+	maxStack     = 4 << 10 // bytes of a stack
+)
+
+// Fault is how a contained call ended, if it did not return.
+type Fault struct {
+	// Value is what the call panicked with. It is nil if it did not panic.
+	Value any
+	// Stack is where it panicked.
+	Stack []byte
+
+	late bool
+}
+
+// Error describes the fault without its stack.
+func (f *Fault) Error() string {
+	switch {
+	case f.late:
+		return "did not return in time"
+	case f.Value == nil:
+		return "ended its goroutine"
+	}
+	return fmt.Sprintf("panicked: %.*s", maxValue, text(f.Value))
+}
+
+// Unwrap returns the error that the call panicked with, if it was one.
+func (f *Fault) Unwrap() error {
+	err, _ := f.Value.(error)
+	return err
+}
+
+// text is the value in words. Its own methods may panic, which fmt contains.
+func text(value any) string { return fmt.Sprint(value) }
+
+func panicked(value any) *Fault {
+	stack := debug.Stack()
+	return &Fault{Value: value, Stack: stack[:min(len(stack), maxStack)]}
+}
+
+// Call runs f on a goroutine of its own and waits for it. It returns nil if f
+// returned.
+func Call(f func()) *Fault {
+	done := make(chan *Fault, 1)
+	go run(f, done)
+	return <-done
+}
+
+func run(f func(), done chan<- *Fault) {
+	fault := &exited
+	defer func() {
+		if value := recover(); value != nil {
+			fault = panicked(value)
+		}
+		done <- fault
+	}()
+	f()
+	fault = nil
+}
+
+// These are shared, so that a call that returns allocates no fault.
+var (
+	exited = Fault{}
+	late   = Fault{late: true}
+)
+
+// CallUntil is like [Call], but waits only until ctx ends. A callback that has not
+// returned by then is abandoned on its goroutine: it must not write to anything
+// that the caller reads after a fault.
+func CallUntil(ctx context.Context, f func()) *Fault {
+	done := make(chan *Fault, 1)
+	go run(f, done)
+	select {
+	case fault := <-done:
+		return fault
+	case <-ctx.Done():
+		return &late
+	}
+}
+
+// Faults counts and logs the faults of one component. Make it with [New]. All
+// methods are safe for concurrent use.
+type Faults struct {
+	component string
+	handler   slog.Handler
+
+	mu    sync.Mutex
+	names map[string]*record
+}
+
+type record struct {
+	count  uint64
+	missed uint64 // since the last line
+	logged time.Time
+}
+
+// New returns a counter that logs to the application's handler. The component
+// begins each line. A nil handler logs nothing.
+func New(component string, handler slog.Handler) *Faults {
+	if handler == nil {
+		handler = slog.DiscardHandler
+	}
+	return &Faults{component: component, handler: handler, names: map[string]*record{}}
+}
+
+// Counts returns the number of faults so far, by the name of the callback or loop.
+// It is empty if there was none.
+func (f *Faults) Counts() map[string]uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	counts := make(map[string]uint64, len(f.names))
+	for name, r := range f.names {
+		counts[name] = r.count
+	}
+	return counts
+}
+
+// Call runs callback on a goroutine of its own, waits for it, and reports a fault.
+// It returns nil if callback returned.
+func (f *Faults) Call(ctx context.Context, name string, callback func()) *Fault {
+	fault := Call(callback)
+	if fault != nil {
+		f.Report(ctx, name, fault)
+	}
+	return fault
+}
+
+// CallUntil is [Faults.Call] with the limit of the function [CallUntil].
+func (f *Faults) CallUntil(ctx context.Context, name string, callback func()) *Fault {
+	fault := CallUntil(ctx, callback)
+	if fault != nil {
+		f.Report(ctx, name, fault)
+	}
+	return fault
+}
+
+// Inline runs callback on the caller's goroutine and reports a fault. It stops a
+// panic. After runtime.Goexit it does not return, and the caller's deferred
+// functions run.
+func (f *Faults) Inline(ctx context.Context, name string, callback func()) (fault *Fault) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if value := recover(); value != nil {
+			fault = panicked(value)
+		} else {
+			fault = &exited
+		}
+		f.Report(ctx, name, fault)
+	}()
+	callback()
+	returned = true
+	return nil
+}
+
+// Run runs a loop until ctx ends. After a fault it reports it, pauses for a second
+// and runs the loop again. A loop that returns is not run again.
+func (f *Faults) Run(ctx context.Context, name string, loop func(context.Context)) {
+	for f.Call(ctx, name, func() { loop(ctx) }) != nil {
+		pause := time.NewTimer(restartAfter)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+// Report counts a fault, and logs it unless another one of that name was logged
+// within the last minute. A handler that has a fault itself is contained.
+func (f *Faults) Report(ctx context.Context, name string, fault *Fault) {
+	missed, due := f.count(name)
+	if !due {
+		return
+	}
+	line := slog.NewRecord(time.Now(), slog.LevelError, f.component+": contained a fault", 0)
+	line.AddAttrs(slog.String("in", name), slog.String("fault", fault.Error()), slog.Uint64("repeats", missed))
+	if len(fault.Stack) > 0 {
+		line.AddAttrs(slog.String("stack", string(fault.Stack)))
+	}
+	failed := Call(func() {
+		if f.handler.Enabled(ctx, line.Level) {
+			_ = f.handler.Handle(ctx, line)
+		}
+	})
+	if failed != nil && name != LoggerName {
+		f.count(LoggerName)
+	}
+}
+
+// count returns how many faults were not logged since the last line, and whether
+// a line is due.
+func (f *Faults) count(name string) (missed uint64, due bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.names[name]
+	if r == nil {
+		r = &record{}
+		f.names[name] = r
+	}
+	r.count++
+	now := time.Now()
+	if !r.logged.IsZero() && now.Sub(r.logged) < logEvery {
+		r.missed++
+		return 0, false
+	}
+	missed, r.missed, r.logged = r.missed, 0, now
+	return missed, true
+}
