@@ -3,6 +3,9 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"github.com/deployhook/deployhook/internal/contain"
 )
 
 // maxBatch is how many deliveries are read or written in one statement or transaction.
@@ -13,10 +16,12 @@ var errStopped = errors.New("outbox: stopped")
 // batcher turns concurrent calls into batches: while one runs, the next fills. A lone call waits for nobody, so that
 // batching costs no time where there is no load.
 type batcher[I, O any] struct {
-	limit int
-	do    func(ctx context.Context, items []I) ([]O, error)
-	in    chan batchCall[I, O]
-	ended chan struct{} // of this start
+	limit  int
+	do     func(ctx context.Context, items []I) ([]O, error)
+	in     chan batchCall[I, O]
+	ended  chan struct{} // of this start
+	faults *contain.Faults
+	name   string // of its faults
 }
 
 type batchCall[I, O any] struct {
@@ -31,7 +36,16 @@ type batchResult[O any] struct {
 
 // newBatcher returns a batcher that is not running. do returns a result for each item, in their order.
 func newBatcher[I, O any](limit int, do func(context.Context, []I) ([]O, error)) *batcher[I, O] {
-	return &batcher[I, O]{limit: limit, do: do, in: make(chan batchCall[I, O], limit), ended: make(chan struct{})}
+	return &batcher[I, O]{
+		limit: limit, do: do, in: make(chan batchCall[I, O], limit), ended: make(chan struct{}),
+		faults: contain.New("outbox", nil), name: "batch",
+	}
+}
+
+// report sets where faults are counted and logged, and under which name.
+func (b *batcher[I, O]) report(faults *contain.Faults, name string) *batcher[I, O] {
+	b.faults, b.name = faults, name
+	return b
 }
 
 // start begins to serve. It may be called again after wait, when nobody calls any more.
@@ -44,7 +58,7 @@ func (b *batcher[I, O]) start(ctx context.Context) {
 	ended := b.ended
 	go func() {
 		defer close(ended)
-		b.run(ctx)
+		b.faults.Run(ctx, b.name, b.run)
 	}()
 }
 
@@ -81,7 +95,7 @@ func (b *batcher[I, O]) serve(ctx context.Context, calls []batchCall[I, O]) {
 	for i, c := range calls {
 		items[i] = c.item
 	}
-	out, err := b.do(ctx, items)
+	out, err := b.contained(ctx, items)
 	if err != nil && len(calls) > 1 && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
 		// One that the database does not take must not fail the others.
 		for i := range calls {
@@ -96,6 +110,17 @@ func (b *batcher[I, O]) serve(ctx context.Context, calls []batchCall[I, O]) {
 		}
 		c.out <- r // has room
 	}
+}
+
+// contained turns a fault into an error, since the callers wait for a result.
+func (b *batcher[I, O]) contained(ctx context.Context, items []I) (out []O, err error) {
+	if fault := b.faults.Call(ctx, b.name, func() { out, err = b.do(ctx, items) }); fault != nil {
+		return nil, fmt.Errorf("outbox: %s %w", b.name, fault)
+	}
+	if err == nil && len(out) != len(items) {
+		err = fmt.Errorf("outbox: %s returned %d results for %d items", b.name, len(out), len(items))
+	}
+	return out, err
 }
 
 // call hands in one item and waits for its result. What has been handed in is done even if ctx ends.

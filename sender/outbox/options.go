@@ -8,6 +8,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/sender"
 )
 
@@ -75,6 +76,8 @@ type config struct {
 	stopTimeout   time.Duration
 	hook          func(context.Context, Notice)
 	logger        *slog.Logger
+	faults        *contain.Faults
+	maintainEvery time.Duration
 
 	mistakes []error
 }
@@ -92,7 +95,7 @@ func newConfig(opts []Option) (*config, error) {
 		schema: defaultSchema, workers: DefaultWorkers, maxEndpoints: DefaultMaxEndpoints, concurrency: DefaultMaxConcurrency,
 		breaker:      breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause},
 		disableAfter: DefaultDisableAfter, retention: DefaultRetention, deadRetention: DefaultDeadRetention,
-		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout,
+		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery,
 		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {
@@ -105,6 +108,8 @@ func newConfig(opts []Option) (*config, error) {
 	if c.keys == nil {
 		c.mistake("WithSealingKeys", "is missing; endpoints' URLs and secrets are never stored in the clear, so give a key from NewKey")
 	}
+	c.faults = contain.New("outbox", c.logger.Handler())
+	c.logger = c.faults.Logger()
 	return c, errors.Join(c.mistakes...)
 }
 

@@ -104,8 +104,8 @@ func (o *Outbox) prepare(ctx context.Context) error {
 	}
 	o.calls = newCallins(o)
 	o.gate = newGate(o.workers, o.breaker, o.calls.add)
-	o.loader = newBatcher(maxBatch, o.load)
-	o.writer = newBatcher(maxBatch, o.save)
+	o.loader = newBatcher(maxBatch, o.load).report(o.faults, inLoading)
+	o.writer = newBatcher(maxBatch, o.save).report(o.faults, inRecording)
 	workers := river.NewWorkers()
 	var err error
 	if err = river.AddWorkerSafely(workers, &worker{o: o}); err != nil {
@@ -175,8 +175,8 @@ func (o *Outbox) Start(ctx context.Context) error {
 		return fmt.Errorf("outbox: Start: %w", err)
 	}
 	o.started, o.stop = true, cancel
-	o.tasks.Go(func() { o.maintain(run) })
-	o.tasks.Go(func() { o.calls.run(run) })
+	o.tasks.Go(func() { o.faults.Run(run, inMaintenance, o.maintain) })
+	o.tasks.Go(func() { o.faults.Run(run, inCallingBack, o.calls.run) })
 	return nil
 }
 
@@ -245,17 +245,4 @@ func (o *Outbox) open() error {
 		return ErrClosed
 	}
 	return nil
-}
-
-// notify calls the hook.
-func (o *Outbox) notify(ctx context.Context, n Notice) {
-	if o.hook == nil {
-		return
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			o.logger.ErrorContext(ctx, "outbox: the hook panicked", slog.String("kind", string(n.Kind)), slog.Any("panic", p))
-		}
-	}()
-	o.hook(ctx, n)
 }

@@ -19,7 +19,7 @@ const (
 
 // maintain prunes now and then. Every process does: what one has deleted, the next does not find.
 func (o *Outbox) maintain(ctx context.Context) {
-	timer := time.NewTimer(jitter(maintainEvery))
+	timer := time.NewTimer(jitter(o.maintainEvery))
 	defer timer.Stop()
 	for {
 		select {
@@ -34,7 +34,7 @@ func (o *Outbox) maintain(ctx context.Context) {
 		if err := o.cancelForgotten(ctx); err != nil && ctx.Err() == nil {
 			o.logger.WarnContext(ctx, "outbox: canceling", slog.Any("error", err))
 		}
-		timer.Reset(jitter(maintainEvery))
+		timer.Reset(jitter(o.maintainEvery))
 	}
 }
 

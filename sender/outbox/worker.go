@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -33,7 +34,15 @@ func (w *worker) NextRetry(job *river.Job[jobArgs]) time.Time {
 }
 
 // Work does what is due for a delivery. A nil result means that the job is done, a snooze that it comes again.
-func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) error {
+func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) {
+	fault := w.o.faults.Inline(ctx, inDelivering, func() { err = w.work(ctx, job) })
+	if fault != nil {
+		return fmt.Errorf("outbox: delivering %s %w", job.Args.ID, fault)
+	}
+	return err
+}
+
+func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 	o := w.o
 	d, err := o.loader.call(ctx, job.Args.ID)
 	if err != nil {
