@@ -78,6 +78,15 @@ func (c config) receiver(v signer.Verifier, source string) (*receiver.Receiver, 
 	return receiver.New(v, receiver.WithDedupe(c.stores.dedupe, source), receiver.WithLogger(c.logger))
 }
 
+// records serves another system's webhook.
+func (c config) records(v signer.Verifier, source string, decode receiver.RecordDecoder) (http.Handler, error) {
+	rcv, err := c.receiver(v, source)
+	if err != nil {
+		return nil, err
+	}
+	return rcv.Records(decode, c.onDeployment), nil
+}
+
 func standardHandler(c config, text string) (http.Handler, error) {
 	secret, err := signer.ParseSecret(text)
 	if err != nil {
@@ -124,7 +133,15 @@ func githubHandler(c config, text string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return github.NewHandler(secret, c.stores.dedupe, c.onDeployment)
+	verifier, err := github.NewVerifier(secret)
+	if err != nil {
+		return nil, err
+	}
+	decode, err := github.NewDecoder()
+	if err != nil {
+		return nil, err
+	}
+	return c.records(verifier, "github", decode)
 }
 
 // gitlabHandler takes a signing token, which begins with whsec_, or GitLab's older secret token.
@@ -139,7 +156,15 @@ func gitlabHandler(c config, text string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gitlab.NewHandler(secrets, c.stores.dedupe, c.onDeployment)
+	verifier, err := gitlab.NewVerifier(secrets)
+	if err != nil {
+		return nil, err
+	}
+	decode, err := gitlab.NewDecoder()
+	if err != nil {
+		return nil, err
+	}
+	return c.records(verifier, "gitlab", decode)
 }
 
 // health answers whether the store can be reached: without it every delivery is refused with 503.

@@ -18,6 +18,7 @@ import (
 	"github.com/deployhook/deployhook/payload/heroku"
 	"github.com/deployhook/deployhook/payload/render"
 	"github.com/deployhook/deployhook/payload/vercel"
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -26,10 +27,10 @@ var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, v
 
 // What the snippets call and do not show.
 var (
-	record = func(context.Context, string, string, payload.Status) error { return nil }
-	// lookUp asks the platform's API for what its webhook leaves out; environmentOf knows where a repository deploys to.
-	lookUp        = func(context.Context, *payload.Deployment) error { return nil }
-	environmentOf = lookUp
+	onDeployment = func(context.Context, *payload.Deployment) error { return nil }
+	// lookUp asks the platform's API for what its webhook leaves out. environmentOf knows where a repository deploys to.
+	lookUp        = onDeployment
+	environmentOf = onDeployment
 )
 
 func ciDoc(ctx context.Context, git func(context.Context, ...string) (string, error)) error {
@@ -73,13 +74,19 @@ func githubDoc(store dedupe.Store) error {
 	if err != nil {
 		return err
 	}
-	handler, err := github.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-		return record(ctx, d.Service, d.Environment, d.Status)
-	})
+	verifier, err := github.NewVerifier(secret)
 	if err != nil {
 		return err
 	}
-	http.Handle("POST /webhooks/github", handler)
+	decode, err := github.NewDecoder()
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "github"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/github", rcv.Records(decode, onDeployment))
 	return nil
 }
 
@@ -88,14 +95,19 @@ func gitlabDoc(store dedupe.Store) error {
 	if err != nil {
 		return err
 	}
-	handler, err := gitlab.NewHandler(gitlab.Secrets{SigningToken: signing}, store,
-		func(ctx context.Context, d *payload.Deployment) error {
-			return record(ctx, d.Service, d.Environment, d.Status)
-		})
+	verifier, err := gitlab.NewVerifier(gitlab.Secrets{SigningToken: signing})
 	if err != nil {
 		return err
 	}
-	http.Handle("POST /webhooks/gitlab", handler)
+	decode, err := gitlab.NewDecoder()
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "gitlab"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/gitlab", rcv.Records(decode, onDeployment))
 	return nil
 }
 
@@ -104,13 +116,19 @@ func renderDoc(store dedupe.Store) error {
 	if err != nil {
 		return err
 	}
-	handler, err := render.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-		return record(ctx, d.Service, d.Environment, d.Status)
-	}, render.WithComplete(lookUp))
+	verifier, err := render.NewVerifier(secret)
 	if err != nil {
 		return err
 	}
-	http.Handle("POST /webhooks/render", handler)
+	decode, err := render.NewDecoder(render.WithComplete(lookUp))
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "render"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/render", rcv.Records(decode, onDeployment))
 	return nil
 }
 
@@ -119,13 +137,19 @@ func vercelDoc(store dedupe.Store) error {
 	if err != nil {
 		return err
 	}
-	handler, err := vercel.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-		return record(ctx, d.Service, d.Environment, d.Status)
-	})
+	verifier, err := vercel.NewVerifier(secret)
 	if err != nil {
 		return err
 	}
-	http.Handle("POST /webhooks/vercel", handler)
+	decode, err := vercel.NewDecoder()
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "vercel"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/vercel", rcv.Records(decode, onDeployment))
 	return nil
 }
 
@@ -134,13 +158,19 @@ func herokuDoc(store dedupe.Store) error {
 	if err != nil {
 		return err
 	}
-	handler, err := heroku.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-		return record(ctx, d.Service, d.Environment, d.Status)
-	}, heroku.WithEnvironment("production"))
+	verifier, err := heroku.NewVerifier(secret)
 	if err != nil {
 		return err
 	}
-	http.Handle("POST /webhooks/heroku", handler)
+	decode, err := heroku.NewDecoder(heroku.WithEnvironment("production"))
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "heroku"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/heroku", rcv.Records(decode, onDeployment))
 	return nil
 }
 
@@ -149,14 +179,19 @@ func azureDoc(store dedupe.Store) error {
 	if err != nil {
 		return err
 	}
-	handler, err := azure.NewHandler("azure-devops", password, store,
-		func(ctx context.Context, d *payload.Deployment) error {
-			return record(ctx, d.Service, d.Environment, d.Status)
-		})
+	verifier, err := azure.NewVerifier("azure-devops", password)
 	if err != nil {
 		return err
 	}
-	http.Handle("POST /webhooks/azure", handler)
+	decode, err := azure.NewDecoder()
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "azure"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/azure", rcv.Records(decode, onDeployment))
 	return nil
 }
 
@@ -165,12 +200,18 @@ func bitbucketDoc(store dedupe.Store) error {
 	if err != nil {
 		return err
 	}
-	handler, err := bitbucket.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-		return record(ctx, d.Service, d.Environment, d.Status)
-	}, bitbucket.WithComplete(environmentOf))
+	verifier, err := bitbucket.NewVerifier(secret)
 	if err != nil {
 		return err
 	}
-	http.Handle("POST /webhooks/bitbucket", handler)
+	decode, err := bitbucket.NewDecoder(bitbucket.WithComplete(environmentOf))
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "bitbucket"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/bitbucket", rcv.Records(decode, onDeployment))
 	return nil
 }

@@ -71,13 +71,21 @@ func receiving() error {
 		return r.PathValue("tenant"), scheme, nil
 	})
 	webhookSecret := signer.GenerateLiteralSecret()
-	handler, err := github.NewHandler(webhookSecret, store, func(ctx context.Context, d *payload.Deployment) error {
-		return announce(ctx, d.Service, string(d.Status))
-	})
+	verifier, err := github.NewVerifier(webhookSecret)
 	if err != nil {
 		return err
 	}
-	mux.Handle("POST /webhooks/github", handler)
+	decode, err := github.NewDecoder(github.WithRollbacks())
+	if err != nil {
+		return err
+	}
+	gh, err := receiver.New(verifier, receiver.WithDedupe(store, "github"))
+	if err != nil {
+		return err
+	}
+	mux.Handle("POST /webhooks/github", gh.Records(decode, func(ctx context.Context, d *payload.Deployment) error {
+		return announce(ctx, d.Service, string(d.Status))
+	}))
 	_, err = receiver.New(tenants, receiver.WithDedupe(store, "tenants"))
 	return err
 }

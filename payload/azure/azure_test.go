@@ -9,11 +9,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/sourcetest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/azure"
-	"github.com/deployhook/deployhook/payload/internal/inbound"
 	"github.com/deployhook/deployhook/payload/internal/inbound/inboundtest"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -22,12 +21,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 const secretText = "azure-webhook-secret-1"
 
-func base() []azure.Option {
-	return []azure.Option{azure.WithLogger(inboundtest.Quiet)}
-}
-
 func decode(opts ...azure.Option) inboundtest.Decode {
-	opts = append(base(), opts...)
 	return func(body []byte) (*payload.Deployment, error) {
 		return azure.Decode(context.Background(), body, opts...)
 	}
@@ -191,11 +185,13 @@ func TestEndToEnd(t *testing.T) {
 	event := inboundtest.Read(t, "release_completed.json")
 	secret, err := signer.NewLiteralSecret(secretText)
 	require.NoError(t, err)
-	inboundtest.EndToEnd{
-		New: func(store dedupe.Store, h inbound.Handler) (http.Handler, error) {
-			return azure.NewHandler("azure-devops", secret, store, h, base()...)
-		},
-		Decode:      decode(),
+	verifier, err := azure.NewVerifier("azure-devops", secret)
+	require.NoError(t, err)
+	decoder, err := azure.NewDecoder()
+	require.NoError(t, err)
+	sourcetest.EndToEnd{
+		Verifier:    verifier,
+		Decode:      decoder,
 		Sign:        sign,
 		Event:       event,
 		Other:       inboundtest.Read(t, "stage.json"),
@@ -211,21 +207,9 @@ func TestEndToEnd(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	store, err := dedupe.NewMemory()
-	require.NoError(t, err)
-	defer store.Close()
-	handler := func(context.Context, *payload.Deployment) error { return nil }
-	secret := signer.GenerateLiteralSecret()
-
-	_, err = azure.NewHandler("azure-devops", signer.Secret{}, store, handler, base()...)
+	_, err := azure.NewVerifier("azure-devops", signer.Secret{})
 	require.ErrorIs(t, err, signer.ErrConfig)
-	_, err = azure.NewHandler("azure-devops", secret, store, nil, base()...)
-	require.ErrorIs(t, err, azure.ErrConfig)
-	_, err = azure.NewHandler("azure-devops", secret, store, handler, nil)
-	require.ErrorIs(t, err, azure.ErrConfig)
-	_, err = azure.HandlerFor(nil, handler, base()...)
-	require.ErrorIs(t, err, azure.ErrConfig)
-	_, err = azure.HandlerFor(nil, handler, nil)
+	_, err = azure.NewDecoder(nil)
 	require.ErrorIs(t, err, azure.ErrConfig)
 	_, err = azure.Decode(t.Context(), []byte(`{}`), nil)
 	require.ErrorIs(t, err, azure.ErrConfig)

@@ -1,20 +1,22 @@
-// Package azure turns Azure DevOps service hooks about releases and pipeline stages into deployment records, and serves
-// them.
+// Package azure turns Azure DevOps service hooks about releases and pipeline stages into deployment records.
 //
 //	password, err := signer.NewLiteralSecret(os.Getenv("AZURE_HOOK_PASSWORD"))
 //	if err != nil {
 //		return err
 //	}
-//	handler, err := azure.NewHandler("azure-devops", password, store,
-//		func(ctx context.Context, d *payload.Deployment) error {
-//			return record(ctx, d.Service, d.Environment, d.Status)
-//		})
+//	verifier, err := azure.NewVerifier("azure-devops", password)
 //	if err != nil {
 //		return err
 //	}
-//	http.Handle("POST /webhooks/azure", handler)
-//
-// [Decode] is the mapping without a server; [HandlerFor] puts it behind a receiver with options of your own.
+//	decode, err := azure.NewDecoder()
+//	if err != nil {
+//		return err
+//	}
+//	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "azure"))
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/azure", rcv.Records(decode, onDeployment))
 //
 // # What becomes of an event
 //
@@ -26,7 +28,8 @@
 //	canceled, skipped                                                cancelled
 //	approvals, created and abandoned releases, jobs                  ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}; [Decode] gives an error that wraps [ErrIgnored].
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
+// [payload.ErrIgnored].
 // The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
 //
 // Deployments of classic releases and stages of YAML pipelines are taken; by convention a stage has its environment's name.

@@ -11,6 +11,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/azure"
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -30,14 +31,25 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	handler, err := azure.NewHandler("azure-devops", password, store, func(_ context.Context, d *payload.Deployment) error {
-		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
-		return nil
-	})
+	verifier, err := azure.NewVerifier("azure-devops", password)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	decode, err := azure.NewDecoder()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "azure"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := rcv.Records(decode, func(_ context.Context, d *payload.Deployment) error {
+		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
+		return nil
+	})
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/azure", handler)
 

@@ -11,11 +11,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/sourcetest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/bitbucket"
-	"github.com/deployhook/deployhook/payload/internal/inbound"
 	"github.com/deployhook/deployhook/payload/internal/inbound/inboundtest"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -25,7 +24,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 const secretText = "bitbucket-webhook-secret-1"
 
 func base() []bitbucket.Option {
-	return []bitbucket.Option{bitbucket.WithEnvironment("production"), bitbucket.WithLogger(inboundtest.Quiet)}
+	return []bitbucket.Option{bitbucket.WithEnvironment("production")}
 }
 
 func decodeRecord(body []byte) (*payload.Deployment, error) {
@@ -102,7 +101,7 @@ func TestComplete(t *testing.T) {
 	t.Parallel()
 	tell := func(_ context.Context, d *payload.Deployment) error {
 		if inboundtest.Meta(d, "key") != "deploy-production" {
-			return bitbucket.ErrIgnored
+			return payload.ErrIgnored
 		}
 		d.Environment = "eu"
 		return nil
@@ -154,11 +153,13 @@ func TestEndToEnd(t *testing.T) {
 	event := inboundtest.Read(t, "commit_status.json")
 	secret, err := signer.NewLiteralSecret(secretText)
 	require.NoError(t, err)
-	inboundtest.EndToEnd{
-		New: func(store dedupe.Store, h inbound.Handler) (http.Handler, error) {
-			return bitbucket.NewHandler(secret, store, h, base()...)
-		},
-		Decode:      decode(),
+	verifier, err := bitbucket.NewVerifier(secret)
+	require.NoError(t, err)
+	decoder, err := bitbucket.NewDecoder(base()...)
+	require.NoError(t, err)
+	sourcetest.EndToEnd{
+		Verifier:    verifier,
+		Decode:      decoder,
 		Sign:        sign,
 		Event:       event,
 		Other:       inboundtest.Read(t, "started.json"),
@@ -170,28 +171,16 @@ func TestEndToEnd(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	store, err := dedupe.NewMemory()
-	require.NoError(t, err)
-	defer store.Close()
-	handler := func(context.Context, *payload.Deployment) error { return nil }
-	secret := signer.GenerateLiteralSecret()
-
-	_, err = bitbucket.NewHandler(signer.Secret{}, store, handler, base()...)
+	_, err := bitbucket.NewVerifier(signer.Secret{})
 	require.ErrorIs(t, err, signer.ErrConfig)
-	_, err = bitbucket.NewHandler(secret, store, nil, base()...)
-	require.ErrorIs(t, err, bitbucket.ErrConfig)
-	_, err = bitbucket.NewHandler(secret, store, handler, nil)
-	require.ErrorIs(t, err, bitbucket.ErrConfig)
-	_, err = bitbucket.HandlerFor(nil, handler, base()...)
-	require.ErrorIs(t, err, bitbucket.ErrConfig)
-	_, err = bitbucket.HandlerFor(nil, handler, nil)
+	_, err = bitbucket.NewDecoder(nil)
 	require.ErrorIs(t, err, bitbucket.ErrConfig)
 	_, err = bitbucket.Decode(t.Context(), []byte(`{}`), nil)
 	require.ErrorIs(t, err, bitbucket.ErrConfig)
-	_, err = bitbucket.NewHandler(secret, store, handler)
+	_, err = bitbucket.NewDecoder()
 	require.ErrorIs(t, err, bitbucket.ErrConfig)
 	require.ErrorContains(t, err, "WithEnvironment")
-	// What the options leave empty is nobody's fault but ours: not a 400.
+	// What the options leave empty is our mistake, so the answer is not a 400.
 	_, err = bitbucket.Decode(t.Context(), inboundtest.Read(t, "commit_status.json"),
 		bitbucket.WithComplete(func(context.Context, *payload.Deployment) error { return nil }))
 	require.ErrorIs(t, err, bitbucket.ErrConfig)

@@ -1,19 +1,22 @@
-// Package bitbucket turns Bitbucket's commit statuses, and Data Center's deployment records, into deployment records, and
-// serves them.
+// Package bitbucket turns Bitbucket's commit statuses, and Data Center's deployment records, into deployment records.
 //
 //	secret, err := signer.NewLiteralSecret(os.Getenv("BITBUCKET_WEBHOOK_SECRET"))
 //	if err != nil {
 //		return err
 //	}
-//	handler, err := bitbucket.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-//		return record(ctx, d.Service, d.Environment, d.Status)
-//	}, bitbucket.WithComplete(environmentOf))
+//	verifier, err := bitbucket.NewVerifier(secret)
 //	if err != nil {
 //		return err
 //	}
-//	http.Handle("POST /webhooks/bitbucket", handler)
-//
-// [Decode] is the mapping without a server; [HandlerFor] puts it behind a receiver with options of your own.
+//	decode, err := bitbucket.NewDecoder(bitbucket.WithComplete(environmentOf))
+//	if err != nil {
+//		return err
+//	}
+//	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "bitbucket"))
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/bitbucket", rcv.Records(decode, onDeployment))
 //
 // # What becomes of an event
 //
@@ -23,13 +26,14 @@
 //	STOPPED               cancelled
 //	no commit_status      ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}; [Decode] gives an error that wraps [ErrIgnored].
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
+// [payload.ErrIgnored].
 // The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
 //
 // Bitbucket Cloud has no webhook for deployments. The nearest is a commit status that a deployment sets
-// (repo:commit_status_created and repo:commit_status_updated), which is what [NewHandler] takes. Most commit statuses are
+// (repo:commit_status_created and repo:commit_status_updated), which is what [Decode] takes. Most commit statuses are
 // builds, and none names an environment: [WithComplete] tells deployments by metadata key, sets Environment, and returns
-// [ErrIgnored] for the rest; [WithEnvironment] is for a webhook whose statuses are all deployments to one environment.
+// [payload.ErrIgnored] for the rest; [WithEnvironment] is for a webhook whose statuses are all deployments to one environment.
 // The ID is the status's key and the commit: a second run on one commit looks like news of the first.
 //
 // Data Center has no such webhook either; [DecodeRecord] reads the deployments of its REST API.

@@ -11,6 +11,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/bitbucket"
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -34,19 +35,30 @@ func Example() {
 		key, _ := d.Metadata.Get("key")
 		environment, ok := strings.CutPrefix(key.String(), "deploy-")
 		if !ok {
-			return bitbucket.ErrIgnored // a build
+			return payload.ErrIgnored // a build
 		}
 		d.Environment = environment
 		return nil
 	}
-	handler, err := bitbucket.NewHandler(secret, store, func(_ context.Context, d *payload.Deployment) error {
-		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
-		return nil
-	}, bitbucket.WithComplete(environmentOf))
+	verifier, err := bitbucket.NewVerifier(secret)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	decode, err := bitbucket.NewDecoder(bitbucket.WithComplete(environmentOf))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "bitbucket"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := rcv.Records(decode, func(_ context.Context, d *payload.Deployment) error {
+		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
+		return nil
+	})
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/bitbucket", handler)
 

@@ -72,11 +72,10 @@ func cloudCommit(b *inbound.Builder, status inbound.Node) string {
 // The environment is the record's own; [WithEnvironment] replaces it. Errors are those of [Decode].
 func DecodeRecord(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
 	c := new(config)
-	if err := inbound.Configure(system, c, opts); err != nil {
+	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
 		return nil, err
 	}
-	s := inbound.System{Name: system, Settings: c.Settings, Map: c.mapRecord}
-	return s.Decode(ctx, body)
+	return inbound.NewDecoder(system, c.mapRecord, c.complete)(ctx, body)
 }
 
 func (c *config) mapRecord(b *inbound.Builder, record inbound.Node) error {

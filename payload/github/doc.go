@@ -1,20 +1,25 @@
-// Package github turns GitHub's deployment and deployment_status webhooks into deployment records, and serves them.
+// Package github turns GitHub's deployment and deployment_status webhooks into deployment records.
 //
 //	secret, err := signer.NewLiteralSecret(os.Getenv("GITHUB_WEBHOOK_SECRET"))
 //	if err != nil {
 //		return err
 //	}
-//	handler, err := github.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-//		return record(ctx, d.Service, d.Environment, d.Status)
-//	})
+//	verifier, err := github.NewVerifier(secret)
 //	if err != nil {
 //		return err
 //	}
-//	http.Handle("POST /webhooks/github", handler)
+//	decode, err := github.NewDecoder()
+//	if err != nil {
+//		return err
+//	}
+//	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "github"))
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/github", rcv.Records(decode, onDeployment))
 //
 // In GitHub's settings, choose the content type application/json (a form is answered with 415), set the same secret, and
-// select the events "Deployments" and "Deployment statuses". [Decode] is the mapping without a server; [HandlerFor] puts
-// it behind a receiver with options of your own.
+// select the events "Deployments" and "Deployment statuses".
 //
 // # What becomes of an event
 //
@@ -26,7 +31,8 @@
 //	event "deployment"         pending
 //	everything else            ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}; [Decode] gives an error that wraps [ErrIgnored].
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
+// [payload.ErrIgnored].
 // GitHub's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
 //
 // GitHub does not say whether a deployment's ref is a branch or a tag. Branch is left empty where the ref is a commit, a

@@ -30,14 +30,25 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	handler, err := github.NewHandler(secret, store, func(_ context.Context, d *payload.Deployment) error {
-		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
-		return nil
-	})
+	verifier, err := github.NewVerifier(secret)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	decode, err := github.NewDecoder()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "github"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := rcv.Records(decode, func(_ context.Context, d *payload.Deployment) error {
+		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
+		return nil
+	})
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/github", handler)
 
@@ -67,28 +78,4 @@ func ExampleDecode() {
 	// Output:
 	// 42 success success main 3f78685
 	// github: not a deployment event: a ping
-}
-
-func ExampleHandlerFor() {
-	current, previous := signer.GenerateLiteralSecret(), signer.GenerateLiteralSecret()
-	verifier, err := github.NewVerifier(current, signer.WithKey(previous))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	store, err := dedupe.NewMemory()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "github/octo-org"), receiver.WithMaxBody(256<<10))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	record := func(context.Context, *payload.Deployment) error { return nil }
-	handler, err := github.HandlerFor(rcv, record, github.WithPendingInProgress())
-	fmt.Println(handler != nil, err)
-	// Output:
-	// true <nil>
 }

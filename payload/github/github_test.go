@@ -13,13 +13,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/sourcetest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/github"
-	"github.com/deployhook/deployhook/payload/internal/inbound"
 	"github.com/deployhook/deployhook/payload/internal/inbound/inboundtest"
-	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -110,7 +108,7 @@ func TestRollbacks(t *testing.T) {
 func TestIgnored(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Read(t, "deployment_status.json")
-	inboundtest.Ignored(t, decode(), inboundtest.Read(t, "ping.json"), "github: not a deployment event: a ping")
+	inboundtest.Ignored(t, decode(), []byte(`{"zen":"ping"}`), "github: not a deployment event: a ping")
 	inboundtest.Ignored(t, decode(),
 		inboundtest.Replace(t, event, `"state": "success"`, `"state": "inactive"`), "inactive")
 	for body, want := range map[string]string{
@@ -227,7 +225,7 @@ func TestComplete(t *testing.T) {
 	assert.Equal(t, "staging", d.Environment)
 
 	inboundtest.Ignored(t, decode(github.WithComplete(func(context.Context, *payload.Deployment) error {
-		return github.ErrIgnored
+		return payload.ErrIgnored
 	})), event, "completing")
 
 	down := errors.New("down")
@@ -249,15 +247,17 @@ func TestEndToEnd(t *testing.T) {
 	event := inboundtest.Read(t, "deployment_status.json")
 	secret, err := signer.NewLiteralSecret(secretText)
 	require.NoError(t, err)
-	inboundtest.EndToEnd{
-		New: func(store dedupe.Store, h inbound.Handler) (http.Handler, error) {
-			return github.NewHandler(secret, store, h, github.WithLogger(inboundtest.Quiet))
-		},
-		Decode:      decode(),
+	verifier, err := github.NewVerifier(secret)
+	require.NoError(t, err)
+	decoder, err := github.NewDecoder()
+	require.NoError(t, err)
+	sourcetest.EndToEnd{
+		Verifier:    verifier,
+		Decode:      decoder,
 		Sign:        sign,
 		Event:       event,
 		Other:       inboundtest.Read(t, "deployment.json"),
-		Ignored:     inboundtest.Read(t, "ping.json"),
+		Ignored:     []byte(`{"zen":"ping"}`),
 		Invalid:     inboundtest.Replace(t, event, `"state": "success",`, ``),
 		InvalidText: "deployment_status.state is required",
 	}.Run(t)
@@ -265,25 +265,11 @@ func TestEndToEnd(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	store, err := dedupe.NewMemory()
-	require.NoError(t, err)
-	defer store.Close()
-	handler := func(context.Context, *payload.Deployment) error { return nil }
-	secret := signer.GenerateLiteralSecret()
-
-	_, err = github.NewHandler(signer.Secret{}, store, handler)
+	_, err := github.NewVerifier(signer.Secret{})
 	require.ErrorIs(t, err, signer.ErrConfig)
-	_, err = github.NewHandler(signer.GenerateSecret(), store, handler)
+	_, err = github.NewVerifier(signer.GenerateSecret())
 	require.ErrorIs(t, err, signer.ErrConfig, "a whsec_ secret is not what GitHub takes")
-	_, err = github.NewHandler(secret, nil, handler)
-	require.ErrorIs(t, err, receiver.ErrConfig)
-	_, err = github.NewHandler(secret, store, nil)
-	require.ErrorIs(t, err, github.ErrConfig)
-	_, err = github.NewHandler(secret, store, handler, nil)
-	require.ErrorIs(t, err, github.ErrConfig)
-	_, err = github.HandlerFor(nil, handler)
-	require.ErrorIs(t, err, github.ErrConfig)
-	_, err = github.HandlerFor(nil, handler, nil)
+	_, err = github.NewDecoder(nil)
 	require.ErrorIs(t, err, github.ErrConfig)
 	_, err = github.Decode(t.Context(), []byte(`{}`), nil)
 	require.ErrorIs(t, err, github.ErrConfig)

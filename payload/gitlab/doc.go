@@ -1,20 +1,24 @@
-// Package gitlab turns GitLab's deployment webhooks ("Deployment Hook") into deployment records, and serves them.
+// Package gitlab turns GitLab's deployment webhooks ("Deployment Hook") into deployment records.
 //
 //	signing, err := signer.ParseSecret(os.Getenv("GITLAB_SIGNING_TOKEN")) // whsec_…
 //	if err != nil {
 //		return err
 //	}
-//	handler, err := gitlab.NewHandler(gitlab.Secrets{SigningToken: signing}, store,
-//		func(ctx context.Context, d *payload.Deployment) error {
-//			return record(ctx, d.Service, d.Environment, d.Status)
-//		})
+//	verifier, err := gitlab.NewVerifier(gitlab.Secrets{SigningToken: signing})
 //	if err != nil {
 //		return err
 //	}
-//	http.Handle("POST /webhooks/gitlab", handler)
+//	decode, err := gitlab.NewDecoder()
+//	if err != nil {
+//		return err
+//	}
+//	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "gitlab"))
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/gitlab", rcv.Records(decode, onDeployment))
 //
-// In GitLab's settings, select "Deployment events". [Decode] is the mapping without a server; [HandlerFor] puts it behind
-// a receiver with options of your own.
+// In GitLab's settings, select "Deployment events".
 //
 // # What becomes of an event
 //
@@ -25,7 +29,8 @@
 //	canceled, skipped   cancelled
 //	other object_kind   ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}; [Decode] gives an error that wraps [ErrIgnored].
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
+// [payload.ErrIgnored].
 // GitLab's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload. GitLab has no
 // rollback: going back is a new deployment of an older commit.
 //

@@ -10,6 +10,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/gitlab"
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -28,15 +29,25 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	handler, err := gitlab.NewHandler(gitlab.Secrets{SigningToken: signing}, store,
-		func(_ context.Context, d *payload.Deployment) error {
-			fmt.Println(d.Service, "in", d.Environment+":", d.Status)
-			return nil
-		})
+	verifier, err := gitlab.NewVerifier(gitlab.Secrets{SigningToken: signing})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	decode, err := gitlab.NewDecoder()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "gitlab"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := rcv.Records(decode, func(_ context.Context, d *payload.Deployment) error {
+		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
+		return nil
+	})
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/gitlab", handler)
 

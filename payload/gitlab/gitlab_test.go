@@ -14,13 +14,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/sourcetest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/gitlab"
-	"github.com/deployhook/deployhook/payload/internal/inbound"
 	"github.com/deployhook/deployhook/payload/internal/inbound/inboundtest"
-	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -182,11 +180,13 @@ func TestEndToEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			event := inboundtest.Read(t, "success.json")
-			inboundtest.EndToEnd{
-				New: func(store dedupe.Store, h inbound.Handler) (http.Handler, error) {
-					return gitlab.NewHandler(c.secrets, store, h, gitlab.WithLogger(inboundtest.Quiet))
-				},
-				Decode:       decode(),
+			verifier, err := gitlab.NewVerifier(c.secrets)
+			require.NoError(t, err)
+			decoder, err := gitlab.NewDecoder()
+			require.NoError(t, err)
+			sourcetest.EndToEnd{
+				Verifier:     verifier,
+				Decode:       decoder,
 				Sign:         c.sign,
 				Forge:        c.forge,
 				Unauthorized: c.unauthorized,
@@ -202,27 +202,13 @@ func TestEndToEnd(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	store, err := dedupe.NewMemory()
-	require.NoError(t, err)
-	defer store.Close()
-	handler := func(context.Context, *payload.Deployment) error { return nil }
-	signing := gitlab.Secrets{SigningToken: signer.GenerateSecret()}
-
-	_, err = gitlab.NewHandler(gitlab.Secrets{}, store, handler)
+	_, err := gitlab.NewVerifier(gitlab.Secrets{})
 	require.ErrorIs(t, err, gitlab.ErrConfig)
 	_, err = gitlab.NewVerifier(gitlab.Secrets{SigningToken: signer.GenerateLiteralSecret()})
 	require.ErrorIs(t, err, signer.ErrConfig, "one kind of secret is not the other")
 	_, err = gitlab.NewVerifier(gitlab.Secrets{Token: signer.GenerateSecret()})
 	require.ErrorIs(t, err, signer.ErrConfig)
-	_, err = gitlab.NewHandler(signing, nil, handler)
-	require.ErrorIs(t, err, receiver.ErrConfig)
-	_, err = gitlab.NewHandler(signing, store, nil)
-	require.ErrorIs(t, err, gitlab.ErrConfig)
-	_, err = gitlab.NewHandler(signing, store, handler, nil)
-	require.ErrorIs(t, err, gitlab.ErrConfig)
-	_, err = gitlab.HandlerFor(nil, handler)
-	require.ErrorIs(t, err, gitlab.ErrConfig)
-	_, err = gitlab.HandlerFor(nil, handler, nil)
+	_, err = gitlab.NewDecoder(nil)
 	require.ErrorIs(t, err, gitlab.ErrConfig)
 	_, err = gitlab.Decode(t.Context(), []byte(`{}`), nil)
 	require.ErrorIs(t, err, gitlab.ErrConfig)

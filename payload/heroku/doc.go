@@ -1,18 +1,22 @@
-// Package heroku turns Heroku's release webhooks (api:release) into deployment records, and serves them.
+// Package heroku turns Heroku's release webhooks (api:release) into deployment records.
 //
 //	secret, err := signer.NewLiteralSecret(os.Getenv("HEROKU_WEBHOOK_SECRET"))
 //	if err != nil {
 //		return err
 //	}
-//	handler, err := heroku.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-//		return record(ctx, d.Service, d.Environment, d.Status)
-//	}, heroku.WithEnvironment("production"))
+//	verifier, err := heroku.NewVerifier(secret)
 //	if err != nil {
 //		return err
 //	}
-//	http.Handle("POST /webhooks/heroku", handler)
-//
-// [Decode] is the mapping without a server; [HandlerFor] puts it behind a receiver with options of your own.
+//	decode, err := heroku.NewDecoder(heroku.WithEnvironment("production"))
+//	if err != nil {
+//		return err
+//	}
+//	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "heroku"))
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/heroku", rcv.Records(decode, onDeployment))
 //
 // # What becomes of an event
 //
@@ -23,7 +27,8 @@
 //	                                            "Promote …" or "Rollback to …"
 //	resource other than release   ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}; [Decode] gives an error that wraps [ErrIgnored].
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
+// [payload.ErrIgnored].
 // The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
 //
 // Heroku's events name no environment, so [WithEnvironment] or [WithComplete] is required. A release of a container image

@@ -11,6 +11,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -30,14 +31,25 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	handler, err := heroku.NewHandler(secret, store, func(_ context.Context, d *payload.Deployment) error {
-		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
-		return nil
-	}, heroku.WithEnvironment("production"))
+	verifier, err := heroku.NewVerifier(secret)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	decode, err := heroku.NewDecoder(heroku.WithEnvironment("production"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "heroku"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := rcv.Records(decode, func(_ context.Context, d *payload.Deployment) error {
+		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
+		return nil
+	})
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/heroku", handler)
 

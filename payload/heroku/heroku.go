@@ -2,101 +2,69 @@ package heroku
 
 import (
 	"context"
-	"log/slog"
-	"net/http"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/internal/inbound"
-	"github.com/deployhook/deployhook/receiver"
-	"github.com/deployhook/deployhook/signer"
 )
 
 const system = "heroku"
 
-// ErrIgnored is wrapped by the errors of [Decode] for events that are no news of a deployment. The text says why. It is
-// one value for all packages of this kind.
-var ErrIgnored = inbound.ErrIgnored
-
 // ErrConfig is wrapped by errors about options and arguments.
 var ErrConfig = inbound.ErrConfig
 
-// Option configures [Decode], [NewHandler] and [HandlerFor].
-type Option func(*config)
+// Option configures [Decode] and [NewDecoder].
+type Option interface {
+	apply(*config)
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
-	inbound.Settings
+	complete    inbound.Completer
 	environment string
 }
 
 // WithEnvironment names the environment that all deployments of this webhook are to. Heroku's events do not name one, so
 // this or [WithComplete] is required. Default, and meaning of "": none.
 func WithEnvironment(name string) Option {
-	return func(c *config) { c.environment = name }
+	return optionFunc(func(c *config) { c.environment = name })
 }
 
-// WithComplete sets a function that may change a deployment before it is validated: to add what the event does not say,
-// from a table or an API of yours. An error of its own is answered with 500, so that the delivery is tried again; one
-// that wraps [ErrIgnored] has the event ignored. Default, and meaning of nil: none.
+// WithComplete sets a function that may change a deployment before it is
+// validated, to add what the event does not say from a table or an API of yours.
+// It runs for every authentic delivery, duplicates included, before the delivery
+// is claimed. Its errors are failures on our side, so the sender tries again. One
+// that wraps [payload.ErrIgnored] has the event ignored. Default, and meaning of nil:
+// none.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
-	return func(c *config) { c.Complete = f }
+	return optionFunc(func(c *config) { c.complete = f })
 }
 
-// WithLogger sets where the handlers say why an event was ignored, invalid or not handled; [NewHandler] gives it to the
-// receiver as well. Default, and meaning of nil: [slog.Default].
-func WithLogger(l *slog.Logger) Option {
-	return func(c *config) { c.Logger = l }
-}
-
-// NewHandler serves a Heroku webhook: it verifies, deduplicates, decodes, calls h for each deployment, and answers. An
-// error of h is answered with 500 and a retry runs it again; see [receiver.EventHandler] for what h owes. All
-// configuration errors are reported here.
-//
-// The receiver has default options and the source name "heroku". For others make one and give it to [HandlerFor].
-func NewHandler(
-	secret signer.Secret, store dedupe.Store, h func(context.Context, *payload.Deployment) error, opts ...Option,
-) (http.Handler, error) {
-	v, err := NewVerifier(secret)
-	if err != nil {
-		return nil, err
-	}
-	s, err := newSystem(opts)
-	if err != nil {
-		return nil, err
-	}
-	return s.NewHandler(v, store, h)
-}
-
-// HandlerFor is [NewHandler] behind a receiver of your own, made with [NewVerifier].
-func HandlerFor(
-	rcv *receiver.Receiver, h func(context.Context, *payload.Deployment) error, opts ...Option,
-) (http.Handler, error) {
-	s, err := newSystem(opts)
-	if err != nil {
-		return nil, err
-	}
-	return s.HandlerFor(rcv, h)
-}
-
-// Decode turns the body of a webhook into a valid deployment. Verify that it is authentic before.
-//
-// The error wraps [ErrIgnored] for an event that is no news of a deployment, and [payload.ErrInvalid] for one that should
-// be and is broken; it then names the event's own member. ctx is for [WithComplete] alone.
-func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
-	s, err := newSystem(opts)
-	if err != nil {
-		return nil, err
-	}
-	return s.Decode(ctx, body)
-}
-
-func newSystem(opts []Option) (*inbound.System, error) {
+// NewDecoder returns [Decode] with these options, for receiver.Records. All
+// configuration errors are reported here and wrap [ErrConfig].
+func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
-	if err := inbound.Configure(system, c, opts); err != nil {
+	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
 		return nil, err
 	}
-	if c.environment == "" && c.Complete == nil {
+	if c.environment == "" && c.complete == nil {
 		return nil, inbound.NeedsEnvironment(system)
 	}
-	return &inbound.System{Name: system, Settings: c.Settings, Map: c.mapEvent}, nil
+	return inbound.NewDecoder(system, c.mapEvent, c.complete), nil
+}
+
+// Decode turns the body of a webhook into a valid deployment. Verify that it is
+// authentic before.
+//
+// The error wraps [payload.ErrIgnored] for an event that is not about a
+// deployment, and [payload.ErrInvalid] for one that should be and is broken. It
+// then names the event's own member. ctx is for [WithComplete] alone.
+func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
+	decode, err := NewDecoder(opts...)
+	if err != nil {
+		return nil, err
+	}
+	return decode(ctx, body)
 }

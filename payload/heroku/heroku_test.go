@@ -12,11 +12,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/sourcetest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/heroku"
-	"github.com/deployhook/deployhook/payload/internal/inbound"
 	"github.com/deployhook/deployhook/payload/internal/inbound/inboundtest"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -26,7 +25,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 const secretText = "heroku-webhook-secret-1"
 
 func base() []heroku.Option {
-	return []heroku.Option{heroku.WithEnvironment("production"), heroku.WithLogger(inboundtest.Quiet)}
+	return []heroku.Option{heroku.WithEnvironment("production")}
 }
 
 func decode(opts ...heroku.Option) inboundtest.Decode {
@@ -144,11 +143,13 @@ func TestEndToEnd(t *testing.T) {
 	event, rollback := inboundtest.Read(t, "deploy.json"), inboundtest.Read(t, "rollback.json")
 	secret, err := signer.NewLiteralSecret(secretText)
 	require.NoError(t, err)
-	inboundtest.EndToEnd{
-		New: func(store dedupe.Store, h inbound.Handler) (http.Handler, error) {
-			return heroku.NewHandler(secret, store, h, base()...)
-		},
-		Decode:      decode(),
+	verifier, err := heroku.NewVerifier(secret)
+	require.NoError(t, err)
+	decoder, err := heroku.NewDecoder(base()...)
+	require.NoError(t, err)
+	sourcetest.EndToEnd{
+		Verifier:    verifier,
+		Decode:      decoder,
 		Sign:        sign,
 		Event:       event,
 		Retry:       inboundtest.Replace(t, event, `5f0b0f3e-88c7-4f6c-b0e6-0d25e7a3f9b2`, `6f0b0f3e-88c7-4f6c-b0e6-0d25e7a3f9b2`),
@@ -193,28 +194,16 @@ func TestVerifierTakesTheDeliverysID(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	store, err := dedupe.NewMemory()
-	require.NoError(t, err)
-	defer store.Close()
-	handler := func(context.Context, *payload.Deployment) error { return nil }
-	secret := signer.GenerateLiteralSecret()
-
-	_, err = heroku.NewHandler(signer.Secret{}, store, handler, base()...)
+	_, err := heroku.NewVerifier(signer.Secret{})
 	require.ErrorIs(t, err, signer.ErrConfig)
-	_, err = heroku.NewHandler(secret, store, nil, base()...)
-	require.ErrorIs(t, err, heroku.ErrConfig)
-	_, err = heroku.NewHandler(secret, store, handler, nil)
-	require.ErrorIs(t, err, heroku.ErrConfig)
-	_, err = heroku.HandlerFor(nil, handler, base()...)
-	require.ErrorIs(t, err, heroku.ErrConfig)
-	_, err = heroku.HandlerFor(nil, handler, nil)
+	_, err = heroku.NewDecoder(nil)
 	require.ErrorIs(t, err, heroku.ErrConfig)
 	_, err = heroku.Decode(t.Context(), []byte(`{}`), nil)
 	require.ErrorIs(t, err, heroku.ErrConfig)
-	_, err = heroku.NewHandler(secret, store, handler)
+	_, err = heroku.NewDecoder()
 	require.ErrorIs(t, err, heroku.ErrConfig)
 	require.ErrorContains(t, err, "WithEnvironment")
-	// What the options leave empty is nobody's fault but ours: not a 400.
+	// What the options leave empty is our mistake, so the answer is not a 400.
 	_, err = heroku.Decode(t.Context(), inboundtest.Read(t, "deploy.json"),
 		heroku.WithComplete(func(context.Context, *payload.Deployment) error { return nil }))
 	require.ErrorIs(t, err, heroku.ErrConfig)

@@ -1,18 +1,22 @@
-// Package render turns Render's deploy webhooks into deployment records, and serves them.
+// Package render turns Render's deploy webhooks into deployment records.
 //
 //	secret, err := signer.ParseSecret(os.Getenv("RENDER_WEBHOOK_SECRET"))
 //	if err != nil {
 //		return err
 //	}
-//	handler, err := render.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-//		return record(ctx, d.Service, d.Environment, d.Status)
-//	}, render.WithComplete(lookUp))
+//	verifier, err := render.NewVerifier(secret)
 //	if err != nil {
 //		return err
 //	}
-//	http.Handle("POST /webhooks/render", handler)
-//
-// [Decode] is the mapping without a server; [HandlerFor] puts it behind a receiver with options of your own.
+//	decode, err := render.NewDecoder(render.WithComplete(lookUp))
+//	if err != nil {
+//		return err
+//	}
+//	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "render"))
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/render", rcv.Records(decode, onDeployment))
 //
 // # What becomes of an event
 //
@@ -22,7 +26,8 @@
 //	deploy_ended, canceled      cancelled
 //	other types                 ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}; [Decode] gives an error that wraps [ErrIgnored].
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
+// [payload.ErrIgnored].
 // The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
 //
 // Render's events name neither the deploy, nor its commit, nor an environment, only the service and the event. So

@@ -12,6 +12,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/render"
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -36,14 +37,25 @@ func Example() {
 		d.DeploymentID, d.CommitSHA = "dep-1", "3f786850e387550fdab836ed7e6dc881de23001b"
 		return nil
 	}
-	handler, err := render.NewHandler(secret, store, func(_ context.Context, d *payload.Deployment) error {
-		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
-		return nil
-	}, render.WithEnvironment("production"), render.WithComplete(lookUp))
+	verifier, err := render.NewVerifier(secret)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	decode, err := render.NewDecoder(render.WithEnvironment("production"), render.WithComplete(lookUp))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "render"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := rcv.Records(decode, func(_ context.Context, d *payload.Deployment) error {
+		fmt.Println(d.Service, "in", d.Environment+":", d.Status)
+		return nil
+	})
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/render", handler)
 

@@ -14,10 +14,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/sourcetest"
 	"github.com/deployhook/deployhook/payload"
-	"github.com/deployhook/deployhook/payload/internal/inbound"
 	"github.com/deployhook/deployhook/payload/internal/inbound/inboundtest"
 	"github.com/deployhook/deployhook/payload/render"
 	"github.com/deployhook/deployhook/signer"
@@ -26,7 +25,7 @@ import (
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func base() []render.Option {
-	return []render.Option{render.WithEnvironment("production"), render.WithComplete(lookUp), render.WithLogger(inboundtest.Quiet)}
+	return []render.Option{render.WithEnvironment("production"), render.WithComplete(lookUp)}
 }
 
 // lookUp stands for a call to Render's API.
@@ -115,11 +114,13 @@ func TestEndToEnd(t *testing.T) {
 	event := inboundtest.Read(t, "deploy_ended.json")
 	secret, err := signer.ParseSecret("whsec_" + base64.StdEncoding.EncodeToString([]byte(key)))
 	require.NoError(t, err)
-	inboundtest.EndToEnd{
-		New: func(store dedupe.Store, h inbound.Handler) (http.Handler, error) {
-			return render.NewHandler(secret, store, h, base()...)
-		},
-		Decode:      decode(),
+	verifier, err := render.NewVerifier(secret)
+	require.NoError(t, err)
+	decoder, err := render.NewDecoder(base()...)
+	require.NoError(t, err)
+	sourcetest.EndToEnd{
+		Verifier:    verifier,
+		Decode:      decoder,
 		Sign:        sign,
 		Event:       event,
 		Other:       inboundtest.Read(t, "deploy_started.json"),
@@ -131,25 +132,13 @@ func TestEndToEnd(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	store, err := dedupe.NewMemory()
-	require.NoError(t, err)
-	defer store.Close()
-	handler := func(context.Context, *payload.Deployment) error { return nil }
-	secret := signer.GenerateSecret()
-
-	_, err = render.NewHandler(signer.Secret{}, store, handler, base()...)
+	_, err := render.NewVerifier(signer.Secret{})
 	require.ErrorIs(t, err, signer.ErrConfig)
-	_, err = render.NewHandler(secret, store, nil, base()...)
-	require.ErrorIs(t, err, render.ErrConfig)
-	_, err = render.NewHandler(secret, store, handler, nil)
-	require.ErrorIs(t, err, render.ErrConfig)
-	_, err = render.HandlerFor(nil, handler, base()...)
-	require.ErrorIs(t, err, render.ErrConfig)
-	_, err = render.HandlerFor(nil, handler, nil)
+	_, err = render.NewDecoder(nil)
 	require.ErrorIs(t, err, render.ErrConfig)
 	_, err = render.Decode(t.Context(), []byte(`{}`), nil)
 	require.ErrorIs(t, err, render.ErrConfig)
-	_, err = render.NewHandler(secret, store, handler, render.WithEnvironment("production"))
+	_, err = render.NewDecoder(render.WithEnvironment("production"))
 	require.ErrorIs(t, err, render.ErrConfig)
 	require.ErrorContains(t, err, "WithComplete")
 	_, err = render.Decode(t.Context(), inboundtest.Read(t, "deploy_ended.json"), render.WithEnvironment("production"),

@@ -1,18 +1,22 @@
-// Package vercel turns Vercel's deployment webhooks into deployment records, and serves them.
+// Package vercel turns Vercel's deployment webhooks into deployment records.
 //
 //	secret, err := signer.NewLiteralSecret(os.Getenv("VERCEL_WEBHOOK_SECRET"))
 //	if err != nil {
 //		return err
 //	}
-//	handler, err := vercel.NewHandler(secret, store, func(ctx context.Context, d *payload.Deployment) error {
-//		return record(ctx, d.Service, d.Environment, d.Status)
-//	})
+//	verifier, err := vercel.NewVerifier(secret)
 //	if err != nil {
 //		return err
 //	}
-//	http.Handle("POST /webhooks/vercel", handler)
-//
-// [Decode] is the mapping without a server; [HandlerFor] puts it behind a receiver with options of your own.
+//	decode, err := vercel.NewDecoder()
+//	if err != nil {
+//		return err
+//	}
+//	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "vercel"))
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/vercel", rcv.Records(decode, onDeployment))
 //
 // # What becomes of an event
 //
@@ -27,7 +31,8 @@
 //	deployment-canceled                                    as their dotted names
 //	other types                                            ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}; [Decode] gives an error that wraps [ErrIgnored].
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
+// [payload.ErrIgnored].
 // The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
 //
 // A deployment without a target is to preview. One from the command line has no commit: that is an error, unless

@@ -2,41 +2,36 @@ package vercel
 
 import (
 	"context"
-	"log/slog"
-	"net/http"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/internal/inbound"
-	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
 )
 
 const system = "vercel"
 
-// ErrIgnored is wrapped by the errors of [Decode] for events that are no news of a deployment. The text says why. It is
-// one value for all packages of this kind.
-var ErrIgnored = inbound.ErrIgnored
-
 // ErrConfig is wrapped by errors about options and arguments.
 var ErrConfig = inbound.ErrConfig
 
-// Option configures [Decode], [NewHandler] and [HandlerFor].
-type Option func(*config)
-
-type config struct{ inbound.Settings }
-
-// WithComplete sets a function that may change a deployment before it is validated: to add what the event does not say,
-// from a table or an API of yours. An error of its own is answered with 500, so that the delivery is tried again; one
-// that wraps [ErrIgnored] has the event ignored. Default, and meaning of nil: none.
-func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
-	return func(c *config) { c.Complete = f }
+// Option configures [Decode] and [NewDecoder].
+type Option interface {
+	apply(*config)
 }
 
-// WithLogger sets where the handlers say why an event was ignored, invalid or not handled; [NewHandler] gives it to the
-// receiver as well. Default, and meaning of nil: [slog.Default].
-func WithLogger(l *slog.Logger) Option {
-	return func(c *config) { c.Logger = l }
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+type config struct{ complete inbound.Completer }
+
+// WithComplete sets a function that may change a deployment before it is
+// validated, to add what the event does not say from a table or an API of yours.
+// It runs for every authentic delivery, duplicates included, before the delivery
+// is claimed. Its errors are failures on our side, so the sender tries again. One
+// that wraps [payload.ErrIgnored] has the event ignored. Default, and meaning of nil:
+// none.
+func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
+	return optionFunc(func(c *config) { c.complete = f })
 }
 
 // NewVerifier returns the scheme of Vercel's x-vercel-signature, for the webhook's secret from [signer.NewLiteralSecret].
@@ -45,52 +40,26 @@ func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.BodyOnly,
 	return signer.NewLegacyVercel(secret, opts...)
 }
 
-// NewHandler serves a Vercel webhook: it verifies, deduplicates, decodes, calls h for each deployment, and answers. An
-// error of h is answered with 500 and a retry runs it again; see [receiver.EventHandler] for what h owes. All
-// configuration errors are reported here.
-//
-// The receiver has default options and the source name "vercel". For others make one and give it to [HandlerFor].
-func NewHandler(
-	secret signer.Secret, store dedupe.Store, h func(context.Context, *payload.Deployment) error, opts ...Option,
-) (http.Handler, error) {
-	v, err := NewVerifier(secret)
-	if err != nil {
-		return nil, err
-	}
-	s, err := newSystem(opts)
-	if err != nil {
-		return nil, err
-	}
-	return s.NewHandler(v, store, h)
-}
-
-// HandlerFor is [NewHandler] behind a receiver of your own, made with [NewVerifier].
-func HandlerFor(
-	rcv *receiver.Receiver, h func(context.Context, *payload.Deployment) error, opts ...Option,
-) (http.Handler, error) {
-	s, err := newSystem(opts)
-	if err != nil {
-		return nil, err
-	}
-	return s.HandlerFor(rcv, h)
-}
-
-// Decode turns the body of a webhook into a valid deployment. Verify that it is authentic before.
-//
-// The error wraps [ErrIgnored] for an event that is no news of a deployment, and [payload.ErrInvalid] for one that should
-// be and is broken; it then names the event's own member. ctx is for [WithComplete] alone.
-func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
-	s, err := newSystem(opts)
-	if err != nil {
-		return nil, err
-	}
-	return s.Decode(ctx, body)
-}
-
-func newSystem(opts []Option) (*inbound.System, error) {
+// NewDecoder returns [Decode] with these options, for receiver.Records. All
+// configuration errors are reported here and wrap [ErrConfig].
+func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
-	if err := inbound.Configure(system, c, opts); err != nil {
+	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
 		return nil, err
 	}
-	return &inbound.System{Name: system, Settings: c.Settings, Map: c.mapEvent}, nil
+	return inbound.NewDecoder(system, c.mapEvent, c.complete), nil
+}
+
+// Decode turns the body of a webhook into a valid deployment. Verify that it is
+// authentic before.
+//
+// The error wraps [payload.ErrIgnored] for an event that is not about a
+// deployment, and [payload.ErrInvalid] for one that should be and is broken. It
+// then names the event's own member. ctx is for [WithComplete] alone.
+func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
+	decode, err := NewDecoder(opts...)
+	if err != nil {
+		return nil, err
+	}
+	return decode(ctx, body)
 }

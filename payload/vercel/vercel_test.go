@@ -12,10 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/leaktest"
+	"github.com/deployhook/deployhook/internal/sourcetest"
 	"github.com/deployhook/deployhook/payload"
-	"github.com/deployhook/deployhook/payload/internal/inbound"
 	"github.com/deployhook/deployhook/payload/internal/inbound/inboundtest"
 	"github.com/deployhook/deployhook/payload/vercel"
 	"github.com/deployhook/deployhook/signer"
@@ -25,12 +24,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 const secretText = "vercel-webhook-secret-1"
 
-func base() []vercel.Option {
-	return []vercel.Option{vercel.WithLogger(inboundtest.Quiet)}
-}
-
 func decode(opts ...vercel.Option) inboundtest.Decode {
-	opts = append(base(), opts...)
 	return func(body []byte) (*payload.Deployment, error) {
 		return vercel.Decode(context.Background(), body, opts...)
 	}
@@ -142,11 +136,13 @@ func TestEndToEnd(t *testing.T) {
 	event := inboundtest.Read(t, "succeeded.json")
 	secret, err := signer.NewLiteralSecret(secretText)
 	require.NoError(t, err)
-	inboundtest.EndToEnd{
-		New: func(store dedupe.Store, h inbound.Handler) (http.Handler, error) {
-			return vercel.NewHandler(secret, store, h, base()...)
-		},
-		Decode:      decode(),
+	verifier, err := vercel.NewVerifier(secret)
+	require.NoError(t, err)
+	decoder, err := vercel.NewDecoder()
+	require.NoError(t, err)
+	sourcetest.EndToEnd{
+		Verifier:    verifier,
+		Decode:      decoder,
 		Sign:        sign,
 		Event:       event,
 		Other:       inboundtest.Read(t, "created_preview.json"),
@@ -158,21 +154,9 @@ func TestEndToEnd(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	store, err := dedupe.NewMemory()
-	require.NoError(t, err)
-	defer store.Close()
-	handler := func(context.Context, *payload.Deployment) error { return nil }
-	secret := signer.GenerateLiteralSecret()
-
-	_, err = vercel.NewHandler(signer.Secret{}, store, handler, base()...)
+	_, err := vercel.NewVerifier(signer.Secret{})
 	require.ErrorIs(t, err, signer.ErrConfig)
-	_, err = vercel.NewHandler(secret, store, nil, base()...)
-	require.ErrorIs(t, err, vercel.ErrConfig)
-	_, err = vercel.NewHandler(secret, store, handler, nil)
-	require.ErrorIs(t, err, vercel.ErrConfig)
-	_, err = vercel.HandlerFor(nil, handler, base()...)
-	require.ErrorIs(t, err, vercel.ErrConfig)
-	_, err = vercel.HandlerFor(nil, handler, nil)
+	_, err = vercel.NewDecoder(nil)
 	require.ErrorIs(t, err, vercel.ErrConfig)
 	_, err = vercel.Decode(t.Context(), []byte(`{}`), nil)
 	require.ErrorIs(t, err, vercel.ErrConfig)

@@ -202,6 +202,15 @@ func (b *Builder) SetMeta(name string, value any) {
 	}
 }
 
+// completeError is a failure on our side. An invalid document that a Completer
+// came upon must not look like an invalid event.
+func completeError(system string, err error) error {
+	if errors.Is(err, payload.ErrInvalid) {
+		return fmt.Errorf("%s: completing the deployment: %v", system, err)
+	}
+	return fmt.Errorf("%s: completing the deployment: %w", system, err)
+}
+
 // finish validates. What the caller adds comes first, since it may be what was missing; but nobody is asked about an
 // event that can't be read.
 func (b *Builder) finish(ctx context.Context, system string, complete Completer) (*payload.Deployment, error) {
@@ -210,7 +219,7 @@ func (b *Builder) finish(ctx context.Context, system string, complete Completer)
 	}
 	if complete != nil {
 		if err := complete(ctx, &b.Deployment); err != nil {
-			return nil, fmt.Errorf("%s: completing the deployment: %w", system, err)
+			return nil, completeError(system, err)
 		}
 	}
 	err := b.Validate()

@@ -1,12 +1,7 @@
 package inbound
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -15,8 +10,6 @@ import (
 
 	"github.com/deployhook/deployhook/internal/leaktest"
 	"github.com/deployhook/deployhook/payload"
-	"github.com/deployhook/deployhook/receiver"
-	"github.com/deployhook/deployhook/signer"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -106,59 +99,19 @@ func TestSetMetaReportsWhatCannotBe(t *testing.T) {
 	assert.Equal(t, []payload.Failure{{Path: "metadata.nested", Message: "must be a string, number, or boolean"}}, b.failures)
 }
 
-type everybody struct{}
-
-func (everybody) Verify(*http.Request, []byte) (signer.Verified, error) {
-	return signer.Verified{}, nil
-}
-
-// What the receiver can't know gets a line of its own: why an event was ignored, invalid or not handled.
-func TestReasonsAreLogged(t *testing.T) {
+// An invalid document that a Completer came upon is not the sender's fault.
+func TestNewDecoder_CompletersErrorsAreOurs(t *testing.T) {
 	t.Parallel()
-	var lines bytes.Buffer
-	logger := slog.New(slog.NewTextHandler(&lines, nil))
-	s := System{Name: "test", Settings: Settings{Logger: logger}, Map: func(b *Builder, event Node) error {
-		if event.Get("ignore").Bool() {
-			return Ignore("a test")
-		}
-		b.DeploymentID, b.CommitSHA, b.Environment = "1", "abcdef", "e"
-		b.Status = payload.StatusPending
-		b.StartedAt = b.Time("startedAt", event.Get("at"))
-		return nil
-	}}
-	rcv, err := receiver.New(everybody{}, receiver.InsecureNoDedupe(), receiver.WithLogger(slog.New(slog.DiscardHandler)))
-	require.NoError(t, err)
-	h, err := s.HandlerFor(rcv, func(context.Context, *payload.Deployment) error { return errors.New("the disk is full") })
-	require.NoError(t, err)
-	post := func(body string) int {
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		return w.Code
-	}
-	assert.Equal(t, 200, post(`{"ignore":true}`))
-	assert.Equal(t, 400, post(`{}`))
-	assert.Equal(t, 500, post(`{"at":"2025-01-01"}`))
-	for i, want := range []string{
-		`level=INFO msg="deployment webhook" source=test outcome=ignored error="test: not a deployment event: a test"`,
-		`level=WARN msg="deployment webhook" source=test outcome=invalid error="Invalid payload: at is required"`,
-		`level=ERROR msg="deployment webhook" source=test outcome=failed error="the disk is full"`,
-	} {
-		assert.Contains(t, strings.Split(lines.String(), "\n")[i], want)
-	}
-}
+	var result error
+	decode := NewDecoder("test", func(*Builder, Node) error { return nil },
+		func(context.Context, *payload.Deployment) error { return result })
+	_, result = payload.DecodeDeployment([]byte(`{}`))
+	_, err := decode(t.Context(), []byte(`{}`))
+	require.ErrorContains(t, err, "test: completing the deployment: Invalid payload: ")
+	require.NotErrorIs(t, err, payload.ErrInvalid)
 
-// An invalid document that a Completer came upon is not the peer's fault.
-func TestCompletersErrorsAreOurs(t *testing.T) {
-	t.Parallel()
-	s := System{Name: "test", Map: func(*Builder, Node) error { return nil }}
-	s.Complete = func(context.Context, *payload.Deployment) error {
-		_, err := payload.DecodeDeployment([]byte(`{}`))
-		return err
-	}
-	_, err := s.Decode(t.Context(), []byte(`{}`))
-	require.ErrorContains(t, err, "test: completing the deployment: ")
-	_, bare := err.(*payload.ValidationError)
-	assert.False(t, bare)
+	result = Ignore("a test")
+	_, err = decode(t.Context(), []byte(`{}`))
+	require.ErrorIs(t, err, payload.ErrIgnored)
+	require.EqualError(t, err, "test: completing the deployment: not a deployment event: a test")
 }

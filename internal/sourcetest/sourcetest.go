@@ -1,0 +1,212 @@
+// Package sourcetest serves another system's webhook as a service does, and
+// posts to it. It is for the tests of the packages that read such webhooks.
+package sourcetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// An EndToEnd is a system's webhook as the system calls it.
+type EndToEnd struct {
+	// Verifier and Decode are what the package makes.
+	Verifier signer.Verifier
+	Decode   receiver.RecordDecoder
+	// Sign authenticates a request by hand. Forge does so wrongly. Nil means Sign
+	// of another body.
+	Sign, Forge func(h http.Header, body []byte)
+	// Event is about a deployment, Other about a second one, Ignored about none,
+	// and Invalid should be about one.
+	Event, Other, Ignored, Invalid []byte
+	// Retry is Event as it comes a second time. Nil means the same bytes.
+	Retry []byte
+	// InvalidText is what the sender is told about Invalid after "Invalid payload: ".
+	InvalidText string
+	// Unauthorized is the answer to a forged request. Default: {"error":"Invalid signature"}.
+	Unauthorized string
+}
+
+// run is one webhook that is being served.
+type run struct {
+	EndToEnd
+	server *httptest.Server
+	store  *countingStore
+	lines  *lines
+
+	got     []*payload.Deployment
+	failure error // what the handler returns
+}
+
+// Run serves the webhook over HTTP and posts to it.
+func (e EndToEnd) Run(t *testing.T) {
+	t.Helper()
+	if e.Unauthorized == "" {
+		e.Unauthorized = `{"error":"Invalid signature"}`
+	}
+	if e.Forge == nil {
+		e.Forge = func(h http.Header, body []byte) { e.Sign(h, append([]byte(" "), body...)) }
+	}
+	memory, err := dedupe.NewMemory()
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, memory.Close()) })
+	s := &run{EndToEnd: e, store: &countingStore{Store: memory}, lines: &lines{}}
+	rcv, err := receiver.New(e.Verifier, receiver.WithDedupe(s.store, "test"),
+		receiver.WithLogger(slog.New(slog.NewTextHandler(s.lines, nil))))
+	require.NoError(t, err)
+	s.server = httptest.NewServer(rcv.Records(e.Decode, func(_ context.Context, d *payload.Deployment) error {
+		s.got = append(s.got, d)
+		return s.failure
+	}))
+	t.Cleanup(s.server.Close)
+	s.forged(t)
+	s.handledOnce(t)
+	s.neverClaimed(t)
+	s.retried(t)
+}
+
+const handled, duplicate = `{"received":true}`, `{"received":true,"duplicate":true}`
+
+// forged: nothing that is not authentic gets through.
+func (s *run) forged(t *testing.T) {
+	t.Helper()
+	s.post(t, s.Forge, s.Event, 401, s.Unauthorized, "unauthenticated")
+	s.post(t, func(http.Header, []byte) {}, s.Event, 401, s.Unauthorized, "unauthenticated")
+	s.post(t, func(h http.Header, body []byte) {
+		s.Sign(h, body)
+		h.Set("Content-Type", "application/x-www-form-urlencoded")
+	}, s.Event, 415, `{"error":"Content-Type must be application/json, without Content-Encoding"}`, "refused")
+	require.Empty(t, s.got)
+}
+
+func (s *run) handledOnce(t *testing.T) {
+	t.Helper()
+	want, err := s.Decode(t.Context(), s.Event)
+	require.NoError(t, err)
+	s.post(t, s.Sign, s.Event, 200, handled, "handled")
+	require.Equal(t, []*payload.Deployment{want}, s.got)
+	if s.Retry != nil {
+		s.post(t, s.Sign, s.Retry, 200, duplicate, "duplicate")
+	}
+	s.post(t, s.Sign, s.Event, 200, duplicate, "duplicate")
+	require.Len(t, s.got, 1)
+}
+
+// neverClaimed: what is ignored or invalid does not reach the store.
+func (s *run) neverClaimed(t *testing.T) {
+	t.Helper()
+	before := s.store.calls()
+	s.post(t, s.Sign, s.Ignored, 200, `{"received":true,"ignored":true}`, "ignored")
+	s.post(t, s.Sign, s.Invalid, 400, `{"error":"Invalid payload: `+s.InvalidText+`"}`, "invalid")
+	s.post(t, s.Sign, []byte(`{not json`), 400, `{"error":"Invalid payload: body must be one valid JSON object and nothing else (error at byte 1)"}`, "invalid")
+	require.Equal(t, before, s.store.calls())
+	require.Len(t, s.got, 1)
+}
+
+// retried: the claim of a handler that failed is released, so the retry runs.
+func (s *run) retried(t *testing.T) {
+	t.Helper()
+	s.failure = errors.New("the database is down")
+	s.post(t, s.Sign, s.Other, 500, `{"error":"Delivery was not handled"}`, "failed")
+	s.failure = nil
+	s.post(t, s.Sign, s.Other, 200, handled, "handled")
+	require.Len(t, s.got, 3)
+}
+
+// post sends one request and looks at the answer and the one log line.
+func (s *run) post(t *testing.T, sign func(http.Header, []byte), body []byte, status int, want, outcome string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.server.URL, bytes.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/json")
+	sign(r.Header, body)
+	response, err := s.server.Client().Do(r)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	assert.Equal(t, status, response.StatusCode, "%s", text)
+	assert.Equal(t, want, string(text))
+	require.Eventually(t, func() bool { return s.lines.len() > 0 }, time.Minute, time.Millisecond)
+	line := s.lines.take()
+	assert.Contains(t, line, "outcome="+outcome+" ")
+	assert.Equal(t, 1, strings.Count(line, "\n"), line)
+}
+
+// lines collects what was logged.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Len()
+}
+
+func (l *lines) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.buf.Reset()
+	return l.buf.String()
+}
+
+// countingStore counts the calls that claim, complete or release.
+type countingStore struct {
+	dedupe.Store
+	mu sync.Mutex
+	n  int
+}
+
+func (s *countingStore) calls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
+
+func (s *countingStore) count() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+}
+
+// Claim counts and passes on.
+func (s *countingStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
+	s.count()
+	return s.Store.Claim(ctx, k, lease)
+}
+
+// Complete counts and passes on.
+func (s *countingStore) Complete(ctx context.Context, c dedupe.Claim) error {
+	s.count()
+	return s.Store.Complete(ctx, c)
+}
+
+// Release counts and passes on.
+func (s *countingStore) Release(ctx context.Context, c dedupe.Claim) error {
+	s.count()
+	return s.Store.Release(ctx, c)
+}
