@@ -33,12 +33,16 @@ type endpoint struct {
 	server *httptest.Server
 }
 
-func newEndpoint(t testing.TB, s dedupe.Store, handler receiver.EventHandler) *endpoint {
+// newEndpoint takes further options of the receiver, whose lease is short.
+func newEndpoint(t testing.TB, s dedupe.Store, handler receiver.EventHandler, opts ...receiver.Option) *endpoint {
 	t.Helper()
 	scheme, err := signer.NewStandard(signer.GenerateSecret())
 	require.NoError(t, err)
-	rcv, err := receiver.New(scheme, receiver.WithDedupe(s, "test"), receiver.WithLease(time.Second),
-		receiver.WithStoreTimeout(2*time.Second), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+	opts = append([]receiver.Option{
+		receiver.WithDedupe(s, "test"), receiver.WithLease(time.Second), receiver.WithStoreTimeout(2 * time.Second),
+		receiver.WithLogger(slog.New(slog.DiscardHandler)),
+	}, opts...)
+	rcv, err := receiver.New(scheme, opts...)
 	require.NoError(t, err)
 	server := httptest.NewServer(rcv.Events(handler))
 	t.Cleanup(server.Close)
@@ -66,11 +70,18 @@ func (e *endpoint) post(id string) (status int, answer string) {
 // insist sends a delivery until it is accepted, as senders do, and returns the answers before that.
 func (e *endpoint) insist(id string) (refused []int) {
 	e.t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
+	_, refused = e.answer(id)
+	return refused
+}
+
+// answer is what insist gets in the end, and what came before.
+func (e *endpoint) answer(id string) (accepted string, refused []int) {
+	e.t.Helper()
+	deadline := time.Now().Add(patience)
 	for {
 		status, answer := e.post(id)
 		if status == http.StatusOK {
-			return refused
+			return answer, refused
 		}
 		require.Contains(e.t, []int{409, 500, 503}, status, answer)
 		refused = append(refused, status)
@@ -106,7 +117,7 @@ func TestLostConnections(t *testing.T) {
 	p := newProxy(t, server.Host)
 	s := b.store(postgresDB(t, p.url(server.String())))
 	var before func()
-	e := newEndpoint(t, s, inTx(b, s, func() { before() }))
+	e := newEndpoint(t, s, inTx(b, s, func() { before() }), receiver.WithLease(patience), receiver.WithStoreTimeout(patience))
 
 	for name, test := range map[string]struct {
 		onCommit int32
@@ -148,8 +159,9 @@ func TestOutcomeUnknown(t *testing.T) {
 	s, other := b.store(db), b.store(b.db)
 	c := claim(t, s, key("1"), 50*time.Millisecond, dedupe.Claimed)
 	p.onCommit.Store(holdCommit)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	go func() { <-p.held; cancel() }()
 	err = s.InTx(ctx, c, b.effect("1"))
 	require.ErrorIs(t, err, sqldedupe.ErrOutcomeUnknown)
 	require.Zero(t, b.count("1"))
@@ -161,7 +173,7 @@ func TestOutcomeUnknown(t *testing.T) {
 		again, err = other.Claim(t.Context(), key("1"), amply)
 		require.NoError(t, err)
 		return again.State == dedupe.Claimed
-	}, 30*time.Second, 20*time.Millisecond, "the server has rolled it back")
+	}, patience, 20*time.Millisecond, "the server has rolled it back")
 	require.NoError(t, other.InTx(t.Context(), again, b.effect("1")))
 	require.Equal(t, 1, b.count("1"))
 }
@@ -186,7 +198,7 @@ func TestServerKilled(t *testing.T) {
 	require.NotEmpty(t, e.insist("whk_during"), "the server was killed inside the transaction")
 	before.Store(&nothing)
 	for _, id := range []string{"whk_before", "whk_during"} {
-		_, answer := e.post(id)
+		answer, _ := e.answer(id)
 		require.JSONEq(t, `{"received":true,"duplicate":true}`, answer, "what was answered with 200 is kept")
 		require.Equal(t, 1, b.count(id))
 	}
@@ -204,7 +216,7 @@ func TestServerKilled(t *testing.T) {
 	began := time.Now()
 	status, _ = e.post("whk_paused")
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Less(t, time.Since(began), 30*time.Second, "the store's timeout of 2 s bounds it")
+	require.Less(t, time.Since(began), patience, "the store's timeout of 2 s bounds it")
 	server.Resume()
 	e.insist("whk_paused")
 	require.Equal(t, 1, b.count("whk_paused"))
@@ -222,17 +234,20 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	var peers sync.WaitGroup
 	var stop atomic.Bool
 	var sent [4][]string
+	var accepted atomic.Int64
 	for i := range sent {
 		peers.Go(func() {
 			for n := 0; !stop.Load(); n++ {
 				id := fmt.Sprintf("whk_%d_%d", i, n)
 				e.insist(id)
 				sent[i] = append(sent[i], id)
+				accepted.Add(1)
 			}
 		})
 	}
 	for range 3 {
-		time.Sleep(300 * time.Millisecond)
+		before := accepted.Load()
+		require.Eventually(t, func() bool { return accepted.Load() >= before+20 }, patience, time.Millisecond)
 		server.Kill()
 		server.Restart()
 	}
@@ -261,7 +276,7 @@ func TestTooManyConnections(t *testing.T) {
 			held = append(held, conn)
 		}
 		return len(held) == 5
-	}, 30*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 	_, err := s.Claim(t.Context(), key("1"), amply)
 	var state interface{ SQLState() string }
 	require.ErrorAs(t, err, &state)
@@ -274,7 +289,7 @@ func TestTooManyConnections(t *testing.T) {
 	require.Eventually(t, func() bool {
 		c, err := s.Claim(t.Context(), key("1"), amply)
 		return err == nil && c.State == dedupe.Claimed
-	}, 30*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 }
 
 // A full disk refuses what is new, and goes on to recognise duplicates.

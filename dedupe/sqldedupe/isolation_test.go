@@ -45,7 +45,7 @@ func TestStricterTransactions(t *testing.T) {
 	require.Equal(t, 1, b.count("1"))
 }
 
-// A handler that outlasts the receiver's renewals (the lease is 1 s) succeeds at the first try under any default isolation.
+// A handler that outlasts the receiver's renewals succeeds at the first try under any default isolation.
 func TestStrictTransactionOutlivesRenewals(t *testing.T) {
 	t.Parallel()
 	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
@@ -54,6 +54,7 @@ func TestStrictTransactionOutlivesRenewals(t *testing.T) {
 			b := openPostgres(t)
 			b.effects()
 			s := b.store(strictDB(t, isolation))
+			const lease = 3 * time.Second
 			e := newEndpoint(t, s, func(ctx context.Context, _ *payload.Event) error {
 				d, _ := receiver.FromContext(ctx)
 				return d.CompleteWith(func(c dedupe.Claim) error {
@@ -61,11 +62,11 @@ func TestStrictTransactionOutlivesRenewals(t *testing.T) {
 						if err := b.effect(d.ID)(ctx, tx); err != nil {
 							return err
 						}
-						time.Sleep(1200 * time.Millisecond) // beyond the lease, on the server's clock
+						time.Sleep(lease + 200*time.Millisecond) // on the server's clock
 						return nil
 					})
 				})
-			})
+			}, receiver.WithLease(lease), receiver.WithStoreTimeout(patience))
 			status, answer := e.post("whk_1")
 			require.Equal(t, http.StatusOK, status, answer)
 			_, answer = e.post("whk_1")
@@ -91,21 +92,23 @@ func TestIsolationThatChanges(t *testing.T) {
 	require.NoError(t, err)
 	renewing := b.store(b.open())
 	c := claim(t, s, key("1"), amply, dedupe.Claimed)
-	attempt := func() error {
+	attempt := func(renew func(context.Context) error) error {
 		return s.InTx(t.Context(), c, func(ctx context.Context, tx *sql.Tx) error {
 			if err := b.effect("1")(ctx, tx); err != nil {
 				return err
 			}
-			renewal, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-			defer cancel()
-			_ = renewing.Renew(renewal, c, amply) // once the claim is completed first, it waits in vain
-			return nil
+			return renew(ctx)
 		})
 	}
 	var state interface{ SQLState() string }
-	require.ErrorAs(t, attempt(), &state)
+	require.ErrorAs(t, attempt(func(ctx context.Context) error { return renewing.Renew(ctx, c, amply) }), &state)
 	require.Equal(t, "40001", state.SQLState())
-	require.NoError(t, attempt())
+	require.NoError(t, attempt(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		defer cancel()
+		_ = renewing.Renew(ctx, c, amply) // the claim is completed first now, so it waits in vain
+		return nil
+	}))
 	require.Equal(t, 1, b.count("1"))
 }
 
@@ -131,7 +134,7 @@ func TestStrictTransactionMeetsRenewal(t *testing.T) {
 		err := b.db.QueryRowContext(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE%"+b.table+"%'").Scan(&waiting)
 		require.NoError(t, err)
 		return waiting
-	}, 30*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.NoError(t, renewal.Commit())
 	require.NoError(t, <-done)
 	require.Equal(t, 1, calls)

@@ -21,6 +21,9 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
+// patience is for what has to happen some time. Only a hang takes longer.
+const patience = 2 * time.Minute
+
 // TestMain lets more tests wait at the same time than there are processors: the servers' clocks can't be moved.
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -79,8 +82,11 @@ func sqliteDB(t testing.TB, path string) *sql.DB {
 	return db
 }
 
+// busyTimeout is how long a SQLite connection waits for a lock.
+const busyTimeout = patience
+
 func sqliteDSN(path, synchronous string) string {
-	return "file:" + path + "?_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_txlock=immediate&_pragma=synchronous(" + synchronous + ")"
+	return "file:" + path + "?_pragma=busy_timeout(" + fmt.Sprint(busyTimeout.Milliseconds()) + ")&_pragma=journal_mode(WAL)&_txlock=immediate&_pragma=synchronous(" + synchronous + ")"
 }
 
 func openPostgres(t testing.TB) *backend {
@@ -114,7 +120,7 @@ func dropTables(t testing.TB, url, table string) {
 	db, err := sql.Open("pgx", url)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, suffix := range []string{"", "_schema", "_effects"} {
 		_, err = db.ExecContext(ctx, "DROP TABLE IF EXISTS "+table+suffix+" CASCADE")

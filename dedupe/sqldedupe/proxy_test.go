@@ -21,6 +21,8 @@ type proxy struct {
 	onCommit atomic.Int32  // one of the constants below
 	cutOff   chan struct{} // closed by the first cut
 	cutOnce  sync.Once
+	held     chan struct{} // closed when a COMMIT is held
+	heldOnce sync.Once
 
 	mu     sync.Mutex
 	closed bool
@@ -39,7 +41,7 @@ func newProxy(t testing.TB, server string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{t: t, listener: listener, server: server, conns: map[net.Conn]struct{}{}, cutOff: make(chan struct{})}
+	p := &proxy{t: t, listener: listener, server: server, conns: map[net.Conn]struct{}{}, cutOff: make(chan struct{}), held: make(chan struct{})}
 	p.work.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -132,6 +134,7 @@ func (p *proxy) forward(client io.Reader, server io.Writer, loseAnswers *atomic.
 			case loseAnswer:
 				loseAnswers.Store(true)
 			case holdCommit:
+				p.heldOnce.Do(func() { close(p.held) })
 				<-p.cutOff // even if the client gives up
 				return
 			}

@@ -2,6 +2,7 @@ package sqldedupe_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ func TestPruneIsBoundedAndNeverEarly(t *testing.T) {
 		for i := range 25 {
 			complete(s, s, fmt.Sprint("over ", i))
 		}
+		b.advance(time.Second) // what comes now is later, also for a clock that is read in milliseconds
 		// These look as though they were over at the same time, until they are looked at: completed by a store that remembers
 		// longer, and renewed.
 		for i := range 15 {
@@ -41,7 +43,7 @@ func TestPruneIsBoundedAndNeverEarly(t *testing.T) {
 		n, err := s.Prune(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, n, "nothing is over yet")
-		b.advance(70*time.Minute + time.Second)
+		b.advance(71 * time.Minute)
 		var deleted []int64
 		for range 6 {
 			n, err := s.Prune(t.Context())
@@ -58,7 +60,7 @@ func TestPruneIsBoundedAndNeverEarly(t *testing.T) {
 
 		// More rows than a batch that look as though they were over must not keep it from those that are.
 		complete(s, s, "later")
-		b.advance(70*time.Minute + time.Second)
+		b.advance(71 * time.Minute)
 		n, err = s.Prune(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, int64(1), n)
@@ -141,7 +143,7 @@ func TestRunPruner(t *testing.T) {
 		defer cancel()
 		result := make(chan error, 1)
 		go func() { result <- s.RunPruner(ctx, 50*time.Millisecond) }()
-		require.Eventually(t, func() bool { return b.rows() == 0 }, 30*time.Second, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return b.rows() == 0 }, patience, 20*time.Millisecond)
 		cancel()
 		require.ErrorIs(t, <-result, context.Canceled)
 
@@ -151,6 +153,8 @@ func TestRunPruner(t *testing.T) {
 		require.ErrorIs(t, err, dedupe.ErrClosed)
 	})
 }
+
+var pruneFor = flag.Duration("prune.for", 2*time.Second, "how long TestPruningBesideClaims claims and prunes, for each database")
 
 // Rows come and go by the millisecond while everybody prunes. No two callers hold a key, tokens rise, and what is remembered stays.
 func TestPruningBesideClaims(t *testing.T) {
@@ -164,7 +168,7 @@ func TestPruningBesideClaims(t *testing.T) {
 		}
 		const keys = 5
 		var holders, tokens [keys]atomic.Int64
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(*pruneFor)
 		var workers sync.WaitGroup
 		for w := range 8 {
 			workers.Go(func() {
@@ -306,7 +310,7 @@ func TestCompletionsAreHeapOnly(t *testing.T) {
 		err = b.db.QueryRowContext(t.Context(), "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1", b.table).Scan(&updates, &heapOnly)
 		require.NoError(t, err)
 		return updates == 5*each
-	}, 60*time.Second, 200*time.Millisecond)
+	}, patience, 200*time.Millisecond)
 	t.Logf("%d of %d updates were heap-only", heapOnly, updates)
 	require.Greater(t, heapOnly, updates*9/10)
 }

@@ -185,7 +185,7 @@ func takenOver(t *testing.T, s, other dedupe.Store, k dedupe.Key, successorLease
 		successor, err = other.Claim(t.Context(), k, successorLease)
 		require.NoError(t, err)
 		return successor.State == dedupe.Claimed
-	}, 30*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	return slow, successor
 }
 
@@ -235,7 +235,7 @@ func TestTakeoverDuringTransaction(t *testing.T) {
 			successor, err = other.Claim(ctx, key("1"), amply)
 			require.NoError(t, err)
 			return successor.State == dedupe.Claimed
-		}, 30*time.Second, 10*time.Millisecond)
+		}, patience, 10*time.Millisecond)
 		return other.InTx(ctx, successor, b.effect("1"))
 	})
 	require.ErrorIs(t, err, dedupe.ErrLeaseLost)
@@ -256,7 +256,7 @@ func TestNobodyTakesOverFromAnOpenTransaction(t *testing.T) {
 		require.NoError(t, s.CompleteTx(t.Context(), tx, c))
 		time.Sleep(100 * time.Millisecond) // on the database's clock
 		for range 5 {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			got, err := other.Claim(ctx, k, amply)
 			cancel()
 			require.NoError(t, err, "the claim is answered while the transaction is open")
@@ -290,7 +290,7 @@ func TestClaimWaitsForSQLiteTransaction(t *testing.T) {
 	began := time.Now()
 	_, err = other.Claim(ctx, k, amply)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Less(t, time.Since(began), 20*time.Second, "the context ends the wait, not the busy timeout")
+	require.Less(t, time.Since(began), busyTimeout, "the context ends the wait, not the busy timeout")
 
 	answer := make(chan dedupe.Claim, 1)
 	go func() {
@@ -304,12 +304,13 @@ func TestClaimWaitsForSQLiteTransaction(t *testing.T) {
 // The TTL begins when the claim is completed, not when the transaction began: now() would stand still.
 func TestClockGoesOnInTransactions(t *testing.T) {
 	t.Parallel()
-	b := openPostgres(t)
-	s := b.store(b.db, sqldedupe.WithTTL(4*time.Second))
+	b := clockedPostgres(t, servicetest.PostgresURL(t))
+	s := b.store(b.db, sqldedupe.WithTTL(time.Hour), sqldedupe.InsecureUnsynced())
 	tx, err := b.db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	_, err = tx.ExecContext(t.Context(), "SELECT now(), pg_sleep(4.5)")
+	_, err = tx.ExecContext(t.Context(), "SELECT now()")
 	require.NoError(t, err)
+	b.advance(61 * time.Minute)
 	c := claim(t, s, key("1"), amply, dedupe.Claimed)
 	require.NoError(t, s.CompleteTx(t.Context(), tx, c))
 	require.NoError(t, tx.Commit())
