@@ -1,0 +1,2 @@
+// Package sqldb is what every SQL store of this repository shares.
+package sqldb

@@ -1,0 +1,126 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+)
+
+// BusyTimeout is how long a connection of [OpenSQLite] waits for another process
+// that writes to the file.
+const BusyTimeout = 10 * time.Second
+
+// OpenSQLite opens the SQLite file at path through database/sql. It creates a
+// missing file, readable by its owner only. The directory must exist. Several
+// processes of one machine may open the same file, but not on a network file
+// system, which does not lock it reliably.
+//
+// Every commit is on disk before it returns (WAL, synchronous=FULL), transactions
+// begin with the lock on the file, and each connection waits up to busy for other
+// processes. conns bounds the number of connections. With more than one, readers
+// do not wait for the writer, and calls should be wrapped in [WhileBusy].
+//
+// Names in memory, URIs and other mistakes in path are errors that wrap [ErrConfig].
+func OpenSQLite(ctx context.Context, path string, conns int, busy time.Duration) (*sql.DB, error) {
+	full, err := checkPath(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := createPrivate(path, full); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(full, busy))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	db.SetConnMaxLifetime(0)
+	if err := FirstConnection(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// FirstConnection makes the first connection to a SQLite file. The switch to
+// write-ahead logging needs the file for itself, and SQLite does not wait for it
+// when several processes switch at once. So this repeats the attempt for up to
+// [BusyTimeout].
+func FirstConnection(ctx context.Context, db *sql.DB) error {
+	waiting, cancel := context.WithTimeout(ctx, BusyTimeout)
+	defer cancel()
+	return WhileBusy(waiting, func() error { return db.PingContext(ctx) })
+}
+
+func checkPath(path string) (full string, err error) {
+	lower := strings.ToLower(path)
+	if path == "" || strings.HasPrefix(lower, ":memory:") || strings.HasPrefix(lower, "file:") || strings.Contains(path, "://") {
+		return "", ConfigErrorf("path %q: want the plain path of a file, such as deployhook.db; a URI, or a database in memory "+
+			"that a crash would lose, can't be opened here", withoutSecrets(path))
+	}
+	full, err = filepath.Abs(path)
+	if err != nil {
+		return "", ConfigErrorf("path %q: %w", path, err)
+	}
+	switch info, err := os.Stat(filepath.Dir(full)); {
+	case err != nil:
+		return "", ConfigErrorf("path %q: the directory can't be used: %w; create it first", path, err)
+	case !info.IsDir():
+		return "", ConfigErrorf("path %q: its parent is not a directory", path)
+	}
+	return full, nil
+}
+
+// withoutSecrets keeps the scheme of a URL, which may contain a password.
+func withoutSecrets(path string) string {
+	if scheme, _, found := strings.Cut(path, "://"); found {
+		return scheme + "://…"
+	}
+	return path
+}
+
+// createPrivate makes a missing file readable for its owner only. SQLite gives
+// its -wal and -shm files the same mode.
+func createPrivate(path, full string) error {
+	file, err := os.OpenFile(full, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return checkFile(path, full)
+	}
+	if err != nil {
+		return ConfigErrorf("path %q: the file can't be created: %w", path, err)
+	}
+	return file.Close()
+}
+
+func checkFile(path, full string) error {
+	file, err := os.OpenFile(full, os.O_RDWR, 0)
+	if err != nil {
+		return ConfigErrorf("path %q: the file can't be opened: %w", path, err)
+	}
+	return file.Close()
+}
+
+func sqliteDSN(path string, busy time.Duration) string {
+	pragmas := url.Values{
+		"_pragma": {
+			"busy_timeout(" + strconv.FormatInt(busy.Milliseconds(), 10) + ")",
+			"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+		},
+		"_txlock": {"immediate"},
+	}
+	name := url.URL{Path: filepath.ToSlash(path)}
+	escaped := name.EscapedPath()
+	if !strings.HasPrefix(escaped, "/") { // a drive letter
+		escaped = "/" + escaped
+	}
+	return "file:" + escaped + "?" + pragmas.Encode()
+}
