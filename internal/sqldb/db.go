@@ -1,0 +1,84 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DB is a database whose statements are written once for both dialects. Make it
+// with [New] or [NewPool]. It is safe for concurrent use.
+type DB struct {
+	dialect Dialect
+	prefix  string
+	sql     *sql.DB
+	pool    *pgxpool.Pool // instead of sql
+	writer  chan struct{} // see [Tx] on SQLite; nil if transactions begin with the lock by themselves
+}
+
+// New returns the database behind db, a SQLite file or PostgreSQL. prefix stands
+// before the names of tables: a quoted schema and its dot, or the beginning of a
+// name. db stays the caller's.
+//
+// On SQLite a transaction begins with the lock on the file, whether or not db was
+// opened that way.
+func New(db *sql.DB, d Dialect, prefix string) *DB {
+	made := &DB{dialect: d, prefix: prefix, sql: db}
+	if d == SQLite {
+		made.writer = make(chan struct{}, 1)
+	}
+	return made
+}
+
+// NewImmediate is [New] for a SQLite file of [OpenSQLite]. Its transactions begin
+// with the lock by themselves, so each [Tx] has a *sql.Tx.
+func NewImmediate(db *sql.DB, prefix string) *DB {
+	return &DB{dialect: SQLite, prefix: prefix, sql: db}
+}
+
+// NewPool is [New] for PostgreSQL through pgx's own interface.
+func NewPool(pool *pgxpool.Pool, prefix string) *DB {
+	return &DB{dialect: Postgres, prefix: prefix, pool: pool}
+}
+
+// Dialect returns the kind of database.
+func (db *DB) Dialect() Dialect { return db.dialect }
+
+// SQL returns the *sql.DB behind db. It is nil for a pgx pool.
+func (db *DB) SQL() *sql.DB { return db.sql }
+
+// Pool returns the pgx pool behind db. It is nil for a *sql.DB.
+func (db *DB) Pool() *pgxpool.Pool { return db.pool }
+
+// Text returns a statement as the database gets it, see [Dialect.Rewrite].
+func (db *DB) Text(statement string) string { return db.dialect.Rewrite(statement, db.prefix) }
+
+// Now returns the time of the database's clock, cut to microseconds: the one
+// clock that all its processes share. For a SQLite file that is the machine's.
+func (db *DB) Now(ctx context.Context) (time.Time, error) {
+	if db.dialect == SQLite {
+		return time.Now().Truncate(time.Microsecond), nil
+	}
+	var micros int64
+	err := db.QueryRow(ctx, "SELECT {now}").Scan(&micros)
+	return Time(micros), err
+}
+
+// Micros returns how a time is stored: in microseconds since 1970. The zero time
+// is 0.
+func Micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// Time is the reverse of [Micros], in UTC.
+func Time(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
+}

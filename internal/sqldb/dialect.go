@@ -1,0 +1,87 @@
+package sqldb
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Dialect is a database's kind of SQL.
+type Dialect uint8
+
+const (
+	// Postgres is PostgreSQL, version 12 or later.
+	Postgres Dialect = iota + 1
+	// SQLite is SQLite, version 3.42 or later.
+	SQLite
+)
+
+// String returns the dialect's name.
+func (d Dialect) String() string {
+	switch d {
+	case Postgres:
+		return "PostgreSQL"
+	case SQLite:
+		return "SQLite"
+	}
+	return fmt.Sprintf("Dialect(%d)", uint8(d))
+}
+
+const (
+	prefixMark = "{schema}"
+	nowMark    = "{now}"
+)
+
+// Rewrite turns a statement that is written for both databases into the
+// dialect's own. It replaces each ? by $1, $2, … on PostgreSQL, {schema} by
+// prefix, and {now} by the time in microseconds. It leaves text in quotes alone.
+func (d Dialect) Rewrite(statement, prefix string) string {
+	var b strings.Builder
+	b.Grow(len(statement) + 64)
+	var quote byte
+	parameters := 0
+	for i := 0; i < len(statement); i++ {
+		c := statement[i]
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+			b.WriteByte(c)
+		case c == '\'' || c == '"':
+			quote = c
+			b.WriteByte(c)
+		case c == '?' && d == Postgres:
+			parameters++
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(parameters))
+		case strings.HasPrefix(statement[i:], prefixMark):
+			b.WriteString(prefix)
+			i += len(prefixMark) - 1
+		case strings.HasPrefix(statement[i:], nowMark):
+			b.WriteString(d.now())
+			i += len(nowMark) - 1
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// now is an expression for the time at which the statement runs. The time at
+// which its transaction began may be long ago.
+func (d Dialect) now() string {
+	if d == SQLite {
+		return "CAST(unixepoch('subsec') * 1000000 AS integer)"
+	}
+	return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+}
+
+// types fills in the names of the column types that the dialects spell differently.
+func (d Dialect) types(statement string) string {
+	blob, id := "blob", "integer PRIMARY KEY AUTOINCREMENT"
+	if d == Postgres {
+		blob, id = "bytea", "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+	}
+	return strings.NewReplacer("{blob}", blob, "{id}", id).Replace(statement)
+}

@@ -1,0 +1,188 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Querier runs statements: a [DB] outside any transaction, or a [Tx]. The
+// package's documentation says how statements are written.
+type Querier interface {
+	// Exec runs a statement and returns how many rows it affected.
+	Exec(ctx context.Context, statement string, args ...any) (affected int64, err error)
+	// Query runs a query. Its rows must be closed before the next statement.
+	Query(ctx context.Context, statement string, args ...any) (Rows, error)
+	// QueryRow runs a query of which the first row matters. Scan returns
+	// ErrNoRows if there is none.
+	QueryRow(ctx context.Context, statement string, args ...any) Row
+}
+
+// Row is one row of a result. Scan it into bool, int64, string, []byte, or
+// pointers to them for values that may be NULL.
+type Row interface {
+	Scan(dest ...any) error
+}
+
+// Rows is a result, read like sql.Rows.
+type Rows interface {
+	Row
+	Next() bool
+	Err() error
+	Close() error
+}
+
+var (
+	_ Querier = (*DB)(nil)
+	_ Querier = (*Tx)(nil)
+)
+
+// Collect runs a query and returns what scan makes of each row.
+func Collect[T any](ctx context.Context, q Querier, scan func(Row) (T, error), statement string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return all, rows.Close()
+}
+
+// IsAnyOf returns the condition that a column of integers is one of ids, and its
+// one argument. The statement stays the same however many ids there are, so that
+// it is prepared once.
+func (db *DB) IsAnyOf(column string, ids []int64) (condition string, arg any) {
+	if db.dialect == Postgres {
+		return column + " = ANY(?)", ids
+	}
+	list := []byte{'['}
+	for i, id := range ids {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = strconv.AppendInt(list, id, 10)
+	}
+	return column + " IN (SELECT value FROM json_each(?))", string(append(list, ']'))
+}
+
+// Exec implements [Querier] outside any transaction.
+func (db *DB) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	return db.querier().Exec(ctx, statement, args...)
+}
+
+// Query implements [Querier] outside any transaction. On a database with one
+// connection the rows hold it until they are closed.
+func (db *DB) Query(ctx context.Context, statement string, args ...any) (Rows, error) {
+	return db.querier().Query(ctx, statement, args...)
+}
+
+// QueryRow implements [Querier] outside any transaction.
+func (db *DB) QueryRow(ctx context.Context, statement string, args ...any) Row {
+	return db.querier().QueryRow(ctx, statement, args...)
+}
+
+func (db *DB) querier() Querier {
+	if db.pool != nil {
+		return pgxQuerier{db.pool, db}
+	}
+	return sqlQuerier{db.sql, db}
+}
+
+// sqlQuerier runs statements on a *sql.DB, *sql.Conn or *sql.Tx.
+type sqlQuerier struct {
+	conn interface {
+		ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error)
+		QueryContext(ctx context.Context, statement string, args ...any) (*sql.Rows, error)
+		QueryRowContext(ctx context.Context, statement string, args ...any) *sql.Row
+	}
+	db *DB
+}
+
+func (q sqlQuerier) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	result, err := q.conn.ExecContext(ctx, q.db.Text(statement), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (q sqlQuerier) Query(ctx context.Context, statement string, args ...any) (Rows, error) {
+	rows, err := q.conn.QueryContext(ctx, q.db.Text(statement), args...)
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func (q sqlQuerier) QueryRow(ctx context.Context, statement string, args ...any) Row {
+	return firstRow{q.conn.QueryRowContext(ctx, q.db.Text(statement), args...)}
+}
+
+func (q sqlQuerier) script(ctx context.Context, text string) error {
+	_, err := q.conn.ExecContext(ctx, text)
+	return err
+}
+
+// pgxQuerier runs statements on pgx's *pgxpool.Pool or pgx.Tx.
+type pgxQuerier struct {
+	conn interface {
+		Exec(ctx context.Context, statement string, args ...any) (pgconn.CommandTag, error)
+		Query(ctx context.Context, statement string, args ...any) (pgx.Rows, error)
+		QueryRow(ctx context.Context, statement string, args ...any) pgx.Row
+	}
+	db *DB
+}
+
+func (q pgxQuerier) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	tag, err := q.conn.Exec(ctx, q.db.Text(statement), args...)
+	return tag.RowsAffected(), err
+}
+
+func (q pgxQuerier) Query(ctx context.Context, statement string, args ...any) (Rows, error) {
+	rows, err := q.conn.Query(ctx, q.db.Text(statement), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgxRows{rows}, nil
+}
+
+func (q pgxQuerier) QueryRow(ctx context.Context, statement string, args ...any) Row {
+	return firstRow{q.conn.QueryRow(ctx, q.db.Text(statement), args...)}
+}
+
+func (q pgxQuerier) script(ctx context.Context, text string) error {
+	_, err := q.conn.Exec(ctx, text)
+	return err
+}
+
+type pgxRows struct{ pgx.Rows }
+
+func (r pgxRows) Close() error {
+	r.Rows.Close()
+	return r.Err()
+}
+
+// firstRow gives both libraries' missing row one error.
+type firstRow struct{ row Row }
+
+func (r firstRow) Scan(dest ...any) error {
+	err := r.row.Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) || errors.Is(err, pgx.ErrNoRows) {
+		return ErrNoRows
+	}
+	return err
+}
