@@ -2,11 +2,9 @@ package riverdb
 
 import (
 	"context"
-	"database/sql"
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -55,14 +53,20 @@ type Client interface {
 // job's timeout, a soft stop of 10 seconds, only known kinds, discarded jobs kept until they are deleted, no log.
 // Without Queues it only inserts.
 //
-// On SQLite the client has LISTEN's stand-in, a table that is polled every 50 ms.
+// On SQLite the client has a substitute for LISTEN, a table that is polled every
+// 50 ms. On PostgreSQL [DB.Prepare] decides whether it listens, and whether it
+// rebuilds indexes.
 func (db *DB) NewClient(config *river.Config) (Client, error) {
 	c := withDefaults(config)
-	c.Schema = db.name
-	if db.dialect == SQLite {
-		return newClient(riversqlite.New(db.lite), c, func(tx *Tx) *sql.Tx { return tx.lite })
+	c.Schema = db.schema
+	c.PollOnly = db.polling
+	if db.noReindex {
+		c.ReindexerSchedule = river.NeverSchedule()
 	}
-	return newClient(riverpgxv5.New(db.pool), c, func(tx *Tx) pgx.Tx { return tx.pgx })
+	if db.Dialect() == SQLite {
+		return newClient(riversqlite.New(db.SQL()), c, (*Tx).SQL)
+	}
+	return newClient(riverpgxv5.New(db.Pool()), c, (*Tx).Pgx)
 }
 
 func withDefaults(config *river.Config) *river.Config {

@@ -3,11 +3,7 @@ package riverdb_test
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
@@ -16,182 +12,27 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-func TestStatementsForBoth(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
-		db, ctx := migrated(t, open), t.Context()
-		body := []byte("{\"a\":1e2,\x00\xff")
-		var id int64
-		err := db.QueryRow(ctx, `INSERT INTO {schema}thing (name, body, at, note) VALUES (?, ?, ?, '?{schema}"?') RETURNING id`,
-			"one", body, int64(7)).Scan(&id)
-		require.NoError(t, err)
-		assert.EqualValues(t, 1, id)
-
-		var name, note string
-		var got []byte
-		var at *int64
-		err = db.QueryRow(ctx, `SELECT name, "body", at, note FROM {schema}thing WHERE id = ? AND name <> '?' AND at = ?`, id, int64(7)).
-			Scan(&name, &got, &at, &note)
-		require.NoError(t, err)
-		assert.Equal(t, "one", name)
-		assert.Equal(t, body, got)
-		assert.EqualValues(t, 7, *at)
-		assert.Equal(t, `?{schema}"?`, note)
-
-		affected, err := db.Exec(ctx, "UPDATE {schema}thing SET at = NULL WHERE id = ?", id)
-		require.NoError(t, err)
-		assert.EqualValues(t, 1, affected)
-		require.NoError(t, db.QueryRow(ctx, "SELECT at FROM {schema}thing WHERE id = ?", id).Scan(&at))
-		assert.Nil(t, at)
-
-		err = db.QueryRow(ctx, "SELECT at FROM {schema}thing WHERE id = ?", 99).Scan(&at)
-		require.ErrorIs(t, err, riverdb.ErrNoRows)
-		require.ErrorIs(t, err, sql.ErrNoRows)
-
-		_, err = db.Exec(ctx, "INSERT INTO {schema}thing (name) VALUES (?)", "one")
-		assert.True(t, riverdb.IsUniqueViolation(err), err)
-		_, err = db.Exec(ctx, "INSERT INTO {schema}thing (name) VALUES (NULL)")
-		require.Error(t, err)
-		assert.False(t, riverdb.IsUniqueViolation(err), err)
-		assert.False(t, riverdb.IsFull(err))
-		assert.True(t, riverdb.IsRejected(err))
-		_, err = db.Exec(ctx, "SELECT FROM WHERE")
-		require.Error(t, err)
-		assert.False(t, riverdb.IsRejected(err), err)
-		assert.False(t, riverdb.IsBusy(err), err)
-	})
-}
-
-func TestCollect(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
-		db, ctx := migrated(t, open), t.Context()
-		for _, name := range []string{"a", "b", "c"} {
-			_, err := db.Exec(ctx, "INSERT INTO {schema}thing (name) VALUES (?)", name)
-			require.NoError(t, err)
-		}
-		scan := func(r riverdb.Row) (name string, err error) { return name, r.Scan(&name) }
-		names, err := riverdb.Collect(ctx, db, scan, "SELECT name FROM {schema}thing WHERE name > ? ORDER BY name", "a")
-		require.NoError(t, err)
-		assert.Equal(t, []string{"b", "c"}, names)
-
-		for want, ids := range map[int][]int64{0: {}, 1: {2, 99}, 3: {3, 1, 2}} {
-			where, arg := db.IsAnyOf("id", ids)
-			assert.Equal(t, want, count(t, db, where, arg))
-		}
-
-		_, err = riverdb.Collect(ctx, db, scan, "SELECT nothing FROM {schema}thing")
-		require.Error(t, err)
-		failed := errors.New("failed")
-		_, err = riverdb.Collect(ctx, db, func(riverdb.Row) (int, error) { return 0, failed }, "SELECT name FROM {schema}thing")
-		require.ErrorIs(t, err, failed)
-		assert.Equal(t, 3, count(t, db, "true"), "the connection is free again")
-	})
-}
-
-func TestTransactions(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
-		db, ctx := migrated(t, open), t.Context()
-		insert := func(tx *riverdb.Tx, name string) {
-			_, err := tx.Exec(ctx, "INSERT INTO {schema}thing (name) VALUES (?)", name)
-			require.NoError(t, err)
-		}
-		require.NoError(t, db.InTx(ctx, func(_ context.Context, tx *riverdb.Tx) error {
-			insert(tx, "committed")
-			assert.Equal(t, 1, count(t, tx, "true"))
-			return nil
-		}))
-		failed := errors.New("failed")
-		require.ErrorIs(t, db.InTx(ctx, func(_ context.Context, tx *riverdb.Tx) error {
-			insert(tx, "failed")
-			return failed
-		}), failed)
-		assert.PanicsWithValue(t, "oh", func() {
-			_ = db.InTx(ctx, func(_ context.Context, tx *riverdb.Tx) error {
-				insert(tx, "panicked")
-				panic("oh")
-			})
-		})
-		ending, end := context.WithCancel(ctx)
-		require.Error(t, db.InTx(ending, func(_ context.Context, tx *riverdb.Tx) error {
-			insert(tx, "cancelled")
-			end()
-			return nil
-		}))
-		assert.Equal(t, 1, count(t, db, "true"))
-		assert.Equal(t, 1, count(t, db, "name = ?", "committed"))
-	})
-}
-
-func TestWrapSQLite(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "app.db")
-	db := migrated(t, func() *riverdb.DB { return openSQLite(t, path) })
-	own, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, own.Close()) })
-	tx, err := own.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	defer tx.Rollback()
-	wrapped, err := db.Wrap(tx)
-	require.NoError(t, err)
-	again, err := db.Wrap(wrapped)
-	require.NoError(t, err)
-	assert.Same(t, wrapped, again)
-	_, err = wrapped.Exec(t.Context(), "INSERT INTO {schema}thing (name) VALUES (?)", "theirs")
-	require.NoError(t, err)
-	require.NoError(t, tx.Commit())
-	assert.Equal(t, 1, count(t, db, "true"))
-
-	for _, wrong := range []any{nil, "tx", (*sql.Tx)(nil), (*riverdb.Tx)(nil), own} {
-		_, err := db.Wrap(wrong)
-		require.ErrorIs(t, err, riverdb.ErrTx, "%T", wrong)
-		assert.ErrorContains(t, err, "riverdb: ")
-	}
-}
-
-func TestWrapPostgres(t *testing.T) {
+// River can't insert jobs in a PostgreSQL transaction of database/sql.
+func TestWrapRefusesWhatRiverCannotUse(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
 		db := migrated(t, open)
-		if db.Dialect() == riverdb.SQLite {
-			return
-		}
-		require.NoError(t, db.InTx(t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+		require.NoError(t, db.InTx(t.Context(), func(_ context.Context, tx *riverdb.Tx) error {
 			_, err := open().Wrap(tx)
 			require.ErrorIs(t, err, riverdb.ErrTx)
-			_, err = db.Wrap(&sql.Tx{})
-			require.ErrorIs(t, err, riverdb.ErrTx)
-			assert.ErrorContains(t, err, "pgx.Tx")
+			again, err := db.Wrap(tx)
+			require.NoError(t, err)
+			assert.Same(t, tx, again)
 			return nil
 		}))
+		_, err := db.Wrap(&sql.Tx{})
+		if db.Dialect() == riverdb.SQLite {
+			require.NoError(t, err)
+			return
+		}
+		require.ErrorIs(t, err, riverdb.ErrTx)
+		assert.ErrorContains(t, err, "pgx.Tx")
 	})
-}
-
-func TestOpenSQLite(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for _, path := range []string{"", ":memory:", "file:" + dir + "/a.db", filepath.Join(dir, "no", "dir.db")} {
-		_, err := riverdb.OpenSQLite(t.Context(), path)
-		require.ErrorIs(t, err, riverdb.ErrConfig, path)
-	}
-	path := filepath.Join(dir, "a.db")
-	db := migrated(t, func() *riverdb.DB { return openSQLite(t, path) })
-	for _, file := range []string{path, path + "-wal", path + "-shm"} {
-		info, err := os.Stat(file)
-		require.NoError(t, err)
-		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), file)
-	}
-	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "10000", "foreign_keys": "1"} {
-		var got string
-		require.NoError(t, db.QueryRow(t.Context(), "PRAGMA "+pragma).Scan(&got))
-		assert.Equal(t, want, got, pragma)
-	}
-	blocked := filepath.Join(dir, "text.db")
-	require.NoError(t, os.WriteFile(blocked, []byte("this is no database, but long enough to look like one, if you squint at it from afar, I suppose"), 0o600))
-	_, err := riverdb.OpenSQLite(t.Context(), blocked)
-	require.Error(t, err)
 }
 
 func TestNewPostgresChecks(t *testing.T) {
@@ -221,22 +62,4 @@ func TestNewPostgresChecks(t *testing.T) {
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "topsecret")
 	require.NoError(t, db.Close(), "the pool is the caller's")
-}
-
-func TestTimes(t *testing.T) {
-	t.Parallel()
-	at := time.Date(2026, 11, 23, 1, 2, 3, 456789, time.FixedZone("", 3600))
-	assert.True(t, riverdb.Time(riverdb.Micros(at)).Equal(at.Truncate(time.Microsecond)))
-	assert.Zero(t, riverdb.Micros(time.Time{}))
-	assert.True(t, riverdb.Time(0).IsZero())
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
-		now, err := open().Now(t.Context())
-		require.NoError(t, err)
-		assert.WithinDuration(t, time.Now(), now, time.Minute)
-		var micros int64
-		var text string
-		require.NoError(t, open().QueryRow(t.Context(), "SELECT {now}, '{now}'").Scan(&micros, &text))
-		assert.WithinDuration(t, time.Now(), riverdb.Time(micros), time.Minute)
-		assert.Equal(t, "{now}", text)
-	})
 }

@@ -5,144 +5,149 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"time"
+	"strings"
 
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// Step is one version of a module's tables: statements that bring the version before to this one. A step that has been
-// released must never change. `{blob}` stands for the type of bytes and `{id}` for that of a generated integer primary key.
-type Step []string
+// Setup says how [DB.Prepare] prepares a database.
+type Setup struct {
+	// WithoutMigration only checks the tables.
+	WithoutMigration bool
+	// PreparedStatements says that a pooler keeps prepared statements.
+	PreparedStatements bool
+	// Polling has River poll its tables instead of listening for notifications.
+	Polling bool
+}
 
-// migrateAttempts is how often a migration is tried. Processes that start together get into each other's way, each time for
-// one of River's versions at most.
-const migrateAttempts = 12
+// Prepare checks that the connections can do what River needs, and migrates or
+// checks the tables of River and of the module that name stands for. It finds out
+// whether the role may rebuild River's indexes, which only their owner may.
+func (db *DB) Prepare(ctx context.Context, name string, steps []Step, setup Setup) error {
+	pooled, err := db.CheckPooler(ctx, setup.PreparedStatements)
+	if pooled && !setup.Polling {
+		err = errors.Join(err, sqldb.ConfigErrorf("the connections go through a pooler such as PgBouncer, behind which LISTEN may hear "+
+			"nothing; use WithPolling"))
+	}
+	if err != nil {
+		return err
+	}
+	db.polling = setup.Polling && db.Dialect() == Postgres
+	if setup.WithoutMigration {
+		plan, err := newPlan(db.Dialect(), db.schema, name, steps)
+		if err == nil {
+			err = db.CheckVersions(ctx, plan)
+		}
+		if err != nil {
+			return err
+		}
+	} else if err := db.Migrate(ctx, name, steps); err != nil {
+		return err
+	}
+	return db.findOwner(ctx)
+}
 
-// Migrate creates or updates River's tables, and those of the module that name stands for: the steps that it has not had yet, in
-// their order, in one transaction. Any number of processes may call it at once. On SQLite a file has one module: another
-// name is an error that wraps [ErrConfig], as is a database that has more steps than are given, since a later release
-// has written to it.
+// findOwner turns River's reindexer off for a role that does not own the tables.
+func (db *DB) findOwner(ctx context.Context) error {
+	if db.Dialect() == SQLite {
+		return nil
+	}
+	var owner bool
+	err := db.QueryRow(ctx, `SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = CAST(? AS text) AND c.relname = 'river_job'`, db.schema).Scan(&owner)
+	if err != nil {
+		return fmt.Errorf("looking for the owner of River's tables: %w", err)
+	}
+	db.noReindex = !owner
+	return nil
+}
+
+// Migrate creates or updates River's tables and those of the module that name
+// stands for. Any number of processes may call it at once. A file or schema has
+// one module: the name of another one is an error that wraps [ErrConfig], as are
+// tables that a later release made.
 func (db *DB) Migrate(ctx context.Context, name string, steps []Step) error {
-	var err error
-	for attempt := range migrateAttempts {
-		if err = db.migrate(ctx, name, steps); err == nil || errors.Is(err, ErrConfig) {
-			return err
-		}
-		pause := time.Duration(attempt+1) * (10*time.Millisecond + rand.N(20*time.Millisecond))
-		select {
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		case <-time.After(pause):
-		}
-	}
-	return err
-}
-
-func (db *DB) migrate(ctx context.Context, name string, steps []Step) error {
-	if db.dialect == Postgres {
-		if err := db.createSchema(ctx); err != nil {
-			return err
-		}
-	}
-	// Ours come first: the check that the file is this module's must precede any change to River's tables.
-	if err := db.InTx(ctx, func(ctx context.Context, tx *Tx) error { return db.migrateOurs(ctx, tx, name, steps) }); err != nil {
-		return fmt.Errorf("riverdb: migrating the tables of %s: %w", name, err)
-	}
-	if err := db.migrateRiver(ctx); err != nil {
-		return fmt.Errorf("riverdb: migrating River's tables: %w", err)
-	}
-	return nil
-}
-
-// createSchema asks first: CREATE SCHEMA IF NOT EXISTS needs the privilege even where the schema is there.
-func (db *DB) createSchema(ctx context.Context) error {
-	var there int64
-	err := db.QueryRow(ctx, "SELECT count(*) FROM pg_namespace WHERE nspname = ?", db.name).Scan(&there)
-	if err != nil {
-		return fmt.Errorf("riverdb: looking for schema %s: %w", db.name, err)
-	}
-	if there > 0 {
-		return nil
-	}
-	if _, err := db.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS "`+db.name+`"`); err != nil {
-		if postgresCode(err) == "42501" {
-			return fmt.Errorf("%w: the role may not create the schema %s: %w; create it as an administrator: "+
-				"CREATE SCHEMA %s AUTHORIZATION the_role", ErrConfig, db.name, err, db.name)
-		}
-		return fmt.Errorf("riverdb: creating schema %s: %w", db.name, err)
-	}
-	return nil
-}
-
-func (db *DB) migrateOurs(ctx context.Context, tx *Tx, name string, steps []Step) error {
-	const create = `CREATE TABLE IF NOT EXISTS {schema}deployhook_migration (
-		module text NOT NULL, version bigint NOT NULL, applied_at bigint NOT NULL, PRIMARY KEY (module, version))`
-	if _, err := tx.Exec(ctx, create); err != nil {
-		return err
-	}
-	if err := db.lockMigration(ctx, tx); err != nil {
-		return err
-	}
-	var other int64
-	err := tx.QueryRow(ctx, "SELECT count(*) FROM {schema}deployhook_migration WHERE module <> ?", name).Scan(&other)
+	plan, err := newPlan(db.Dialect(), db.schema, name, steps)
 	if err != nil {
 		return err
 	}
-	if other > 0 {
-		return fmt.Errorf("%w: the database is another module's; give each a file, or a schema, of its own", ErrConfig)
-	}
-	var have int
-	err = tx.QueryRow(ctx, "SELECT count(*) FROM {schema}deployhook_migration WHERE module = ?", name).Scan(&have)
-	if err != nil {
-		return err
-	}
-	if have > len(steps) {
-		return fmt.Errorf("%w: the database is at version %d, and this release knows %d; use the later release", ErrConfig, have, len(steps))
-	}
-	for i := have; i < len(steps); i++ {
-		if err := db.apply(ctx, tx, name, i+1, steps[i]); err != nil {
-			return fmt.Errorf("version %d: %w", i+1, err)
+	return db.DB.Migrate(ctx, plan)
+}
+
+// Migrations returns everything that [DB.Migrate] does as SQL. schema is empty for
+// SQLite.
+func Migrations(d Dialect, schema, name string, steps []Step) ([]Migration, error) {
+	db := sqldb.NewImmediate(nil, "")
+	switch d {
+	case SQLite:
+	case Postgres:
+		if err := checkSchema(schema); err != nil {
+			return nil, err
 		}
+		db = sqldb.NewPool(nil, prefix(schema))
+	default:
+		return nil, sqldb.ConfigErrorf("%v: the dialect must be Postgres or SQLite", d)
 	}
-	return nil
-}
-
-// lockMigration lets one process at a time past. SQLite's transactions exclude each other as they are.
-func (db *DB) lockMigration(ctx context.Context, tx *Tx) error {
-	if db.dialect == SQLite {
-		return nil
-	}
-	_, err := tx.Exec(ctx, "LOCK TABLE {schema}deployhook_migration IN EXCLUSIVE MODE")
-	return err
-}
-
-func (db *DB) apply(ctx context.Context, tx *Tx, name string, version int, step Step) error {
-	for _, statement := range step {
-		if _, err := tx.Exec(ctx, db.types(statement)); err != nil {
-			return err
-		}
-	}
-	_, err := tx.Exec(ctx, "INSERT INTO {schema}deployhook_migration (module, version, applied_at) VALUES (?, ?, ?)",
-		name, version, time.Now().UnixMicro())
-	return err
-}
-
-func (db *DB) migrateRiver(ctx context.Context) error {
-	if db.dialect == SQLite {
-		return runMigrator(ctx, riversqlite.New(db.lite), "")
-	}
-	return runMigrator(ctx, riverpgxv5.New(db.pool), db.name)
-}
-
-func runMigrator[T any](ctx context.Context, driver riverdriver.Driver[T], schema string) error {
-	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Schema: schema, Logger: slog.New(slog.DiscardHandler)})
+	plan, err := newPlan(d, schema, name, steps)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
-	return err
+	return db.Migrations(plan), nil
+}
+
+// newPlan puts our own tables first. The check that the database is this module's
+// must precede any change to River's tables.
+func newPlan(d Dialect, schema, name string, steps []Step) (sqldb.Plan, error) {
+	river, err := riverTables(d, prefix(schema))
+	if err != nil {
+		return sqldb.Plan{}, fmt.Errorf("reading River's migrations: %w", err)
+	}
+	own := sqldb.NewModule(name, "{schema}deployhook_migration", steps)
+	return sqldb.Plan{Schema: schema, Modules: []sqldb.Module{own, river}}, nil
+}
+
+// riverLineSince is the first version of River's tables in which the versions
+// themselves belong to a line.
+const riverLineSince = 5
+
+// riverTables describes River's tables, so that they are migrated like ours.
+func riverTables(d Dialect, prefix string) (sqldb.Module, error) {
+	all, err := riverVersions(riverpgxv5.New(nil))
+	if d == SQLite {
+		all, err = riverVersions(riversqlite.New(nil))
+	}
+	if err != nil {
+		return sqldb.Module{}, err
+	}
+	m := sqldb.Module{
+		Name: "river", Raw: true, AcceptsNewer: true, Versions: "{schema}river_migration",
+		Read: "SELECT coalesce(max(version), 0) FROM {schema}river_migration",
+		Record: func(version int) string {
+			if version < riverLineSince {
+				return fmt.Sprintf("INSERT INTO {schema}river_migration (version) VALUES (%d)", version)
+			}
+			return fmt.Sprintf("INSERT INTO {schema}river_migration (line, version) VALUES ('main', %d)", version)
+		},
+	}
+	for i, v := range all {
+		if v.Version != i+1 {
+			return m, fmt.Errorf("version %d where %d was expected", v.Version, i+1)
+		}
+		m.Steps = append(m.Steps, Step{strings.ReplaceAll(v.SQLUp, "/* TEMPLATE: schema */", prefix)})
+	}
+	return m, nil
+}
+
+func riverVersions[T any](driver riverdriver.Driver[T]) ([]rivermigrate.Migration, error) {
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	return migrator.AllVersions(), nil
 }

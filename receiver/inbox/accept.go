@@ -12,6 +12,7 @@ import (
 
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
@@ -178,7 +179,7 @@ func insert(ctx context.Context, tx *riverdb.Tx, batch []*arrival) ([]insertion,
 	args := make([]any, 0, 11*len(batch))
 	for _, a := range batch {
 		args = append(args, a.key[:], a.lane[:], a.source, storable(a.principal), a.deliveryID, storable(a.signingKey),
-			riverdb.Micros(a.signedAt), string(a.event.Type), storable(a.event.DeploymentID), riverdb.Micros(a.event.Timestamp), a.body)
+			sqldb.Micros(a.signedAt), string(a.event.Type), storable(a.event.DeploymentID), sqldb.Micros(a.event.Timestamp), a.body)
 	}
 	statement := insertHead + insertRow + strings.Repeat(", "+insertRow, len(batch)-1) + insertTail
 	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (s insertion, err error) {

@@ -63,6 +63,22 @@
 // look, which somebody takes every 30 seconds; after the death of the process that did the looking, another takes that over
 // within 15 seconds. That costs the delivery no attempt; one whose process has died 25 times is dead.
 //
+// # Least privilege
+//
+// [NewPostgres] creates and updates the tables, for which the role must own the
+// schema. In production let an owner call [Migrate], or run the SQL of
+// [Migrations], and give the service's role these rights alone:
+//
+//	GRANT USAGE ON SCHEMA deployhook_inbox TO service;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA deployhook_inbox TO service;
+//	GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA deployhook_inbox TO service;
+//
+// Repeat the grants after a migration, or set them as default privileges of the
+// schema. Only an owner may rebuild indexes, so River's reindexer does not run
+// under such a role. The owner can run REINDEX TABLE CONCURRENTLY on river_job
+// every few weeks instead. With [WithoutMigration] the constructor never tries to
+// change the tables.
+//
 // # Security
 //
 //   - Fails closed: nothing is stored before the signature holds, and nothing is acknowledged before it is on disk. A

@@ -13,6 +13,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/receiver"
 )
 
@@ -60,8 +61,8 @@ const most = 100
 // off network file systems.
 func OpenSQLite(ctx context.Context, path string, handler receiver.EventHandler, opts ...Option) (*Inbox, error) {
 	c, err := newConfig(opts)
-	if err == nil && c.schema != "" {
-		err = configError("WithSchema(%q): SQLite has no schemas; give each inbox a file of its own", c.schema)
+	if err == nil {
+		_, err = c.schemaFor(SQLite)
 	}
 	if handler == nil {
 		err = errors.Join(err, errNoHandler())
@@ -90,10 +91,11 @@ func NewPostgres(ctx context.Context, pool *pgxpool.Pool, handler receiver.Event
 	if err != nil {
 		return nil, err
 	}
-	if c.schema == "" {
-		c.schema = DefaultSchema
+	schema, err := c.schemaFor(Postgres)
+	if err != nil {
+		return nil, err
 	}
-	db, err := riverdb.NewPostgres(pool, c.schema)
+	db, err := riverdb.NewPostgres(pool, schema)
 	if err != nil {
 		return nil, asConfig(err)
 	}
@@ -105,15 +107,10 @@ func errNoHandler() error {
 }
 
 // asConfig makes a configuration error of the database's one of ours.
-func asConfig(err error) error {
-	if errors.Is(err, riverdb.ErrConfig) {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return fmt.Errorf("inbox: %w", err)
-}
+func asConfig(err error) error { return sqldb.WithSentinel(ErrConfig, "inbox", err) }
 
 func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler, c *config) (*Inbox, error) {
-	if err := db.Migrate(ctx, module, steps()); err != nil {
+	if err := db.Prepare(ctx, module, steps(), c.setup); err != nil {
 		return nil, asConfig(err)
 	}
 	in := &Inbox{config: *c, db: db, handler: handler, owner: rand.Text()}
@@ -121,7 +118,7 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	if db.Dialect() == riverdb.Postgres {
 		width = 2
 	}
-	in.accepts = &combiner[*arrival, acceptance]{run: in.store, most: most, width: width, timeout: c.storeTimeout, alone: riverdb.IsRejected}
+	in.accepts = &combiner[*arrival, acceptance]{run: in.store, most: most, width: width, timeout: c.storeTimeout, alone: sqldb.IsRejected}
 	in.loads = &combiner[int64, *record]{run: in.loadAll, most: most, width: width, timeout: c.storeTimeout, alone: never}
 	in.marks = &combiner[turn, bool]{run: in.markAll, most: most, width: width, timeout: c.storeTimeout, alone: never}
 	if db.Dialect() == riverdb.SQLite {

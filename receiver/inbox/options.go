@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
 // Defaults of the options.
@@ -51,6 +53,7 @@ type config struct {
 	maxBacklog     int
 	ordering       bool
 	schema         string
+	setup          riverdb.Setup
 	logger         *slog.Logger
 	observer       func(context.Context, Result)
 }
@@ -135,6 +138,32 @@ func WithOrdering() Option {
 // SQLite, where a file is one inbox, it is an error.
 func WithSchema(name string) Option {
 	return optionFunc(func(c *config) { c.schema = name })
+}
+
+// WithoutMigration leaves the tables to the caller, see [Migrate] and
+// [Migrations]. The constructor changes nothing, and fails with an error that
+// wraps [ErrConfig] unless the tables are there and current. Default off.
+func WithoutMigration() Option {
+	return optionFunc(func(c *config) { c.setup.WithoutMigration = true })
+}
+
+// WithPolling has the workers poll the tables instead of listening for PostgreSQL's
+// notifications, which do not pass a pooler in transaction mode. A delivery then waits
+// up to 200 ms for a worker.
+// Default off. The constructor fails if the connections go
+// through a pooler and the option is missing. On SQLite it changes nothing.
+func WithPolling() Option {
+	return optionFunc(func(c *config) { c.setup.Polling = true })
+}
+
+// WithPreparedStatements says that a pooler between this process and PostgreSQL
+// keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements,
+// or any in session mode. Default off. The constructor then fails if the
+// connections go through a pooler and pgx would keep prepared statements on them.
+// Add default_query_exec_mode=exec to the connection string to keep none. Without
+// a pooler, and on SQLite, it changes nothing.
+func WithPreparedStatements() Option {
+	return optionFunc(func(c *config) { c.setup.PreparedStatements = true })
 }
 
 // WithLogger sets where lines about attempts go: Debug for what was handled or superseded, Warn for an attempt that will be

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -49,7 +50,7 @@ type Delivery struct {
 func (r *record) public() Delivery {
 	return Delivery{
 		ID: r.id, Source: r.source, Principal: r.principal, DeliveryID: r.deliveryID, Type: payload.Type(r.typ),
-		DeploymentID: r.deploymentID, EventAt: riverdb.Time(r.eventAt), ReceivedAt: r.receivedAt, State: r.state, Attempts: int(r.attempts),
+		DeploymentID: r.deploymentID, EventAt: sqldb.Time(r.eventAt), ReceivedAt: r.receivedAt, State: r.state, Attempts: int(r.attempts),
 	}
 }
 
@@ -64,7 +65,7 @@ func (d *Delivery) scan(row riverdb.Row, more ...any) error {
 		&state, &d.Attempts, &d.LastError, &finishedAt,
 	}, more...)...)
 	d.Type, d.State = payload.Type(typ), State(state)
-	d.EventAt, d.ReceivedAt, d.FinishedAt = riverdb.Time(eventAt), riverdb.Time(receivedAt), riverdb.Time(finishedAt)
+	d.EventAt, d.ReceivedAt, d.FinishedAt = sqldb.Time(eventAt), sqldb.Time(receivedAt), sqldb.Time(finishedAt)
 	return err
 }
 
@@ -114,8 +115,8 @@ func (f Filter) where() (clause string, args []any) {
 	add(f.Principal != "", "principal = ?", storable(f.Principal))
 	add(f.Type != "", "type = ?", storable(string(f.Type)))
 	add(f.DeploymentID != "", "deployment_id = ?", storable(f.DeploymentID))
-	add(!f.Since.IsZero(), "received_at >= ?", riverdb.Micros(f.Since))
-	add(!f.Until.IsZero(), "received_at < ?", riverdb.Micros(f.Until))
+	add(!f.Since.IsZero(), "received_at >= ?", sqldb.Micros(f.Since))
+	add(!f.Until.IsZero(), "received_at < ?", sqldb.Micros(f.Until))
 	return strings.Join(terms, " AND "), args
 }
 
@@ -168,6 +169,6 @@ func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
 	if err != nil && !errors.Is(err, riverdb.ErrNoRows) {
 		return Stats{}, fmt.Errorf("inbox: Stats: %w", err)
 	}
-	s.OldestPending = riverdb.Time(oldest)
+	s.OldestPending = sqldb.Time(oldest)
 	return s, nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 )
@@ -32,8 +33,8 @@ func scanRecord(row riverdb.Row) (*record, error) {
 	var retryAt, signedAt, receivedAt int64
 	err := row.Scan(&r.id, &r.round, &r.attempts, &r.lane, &state, &retryAt, &r.eventAt, &r.source, &r.principal, &r.deliveryID,
 		&r.signingKey, &r.typ, &r.deploymentID, &signedAt, &receivedAt, &r.body)
-	r.state, r.retryAt = State(state), riverdb.Time(retryAt)
-	r.signedAt, r.receivedAt = riverdb.Time(signedAt), riverdb.Time(receivedAt)
+	r.state, r.retryAt = State(state), sqldb.Time(retryAt)
+	r.signedAt, r.receivedAt = sqldb.Time(signedAt), sqldb.Time(receivedAt)
 	return &r, err
 }
 

@@ -61,6 +61,22 @@
 // has no slot goes back to the queue, and is called back when the endpoint recovers, slowly at first: the attempts per second
 // double from one. A rate limit (EndpointConfig.RateLimit) holds across processes.
 //
+// # Least privilege
+//
+// [NewPostgres] creates and updates the tables, for which the role must own the
+// schema. In production let an owner call [Migrate], or run the SQL of
+// [Migrations], and give the service's role these rights alone:
+//
+//	GRANT USAGE ON SCHEMA deployhook_outbox TO service;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA deployhook_outbox TO service;
+//	GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA deployhook_outbox TO service;
+//
+// Repeat the grants after a migration, or set them as default privileges of the
+// schema. Only an owner may rebuild indexes, so River's reindexer does not run
+// under such a role. The owner can run REINDEX TABLE CONCURRENTLY on river_job
+// every few weeks instead. With [WithoutMigration] the constructor never tries to
+// change the tables.
+//
 // # Security
 //
 //   - URLs, headers and secrets are sealed in the database (AES-256-GCM), each bound to its endpoint and column: a copy of the

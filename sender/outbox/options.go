@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/sender"
 )
 
@@ -61,6 +62,7 @@ type config struct {
 	formats       map[string]sender.Format
 	schedules     map[string]sender.Schedule
 	schema        string
+	setup         riverdb.Setup
 
 	workers       int
 	maxEndpoints  int
@@ -87,6 +89,17 @@ func (c *config) mistake(option, format string, args ...any) {
 }
 
 func newConfig(opts []Option) (*config, error) {
+	c := applyOptions(opts)
+	if c.keys == nil {
+		c.mistake("WithSealingKeys", "is missing; endpoints' URLs and secrets are never stored in the clear, so give a key from NewKey")
+	}
+	c.faults = contain.New("outbox", c.logger.Handler())
+	c.logger = c.faults.Logger()
+	return c, errors.Join(c.mistakes...)
+}
+
+// applyOptions collects mistakes, but does not look for what is missing.
+func applyOptions(opts []Option) *config {
 	c := &config{
 		formats: map[string]sender.Format{},
 		schedules: map[string]sender.Schedule{
@@ -105,12 +118,7 @@ func newConfig(opts []Option) (*config, error) {
 		}
 		o.apply(c)
 	}
-	if c.keys == nil {
-		c.mistake("WithSealingKeys", "is missing; endpoints' URLs and secrets are never stored in the clear, so give a key from NewKey")
-	}
-	c.faults = contain.New("outbox", c.logger.Handler())
-	c.logger = c.faults.Logger()
-	return c, errors.Join(c.mistakes...)
+	return c
 }
 
 // Names of schedules that are always there; see EndpointConfig.Schedule.
@@ -185,6 +193,32 @@ func WithSchema(name string) Option {
 		}
 		c.schema = name
 	})
+}
+
+// WithoutMigration leaves the tables to the caller, see [Migrate] and
+// [Migrations]. The constructor changes nothing, and fails with an error that
+// wraps [ErrConfig] unless the tables are there and current. Default off.
+func WithoutMigration() Option {
+	return optionFunc(func(c *config) { c.setup.WithoutMigration = true })
+}
+
+// WithPolling has the workers poll the tables instead of listening for PostgreSQL's
+// notifications, which do not pass a pooler in transaction mode. A delivery then waits
+// up to 200 ms for a worker.
+// Default off. The constructor fails if the connections go
+// through a pooler and the option is missing. On SQLite it changes nothing.
+func WithPolling() Option {
+	return optionFunc(func(c *config) { c.setup.Polling = true })
+}
+
+// WithPreparedStatements says that a pooler between this process and PostgreSQL
+// keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements,
+// or any in session mode. Default off. The constructor then fails if the
+// connections go through a pooler and pgx would keep prepared statements on them.
+// Add default_query_exec_mode=exec to the connection string to keep none. Without
+// a pooler, and on SQLite, it changes nothing.
+func WithPreparedStatements() Option {
+	return optionFunc(func(c *config) { c.setup.PreparedStatements = true })
 }
 
 // WithWorkers sets how many attempts this process makes at once. Default 200 ([DefaultWorkers]), at most 5000. Zero is an error.

@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/sender"
 )
 
@@ -51,10 +52,8 @@ type Outbox struct {
 // Errors of the options wrap [ErrConfig].
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, error) {
 	c, err := newConfig(opts)
-	if c.schema != defaultSchema {
-		err = errors.Join(err, fmt.Errorf("%w: WithSchema: a SQLite file has no schemas; leave it out", ErrConfig))
-	}
-	if err != nil {
+	_, schemaErr := c.schemaFor(SQLite)
+	if err := errors.Join(err, schemaErr); err != nil {
 		return nil, err
 	}
 	db, err := riverdb.OpenSQLite(ctx, path)
@@ -80,12 +79,7 @@ func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outb
 	return open(ctx, db, c)
 }
 
-func configError(err error) error {
-	if errors.Is(err, riverdb.ErrConfig) {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return fmt.Errorf("outbox: %w", err)
-}
+func configError(err error) error { return sqldb.WithSentinel(ErrConfig, "outbox", err) }
 
 func open(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 	o := &Outbox{config: *c, db: db, cache: newEndpointCache()}
@@ -99,7 +93,7 @@ func (o *Outbox) prepare(ctx context.Context) error {
 	if err := o.newSender(); err != nil {
 		return err
 	}
-	if err := o.db.Migrate(ctx, module, migrations); err != nil {
+	if err := o.db.Prepare(ctx, module, migrations, o.setup); err != nil {
 		return configError(err)
 	}
 	o.calls = newCallins(o)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -60,7 +61,7 @@ func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, 
 			return p, nil
 		}
 		// Another transaction was in the way, and the database has chosen this one to give in.
-		if !riverdb.IsBusy(err) || tries == 2 {
+		if !sqldb.IsBusy(err) || tries == 2 {
 			return Publication{}, wrap("publishing", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // module names this package's tables and its schema on PostgreSQL.
@@ -123,5 +124,5 @@ var migrations = []riverdb.Step{{
 	)`,
 }}
 
-func micros(t time.Time) int64     { return riverdb.Micros(t) }
-func fromMicros(n int64) time.Time { return riverdb.Time(n) }
+func micros(t time.Time) int64     { return sqldb.Micros(t) }
+func fromMicros(n int64) time.Time { return sqldb.Time(n) }
