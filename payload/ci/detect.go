@@ -51,7 +51,8 @@ type scan struct {
 	fileVariable string            // the variable that points to the file
 	fileProblem  error             // why the file could not be used
 
-	kept []string // names and values for Metadata, by turns
+	other bool     // the system's plain variables are about another commit than the one that is deployed
+	kept  []string // names and values for Metadata, by turns
 }
 
 // find returns the row of the first system that is there.
@@ -74,10 +75,10 @@ func (s *scan) fill() {
 	}
 	s.pullRequest()
 	s.commit()
-	r.Tag = s.line("branch", row.tag)
+	s.tag()
 	s.branch()
 	r.PreviousCommitSHA = s.hash("previousCommitSha", row.deployed)
-	r.TriggeredBy = s.line("triggeredBy", row.actor)
+	r.TriggeredBy = personName(s.line("triggeredBy", row.actor))
 	r.PipelineName = s.line("pipelineName", row.pipeline)
 	if row.pipelineName != nil {
 		r.PipelineName = row.pipelineName(s, r.PipelineName)
@@ -90,9 +91,7 @@ func (s *scan) fill() {
 	s.started()
 	r.Attempt = attempt(s.line("deploymentId", row.attempt))
 	r.Job = s.line("deploymentId", row.job)
-	r.CommitAuthor = s.line("commitSha", row.author)
-	message, _ := s.eval(row.message)
-	r.CommitMessage = text(message)
+	s.describeCommit()
 	s.unusedFile()
 }
 
@@ -117,14 +116,41 @@ func (s *scan) commit() {
 		return
 	}
 	s.run.CommitSHA = s.hash("commitSha", s.row.headCommit)
-	merge, from := s.eval(s.row.commit)
-	if merge = strings.ToLower(merge); !isCommit(merge) || merge == s.run.CommitSHA {
+	plain, from := s.eval(s.row.commit)
+	if plain = strings.ToLower(plain); !isCommit(plain) || plain == s.run.CommitSHA {
 		return
 	}
-	s.keep("merge_commit", merge)
-	if s.run.CommitSHA == "" && s.fileProblem == nil {
-		s.problem("commitSha", from, "is the commit that merges the pull request, not its head: give the commit")
+	s.other = true
+	name, what := "merge_commit", "is the commit that merges the pull request, not its head: give the commit"
+	if given, _ := s.eval(s.row.plain); given != "" {
+		name, what = given, "is a commit of the target branch, not the pull request's head: give the commit"
 	}
+	s.keep(name, plain)
+	if s.run.CommitSHA == "" && s.fileProblem == nil {
+		s.problem("commitSha", from, what)
+	}
+}
+
+// describeCommit takes message and author. In a pull request the system's
+// variables may describe its merge commit. Those are facts of another commit.
+func (s *scan) describeCommit() {
+	if s.other {
+		return
+	}
+	s.run.CommitAuthor = personName(s.line("commitSha", s.row.author))
+	message, _ := s.eval(s.row.message)
+	s.run.CommitMessage = text(message)
+}
+
+// tag takes the tag.
+func (s *scan) tag() {
+	raw, from := s.eval(s.row.tag)
+	name := strings.TrimPrefix(s.clean("branch", raw, from), "refs/tags/")
+	if strings.HasPrefix(name, "refs/") {
+		s.problem("branch", from, "does not name a tag: give the version")
+		return
+	}
+	s.run.Tag = name
 }
 
 // hash evaluates a column with a commit.
@@ -302,11 +328,22 @@ func (s *scan) finish() {
 	r := s.run
 	if s.row != nil {
 		r.run = s.line("deploymentId", s.row.run)
+		r.detectedService = r.Service
 		r.detected = r.id()
 		r.DeploymentID = r.detected
+		s.sharedID()
 	}
 	s.metadata()
 	r.Missing = missing(r)
+}
+
+// sharedID warns where the legs of a matrix would get one ID, and so one record.
+func (s *scan) sharedID() {
+	part, from := s.eval(s.row.shared)
+	if part != "" && (part == s.run.Job || part == s.run.run) {
+		s.problem("deploymentId", from, "is the same in all legs of a matrix: if this job has several, give a service or "+
+			"a deployment ID in every step that reports one")
+	}
 }
 
 // metadata writes what has been kept. One document at once costs a tenth of adding to it by Metadata.Set.

@@ -1,6 +1,10 @@
 package ci
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/deployhook/deployhook/internal/redact"
+)
 
 // The columns of the table are expressions, close to how the documentation of CI systems writes them:
 //
@@ -49,7 +53,7 @@ func (s *scan) term(term string, escape bool) (text, from string, ok bool) {
 				from = name
 			}
 			if escape && i > 0 {
-				value = escapeURL(scrub(value)) // before @ and : are escaped and the rest of it looks like a path
+				value = escapeURL(redact.Text(value)) // before @ and : are escaped and the rest of it looks like a path
 			}
 			i += n
 			if escape && i < len(term) && term[i] == '/' {
@@ -153,17 +157,42 @@ func match(pattern, value string) (captured string, ok bool) {
 	return strings.CutSuffix(rest, suffix)
 }
 
-// present returns the value of a variable, without the white space around it and the braces of a UUID, as Bitbucket
-// writes it. A reference that the system did not resolve, such as Azure's $(Build.Reason), is nothing.
+// present returns the value of a variable without the white space around it. A
+// reference that the system did not resolve, such as Azure's $(Build.Reason), is
+// nothing. A UUID loses the braces that Bitbucket writes.
+//
+// Only a value that is nothing but a name or a UUID is treated like that. All else
+// may be text that a person wrote, such as "{api} rename {id}".
 func present(value string) string {
 	value = strings.TrimSpace(value)
 	switch {
-	case strings.HasPrefix(value, "$(") && strings.HasSuffix(value, ")"),
-		strings.HasPrefix(value, "${") && strings.HasSuffix(value, "}"):
+	case enclosed(value, "$(", ")", isReferenceByte), enclosed(value, "${", "}", isReferenceByte):
 		return ""
-	case strings.HasPrefix(value, "{") && strings.HasSuffix(value, "}"):
-		return strings.TrimSpace(value[1 : len(value)-1])
+	case enclosed(value, "{", "}", isUUIDByte):
+		return value[1 : len(value)-1]
 	default:
 		return value
 	}
+}
+
+// enclosed reports whether value is prefix, at least one of the bytes that allowed
+// reports, and suffix.
+func enclosed(value, prefix, suffix string, allowed func(byte) bool) bool {
+	inner, ok := strings.CutPrefix(value, prefix)
+	inner, closed := strings.CutSuffix(inner, suffix)
+	if !ok || !closed || inner == "" {
+		return false
+	}
+	for i := range len(inner) {
+		if !allowed(inner[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isReferenceByte(c byte) bool { return isNameByte(c, true) || c == '-' }
+
+func isUUIDByte(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' || c == '-'
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -232,9 +233,9 @@ func unescapeProperty(s string) string {
 		case 't':
 			b.WriteByte('\t')
 		case 'u':
-			if code, err := strconv.ParseUint(s[i+1:min(i+5, len(s))], 16, 16); err == nil && i+5 <= len(s) {
-				b.WriteRune(rune(code))
-				i += 4
+			if r, size := unescapeUnicode(s[i+1:]); size > 0 {
+				b.WriteRune(r)
+				i += size
 				continue
 			}
 			fallthrough
@@ -243,4 +244,29 @@ func unescapeProperty(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// unescapeUnicode reads the digits that follow \u. Characters beyond 16 bits are
+// two of them, as in UTF-16. The size is 0 if there are no four digits.
+func unescapeUnicode(s string) (r rune, size int) {
+	r, ok := fourDigits(s)
+	if !ok {
+		return 0, 0
+	}
+	if second, isEscape := strings.CutPrefix(s[4:], `\u`); isEscape && utf16.IsSurrogate(r) {
+		if low, ok := fourDigits(second); ok {
+			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+				return pair, len(`d83d\ude00`)
+			}
+		}
+	}
+	return r, 4
+}
+
+func fourDigits(s string) (rune, bool) {
+	if len(s) < 4 {
+		return 0, false
+	}
+	code, err := strconv.ParseUint(s[:4], 16, 16)
+	return rune(code), err == nil
 }

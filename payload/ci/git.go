@@ -18,11 +18,12 @@ func (s *scan) askGit(ctx context.Context) error {
 		return err
 	}
 	r.System, r.Name = fromGit, "git"
-	branch, err := s.git(ctx, "symbolic-ref", "--short", "-q", "HEAD")
+	// Not --short: it answers heads/release where a tag is called release, too.
+	branch, err := s.git(ctx, "symbolic-ref", "-q", "HEAD")
 	if err != nil {
 		return err
 	}
-	r.Branch = s.clean("branch", strings.TrimSpace(branch), fromGit)
+	r.Branch = s.clean("branch", strings.TrimPrefix(strings.TrimSpace(branch), "refs/heads/"), fromGit)
 	remote, err := s.git(ctx, "config", "--get", "remote.origin.url")
 	if err != nil {
 		return err
@@ -34,7 +35,7 @@ func (s *scan) askGit(ctx context.Context) error {
 
 // gitCommit takes the commit that is checked out.
 func (s *scan) gitCommit(ctx context.Context) error {
-	out, err := s.git(ctx, "log", "-1", "--no-show-signature", "--no-color", "--format=%H%n%an%n%B")
+	out, err := s.git(ctx, "log", "-1", "--no-show-signature", "--no-color", "--encoding=UTF-8", "--format=%H%n%an%n%B")
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package ci_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -65,6 +66,11 @@ func metadata(t testing.TB, run *ci.Run, name string) string {
 	text, ok := value.Text()
 	require.True(t, ok)
 	return text
+}
+
+// problemsBut returns the problems of all fields but one.
+func problemsBut(run *ci.Run, field string) []ci.Problem {
+	return slices.DeleteFunc(slices.Clone(run.Problems), func(p ci.Problem) bool { return p.Field == field })
 }
 
 func problem(run *ci.Run, field string) ci.Problem {

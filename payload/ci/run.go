@@ -37,7 +37,8 @@ type Run struct {
 	// itself runs, so they do not prove that this is a build.
 	Platform bool
 
-	// DeploymentID identifies this deployment: see [Run.Deployment] for its form and for what it depends on.
+	// DeploymentID identifies this deployment. [Run.Deployment] has its form and what
+	// it depends on.
 	DeploymentID string
 	// CommitSHA is the commit that is deployed: 7 to 40 or 64 lower-case hexadecimal digits. In a pull request it is
 	// the head of the source branch, not the merge commit that CI systems make.
@@ -94,8 +95,9 @@ type Run struct {
 	// Metadata are values that have no field in a deployment and are worth keeping.
 	Metadata payload.Metadata
 
-	run      string // the system's ID of the run, or its number with what it counts in
-	detected string // DeploymentID as Detect set it, to tell whether the caller has set another
+	run             string // the system's ID of the run, or its number with what it counts in
+	detected        string // DeploymentID as Detect set it, to tell whether the caller has set another
+	detectedService string // Service, likewise
 }
 
 // A Problem is a value that was there and could not be used.
@@ -117,13 +119,24 @@ func (p Problem) String() string { return p.Field + ": " + p.Variable + " " + p.
 //
 // Unless the caller has set DeploymentID, it is
 //
-//	system:run:attempt:job:environment     github-actions:1658821493:2:deploy:production
+//	system:run:attempt:job:environment:service
+//	github-actions:1658821493:2:deploy:production
+//	github-actions:1658821493:2:deploy:production:web
 //
-// with "-" for what the system does not tell, and without trailing ones. It is the same in all steps of a job, and
-// another in each attempt and job; and since an Environment that is set on the Run counts too, also in each leg of a
-// job that deploys to several. In each part, bytes other than letters, digits and ._~/@+ are written as %XX. An ID
-// beyond 255 bytes is cut, and ends in "~" and a hash of the whole. Where the system does not identify the run there is
-// no ID: a commit or a time would merge or split deployments.
+// with "-" for what the system does not tell, and without trailing ones. The
+// service counts if the caller has set another one than Detect found.
+//
+// The ID is the same in all steps of a job that set the same Environment and
+// Service. It differs between attempts, jobs, environments and services. The legs
+// of a matrix have different IDs where the system has a variable for them. GitHub,
+// Gitea, Forgejo and Jenkins have none: there, set Service or DeploymentID in every
+// step that reports, or the legs overwrite each other's record. Run.Problems says
+// so.
+//
+// In each part, bytes other than letters, digits and ._~/@+ are written as %XX. An
+// ID beyond 255 bytes is cut, and ends in "~" and a hash of the whole. Where the
+// system does not identify the run there is no ID, because a commit or a time would
+// merge or split deployments.
 //
 // CommitSHA has at most 40 digits in this document: of a SHA-256 commit it gets the first 40, which git resolves, and
 // the whole goes into the metadata as commit_sha256.
@@ -187,7 +200,11 @@ func (r *Run) id() string {
 		return ""
 	}
 	id := r.System
-	for _, part := range []string{r.run, r.Attempt, r.Job, r.Environment} {
+	service := r.Service
+	if service == r.detectedService {
+		service = ""
+	}
+	for _, part := range []string{r.run, r.Attempt, r.Job, r.Environment, service} {
 		switch part {
 		case "":
 			part = "-"

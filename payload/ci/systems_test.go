@@ -39,7 +39,7 @@ var (
 		"CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": headSHA, "CI_COMMIT_REF_NAME": "feature/x", "CI_COMMIT_BEFORE_SHA": zeros,
 	})
 	woodpecker = vars{
-		"CI": "woodpecker", "CI_SYSTEM_NAME": "woodpecker", "CI_REPO": "acme/shop", "CI_PIPELINE_NUMBER": "8", "CI_WORKFLOW_NAME": "deploy",
+		"CI": "woodpecker", "CI_SYSTEM_NAME": "woodpecker", "CI_REPO": "acme/shop", "CI_PIPELINE_NUMBER": "8", "CI_WORKFLOW_NAME": "deploy", "CI_WORKFLOW_NUMBER": "2",
 		"CI_PIPELINE_URL": "https://ci.example.com/repos/1/pipeline/8", "CI_COMMIT_SHA": sha, "CI_COMMIT_BRANCH": "main",
 		"CI_PIPELINE_AUTHOR": "ann", "CI_PIPELINE_STATUS": "success", "CI_PIPELINE_STARTED": "1705314600", "CI_PREV_COMMIT_SHA": prevSHA,
 	}
@@ -231,7 +231,7 @@ var pushes = []struct {
 	{github, expected{"github-actions", "github-actions:1658821493:1:deploy", sha, "feature/x", "", "bob", "Deploy", "https://github.com/acme/shop/actions/runs/1658821493/attempts/1", "acme/shop", "shop", "", "", false, 0}},
 	{github.with(vars{"GITEA_ACTIONS": "true", "GITHUB_SERVER_URL": "https://git.example.com/"}), expected{"gitea-actions", "gitea-actions:1658821493:1:deploy", sha, "feature/x", "", "bob", "Deploy", "https://git.example.com/acme/shop/actions/runs/17", "acme/shop", "shop", "", "", false, 0}},
 	{github.with(vars{"GITEA_ACTIONS": "true", "FORGEJO_ACTIONS": "true"}), expected{"forgejo-actions", "forgejo-actions:1658821493:1:deploy", sha, "feature/x", "", "bob", "Deploy", "https://github.com/acme/shop/actions/runs/17", "acme/shop", "shop", "", "", false, 0}},
-	{woodpecker, expected{"woodpecker", "woodpecker:acme/shop/8:-:deploy", sha, "main", "", "ann", "deploy", "https://ci.example.com/repos/1/pipeline/8", "acme/shop", "shop", "", "success", true, 0}},
+	{woodpecker, expected{"woodpecker", "woodpecker:acme/shop/8:-:deploy/2", sha, "main", "", "ann", "deploy", "https://ci.example.com/repos/1/pipeline/8", "acme/shop", "shop", "", "success", true, 0}},
 	{gitlab, expected{"gitlab-ci", "gitlab-ci:9001:-:70001:production", sha, "main", "", "ann", "acme/web/shop", "https://gitlab.com/acme/web/shop/-/pipelines/9001", "acme/web/shop", "shop", "production", "success", true, 0}},
 	{harness, expected{"harness", "harness:xYz:-:deploy", sha, "main", "", "ann", "shop_pipeline", "https://app.harness.io/build/42", "acme/shop", "shop", "", "", false, 0}},
 	{drone, expected{"drone", "drone:acme/shop/42:-:1", sha, "main", "", "ann", "default", "https://drone.example.com/acme/shop/42", "acme/shop", "shop", "", "success", true, 0}},
@@ -243,7 +243,7 @@ var pushes = []struct {
 	{travis, expected{"travis-ci", "travis-ci:1001:-:1002", sha, "main", "", "ann", "acme/shop", "https://app.travis-ci.com/acme/shop/builds/1001", "acme/shop", "shop", "", "success", false, 0}},
 	{appveyor, expected{"appveyor", "appveyor:501:-:job5", sha, "main", "", "ann", "Shop", "https://ci.appveyor.com/project/acme/shop/builds/501", "acme/shop", "shop", "", "", false, 0}},
 	{semaphore, expected{"semaphore", "semaphore:p-1:-:j-1", sha, "main", "", "ann", "Deploy", "https://acme.semaphoreci.com/workflows/w-1?pipeline_id=p-1", "acme/shop", "shop", "", "cancelled", true, 0}},
-	{codefresh, expected{"codefresh", "codefresh:cf-1:-:notify", sha, "main", "", "ann", "shop/deploy", "https://g.codefresh.io/build/cf-1", "acme/shop", "shop", "", "", true, 0}},
+	{codefresh, expected{"codefresh", "codefresh:cf-1", sha, "main", "", "ann", "shop/deploy", "https://g.codefresh.io/build/cf-1", "acme/shop", "shop", "", "", true, 0}},
 	{bitrise, expected{"bitrise", "bitrise:br-1", sha, "main", "", "", "deploy", "https://app.bitrise.io/build/br-1", "acme/shop", "shop", "", "failure", true, 0}},
 	{cirrus, expected{"cirrus-ci", "cirrus-ci:600:-:601", sha, "main", "", "", "deploy", "https://cirrus-ci.com/build/600", "acme/shop", "shop", "", "", false, 0}},
 	{buddy, expected{"buddy", "buddy:5/9", sha, "main", "", "Ann", "Deploy", "https://app.buddy.works/acme/shop/9", "acme/shop", "shop", "", "", false, 0}},
@@ -258,7 +258,7 @@ var pushes = []struct {
 	{codebuild, expected{"aws-codebuild", "aws-codebuild:shop%3Auu-id", sha, "main", "", "4711", "shop", "https://console.aws.amazon.com/codebuild/1", "acme/shop", "shop", "", "success", true, 0}},
 	{jenkins, expected{"jenkins", "jenkins:jenkins-web-shop-main-42", sha, "feature/x", "", "ann", "web/shop", "https://jenkins.example.com/job/web/42/", "acme/shop", "shop", "", "", false, 0}},
 	{cloudbuild, expected{"google-cloud-build", "google-cloud-build:gcb-1", sha, "main", "", "", "deploy", "https://console.cloud.google.com/cloud-build/builds;region=europe-west1/gcb-1?project=acme", "acme/shop", "shop", "", "", false, 0}},
-	{argo, expected{"argo-workflows", "argo-workflows:uid-1:-:node-1", "", "", "", "", "shop-x7z", "", "", "", "", "", false, 0}},
+	{argo, expected{"argo-workflows", "argo-workflows:uid-1", "", "", "", "", "shop-x7z", "", "", "", "", "", false, 0}},
 	{pages, expected{"cloudflare-pages", "", sha, "main", "", "", "", "https://x.shop.pages.dev", "", "", "", "", false, 0}},
 	{workers, expected{"cloudflare-workers", "cloudflare-workers:wu-1", sha, "main", "", "", "", "", "", "", "", "", false, 0}},
 	{vercel, expected{"vercel", "vercel:dpl_1:-:-:qa", sha, "main", "", "ann", "prj_1", "https://shop-1.vercel.app", "acme/shop", "shop", "qa", "", false, 0}},
@@ -341,7 +341,7 @@ func TestPullRequest(t *testing.T) {
 			assert.Equal(t, c.branch, run.Branch)
 			assert.True(t, run.IsPullRequest)
 			if c.branch != "" {
-				assert.Empty(t, run.Problems)
+				assert.Empty(t, problemsBut(run, "deploymentId"))
 			}
 			number := 75
 			switch c.name { // these have numbers of their own
@@ -389,7 +389,7 @@ func TestTag(t *testing.T) {
 			assert.NotContains(t, run.Missing, "branch")
 			assert.Equal(t, "v1.2", metadata(t, run, "tag"))
 			assert.False(t, run.IsPullRequest)
-			assert.Empty(t, run.Problems)
+			assert.Empty(t, problemsBut(run, "deploymentId"))
 		})
 	}
 }

@@ -11,6 +11,7 @@ type system struct {
 	run                    string            // part of the ID: the run, with the repository if it counts per repository
 	attempt                string            // part of the ID: which attempt; +1 where the system counts from 0
 	job                    string            // part of the ID: the job
+	shared                 string            // the part of the ID that all legs of a matrix have, if nothing tells them apart
 	repo                   string            // path or URL of the repository
 	service                string            // what to name the service if there is no repository
 	pipeline               string            // name of the pipeline
@@ -18,6 +19,7 @@ type system struct {
 	app                    string            // URL of what is deployed
 	commit, branch, tag    string            // what is built
 	headCommit, headBranch string            // in a pull request instead, where commit is the merge, and branch the target
+	plain                  string            // there, what commit is, as a name in the metadata; empty: merge_commit
 	deployed               string            // the commit of the last successful deployment
 	actor                  string            // who or what triggered the run
 	environment, action    string            // where to, and GitLab's environment:action
@@ -34,20 +36,20 @@ var systems = [...]system{
 	{ // Before Gitea and GitHub, whose variables it sets too. Runners before 7 look like Gitea's.
 		id: "forgejo-actions", name: "Forgejo Actions", detect: "$FORGEJO_ACTIONS", read: readEvent,
 		pr:  githubPR,
-		run: "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$GITHUB_JOB",
+		run: "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$GITHUB_JOB", shared: "$GITHUB_JOB",
 		repo: "$GITHUB_REPOSITORY", pipeline: "$GITHUB_WORKFLOW",
 		url:    "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_NUMBER",
-		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch,
+		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, plain: githubPlain,
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep,
 	},
 	{ // Before GitHub, whose variables it sets too. The page of a run has its number, not its ID.
 		id: "gitea-actions", name: "Gitea Actions", detect: "$GITEA_ACTIONS", read: readEvent,
 		pr:  githubPR,
-		run: "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$GITHUB_JOB",
+		run: "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$GITHUB_JOB", shared: "$GITHUB_JOB",
 		repo: "$GITHUB_REPOSITORY", pipeline: "$GITHUB_WORKFLOW",
 		url:    "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_NUMBER",
-		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch,
+		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, plain: githubPlain,
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep,
 	},
@@ -55,17 +57,17 @@ var systems = [...]system{
 		id: "github-actions", name: "GitHub Actions", detect: "$GITHUB_ACTIONS -> $GITHUB_SHA$GITHUB_ACTION",
 		read: readEvent,
 		pr:   githubPR,
-		run:  "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$JOB_CHECK_RUN_ID -> $GITHUB_JOB",
+		run:  "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$JOB_CHECK_RUN_ID -> $GITHUB_JOB", shared: "$GITHUB_JOB",
 		repo: "$GITHUB_REPOSITORY", pipeline: "$GITHUB_WORKFLOW",
 		url:    "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID[/attempts/$GITHUB_RUN_ATTEMPT]",
-		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch,
+		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, plain: githubPlain,
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep + "; local = $ACT{true=act}",
 	},
 	{ // Before GitLab, whose names it uses.
 		id: "woodpecker", name: "Woodpecker CI", detect: "$CI{woodpecker} -> $CI_SYSTEM_NAME{woodpecker}",
 		pr:  "$CI_COMMIT_PULL_REQUEST",
-		run: "$CI_REPO/$CI_PIPELINE_NUMBER", attempt: "$CI_PIPELINE_RERUNS+1", job: "$CI_WORKFLOW_NAME",
+		run: "$CI_REPO/$CI_PIPELINE_NUMBER", attempt: "$CI_PIPELINE_RERUNS+1", job: "$CI_WORKFLOW_NAME[/$CI_WORKFLOW_NUMBER]",
 		repo: "$CI_REPO", pipeline: "$CI_WORKFLOW_NAME", url: "$CI_PIPELINE_URL",
 		commit: "$CI_COMMIT_SHA", branch: "$CI_COMMIT_BRANCH", tag: "$CI_COMMIT_TAG",
 		headBranch: "$CI_COMMIT_SOURCE_BRANCH",
@@ -136,10 +138,12 @@ var systems = [...]system{
 		message:     "$BUILD_SOURCEVERSIONMESSAGE", author: "$BUILD_SOURCEVERSIONAUTHOR",
 		keep: "ci_event = $BUILD_REASON; stage = $SYSTEM_STAGENAME; job_name = $SYSTEM_JOBNAME; release = $RELEASE_RELEASENAME",
 	},
-	{ // A rerun is a new workflow. CIRCLE_BUILD_URL is the job's page.
+	{ // A rerun is a new workflow. CIRCLE_BUILD_URL is the job's page. Parallel runs of a job share its ID.
 		id: "circleci", name: "CircleCI", detect: "$CIRCLECI",
 		pr:  "$CIRCLE_PR_NUMBER -> $CIRCLE_PULL_REQUEST",
-		run: "$CIRCLE_WORKFLOW_ID", job: "$CIRCLE_WORKFLOW_JOB_ID -> $CIRCLE_BUILD_NUM",
+		run: "$CIRCLE_WORKFLOW_ID",
+		job: "$CIRCLE_WORKFLOW_JOB_ID[/$CIRCLE_NODE_TOTAL{1=! *=}$CIRCLE_NODE_INDEX]" +
+			" -> $CIRCLE_BUILD_NUM[/$CIRCLE_NODE_TOTAL{1=! *=}$CIRCLE_NODE_INDEX]",
 		repo:     "$CIRCLE_PROJECT_USERNAME/$CIRCLE_PROJECT_REPONAME -> $CIRCLE_REPOSITORY_URL",
 		pipeline: "$CIRCLE_PROJECT_REPONAME",
 		url:      "https://app.circleci.com/pipelines/workflows/$CIRCLE_WORKFLOW_ID -> $CIRCLE_BUILD_URL",
@@ -189,9 +193,10 @@ var systems = [...]system{
 		commit: "$APPVEYOR_REPO_COMMIT", branch: "$APPVEYOR_REPO_BRANCH",
 		tag:        "$APPVEYOR_REPO_TAG{true= True=}$APPVEYOR_REPO_TAG_NAME",
 		headCommit: "$APPVEYOR_PULL_REQUEST_HEAD_COMMIT", headBranch: "$APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH",
-		actor: "$APPVEYOR_REPO_COMMIT_AUTHOR", message: "$APPVEYOR_REPO_COMMIT_MESSAGE",
-		author: "$APPVEYOR_REPO_COMMIT_AUTHOR",
-		keep:   "repository_provider = $APPVEYOR_REPO_PROVIDER",
+		actor:   "$APPVEYOR_REPO_COMMIT_AUTHOR",
+		message: "$APPVEYOR_REPO_COMMIT_MESSAGE[\n\n$APPVEYOR_REPO_COMMIT_MESSAGE_EXTENDED]",
+		author:  "$APPVEYOR_REPO_COMMIT_AUTHOR",
+		keep:    "repository_provider = $APPVEYOR_REPO_PROVIDER",
 	},
 	{ // SEMAPHORE_GIT_BRANCH is the pull request's target. The form of the URL is not verified.
 		id: "semaphore", name: "Semaphore", detect: "$SEMAPHORE",
@@ -210,7 +215,7 @@ var systems = [...]system{
 	},
 	{ // By the exact name: other CF_ variables are Cloudflare's and Cloud Foundry's. The timestamp is not verified.
 		id: "codefresh", name: "Codefresh", detect: "$CF_BUILD_ID",
-		pr: "$CF_PULL_REQUEST_NUMBER", run: "$CF_BUILD_ID", job: "$CF_STEP_NAME",
+		pr: "$CF_PULL_REQUEST_NUMBER", run: "$CF_BUILD_ID",
 		repo: "$CF_REPO_OWNER/$CF_REPO_NAME -> $CF_REPO_NAME", pipeline: "$CF_PIPELINE_NAME", url: "$CF_BUILD_URL",
 		commit: "$CF_REVISION", branch: "$CF_BRANCH{tags/*=! refs/tags/*=! *}",
 		tag:   "$CF_RELEASE_TAG -> $CF_BRANCH{tags/*}",
@@ -269,7 +274,7 @@ var systems = [...]system{
 	{ // By the exact name: Go's own tools have GO variables. The form of the URL is not verified.
 		id: "gocd", name: "GoCD", detect: "$GO_PIPELINE_NAME -> $GO_PIPELINE_LABEL",
 		run: "$GO_PIPELINE_NAME/$GO_PIPELINE_COUNTER", attempt: "$GO_STAGE_COUNTER",
-		job:     "$GO_STAGE_NAME/$GO_JOB_NAME -> $GO_JOB_NAME",
+		job:     "$GO_STAGE_NAME/$GO_JOB_NAME[/$GO_JOB_RUN_INDEX] -> $GO_JOB_NAME",
 		service: "$GO_PIPELINE_NAME", pipeline: "$GO_PIPELINE_NAME",
 		url:    "$GO_SERVER_URL/pipelines/$GO_PIPELINE_NAME/$GO_PIPELINE_COUNTER/$GO_STAGE_NAME/$GO_STAGE_COUNTER",
 		commit: "$GO_REVISION -> $GO_TO_REVISION", branch: "$GO_MATERIAL_BRANCH", actor: "$GO_TRIGGER_USER",
@@ -310,7 +315,7 @@ var systems = [...]system{
 		id: "prow", name: "Prow", detect: "$PROW_JOB_ID",
 		pr: "$PULL_NUMBER", run: "$PROW_JOB_ID", job: "$BUILD_ID",
 		repo: "$REPO_OWNER/$REPO_NAME", pipeline: "$JOB_NAME",
-		commit: "$PULL_BASE_SHA", branch: "$PULL_BASE_REF", headCommit: "$PULL_PULL_SHA", headBranch: "$PULL_HEAD_REF",
+		commit: "$PULL_BASE_SHA", plain: "base_commit", branch: "$PULL_BASE_REF", headCommit: "$PULL_PULL_SHA", headBranch: "$PULL_HEAD_REF",
 		keep: "ci_event = $JOB_TYPE",
 	},
 	{ // After all whose runners it can host. The version of an S3 source is no commit.
@@ -328,16 +333,17 @@ var systems = [...]system{
 	},
 	{ // Late: JENKINS_URL leaks into what agents start. GIT_COMMIT of a PR-N build is not verified to be its head.
 		id: "jenkins", name: "Jenkins", detect: "$JENKINS_URL -> $BUILD_TAG{jenkins-*}",
-		pr:  "$CHANGE_ID -> $ghprbPullId",
-		run: "$BUILD_TAG -> $JOB_NAME/$BUILD_NUMBER", repo: "$GIT_URL -> $GIT_URL_1",
+		pr:  "$CHANGE_ID -> $ghprbPullId -> $gitlabMergeRequestIid",
+		run: "$BUILD_TAG -> $JOB_NAME/$BUILD_NUMBER", shared: "$BUILD_TAG -> $JOB_NAME/$BUILD_NUMBER", repo: "$GIT_URL -> $GIT_URL_1",
 		pipeline: "$JOB_NAME", pipelineName: jenkinsPipeline, url: "$BUILD_URL -> $RUN_DISPLAY_URL",
 		commit: "$ghprbActualCommit -> $GIT_COMMIT",
 		branch: "$BRANCH_NAME -> $GIT_LOCAL_BRANCH{detached=! *} -> $GIT_BRANCH{detached=! refs/tags/*=! origin/tags/*=! tags/*=!" +
 			" refs/remotes/origin/* refs/heads/* origin/* *}",
-		tag:        "$TAG_NAME -> $GIT_BRANCH{refs/tags/* origin/tags/* tags/*}",
-		headCommit: "$ghprbActualCommit -> $BRANCH_NAME{PR-*-merge=! *=}$GIT_COMMIT",
-		headBranch: "$CHANGE_BRANCH -> $ghprbSourceBranch",
-		actor:      "$BUILD_USER_ID -> $BUILD_USER -> $CHANGE_AUTHOR",
+		tag: "$TAG_NAME -> $gitlabActionType{TAG_PUSH=}$gitlabBranch{refs/tags/* *}" +
+			" -> $GIT_BRANCH{refs/tags/* origin/tags/* tags/*}",
+		headCommit: "$ghprbActualCommit -> $gitlabMergeRequestLastCommit -> $BRANCH_NAME{PR-*-merge=! *=}$GIT_COMMIT",
+		headBranch: "$CHANGE_BRANCH -> $ghprbSourceBranch -> $gitlabSourceBranch",
+		actor:      "$BUILD_USER_ID -> $BUILD_USER -> $CHANGE_AUTHOR -> $gitlabUserUsername -> $gitlabUserName",
 		keep: "branch_previous_commit = $GIT_PREVIOUS_SUCCESSFUL_COMMIT -> $GIT_PREVIOUS_COMMIT; build_number = $BUILD_NUMBER; " +
 			"job_name = $JOB_NAME",
 	},
@@ -350,7 +356,7 @@ var systems = [...]system{
 	},
 	{ // Not verified. Argo sets few variables itself; the rest is what a workflow maps.
 		id: "argo-workflows", name: "Argo Workflows", detect: "$ARGO_WORKFLOW_NAME -> $ARGO_NODE_ID",
-		run: "$ARGO_WORKFLOW_UID -> $ARGO_WORKFLOW_NAME", job: "$ARGO_NODE_ID", pipeline: "$ARGO_WORKFLOW_NAME",
+		run: "$ARGO_WORKFLOW_UID -> $ARGO_WORKFLOW_NAME", pipeline: "$ARGO_WORKFLOW_NAME",
 	},
 	// From here on: platforms, whose variables the app itself has as well.
 	{
@@ -410,6 +416,7 @@ const (
 	githubHeadCommit = "@pull_request.head.sha"
 	githubBranch     = "$GITHUB_REF{refs/heads/gh-readonly-queue/*/pr-* refs/heads/*}" +
 		" -> $GITHUB_REF_TYPE{branch=}$GITHUB_REF_NAME"
+	githubPlain      = "$GITHUB_EVENT_NAME{pull_request_target=base_commit}"
 	githubHeadBranch = "$GITHUB_HEAD_REF -> @pull_request.head.ref"
 	githubTag        = "$GITHUB_REF{refs/tags/*} -> $GITHUB_REF_TYPE{tag=}$GITHUB_REF_NAME"
 	githubKeep       = "branch_previous_commit = @before; ci_event = $GITHUB_EVENT_NAME; deployment_ref = @deployment.ref; " +
