@@ -3,12 +3,9 @@ package sqldedupe_test
 import (
 	"context"
 	"database/sql"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
@@ -26,13 +23,7 @@ const patience = 2 * time.Minute
 
 // TestMain lets more tests wait at the same time than there are processors: the servers' clocks can't be moved.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	parallel := flag.Lookup("test.parallel")
-	if parallel.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		if err := parallel.Value.Set("16"); err != nil {
-			panic(err)
-		}
-	}
+	leaktest.Parallel(16)
 	leaktest.Main(m)
 }
 

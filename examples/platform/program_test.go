@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"flag"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -43,10 +42,7 @@ func TestMain(m *testing.M) {
 		main()
 		os.Exit(0)
 	}
-	flag.Parse()
-	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
-		_ = p.Value.Set("6") // the tests wait for other processes most of the time
-	}
+	leaktest.Parallel(6)
 	leaktest.Main(m)
 }
 

@@ -6,17 +6,20 @@
 package leaktest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
 // grace is how long goroutines that are already on their way out may take: closing a connection and
-// stopping a server are seen by other goroutines a little later.
-const grace = 5 * time.Second
+// stopping a server are seen by other goroutines a little later. A goroutine
+// that leaks costs a failing run this long.
+const grace = 15 * time.Second
 
 // Main runs the tests of a package and exits: with the tests' own status if they failed, with 1 if they passed but
 // left a goroutine behind.
@@ -29,6 +32,16 @@ func Main(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// Parallel lets so many tests run at the same time, unless -parallel says how
+// many. It is for packages whose tests wait for other processes most of the
+// time, and is called before [Main].
+func Parallel(n int) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(strconv.Itoa(n))
+	}
 }
 
 // Leaked returns the stacks of all goroutines other than the caller's, the runtime's and the testing package's,

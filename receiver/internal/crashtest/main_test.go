@@ -17,5 +17,6 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	leaktest.Parallel(8)
 	leaktest.Main(m)
 }

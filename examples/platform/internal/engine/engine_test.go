@@ -22,7 +22,10 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) {
+	leaktest.Parallel(6)
+	leaktest.Main(m)
+}
 
 // patience is for a machine that compiles other things at the same time.
 const patience = 3 * time.Minute
