@@ -27,8 +27,16 @@ import (
 const (
 	childEnv = "DEPLOYHOOK_CRASHTEST_CHILD"
 	source   = "crashtest"
-	lease    = time.Second
 )
+
+// lease is how long the claim of a process that was killed keeps others out.
+// With the process, its memory is gone, so there it may be long.
+func (c *childConfig) lease() time.Duration {
+	if c.Store == "memory" {
+		return time.Minute
+	}
+	return time.Second
+}
 
 // childConfig is what a receiver process is told, as JSON in its environment.
 type childConfig struct {
@@ -78,7 +86,7 @@ func runChild(text string) error {
 	}
 	rcv, err := receiver.New(crashingVerifier{scheme, c},
 		receiver.WithDedupe(crashingStore{c.store, c}, source),
-		receiver.WithLease(lease),
+		receiver.WithLease(c.lease()),
 		receiver.WithStoreTimeout(2*time.Second),
 		receiver.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
@@ -99,7 +107,7 @@ func (c *child) open(ctx context.Context) error {
 		c.store = store
 		return err
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		err := c.openShared(ctx)
 		if err == nil || time.Now().After(deadline) {

@@ -18,6 +18,9 @@ import (
 
 var crashFor = flag.Duration("crash.for", 0, "how long each mode is run; 0 means one round")
 
+// patience is for one round. Only a hang takes longer.
+const patience = 5 * time.Minute
+
 // round is how many events are sent before the effects are counted.
 const round = 200
 
@@ -108,15 +111,16 @@ func checkCrashes(t *testing.T, dir string, events int) {
 
 // oneRound sends a round of events, while processes are killed, and the server once.
 func oneRound(t *testing.T, f *fleet, server *servicetest.Server, secret signer.Secret, first int) int64 {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	killing, enough := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { defer close(done); murder(killing, f) }()
+	var p progress
+	go func() { defer close(done); murder(killing, f, &p) }()
 	sent := make(chan int64, 1)
-	go func() { sent <- stream(ctx, t, f.url, secret, first, round) }()
+	go func() { sent <- stream(ctx, t, f.url, secret, first, round, &p) }()
 	if server != nil {
-		time.Sleep(time.Second) // in mid-stream; this is a real server, whose clock is the world's
+		p.await(ctx, round/4) // in mid-stream
 		server.Kill()
 		server.Restart()
 	}

@@ -114,7 +114,7 @@ func (f *fleet) stop() {
 
 // stream sends events with the given numbers, several at a time, each until it is acknowledged. It returns how many attempts
 // that took.
-func stream(ctx context.Context, t testing.TB, url string, secret signer.Secret, first, count int) (attempts int64) {
+func stream(ctx context.Context, t testing.TB, url string, secret signer.Secret, first, count int, p *progress) (attempts int64) {
 	t.Helper()
 	scheme, err := signer.NewStandard(secret)
 	require.NoError(t, err)
@@ -144,6 +144,7 @@ func stream(ctx context.Context, t testing.TB, url string, secret signer.Secret,
 				if err != nil {
 					t.Errorf("%s was never acknowledged: %v", event, err)
 				}
+				p.ended.Add(1)
 			}
 		})
 	}
@@ -155,15 +156,28 @@ func stream(ctx context.Context, t testing.TB, url string, secret signer.Secret,
 	return tries.Load()
 }
 
-// murder kills random instances until ctx ends.
-func murder(ctx context.Context, f *fleet) {
-	for {
+// progress counts the events of a round that have been acknowledged.
+type progress struct{ ended atomic.Int64 }
+
+// await returns when n events have been acknowledged, or false when ctx ends.
+func (p *progress) await(ctx context.Context, n int64) bool {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for p.ended.Load() < n {
 		select {
 		case <-ctx.Done():
-			return
-		case <-time.After(100*time.Millisecond + rand.N(400*time.Millisecond)):
-			f.kill(rand.IntN(len(f.instances)))
+			return false
+		case <-tick.C:
 		}
+	}
+	return true
+}
+
+// murder kills random instances until ctx ends, one after some events each
+// time. On a slow machine, too, there is progress between two kills.
+func murder(ctx context.Context, f *fleet, p *progress) {
+	for p.await(ctx, p.ended.Load()+5+rand.Int64N(20)) {
+		f.kill(rand.IntN(len(f.instances)))
 	}
 }
 
