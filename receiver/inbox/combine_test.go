@@ -117,6 +117,34 @@ func TestCombinerLetsCallersLeave(t *testing.T) {
 	})
 }
 
+// A caller whose context ends runs the others' calls to their end.
+func TestCombinerRunOutlivesItsLeadersContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var runs []int
+		c := slowly(&runs)
+		c.alone = never
+		leaving, leave := context.WithCancel(t.Context())
+		defer leave()
+		var all sync.WaitGroup
+		call := func(ctx context.Context, n int) {
+			all.Go(func() {
+				got, err := c.do(ctx, n)
+				assert.NoError(t, err, n)
+				assert.Equal(t, 2*n, got)
+			})
+			synctest.Wait() // so that they queue in this order
+		}
+		call(t.Context(), 1)
+		call(leaving, 2) // leads the next run
+		call(t.Context(), 3)
+		time.Sleep(1500 * time.Millisecond)
+		leave()
+		all.Wait()
+		assert.Equal(t, []int{1, 2}, runs)
+	})
+}
+
 func TestCombinerBoundsARun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

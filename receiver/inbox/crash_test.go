@@ -27,7 +27,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-var crashFor = flag.Duration("crash.for", 3*time.Second, "how long the crash test goes on killing, for each database and mode")
+var crashFor = flag.Duration("crash.for", 0, "how long the crash test goes on killing, for each database and mode; it kills three times at least")
 
 // crashMode is what a child is to do.
 type crashMode struct {
@@ -184,6 +184,18 @@ func (s *crashSender) run(ctx context.Context, lane int) {
 	}
 }
 
+// accepts waits until n more deliveries have been accepted.
+func (s *crashSender) accepts(t *testing.T, n int) {
+	t.Helper()
+	count := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.accepted)
+	}
+	before := count()
+	require.Eventually(t, func() bool { return count() >= before+n }, patience, time.Millisecond)
+}
+
 // send says whether the peer has the delivery.
 func (s *crashSender) send(id string, body []byte) bool {
 	s.mu.Lock()
@@ -252,16 +264,16 @@ func testKill(t *testing.T, mode crashMode) {
 				senders.Go(func() { s.run(ctx, lane) })
 			}
 		}
-		time.Sleep(200*time.Millisecond + rand.N(500*time.Millisecond))
+		s.accepts(t, 10+rand.IntN(40))
 		p.kill()
 	}
 	stop()
 	senders.Wait()
-	time.Sleep(2500 * time.Millisecond) // until what the last one was at is overdue: the rescuer looks once, when it starts
 	in, own, err := mode.open(t, func(app) receiver.EventHandler { return (&calls{}).handle })
 	require.NoError(t, err)
 	defer in.Close()
 	in.ForgetLeader(t.Context()) // another would wait until a dead leader's term is over
+	in.Abandon(t.Context())      // the rescuer looks once, when it starts
 	p := mode.start(t)
 	require.Eventually(t, func() bool { return stats(t, in).Pending == 0 }, patience, 50*time.Millisecond)
 	p.kill()

@@ -6,6 +6,8 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
 // Prune removes what will be past its retention after the given time.
@@ -41,6 +43,26 @@ func (in *Inbox) RobLanes(ctx context.Context) {
 	if err != nil {
 		panic(err)
 	}
+}
+
+// EndLeases has the leases of all lanes end after a time.
+func (in *Inbox) EndLeases(ctx context.Context, after time.Duration) {
+	_, err := in.db.Exec(ctx, "UPDATE {schema}inbox_lane SET until = {now} + ?", after.Microseconds())
+	if err != nil {
+		panic(err)
+	}
+}
+
+// Abandon makes what a process had in hand look as if it had died an hour ago.
+func (in *Inbox) Abandon(ctx context.Context) {
+	earlier := "attempted_at - interval '1 hour'"
+	if in.db.Dialect() == riverdb.SQLite {
+		earlier = "strftime('%Y-%m-%d %H:%M:%f', attempted_at, '-1 hour')"
+	}
+	if _, err := in.db.Exec(ctx, "UPDATE {schema}river_job SET attempted_at = "+earlier+" WHERE state = 'running'"); err != nil {
+		panic(err)
+	}
+	in.EndLeases(ctx, 0)
 }
 
 // RunAgain works a delivery's job once more, as after a crash that came before River had noted its end. The worker that handled it

@@ -275,15 +275,17 @@ func TestLaneOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var seen calls
-		in := open(seen.handle, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second))
+		in := open(seen.handle, inbox.WithOrdering())
 		at := newDoor(t, in, "platform")
 		at.accept(started(1))
 		require.True(t, in.TakeLane(t.Context(), only(t, in).ID))
 		require.False(t, in.TakeLane(t.Context(), only(t, in).ID), "it is taken")
-		begin := time.Now()
+		const rest = 700 * time.Millisecond
+		begin := time.Now().Truncate(time.Millisecond)
+		in.EndLeases(t.Context(), rest)
 		start(t, open(seen.handle, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second)))
 		reaches(t, in, inbox.Stats{Handled: 1})
-		assert.Greater(t, time.Since(begin), 500*time.Millisecond)
+		assert.GreaterOrEqual(t, time.Since(begin), rest)
 	})
 }
 
@@ -302,7 +304,7 @@ func TestLostLane(t *testing.T) {
 			<-ctx.Done()
 			told <- context.Cause(ctx)
 			return nil
-		}, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second), inbox.WithHandlerTimeout(time.Hour))
+		}, inbox.WithOrdering(), inbox.WithRescueAfter(4*time.Second), inbox.WithHandlerTimeout(time.Hour))
 		at := newDoor(t, in, "platform")
 		at.accept(started(1))
 		start(t, in)
@@ -320,22 +322,26 @@ func TestLostLane(t *testing.T) {
 func TestLongHandlerKeepsItsLane(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
+		const lease = 6 * time.Second
 		l := &landing{inside: make(map[string]int), landed: make(map[string][]payload.Status)}
 		handler := func(ctx context.Context, e *payload.Event) error {
 			l.enter(t, e.DeploymentID)
 			defer l.leave(e.DeploymentID, "")
+			if e.Timestamp.Second() == 2 {
+				return nil
+			}
 			select {
-			case <-time.After(2500 * time.Millisecond):
+			case <-time.After(lease + 500*time.Millisecond):
 			case <-ctx.Done():
 			}
 			return ctx.Err()
 		}
-		one := open(handler, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second))
+		one := open(handler, inbox.WithOrdering(), inbox.WithRescueAfter(lease))
 		at := newDoor(t, one, "platform")
 		at.accept(eventText(payload.BuildCompleted, "dep", 1))
 		at.accept(eventText(payload.BuildCompleted, "dep", 2))
 		start(t, one)
-		start(t, open(handler, inbox.WithOrdering(), inbox.WithRescueAfter(time.Second)))
+		start(t, open(handler, inbox.WithOrdering(), inbox.WithRescueAfter(lease)))
 		reaches(t, one, inbox.Stats{Handled: 2})
 		l.mu.Lock()
 		defer l.mu.Unlock()
