@@ -3,6 +3,7 @@ package contain
 import (
 	"context"
 	"log/slog"
+	"reflect"
 )
 
 // LoggerName is the name under which faults of the application's log handler are
@@ -11,17 +12,35 @@ const LoggerName = "WithLogger"
 
 // Logger returns a logger that writes to the application's handler and contains
 // its faults, on a goroutine of its own for each line.
-func (f *Faults) Logger() *slog.Logger { return slog.New(&handler{f.handler, f, f.Call}) }
+func (f *Faults) Logger() *slog.Logger { return slog.New(newHandler(f.handler, f, f.Call)) }
 
 // InlineLogger is like [Faults.Logger] on the caller's goroutine, see
 // [Faults.Inline].
-func (f *Faults) InlineLogger() *slog.Logger { return slog.New(&handler{f.handler, f, f.Inline}) }
+func (f *Faults) InlineLogger() *slog.Logger { return slog.New(newHandler(f.handler, f, f.Inline)) }
 
 // handler is the application's, contained.
 type handler struct {
 	own    slog.Handler
 	faults *Faults
-	call   func(context.Context, string, func()) *Fault
+	call   call
+	ask    call // for Enabled
+}
+
+type call func(context.Context, string, func()) *Fault
+
+// newHandler asks a handler of package slog on the caller's goroutine whether a
+// level is enabled: it looks at a number, and is asked far more often than it
+// writes.
+func newHandler(own slog.Handler, f *Faults, c call) *handler {
+	h := &handler{own, f, c, c}
+	t := reflect.TypeOf(own)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.PkgPath() == "log/slog" {
+		h.ask = f.Inline
+	}
+	return h
 }
 
 // Enabled reports false if the application's handler has a fault.
@@ -29,7 +48,7 @@ func (h *handler) Enabled(ctx context.Context, level slog.Level) (enabled bool) 
 	if h.own == slog.DiscardHandler {
 		return false
 	}
-	h.call(ctx, LoggerName, func() { enabled = h.own.Enabled(ctx, level) })
+	h.ask(ctx, LoggerName, func() { enabled = h.own.Enabled(ctx, level) })
 	return enabled
 }
 
@@ -57,5 +76,5 @@ func (h *handler) with(derive func() slog.Handler) slog.Handler {
 	if own == nil {
 		own = h.own
 	}
-	return &handler{own, h.faults, h.call}
+	return newHandler(own, h.faults, h.call)
 }

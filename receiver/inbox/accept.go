@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
@@ -57,12 +58,11 @@ func (in *Inbox) Handler(v signer.Verifier, source string, opts ...receiver.Opti
 }
 
 // toleranceOf is zero where a scheme has none, and for a nil pointer in an interface, which receiver.New has the words for.
-func toleranceOf(v signer.Verifier) (tolerance time.Duration) {
-	defer func() { _ = recover() }()
-	if t, ok := v.(interface{ Tolerance() time.Duration }); ok {
-		tolerance = t.Tolerance()
+func toleranceOf(v signer.Verifier) time.Duration {
+	if t, ok := v.(interface{ Tolerance() time.Duration }); ok && !nilable.IsNil(v) {
+		return t.Tolerance()
 	}
-	return tolerance
+	return 0
 }
 
 // arrival is a delivery on its way into the table.

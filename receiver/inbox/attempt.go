@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
@@ -101,39 +101,29 @@ func (in *Inbox) land(ctx context.Context, tx *riverdb.Tx, r *record, h *hold) e
 	return err
 }
 
-// call runs the handler and contains whatever it does: a panic and runtime.Goexit are failures.
+// call runs the handler and contains its faults, which are failures.
 func (in *Inbox) call(ctx context.Context, a *Attempt) (err error, completes bool) {
 	ctx, cancel := context.WithTimeoutCause(ctx, in.handlerTimeout, ErrTimeout)
 	defer cancel()
 	ctx = receiver.NewContext(ctx, a.record.delivery(a.event))
 	ctx = context.WithValue(ctx, attemptKey{}, a)
-	done := make(chan error, 1)
-	go func() { // of its own, so that Goexit takes no worker with it; it is waited for
-		result := errGoexit
-		defer func() { done <- result }()
-		defer func() {
-			if value := recover(); value != nil {
-				result = &panicError{value, debug.Stack()}
-			}
-		}()
-		result = in.handler(ctx, a.event)
-	}()
-	err = <-done
+	fault := in.faults.Call(ctx, inHandler, func() { err = in.handler(ctx, a.event) })
+	switch {
+	case fault == nil:
+	case fault.Value == nil:
+		err = errGoexit
+	default:
+		err = &panicError{fault}
+	}
 	return err, a.end()
 }
 
-// panicError keeps the value's text and where it came from.
-type panicError struct {
-	value any
-	stack []byte
-}
+// panicError has the value's text and where it came from.
+type panicError struct{ fault *contain.Fault }
 
 func (e *panicError) Error() string {
-	return fmt.Sprintf("%v: %.500s\n%s", errPanicked, fmt.Sprint(e.value), e.stack)
+	return fmt.Sprintf("inbox: the handler %v\n%s", e.fault, e.fault.Stack)
 }
 
 // Unwrap finds an error that was panicked with, a permanent one for example.
-func (e *panicError) Unwrap() error {
-	err, _ := e.value.(error)
-	return err
-}
+func (e *panicError) Unwrap() error { return e.fault.Unwrap() }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/contain"
 )
 
 // combiner runs calls that come in at the same time together: one transaction, and one wait for the disk, for all of them. The
@@ -17,6 +19,7 @@ type combiner[T, R any] struct {
 	most    int           // items in one run
 	width   int           // runs at a time
 	timeout time.Duration // of one run
+	faults  *contain.Faults
 	// alone says whether after an error each item is to be tried by itself, so that one bad item does not fail the others.
 	alone func(error) bool
 
@@ -124,14 +127,11 @@ func (c *combiner[T, R]) runBatch(ctx context.Context, batch []*call[T, R]) {
 	}
 }
 
-// runContained turns a panic into an error: the other callers must not wait for ever.
+// runContained turns a fault into an error, since the other callers wait for a result.
 func (c *combiner[T, R]) runContained(ctx context.Context, items []T) (results []R, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = fmt.Errorf("inbox: panic: %v", value)
-		}
-	}()
-	results, err = c.run(ctx, items)
+	if fault := c.faults.Call(ctx, inStoring, func() { results, err = c.run(ctx, items) }); fault != nil {
+		return nil, fmt.Errorf("inbox: %s %w", inStoring, fault)
+	}
 	if err == nil && len(results) != len(items) {
 		err = fmt.Errorf("inbox: %d results for %d items", len(results), len(items))
 	}

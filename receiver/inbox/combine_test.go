@@ -11,13 +11,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/contain"
 )
 
 // slowly doubles numbers, a second per run, and notes how many came together.
 func slowly(runs *[]int) *combiner[int, int] {
 	var mu sync.Mutex
 	return &combiner[int, int]{
-		most: 10, width: 1, timeout: time.Minute, alone: always,
+		faults: contain.New("inbox", nil),
+		most:   10, width: 1, timeout: time.Minute, alone: always,
 		run: func(ctx context.Context, items []int) ([]int, error) {
 			mu.Lock()
 			*runs = append(*runs, len(items))

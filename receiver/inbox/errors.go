@@ -34,10 +34,9 @@ var (
 	// ErrClosed is returned by [Inbox.Start] after [Inbox.Close], and is why a delivery is then turned away with 503.
 	ErrClosed = errors.New("inbox: closed")
 
-	errPanicked = errors.New("inbox: the handler panicked")
-	errGoexit   = errors.New("inbox: the handler ended its goroutine")
-	errLost     = errors.New("inbox: the process ended again and again while it handled this delivery")
-	errRemoved  = errors.New("inbox: the job was cancelled")
+	errGoexit  = errors.New("inbox: the handler ended its goroutine")
+	errLost    = errors.New("inbox: the process ended again and again while it handled this delivery")
+	errRemoved = errors.New("inbox: the job was cancelled")
 )
 
 func configError(format string, args ...any) error {

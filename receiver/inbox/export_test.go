@@ -114,3 +114,8 @@ func (in *Inbox) ForgetLeader(ctx context.Context) {
 		panic(err)
 	}
 }
+
+// WithScheduleLimit sets how long a schedule may take to answer.
+func WithScheduleLimit(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.scheduleLimit = d })
+}

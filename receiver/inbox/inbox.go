@@ -14,6 +14,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
+	"github.com/deployhook/deployhook/internal/timemath"
 	"github.com/deployhook/deployhook/receiver"
 )
 
@@ -118,11 +119,11 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	if db.Dialect() == riverdb.Postgres {
 		width = 2
 	}
-	in.accepts = &combiner[*arrival, acceptance]{run: in.store, most: most, width: width, timeout: c.storeTimeout, alone: sqldb.IsRejected}
-	in.loads = &combiner[int64, *record]{run: in.loadAll, most: most, width: width, timeout: c.storeTimeout, alone: never}
-	in.marks = &combiner[turn, bool]{run: in.markAll, most: most, width: width, timeout: c.storeTimeout, alone: never}
+	in.accepts = &combiner[*arrival, acceptance]{run: in.store, most: most, width: width, faults: c.faults, timeout: c.storeTimeout, alone: sqldb.IsRejected}
+	in.loads = &combiner[int64, *record]{run: in.loadAll, most: most, width: width, faults: c.faults, timeout: c.storeTimeout, alone: never}
+	in.marks = &combiner[turn, bool]{run: in.markAll, most: most, width: width, faults: c.faults, timeout: c.storeTimeout, alone: never}
 	if db.Dialect() == riverdb.SQLite {
-		in.writes = &combiner[write, struct{}]{run: in.writeAll, most: most, width: width, timeout: c.storeTimeout, alone: always}
+		in.writes = &combiner[write, struct{}]{run: in.writeAll, most: most, width: width, faults: c.faults, timeout: c.storeTimeout, alone: always}
 	}
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, &worker{in: in}); err != nil {
@@ -136,7 +137,7 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 		CancelledJobRetentionPeriod: completedJobRetention,
 		FetchPollInterval:           pollInterval,
 		JobTimeout:                  c.jobTimeout(),
-		RescueStuckJobsAfter:        c.jobTimeout() + c.rescueAfter/2,
+		RescueStuckJobsAfter:        timemath.Add(c.jobTimeout(), c.rescueAfter/2),
 		SoftStopTimeout:             c.stopTimeout,
 		Logger:                      c.logger,
 	})

@@ -84,9 +84,11 @@ type upkeep struct {
 func (in *Inbox) startUpkeep(ctx context.Context) *upkeep {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	u := &upkeep{cancel: cancel}
-	u.all.Go(func() { every(ctx, min(in.retention/10, time.Minute), func(ctx context.Context) { in.prune(ctx, 0) }) })
+	u.all.Go(func() {
+		in.every(ctx, min(in.retention/10, time.Minute), inPruning, func(ctx context.Context) { in.prune(ctx, 0) })
+	})
 	if in.ordering {
-		u.all.Go(func() { every(ctx, in.rescueAfter/4, in.renewLanes) })
+		u.all.Go(func() { in.every(ctx, in.rescueAfter/4, inRenewing, in.renewLanes) })
 	}
 	return u
 }
@@ -96,7 +98,8 @@ func (u *upkeep) end() {
 	u.all.Wait()
 }
 
-func every(ctx context.Context, interval time.Duration, work func(context.Context)) {
+// every does the work at each interval until ctx ends, also after a fault.
+func (in *Inbox) every(ctx context.Context, interval time.Duration, name string, work func(context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -104,7 +107,7 @@ func every(ctx context.Context, interval time.Duration, work func(context.Contex
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			work(ctx)
+			in.faults.Call(ctx, name, func() { work(ctx) })
 		}
 	}
 }

@@ -9,7 +9,9 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/timemath"
 )
 
 // Defaults of the options.
@@ -56,6 +58,9 @@ type config struct {
 	setup          riverdb.Setup
 	logger         *slog.Logger
 	observer       func(context.Context, Result)
+	observerGiven  bool
+	scheduleLimit  time.Duration // for the application's schedule to answer
+	faults         *contain.Faults
 }
 
 // WithWorkers sets how many deliveries this process handles at a time. Default 20 ([DefaultWorkers]); from 1 to 1000.
@@ -73,6 +78,9 @@ func WithMaxAttempts(n int) Option {
 // WithRetrySchedule sets the waits between attempts: schedule returns a fresh BackOff, of which each NextBackOff is one
 // wait, and backoff.Stop means that there is no further attempt. It must be safe for concurrent use. Default
 // [RetrySchedule]. nil is an error. Waits over 5 seconds end up to 5 seconds late.
+//
+// Where the schedule panics, or does not answer within 5 seconds, the attempt
+// counts and RetrySchedule says when the next one is due, see [Inbox.Faults].
 func WithRetrySchedule(schedule func() backoff.BackOff) Option {
 	return optionFunc(func(c *config) { c.schedule = schedule })
 }
@@ -173,11 +181,15 @@ func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) { c.logger = l })
 }
 
-// WithObserver sets a function that is called after every attempt, and for every delivery that is superseded or found dead
-// without one: the place for metrics. It runs on the worker's goroutine and must be safe for concurrent use. Default, and
-// meaning of nil: none.
+// WithObserver sets a function that is called after every attempt, and for every
+// delivery that is superseded or found dead without one. It is the place for
+// metrics. Default none. A nil function is an error.
+//
+// The result is on record before the call. The worker waits for the function, so a
+// slow one keeps a worker busy, and one that hangs keeps it until it returns. It
+// must be safe for concurrent use. A panic in it is contained, see [Inbox.Faults].
 func WithObserver(f func(context.Context, Result)) Option {
-	return optionFunc(func(c *config) { c.observer = f })
+	return optionFunc(func(c *config) { c.observer, c.observerGiven = f, true })
 }
 
 func newConfig(opts []Option) (*config, error) {
@@ -185,6 +197,7 @@ func newConfig(opts []Option) (*config, error) {
 		workers: DefaultWorkers, maxAttempts: DefaultMaxAttempts, schedule: RetrySchedule,
 		handlerTimeout: DefaultHandlerTimeout, rescueAfter: DefaultRescueAfter, stopTimeout: DefaultStopTimeout,
 		storeTimeout: DefaultStoreTimeout, retention: DefaultRetention, maxBacklog: DefaultMaxBacklog,
+		scheduleLimit: scheduleLimit,
 	}
 	for _, o := range opts {
 		if o == nil {
@@ -195,6 +208,8 @@ func newConfig(opts []Option) (*config, error) {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
+	c.faults = contain.New("inbox", c.logger.Handler())
+	c.logger = c.faults.Logger()
 	return c, c.validate()
 }
 
@@ -214,6 +229,7 @@ func (c *config) validate() error {
 	check(c.storeTimeout > 0, "WithStoreTimeout(%v): want more than zero", c.storeTimeout)
 	check(c.retention >= minRetention, "WithRetention(%v): want at least %v, and twice the verifiers' tolerance", c.retention, minRetention)
 	check(c.deadRetention == 0 || c.deadRetention >= c.retention, "WithDeadRetention(%v): want at least the retention of %v, or 0 to keep dead letters", c.deadRetention, c.retention)
+	check(!c.observerGiven || c.observer != nil, "WithObserver: the function is nil; leave it out")
 	check(c.maxBacklog >= 1, "WithMaxBacklog(%d): want at least 1", c.maxBacklog)
 	return errors.Join(problems...)
 }
@@ -224,7 +240,7 @@ func (c *config) jobTimeout() time.Duration {
 	if c.ordering {
 		handlers *= 2
 	}
-	return handlers + c.rescueAfter/2
+	return timemath.Add(handlers, c.rescueAfter/2)
 }
 
 // RetrySchedule is the default of [WithRetrySchedule]: waits of 5 s, 15 s, 45 s, 2 min, 7 min, 20 min and then an hour each, a

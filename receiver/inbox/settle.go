@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/payload"
 )
@@ -119,7 +121,7 @@ func (in *Inbox) mark(ctx context.Context, r *record, h *hold) error {
 
 // fail writes down a failed attempt and when the next one is due, or that there is none.
 func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, took time.Duration) ending {
-	wait := in.wait(number)
+	wait := in.wait(ctx, number)
 	if isPermanent(cause) || number >= in.maxAttempts || wait < 0 {
 		return in.buryAttempt(ctx, r, cause, number, took)
 	}
@@ -136,9 +138,22 @@ func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, t
 	return ending{again: max(wait, time.Millisecond)}
 }
 
+// scheduleLimit is the default of config.scheduleLimit.
+const scheduleLimit = 5 * time.Second
+
 // wait is how long after the given attempt the next one is due; negative if there is none.
-func (in *Inbox) wait(number int) time.Duration {
-	schedule := in.schedule()
+func (in *Inbox) wait(ctx context.Context, number int) time.Duration {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.scheduleLimit)
+	defer cancel()
+	answer := make(chan time.Duration, 1) // a late answer is not read
+	schedule := in.schedule
+	if fault := in.faults.CallUntil(ctx, inSchedule, func() { answer <- nthWait(schedule(), number) }); fault != nil {
+		return nthWait(RetrySchedule(), number)
+	}
+	return <-answer
+}
+
+func nthWait(schedule backoff.BackOff, number int) time.Duration {
 	if schedule == nil {
 		return -1
 	}
@@ -199,10 +214,5 @@ func (in *Inbox) report(ctx context.Context, r *record, result Result) {
 		return
 	}
 	result.Delivery = r.public()
-	defer func() { // an observer's panic must not undo what is written down
-		if value := recover(); value != nil {
-			in.logger.ErrorContext(ctx, "inbox: the observer panicked", slog.String("panic", fmt.Sprintf("%.500v", value)))
-		}
-	}()
-	in.observer(ctx, result)
+	in.faults.Call(ctx, inObserver, func() { in.observer(ctx, result) })
 }

@@ -46,8 +46,15 @@ func (w *worker) Timeout(*river.Job[jobArgs]) time.Duration { return w.in.jobTim
 func (w *worker) NextRetry(*river.Job[jobArgs]) time.Time { return time.Now() }
 
 // Work handles the delivery that a job refers to, or finds that there is nothing to do.
-func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) error {
-	in := w.in
+func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) {
+	fault := w.in.faults.Inline(ctx, inHandling, func() { err = w.in.work(ctx, job) })
+	if fault != nil {
+		return w.in.troubled(ctx, job.Args.ID, fault)
+	}
+	return err
+}
+
+func (in *Inbox) work(ctx context.Context, job *river.Job[jobArgs]) error {
 	if !in.running.enter(job.Args.ID) {
 		return snooze(time.Second) // its handler ignored its timeout and is still at it
 	}

@@ -1,0 +1,43 @@
+package inbox
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/contain"
+)
+
+// An inbox without a database has a fault in every round of its upkeep. Each is
+// counted, one line says so, and the next round comes.
+func TestUpkeep_SurvivesFaults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		in := &Inbox{config: config{
+			faults: contain.New("inbox", slog.NewTextHandler(&log, nil)), retention: time.Hour, rescueAfter: 4 * time.Second, ordering: true,
+		}}
+		in.held.add(&hold{})
+		u := in.startUpkeep(t.Context())
+		time.Sleep(time.Minute + time.Millisecond)
+		u.end()
+		require.Equal(t, map[string]uint64{inPruning: 1, inRenewing: 60}, in.Faults())
+		require.Equal(t, 1, strings.Count(log.String(), `in="renewing leases" fault="panicked: runtime error: invalid memory address`), log.String())
+
+		rounds := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		go in.every(ctx, time.Second, "exit", func(context.Context) { rounds++; runtime.Goexit() })
+		time.Sleep(10*time.Second + time.Millisecond)
+		cancel()
+		synctest.Wait()
+		require.Equal(t, 10, rounds)
+		require.EqualValues(t, 10, in.Faults()["exit"])
+	})
+}
