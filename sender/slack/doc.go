@@ -21,7 +21,7 @@
 //     text. &, < and > are escaped besides.
 //   - Control characters, and those that turn the direction of writing around, are dropped.
 //   - The button leads to the event's URL, http or https, without user information. It is the only link.
-//   - Every text is cut to what Slack takes, counted after escaping, never inside an escape or an emoji. A message over a
+//   - Every text, and the sum of all of them, is cut to what Slack takes, counted after escaping, never inside an escape or an emoji. A message over a
 //     limit would be refused as a whole: the longest error would be the one that nobody sees.
 //
 // # Misuses

@@ -11,14 +11,15 @@ import (
 
 // Slack's limits, in characters where nothing else is said.
 const (
-	maxText     = 1000 // of the fallback; Slack cuts at 40,000 (https://docs.slack.dev/reference/methods/chat.postMessage)
-	maxHeader   = 150  // https://docs.slack.dev/reference/block-kit/blocks/header-block
-	maxSection  = 3000 // https://docs.slack.dev/reference/block-kit/blocks/section-block
-	maxField    = 2000 // the same page
-	maxFields   = 10   // fields of a section, the same page
-	maxContext  = 1000 // of one element; a text object has 3000: https://docs.slack.dev/reference/block-kit/composition-objects/text-object
-	maxButton   = 75   // https://docs.slack.dev/reference/block-kit/block-elements/button-element
-	maxURL      = 3000 // the same page
+	maxText     = 1000  // of the fallback; Slack cuts at 40,000 (https://docs.slack.dev/reference/methods/chat.postMessage)
+	maxHeader   = 150   // https://docs.slack.dev/reference/block-kit/blocks/header-block
+	maxSection  = 3000  // https://docs.slack.dev/reference/block-kit/blocks/section-block
+	maxField    = 2000  // the same page
+	maxFields   = 10    // fields of a section, the same page
+	maxContext  = 1000  // of one element; a text object has 3000: https://docs.slack.dev/reference/block-kit/composition-objects/text-object
+	maxButton   = 75    // https://docs.slack.dev/reference/block-kit/block-elements/button-element
+	maxURL      = 3000  // the same page
+	maxTotal    = 12000 // of all texts together; Slack answers msg_too_long or invalid_blocks beyond about that
 	contentType = "application/json"
 )
 
@@ -104,31 +105,37 @@ func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
 		Text:   summary,
 		Blocks: []block{{Type: "header", Text: &title}},
 		Attachments: []attachment{{
-			Fallback: summary, Color: fmt.Sprintf("#%06x", f.look.Color(e)), Blocks: f.blocks(e),
+			Fallback: summary, Color: fmt.Sprintf("#%06x", f.look.Color(e)),
+			Blocks: f.blocks(e, maxTotal-chat.Length(title.Text)-2*chat.Length(summary)),
 		}},
 	})
 	return contentType, body, err
 }
 
-// blocks are those beside the coloured bar.
-func (f *Format) blocks(e *payload.Event) []block {
+// blocks are those next to the coloured bar. Their texts have at most room
+// characters. The most important facts come first, so what is cut off matters least.
+func (f *Format) blocks(e *payload.Event, room int) []block {
 	var blocks []block
 	facts := chat.Facts(e, f.look.Metadata)
+	context := plain(chat.Context(e), maxContext)
+	room -= chat.Length(context.Text) + maxButton
 	for len(facts) > 0 {
 		n := 0
 		for n < len(facts) && n < maxFields/2 && !facts[n].Long {
 			n++
 		}
 		if n == 0 {
-			text := plain(facts[0].Label+": "+facts[0].Value, maxSection)
-			blocks = append(blocks, block{Type: "section", Text: &text})
 			n = 1
-		} else {
-			blocks = append(blocks, block{Type: "section", Fields: fields(facts[:n])})
+			if text := plain(facts[0].Label+": "+facts[0].Value, min(maxSection, room)); text.Text != "" {
+				room -= chat.Length(text.Text)
+				blocks = append(blocks, block{Type: "section", Text: &text})
+			}
+		} else if list := fields(facts[:n], &room); len(list) > 0 {
+			blocks = append(blocks, block{Type: "section", Fields: list})
 		}
 		facts = facts[n:]
 	}
-	blocks = append(blocks, block{Type: "context", Elements: []any{plain(chat.Context(e), maxContext)}})
+	blocks = append(blocks, block{Type: "context", Elements: []any{context}})
 	if link := chat.Link(e.URL, maxURL); link != "" && f.button != "" {
 		blocks = append(blocks, block{Type: "actions", Elements: []any{
 			button{Type: "button", Text: plain(f.button, maxButton), URL: link},
@@ -137,11 +144,18 @@ func (f *Format) blocks(e *payload.Event) []block {
 	return blocks
 }
 
-// fields are label and value in turn, which Slack shows as two columns.
-func fields(facts []chat.Fact) []text {
+// fields are label and value in turn, which Slack shows as two columns. It takes
+// their length from room, and leaves out what does not fit.
+func fields(facts []chat.Fact, room *int) []text {
 	var list []text
 	for _, fact := range facts {
-		list = append(list, label(fact.Label), plain(chat.Line(fact.Value), maxField))
+		name := label(fact.Label)
+		value := plain(chat.Line(fact.Value), min(maxField, *room-chat.Length(name.Text)))
+		if value.Text == "" {
+			break
+		}
+		*room -= chat.Length(name.Text) + chat.Length(value.Text)
+		list = append(list, name, value)
 	}
 	return list
 }

@@ -85,9 +85,34 @@ func check(t testing.TB, body []byte) {
 	require.Regexp(t, `^#[0-9a-f]{6}$`, m.Attachments[0].Color)
 	blocks := append(m.Blocks, m.Attachments[0].Blocks...)
 	require.LessOrEqual(t, len(blocks), 50)
+	require.LessOrEqual(t, sum(m.Text, m.Attachments[0].Fallback, blocks), 12_000)
 	for _, b := range blocks {
 		checkBlock(t, b)
 	}
+}
+
+// sum is how long all texts of a message are together.
+func sum(values ...any) int {
+	n := 0
+	for _, v := range values {
+		switch v := v.(type) {
+		case string:
+			n += len(utf16.Encode([]rune(v)))
+		case map[string]any:
+			for name, member := range v {
+				if name != "type" && name != "url" {
+					n += sum(member)
+				}
+			}
+		case []map[string]any:
+			for _, member := range v {
+				n += sum(member)
+			}
+		case []any:
+			n += sum(v...)
+		}
+	}
+	return n
 }
 
 func checkBlock(t testing.TB, b map[string]any) {
