@@ -25,6 +25,8 @@ func escapeMarkdown(before, r rune) string {
 		return "\\" + string(r)
 	case r == '@': // a mention: there is no escape for it
 		return "@\u200b"
+	case r == '.' && before == chat.AfterWWW: // www.example.com becomes a link by itself
+		return "\u200b."
 	case r == '/' && before == ':': // an address becomes a link by itself
 		return "\u200b/"
 	case r == '&':

@@ -299,6 +299,24 @@ func TestPresetsPlaces(t *testing.T) {
 	require.Equal(t, "at 2026-03-12T14:22:01Z", got["googlechat"]["cardsV2/0/card/header/subtitle"]) // plain text
 }
 
+// Mattermost and Rocket.Chat make a link of what begins with www, without a scheme.
+func TestWWWIsNoLink(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"see www.evil.example/login": "see www\u200b.evil.example/login",
+		"WWW.EVIL.EXAMPLE":           "WWW\u200b.EVIL.EXAMPLE",
+		"(www.evil.example":          "\\(www\u200b.evil.example",
+		"deploy.live":                "deploy.live",
+		"now. awww. 3www.x wwww.x":   "now. awww. 3www.x wwww.x",
+	} {
+		e := formattest.Events()["deploy_failed"]
+		e.Error = text
+		_, body, err := newFormat(t, `["{{.Error}}"]`, template.Markdown).Encode(e)
+		require.NoError(t, err)
+		require.Equal(t, want, formattest.Strings(t, body)["0"])
+	}
+}
+
 // A link that an event brings can't end the link that a template makes of it.
 func TestLink(t *testing.T) {
 	t.Parallel()

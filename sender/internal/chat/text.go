@@ -20,6 +20,10 @@ type Escape func(before, r rune) string
 // blank: if it is a dot or a parenthesis, Markdown takes the line for an item of a list, and counts the items anew.
 const AfterNumber = -1
 
+// AfterWWW is what an [Escape] gets as the rune before a dot that follows the word
+// www. Some kinds of Markdown make a link of what begins so.
+const AfterWWW = -2
+
 // Plain is the Escape of a destination without markup.
 func Plain(_, _ rune) string { return "" }
 
@@ -53,7 +57,7 @@ func Cut(s string, max int, escape Escape) string {
 	var b strings.Builder
 	b.Grow(min(len(s), 2*max))
 	length, fits := 0, 0 // fits is the part of b that leaves room for the ellipsis
-	before, line := rune(0), lineStart
+	before, line, ws := rune(0), lineStart, 0
 	for len(s) > 0 {
 		size := cluster(s)
 		for _, r := range s[:size] {
@@ -61,6 +65,10 @@ func Cut(s string, max int, escape Escape) string {
 				before = AfterNumber
 			}
 			line = line.next(r)
+			if r == '.' && ws == 3 {
+				before = AfterWWW
+			}
+			ws = nextW(ws, before, r)
 			if text := escape(before, r); text != "" {
 				b.WriteString(text)
 				length += Length(text)
@@ -79,6 +87,15 @@ func Cut(s string, max int, escape Escape) string {
 		s = s[size:]
 	}
 	return b.String()
+}
+
+// nextW counts the letters w at the beginning of a word. It returns 0 in all other
+// words.
+func nextW(ws int, before, r rune) int {
+	if r != 'w' && r != 'W' || ws == 0 && (unicode.IsLetter(before) || unicode.IsDigit(before)) {
+		return 0
+	}
+	return ws + 1
 }
 
 // position is where in a line a text is.
