@@ -2,11 +2,11 @@ package chat
 
 import (
 	"cmp"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/redact"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -146,7 +146,7 @@ func (l *facts) healthCheck(h *payload.HealthCheck) {
 	if h == nil {
 		return
 	}
-	text := Line(withoutUser(h.URL))
+	text := Line(redact.Text(h.URL)) // a channel is no place for a password
 	if h.StatusCode != nil {
 		text = join(text, "status "+strconv.Itoa(*h.StatusCode))
 	}
@@ -157,17 +157,6 @@ func (l *facts) healthCheck(h *payload.HealthCheck) {
 		text = join(text, strconv.Itoa(*h.Attempts)+" attempts")
 	}
 	l.add("Health check", text)
-}
-
-// withoutUser returns raw without user information: a channel is no place for a password. A health check's address may also be
-// a path, or any other text.
-func withoutUser(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.User == nil {
-		return raw
-	}
-	u.User = nil
-	return u.String()
 }
 
 func join(a, b string) string {

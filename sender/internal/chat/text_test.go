@@ -153,3 +153,18 @@ func TestLink(t *testing.T) {
 		require.Equal(t, want, chat.Link(raw, 2048), raw)
 	}
 }
+
+// A health check's address may be anything. Its password is shown in no case, not
+// even where no reader of URLs can make sense of the rest.
+func TestHealthCheckThatIsNoURLShowsNoPassword(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"https://u:c4n4ry@shop.example/health", "https://u:c4n4ry@[::1", "http://u:c4n4ry@shop.example:port/%zz", "u:c4n4ry@shop.example",
+		"GET https://shop.example, then https://c4n4ry@shop.example", "https://shop.example/health?token=c4n4ry",
+	} {
+		facts := chat.Facts(&payload.Event{HealthCheck: &payload.HealthCheck{URL: address}}, nil)
+		require.Len(t, facts, 1)
+		require.NotContains(t, facts[0].Value, "c4n4ry")
+		require.NotEmpty(t, facts[0].Value)
+	}
+}
