@@ -19,7 +19,13 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) {
+	leaktest.Parallel(8)
+	leaktest.Main(m)
+}
+
+// patience is for what has to happen some time. Only a hang takes longer.
+const patience = time.Minute
 
 // canary stands for every secret: it must turn up in no error and no record.
 const canary = "canary-5f0e9d3c7b1a"

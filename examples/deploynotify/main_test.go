@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -265,10 +264,7 @@ func TestNotDelivered(t *testing.T) {
 	}))
 	t.Cleanup(hanging.Close)
 	t.Cleanup(func() { close(hang) })
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	nobody := "http://" + closed.Addr().String()
-	require.NoError(t, closed.Close())
+	const nobody = "http://127.0.0.1:1"
 	got := receive(t, nil)
 
 	for name, c := range map[string]struct {
@@ -277,8 +273,8 @@ func TestNotDelivered(t *testing.T) {
 		says string
 	}{
 		"wrong secret":          {env{"DEPLOYHOOK_URL": got.url + "/events", "DEPLOYHOOK_SECRET": "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, nil, "is the secret the receiver's"},
-		"a receiver that hangs": {env{"DEPLOYHOOK_URL": hanging.URL}, []string{"-timeout", "1s"}, "deadline"},
-		"no receiver":           {env{"DEPLOYHOOK_URL": nobody}, []string{"-timeout", "1s"}, "no connection"},
+		"a receiver that hangs": {env{"DEPLOYHOOK_URL": hanging.URL}, []string{"-timeout", "3s"}, "deadline"},
+		"no receiver":           {env{"DEPLOYHOOK_URL": nobody}, []string{"-timeout", "3s"}, "no connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -88,7 +88,7 @@ func start(t *testing.T, env []string, args ...string) *program {
 		return p
 	case <-p.eof:
 		return p
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the program did not start:\n", p.output())
 		return nil
 	}
@@ -106,7 +106,7 @@ func (p *program) stop() int {
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-p.eof:
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		p.t.Fatal("the program did not stop:\n", p.output())
 	}
 	_ = p.cmd.Wait()
@@ -120,7 +120,7 @@ func (p *program) post(path, body string, sign func(*http.Request)) (int, string
 	require.NoError(p.t, err)
 	r.Header.Set("Content-Type", "application/json")
 	sign(r)
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Minute}
 	resp, err := client.Do(r)
 	require.NoError(p.t, err)
 	defer resp.Body.Close()

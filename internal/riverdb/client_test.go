@@ -15,7 +15,7 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 type noteArgs struct {
 	Note string `json:"note"`

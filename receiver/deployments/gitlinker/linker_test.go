@@ -385,7 +385,7 @@ func TestContextAndTimeoutEndGit(t *testing.T) {
 			for timeout := 500 * time.Millisecond; ; timeout *= 4 { // until the machine is quick enough to start the script
 				_, err := newLinker(t, dir, gitlinker.WithGit(git), gitlinker.WithTimeout(timeout)).LinkedPRs(t.Context(), link("", "abcdef"))
 				require.ErrorIs(t, err, context.DeadlineExceeded)
-				if _, missing := os.Stat(pid); missing == nil || timeout > 5*time.Second {
+				if _, missing := os.Stat(pid); missing == nil || timeout > patience {
 					return err
 				}
 			}
@@ -397,10 +397,10 @@ func TestContextAndTimeoutEndGit(t *testing.T) {
 			git, pid := slowGit(t)
 			start := time.Now()
 			require.Error(t, call(t, r.dir, git, pid))
-			require.Less(t, time.Since(start), 30*time.Second)
+			require.Less(t, time.Since(start), 2*patience)
 			text, err := os.ReadFile(pid)
 			require.NoError(t, err, "the script was never started")
-			require.Eventually(t, func() bool { return !alive(t, strings.TrimSpace(string(text))) }, 20*time.Second, 10*time.Millisecond,
+			require.Eventually(t, func() bool { return !alive(t, strings.TrimSpace(string(text))) }, patience, 10*time.Millisecond,
 				"the child was left behind")
 		})
 	}
@@ -428,7 +428,7 @@ func TestProcessesAreBounded(t *testing.T) {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { _, _ = l.LinkedPRs(ctx, link("", "abcdef")) })
-	require.Eventually(t, func() bool { _, err := os.Stat(pid); return err == nil }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { _, err := os.Stat(pid); return err == nil }, patience, time.Millisecond)
 	require.NoError(t, os.Remove(pid))
 	short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer stop()

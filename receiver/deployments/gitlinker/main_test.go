@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,6 +16,9 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 )
+
+// patience is for what has to happen some time. Only a hang takes longer.
+const patience = time.Minute
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 

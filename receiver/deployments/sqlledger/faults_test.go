@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +32,7 @@ func TestPostgresIsKilled(t *testing.T) {
 	require.Eventually(t, func() bool { // dead connections leave the pool one by one
 		_, err = l.Record(t.Context(), "acme", deployment("2", payload.StatusSuccess))
 		return err == nil
-	}, 20*time.Second, 50*time.Millisecond)
+	}, patience, 50*time.Millisecond)
 	all, err := l.List(t.Context(), "acme", deployments.Filter{})
 	require.NoError(t, err)
 	require.Len(t, all, 2)
@@ -59,7 +58,7 @@ func TestPostgresIsFrozen(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		start := time.Now()
 		require.ErrorIs(t, call(ctx), context.DeadlineExceeded, name)
-		require.Less(t, time.Since(start), 20*time.Second, name)
+		require.Less(t, time.Since(start), patience, name)
 		cancel()
 	}
 	server.Resume()
@@ -81,11 +80,7 @@ func withoutCanary(t *testing.T, err error) {
 // No error shows the password.
 func TestErrorsDoNotShowTheConnectionString(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := listener.Addr().String()
-	require.NoError(t, listener.Close())
-	_, err = sqlledger.NewPostgres(t.Context(), openPostgres(t, "postgres://user:"+canary+"@"+addr+"/db?connect_timeout=2"))
+	_, err := sqlledger.NewPostgres(t.Context(), openPostgres(t, "postgres://user:"+canary+"@127.0.0.1:1/db?connect_timeout=2"))
 	withoutCanary(t, err)
 	require.NotErrorIs(t, err, sqlledger.ErrConfig, "a server that is down is no mistake of the caller's")
 }

@@ -19,6 +19,9 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
+// patience is for what has to happen some time. Only a hang takes longer.
+const patience = 2 * time.Minute
+
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // newSchema returns a pool on a PostgreSQL schema of the test's own.
