@@ -56,10 +56,10 @@ func TestWrongOptions(t *testing.T) {
 	require.ErrorIs(t, err, sqldedupe.ErrConfig)
 	_, err = sqldedupe.NewSQLite(t.Context(), nil)
 	require.ErrorIs(t, err, sqldedupe.ErrConfig)
-	_, err = sqldedupe.Migrations(0, "")
+	_, err = sqldedupe.Migrations(0)
 	require.ErrorIs(t, err, sqldedupe.ErrConfig)
-	require.ErrorIs(t, sqldedupe.Migrate(t.Context(), nil, sqldedupe.SQLite, ""), sqldedupe.ErrConfig)
-	require.ErrorIs(t, sqldedupe.Migrate(t.Context(), db, 7, ""), sqldedupe.ErrConfig)
+	require.ErrorIs(t, sqldedupe.Migrate(t.Context(), nil, sqldedupe.SQLite), sqldedupe.ErrConfig)
+	require.ErrorIs(t, sqldedupe.Migrate(t.Context(), db, 7), sqldedupe.ErrConfig)
 	require.Equal(t, "PostgreSQL SQLite Dialect(7)", fmt.Sprint(sqldedupe.Postgres, sqldedupe.SQLite, sqldedupe.Dialect(7)))
 }
 

@@ -23,9 +23,10 @@
 //
 // If the process crashes at any point of this, neither the row nor the completion is there, and the sender's next try is
 // handled; or both are, and it is a duplicate. A worker whose lease was taken over fails at the completion, and what it has done
-// is rolled back. [Store.CompleteTx] and [CompletePgxTx] do it in a transaction that the caller begins and commits.
+// is rolled back. [Store.CompleteTx] and [Store.CompletePgxTx] do it in a transaction that the caller begins and commits.
 //
-// The package needs no driver for PostgreSQL and brings modernc.org/sqlite, which needs no cgo, for [OpenSQLite].
+// [OpenSQLite] uses modernc.org/sqlite, which needs no cgo. For PostgreSQL any driver
+// will do whose errors have a method SQLState() string.
 //
 // # Operation
 //
@@ -33,6 +34,14 @@
 // other. [Migrate] and [Migrations] do it beforehand. A delivery is one row, deleted some time after its TTL: claims do that
 // on the side, a batch at a time, or [Store.RunPruner] does. Deleting rows that are over by hand does no harm; deleting others
 // forgets them.
+//
+// In production let an owner call [Migrate], or run the SQL of [Migrations], and
+// give the service's role these rights alone:
+//
+//	GRANT USAGE ON SCHEMA public TO service;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON deployhook_dedupe TO service;
+//	GRANT SELECT ON deployhook_dedupe_schema TO service;
+//	GRANT USAGE ON SEQUENCE deployhook_dedupe_token TO service;
 //
 // A delivery costs two commits, and each waits for the disk: about as many deliveries a second as the disk has syncs for
 // SQLite and for a single PostgreSQL connection; PostgreSQL syncs many connections' commits at once. Duplicates only read.
@@ -46,8 +55,9 @@
 //   - Whoever takes a lease over gets a greater token, and from then on the slow worker's calls fail, its transaction too.
 //   - The constructors refuse a database that acknowledges commits before they are on disk; see [InsecureUnsynced].
 //   - Statements have parameters, and table names are checked, so nothing that comes from outside is ever part of SQL.
-//   - No error contains a data source name: the constructors and Migrate replace a driver's that repeats one which it can't
-//     parse. Its other errors, which are wrapped, may name host, user and database.
+//   - No error contains a data source name. A driver that can't parse one repeats
+//     it, and the constructors and Migrate replace that error. Other errors of the
+//     driver, which are wrapped, may name host, user and database.
 //   - OpenSQLite makes a file that only its owner can read.
 //
 // # Misuses
@@ -55,8 +65,7 @@
 //   - An effect outside the transaction, a call to another service for example, is at least once like with any store: it
 //     happens before the commit, and is not undone. Give it the delivery's ID as an idempotency key, or queue it in
 //     the same transaction.
-//   - Completing in one transaction what was done in another, or passing CompletePgxTx a pool: a crash in between
-//     handles the delivery twice.
+//   - Completing in one transaction what was done in another, which a crash in between handles twice.
 //   - Going on after a statement's error in a SQLite transaction: SQLite may have ended it, and commits what follows at once.
 //     [Store.InTx] keeps it from that, and CompleteTx fails if it is too late.
 //   - A clock that is set: leases and TTLs follow the database's. A step of hours forward forgets that much too early, so

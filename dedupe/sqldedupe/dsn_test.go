@@ -60,7 +60,7 @@ func TestMistakenDSNIsNotShown(t *testing.T) {
 	} {
 		db := lazyDB(t, dsn)
 		_, err := sqldedupe.NewPostgres(t.Context(), db)
-		for _, err := range []error{err, sqldedupe.Migrate(t.Context(), db, sqldedupe.Postgres, "")} {
+		for _, err := range []error{err, sqldedupe.Migrate(t.Context(), db, sqldedupe.Postgres)} {
 			withoutCanary(t, err)
 			require.ErrorIs(t, err, sqldedupe.ErrConfig)
 			require.ErrorContains(t, err, want)

@@ -156,7 +156,7 @@ func recordWithPgx(ctx context.Context, store *sqldedupe.Store, pool *pgxpool.Po
 		if _, err := tx.Exec(ctx, "INSERT INTO deployments (id) VALUES ($1)", id); err != nil {
 			return err
 		}
-		return sqldedupe.CompletePgxTx(ctx, store, tx, claim)
+		return store.CompletePgxTx(ctx, tx, claim)
 	})
 	return err
 }

@@ -6,35 +6,14 @@ import (
 	"strings"
 )
 
-// A Dialect is a database's kind of SQL.
-type Dialect uint8
-
-const (
-	// Postgres is PostgreSQL, version 12 or later.
-	Postgres Dialect = iota + 1
-	// SQLite is SQLite, version 3.42 or later.
-	SQLite
-)
-
-// String returns the dialect's name.
-func (d Dialect) String() string {
-	switch d {
-	case Postgres:
-		return "PostgreSQL"
-	case SQLite:
-		return "SQLite"
-	}
-	return fmt.Sprintf("Dialect(%d)", uint8(d))
-}
-
 // names are what the store's objects are called, quoted for use in statements.
 type names struct {
 	table    string
-	schema   string // the table with the schema's version
+	versions string // the table with the version of the tables
 	sequence string // PostgreSQL's source of tokens
 	index    string // never with a schema before it
+	floor    string // SQLite's least token for a new row
 	trigger  string
-	lock     string // what the advisory lock of migrations is made of
 }
 
 // identifier leaves room for the longest suffix within PostgreSQL's 63 bytes. It has no character that would have to be
@@ -61,11 +40,11 @@ func newNames(d Dialect, table string) (names, error) {
 	quote := func(name string) string { return `"` + name + `"` }
 	return names{
 		table:    prefix + quote(name),
-		schema:   prefix + quote(name+"_schema"),
+		versions: prefix + quote(name+"_schema"),
 		sequence: prefix + quote(name+"_token"),
 		index:    quote(name + "_sweep"),
-		trigger:  quote(name + "_floor"),
-		lock:     "deployhook/dedupe " + table,
+		floor:    quote(name + "_floor"),
+		trigger:  quote(name + "_raise"),
 	}, nil
 }
 
@@ -77,6 +56,6 @@ func tableError(table string) error {
 // expand puts the names into a statement.
 func (n names) expand(statement string) string {
 	return strings.NewReplacer(
-		"{table}", n.table, "{schema}", n.schema, "{sequence}", n.sequence, "{index}", n.index, "{trigger}", n.trigger,
+		"{table}", n.table, "{floor}", n.floor, "{sequence}", n.sequence, "{index}", n.index, "{trigger}", n.trigger,
 	).Replace(statement)
 }

@@ -39,6 +39,7 @@ type config struct {
 	noPruning     bool
 	noMigration   bool
 	unsynced      bool
+	prepared      bool
 	onPrune       func(deleted int64, err error)
 }
 
@@ -64,6 +65,16 @@ func WithTable(name string) Option {
 // nothing, and fails with an [ErrConfig] unless the schema is there and current. Default off.
 func WithoutMigration() Option {
 	return option(func(c *config) { c.noMigration = true })
+}
+
+// WithPreparedStatements says that a pooler between this process and PostgreSQL
+// keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements,
+// or any in session mode. Default off. The constructor then fails if the
+// connections go through a pooler and pgx would keep prepared statements on them.
+// Add default_query_exec_mode=exec to the connection string to keep none. Without
+// a pooler, and on SQLite, it changes nothing.
+func WithPreparedStatements() Option {
+	return option(func(c *config) { c.prepared = true })
 }
 
 // WithPruneInterval sets how long a Claim lets expired rows lie after the last time that there were only few of them. The

@@ -3,12 +3,12 @@ package sqldedupe
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // NewPostgres returns a store in a PostgreSQL database, version 12 or later, makes its table or brings it up to date, and checks
@@ -25,15 +25,18 @@ func NewPostgres(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error
 	if err != nil {
 		return nil, err
 	}
+	if _, err := sqldb.New(db, Postgres, "").CheckPooler(ctx, c.prepared); err != nil {
+		return nil, opened("NewPostgres", err)
+	}
 	strict, err := checkPostgres(ctx, db, c)
 	if err != nil {
-		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", withoutDSN(err))
+		return nil, opened("NewPostgres", err)
 	}
 	if err := prepareSchema(ctx, db, Postgres, n, c); err != nil {
-		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", err)
+		return nil, opened("NewPostgres", err)
 	}
 	if err := checkPrivileges(ctx, db, n); err != nil {
-		return nil, fmt.Errorf("sqldedupe: NewPostgres: %w", err)
+		return nil, opened("NewPostgres", err)
 	}
 	e := &postgres{
 		claimNew: statement{text: n.expand(pgClaimNew)},
@@ -54,10 +57,10 @@ func checkPostgres(ctx context.Context, db *sql.DB, c config) (strict bool, err 
 	case err != nil:
 		return false, err
 	case version < 120000:
-		return false, fmt.Errorf("%w: the server's version is %d; the store needs PostgreSQL 12 or later", ErrConfig, version)
+		return false, sqldb.ConfigErrorf("the server's version is %d; the store needs PostgreSQL 12 or later", version)
 	case (commit == "off" || fsync == "off") && !c.unsynced:
-		return false, fmt.Errorf("%w: the database has synchronous_commit %s and fsync %s, so what it has acknowledged can be lost; "+
-			"set them to on, or use InsecureUnsynced", ErrConfig, commit, fsync)
+		return false, sqldb.ConfigErrorf("the database has synchronous_commit %s and fsync %s, so what it has acknowledged can be lost; "+
+			"set them to on, or use InsecureUnsynced", commit, fsync)
 	}
 	return strict, nil
 }
@@ -67,7 +70,7 @@ func checkPrivileges(ctx context.Context, db *sql.DB, n names) error {
 	err := db.QueryRowContext(ctx, n.expand(`SELECT has_table_privilege('{table}', 'SELECT') AND has_table_privilege('{table}', 'INSERT')
 		AND has_table_privilege('{table}', 'UPDATE') AND has_table_privilege('{table}', 'DELETE') AND has_sequence_privilege('{sequence}', 'USAGE')`)).Scan(&may)
 	if err == nil && !may {
-		err = fmt.Errorf("%w: table %s: the role needs SELECT, INSERT, UPDATE and DELETE on it, and USAGE on sequence %s", ErrConfig, n.table, n.sequence)
+		err = sqldb.ConfigErrorf("table %s: the role needs SELECT, INSERT, UPDATE and DELETE on it, and USAGE on sequence %s", n.table, n.sequence)
 	}
 	return err
 }
@@ -141,6 +144,10 @@ type postgres struct {
 	strict                      atomic.Bool // transactions may be stricter than READ COMMITTED by default
 }
 
+// stateSerialization is PostgreSQL's code for a transaction that can't be
+// serialized with another one.
+const stateSerialization = "40001"
+
 const (
 	claimTries = 4
 	lockedWait = time.Second // the RetryAfter where the lease that is in the way is not known
@@ -155,7 +162,7 @@ func (p *postgres) completesFirst() bool { return p.strict.Load() }
 
 // learn: the default may differ between connections, and change.
 func (p *postgres) learn(err error) {
-	if sqlState(err) == stateSerialization {
+	if sqldb.SQLState(err) == stateSerialization {
 		p.strict.Store(true)
 	}
 }
@@ -207,7 +214,7 @@ func (p *postgres) prune(ctx context.Context, db *sql.DB, batch int) (deleted, l
 // transaction because that takes two more round trips.)
 func (p *postgres) auto(ctx context.Context, db *sql.DB, f func(runner) error) error {
 	err := f(direct{db})
-	if !isConflict(err) {
+	if !sqldb.IsConflict(err) {
 		return err
 	}
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})

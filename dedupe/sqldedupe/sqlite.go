@@ -4,44 +4,31 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 
-	_ "modernc.org/sqlite" // registers the driver that OpenSQLite opens with
-
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// busyTimeout is how long SQLite waits for another process that writes. The context ends the wait sooner.
-const busyTimeout = 10 * time.Second
-
-// OpenSQLite opens the SQLite file, which it makes, readable by its owner alone, if it is not there, and returns a store in it that owns the database: Close it
-// when it is not used any more. Several stores, also of several processes on one machine, may share a file, as long as it is
-// not on a network file system.
+// OpenSQLite opens the SQLite file, which it creates, readable by its owner
+// alone, if it is missing, and returns a store in it that owns the database.
+// [Store.Close] closes it. The directory must exist. Several stores, also of
+// several processes on one machine, may share a file, as long as it is not on a
+// network file system.
 //
-// It opens it with write-ahead logging, synchronous=FULL, which puts every commit on the disk before it is acknowledged,
-// immediate transactions and one connection; a process that finds the file locked waits for up to 10 seconds.
+// It opens the file with write-ahead logging, synchronous=FULL, which puts every
+// commit on the disk before it is acknowledged, immediate transactions and one
+// connection. A process that finds the file locked waits for up to 10 seconds.
 //
-// Errors are those of [NewSQLite]. Names that SQLite takes for databases in memory are refused with [ErrConfig]: a store in
-// memory is package dedupe's.
+// Errors are those of [NewSQLite]. A path that is a URI, or names a database in
+// memory, wraps [ErrConfig]. For a store in memory use dedupe.NewMemory.
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Store, error) {
-	dsn, err := sqliteDSN(path)
-	if err != nil {
+	if _, err := newConfig("OpenSQLite", opts); err != nil {
 		return nil, err
 	}
-	if err := makePrivate(path); err != nil {
-		return nil, fmt.Errorf("sqldedupe: OpenSQLite: %w", err)
-	}
-	db, err := sql.Open("sqlite", dsn)
+	db, err := sqldb.OpenSQLite(ctx, path, 1, sqldb.BusyTimeout)
 	if err != nil {
-		return nil, fmt.Errorf("sqldedupe: OpenSQLite: %w", err)
-	}
-	db.SetMaxOpenConns(1)
-	if err := waitForSQLite(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("sqldedupe: OpenSQLite: %w", err), db.Close())
+		return nil, opened("OpenSQLite", err)
 	}
 	s, err := newSQLite(ctx, "OpenSQLite", db, opts)
 	if err != nil {
@@ -49,45 +36,6 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Store, error
 	}
 	s.owned = true
 	return s, nil
-}
-
-func sqliteDSN(path string) (string, error) {
-	if path == "" || path == ":memory:" {
-		return "", fmt.Errorf("%w: OpenSQLite: path %q is a database in memory, which is forgotten; give a file's name, or use dedupe.NewMemory", ErrConfig, path)
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("%w: OpenSQLite: %w", ErrConfig, err)
-	}
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: url.Values{
-		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)"},
-		"_txlock": {"immediate"},
-	}.Encode()}
-	return u.String(), nil
-}
-
-// makePrivate makes the file if it is not there. SQLite gives its other files the permissions of this one.
-func makePrivate(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	return file.Close()
-}
-
-// waitForSQLite makes the first connection. Switching to write-ahead logging needs the file for itself, and SQLite does
-// not wait for it when several processes do it at once.
-func waitForSQLite(ctx context.Context, db *sql.DB) error {
-	deadline := time.Now().Add(busyTimeout)
-	for {
-		err := db.PingContext(ctx)
-		if sqliteCode(err) != codeBusy || time.Now().After(deadline) {
-			return err
-		}
-		if err := pause(ctx, 4); err != nil {
-			return err
-		}
-	}
 }
 
 // NewSQLite returns a store in a SQLite database, version 3.42 or later, makes its table or brings it up to date, and checks
@@ -114,7 +62,7 @@ func newSQLite(ctx context.Context, constructor string, db *sql.DB, opts []Optio
 	if err != nil {
 		return nil, err
 	}
-	failed := func(err error) (*Store, error) { return nil, fmt.Errorf("sqldedupe: %s: %w", constructor, err) }
+	failed := func(err error) (*Store, error) { return nil, opened(constructor, err) }
 	if err := checkSQLite(ctx, db, c); err != nil {
 		return failed(err)
 	}
@@ -159,7 +107,7 @@ func checkSQLite(ctx context.Context, db *sql.DB, c config) error {
 func checkConnection(ctx context.Context, conn *sql.Conn, c config) error {
 	var clock sql.NullFloat64
 	if err := conn.QueryRowContext(ctx, "SELECT unixepoch('subsec')").Scan(&clock); err != nil {
-		return fmt.Errorf("%w: the store needs SQLite 3.42 or later: %w", ErrConfig, err)
+		return sqldb.ConfigErrorf("the store needs SQLite 3.42 or later: %w", err)
 	}
 	var journal string
 	var synchronous, timeout, dirty int
@@ -172,17 +120,17 @@ func checkConnection(ctx context.Context, conn *sql.Conn, c config) error {
 	}
 	switch {
 	case !clock.Valid:
-		return fmt.Errorf("%w: the store needs SQLite 3.42 or later, for unixepoch('subsec')", ErrConfig)
+		return sqldb.ConfigErrorf("the store needs SQLite 3.42 or later, for unixepoch('subsec')")
 	case journal == "memory" || journal == "off":
-		return fmt.Errorf("%w: journal_mode is %s, so a crash may destroy the database, or it is in memory only; open a file with _pragma=journal_mode(WAL)", ErrConfig, journal)
+		return sqldb.ConfigErrorf("journal_mode is %s, so a crash may destroy the database, or it is in memory only; open a file with _pragma=journal_mode(WAL)", journal)
 	case synchronous < 2 && !c.unsynced:
-		return fmt.Errorf("%w: synchronous is %d, so a power cut loses what has been acknowledged; open the database with _pragma=synchronous(FULL), "+
-			"or use InsecureUnsynced", ErrConfig, synchronous)
+		return sqldb.ConfigErrorf("synchronous is %d, so a power cut loses what has been acknowledged; open the database with _pragma=synchronous(FULL), "+
+			"or use InsecureUnsynced", synchronous)
 	case timeout <= 0:
-		return fmt.Errorf("%w: busy_timeout is 0, so every call fails while another connection writes; open the database with _pragma=busy_timeout(10000)", ErrConfig)
+		return sqldb.ConfigErrorf("busy_timeout is 0, so every call fails while another connection writes; open the database with _pragma=busy_timeout(10000)")
 	case dirty != 0:
-		return fmt.Errorf("%w: read_uncommitted is on, so a delivery whose transaction may yet be rolled back would be answered as a duplicate; "+
-			"open the database without that pragma", ErrConfig)
+		return sqldb.ConfigErrorf("read_uncommitted is on, so a delivery whose transaction may yet be rolled back would be answered as a duplicate; "+
+			"open the database without that pragma")
 	}
 	return nil
 }
@@ -195,7 +143,7 @@ const (
 
 	// A row's next token is one more than its last; a new row's is more than that of any row that was ever deleted.
 	liteTake = `INSERT INTO {table} AS t (key, token, expires, sweep)
-		VALUES (?1, (SELECT floor + 1 FROM {schema}), ` + liteNow + ` + ?2, ` + liteNow + ` + ?2 + ?3)
+		VALUES (?1, (SELECT floor + 1 FROM {floor}), ` + liteNow + ` + ?2, ` + liteNow + ` + ?2 + ?3)
 		ON CONFLICT (key) DO UPDATE SET token = t.token + 1, completed_by = NULL, expires = excluded.expires, sweep = excluded.sweep
 		WHERE t.expires <= ` + liteNow + ` RETURNING token`
 
@@ -208,7 +156,7 @@ var liteCommon = commonStatements{
 	complete: `UPDATE {table} SET completed_by = ?2, expires = ` + liteNow + ` + ?3
 		WHERE key = ?1 AND (expires <= ` + liteNow + ` OR token = ?2 AND completed_by IS NULL) RETURNING 1`,
 	completeNew: `INSERT INTO {table} (key, token, completed_by, expires, sweep)
-		VALUES (?1, (SELECT max(floor, ?2) FROM {schema}), ?2, ` + liteNow + ` + ?3, ` + liteNow + ` + ?3)
+		VALUES (?1, (SELECT max(floor, ?2) FROM {floor}), ?2, ` + liteNow + ` + ?3, ` + liteNow + ` + ?3)
 		ON CONFLICT (key) DO NOTHING RETURNING 1`,
 	standing: `SELECT coalesce(completed_by, 0), expires > ` + liteNow + ` FROM {table} WHERE key = ?1`,
 	renew: `UPDATE {table} SET expires = ` + liteNow + ` + ?3

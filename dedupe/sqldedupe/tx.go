@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // confirmTimeout bounds the question whether a commit took effect, which is asked even if the context has ended.
@@ -128,7 +131,7 @@ func (s *Store) InTx(ctx context.Context, c dedupe.Claim, fn func(ctx context.Co
 			return nil
 		case committing:
 			return s.settle(ctx, c, err)
-		case called || !isConflict(err) || try == claimTries-1:
+		case called || !sqldb.IsConflict(err) || try == claimTries-1:
 			return err
 		}
 		// Completed first, the claim met a renewal. Nothing has been done yet.
@@ -201,35 +204,28 @@ func (s *Store) settle(ctx context.Context, c dedupe.Claim, failure error) error
 	return failure
 }
 
-// PgxTx is the part of a pgx.Tx that [CompletePgxTx] needs. R is pgx.Row.
-type PgxTx[R interface{ Scan(dest ...any) error }] interface {
-	QueryRow(ctx context.Context, query string, args ...any) R
-}
-
-// CompletePgxTx is [Store.CompleteTx] for the native interface of pgx, version 5.7 or later: tx is a pgx.Tx on the database
-// of the store, which itself uses it through database/sql. It is generic so that this module does not depend on pgx.
+// CompletePgxTx is [Store.CompleteTx] for the native interface of pgx: tx is a
+// transaction on the database of the store, which itself uses it through
+// database/sql.
 //
 //	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 //		if _, err := tx.Exec(ctx, "INSERT INTO deployments (id) VALUES ($1)", id); err != nil {
 //			return err
 //		}
-//		return sqldedupe.CompletePgxTx(ctx, store, tx, claim)
+//		return store.CompletePgxTx(ctx, tx, claim)
 //	})
-//
-// A pool or a connection outside a transaction has the same method: never pass one, or the completion stands without the
-// effect.
-func CompletePgxTx[R interface{ Scan(dest ...any) error }](ctx context.Context, s *Store, tx PgxTx[R], c dedupe.Claim) error {
+func (s *Store) CompletePgxTx(ctx context.Context, tx pgx.Tx, c dedupe.Claim) error {
 	if tx == nil {
 		return fmt.Errorf("%w: sqldedupe: CompletePgxTx: the transaction is nil", dedupe.ErrInvalid)
 	}
-	return s.completeTx(ctx, "CompletePgxTx", pgxRunner[R]{tx}, c)
+	return s.completeTx(ctx, "CompletePgxTx", pgxRunner{tx}, c)
 }
 
-type pgxRunner[R interface{ Scan(dest ...any) error }] struct{ tx PgxTx[R] }
+type pgxRunner struct{ tx pgx.Tx }
 
-func (p pgxRunner[R]) one(ctx context.Context, st *statement, args []any, into ...any) (bool, error) {
+func (p pgxRunner) one(ctx context.Context, st *statement, args []any, into ...any) (bool, error) {
 	err := p.tx.QueryRow(ctx, st.text, args...).Scan(into...)
-	if errors.Is(err, sql.ErrNoRows) { // which pgx.ErrNoRows also is
+	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
 	return err == nil, err

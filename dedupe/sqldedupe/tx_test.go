@@ -104,7 +104,7 @@ func TestCompleteTxRefusesWhatIsNoTransaction(t *testing.T) {
 		for _, tx := range []sqldedupe.Tx{nil, b.db, (*sql.Tx)(nil), struct{ *sql.DB }{b.db}, &embedded{DB: b.db}, beginner{b.db, b.db}} {
 			require.ErrorIs(t, s.CompleteTx(t.Context(), tx, c), dedupe.ErrInvalid)
 		}
-		require.ErrorIs(t, sqldedupe.CompletePgxTx[pgx.Row](t.Context(), s, nil, c), dedupe.ErrInvalid)
+		require.ErrorIs(t, s.CompletePgxTx(t.Context(), nil, c), dedupe.ErrInvalid)
 		require.ErrorIs(t, s.InTx(t.Context(), c, nil), dedupe.ErrInvalid)
 		nothing := func(context.Context, *sql.Tx) error { t.Error("called"); return nil }
 		require.ErrorIs(t, s.InTx(t.Context(), dedupe.Claim{}, nothing), dedupe.ErrInvalid)
@@ -330,7 +330,7 @@ func TestCompletePgxTx(t *testing.T) {
 			if _, err := tx.Exec(t.Context(), "INSERT INTO "+b.effectsTable()+" (id) VALUES ($1)", id); err != nil {
 				return err
 			}
-			return errors.Join(sqldedupe.CompletePgxTx(t.Context(), s, tx, c), fail)
+			return errors.Join(s.CompletePgxTx(t.Context(), tx, c), fail)
 		})
 	}
 	c := claim(t, s, key("1"), amply, dedupe.Claimed)
