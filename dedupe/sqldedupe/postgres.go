@@ -82,6 +82,10 @@ func checkPrivileges(ctx context.Context, db *sql.DB, n names) error {
 //
 // A token is drawn before the row is inserted, and another caller may have claimed and given up the key in between. Rows
 // outlive their claims by a TTL, so that the row is then there, and this statement does nothing.
+//
+// Whoever inserts a row holds the lock of its key until the end of the
+// transaction. A claim that does not get the lock at once inserts nothing, because
+// the insertion would wait for that transaction.
 const pgClaimNew = `
 WITH found AS MATERIALIZED (
 	SELECT completed_by IS NOT NULL AS completed, (extract(epoch FROM expires - clock_timestamp()) * 1000000)::bigint AS rest
@@ -90,11 +94,14 @@ WITH found AS MATERIALIZED (
 	INSERT INTO {table} (key, token, expires, sweep)
 	SELECT $1::bytea, nextval('{sequence}'), clock_timestamp() + $2::bigint * interval '1 microsecond',
 		clock_timestamp() + ($2::bigint + $3::bigint) * interval '1 microsecond'
-	WHERE NOT EXISTS (SELECT FROM found)
+	WHERE CASE WHEN EXISTS (SELECT FROM found) THEN false ELSE pg_try_advisory_xact_lock(` + pgKeyLock + `) END
 	ON CONFLICT (key) DO NOTHING
 	RETURNING token
 )
 SELECT (SELECT token FROM new), found.completed, found.rest FROM (SELECT) AS always LEFT JOIN found ON true`
+
+// pgKeyLock is the number of a key's advisory lock.
+const pgKeyLock = `hashtextextended('deployhook/dedupe {table} ' || encode($1::bytea, 'hex'), 0)`
 
 // pgTakeOver claims a key whose row is free. The row is locked before the token is drawn, so tokens rise in the order of
 // the claims. Whoever finds it locked does not wait: a transaction that completes the claim may take its time.
@@ -126,7 +133,8 @@ var pgCommon = commonStatements{
 	complete: `UPDATE {table} SET completed_by = $2::bigint, expires = clock_timestamp() + $3::bigint * interval '1 microsecond'
 		WHERE key = $1::bytea AND (expires <= clock_timestamp() OR token = $2::bigint AND completed_by IS NULL) RETURNING 1`,
 	completeNew: `INSERT INTO {table} (key, token, completed_by, expires, sweep)
-		SELECT $1::bytea, $2::bigint, $2::bigint, t, t FROM (SELECT clock_timestamp() + $3::bigint * interval '1 microsecond' AS t) AS ttl
+		SELECT $1::bytea, $2::bigint, $2::bigint, t, t FROM (SELECT clock_timestamp() + $3::bigint * interval '1 microsecond' AS t,
+			pg_advisory_xact_lock(` + pgKeyLock + `)) AS ttl
 		ON CONFLICT (key) DO NOTHING RETURNING 1`,
 	standing: `SELECT coalesce(completed_by, 0), expires > clock_timestamp() FROM {table} WHERE key = $1::bytea`,
 	renew: `UPDATE {table} SET expires = clock_timestamp() + $3::bigint * interval '1 microsecond'
@@ -191,7 +199,7 @@ func (p *postgres) claim(ctx context.Context, r runner, key dedupe.Key, lease, t
 		case rest.Int64 > 0:
 			return answer{completed: completed.Bool, rest: rest.Int64}, nil
 		case !completed.Valid:
-			continue // inserted by another since the statement began
+			continue // inserted, or being inserted, by another since the statement began
 		}
 		if taken, err := r.one(ctx, &p.takeOver, args, &token); err != nil || taken {
 			return answer{token: token.Int64}, err

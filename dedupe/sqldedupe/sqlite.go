@@ -129,7 +129,7 @@ func checkConnection(ctx context.Context, conn *sql.Conn, c config) error {
 	case timeout <= 0:
 		return sqldb.ConfigErrorf("busy_timeout is 0, so every call fails while another connection writes; open the database with _pragma=busy_timeout(10000)")
 	case dirty != 0:
-		return sqldb.ConfigErrorf("read_uncommitted is on, so a delivery whose transaction may yet be rolled back would be answered as a duplicate; "+
+		return sqldb.ConfigErrorf("read_uncommitted is on, so a delivery whose transaction may yet be rolled back would be answered as a duplicate; " +
 			"open the database without that pragma")
 	}
 	return nil

@@ -1,0 +1,46 @@
+package sqldedupe_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+)
+
+// A transaction that completes a claim whose row was pruned inserts the row again.
+// Until it ends, other claims of the key must be answered and not wait for it.
+func TestClaim_DoesNotWaitForACompletionOfAPrunedRow(t *testing.T) {
+	t.Parallel()
+	b := openPostgres(t)
+	s, other := b.store(b.db), b.store(b.open())
+	for name, end := range map[string]func(*sql.Tx) error{"committed": (*sql.Tx).Commit, "rolled back": (*sql.Tx).Rollback} {
+		k := key(name)
+		c := claim(t, s, k, time.Minute, dedupe.Claimed)
+		_, err := b.db.ExecContext(t.Context(), "DELETE FROM "+b.table) // as pruning does after the lease and a TTL
+		require.NoError(t, err)
+		tx, err := b.db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		require.NoError(t, s.CompleteTx(t.Context(), tx, c))
+
+		// The transaction ends only after the answers, so a claim that waits for it
+		// waits until this context ends.
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		for range 3 {
+			answer, err := other.Claim(ctx, k, time.Minute)
+			require.NoError(t, err, name)
+			require.Equal(t, dedupe.InFlight, answer.State)
+			require.Equal(t, time.Second, answer.RetryAfter)
+		}
+		cancel()
+		require.NoError(t, end(tx))
+		want := dedupe.Completed
+		if name == "rolled back" {
+			want = dedupe.Claimed
+		}
+		claim(t, other, k, time.Minute, want)
+	}
+}
