@@ -69,7 +69,7 @@ func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir
 	cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOCACHE=" + goCache(), "TMPDIR=" + t.TempDir()}, env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // a test binary that dies leaves no platform behind
+	servicetest.DieWithParent(cmd, syscall.SIGTERM) // a test binary that dies leaves no platform behind
 	return cmd
 }
 

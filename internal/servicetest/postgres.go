@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -34,7 +33,7 @@ func StartPostgres(t testing.TB, settings ...string) *Server {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(base) }) // before launch registers the end of the server, so it runs after it
 	if account != nil {
-		if err := os.Chown(base, int(account.Uid), int(account.Gid)); err != nil {
+		if err := os.Chown(base, account.uid, account.gid); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,7 +42,7 @@ func StartPostgres(t testing.TB, settings ...string) *Server {
 		cmd.Dir = base
 		cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 		if account != nil {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account}
+			runAs(cmd, *account)
 		}
 		return cmd
 	}
@@ -91,8 +90,12 @@ func version(path string) int {
 	return n
 }
 
-// serverAccount is who runs the server; nil means whoever runs the test.
-func serverAccount(t testing.TB) *syscall.Credential {
+// account is a user of the system and its group.
+type account struct{ uid, gid int }
+
+// serverAccount returns the account that runs the server. It is nil unless the
+// test runs as root, since then the test's own account does.
+func serverAccount(t testing.TB) *account {
 	t.Helper()
 	if os.Getuid() != 0 {
 		return nil
@@ -101,15 +104,15 @@ func serverAccount(t testing.TB) *syscall.Credential {
 	if err != nil {
 		Skip(t, "PostgreSQL refuses to run as root, and there is no account postgres")
 	}
-	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	uid, err := strconv.ParseUint(u.Uid, 10, 31)
 	if err != nil {
 		t.Fatal(err)
 	}
-	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	gid, err := strconv.ParseUint(u.Gid, 10, 31)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return &account{uid: int(uid), gid: int(gid)}
 }
 
 // postgresReady sends the start-up message of the protocol's version 3.0 as user postgres. A server that accepts

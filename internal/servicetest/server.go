@@ -68,7 +68,7 @@ func (s *Server) Kill() {
 	}
 	family := s.family()
 	for _, pid := range family {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+		_ = kill(pid)
 	}
 	<-s.ended
 	s.process = nil
@@ -138,10 +138,7 @@ func (s *Server) start() {
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // a test binary that is killed leaves no server behind
+	DieWithParent(cmd, syscall.SIGKILL) // a test binary that is killed leaves no server behind
 	started := make(chan error, 1)
 	ended := make(chan struct{})
 	go func() {
@@ -164,23 +161,34 @@ func (s *Server) end() {
 	if s.process == nil {
 		return
 	}
-	s.Resume()
+	for _, pid := range s.family() {
+		_ = resume(pid) // the server may be frozen
+	}
 	s.Kill()
 }
 
 // Pause freezes the server with SIGSTOP: connections stay open, new ones are accepted by the kernel, and nothing answers.
-func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+// On a system without that signal it skips the test.
+func (s *Server) Pause() {
+	s.t.Helper()
+	s.signal(pause)
+}
 
 // Resume ends a [Server.Pause].
-func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+func (s *Server) Resume() {
+	s.t.Helper()
+	s.signal(resume)
+}
 
-func (s *Server) signal(sig syscall.Signal) {
+func (s *Server) signal(send func(pid int) error) {
 	s.t.Helper()
 	if s.process == nil {
 		s.t.Fatal("the server is not running")
 	}
 	for _, pid := range s.family() {
-		_ = syscall.Kill(pid, sig)
+		if err := send(pid); errors.Is(err, errors.ErrUnsupported) {
+			Skip(s.t, "this system cannot freeze a process")
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/signer"
@@ -70,7 +71,7 @@ func (f *fleet) keepAlive(i int) {
 		cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 		cmd.ExtraFiles = []*os.File{f.socket}
 		cmd.Stderr = os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		servicetest.DieWithParent(cmd, syscall.SIGKILL)
 		if err := f.start(i, cmd); err != nil {
 			f.t.Errorf("starting a receiver: %v", err)
 			return

@@ -93,7 +93,7 @@ func HostileEvent(t payload.Type, text string) *payload.Event {
 		Rollback:    &payload.Rollback{Reason: text, RestoredVersion: short}, BuildDurationSeconds: new(1e300),
 	}
 	_ = e.Metadata.Set("release", strings.ToValidUTF8(text, "?"))
-	_ = e.Metadata.Set("build", 9007199254740993)
+	_ = e.Metadata.Set("build", int64(9007199254740993))
 	return e
 }
 
