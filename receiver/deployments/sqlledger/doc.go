@@ -25,6 +25,15 @@
 // the other, under a lock on its row; organizations do not wait for each other in PostgreSQL. In SQLite there is one writer at a time.
 // The tables are made, and brought up to date, when the ledger is, also if many instances start at once.
 //
+// # Least privilege
+//
+// In production let an owner call [Migrate], or run the SQL of [Migrations], and
+// give the service's role these rights alone:
+//
+//	GRANT USAGE ON SCHEMA public TO service;
+//	GRANT SELECT, INSERT, UPDATE ON deployhook_ledger_organizations, deployhook_ledger_deployments TO service;
+//	GRANT SELECT ON deployhook_ledger_version TO service;
+//
 // # Security
 //
 //   - Every statement is bound to one organization, and every value is a parameter. Names, IDs and documents are stored as
@@ -33,8 +42,9 @@
 //   - Documents are kept to the byte: numbers, escapes and white space of metadata and rawPayload come out as they came in.
 //   - What Record has returned is committed. OpenSQLite syncs it to disk; PostgreSQL does unless its synchronous_commit is off.
 //   - Records hold what pipelines send, e-mail addresses for example. OpenSQLite makes a file that only its owner can read.
-//   - No error contains a connection string: the constructors replace a driver's that repeats one which it can't parse. Other
-//     errors of a driver may name host, user and database.
+//   - No error contains a connection string. A driver that can't parse one repeats
+//     it, and the constructors replace that error. Other errors of a driver may
+//     name host, user and database.
 //
 // # Misuses
 //

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/internal/sqldb v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.62.0

@@ -2,11 +2,10 @@ package sqlledger
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
@@ -20,18 +19,16 @@ const maxOrganization = 1024
 // Its methods return when their context ends. An error then tells that the outcome is not known only if it came from
 // the commit itself; repeating the call is always safe.
 type Ledger struct {
-	db      *sql.DB
-	owned   *sql.DB // what Close closes
-	dialect *dialect
-	stmt    statements
-	writer  chan struct{} // holds one token while this ledger writes to SQLite
+	db    *sqldb.DB
+	owned bool   // Close closes it
+	lock  string // the statement that locks an organization
 }
 
 var _ deployments.Ledger = (*Ledger)(nil)
 
 // Record is [deployments.Ledger.Record], in one transaction.
 func (l *Ledger) Record(ctx context.Context, organization string, d *payload.Deployment) (deployments.Recorded, error) {
-	if err := check(ctx, organization); err != nil {
+	if err := l.check(ctx, organization); err != nil {
 		return deployments.Recorded{}, err
 	}
 	var recorded deployments.Recorded
@@ -47,7 +44,7 @@ func (l *Ledger) Record(ctx context.Context, organization string, d *payload.Dep
 
 // SetLinked is [deployments.Ledger.SetLinked], in one transaction.
 func (l *Ledger) SetLinked(ctx context.Context, link deployments.Link, prs int) error {
-	if err := check(ctx, link.Organization); err != nil {
+	if err := l.check(ctx, link.Organization); err != nil {
 		return err
 	}
 	err := l.inOrgTx(ctx, link.Organization, false, func(tx *orgTx) error {
@@ -60,19 +57,19 @@ func (l *Ledger) SetLinked(ctx context.Context, link deployments.Link, prs int) 
 		case r.Link(link.Organization) != link:
 			return nil
 		}
-		return changeOne(ctx, tx.q, l.stmt.setLinked, true, prs, tx.org, r.ID)
+		return changeOne(ctx, tx.q, setLinked, true, prs, tx.org, r.ID)
 	})
 	return wrap("set linked", err)
 }
 
 // Get returns the record of one deployment. Without one the error wraps [deployments.ErrNotRecorded].
 func (l *Ledger) Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error) {
-	if err := check(ctx, organization); err != nil {
+	if err := l.check(ctx, organization); err != nil {
 		return nil, err
 	}
 	var r *deployments.Record
-	err := whileBusy(ctx, func() (err error) {
-		r, err = one(l.db.QueryRowContext(ctx, l.stmt.find, []byte(organization), []byte(deploymentID)))
+	err := sqldb.WhileBusy(ctx, func() (err error) {
+		r, err = one(l.db.QueryRow(ctx, find, []byte(organization), []byte(deploymentID)))
 		return err
 	})
 	if err == nil && r == nil {
@@ -83,20 +80,20 @@ func (l *Ledger) Get(ctx context.Context, organization, deploymentID string) (*d
 
 // List returns the records that the filter chooses, the newest first: in falling order of their IDs.
 func (l *Ledger) List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error) {
-	if err := check(ctx, organization); err != nil {
+	if err := l.check(ctx, organization); err != nil {
 		return nil, err
 	}
-	statement, args := l.listStatement(organization, f)
+	statement, args := listStatement(organization, f)
 	var page []deployments.Record
-	err := whileBusy(ctx, func() (err error) {
-		page, err = l.query(ctx, statement, args)
+	err := sqldb.WhileBusy(ctx, func() (err error) {
+		page, err = sqldb.Collect(ctx, l.db, scan, statement, args...)
 		return err
 	})
 	return page, wrap("list", err)
 }
 
 // listStatement adds a condition for each field that narrows.
-func (l *Ledger) listStatement(organization string, f deployments.Filter) (string, []any) {
+func listStatement(organization string, f deployments.Filter) (string, []any) {
 	var conditions []string
 	args := []any{[]byte(organization)}
 	add := func(condition string, values ...any) {
@@ -123,32 +120,13 @@ func (l *Ledger) listStatement(organization string, f deployments.Filter) (strin
 	}
 	statement := strings.Join(conditions, "") + " ORDER BY id DESC LIMIT ?"
 	args = append(args, f.PageSize())
-	if l.dialect.numbered {
-		for i := range args[1:] {
-			statement = strings.Replace(statement, "?", fmt.Sprintf("$%d", i+2), 1)
-		}
-	}
-	return l.stmt.list + statement, args
+	return selection + statement, args
 }
 
-func (l *Ledger) query(ctx context.Context, statement string, args []any) (page []deployments.Record, err error) {
-	rows, err := l.db.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		r, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		page = append(page, *r)
-	}
-	return page, rows.Err()
-}
-
-func check(ctx context.Context, organization string) error {
+func (l *Ledger) check(ctx context.Context, organization string) error {
 	switch {
+	case l == nil || l.db == nil:
+		return errZero
 	case organization == "":
 		return deployments.ErrNoOrganization
 	case len(organization) > maxOrganization:

@@ -5,88 +5,95 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
+	"time"
 
-	_ "modernc.org/sqlite" // the driver of OpenSQLite
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// NewPostgres returns a ledger in the PostgreSQL database (12 or later) that db is a pool of connections to, made with any driver that
-// takes $1 for a parameter, pgx for example. It makes the tables or brings them up to date, unless [WithoutMigration] is given.
-// db stays the caller's. Errors wrap [ErrConfig], [ErrSchema], or what the database said.
+const (
+	// sqliteConns lets readers go on beside the writer.
+	sqliteConns = 4
+	// sqliteBusy is short because SQLite does not look at contexts while it waits.
+	// sqldb.WhileBusy waits for as long as the context allows.
+	sqliteBusy = 50 * time.Millisecond
+)
+
+// NewPostgres returns a ledger in the PostgreSQL database (12 or later) that db is
+// a pool of connections to, made with any driver that takes $1 for a parameter,
+// such as pgx. It creates the tables or updates them, unless [WithoutMigration] is
+// given. db stays the caller's. Errors wrap [ErrConfig], or what the database said.
 func NewPostgres(ctx context.Context, db *sql.DB, opts ...Option) (*Ledger, error) {
-	return newLedger(ctx, db, postgres, opts)
+	return newLedger(ctx, db, Postgres, opts)
 }
 
-// NewSQLite is [NewPostgres] for a SQLite database (3.35 or later). db should be made with modernc.org/sqlite; with another
-// driver give it a busy timeout, or calls fail when another process writes. In-memory databases must be limited to one
-// connection, or each would be another database.
+// NewSQLite is [NewPostgres] for a SQLite database (3.42 or later). db should be
+// made with modernc.org/sqlite. With another driver give it a busy timeout, or
+// calls fail when another process writes. Databases in memory must be limited to
+// one connection, because each connection has its own.
 func NewSQLite(ctx context.Context, db *sql.DB, opts ...Option) (*Ledger, error) {
-	return newLedger(ctx, db, sqlite, opts)
+	return newLedger(ctx, db, SQLite, opts)
 }
 
-// OpenSQLite returns a ledger in a SQLite file, which it makes, readable by its owner alone, if there is none. Several processes of one
-// machine may share the file, and may start together: while it is locked this waits until ctx ends. Its directory must exist. Close the ledger when it is no longer needed. Errors are those of [NewSQLite].
+// OpenSQLite returns a ledger in a SQLite file, which it creates, readable by its
+// owner alone, if it is missing. The directory must exist. Several processes of
+// one machine may share the file, and may start together. Close the ledger when it
+// is no longer needed. Errors are those of [NewSQLite]. A path that is a URI, or
+// names a database in memory, wraps [ErrConfig]. For a ledger in memory use
+// deployments.NewMemoryLedger.
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Ledger, error) {
-	if path == "" || strings.HasPrefix(path, ":memory:") || strings.HasPrefix(path, "file:") {
-		return nil, fmt.Errorf("%w: OpenSQLite: want the path of a file; for a ledger in memory use deployments.NewMemoryLedger, for a URI NewSQLite", ErrConfig)
+	if _, err := newConfig(opts); err != nil {
+		return nil, err
 	}
-	path, err := filepath.Abs(path)
+	db, err := sqldb.OpenSQLite(ctx, path, sqliteConns, sqliteBusy)
 	if err != nil {
-		return nil, fmt.Errorf("sqlledger: open: %w", err)
+		return nil, opened(err)
 	}
-	// SQLite gives its other files the permissions of this one.
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("sqlledger: open: %w", err)
-	}
-	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("sqlledger: open: %w", err)
-	}
-	db, err := sql.Open("sqlite", sqliteDSN(path))
-	if err != nil {
-		return nil, fmt.Errorf("sqlledger: open: %w", err)
-	}
-	db.SetMaxOpenConns(4)
 	l, err := NewSQLite(ctx, db, opts...)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	l.owned = db
+	l.owned = true
 	return l, nil
 }
 
-// sqliteDSN: readers do not wait for the writer (WAL), and a commit is on disk (synchronous). The busy timeout is short because
-// SQLite does not look at contexts while it waits; whileBusy waits for as long as its context allows.
-func sqliteDSN(path string) string {
-	escaped := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
-	if !strings.HasPrefix(escaped, "/") { // a drive letter
-		escaped = "/" + escaped
+func newLedger(ctx context.Context, db *sql.DB, d Dialect, opts []Option) (*Ledger, error) {
+	c, err := configure(d, db, opts)
+	if err != nil {
+		return nil, err
 	}
-	return "file:" + escaped + "?_pragma=busy_timeout(50)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	l := &Ledger{db: sqldb.New(db, d, c.prefix), lock: lockOrg(d)}
+	if _, err := l.db.CheckPooler(ctx, c.prepared); err != nil {
+		return nil, opened(err)
+	}
+	if err := l.prepareSchema(ctx, c); err != nil {
+		return nil, opened(err)
+	}
+	return l, nil
 }
 
-func newLedger(ctx context.Context, db *sql.DB, d *dialect, opts []Option) (*Ledger, error) {
+func configure(d Dialect, db *sql.DB, opts []Option) (config, error) {
 	c, err := newConfig(opts)
 	if db == nil {
 		err = errors.Join(err, fmt.Errorf("%w: the *sql.DB is nil; make it with sql.Open and check its error", ErrConfig))
 	}
-	if err != nil {
-		return nil, err
-	}
-	l := &Ledger{db: db, dialect: d, stmt: newStatements(d, c.prefix), writer: make(chan struct{}, 1)}
-	if err := l.prepareSchema(ctx, c); err != nil {
-		return nil, wrap("open", withoutDSN(err))
-	}
-	return l, nil
+	return c, errors.Join(err, checkDialect(d))
 }
 
-// Close closes what [OpenSQLite] opened. For a ledger on the caller's own sql.DB it does nothing. Calls after it fail.
+func checkDialect(d Dialect) error {
+	if d != Postgres && d != SQLite {
+		return fmt.Errorf("%w: %v: the dialect must be Postgres or SQLite", ErrConfig, d)
+	}
+	return nil
+}
+
+// opened makes an error of opening the ledger's.
+func opened(err error) error { return sqldb.WithSentinel(ErrConfig, "sqlledger", err) }
+
+// Close closes what [OpenSQLite] opened. For a ledger on the caller's own sql.DB
+// it does nothing. Calls after it fail.
 func (l *Ledger) Close() error {
-	if l.owned == nil {
+	if l == nil || !l.owned {
 		return nil
 	}
-	return l.owned.Close()
+	return l.db.SQL().Close()
 }

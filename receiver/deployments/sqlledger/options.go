@@ -10,10 +10,12 @@ import (
 const DefaultTablePrefix = "deployhook_ledger_"
 
 var (
-	// ErrConfig is wrapped by every error of a constructor about its arguments. The text names the option at fault.
+	// ErrConfig is wrapped by every error of a constructor that a change of
+	// configuration fixes: an invalid option, or tables that are missing or of
+	// another version. The text names the option.
 	ErrConfig = errors.New("sqlledger: invalid configuration")
-	// ErrSchema is wrapped by the error of a constructor that finds tables which it can't work with.
-	ErrSchema = errors.New("sqlledger: the tables are not as needed")
+
+	errZero = errors.New("sqlledger: the Ledger is empty; make it with OpenSQLite, NewSQLite or NewPostgres")
 )
 
 // An Option configures a constructor.
@@ -28,6 +30,7 @@ func (o option) apply(c *config) { o(c) }
 type config struct {
 	prefix    string
 	noMigrate bool
+	prepared  bool
 }
 
 // WithTablePrefix sets what the names of the tables and indexes begin with: up to 40 lower-case letters, digits and underscores, a letter
@@ -37,11 +40,21 @@ func WithTablePrefix(prefix string) Option {
 	return option(func(c *config) { c.prefix = prefix })
 }
 
-// WithoutMigration leaves the tables alone: for accounts that may not create any. The constructor then only checks that they
-// are there and up to date, and otherwise fails with [ErrSchema]. Make them by calling the constructor once, as part of a rollout, with an
-// account that may. Default off.
+// WithoutMigration leaves the tables to the caller, see [Migrate] and
+// [Migrations]. The constructor changes nothing, and fails with an error that
+// wraps [ErrConfig] unless the tables are there and current. Default off.
 func WithoutMigration() Option {
 	return option(func(c *config) { c.noMigrate = true })
+}
+
+// WithPreparedStatements says that a pooler between this process and PostgreSQL
+// keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements,
+// or any in session mode. Default off. The constructor then fails if the
+// connections go through a pooler and pgx would keep prepared statements on them.
+// Add default_query_exec_mode=exec to the connection string to keep none. Without
+// a pooler, and on SQLite, it changes nothing.
+func WithPreparedStatements() Option {
+	return option(func(c *config) { c.prepared = true })
 }
 
 var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)

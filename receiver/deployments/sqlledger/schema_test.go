@@ -75,13 +75,11 @@ func TestWithoutMigration(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, db *sql.DB, open constructor) {
 		_, err := open(t.Context(), sqlledger.WithoutMigration())
-		require.ErrorIs(t, err, sqlledger.ErrSchema)
-		_, err = db.ExecContext(t.Context(), "CREATE TABLE old_version (version INTEGER NOT NULL)")
-		require.NoError(t, err)
-		_, err = db.ExecContext(t.Context(), "INSERT INTO old_version VALUES (0)")
+		require.ErrorIs(t, err, sqlledger.ErrConfig)
+		_, err = db.ExecContext(t.Context(), "CREATE TABLE old_version (module text NOT NULL, version bigint NOT NULL, applied_at bigint NOT NULL)")
 		require.NoError(t, err)
 		_, err = open(t.Context(), sqlledger.WithoutMigration(), sqlledger.WithTablePrefix("old_"))
-		require.ErrorIs(t, err, sqlledger.ErrSchema)
+		require.ErrorIs(t, err, sqlledger.ErrConfig)
 		require.ErrorContains(t, err, "version 0")
 		_, err = open(t.Context(), sqlledger.WithTablePrefix("old_"))
 		require.NoError(t, err)
@@ -100,8 +98,8 @@ func TestTablesOfANewerVersionAreRefused(t *testing.T) {
 		require.NoError(t, err)
 		for _, opts := range [][]sqlledger.Option{nil, {sqlledger.WithoutMigration()}} {
 			_, err = open(t.Context(), opts...)
-			require.ErrorIs(t, err, sqlledger.ErrSchema)
-			require.ErrorContains(t, err, "newer version")
+			require.ErrorIs(t, err, sqlledger.ErrConfig)
+			require.ErrorContains(t, err, "version 99")
 		}
 	})
 }
