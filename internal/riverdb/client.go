@@ -8,7 +8,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivertype"
 )
 
@@ -64,7 +63,11 @@ func (db *DB) NewClient(config *river.Config) (Client, error) {
 		c.ReindexerSchedule = river.NeverSchedule()
 	}
 	if db.Dialect() == SQLite {
-		return newClient(riversqlite.New(db.SQL()), c, (*Tx).SQL)
+		driver, err := sqliteDriver(db.SQL())
+		if err != nil {
+			return nil, err
+		}
+		return newClient(driver, c, (*Tx).SQL)
 	}
 	return newClient(riverpgxv5.New(db.Pool()), c, (*Tx).Pgx)
 }

@@ -62,7 +62,11 @@ var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
 // OpenSQLite opens a SQLite file with one connection, see [sqldb.OpenSQLite].
 // With more, River's own parts meet SQLITE_BUSY in each other. [DB.Close] closes it.
+// It fails on 32-bit systems, for which River has no SQLite driver.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
+	if _, err := sqliteDriver(nil); err != nil {
+		return nil, err // before it makes a file
+	}
 	lite, err := sqldb.OpenSQLite(ctx, path, 1, sqldb.BusyTimeout)
 	if err != nil {
 		return nil, err

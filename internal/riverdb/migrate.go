@@ -9,7 +9,6 @@ import (
 
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 
 	"github.com/deployhook/deployhook/internal/sqldb"
@@ -120,7 +119,7 @@ const riverLineSince = 5
 func riverTables(d Dialect, prefix string) (sqldb.Module, error) {
 	all, err := riverVersions(riverpgxv5.New(nil))
 	if d == SQLite {
-		all, err = riverVersions(riversqlite.New(nil))
+		all, err = sqliteVersions()
 	}
 	if err != nil {
 		return sqldb.Module{}, err
@@ -142,6 +141,14 @@ func riverTables(d Dialect, prefix string) (sqldb.Module, error) {
 		m.Steps = append(m.Steps, Step{strings.ReplaceAll(v.SQLUp, "/* TEMPLATE: schema */", prefix)})
 	}
 	return m, nil
+}
+
+func sqliteVersions() ([]rivermigrate.Migration, error) {
+	driver, err := sqliteDriver(nil)
+	if err != nil {
+		return nil, err
+	}
+	return riverVersions(driver)
 }
 
 func riverVersions[T any](driver riverdriver.Driver[T]) ([]rivermigrate.Migration, error) {
