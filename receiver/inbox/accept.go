@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,8 +68,8 @@ func toleranceOf(v signer.Verifier) time.Duration {
 
 // arrival is a delivery on its way into the table.
 type arrival struct {
-	key  dedupe.Key
-	lane dedupe.Key
+	key         dedupe.Key
+	orderingKey dedupe.Key
 
 	source, principal, deliveryID, signingKey string
 	signedAt                                  time.Time
@@ -114,9 +115,15 @@ func newArrival(source string, d *receiver.Delivery, e *payload.Event) *arrival 
 		id = "sha256." + hex.EncodeToString(sum[:]) // no scheme takes an ID with a dot in it
 	}
 	return &arrival{
-		key: dedupe.NewKey(source, d.Principal, id), lane: dedupe.NewKey(source, d.Principal, e.DeploymentID),
+		key: dedupe.NewKey(source, d.Principal, id), orderingKey: dedupe.NewKey(source, d.Principal, deployment(e)),
 		source: source, principal: d.Principal, deliveryID: d.ID, signingKey: d.Key, signedAt: d.Timestamp, event: e, body: d.Body,
 	}
+}
+
+// deployment is what events are ordered by: app and deployment ID. Several apps of
+// one pipeline run may share an ID. The app's length keeps the two apart.
+func deployment(e *payload.Event) string {
+	return strconv.Itoa(len(e.App)) + ":" + e.App + e.DeploymentID
 }
 
 // store puts arrivals into the table, each with the job that will handle it, in one transaction.
@@ -166,7 +173,7 @@ type insertion struct {
 }
 
 const (
-	insertHead = `INSERT INTO {schema}inbox_delivery (delivery_key, lane, source, principal, delivery_id, signing_key, signed_at,
+	insertHead = `INSERT INTO {schema}inbox_delivery (delivery_key, ordering_key, source, principal, delivery_id, signing_key, signed_at,
 		type, deployment_id, event_at, received_at, body, state, round, attempts, retry_at, finished_at, last_error) VALUES `
 	insertRow  = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}, ?, 'pending', 1, 0, 0, 0, '')`
 	insertTail = ` ON CONFLICT (delivery_key) DO NOTHING RETURNING id, round, delivery_key`
@@ -178,7 +185,7 @@ func insert(ctx context.Context, tx *riverdb.Tx, batch []*arrival) ([]insertion,
 	sortByKey(batch)
 	args := make([]any, 0, 11*len(batch))
 	for _, a := range batch {
-		args = append(args, a.key[:], a.lane[:], a.source, storable(a.principal), a.deliveryID, storable(a.signingKey),
+		args = append(args, a.key[:], a.orderingKey[:], a.source, storable(a.principal), a.deliveryID, storable(a.signingKey),
 			sqldb.Micros(a.signedAt), string(a.event.Type), storable(a.event.DeploymentID), sqldb.Micros(a.event.Timestamp), a.body)
 	}
 	statement := insertHead + insertRow + strings.Repeat(", "+insertRow, len(batch)-1) + insertTail

@@ -25,7 +25,7 @@ type Attempt struct {
 
 	in     *Inbox
 	record *record
-	hold   *hold
+	lease  *lease
 	event  *payload.Event
 
 	mu        sync.Mutex
@@ -67,7 +67,7 @@ func (a *Attempt) CompleteTx(ctx context.Context, tx any) error {
 	if a.over {
 		return ErrOver
 	}
-	if err := a.in.land(ctx, wrapped, a.record, a.hold); err != nil {
+	if err := a.in.land(ctx, wrapped, a.record, a.lease); err != nil {
 		if errors.Is(err, ErrOver) {
 			return err
 		}
@@ -86,10 +86,10 @@ func (a *Attempt) end() (completes bool) {
 }
 
 // land marks a delivery as handled and, under an order, moves the deployment's position. It fails with ErrOver if the
-// delivery is handled already, or the lane's lease is another's.
-func (in *Inbox) land(ctx context.Context, tx *riverdb.Tx, r *record, h *hold) error {
-	if h != nil {
-		if err := h.move(ctx, tx, r); err != nil {
+// delivery is handled already, or the deployment's lease has ended.
+func (in *Inbox) land(ctx context.Context, tx *riverdb.Tx, r *record, l *lease) error {
+	if l != nil {
+		if err := in.advance(ctx, tx, r, l); err != nil {
 			return err
 		}
 	}

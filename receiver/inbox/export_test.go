@@ -13,41 +13,45 @@ import (
 // Prune removes what will be past its retention after the given time.
 func (in *Inbox) Prune(ctx context.Context, ahead time.Duration) { in.prune(ctx, ahead) }
 
-// Lanes counts the deployments whose position is known.
-func (in *Inbox) Lanes(ctx context.Context) (n int) {
-	if err := in.db.QueryRow(ctx, "SELECT count(*) FROM {schema}inbox_lane").Scan(&n); err != nil {
+// Positions counts the deployments whose position is known.
+func (in *Inbox) Positions(ctx context.Context) (n int) {
+	if err := in.db.QueryRow(ctx, "SELECT count(*) FROM {schema}inbox_deployment").Scan(&n); err != nil {
 		panic(err)
 	}
 	return n
 }
 
-// TakeLane takes the deployment of a delivery and keeps it, as a process does that then dies.
-func (in *Inbox) TakeLane(ctx context.Context, id int64) bool {
+// TakeLease takes the lease of a delivery's deployment and keeps it, as a process
+// does that then dies.
+func (in *Inbox) TakeLease(ctx context.Context, id int64) bool {
 	r, err := in.load(ctx, id)
 	if err != nil {
 		panic(err)
 	}
-	h, err := in.takeLane(ctx, r.lane)
+	l, err := in.leases.take(ctx, r.orderingKey)
 	if err != nil {
 		panic(err)
 	}
-	if h != nil {
-		in.held.remove(h)
+	if l != nil {
+		l.timer.Stop()
+		in.leases.mu.Lock()
+		delete(in.leases.held, l.claim)
+		in.leases.mu.Unlock()
 	}
-	return h != nil
+	return l != nil
 }
 
-// RobLanes has another process take all deployments for a moment.
-func (in *Inbox) RobLanes(ctx context.Context) {
-	_, err := in.db.Exec(ctx, "UPDATE {schema}inbox_lane SET owner = 'another', token = token + 1, until = {now} + 1000000")
+// RobLeases has another process take all deployments for a moment.
+func (in *Inbox) RobLeases(ctx context.Context) {
+	_, err := in.db.Exec(ctx, "UPDATE {schema}inbox_deployment SET claim = 1, until = {now} + 1000000")
 	if err != nil {
 		panic(err)
 	}
 }
 
-// EndLeases has the leases of all lanes end after a time.
+// EndLeases has the leases of all deployments end after a time.
 func (in *Inbox) EndLeases(ctx context.Context, after time.Duration) {
-	_, err := in.db.Exec(ctx, "UPDATE {schema}inbox_lane SET until = {now} + ?", after.Microseconds())
+	_, err := in.db.Exec(ctx, "UPDATE {schema}inbox_deployment SET until = {now} + ?", after.Microseconds())
 	if err != nil {
 		panic(err)
 	}

@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -26,7 +25,6 @@ type Inbox struct {
 	db      *riverdb.DB
 	client  riverdb.Client
 	handler receiver.EventHandler
-	owner   string // names this value in leases
 
 	accepts *combiner[*arrival, acceptance]
 	loads   *combiner[int64, *record]
@@ -35,7 +33,7 @@ type Inbox struct {
 
 	backlog backlog
 	running running
-	held    heldLanes
+	leases  leases
 
 	closed atomic.Bool
 	mu     sync.Mutex // held while it is started or stopped
@@ -114,7 +112,8 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	if err := db.Prepare(ctx, module, steps(), c.setup); err != nil {
 		return nil, asConfig(err)
 	}
-	in := &Inbox{config: *c, db: db, handler: handler, owner: rand.Text()}
+	in := &Inbox{config: *c, db: db, handler: handler}
+	in.leases = leases{table: sqlLeases{in}, length: c.rescueAfter, logger: c.logger}
 	width := 1 // on SQLite there is one connection
 	if db.Dialect() == riverdb.Postgres {
 		width = 2

@@ -385,10 +385,10 @@ func TestPruning(t *testing.T) {
 		reaches(t, in, inbox.Stats{Handled: 1, Dead: 1})
 		in.Prune(t.Context(), inbox.DefaultRetention+time.Minute)
 		reaches(t, in, inbox.Stats{Dead: 1})
-		assert.Equal(t, 2, in.Lanes(t.Context()), "late events must still be found stale")
-		assert.Eventually(t, func() bool { // the worker gives the lane back a moment after the event has landed
+		assert.Equal(t, 2, in.Positions(t.Context()), "late events must still be found stale")
+		assert.Eventually(t, func() bool { // the worker releases its lease a moment after the event has landed
 			in.Prune(t.Context(), 40*24*time.Hour)
-			return in.Lanes(t.Context()) == 1
+			return in.Positions(t.Context()) == 1
 		}, patience, 10*time.Millisecond, "that of the dead letter stays")
 		reaches(t, in, inbox.Stats{Dead: 1})
 	})

@@ -88,7 +88,7 @@ func (in *Inbox) startUpkeep(ctx context.Context) *upkeep {
 		in.every(ctx, min(in.retention/10, time.Minute), inPruning, func(ctx context.Context) { in.prune(ctx, 0) })
 	})
 	if in.ordering {
-		u.all.Go(func() { in.every(ctx, in.rescueAfter/4, inRenewing, in.renewLanes) })
+		u.all.Go(func() { in.every(ctx, in.rescueAfter/4, inRenewing, in.leases.renew) })
 	}
 	return u
 }
@@ -112,83 +112,6 @@ func (in *Inbox) every(ctx context.Context, interval time.Duration, name string,
 	}
 }
 
-// heldLanes are the holds of this process.
-type heldLanes struct {
-	mu  sync.Mutex
-	all map[*hold]struct{}
-}
-
-func (l *heldLanes) add(h *hold) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all == nil {
-		l.all = make(map[*hold]struct{})
-	}
-	l.all[h] = struct{}{}
-}
-
-func (l *heldLanes) remove(h *hold) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.all, h)
-}
-
-func (l *heldLanes) list() []*hold {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	holds := make([]*hold, 0, len(l.all))
-	for h := range l.all {
-		holds = append(holds, h)
-	}
-	return holds
-}
-
-// renewLanes renews all holds of this process. A handler whose hold could not be renewed until its end is told.
-func (in *Inbox) renewLanes(ctx context.Context) {
-	holds := in.held.list()
-	if len(holds) == 0 {
-		return
-	}
-	// A row that is locked is passed over: the transaction that has it is CompleteTx's, which renews the lease itself and may
-	// take its time, while the others' leases run.
-	which, asked := "owner = ? AND until > {now}", time.Now()
-	if in.db.Dialect() == riverdb.Postgres {
-		which = "lane IN (SELECT lane FROM {schema}inbox_lane WHERE " + which + " FOR UPDATE SKIP LOCKED)"
-	}
-	renewed := make(map[string]bool)
-	err := in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		lanes, err := riverdb.Collect(ctx, tx, func(row riverdb.Row) (lane []byte, err error) { return lane, row.Scan(&lane) },
-			"UPDATE {schema}inbox_lane SET until = {now} + ? WHERE "+which+" RETURNING lane", in.rescueAfter.Microseconds(), in.owner)
-		for _, lane := range lanes {
-			renewed[string(lane)] = true
-		}
-		return err
-	})
-	if err != nil {
-		in.logger.ErrorContext(ctx, "inbox: renewing leases", slog.String("error", err.Error()))
-		renewed = nil
-	}
-	for _, h := range holds {
-		if renewed[string(h.lane)] {
-			h.extend(asked.Add(in.rescueAfter))
-		} else if time.Now().After(h.end()) {
-			h.lose()
-		}
-	}
-}
-
-func (h *hold) extend(until time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.until = until
-}
-
-func (h *hold) end() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.until
-}
-
 // pruneBatch keeps each transaction short: on SQLite everybody waits for it.
 const pruneBatch = 500
 
@@ -201,18 +124,18 @@ func (in *Inbox) prune(ctx context.Context, ahead time.Duration) {
 	if err == nil {
 		// What has landed must be known for as long as an event can come that it makes stale: one that is in the table, or a copy
 		// that the table would not recognise any more.
-		err = in.pruneBatches(ctx, `DELETE FROM {schema}inbox_lane WHERE lane IN (SELECT l.lane FROM {schema}inbox_lane l
-			WHERE l.used_at < {now} - ? AND l.until < {now} AND NOT EXISTS (SELECT 1 FROM {schema}inbox_delivery d
-			WHERE d.lane = l.lane AND d.state IN ('pending', 'dead')) LIMIT ?) AND until < {now}`,
-			max(laneRetention, in.retention)-ahead)
+		err = in.pruneBatches(ctx, `DELETE FROM {schema}inbox_deployment WHERE ordering_key IN (SELECT p.ordering_key
+			FROM {schema}inbox_deployment p WHERE p.used_at < {now} - ? AND p.until < {now} AND NOT EXISTS (SELECT 1
+			FROM {schema}inbox_delivery d WHERE d.ordering_key = p.ordering_key AND d.state IN ('pending', 'dead')) LIMIT ?) AND until < {now}`,
+			max(positionRetention, in.retention)-ahead)
 	}
 	if err != nil && ctx.Err() == nil {
 		in.logger.ErrorContext(ctx, "inbox: removing old deliveries", slog.String("error", err.Error()))
 	}
 }
 
-// laneRetention outlasts the retries of every sender.
-const laneRetention = 30 * 24 * time.Hour
+// positionRetention outlasts the retries of every sender.
+const positionRetention = 30 * 24 * time.Hour
 
 func (in *Inbox) pruneState(ctx context.Context, states string, retention time.Duration) error {
 	return in.pruneBatches(ctx, `DELETE FROM {schema}inbox_delivery WHERE id IN (SELECT id FROM {schema}inbox_delivery

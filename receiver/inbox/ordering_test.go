@@ -270,16 +270,16 @@ func TestOrderProperty(t *testing.T) {
 	})
 }
 
-// TestLaneOfADeadProcess has one inbox take a deployment and never come back: another takes over when the lease is over.
-func TestLaneOfADeadProcess(t *testing.T) {
+// TestLeaseOfADeadProcess has one inbox take a deployment and never come back: another takes over when the lease is over.
+func TestLeaseOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var seen calls
 		in := open(seen.handle, inbox.WithOrdering())
 		at := newDoor(t, in, "platform")
 		at.accept(started(1))
-		require.True(t, in.TakeLane(t.Context(), only(t, in).ID))
-		require.False(t, in.TakeLane(t.Context(), only(t, in).ID), "it is taken")
+		require.True(t, in.TakeLease(t.Context(), only(t, in).ID))
+		require.False(t, in.TakeLease(t.Context(), only(t, in).ID), "it is taken")
 		const rest = 700 * time.Millisecond
 		begin := time.Now().Truncate(time.Millisecond)
 		in.EndLeases(t.Context(), rest)
@@ -289,9 +289,9 @@ func TestLaneOfADeadProcess(t *testing.T) {
 	})
 }
 
-// TestLostLane has another process take the deployment while its handler runs: the handler is told, and what it did is not
+// TestLostLease has another process take the deployment while its handler runs: the handler is told, and what it did is not
 // written down as landed.
-func TestLostLane(t *testing.T) {
+func TestLostLease(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		entered, told := make(chan struct{}, 2), make(chan error, 2)
@@ -309,7 +309,7 @@ func TestLostLane(t *testing.T) {
 		at.accept(started(1))
 		start(t, in)
 		<-entered
-		in.RobLanes(t.Context())
+		in.RobLeases(t.Context())
 		require.ErrorIs(t, <-told, inbox.ErrLeaseLost)
 		assert.Equal(t, inbox.Pending, only(t, in).State)
 		reaches(t, in, inbox.Stats{Handled: 1})
@@ -318,8 +318,8 @@ func TestLostLane(t *testing.T) {
 	})
 }
 
-// TestLongHandlerKeepsItsLane runs a handler for longer than its lease would last unrenewed.
-func TestLongHandlerKeepsItsLane(t *testing.T) {
+// TestLongHandlerKeepsItsLease runs a handler for longer than its lease would last unrenewed.
+func TestLongHandlerKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		const lease = 6 * time.Second
@@ -346,5 +346,53 @@ func TestLongHandlerKeepsItsLane(t *testing.T) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		assert.Equal(t, 2, l.calls)
+	})
+}
+
+// What the table changes belongs to one claim: neither a lease that has ended nor
+// one of another worker of the same process is renewed or released.
+func TestLeaseTableMatchesClaims(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		in := open(func(context.Context, *payload.Event) error { return nil }, inbox.WithOrdering())
+		table, key := in.LeaseTable(), []byte("deployment")
+		take := func(claim int64) bool {
+			t.Helper()
+			ok, err := table.Take(t.Context(), key, claim, time.Hour)
+			require.NoError(t, err)
+			return ok
+		}
+		renew := func(claims ...int64) []int64 {
+			t.Helper()
+			renewed, err := table.Renew(t.Context(), claims, time.Hour)
+			require.NoError(t, err)
+			return renewed
+		}
+		require.True(t, take(1))
+		require.False(t, take(2))
+		require.Equal(t, []int64{1}, renew(1, 2))
+		in.EndLeases(t.Context(), 0)
+		require.Empty(t, renew(1), "it has ended")
+		require.True(t, take(2))
+		require.Equal(t, []int64{2}, renew(1, 2), "the first is another's, although one process has both")
+		require.NoError(t, table.Release(t.Context(), []int64{1}))
+		require.False(t, take(3), "the second is still there")
+		require.NoError(t, table.Release(t.Context(), []int64{2}))
+		require.True(t, take(3))
+	})
+}
+
+// Several apps that one pipeline run deploys may share a deployment ID.
+func TestOrderIsPerAppAndDeployment(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		var seen calls
+		in := open(seen.handle, inbox.WithOrdering())
+		at := newDoor(t, in, "platform")
+		start(t, in)
+		for i, app := range []string{"api", "web", "worker"} {
+			at.accept(fmt.Sprintf(`{"event":"deploy.live","timestamp":"2026-03-12T14:22:%02dZ","deployment_id":"dep","app":%q,"environment":"e"}`, 30-i, app))
+			reaches(t, in, inbox.Stats{Handled: i + 1})
+		}
 	})
 }

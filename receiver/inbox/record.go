@@ -13,7 +13,7 @@ import (
 // record is a row as a worker needs it.
 type record struct {
 	id, round, attempts int64
-	lane                []byte
+	orderingKey         []byte
 	state               State
 	retryAt             time.Time
 	eventAt             int64
@@ -24,14 +24,14 @@ type record struct {
 	body                                      []byte
 }
 
-const recordColumns = `id, round, attempts, lane, state, retry_at, event_at, source, principal, delivery_id, signing_key,
+const recordColumns = `id, round, attempts, ordering_key, state, retry_at, event_at, source, principal, delivery_id, signing_key,
 	type, deployment_id, signed_at, received_at, body`
 
 func scanRecord(row riverdb.Row) (*record, error) {
 	var r record
 	var state string
 	var retryAt, signedAt, receivedAt int64
-	err := row.Scan(&r.id, &r.round, &r.attempts, &r.lane, &state, &retryAt, &r.eventAt, &r.source, &r.principal, &r.deliveryID,
+	err := row.Scan(&r.id, &r.round, &r.attempts, &r.orderingKey, &state, &retryAt, &r.eventAt, &r.source, &r.principal, &r.deliveryID,
 		&r.signingKey, &r.typ, &r.deploymentID, &signedAt, &receivedAt, &r.body)
 	r.state, r.retryAt = State(state), sqldb.Time(retryAt)
 	r.signedAt, r.receivedAt = sqldb.Time(signedAt), sqldb.Time(receivedAt)

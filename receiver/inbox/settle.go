@@ -37,15 +37,15 @@ type ending struct {
 	landed bool // handled, and written down
 }
 
-// attempt calls the handler for r and writes down what came of it. h is the hold on the deployment's events, if they are
+// attempt calls the handler for r and writes down what came of it. l is the lease on the deployment, if events are
 // ordered.
-func (in *Inbox) attempt(ctx context.Context, r *record, h *hold) ending {
+func (in *Inbox) attempt(ctx context.Context, r *record, l *lease) ending {
 	event, err := payload.DecodeEvent(r.body)
 	if err != nil { // it passed when it was received; an earlier release may have been more lenient
 		return in.bury(ctx, r, fmt.Errorf("inbox: the stored body: %w", err))
 	}
-	a := &Attempt{ID: r.id, Number: int(r.attempts) + 1, ReceivedAt: r.receivedAt, in: in, record: r, hold: h, event: event}
-	callCtx, stop := h.context(ctx)
+	a := &Attempt{ID: r.id, Number: int(r.attempts) + 1, ReceivedAt: r.receivedAt, in: in, record: r, lease: l, event: event}
+	callCtx, stop := l.context(ctx)
 	defer stop()
 	start := time.Now()
 	err, completes := in.call(callCtx, a)
@@ -61,12 +61,12 @@ func (in *Inbox) attempt(ctx context.Context, r *record, h *hold) ending {
 	}
 	switch {
 	case err == nil:
-		return in.succeed(ctx, r, h, a.Number, took)
+		return in.succeed(ctx, r, l, a.Number, took)
 	case cancelledByHand(ctx):
 		return in.buryAttempt(kept, r, errors.Join(errRemoved, err), a.Number, took)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ending{err: context.Canceled} // stopping: the attempt does not count
-	case h.lost():
+	case l.lost():
 		return ending{err: ErrLeaseLost} // what it did is not known to be in order: it comes again, in its turn
 	}
 	if cause := context.Cause(callCtx); cause != nil && !errors.Is(err, cause) {
@@ -90,13 +90,13 @@ func (in *Inbox) committed(ctx context.Context, r *record, handlerErr error) (do
 }
 
 // succeed marks r as handled. It takes some trouble over that: without the mark the handler will be called again.
-func (in *Inbox) succeed(ctx context.Context, r *record, h *hold, number int, took time.Duration) ending {
+func (in *Inbox) succeed(ctx context.Context, r *record, l *lease, number int, took time.Duration) ending {
 	deadline := time.Now().Add(in.rescueAfter / 2)
 	kept := context.WithoutCancel(ctx)
 	pause := 50 * time.Millisecond
 	for {
-		err := in.mark(kept, r, h)
-		if err == nil || errors.Is(err, ErrOver) && h == nil {
+		err := in.mark(kept, r, l)
+		if err == nil || errors.Is(err, ErrOver) && l == nil {
 			in.report(ctx, r, Result{State: Handled, Attempt: number, Duration: took})
 			return ending{landed: true}
 		}
@@ -111,9 +111,9 @@ func (in *Inbox) succeed(ctx context.Context, r *record, h *hold, number int, to
 	}
 }
 
-func (in *Inbox) mark(ctx context.Context, r *record, h *hold) error {
-	if h != nil {
-		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return in.land(ctx, tx, r, h) })
+func (in *Inbox) mark(ctx context.Context, r *record, l *lease) error {
+	if l != nil {
+		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return in.land(ctx, tx, r, l) })
 	}
 	_, err := in.marks.do(ctx, turn{r.id, r.round})
 	return err

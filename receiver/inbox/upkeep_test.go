@@ -24,7 +24,7 @@ func TestUpkeep_SurvivesFaults(t *testing.T) {
 		in := &Inbox{config: config{
 			faults: contain.New("inbox", slog.NewTextHandler(&log, nil)), retention: time.Hour, rescueAfter: 4 * time.Second, ordering: true,
 		}}
-		in.held.add(&hold{})
+		in.leases.held = map[int64]*lease{1: {}}
 		u := in.startUpkeep(t.Context())
 		time.Sleep(time.Minute + time.Millisecond)
 		u.end()

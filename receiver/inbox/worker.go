@@ -73,7 +73,7 @@ func (in *Inbox) work(ctx context.Context, job *river.Job[jobArgs]) error {
 		return in.after(ctx, r, in.bury(ctx, r, errLost))
 	}
 	if in.ordering {
-		return in.workLane(ctx, r)
+		return in.workInOrder(ctx, r)
 	}
 	return in.after(ctx, r, in.attempt(ctx, r, nil))
 }

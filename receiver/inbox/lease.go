@@ -1,0 +1,260 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+)
+
+// position is what the table knows of a deployment: the status that it has
+// reached, and the time of the latest event that was handled.
+type position struct {
+	status  payload.Status
+	eventAt int64
+}
+
+// A lease is the right of this process to handle the events of one deployment. Its
+// claim is a random number that no other lease has, also none that the same
+// process takes later. Every change in the table names the claim, so that a lease
+// that has ended changes nothing.
+//
+// The lease ends by this machine's clock before it ends by the table's, because it
+// counts from the time at which the table was asked.
+type lease struct {
+	key   []byte
+	claim int64
+	position
+
+	mu     sync.Mutex
+	until  time.Time
+	timer  *time.Timer             // fires at until
+	ended  bool                    // the lease was lost
+	cancel context.CancelCauseFunc // ends the handler's context; nil while no handler runs
+}
+
+// leaseTable is where leases are kept. The implementation for the two databases is
+// sqlLeases. Tests have one with virtual time.
+type leaseTable interface {
+	// take returns the deployment's position, and false if another lease has not
+	// ended.
+	take(ctx context.Context, key []byte, claim int64, length time.Duration) (position, bool, error)
+	// renew extends those leases that have not ended, and returns their claims.
+	renew(ctx context.Context, claims []int64, length time.Duration) ([]int64, error)
+	// release ends leases.
+	release(ctx context.Context, claims []int64) error
+}
+
+// leases are those that this process has.
+type leases struct {
+	table  leaseTable
+	length time.Duration
+	logger *slog.Logger
+
+	mu   sync.Mutex
+	held map[int64]*lease
+	// unreleased are claims that could not be released, with the time at which they
+	// end by themselves. The next renewal tries again.
+	unreleased map[int64]time.Time
+}
+
+// take returns nil if another lease has not ended.
+func (ls *leases) take(ctx context.Context, key []byte) (*lease, error) {
+	l := &lease{key: key, claim: 1 + rand.Int64N(math.MaxInt64)}
+	l.until = time.Now().Add(ls.length)
+	at, ok, err := ls.table.take(ctx, key, l.claim, ls.length)
+	if err != nil {
+		ls.retryRelease(l) // the table may have granted it although the answer was lost
+		return nil, err
+	}
+	if !ok {
+		return nil, nil
+	}
+	l.position = at
+	l.timer = time.AfterFunc(time.Until(l.until), l.expire)
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.held == nil {
+		ls.held = make(map[int64]*lease)
+	}
+	ls.held[l.claim] = l
+	return l, nil
+}
+
+// release lets another worker have the deployment at once. If that fails, the
+// lease is not renewed any more, and the next renewal tries to release it.
+func (ls *leases) release(ctx context.Context, l *lease) {
+	ls.mu.Lock()
+	delete(ls.held, l.claim)
+	ls.mu.Unlock()
+	l.timer.Stop()
+	if err := ls.table.release(context.WithoutCancel(ctx), []int64{l.claim}); err != nil {
+		ls.retryRelease(l)
+		ls.logger.WarnContext(ctx, "inbox: releasing a deployment's lease; it will be tried again", slog.String("error", err.Error()))
+	}
+}
+
+func (ls *leases) retryRelease(l *lease) {
+	until := l.end()
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.unreleased == nil {
+		ls.unreleased = make(map[int64]time.Time)
+	}
+	ls.unreleased[l.claim] = until
+}
+
+// renew extends all leases, and releases those that could not be released.
+func (ls *leases) renew(ctx context.Context) {
+	held, unreleased := ls.claims()
+	if len(unreleased) > 0 && ls.table.release(ctx, unreleased) == nil {
+		ls.forget(unreleased)
+	}
+	if len(held) == 0 {
+		return
+	}
+	until := time.Now().Add(ls.length)
+	renewed, err := ls.table.renew(ctx, held, ls.length)
+	if err != nil {
+		ls.logger.ErrorContext(ctx, "inbox: renewing leases", slog.String("error", err.Error()))
+		return
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, claim := range renewed {
+		if l := ls.held[claim]; l != nil {
+			l.extend(until)
+		}
+	}
+}
+
+// claims returns those that are held, and those that are to be released. It
+// forgets what has ended by itself.
+func (ls *leases) claims() (held, unreleased []int64) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for claim := range ls.held {
+		held = append(held, claim)
+	}
+	now := time.Now()
+	for claim, until := range ls.unreleased {
+		if now.Before(until) {
+			unreleased = append(unreleased, claim)
+		} else {
+			delete(ls.unreleased, claim)
+		}
+	}
+	return held, unreleased
+}
+
+func (ls *leases) forget(claims []int64) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, claim := range claims {
+		delete(ls.unreleased, claim)
+	}
+}
+
+func (l *lease) end() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until
+}
+
+func (l *lease) extend(until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return // the handler has been told
+	}
+	l.until = until
+	l.timer.Reset(time.Until(until))
+}
+
+// expire tells the handler that its lease has ended.
+func (l *lease) expire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Now().Before(l.until) {
+		return // it was extended when the timer had fired
+	}
+	l.ended = true
+	if l.cancel != nil {
+		l.cancel(ErrLeaseLost)
+	}
+}
+
+// context returns the context for a handler. It ends when the lease does.
+func (l *lease) context(ctx context.Context) (context.Context, func()) {
+	if l == nil {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cancel = cancel
+	if l.ended {
+		cancel(ErrLeaseLost)
+	}
+	return ctx, func() { cancel(nil) }
+}
+
+func (l *lease) lost() bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
+}
+
+// sqlLeases keeps leases in the inbox's database.
+type sqlLeases struct{ in *Inbox }
+
+func (t sqlLeases) take(ctx context.Context, key []byte, claim int64, length time.Duration) (at position, ok bool, err error) {
+	err = t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		var status string
+		err := tx.QueryRow(ctx, `INSERT INTO {schema}inbox_deployment AS d (ordering_key, status, event_at, claim, until, used_at)
+			VALUES (?, '', 0, ?, {now} + ?, {now})
+			ON CONFLICT (ordering_key) DO UPDATE SET claim = excluded.claim, until = excluded.until, used_at = excluded.used_at
+			WHERE d.until <= {now} RETURNING status, event_at`,
+			key, claim, length.Microseconds()).Scan(&status, &at.eventAt)
+		at.status, ok = payload.Status(status), err == nil
+		if errors.Is(err, riverdb.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return at, ok, err
+}
+
+func (t sqlLeases) renew(ctx context.Context, claims []int64, length time.Duration) (renewed []int64, err error) {
+	which, arg := t.in.db.IsAnyOf("claim", claims)
+	which = "claim <> 0 AND until > {now} AND " + which
+	// A row that is locked is passed over. The transaction that has it is that of
+	// CompleteTx. It renews the lease itself and may take its time, while the other
+	// leases run.
+	if t.in.db.Dialect() == riverdb.Postgres {
+		which = "ordering_key IN (SELECT ordering_key FROM {schema}inbox_deployment WHERE " + which + " FOR UPDATE SKIP LOCKED)"
+	}
+	err = t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		renewed, err = riverdb.Collect(ctx, tx, scanID,
+			"UPDATE {schema}inbox_deployment SET until = {now} + ? WHERE "+which+" RETURNING claim", length.Microseconds(), arg)
+		return err
+	})
+	return renewed, err
+}
+
+func (t sqlLeases) release(ctx context.Context, claims []int64) error {
+	which, arg := t.in.db.IsAnyOf("claim", claims)
+	return t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		_, err := tx.Exec(ctx, "UPDATE {schema}inbox_deployment SET until = 0, claim = 0 WHERE claim <> 0 AND "+which, arg)
+		return err
+	})
+}

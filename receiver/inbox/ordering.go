@@ -1,0 +1,119 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+)
+
+// after returns where r leaves the deployment when it has been handled.
+func (at position) after(r *record) position {
+	next, ok := r.status()
+	if ok && at.status.Transition(next) == payload.Legal {
+		at.status = next
+	}
+	at.eventAt = max(at.eventAt, r.eventAt)
+	return at
+}
+
+// transition says what an event means for a deployment at this position.
+func (at position) transition(r *record) payload.Transition {
+	next, known := r.status()
+	transition := payload.Repeated
+	if known {
+		transition = at.status.Transition(next)
+	}
+	if transition != payload.Legal && r.eventAt < at.eventAt {
+		return payload.Stale
+	}
+	return transition
+}
+
+// status is what the event says about its deployment.
+func (r *record) status() (payload.Status, bool) {
+	e, err := payload.DecodeEvent(r.body)
+	if err != nil {
+		return "", false
+	}
+	return e.DeploymentStatus()
+}
+
+// advance writes the deployment's new position in tx, if the lease has not ended.
+func (in *Inbox) advance(ctx context.Context, tx *riverdb.Tx, r *record, l *lease) error {
+	at := l.position.after(r)
+	// The lease is renewed as well, because nobody else can until tx is committed.
+	n, err := tx.Exec(ctx, `UPDATE {schema}inbox_deployment SET status = ?, event_at = ?, until = {now} + ?, used_at = {now}
+		WHERE ordering_key = ? AND claim = ?`, string(at.status), at.eventAt, in.rescueAfter.Microseconds(), l.key, l.claim)
+	if err == nil && n == 0 {
+		err = ErrOver
+	}
+	return err
+}
+
+// workInOrder handles the events of r's deployment that are due, in their order, r
+// among them. Events that arrive meanwhile need not wait for a worker of their own.
+func (in *Inbox) workInOrder(ctx context.Context, r *record) error {
+	l, err := in.leases.take(ctx, r.orderingKey)
+	if err != nil {
+		return in.troubled(ctx, r.id, err)
+	}
+	if l == nil {
+		return snooze(50*time.Millisecond + rand.N(100*time.Millisecond))
+	}
+	defer in.leases.release(ctx, l)
+	own := r.id // zero once r has been handled
+	result := snooze(0)
+	for start := time.Now(); time.Since(start) < in.handlerTimeout && ctx.Err() == nil && !l.lost(); {
+		next, err := in.nextInOrder(ctx, r.orderingKey, own)
+		if err != nil {
+			return in.troubled(ctx, r.id, err)
+		}
+		if next == nil {
+			if own != 0 {
+				return nil // another job's worker has handled r
+			}
+			return result
+		}
+		end := in.handleInOrder(ctx, next, l)
+		if next.id == own {
+			own, result = 0, in.after(ctx, r, end)
+		}
+		if end.err != nil {
+			return result // trouble on our side, which the others' own jobs will meet or not
+		}
+	}
+	return result
+}
+
+// nextInOrder returns the earliest event of a deployment that is pending and has
+// not failed yet, or the worker's own. An event that has failed waits for its next
+// attempt, and no other event waits for it.
+func (in *Inbox) nextInOrder(ctx context.Context, key []byte, own int64) (*record, error) {
+	ctx, cancel := context.WithTimeout(ctx, in.storeTimeout)
+	defer cancel()
+	next, err := scanRecord(in.db.QueryRow(ctx, "SELECT "+recordColumns+` FROM {schema}inbox_delivery
+		WHERE ordering_key = ? AND state = 'pending' AND (attempts = 0 OR id = ?) ORDER BY event_at, id LIMIT 1`, key, own))
+	if errors.Is(err, riverdb.ErrNoRows) {
+		return nil, nil
+	}
+	return next, err
+}
+
+// handleInOrder handles one event, unless later ones have made it obsolete.
+func (in *Inbox) handleInOrder(ctx context.Context, r *record, l *lease) ending {
+	switch l.position.transition(r) {
+	case payload.Stale:
+		return in.finish(ctx, r, Result{State: Superseded})
+	case payload.Illegal:
+		return in.bury(ctx, r, ErrContradiction)
+	}
+	end := in.attempt(ctx, r, l)
+	if end.landed {
+		l.position = l.position.after(r)
+	}
+	return end
+}
