@@ -31,7 +31,7 @@
 //
 //   - Verification fails closed. Each header must occur exactly once; a timestamp is plain Unix seconds within the
 //     tolerance (5 minutes by default, on both sides); a signature has one spelling; lists are bounded (8 KiB, 16
-//     signatures), and a request costs at most one MAC a key.
+//     signatures), and a request costs at most one MAC for each key and four Ed25519 verifications.
 //   - The literal text of the headers goes into the MAC, never a parsed and printed form of it.
 //   - MACs are compared in constant time, all of them, whatever was found before.
 //   - The type of the key decides the algorithm; nothing in a message does.

@@ -10,9 +10,9 @@ import (
 
 const (
 	maxKeys = 16
-	// Every signature in a request may cost a verification by every Ed25519 key, a hundred times a MAC each: 16 of them by
-	// 16 keys would be ten milliseconds for one forged request.
-	maxAsymmetricKeys = 4
+	// The current key and the next. Each costs a verification of every Ed25519 signature in a request that counts, and each
+	// verification hashes the whole body.
+	maxAsymmetricKeys = 2
 )
 
 // Key is what a scheme signs and verifies with: a [Secret], a [SigningKey] or a [VerifyingKey]. The interface is sealed,
@@ -96,7 +96,7 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 		k := &activeKey{name: info.name, notAfter: info.notAfter, secret: info.secret, public: info.public, private: info.private}
 		if info.isAsymmetric() {
 			if asymmetric++; asymmetric > maxAsymmetricKeys {
-				return nil, configError(scheme, "WithKey: more than %d Ed25519 keys; each costs a verification for every signature in a request", maxAsymmetricKeys)
+				return nil, configError(scheme, "WithKey: more than %d Ed25519 keys, the current and the next; leave out those that nothing signs with", maxAsymmetricKeys)
 			}
 		} else {
 			k.mac = newMACKey(sha256.New, info.secret.bytes())

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -153,10 +152,10 @@ func setHeaders(r *http.Request, names, values [3]string) {
 
 // Verify accepts a request whose three headers occur exactly once and are well formed, whose timestamp is within the
 // tolerance, and whose list of at most 16 signatures (8 KiB) has one that an active key gives over the exact body.
-// Signatures of versions for which there is no key are passed over; one v1 signature that is not 32 bytes of base64, or a
-// v1a that is not 64, spoils the list.
+// An entry of the list that is not a well-formed v1 or v1a signature is skipped, as the specification says. Of the v1a
+// signatures the first two distinct ones count.
 func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
-	id, timestamp, list, err := standardHeaders(r.Header)
+	id, timestamp, text, err := standardHeaders(r.Header)
 	if err != nil {
 		return Verified{}, s.diagnosis.missing(err, r.Header, HeaderSignature)
 	}
@@ -171,16 +170,15 @@ func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
 	if err := checkAge(HeaderTimestamp, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
-	var macs [maxSignatures][macSize]byte
-	n, err := parseStandardList(list, &macs)
-	if err != nil {
+	var list signatures
+	if err := list.parseStandard(text); err != nil {
 		return Verified{}, err
 	}
-	key := s.match(now, macs[:n], list, id, timestamp, body)
+	key := s.match(now, &list, id, timestamp, body)
 	if key == nil {
-		hint := s.diagnosis.explain(r.Header, HeaderSignature, s.keys, macs[:n], body,
+		hint := s.diagnosis.explain(r.Header, HeaderSignature, s.keys, list.v1(), body,
 			content{"id.timestamp.body", id + "." + timestamp + "."}, content{"timestamp.body", timestamp + "."})
-		return Verified{}, fmt.Errorf("%w: %d v1 signature(s) in %s, %d key(s) tried%s", ErrNoMatch, n, HeaderSignature, len(s.keys), hint)
+		return Verified{}, fmt.Errorf("%w: %s in %s, %d key(s) tried%s", ErrNoMatch, list.counts(), HeaderSignature, len(s.keys), hint)
 	}
 	return Verified{ID: id, Timestamp: at, Principal: s.principal, Key: key.name}, nil
 }
@@ -196,28 +194,29 @@ func standardHeaders(h http.Header) (id, timestamp, list string, err error) {
 	return id, timestamp, list, err
 }
 
-// match tries every active key, one MAC each, without stopping at the first that fits. Public keys have no secret that
-// time could tell, and each signature costs a verification: there the first fit ends the search.
-func (s *Standard) match(now time.Time, macs [][macSize]byte, list, id, timestamp string, body []byte) *activeKey {
+// match tries every active shared key, one MAC each, without stopping at the first that fits. The two passes bound what
+// a forged request costs: one MAC a key, and at most four Ed25519 verifications.
+func (s *Standard) match(now time.Time, list *signatures, id, timestamp string, body []byte) *activeKey {
 	var matched *activeKey
 	for _, key := range s.keys {
-		if !key.active(now) || key.mac == nil {
+		if !key.active(now) || key.mac == nil || list.nMACs == 0 {
 			continue
 		}
 		state := key.mac.get()
 		state.prefix = appendContent(state.prefix, id, timestamp)
-		if matches(state.compute(body), macs) && matched == nil {
+		if matches(state.compute(body), list.v1()) && matched == nil {
 			matched = key
 		}
 		key.mac.put(state)
 	}
-	if matched == nil {
+	if matched == nil && list.nPairs > 0 {
 		matched = s.matchEd25519(now, list, id, timestamp, body)
 	}
 	return matched
 }
 
-func (s *Standard) matchEd25519(now time.Time, list, id, timestamp string, body []byte) *activeKey {
+// matchEd25519 stops at the first fit: public keys have no secret that the time could tell.
+func (s *Standard) matchEd25519(now time.Time, list *signatures, id, timestamp string, body []byte) *activeKey {
 	message := s.messages.Get().(*[]byte)
 	defer s.messages.Put(message) // in the loop, a defer would allocate
 	*message = (*message)[:0]
@@ -228,66 +227,11 @@ func (s *Standard) matchEd25519(now time.Time, list, id, timestamp string, body 
 		if len(*message) == 0 {
 			*message = append(appendContent(*message, id, timestamp), body...)
 		}
-		for rest, more := list, true; more; {
-			var entry string
-			entry, rest, more = strings.Cut(rest, " ")
-			var signature [ed25519.SignatureSize]byte
-			if encoded, ok := strings.CutPrefix(entry, versionEd25519+","); ok && decodeBase64(signature[:], encoded) &&
-				ed25519.Verify(key.public, *message, signature[:]) {
+		for i := range list.nPairs {
+			if ed25519.Verify(key.public, *message, list.pairs[i][:]) {
 				return key
 			}
 		}
 	}
 	return nil
 }
-
-// parseStandardList checks the whole list, reads its v1 signatures into macs and returns how many there are.
-func parseStandardList(list string, macs *[maxSignatures][macSize]byte) (int, error) {
-	if len(list) > maxSignatureHeader {
-		return 0, fmt.Errorf("%w: %s has %d bytes; at most %d", ErrMalformed, HeaderSignature, len(list), maxSignatureHeader)
-	}
-	n := 0
-	for entries, more := 0, true; more; entries++ {
-		if entries == maxSignatures {
-			return 0, fmt.Errorf("%w: %s has more than %d signatures", ErrMalformed, HeaderSignature, maxSignatures)
-		}
-		var entry string
-		entry, list, more = strings.Cut(list, " ")
-		version, encoded, ok := strings.Cut(entry, ",")
-		if !ok || version == "" || encoded == "" {
-			return 0, fmt.Errorf("%w: %s is not a space-separated list of version,signature", ErrMalformed, HeaderSignature)
-		}
-		switch version {
-		case versionHMAC:
-			if !decodeBase64(macs[n][:], encoded) {
-				return 0, fmt.Errorf("%w: a v1 signature in %s is not the base64 of %d bytes", ErrMalformed, HeaderSignature, macSize)
-			}
-			n++
-		case versionEd25519:
-			var signature [ed25519.SignatureSize]byte
-			if !decodeBase64(signature[:], encoded) {
-				return 0, fmt.Errorf("%w: a v1a signature in %s is not the base64 of %d bytes", ErrMalformed, HeaderSignature, ed25519.SignatureSize)
-			}
-		}
-	}
-	return n, nil
-}
-
-// decodeBase64 fills dst from its one canonical spelling: padded standard base64 with zero trailing bits.
-func decodeBase64(dst []byte, encoded string) bool {
-	if len(encoded) != base64.StdEncoding.EncodedLen(len(dst)) {
-		return false
-	}
-	// Both live on the stack. The decoder skips line ends, so a text of the right length can still decode short.
-	var text [encodedEd25519]byte
-	var raw [ed25519.SignatureSize + 2]byte
-	n, err := strictBase64.Decode(raw[:], text[:copy(text[:], encoded)])
-	if err != nil || n != len(dst) {
-		return false
-	}
-	copy(dst, raw[:n])
-	return true
-}
-
-// strictBase64 refuses non-zero trailing bits, so that each signature has one spelling.
-var strictBase64 = base64.StdEncoding.Strict()

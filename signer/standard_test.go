@@ -60,24 +60,20 @@ func TestStandardRefuses(t *testing.T) {
 		{"another ID", set("Webhook-Id", "msg_other"), signer.ErrNoMatch},
 		{"another time", set("Webhook-Timestamp", "1614265331"), signer.ErrNoMatch},
 		{"another signature", set("Webhook-Signature", other), signer.ErrNoMatch},
-		{"empty signature", set("Webhook-Signature", ""), signer.ErrMalformed},
-		{"version alone", set("Webhook-Signature", "v1,"), signer.ErrMalformed},
-		{"no version", set("Webhook-Signature", good[3:]), signer.ErrMalformed},
-		{"empty version", set("Webhook-Signature", good[2:]), signer.ErrMalformed},
+		{"empty signature", set("Webhook-Signature", ""), signer.ErrNoMatch},
+		{"version alone", set("Webhook-Signature", "v1,"), signer.ErrNoMatch},
+		{"no version", set("Webhook-Signature", good[3:]), signer.ErrNoMatch},
+		{"empty version", set("Webhook-Signature", good[2:]), signer.ErrNoMatch},
 		{"other version only", set("Webhook-Signature", "v2"+good[2:]), signer.ErrNoMatch},
 		{"upper-case version", set("Webhook-Signature", "V1"+good[2:]), signer.ErrNoMatch},
-		{"MAC as v1a", set("Webhook-Signature", "v1a"+good[2:]), signer.ErrMalformed},
+		{"MAC as v1a", set("Webhook-Signature", "v1a"+good[2:]), signer.ErrNoMatch},
 		{"v1a without a key for it", set("Webhook-Signature", "v1a,"+strings.Repeat("A", 86)+"=="), signer.ErrNoMatch},
-		{"unpadded", set("Webhook-Signature", strings.TrimSuffix(good, "=")), signer.ErrMalformed},
-		{"URL-safe", set("Webhook-Signature", strings.NewReplacer("+", "-", "/", "_").Replace(good)), signer.ErrMalformed},
-		{"trailing bits", set("Webhook-Signature", strings.Replace(good, "1OE=", "1OF=", 1)), signer.ErrMalformed},
-		{"line end inside", set("Webhook-Signature", good[:20]+"\n"+good[20:]), signer.ErrMalformed},
-		{"four line ends inside", set("Webhook-Signature", good[:43]+"\n\n\n\n"), signer.ErrMalformed},
-		{"good, then short", set("Webhook-Signature", good+" v1,AAAA"), signer.ErrMalformed},
-		{"blank before", set("Webhook-Signature", " "+good), signer.ErrMalformed},
-		{"blank after", set("Webhook-Signature", good+" "), signer.ErrMalformed},
-		{"two blanks", set("Webhook-Signature", good+"  "+other), signer.ErrMalformed},
-		{"tab between", set("Webhook-Signature", good+"\t"+other), signer.ErrMalformed},
+		{"unpadded", set("Webhook-Signature", strings.TrimSuffix(good, "=")), signer.ErrNoMatch},
+		{"URL-safe", set("Webhook-Signature", strings.NewReplacer("+", "-", "/", "_").Replace(good)), signer.ErrNoMatch},
+		{"trailing bits", set("Webhook-Signature", strings.Replace(good, "1OE=", "1OF=", 1)), signer.ErrNoMatch},
+		{"line end inside", set("Webhook-Signature", good[:20]+"\n"+good[20:]), signer.ErrNoMatch},
+		{"four line ends inside", set("Webhook-Signature", good[:43]+"\n\n\n\n"), signer.ErrNoMatch},
+		{"tab between", set("Webhook-Signature", good+"\t"+other), signer.ErrNoMatch},
 		{"17 signatures", set("Webhook-Signature", strings.Repeat(other+" ", 16)+good), signer.ErrMalformed},
 		{"17 entries, unknown versions among them", set("Webhook-Signature", strings.Repeat("v9,x ", 16)+good), signer.ErrMalformed},
 		{"over 8 KiB", set("Webhook-Signature", "v9,"+strings.Repeat("x", 8<<10)+" "+good), signer.ErrMalformed},
@@ -110,6 +106,10 @@ func TestStandardAcceptsLists(t *testing.T) {
 			other + " " + good,
 			"v1a," + strings.Repeat("A", 86) + "== " + good,
 			"v2,%%% " + good,
+			"v1,AAAA " + good + " v2,xyz",
+			good + " v1,AAAA",
+			" " + good + " ",
+			good + "  " + other,
 			strings.Repeat(other+" ", 15) + good,
 			good + strings.Repeat(" "+other, 15),
 		} {
@@ -301,7 +301,7 @@ func TestConfigurationErrors(t *testing.T) {
 	for i := range many {
 		many[i] = signer.WithKey(signer.GenerateSecret())
 	}
-	manyPairs := make([]signer.Option, 4)
+	manyPairs := make([]signer.Option, 2)
 	for i := range manyPairs {
 		manyPairs[i] = signer.WithKey(signer.GenerateSigningKey())
 	}
@@ -331,7 +331,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"repeated key", newStandard(std, signer.WithKey(std.Named("again"))), "repeats"},
 		{"repeated name", newStandard(std.Named("a"), signer.WithKey(signer.GenerateSecret().Named("a"))), "same name"},
 		{"17 keys", newStandard(std, many...), "at most 16"},
-		{"5 Ed25519 keys", newStandard(pair, manyPairs...), "Ed25519 keys"},
+		{"3 Ed25519 keys", newStandard(pair, manyPairs...), "Ed25519 keys"},
 		{"no tolerance", newStandard(std, signer.WithTolerance(0)), "WithTolerance"},
 		{"negative tolerance", newTimestamped(lit, signer.WithTolerance(-time.Minute)), "WithTolerance"},
 		{"endless tolerance", newStandard(std, signer.WithTolerance(25*time.Hour)), "WithTolerance"},

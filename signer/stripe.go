@@ -10,7 +10,10 @@ import (
 	"time"
 )
 
-const stripeHeader = "Stripe-Signature"
+const (
+	stripeHeader = "Stripe-Signature"
+	stripeTime   = "t"
+)
 
 var (
 	_ Signer = (*Stripe)(nil)
@@ -90,15 +93,15 @@ func (s *Stripe) Sign(r *http.Request, id string, at time.Time, body []byte) err
 }
 
 // Verify accepts a request whose header occurs exactly once, has one t and at most 16 signatures (8 KiB), a timestamp
-// within the tolerance, and a v1 signature that an active key gives over the exact body. Signatures of other versions
-// are passed over; one v1 signature that is not 64 lower-case hex digits spoils the header.
+// within the tolerance, and a v1 signature that an active key gives over the exact body. An entry that is not v1 with 64
+// lower-case hex digits is skipped. A repeated t is refused.
 func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
-	list, err := single(r.Header, s.header)
+	text, err := single(r.Header, s.header)
 	if err != nil {
 		return Verified{}, s.diagnosis.missing(err, r.Header, s.header)
 	}
-	var macs [maxSignatures][macSize]byte
-	timestamp, n, err := s.parse(list, &macs)
+	var list signatures
+	timestamp, err := s.parse(text, &list)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -110,56 +113,53 @@ func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
 	if err := checkAge(s.header, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
-	matched := matchTimestamped(s.keys, now, timestamp, macs[:n], body)
+	matched := matchTimestamped(s.keys, now, timestamp, list.v1(), body)
 	if matched == nil {
-		hint := s.diagnosis.explain(r.Header, s.header, s.keys, macs[:n], body, content{"timestamp.body", timestamp + "."})
-		return Verified{}, fmt.Errorf("%w: %d v1 signature(s) in %s, %d key(s) tried%s", ErrNoMatch, n, s.header, len(s.keys), hint)
+		hint := s.diagnosis.explain(r.Header, s.header, s.keys, list.v1(), body, content{"timestamp.body", timestamp + "."})
+		return Verified{}, fmt.Errorf("%w: %d v1 signature(s) and %d other entries in %s, %d key(s) tried%s", ErrNoMatch, list.nMACs, list.skipped, s.header, len(s.keys), hint)
 	}
 	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil
 }
 
-// parse reads t and the v1 signatures.
-func (s *Stripe) parse(list string, macs *[maxSignatures][macSize]byte) (timestamp string, n int, err error) {
+// parse reads a comma-separated list of "name=value": the one t, and the v1 signatures. Other entries are skipped, but
+// they count towards the limits.
+func (s *Stripe) parse(list string, found *signatures) (timestamp string, err error) {
 	if len(list) > maxSignatureHeader {
-		return "", 0, fmt.Errorf("%w: %s has %d bytes; at most %d", ErrMalformed, s.header, len(list), maxSignatureHeader)
+		return "", fmt.Errorf("%w: %s has %d bytes; at most %d", ErrMalformed, s.header, len(list), maxSignatureHeader)
 	}
 	timed := false
-	for entries, more := 0, true; more; entries++ {
-		if entries > maxSignatures { // and one for t
-			return "", 0, fmt.Errorf("%w: %s has more than %d signatures", ErrMalformed, s.header, maxSignatures)
-		}
+	for entries, more := 0, true; more; {
 		var entry string
 		entry, list, more = strings.Cut(list, ",")
-		name, value, ok := strings.Cut(entry, "=")
-		switch {
-		// A blank after a comma is how two lines of one header look when a proxy has joined them.
-		case !ok || name == "" || value == "" || strings.ContainsAny(name, " \t"):
-			return "", 0, fmt.Errorf("%w: %s is not a comma-separated list of name=value", ErrMalformed, s.header)
-		case name == "t" && timed:
-			return "", 0, fmt.Errorf("%w: %s has more than one t", ErrMalformed, s.header)
-		case name == "t":
+		name, value, _ := strings.Cut(entry, "=")
+		if strings.Trim(name, " \t") == stripeTime {
+			// A blank before it is how two lines of one header look when a proxy has joined them.
+			if timed || name != stripeTime {
+				return "", fmt.Errorf("%w: %s has more than one %s, or a blank beside it", ErrMalformed, s.header, stripeTime)
+			}
 			timestamp, timed = value, true
-		case name == versionHMAC:
-			if n == maxSignatures {
-				return "", 0, fmt.Errorf("%w: %s has more than %d signatures", ErrMalformed, s.header, maxSignatures)
-			}
-			if !decodeHex(macs[n][:], value) {
-				return "", 0, fmt.Errorf("%w: a v1 signature in %s is not %d lower-case hex digits", ErrMalformed, s.header, hexMAC)
-			}
-			n++
+			continue
+		}
+		if entries++; entries > maxSignatures {
+			return "", fmt.Errorf("%w: %s has more than %d signatures", ErrMalformed, s.header, maxSignatures)
+		}
+		if name == versionHMAC && decodeHex(found.macs[found.nMACs][:], value) {
+			found.nMACs++
+		} else {
+			found.skipped++
 		}
 	}
 	if !timed {
-		return "", 0, fmt.Errorf("%w: %s has no t", ErrMalformed, s.header)
+		return "", fmt.Errorf("%w: %s has no %s", ErrMalformed, s.header, stripeTime)
 	}
-	return timestamp, n, nil
+	return timestamp, nil
 }
 
 // matchTimestamped tries every active key over "timestamp.body", one MAC each, without stopping at the first that fits.
 func matchTimestamped(keys []*activeKey, now time.Time, timestamp string, macs [][macSize]byte, body []byte) *activeKey {
 	var matched *activeKey
 	for _, key := range keys {
-		if !key.active(now) {
+		if !key.active(now) || len(macs) == 0 {
 			continue
 		}
 		state := key.mac.get()

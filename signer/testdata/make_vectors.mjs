@@ -202,24 +202,24 @@ function standardCases() {
 function standardSignatures(good) {
   const list = (name, value, reason) => standard(`signature ${name}`, { list: value, reason });
   const entry = good.slice(3);
-  list('empty', '', 'malformed');
-  list('version alone', 'v1,', 'malformed');
-  list('without version', entry, 'malformed');
-  list('with an empty version', `,${entry}`, 'malformed');
+  list('empty', '', 'no_match');
+  list('version alone', 'v1,', 'no_match');
+  list('without version', entry, 'no_match');
+  list('with an empty version', `,${entry}`, 'no_match');
   list('of another version', `v2,${entry}`, 'no_match');
   list('with an upper-case version', `V1,${entry}`, 'no_match');
-  list('HMAC as v1a', `v1a,${entry}`, 'malformed');
-  list('without padding', good.slice(0, -1), 'malformed');
-  list('in the URL-safe alphabet', good.replaceAll('+', '-').replaceAll('/', '_'), 'malformed');
-  list('with trailing bits', good.replace('1OE=', '1OF='), 'malformed');
-  list('in hexadecimal', `v1,${mac('sha256', decoded(spec), `${specID}.${T}.`, bodies.spec).toString('hex')}`, 'malformed');
-  list('with a line end inside', `${good.slice(0, 20)}\n${good.slice(20)}`, 'malformed');
-  list('with line ends for its last characters', `${good.slice(0, 43)}\n\n\n\n`, 'malformed');
-  list('cut off', good.slice(0, -4), 'malformed');
-  list('longer', `${good}AAAA`, 'malformed');
-  list('with a blank before it', ` ${good}`, 'malformed');
-  list('with a blank after it', `${good} `, 'malformed');
-  list('with v1= in place of v1,', `v1=${entry}`, 'malformed');
+  list('HMAC as v1a', `v1a,${entry}`, 'no_match');
+  list('without padding', good.slice(0, -1), 'no_match');
+  list('in the URL-safe alphabet', good.replaceAll('+', '-').replaceAll('/', '_'), 'no_match');
+  list('with trailing bits', good.replace('1OE=', '1OF='), 'no_match');
+  list('in hexadecimal', `v1,${mac('sha256', decoded(spec), `${specID}.${T}.`, bodies.spec).toString('hex')}`, 'no_match');
+  list('with a line end inside', `${good.slice(0, 20)}\n${good.slice(20)}`, 'no_match');
+  list('with line ends for its last characters', `${good.slice(0, 43)}\n\n\n\n`, 'no_match');
+  list('cut off', good.slice(0, -4), 'no_match');
+  list('longer', `${good}AAAA`, 'no_match');
+  list('with a blank before it', ` ${good}`);
+  list('with a blank after it', `${good} `);
+  list('with v1= in place of v1,', `v1=${entry}`, 'no_match');
   list('with another first byte', `v1,${b64(flip(Buffer.from(entry, 'base64')))}`, 'no_match');
   list('with another last byte', `v1,${b64(flip(Buffer.from(entry, 'base64'), 31))}`, 'no_match');
   list('of zeros', `v1,${b64(Buffer.alloc(32))}`, 'no_match');
@@ -244,11 +244,17 @@ function standardLists(good) {
   list('17 entries, the good one first', `${good}${' v9,x'.repeat(16)}`, 'malformed');
   list('8 KiB', `v9,${'x'.repeat(8192 - 4 - good.length)} ${good}`);
   list('8 KiB and one byte', `v9,${'x'.repeat(8193 - 4 - good.length)} ${good}`, 'malformed');
-  list('two blanks between', `${good}  ${other}`, 'malformed');
-  list('a tab between', `${good}\t${other}`, 'malformed');
-  list('a comma between', `${good},${other}`, 'malformed');
-  list('a short one after the good one', `${good} v1,AAAA`, 'malformed');
-  list('a short v1a after the good one', `${good} v1a,AAAA`, 'malformed');
+  list('two blanks between', `${good}  ${other}`);
+  list('a tab between', `${good}\t${other}`, 'no_match');
+  list('a comma between', `${good},${other}`, 'no_match');
+  list('a short one after the good one', `${good} v1,AAAA`);
+  list('the good one between a short one and an unknown version', `v1,AAAA ${good} v2,xyz`);
+  list('the good one after 15 that are skipped', `${'v1,AAAA '.repeat(15)}${good}`);
+  list('the good one after 16 that are skipped', `${'v1,AAAA '.repeat(16)}${good}`, 'malformed');
+  list('15 blanks before the good one', `${' '.repeat(15)}${good}`);
+  list('16 blanks before the good one', `${' '.repeat(16)}${good}`, 'malformed');
+  list('skipped entries alone', 'v1,AAAA v1a,AAAA x', 'no_match');
+  list('a short v1a after the good one', `${good} v1a,AAAA`);
   list('unknown versions alone', 'v9,x v8,y', 'no_match');
 }
 
@@ -295,19 +301,22 @@ function ed25519Cases() {
   list('with another 33rd byte', of(flip(raw, 32)), 'no_match');
   list('of zeros', of(Buffer.alloc(64)), 'no_match');
   list('with its scalar and the group order added', of(addOrder(raw)), 'no_match');
-  list('as v1', `v1,${good.slice(4)}`, 'malformed');
-  list('without padding', good.slice(0, -2), 'malformed');
+  list('as v1', `v1,${good.slice(4)}`, 'no_match');
+  list('without padding', good.slice(0, -2), 'no_match');
   const withBoth = standardEntry(pair, specID, T, bodies.json);
   assert.match(withBoth, /[+/]/);
-  one('signature in the URL-safe alphabet', { body: bodies.json, list: withBoth.replaceAll('+', '-').replaceAll('/', '_'), reason: 'malformed' });
-  list('of 63 bytes', of(raw.subarray(0, 63)), 'malformed');
-  list('of 65 bytes', of(Buffer.concat([raw, Buffer.alloc(1)])), 'malformed');
-  list('with trailing bits', `${good.slice(0, -3)}${String.fromCharCode(good.charCodeAt(good.length - 3) + 1)}==`, 'malformed');
+  one('signature in the URL-safe alphabet', { body: bodies.json, list: withBoth.replaceAll('+', '-').replaceAll('/', '_'), reason: 'no_match' });
+  list('of 63 bytes', of(raw.subarray(0, 63)), 'no_match');
+  list('of 65 bytes', of(Buffer.concat([raw, Buffer.alloc(1)])), 'no_match');
+  list('with trailing bits', `${good.slice(0, -3)}${String.fromCharCode(good.charCodeAt(good.length - 3) + 1)}==`, 'no_match');
   list('with an upper-case version', `V1A,${good.slice(4)}`, 'no_match');
-  list('after a spoiled v1', `v1,AAAA ${good}`, 'malformed');
+  list('after a spoiled v1', `v1,AAAA ${good}`);
+  one('three keys', { keys: [pair, pairNew, pairOld], headers: [], reason: 'invalid_config' });
   list('beside a v1 nobody has the key of', `${standardEntry(spec, specID, T, bodies.spec)} ${good}`);
   list('16th of a list', `${`${of(flip(raw))} `.repeat(15)}${good}`);
   list('17th of a list', `${`${of(flip(raw))} `.repeat(16)}${good}`, 'malformed');
+  list('second distinct one of a list', `${of(flip(raw))} v1a,AAAA ${of(flip(raw))} ${good}`);
+  list('third distinct one of a list', `${of(flip(raw))} ${of(flip(raw, 1))} ${good}`, 'no_match');
   list('HMAC keyed with the public key', `v1,${b64(mac('sha256', pair.pub, `${specID}.${T}.`, bodies.spec))}`, 'no_match');
   list("HMAC keyed with the public key's text", `v1,${b64(mac('sha256', pair.whpk, `${specID}.${T}.`, bodies.spec))}`, 'no_match');
   const by = { old: pairOld, new: pairNew };
@@ -353,7 +362,7 @@ function mixedCases() {
   one('Ed25519 signs, HMAC verifies', { keys: [spec], signers: [pair], reason: 'no_match' });
   one('both sign, the HMAC of another body', { keys: both, list: `${standardEntry(spec, specID, T, bodies.hello)} ${standardEntry(pair, specID, T, bodies.spec)}`, expect: { id: specID, timestamp: T, key: 1 } });
   one('both sign another body', { keys: both, list: both.map((k) => standardEntry(k, specID, T, bodies.hello)).join(' '), reason: 'no_match' });
-  one('versions swapped', { keys: both, list: both.map((k) => standardEntry(k, specID, T, bodies.spec)).map((e) => (e.startsWith('v1a') ? `v1${e.slice(3)}` : `v1a${e.slice(2)}`)).join(' '), reason: 'malformed' });
+  one('versions swapped', { keys: both, list: both.map((k) => standardEntry(k, specID, T, bodies.spec)).map((e) => (e.startsWith('v1a') ? `v1${e.slice(3)}` : `v1a${e.slice(2)}`)).join(' '), reason: 'no_match' });
 }
 
 // --- Timestamped
@@ -449,10 +458,10 @@ function stripeCases() {
     ['17 signatures', `t=${T}${`,v1=${zeros}`.repeat(16)},v1=${good}`, 'malformed'], ['18 entries', `t=${T},v1=${good}${',v0=x'.repeat(16)}`, 'malformed'],
     ['8 KiB', `${filled}${'x'.repeat(8192 - filled.length)}`], ['8 KiB and one byte', `${filled}${'x'.repeat(8193 - filled.length)}`, 'malformed'],
     ['empty', '', 'malformed'], ['no t', `v1=${good}`, 'malformed'], ['two t', `t=${T},t=${T},v1=${good}`, 'malformed'], ['two different t', `t=${T},v1=${good},t=1`, 'malformed'],
-    ['t alone', `t=${T}`, 'no_match'], ['v0 alone', `t=${T},v0=${good}`, 'no_match'], ['upper-case version', `t=${T},V1=${good}`, 'no_match'], ['a blank after the comma', `t=${T}, v1=${good}`, 'malformed'], ['two headers joined by a proxy', `t=${T},v1=${good}, t=${T},v1=${good}`, 'malformed'],
-    ['upper-case hex', `t=${T},v1=${good.toUpperCase()}`, 'malformed'], ['a short one after the good one', `t=${T},v1=${good},v1=00`, 'malformed'], ['a comma at the end', `t=${T},v1=${good},`, 'malformed'],
-    ['an entry without =', `t=${T},v1=${good},x`, 'malformed'], ['an empty value', `t=${T},v1=`, 'malformed'], ['an empty name', `t=${T},=x,v1=${good}`, 'malformed'], ['semicolons', `t=${T};v1=${good}`, 'malformed'],
-    ['another time', `t=${T + 1},v1=${good}`, 'no_match'], ['zeros', `t=${T},v1=${zeros}`, 'no_match'], ['sha256= in it', `t=${T},v1=sha256=${good}`, 'malformed'],
+    ['t alone', `t=${T}`, 'no_match'], ['v0 alone', `t=${T},v0=${good}`, 'no_match'], ['upper-case version', `t=${T},V1=${good}`, 'no_match'], ['a blank after the comma', `t=${T}, v1=${good}`, 'no_match'], ['two headers joined by a proxy', `t=${T},v1=${good}, t=${T},v1=${good}`, 'malformed'],
+    ['upper-case hex', `t=${T},v1=${good.toUpperCase()}`, 'no_match'], ['a short one after the good one', `t=${T},v1=${good},v1=00`], ['a comma at the end', `t=${T},v1=${good},`],
+    ['an entry without =', `t=${T},v1=${good},x`], ['an empty value', `t=${T},v1=`, 'no_match'], ['an empty name', `t=${T},=x,v1=${good}`], ['semicolons', `t=${T};v1=${good}`, 'malformed'],
+    ['another time', `t=${T + 1},v1=${good}`, 'no_match'], ['zeros', `t=${T},v1=${zeros}`, 'no_match'], ['sha256= in it', `t=${T},v1=sha256=${good}`, 'no_match'], ['a blank before t', ` t=${T},v1=${good}`, 'malformed'], ['a tab after t', `t\t=${T},v1=${good}`, 'malformed'], ['skipped entries alone', `t=${T},v1=00,x`, 'no_match'], ['the good one after 16 that are skipped', `t=${T}${',x'.repeat(16)},v1=${good}`, 'malformed'], ['the good one after 15 that are skipped', `t=${T}${',x'.repeat(15)},v1=${good}`],
     ['the body alone signed', `t=${T},v1=${mac('sha256', literal, bodies.spec).toString('hex')}`, 'no_match'],
     ['v1a with a good HMAC', `t=${T},v1a=${good}`, 'no_match'],
   ]) one(`list: ${name}`, { value, reason });

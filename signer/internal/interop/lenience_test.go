@@ -117,9 +117,7 @@ var rows = []row{
 	{"Standard", "ID of 300 bytes", all, "unbounded keys in the store that remembers deliveries", standardWith(goodSecret, strings.Repeat("x", 300))},
 	{"Standard", "signature list of 0.95 MB, the good one last", all, "milliseconds of work for one forged request; here at most 8 KiB and 16 signatures", edit("Webhook-Signature", flood("v1,"+wrong, " "))},
 	{"Standard", "17 signatures", all, "as above", edit("Webhook-Signature", func(good string) string { return strings.Repeat("v1,"+wrong+" ", 16) + good })},
-	{"Standard", "a signature with a third part, `v1,…,x`", all, "a list has one reading", edit("Webhook-Signature", suffix(",x"))},
-	{"Standard", "a malformed signature before the good one", all, "as above", edit("Webhook-Signature", prefix("v1,!! "))},
-	{"Standard", "two blanks between signatures", all, "as above", edit("Webhook-Signature", prefix("v1,"+wrong+"  "))},
+	{"Standard", "a signature with a third part, `v1,…,x`", all, "a signature has one spelling", edit("Webhook-Signature", suffix(",x"))},
 	{"Standard", "an empty secret, `whsec_`", goes, "anyone can compute the signature; an unset variable must not be a key", standardWith("whsec_", testID)},
 	{"Standard", "a secret of 7 bytes", all, "can be guessed; the specification wants 24 to 64 bytes", standardWith("whsec_"+base64.StdEncoding.EncodeToString([]byte(sevenths)), testID)},
 	{"Standard", "a secret without `whsec_`", all, "the form tells base64 from a literal secret; mixing them up is the classic failure", standardWith(strings.TrimPrefix(goodSecret, "whsec_"), testID)},
@@ -136,7 +134,6 @@ var rows = []row{
 	{"Stripe", "`t` a year ahead", []string{stripeGo}, "could be replayed for a year and five minutes", stripes(literal, 365*24*time.Hour, func(t, v1 string) string { return "t=" + t + ",v1=" + v1 })},
 	{"Stripe", "two `t`", []string{stripeGo}, "the last one wins, unless the reader takes the first", stripes(literal, 0, func(t, v1 string) string { return "t=1,t=" + t + ",v1=" + v1 })},
 	{"Stripe", "hex in capitals", []string{stripeGo}, "a signature has one spelling", stripes(literal, 0, func(t, v1 string) string { return "t=" + t + ",v1=" + strings.ToUpper(v1) })},
-	{"Stripe", "a malformed signature before the good one", []string{stripeGo}, "a list has one reading", stripes(literal, 0, func(t, v1 string) string { return "t=" + t + ",v1=zz,v1=" + v1 })},
 	{"Stripe", "0.95 MB of signatures, the good one last", []string{stripeGo}, "milliseconds of work for one forged request; here at most 8 KiB and 16 signatures", stripes(literal, 0, func(t, v1 string) string { return "t=" + t + "," + flood("v1="+strings.Repeat("0", 64), ",")("v1="+v1) })},
 	{"Stripe", "an empty secret", []string{stripeGo}, "anyone can compute the signature", stripes("", 0, func(t, v1 string) string { return "t=" + t + ",v1=" + v1 })},
 	{"Stripe", "a secret of 7 bytes", []string{stripeGo}, "can be guessed; at least 16 bytes", stripes(sevenths, 0, func(t, v1 string) string { return "t=" + t + ",v1=" + v1 })},
@@ -166,8 +163,10 @@ func TestLenience(t *testing.T) {
 			p := r.build()
 			err := ours(r.scheme, p)
 			require.Error(t, err, "we")
-			// For its form: a row whose signature is simply wrong would show nothing.
-			require.Equal(t, r.input == otherByte, errors.Is(err, signer.ErrNoMatch), err)
+			// For its form: a row whose signature is simply wrong would show nothing. An entry of a list that is not well formed
+			// is skipped, and then there is none left.
+			skipped := r.scheme != "GitHub" && (r.input == "hex in capitals" || strings.HasPrefix(r.input, "a signature with a third part"))
+			require.Equal(t, r.input == otherByte || skipped, errors.Is(err, signer.ErrNoMatch), err)
 			for _, peer := range peersOf[r.scheme] {
 				if verify, ok := goPeers[peer]; ok {
 					err := verify(p)
@@ -181,6 +180,27 @@ func TestLenience(t *testing.T) {
 	require.NoError(t, ours("Standard", standardWith(goodSecret, testID)()))
 	require.NoError(t, ours("Stripe", stripes(literal, 0, func(t, v1 string) string { return "t=" + t + ",v1=" + v1 })()))
 	require.NoError(t, ours("GitHub", githubs(literal, prefix("sha256="))()))
+}
+
+// TestSkippedEntries: an entry of a list that is no signature neither helps nor spoils a good one, for us as for the peers.
+func TestSkippedEntries(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		scheme string
+		build  func() probe
+	}{
+		{"Standard", edit("Webhook-Signature", prefix("v1,!! "))},
+		{"Standard", edit("Webhook-Signature", func(good string) string { return "v1,AAAA " + good + " v2,xyz" })},
+		{"Standard", edit("Webhook-Signature", prefix("v1,"+wrong+"  "))},
+		{"Stripe", stripes(literal, 0, func(t, v1 string) string { return "t=" + t + ",v1=zz,v1=" + v1 })},
+	} {
+		require.NoError(t, ours(c.scheme, c.build()))
+		for _, peer := range peersOf[c.scheme] {
+			if verify, ok := goPeers[peer]; ok {
+				require.NoError(t, verify(c.build()), peer)
+			}
+		}
+	}
 }
 
 const readme = "README.md"
