@@ -143,6 +143,9 @@ func (m message) appendBase(out []byte, components []string, params string) ([]b
 		}
 		out = append(append(append(out, '"'), name...), `": `...)
 		out = append(append(out, value...), '\n')
+		if len(out) > maxBase {
+			return nil, fmt.Errorf("%w: what the signature covers has more than %d bytes", signer.ErrMalformed, maxBase)
+		}
 	}
 	return append(append(out, `"@signature-params": `...), params...), nil
 }

@@ -28,8 +28,9 @@
 //     agree with the key.
 //   - The headers have one spelling, the canonical one of RFC 9651 §4.1, so that a label, a parameter or a signature that
 //     occurs twice is refused and not resolved by who comes last. Each covered header must occur exactly once.
-//     Bounds: 8 KiB for each header, 16 signatures, 16 keys, 32 components; one MAC or Ed25519 verification a
-//     signature.
+//     Bounds: 8 KiB for each header, 16 signatures, 16 keys of which 2 are Ed25519 keys, 32 components, 32 KiB for all that
+//     a signature covers. Of each key the first two signatures count: a request costs at most four Ed25519
+//     verifications.
 //   - Errors wrap the sentinels of package signer and contain no secret, no signature and no query string.
 //
 // # Behind a proxy

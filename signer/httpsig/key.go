@@ -150,7 +150,7 @@ func newKeySet(keys []Key) ([]*activeKey, error) {
 		return nil, configError("WithKey: %d keys; at most %d", len(keys), maxKeys)
 	}
 	set := make([]*activeKey, 0, len(keys))
-	usable := false
+	usable, pairs := false, 0
 	for i, key := range keys {
 		if key.id == "" {
 			return nil, configError("key %d is the zero value, which is no key; make one with NewKey and check its error", i+1)
@@ -161,6 +161,11 @@ func newKeySet(keys []Key) ([]*activeKey, error) {
 			}
 			if other.same(key) {
 				return nil, configError("%q and %q are the same key; a rotation needs two different ones", other.id, key.id)
+			}
+		}
+		if key.public != nil {
+			if pairs++; pairs > maxPairs {
+				return nil, configError("WithKey: more than %d Ed25519 keys, the current and the next; leave out those that nothing signs with", maxPairs)
 			}
 		}
 		k := &activeKey{Key: key}

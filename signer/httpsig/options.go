@@ -13,6 +13,8 @@ const (
 	minTolerance = time.Second
 	maxTolerance = 24 * time.Hour
 	maxKeys      = 16
+	// maxPairs: the current Ed25519 key and the next.
+	maxPairs = 2
 )
 
 // Option configures [New].
@@ -33,7 +35,8 @@ type config struct {
 }
 
 // WithKey adds a further key, for rotation. Sign signs with every key that is active and can sign, each under a label of
-// its own; Verify accepts a signature by any active key. Default: only the key that New takes; at most 16.
+// its own; Verify accepts a signature by any active key. Default: only the key that New takes; at most 16, of which 2 are
+// Ed25519 keys, the current and the next.
 func WithKey(key Key) Option {
 	return optionFunc(func(c *config) { c.keys = append(c.keys, key) })
 }

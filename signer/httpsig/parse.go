@@ -22,8 +22,11 @@ const (
 	maxHeader     = 8 << 10
 	maxSignatures = 16
 	maxComponents = 32
-	maxIDLength   = 255
-	maxTime       = 99_999_999_999
+	// maxBase bounds what one signature makes us hash. Covered headers can be as long as the server takes them.
+	maxBase             = 32 << 10
+	maxSignaturesPerKey = 2
+	maxIDLength         = 255
+	maxTime             = 99_999_999_999
 )
 
 // signature is one labelled entry of the two signature headers.
