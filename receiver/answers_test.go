@@ -211,38 +211,6 @@ func TestAPIKey401sAreByteIdentical(t *testing.T) {
 	}
 }
 
-func TestContentTypes(t *testing.T) {
-	t.Parallel()
-	scheme := newScheme(t)
-	h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(ok)
-	for _, c := range []struct {
-		values []string
-		status int
-	}{
-		{[]string{"application/json"}, 200},
-		{[]string{"application/json; charset=utf-8"}, 200},
-		{[]string{"application/json;charset=UTF-8"}, 200},
-		{[]string{"Application/JSON"}, 200},
-		{[]string{"application/json; charset=utf-16"}, 415},
-		{[]string{"application/json", "application/json"}, 415},
-		{[]string{"application/json, text/plain"}, 415},
-		{[]string{"application/jsonp"}, 415},
-		{[]string{"application/x-www-form-urlencoded"}, 415},
-		{[]string{""}, 415},
-		{[]string{";"}, 415},
-		{nil, 415},
-	} {
-		r := signedRequest(t, scheme, "", eventBody)
-		r.Header["Content-Type"] = c.values
-		require.Equal(t, c.status, serve(h, r).Code, c.values)
-	}
-	for encoding, status := range map[string]int{"": 200, "identity": 200, "gzip": 415, "br": 415, "identity, gzip": 415} {
-		r := signedRequest(t, scheme, "", eventBody)
-		r.Header["Content-Encoding"] = []string{encoding}
-		require.Equal(t, status, serve(h, r).Code, encoding)
-	}
-}
-
 func TestInvalidPayloadAnswersListEverythingAndAreJSON(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)

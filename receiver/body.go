@@ -3,46 +3,16 @@ package receiver
 import (
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 )
 
 var (
-	errContent = errors.New("receiver: Content-Type is not application/json, or the body is encoded")
 	errTooBig  = errors.New("receiver: body over the limit")
 	errTooSlow = errors.New("receiver: body not sent in time")
 	errCut     = errors.New("receiver: body ended early")
 )
-
-const mediaType = "application/json"
-
-// checkContent accepts exactly one Content-Type, JSON in UTF-8, and no Content-Encoding: an encoded body is not the
-// bytes that were signed, and decoding it would be work for an unauthenticated peer.
-func checkContent(h http.Header) error {
-	for _, encoding := range h["Content-Encoding"] {
-		if encoding != "" && !strings.EqualFold(encoding, "identity") {
-			return errContent
-		}
-	}
-	values := h["Content-Type"]
-	if len(values) != 1 {
-		return errContent
-	}
-	if values[0] == mediaType {
-		return nil
-	}
-	kind, params, err := mime.ParseMediaType(values[0])
-	if err != nil || kind != mediaType {
-		return errContent
-	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return errContent
-	}
-	return nil
-}
 
 // firstBuffer bounds what a declared length alone makes us allocate: a peer has to send bytes to get more.
 const firstBuffer = 64 << 10

@@ -35,6 +35,8 @@ type eventConsumer struct {
 	success int
 }
 
+func (c eventConsumer) takesCloudEvents() bool { return false }
+
 func (c eventConsumer) prepare(_ *http.Request, d *Delivery) (err error) {
 	d.Event, err = payload.DecodeEvent(d.Body)
 	return err

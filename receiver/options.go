@@ -51,6 +51,7 @@ type config struct {
 	storeTimeout time.Duration
 	logger       *slog.Logger
 	observer     func(context.Context, Result)
+	content      content
 	success      int // the status of what was handled
 }
 
@@ -156,7 +157,7 @@ func (c *config) validate() error {
 	if c.storeTimeout <= 0 {
 		problems = append(problems, configError("WithStoreTimeout(%v): want more than zero", c.storeTimeout))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.content.validate())...)
 }
 
 func configError(format string, args ...any) error {

@@ -48,6 +48,8 @@ type recordConsumer struct {
 	success int
 }
 
+func (c recordConsumer) takesCloudEvents() bool { return true }
+
 func (c recordConsumer) prepare(r *http.Request, d *Delivery) error {
 	ctx := &lazyContext{parent: r.Context(), delivery: d}
 	defer ctx.end(nil)

@@ -15,6 +15,8 @@ import (
 
 // consumer is the part that differs between Events, Records and Wrap.
 type consumer interface {
+	// takesCloudEvents reports whether the handler may decode CloudEvents.
+	takesCloudEvents() bool
 	// prepare decodes and validates the verified body. See prepared for what an
 	// error means.
 	prepare(r *http.Request, d *Delivery) error
@@ -60,7 +62,9 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 	if r.Method != http.MethodPost {
 		return refuse(Refused, errors.New("receiver: method is not POST"), methodAnswer())
 	}
-	if err := checkContent(r.Header); err != nil {
+	accepted := rc.content
+	accepted.cloudEvents = c.takesCloudEvents()
+	if err := accepted.check(r.Header); err != nil {
 		return refuse(Refused, err, contentAnswer())
 	}
 	body, err := rc.readBody(r)

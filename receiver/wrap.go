@@ -21,6 +21,8 @@ func (rc *Receiver) Wrap(next http.Handler) http.Handler {
 
 type wrapConsumer struct{ next http.Handler }
 
+func (c wrapConsumer) takesCloudEvents() bool { return true }
+
 func (c wrapConsumer) prepare(*http.Request, *Delivery) error { return nil }
 
 func (c wrapConsumer) consume(ctx context.Context, r *http.Request, d *Delivery) (answer, error) {
