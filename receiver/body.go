@@ -12,6 +12,8 @@ var (
 	errTooBig  = errors.New("receiver: body over the limit")
 	errTooSlow = errors.New("receiver: body not sent in time")
 	errCut     = errors.New("receiver: body ended early")
+	errRead    = errors.New("receiver: the body is gone: something in front of the receiver has read it; " +
+		"mount the receiver first, or give the request a new body")
 )
 
 // firstBuffer bounds what a declared length alone makes us allocate: a peer has to send bytes to get more.
@@ -20,7 +22,7 @@ const firstBuffer = 64 << 10
 // limitBody gives the peer until bodyTimeout after the request's start to send its body. It comes before anything else,
 // since net/http reads what a refusal leaves of the body, up to 256 KiB and for as long as the peer likes.
 func (rc *Receiver) limitBody(w http.ResponseWriter, r *http.Request, start time.Time) {
-	if r.Body == nil || r.Body == http.NoBody {
+	if !hasBody(r) {
 		return
 	}
 	control := http.NewResponseController(w)
@@ -32,18 +34,31 @@ func (rc *Receiver) limitBody(w http.ResponseWriter, r *http.Request, start time
 	}
 }
 
+// unlimitBody lifts the deadline when the body has been read. net/http lifts it
+// only if the body ends under the deadline. Behind middleware that has buffered
+// the body, it would stay and end the handler's context.
+func unlimitBody(w http.ResponseWriter, r *http.Request) {
+	if hasBody(r) {
+		// An error means that no deadline could be set either, which was logged.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	}
+}
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
 // readBody reads at most maxBody bytes, until the deadline that limitBody has set.
 func (rc *Receiver) readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > rc.maxBody {
 		return nil, errTooBig
 	}
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
+	var body []byte
+	var err error
+	if hasBody(r) {
+		body, err = readAll(r.Body, r.ContentLength, rc.maxBody)
 	}
-	// The deadline needs no end: net/http lifts it when the body has been read, before it starts to watch for the peer
-	// hanging up. A test holds it to that, since a deadline left behind would end the handler's context.
-	body, err := readAll(r.Body, r.ContentLength, rc.maxBody)
 	switch {
+	case err == nil && len(body) == 0 && r.ContentLength > 0:
+		return nil, errRead // net/http reports a body that the sender cut as an error
 	case err == nil:
 		return body, nil
 	case errors.Is(err, errTooBig), errors.As(err, new(*http.MaxBytesError)): // the latter from a handler in front

@@ -135,6 +135,69 @@ func TestTheBodyDeadlineEndsWithTheBody(t *testing.T) {
 	})
 }
 
+// The same behind middleware that has buffered the body, under which net/http
+// lifts no deadline.
+func TestBodyDeadline_LiftedBehindBufferingMiddleware(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(func(ctx context.Context, _ *payload.Event) error {
+			select {
+			case <-time.After(time.Hour):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		conn := newPipeServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			h.ServeHTTP(w, r)
+		})).dial(t)
+		for range 2 { // the connection lives on
+			head, body := raw(t, scheme, eventBody, fmt.Sprint(len(eventBody)))
+			send(conn, head+body)
+			status, _ := answerOf(t, conn)
+			require.Equal(t, 200, status)
+		}
+	})
+}
+
+// Something in front that read the body must not look like a forgery or an empty
+// document.
+func TestBodyReadBefore(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	var log bytes.Buffer
+	rcv := newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Header.Get("X-Test") == "replaced" {
+			r.Body = http.NoBody
+		}
+		rcv.Events(ok).ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	for _, kind := range []string{"read", "replaced"} {
+		r := signedRequest(t, scheme, "", eventBody)
+		out, err := http.NewRequest(http.MethodPost, server.URL, strings.NewReader(eventBody))
+		require.NoError(t, err)
+		out.Header = r.Header
+		out.Header.Set("X-Test", kind)
+		response, err := server.Client().Do(out)
+		require.NoError(t, err)
+		require.Equal(t, 500, response.StatusCode, "the sender tries again")
+		require.Equal(t, `{"error":"Delivery was not handled"}`, readAll(t, response.Body))
+		require.NoError(t, response.Body.Close())
+	}
+	server.Close() // the lines are written
+	require.Equal(t, 2, strings.Count(log.String(), "something in front of the receiver has read it"), log.String())
+	require.Equal(t, 2, strings.Count(log.String(), "level=ERROR msg=\"webhook delivery\" outcome=failed"))
+}
+
 func TestABodyThatEndsEarlyIsNotHandled(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)

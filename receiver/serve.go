@@ -68,9 +68,13 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 		return refuse(Refused, err, contentAnswer())
 	}
 	body, err := rc.readBody(r)
-	if err != nil {
+	switch {
+	case errors.Is(err, errRead):
+		return refuse(Failed, err, failedAnswer())
+	case err != nil:
 		return refuse(Refused, err, bodyAnswer(err))
 	}
+	unlimitBody(w, r)
 	verified, err := rc.verify(r, body)
 	switch {
 	case errors.Is(err, signer.ErrUnverified):
