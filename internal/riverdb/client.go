@@ -56,12 +56,7 @@ type Client interface {
 // 50 ms. On PostgreSQL [DB.Prepare] decides whether it listens, and whether it
 // rebuilds indexes.
 func (db *DB) NewClient(config *river.Config) (Client, error) {
-	c := withDefaults(config)
-	c.Schema = db.schema
-	c.PollOnly = db.polling
-	if db.noReindex {
-		c.ReindexerSchedule = river.NeverSchedule()
-	}
+	c := db.complete(config)
 	if db.Dialect() == SQLite {
 		driver, err := sqliteDriver(db.SQL())
 		if err != nil {
@@ -72,8 +67,15 @@ func (db *DB) NewClient(config *river.Config) (Client, error) {
 	return newClient(riverpgxv5.New(db.Pool()), c, (*Tx).Pgx)
 }
 
-func withDefaults(config *river.Config) *river.Config {
+// complete returns a copy of config with the defaults, and with what is known of
+// the database.
+func (db *DB) complete(config *river.Config) *river.Config {
 	c := *config
+	c.Schema = db.schema
+	c.PollOnly = db.polling
+	if db.noReindex {
+		c.ReindexerSchedule = river.NeverSchedule()
+	}
 	if c.FetchCooldown == 0 {
 		c.FetchCooldown = DefaultFetchCooldown
 	}

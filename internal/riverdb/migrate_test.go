@@ -1,13 +1,20 @@
 package riverdb_test
 
 import (
+	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 )
 
 func TestMigrateTogether(t *testing.T) {
@@ -44,4 +51,80 @@ func TestMigrateInSteps(t *testing.T) {
 		require.ErrorIs(t, db.Migrate(ctx, "test", steps[:1]), riverdb.ErrConfig, "a later release's database")
 		require.ErrorIs(t, db.Migrate(ctx, "other", steps), riverdb.ErrConfig, "another module's database")
 	})
+}
+
+// River itself finds its tables complete, whether Migrate or a person made them.
+func TestMigrations_SatisfyRiver(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+		db, ctx := open(), t.Context()
+		setup := riverdb.Setup{WithoutMigration: true}
+		require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), riverdb.ErrConfig)
+		all, err := riverdb.Migrations(db.Dialect(), db.Schema(), "test", steps)
+		require.NoError(t, err)
+		for _, m := range all {
+			require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), riverdb.ErrConfig)
+			for _, statement := range m.Statements {
+				run(t, db, statement)
+			}
+		}
+		require.NoError(t, db.Prepare(ctx, "test", steps, setup))
+		validate(t, db)
+		require.NoError(t, db.Migrate(ctx, "test", steps))
+		_, err = riverdb.Migrations(7, "", "test", steps)
+		require.ErrorIs(t, err, riverdb.ErrConfig)
+		_, err = riverdb.Migrations(riverdb.Postgres, "no schema", "test", steps)
+		require.ErrorIs(t, err, riverdb.ErrConfig)
+	})
+	onEach(t, func(t *testing.T, open func() *riverdb.DB) { validate(t, migrated(t, open)) })
+}
+
+// run runs a script as it is, with whatever it has in it.
+func run(t *testing.T, db *riverdb.DB, script string) {
+	t.Helper()
+	var err error
+	if db.Dialect() == riverdb.SQLite {
+		_, err = db.SQL().ExecContext(t.Context(), script)
+	} else {
+		_, err = db.Pool().Exec(t.Context(), script)
+	}
+	require.NoError(t, err, script)
+}
+
+func validate(t *testing.T, db *riverdb.DB) {
+	t.Helper()
+	config := &rivermigrate.Config{Schema: db.Schema(), Logger: slog.New(slog.DiscardHandler)}
+	var result *rivermigrate.ValidateResult
+	if db.Dialect() == riverdb.SQLite {
+		m, err := rivermigrate.New(riversqlite.New(db.SQL()), config)
+		require.NoError(t, err)
+		result, err = m.Validate(t.Context(), nil)
+		require.NoError(t, err)
+	} else {
+		m, err := rivermigrate.New(riverpgxv5.New(db.Pool()), config)
+		require.NoError(t, err)
+		result, err = m.Validate(t.Context(), nil)
+		require.NoError(t, err)
+	}
+	require.True(t, result.OK, result.Messages)
+}
+
+// Only the owner of River's indexes may rebuild them, so nobody else tries.
+func TestPrepare_ReindexerRunsForTheOwnerAlone(t *testing.T) {
+	t.Parallel()
+	r, ctx := sqldbtest.NewRestricted(t), t.Context()
+	owner := onPool(t, sqldbtest.OpenPool(t, r.Owner))
+	require.NoError(t, owner.Prepare(ctx, "test", steps, riverdb.Setup{}))
+	assert.Nil(t, owner.Complete(&river.Config{}).ReindexerSchedule, "River's default")
+
+	service := onPool(t, sqldbtest.OpenPool(t, r.Service))
+	require.ErrorIs(t, service.Prepare(ctx, "test", steps, riverdb.Setup{}), riverdb.ErrConfig)
+	run(t, owner, "GRANT USAGE ON SCHEMA "+schema+" TO service")
+	run(t, owner, "GRANT SELECT ON ALL TABLES IN SCHEMA "+schema+" TO service")
+	require.NoError(t, service.Prepare(ctx, "test", steps, riverdb.Setup{}))
+	schedule := service.Complete(&river.Config{}).ReindexerSchedule
+	require.NotNil(t, schedule)
+	now := time.Now()
+	assert.Greater(t, schedule.Next(now).Sub(now), 100*365*24*time.Hour)
+	r.Refused("REINDEX INDEX " + schema + ".river_job_args_index")
 }

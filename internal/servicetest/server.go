@@ -60,6 +60,16 @@ func (s *Server) URL() string { return s.scheme + s.addr + s.path }
 // Addr is the server's host and port, for a proxy in front of it.
 func (s *Server) Addr() string { return s.addr }
 
+// Log returns what the server has logged so far.
+func (s *Server) Log() string {
+	s.t.Helper()
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
+}
+
 // Kill ends the server and its children with SIGKILL and returns when they are gone.
 func (s *Server) Kill() {
 	s.t.Helper()

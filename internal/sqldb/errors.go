@@ -58,6 +58,7 @@ const (
 	stateDeadlock        = "40P01"
 	stateLockNotFree     = "55P03"
 	stateNoPermission    = "42501"
+	stateNoSchema        = "3F000"
 	stateDiskFull        = "53100"
 
 	codeBusy       = 5

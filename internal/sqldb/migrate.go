@@ -97,10 +97,11 @@ func (db *DB) Migrate(ctx context.Context, plan Plan) error {
 
 // explain says what to do about a right that the role lacks.
 func (db *DB) explain(err error) error {
-	if SQLState(err) != stateNoPermission || errors.Is(err, ErrConfig) {
+	state := SQLState(err)
+	if state != stateNoPermission && state != stateNoSchema || errors.Is(err, ErrConfig) {
 		return err
 	}
-	return ConfigErrorf("the role may not do that: %w; let a role that may run Migrate, or the SQL of Migrations, and grant this one "+
+	return ConfigErrorf("the role may not do that, or its schema is missing: %w; let a role that may run Migrate, or the SQL of Migrations, and grant this one "+
 		"the rights that the package's documentation lists", err)
 }
 

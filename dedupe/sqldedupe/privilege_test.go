@@ -1,0 +1,49 @@
+package sqldedupe_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/sqldedupe"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
+)
+
+// A role with the documented rights runs everything on tables that another role
+// made, and the server logs no error meanwhile.
+func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	r, ctx := sqldbtest.NewRestricted(t), t.Context()
+	owner, service := postgresDB(t, r.Owner), postgresDB(t, r.Service)
+	_, err := sqldedupe.NewPostgres(ctx, service)
+	require.ErrorIs(t, err, sqldedupe.ErrConfig)
+	require.NoError(t, sqldedupe.Migrate(ctx, owner, sqldedupe.Postgres))
+	_, err = sqldedupe.NewPostgres(ctx, service, sqldedupe.WithoutMigration())
+	require.ErrorIs(t, err, sqldedupe.ErrConfig, "the tables can't be read")
+	r.Grant("doc.go")
+	failed := r.Errors()
+
+	for _, opts := range [][]sqldedupe.Option{nil, {sqldedupe.WithoutMigration(), sqldedupe.WithCapacity(100)}} {
+		s, err := sqldedupe.NewPostgres(ctx, service, opts...)
+		require.NoError(t, err)
+		c := claim(t, s, key("completed"), time.Minute, dedupe.Claimed)
+		require.NoError(t, s.Renew(ctx, c, time.Minute))
+		require.NoError(t, s.Complete(ctx, c))
+		claim(t, s, key("completed"), time.Minute, dedupe.Completed)
+		c = claim(t, s, key("released"), time.Minute, dedupe.Claimed)
+		require.NoError(t, s.Release(ctx, c))
+		c = claim(t, s, key("in a transaction"), time.Minute, dedupe.Claimed)
+		require.NoError(t, s.InTx(ctx, c, func(ctx context.Context, tx *sql.Tx) error { return nil }))
+		_, err = service.ExecContext(ctx, "UPDATE deployhook_dedupe SET expires = 'epoch', sweep = 'epoch'")
+		require.NoError(t, err)
+		n, err := s.Prune(ctx)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, n)
+		require.NoError(t, s.Close())
+	}
+	require.Equal(t, failed, r.Errors(), "only what was to fail has failed")
+}

@@ -1,0 +1,83 @@
+package sqlledger_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
+)
+
+// A role with the documented rights runs everything on tables that another role
+// made, and the server logs no error meanwhile.
+func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	r, ctx := sqldbtest.NewRestricted(t), t.Context()
+	owner, service := openPostgres(t, r.Owner), openPostgres(t, r.Service)
+	_, err := sqlledger.NewPostgres(ctx, service)
+	require.ErrorIs(t, err, sqlledger.ErrConfig)
+	require.NoError(t, sqlledger.Migrate(ctx, owner, sqlledger.Postgres))
+	_, err = sqlledger.NewPostgres(ctx, service, sqlledger.WithoutMigration())
+	require.ErrorIs(t, err, sqlledger.ErrConfig, "the tables can't be read")
+	r.Grant("doc.go")
+	failed := r.Errors()
+
+	for _, opts := range [][]sqlledger.Option{nil, {sqlledger.WithoutMigration()}} {
+		l, err := sqlledger.NewPostgres(ctx, service, opts...)
+		require.NoError(t, err)
+		_, err = l.Record(ctx, "acme", deployment("1", payload.StatusPending))
+		require.NoError(t, err)
+		recorded, err := l.Record(ctx, "acme", deployment("1", payload.StatusSuccess))
+		require.NoError(t, err)
+		require.NoError(t, l.SetLinked(ctx, recorded.Record.Link("acme"), 3))
+		_, err = l.Get(ctx, "acme", "1")
+		require.NoError(t, err)
+		all, err := l.List(ctx, "acme", deployments.Filter{Unlinked: true})
+		require.NoError(t, err)
+		require.Empty(t, all)
+		require.NoError(t, l.Close())
+	}
+	require.Equal(t, failed, r.Errors(), "only what was to fail has failed")
+}
+
+// The SQL for administrators leaves tables that the constructor takes.
+func TestMigrations(t *testing.T) {
+	t.Parallel()
+	db := newSchema(t)
+	all, err := sqlledger.Migrations(sqlledger.Postgres, sqlledger.WithTablePrefix("own_"))
+	require.NoError(t, err)
+	for _, m := range all {
+		for _, statement := range m.Statements {
+			_, err := db.ExecContext(t.Context(), statement)
+			require.NoError(t, err, statement)
+		}
+	}
+	l, err := sqlledger.NewPostgres(t.Context(), db, sqlledger.WithTablePrefix("own_"), sqlledger.WithoutMigration())
+	require.NoError(t, err)
+	_, err = l.Record(t.Context(), "acme", deployment("1", payload.StatusPending))
+	require.NoError(t, err)
+	for _, wrong := range []sqlledger.Option{nil, sqlledger.WithTablePrefix("1")} {
+		_, err = sqlledger.Migrations(sqlledger.Postgres, wrong)
+		require.ErrorIs(t, err, sqlledger.ErrConfig)
+	}
+	_, err = sqlledger.Migrations(7)
+	require.ErrorIs(t, err, sqlledger.ErrConfig)
+	require.ErrorIs(t, sqlledger.Migrate(t.Context(), nil, sqlledger.Postgres), sqlledger.ErrConfig)
+}
+
+func TestZeroLedger(t *testing.T) {
+	t.Parallel()
+	for _, l := range []*sqlledger.Ledger{nil, {}} {
+		_, err := l.Record(t.Context(), "acme", deployment("1", payload.StatusPending))
+		require.ErrorContains(t, err, "NewPostgres")
+		_, err = l.Get(t.Context(), "acme", "1")
+		require.ErrorContains(t, err, "NewPostgres")
+		_, err = l.List(t.Context(), "acme", deployments.Filter{})
+		require.ErrorContains(t, err, "NewPostgres")
+		require.ErrorContains(t, l.SetLinked(t.Context(), deployments.Link{}, 1), "NewPostgres")
+		require.NoError(t, l.Close())
+	}
+}

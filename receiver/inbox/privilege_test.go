@@ -1,0 +1,62 @@
+package inbox_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/inbox"
+)
+
+// A role with the documented rights runs everything on tables that another role
+// made, and the server logs no error meanwhile.
+func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	r, ctx := sqldbtest.NewRestricted(t), t.Context()
+	pool := sqldbtest.OpenPool(t, r.Service)
+	handler := func(_ context.Context, e *payload.Event) error {
+		if e.DeploymentID == "bad" {
+			return inbox.Permanent(errors.New("bad"))
+		}
+		return nil
+	}
+	open := func(opts ...inbox.Option) (*inbox.Inbox, error) {
+		return inbox.NewPostgres(ctx, pool, handler, append(testOptions(), opts...)...)
+	}
+	_, err := open()
+	require.ErrorIs(t, err, inbox.ErrConfig)
+	require.ErrorContains(t, err, "CREATE SCHEMA")
+	_, err = open(inbox.WithoutMigration())
+	require.ErrorIs(t, err, inbox.ErrConfig)
+	require.ErrorContains(t, err, "WithoutMigration")
+
+	require.NoError(t, inbox.Migrate(ctx, sqldbtest.OpenPool(t, r.Owner)))
+	_, err = open(inbox.WithoutMigration())
+	require.ErrorIs(t, err, inbox.ErrConfig, "the tables can't be read")
+	r.Grant("doc.go")
+	r.Refused("REINDEX TABLE deployhook_inbox.river_job")
+	failed := r.Errors()
+
+	for _, opts := range [][]inbox.Option{nil, {inbox.WithoutMigration(), inbox.WithOrdering()}} {
+		in, err := open(opts...)
+		require.NoError(t, err)
+		d := newDoor(t, in, "platform")
+		start(t, in)
+		before := stats(t, in)
+		d.accept(eventText(payload.DeployLive, "good", 1))
+		d.accept(eventText(payload.DeployLive, "bad", 1))
+		reaches(t, in, inbox.Stats{Handled: before.Handled + 1, Dead: before.Dead + 1})
+		n, err := in.ReplayDead(ctx, inbox.Filter{})
+		require.NoError(t, err)
+		require.Equal(t, before.Dead+1, n)
+		reaches(t, in, inbox.Stats{Handled: before.Handled + 1, Dead: before.Dead + 1})
+		in.Prune(ctx, 0)
+		r.Ran("LeaderAttemptElect", "JobDeleteBefore", "JobGetStuck", "JobSchedule", "QueueDeleteExpired")
+		require.NoError(t, in.Close())
+	}
+	require.Equal(t, failed, r.Errors(), "only what was to fail has failed")
+}

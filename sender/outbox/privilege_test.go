@@ -1,0 +1,74 @@
+package outbox_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// A role with the documented rights runs everything on tables that another role
+// made, and the server logs no error meanwhile.
+func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	r, ctx := sqldbtest.NewRestricted(t), t.Context()
+	w := &world{pool: sqldbtest.OpenPool(t, r.Service)}
+	_, err := w.tryOpen()
+	require.ErrorIs(t, err, outbox.ErrConfig)
+	require.ErrorContains(t, err, "CREATE SCHEMA")
+	_, err = w.tryOpen(outbox.WithoutMigration())
+	require.ErrorIs(t, err, outbox.ErrConfig)
+	require.ErrorContains(t, err, "WithoutMigration")
+
+	require.NoError(t, outbox.Migrate(ctx, sqldbtest.OpenPool(t, r.Owner)))
+	_, err = w.tryOpen(outbox.WithoutMigration())
+	require.ErrorIs(t, err, outbox.ErrConfig, "the tables can't be read")
+	r.Grant("doc.go")
+	r.Refused("REINDEX TABLE deployhook_outbox.river_job")
+	failed := r.Errors()
+
+	failing := newHook(t, func(int, received) int { return http.StatusInternalServerError })
+	good := newHook(t, nil)
+	one := w.open(t)
+	o := w.start(t, outbox.WithoutMigration(), outbox.WithRetention(time.Minute, 1), outbox.WithSchedule("twice", platformIn(2)))
+	e, _, err := o.CreateEndpoint(ctx, outbox.EndpointConfig{App: "shop", URL: sender.NewURL(good.URL)})
+	require.NoError(t, err)
+	bad, _, err := o.CreateEndpoint(ctx, outbox.EndpointConfig{App: "shop", URL: sender.NewURL(failing.URL), Schedule: "twice"})
+	require.NoError(t, err)
+	p, err := one.Publish(ctx, "shop", event(payload.DeployLive, "dep_1"))
+	require.NoError(t, err)
+	require.Len(t, p.Deliveries, 2)
+	for _, d := range p.Deliveries {
+		require.Eventually(t, func() bool {
+			got, err := o.Delivery(ctx, d.ID)
+			require.NoError(t, err)
+			return got.State == outbox.Delivered || got.State == outbox.Failed
+		}, patience, 10*time.Millisecond)
+		_, err = o.Attempts(ctx, d.ID)
+		require.NoError(t, err)
+		require.NoError(t, o.Replay(ctx, d.ID))
+	}
+	_, err = o.RotateSecret(ctx, e.ID, "", time.Hour)
+	require.NoError(t, err)
+	_, err = o.ReSeal(ctx)
+	require.NoError(t, err)
+	_, err = o.ReplayRange(ctx, outbox.DeliveryFilter{App: "shop", States: []outbox.State{outbox.Failed}})
+	require.NoError(t, err)
+	_, _, err = o.TestEndpoint(ctx, e.ID)
+	require.NoError(t, err)
+	require.NoError(t, o.Disable(ctx, bad.ID, "test"))
+	require.NoError(t, o.DeleteEndpoint(ctx, bad.ID))
+	_, err = o.Prune(ctx)
+	require.NoError(t, err)
+
+	r.Ran("LeaderAttemptElect", "JobDeleteBefore", "JobGetStuck", "JobSchedule", "QueueDeleteExpired")
+	require.NoError(t, o.Stop(context.WithoutCancel(ctx)))
+	require.Equal(t, failed, r.Errors(), "only what was to fail has failed")
+}
