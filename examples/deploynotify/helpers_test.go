@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,6 +88,7 @@ func inProcess(e env, args ...string) (code int, stdout, stderr string) {
 	code = run(context.Background(), args, surroundings{
 		getenv: func(name string) string { return e[name] }, files: fstest.MapFS{},
 		git:    func(context.Context, ...string) (string, error) { return "", errors.New("no git") },
+		proxy:  func(*http.Request) (*url.URL, error) { return nil, nil },
 		stdout: &out, stderr: &errs,
 	})
 	return code, out.String(), errs.String()

@@ -11,67 +11,89 @@ import (
 	"github.com/deployhook/deployhook/payload/ci"
 )
 
-// report is what is going to be said: the record of the deployment, and what an event carries beyond it.
+// report is what is going to be said: the record of the deployment, and the
+// event that speaks of it.
 type report struct {
 	run    *ci.Run
 	record payload.Deployment
-	base   payload.Event
-	event  payload.Type // empty: the one that the record's status implies
-	note   string       // for the line at the end
+	event  payload.Type
+	state  string // the file that -start leaves for -finish, or ""
+	notes  []string
 }
 
-// report joins what the CI system says with what the flags say; a flag wins.
+// note adds to the line at the end.
+func (r *report) note(format string, args ...any) {
+	r.notes = append(r.notes, " ("+fmt.Sprintf(format, args...)+")")
+}
+
+// report joins what the CI system says with what the flags say. A flag wins.
 func (o *options) report(run *ci.Run) (*report, error) {
-	// Before Deployment, since the environment is part of the ID that it makes: one run may deploy to several.
-	run.Environment = cmp.Or(o.environment, run.Environment)
-	r := &report{run: run, record: run.Deployment(), event: payload.Type(o.event)}
-	d := &r.record
-	d.DeploymentID = cmp.Or(o.deploymentID, d.DeploymentID)
-	d.CommitSHA = cmp.Or(o.commit, d.CommitSHA)
-	d.PreviousCommitSHA = cmp.Or(o.previousCommit, d.PreviousCommitSHA)
-	d.Branch = cmp.Or(o.branch, d.Branch)
-	d.Service = cmp.Or(o.service, d.Service)
-	d.TriggeredBy = cmp.Or(o.triggeredBy, d.TriggeredBy)
-	d.PipelineURL = cmp.Or(o.pipelineURL, d.PipelineURL)
-	if err := o.setMetadata(&d.Metadata); err != nil {
+	status, event, err := o.outcome(run)
+	if err != nil {
 		return nil, err
 	}
-	var err error
-	if d.Status, err = o.statusOf(run); err != nil {
+	// The flags go into the run, since they count in the ID that it makes.
+	o.override(run)
+	run.Status = status
+	r := &report{run: run, record: run.Deployment(), event: event}
+	r.record.PreviousCommitSHA = cmp.Or(o.previousCommit, r.record.PreviousCommitSHA)
+	if err := o.setMetadata(&r.record.Metadata); err != nil {
 		return nil, err
 	}
-	if err := o.times(r); err != nil {
-		return nil, err
-	}
-	r.base = payload.Event{
-		Error: o.reason, Version: o.deployVersion, PreviousVersion: o.previousVersion, URL: o.deployURL,
-		Commit: &payload.Commit{Message: run.CommitMessage, Author: run.CommitAuthor},
-	}
-	if d.Status == payload.StatusFailure && r.base.Error == "" {
-		r.base.Error = "the pipeline reported a failure"
-	}
-	return r, nil
+	return r, o.times(r)
 }
 
-// statusOf reads -status, which may be in the CI system's own words, or asks the run.
-func (o *options) statusOf(run *ci.Run) (payload.Status, error) {
-	switch {
-	case o.start:
-		return payload.StatusInProgress, nil
-	case o.status != "":
-		status, ok := ci.ParseStatus(o.status)
-		if !ok {
-			return "", usagef("-status %.40q: want pending, in_progress, success, failure, cancelled or rolled_back, or what your CI system calls it", o.status)
-		}
-		return status, nil
-	case o.event != "":
-		if status, ok := payload.Type(o.event).DeploymentStatus(); ok {
-			return status, nil
-		}
-	case run.Status != "":
-		return run.Status, nil
+// override puts into the run what the flags say of it.
+func (o *options) override(run *ci.Run) {
+	if o.commit != "" && !strings.HasPrefix(run.CommitSHA, strings.ToLower(o.commit)) {
+		// These belong to the run's commit, and another one is deployed.
+		run.Tag, run.CommitMessage, run.CommitAuthor = "", "", ""
 	}
-	return "", usagef("no status: give -status (or set %s)", twin("status"))
+	for _, f := range []struct {
+		field *string
+		flag  string
+	}{
+		{&run.DeploymentID, o.deploymentID},
+		{&run.CommitSHA, o.commit},
+		{&run.Branch, o.branch},
+		{&run.Environment, o.environment},
+		{&run.Service, o.service},
+		{&run.TriggeredBy, o.triggeredBy},
+		{&run.PipelineURL, o.pipelineURL},
+	} {
+		*f.field = cmp.Or(f.flag, *f.field)
+	}
+}
+
+// outcome is the deployment's status and the type of event. An event type that
+// is not one of ours needs no status.
+func (o *options) outcome(run *ci.Run) (payload.Status, payload.Type, error) {
+	status, err := o.givenStatus()
+	if err != nil {
+		return "", "", err
+	}
+	event := payload.Type(o.event)
+	implied, known := event.DeploymentStatus()
+	switch {
+	case known:
+		// The type decides. A status chooses between those that it stands for.
+		if of, _ := status.EventType(); of != event {
+			status = implied
+		}
+		return status, event, nil
+	case event != "" || status != "":
+	case run.Status == "":
+		return "", "", usagef("no status: give -status (or set %s)", twin("status"))
+	case o.finish && !run.Status.Terminal():
+		return "", "", usagef("-finish reports the end of a deployment, and the CI system says that it is %s: give -status (or set %s)",
+			run.Status, twin("status"))
+	default:
+		status = run.Status
+	}
+	if event == "" {
+		event, _ = status.EventType()
+	}
+	return status, event, nil
 }
 
 // times sets when it started and ended, and the ID that -start and -finish share.
@@ -83,40 +105,62 @@ func (o *options) times(r *report) error {
 		began = now
 	}
 	if o.start || o.finish {
-		path := o.statePath(r)
-		if o.start {
-			d.DeploymentID = cmp.Or(d.DeploymentID, payload.NewDeploymentID())
-			if o.dryRun {
-				r.note = " (-finish will not know of a dry run)"
-			} else if err := writeState(path, state{DeploymentID: d.DeploymentID, StartedAt: now}); err != nil {
-				r.note = fmt.Sprintf(" (-finish will not know when it began: %v)", err)
-			}
-		} else if s, err := readState(path); err == nil {
+		r.state = o.statePath(r)
+	}
+	if o.finish {
+		s, err := readState(r.state)
+		switch {
+		case err == nil:
 			d.DeploymentID, began = s.DeploymentID, s.StartedAt
-		} else if d.DeploymentID == "" {
+		case d.DeploymentID == "":
 			return usagef("-finish: %v; run -start first in the same job, or give -deployment-id to both", err)
-		} else {
-			r.note = " (when it began is not known: no -start in this job)"
+		default:
+			r.note("when it began is not known: %v", err)
 		}
 	}
 	d.DeploymentID = cmp.Or(d.DeploymentID, payload.NewDeploymentID())
-	d.StartedAt = began
 	if d.Status.Terminal() {
 		d.CompletedAt = now
+		if began.After(now) {
+			r.note("it began at %s, which is after its end by this machine's clock, so the end stands for both", began.Format(time.RFC3339))
+			began = now
+		}
 	}
+	d.StartedAt = began
 	return nil
 }
 
 // flagsOf names the flag that fills a member of either document.
-var flagsOf = map[string]string{
-	"deploymentId": "-deployment-id", "deployment_id": "-deployment-id", "commitSha": "-commit", "commit.sha": "-commit",
-	"previousCommitSha": "-previous-commit", "environment": "-environment", "status": "-status", "service": "-service", "app": "-service",
-	"branch": "-branch", "commit.branch": "-branch", "triggeredBy": "-triggered-by", "triggered_by": "-triggered-by",
-	"pipelineUrl": "-pipeline-url", "url": "-deploy-url", "version": "-deploy-version", "previous_version": "-previous-version",
-	"error": "-error", "event": "-event",
+func flagsOf(path string) string {
+	switch path {
+	case "deploymentId", "deployment_id":
+		return "deployment-id"
+	case "commitSha", "commit.sha":
+		return "commit"
+	case "previousCommitSha":
+		return "previous-commit"
+	case "service", "app":
+		return "service"
+	case "branch", "commit.branch":
+		return "branch"
+	case "triggeredBy", "triggered_by":
+		return "triggered-by"
+	case "pipelineUrl":
+		return "pipeline-url"
+	case "url":
+		return "deploy-url"
+	case "version":
+		return "deploy-version"
+	case "previous_version":
+		return "previous-version"
+	case "environment", "status", "error", "event", "metadata":
+		return path
+	}
+	return ""
 }
 
-// explain turns a validation error into a line that says which flag to give, and what the CI system had there.
+// explain turns a validation error into a line that says which flag to give,
+// and what the CI system had there.
 func (r *report) explain(err error) error {
 	var invalid *payload.ValidationError
 	if !errors.As(err, &invalid) {
@@ -125,11 +169,12 @@ func (r *report) explain(err error) error {
 	var parts []string
 	for _, failure := range invalid.Failures {
 		text := failure.String()
-		if flagName, ok := flagsOf[failure.Path]; ok {
-			text += fmt.Sprintf(": give %s (or set %s)", flagName, twin(strings.TrimPrefix(flagName, "-")))
+		name := flagsOf(failure.Path)
+		if name != "" {
+			text += fmt.Sprintf(": give -%s (or set %s)", name, twin(name))
 		}
 		for _, p := range r.run.Problems {
-			if p.Field == failure.Path || flagsOf[p.Field] != "" && flagsOf[p.Field] == flagsOf[failure.Path] {
+			if p.Field == failure.Path || name != "" && flagsOf(p.Field) == name {
 				text += fmt.Sprintf(" (%s: %s)", p.Variable, p.Reason)
 			}
 		}
@@ -138,30 +183,43 @@ func (r *report) explain(err error) error {
 	return usageError{strings.Join(parts, "; ")}
 }
 
-// asEvent is the event that reports the record's status, or the type that -event names.
-func (r *report) asEvent() (*payload.Event, error) {
-	e, err := r.record.Event(r.base)
-	if err != nil {
-		return nil, r.explain(err)
+// failureReason is -error, or what is known of a failure without it.
+func (o *options) failureReason(r *report) string {
+	switch {
+	case o.reason != "" || r.event != payload.DeployFailed:
+		return o.reason
+	case r.record.Status == payload.StatusCancelled:
+		return "deployment cancelled"
 	}
-	// An event has no members for these two, and its readers want them.
-	for name, value := range map[string]string{"pipeline_url": r.record.PipelineURL, "started_at": r.record.StartedAt.Format(time.RFC3339)} {
-		if _, given := e.Metadata.Get(name); value != "" && !given {
-			if err := e.Metadata.Set(name, value); err != nil {
-				return nil, err
-			}
-		}
+	return "the pipeline reported a failure"
+}
+
+// asEvent is the event that reports the deployment. It is validated once, by
+// the rules of its own type.
+func (r *report) asEvent(o *options) (*payload.Event, error) {
+	d := &r.record
+	e := r.run.Event(r.event)
+	e.DeploymentID, e.Status = d.DeploymentID, d.Status
+	e.Version = cmp.Or(o.deployVersion, e.Version)
+	e.PreviousVersion, e.URL = o.previousVersion, cmp.Or(o.deployURL, e.URL)
+	e.Error = o.failureReason(r)
+	switch {
+	case r.event == payload.DeployStarted:
+		e.Timestamp = d.StartedAt
+	case d.Status.Terminal():
+		e.Timestamp = d.CompletedAt
+	default:
+		e.Timestamp = time.Now().UTC().Truncate(time.Second)
 	}
-	if r.event != "" {
-		e.Type, e.Timestamp = r.event, time.Now().UTC().Truncate(time.Second)
+	// An event has no member for this, and its readers want it.
+	if err := e.Metadata.Set("started_at", d.StartedAt.Format(time.RFC3339)); err != nil {
+		return nil, err
+	}
+	if err := o.setMetadata(&e.Metadata); err != nil {
+		return nil, err
 	}
 	if err := e.Validate(); err != nil {
 		return nil, r.explain(err)
 	}
-	return e, nil
-}
-
-// what is the deployment in a few words.
-func (r *report) what() string {
-	return fmt.Sprintf("%s of %s to %s", r.record.Status, cmp.Or(r.record.Service, "(no service)"), cmp.Or(r.record.Environment, "(no environment)"))
+	return &e, nil
 }

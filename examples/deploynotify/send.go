@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/deployhook/deployhook/payload"
@@ -21,14 +20,16 @@ import (
 func (r *report) message(o *options) (msg sender.Message, header http.Header, err error) {
 	switch o.format {
 	case "event":
-		e, err := r.asEvent()
+		e, err := r.asEvent(o)
 		if err != nil {
 			return msg, nil, err
 		}
-		msg, err = sender.NewMessage(e)
-		return msg, nil, err
+		if msg, err = sender.NewMessage(e); err != nil {
+			return msg, nil, o.refusal(err)
+		}
+		return msg, nil, nil
 	case "cdevents":
-		return r.asCDEvent()
+		return r.asCDEvent(o)
 	}
 	if err := r.record.Validate(); err != nil {
 		return msg, nil, r.explain(err)
@@ -38,14 +39,14 @@ func (r *report) message(o *options) (msg sender.Message, header http.Header, er
 }
 
 // asCDEvent is the record in binary mode: the CDEvent is the body, whose bytes are signed.
-func (r *report) asCDEvent() (sender.Message, http.Header, error) {
+func (r *report) asCDEvent(o *options) (sender.Message, http.Header, error) {
 	d := r.record
 	if err := d.Validate(); err != nil {
 		return sender.Message{}, nil, r.explain(err)
 	}
 	id := payload.NewDeliveryID()
 	event, err := cdevents.FromDeployment(&d, cdevents.Options{
-		Source: cmp.Or(d.PipelineURL, "urn:deploynotify:"+url.PathEscape(cmp.Or(d.Service, "unknown"))), ID: id, Error: r.base.Error,
+		Source: cmp.Or(d.PipelineURL, "urn:deploynotify:"+url.PathEscape(cmp.Or(d.Service, "unknown"))), ID: id, Error: o.failureReason(r),
 	})
 	if err != nil {
 		return sender.Message{}, nil, r.explain(err)
@@ -77,9 +78,22 @@ func (o *options) signer() (signer.Signer, error) {
 	}
 	s, err := newSigner(scheme, text, o.header)
 	if err != nil {
-		return nil, usagef("%s with -scheme %s: %v", variable, scheme, err)
+		return nil, usagef("%s with -scheme %s: %s", variable, scheme, secretMistake(err))
 	}
 	return s, nil
+}
+
+// secretMistake is what is wrong with a secret, without the names of functions
+// that only a program would call.
+func secretMistake(err error) string {
+	text := oneLine(err)
+	if strings.Contains(text, "NewLiteralSecret") {
+		return "lacks the whsec_ prefix; any other text is a secret for -scheme timestamped, temps or stripe"
+	}
+	for _, sentinel := range []error{signer.ErrInvalidSecret, signer.ErrConfig} {
+		text = strings.TrimPrefix(text, sentinel.Error()+": ")
+	}
+	return text
 }
 
 func newSigner(scheme, text, header string) (signer.Signer, error) {
@@ -113,13 +127,9 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 	if err != nil {
 		return "", err
 	}
-	opts := []sender.Option{sender.WithStopOnClientError()}
-	networks, err := o.prefixes()
+	opts, err := o.senderOptions(s)
 	if err != nil {
 		return "", err
-	}
-	if len(networks) > 0 {
-		opts = append(opts, sender.AllowNetworks(networks...))
 	}
 	out, err := sender.New(opts...)
 	if err != nil {
@@ -127,67 +137,48 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 	}
 	defer out.Close()
 	endpoint := sender.Endpoint{URL: sender.NewURL(o.url), Signer: scheme, Header: sender.NewHeader(header)}
+	o.keepState(r)
 	if o.dryRun {
 		return o.preview(s, out, r, endpoint, msg)
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
 	receipt, err := out.Deliver(ctx, endpoint, msg)
 	if err != nil {
-		return "", o.failure(receipt, err)
+		return "", o.failure(ctx, s, receipt, err)
 	}
+	o.dropState(r)
 	last := receipt.Attempts[len(receipt.Attempts)-1]
-	return fmt.Sprintf("delivered %s as %s: %d after %s%s", r.what(), receipt.ID, last.Status, attempts(last.Number), r.note), nil
+	return fmt.Sprintf("delivered %s as %s: %d after %s%s", r.what(), receipt.ID, last.Status, attempts(last.Number), strings.Join(r.notes, "")), nil
 }
 
-// failure makes one line of why it was not delivered, and says what to look at.
-func (o *options) failure(receipt *sender.Receipt, err error) error {
-	if errors.Is(err, sender.ErrRefused) && len(receipt.Attempts) == 0 { // later it is the network's doing, not the caller's
-		return refused(err)
-	}
-	text := oneLine(err)
-	if errors.Is(err, sender.ErrForbiddenAddress) {
-		text += "; give -allow-network CIDR if you mean to reach it"
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		text += "; -timeout sets the limit"
-	}
-	if n := len(receipt.Attempts); n > 0 {
-		switch last := receipt.Attempts[n-1]; last.Status {
-		case http.StatusUnauthorized, http.StatusForbidden:
-			text += "; is the secret the receiver's, and the -scheme the one that it expects?"
-		case http.StatusBadRequest:
-			text += "; it says: " + strconv.QuoteToASCII(fmt.Sprintf("%.200s", last.Body))
-		}
-	}
-	return errors.New(text)
-}
-
-// refused is what is wrong with the call itself: the URL, nearly always.
-func refused(err error) error {
-	if !errors.Is(err, sender.ErrRefused) {
-		return usageError{oneLine(err)}
-	}
-	return usageError{oneLine(err) + "; the flag for networks of your own is -allow-network CIDR"}
-}
-
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
-
-func attempts(n int) string {
-	if n == 1 {
-		return "1 attempt"
-	}
-	return strconv.Itoa(n) + " attempts"
-}
-
-// preview prints the request that would be sent, without credentials: the signature is there, the secret is not.
-func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep sender.Endpoint, msg sender.Message) (string, error) {
-	record, err := out.Preview(ep, msg)
+func (o *options) senderOptions(s surroundings) ([]sender.Option, error) {
+	opts := []sender.Option{sender.WithStopOnClientError()}
+	networks, err := o.prefixes()
 	if err != nil {
-		return "", refused(err)
+		return nil, err
+	}
+	if len(networks) > 0 {
+		opts = append(opts, sender.AllowNetworks(networks...))
+	}
+	proxy, err := o.chosenProxy(s)
+	if err != nil {
+		return nil, err
+	}
+	if proxy != nil {
+		opts = append(opts, sender.WithProxy(proxy))
+	}
+	return opts, nil
+}
+
+// preview prints the request that would be sent, without credentials. The
+// signature is there and the secret is not. Of the URL only scheme and host
+// are there, since the rest may be a credential.
+func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep sender.Endpoint, msg sender.Message) (string, error) {
+	request, err := out.Preview(ep, msg)
+	if err != nil {
+		return "", o.refusal(err)
 	}
 	headers := map[string]string{}
-	for name, values := range record.Header {
+	for name, values := range request.Header {
 		headers[name] = strings.Join(values, ", ")
 	}
 	for name, values := range ep.Header.Reveal() { // redacted in a record, since they may be credentials; these describe the event
@@ -200,6 +191,9 @@ func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep send
 		URL     string            `json:"url"`
 		Headers map[string]string `json:"headers"`
 		Body    string            `json:"body"`
-	}{record.Method, record.URL.Reveal(), headers, string(record.Body)})
-	return "dry run: nothing was sent" + r.note, err
+	}{request.Method, o.origin(), headers, string(request.Body)})
+	for _, problem := range r.run.Problems {
+		fmt.Fprintln(s.stderr, "deploynotify: not used:", problem)
+	}
+	return "dry run: nothing was sent" + strings.Join(r.notes, ""), err
 }

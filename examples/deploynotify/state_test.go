@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,4 +85,119 @@ func TestADryRunLeavesNoState(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// TestState_IsRemovedAfterUse: a -finish that was not delivered may be repeated.
+func TestState_IsRemovedAfterUse(t *testing.T) {
+	t.Parallel()
+	var refuse atomic.Bool
+	got, dir := receive(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if refuse.Load() {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}), t.TempDir()
+	files := func() int {
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		return len(entries)
+	}
+	e := with(githubPush(), target(got.url+"/events"))
+	args := []string{"-environment", "production", "-state-dir", dir}
+	finish := append(args, "-finish", "-status", "success")
+
+	code, _, stderr := inProcess(e, append(args, "-start")...)
+	require.Equal(t, 0, code, stderr)
+	require.Equal(t, 1, files())
+	code, _, stderr = inProcess(e, append(finish, "-dry-run")...)
+	require.Equal(t, 0, code, stderr)
+	require.Equal(t, 1, files(), "a dry run uses nothing up")
+	refuse.Store(true)
+	code, _, stderr = inProcess(e, finish...)
+	require.Equal(t, 1, code, stderr)
+	require.Equal(t, 1, files(), "a -finish that was not delivered may be repeated")
+	refuse.Store(false)
+	code, _, stderr = inProcess(e, finish...)
+	require.Equal(t, 0, code, stderr)
+	require.NotContains(t, stderr, "not known")
+	require.Zero(t, files())
+	code, _, stderr = inProcess(e, finish...)
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stderr, "when it began is not known: there was no -start in this job")
+}
+
+// TestState_IsKeptWhenTheStartIsNotDelivered, and not when the call is wrong.
+func TestState_IsKeptWhenTheStartIsNotDelivered(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://localhost/", "DEPLOYHOOK_SECRET": secretText})
+	for _, c := range []struct {
+		service string
+		code    int
+		files   int
+	}{{"\xff", 2, 0}, {"api", 1, 1}} {
+		code, _, stderr := inProcess(e, "-start", "-environment", "production", "-state-dir", dir, "-service", c.service)
+		require.Equal(t, c.code, code, stderr)
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Len(t, entries, c.files, c.service)
+	}
+}
+
+// TestState_OfOthersIsNotUsed: others could say when a deployment began, and
+// which one ends.
+func TestState_OfOthersIsNotUsed(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no owner and mode of this kind")
+	}
+	forged := state{DeploymentID: "dep_forged", StartedAt: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}
+	for name, c := range map[string]struct {
+		spoil func(path string) error
+		says  string
+	}{
+		"readable by others": {func(path string) error { return os.Chmod(path, 0o644) }, "can be used by other users, so it is not used"},
+		"writable by a group": {func(path string) error {
+			return os.Chmod(path, 0o620)
+		}, "can be used by other users, so it is not used"},
+		"of another user": {func(path string) error { return os.Chown(path, 12345, -1) }, "belongs to another user, so it is not used"},
+		"a link to our own": {func(path string) error {
+			return errors.Join(os.Rename(path, path+".moved"), os.Symlink(path+".moved", path))
+		}, "is not what -start wrote"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if name == "of another user" && os.Geteuid() != 0 {
+				t.Skip("only root can give a file away")
+			}
+			dir := t.TempDir()
+			path := filepath.Join(dir, "state.json")
+			require.NoError(t, writeState(path, forged))
+			s, err := readState(path)
+			require.NoError(t, err)
+			require.Equal(t, forged, s)
+			require.NoError(t, c.spoil(path))
+			_, err = readState(path)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+}
+
+// TestTimes_AStartAfterTheEndIsTold: the CI system's clock may be ahead of this
+// machine's. No deployment of a negative length is sent.
+func TestTimes_AStartAfterTheEndIsTold(t *testing.T) {
+	t.Parallel()
+	got := receive(t, nil)
+	e := with(with(gitlabPush(), target(got.url+"/raw")), env{"CI_JOB_STARTED_AT": "2999-03-12T14:22:01Z"})
+	code, _, stderr := inProcess(e, "-format", "deployment")
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stderr, "it began at 2999-03-12T14:22:01Z, which is after its end by this machine's clock")
+	_, bodies, _ := got.all()
+	d, err := payload.DecodeDeployment([]byte(bodies[0]))
+	require.NoError(t, err)
+	require.Equal(t, d.CompletedAt, d.StartedAt)
+	require.WithinDuration(t, time.Now(), d.CompletedAt, time.Minute)
 }

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"net/url"
+	"slices"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/ci"
+)
+
+// check finds what is wrong whatever the run is.
+func (o *options) check() error {
+	switch {
+	case o.url == "":
+		return usagef("no URL: give -url or set %s", twin("url"))
+	case o.start && o.finish:
+		return usagef("-start and -finish exclude each other: one reports the beginning, the other the end")
+	case o.timeout <= 0:
+		return usagef("-timeout %v: want more than zero", o.timeout)
+	case !slices.Contains([]string{"", "standard", "timestamped", "temps", "stripe", "bearer"}, o.scheme):
+		return usagef("-scheme %q: want standard, timestamped, temps, stripe or bearer", o.scheme)
+	case !slices.Contains([]string{"event", "deployment", "cdevents"}, o.format):
+		return usagef("-format %q: want event, deployment or cdevents", o.format)
+	case o.event != "" && o.format != "event":
+		return usagef("-event goes with -format event; a record has a -status")
+	}
+	if err := o.checkOutcome(); err != nil {
+		return err
+	}
+	if err := o.checkURLs(); err != nil {
+		return err
+	}
+	_, err := o.prefixes()
+	return err
+}
+
+// checkOutcome refuses flags that say different things of the outcome.
+func (o *options) checkOutcome() error {
+	if o.start && o.status != "" {
+		return usagef("-start reports that the deployment is in progress; leave %s to -finish", o.source("status"))
+	}
+	status, err := o.givenStatus()
+	if err != nil {
+		return err
+	}
+	if o.finish && status != "" && !status.Terminal() {
+		return usagef("-finish reports the end of a deployment, and %s says that it is %s", o.source("status"), status)
+	}
+	implied, known := payload.Type(o.event).DeploymentStatus()
+	switch {
+	case !known:
+		return nil
+	case o.start && payload.Type(o.event) != payload.DeployStarted:
+		return usagef("-start reports the beginning of a deployment, which %s %s is not", o.source("event"), o.event)
+	case o.finish && !implied.Terminal():
+		return usagef("-finish reports the end of a deployment, which %s %s is not", o.source("event"), o.event)
+	case status != "" && !agrees(payload.Type(o.event), status):
+		return usagef("%s %s and %s %s contradict each other; leave one out", o.source("event"), o.event, o.source("status"), status)
+	}
+	return nil
+}
+
+// agrees reports whether a deployment with this status can have sent an event
+// of a known type. A step in the middle of a deployment can itself succeed.
+func agrees(t payload.Type, status payload.Status) bool {
+	if t == payload.BuildCompleted || t == payload.HealthCheckPassed {
+		return status == payload.StatusInProgress || status == payload.StatusSuccess
+	}
+	of, _ := status.EventType()
+	return of == t
+}
+
+// givenStatus is what -start or -status says, or "" if neither was given.
+func (o *options) givenStatus() (payload.Status, error) {
+	if o.start {
+		return payload.StatusInProgress, nil
+	}
+	if o.status == "" {
+		return "", nil
+	}
+	status, ok := ci.ParseStatus(o.status)
+	if !ok {
+		return "", usagef("%s %.40q: want pending, in_progress, success, failure, cancelled or rolled_back, or what your CI system calls it",
+			o.source("status"), o.status)
+	}
+	return status, nil
+}
+
+func (o *options) checkURLs() error {
+	for _, c := range []struct{ name, text string }{{"deploy-url", o.deployURL}, {"pipeline-url", o.pipelineURL}} {
+		if u, err := url.Parse(c.text); err != nil || u.User != nil {
+			return usagef("%s: want a URL without user name, password or token in it", o.source(c.name))
+		}
+	}
+	u, err := url.Parse(o.url)
+	switch {
+	case err != nil: // the sender says what is wrong with it
+	case u.User != nil:
+		return usagef("%s: must not contain a user name or a password; for an API key set %sAPI_KEY", o.source("url"), envPrefix)
+	case u.Scheme == "http" && len(o.networks) == 0:
+		return usagef("%s: the URL is http, not https; -allow-network CIDR opens a network of your own for http", o.source("url"))
+	}
+	_, err = o.givenProxy()
+	return err
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestFlags_CountByTheirValue(t *testing.T) {
+	t.Parallel()
+	e := with(githubPush(), hook())
+	args := []string{"-environment", "production", "-state-dir", t.TempDir()}
+	for name, c := range map[string]struct {
+		env  env
+		args []string
+	}{
+		"-start=false leaves DEPLOYHOOK_STATUS alone": {env{"DEPLOYHOOK_STATUS": "success"}, []string{"-start=false"}},
+		"-start=false wins over DEPLOYHOOK_START":     {env{"DEPLOYHOOK_START": "true"}, []string{"-start=false", "-status", "success"}},
+		"-finish=false leaves DEPLOYHOOK_START alone": {env{"DEPLOYHOOK_START": "false", "DEPLOYHOOK_STATUS": "success"}, []string{"-finish=false"}},
+		"DEPLOYHOOK_FINISH=false is no -finish":       {env{"DEPLOYHOOK_FINISH": "false"}, []string{"-status", "success"}},
+	} {
+		event := dryRun(t, with(with(env{}, e), c.env), append(args, c.args...)...)
+		require.EqualValues(t, "deploy.live", event.Type, name)
+	}
+	event := dryRun(t, with(with(env{}, e), env{"DEPLOYHOOK_START": "true"}), append(args, "-finish=false")...)
+	require.EqualValues(t, "deploy.started", event.Type, "-finish=false leaves DEPLOYHOOK_START alone")
+}
+
+// TestTimeout_CoversDetection: git may hang, on a network file system for one.
+// It is given up whether or not it heeds its context.
+func TestTimeout_CoversDetection(t *testing.T) {
+	t.Parallel()
+	for name, heeds := range map[string]bool{"git that ends": true, "git that hangs on": false} {
+		synctest.Test(t, func(t *testing.T) {
+			var errs bytes.Buffer
+			release := make(chan struct{})
+			begin := time.Now()
+			code := run(t.Context(), []string{"-status", "success", "-environment", "production", "-timeout", "20s"}, surroundings{
+				getenv: func(name string) string { return hook()[name] }, files: fstest.MapFS{},
+				git: func(ctx context.Context, _ ...string) (string, error) {
+					if heeds {
+						<-ctx.Done()
+						return "", ctx.Err()
+					}
+					<-release
+					return "", errors.New("released")
+				},
+				stdout: io.Discard, stderr: &errs,
+			})
+			close(release)
+			require.Equal(t, 1, code, name)
+			require.Contains(t, errs.String(), "not delivered: gave up: -timeout is over", name)
+			require.LessOrEqual(t, time.Since(begin), 20*time.Second+grace, name)
+		})
+	}
+}
+
+// start runs the program as a process, in a directory of its own.
+func start(t *testing.T, e env, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // only so that a hang ends
+	t.Cleanup(cancel)
+	cmd = exec.CommandContext(ctx, os.Args[0], args...)
+	stderr = &bytes.Buffer{}
+	cmd.Dir, cmd.Stderr = t.TempDir(), stderr
+	cmd.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + cmd.Dir}
+	for name, value := range e {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	require.NoError(t, cmd.Start())
+	return cmd, stderr
+}
+
+func exitStatus(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func TestSecretFile_ThatIsAPipeIsRefused(t *testing.T) {
+	t.Parallel()
+	mkfifo, err := exec.LookPath("mkfifo")
+	if err != nil {
+		t.Skip("there is no mkfifo")
+	}
+	pipe := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, exec.Command(mkfifo, pipe).Run())
+	cmd, stderr := start(t, with(githubPush(), env{"DEPLOYHOOK_URL": "https://hooks.example.com/", "DEPLOYHOOK_SECRET_FILE": pipe}),
+		"-environment", "production", "-status", "success", "-dry-run")
+	require.Equal(t, 2, exitStatus(t, cmd), stderr)
+	require.Contains(t, stderr.String(), "DEPLOYHOOK_SECRET_FILE: want a regular file")
+}
+
+// TestSignals_EndIt while the receiver keeps it waiting, and while git does,
+// whose child keeps the output open.
+func TestSignals_EndIt(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no SIGTERM")
+	}
+	reached := make(chan struct{}, 10)
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the client left
+		reached <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(hanging.Close)
+	slowGit := t.TempDir()
+	running := filepath.Join(t.TempDir(), "running")
+	require.NoError(t, exec.Command("mkfifo", running).Run())
+	script := "#!/bin/sh\ntrap '' TERM\nsleep 100 &\necho $! >'" + running + "'\nwait\n"
+	require.NoError(t, os.WriteFile(filepath.Join(slowGit, "git"), []byte(script), 0o700))
+
+	for name, c := range map[string]struct {
+		env  env
+		wait func()
+		says string
+	}{
+		"in an attempt": {githubPush(), func() { <-reached }, "interrupted by a signal after 1 attempt: POST " + hanging.URL + ": no answer yet"},
+		"in detection": {env{"PATH": slowGit + ":" + os.Getenv("PATH")}, func() {
+			child, err := os.ReadFile(running)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = exec.Command("kill", strings.TrimSpace(string(child))).Run() })
+		}, "interrupted by a signal, while reading what the CI system and git say of the run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd, stderr := start(t, with(c.env, target(hanging.URL)), "-environment", "production", "-status", "success", "-timeout", "1h")
+			c.wait()
+			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+			require.Equal(t, 1, exitStatus(t, cmd), stderr)
+			require.Equal(t, "deploynotify: not delivered: "+c.says+"\n", stderr.String())
+		})
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+// pairsFlag keeps each use of -metadata as it was given.
+type pairsFlag []string
+
+func (p *pairsFlag) String() string { return strings.Join(*p, ",") }
+
+func (p *pairsFlag) Set(text string) error {
+	*p = append(*p, text)
+	return nil
+}
+
+// anotherPair matches what begins a pair behind a comma. Any other text there
+// belongs to the value before the comma.
+var anotherPair = regexp.MustCompile(`^[\w.-]+=`)
+
+// pairs returns the name=value texts. Commas are text where the flag is
+// repeated and in a variable of several lines. A single use is a list.
+func (o *options) pairs() (out []string) {
+	given := []string(o.metadata)
+	if len(given) == 1 && o.fromEnv["metadata"] {
+		given = strings.Split(given[0], "\n")
+	}
+	for i := range given {
+		if given[i] = strings.TrimSpace(given[i]); given[i] != "" {
+			out = append(out, given[i])
+		}
+	}
+	if len(given) > 1 || len(out) == 0 {
+		return out
+	}
+	list := strings.Split(out[0], ",")
+	out = out[:0]
+	for _, raw := range list {
+		switch item := strings.TrimSpace(raw); {
+		case item == "":
+		case len(out) == 0 || anotherPair.MatchString(item):
+			out = append(out, item)
+		default:
+			out[len(out)-1] += "," + raw
+		}
+	}
+	return out
+}
+
+// setMetadata adds what -metadata says. A value that reads as a number or a
+// boolean is one.
+func (o *options) setMetadata(m *payload.Metadata) error {
+	for _, item := range o.pairs() {
+		name, text, ok := strings.Cut(item, "=")
+		if !ok || name == "" {
+			return usagef("-metadata %q: want name=value", item)
+		}
+		var value any = text
+		if number, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(number, 10) == text {
+			value = number
+		} else if text == "true" || text == "false" {
+			value = text == "true"
+		}
+		if err := m.Set(name, value); err != nil {
+			return usagef("-metadata %.40q: %v", name, cmp.Or(errors.Unwrap(err), err))
+		}
+	}
+	return nil
+}
