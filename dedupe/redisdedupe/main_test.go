@@ -3,7 +3,6 @@ package redisdedupe_test
 import (
 	"context"
 	"crypto/rand"
-	"flag"
 	"testing"
 	"time"
 
@@ -17,10 +16,7 @@ import (
 
 // Most tests wait for a real server's clock, which costs no processor: let more of them wait at the same time.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("32")
-	}
+	leaktest.Parallel(32)
 	redis.SetLogger(silent{}) // it logs each connection that a test cuts
 	leaktest.Main(m)
 }
