@@ -42,7 +42,7 @@ var (
 		`((?:[A-Za-z0-9_.\-\[\]]|%[0-9A-Fa-f]{2}|%(?:25)+[0-9A-Fa-f]{2})+?)` +
 		`(?:=|%(?:25)*3[dD])`)
 	// login is user:password@, without a scheme in front.
-	login = regexp.MustCompile("[^\\s\"'<>()\\[\\]{}|`,;:@/\\\\]+:[^\\s\"<>`@/]+@")
+	login = regexp.MustCompile("[^\\s\"'<>()\\[\\]{}|`,;:@/\\\\]+:[^\\s\"<>`/]+@")
 )
 
 // Text returns s without the credentials of the URLs in it.

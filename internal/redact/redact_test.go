@@ -31,6 +31,9 @@ func TestText(t *testing.T) {
 		{`{"url":"https:\/\/u:secret@host.example\/x"}`, `{"url":"https:\/\/host.example\/x"}`},
 		{"ssh://git:secret@host.example:22/acme/shop.git", "ssh://host.example:22/acme/shop.git"},
 		{"git:secret@host.example:acme/shop.git", "host.example:acme/shop.git"},
+		{"git:sec@ret@host.example:acme/shop.git", "host.example:acme/shop.git"},
+		{"clone user:s@cr@t@host.example/acme/shop", "clone host.example/acme/shop"},
+		{"https://user:se/cr@e@t@host.example/x", "https://host.example/x"},
 		{"docker login user:secret@registry.example", "docker login registry.example"},
 
 		{"https://h.example/?token=secret&a=1", "https://h.example/?a=1"},

@@ -182,15 +182,17 @@ func TestFreeTextStaysAsItIs(t *testing.T) {
 func TestRepositoryPath(t *testing.T) {
 	t.Parallel()
 	for remote, want := range map[string]string{
-		`C:\src\acme\shop.git`:                 "src/acme/shop",
-		`\\server\share\acme\shop.git`:         "server/share/acme/shop",
-		"file:///C:/src/acme/shop.git":         "src/acme/shop",
-		"codecommit::eu-west-1://shop":         "shop",
-		"codecommit://profile@shop":            "shop",
-		"codecommit::eu-west-1://profile@shop": "shop",
-		"git@github.com:acme/shop.git":         "acme/shop",
-		"https://github.com/acme/shop":         "acme/shop",
-		"/srv/git/acme/shop.git":               "srv/git/acme/shop",
+		`C:\src\acme\shop.git`:                  "src/acme/shop",
+		`\\server\share\acme\shop.git`:          "server/share/acme/shop",
+		"file:///C:/src/acme/shop.git":          "src/acme/shop",
+		"codecommit::eu-west-1://shop":          "shop",
+		"codecommit://profile@shop":             "shop",
+		"codecommit::eu-west-1://profile@shop":  "shop",
+		"git@github.com:acme/shop.git":          "acme/shop",
+		"https://github.com/acme/shop":          "acme/shop",
+		"ann:sec@ret@git.example/acme/shop":     "git.example/acme/shop",
+		"codecommit::eu-west-1://pro@file@shop": "shop",
+		"/srv/git/acme/shop.git":                "srv/git/acme/shop",
 	} {
 		run := detect(t, ci.Environment{Getenv: vars{}.getenv, Git: git(map[string]string{"log": sha + "\nAnn\nFix\n", "config": remote + "\n"})})
 		assert.Equal(t, want, run.Repository, remote)
