@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -282,4 +283,32 @@ func TestRefusedBodiesAreNotWaitedFor(t *testing.T) {
 			require.Contains(t, string(answer), "HTTP/1.1 "+name)
 		})
 	}
+}
+
+// A refused body ends the connection, but over HTTP/2 only its own stream: the
+// peer's other requests share the connection.
+func TestRefusedBodiesLeaveHTTP2Connections(t *testing.T) {
+	t.Parallel()
+	scheme := newScheme(t)
+	server := httptest.NewUnstartedServer(newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithMaxBody(1000)).Events(ok))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	var reused []bool
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = append(reused, info.Reused) }}
+	for _, body := range []string{strings.Repeat("x", 2000), eventBody, strings.Repeat("x", 2000), eventBody} {
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, server.URL, strings.NewReader(body))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		require.NoError(t, scheme.Sign(r, payload.NewDeliveryID(), time.Now(), []byte(body)))
+		resp, err := server.Client().Do(r)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 2, resp.ProtoMajor)
+		require.Equal(t, map[bool]int{true: 413, false: 200}[body != eventBody], resp.StatusCode)
+		require.Empty(t, resp.Header["Connection"])
+	}
+	require.Equal(t, []bool{false, true, true, true}, reused)
 }

@@ -3,6 +3,7 @@ package sender_test
 import (
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -411,4 +412,23 @@ func TestThePathIsInNoRecord(t *testing.T) {
 	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL(endpoint.URL + "/?moved"), Signer: standard(t)})
 	require.Equal(t, "https://elsewhere.example/[redacted]", a.ResponseHeader.Get("Content-Location"), "where it leads is worth knowing")
 	require.Equal(t, "[redacted]", a.ResponseHeader.Get("Location"))
+}
+
+// After an error the transport may still read the request. Its header stays as
+// it was sent, and the record has its own.
+func TestRecordLeavesTheTransportsHeader(t *testing.T) {
+	t.Parallel()
+	for name, header := range map[string]http.Header{"nothing to hide": nil, "a credential": {"X-Token": {canary}}} {
+		s := newSender(t)
+		var sent, before http.Header
+		fake(s, func(_ int, r *http.Request) (*http.Response, error) {
+			sent, before = r.Header, r.Header.Clone()
+			return nil, errors.New("the answer came before the request was written")
+		})
+		a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("https://127.0.0.1"), Signer: standard(t), Header: sender.NewHeader(header)})
+		require.Error(t, a.Err, name)
+		require.NotEmpty(t, a.RequestHeader, name)
+		a.RequestHeader.Set("X-Reader", "of the record")
+		require.Equal(t, before, sent, name)
+	}
 }

@@ -112,3 +112,66 @@ func TestMemoryLedgerConfiguration(t *testing.T) {
 	_, err = deployments.NewMemoryLedger(deployments.WithLedgerBytes(0))
 	require.NoError(t, err)
 }
+
+// fits returns how many records of one form a ledger of so many bytes takes.
+func fits(t *testing.T, room int64, organization, id func(i int) string) (n int) {
+	t.Helper()
+	l := newLedger(t, deployments.WithLedgerBytes(room))
+	for {
+		_, err := l.Record(t.Context(), organization(n), testDeployment(id(n), payload.StatusInProgress))
+		if errors.Is(err, deployments.ErrLedgerFull) {
+			return n
+		}
+		require.NoError(t, err)
+		n++
+	}
+}
+
+// The ledger counts the documents and 640 bytes more for each of them, and an
+// organization with its name in the same way.
+func TestMemoryLedgerCountsEachRecord(t *testing.T) {
+	t.Parallel()
+	const room, overhead = 64 << 10, 640
+	text, err := testDeployment("0000", payload.StatusInProgress).Encode()
+	require.NoError(t, err)
+	numbered := func(width int) func(int) string {
+		return func(i int) string { return fmt.Sprintf("%0*d", width, i) }
+	}
+	always := func(text string) func(int) string { return func(int) string { return text } }
+
+	one := fits(t, room, always("acme"), numbered(4))
+	require.Equal(t, (room-len("acme")-overhead)/(len(text)+overhead), one, "records of one organization")
+	many := fits(t, room, numbered(200), always("0000"))
+	require.Equal(t, room/(len(text)+2*overhead+200), many, "organizations with a record each")
+}
+
+// A record that arrives late fills in the commit that a later one follows. That
+// commit is on record already, so a full ledger does not refuse it.
+func TestFullMemoryLedgerFillsInCommits(t *testing.T) {
+	t.Parallel()
+	later := testDeployment("later", payload.StatusSuccess)
+	later.StartedAt = later.StartedAt.Add(time.Hour)
+	later.CompletedAt = later.CompletedAt.Add(time.Hour)
+	require.NoError(t, later.Extra.Set("pad", strings.Repeat("x", 4096)))
+	earlier := testDeployment("first", payload.StatusSuccess)
+	// least is the smallest ledger that takes both.
+	least := func(earlier *payload.Deployment) (int64, *deployments.MemoryLedger) {
+		for room := int64(4096); ; room++ {
+			l := newLedger(t, deployments.WithLedgerBytes(room))
+			if _, err := l.Record(t.Context(), "acme", later); err != nil {
+				continue
+			}
+			if _, err := l.Record(t.Context(), "acme", earlier); err == nil {
+				return room, l
+			}
+		}
+	}
+	elsewhere := *earlier
+	elsewhere.Environment = "production"[:9] + "x" // as long, and followed by nothing
+	apart, _ := least(&elsewhere)
+	room, l := least(earlier)
+	require.Equal(t, apart, room)
+	r, err := l.Get(t.Context(), "acme", "later")
+	require.NoError(t, err)
+	require.Equal(t, earlier.CommitSHA, r.Deployment.PreviousCommitSHA)
+}
