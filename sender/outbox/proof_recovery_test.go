@@ -3,8 +3,8 @@ package outbox_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,38 +16,77 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// TestProofRecoveryReal is TestProofRecovery with 300 endpoints, a database and HTTP, and with pauses of the circuit breakers that
-// are shorter: half a second at first, 4 s at most.
-func TestProofRecoveryReal(t *testing.T) {
-	if underRace { // where nothing is measured
-		t.Parallel()
+// outage is a server that is down until each of some apps has had so many attempts.
+type outage struct {
+	*hook
+	mu      sync.Mutex
+	up      bool
+	tried   map[string]int         // attempts while it was down
+	arrived map[string][]time.Time // and since it is up
+	n       int
+}
+
+func newOutage(t *testing.T) *outage {
+	s := &outage{tried: map[string]int{}, arrived: map[string][]time.Time{}}
+	s.hook = newHook(t, func(_ int, r received) int {
+		e, err := payload.DecodeEvent(r.body)
+		if err != nil {
+			return 400
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.up {
+			s.tried[e.App]++
+			return 503
+		}
+		s.arrived[e.App] = append(s.arrived[e.App], r.at)
+		s.n++
+		return 200
+	})
+	return s
+}
+
+// end ends the outage if each of so many apps has had so many attempts.
+func (s *outage) end(apps, attempts int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.tried) < apps {
+		return false
 	}
-	onEach(t, func(t *testing.T, w *world) { // waiting is most of it
-		endpoints, backlog := fewer(300), 3
-		o := w.start(t, outbox.WithBreaker(outbox.DefaultBreakerThreshold, 500*time.Millisecond, 4*time.Second),
-			outbox.WithSchedule(outbox.SchedulePlatform, func() backoff.BackOff { return backoff.NewConstantBackOff(200 * time.Millisecond) }))
-		var (
-			up    atomic.Bool
-			mu    sync.Mutex
-			first = map[string]time.Time{} // success of an endpoint
-			all   []time.Time              // attempts once they are back
-		)
-		server := newHook(t, func(_ int, r received) int {
-			if !up.Load() {
-				return 503
-			}
-			e, err := payload.DecodeEvent(r.body)
-			if err != nil {
-				return 400
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, time.Now())
-			if _, ok := first[e.App]; !ok {
-				first[e.App] = time.Now()
-			}
-			return 200
-		})
+	for _, n := range s.tried {
+		if n < attempts {
+			return false
+		}
+	}
+	s.up = true
+	return true
+}
+
+func (s *outage) delivered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
+
+// TestProofRecoveryReal is TestProofRecovery with a database and HTTP, and with pauses of the circuit breakers that are
+// shorter: a tenth of a second at first, 800 ms at most. It looks at when the breakers let the endpoints be tried again, as
+// the database has it when the outage ends, and at how each endpoint is brought back. How many attempts there are in a
+// second is what TestProofRecovery bounds, in virtual time.
+func TestProofRecoveryReal(t *testing.T) {
+	endpoints := 60
+	if *strict {
+		endpoints = 300
+	}
+	const (
+		backlog  = 3
+		pause    = 100 * time.Millisecond
+		maxPause = 800 * time.Millisecond
+		rampStep = time.Second // as the outbox has it
+	)
+	proveOnEach(t, func(t *testing.T, w *world) { // waiting is most of it
+		o := w.start(t, outbox.WithBreaker(outbox.DefaultBreakerThreshold, pause, maxPause),
+			outbox.WithSchedule(outbox.SchedulePlatform, func() backoff.BackOff { return backoff.NewConstantBackOff(100 * time.Millisecond) }))
+		server := newOutage(t)
 		for i := range endpoints {
 			create(t, o, endpointAt(fmt.Sprintf("app_%d", i), server.URL))
 		}
@@ -58,30 +97,27 @@ func TestProofRecoveryReal(t *testing.T) {
 				publish(t, o, e.App, e)
 			}
 		}
-		time.Sleep(5 * time.Second) // the outage
-		back := time.Now()
-		up.Store(true)
-		require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(all) == endpoints*backlog }, patience, 50*time.Millisecond)
+		// Until all breakers have opened and let so many probes through that they pause for the longest time.
+		eventually(t, func() bool { return server.end(endpoints, outbox.DefaultBreakerThreshold+4) }, "endpoints are not tried any more")
+		var holds []int64
+		for _, text := range w.queryTexts(t, "SELECT CAST(hold_until AS text) FROM "+w.table("outbox_endpoint")) {
+			n, err := strconv.ParseInt(text, 10, 64)
+			require.NoError(t, err)
+			holds = append(holds, n)
+		}
+		eventually(t, func() bool { return server.delivered() == endpoints*backlog }, "some events do not arrive")
 
-		var recovered []time.Duration
-		for _, at := range first {
-			recovered = append(recovered, at.Sub(back))
+		slices.Sort(holds)
+		counts := make([]int, (holds[len(holds)-1]-holds[0])/(maxPause/4).Microseconds()+1)
+		for _, hold := range holds {
+			counts[(hold-holds[0])/(maxPause/4).Microseconds()]++
 		}
-		slices.Sort(recovered)
-		last := recovered[len(recovered)*9/10]
-		counts := make([]int, int(last/time.Second)+1)
-		n := 0
-		for _, at := range all {
-			if d := at.Sub(back); d <= last {
-				counts[max(d, 0)/time.Second]++
-				n++
-			}
-		}
-		mean := float64(n) / last.Seconds()
-		t.Logf("%d endpoints, %d deliveries each; nine tenths were back after %v, all after %v: mean %.1f/s, seconds %v", endpoints, backlog,
-			last.Round(time.Millisecond), recovered[len(recovered)-1].Round(time.Millisecond), mean, counts)
-		if !underRace { // ten times fewer, whose peaks are chance
-			assert.LessOrEqual(t, float64(slices.Max(counts)), 2*mean)
+		t.Logf("%d endpoints, which may be tried again after each other, each 200 ms: %v", endpoints, counts)
+		// The pauses are half to one and a half times the longest, which is four such bins, and did not begin together.
+		assert.LessOrEqual(t, slices.Max(counts), endpoints/2)
+		for app, at := range server.arrived {
+			require.Len(t, at, backlog, app)
+			assert.GreaterOrEqual(t, at[2].Sub(at[0]), rampStep, "%s was not brought back slowly", app)
 		}
 	})
 }
