@@ -58,7 +58,7 @@ func TestALateAnswerOfTheOldURLSaysNothingAboutTheNew(t *testing.T) {
 			require.Equal(t, outbox.EndpointActive, got.State, got.Reason)
 			require.Zero(t, got.FailingSince)
 			require.Zero(t, got.HoldUntil)
-			require.NoError(t, o.Close())
+			closeSlowly(t, o)
 		}
 	})
 }
@@ -81,10 +81,10 @@ func TestALateFailureDoesNotDisableWhatWasEnabledSince(t *testing.T) {
 		close(release)
 		settled(t, o, late, outbox.Failed)
 		settled(t, o, good, outbox.Delivered)
-		require.Never(t, func() bool {
-			got, err := o.Endpoint(context.Background(), e.ID)
-			return err != nil || got.State == outbox.EndpointDisabled
-		}, 500*time.Millisecond, 50*time.Millisecond)
+		require.NoError(t, o.Stop(t.Context())) // which waits for what an attempt entails
+		got, err := o.Endpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.NotEqual(t, outbox.EndpointDisabled, got.State)
 	})
 }
 
@@ -107,10 +107,10 @@ func TestAQuietEndpointIsNotDisabled(t *testing.T) {
 		for _, d := range []string{"d2", "d3"} { // both now
 			settled(t, o, publish(t, o, "shop", event(payload.DeployLive, d)).Deliveries[0].ID, outbox.Failed)
 		}
-		require.Never(t, func() bool {
-			got, err := o.Endpoint(context.Background(), e.ID)
-			return err != nil || got.State == outbox.EndpointDisabled
-		}, 500*time.Millisecond, 50*time.Millisecond)
+		require.NoError(t, o.Stop(t.Context())) // which waits for what an attempt entails
+		got, err := o.Endpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.NotEqual(t, outbox.EndpointDisabled, got.State)
 	})
 }
 
@@ -118,12 +118,23 @@ func TestAQuietEndpointIsNotDisabled(t *testing.T) {
 func TestAnEndpointThatWasTriedAllTheTimeIsDisabled(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
-		o := w.start(t, outbox.WithBreaker(1, 100*time.Millisecond, 100*time.Millisecond), outbox.WithDisableAfter(2*time.Second),
+		o := w.start(t, outbox.WithBreaker(1, 100*time.Millisecond, 100*time.Millisecond), outbox.WithDisableAfter(time.Hour),
 			outbox.WithSchedule("platform", platformIn(1000)))
 		h := newHook(t, always(500))
 		e, _ := create(t, o, endpointAt("shop", h.URL))
 		for range 20 {
 			publish(t, o, "shop", event(payload.DeployLive, "d"))
+		}
+		// An hour passes in fifths, in each of which an attempt has failed.
+		for range 5 {
+			recorded := "SELECT count(*) FROM " + w.table("outbox_attempt")
+			before := w.queryInt(t, recorded)
+			eventually(t, func() bool { return w.queryInt(t, recorded) > before }, "no attempt")
+			got, err := o.Endpoint(t.Context(), e.ID)
+			require.NoError(t, err)
+			require.NotEqual(t, outbox.EndpointDisabled, got.State)
+			w.exec(t, `UPDATE `+w.table("outbox_attempt")+` SET started_at = started_at - 720000000`)
+			w.exec(t, `UPDATE {t} SET failing_since = failing_since - 720000000`)
 		}
 		eventually(t, func() bool {
 			got, err := o.Endpoint(context.Background(), e.ID)
@@ -201,8 +212,9 @@ func TestTurnsDoNotOutliveTheBacklogAndTheLimit(t *testing.T) {
 			}
 		}
 		eventually(t, far(9), "no turns")
-		// The backlog goes away behind everyone's back. How far the turns reach is looked at once a second.
-		time.Sleep(1200 * time.Millisecond)
+		// The backlog goes away behind everyone's back. A process that has just started looks at once how far the turns reach.
+		require.NoError(t, o.Stop(t.Context()))
+		o = w.start(t)
 		w.exec(t, `UPDATE `+w.table("outbox_delivery")+` SET state = 'canceled' WHERE state = 'pending'`)
 		ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID)
 		ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID)

@@ -72,7 +72,7 @@ func TestAClosedOutboxSaysSo(t *testing.T) {
 func TestStopLetsAttemptsEnd(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
-		o := w.start(t)
+		o := w.start(t, outbox.WithStopTimeout(patience))
 		inFlight, release := make(chan struct{}), make(chan struct{})
 		var once sync.Once
 		h := newHook(t, func(int, received) int {
@@ -83,10 +83,11 @@ func TestStopLetsAttemptsEnd(t *testing.T) {
 		create(t, o, endpointAt("shop", h.URL))
 		first := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		<-inFlight
-		stopped := make(chan error, 1)
-		go func() { stopped <- o.Stop(context.Background()) }()
-		time.AfterFunc(200*time.Millisecond, func() { close(release) })
-		require.NoError(t, <-stopped)
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, o.Stop(impatient), context.Canceled, "it is stopping, and an attempt is in flight")
+		close(release)
+		require.NoError(t, o.Stop(t.Context()))
 		d, err := o.Delivery(t.Context(), first)
 		require.NoError(t, err)
 		require.Equal(t, outbox.Delivered, d.State)
@@ -163,7 +164,7 @@ func TestNoPublicAddressNoDelivery(t *testing.T) {
 		strict, err := w.rawOpen(outbox.WithSealingKeys(testKey), quick(), outbox.WithBreaker(100, time.Second, time.Second),
 			outbox.WithSender(sender.AllowNetworks(netip.MustParsePrefix("10.0.0.0/8"))))
 		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, strict.Close()) })
+		t.Cleanup(func() { closeSlowly(t, strict) })
 		require.NoError(t, strict.Start(t.Context()))
 		d := settled(t, strict, id, outbox.Failed)
 		require.Equal(t, sender.ClassPolicy, d.LastClass)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"flag"
 	"io"
 	"log/slog"
 	"net/http"
@@ -27,10 +26,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// These tests wait more than they compute.
-	if err := flag.Set("test.parallel", "6"); err != nil {
-		panic(err)
-	}
+	leaktest.Parallel(6) // they wait more than they compute
 	leaktest.Main(m)
 }
 
@@ -103,8 +99,17 @@ func (w *world) open(t testing.TB, opts ...outbox.Option) *outbox.Outbox {
 	t.Helper()
 	o, err := w.tryOpen(append([]outbox.Option{outbox.WithLogger(testLogger(t))}, opts...)...)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, o.Close()) })
+	t.Cleanup(func() { closeSlowly(t, o) })
 	return o
+}
+
+// closeSlowly closes an outbox. Close alone gives up some seconds after WithStopTimeout.
+func closeSlowly(t testing.TB, o *outbox.Outbox) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	require.NoError(t, o.Stop(ctx))
+	require.NoError(t, o.Close())
 }
 
 func (w *world) start(t testing.TB, opts ...outbox.Option) *outbox.Outbox {

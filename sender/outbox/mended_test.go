@@ -148,7 +148,7 @@ func TestStartHeedsItsContext(t *testing.T) {
 func TestCloseAfterAnImpatientStop(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
-		o := w.start(t, outbox.WithStopTimeout(time.Second))
+		o := w.start(t, outbox.WithStopTimeout(patience))
 		in, release := make(chan struct{}), make(chan struct{})
 		h := newHook(t, func(int, received) int { close(in); <-release; return 200 })
 		create(t, o, endpointAt("shop", h.URL))
