@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -117,6 +118,13 @@ func (d *loaded) failed(began, next time.Time) *result {
 		r.state, r.nextAt, r.doneAt = Pending, next, time.Time{}
 	}
 	return r
+}
+
+// nextMillisecond waits until the clock shows another millisecond.
+func nextMillisecond() {
+	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
+		runtime.Gosched()
+	}
 }
 
 // stamp is a time as the database keeps it.

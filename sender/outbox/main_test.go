@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -259,6 +260,13 @@ func eventually(t testing.TB, condition func() bool, what string) {
 		case <-timer.C:
 			require.FailNow(t, "it has not happened in "+patience.String(), what)
 		}
+	}
+}
+
+// nextMillisecond waits until the clock shows another millisecond.
+func nextMillisecond() {
+	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
+		runtime.Gosched()
 	}
 }
 

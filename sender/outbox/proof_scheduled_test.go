@@ -82,8 +82,6 @@ func TestProofScheduledReturn(t *testing.T) {
 		const (
 			n    = 100
 			base = 2 * time.Second
-			// early is how far before its time a retry may come, as the outbox has it.
-			early = 100 * time.Millisecond
 		)
 		bad := newHook(t, always(503))
 		o := w.start(t, outbox.WithBreaker(1_000_000, time.Second, time.Second), outbox.WithMaxConcurrency(50),

@@ -58,9 +58,9 @@ func TestFiltersSelect(t *testing.T) {
 		a, _ := create(t, o, endpointAt("shop", good.URL))
 		b, _ := create(t, o, endpointAt("blog", bad.URL))
 		first := publish(t, o, "shop", event(payload.DeployLive, "dep_1"), outbox.WithEventID("one"))
-		time.Sleep(5 * time.Millisecond) // IDs have the time in milliseconds
+		nextMillisecond() // which is what IDs have of the time
 		between := time.Now()
-		time.Sleep(5 * time.Millisecond)
+		nextMillisecond()
 		second := publish(t, o, "shop", event(payload.DeployFailed, "dep_2"))
 		third := publish(t, o, "blog", event(payload.DeployLive, "dep_3"))
 		settled(t, o, first.Deliveries[0].ID, outbox.Delivered)

@@ -143,7 +143,7 @@ func TestAReplayPacesEachEndpointByItself(t *testing.T) {
 		o.endpoint("shop", 0)
 		o.multiply(o.publishOne("shop"))
 		little := o.endpoint("shop", 0)
-		time.Sleep(5 * time.Millisecond) // so that it is the last
+		nextMillisecond() // so that it is the last
 		o.publishOne("shop")
 		o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1, next_at = 0`)
 		s, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, WithReplayRate(1))
@@ -188,7 +188,7 @@ func TestACompleteReplayIsNotResumed(t *testing.T) {
 		o.endpoint("shop", 0)
 		o.deadEarlier(time.Minute)
 		waits := o.loaded(o.publishOne("shop"))
-		time.Sleep(5 * time.Millisecond) // times of publishing are compared by the millisecond
+		nextMillisecond() // by which times of publishing are compared
 		s, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"})
 		require.NoError(t, err)
 		require.Equal(t, 1, s.Scheduled)

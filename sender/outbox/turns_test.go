@@ -2,7 +2,6 @@ package outbox_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,15 +18,18 @@ func TestNobodyKeepsATurnOfARateThatIsGone(t *testing.T) {
 		h := newHook(t, nil)
 		slow, fast := 1.0/3600, 1000.0
 		var ids []string
-		for range fewer(20) {
+		for round := range max(fewer(20), 4) {
 			c := endpointAt("shop", h.URL)
 			c.RateLimit = slow
 			e, _ := create(t, o, c)
 			for range 4 {
 				ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID)
 			}
-			// Somewhere between "published" and "all have a turn on record".
-			time.Sleep(time.Duration(len(ids)%10) * 3 * time.Millisecond)
+			// The first is delivered at once. Of the others, none to all have a turn on record by now.
+			want := int64(round % 4)
+			eventually(t, func() bool {
+				return w.queryInt(t, "SELECT count(*) FROM "+w.table("outbox_delivery")+" WHERE slot_at > 0 AND endpoint = '"+e.ID+"'") >= want
+			}, "no turns")
 			_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{RateLimit: &fast})
 			require.NoError(t, err)
 			for _, id := range ids[len(ids)-4:] {
