@@ -79,12 +79,18 @@ func (h hiddenSigner) Sign(random io.Reader, message []byte, opts crypto.SignerO
 // with the whole message and [crypto.Hash](0), and must be safe for concurrent use; it has no context, so it should bound
 // its own waits. Errors wrap [ErrInvalidSecret].
 func NewSigningKey(key crypto.Signer) (SigningKey, error) {
-	if key == nil {
-		return SigningKey{}, secretError("the crypto.Signer is nil")
+	if isNil(key) {
+		return SigningKey{}, secretError("the crypto.Signer is nil; was the error of what loads the key checked?")
+	}
+	if err := checkPrivate(key); err != nil {
+		return SigningKey{}, err
 	}
 	public, ok := key.Public().(ed25519.PublicKey)
-	if !ok || len(public) != ed25519.PublicKeySize {
+	if !ok {
 		return SigningKey{}, secretError("the crypto.Signer has a %T; want an ed25519.PublicKey", key.Public())
+	}
+	if err := checkPublic(public); err != nil {
+		return SigningKey{}, err
 	}
 	// A crypto.Signer may well be an ed25519.PrivateKey: it is hidden as one of our own.
 	return SigningKey{public: public, signer: hiddenSigner(func() crypto.Signer { return key })}, nil
@@ -142,7 +148,8 @@ type VerifyingKey struct {
 	public   ed25519.PublicKey
 }
 
-// ParseVerifyingKey reads whpk_ followed by the standard, padded base64 of a 32-byte Ed25519 public key. Errors wrap
+// ParseVerifyingKey reads whpk_ followed by the standard, padded base64 of a 32-byte Ed25519 public key. An encoding that
+// is no point of the curve is refused, and so is a point of low order, for which anyone can sign. Errors wrap
 // [ErrInvalidSecret].
 func ParseVerifyingKey(text string) (VerifyingKey, error) {
 	raw, err := decodePrefixed(text, verifyingPrefix)
@@ -151,6 +158,9 @@ func ParseVerifyingKey(text string) (VerifyingKey, error) {
 	}
 	if len(raw) != ed25519.PublicKeySize {
 		return VerifyingKey{}, secretError("%d bytes after base64 decoding; an Ed25519 public key has %d", len(raw), ed25519.PublicKeySize)
+	}
+	if err := checkPublic(raw); err != nil {
+		return VerifyingKey{}, err
 	}
 	return VerifyingKey{public: raw}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"reflect"
 	"strconv"
 	"time"
 )
@@ -110,8 +111,21 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 	return set, nil
 }
 
+// isNil reports whether v is nil, or an interface that holds a nil pointer, func,
+// map or slice. Its methods would panic.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return r.IsNil()
+	}
+	return false
+}
+
 func checkKey(scheme, position string, takes accepts, key Key) (keyInfo, error) {
-	if key == nil {
+	if isNil(key) {
 		return keyInfo{}, configError(scheme, "%s is nil", position)
 	}
 	info := key.describe()

@@ -3,6 +3,7 @@ module github.com/deployhook/deployhook/signer/internal/interop
 go 1.26
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/deployhook/deployhook v0.1.0
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0
 	github.com/google/go-github/v84 v84.0.0

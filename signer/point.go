@@ -1,0 +1,107 @@
+package signer
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"math/big"
+	"slices"
+)
+
+// checkPublic refuses a public key that no honest owner has. Package ed25519
+// itself finds out at the first verification that a key is no point of the
+// curve, and it accepts points of low order, for which signatures can be made
+// without a private key.
+//
+// A public key is not secret, so nothing here has to take constant time.
+func checkPublic(key ed25519.PublicKey) error {
+	if len(key) != ed25519.PublicKeySize {
+		return secretError("an Ed25519 public key of %d bytes; want %d", len(key), ed25519.PublicKeySize)
+	}
+	c := newCurve()
+	point, ok := c.decode(key)
+	if !ok {
+		return secretError("not an Ed25519 public key: no point of the curve has this encoding; was it cut off, altered or encoded twice?")
+	}
+	for range 3 { // eight times a point of low order is the neutral element
+		point = c.double(point)
+	}
+	if point.x.Sign() == 0 && point.y.Cmp(big.NewInt(1)) == 0 {
+		return secretError("an Ed25519 public key of low order, for which anyone can sign; take the key of a key pair")
+	}
+	return nil
+}
+
+// checkPrivate refuses a key in memory that package ed25519 would panic on, or
+// whose halves do not belong together: signing with those gives the private
+// half away.
+func checkPrivate(key crypto.Signer) error {
+	private, ok := key.(ed25519.PrivateKey)
+	if pointer, isPointer := key.(*ed25519.PrivateKey); isPointer {
+		private, ok = *pointer, true
+	}
+	switch {
+	case !ok:
+		return nil
+	case len(private) != ed25519.PrivateKeySize:
+		return secretError("an ed25519.PrivateKey of %d bytes; want %d", len(private), ed25519.PrivateKeySize)
+	case !private.Equal(ed25519.NewKeyFromSeed(private.Seed())):
+		return secretError("the public half of this ed25519.PrivateKey does not belong to its seed")
+	}
+	return nil
+}
+
+// curve is edwards25519, -x² + y² = 1 + dx²y² modulo p. RFC 8032, section 5.1.
+type curve struct{ p, d *big.Int }
+
+type curvePoint struct{ x, y *big.Int }
+
+func newCurve() curve {
+	p := new(big.Int).Lsh(big.NewInt(1), 255)
+	p.Sub(p, big.NewInt(19))
+	d := new(big.Int).ModInverse(big.NewInt(121666), p)
+	return curve{p, d.Mod(d.Mul(d, big.NewInt(-121665)), p)}
+}
+
+func (c curve) mul(factors ...*big.Int) *big.Int {
+	product := big.NewInt(1)
+	for _, f := range factors {
+		product.Mod(product.Mul(product, f), c.p)
+	}
+	return product
+}
+
+func (c curve) divide(numerator, denominator *big.Int) *big.Int {
+	return c.mul(numerator, new(big.Int).ModInverse(denominator, c.p))
+}
+
+// decode reads a point from its one encoding. RFC 8032, section 5.1.3.
+func (c curve) decode(key ed25519.PublicKey) (curvePoint, bool) {
+	encoded := slices.Clone(key)
+	slices.Reverse(encoded)
+	negative := encoded[0]&0x80 != 0
+	encoded[0] &= 0x7f
+	y := new(big.Int).SetBytes(encoded)
+	if y.Cmp(c.p) >= 0 {
+		return curvePoint{}, false
+	}
+	one, square := big.NewInt(1), c.mul(y, y)
+	denominator := c.mul(c.d, square)
+	x := c.divide(new(big.Int).Sub(square, one), denominator.Add(denominator, one))
+	if x.ModSqrt(x, c.p) == nil || x.Sign() == 0 && negative {
+		return curvePoint{}, false
+	}
+	if negative != (x.Bit(0) == 1) {
+		x.Sub(c.p, x)
+	}
+	return curvePoint{x, y}, true
+}
+
+// double adds a point to itself. The denominators are never zero on this curve.
+func (c curve) double(q curvePoint) curvePoint {
+	one, xx, yy := big.NewInt(1), c.mul(q.x, q.x), c.mul(q.y, q.y)
+	dxxyy := c.mul(c.d, xx, yy)
+	return curvePoint{
+		x: c.divide(c.mul(big.NewInt(2), q.x, q.y), new(big.Int).Add(one, dxxyy)),
+		y: c.divide(new(big.Int).Add(yy, xx), new(big.Int).Sub(one, dxxyy)),
+	}
+}
