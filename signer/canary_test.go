@@ -1,25 +1,18 @@
 package signer_test
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/gob"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/xml"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/hidden/hiddentest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -47,31 +40,9 @@ func newCanaries(t *testing.T) canaries {
 	}
 }
 
-// leaks are the ways in which a secret looks in output. The beginning of each is enough to be a leak.
-func leaks(t *testing.T) []string {
-	t.Helper()
-	var out []string
-	for _, text := range []string{canary, canarySeed, canaryKMS} {
-		raw := must[[]byte](t)(base64.StdEncoding.DecodeString(text))
-		for _, value := range [][]byte{[]byte(text), raw} {
-			start := value[:12]
-			out = append(out,
-				string(start), hex.EncodeToString(start), fmt.Sprintf("%X", start), fmt.Sprintf("% x", start), fmt.Sprintf("%+q", start)[1:12],
-				strings.Trim(fmt.Sprint(start), "[]"), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", start), "[]byte{"), "}"),
-				base64.StdEncoding.EncodeToString(start), base64.URLEncoding.EncodeToString(start))
-		}
-	}
-	return out
-}
-
 func requireNoLeak(t *testing.T, output string) {
 	t.Helper()
-	for _, leak := range leaks(t) {
-		if i := strings.Index(output, leak); i >= 0 { // NotContains would print the whole of it
-			require.Fail(t, "a secret came out", "%q in ...%q", leak, output[max(0, i-200):i+len(leak)])
-		}
-	}
-	require.NotEmpty(t, output)
+	hiddentest.RequireAbsent(t, hiddentest.Traces(canary, canarySeed, canaryKMS), output)
 }
 
 // every value that has or holds a secret.
@@ -130,48 +101,11 @@ func (c canaries) values(t *testing.T) []any {
 // A canary goes through every way in which a value reaches a log, and must come out of none.
 func TestSecretsAreRedactedEverywhere(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	for _, value := range newCanaries(t).values(t) {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%+q", "%x", "%X", "% x", "%#x", "%d", "%b", "%o", "%c", "%U", "%e", "%t", "%T", "%p", "%w"} {
-			fmt.Fprintf(&out, verb+"\n", value)
-		}
-		for _, logger := range []*slog.Logger{slog.New(slog.NewJSONHandler(&out, nil)), slog.New(slog.NewTextHandler(&out, nil))} {
-			logger.With("with", value).WithGroup("group").Error("value", "value", value, slog.Any("any", value))
-		}
-		marshal(&out, value)
-		fmt.Fprintln(&out, panicked(value), fmt.Errorf("wrapped: %v", value), errors.Join(fmt.Errorf("%+v", value)))
-		// What a failed comparison prints in the tests of whoever uses us: it looks through pointers and unexported fields,
-		// and calls no method.
-		assert.Equal(recorder{&out}, value, reflect.New(reflect.TypeOf(value)).Elem().Interface())
-	}
-	requireNoLeak(t, out.String())
-	require.Contains(t, out.String(), "whsec_[redacted]")
-	require.Contains(t, out.String(), "whsk_[redacted]")
+	c := newCanaries(t)
+	hiddentest.RequireHidden(t, []string{canary, canarySeed, canaryKMS}, c.values(t)...)
+	require.Equal(t, "whsec_[redacted]", fmt.Sprint(c.std))
+	require.Equal(t, "whsk_[redacted]", fmt.Sprint(c.pair))
 }
-
-func marshal(out *strings.Builder, value any) {
-	if encoded, err := json.Marshal(value); err == nil {
-		out.Write(encoded)
-	} else {
-		out.WriteString(err.Error())
-	}
-	if encoded, err := xml.Marshal(value); err == nil {
-		out.Write(encoded)
-	}
-	var binary bytes.Buffer
-	_ = gob.NewEncoder(&binary).Encode(value)
-	out.Write(binary.Bytes())
-}
-
-func panicked(value any) (recovered any) {
-	defer func() { recovered = recover() }()
-	panic(value)
-}
-
-// recorder collects what assertions say.
-type recorder struct{ out *strings.Builder }
-
-func (r recorder) Errorf(format string, args ...any) { fmt.Fprintf(r.out, format, args...) }
 
 // Errors of every constructor and of reading keys, for texts that have the secret in them.
 func TestErrorsOfConstructorsDoNotRepeatSecrets(t *testing.T) {

@@ -48,7 +48,6 @@
 //   - Following redirects with a signed request: the signature is for the first URL.
 //   - Decompressing or re-encoding the body before Verify: the digest is that of the bytes on the wire.
 //   - One HMAC key for several tenants. The URL in the signature tells endpoints apart only if their URLs differ.
-//   - Leaving the end of a key on the signer.Key: [NewKey] refuses that, use [Key.NotAfter].
 //
 // # The library underneath
 //

@@ -235,6 +235,8 @@ func TestConfigErrors(t *testing.T) {
 		"ID not ASCII":            key(httpsig.NewKey("é", secret)),
 		"long ID":                 key(httpsig.NewKey(strings.Repeat("a", 129), secret)),
 		"nil remote":              key(httpsig.NewRemoteKey("a", nil)),
+		"nil remote key":          key(httpsig.NewRemoteKey("a", ed25519.PrivateKey(nil))),
+		"pointer to a secret":     key(httpsig.NewKey("a", (*signer.Secret)(nil))),
 		"remote without ID":       key(httpsig.NewRemoteKey("", kms{})),
 		"remote RSA":              key(httpsig.NewRemoteKey("a", weak)),
 		"zero key":                scheme(httpsig.Key{}),

@@ -8,11 +8,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash"
-	"io"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/hidden"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -29,10 +29,9 @@ const (
 type Key struct {
 	id       string
 	notAfter time.Time
-	public   ed25519.PublicKey // of an Ed25519 key
-	private  crypto.Signer     // nil: an HMAC key, or one that only verifies
-	// secret is a closure so that no reflection, of a deep dumper say, reaches the bytes. nil: an Ed25519 key.
-	secret func() []byte
+	public   ed25519.PublicKey           // of an Ed25519 key
+	private  hidden.Value[crypto.Signer] // of an Ed25519 key that signs
+	secret   hidden.Value[[]byte]        // of an HMAC key
 }
 
 // NewKey gives an ID to a key of package signer:
@@ -55,7 +54,7 @@ func NewKey(id string, key signer.Key) (Key, error) {
 		if err != nil {
 			return Key{}, err
 		}
-		return Key{id: id, notAfter: k.Expiry(), secret: func() []byte { return secret }}, nil
+		return Key{id: id, notAfter: k.Expiry(), secret: hidden.Of(secret)}, nil
 	case signer.SigningKey:
 		encoded, ok := strings.CutPrefix(k.Reveal(), "whsk_")
 		private, err := base64.StdEncoding.DecodeString(encoded)
@@ -63,16 +62,21 @@ func NewKey(id string, key signer.Key) (Key, error) {
 			return Key{}, configError("the SigningKey is the zero value or kept elsewhere; make one with ParseSigningKey, or give its crypto.Signer to NewRemoteKey")
 		}
 		pair := ed25519.PrivateKey(private)
-		return Key{id: id, notAfter: k.Expiry(), public: pair.Public().(ed25519.PublicKey), private: hidden(pair)}, nil
+		return Key{id: id, notAfter: k.Expiry(), public: pair.Public().(ed25519.PublicKey), private: hidden.Of[crypto.Signer](pair)}, nil
 	case signer.VerifyingKey:
-		encoded, ok := strings.CutPrefix(k.String(), "whpk_")
-		public, err := base64.StdEncoding.DecodeString(encoded)
-		if !ok || err != nil || len(public) != ed25519.PublicKeySize {
-			return Key{}, configError("the VerifyingKey is the zero value, which is no key; make one with ParseVerifyingKey")
-		}
-		return Key{id: id, notAfter: k.Expiry(), public: public}, nil
+		public, err := publicKey(k)
+		return Key{id: id, notAfter: k.Expiry(), public: public}, err
 	}
-	return Key{}, configError("the key is nil")
+	return Key{}, configError("want a signer.Secret, SigningKey or VerifyingKey, and not a %T", key)
+}
+
+func publicKey(k signer.VerifyingKey) (ed25519.PublicKey, error) {
+	encoded, ok := strings.CutPrefix(k.String(), "whpk_")
+	public, err := base64.StdEncoding.DecodeString(encoded)
+	if !ok || err != nil || len(public) != ed25519.PublicKeySize {
+		return nil, configError("the VerifyingKey is the zero value, which is no key; make one with ParseVerifyingKey")
+	}
+	return public, nil
 }
 
 // NewRemoteKey gives an ID to an Ed25519 private key that stays in a KMS or an HSM. Its Sign method is called with the
@@ -82,14 +86,15 @@ func NewRemoteKey(id string, key crypto.Signer) (Key, error) {
 	if !validKeyID(id) {
 		return Key{}, keyIDError()
 	}
-	if key == nil {
-		return Key{}, configError("the crypto.Signer is nil")
+	checked, err := signer.NewSigningKey(key)
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: httpsig: NewRemoteKey: %w", signer.ErrConfig, err)
 	}
-	public, ok := key.Public().(ed25519.PublicKey)
-	if !ok || len(public) != ed25519.PublicKeySize {
-		return Key{}, configError("the crypto.Signer has a %T; want an ed25519.PublicKey", key.Public())
+	public, err := publicKey(checked.VerifyingKey())
+	if err != nil {
+		return Key{}, err
 	}
-	return Key{id: id, public: public, private: key}, nil
+	return Key{id: id, public: public, private: hidden.Of(key)}, nil
 }
 
 // NotAfter returns the key with an end to its use: after t it neither signs nor verifies. The zero time means no end. The
@@ -125,19 +130,6 @@ func keyIDError() error {
 	return configError(`the key ID must be 1 to %d bytes of visible ASCII without " and \`, maxKeyID)
 }
 
-// hidden keeps a private key out of the reach of reflection.
-type hiddenSigner func() ed25519.PrivateKey
-
-func hidden(key ed25519.PrivateKey) crypto.Signer {
-	return hiddenSigner(func() ed25519.PrivateKey { return key })
-}
-
-func (h hiddenSigner) Public() crypto.PublicKey { return h().Public() }
-
-func (h hiddenSigner) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return h().Sign(random, message, opts)
-}
-
 // activeKey is a key in use.
 type activeKey struct {
 	Key
@@ -169,8 +161,8 @@ func newKeySet(keys []Key) ([]*activeKey, error) {
 			}
 		}
 		k := &activeKey{Key: key}
-		if key.secret != nil {
-			k.macs = &sync.Pool{New: func() any { return hmac.New(sha256.New, key.secret()) }}
+		if !key.secret.IsZero() {
+			k.macs = &sync.Pool{New: func() any { return hmac.New(sha256.New, key.secret.Reveal()) }}
 		}
 		usable = usable || k.active(time.Now())
 		set = append(set, k)
@@ -182,8 +174,8 @@ func newKeySet(keys []Key) ([]*activeKey, error) {
 }
 
 func (k Key) same(other Key) bool {
-	if k.secret != nil && other.secret != nil {
-		return hmac.Equal(k.secret(), other.secret())
+	if !k.secret.IsZero() && !other.secret.IsZero() {
+		return hmac.Equal(k.secret.Reveal(), other.secret.Reveal())
 	}
 	return k.public != nil && k.public.Equal(other.public)
 }
@@ -191,11 +183,11 @@ func (k Key) same(other Key) bool {
 // active reports whether the key may be used at t: up to and including its end.
 func (k Key) active(t time.Time) bool { return k.notAfter.IsZero() || !t.After(k.notAfter) }
 
-func (k Key) canSign() bool { return k.secret != nil || k.private != nil }
+func (k Key) canSign() bool { return !k.secret.IsZero() || !k.private.IsZero() }
 
 // algorithm is the name of what the key is for, in the registry of RFC 9421 §6.2.
 func (k Key) algorithm() string {
-	if k.secret != nil {
+	if !k.secret.IsZero() {
 		return algHMAC
 	}
 	return algEd25519
@@ -206,7 +198,7 @@ func (k *activeKey) sign(out, base []byte) ([]byte, error) {
 	if k.macs != nil {
 		return k.mac(out, base), nil
 	}
-	signature, err := k.private.Sign(nil, base, crypto.Hash(0))
+	signature, err := k.private.Reveal().Sign(nil, base, crypto.Hash(0))
 	if err != nil {
 		return nil, fmt.Errorf("httpsig: key %q can't sign: %w", k.id, err)
 	}
