@@ -35,7 +35,7 @@ func TestMutationsAreRefused(t *testing.T) {
 	t.Parallel()
 	total := *mutations
 	if total == 0 {
-		total = 200_000
+		total = 50_000
 		if testing.Short() || raceEnabled {
 			total = 20_000
 		}
