@@ -61,6 +61,9 @@ func (s State) String() string {
 // release, an expiry or the end of the TTL. A resource that keeps the greatest token it has seen for a key can refuse
 // the writes of a worker whose lease was taken over.
 //
+// The stores of this repository begin with the time in microseconds, so that
+// tokens also rise when a store starts anew or another one takes its place.
+//
 // It is signed so that every SQL database and Redis can hold it.
 type Token int64
 

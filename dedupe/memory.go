@@ -22,6 +22,9 @@ import (
 // only counted, and their memory reused, when it is busy again. A store keeps the memory that it has grown to.
 // In steady state no call allocates.
 //
+// Tokens begin with the time at which the store is made, in microseconds, so they
+// also rise across restarts unless the machine's clock was set back meanwhile.
+//
 // All methods may be called from any goroutine at any time.
 type Memory struct {
 	ttl      time.Duration
@@ -69,25 +72,51 @@ func newMemory(c memoryConfig, shards int) *Memory {
 		shards:   make([]shard, shards),
 		shift:    uint8(64 - bits.TrailingZeros(uint(shards))),
 	}
+	// A store that is made after a restart goes on above the tokens of the one
+	// before, because no shard grants a claim each microsecond all the time.
+	first := Token(max(m.base.UnixMicro(), 0))
 	for i := range m.shards {
-		m.shards[i].hasher = &m.hasher
+		m.shards[i].hasher, m.shards[i].token = &m.hasher, first
 	}
 	return m
 }
 
-// TTL implements [Store].
-func (m *Memory) TTL() time.Duration { return m.ttl }
+// errEmptyMemory is the error of a Memory that no constructor made.
+var errEmptyMemory = fmt.Errorf("%w: the Memory is empty; make it with NewMemory", ErrInvalid)
+
+func (m *Memory) empty() bool { return m == nil || len(m.shards) == 0 }
+
+// TTL implements [Store]. It is zero for a Memory that [NewMemory] did not make.
+func (m *Memory) TTL() time.Duration {
+	if m.empty() {
+		return 0
+	}
+	return m.ttl
+}
 
 // Capacity is the greatest number of keys that the store holds.
-func (m *Memory) Capacity() int { return int(m.capacity) }
+func (m *Memory) Capacity() int {
+	if m.empty() {
+		return 0
+	}
+	return int(m.capacity)
+}
 
 // Len is the number of keys that the store holds, claimed and completed, among them keys whose time is over but which
 // have not been cleaned up yet. It is meant for metrics, and never greater than Capacity.
-func (m *Memory) Len() int { return int(m.used.Load()) }
+func (m *Memory) Len() int {
+	if m.empty() {
+		return 0
+	}
+	return int(m.used.Load())
+}
 
 // Close forgets everything and frees the memory. Calls that come later return [ErrClosed], so that nothing is
 // handled unprotected. Closing again does nothing. The error is always nil.
 func (m *Memory) Close() error {
+	if m.empty() {
+		return nil
+	}
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
@@ -100,6 +129,9 @@ func (m *Memory) Close() error {
 
 // Claim implements [Store].
 func (m *Memory) Claim(ctx context.Context, key Key, lease time.Duration) (Claim, error) {
+	if m.empty() {
+		return Claim{}, errEmptyMemory
+	}
 	if err := checkLease(ctx, key, lease); err != nil {
 		return Claim{}, err
 	}
@@ -148,6 +180,9 @@ func held(e *entry, now time.Duration) Claim {
 
 // Renew implements [Store].
 func (m *Memory) Renew(ctx context.Context, c Claim, lease time.Duration) error {
+	if m.empty() {
+		return errEmptyMemory
+	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err
 	}
@@ -175,6 +210,9 @@ func (m *Memory) Renew(ctx context.Context, c Claim, lease time.Duration) error 
 
 // Complete implements [Store].
 func (m *Memory) Complete(ctx context.Context, c Claim) error {
+	if m.empty() {
+		return errEmptyMemory
+	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err
 	}
@@ -219,6 +257,9 @@ func (m *Memory) complete(h uint64, c Claim, room int) error {
 
 // Release implements [Store].
 func (m *Memory) Release(ctx context.Context, c Claim) error {
+	if m.empty() {
+		return errEmptyMemory
+	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err
 	}

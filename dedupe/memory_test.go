@@ -226,3 +226,41 @@ func TestCloseDuringCalls(t *testing.T) {
 	all.Wait()
 	require.Zero(t, m.Len())
 }
+
+// A resource that keeps the greatest token of a key must take the retry after a
+// restart of the process, whose memory is empty then.
+func TestMemory_TokensRiseAcrossRestarts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var latest dedupe.Token
+		for range 5 {
+			m, err := dedupe.NewMemory()
+			require.NoError(t, err)
+			for range 100 {
+				c, err := m.Claim(t.Context(), dedupe.NewKey("test", "tenant", "1"), time.Minute)
+				require.NoError(t, err)
+				require.Greater(t, c.Token, latest)
+				latest = c.Token
+				require.NoError(t, m.Release(t.Context(), c))
+			}
+			require.NoError(t, m.Close())
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
+
+func TestMemory_ZeroValueNamesItsConstructor(t *testing.T) {
+	t.Parallel()
+	c := dedupe.Claim{Key: dedupe.NewKey("test", "tenant", "1"), State: dedupe.Claimed, Token: 1}
+	for _, m := range []*dedupe.Memory{nil, {}} {
+		_, err := m.Claim(t.Context(), c.Key, time.Minute)
+		for _, err := range []error{err, m.Renew(t.Context(), c, time.Minute), m.Complete(t.Context(), c), m.Release(t.Context(), c)} {
+			require.ErrorIs(t, err, dedupe.ErrInvalid)
+			require.ErrorContains(t, err, "NewMemory")
+		}
+		require.Zero(t, m.TTL())
+		require.Zero(t, m.Capacity())
+		require.Zero(t, m.Len())
+		require.NoError(t, m.Close())
+	}
+}

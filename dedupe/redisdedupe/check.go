@@ -32,6 +32,9 @@ const leastMajor = 5
 //
 // Errors: [ErrUnsafe] with the way out, the context's error, failures of the connection.
 func (s *Store) Check(ctx context.Context) error {
+	if s.empty() {
+		return errEmpty
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

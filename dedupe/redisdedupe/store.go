@@ -45,11 +45,24 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	return &Store{client: client, prefix: c.prefix, ttl: c.ttl}, nil
 }
 
-// TTL implements [dedupe.Store].
-func (s *Store) TTL() time.Duration { return s.ttl }
+// errEmpty is the error of a Store that New did not make.
+var errEmpty = fmt.Errorf("%w: redisdedupe: the Store is empty; make it with New", dedupe.ErrInvalid)
+
+func (s *Store) empty() bool { return s == nil || s.client == nil }
+
+// TTL implements [dedupe.Store]. It is zero for a Store that [New] did not make.
+func (s *Store) TTL() time.Duration {
+	if s.empty() {
+		return 0
+	}
+	return s.ttl
+}
 
 // Claim implements [dedupe.Store].
 func (s *Store) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
+	if s.empty() {
+		return dedupe.Claim{}, errEmpty
+	}
 	if err := checkLease(ctx, key, lease); err != nil {
 		return dedupe.Claim{}, err
 	}
@@ -70,6 +83,9 @@ func (s *Store) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) 
 
 // Renew implements [dedupe.Store].
 func (s *Store) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) error {
+	if s.empty() {
+		return errEmpty
+	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err
 	}
@@ -81,6 +97,9 @@ func (s *Store) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) 
 
 // Complete implements [dedupe.Store].
 func (s *Store) Complete(ctx context.Context, c dedupe.Claim) error {
+	if s.empty() {
+		return errEmpty
+	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err
 	}
@@ -89,6 +108,9 @@ func (s *Store) Complete(ctx context.Context, c dedupe.Claim) error {
 
 // Release implements [dedupe.Store].
 func (s *Store) Release(ctx context.Context, c dedupe.Claim) error {
+	if s.empty() {
+		return errEmpty
+	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err
 	}

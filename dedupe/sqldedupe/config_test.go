@@ -265,3 +265,21 @@ func TestClosed(t *testing.T) {
 		claim(t, b.store(b.db), key("1"), amply, dedupe.InFlight)
 	})
 }
+
+func TestZeroStoreNamesItsConstructors(t *testing.T) {
+	t.Parallel()
+	ctx, c := t.Context(), dedupe.Claim{Key: key("1"), State: dedupe.Claimed, Token: 1}
+	for _, s := range []*sqldedupe.Store{nil, {}} {
+		_, claimed := s.Claim(ctx, c.Key, time.Minute)
+		_, pruned := s.Prune(ctx)
+		for _, err := range []error{
+			claimed, pruned, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.RunPruner(ctx, 0),
+			s.CompleteTx(ctx, &sql.Tx{}, c), s.InTx(ctx, c, func(context.Context, *sql.Tx) error { return nil }),
+		} {
+			require.ErrorIs(t, err, dedupe.ErrInvalid)
+			require.ErrorContains(t, err, "NewPostgres")
+		}
+		require.Zero(t, s.TTL())
+		require.NoError(t, s.Close())
+	}
+}

@@ -65,13 +65,16 @@ func steps(d Dialect) []sqldb.Step {
 			`CREATE INDEX {index} ON {table} (sweep)`,
 			// Without a cache, which would hand out tokens to connections in advance and so out of order.
 			`CREATE SEQUENCE {sequence} AS bigint CACHE 1 OWNED BY {table}.token`,
+			// The first token is the time, as in the stores in memory and in Redis. So tokens keep rising when a service
+			// moves from one of those to this one, or makes its tables anew.
+			`SELECT setval('{sequence}', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`,
 		}}
 	}
 	return []sqldb.Step{{
 		`CREATE TABLE {table} (key BLOB PRIMARY KEY, token INTEGER NOT NULL, completed_by INTEGER, expires INTEGER NOT NULL, sweep INTEGER NOT NULL) WITHOUT ROWID`,
 		`CREATE INDEX {index} ON {table} (sweep)`,
 		`CREATE TABLE {floor} (floor INTEGER NOT NULL)`,
-		`INSERT INTO {floor} (floor) VALUES (0)`,
+		`INSERT INTO {floor} (floor) VALUES (CAST(unixepoch('subsec') * 1000000 AS INTEGER))`,
 		// New rows get tokens above the floor, and whoever deletes a row raises it.
 		`CREATE TRIGGER {trigger} AFTER DELETE ON {table} BEGIN UPDATE {floor} SET floor = OLD.token WHERE floor < OLD.token; END`,
 	}}

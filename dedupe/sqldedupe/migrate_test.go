@@ -126,6 +126,19 @@ func TestMigrateByHand(t *testing.T) {
 	})
 }
 
+// A service that moves here from a store in memory or in Redis keeps tokens that
+// rise, because they all begin with the time in microseconds.
+func TestTokensBeginWithTheTime(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *backend) {
+		before := time.Now().Add(-time.Minute) // the server's clock may be another machine's
+		s := b.store(b.db)
+		c := claim(t, s, key("1"), amply, dedupe.Claimed)
+		require.Greater(t, int64(c.Token), before.UnixMicro())
+		require.Less(t, int64(c.Token), time.Now().Add(time.Hour).UnixMicro())
+	})
+}
+
 // A failed migration leaves nothing behind, and a schema from the future is not touched.
 func TestSchemaVersions(t *testing.T) {
 	t.Parallel()

@@ -24,6 +24,9 @@ type pruner struct {
 //
 // Errors: [dedupe.ErrClosed], the context's error, failures of the database.
 func (s *Store) Prune(ctx context.Context) (deleted int64, err error) {
+	if s.empty() {
+		return 0, fmt.Errorf("sqldedupe: Prune: %w", errEmpty)
+	}
 	deleted, _, err = s.prune(ctx, s.config.onPrune)
 	return deleted, err
 }
@@ -49,6 +52,9 @@ func (s *Store) prune(ctx context.Context, hook func(deleted int64, err error)) 
 // [dedupe.ErrInvalid]. A failure is reported to the hook of [WithPruneHook], and the next round is the next try. It runs
 // on the caller's goroutine, and returns early only if the store is closed.
 func (s *Store) RunPruner(ctx context.Context, every time.Duration) error {
+	if s.empty() {
+		return fmt.Errorf("sqldedupe: RunPruner: %w", errEmpty)
+	}
 	if every < 0 {
 		return fmt.Errorf("%w: sqldedupe: RunPruner: an interval of %v; give 0 for the store's own of %v", dedupe.ErrInvalid, every, s.config.pruneInterval)
 	}

@@ -127,7 +127,7 @@ func (s *Store) closePrepared() error {
 // Close ends the store: calls that come later return [dedupe.ErrClosed], so that nothing is handled unprotected. A database
 // that the store has opened is closed, one that it was given is not. Closing again does nothing.
 func (s *Store) Close() error {
-	if s.closed.Swap(true) {
+	if s.empty() || s.closed.Swap(true) {
 		return nil
 	}
 	err := s.closePrepared()
@@ -137,8 +137,18 @@ func (s *Store) Close() error {
 	return err
 }
 
-// TTL implements [dedupe.Store].
-func (s *Store) TTL() time.Duration { return s.config.ttl }
+// errEmpty is the error of a Store that no constructor made.
+var errEmpty = fmt.Errorf("%w: the Store is empty; make it with OpenSQLite, NewSQLite or NewPostgres", dedupe.ErrInvalid)
+
+func (s *Store) empty() bool { return s == nil || s.engine == nil }
+
+// TTL implements [dedupe.Store]. It is zero for a Store that no constructor made.
+func (s *Store) TTL() time.Duration {
+	if s.empty() {
+		return 0
+	}
+	return s.config.ttl
+}
 
 // Claim implements [dedupe.Store]. With PostgreSQL it never waits for a transaction that completes the claim, see
 // [Store.InTx]: if the lease ends before such a transaction does, the answer stays in flight, with a RetryAfter of a second.
@@ -287,6 +297,9 @@ func (s *Store) owns(ctx context.Context, operation string, c dedupe.Claim) erro
 }
 
 func (s *Store) usable(ctx context.Context) error {
+	if s.empty() {
+		return errEmpty
+	}
 	if s.closed.Load() {
 		return dedupe.ErrClosed
 	}

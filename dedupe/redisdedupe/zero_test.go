@@ -1,0 +1,24 @@
+package redisdedupe_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/redisdedupe"
+)
+
+func TestZeroStoreNamesItsConstructor(t *testing.T) {
+	t.Parallel()
+	ctx, c := t.Context(), dedupe.Claim{Key: testKey("1"), State: dedupe.Claimed, Token: 1}
+	for _, s := range []*redisdedupe.Store{nil, {}} {
+		_, claimed := s.Claim(ctx, c.Key, time.Minute)
+		for _, err := range []error{claimed, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.Check(ctx)} {
+			require.ErrorIs(t, err, dedupe.ErrInvalid)
+			require.ErrorContains(t, err, "New")
+		}
+		require.Zero(t, s.TTL())
+	}
+}
