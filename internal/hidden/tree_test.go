@@ -1,0 +1,130 @@
+package hidden_test
+
+import (
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/hidden/hiddentest"
+	"github.com/deployhook/deployhook/payload/azure"
+	"github.com/deployhook/deployhook/payload/gitlab"
+	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/signer"
+)
+
+const (
+	sharedCanary = "CANARYCANARYCANARYCANARYCANARYCA" // base64 as well
+	seedCanary   = "SEEDCANARYSEEDCANARYSEEDCANARYSEEDCANARYSEE="
+)
+
+// recordsExcuse: the values of a record's headers are redacted before anyone
+// sees it, and a record is made to be shown.
+const recordsExcuse = "a record, whose header values are redacted when it is made"
+
+// replyExcuse: what was received is not in it.
+const replyExcuse = "its header is that of our own answer"
+
+// Every exported type of the module that can hold a secret is here with one,
+// and shows it nowhere. The list is checked against the types: a new type that
+// can hold a secret fails this test until it is in it.
+func TestEveryTypeThatHoldsASecretHidesIt(t *testing.T) {
+	t.Parallel()
+	covered := append(keysAndSchemes(t), endpoints(t)...)
+	receiving := append(sources(t), receivers(t)...)
+	canaries := []string{sharedCanary, seedCanary}
+	hiddentest.RequireHidden(t, canaries, append(covered, receiving...)...)
+	excuses := map[string]string{
+		"sender.Attempt": recordsExcuse, "sender.Receipt": recordsExcuse, "sender.DeliveryError": recordsExcuse,
+		"receiver.Delivery": replyExcuse, "receiver.Result": replyExcuse,
+	}
+	hiddentest.RequireCovered(t, "../..", excuses, append(covered, receiving...)...)
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		require.NoError(t, err)
+		return v
+	}
+}
+
+func literal(t *testing.T) signer.Secret {
+	t.Helper()
+	return must[signer.Secret](t)(signer.NewLiteralSecret(sharedCanary))
+}
+
+func keysAndSchemes(t *testing.T) []any {
+	t.Helper()
+	shared := must[signer.Secret](t)(signer.ParseSecret("whsec_" + sharedCanary))
+	pair := must[signer.SigningKey](t)(signer.ParseSigningKey("whsk_" + seedCanary))
+	standard := must[*signer.Standard](t)(signer.NewStandard(shared, signer.WithKey(pair)))
+	timestamped := must[*signer.Timestamped](t)(signer.NewTimestamped(literal(t)))
+	return []any{
+		shared, literal(t), pair, standard, timestamped,
+		must[*signer.Stripe](t)(signer.NewStripe(literal(t))),
+		must[*signer.BodyOnly](t)(signer.NewGitHub(literal(t))),
+		must[*signer.Bearer](t)(signer.NewBearer(literal(t))),
+		must[*signer.Any](t)(signer.AnyOf(standard, timestamped)),
+		must[*signer.APIKeys](t)(signer.NewGitLabToken(literal(t), "acme")),
+	}
+}
+
+func endpoints(t *testing.T) []any {
+	t.Helper()
+	s := must[*sender.Sender](t)(sender.New())
+	t.Cleanup(s.Close)
+	ep := sender.Endpoint{
+		URL:    sender.NewURL("https://hooks.example.com/" + sharedCanary),
+		Header: sender.NewHeader(http.Header{"X-Api-Key": {sharedCanary}}),
+		Signer: must[*signer.Bearer](t)(signer.NewBearer(literal(t))),
+	}
+	request := must[*sender.Request](t)(s.Preview(ep, sender.Message{ID: "whk_1", Body: []byte("{}")}))
+	return []any{ep, ep.URL, ep.Header, s, request}
+}
+
+func sources(t *testing.T) []any {
+	t.Helper()
+	return []any{
+		must[*azure.Basic](t)(azure.NewVerifier("user", literal(t))),
+		must[*heroku.Verifier](t)(heroku.NewVerifier(literal(t))),
+		gitlab.Secrets{Token: literal(t), SigningToken: must[signer.Secret](t)(signer.ParseSecret("whsec_" + sharedCanary))},
+	}
+}
+
+func receivers(t *testing.T) []any {
+	t.Helper()
+	standard := must[*signer.Standard](t)(signer.NewStandard(must[signer.Secret](t)(signer.ParseSecret("whsec_" + sharedCanary))))
+	store := must[*dedupe.Memory](t)(dedupe.NewMemory())
+	ledger := must[*deployments.MemoryLedger](t)(deployments.NewMemoryLedger())
+	return []any{
+		must[*receiver.Receiver](t)(receiver.New(standard, receiver.WithDedupe(store, "platform"))),
+		must[*deployments.Endpoint](t)(deployments.New(standard, ledger)),
+	}
+}
+
+// The other modules of the workspace hold no secret, or test theirs themselves.
+func TestModulesOfTheWorkspaceHoldNoOtherSecrets(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+	require.NoError(t, err)
+	checked := 0
+	for line := range strings.Lines(string(out)) {
+		path, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name := strings.TrimPrefix(path, "github.com/deployhook/deployhook")
+		if name == "" || name == "/sender/outbox" || name == "/signer/httpsig" || strings.Contains(name, "/internal/") || strings.Contains(name, "/examples/") {
+			continue
+		}
+		hiddentest.RequireCovered(t, dir, nil)
+		checked++
+	}
+	if checked == 0 {
+		t.Skip("not in the repository's workspace")
+	}
+}
