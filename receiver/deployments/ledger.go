@@ -46,6 +46,9 @@ type Record struct {
 	Deployment *payload.Deployment
 	// PreviousGiven reports that the sender gave the previous commit; otherwise the ledger filled it in, or found none.
 	PreviousGiven bool
+	// SucceededAt is when the deployment succeeded, to the microsecond. It is zero
+	// if it is not known to have succeeded. A rollback keeps it.
+	SucceededAt time.Time
 	// LinkedPRs is how many pull requests the deployment brought; 0 until they have been counted.
 	LinkedPRs int
 	// Linked reports that LinkedPRs was counted for the commits on record.
@@ -71,12 +74,13 @@ type Recorded struct {
 	Record
 	// Created reports that there was no record before.
 	Created bool
-	// Stale reports that the delivery was older than the record, so that nothing was changed.
+	// Stale reports that the delivery was older than the record, so that nothing of
+	// it was kept but the time of a success that was rolled back.
 	Stale bool
 	// Transition is what the delivery's status meant to the one that was on record.
 	Transition payload.Transition
-	// Shifted are other records whose previous commit the ledger filled in anew, because this deployment turned out to
-	// lie before them. Their pull requests have to be counted again.
+	// Shifted are other records whose filled-in previous commit changed, because it
+	// depends on this deployment. Their pull requests have to be counted again.
 	Shifted []Record
 }
 

@@ -1,7 +1,6 @@
 package deployments
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +70,14 @@ func NewMemoryLedger(opts ...MemoryLedgerOption) (*MemoryLedger, error) {
 type memoryOrg struct {
 	rows   []*memoryRow // by ID, which is the index and 1
 	byID   map[string]*memoryRow
-	chains map[memoryScope][]*memoryRow // the successful ones, in the order of their positions
+	scopes map[memoryScope]*memoryPlaces
+}
+
+// memoryPlaces are the deployments of one service to one environment, in the
+// order of their positions.
+type memoryPlaces struct {
+	all       []*memoryRow
+	succeeded []*memoryRow // those with a time of success
 }
 
 type memoryScope struct{ service, environment string }
@@ -83,6 +89,12 @@ type memoryRow struct {
 	position Position
 	status   payload.Status
 	started  time.Time
+	until    int64 // when it was rolled back, in microseconds
+}
+
+// liveAt is Record.LiveAt.
+func (r *memoryRow) liveAt(at int64) bool {
+	return !r.meta.SucceededAt.IsZero() && r.position.At <= at && (r.status == payload.StatusSuccess || r.until > at)
 }
 
 func (r *memoryRow) record() (*Record, error) {
@@ -225,7 +237,7 @@ func (tx *memoryTx) Insert(_ context.Context, r *Record) error {
 		return l.full()
 	}
 	if tx.org == nil {
-		tx.org = &memoryOrg{byID: make(map[string]*memoryRow), chains: make(map[memoryScope][]*memoryRow)}
+		tx.org = &memoryOrg{byID: make(map[string]*memoryRow), scopes: make(map[memoryScope]*memoryPlaces)}
 		l.orgs[tx.organization] = tx.org
 	}
 	l.used += size
@@ -233,7 +245,7 @@ func (tx *memoryTx) Insert(_ context.Context, r *Record) error {
 	row := &memoryRow{}
 	tx.org.rows = append(tx.org.rows, row)
 	row.set(r, document)
-	tx.org.byID[strings.Clone(r.Deployment.DeploymentID)] = row
+	tx.org.byID[row.position.DeploymentID] = row
 	tx.org.join(row)
 	return nil
 }
@@ -268,66 +280,88 @@ func (l *MemoryLedger) full() error {
 func (r *memoryRow) set(record *Record, document []byte) {
 	r.meta, r.document = *record, document
 	r.position, r.status, r.started = record.Position(), record.Deployment.Status, record.Deployment.StartedAt
+	r.until = record.Deployment.CompletedAt.UnixMicro()
 	// Decoded strings share the memory of their document, which need not be kept twice.
 	r.position.Service, r.position.Environment = strings.Clone(r.position.Service), strings.Clone(r.position.Environment)
+	r.position.DeploymentID = strings.Clone(r.position.DeploymentID)
 	r.status = payload.Status(strings.Clone(string(r.status)))
 	r.meta.Deployment = nil
 }
 
-func comparePositions(a *memoryRow, p Position) int {
-	return cmp.Or(cmp.Compare(a.position.At, p.At), cmp.Compare(a.position.ID, p.ID))
-}
+func compareRow(r *memoryRow, p Position) int { return r.position.Compare(p) }
 
 func (p Position) scope() memoryScope { return memoryScope{p.Service, p.Environment} }
 
-func (o *memoryOrg) join(row *memoryRow) {
-	if row.status != payload.StatusSuccess {
-		return
+func insertRow(rows []*memoryRow, row *memoryRow) []*memoryRow {
+	i, _ := slices.BinarySearchFunc(rows, row.position, compareRow)
+	return slices.Insert(rows, i, row)
+}
+
+func deleteRow(rows []*memoryRow, row *memoryRow) []*memoryRow {
+	if i, ok := slices.BinarySearchFunc(rows, row.position, compareRow); ok {
+		return slices.Delete(rows, i, i+1)
 	}
-	chain := o.chains[row.position.scope()]
-	i, _ := slices.BinarySearchFunc(chain, row.position, comparePositions)
-	o.chains[row.position.scope()] = slices.Insert(chain, i, row)
+	return rows
+}
+
+func (o *memoryOrg) join(row *memoryRow) {
+	places := o.scopes[row.position.scope()]
+	if places == nil {
+		places = &memoryPlaces{}
+		o.scopes[row.position.scope()] = places
+	}
+	places.all = insertRow(places.all, row)
+	if !row.meta.SucceededAt.IsZero() {
+		places.succeeded = insertRow(places.succeeded, row)
+	}
 }
 
 func (o *memoryOrg) leave(row *memoryRow) {
-	if row.status != payload.StatusSuccess {
-		return
+	places := o.scopes[row.position.scope()]
+	places.all = deleteRow(places.all, row)
+	if !row.meta.SucceededAt.IsZero() {
+		places.succeeded = deleteRow(places.succeeded, row)
 	}
-	chain := o.chains[row.position.scope()]
-	if i, ok := slices.BinarySearchFunc(chain, row.position, comparePositions); ok {
-		chain = slices.Delete(chain, i, i+1)
+	if len(places.all) == 0 {
+		delete(o.scopes, row.position.scope())
 	}
-	if len(chain) == 0 {
-		delete(o.chains, row.position.scope())
-		return
+}
+
+// places returns what there is of p's service and environment, or nothing.
+func (tx *memoryTx) places(p Position) memoryPlaces {
+	if tx.org == nil || tx.org.scopes[p.scope()] == nil {
+		return memoryPlaces{}
 	}
-	o.chains[row.position.scope()] = chain
+	return *tx.org.scopes[p.scope()]
 }
 
 func (tx *memoryTx) Before(_ context.Context, p Position) (*Record, error) {
-	if tx.org == nil {
-		return nil, nil
-	}
-	chain := tx.org.chains[p.scope()]
-	i, _ := slices.BinarySearchFunc(chain, p, comparePositions)
-	for i--; i >= 0; i-- {
-		if chain[i].meta.ID != p.ID {
-			return chain[i].record()
+	rows := tx.places(p).succeeded
+	i, _ := slices.BinarySearchFunc(rows, p, compareRow)
+	for _, row := range slices.Backward(rows[:i]) {
+		if row.position.DeploymentID != p.DeploymentID && row.liveAt(p.At) {
+			return row.record()
 		}
 	}
 	return nil, nil
 }
 
-func (tx *memoryTx) After(_ context.Context, p Position) (*Record, error) {
-	if tx.org == nil {
-		return nil, nil
-	}
-	chain := tx.org.chains[p.scope()]
-	i, _ := slices.BinarySearchFunc(chain, p, comparePositions)
-	for ; i < len(chain); i++ {
-		if chain[i].meta.ID != p.ID {
-			return chain[i].record()
+func (tx *memoryTx) Following(_ context.Context, p Position) ([]*Record, error) {
+	rows := tx.places(p).all
+	i, _ := slices.BinarySearchFunc(rows, p, compareRow)
+	var following []*Record
+	for _, row := range rows[i:] {
+		if row.position.DeploymentID == p.DeploymentID {
+			continue
+		}
+		record, err := row.record()
+		if err != nil {
+			return nil, err
+		}
+		following = append(following, record)
+		if row.status == payload.StatusSuccess {
+			break
 		}
 	}
-	return nil, nil
+	return following, nil
 }

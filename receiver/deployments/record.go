@@ -1,9 +1,9 @@
 package deployments
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
@@ -18,34 +18,50 @@ type Tx interface {
 	Insert(ctx context.Context, r *Record) error
 	// Update replaces the record that has the ID of r.
 	Update(ctx context.Context, r *Record) error
-	// Before returns the last record of status success before p, or nil.
+	// Before returns the last record before p that was live at p.At, or nil. See
+	// [Record.LiveAt].
 	Before(ctx context.Context, p Position) (*Record, error)
-	// After returns the first record of status success after p, or nil.
-	After(ctx context.Context, p Position) (*Record, error)
+	// Following returns the records after p in their order, up to and including the
+	// first one of status success.
+	Following(ctx context.Context, p Position) ([]*Record, error)
 }
 
-// Position is a place in the sequence of one organization's successful deployments of one service to one environment. They are
-// in the order of At, and of ID where that is the same. The record that has the ID itself is neither before nor after it.
+// Position is a place in the sequence of one organization's deployments of one
+// service to one environment. The order is that of [Position.Compare]. The record
+// of DeploymentID itself is neither before nor after it.
 type Position struct {
 	Service     string
 	Environment string
-	// At is when the deployment completed, in microseconds since 1970; while there is no success, when it started.
-	At int64
-	// ID is the record's; the highest number there is for a record that is still to be inserted.
-	ID int64
+	// At is when the deployment succeeded, in microseconds since 1970. For one that
+	// is not known to have succeeded it is when it started.
+	At           int64
+	DeploymentID string
 }
 
-// Position returns the record's place among the successful deployments.
+// Compare orders positions of one service and environment, first by At, then by
+// DeploymentID. So the order does not depend on which record came first.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.At, q.At), cmp.Compare(p.DeploymentID, q.DeploymentID))
+}
+
+// Position returns the record's place among the deployments of its service and
+// environment.
 func (r *Record) Position() Position {
 	d := r.Deployment
-	p := Position{Service: d.Service, Environment: d.Environment, At: d.StartedAt.UnixMicro(), ID: r.ID}
-	if d.Status == payload.StatusSuccess {
-		p.At = d.CompletedAt.UnixMicro()
-	}
-	if p.ID == 0 {
-		p.ID = math.MaxInt64
+	p := Position{Service: d.Service, Environment: d.Environment, At: d.StartedAt.UnixMicro(), DeploymentID: d.DeploymentID}
+	if !r.SucceededAt.IsZero() {
+		p.At = r.SucceededAt.UnixMicro()
 	}
 	return p
+}
+
+// LiveAt reports whether the deployment had succeeded and had not been rolled
+// back at a time in microseconds since 1970. Later deployments do not matter.
+func (r *Record) LiveAt(at int64) bool {
+	if r.SucceededAt.IsZero() || r.SucceededAt.UnixMicro() > at {
+		return false
+	}
+	return r.Deployment.Status == payload.StatusSuccess || r.Deployment.CompletedAt.UnixMicro() > at
 }
 
 // Apply is what [Ledger.Record] does, within a transaction of the ledger's. On an error the transaction must be
@@ -61,12 +77,13 @@ func (r *Record) Position() Position {
 // replaced as a whole. There are two exceptions. A deployment starts once, so the earliest startedAt stays, unless a
 // pipeline was run again. And an abbreviated commit does not replace the full one that it abbreviates.
 //
-// A previous commit that no delivery gave is filled in: the commit of the last deployment to the same service and
-// environment that is a success and was completed before this one (before this one started, while this one is not a success).
-// Deployments that failed, were cancelled or have been rolled back do not count, so after a rollback the next deployment's
-// previous commit is the one that the rollback restored. If deliveries arrive in another order than their
-// deployments completed in, the following deployment's filled-in commit is put right. A rollback changes no
-// other record: what ran before them when they were deployed stays true.
+// A previous commit that no delivery gave is filled in: the commit of the last
+// deployment to the same service and environment that was live when this one
+// succeeded, or started if it is not known to have succeeded. A deployment is
+// live from its success until it is rolled back. The result depends on the
+// deployments alone and not on the order in which their deliveries arrive, so a
+// delivery can change the filled-in commit of other records. A success that
+// arrives after its rollback is stale, and only its time is kept.
 //
 // When a record's commit, previous commit, service or environment changes, its number of linked pull requests is void: LinkedPRs is
 // 0 and Linked false until it is set again.
@@ -82,42 +99,72 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	if old == nil {
-		copied := *d
-		r := &Record{Deployment: &copied, PreviousGiven: d.PreviousCommitSHA != "", RecordedAt: now, UpdatedAt: now}
-		if err := fillPrevious(ctx, tx, r); err != nil {
-			return Recorded{}, err
-		}
-		if err := tx.Insert(ctx, r); err != nil {
-			return Recorded{}, err
-		}
-		shifted, err := shift(ctx, tx, nil, r)
-		return Recorded{Record: *r, Created: true, Transition: payload.Legal, Shifted: shifted}, err
+		return create(ctx, tx, d, now)
 	}
 	transition := old.Deployment.Status.Transition(d.Status)
 	again := transition == payload.Illegal && d.CompletedAt.After(old.Deployment.CompletedAt)
-	if transition == payload.Stale || transition == payload.Illegal && !again {
-		return Recorded{Record: *old, Stale: true, Transition: transition}, nil
-	}
 	r := *old
-	r.Deployment = mergeDeployment(old.Deployment, d, again)
-	r.PreviousGiven = old.PreviousGiven || d.PreviousCommitSHA != ""
+	stale := transition == payload.Stale || transition == payload.Illegal && !again
+	if stale {
+		copied := *old.Deployment
+		r.Deployment = &copied
+	} else {
+		r.Deployment = mergeDeployment(old.Deployment, d, again)
+		r.PreviousGiven = old.PreviousGiven || d.PreviousCommitSHA != ""
+	}
+	r.SucceededAt = succeededAt(old, r.Deployment, d)
+	if err := fillPrevious(ctx, tx, &r); err != nil {
+		return Recorded{}, err
+	}
+	recorded := Recorded{Record: *old, Stale: stale, Transition: transition}
+	if r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt) {
+		return recorded, nil // there is nothing to write
+	}
 	r.UpdatedAt = now
-	if d.Status != payload.StatusRolledBack { // which says when it was taken back, not when it was deployed
-		if err := fillPrevious(ctx, tx, &r); err != nil {
-			return Recorded{}, err
-		}
-	}
-	if r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven {
-		return Recorded{Record: *old, Transition: transition}, nil // a retry: there is nothing to write
-	}
 	if r.Link("") != old.Link("") {
 		r.Linked, r.LinkedPRs = false, 0
 	}
 	if err := tx.Update(ctx, &r); err != nil {
 		return Recorded{}, err
 	}
-	shifted, err := shift(ctx, tx, old, &r)
-	return Recorded{Record: r, Transition: transition, Shifted: shifted}, err
+	recorded.Record = r
+	recorded.Shifted, err = shift(ctx, tx, old, &r)
+	return recorded, err
+}
+
+func create(ctx context.Context, tx Tx, d *payload.Deployment, now time.Time) (Recorded, error) {
+	copied := *d
+	r := &Record{Deployment: &copied, PreviousGiven: d.PreviousCommitSHA != "", RecordedAt: now, UpdatedAt: now}
+	r.SucceededAt = succeededAt(&Record{}, d, d)
+	if err := fillPrevious(ctx, tx, r); err != nil {
+		return Recorded{}, err
+	}
+	if err := tx.Insert(ctx, r); err != nil {
+		return Recorded{}, err
+	}
+	shifted, err := shift(ctx, tx, nil, r)
+	return Recorded{Record: *r, Created: true, Transition: payload.Legal, Shifted: shifted}, err
+}
+
+// succeededAt is when the deployment succeeded, now that the delivery d has made
+// it what merged says. A rollback keeps the time, and a success that arrives
+// after the rollback brings it.
+func succeededAt(old *Record, merged, d *payload.Deployment) time.Time {
+	at := time.Time{}
+	switch {
+	case merged.Status == payload.StatusSuccess:
+		at = merged.CompletedAt
+	case merged.Status != payload.StatusRolledBack:
+		return at
+	case !old.SucceededAt.IsZero():
+		return old.SucceededAt
+	case d.Status == payload.StatusSuccess:
+		at = d.CompletedAt
+	}
+	if at.IsZero() {
+		return at
+	}
+	return time.UnixMicro(at.UnixMicro()).UTC() // as a database keeps it
 }
 
 // fillPrevious sets the previous commit, unless the sender did.
@@ -136,39 +183,60 @@ func fillPrevious(ctx context.Context, tx Tx, r *Record) error {
 	return nil
 }
 
-// shift puts right the records that follow r, and those that followed it where it was, and returns those that it changed.
-func shift(ctx context.Context, tx Tx, old, r *Record) ([]Record, error) {
-	var places []Position
-	is := r.Deployment.Status == payload.StatusSuccess
-	was := old != nil && old.Deployment.Status == payload.StatusSuccess
-	moved := was && is && old.Position() != r.Position()
-	if is && (!was || moved || old.Deployment.CommitSHA != r.Deployment.CommitSHA) {
-		places = append(places, r.Position())
+// span is what of a record decides about the previous commits of others.
+type span struct {
+	from   Position
+	until  int64 // when it was rolled back; 0: it was not
+	commit string
+}
+
+func (r *Record) span() (s span, live bool) {
+	if r == nil || r.SucceededAt.IsZero() {
+		return span{}, false
 	}
-	if moved || was && !is && r.Deployment.Status != payload.StatusRolledBack {
-		places = append(places, old.Position())
+	s = span{from: r.Position(), commit: r.Deployment.CommitSHA}
+	if r.Deployment.Status != payload.StatusSuccess {
+		s.until = r.Deployment.CompletedAt.UnixMicro()
+	}
+	return s, true
+}
+
+// shift fills in again what depends on r, where it is and where it was, and
+// returns the records that it changed. What comes after the next success depends
+// on that one or on later ones.
+func shift(ctx context.Context, tx Tx, old, r *Record) ([]Record, error) {
+	was, wasLive := old.span()
+	is, isLive := r.span()
+	if was == is {
+		return nil, nil
+	}
+	var places []Position
+	if isLive {
+		places = append(places, is.from)
+	}
+	if wasLive && was.from != is.from {
+		places = append(places, was.from)
 	}
 	var changed []Record
 	for _, place := range places {
-		next, err := tx.After(ctx, place)
+		following, err := tx.Following(ctx, place)
 		if err != nil {
 			return nil, err
 		}
-		if next == nil {
-			continue
+		for _, next := range following {
+			before := next.Link("")
+			if err := fillPrevious(ctx, tx, next); err != nil {
+				return nil, err
+			}
+			if next.Link("") == before {
+				continue
+			}
+			next.Linked, next.LinkedPRs, next.UpdatedAt = false, 0, r.UpdatedAt
+			if err := tx.Update(ctx, next); err != nil {
+				return nil, fmt.Errorf("deployments: record deployment %q, which follows: %w", next.Deployment.DeploymentID, err)
+			}
+			changed = append(changed, *next)
 		}
-		before := next.Link("")
-		if err := fillPrevious(ctx, tx, next); err != nil {
-			return nil, err
-		}
-		if next.Link("") == before {
-			continue
-		}
-		next.Linked, next.LinkedPRs, next.UpdatedAt = false, 0, r.UpdatedAt
-		if err := tx.Update(ctx, next); err != nil {
-			return nil, fmt.Errorf("deployments: record the deployment after: %w", err)
-		}
-		changed = append(changed, *next)
 	}
 	return changed, nil
 }

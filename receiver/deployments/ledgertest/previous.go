@@ -20,7 +20,7 @@ func previousChecks() []check {
 		{"a success that is taken back by a later failure no longer counts", superseded},
 		{"a corrected commit reaches the next deployment", corrected},
 		{"a corrected time moves the deployment", moved},
-		{"deployments that completed at the same time are in the order of their records", sameTime},
+		{"deployments that completed at the same time are in the order of their IDs", sameTime},
 	}
 }
 

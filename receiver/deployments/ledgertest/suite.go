@@ -68,6 +68,7 @@ func checks() []check {
 	all = append(all, recordChecks()...)
 	all = append(all, orderChecks()...)
 	all = append(all, previousChecks()...)
+	all = append(all, arrivalChecks()...)
 	all = append(all, linkChecks()...)
 	all = append(all, readChecks()...)
 	all = append(all, concurrencyChecks()...)

@@ -34,22 +34,25 @@ var bugFlag = flag.String("ledger.bug", "", "run the suite against a ledger with
 
 // bugs are ways to break the contract, and a check that finds each.
 var bugs = map[string]string{
-	"no lock":                    "one_of_many_copies_creates_the_record",
-	"organizations share":        "organizations_do_not_see_each_other",
-	"numbers are global":         "organizations_do_not_see_each_other",
-	"scope is ignored":           "previous_commit_is_of_the_same_service_and_environment",
-	"failures count":             "previous_commit_is_that_of_the_last_success",
-	"arrival decides":            "a_deployment_that_arrives_late_puts_the_next_one_right",
-	"next is not put right":      "a_deployment_that_arrives_late_puts_the_next_one_right",
-	"newest outcome overwrites":  "stale_status_never_overwrites_a_newer_one",
-	"json is re-encoded":         "everything_is_kept_to_the_byte",
-	"late number is stored":      "number_that_belongs_to_the_past_is_not_stored",
-	"unknown number is accepted": "deployment_that_is_not_on_record_has_no_number",
-	"number is lost":             "number_of_pull_requests_is_kept",
-	"context is ignored":         "ended_context_is_an_error_and_changes_nothing",
-	"list is ascending":          "list_pages",
-	"filter is ignored":          "list_filters",
-	"keeps what it is given":     "new_deployment_creates_a_record",
+	"no lock":                      "one_of_many_copies_creates_the_record",
+	"organizations share":          "organizations_do_not_see_each_other",
+	"numbers are global":           "organizations_do_not_see_each_other",
+	"scope is ignored":             "previous_commit_is_of_the_same_service_and_environment",
+	"failures count":               "previous_commit_is_that_of_the_last_success",
+	"arrival decides":              "a_deployment_that_arrives_late_puts_the_next_one_right",
+	"next is not put right":        "a_deployment_that_arrives_late_puts_the_next_one_right",
+	"only successes are put right": "a_success_that_arrives_late_reaches_deployments_that_did_not_succeed",
+	"rollback is for all time":     "a_rollback_that_arrives_late_ends_only_what_was_live",
+	"rollback is ignored":          "a_rollback_that_arrives_late_ends_only_what_was_live",
+	"newest outcome overwrites":    "stale_status_never_overwrites_a_newer_one",
+	"json is re-encoded":           "everything_is_kept_to_the_byte",
+	"late number is stored":        "number_that_belongs_to_the_past_is_not_stored",
+	"unknown number is accepted":   "deployment_that_is_not_on_record_has_no_number",
+	"number is lost":               "number_of_pull_requests_is_kept",
+	"context is ignored":           "ended_context_is_an_error_and_changes_nothing",
+	"list is ascending":            "list_pages",
+	"filter is ignored":            "list_filters",
+	"keeps what it is given":       "new_deployment_creates_a_record",
 }
 
 func TestBuggyLedger(t *testing.T) {
@@ -248,48 +251,59 @@ func (tx *simpleTx) Update(_ context.Context, r *deployments.Record) error {
 	return nil
 }
 
-// chain returns the successful records of p's scope, but not p's own, in their order.
+// chain returns the records of p's scope, but not p's own, in their order.
 func (tx *simpleTx) chain(p deployments.Position) []*deployments.Record {
 	var out []*deployments.Record
 	for _, row := range tx.l.rows {
 		at := row.record.Position()
 		scoped := at.Service == p.Service && at.Environment == p.Environment || tx.l.bug == "scope is ignored"
-		counts := row.record.Deployment.Status == payload.StatusSuccess || tx.l.bug == "failures count"
-		if tx.l.same(row.organization, tx.organization) && scoped && counts && at.ID != p.ID {
+		if tx.l.same(row.organization, tx.organization) && scoped && at.DeploymentID != p.DeploymentID {
 			out = append(out, copied(&row.record))
 		}
 	}
 	if tx.l.bug != "arrival decides" {
-		slices.SortFunc(out, func(a, b *deployments.Record) int { return compare(a.Position(), b.Position()) })
+		slices.SortFunc(out, func(a, b *deployments.Record) int { return a.Position().Compare(b.Position()) })
 	}
 	return out
 }
 
-func compare(a, b deployments.Position) int {
-	if a.At != b.At {
-		return int(min(max(a.At-b.At, -1), 1))
+func (tx *simpleTx) live(r *deployments.Record, p deployments.Position) bool {
+	switch tx.l.bug {
+	case "failures count":
+		return true
+	case "rollback is for all time":
+		return r.Deployment.Status == payload.StatusSuccess
+	case "rollback is ignored":
+		return !r.SucceededAt.IsZero()
 	}
-	return int(min(max(a.ID-b.ID, -1), 1))
+	return r.LiveAt(p.At)
 }
 
 func (tx *simpleTx) Before(_ context.Context, p deployments.Position) (*deployments.Record, error) {
-	chain := tx.chain(p)
-	for _, r := range slices.Backward(chain) {
-		if compare(r.Position(), p) < 0 || tx.l.bug == "arrival decides" {
+	for _, r := range slices.Backward(tx.chain(p)) {
+		if tx.l.bug == "arrival decides" && r.Deployment.Status == payload.StatusSuccess || r.Position().Compare(p) < 0 && tx.live(r, p) {
 			return r, nil
 		}
 	}
 	return nil, nil
 }
 
-func (tx *simpleTx) After(_ context.Context, p deployments.Position) (*deployments.Record, error) {
+func (tx *simpleTx) Following(_ context.Context, p deployments.Position) ([]*deployments.Record, error) {
 	if tx.l.bug == "next is not put right" {
 		return nil, nil
 	}
+	var following []*deployments.Record
 	for _, r := range tx.chain(p) {
-		if compare(r.Position(), p) > 0 {
-			return r, nil
+		if r.Position().Compare(p) < 0 {
+			continue
+		}
+		success := r.Deployment.Status == payload.StatusSuccess
+		if success || tx.l.bug != "only successes are put right" {
+			following = append(following, r)
+		}
+		if success {
+			break
 		}
 	}
-	return nil, nil
+	return following, nil
 }

@@ -119,16 +119,16 @@ func (f floor) create(b *testing.B, db *sql.DB, d *payload.Deployment, n int) {
 	org, id, scope, at := []byte("acme"), []byte(d.DeploymentID), []byte("0123456789abcdef0123456789abcdef"), d.CompletedAt.UnixMicro()
 	f.lockOrg(b, tx)
 	read(b, tx, selection+`AND deployment_id = $2`, org, id)
-	read(b, tx, selection+`AND scope = $2 AND status = 'success' AND (position_at < $3 OR position_at = $3 AND id < $4) ORDER BY position_at DESC, id DESC LIMIT 1`, org, scope, at, n)
+	read(b, tx, selection+`AND scope = $2 AND succeeded_at IS NOT NULL AND (position_at, deployment_id) < ($3, $4) ORDER BY position_at DESC, deployment_id DESC LIMIT 1`, org, scope, at, id)
 	document, err := d.Encode()
 	if err != nil {
 		b.Fatal(err)
 	}
 	exec(`INSERT INTO deployhook_ledger_organizations VALUES ($1, $2) ON CONFLICT (organization) DO UPDATE SET last_id = $2`, org, n)
-	exec(`INSERT INTO deployhook_ledger_deployments (deployment_id, service, environment, scope, status, started_at, position_at, document,
-		previous_given, linked, linked_prs, recorded_at, updated_at, organization, id) VALUES ($1, $2, $3, $4, 'success', $5, $6, $7, FALSE, FALSE, 0, 0, 0, $8, $9)`,
+	exec(`INSERT INTO deployhook_ledger_deployments (deployment_id, service, environment, scope, status, started_at, position_at, succeeded_at, document,
+		previous_given, linked, linked_prs, recorded_at, updated_at, organization, id) VALUES ($1, $2, $3, $4, 'success', $5, $6, $6, $7, FALSE, FALSE, 0, 0, 0, $8, $9)`,
 		id, []byte(d.Service), []byte(d.Environment), scope, d.StartedAt.UnixMicro(), at, document, org, n)
-	read(b, tx, selection+`AND scope = $2 AND status = 'success' AND (position_at > $3 OR position_at = $3 AND id > $4) ORDER BY position_at, id LIMIT 1`, org, scope, at, n)
+	read(b, tx, selection+`AND scope = $2 AND (position_at, deployment_id) > ($3, $4) ORDER BY position_at, deployment_id LIMIT 1`, org, scope, at, id)
 	if err := tx.Commit(); err != nil {
 		b.Fatal(err)
 	}
@@ -139,8 +139,8 @@ func (f floor) update(b *testing.B, db *sql.DB, d *payload.Deployment) {
 	org, id := []byte("acme"), []byte(d.DeploymentID)
 	f.lockOrg(b, tx)
 	read(b, tx, selection+`AND deployment_id = $2`, org, id)
-	read(b, tx, selection+`AND scope = $2 AND status = 'success' AND (position_at < $3 OR position_at = $3 AND id < $4) ORDER BY position_at DESC, id DESC LIMIT 1`,
-		org, []byte("0123456789abcdef0123456789abcdef"), d.CompletedAt.UnixMicro(), 0)
+	read(b, tx, selection+`AND scope = $2 AND succeeded_at IS NOT NULL AND (position_at, deployment_id) < ($3, $4) ORDER BY position_at DESC, deployment_id DESC LIMIT 1`,
+		org, []byte("0123456789abcdef0123456789abcdef"), d.CompletedAt.UnixMicro(), id)
 	document, err := d.Encode()
 	if err != nil {
 		b.Fatal(err)

@@ -71,6 +71,8 @@ var steps = []sqldb.Step{{
 		status text NOT NULL,
 		started_at bigint NOT NULL,
 		position_at bigint NOT NULL,
+		succeeded_at bigint,
+		rolled_back_at bigint,
 		document {blob} NOT NULL,
 		previous_given boolean NOT NULL,
 		linked boolean NOT NULL,
@@ -80,7 +82,8 @@ var steps = []sqldb.Step{{
 		PRIMARY KEY (organization, id),
 		UNIQUE (organization, deployment_id)
 	)`,
-	`CREATE INDEX {schema}deployments_chain ON {schema}deployments (organization, scope, position_at, id) WHERE status = 'success'`,
+	`CREATE INDEX {schema}deployments_place ON {schema}deployments (organization, scope, position_at, deployment_id)`,
+	`CREATE INDEX {schema}deployments_live ON {schema}deployments (organization, scope, position_at, deployment_id) WHERE succeeded_at IS NOT NULL`,
 }}
 
 func plan() sqldb.Plan {

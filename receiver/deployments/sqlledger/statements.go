@@ -3,7 +3,7 @@ package sqlledger
 import "github.com/deployhook/deployhook/internal/sqldb"
 
 // columns are those of a record, in the order of scan.
-const columns = `id, document, previous_given, linked, linked_prs, recorded_at, updated_at`
+const columns = `id, document, succeeded_at, previous_given, linked, linked_prs, recorded_at, updated_at`
 
 // The statements for both databases. {schema} is the prefix of tables.
 const (
@@ -12,14 +12,21 @@ const (
 
 	selection = `SELECT ` + columns + ` FROM {schema}deployments WHERE organization = ?`
 	find      = selection + ` AND deployment_id = ?`
-	chain     = selection + ` AND scope = ? AND status = 'success' AND id <> ?`
-	before    = chain + ` AND (position_at < ? OR position_at = ? AND id < ?) ORDER BY position_at DESC, id DESC LIMIT 1`
-	after     = chain + ` AND (position_at > ? OR position_at = ? AND id > ?) ORDER BY position_at, id LIMIT 1`
 
-	insert = `INSERT INTO {schema}deployments (deployment_id, service, environment, scope, status, started_at, position_at, document,
-		previous_given, linked, linked_prs, recorded_at, updated_at, organization, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	// The index deployments_live has the rows that have a success, in the order of
+	// their positions.
+	scoped = selection + ` AND scope = ? AND deployment_id <> ?`
+	before = scoped + ` AND succeeded_at IS NOT NULL AND (position_at, deployment_id) < (?, ?)
+		AND (rolled_back_at IS NULL OR rolled_back_at > ?) ORDER BY position_at DESC, deployment_id DESC LIMIT 1`
+	// following reads up to a row of status success, which the caller recognizes.
+	following = scoped + ` AND (position_at, deployment_id) > (?, ?) ORDER BY position_at, deployment_id LIMIT ?`
+
+	insert = `INSERT INTO {schema}deployments (deployment_id, service, environment, scope, status, started_at, position_at,
+		succeeded_at, rolled_back_at, document, previous_given, linked, linked_prs, recorded_at, updated_at, organization, id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	update = `UPDATE {schema}deployments SET deployment_id = ?, service = ?, environment = ?, scope = ?, status = ?, started_at = ?, position_at = ?,
-		document = ?, previous_given = ?, linked = ?, linked_prs = ?, recorded_at = ?, updated_at = ? WHERE organization = ? AND id = ?`
+		succeeded_at = ?, rolled_back_at = ?, document = ?, previous_given = ?, linked = ?, linked_prs = ?, recorded_at = ?, updated_at = ?
+		WHERE organization = ? AND id = ?`
 	setLinked = `UPDATE {schema}deployments SET linked = ?, linked_prs = ? WHERE organization = ? AND id = ?`
 )
 

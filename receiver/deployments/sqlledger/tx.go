@@ -3,6 +3,7 @@ package sqlledger
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -46,11 +47,31 @@ func (tx *orgTx) Find(ctx context.Context, deploymentID string) (*deployments.Re
 }
 
 func (tx *orgTx) Before(ctx context.Context, p deployments.Position) (*deployments.Record, error) {
-	return one(tx.q.QueryRow(ctx, before, tx.org, scope(p), p.ID, p.At, p.At, p.ID))
+	id := []byte(p.DeploymentID)
+	return one(tx.q.QueryRow(ctx, before, tx.org, scope(p), id, p.At, id, p.At))
 }
 
-func (tx *orgTx) After(ctx context.Context, p deployments.Position) (*deployments.Record, error) {
-	return one(tx.q.QueryRow(ctx, after, tx.org, scope(p), p.ID, p.At, p.At, p.ID))
+// Following reads a few rows at first, because the next success is near as a rule.
+func (tx *orgTx) Following(ctx context.Context, p deployments.Position) ([]*deployments.Record, error) {
+	var all []*deployments.Record
+	id, excluded := []byte(p.DeploymentID), []byte(p.DeploymentID)
+	for limit := 4; ; limit = min(limit*4, 1000) {
+		rows, err := sqldb.Collect(ctx, tx.q, scan, following, tx.org, scope(p), excluded, p.At, id, limit)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			all = append(all, &rows[i])
+			if rows[i].Deployment.Status == payload.StatusSuccess {
+				return all, nil
+			}
+		}
+		if len(rows) < limit {
+			return all, nil
+		}
+		last := rows[len(rows)-1].Position()
+		p.At, id = last.At, []byte(last.DeploymentID)
+	}
 }
 
 func (tx *orgTx) Insert(ctx context.Context, r *deployments.Record) error {
@@ -72,8 +93,13 @@ func (tx *orgTx) write(ctx context.Context, statement string, r *deployments.Rec
 		return err
 	}
 	d, p := r.Deployment, r.Position()
+	var succeeded, rolledBack sql.NullInt64
+	if !r.SucceededAt.IsZero() {
+		succeeded = sql.NullInt64{Int64: r.SucceededAt.UnixMicro(), Valid: true}
+		rolledBack = sql.NullInt64{Int64: d.CompletedAt.UnixMicro(), Valid: d.Status != payload.StatusSuccess}
+	}
 	return changeOne(ctx, tx.q, statement,
-		[]byte(d.DeploymentID), []byte(d.Service), []byte(d.Environment), scope(p), string(d.Status), d.StartedAt.UnixMicro(), p.At, document,
+		[]byte(d.DeploymentID), []byte(d.Service), []byte(d.Environment), scope(p), string(d.Status), d.StartedAt.UnixMicro(), p.At, succeeded, rolledBack, document,
 		r.PreviousGiven, r.Linked, r.LinkedPRs, r.RecordedAt.UnixMicro(), r.UpdatedAt.UnixMicro(), tx.org, r.ID)
 }
 
@@ -109,7 +135,8 @@ func one(row sqldb.Row) (*deployments.Record, error) {
 func scan(row sqldb.Row) (r deployments.Record, err error) {
 	var document []byte
 	var recorded, updated int64
-	if err := row.Scan(&r.ID, &document, &r.PreviousGiven, &r.Linked, &r.LinkedPRs, &recorded, &updated); err != nil {
+	var succeeded sql.NullInt64
+	if err := row.Scan(&r.ID, &document, &succeeded, &r.PreviousGiven, &r.Linked, &r.LinkedPRs, &recorded, &updated); err != nil {
 		return r, err
 	}
 	d, err := payload.DecodeDeployment(document)
@@ -117,6 +144,9 @@ func scan(row sqldb.Row) (r deployments.Record, err error) {
 		return r, fmt.Errorf("record %d can't be read: %v", r.ID, err) // not ErrInvalid: the delivery is not at fault
 	}
 	r.Deployment = d
+	if succeeded.Valid {
+		r.SucceededAt = time.UnixMicro(succeeded.Int64).UTC()
+	}
 	r.RecordedAt, r.UpdatedAt = time.UnixMicro(recorded).UTC(), time.UnixMicro(updated).UTC()
 	return r, nil
 }
