@@ -96,7 +96,7 @@ func TestWhatDisablesAnEndpoint(t *testing.T) {
 	}{
 		"two dead letters":             {since: 61 * time.Minute, want: true},
 		"attempts left":                {since: 61 * time.Minute, left: true},
-		"not for long enough":          {since: 59 * time.Minute},
+		"not for long enough":          {since: 50 * time.Minute},
 		"another endpoint's":           {since: 61 * time.Minute, change: `endpoint = 'ep_other'`},
 		"another app's":                {since: 61 * time.Minute, change: `app = 'other'`},
 		"one that was canceled":        {since: 61 * time.Minute, change: `state = 'canceled'`},

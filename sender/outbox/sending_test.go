@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -38,4 +39,22 @@ func TestAJobsDeadlineIsAFailureAndStopIsNone(t *testing.T) {
 			require.NotContains(t, a.Err.Error(), "secret")
 		}
 	}
+}
+
+// An attempt's deadline is the endpoint's, or else the sender's, and WithMaxTimeout bounds both.
+func TestAttemptDeadline(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		o.endpoint("shop", 0)
+		d := o.loaded(o.publishOne("shop"))
+		for stored, want := range map[time.Duration]time.Duration{
+			0: 300 * time.Millisecond, 5 * time.Second: 5 * time.Second, time.Minute: 40 * time.Second,
+		} {
+			o.exec(`UPDATE {schema}outbox_endpoint SET timeout = ?, version = version + 1`, stored.Microseconds())
+			d := o.loaded(d.id)
+			to, err := o.ready(t.Context(), d, time.Now())
+			require.NoError(t, err)
+			require.Equal(t, want, to.to.Timeout)
+		}
+	}, WithMaxTimeout(40*time.Second), WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")), sender.WithTimeout(300*time.Millisecond)))
 }

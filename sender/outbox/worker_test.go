@@ -204,7 +204,7 @@ func TestAHoldThatNoBreakerWroteIsIgnored(t *testing.T) {
 		e := o.endpoint("shop", 0)
 		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(24*time.Hour)), e)
 		require.Less(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), time.Minute)
-		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(time.Minute)), e)
-		require.Greater(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), 30*time.Second)
+		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(10*time.Minute)), e)
+		require.Greater(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), 2*time.Minute)
 	}, WithBreaker(5, time.Minute, 10*time.Minute))
 }
