@@ -137,7 +137,7 @@ func (in *Inbox) store(ctx context.Context, batch []*arrival) ([]acceptance, err
 		return results, nil
 	}
 	used := 0
-	defer func() { in.backlog.giveBack(room - used) }()
+	defer func() { in.backlog.settle(room, used) }()
 	place := make(map[dedupe.Key]int, len(batch)) // in results
 	fresh := make([]*arrival, 0, len(batch))
 	for i, a := range batch {

@@ -10,38 +10,47 @@ import (
 
 const (
 	backlogFresh = time.Second            // how long a count is good for
-	backlogPause = 250 * time.Millisecond // the least time between two counts while the backlog is full
+	backlogPause = 250 * time.Millisecond // the least time between two counts while a large backlog is full
+	// backlogSmall is a limit up to which counting costs no more than storing does.
+	// Such a backlog is counted each time before a delivery is turned away.
+	backlogSmall = 1000
 )
 
-// backlog knows about how many deliveries are pending: as many as were counted a moment ago, and what this process has
-// stored since. What was handled since is left out, so that only other processes' arrivals can make it too low.
+// backlog knows about how many deliveries are pending: those that were counted a
+// moment ago, and those that this process has stored since. Only other processes'
+// arrivals can make it too low. Deliveries that were handled since the last count
+// make it too high, so a full backlog is counted again.
 type backlog struct {
-	mu      sync.Mutex
-	pending int
-	counted time.Time
+	mu       sync.Mutex
+	pending  int // counted, and stored since
+	reserved int // on their way into the table
+	counted  time.Time
 }
 
-// room reserves place for up to n deliveries and returns for how many. What is not used must be given back.
+// room reserves place for up to n deliveries and returns for how many. Each grant must be settled.
 func (b *backlog) room(ctx context.Context, in *Inbox, n int) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	age := time.Since(b.counted)
-	if age > backlogFresh || b.pending+n > in.maxBacklog && age > backlogPause {
+	full := b.pending+b.reserved+n > in.maxBacklog
+	if age > backlogFresh || full && (age > backlogPause || in.maxBacklog <= backlogSmall) {
 		count, err := in.countPending(ctx, in.maxBacklog)
 		if err != nil {
 			return 0, err
 		}
 		b.pending, b.counted = count, time.Now()
 	}
-	granted := min(max(in.maxBacklog-b.pending, 0), n)
-	b.pending += granted
+	granted := min(max(in.maxBacklog-b.pending-b.reserved, 0), n)
+	b.reserved += granted
 	return granted, nil
 }
 
-func (b *backlog) giveBack(n int) {
+// settle ends a reservation, of which stored deliveries are in the table now.
+func (b *backlog) settle(reserved, stored int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pending = max(b.pending-n, 0)
+	b.reserved -= reserved
+	b.pending += stored
 }
 
 // countPending counts no further than the limit: what it costs is bounded by that and not by the table.

@@ -86,7 +86,11 @@
 //   - Deliveries are told apart by a digest of source, principal and the signed ID, or the hash of the signed body; no
 //     header that is only the peer's word counts. Retention must be at least twice the tolerance, so that nothing is
 //     forgotten while its timestamp still passes.
-//   - The backlog is bounded ([WithMaxBacklog]), as is each body, so that an authentic sender can't fill the disk.
+//   - The backlog ([WithMaxBacklog]) and each body are bounded. Handled deliveries
+//     are not counted: they keep their body for [WithRetention], so that they can be
+//     replayed. The disk must hold what authentic senders send in that time. Shorten
+//     the retention, or limit the rate in front of the handler, where a sender may
+//     send more.
 //   - A SQLite file is created for its owner only. Bodies are stored as they are: whoever reads the database reads them.
 //   - No log line and no error contains a body, a secret or a connection string. The handler's errors are kept with the
 //     delivery and logged, so keep secrets out of them.

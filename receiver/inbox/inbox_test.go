@@ -393,3 +393,19 @@ func TestPruning(t *testing.T) {
 		reaches(t, in, inbox.Stats{Dead: 1})
 	})
 }
+
+// What has been handled makes room at once, also where the limit is small.
+func TestBacklogKnowsWhatWasHandled(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open opener) {
+		in := open((&calls{}).handle, inbox.WithMaxBacklog(2))
+		at := newDoor(t, in, "platform")
+		start(t, in)
+		for i := range 12 {
+			at.accept(started(i))
+			if i%2 == 1 { // the backlog was full, and now is empty
+				reaches(t, in, inbox.Stats{Handled: i + 1})
+			}
+		}
+	})
+}

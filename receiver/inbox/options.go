@@ -124,8 +124,13 @@ func WithDeadRetention(d time.Duration) Option {
 }
 
 // WithMaxBacklog sets how many deliveries may wait to be handled; while there are more, peers get 503 and try again
-// later. Default 100,000 ([DefaultMaxBacklog]), at least 1. The number is looked up once a second, and what this process
-// stores is counted in between, so that it is exceeded at most by what other processes store in a second.
+// later. Default 100,000 ([DefaultMaxBacklog]), at least 1.
+//
+// The number is looked up once a second. What this process stores is counted in
+// between, so other processes can exceed the limit by what they store in a second.
+// Up to a limit of 1000 the number is also looked up before a delivery is turned
+// away. Above that, deliveries may be turned away for up to 250 ms after others were
+// handled.
 func WithMaxBacklog(n int) Option {
 	return optionFunc(func(c *config) { c.maxBacklog = n })
 }
