@@ -95,8 +95,14 @@ func (rc *Receiver) keep(request context.Context, d *Delivery, asked time.Time, 
 	k := &keeper{rc: rc, request: request, handler: handler, d: d, until: asked.Add(rc.lease)}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.timer = time.AfterFunc(rc.lease/3, k.renew)
+	k.timer = time.AfterFunc(k.next(asked), k.renew)
 	return k
+}
+
+// next is how long to wait until a third of a lease is over that was asked for at
+// the given time. The lease may have begun then, however late the answer came.
+func (k *keeper) next(asked time.Time) time.Duration {
+	return max(k.rc.lease/3-time.Since(asked), 0)
 }
 
 func (k *keeper) renew() {
@@ -124,7 +130,7 @@ func (k *keeper) renew() {
 		k.timer.Reset(k.rc.lease / 10)
 	case err == nil:
 		k.until = asked.Add(k.rc.lease)
-		k.timer.Reset(k.rc.lease / 3)
+		k.timer.Reset(k.next(asked))
 	case errors.Is(err, dedupe.ErrLeaseLost) || !time.Now().Before(k.until):
 		k.handler.end(errors.Join(ErrLeaseLost, err))
 	default: // the store may come back before the lease ends

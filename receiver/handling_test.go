@@ -221,6 +221,34 @@ func TestARenewalIsTriedAgain(t *testing.T) {
 	})
 }
 
+// A lease counts from the time at which the store was asked. An answer that takes
+// most of it leaves little time for the first renewal.
+func TestASlowGrantIsRenewedInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		store := &slowGrants{Store: newMemory(t), takes: 1500 * time.Millisecond}
+		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(2*time.Second)).Events(
+			func(ctx context.Context, _ *payload.Event) error {
+				time.Sleep(20 * time.Second)
+				return context.Cause(ctx)
+			})
+		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+	})
+}
+
+// slowGrants grants a claim at once, and answers later.
+type slowGrants struct {
+	dedupe.Store
+	takes time.Duration
+}
+
+func (s *slowGrants) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
+	c, err := s.Store.Claim(ctx, k, lease)
+	time.Sleep(s.takes)
+	return c, err
+}
+
 // A store that never answers is down, not a reason to wait for ever.
 func TestASlowStoreIsDown(t *testing.T) {
 	t.Parallel()
