@@ -59,10 +59,13 @@ func (d *diagnosis) explain(h http.Header, own string, keys []*activeKey, macs [
 		return ""
 	}
 	defer d.done()
-	bodies := bodyVariants(body)
-	for i, key := range keys {
-		if i == diagnosisKeys || key.mac == nil {
+	bodies, tried := bodyVariants(body), 0
+	for _, key := range keys {
+		if key.mac == nil {
 			continue
+		}
+		if tried++; tried > diagnosisKeys {
+			break
 		}
 		if hint := explainKey(key, macs, body, bodies, forms); hint != "" {
 			return "; " + hint
