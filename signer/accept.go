@@ -12,6 +12,7 @@ const (
 	maxSignatures      = 16
 	maxIDLength        = 255
 	maxTimestampDigits = 11
+	maxTimestamp       = 99_999_999_999
 )
 
 // single returns the value of a header that must occur exactly once. name must be in canonical form.
@@ -67,27 +68,44 @@ func timestampError(header, text string) error {
 	return fmt.Errorf("%w: %s is not a Unix time in seconds (1 to %d digits, no sign, no leading zero)", ErrMalformed, header, maxTimestampDigits)
 }
 
-// checkAge compares a signed time with now; tolerance is inclusive on both sides. Sub saturates 292 years away, and the
-// least Duration negated is itself: the two sides are subtracted one by one.
-func checkAge(header string, at, now time.Time, tolerance time.Duration) error {
+// CheckAge is for schemes of your own. It returns nil if a signed time is within the tolerance of now, on either side,
+// inclusive, and otherwise an error that wraps [ErrTooOld] or [ErrTooNew]. what names the time in the error: a header.
+//
+// Sub saturates at 292 years, and the least Duration negated is itself. The two sides are therefore subtracted one by one.
+func CheckAge(what string, at, now time.Time, tolerance time.Duration) error {
 	if age := now.Sub(at); age > tolerance {
-		return fmt.Errorf("%w: %s is %v old; the tolerance is %v", ErrTooOld, header, age.Truncate(time.Second), tolerance)
+		return fmt.Errorf("%w: %s is %v old; the tolerance is %v", ErrTooOld, what, age.Truncate(time.Second), tolerance)
 	}
 	if ahead := at.Sub(now); ahead > tolerance {
-		return fmt.Errorf("%w: %s is %v ahead; the tolerance is %v (is a clock wrong?)", ErrTooNew, header, ahead.Truncate(time.Second), tolerance)
+		return fmt.Errorf("%w: %s is %v ahead; the tolerance is %v (is a clock wrong?)", ErrTooNew, what, ahead.Truncate(time.Second), tolerance)
 	}
 	return nil
 }
 
-// checkMessage refuses to sign what no verifier would accept. The error does not repeat the ID, which may come from
-// anywhere.
-func checkMessage(id string, at time.Time) (int64, error) {
+// CheckID is for schemes of your own. It returns nil for a delivery ID that every scheme accepts, 1 to 255 bytes of visible
+// ASCII without a dot, and otherwise an error that wraps [ErrMalformed]. header names where the ID stood. The error does
+// not repeat the ID.
+func CheckID(header, id string) error {
 	if !validID(id) {
-		return 0, fmt.Errorf("%w: the delivery ID must be 1 to %d bytes of visible ASCII without a dot", ErrInvalidMessage, maxIDLength)
+		return fmt.Errorf("%w: %s is not 1 to %d bytes of visible ASCII without a dot", ErrMalformed, header, maxIDLength)
 	}
-	seconds := at.Unix()
-	if seconds < 1 || seconds > 99_999_999_999 {
-		return 0, fmt.Errorf("%w: the attempt's time (Unix %d) is out of range; pass time.Now()", ErrInvalidMessage, seconds)
+	return nil
+}
+
+// CheckTime is for schemes of your own. It returns nil for a time that every scheme can sign, Unix seconds of 1 to 11 digits,
+// and otherwise an error that wraps [ErrInvalidMessage].
+func CheckTime(at time.Time) error {
+	if seconds := at.Unix(); seconds < 1 || seconds > maxTimestamp {
+		return fmt.Errorf("%w: the attempt's time (Unix %d) is out of range; pass time.Now()", ErrInvalidMessage, seconds)
 	}
-	return seconds, nil
+	return nil
+}
+
+// CheckMessage is for schemes of your own. It refuses to sign an ID or a time that no verifier would accept. Errors wrap
+// [ErrInvalidMessage] and do not repeat the ID, which may come from anywhere.
+func CheckMessage(id string, at time.Time) error {
+	if !validID(id) {
+		return fmt.Errorf("%w: the delivery ID must be 1 to %d bytes of visible ASCII without a dot", ErrInvalidMessage, maxIDLength)
+	}
+	return CheckTime(at)
 }

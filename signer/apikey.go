@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -155,17 +157,38 @@ func (s *APIKeys) blinded(hash [sha256.Size]byte) (at [macSize]byte) {
 }
 
 // Present reports whether a request carries the header of a key; see [AnyOf].
-func (s *APIKeys) Present(h http.Header) bool { return len(h[s.header]) > 0 }
+func (s *APIKeys) Present(h http.Header) bool { return s != nil && len(h[s.header]) > 0 }
 
 // SignsID reports that there is no signed delivery ID.
 func (s *APIKeys) SignsID() bool { return false }
 
+// Principals returns the principals of all the keys; see [Scheme].
+func (s *APIKeys) Principals() []string {
+	if s == nil {
+		return nil
+	}
+	found := map[string]bool{}
+	for _, key := range s.keys {
+		found[key.Principal] = true
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
-func (s *APIKeys) Format(f fmt.State, _ rune) { io.WriteString(f, "signer."+s.name) }
+func (s *APIKeys) Format(f fmt.State, _ rune) {
+	name := "APIKeys"
+	if s != nil {
+		name = s.name
+	}
+	io.WriteString(f, "signer."+name)
+}
 
 // Verify accepts a request whose header occurs exactly once and holds a known key that is not past its end. All errors
 // wrap [ErrInvalidAPIKey].
 func (s *APIKeys) Verify(r *http.Request, _ []byte) (Verified, error) {
+	if s == nil || len(s.keys) == 0 {
+		return Verified{}, notMade("APIKeys", "NewAPIKeys")
+	}
 	values := r.Header[s.header]
 	if len(values) != 1 {
 		return Verified{}, fmt.Errorf("%w: %s occurs %d times; want exactly one", ErrInvalidAPIKey, s.header, len(values))
@@ -174,9 +197,9 @@ func (s *APIKeys) Verify(r *http.Request, _ []byte) (Verified, error) {
 	if s.header == authorizationHeader {
 		scheme, rest, ok := strings.Cut(token, " ")
 		if !ok || !strings.EqualFold(scheme, bearerScheme) { // RFC 9110, section 11.1: the scheme's case does not matter
-			return Verified{}, fmt.Errorf("%w: %s is not \"Bearer\", a blank and a key", ErrInvalidAPIKey, s.header)
+			return Verified{}, fmt.Errorf("%w: %s is not \"Bearer\", blanks and a key", ErrInvalidAPIKey, s.header)
 		}
-		token = rest
+		token = strings.TrimLeft(rest, " ") // RFC 9110, section 11.4: one blank or more
 	}
 	if !validToken(token) {
 		return Verified{}, fmt.Errorf("%w: the key in %s is not 1 to %d bytes of visible ASCII", ErrInvalidAPIKey, s.header, maxToken)
@@ -246,8 +269,11 @@ func (s *Bearer) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Bearer"
 // headers in its records.
 func (s *Bearer) CarriesCredential() bool { return true }
 
-// Sign sets the header. It never fails.
+// Sign sets the header. It fails only for a nil or zero Bearer, by an error that wraps [ErrConfig].
 func (s *Bearer) Sign(r *http.Request, _ string, _ time.Time, _ []byte) error {
+	if s == nil || s.value == nil {
+		return notMade("Bearer", "NewBearer")
+	}
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}

@@ -77,13 +77,29 @@ func newBodyOnly(name string, s BodyOnly, newHash func() hash.Hash, key Key, opt
 }
 
 // Present reports whether a request carries this scheme's header; see [AnyOf].
-func (s *BodyOnly) Present(h http.Header) bool { return len(h[s.header]) > 0 }
+func (s *BodyOnly) Present(h http.Header) bool { return s != nil && len(h[s.header]) > 0 }
 
 // SignsID reports that there is no signed delivery ID.
 func (s *BodyOnly) SignsID() bool { return false }
 
+// Principals returns the principal of [WithPrincipal]; see [Scheme].
+func (s *BodyOnly) Principals() []string {
+	if s == nil {
+		return nil
+	}
+	return principals(s.keys, s.principal)
+}
+
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
-func (s *BodyOnly) Format(f fmt.State, _ rune) { io.WriteString(f, "signer."+s.name) }
+func (s *BodyOnly) Format(f fmt.State, _ rune) { io.WriteString(f, "signer."+s.title()) }
+
+// title is the constructor's name without New.
+func (s *BodyOnly) title() string {
+	if s == nil || s.name == "" {
+		return "BodyOnly"
+	}
+	return s.name
+}
 
 // decode is a method since what is handed to a function value escapes to the heap.
 func (s *BodyOnly) decode(mac []byte, encoded string) bool {
@@ -96,6 +112,9 @@ func (s *BodyOnly) decode(mac []byte, encoded string) bool {
 // Verify accepts a request whose header occurs exactly once, has the one canonical spelling of a MAC, and is what an
 // active key gives over the exact body.
 func (s *BodyOnly) Verify(r *http.Request, body []byte) (Verified, error) {
+	if s == nil || len(s.keys) == 0 {
+		return Verified{}, notMade("BodyOnly", "NewGitHub")
+	}
 	signature, err := single(r.Header, s.header)
 	if err != nil {
 		return Verified{}, s.diagnosis.missing(err, r.Header, s.header)

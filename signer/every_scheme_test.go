@@ -186,9 +186,9 @@ func keySubjects(t testing.TB) []subject {
 	}
 	bearer, err := signer.NewAPIKeys(accepted)
 	subjects := []subject{build("api-keys", "Authorization", bearer, err)}
-	subjects[0].same = func(mutated, base string) bool { // RFC 9110: the case of "Bearer" does not matter
+	subjects[0].same = func(mutated, base string) bool { // RFC 9110: neither the case of "Bearer" matters, nor how many blanks follow
 		const n = len("Bearer ")
-		return len(mutated) > n && strings.EqualFold(mutated[:n], base[:n]) && mutated[n:] == base[n:]
+		return len(mutated) > n && strings.EqualFold(mutated[:n], base[:n]) && strings.TrimLeft(mutated[n:], " ") == base[n:]
 	}
 	header, err := signer.NewAPIKeys(accepted, signer.WithHeader("X-Api-Key"))
 	subjects = append(subjects, build("api-keys-header", "X-Api-Key", header, err))

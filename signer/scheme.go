@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -14,12 +15,16 @@ type Scheme interface {
 	Present(h http.Header) bool
 	// SignsID reports whether the delivery ID is covered by the signature.
 	SignsID() bool
+	// Principals returns, without repeats, what [Verified].Principal can be. A scheme whose keys have no principal
+	// returns one empty string.
+	Principals() []string
 }
 
 // Any accepts requests of several schemes on one endpoint; make it with [AnyOf].
 type Any struct {
-	schemes []Scheme
-	keepsID bool
+	schemes   []Scheme
+	principal string
+	keepsID   bool
 }
 
 var _ Scheme = (*Any)(nil)
@@ -31,41 +36,40 @@ var _ Scheme = (*Any)(nil)
 // Whoever strips the strong header from a captured request is left with the weak one, under which it is a request like any
 // other; AnyOf is as strong as its weakest member and meant for the time of a migration. So that such a request is
 // not taken for a new delivery, [Verified].ID is kept only if all schemes sign it; otherwise deduplication goes by
-// the body for all of them, and the schemes must agree on the principal ([WithPrincipal]), which is part of what
-// deduplication goes by. That of API keys comes with each key and can't be compared here: give all of an endpoint's
-// keys the one principal that its other schemes have. Errors wrap [ErrConfig].
+// the body for all of them. The principal is part of what deduplication goes by, so all schemes must vouch for the same
+// one: see [Scheme].Principals and [WithPrincipal]. API keys of several organizations can't share an endpoint with other
+// schemes in this way; give each organization its own verifier. Errors wrap [ErrConfig].
 func AnyOf(schemes ...Scheme) (*Any, error) {
 	if len(schemes) < 2 {
 		return nil, configError("AnyOf", "want at least two schemes, the strongest first; use a single one as it is")
 	}
-	a := &Any{schemes: schemes, keepsID: true}
-	var first owned
+	a := &Any{schemes: slices.Clone(schemes), keepsID: true}
 	for i, s := range schemes {
-		if s == nil {
+		if isNil(s) {
 			return nil, configError("AnyOf", "scheme %d is nil; check its constructor's error", i+1)
 		}
-		a.keepsID = a.keepsID && s.SignsID()
-		if o, ok := s.(owned); ok {
-			if first != nil && first.owner() != o.owner() {
-				return nil, configError("AnyOf", "scheme %d has another principal than those before it, so a stripped copy would be taken for a new delivery; "+
-					"give all of them the same with WithPrincipal", i+1)
-			}
-			first = o
+		principals := s.Principals()
+		switch {
+		case len(principals) == 0:
+			return nil, configError("AnyOf", "scheme %d has no key; make it with its constructor and check the error", i+1)
+		case len(principals) > 1:
+			return nil, configError("AnyOf", "scheme %d has %d principals, so a stripped copy could be taken for a new delivery; "+
+				"give each of them a verifier of its own", i+1, len(principals))
+		case i > 0 && principals[0] != a.principal:
+			return nil, configError("AnyOf", "scheme %d has another principal than those before it, so a stripped copy would be taken for a new delivery; "+
+				"give all of them the same with WithPrincipal", i+1)
 		}
+		a.principal = principals[0]
+		a.keepsID = a.keepsID && s.SignsID()
 	}
 	return a, nil
 }
 
-// owned is what schemes with one principal for all keys have in common.
-type owned interface{ owner() string }
-
-func (s *Standard) owner() string    { return s.principal }
-func (s *Timestamped) owner() string { return s.principal }
-func (s *Stripe) owner() string      { return s.principal }
-func (s *BodyOnly) owner() string    { return s.principal }
-
 // Verify asks the first scheme whose header is present, and no other.
 func (a *Any) Verify(r *http.Request, body []byte) (Verified, error) {
+	if a == nil || len(a.schemes) == 0 {
+		return Verified{}, notMade("Any", "AnyOf")
+	}
 	for _, s := range a.schemes {
 		if !s.Present(r.Header) {
 			continue
@@ -73,6 +77,9 @@ func (a *Any) Verify(r *http.Request, body []byte) (Verified, error) {
 		verified, err := s.Verify(r, body)
 		if err != nil {
 			return Verified{}, a.blur(err)
+		}
+		if verified.Principal != a.principal {
+			return Verified{}, configError("AnyOf", "a scheme vouched for a principal that its Principals method does not return; correct the method")
 		}
 		if !a.keepsID {
 			verified.ID = ""
@@ -92,6 +99,9 @@ func (a *Any) blur(err error) error {
 
 // Present reports whether any of the schemes is.
 func (a *Any) Present(h http.Header) bool {
+	if a == nil {
+		return false
+	}
 	for _, s := range a.schemes {
 		if s.Present(h) {
 			return true
@@ -101,15 +111,40 @@ func (a *Any) Present(h http.Header) bool {
 }
 
 // SignsID reports whether all of the schemes do.
-func (a *Any) SignsID() bool { return a.keepsID }
+func (a *Any) SignsID() bool { return a != nil && a.keepsID }
+
+// Principals returns the one principal of all the schemes.
+func (a *Any) Principals() []string {
+	if a == nil || len(a.schemes) == 0 {
+		return nil
+	}
+	return []string{a.principal}
+}
 
 // Tolerance returns the largest of the schemes' tolerances.
 func (a *Any) Tolerance() time.Duration {
 	var longest time.Duration
+	if a == nil {
+		return 0
+	}
 	for _, s := range a.schemes {
 		if t, ok := s.(interface{ Tolerance() time.Duration }); ok {
 			longest = max(longest, t.Tolerance())
 		}
 	}
 	return longest
+}
+
+// notMade is the error of a scheme that is nil or a zero value. It does not wrap [ErrUnverified]: the request is not at
+// fault.
+func notMade(scheme, constructor string) error {
+	return configError(scheme, "is nil or the zero value; make one with %s and check its error", constructor)
+}
+
+// principals is what Principals returns of a scheme with one principal for all its keys.
+func principals(keys []*activeKey, principal string) []string {
+	if len(keys) == 0 {
+		return nil
+	}
+	return []string{principal}
 }

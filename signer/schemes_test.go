@@ -319,6 +319,11 @@ func TestAPIKeys(t *testing.T) {
 		got, err := s.Verify(r, nil)
 		require.NoError(t, err)
 		require.Equal(t, signer.Verified{Principal: "acme", Key: "ci"}, got)
+		for _, blanks := range []string{"  ", "     "} { // RFC 9110, section 11.4
+			got, err = verify("Bearer" + blanks + acme.Reveal())
+			require.NoError(t, err)
+			require.Equal(t, signer.Verified{Principal: "acme", Key: "ci"}, got)
+		}
 		got, err = verify("bearer " + zeta.Reveal())
 		require.NoError(t, err)
 		require.Equal(t, signer.Verified{Principal: "zeta", Key: "key-2"}, got)
@@ -328,7 +333,10 @@ func TestAPIKeys(t *testing.T) {
 			{""},
 			{"Bearer"},
 			{"Bearer "},
-			{"Bearer  " + acme.Reveal()},
+			{"Bearer   "},
+			{"Bearer\t" + acme.Reveal()},
+			{"Bearer \t" + acme.Reveal()},
+			{" Bearer " + acme.Reveal()},
 			{"Bearer " + acme.Reveal() + " "},
 			{"Bearer " + acme.Reveal() + "\n"},
 			{"Bearer " + strings.ToLower(acme.Reveal())},
@@ -436,7 +444,8 @@ func TestAnyOf(t *testing.T) {
 
 	// The peer's answer must not depend on which scheme it tried.
 	keys := must[*signer.APIKeys](t)(signer.NewGitLabToken(literalSecret(t, "a-plain-gitlab-token"), "acme"))
-	mixed := must[*signer.Any](t)(signer.AnyOf(strong, keys))
+	acme := standard(t, signer.GenerateSecret(), signer.WithPrincipal("acme"))
+	mixed := must[*signer.Any](t)(signer.AnyOf(acme, keys))
 	r = request(body)
 	r.Header.Set("X-Gitlab-Token", "wrong")
 	_, err = mixed.Verify(r, body)

@@ -68,7 +68,12 @@ func NewStandard(key Key, opts ...Option) (*Standard, error) {
 }
 
 // Tolerance returns how far a timestamp may lie from now, on either side.
-func (s *Standard) Tolerance() time.Duration { return s.tolerance }
+func (s *Standard) Tolerance() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return s.tolerance
+}
 
 // Present reports whether a request carries this scheme's signature header; see [AnyOf].
 func (s *Standard) Present(h http.Header) bool { return len(h[HeaderSignature]) > 0 }
@@ -76,19 +81,30 @@ func (s *Standard) Present(h http.Header) bool { return len(h[HeaderSignature]) 
 // SignsID reports that the delivery ID is covered by the signature.
 func (s *Standard) SignsID() bool { return true }
 
+// Principals returns the principal of [WithPrincipal]; see [Scheme].
+func (s *Standard) Principals() []string {
+	if s == nil {
+		return nil
+	}
+	return principals(s.keys, s.principal)
+}
+
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Standard) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Standard") }
 
 // Sign sets the three headers, with a signature by every key that can sign and is active at the given time. Errors wrap
 // [ErrInvalidMessage] or [ErrNoActiveKey], or are those of a [crypto.Signer] of your own; the request is then unchanged.
 func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) error {
-	seconds, err := checkMessage(id, at)
+	if s == nil || len(s.keys) == 0 {
+		return notMade("Standard", "NewStandard")
+	}
+	err := CheckMessage(id, at)
 	if err != nil {
 		return err
 	}
 	// One string holds timestamp and signatures, one array the header values: two allocations, however many keys.
 	var scratch [maxTimestampDigits + 4*(len(versionHMAC)+2+encodedMAC)]byte
-	out := strconv.AppendInt(scratch[:0], seconds, 10)
+	out := strconv.AppendInt(scratch[:0], at.Unix(), 10)
 	digits := len(out)
 	for _, key := range s.keys {
 		if !key.active(at) || key.mac == nil && key.private == nil {
@@ -155,19 +171,22 @@ func setHeaders(r *http.Request, names, values [3]string) {
 // An entry of the list that is not a well-formed v1 or v1a signature is skipped, as the specification says. Of the v1a
 // signatures the first two distinct ones count.
 func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
+	if s == nil || len(s.keys) == 0 {
+		return Verified{}, notMade("Standard", "NewStandard")
+	}
 	id, timestamp, text, err := standardHeaders(r.Header)
 	if err != nil {
 		return Verified{}, s.diagnosis.missing(err, r.Header, HeaderSignature)
 	}
-	if !validID(id) {
-		return Verified{}, fmt.Errorf("%w: %s is not 1 to %d bytes of visible ASCII without a dot", ErrMalformed, HeaderID, maxIDLength)
+	if err := CheckID(HeaderID, id); err != nil {
+		return Verified{}, err
 	}
 	seconds, ok := parseTimestamp(timestamp)
 	if !ok {
 		return Verified{}, timestampError(HeaderTimestamp, timestamp)
 	}
 	at, now := time.Unix(seconds, 0), time.Now()
-	if err := checkAge(HeaderTimestamp, at, now, s.tolerance); err != nil {
+	if err := CheckAge(HeaderTimestamp, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
 	var list signatures

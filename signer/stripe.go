@@ -52,13 +52,26 @@ func NewStripe(key Key, opts ...Option) (*Stripe, error) {
 }
 
 // Tolerance returns how far a timestamp may lie from now, on either side.
-func (s *Stripe) Tolerance() time.Duration { return s.tolerance }
+func (s *Stripe) Tolerance() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return s.tolerance
+}
 
 // Present reports whether a request carries this scheme's header; see [AnyOf].
-func (s *Stripe) Present(h http.Header) bool { return len(h[s.header]) > 0 }
+func (s *Stripe) Present(h http.Header) bool { return s != nil && len(h[s.header]) > 0 }
 
 // SignsID reports that the delivery ID is not covered.
 func (s *Stripe) SignsID() bool { return false }
+
+// Principals returns the principal of [WithPrincipal]; see [Scheme].
+func (s *Stripe) Principals() []string {
+	if s == nil {
+		return nil
+	}
+	return principals(s.keys, s.principal)
+}
 
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Stripe) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Stripe") }
@@ -66,12 +79,14 @@ func (s *Stripe) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Stripe"
 // Sign sets the header, with a signature by every key that is active at the given time. Errors wrap [ErrInvalidMessage] or
 // [ErrNoActiveKey]; the request is then unchanged.
 func (s *Stripe) Sign(r *http.Request, id string, at time.Time, body []byte) error {
-	seconds, err := checkMessage(id, at)
-	if err != nil {
+	if s == nil || len(s.keys) == 0 {
+		return notMade("Stripe", "NewStripe")
+	}
+	if err := CheckMessage(id, at); err != nil {
 		return err
 	}
 	var scratch [len("t=,") + maxTimestampDigits + 4*(len("v1=,")+hexMAC)]byte
-	out := strconv.AppendInt(append(scratch[:0], "t="...), seconds, 10)
+	out := strconv.AppendInt(append(scratch[:0], "t="...), at.Unix(), 10)
 	unsigned := len(out)
 	for _, key := range s.keys {
 		if !key.active(at) {
@@ -96,6 +111,9 @@ func (s *Stripe) Sign(r *http.Request, id string, at time.Time, body []byte) err
 // within the tolerance, and a v1 signature that an active key gives over the exact body. An entry that is not v1 with 64
 // lower-case hex digits is skipped. A repeated t is refused.
 func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
+	if s == nil || len(s.keys) == 0 {
+		return Verified{}, notMade("Stripe", "NewStripe")
+	}
 	text, err := single(r.Header, s.header)
 	if err != nil {
 		return Verified{}, s.diagnosis.missing(err, r.Header, s.header)
@@ -110,7 +128,7 @@ func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
 		return Verified{}, timestampError("t in "+s.header, timestamp)
 	}
 	at, now := time.Unix(seconds, 0), time.Now()
-	if err := checkAge(s.header, at, now, s.tolerance); err != nil {
+	if err := CheckAge(s.header, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
 	matched := matchTimestamped(s.keys, now, timestamp, list.v1(), body)

@@ -75,13 +75,26 @@ func validHeaderPrefix(prefix string) bool {
 }
 
 // Tolerance returns how far a timestamp may lie from now, on either side.
-func (s *Timestamped) Tolerance() time.Duration { return s.tolerance }
+func (s *Timestamped) Tolerance() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return s.tolerance
+}
 
 // Present reports whether a request carries this scheme's signature header; see [AnyOf].
-func (s *Timestamped) Present(h http.Header) bool { return len(h[s.signatureHeader]) > 0 }
+func (s *Timestamped) Present(h http.Header) bool { return s != nil && len(h[s.signatureHeader]) > 0 }
 
 // SignsID reports that the delivery ID is not covered.
 func (s *Timestamped) SignsID() bool { return false }
+
+// Principals returns the principal of [WithPrincipal]; see [Scheme].
+func (s *Timestamped) Principals() []string {
+	if s == nil {
+		return nil
+	}
+	return principals(s.keys, s.principal)
+}
 
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Timestamped) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Timestamped") }
@@ -90,8 +103,10 @@ func (s *Timestamped) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Ti
 // given time: during a rotation the verifying side has to know both keys. Errors wrap [ErrInvalidMessage] or
 // [ErrNoActiveKey]; the request is then unchanged.
 func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte) error {
-	seconds, err := checkMessage(id, at)
-	if err != nil {
+	if s == nil || len(s.keys) == 0 {
+		return notMade("Timestamped", "NewTimestamped")
+	}
+	if err := CheckMessage(id, at); err != nil {
 		return err
 	}
 	for _, key := range s.keys {
@@ -99,7 +114,7 @@ func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte
 			continue
 		}
 		var scratch [maxTimestampDigits + len(hashPrefix) + hexMAC]byte
-		out := strconv.AppendInt(scratch[:0], seconds, 10)
+		out := strconv.AppendInt(scratch[:0], at.Unix(), 10)
 		digits := len(out)
 		state := key.mac.get()
 		state.prefix = append(append(state.prefix, out...), '.')
@@ -115,6 +130,9 @@ func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte
 // is within the tolerance, and whose signature an active key gives over the exact body. A sha256= before the hex is
 // accepted; upper-case hex is not, so that each signature has one spelling.
 func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
+	if s == nil || len(s.keys) == 0 {
+		return Verified{}, notMade("Timestamped", "NewTimestamped")
+	}
 	timestamp, err := single(r.Header, s.timestampHeader)
 	if err != nil {
 		return Verified{}, s.diagnosis.missing(err, r.Header, s.signatureHeader)
@@ -128,7 +146,7 @@ func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 		return Verified{}, timestampError(s.timestampHeader, timestamp)
 	}
 	at, now := time.Unix(seconds, 0), time.Now()
-	if err := checkAge(s.timestampHeader, at, now, s.tolerance); err != nil {
+	if err := CheckAge(s.timestampHeader, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
 	var macs [1][macSize]byte

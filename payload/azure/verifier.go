@@ -59,6 +59,14 @@ func (s *Basic) Present(h http.Header) bool {
 // SignsID reports that there is no signed delivery ID.
 func (s *Basic) SignsID() bool { return false }
 
+// Principals returns the principal of [signer.WithPrincipal]; see [signer.Scheme].
+func (s *Basic) Principals() []string {
+	if s == nil {
+		return nil
+	}
+	return s.password.Principals()
+}
+
 // Format prints the scheme's name and nothing of its credentials, whatever the verb.
 func (s *Basic) Format(f fmt.State, _ rune) { io.WriteString(f, "azure.Basic") }
 
@@ -68,6 +76,9 @@ func (s *Basic) Format(f fmt.State, _ rune) { io.WriteString(f, "azure.Basic") }
 // Passwords are compared as package signer compares MACs, in constant time: the presented one keys an HMAC, and the
 // scheme that holds ours has to come to the same one. That way a secret's end and its name count here as anywhere.
 func (s *Basic) Verify(r *http.Request, _ []byte) (signer.Verified, error) {
+	if s == nil || s.password == nil {
+		return signer.Verified{}, fmt.Errorf("%w: azure.Basic is nil or the zero value; make one with NewVerifier and check its error", signer.ErrConfig)
+	}
 	values := r.Header[authorization]
 	if len(values) != 1 {
 		return signer.Verified{}, refusal("it occurs %d times; want exactly one", len(values))

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -94,4 +95,16 @@ func TestBasicConfiguration(t *testing.T) {
 	require.ErrorIs(t, err, signer.ErrConfig)
 	_, err = azure.NewVerifier("me", signer.GenerateLiteralSecret(), signer.WithTolerance(time.Minute))
 	require.ErrorIs(t, err, signer.ErrConfig)
+}
+
+// A verifier that NewVerifier did not make says so, and does not blame the
+// request.
+func TestVerifier_NilAndZero(t *testing.T) {
+	t.Parallel()
+	for _, v := range []*azure.Basic{nil, {}} {
+		_, err := v.Verify(httptest.NewRequest(http.MethodPost, "/", nil), nil)
+		require.ErrorIs(t, err, signer.ErrConfig)
+		require.NotErrorIs(t, err, signer.ErrUnverified)
+		require.Empty(t, v.Principals())
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -216,4 +217,17 @@ func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
 func TestFuzzSeeds(t *testing.T) {
 	t.Parallel()
 	inboundtest.Seeds(t, "FuzzDecode", 4)
+}
+
+// A verifier that NewVerifier did not make says so, and does not blame the
+// request.
+func TestVerifier_NilAndZero(t *testing.T) {
+	t.Parallel()
+	for _, v := range []*heroku.Verifier{nil, {}} {
+		_, err := v.Verify(httptest.NewRequest(http.MethodPost, "/", nil), nil)
+		require.ErrorIs(t, err, signer.ErrConfig)
+		require.NotErrorIs(t, err, signer.ErrUnverified)
+		require.Empty(t, v.Principals())
+		require.False(t, v.Present(http.Header{}))
+	}
 }

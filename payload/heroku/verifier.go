@@ -27,10 +27,18 @@ func NewVerifier(secret signer.Secret, opts ...signer.Option) (*Verifier, error)
 }
 
 // Present reports whether a request carries Heroku's signature; see [signer.AnyOf].
-func (v *Verifier) Present(h http.Header) bool { return v.scheme.Present(h) }
+func (v *Verifier) Present(h http.Header) bool { return v != nil && v.scheme.Present(h) }
 
 // SignsID reports that the delivery ID is covered by the signature.
 func (v *Verifier) SignsID() bool { return true }
+
+// Principals returns the principal of [signer.WithPrincipal]; see [signer.Scheme].
+func (v *Verifier) Principals() []string {
+	if v == nil {
+		return nil
+	}
+	return v.scheme.Principals()
+}
 
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (v *Verifier) Format(f fmt.State, _ rune) { io.WriteString(f, "heroku.Verifier") }
@@ -38,6 +46,9 @@ func (v *Verifier) Format(f fmt.State, _ rune) { io.WriteString(f, "heroku.Verif
 // Verify accepts what [signer.NewLegacyHeroku] does. The ID is webhook_metadata.delivery.id, and empty in a body that has
 // none: deduplication then goes by the body.
 func (v *Verifier) Verify(r *http.Request, body []byte) (signer.Verified, error) {
+	if v == nil || v.scheme == nil {
+		return signer.Verified{}, fmt.Errorf("%w: heroku.Verifier is nil or the zero value; make one with NewVerifier and check its error", signer.ErrConfig)
+	}
 	verified, err := v.scheme.Verify(r, body)
 	if err != nil {
 		return signer.Verified{}, err

@@ -59,7 +59,12 @@ func New(key Key, opts ...Option) (*Scheme, error) {
 }
 
 // Tolerance returns how far the created parameter may lie from now, on either side.
-func (s *Scheme) Tolerance() time.Duration { return s.tolerance }
+func (s *Scheme) Tolerance() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return s.tolerance
+}
 
 // Present reports whether a request has one of the signature headers; see [signer.AnyOf].
 func (s *Scheme) Present(h http.Header) bool {
@@ -68,6 +73,21 @@ func (s *Scheme) Present(h http.Header) bool {
 
 // SignsID reports that the delivery ID is covered by the signature.
 func (s *Scheme) SignsID() bool { return true }
+
+// Principals returns the principal of [WithPrincipal]; see [signer.Scheme].
+func (s *Scheme) Principals() []string {
+	if s.unmade() {
+		return nil
+	}
+	return []string{s.principal}
+}
+
+// unmade reports whether s is nil or the zero value.
+func (s *Scheme) unmade() bool { return s == nil || len(s.keys) == 0 }
+
+func notMade() error {
+	return configError("Scheme is nil or the zero value; make one with New and check its error")
+}
 
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Scheme) Format(f fmt.State, _ rune) { io.WriteString(f, "httpsig.Scheme") }
@@ -79,11 +99,11 @@ func (s *Scheme) Format(f fmt.State, _ rune) { io.WriteString(f, "httpsig.Scheme
 // Errors wrap [signer.ErrInvalidMessage] or [signer.ErrNoActiveKey], or are those of a crypto.Signer of your own; the
 // request is then unchanged.
 func (s *Scheme) Sign(r *http.Request, id string, at time.Time, body []byte) error {
-	if !validID(id) {
-		return fmt.Errorf("%w: the delivery ID must be 1 to %d bytes of visible ASCII without a dot", signer.ErrInvalidMessage, maxIDLength)
+	if s.unmade() {
+		return notMade()
 	}
-	if at.Unix() < 1 || at.Unix() > maxTime {
-		return fmt.Errorf("%w: the attempt's time (Unix %d) is out of range; pass time.Now()", signer.ErrInvalidMessage, at.Unix())
+	if err := signer.CheckMessage(id, at); err != nil {
+		return err
 	}
 	to, err := targetOf(r, nil)
 	if err != nil {
@@ -160,6 +180,9 @@ func appendParams(out []byte, components []string, created int64, keyID string) 
 // has been read, and bounded, by the caller. Signatures by keys that are not known here are passed over; if several are
 // known, one good one is enough. Errors wrap [signer.ErrUnverified].
 func (s *Scheme) Verify(r *http.Request, body []byte) (signer.Verified, error) {
+	if s.unmade() {
+		return signer.Verified{}, notMade()
+	}
 	signatures, err := parse(r.Header)
 	if err != nil {
 		return signer.Verified{}, err
@@ -172,8 +195,8 @@ func (s *Scheme) Verify(r *http.Request, body []byte) (signer.Verified, error) {
 	if err != nil {
 		return signer.Verified{}, err
 	}
-	if !validID(id) {
-		return signer.Verified{}, fmt.Errorf("%w: %s is not 1 to %d bytes of visible ASCII without a dot", signer.ErrMalformed, signer.HeaderID, maxIDLength)
+	if err := signer.CheckID(signer.HeaderID, id); err != nil {
+		return signer.Verified{}, err
 	}
 	key, created, err := s.match(message{r, to}, signatures)
 	if err != nil {

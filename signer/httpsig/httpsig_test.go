@@ -121,6 +121,11 @@ func TestTimes(t *testing.T) {
 			_, err := s.Verify(received(t, signedAt(t, s, now.Add(offset))), testBody)
 			require.ErrorIs(t, err, want, offset)
 		}
+		// Further away than a Duration reaches, on either side.
+		for seconds, want := range map[int64]error{99_999_999_999: signer.ErrTooNew, now.Unix() + 10_000_000_000: signer.ErrTooNew, 1: signer.ErrTooOld} {
+			_, err := s.Verify(received(t, signedAt(t, s, time.Unix(seconds, 0))), testBody)
+			require.ErrorIs(t, err, want, seconds)
+		}
 		ending := newScheme(t, newKey(t, "a", secret).NotAfter(now.Add(time.Second)))
 		r := received(t, signedAt(t, ending, now))
 		time.Sleep(time.Second)
@@ -359,6 +364,30 @@ func TestAnyOf(t *testing.T) {
 	weak.Header.Del("Signature-Input")
 	_, err = any.Verify(weak, testBody)
 	require.NoError(t, err)
+
+	acme := newScheme(t, newKey(t, "a", secret), httpsig.WithPrincipal("acme"))
+	_, err = signer.AnyOf(acme, standard)
+	require.ErrorIs(t, err, signer.ErrConfig, "a stripped copy would be another principal's new delivery")
+	_, err = signer.AnyOf(standard, acme)
+	require.ErrorIs(t, err, signer.ErrConfig)
+}
+
+// A scheme that New did not make says so, and does not blame the request.
+func TestNilAndZeroSchemesAreErrors(t *testing.T) {
+	t.Parallel()
+	for _, s := range []*httpsig.Scheme{nil, {}} {
+		r := outgoing(t, testURL)
+		before := r.Header.Clone()
+		require.ErrorIs(t, s.Sign(r, testID, time.Now(), testBody), signer.ErrConfig)
+		require.Equal(t, before, r.Header)
+		_, err := s.Verify(received(t, r), testBody)
+		require.ErrorIs(t, err, signer.ErrConfig)
+		require.NotErrorIs(t, err, signer.ErrUnverified)
+		require.Empty(t, s.Principals())
+		require.Zero(t, s.Tolerance())
+		_, err = signer.AnyOf(s, s)
+		require.ErrorIs(t, err, signer.ErrConfig)
+	}
 }
 
 // No key is in an error, in any print of a key or a scheme, in JSON or in a log.

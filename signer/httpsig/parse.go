@@ -25,8 +25,6 @@ const (
 	// maxBase bounds what one signature makes us hash. Covered headers can be as long as the server takes them.
 	maxBase             = 32 << 10
 	maxSignaturesPerKey = 2
-	maxIDLength         = 255
-	maxTime             = 99_999_999_999
 )
 
 // signature is one labelled entry of the two signature headers.
@@ -138,11 +136,8 @@ func (s signature) checkParams(key Key, now time.Time, tolerance time.Duration) 
 	if !ok {
 		return time.Time{}, fmt.Errorf("%w: the signature by key %q has no created parameter", signer.ErrMalformed, key.id)
 	}
-	switch age := now.Sub(created); {
-	case age > tolerance:
-		return time.Time{}, fmt.Errorf("%w: created is %v old; the tolerance is %v", signer.ErrTooOld, age.Truncate(time.Second), tolerance)
-	case -age > tolerance:
-		return time.Time{}, fmt.Errorf("%w: created is %v ahead; the tolerance is %v (is a clock wrong?)", signer.ErrTooNew, (-age).Truncate(time.Second), tolerance)
+	if err := signer.CheckAge("created", created, now, tolerance); err != nil {
+		return time.Time{}, err
 	}
 	if value, ok := s.list.Params.Get("expires"); ok {
 		if expires, _ := unixTime(value); now.After(expires) {
@@ -154,10 +149,8 @@ func (s signature) checkParams(key Key, now time.Time, tolerance time.Duration) 
 
 func unixTime(value any) (time.Time, bool) {
 	seconds, ok := value.(int64)
-	if !ok || seconds < 1 || seconds > maxTime {
-		return time.Time{}, false
-	}
-	return time.Unix(seconds, 0), true
+	at := time.Unix(seconds, 0)
+	return at, ok && signer.CheckTime(at) == nil
 }
 
 // checkDigest compares the sha-256 of Content-Digest, RFC 9530 §2, with the body. Digests by other algorithms are passed
@@ -185,17 +178,4 @@ func checkDigest(h http.Header, body []byte) error {
 
 func digestText(sum [sha256.Size]byte) string {
 	return digestAlgorithm + "=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
-}
-
-// validID is what package signer takes for a delivery ID, so that an ID means the same under every scheme.
-func validID(id string) bool {
-	if id == "" || len(id) > maxIDLength {
-		return false
-	}
-	for i := range len(id) {
-		if c := id[i]; c <= ' ' || c > '~' || c == '.' {
-			return false
-		}
-	}
-	return true
 }

@@ -257,6 +257,7 @@ def credential(header):
         if name == "Authorization":
             scheme, blank, token = token.partition(" ")
             need(blank and scheme.lower() == "bearer", "invalid_api_key")
+            token = token.lstrip(" ")
         for i, key in keys:
             if re.fullmatch(r"[!-~]+", token) and key in (token.encode(), hashlib.sha256(token.encode()).digest()):
                 return "", 0, i

@@ -521,6 +521,8 @@ function apiKeyCases() {
   one('the first key', { value: `Bearer ${acme.text}`, expect: { principal: 'acme' }, sign: again });
   one('the second key', { value: `Bearer ${zeta.text}`, expect: { key: 1, principal: 'zeta' } });
   one('bearer in lower case', { value: `bearer ${acme.text}`, expect: { principal: 'acme' } });
+  one('two blanks', { value: `Bearer  ${acme.text}`, expect: { principal: 'acme' } });
+  one('five blanks', { value: `Bearer     ${acme.text}`, expect: { principal: 'acme' } });
   one('BEARER in upper case', { value: `BEARER ${acme.text}`, expect: { principal: 'acme' } });
   one('header name in lower case', { headers: [['authorization', `Bearer ${acme.text}`]], expect: { principal: 'acme' } });
   one('any body', { value: `Bearer ${acme.text}`, body: bodies['every byte'], expect: { principal: 'acme' } });
@@ -532,7 +534,7 @@ function apiKeyCases() {
   one('at its end', { keys: [acme, { ...zeta, not_after: T }], value: `Bearer ${zeta.text}`, expect: { key: 1, principal: 'zeta' } });
   one('a second past its end', { keys: [acme, { ...zeta, not_after: T - 1 }], value: `Bearer ${zeta.text}`, reason: 'invalid_api_key' });
   for (const [name, value] of [
-    ['empty', ''], ['Bearer alone', 'Bearer'], ['Bearer and a blank', 'Bearer '], ['two blanks', `Bearer  ${acme.text}`], ['a tab for the blank', `Bearer\t${acme.text}`], ['a blank after it', `Bearer ${acme.text} `],
+    ['empty', ''], ['Bearer alone', 'Bearer'], ['Bearer and a blank', 'Bearer '], ['Bearer and blanks', 'Bearer   '], ['a tab after the blank', `Bearer \t${acme.text}`], ['a tab for the blank', `Bearer\t${acme.text}`], ['a blank after it', `Bearer ${acme.text} `],
     ['a blank before it', ` Bearer ${acme.text}`], ['a line end after it', `Bearer ${acme.text}\n`], ['in lower case', `Bearer ${acme.text.toLowerCase()}`], ['cut off', `Bearer ${acme.text.slice(0, -1)}`], ['longer', `Bearer ${acme.text}A`],
     ['another first byte', `Bearer b${acme.text.slice(1)}`], ['another last byte', `Bearer ${acme.text.slice(0, -1)}2`], ['without Bearer', acme.text], ['Basic', `Basic ${b64(text(`x:${acme.text}`))}`], ['Token', `Token ${acme.text}`],
     ['its hash', `Bearer ${acme.hash}`], ['its hash in hex', `Bearer ${acme.hash.slice(7)}`], ['two keys in one header', `Bearer ${acme.text}, Bearer ${zeta.text}`], ['4097 bytes', `Bearer ${'x'.repeat(4097)}`], ['not ASCII', `Bearer ${acme.text}é`],
