@@ -3,7 +3,10 @@ package receiver
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/deployhook/deployhook/payload"
 )
 
 // Outcome says in one word what became of a request. The texts are stable, fit for a metric's label.
@@ -92,10 +95,12 @@ func (res *Result) attrs(rc *Receiver, r *http.Request) []slog.Attr {
 		}
 		if d.Event != nil {
 			attrs = append(attrs, slog.String("type", string(d.Event.Type)), slog.String("deployment_id", d.Event.DeploymentID))
+			attrs = appendDropped(attrs, d.Event.Dropped)
 		}
 		if d.Deployment != nil {
 			attrs = append(attrs, slog.String("deployment_id", d.Deployment.DeploymentID),
 				slog.String("deployment_status", string(d.Deployment.Status)))
+			attrs = appendDropped(attrs, d.Deployment.Dropped)
 		}
 		attrs = append(attrs, d.attrs...)
 	} else {
@@ -105,4 +110,16 @@ func (res *Result) attrs(rc *Receiver, r *http.Request) []slog.Attr {
 		attrs = append(attrs, slog.String("error", res.Err.Error()))
 	}
 	return attrs
+}
+
+// appendDropped names the members that the record is kept without.
+func appendDropped(attrs []slog.Attr, dropped []payload.Failure) []slog.Attr {
+	if len(dropped) == 0 {
+		return attrs
+	}
+	texts := make([]string, len(dropped))
+	for i, failure := range dropped {
+		texts[i] = failure.String()
+	}
+	return append(attrs, slog.String("dropped", strings.Join(texts, "; ")))
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/nilable"
@@ -56,12 +58,17 @@ var ErrNotLinked = errors.New("deployments: the deployment is recorded, but its 
 // sending the deployment again links it. What has been linked is not counted
 // again while its commits stay the same.
 //
+// Two deployments that have one ID by mistake overwrite each other's record. Such
+// a [Contradiction] changes no answer. It costs a line of level Warn, counts in
+// [Endpoint.Contradictions], and goes to [WithContradictionHook].
+//
 // An Endpoint is immutable, safe for concurrent use, and owns nothing that has
 // to be closed. Ledger and linker stay the caller's.
 type Endpoint struct {
 	config
-	ledger  Ledger
-	handler http.Handler
+	ledger         Ledger
+	handler        http.Handler
+	contradictions atomic.Uint64
 }
 
 var _ http.Handler = (*Endpoint)(nil)
@@ -142,6 +149,7 @@ func (e *Endpoint) handle(ctx context.Context, d *payload.Deployment) error {
 	if err != nil {
 		return receiver.TryAgain(0, fmt.Errorf("deployments: ledger: %w", err))
 	}
+	e.contradiction(ctx, delivery.Principal, recorded.Contradiction)
 	unlinked, linkErr := e.link(ctx, delivery.Principal, &recorded)
 	delivery.Reply(recorded.answer(unlinked))
 	delivery.AddAttrs(recorded.attrs()...)
@@ -150,6 +158,26 @@ func (e *Endpoint) handle(ctx context.Context, d *payload.Deployment) error {
 	}
 	return nil
 }
+
+// contradiction tells the operator of one.
+func (e *Endpoint) contradiction(ctx context.Context, organization string, c *Contradiction) {
+	if c == nil {
+		return
+	}
+	e.contradictions.Add(1)
+	e.logger.WarnContext(ctx, "two deployments have one ID; give each its own, or the later one overwrites the other's record",
+		slog.String("principal", organization), slog.String("deployment_id", c.Received.DeploymentID),
+		slog.String("differ", strings.Join(c.Members, ", ")))
+	if e.contradicted == nil {
+		return
+	}
+	if err := contained(func() error { e.contradicted(ctx, *c); return nil }); err != nil {
+		e.logger.ErrorContext(ctx, "deployments: WithContradictionHook", slog.String("error", err.Error()))
+	}
+}
+
+// Contradictions counts the contradictions since the Endpoint was made.
+func (e *Endpoint) Contradictions() uint64 { return e.contradictions.Load() }
 
 // call runs one call to the ledger or the linker, and contains its panics.
 func call(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {

@@ -79,6 +79,9 @@ type Recorded struct {
 	Stale bool
 	// Transition is what the delivery's status meant to the one that was on record.
 	Transition payload.Transition
+	// Contradiction is not nil if the delivery can't be about the deployment that
+	// was on record, although it has its ID.
+	Contradiction *Contradiction
 	// Shifted are other records whose filled-in previous commit changed, because it
 	// depends on this deployment. Their pull requests have to be counted again.
 	Shifted []Record

@@ -13,6 +13,7 @@ const maxMergedExtra = 256 << 10
 // mergeDeployment returns what is known after d has updated old; again: the pipeline was run again.
 func mergeDeployment(old, d *payload.Deployment, again bool) *payload.Deployment {
 	m := *d
+	m.Dropped = nil
 	if old.StartedAt.Before(d.StartedAt) && !again {
 		m.StartedAt = old.StartedAt
 	}

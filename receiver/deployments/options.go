@@ -47,6 +47,7 @@ type config struct {
 	bodyTimeout   time.Duration
 	logger        *slog.Logger
 	observer      func(context.Context, receiver.Result)
+	contradicted  func(context.Context, Contradiction)
 }
 
 // WithLinker sets what counts the pull requests of a successful deployment.
@@ -102,6 +103,14 @@ func WithObserver(f func(context.Context, receiver.Result)) Option {
 	return optionFunc(func(c *config) { c.observer = f })
 }
 
+// WithContradictionHook sets a function that is called with each [Contradiction],
+// after the delivery was recorded and before it is answered. It runs on the
+// request's goroutine, so a function that takes long delays the answer. It must be
+// safe for concurrent use. A panic is contained. Default, and meaning of nil: none.
+func WithContradictionHook(f func(context.Context, Contradiction)) Option {
+	return optionFunc(func(c *config) { c.contradicted = f })
+}
+
 func newConfig(opts []Option) (*config, error) {
 	c := &config{
 		environments: []string{"production"}, ledgerTimeout: DefaultLedgerTimeout, linkTimeout: DefaultLinkTimeout,
@@ -114,6 +123,9 @@ func newConfig(opts []Option) (*config, error) {
 			continue
 		}
 		o.apply(c)
+	}
+	if c.logger == nil {
+		c.logger = slog.Default()
 	}
 	return c, errors.Join(append(problems, c.validate())...)
 }

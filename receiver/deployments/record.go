@@ -116,7 +116,7 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 	if err := fillPrevious(ctx, tx, &r); err != nil {
 		return Recorded{}, err
 	}
-	recorded := Recorded{Record: *old, Stale: stale, Transition: transition}
+	recorded := Recorded{Record: *old, Stale: stale, Transition: transition, Contradiction: contradiction(old.Deployment, d)}
 	if r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt) {
 		return recorded, nil // there is nothing to write
 	}
@@ -134,6 +134,7 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 
 func create(ctx context.Context, tx Tx, d *payload.Deployment, now time.Time) (Recorded, error) {
 	copied := *d
+	copied.Dropped = nil
 	r := &Record{Deployment: &copied, PreviousGiven: d.PreviousCommitSHA != "", RecordedAt: now, UpdatedAt: now}
 	r.SucceededAt = succeededAt(&Record{}, d, d)
 	if err := fillPrevious(ctx, tx, r); err != nil {
