@@ -328,11 +328,21 @@ func syntaxFailure(data []byte, err error) error {
 		return duplicate(syntax.JSONPointer)
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return whole("must be valid JSON, but ends too early")
+	case errors.As(err, &syntax) && levels(syntax.JSONPointer) > maxDepth:
+		return whole(tooDeep) // jsontext gives up at 10,000 levels and calls that a syntax error
 	case errors.As(err, &syntax):
 		return whole(fmt.Sprintf("must be one valid JSON object and nothing else (error at byte %d)", syntax.ByteOffset))
 	default:
 		return whole("must be valid JSON")
 	}
+}
+
+// levels is how deeply a place is nested.
+func levels(where jsontext.Pointer) (n int) {
+	for range where.Tokens() {
+		n++
+	}
+	return n
 }
 
 // duplicate words a name that occurs twice in one object.

@@ -237,6 +237,11 @@ func TestParseRefuses(t *testing.T) {
 		require.ErrorIs(t, err, payload.ErrInvalid, test.replacement)
 		assert.ErrorContains(t, err, test.text)
 	}
+	for _, nested := range []string{strings.Repeat("[", 20_000), strings.Repeat(`{"a":`, 20_000)} {
+		_, err := cdevents.Parse([]byte(strings.Replace(valid, `"customData":{`, `"customData":{"x":`+nested, 1)))
+		require.ErrorIs(t, err, payload.ErrInvalid)
+		assert.ErrorContains(t, err, "must not be nested more than 128 levels deep")
+	}
 	for _, bad := range []string{"", "null", "[]", "1", `"x"`, "{}", `{"context":null}`, `{"context":[]}`, `{"context":{"x":`} {
 		_, err := cdevents.Parse([]byte(bad))
 		require.ErrorIs(t, err, payload.ErrInvalid, bad)

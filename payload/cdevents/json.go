@@ -52,6 +52,8 @@ func read(data []byte, target any, options ...json.Options) error {
 		return invalid("", "must be valid UTF-8")
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return invalid("", "must be valid JSON, but ends too early")
+	case syntax != nil && levels(syntax.JSONPointer) > maxLevels:
+		return invalid("", fmt.Sprintf("must not be nested more than %d levels deep", maxLevels))
 	case syntax != nil:
 		const message = "must be one valid JSON object and nothing else (error at byte %d)"
 		return invalid("", fmt.Sprintf(message, syntax.ByteOffset))
@@ -60,6 +62,17 @@ func read(data []byte, target any, options ...json.Options) error {
 	default:
 		return invalid("", "must be valid JSON")
 	}
+}
+
+// maxLevels is the bound that package payload has for the members of a document.
+const maxLevels = 128
+
+// levels is how deeply a place is nested.
+func levels(where jsontext.Pointer) (n int) {
+	for range where.Tokens() {
+		n++
+	}
+	return n
 }
 
 func kindMessage(err error, semantic *json.SemanticError) string {
