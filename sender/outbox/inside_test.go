@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -37,7 +36,7 @@ func insideEach(t *testing.T, test func(t *testing.T, o *inside), opts ...Option
 	}
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
-		o, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "outbox.db"), opts...)
+		o, err := OpenSQLite(t.Context(), NewSQLite(t), opts...)
 		run(t, o, err)
 	})
 	t.Run("Postgres", func(t *testing.T) {

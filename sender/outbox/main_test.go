@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -45,7 +44,7 @@ type world struct {
 func onEach(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
-		test(t, &world{path: filepath.Join(t.TempDir(), "outbox.db")})
+		test(t, &world{path: outbox.NewSQLite(t)})
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()

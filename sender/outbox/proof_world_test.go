@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -63,7 +62,7 @@ func proveOnEach(t *testing.T, test func(t *testing.T, w *world)) {
 // oneByOne runs a test on both databases, and nothing beside it.
 func oneByOne(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Run("SQLite", func(t *testing.T) {
-		test(t, &world{path: filepath.Join(t.TempDir(), "outbox.db")})
+		test(t, &world{path: outbox.NewSQLite(t)})
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		url := riverdbtest.NewDatabase(t)
