@@ -73,6 +73,8 @@ func (e *Event) DeploymentStatus() (Status, bool) {
 // fields of the result are base's, Extra included. Only a deploy.started says when the deployment started, so
 // for all other events base.StartedAt has to. It is an error, which names the field, if the result is not valid.
 //
+// Of a SHA-256 commit the record gets what [Deployment.SetCommit] says.
+//
 // Deployment does not look at what base.Status was: ask [Status.Transition] first whether the event is stale. It
 // changes neither e nor base.
 func (e *Event) Deployment(base Deployment) (*Deployment, error) {
@@ -80,13 +82,13 @@ func (e *Event) Deployment(base Deployment) (*Deployment, error) {
 	d.DeploymentID = either(e.DeploymentID, base.DeploymentID)
 	d.Service = either(e.App, base.Service)
 	d.Environment = either(e.Environment, base.Environment)
-	if e.Commit != nil {
-		d.CommitSHA = either(e.Commit.SHA, base.CommitSHA)
-		d.Branch = either(e.Commit.Branch, base.Branch)
-	}
 	d.TriggeredBy = either(e.TriggeredBy, base.TriggeredBy)
 	if !e.Metadata.IsZero() {
 		d.Metadata = e.Metadata
+	}
+	if e.Commit != nil {
+		d.SetCommit(either(e.Commit.SHA, base.CommitSHA))
+		d.Branch = either(e.Commit.Branch, base.Branch)
 	}
 	if status, ok := e.DeploymentStatus(); ok {
 		d.Status = status
@@ -121,10 +123,11 @@ func (d *Deployment) Event(base Event) (*Event, error) {
 	e.DeploymentID = either(d.DeploymentID, base.DeploymentID)
 	e.App = either(d.Service, base.App)
 	e.Environment = either(d.Environment, base.Environment)
-	e.Commit = d.commit(base.Commit)
+	sha, metadata := d.wholeCommit()
+	e.Commit = d.commit(sha, base.Commit)
 	e.TriggeredBy = either(d.TriggeredBy, base.TriggeredBy)
-	if !d.Metadata.IsZero() {
-		e.Metadata = d.Metadata
+	if !metadata.IsZero() {
+		e.Metadata = metadata
 	}
 	e.Type, _ = d.Status.EventType()
 	e.Status, e.Timestamp = d.Status, d.moment()
@@ -138,15 +141,15 @@ func (d *Deployment) Event(base Event) (*Event, error) {
 }
 
 // commit lays the record's commit over base, which stays as it is.
-func (d *Deployment) commit(base *Commit) *Commit {
-	if d.CommitSHA == "" && d.Branch == "" {
+func (d *Deployment) commit(sha string, base *Commit) *Commit {
+	if sha == "" && d.Branch == "" {
 		return base
 	}
 	var c Commit
 	if base != nil {
 		c = *base
 	}
-	c.SHA = either(d.CommitSHA, c.SHA)
+	c.SHA = either(sha, c.SHA)
 	c.Branch = either(d.Branch, c.Branch)
 	return &c
 }

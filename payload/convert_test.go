@@ -94,8 +94,15 @@ func TestConversionNamesWhatIsMissing(t *testing.T) {
 
 	long := live
 	long.Commit = &payload.Commit{SHA: "f4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2a0"}
-	_, err = long.Deployment(payload.Deployment{StartedAt: at(1)})
-	require.EqualError(t, err, toDeployment+"commitSha must be a valid hex string (5-40 characters)")
+	deployment, err = long.Deployment(payload.Deployment{StartedAt: at(1)})
+	require.NoError(t, err)
+	assert.Equal(t, long.Commit.SHA[:40], deployment.CommitSHA, "git resolves it")
+	whole, _ := deployment.Metadata.Get("commit_sha256")
+	assert.Equal(t, long.Commit.SHA, whole.String())
+	back, err := deployment.Event(payload.Event{})
+	require.NoError(t, err)
+	assert.Equal(t, long.Commit.SHA, back.Commit.SHA, "and back without loss")
+	assert.Equal(t, long.Metadata, back.Metadata)
 
 	record := payload.Deployment{
 		DeploymentID: "run-1", CommitSHA: "f4c8e2a", Environment: "production", StartedAt: at(1), CompletedAt: at(5),
