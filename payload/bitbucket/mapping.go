@@ -86,7 +86,7 @@ func (c *config) mapRecord(b *inbound.Builder, record inbound.Node) error {
 	}
 	b.Lookup(recordStates, state)
 	b.DeploymentID = b.JoinID("deploymentId", record.Get("key"), record.Get("deploymentSequenceNumber"))
-	b.CommitSHA = b.Text("commitSha", record.Get("toCommit", "id"), record.Get("commit", "id"))
+	b.Commit("", record.Get("toCommit", "id"), record.Get("commit", "id"))
 	b.PreviousCommitSHA = b.Text("previousCommitSha", record.Get("fromCommit", "id"))
 	b.Environment = c.environment
 	if b.Environment == "" {

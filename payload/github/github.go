@@ -174,7 +174,7 @@ func isRollback(deployment inbound.Node) bool {
 func mapFields(b *inbound.Builder, event inbound.Node) {
 	status, deployment, run := event.Get("deployment_status"), event.Get("deployment"), event.Get("workflow_run")
 	b.DeploymentID = b.ID("deploymentId", deployment.Get("id"))
-	b.CommitSHA = b.Text("commitSha", deployment.Get("sha"))
+	b.Commit("", deployment.Get("sha"))
 	environments := []inbound.Node{deployment.Get("environment"), deployment.Get("original_environment")}
 	if status.Exists() {
 		environments = append([]inbound.Node{status.Get("environment")}, environments...)

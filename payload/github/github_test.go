@@ -146,7 +146,6 @@ func TestInvalid(t *testing.T) {
 			`"run_started_at": "2025-07-02T09:14:30Z"`, `"run_started_at": "yesterday"`,
 			"workflow_run.run_started_at must be a valid ISO 8601 date",
 		},
-		{`"workflow_run": {`, `"workflow_run": 1, "was": {`, "workflow_run must be an object"},
 		{`"deployment": {`, `"deployment": "1", "was_deployment": {`, "deployment must be an object"},
 	} {
 		inboundtest.Invalid(t, decode(), inboundtest.Replace(t, event, c.old, c.replacement), c.want)
@@ -292,4 +291,23 @@ func BenchmarkDecode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestSHA256Commit(t *testing.T) {
+	t.Parallel()
+	whole := strings.Repeat("3f786850e387550f", 4)
+	event := strings.ReplaceAll(string(inboundtest.Read(t, "deployment_status.json")), "3f786850e387550fdab836ed7e6dc881de23001b", whole)
+	d, err := decode()([]byte(event))
+	require.NoError(t, err)
+	assert.Equal(t, whole[:40], d.CommitSHA)
+	assert.Equal(t, whole, inboundtest.Meta(d, "commit_sha256"))
+}
+
+// A member that only informs never costs the record.
+func TestInformingMembersOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	event := inboundtest.Read(t, "deployment_status.json")
+	d, err := decode()(inboundtest.Replace(t, event, `"workflow_run": {`, `"workflow_run": 1, "was": {`))
+	require.NoError(t, err)
+	assert.NotEmpty(t, d.TriggeredBy)
 }

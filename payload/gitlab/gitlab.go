@@ -113,7 +113,7 @@ func mapEvent(b *inbound.Builder, event inbound.Node) error {
 	changed := event.Get("status_changed_at")
 	b.At(b.Time("startedAt", changed), changed, !b.Status.Terminal())
 	b.DeploymentID = b.ID("deploymentId", event.Get("deployment_id"))
-	b.CommitSHA = commit(b, event)
+	mapCommit(b, event)
 	b.Environment = b.Text("environment", event.Get("environment"))
 	b.Service = b.Text("service", event.Get("project", "name"), event.Get("project", "path_with_namespace"))
 	b.Branch = inbound.Branch(b.Text("branch", event.Get("ref")), b.CommitSHA)
@@ -123,14 +123,16 @@ func mapEvent(b *inbound.Builder, event inbound.Node) error {
 	return nil
 }
 
-// commit is the whole SHA, which only the link to the commit has, or else the first eight digits.
-func commit(b *inbound.Builder, event inbound.Node) string {
+// mapCommit takes the whole hash, which only the link to the commit has, or else
+// the first eight digits.
+func mapCommit(b *inbound.Builder, event inbound.Node) {
 	link := event.Get("commit_url")
 	if sha := inbound.LastSegment(link.Text()); inbound.IsCommit(sha) {
 		b.From("commitSha", link)
-		return sha
+		b.CommitSHA = sha
+		return
 	}
-	return b.Text("commitSha", event.Get("short_sha"))
+	b.Commit("", event.Get("short_sha"))
 }
 
 func mapMetadata(b *inbound.Builder, event inbound.Node) {

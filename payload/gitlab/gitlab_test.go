@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,7 +104,6 @@ func TestInvalid(t *testing.T) {
 		{`"2021-04-28 21:50:00 +0200"`, `1619639400`, "status_changed_at must be a string"},
 		{`"environment": "staging",`, `"environment": "",`, "environment is required"},
 		{commit, `"commit_url": 1`, "commit_url must be a string"},
-		{`"user": {`, `"user": "root", "was_user": {`, "user must be an object"},
 	} {
 		d, err := decode()(inboundtest.Replace(t, event, c.old, c.replacement))
 		require.ErrorIs(t, err, payload.ErrInvalid, c.want)
@@ -229,4 +229,21 @@ func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
 func TestFuzzSeeds(t *testing.T) {
 	t.Parallel()
 	inboundtest.Seeds(t, "FuzzDecode", 5)
+}
+
+func TestSHA256Commit(t *testing.T) {
+	t.Parallel()
+	whole := strings.Repeat("279484c09fbe69ed", 4)
+	d, err := decode()(inboundtest.Replace(t, inboundtest.Read(t, "success.json"), "279484c09fbe69ededfced8c1bb6e6d24616b468", whole))
+	require.NoError(t, err)
+	assert.Equal(t, whole[:40], d.CommitSHA, "and not the short one")
+	assert.Equal(t, whole, inboundtest.Meta(d, "commit_sha256"))
+}
+
+// A member that only informs never costs the record.
+func TestInformingMembersOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	d, err := decode()(inboundtest.Replace(t, inboundtest.Read(t, "success.json"), `"user": {`, `"user": "root", "was_user": {`))
+	require.NoError(t, err)
+	assert.Empty(t, d.TriggeredBy)
 }

@@ -41,7 +41,7 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 		}
 	}
 	b.DeploymentID = b.ID("deploymentId", data.Get("id"))
-	b.CommitSHA = b.Text("commitSha", data.Get("slug", "commit"))
+	b.Commit("a release of a container image has no commit; give WithComplete to look it up", data.Get("slug", "commit"))
 	b.Environment = c.environment
 	b.StartedAt = b.Time("startedAt", data.Get("created_at"))
 	if b.Status.Terminal() {

@@ -44,17 +44,26 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	// deploymentId, name and projectId are where the older events have them; fromDeploymentId is what an event about a
 	// rollback may have for the deployment that was taken back. These four are tolerated, not documented.
 	b.DeploymentID = b.ID("deploymentId", deployment.Get("id"), data.Get("deploymentId"), data.Get("fromDeploymentId"))
+	project := projectID(data)
 	if b.Environment = b.Text("environment", data.Get("target")); b.Environment == "" {
 		b.Environment = preview
 	}
 	b.Service = b.Text("service",
-		deployment.Get("name"), data.Get("name"), data.Get("project", "id"), data.Get("projectId"))
-	b.CommitSHA = b.Text("commitSha", meta(deployment, "CommitSha")...)
+		deployment.Get("name"), data.Get("name"), project, data.Get("projectId"))
+	b.Commit("Vercel knows none for deployments from its command line; give WithComplete to look it up", meta(deployment, "CommitSha")...)
 	b.Branch = inbound.Branch(b.Text("branch", meta(deployment, "CommitRef")...), b.CommitSHA)
 	b.TriggeredBy = b.Text("triggeredBy", data.Get("user", "id"))
 	b.PipelineURL = b.URL("pipelineUrl", data.Get("links", "deployment"))
 	mapMetadata(b, event)
 	return nil
+}
+
+// projectID is the project, which the older events name by a text.
+func projectID(data inbound.Node) inbound.Node {
+	if project := data.Get("project"); project.Kind() == payload.KindString {
+		return project
+	}
+	return data.Get("project", "id")
 }
 
 // meta are the members of a deployment's meta that say the same for repositories on different hosts.
@@ -73,7 +82,7 @@ func mapMetadata(b *inbound.Builder, event inbound.Node) {
 	b.Meta("region", event.Get("region"))
 	b.Meta("url", deployment.Get("url"))
 	b.Meta("teamId", data.Get("team", "id"))
-	b.Meta("projectId", data.Get("project", "id"))
+	b.Meta("projectId", projectID(data))
 	b.Meta("plan", data.Get("plan"))
 	for _, host := range hosts {
 		b.Meta("commitAuthor", deployment.Get("meta", host+"CommitAuthorLogin"))

@@ -86,13 +86,26 @@ func TestComplete(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Replace(t, inboundtest.Read(t, "created_preview.json"),
 		`{"gitlabCommitRef": "feature/cart", "gitlabCommitSha": "a84d88e7554fc1fa21bcbc4efae3c782a70d2b9d"}`, `{}`)
-	inboundtest.Invalid(t, decode(), event, "payload.deployment.meta.githubCommitSha is required")
+	inboundtest.Invalid(t, decode(), event, "commitSha is required, and the event has none: "+
+		"Vercel knows none for deployments from its command line; give WithComplete to look it up")
 	d, err := decode(vercel.WithComplete(func(_ context.Context, d *payload.Deployment) error {
 		d.CommitSHA = "a84d88e"
 		return nil
 	}))(event)
 	require.NoError(t, err)
 	assert.Equal(t, "a84d88e", d.CommitSHA)
+}
+
+// The older events name the project by a text.
+func TestProjectAsText(t *testing.T) {
+	t.Parallel()
+	d, err := decode()([]byte(`{"id":"evt_1","type":"deployment","createdAt":1751447742123,"payload":{"deploymentId":"dpl_1",
+"project":"storefront","deployment":{"meta":{"githubCommitSha":"3f786850e387550fdab836ed7e6dc881de23001b"}},"user":"mona"}}`))
+	require.NoError(t, err)
+	assert.Equal(t, "storefront", d.Service)
+	assert.Equal(t, "storefront", inboundtest.Meta(d, "projectId"))
+	assert.Equal(t, payload.StatusInProgress, d.Status)
+	assert.Empty(t, d.TriggeredBy, "a member of another kind that only informs is passed over")
 }
 
 func TestInvalid(t *testing.T) {

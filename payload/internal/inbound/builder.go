@@ -31,7 +31,9 @@ type Builder struct {
 	payload.Deployment
 
 	origins  map[string]string // path in the deployment -> path in the event
+	unknown  map[string]string // path in the deployment -> what to do, where no event has it
 	failures []payload.Failure
+	omitted  int                       // failures beyond the first 32
 	objects  map[string]payload.Object // read already, by path
 }
 
@@ -50,12 +52,23 @@ func newBuilder(body []byte) (*Builder, Node, error) {
 	return b, Node{b: b, value: value}, err
 }
 
-// fail notes a failure; only the first one of a path counts.
+// isRequired is what package payload says of a member that is missing.
+const isRequired = "is required"
+
+// maxFailures bounds what one error lists, as package payload does.
+const maxFailures = 32
+
+// fail notes a failure. Only the first one of a path counts. Those beyond the
+// bound are counted and not listed.
 func (b *Builder) fail(path, message string) {
 	for _, seen := range b.failures {
 		if seen.Path == path {
 			return
 		}
+	}
+	if len(b.failures) == maxFailures {
+		b.omitted++
+		return
 	}
 	b.failures = append(b.failures, payload.Failure{Path: path, Message: message})
 }
@@ -79,9 +92,37 @@ func pick[T comparable](b *Builder, field string, read func(Node) T, candidates 
 	return zero
 }
 
+// informing are the fields that only inform. An event is worth more than they
+// are, so a value of another kind is passed over.
+var informing = map[string]bool{"branch": true, "triggeredBy": true, "pipelineName": true}
+
 // Text reads a string.
 func (b *Builder) Text(field string, candidates ...Node) string {
-	return pick(b, field, Node.Text, candidates)
+	read := Node.Text
+	if informing[field] {
+		read = Node.informs
+	}
+	return pick(b, field, read, candidates)
+}
+
+// Unknown says that the event has no member for a field, and what the operator
+// can do about it. Without a value, that is the error instead of the name of a
+// member that nobody can add to the event.
+func (b *Builder) Unknown(field, advice string) {
+	if b.unknown == nil {
+		b.unknown = make(map[string]string, 1)
+	}
+	b.unknown[field] = advice
+}
+
+// Commit reads the commit that is deployed. advice is for an event that has none,
+// see [Builder.Unknown]. Empty means that every event has one.
+func (b *Builder) Commit(advice string, candidates ...Node) {
+	b.CommitSHA = b.Text("commitSha", candidates...)
+	exists := slices.ContainsFunc(candidates, func(n Node) bool { return n.Exists() || n.wrong != "" })
+	if advice != "" && !exists {
+		b.Unknown("commitSha", advice)
+	}
 }
 
 // ID reads a string or an integer.
@@ -121,6 +162,7 @@ func (b *Builder) Time(field string, candidates ...Node) time.Time {
 // Millis reads milliseconds since 1970.
 func (b *Builder) Millis(field string, candidates ...Node) time.Time {
 	return pick(b, field, func(n Node) time.Time {
+		n.failWrong()
 		ms, ok := n.value.Int64()
 		switch {
 		case !n.Exists():
@@ -215,13 +257,14 @@ func completeError(system string, err error) error {
 // event that can't be read.
 func (b *Builder) finish(ctx context.Context, system string, complete Completer) (*payload.Deployment, error) {
 	if len(b.failures) > 0 {
-		return nil, &payload.ValidationError{Failures: b.failures}
+		return nil, &payload.ValidationError{Failures: b.failures, Omitted: b.omitted}
 	}
 	if complete != nil {
 		if err := complete(ctx, &b.Deployment); err != nil {
 			return nil, completeError(system, err)
 		}
 	}
+	b.SetCommit(b.CommitSHA)
 	err := b.Validate()
 	if err == nil {
 		d := b.Deployment
@@ -232,6 +275,10 @@ func (b *Builder) finish(ctx context.Context, system string, complete Completer)
 		return nil, err
 	}
 	for _, failure := range invalid.Failures {
+		if advice, ok := b.unknown[failure.Path]; ok && failure.Message == isRequired {
+			b.fail(failure.Path, failure.Message+", and the event has none: "+advice)
+			continue
+		}
 		origin, ok := b.origins[failure.Path]
 		if !ok { // not from the event, so from an option: the peer can't mend it
 			return nil, ConfigError(system, "the deployment, as the options complete it: "+failure.String())
@@ -239,5 +286,5 @@ func (b *Builder) finish(ctx context.Context, system string, complete Completer)
 		failure.Path = origin
 		b.fail(failure.Path, failure.Message)
 	}
-	return nil, &payload.ValidationError{Failures: b.failures, Omitted: invalid.Omitted}
+	return nil, &payload.ValidationError{Failures: b.failures, Omitted: b.omitted + invalid.Omitted}
 }

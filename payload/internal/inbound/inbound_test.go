@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,11 @@ func TestNodes(t *testing.T) {
 	require.Empty(t, b.failures)
 
 	event.Get("i", "x")
-	event.Get("i", "y")
+	assert.Empty(t, b.failures, "only a field that needs the value reports it")
+	b.Branch = b.Text("branch", event.Get("i", "x"), event.Get("f"), event.Get("a", "b"))
+	assert.Empty(t, b.failures, "which one that only informs does not")
+	event.Get("i", "x").Text()
+	event.Get("i", "y", "z").Text()
 	items[1].Text()
 	event.Get("a").Items()
 	b.ID("deploymentId", event.Get("f"))
@@ -114,4 +119,43 @@ func TestNewDecoder_CompletersErrorsAreOurs(t *testing.T) {
 	_, err = decode(t.Context(), []byte(`{}`))
 	require.ErrorIs(t, err, payload.ErrIgnored)
 	require.EqualError(t, err, "test: completing the deployment: not a deployment event: a test")
+}
+
+// An event made of nothing but mistakes does not get an answer that is longer
+// than itself.
+func TestFailuresAreBounded(t *testing.T) {
+	t.Parallel()
+	decode := NewDecoder("test", func(_ *Builder, event Node) error {
+		for _, item := range event.Get("a").Items() {
+			item.Text()
+		}
+		return nil
+	}, nil)
+	_, err := decode(t.Context(), []byte(`{"a":[`+strings.Repeat("1,", 255)+`1]}`))
+	var invalid *payload.ValidationError
+	require.ErrorAs(t, err, &invalid)
+	assert.Len(t, invalid.Failures, 32)
+	assert.Equal(t, 256-32, invalid.Omitted)
+	assert.Less(t, len(err.Error()), 1<<10)
+	assert.ErrorContains(t, err, "224 more")
+}
+
+func TestSHA256Commits(t *testing.T) {
+	t.Parallel()
+	whole := strings.Repeat("3f786850e387550f", 4)
+	decode := NewDecoder("test", func(b *Builder, event Node) error {
+		b.Deployment.DeploymentID, b.Environment, b.Status = "1", "e", payload.StatusPending
+		b.StartedAt = time.Unix(1, 0)
+		b.Commit("", event.Get("sha"))
+		return nil
+	}, nil)
+	d, err := decode(t.Context(), []byte(`{"sha":"`+whole+`"}`))
+	require.NoError(t, err)
+	assert.Equal(t, whole[:40], d.CommitSHA)
+	value, _ := d.Metadata.Get("commit_sha256")
+	assert.Equal(t, whole, value.String())
+	for _, sha := range []string{whole[:41], whole[:63], whole + "0", whole[:63] + "g"} {
+		_, err = decode(t.Context(), []byte(`{"sha":"`+sha+`"}`))
+		require.EqualError(t, err, "Invalid payload: sha must be a valid hex string (5-40 characters)")
+	}
 }

@@ -12,6 +12,7 @@ type Node struct {
 	b     *Builder
 	path  string
 	value payload.Value
+	wrong string // the member on the way that should have been an object
 }
 
 // Exists reports whether the member is there and not null.
@@ -20,10 +21,15 @@ func (n Node) Exists() bool { return n.value.Kind() != payload.KindNone }
 // Kind is the kind of the member's value, KindNone for an absent one.
 func (n Node) Kind() payload.Kind { return n.value.Kind() }
 
-// Get goes down by the names of members. A member on the way that is neither an object nor absent is a failure.
+// Get goes down by the names of members. A member on the way that is neither an
+// object nor absent is a failure once a field that needs the value reads it. A
+// field that only informs goes without.
 func (n Node) Get(names ...string) Node {
 	for _, name := range names {
-		child := Node{b: n.b, path: join(n.path, name)}
+		child := Node{b: n.b, path: join(n.path, name), wrong: n.wrong}
+		if n.Exists() && n.Kind() != payload.KindObject {
+			child.wrong = n.path
+		}
 		if object, ok := n.object(); ok {
 			if value, _ := object.Get(name); value.Kind() != payload.KindNull {
 				child.value = value
@@ -36,11 +42,7 @@ func (n Node) Get(names ...string) Node {
 
 // object reads the member as an object, once.
 func (n Node) object() (payload.Object, bool) {
-	if !n.Exists() {
-		return payload.Object{}, false
-	}
 	if n.Kind() != payload.KindObject {
-		n.b.fail(n.path, "must be an object")
 		return payload.Object{}, false
 	}
 	object, ok := n.b.objects[n.path]
@@ -61,6 +63,7 @@ const maxItems = 256
 // Items returns the elements of an array that are not null, the first 256.
 func (n Node) Items() []Node {
 	if !n.Exists() {
+		n.failWrong()
 		return nil
 	}
 	var values []payload.Value
@@ -71,14 +74,32 @@ func (n Node) Items() []Node {
 	items := make([]Node, 0, len(values))
 	for i, value := range values {
 		if value.Kind() != payload.KindNull {
-			items = append(items, Node{n.b, n.path + "[" + strconv.Itoa(i) + "]", value})
+			items = append(items, Node{b: n.b, path: n.path + "[" + strconv.Itoa(i) + "]", value: value})
 		}
 	}
 	return items
 }
 
+// failWrong notes the member on the way that is not an object.
+func (n Node) failWrong() {
+	if n.wrong != "" {
+		n.b.fail(n.wrong, "must be an object")
+	}
+}
+
+// informs is the text of a string or an integer for a field that only informs.
+// Any other kind counts as absent.
+func (n Node) informs() string {
+	if _, ok := n.value.Int64(); ok {
+		return n.value.JSON()
+	}
+	text, _ := n.value.Text()
+	return text
+}
+
 // Text is the text of a string, "" for an absent one. Any other kind is a failure.
 func (n Node) Text() string {
+	n.failWrong()
 	text, ok := n.value.Text()
 	if !ok && n.Exists() {
 		n.b.fail(n.path, "must be a string")
@@ -88,6 +109,7 @@ func (n Node) Text() string {
 
 // id is the text of a string or an integer, "" for an absent one.
 func (n Node) id() string {
+	n.failWrong()
 	if n.Kind() == payload.KindNumber {
 		if _, ok := n.value.Int64(); ok {
 			return n.value.JSON()

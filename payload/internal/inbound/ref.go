@@ -34,5 +34,5 @@ func LastSegment(link string) string {
 	return link[strings.LastIndexByte(link, '/')+1:]
 }
 
-// IsCommit reports whether s is a whole commit SHA-1.
-func IsCommit(s string) bool { return len(s) == 40 && hexText.MatchString(s) }
+// IsCommit reports whether s is the whole hash of a commit, SHA-1 or SHA-256.
+func IsCommit(s string) bool { return (len(s) == 40 || len(s) == 64) && hexText.MatchString(s) }
