@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -131,7 +132,8 @@ func TestRuns(t *testing.T) {
 func TestDocumentedSample(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Replace(t, inboundtest.Read(t, "release_completed.json"), `"deployment": {`, `"was": {`)
-	inboundtest.Invalid(t, decode(), event, "resource.deployment.release.artifacts is required")
+	inboundtest.Invalid(t, decode(), event, "commitSha is required, and the event has none: "+
+		"set the service hook to send all resource details, or give WithComplete to look the commit up")
 	d, err := decode(azure.WithComplete(func(_ context.Context, d *payload.Deployment) error {
 		d.CommitSHA = "a84d88e"
 		return nil
@@ -141,6 +143,47 @@ func TestDocumentedSample(t *testing.T) {
 	assert.Equal(t, "Chuck Reinhart", d.TriggeredBy)
 	assert.Equal(t, "2025-07-02 09:15:43.2 +0000 UTC", d.CompletedAt.String(), "that of the event")
 	assert.Equal(t, "2025-07-02 09:14:30.52 +0000 UTC", d.StartedAt.String(), "that of the first step")
+}
+
+// A started event has the release beside the environment, a completed one within
+// the deployment. Both are about the same deployment.
+func TestStartedAndCompletedHaveOneID(t *testing.T) {
+	t.Parallel()
+	completed := string(inboundtest.Read(t, "release_completed.json"))
+	started := strings.NewReplacer(
+		"ms.vss-release.deployment-completed-event", "ms.vss-release.deployment-started-event",
+		`"status": "succeeded"`, `"status": "inProgress"`,
+		`"deployment": {
+      "id": 71,
+      "attempt": 1,`, `"id": 12, "attemptId": 1, "stageName": "production", "was": {`,
+	).Replace(completed)
+	release := started[strings.Index(started, `"release": {
+        "id": 12,
+        "artifacts"`):]
+	release = release[:strings.Index(release, "\n      }\n")+8]
+	started = strings.Replace(started, `"was": {`, release+`, "was": {`, 1)
+	want, err := decode()([]byte(completed))
+	require.NoError(t, err)
+	d, err := decode()([]byte(started))
+	require.NoError(t, err)
+	assert.Equal(t, payload.StatusInProgress, d.Status)
+	assert.Equal(t, want.DeploymentID, d.DeploymentID)
+	assert.Equal(t, want.CommitSHA, d.CommitSHA)
+	assert.Equal(t, want.Branch, d.Branch)
+
+	for _, event := range []string{
+		strings.Replace(completed, `"id": 71,
+      "attempt": 1,`, `"id": 72, "attempt": 2,`, 1),
+		strings.Replace(started, `"attemptId": 1,`, `"attemptId": 2,`, 1),
+	} {
+		d, err = decode()([]byte(event))
+		require.NoError(t, err)
+		assert.NotEqual(t, want.DeploymentID, d.DeploymentID, "a second attempt is another deployment")
+		assert.Equal(t, "12-5-2", d.DeploymentID)
+	}
+	without := strings.Replace(started, release+", ", "", 1)
+	inboundtest.Invalid(t, decode(), []byte(without), "commitSha is required, and the event has none: "+
+		"set the service hook to send all resource details, or give WithComplete to look the commit up")
 }
 
 func TestInvalid(t *testing.T) {

@@ -32,6 +32,10 @@
 // [payload.ErrIgnored].
 // The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
 //
+// A deployment of a classic release has the ID RELEASE-ENVIRONMENT, and RELEASE-ENVIRONMENT-ATTEMPT from the second
+// attempt on, because that is what started and completed events both have. Azure's number of the deployment is in
+// metadata as azureDeploymentId.
+//
 // Deployments of classic releases and stages of YAML pipelines are taken; by convention a stage has its environment's name.
 // Runs are ignored, since they have no environment, except with [WithRuns].
 //

@@ -91,23 +91,25 @@ func (c *config) lookup(b *inbound.Builder, table map[string]payload.Status, can
 	}
 }
 
-// mapRelease reads an event of a classic release pipeline. Members of resource.deployment, and deploySteps, come only
-// with all resource details and are tolerated, not documented.
+// noCommit is what to do about an event without a commit.
+const noCommit = "set the service hook to send all resource details, or give WithComplete to look the commit up"
+
+// mapRelease reads an event of a classic release pipeline. A started event has the
+// release beside the environment, a completed one within the deployment. Members
+// of resource.deployment, and deploySteps, come only with all resource details and
+// are tolerated, not documented.
 func (c *config) mapRelease(b *inbound.Builder, resource inbound.Node) {
 	environment, deployment := resource.Get("environment"), resource.Get("deployment")
 	c.lookup(b, releaseStatuses, environment.Get("status"), deployment.Get("deploymentStatus"))
-	b.DeploymentID = b.ID("deploymentId", deployment.Get("id"))
-	if b.DeploymentID == "" {
-		b.DeploymentID = b.JoinID("deploymentId", environment.Get("release", "id"), environment.Get("id"))
-	}
+	releases := []inbound.Node{environment.Get("release"), resource.Get("release"), deployment.Get("release")}
+	b.DeploymentID = releaseID(b, resource, releases)
 	b.Environment = b.Text("environment", environment.Get("name"))
 	b.Service = b.Text("service", environment.Get("releaseDefinition", "name"), resource.Get("project", "name"))
 	b.TriggeredBy = b.Text("triggeredBy",
 		deployment.Get("requestedFor", "displayName"), environment.Get("owner", "displayName"))
-	b.PipelineName = b.Text("pipelineName", environment.Get("release", "name"))
-	b.PipelineURL = b.URL("pipelineUrl",
-		environment.Get("release", "_links", "web", "href"), environment.Get("release", "url"))
-	mapArtifact(b, deployment.Get("release", "artifacts"))
+	b.PipelineName = b.Text("pipelineName", each(releases, "name")...)
+	b.PipelineURL = b.URL("pipelineUrl", append(each(releases, "_links", "web", "href"), each(releases, "url")...)...)
+	mapArtifact(b, each(releases, "artifacts"))
 	started := []inbound.Node{deployment.Get("startedOn"), deployment.Get("queuedOn")}
 	for _, step := range environment.Get("deploySteps").Items() {
 		started = append(started, step.Get("queuedOn"))
@@ -117,18 +119,56 @@ func (c *config) mapRelease(b *inbound.Builder, resource inbound.Node) {
 		b.CompletedAt = b.Time("completedAt", deployment.Get("completedOn"))
 	}
 	b.Meta("project", resource.Get("project", "name"))
-	b.Meta("releaseId", environment.Get("release", "id"))
+	b.Meta("releaseId", first(each(releases, "id")))
+	b.Meta("azureDeploymentId", deployment.Get("id"))
+}
+
+// releaseID makes one ID for the started and the completed event of a deployment.
+// Only what both have counts: the release, the environment and, from the second
+// on, the attempt. The number of resource.deployment is in completed events only.
+func releaseID(b *inbound.Builder, resource inbound.Node, releases []inbound.Node) string {
+	environment := resource.Get("environment")
+	release := first(append(each(releases, "id"), environment.Get("releaseId")))
+	id := b.JoinID("deploymentId", release, environment.Get("id"))
+	attempts := []inbound.Node{resource.Get("attemptId"), resource.Get("deployment", "attempt")}
+	steps := environment.Get("deploySteps").Items()
+	for i := range steps {
+		attempts = append(attempts, steps[len(steps)-1-i].Get("attempt")) // the last one is under way
+	}
+	if attempt := b.ID("attempt", attempts...); id != "" && attempt != "" && attempt != "0" && attempt != "1" {
+		id += "-" + attempt
+	}
+	return id
+}
+
+// each goes down from each of the nodes.
+func each(nodes []inbound.Node, names ...string) []inbound.Node {
+	below := make([]inbound.Node, len(nodes))
+	for i, n := range nodes {
+		below[i] = n.Get(names...)
+	}
+	return below
+}
+
+// first returns the first node that exists, or the first of all.
+func first(nodes []inbound.Node) inbound.Node {
+	for _, n := range nodes {
+		if n.Exists() {
+			return n
+		}
+	}
+	return nodes[0]
 }
 
 // mapArtifact reads the commit of a release's primary artifact.
-func mapArtifact(b *inbound.Builder, artifacts inbound.Node) {
-	b.From("commitSha", artifacts)
-	for _, artifact := range artifacts.Items() {
+func mapArtifact(b *inbound.Builder, artifacts []inbound.Node) {
+	b.Unknown("commitSha", noCommit)
+	for _, artifact := range first(artifacts).Items() {
 		if !artifact.Get("isPrimary").Bool() {
 			continue
 		}
 		reference := artifact.Get("definitionReference")
-		b.CommitSHA = b.Text("commitSha", reference.Get("sourceVersion", "id"))
+		b.Commit(noCommit, reference.Get("sourceVersion", "id"))
 		b.Branch = inbound.Branch(b.Text("branch", reference.Get("branch", "id")), b.CommitSHA)
 		return
 	}
@@ -176,7 +216,7 @@ func (c *config) mapState(b *inbound.Builder, n inbound.Node) {
 // given in full, it is under its resources, by the REST API's description of a run.
 func mapPipeline(b *inbound.Builder, resource inbound.Node) {
 	pipeline, self := resource.Get("pipeline"), resource.Get("run", "resources", "repositories", "self")
-	b.CommitSHA = b.Text("commitSha", self.Get("version"))
+	b.Commit(noCommit, self.Get("version"))
 	b.Branch = inbound.Branch(b.Text("branch", self.Get("refName")), b.CommitSHA)
 	b.Service = b.Text("service", pipeline.Get("name"))
 	b.PipelineName = b.Text("pipelineName", pipeline.Get("name"))
