@@ -8,7 +8,7 @@
 //	POST /webhooks/deploy            DEPLOYHOOK_SECRET         Standard Webhooks, whsec_…
 //	POST /webhooks/temps             DEPLOYHOOK_TEMPS_SECRET   hex HMAC of timestamp and body, X-Webhook or X-Temps headers
 //	POST /webhooks/github            GITHUB_WEBHOOK_SECRET     GitHub's deployment events
-//	POST /webhooks/gitlab            GITLAB_WEBHOOK_SECRET     GitLab's deployment and pipeline events
+//	POST /webhooks/gitlab            GITLAB_WEBHOOK_SECRET     GitLab's deployment events
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	GET  /healthz
 //
