@@ -46,6 +46,11 @@
 // A delivery costs two commits, and each waits for the disk: about as many deliveries a second as the disk has syncs for
 // SQLite and for a single PostgreSQL connection; PostgreSQL syncs many connections' commits at once. Duplicates only read.
 //
+// # Poolers
+//
+// The constructor recognises PgBouncer and other poolers, and refuses settings that
+// fail in transaction mode. [The page on poolers] lists what to set.
+//
 // # Security
 //
 //   - A key is kept as a digest (see [dedupe.NewKey]); neither IDs nor payloads are in the table.
@@ -74,4 +79,6 @@
 //   - A SQLite file on a network file system, whose locks cannot be relied on.
 //   - Long transactions. PostgreSQL keeps a delivery in flight while one that has completed it stays open, even if the
 //     process that began it has vanished: set idle_in_transaction_session_timeout. SQLite keeps everybody waiting.
+//
+// [The page on poolers]: https://github.com/deployhook/deployhook/blob/main/internal/sqldb/POOLERS.md
 package sqldedupe

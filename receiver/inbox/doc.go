@@ -79,6 +79,11 @@
 // every few weeks instead. With [WithoutMigration] the constructor never tries to
 // change the tables.
 //
+// # Poolers
+//
+// The constructor recognises PgBouncer and other poolers, and refuses settings that
+// fail in transaction mode. [The page on poolers] lists what to set.
+//
 // # Security
 //
 //   - Fails closed: nothing is stored before the signature holds, and nothing is acknowledged before it is on disk. A
@@ -104,4 +109,6 @@
 //   - Cancelling or deleting River's jobs by hand: a delivery whose job is gone stays pending. Use the inbox's own methods.
 //   - A retention shorter than the sender's retries: a late copy is then a new delivery.
 //   - Non-transactional calls on the inbox's file from inside an own transaction on it: they wait for each other.
+//
+// [The page on poolers]: https://github.com/deployhook/deployhook/blob/main/internal/sqldb/POOLERS.md
 package inbox

@@ -77,6 +77,11 @@
 // every few weeks instead. With [WithoutMigration] the constructor never tries to
 // change the tables.
 //
+// # Poolers
+//
+// The constructor recognises PgBouncer and other poolers, and refuses settings that
+// fail in transaction mode. [The page on poolers] lists what to set.
+//
 // # Security
 //
 //   - URLs, headers and secrets are sealed in the database (AES-256-GCM), each bound to its endpoint and column: a copy of the
@@ -99,4 +104,5 @@
 //   - Using River's own tools on the outbox's jobs. They are the clock only; the truth is in the outbox_ tables.
 //
 // [River]: https://riverqueue.com
+// [The page on poolers]: https://github.com/deployhook/deployhook/blob/main/internal/sqldb/POOLERS.md
 package outbox

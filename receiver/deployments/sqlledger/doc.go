@@ -34,6 +34,11 @@
 //	GRANT SELECT, INSERT, UPDATE ON deployhook_ledger_organizations, deployhook_ledger_deployments TO service;
 //	GRANT SELECT ON deployhook_ledger_version TO service;
 //
+// # Poolers
+//
+// The constructor recognises PgBouncer and other poolers, and refuses settings that
+// fail in transaction mode. [The page on poolers] lists what to set.
+//
 // # Security
 //
 //   - Every statement is bound to one organization, and every value is a parameter. Names, IDs and documents are stored as
@@ -53,4 +58,6 @@
 //     records is fine, but their successors' previous commits stay as they are.
 //   - A pool without a limit: set sql.DB's SetMaxOpenConns for PostgreSQL.
 //   - A restart of PostgreSQL from a backup that is older than what senders were answered: they will not send it again.
+//
+// [The page on poolers]: https://github.com/deployhook/deployhook/blob/main/internal/sqldb/POOLERS.md
 package sqlledger
