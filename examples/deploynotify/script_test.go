@@ -1,0 +1,256 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+)
+
+const release = "v0.1.0"
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// binaryName is what the release calls the binary for this machine.
+func binaryName() string {
+	return "deploynotify_" + strings.TrimPrefix(release, "v") + "_" + runtime.GOOS + "_" + runtime.GOARCH
+}
+
+// mirror serves the files of a release over https.
+type mirror struct {
+	url, authority string // authority is the file of its certificate
+	files          map[string]string
+	checksums      string // the digest of checksums.txt
+}
+
+// newMirror serves a release whose binary is this program.
+func newMirror(t *testing.T) *mirror {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	binary := "#!/bin/sh\n" + asProgram + "=1 exec '" + self + "' \"$@\"\n"
+	list := digest(binary) + "  " + binaryName() + "\n" + digest("another") + "  " + binaryName() + ".sig\n"
+	m := &mirror{
+		files:     map[string]string{"/" + release + "/checksums.txt": list, "/" + release + "/" + binaryName(): binary},
+		checksums: digest(list), authority: filepath.Join(t.TempDir(), "authority.pem"),
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, found := m.files[r.URL.Path]
+		if !found {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, text)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	require.NoError(t, os.WriteFile(m.authority, certificate, 0o600))
+	m.url = server.URL
+	return m
+}
+
+// toolsWithout is a PATH with what the script needs, except for some commands.
+func toolsWithout(t *testing.T, missing ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, tool := range []string{"sh", "curl", "wget", "sha256sum", "shasum", "openssl", "cut", "uname", "mktemp", "rm", "chmod"} {
+		path, err := exec.LookPath(tool)
+		if err == nil && !strings.Contains(" "+strings.Join(missing, " ")+" ", " "+tool+" ") {
+			require.NoError(t, os.Symlink(path, filepath.Join(dir, tool)))
+		}
+	}
+	return dir
+}
+
+// steps are the texts that CI systems run, all of which come from one script.
+func steps(t *testing.T) map[string][]string {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the shells of this test are those of Unix")
+	}
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		return string(text)
+	}
+	found := regexp.MustCompile(`(?m)^      run: (.*)$`).FindStringSubmatch(read("action.yml"))
+	require.Len(t, found, 2)
+	_, block, ok := strings.Cut(read("gitlab/deploynotify.yml"), "    - |\n")
+	require.True(t, ok)
+	component := regexp.MustCompile(`(?m)^      `).ReplaceAllString(block, "")
+	require.Equal(t, "(\n"+read("deploynotify.sh")+")\n", component, "the component has the script as it is")
+	return map[string][]string{
+		"the action":          {"bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found[1]},
+		"the component, bash": {"bash", "-c", component},
+		"the component, sh":   {"sh", "-c", component}, // dash on Debian, BusyBox on Alpine
+	}
+}
+
+// runStep runs one of the texts with the variables that the CI system sets.
+func runStep(t *testing.T, step []string, e env) (code int, output string, left []os.DirEntry) {
+	t.Helper()
+	here, err := filepath.Abs(".")
+	require.NoError(t, err)
+	temp := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), step[0], step[1:]...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + temp, "HOME=" + temp, "GITHUB_ACTION_PATH=" + here}
+	for name, value := range e {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	out, _ := cmd.CombinedOutput()
+	left, err = os.ReadDir(temp)
+	require.NoError(t, err)
+	return cmd.ProcessState.ExitCode(), string(out), left
+}
+
+// settings are the variables of a step that works.
+func (m *mirror) settings(receiver string) env {
+	return with(with(githubPush(), target(receiver)), env{
+		"DEPLOYNOTIFY_VERSION": release, "DEPLOYNOTIFY_CHECKSUMS": m.checksums, "DEPLOYNOTIFY_MIRROR": m.url,
+		"CURL_CA_BUNDLE": m.authority, "DEPLOYHOOK_STATUS": "success", "DEPLOYHOOK_ENVIRONMENT": "production",
+	})
+}
+
+func TestScript_RunsWhatIsPinned(t *testing.T) {
+	t.Parallel()
+	m, got := newMirror(t), receive(t, nil)
+	wgetrc := filepath.Join(t.TempDir(), "wgetrc")
+	require.NoError(t, os.WriteFile(wgetrc, []byte("ca_certificate = "+m.authority+"\n"), 0o600))
+	n := 0
+	for name, step := range steps(t) {
+		for tools, e := range map[string]env{
+			"all": {}, "without curl": {"PATH": toolsWithout(t, "curl"), "WGETRC": wgetrc},
+			"openssl alone": {"PATH": toolsWithout(t, "sha256sum", "shasum")},
+		} {
+			if tools != "all" && name != "the component, sh" {
+				continue
+			}
+			path, err := exec.LookPath(step[0])
+			require.NoError(t, err)
+			code, out, left := runStep(t, append([]string{path}, step[1:]...), with(m.settings(got.url+"/events"), e))
+			require.Equal(t, 0, code, "%s, %s: %s", name, tools, out)
+			require.Contains(t, out, "deploynotify: delivered success of api-service to production")
+			require.Empty(t, left)
+			n++
+		}
+	}
+	events, _, _ := got.all()
+	require.Len(t, events, n)
+	require.Equal(t, payload.DeployLive, events[0].Type)
+}
+
+// TestScript_FailsClosed: whatever is not as pinned, nothing is run.
+func TestScript_FailsClosed(t *testing.T) {
+	t.Parallel()
+	name := "/" + release + "/" + binaryName()
+	list := "/" + release + "/checksums.txt"
+	for what, c := range map[string]struct {
+		spoil func(m *mirror)
+		env   env
+		says  string
+	}{
+		"another binary":           {func(m *mirror) { m.files[name] += "# changed\n" }, nil, binaryName() + " has the SHA-256"},
+		"an empty binary":          {func(m *mirror) { m.files[name] = "" }, nil, binaryName() + " has the SHA-256"},
+		"no binary":                {func(m *mirror) { delete(m.files, name) }, nil, "can't download"},
+		"another list and binary":  {func(m *mirror) { m.files[list] = digest("x") + "  " + binaryName() + "\n"; m.files[name] = "x" }, nil, "checksums.txt has the SHA-256"},
+		"no list":                  {func(m *mirror) { delete(m.files, list) }, nil, "can't download"},
+		"a list without it":        {func(m *mirror) { m.files[list] = "\n"; m.checksums = digest("\n") }, nil, "does not list " + binaryName()},
+		"another pin":              {nil, env{"DEPLOYNOTIFY_CHECKSUMS": digest("x")}, "checksums.txt has the SHA-256"},
+		"no pin":                   {nil, env{"DEPLOYNOTIFY_CHECKSUMS": ""}, "DEPLOYNOTIFY_CHECKSUMS: want"},
+		"a pin that is none":       {nil, env{"DEPLOYNOTIFY_CHECKSUMS": "*"}, "DEPLOYNOTIFY_CHECKSUMS: want"},
+		"a pattern for a pin":      {nil, env{"DEPLOYNOTIFY_CHECKSUMS": strings.Repeat("?", 64)}, "DEPLOYNOTIFY_CHECKSUMS: want"},
+		"no version":               {nil, env{"DEPLOYNOTIFY_VERSION": ""}, "DEPLOYNOTIFY_VERSION: want"},
+		"latest":                   {nil, env{"DEPLOYNOTIFY_VERSION": "latest"}, "DEPLOYNOTIFY_VERSION: want"},
+		"a command for a version":  {nil, env{"DEPLOYNOTIFY_VERSION": "v0.1.0$(touch injected)"}, "DEPLOYNOTIFY_VERSION: want"},
+		"a path for a version":     {nil, env{"DEPLOYNOTIFY_VERSION": "v0.1.0/../v0.1.0"}, "DEPLOYNOTIFY_VERSION: want"},
+		"plain http":               {nil, env{"DEPLOYNOTIFY_MIRROR": "http://127.0.0.1:1"}, "DEPLOYNOTIFY_MIRROR: want"},
+		"an unknown certificate":   {nil, env{"CURL_CA_BUNDLE": os.DevNull}, "can't download"},
+		"nothing to download with": {nil, env{"PATH": toolsWithout(t, "curl", "wget")}, "needs curl or wget"},
+		"nothing to verify with":   {nil, env{"PATH": toolsWithout(t, "sha256sum", "shasum", "openssl")}, "(none)"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for step, command := range steps(t) {
+				m, got := newMirror(t), receive(t, nil)
+				if c.spoil != nil {
+					c.spoil(m)
+				}
+				path, err := exec.LookPath(command[0])
+				require.NoError(t, err)
+				code, out, left := runStep(t, append([]string{path}, command[1:]...), with(m.settings(got.url+"/events"), c.env))
+				require.Equal(t, 1, code, "%s: %s", step, out)
+				require.Contains(t, out, c.says, step)
+				require.NotContains(t, out, "delivered", step)
+				require.Empty(t, left, step)
+				events, _, _ := got.all()
+				require.Empty(t, events, step)
+				require.NoFileExists(t, "injected")
+			}
+		})
+	}
+}
+
+// TestScript_PassesStatusAndArgumentsOn of the program.
+func TestScript_PassesStatusAndArgumentsOn(t *testing.T) {
+	t.Parallel()
+	steps(t)
+	m, got := newMirror(t), receive(t, nil)
+	e := with(m.settings(got.url+"/events"), env{"DEPLOYHOOK_STATUS": ""})
+	code, out, _ := runStep(t, []string{"sh", "deploynotify.sh", "-status", "3", "-error", "it said \"no\" $HOME"}, e)
+	require.Equal(t, 0, code, out)
+	events, _, _ := got.all()
+	require.Equal(t, "it said \"no\" $HOME", events[0].Error)
+	code, out, _ = runStep(t, []string{"sh", "deploynotify.sh", "-status", "meh"}, e)
+	require.Equal(t, 2, code, out)
+}
+
+// TestAction_PassesInputsAsVariables: none is put into the text of a command,
+// each is used, and each variable is one that the program reads.
+func TestAction_PassesInputsAsVariables(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("action.yml")
+	require.NoError(t, err)
+	declared, runs, ok := strings.Cut(string(text), "\nruns:\n")
+	require.True(t, ok)
+	_, declared, _ = strings.Cut(declared, "\ninputs:\n")
+	known := map[string]bool{"DEPLOYHOOK_SECRET": true, "DEPLOYHOOK_API_KEY": true, "DEPLOYNOTIFY_VERSION": true, "DEPLOYNOTIFY_CHECKSUMS": true}
+	(&options{}).flags(io.Discard).VisitAll(func(f *flag.Flag) { known[twin(f.Name)] = true })
+	inputs := regexp.MustCompile(`(?m)^  ([a-z-]+):$`).FindAllStringSubmatch(declared, -1)
+	require.GreaterOrEqual(t, len(inputs), 20)
+	for _, input := range inputs {
+		want := fmt.Sprintf(`DEPLOY[A-Z_]+: \$\{\{ inputs\.%s(?: \|\| env\.DEPLOY[A-Z_]+)? \}\}`, regexp.QuoteMeta(input[1]))
+		require.Regexp(t, want, runs)
+	}
+	for _, line := range strings.Split(runs, "\n") {
+		if strings.Contains(line, "${{") {
+			set := regexp.MustCompile(`^        (DEPLOY[A-Z_]+): \$\{\{ inputs\.([a-z-]+)(?: \|\| env\.(DEPLOY[A-Z_]+))? \}\}$`).FindStringSubmatch(line)
+			require.Len(t, set, 4, line)
+			require.True(t, known[set[1]], set[1])
+			if strings.HasPrefix(set[1], envPrefix) {
+				require.Equal(t, set[1], set[3], "the job's variable is kept")
+				require.Equal(t, set[1], twin(set[2]), "the input has the flag's name")
+			}
+		}
+	}
+}
