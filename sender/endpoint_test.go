@@ -204,6 +204,14 @@ var patternCases = map[string]string{
 	"builds.*":                      `did you mean "build.*"`,
 	"healthcheck.*":                 `did you mean "health_check.*"`,
 	"deploy.rolledback":             `did you mean "deploy.rolled_back"`,
+	"deploy.success":                "deploy.live, deploy.failed, deploy.rolled_back",
+	"deploy.failure":                "deploy.live, deploy.failed, deploy.rolled_back",
+	"deploy.rollback":               "deploy.live, deploy.failed, deploy.rolled_back",
+	"deploy.canary.*":               "deploy.live, deploy.failed, deploy.rolled_back",
+	"build.done":                    "build.completed",
+	"deployments.*":                 "deploy.started",
+	"deployment.done":               "deploy.started",
+	"buildkite.finished":            "",
 	strings.Repeat("a", 127) + ".b": "128",
 }
 
@@ -222,7 +230,7 @@ func TestFilter(t *testing.T) {
 		require.ErrorContains(t, err, want, p)
 		require.ErrorContains(t, checked, "Endpoint.Events", p)
 		require.ErrorIs(t, checked, sender.ErrRefused)
-		if !strings.Contains(want, "did you mean") {
+		if !strings.Contains(err.Error(), "matches no known type") {
 			require.ErrorIs(t, attempt(t, s, ep).Err, sender.ErrRefused, p)
 			require.False(t, ep.Accepts(payload.Type(p)), "%q matches nothing", p)
 		}
@@ -257,14 +265,18 @@ func TestOwnEventTypes(t *testing.T) {
 	t.Parallel()
 	_, err := sender.ParseFilter([]string{"deploy.alive"})
 	require.ErrorContains(t, err, "WithEventTypes")
-	_, err = sender.ParseFilter([]string{"deploy.alive"}, "deploy.alive")
+	_, err = sender.ParseFilter([]string{"*", "deploy.*", "deploy.alive"}, "deploy.alive")
 	require.NoError(t, err)
 
 	s := newSender(t, sender.WithEventTypes("deploy.alive", "scale.out"))
 	ep := sender.Endpoint{URL: sender.NewURL("https://127.0.0.1"), Signer: standard(t), Events: []string{"deploy.alive", "scale.*"}}
 	require.NoError(t, s.Check(t.Context(), ep))
 	ep.Events = []string{"scale.oot"}
-	require.ErrorContains(t, s.Check(t.Context(), ep), `"scale.out"`)
+	require.ErrorContains(t, s.Check(t.Context(), ep), `did you mean "scale.out"? The types are deploy.alive, scale.out`)
+	for _, p := range []string{"deploy.live", "deployments.*", "backup.done"} {
+		ep.Events = []string{"*", p}
+		require.ErrorContains(t, s.Check(t.Context(), ep), "The types are deploy.alive, scale.out", "declared types replace the others")
+	}
 }
 
 func TestOptionMistakes(t *testing.T) {

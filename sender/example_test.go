@@ -108,7 +108,7 @@ func ExampleSender_Check() {
 	fmt.Println(errors.Is(err, sender.ErrForbiddenAddress))
 	// Output:
 	// sender: refused by policy: forbidden address: Endpoint.URL: https://169.254.169.254: 169.254.169.254 is not a public address; AllowNetworks would open it
-	// sender: refused by policy: Endpoint.Events: pattern "deploy.faild" matches no known type; did you mean "deploy.failed"? (a type of your own that is spelled like this must be declared with WithEventTypes)
+	// sender: refused by policy: Endpoint.Events: pattern "deploy.faild" matches no known type; did you mean "deploy.failed"? The types are deploy.started, build.completed, health_check.passed, deploy.live, deploy.failed, deploy.rolled_back (a type of your own that is spelled like this must be declared with WithEventTypes)
 	// true
 }
 

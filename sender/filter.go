@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,15 +25,23 @@ type Filter struct {
 //   - a family such as "deploy.*": every event whose type begins with "deploy.", at any depth;
 //   - an exact type such as "deploy.failed": lower-case words of a-z, 0-9 and "_", joined by dots, at least two.
 //
-// No pattern at all means every event. An error names the pattern. One that is a typing mistake away from a type
-// of package payload ("deploy.faild", "deply.*") is an error, too, unless it matches one of the further types in own:
-// a filter that never matches would go unnoticed until the event that it was meant for is missed.
-func ParseFilter(patterns []string, own ...payload.Type) (Filter, error) {
+// No pattern at all means every event. An error names the pattern and lists the
+// types that there are.
+//
+// A filter that never matches goes unnoticed until the event is missed that it was
+// meant for. Which patterns are refused for that reason depends on declared:
+//
+//   - Without declared types, a pattern is refused if it matches no type of package
+//     payload although it is in one of their families ("deploy.success",
+//     "deploy.*.x"), or its first word looks like one ("deply.*", "deployments.*").
+//   - With declared types, each pattern must match one of them. They replace those
+//     of package payload, so declare all that are sent.
+func ParseFilter(patterns []string, declared ...payload.Type) (Filter, error) {
 	for _, p := range patterns {
 		if err := checkPattern(p); err != nil {
 			return Filter{}, err
 		}
-		if err := checkTypo(p, own); err != nil {
+		if err := checkKnown(p, declared); err != nil {
 			return Filter{}, err
 		}
 	}
@@ -101,27 +110,60 @@ func knownTypes() []payload.Type {
 	}
 }
 
-// checkTypo refuses a well-formed pattern that matches no known type but is one typing mistake away from one that does.
-func checkTypo(p string, own []payload.Type) error {
-	types := append(knownTypes(), own...)
-	if slices.ContainsFunc(types, func(t payload.Type) bool { return matches(p, string(t)) }) {
+// checkKnown refuses a well-formed pattern that can't match: see [ParseFilter].
+func checkKnown(p string, declared []payload.Type) error {
+	types := declared
+	if len(types) == 0 {
+		types = knownTypes()
+	}
+	if slices.ContainsFunc(types, func(t payload.Type) bool { return p == "*" || matches(p, string(t)) }) {
 		return nil
 	}
+	if len(declared) == 0 && !isOurs(p) {
+		return nil
+	}
+	list := make([]string, len(types))
+	for i, t := range types {
+		list[i] = string(t)
+	}
+	meant := ""
+	if guess := closest(p, types); guess != "" {
+		meant = fmt.Sprintf("; did you mean %q?", guess)
+	}
+	hint := ""
+	if len(declared) == 0 {
+		hint = " (a type of your own that is spelled like this must be declared with WithEventTypes)"
+	}
+	return fmt.Errorf("pattern %q matches no known type%s The types are %s%s",
+		p, cmp.Or(meant, "."), strings.Join(list, ", "), hint)
+}
+
+// isOurs reports whether the first word of a pattern is that of a type of package
+// payload, or looks like one.
+func isOurs(p string) bool {
+	first, _, _ := strings.Cut(p, ".")
+	return slices.ContainsFunc(knownTypes(), func(t payload.Type) bool {
+		family, _, _ := strings.Cut(string(t), ".")
+		return first == family || oneSlip(first, family)
+	}) || first == "deployment" || first == "deployments"
+}
+
+// closest returns the type or family that p is one typing mistake away from, or "".
+func closest(p string, types []payload.Type) string {
 	words, family := strings.CutSuffix(p, ".*")
 	for _, t := range types {
 		meant := string(t)
 		if family {
 			meant, _, _ = strings.Cut(meant, ".")
 		}
+		if oneSlip(words, meant) && family {
+			return meant + ".*"
+		}
 		if oneSlip(words, meant) {
-			if family {
-				meant += ".*"
-			}
-			return fmt.Errorf("pattern %q matches no known type; did you mean %q? "+
-				"(a type of your own that is spelled like this must be declared with WithEventTypes)", p, meant)
+			return meant
 		}
 	}
-	return nil
+	return ""
 }
 
 // oneSlip reports whether a becomes b by one letter that is missing, added or wrong, or by two that are swapped.

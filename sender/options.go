@@ -127,8 +127,10 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 	})
 }
 
-// WithEventTypes declares event types of the program's own, beside those of package payload, so that the check of a
-// filter for typing mistakes knows them (see [ParseFilter]). Default none. Naming none is an error.
+// WithEventTypes declares the types of event that this program sends. Each pattern
+// of an endpoint's filter must then match one of them (see [ParseFilter]). They
+// replace the types of package payload, so name those as well if they are sent.
+// Default none. Naming none is an error. Repeated options add up.
 func WithEventTypes(types ...payload.Type) Option {
 	return optionFunc(func(c *config) {
 		if err := checkOwnTypes(types); err != nil {
