@@ -76,7 +76,7 @@ func TestProofRecoveryReal(t *testing.T) {
 	endpoints := 60
 	switch {
 	case *strict:
-		endpoints = 300
+		endpoints = 120
 	case underRace:
 		endpoints = 20
 	}

@@ -136,9 +136,7 @@ func TestAnInterruptedReplayGoesOnWhereItStopped(t *testing.T) {
 		h := newHook(t, nil)
 		e, _ := create(t, o, endpointAt("shop", h.URL))
 		const n = 450 // three batches
-		for range n {
-			publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
-		}
+		publishMany(t, w, o, n, event(payload.DeployLive, "dep_1"))
 		require.NoError(t, o.Disable(t.Context(), e.ID, "to cancel them"))
 		require.NoError(t, o.Enable(t.Context(), e.ID))
 		ctx, stop := context.WithCancel(t.Context())
