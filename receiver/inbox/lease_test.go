@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,9 +186,11 @@ func TestLeases_ReleaseIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []string{"release", "take"} {
 		synctest.Test(t, func(t *testing.T) {
-			failing := true
+			var failing atomic.Bool
+			failing.Store(true)
 			table := &memoryLeases{fails: func(call string) (before, after bool) {
-				return failing && call == lost && lost == "release", failing && call == lost && lost == "take"
+				failed := failing.Load() && call == lost
+				return failed && lost == "release", failed && lost == "take"
 			}}
 			ls := newLeases(t, table)
 			l, err := ls.take(t.Context(), nil)
@@ -197,7 +200,7 @@ func TestLeases_ReleaseIsTriedAgain(t *testing.T) {
 				require.NoError(t, err)
 				ls.release(t.Context(), l)
 			}
-			failing = false
+			failing.Store(false)
 			time.Sleep(leaseLength/4 + time.Millisecond)
 			next, err := ls.take(t.Context(), nil)
 			require.NoError(t, err)
