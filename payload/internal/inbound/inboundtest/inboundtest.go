@@ -95,7 +95,7 @@ func Strict(t *testing.T, decode Decode, event []byte) {
 		"{\"a\":\"\xff\"}":             "body must be valid UTF-8",
 		string(event) + "x":            "body must be one valid JSON object and nothing else",
 		string(event[:len(event)-3]):   "body must be valid JSON, but ends too early",
-		strings.Repeat(`{"a":`, 10001): "body must be",
+		strings.Repeat(`{"a":`, 10001): "body must not be nested more than 128 levels deep",
 	} {
 		_, err := decode([]byte(body))
 		require.ErrorIs(t, err, payload.ErrInvalid)
