@@ -4,7 +4,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"strings"
@@ -14,16 +13,14 @@ import (
 const (
 	githubHeader    = "X-Hub-Signature-256"
 	bitbucketHeader = "X-Hub-Signature"
-	vercelHeader    = "X-Vercel-Signature"
-	herokuHeader    = "Heroku-Webhook-Hmac-Sha256"
 )
 
 var _ Scheme = (*BodyOnly)(nil)
 
 // BodyOnly verifies schemes that sign the body and nothing else: no ID, no time. A captured request stays valid for as
 // long as the secret does, so deduplication is the only defence against replay, and only for as long as its store
-// remembers. BodyOnly can't sign: choose [Standard] for what you send. Make one with [NewGitHub], [NewLegacyVercel] or
-// [NewLegacyHeroku]. It is immutable and safe for concurrent use.
+// remembers. BodyOnly can't sign: choose [Standard] for what you send. Make one with [NewGitHub] or [NewBodyOnly]. It is
+// immutable and safe for concurrent use.
 type BodyOnly struct {
 	name      string
 	header    string
@@ -41,39 +38,51 @@ type BodyOnly struct {
 // There is no timestamp and no signed ID; see [BodyOnly]. GitHub's X-GitHub-Delivery header is not signed and must not be
 // used to deduplicate. Options: [WithHeader], [WithKey], [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewGitHub(key Key, opts ...Option) (*BodyOnly, error) {
-	return newBodyOnly("GitHub", BodyOnly{header: githubHeader, prefix: hashPrefix, size: sha256.Size}, nil, key, opts)
+	github := optionFunc(func(c *config) { c.header, c.mark = githubHeader, hashPrefix })
+	return newBodyOnly("GitHub", key, append([]Option{github}, opts...))
 }
 
-// NewLegacyVercel verifies Vercel's x-vercel-signature, the lower-case hex HMAC-SHA1 of the body. It exists because Vercel
-// sends that; nothing new should use SHA-1 or leave out the time. Options and errors as for [NewGitHub].
-func NewLegacyVercel(key Key, opts ...Option) (*BodyOnly, error) {
-	return newBodyOnly("LegacyVercel", BodyOnly{header: vercelHeader, size: sha1.Size}, sha1.New, key, opts)
+// NewBodyOnly verifies the signature of a body in a header of the sender's choice, for a secret from [NewLiteralSecret].
+// [WithHeader] is required. By default the header holds the lower-case hex of HMAC-SHA256 and nothing else.
+//
+//	sender     options
+//	CircleCI   WithHeader("Circleci-Signature"), WithSignaturePrefix("v1=")
+//	Gogs       WithHeader("X-Gogs-Signature")
+//	Gitea      WithHeader("X-Gitea-Signature")
+//	Heroku     WithHeader("Heroku-Webhook-Hmac-Sha256"), WithBase64()
+//	Vercel     WithHeader("X-Vercel-Signature"), InsecureSHA1()
+//
+// There is no timestamp and no signed ID; see [BodyOnly]. Options: [WithHeader], [WithSignaturePrefix], [WithBase64],
+// [InsecureSHA1], [WithKey], [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
+func NewBodyOnly(key Key, opts ...Option) (*BodyOnly, error) {
+	return newBodyOnly("BodyOnly", key, opts, "WithSignaturePrefix", "WithBase64", "InsecureSHA1")
 }
 
-// NewLegacyHeroku verifies Heroku's Heroku-Webhook-Hmac-SHA256, the base64 HMAC-SHA256 of the body. It exists because
-// Heroku sends that; nothing new should leave out the time. Options and errors as for [NewGitHub].
-func NewLegacyHeroku(key Key, opts ...Option) (*BodyOnly, error) {
-	return newBodyOnly("LegacyHeroku", BodyOnly{header: herokuHeader, base64: true, size: sha256.Size}, nil, key, opts)
-}
-
-// newBodyOnly completes s; newHash is nil for SHA-256.
-func newBodyOnly(name string, s BodyOnly, newHash func() hash.Hash, key Key, opts []Option) (*BodyOnly, error) {
-	c, err := newConfig(name, key, append([]Option{WithHeader(s.header)}, opts...), "WithHeader", "WithKey", "WithPrincipal", "WithoutDiagnosis")
+// newBodyOnly takes the options that all body-only schemes have, and those in further.
+func newBodyOnly(name string, key Key, opts []Option, further ...string) (*BodyOnly, error) {
+	known := append([]string{"WithHeader", "WithKey", "WithPrincipal", "WithoutDiagnosis"}, further...)
+	c, err := newConfig(name, key, opts, known...)
 	if err != nil {
 		return nil, err
 	}
-	s.keys, err = newKeySet(name, accepts{form: formLiteral}, c.keys)
+	if c.header == "" {
+		return nil, configError(name, "no header; name the one that holds the signature with WithHeader")
+	}
+	keys, err := newKeySet(name, accepts{form: formLiteral}, c.keys)
 	if err != nil {
 		return nil, err
 	}
-	if newHash != nil {
-		for _, k := range s.keys {
-			k.mac = newMACKey(newHash, k.secret.bytes())
+	size := sha256.Size
+	if c.sha1 {
+		for _, k := range keys {
+			k.mac = newMACKey(sha1.New, k.secret.bytes())
 		}
-		c.blind = true // diagnosis knows HMAC-SHA256 only
+		size, c.blind = sha1.Size, true // diagnosis knows HMAC-SHA256 only
 	}
-	s.name, s.header, s.principal, s.diagnosis = name, c.header, c.principal, c.newDiagnosis()
-	return &s, nil
+	return &BodyOnly{
+		name: name, header: c.header, prefix: c.mark, base64: c.base64, size: size,
+		keys: keys, principal: c.principal, diagnosis: c.newDiagnosis(),
+	}, nil
 }
 
 // Present reports whether a request carries this scheme's header; see [AnyOf].

@@ -54,8 +54,8 @@ func (c canaries) values(t *testing.T) []any {
 	hexes := timestamped(t, c.lit)
 	stripe := must[*signer.Stripe](t)(signer.NewStripe(c.lit))
 	github := must[*signer.BodyOnly](t)(signer.NewGitHub(c.lit))
-	vercel := must[*signer.BodyOnly](t)(signer.NewLegacyVercel(c.lit))
-	heroku := must[*signer.BodyOnly](t)(signer.NewLegacyHeroku(c.lit))
+	vercel := must[*signer.BodyOnly](t)(signer.NewBodyOnly(c.lit, vercelOptions()...))
+	heroku := must[*signer.BodyOnly](t)(signer.NewBodyOnly(c.lit, herokuOptions()...))
 	keys := must[*signer.APIKeys](t)(signer.NewAPIKeys([]signer.APIKey{apiKey}))
 	gitlab := must[*signer.APIKeys](t)(signer.NewGitLabToken(c.lit, "acme"))
 	bearer := must[*signer.Bearer](t)(signer.NewBearer(c.lit))
@@ -133,7 +133,7 @@ func TestErrorsOfConstructorsDoNotRepeatSecrets(t *testing.T) {
 	}
 	mistakes := []signer.Option{signer.WithKey(c.std), signer.WithKey(c.lit), signer.WithKey(c.pair), signer.WithKey(nil), signer.WithTolerance(0), signer.WithHeaderPrefix(""), signer.WithHeader("")}
 	for _, key := range []signer.Key{c.std, c.lit, c.pair, c.wrapped, c.pair.VerifyingKey(), c.std.NotAfter(time.Unix(1, 0)), c.lit.NotAfter(time.Unix(1, 0))} {
-		for _, scheme := range []string{"Standard", "Timestamped", "Stripe", "GitHub", "LegacyVercel", "LegacyHeroku"} {
+		for _, scheme := range []string{"Standard", "Timestamped", "Stripe", "GitHub", "BodyOnly"} {
 			for _, mistake := range mistakes {
 				if _, err := newVerifier(scheme, key, mistake); err != nil {
 					failed = append(failed, err)

@@ -197,7 +197,8 @@ func keyVariants(s Secret) []keyVariant {
 // knownHeaders are the signature headers of the schemes that deployment webhooks come with.
 var knownHeaders = [...]string{
 	HeaderSignature, "X-Webhook-Signature", "X-Temps-Signature", stripeHeader, githubHeader, bitbucketHeader, gitlabHeader,
-	vercelHeader, herokuHeader, "Svix-Signature", "Signature",
+	"X-Vercel-Signature", "Heroku-Webhook-Hmac-Sha256", "Circleci-Signature", "X-Gogs-Signature", "X-Gitea-Signature",
+	"X-Buildkite-Signature", "Svix-Signature", "Signature",
 }
 
 // otherSchemes returns "" or a hint that the request carries the header of a scheme other than own.

@@ -116,27 +116,42 @@ func timedSubjects(t testing.TB, key signer.Secret) []subject {
 	}
 	stripe := func(name, header string, opts ...signer.Option) subject {
 		s := must[*signer.Stripe](t)(signer.NewStripe(key, append(opts, signer.WithHeader(header))...))
-		return subject{name: name, signer: s, verifier: s, proof: header, same: sameStripe, sep: ","}
+		return subject{name: name, signer: s, verifier: s, proof: header, same: sameFields("t", "v1"), sep: ","}
 	}
 	return []subject{
 		hexes("timestamped", "X-Webhook"),
 		hexes("timestamped-temps", "X-Temps", signer.WithHeaderPrefix("X-Temps")),
-		hexes("timestamped-sha256", "X-Webhook", signer.WithSignaturePrefix()),
+		hexes("timestamped-sha256", "X-Webhook", signer.WithSignaturePrefix("sha256=")),
 		stripe("stripe", "Stripe-Signature"),
+		buildkite(t, key),
 		stripe("stripe-two-keys", "X-Deploy-Signature", signer.WithKey(literalSecret(t, "another literal secret"))),
 	}
 }
 
-// sameStripe is [sameList] for Stripe's header, where the one time has to be
+// buildkite is Stripe's layout under other names.
+func buildkite(t testing.TB, key signer.Secret) subject {
+	t.Helper()
+	s := must[*signer.Stripe](t)(signer.NewStripe(key, signer.WithHeader("X-Buildkite-Signature"), signer.WithFieldNames("timestamp", "signature")))
+	return subject{name: "buildkite", signer: s, verifier: s, proof: "X-Buildkite-Signature", same: sameFields("timestamp", "signature"), sep: ","}
+}
+
+// sameFields is [sameList] for Stripe's layout, where the one time has to be
 // the signed one.
-func sameStripe(mutated, base string) bool {
-	made := strings.Split(base, ",")
-	entries := strings.Split(mutated, ",")
-	times := slices.DeleteFunc(slices.Clone(entries), func(e string) bool {
-		name, _, _ := strings.Cut(e, "=")
-		return strings.Trim(name, " \t") != "t"
-	})
-	return slices.Equal(times, made[:1]) && shares(distinct(entries, "v1=", len(entries)), made[1:]) && len(entries) <= 17 && len(mutated) <= 8192
+func sameFields(timestamp, signature string) func(mutated, base string) bool {
+	return func(mutated, base string) bool {
+		made := strings.Split(base, ",")
+		entries := strings.Split(mutated, ",")
+		var times, signatures []string
+		for _, e := range entries {
+			name, value, _ := strings.Cut(e, "=")
+			if strings.Trim(name, " \t") == timestamp {
+				times = append(times, e)
+			} else if name == signature && listForms["v1="].MatchString("v1="+value) {
+				signatures = append(signatures, e)
+			}
+		}
+		return slices.Equal(times, made[:1]) && shares(signatures, made[1:]) && len(entries) <= 17 && len(mutated) <= 8192
+	}
 }
 
 func bodySubjects(t testing.TB, key signer.Secret) []subject {
@@ -149,10 +164,31 @@ func bodySubjects(t testing.TB, key signer.Secret) []subject {
 	subjects := []subject{build("github", "X-Hub-Signature-256", github, err, sha256.New, sha256Hex)}
 	bitbucket, err := signer.NewGitHub(key, signer.WithHeader("X-Hub-Signature"))
 	subjects = append(subjects, build("bitbucket", "X-Hub-Signature", bitbucket, err, sha256.New, sha256Hex))
-	vercel, err := signer.NewLegacyVercel(key)
-	subjects = append(subjects, build("legacy-vercel", "X-Vercel-Signature", vercel, err, sha1.New, hex.EncodeToString))
-	heroku, err := signer.NewLegacyHeroku(key)
-	return append(subjects, build("legacy-heroku", "Heroku-Webhook-Hmac-Sha256", heroku, err, sha256.New, base64.StdEncoding.EncodeToString))
+	vercel, err := signer.NewBodyOnly(key, vercelOptions()...)
+	subjects = append(subjects, build("vercel", "X-Vercel-Signature", vercel, err, sha1.New, hex.EncodeToString))
+	circleCI, err := signer.NewBodyOnly(key, circleCIOptions()...)
+	subjects = append(subjects, build("circleci", "Circleci-Signature", circleCI, err, sha256.New, func(mac []byte) string { return "v1=" + hex.EncodeToString(mac) }))
+	heroku, err := signer.NewBodyOnly(key, herokuOptions()...)
+	return append(subjects, build("heroku", "Heroku-Webhook-Hmac-Sha256", heroku, err, sha256.New, base64.StdEncoding.EncodeToString))
+}
+
+func vercelOptions() []signer.Option {
+	return []signer.Option{signer.WithHeader("X-Vercel-Signature"), signer.InsecureSHA1()}
+}
+
+func herokuOptions() []signer.Option {
+	return []signer.Option{signer.WithHeader("Heroku-Webhook-Hmac-Sha256"), signer.WithBase64()}
+}
+
+func circleCIOptions() []signer.Option {
+	return []signer.Option{signer.WithHeader("Circleci-Signature"), signer.WithSignaturePrefix("v1=")}
+}
+
+// bodyOnly is NewBodyOnly with options that come first.
+func bodyOnly(first []signer.Option) func(signer.Key, ...signer.Option) (*signer.BodyOnly, error) {
+	return func(key signer.Key, opts ...signer.Option) (*signer.BodyOnly, error) {
+		return signer.NewBodyOnly(key, append(first, opts...)...)
+	}
 }
 
 func sha256Hex(mac []byte) string { return "sha256=" + hex.EncodeToString(mac) }

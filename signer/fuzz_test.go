@@ -62,7 +62,7 @@ func FuzzStandardList(f *testing.F) {
 
 func FuzzStripeHeader(f *testing.F) {
 	requireSeeds(f, "FuzzStripeHeader", 12)
-	subjects := subjectsNamed(f, "stripe", "stripe-two-keys")
+	subjects := subjectsNamed(f, "stripe", "stripe-two-keys", "buildkite")
 	f.Fuzz(func(t *testing.T, before, after string, body []byte) {
 		for _, s := range subjects {
 			r, same := around(t, s, before, after, body)
@@ -76,7 +76,7 @@ func FuzzStripeHeader(f *testing.F) {
 // A signature of the body has one spelling.
 func FuzzBodyOnlyHeaders(f *testing.F) {
 	requireSeeds(f, "FuzzBodyOnlyHeaders", 10)
-	subjects := subjectsNamed(f, "github", "bitbucket", "legacy-vercel", "legacy-heroku")
+	subjects := subjectsNamed(f, "github", "bitbucket", "vercel", "heroku", "circleci")
 	f.Fuzz(func(t *testing.T, before, after string, body []byte) {
 		for _, s := range subjects {
 			r, same := around(t, s, before, after, body)

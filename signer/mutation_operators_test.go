@@ -250,7 +250,7 @@ func flood(m *mutator, d *delivery) {
 
 // timeEntries returns how many entries at the beginning are no signature.
 func timeEntries(entries []string) int {
-	if strings.HasPrefix(entries[0], "t=") {
+	if strings.HasPrefix(entries[0], "t=") || strings.HasPrefix(entries[0], "timestamp=") {
 		return 1
 	}
 	return 0
@@ -285,6 +285,9 @@ var twoTo64 = new(big.Int).Lsh(big.NewInt(1), 64)
 // changeTime does arithmetic with the timestamp, wherever it stands, or spells it another way.
 func changeTime(m *mutator, d *delivery) {
 	name, prefix := m.subject.proof, "t="
+	if m.subject.name == "buildkite" {
+		prefix = "timestamp="
+	}
 	if n := len(m.subject.fixed); n > 0 {
 		name, prefix = m.subject.fixed[n-1], ""
 	}

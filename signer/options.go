@@ -30,9 +30,13 @@ type config struct {
 	principal string
 	prefix    string
 	header    string
-	mark      string
+	mark      string // before the signature
+	base64    bool
+	sha1      bool
 	blind     bool
 	given     []string
+
+	timeField, signatureField string
 }
 
 // WithKey adds a further key, for rotation: verification tries every key that is not past its end, and reports which one
@@ -74,7 +78,7 @@ func WithHeaderPrefix(prefix string) Option {
 }
 
 // WithHeader replaces the header that holds the signature or the credential: Stripe-Signature for [NewStripe],
-// X-Hub-Signature-256 for [NewGitHub] (Bitbucket's is X-Hub-Signature), Authorization for [NewAPIKeys] and [NewBearer], where
+// X-Hub-Signature-256 for [NewGitHub] (Bitbucket's is X-Hub-Signature), none for [NewBodyOnly], Authorization for [NewAPIKeys] and [NewBearer], where
 // a header of another name holds the key alone, without "Bearer". An invalid name is an error.
 func WithHeader(name string) Option {
 	return optionFunc(func(c *config) {
@@ -83,12 +87,39 @@ func WithHeader(name string) Option {
 	})
 }
 
-// WithSignaturePrefix makes [Timestamped] write "sha256=" before the hex, for receivers that want it there. Verification
-// takes both forms, always. Default: none.
-func WithSignaturePrefix() Option {
+// WithSignaturePrefix sets what stands before the signature, up to 64 bytes of printable ASCII: "sha256=", say. Default
+// none; an empty prefix is an error. [Timestamped] writes it before the hex, and its verification also takes the hex alone
+// and with "sha256=". For [NewBodyOnly] the prefix is required.
+func WithSignaturePrefix(prefix string) Option {
 	return optionFunc(func(c *config) {
-		c.mark = hashPrefix
+		c.mark = prefix
 		c.given = append(c.given, "WithSignaturePrefix")
+	})
+}
+
+// WithBase64 makes [NewBodyOnly] read the signature as padded standard base64. Default: lower-case hex.
+func WithBase64() Option {
+	return optionFunc(func(c *config) {
+		c.base64 = true
+		c.given = append(c.given, "WithBase64")
+	})
+}
+
+// InsecureSHA1 makes [NewBodyOnly] verify HMAC-SHA1, for senders that have nothing better. Collisions of SHA-1 can be
+// computed. They are not known to break HMAC, but nothing new should rely on that. Default: HMAC-SHA256.
+func InsecureSHA1() Option {
+	return optionFunc(func(c *config) {
+		c.sha1 = true
+		c.given = append(c.given, "InsecureSHA1")
+	})
+}
+
+// WithFieldNames replaces the names of the two fields in the header of [Stripe]. Default "t" and "v1". Buildkite has
+// "timestamp" and "signature". Each name is 1 to 32 letters, digits, dashes and underscores, and they must differ.
+func WithFieldNames(timestamp, signature string) Option {
+	return optionFunc(func(c *config) {
+		c.timeField, c.signatureField = timestamp, signature
+		c.given = append(c.given, "WithFieldNames")
 	})
 }
 
@@ -125,7 +156,26 @@ func newConfig(scheme string, key Key, opts []Option, known ...string) (*config,
 	if c.tolerance < time.Second || c.tolerance > maxTolerance {
 		return nil, configError(scheme, "WithTolerance(%v): want %v to %v", c.tolerance, time.Second, maxTolerance)
 	}
+	if slices.Contains(c.given, "WithSignaturePrefix") && !validMark(c.mark) {
+		return nil, configError(scheme, "WithSignaturePrefix: want 1 to %d bytes of printable ASCII, such as %q", maxMark, hashPrefix)
+	}
+	if slices.Contains(c.given, "WithFieldNames") && (!validField(c.timeField) || !validField(c.signatureField) || c.timeField == c.signatureField) {
+		return nil, configError(scheme, "WithFieldNames: want two different names of 1 to %d letters, digits, dashes and underscores", maxField)
+	}
 	return c, nil
+}
+
+const (
+	maxMark  = 64
+	maxField = 32
+)
+
+func validMark(mark string) bool {
+	return mark != "" && len(mark) <= maxMark && !strings.ContainsFunc(mark, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+func validField(name string) bool {
+	return len(name) <= maxField && validHeaderPrefix(strings.ReplaceAll(name, "_", "x"))
 }
 
 // reservedHeader reports whether net/http or the sender sets a header themselves: a credential in it would not be sent.

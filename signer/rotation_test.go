@@ -40,8 +40,8 @@ func rotations(t *testing.T, cutover time.Time) []rotation {
 		{"Timestamped", false, signer.ErrNoMatch, symmetric(t, texts, signer.NewTimestamped)},
 		{"Stripe", true, signer.ErrNoMatch, symmetric(t, texts, signer.NewStripe)},
 		{"GitHub", false, signer.ErrNoMatch, byHand(t, texts, signer.NewGitHub, "X-Hub-Signature-256", sha256.New, sha256Hex)},
-		{"LegacyVercel", false, signer.ErrNoMatch, byHand(t, texts, signer.NewLegacyVercel, "X-Vercel-Signature", sha1.New, hex.EncodeToString)},
-		{"LegacyHeroku", false, signer.ErrNoMatch, byHand(t, texts, signer.NewLegacyHeroku, "Heroku-Webhook-Hmac-Sha256", sha256.New, base64.StdEncoding.EncodeToString)},
+		{"Vercel", false, signer.ErrNoMatch, byHand(t, texts, bodyOnly(vercelOptions()), "X-Vercel-Signature", sha1.New, hex.EncodeToString)},
+		{"Heroku", false, signer.ErrNoMatch, byHand(t, texts, bodyOnly(herokuOptions()), "Heroku-Webhook-Hmac-Sha256", sha256.New, base64.StdEncoding.EncodeToString)},
 		{"APIKeys", false, signer.ErrInvalidAPIKey, apiKeyRotation(t, texts, cutover)},
 	}
 }

@@ -242,12 +242,12 @@ func TestBodyOnlySchemes(t *testing.T) {
 		},
 		{
 			"Vercel", "X-Vercel-Signature", opensslSHA1,
-			must[*signer.BodyOnly](t)(signer.NewLegacyVercel(key)),
+			must[*signer.BodyOnly](t)(signer.NewBodyOnly(key, vercelOptions()...)),
 			[]string{"sha1=" + opensslSHA1, strings.ToUpper(opensslSHA1), opensslSHA1 + "00"},
 		},
 		{
 			"Heroku", "Heroku-Webhook-Hmac-Sha256", "dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc=",
-			must[*signer.BodyOnly](t)(signer.NewLegacyHeroku(key)),
+			must[*signer.BodyOnly](t)(signer.NewBodyOnly(key, herokuOptions()...)),
 			[]string{"dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc", "dXEH6g6yUJ_CESIczphLijdXC211hsIsRvQ3nIsEPhc=", "dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhd="},
 		},
 	} {
@@ -462,13 +462,13 @@ func TestTempsForms(t *testing.T) {
 	t.Parallel()
 	secret := literalSecret(t, specSecret) // Temps shows whsec_ texts and keys with the whole of them
 	for _, s := range []*signer.Timestamped{
-		timestamped(t, secret, signer.WithSignaturePrefix()),
+		timestamped(t, secret, signer.WithSignaturePrefix("sha256=")),
 		timestamped(t, secret, signer.WithHeaderPrefix("X-Temps")),
 	} {
 		_, err := s.Verify(signed(t, s, "whk_1", time.Now(), nil), nil)
 		require.NoError(t, err)
 	}
-	r := signed(t, timestamped(t, secret, signer.WithSignaturePrefix()), "whk_1", time.Now(), nil)
+	r := signed(t, timestamped(t, secret, signer.WithSignaturePrefix("sha256=")), "whk_1", time.Now(), nil)
 	require.Regexp(t, `^sha256=[0-9a-f]{64}$`, r.Header.Get("X-Webhook-Signature"))
 	_, err := timestamped(t, secret).Verify(r, nil)
 	require.NoError(t, err)

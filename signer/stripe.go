@@ -10,10 +10,7 @@ import (
 	"time"
 )
 
-const (
-	stripeHeader = "Stripe-Signature"
-	stripeTime   = "t"
-)
+const stripeHeader = "Stripe-Signature"
 
 var (
 	_ Signer = (*Stripe)(nil)
@@ -25,7 +22,8 @@ var (
 //
 //	Stripe-Signature: t=1764000000,v1=<hex>,v1=<hex>
 //
-// The whole text of a whsec_ secret is the key, as in Stripe's own libraries. The ID is neither sent nor signed. For
+// Buildkite's webhooks have this layout under other names: WithHeader("X-Buildkite-Signature"),
+// WithFieldNames("timestamp", "signature"). The whole text of a whsec_ secret is the key, as in Stripe's own libraries. The ID is neither sent nor signed. For
 // anything new prefer [Standard]. A Stripe is immutable and safe for concurrent use.
 type Stripe struct {
 	keys      []*activeKey
@@ -33,14 +31,16 @@ type Stripe struct {
 	principal string
 	header    string
 	diagnosis *diagnosis
+
+	timeField, signatureField string
 }
 
-// NewStripe returns the scheme for a secret from [NewLiteralSecret]. Options: [WithHeader], [WithKey], [WithTolerance],
-// [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// NewStripe returns the scheme for a secret from [NewLiteralSecret]. Options: [WithHeader], [WithFieldNames], [WithKey],
+// [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewStripe(key Key, opts ...Option) (*Stripe, error) {
 	const scheme = "Stripe"
-	c, err := newConfig(scheme, key, append([]Option{WithHeader(stripeHeader)}, opts...),
-		"WithHeader", "WithKey", "WithTolerance", "WithPrincipal", "WithoutDiagnosis")
+	c, err := newConfig(scheme, key, append([]Option{WithHeader(stripeHeader), WithFieldNames("t", versionHMAC)}, opts...),
+		"WithHeader", "WithFieldNames", "WithKey", "WithTolerance", "WithPrincipal", "WithoutDiagnosis")
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,10 @@ func NewStripe(key Key, opts ...Option) (*Stripe, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stripe{keys: keys, tolerance: c.tolerance, principal: c.principal, header: c.header, diagnosis: c.newDiagnosis()}, nil
+	return &Stripe{
+		keys: keys, tolerance: c.tolerance, principal: c.principal, header: c.header, diagnosis: c.newDiagnosis(),
+		timeField: c.timeField, signatureField: c.signatureField,
+	}, nil
 }
 
 // Tolerance returns how far a timestamp may lie from now, on either side.
@@ -85,16 +88,19 @@ func (s *Stripe) Sign(r *http.Request, id string, at time.Time, body []byte) err
 	if err := CheckMessage(id, at); err != nil {
 		return err
 	}
-	var scratch [len("t=,") + maxTimestampDigits + 4*(len("v1=,")+hexMAC)]byte
-	out := strconv.AppendInt(append(scratch[:0], "t="...), at.Unix(), 10)
+	var scratch [maxField + len("=,") + maxTimestampDigits + 4*(len("v1=,")+hexMAC)]byte
+	out := append(append(scratch[:0], s.timeField...), '=')
+	begin := len(out)
+	out = strconv.AppendInt(out, at.Unix(), 10)
 	unsigned := len(out)
 	for _, key := range s.keys {
 		if !key.active(at) {
 			continue
 		}
 		state := key.mac.get()
-		state.prefix = append(append(state.prefix, out[len("t="):unsigned]...), '.')
-		out = hex.AppendEncode(append(out, ",v1="...), state.compute(body))
+		state.prefix = append(append(state.prefix, out[begin:unsigned]...), '.')
+		out = append(append(append(out, ','), s.signatureField...), '=')
+		out = hex.AppendEncode(out, state.compute(body))
 		key.mac.put(state)
 	}
 	if len(out) == unsigned {
@@ -107,7 +113,7 @@ func (s *Stripe) Sign(r *http.Request, id string, at time.Time, body []byte) err
 	return nil
 }
 
-// Verify accepts a request whose header occurs exactly once, has one t and at most 16 signatures (8 KiB), a timestamp
+// Verify accepts a request whose header occurs exactly once, has one t and at most 16 v1 (8 KiB), a timestamp
 // within the tolerance, and a v1 signature that an active key gives over the exact body. An entry that is not v1 with 64
 // lower-case hex digits is skipped. A repeated t is refused.
 func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
@@ -125,7 +131,7 @@ func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
 	}
 	seconds, ok := parseTimestamp(timestamp)
 	if !ok {
-		return Verified{}, timestampError("t in "+s.header, timestamp)
+		return Verified{}, timestampError(s.timeField+" in "+s.header, timestamp)
 	}
 	at, now := time.Unix(seconds, 0), time.Now()
 	if err := CheckAge(s.header, at, now, s.tolerance); err != nil {
@@ -134,7 +140,7 @@ func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
 	matched := matchTimestamped(s.keys, now, timestamp, list.v1(), body)
 	if matched == nil {
 		hint := s.diagnosis.explain(r.Header, s.header, s.keys, list.v1(), body, content{"timestamp.body", timestamp + "."})
-		return Verified{}, fmt.Errorf("%w: %d v1 signature(s) and %d other entries in %s, %d key(s) tried%s", ErrNoMatch, list.nMACs, list.skipped, s.header, len(s.keys), hint)
+		return Verified{}, fmt.Errorf("%w: %d %s signature(s) and %d other entries in %s, %d key(s) tried%s", ErrNoMatch, list.nMACs, s.signatureField, list.skipped, s.header, len(s.keys), hint)
 	}
 	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil
 }
@@ -150,10 +156,10 @@ func (s *Stripe) parse(list string, found *signatures) (timestamp string, err er
 		var entry string
 		entry, list, more = strings.Cut(list, ",")
 		name, value, _ := strings.Cut(entry, "=")
-		if strings.Trim(name, " \t") == stripeTime {
+		if strings.Trim(name, " \t") == s.timeField {
 			// A blank before it is how two lines of one header look when a proxy has joined them.
-			if timed || name != stripeTime {
-				return "", fmt.Errorf("%w: %s has more than one %s, or a blank beside it", ErrMalformed, s.header, stripeTime)
+			if timed || name != s.timeField {
+				return "", fmt.Errorf("%w: %s has more than one %s, or a blank beside it", ErrMalformed, s.header, s.timeField)
 			}
 			timestamp, timed = value, true
 			continue
@@ -161,14 +167,14 @@ func (s *Stripe) parse(list string, found *signatures) (timestamp string, err er
 		if entries++; entries > maxSignatures {
 			return "", fmt.Errorf("%w: %s has more than %d signatures", ErrMalformed, s.header, maxSignatures)
 		}
-		if name == versionHMAC && decodeHex(found.macs[found.nMACs][:], value) {
+		if name == s.signatureField && decodeHex(found.macs[found.nMACs][:], value) {
 			found.nMACs++
 		} else {
 			found.skipped++
 		}
 	}
 	if !timed {
-		return "", fmt.Errorf("%w: %s has no %s", ErrMalformed, s.header, stripeTime)
+		return "", fmt.Errorf("%w: %s has no %s", ErrMalformed, s.header, s.timeField)
 	}
 	return timestamp, nil
 }

@@ -113,7 +113,7 @@ func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte
 		if !key.active(at) {
 			continue
 		}
-		var scratch [maxTimestampDigits + len(hashPrefix) + hexMAC]byte
+		var scratch [maxTimestampDigits + maxMark + hexMAC]byte
 		out := strconv.AppendInt(scratch[:0], at.Unix(), 10)
 		digits := len(out)
 		state := key.mac.get()
@@ -150,7 +150,7 @@ func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 		return Verified{}, err
 	}
 	var macs [1][macSize]byte
-	if !decodeHex(macs[0][:], strings.TrimPrefix(signature, hashPrefix)) {
+	if !decodeHex(macs[0][:], s.withoutMark(signature)) {
 		return Verified{}, fmt.Errorf("%w: %s is not %d lower-case hex digits", ErrMalformed, s.signatureHeader, hexMAC)
 	}
 	matched := matchTimestamped(s.keys, now, timestamp, macs[:], body)
@@ -159,6 +159,16 @@ func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 		return Verified{}, fmt.Errorf("%w: %d key(s) tried%s", ErrNoMatch, len(s.keys), hint)
 	}
 	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil
+}
+
+// withoutMark returns what follows the scheme's own prefix, or sha256=.
+func (s *Timestamped) withoutMark(signature string) string {
+	if s.mark != "" {
+		if rest, ok := strings.CutPrefix(signature, s.mark); ok {
+			return rest
+		}
+	}
+	return strings.TrimPrefix(signature, hashPrefix)
 }
 
 // decodeHex fills dst from lower-case hex digits, two for each byte and no more.

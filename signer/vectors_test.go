@@ -32,7 +32,10 @@ type vector struct {
 		Tolerance       int64
 		Header          string
 		HeaderPrefix    string `json:"header_prefix"`
-		SignaturePrefix bool   `json:"signature_prefix"`
+		SignaturePrefix string `json:"signature_prefix"`
+		Encoding, Hash  string
+		TimeField       string `json:"time_field"`
+		SignatureField  string `json:"signature_field"`
 		Principal       string
 	}
 	Keys []struct {
@@ -63,7 +66,7 @@ type vector struct {
 }
 
 // vectorCount is how many cases the file has.
-const vectorCount = 708
+const vectorCount = 841
 
 func readVectors(t testing.TB) vectorFile {
 	t.Helper()
@@ -105,8 +108,8 @@ func TestVectors(t *testing.T) {
 	}
 	// A file that lost cases would pass in silence.
 	require.Equal(t, vectorCount, len(cases)) // Len would print them all
-	require.Equal(t, 270, valid)
-	require.Equal(t, 92, resigned)
+	require.Equal(t, 336, valid)
+	require.Equal(t, 93, resigned)
 }
 
 func runVector(t *testing.T, c vector) {
@@ -181,9 +184,7 @@ func (c vector) scheme() (signer.Verifier, error) {
 	if c.Options.HeaderPrefix != "" {
 		opts = append(opts, signer.WithHeaderPrefix(c.Options.HeaderPrefix))
 	}
-	if c.Options.SignaturePrefix {
-		opts = append(opts, signer.WithSignaturePrefix())
-	}
+	opts = append(opts, c.formOptions()...)
 	if c.Options.Principal != "" {
 		opts = append(opts, signer.WithPrincipal(c.Options.Principal))
 	}
@@ -201,12 +202,27 @@ func newVerifier(scheme string, key signer.Key, opts ...signer.Option) (signer.V
 		return signer.NewStripe(key, opts...)
 	case "GitHub":
 		return signer.NewGitHub(key, opts...)
-	case "LegacyVercel":
-		return signer.NewLegacyVercel(key, opts...)
-	case "LegacyHeroku":
-		return signer.NewLegacyHeroku(key, opts...)
+	case "BodyOnly":
+		return signer.NewBodyOnly(key, opts...)
 	}
 	return nil, fmt.Errorf("unknown scheme %q", scheme)
+}
+
+// formOptions say how the signature is written.
+func (c vector) formOptions() (opts []signer.Option) {
+	if c.Options.SignaturePrefix != "" {
+		opts = append(opts, signer.WithSignaturePrefix(c.Options.SignaturePrefix))
+	}
+	if c.Options.Encoding == "base64" {
+		opts = append(opts, signer.WithBase64())
+	}
+	if c.Options.Hash == "sha1" {
+		opts = append(opts, signer.InsecureSHA1())
+	}
+	if c.Options.TimeField != "" {
+		opts = append(opts, signer.WithFieldNames(c.Options.TimeField, c.Options.SignatureField))
+	}
+	return opts
 }
 
 func (c vector) headerOption() []signer.Option {

@@ -40,7 +40,7 @@
 //   - The signature covers the body and no timestamp. A captured delivery stays valid for as long as the secret does, so
 //     dedupe is the only replay defence, and only while its store remembers.
 //   - Deliveries are told apart by the delivery's ID in the signed body: retries differ in the attempt's ID, so the hash
-//     of the body would not do. [Verifier] sees to that; signer.NewLegacyHeroku alone does not.
+//     of the body would not do. [Verifier] sees to that; signer.NewBodyOnly alone does not.
 //   - What an event is, is read from the body. Headers are not signed and are not used.
 //
 // # Misuses

@@ -11,15 +11,17 @@ import (
 
 var _ signer.Scheme = (*Verifier)(nil)
 
+const header = "Heroku-Webhook-Hmac-Sha256"
+
 // Verifier verifies Heroku's Heroku-Webhook-Hmac-SHA256, and takes the delivery's ID from the body that it signs: each
 // attempt has a body of its own, since the attempt's ID is in it, and only the delivery's ID is the same for all. Make one
 // with [NewVerifier]. It is immutable and safe for concurrent use.
 type Verifier struct{ scheme *signer.BodyOnly }
 
 // NewVerifier returns the scheme for the webhook's secret from [signer.NewLiteralSecret]. Options are those of
-// [signer.NewLegacyHeroku]: [signer.WithKey] is for rotation.
+// [signer.NewBodyOnly]: [signer.WithKey] is for rotation.
 func NewVerifier(secret signer.Secret, opts ...signer.Option) (*Verifier, error) {
-	scheme, err := signer.NewLegacyHeroku(secret, opts...)
+	scheme, err := signer.NewBodyOnly(secret, append([]signer.Option{signer.WithHeader(header), signer.WithBase64()}, opts...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +45,7 @@ func (v *Verifier) Principals() []string {
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (v *Verifier) Format(f fmt.State, _ rune) { io.WriteString(f, "heroku.Verifier") }
 
-// Verify accepts what [signer.NewLegacyHeroku] does. The ID is webhook_metadata.delivery.id, and empty in a body that has
+// Verify accepts what [signer.NewBodyOnly] does. The ID is webhook_metadata.delivery.id, and empty in a body that has
 // none: deduplication then goes by the body.
 func (v *Verifier) Verify(r *http.Request, body []byte) (signer.Verified, error) {
 	if v == nil || v.scheme == nil {

@@ -35,9 +35,10 @@ func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Opti
 }
 
 // NewVerifier returns the scheme of Vercel's x-vercel-signature, for the webhook's secret from [signer.NewLiteralSecret].
-// Options are those of [signer.NewLegacyVercel]: [signer.WithKey] is for rotation.
+// Options are those of [signer.NewBodyOnly]: [signer.WithKey] is for rotation.
 func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.BodyOnly, error) {
-	return signer.NewLegacyVercel(secret, opts...)
+	vercel := []signer.Option{signer.WithHeader("X-Vercel-Signature"), signer.InsecureSHA1()}
+	return signer.NewBodyOnly(secret, append(vercel, opts...)...)
 }
 
 // NewDecoder returns [Decode] with these options, for receiver.Records. All

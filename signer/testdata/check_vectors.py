@@ -220,7 +220,8 @@ def timestamped(case, keys, body):
     prefix = case["options"].get("header_prefix", "X-Webhook")
     stamp, text = single(case, prefix + "-Timestamp"), single(case, prefix + "-Signature")
     at = check_time(case, stamp)
-    given = from_hex(text.removeprefix("sha256="), 32)
+    mark = case["options"].get("signature_prefix", "sha256=")
+    given = from_hex(text.removeprefix(mark) if text.startswith(mark) else text.removeprefix("sha256="), 32)
     need(given is not None, "malformed")
     return "", at, first(keys, lambda k: sha256_mac(k, stamp.encode() + b"." + body) == given)
 
@@ -229,9 +230,10 @@ def stripe(case, keys, body):
     text = single(case, case["options"].get("header", "Stripe-Signature"))
     need(len(text.encode()) <= MAX_HEADER, "malformed")
     entries = [e.partition("=") for e in text.split(",")]
-    stamps = [(n, v) for n, _, v in entries if n.strip(" \t") == "t"]
-    need(len(stamps) == 1 and stamps[0][0] == "t" and len(entries) - 1 <= MAX_SIGNATURES, "malformed")
-    given = [from_hex(v, 32) for n, _, v in entries if n == "v1"]
+    time_field, signature_field = case["options"].get("time_field", "t"), case["options"].get("signature_field", "v1")
+    stamps = [(n, v) for n, _, v in entries if n.strip(" \t") == time_field]
+    need(len(stamps) == 1 and stamps[0][0] == time_field and len(entries) - 1 <= MAX_SIGNATURES, "malformed")
+    given = [from_hex(v, 32) for n, _, v in entries if n == signature_field]
     stamp = stamps[0][1]
     at = check_time(case, stamp)
     return "", at, first(keys, lambda k: sha256_mac(k, stamp.encode() + b"." + body) in given)
@@ -246,6 +248,13 @@ def body_only(header, prefix, algorithm, decode):
         return "", 0, first(keys, lambda k: hmac.new(k, body, algorithm).digest() == given)
 
     return verify
+
+
+def any_body_only(case, keys, body):
+    options = case["options"]
+    decode = from_base64 if options.get("encoding") == "base64" else from_hex
+    scheme = body_only(options["header"], options.get("signature_prefix", ""), options.get("hash", "sha256"), decode)
+    return scheme(case, keys, body)
 
 
 def credential(header):
@@ -271,8 +280,7 @@ SCHEMES = {
     "Timestamped": timestamped,
     "Stripe": stripe,
     "GitHub": body_only("X-Hub-Signature-256", "sha256=", "sha256", from_hex),
-    "LegacyVercel": body_only("X-Vercel-Signature", "", "sha1", from_hex),
-    "LegacyHeroku": body_only("Heroku-Webhook-Hmac-Sha256", "", "sha256", from_base64),
+    "BodyOnly": any_body_only,
     "APIKeys": credential("Authorization"),
     "GitLabToken": credential("X-Gitlab-Token"),
 }

@@ -370,7 +370,7 @@ function mixedCases() {
 function timestampedCases() {
   const one = (name, c) => {
     const { ts = T, body = bodies.spec, keys = [literal], signer = keys[0], signature, options = {}, headers, id = 'whk_1', ...rest } = c;
-    const value = signature ?? (options.signature_prefix ? 'sha256=' : '') + timestampedMAC(keyOf(signer).text, ts, body);
+    const value = signature ?? (options.signature_prefix ?? '') + timestampedMAC(keyOf(signer).text, ts, body);
     add(`Timestamped: ${name}`, { scheme: 'Timestamped', keys, body, options, headers: headers ?? timestampedHeaders(value, ts, options.header_prefix, id), ...(rest.reason ? {} : { expect: { timestamp: Number(ts) } }), ...rest });
   };
   const again = { id: 'whk_1', at: T };
@@ -384,9 +384,9 @@ function timestampedCases() {
   one('headers of X-Temps, in lower case', { options: { header_prefix: 'X-Temps' }, headers: timestampedHeaders(good, T, 'x-temps') });
   one('headers of X-Webhook for X-Temps', { options: { header_prefix: 'X-Temps' }, headers: timestampedHeaders(good, T), reason: 'missing_header' });
   one('headers of X-Temps for X-Webhook', { headers: timestampedHeaders(good, T, 'X-Temps'), reason: 'missing_header' });
-  one('sha256= before the hex', { options: { signature_prefix: true }, sign: again });
+  one('sha256= before the hex', { options: { signature_prefix: 'sha256=' }, sign: again });
   one('sha256= before the hex, not asked for', { signature: `sha256=${good}` });
-  one('no sha256= where signing writes it', { options: { signature_prefix: true }, signature: good });
+  one('no sha256= where signing writes it', { options: { signature_prefix: 'sha256=' }, signature: good });
   one('principal', { options: { principal: 'acme' }, expect: { timestamp: T, principal: 'acme' } });
   one('no ID', { headers: timestampedHeaders(good, T).slice(1) });
   one('another ID, which is not signed', { headers: timestampedHeaders(good, T, 'X-Webhook', 'whk_other') });
@@ -465,6 +465,19 @@ function stripeCases() {
     ['the body alone signed', `t=${T},v1=${mac('sha256', literal, bodies.spec).toString('hex')}`, 'no_match'],
     ['v1a with a good HMAC', `t=${T},v1a=${good}`, 'no_match'],
   ]) one(`list: ${name}`, { value, reason });
+  // Buildkite's layout: the same under other names.
+  const buildkite = { header: 'X-Buildkite-Signature', time_field: 'timestamp', signature_field: 'signature' };
+  const named = (name, value, c = {}) => one(`field names: ${name}`, { options: buildkite, value, ...c });
+  named('good', `timestamp=${T},signature=${good}`, { sign: again });
+  named('two signatures', `timestamp=${T},signature=${zeros},signature=${good}`);
+  named('beside unknown fields', `x=y,timestamp=${T},v1=${zeros},signature=${good}`);
+  named("Stripe's time", `t=${T},signature=${good}`, { reason: 'malformed' });
+  named("Stripe's signature", `timestamp=${T},v1=${good}`, { reason: 'no_match' });
+  named('two times', `timestamp=${T},timestamp=${T},signature=${good}`, { reason: 'malformed' });
+  named('a blank before the time', ` timestamp=${T},signature=${good}`, { reason: 'malformed' });
+  named('upper case', `Timestamp=${T},signature=${good}`, { reason: 'malformed' });
+  named('too old', `timestamp=${T - 301},signature=${timestampedMAC(literal, T - 301, bodies.spec)}`, { ts: T - 301, reason: 'too_old' });
+  one('their names for the default', { value: `timestamp=${T},signature=${good}`, reason: 'malformed' });
   const by = { old: literalOld, new: literalNew };
   rotations.forEach(([name, signers, keys, at]) => {
     one(`rotation: ${name}`, {
@@ -484,8 +497,11 @@ function bodyOnlyCases() {
   for (const s of [
     { label: 'GitHub', scheme: 'GitHub', header: 'X-Hub-Signature-256', encode: (k, b) => `sha256=${hex256(k, b)}`, wrong: (g) => [['without sha256=', g.slice(7)], ['SHA256=', `SHA256=${g.slice(7)}`], ['sha1=', `sha1=${g.slice(7, 47)}`], ['upper-case hex', `sha256=${g.slice(7).toUpperCase()}`], ['sha256= doubled', `sha256=${g}`], ['sha256= alone', 'sha256='], ['a list', `${g},${g}`]] },
     { label: 'Bitbucket', scheme: 'GitHub', options: { header: 'X-Hub-Signature' }, header: 'X-Hub-Signature', encode: (k, b) => `sha256=${hex256(k, b)}`, wrong: (g) => [['without sha256=', g.slice(7)]] },
-    { label: 'LegacyVercel', scheme: 'LegacyVercel', header: 'X-Vercel-Signature', encode: (k, b) => mac('sha1', k, b).toString('hex'), wrong: (g) => [['sha1=', `sha1=${g}`], ['upper-case hex', g.toUpperCase()], ['SHA-256', hex256(everybody, bodies.hello)], ['longer', `${g}00`]] },
-    { label: 'LegacyHeroku', scheme: 'LegacyHeroku', header: 'Heroku-Webhook-Hmac-Sha256', encode: (k, b) => b64(mac('sha256', k, b)), wrong: (g) => [['without padding', g.slice(0, -1)], ['URL-safe alphabet', g.replaceAll('/', '_')], ['trailing bits', g.replace('hc=', 'hd=')], ['in hexadecimal', hex256(everybody, bodies.hello)], ['line ends for its last characters', `${g.slice(0, 40)}\n\n\n\n`]] },
+    { label: 'Vercel', scheme: 'BodyOnly', options: { header: 'X-Vercel-Signature', hash: 'sha1' }, header: 'X-Vercel-Signature', encode: (k, b) => mac('sha1', k, b).toString('hex'), wrong: (g) => [['sha1=', `sha1=${g}`], ['upper-case hex', g.toUpperCase()], ['SHA-256', hex256(everybody, bodies.hello)], ['longer', `${g}00`]] },
+    { label: 'Heroku', scheme: 'BodyOnly', options: { header: 'Heroku-Webhook-Hmac-Sha256', encoding: 'base64' }, header: 'Heroku-Webhook-Hmac-Sha256', encode: (k, b) => b64(mac('sha256', k, b)), wrong: (g) => [['without padding', g.slice(0, -1)], ['URL-safe alphabet', g.replaceAll('/', '_')], ['trailing bits', g.replace('hc=', 'hd=')], ['in hexadecimal', hex256(everybody, bodies.hello)], ['line ends for its last characters', `${g.slice(0, 40)}\n\n\n\n`]] },
+    { label: 'CircleCI', scheme: 'BodyOnly', options: { header: 'Circleci-Signature', signature_prefix: 'v1=' }, header: 'Circleci-Signature', encode: (k, b) => `v1=${hex256(k, b)}`, wrong: (g) => [['without v1=', g.slice(3)], ['V1=', `V1=${g.slice(3)}`], ['v2=', `v2=${g.slice(3)}`], ['sha256=', `sha256=${g.slice(3)}`], ['upper-case hex', `v1=${g.slice(3).toUpperCase()}`], ['v1= alone', 'v1='], ['in base64', `v1=${b64(Buffer.from(g.slice(3), 'hex'))}`]] },
+    { label: 'Gogs', scheme: 'BodyOnly', options: { header: 'X-Gogs-Signature' }, header: 'X-Gogs-Signature', encode: hex256, wrong: (g) => [['sha256=', `sha256=${g}`], ['upper-case hex', g.toUpperCase()]] },
+    { label: 'prefix and base64', scheme: 'BodyOnly', options: { header: 'Authorization', signature_prefix: 'HMAC ', encoding: 'base64' }, header: 'Authorization', encode: (k, b) => `HMAC ${b64(mac('sha256', k, b))}`, wrong: (g) => [['without HMAC', g.slice(5)], ['hmac', `hmac ${g.slice(5)}`], ['two blanks', `HMAC  ${g.slice(5)}`]] },
   ]) bodyOnlyScheme(s);
 }
 
@@ -595,7 +611,7 @@ function primitives() {
 
 const about = [
   'Test vectors for the signature schemes of deployment webhooks. Written by make_vectors.mjs, checked by check_vectors.py; do not edit.',
-  'A case is one request. options: tolerance (seconds, default 300), header and header_prefix (names), signature_prefix (signing writes sha256= before the hex), principal.',
+  'A case is one request. options: tolerance (seconds, default 300), header and header_prefix (names), signature_prefix (what stands before the signature; Timestamped signs with it and takes it, sha256= and none), encoding (base64, default hex), hash (sha1, default sha256), time_field and signature_field (names, default t and v1), principal.',
   'keys: in their order; text is a whsec_ secret (base64 of the key), a whsk_ or whpk_ Ed25519 key, a literal secret (its UTF-8 bytes are the key) or an API key (with hash, its SHA-256); not_after is the last second of use.',
   'now is the verifier\'s clock in Unix seconds. headers are [name, value] pairs as a verifier sees them: names in any case, a name twice for a header that occurs twice.',
   'body: base64, to be repeated so many times if repeat is there; text is the same for people to read.',
