@@ -20,14 +20,17 @@ import (
 type EventHandler func(ctx context.Context, e *payload.Event) error
 
 // Events returns the handler for deployment events: it verifies, decodes and validates, deduplicates, calls h, and
-// answers. A nil h makes every delivery fail with 500.
+// answers. If h is nil, every delivery is answered with 503.
 //
 // A [Mux] routes by event type:
 //
 //	http.Handle("POST /webhooks/deploy", rcv.Events(mux.Handle))
 func (rc *Receiver) Events(h EventHandler) http.Handler {
-	c := eventConsumer{h: h, success: rc.success}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rc.serve(w, r, c) })
+	var problem error
+	if h == nil {
+		problem = configError("Events: the handler is nil")
+	}
+	return rc.mount(eventConsumer{h: h, success: rc.successStatus()}, problem)
 }
 
 type eventConsumer struct {

@@ -81,7 +81,16 @@ func (m *Mux) add(r MuxRoute) error {
 
 // Handle calls the handler of the most specific route that matches. An event that no route matches is acknowledged and
 // dropped, so that a sender may add types; give "*" a handler to see them.
+//
+// A nil event and a Mux that [NewMux] did not make are errors that wrap
+// [ErrConfig].
 func (m *Mux) Handle(ctx context.Context, e *payload.Event) error {
+	switch {
+	case m == nil || m.exact == nil:
+		return configError("the Mux was not made with NewMux; check the error of NewMux")
+	case e == nil:
+		return configError("Mux.Handle: the event is nil")
+	}
 	if h := m.lookup(e.Type); h != nil {
 		return h(ctx, e)
 	}

@@ -29,8 +29,8 @@ type RecordHandler func(ctx context.Context, d *payload.Deployment) error
 
 // Records returns the handler for the webhooks of other systems. It verifies,
 // decodes, deduplicates, calls h for each deployment and answers. An event that
-// is not about a deployment is acknowledged and never claimed. A nil decode or
-// h makes every delivery fail with 500.
+// is not about a deployment is acknowledged and never claimed. If decode or h is
+// nil, every delivery is answered with 503.
 //
 //	decode, err := github.NewDecoder()
 //	if err != nil {
@@ -38,8 +38,14 @@ type RecordHandler func(ctx context.Context, d *payload.Deployment) error
 //	}
 //	http.Handle("POST /webhooks/github", rcv.Records(decode, onDeployment))
 func (rc *Receiver) Records(decode RecordDecoder, h RecordHandler) http.Handler {
-	c := recordConsumer{decode: decode, h: h, success: rc.success}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rc.serve(w, r, c) })
+	var problem error
+	switch {
+	case decode == nil:
+		problem = configError("Records: the decoder is nil; check the error of NewDecoder")
+	case h == nil:
+		problem = configError("Records: the handler is nil")
+	}
+	return rc.mount(recordConsumer{decode: decode, h: h, success: rc.successStatus()}, problem)
 }
 
 type recordConsumer struct {

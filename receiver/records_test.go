@@ -82,7 +82,8 @@ func TestRecords_DecodedBeforeTheClaim(t *testing.T) {
 
 func TestRecords_DecoderPanics(t *testing.T) {
 	t.Parallel()
-	rt := newRecordTest(t, func(context.Context, []byte) (*payload.Deployment, error) { panic("a lookup of ours") }, nil)
+	rt := newRecordTest(t, func(context.Context, []byte) (*payload.Deployment, error) { panic("a lookup of ours") },
+		func(context.Context, *payload.Deployment) error { return nil })
 	assert.Equal(t, 500, rt.post(`{}`).Code)
 	assert.Contains(t, rt.lines.String(), "outcome=panicked")
 	assert.Zero(t, rt.store.claims)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/deployhook/deployhook/internal/nilable"
 )
 
 // Wrap returns plain middleware: next is called only for verified, first-time deliveries and reads the same bytes from
@@ -13,10 +15,14 @@ import (
 //
 // A 2xx from next means that the delivery took effect; any other status, a panic, or a context that ended before next
 // wrote anything means that it did not, and a retry will call next again. next's response is kept back until that is
-// settled, so it can't be streamed, flushed or hijacked. A panic is answered with 500.
+// settled, so it can't be streamed, flushed or hijacked. A panic is answered with 500. If next is nil, every delivery is
+// answered with 503.
 func (rc *Receiver) Wrap(next http.Handler) http.Handler {
-	c := wrapConsumer{next: next}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rc.serve(w, r, c) })
+	var problem error
+	if nilable.IsNil(next) {
+		problem = configError("Wrap: the handler is nil")
+	}
+	return rc.mount(wrapConsumer{next: next}, problem)
 }
 
 type wrapConsumer struct{ next http.Handler }

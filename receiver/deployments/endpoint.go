@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -114,8 +115,19 @@ func (v keyVerifier) Verify(r *http.Request, body []byte) (signer.Verified, erro
 	return verified, err
 }
 
-// ServeHTTP takes one delivery.
-func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
+// ServeHTTP takes one delivery. An Endpoint that [New] did not make answers 503.
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e == nil || e.handler == nil {
+		slog.ErrorContext(r.Context(), "webhook delivery", slog.String("outcome", string(receiver.Unavailable)),
+			slog.Any("error", configError("the Endpoint was not made with New; check the error of New")))
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Retry-After", "5")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"error":"Temporarily unavailable"}`) // the sender may have gone
+		return
+	}
+	e.handler.ServeHTTP(w, r)
+}
 
 // decode rejects deliveries without a principal. Otherwise they would all share
 // one organization.

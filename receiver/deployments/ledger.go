@@ -141,8 +141,14 @@ type Linker interface {
 	LinkedPRs(ctx context.Context, link Link) (int, error)
 }
 
-// LinkerFunc is a function as a [Linker].
+// LinkerFunc is a function as a [Linker]. A nil one returns an error that wraps
+// [ErrConfig].
 type LinkerFunc func(ctx context.Context, link Link) (int, error)
 
 // LinkedPRs calls f.
-func (f LinkerFunc) LinkedPRs(ctx context.Context, link Link) (int, error) { return f(ctx, link) }
+func (f LinkerFunc) LinkedPRs(ctx context.Context, link Link) (int, error) {
+	if f == nil {
+		return 0, configError("the LinkerFunc is nil")
+	}
+	return f(ctx, link)
+}

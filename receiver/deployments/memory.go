@@ -109,7 +109,7 @@ func (r *memoryRow) record() (*Record, error) {
 
 // Record is [Ledger.Record].
 func (l *MemoryLedger) Record(ctx context.Context, organization string, d *payload.Deployment) (Recorded, error) {
-	if err := checkLedgerCall(ctx, organization); err != nil {
+	if err := l.check(ctx, organization); err != nil {
 		return Recorded{}, err
 	}
 	l.mu.Lock()
@@ -119,7 +119,7 @@ func (l *MemoryLedger) Record(ctx context.Context, organization string, d *paylo
 
 // SetLinked is [Ledger.SetLinked].
 func (l *MemoryLedger) SetLinked(ctx context.Context, link Link, prs int) error {
-	if err := checkLedgerCall(ctx, link.Organization); err != nil {
+	if err := l.check(ctx, link.Organization); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -140,7 +140,7 @@ func (l *MemoryLedger) SetLinked(ctx context.Context, link Link, prs int) error 
 
 // Get returns the record of one deployment. Without one the error is [ErrNotRecorded].
 func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID string) (*Record, error) {
-	if err := checkLedgerCall(ctx, organization); err != nil {
+	if err := l.check(ctx, organization); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
@@ -154,7 +154,7 @@ func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID strin
 
 // List returns the records that the filter chooses, the newest first: in falling order of their IDs.
 func (l *MemoryLedger) List(ctx context.Context, organization string, f Filter) ([]Record, error) {
-	if err := checkLedgerCall(ctx, organization); err != nil {
+	if err := l.check(ctx, organization); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
@@ -197,8 +197,12 @@ func (l *MemoryLedger) find(organization, deploymentID string) *memoryRow {
 	return org.byID[deploymentID]
 }
 
-func checkLedgerCall(ctx context.Context, organization string) error {
-	if organization == "" {
+// check is safe on a ledger that is nil.
+func (l *MemoryLedger) check(ctx context.Context, organization string) error {
+	switch {
+	case l == nil || l.orgs == nil:
+		return configError("the MemoryLedger was not made with NewMemoryLedger; check the error of NewMemoryLedger")
+	case organization == "":
 		return ErrNoOrganization
 	}
 	return ctx.Err()

@@ -90,6 +90,9 @@ func (r *Record) LiveAt(at int64) bool {
 //
 // An invalid deployment is an error that wraps [payload.ErrInvalid].
 func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) {
+	if d == nil {
+		return Recorded{}, configError("the deployment to record is nil")
+	}
 	if err := d.Validate(); err != nil {
 		return Recorded{}, err
 	}

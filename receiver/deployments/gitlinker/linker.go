@@ -86,6 +86,9 @@ func (l *Linker) LinkedPRs(ctx context.Context, link deployments.Link) (int, err
 // [ErrUnknownCommit], [ErrShallow], [ErrRepository], [ErrTooLarge], what the lookup returned ([ErrUnknownService] among it), or the
 // context's.
 func (l *Linker) PullRequests(ctx context.Context, link deployments.Link) ([]int, error) {
+	if l == nil || l.lookup == nil {
+		return nil, fmt.Errorf("%w: the Linker was not made with New; check the error of New", ErrConfig)
+	}
 	dir, err := l.lookup(ctx, link.Organization, link.Service)
 	if err != nil {
 		return nil, fmt.Errorf("gitlinker: service %.100q: %w", link.Service, err)

@@ -470,3 +470,12 @@ func TestConfiguration(t *testing.T) {
 	_, err = gitlinker.New(lookup, gitlinker.WithTimeout(0), gitlinker.WithMaxCommits(0), gitlinker.WithProcesses(0), gitlinker.WithGit(""))
 	require.NoError(t, err)
 }
+
+func TestLinker_NilAndZero(t *testing.T) {
+	t.Parallel()
+	for _, l := range []*gitlinker.Linker{nil, {}} {
+		_, err := l.LinkedPRs(t.Context(), deployments.Link{})
+		require.ErrorIs(t, err, gitlinker.ErrConfig)
+		require.ErrorContains(t, err, "New")
+	}
+}

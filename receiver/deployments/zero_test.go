@@ -1,0 +1,47 @@
+package deployments_test
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
+)
+
+func TestMemoryLedger_NilAndZero(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, l := range []*deployments.MemoryLedger{nil, {}} {
+		_, record := l.Record(ctx, "acme", testDeployment("a", payload.StatusPending))
+		_, get := l.Get(ctx, "acme", "a")
+		_, list := l.List(ctx, "acme", deployments.Filter{})
+		for _, err := range []error{record, get, list, l.SetLinked(ctx, deployments.Link{Organization: "acme"}, 1)} {
+			require.ErrorIs(t, err, deployments.ErrConfig)
+			require.ErrorContains(t, err, "NewMemoryLedger")
+		}
+	}
+	_, err := newLedger(t).Record(ctx, "acme", nil)
+	require.ErrorIs(t, err, deployments.ErrConfig)
+	_, err = deployments.LinkerFunc(nil).LinkedPRs(ctx, deployments.Link{})
+	require.ErrorIs(t, err, deployments.ErrConfig)
+	require.ErrorContains(t, err, "the LinkerFunc is nil")
+}
+
+// Not parallel: the line goes to the default logger.
+func TestEndpoint_NilAndZero(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	for _, e := range []*deployments.Endpoint{nil, {}} {
+		log.Reset()
+		w := deploy(e, acmeKey, referenceBodies[0])
+		require.Equal(t, 503, w.Code)
+		require.Equal(t, `{"error":"Temporarily unavailable"}`, w.Body.String())
+		require.Equal(t, "5", w.Header().Get("Retry-After"))
+		require.Contains(t, log.String(), "the Endpoint was not made with New")
+	}
+}

@@ -1,0 +1,39 @@
+package receiver
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// mount returns the handler for c. problem is an argument's. A Receiver that [New] did not make, and a handler that is
+// nil, can't be reported by a method that returns a handler. So every request is
+// answered with 503 and the line says what to do.
+func (rc *Receiver) mount(c consumer, problem error) http.Handler {
+	switch {
+	case rc == nil || rc.verifier == nil:
+		stand := &Receiver{config: config{logger: slog.Default()}}
+		return stand.misconfigured(configError("the Receiver was not made with New; check the error of New"))
+	case problem != nil:
+		return rc.misconfigured(problem)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rc.serve(w, r, c) })
+}
+
+func (rc *Receiver) misconfigured(err error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		a := unavailableAnswer()
+		a.closes = r.ProtoMajor < 2 // the body is not read
+		a.write(w)
+		rc.report(r, &Result{Outcome: Unavailable, Status: a.status, Duration: time.Since(start), Err: err})
+	})
+}
+
+// successStatus is safe on a Receiver that is nil.
+func (rc *Receiver) successStatus() int {
+	if rc == nil {
+		return http.StatusOK
+	}
+	return rc.success
+}
