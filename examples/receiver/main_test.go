@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -218,6 +219,9 @@ func TestEveryRouteOnEveryStore(t *testing.T) {
 
 			assert.Zero(t, p.stop(), p.output())
 			assert.Contains(t, p.output(), "msg=stopped")
+			for line := range strings.Lines(p.output()) {
+				assert.True(t, strings.HasPrefix(line, "time="), "not from the program's logger: %s", line)
+			}
 			for _, s := range []string{secret.Reveal(), literal, apiKey} {
 				assert.NotContains(t, p.output(), s, "a secret in the log")
 			}
@@ -253,6 +257,26 @@ func checkDeployments(t *testing.T, p *program) {
 	status, body = p.post(path, strings.Replace(record, "a1b2", "xyz", 1), header("Authorization", "Bearer "+apiKey))
 	assert.Equal(t, http.StatusBadRequest, status)
 	assert.Equal(t, `{"error":"Invalid payload: commitSha must be a valid hex string (5-40 characters)"}`, body)
+}
+
+// A delivery that is under way delays the end, until a second signal comes.
+func TestASecondSignalStopsAtOnce(t *testing.T) {
+	t.Parallel()
+	p := start(t, []string{"DEPLOYHOOK_SECRET=" + signer.GenerateSecret().Reveal()}, "-store", "memory")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.base, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "POST /webhooks/deploy HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+	require.NoError(t, err)
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	require.NoError(t, err)
+	require.Contains(t, line, "100 Continue", "the receiver reads the body")
+
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool { return strings.Contains(p.output(), "msg=stopping") }, 2*time.Minute, 10*time.Millisecond)
+	p.stop()
+	require.False(t, p.cmd.ProcessState.Exited(), "the second signal ended it: %v\n%s", p.cmd.ProcessState, p.output())
 }
 
 func TestARouteWithoutItsSecretIsNotServed(t *testing.T) {
