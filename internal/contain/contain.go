@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -57,6 +58,15 @@ func (f *Fault) Unwrap() error {
 	return err
 }
 
+// Discreet returns the fault of a callback that handles secrets. Its text names
+// the type of the value that it panicked with, unless the runtime made the value.
+func (f *Fault) Discreet() *Fault {
+	if _, ok := f.Value.(runtime.Error); ok || f.Value == nil {
+		return f
+	}
+	return &Fault{Value: fmt.Sprintf("a %T", f.Value), Stack: f.Stack}
+}
+
 // text is the value in words. Its own methods may panic, which fmt contains.
 func text(value any) string { return fmt.Sprint(value) }
 
@@ -90,6 +100,18 @@ var (
 	exited = Fault{}
 	late   = Fault{late: true}
 )
+
+// Inline runs f on the caller's goroutine and contains a panic. It returns nil if f
+// returned. After runtime.Goexit it does not return.
+func Inline(f func()) (fault *Fault) {
+	defer func() {
+		if value := recover(); value != nil {
+			fault = panicked(value)
+		}
+	}()
+	f()
+	return nil
+}
 
 // CallUntil is like [Call], but waits only until ctx ends. A callback that has not
 // returned by then is abandoned on its goroutine: it must not write to anything
