@@ -1,0 +1,130 @@
+// Package callbacktest tests what a package does when a callback of the
+// application misbehaves: when it panics, ends its goroutine or hangs.
+//
+// [Run] compares the cases of a test with the options in the package's source, so
+// that an option which takes a callback can't be without one.
+package callbacktest
+
+import (
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Kind is a way not to return.
+type Kind string
+
+// The kinds.
+const (
+	Panics Kind = "panics"
+	Exits  Kind = "exits" // ends its goroutine with runtime.Goexit
+	Hangs  Kind = "hangs" // until the test ends
+)
+
+// Fault is what the callback under test does.
+type Fault struct {
+	Kind  Kind
+	calls atomic.Int64
+	*gate
+}
+
+type gate struct {
+	entered, end chan struct{}
+	enter, leave sync.Once
+}
+
+func newGate() *gate { return &gate{entered: make(chan struct{}), end: make(chan struct{})} }
+
+// Happen is called by the callback. It does not return, or only after Release.
+func (f *Fault) Happen() {
+	f.calls.Add(1)
+	f.enter.Do(func() { close(f.entered) })
+	switch f.Kind {
+	case Panics:
+		panic("injected")
+	case Exits:
+		runtime.Goexit()
+	case Hangs:
+		<-f.end
+	}
+}
+
+// Calls is how often the callback was called.
+func (f *Fault) Calls() int { return int(f.calls.Load()) }
+
+// Entered is closed when the callback is called.
+func (f *Fault) Entered() <-chan struct{} { return f.entered }
+
+// Release lets calls return that hang, now and later. The end of the test does so,
+// too.
+func (f *Fault) Release() { f.leave.Do(func() { close(f.end) }) }
+
+// Reset makes f the fault of t, which may run in a bubble of testing/synctest.
+func (f *Fault) Reset(t *testing.T) {
+	f.gate = newGate()
+	t.Cleanup(f.Release)
+}
+
+// Outlives runs do, whose callback has the fault. It returns what do returns. If
+// the callback hangs, do must not return before the release.
+func Outlives[T any](t *testing.T, f *Fault, do func() T) T {
+	t.Helper()
+	done := make(chan T, 1)
+	go func() {
+		defer close(done)
+		done <- do()
+	}()
+	if f.Kind == Hangs {
+		<-f.Entered()
+		select {
+		case <-done:
+			t.Error("did not wait for the callback")
+		default:
+		}
+		f.Release()
+	}
+	result, returned := <-done
+	if !returned {
+		t.Fatal("the callback ended its caller's goroutine")
+	}
+	return result
+}
+
+// Run runs each case once with each kind of fault. The key of a case is the name
+// of an option, or, for other callbacks, a name that does not begin with With. A
+// case makes the callback call Happen, and asserts what its documentation says.
+//
+// The test fails if a callback option of the package in dir has no case, if a case
+// has no option, and if a case did not have its callback called.
+func Run(t *testing.T, dir string, cases map[string]func(t *testing.T, f *Fault)) {
+	t.Helper()
+	options, err := Options(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, name := range options {
+		known[name] = true
+		if cases[name] == nil {
+			t.Errorf("%s takes a callback and has no case", name)
+		}
+	}
+	for name, test := range cases {
+		if strings.HasPrefix(name, "With") && !known[name] {
+			t.Errorf("%s is no option that takes a callback", name)
+		}
+		for _, kind := range []Kind{Panics, Exits, Hangs} {
+			t.Run(name+" "+string(kind), func(t *testing.T) {
+				t.Parallel()
+				f := &Fault{Kind: kind}
+				f.Reset(t)
+				test(t, f)
+				if f.Calls() == 0 {
+					t.Error("the callback was not called")
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,5 @@
+package unknown
+
+import "encoding/json"
+
+func WithDecoder(d *json.Decoder) int { return 0 }
