@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -23,10 +24,15 @@ type Endpoint struct {
 
 	// Signer authenticates each attempt. Required: an endpoint without one is refused, since a receiver could not
 	// tell its deliveries from forged ones. For a destination whose URL is the credential, see [InsecureUnsigned].
+	//
+	// An attempt waits for its signer. One that may take long, such as a key service, must end with the
+	// request's context. A panic in it fails the attempt, see [Sender.Faults].
 	Signer signer.Signer
 
 	// BodyFormat turns events into the body that the destination wants. Nil means the event itself, as JSON. [Sender.Send],
 	// [Sender.Message] and [Endpoint.Message] use it; messages that exist are sent as they are.
+	//
+	// Send waits for it. A panic in it is Send's error.
 	//
 	// (It can't be named Format: that is the method by which no fmt verb shows the URL.)
 	BodyFormat Format
@@ -88,4 +94,4 @@ func (unsigned) Sign(*http.Request, string, time.Time, []byte) error { return ni
 var _ signer.Signer = unsigned{}
 
 // hasSigner reports whether s can be called.
-func hasSigner(s signer.Signer) bool { return s != nil && !isNilPointer(s) }
+func hasSigner(s signer.Signer) bool { return !nilable.IsNil(s) }

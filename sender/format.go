@@ -1,10 +1,12 @@
 package sender
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"reflect"
 
+	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -45,7 +47,12 @@ func (e Endpoint) Message(event *payload.Event) (Message, error) {
 
 // Message is [Endpoint.Message] with the limit of this Sender, see [WithMaxBody].
 func (s *Sender) Message(ep Endpoint, event *payload.Event) (Message, error) {
-	return newMessage(ep.BodyFormat, event, s.maxBody)
+	m, err := newMessage(ep.BodyFormat, event, s.maxBody)
+	var fault *contain.Fault
+	if errors.As(err, &fault) {
+		s.faults.Report(context.Background(), inFormat, fault)
+	}
+	return m, err
 }
 
 // newMessage returns a message with the event's ID and type also when it fails, for the receipt.
@@ -72,13 +79,13 @@ func newMessage(f Format, event *payload.Event, limit int) (Message, error) {
 
 // encode takes the event by value, so that it is on the heap only for a format's sake.
 func encode(f Format, e payload.Event) (contentType string, body []byte, err error) {
-	if isNilPointer(f) {
+	if nilable.IsNil(f) {
 		return "", nil, nilFormat(f)
 	}
 	if err := e.Validate(); err != nil {
 		return "", nil, err
 	}
-	if contentType, body, err = f.Encode(&e); err != nil {
+	if contentType, body, err = contained(f, &e); err != nil {
 		return "", nil, fmt.Errorf("sender: Endpoint.BodyFormat %T: %w", f, err)
 	}
 	return contentType, body, nil
@@ -89,14 +96,8 @@ func nilFormat(f Format) *EndpointError {
 }
 
 func inspectFormat(ep *Endpoint) error {
-	if ep.BodyFormat != nil && isNilPointer(ep.BodyFormat) {
+	if ep.BodyFormat != nil && nilable.IsNil(ep.BodyFormat) {
 		return nilFormat(ep.BodyFormat)
 	}
 	return nil
-}
-
-// isNilPointer reports whether an interface holds a nil pointer: the classic way to find out only when it is too late.
-func isNilPointer(v any) bool {
-	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
 }

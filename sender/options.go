@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -44,6 +46,8 @@ type config struct {
 	maxBody       int
 	stopOnClient  bool
 	observer      func(context.Context, Attempt)
+	logger        *slog.Logger
+	faults        *contain.Faults
 	types         []payload.Type
 
 	networks     []netip.Prefix
@@ -62,10 +66,13 @@ func (c *config) mistake(option, format string, args ...any) {
 
 // WithSchedule sets the waits between the attempts of [Sender.Send] and [Sender.Deliver]. Default [Pipeline]. A nil
 // schedule is an error; for no retries use [Once].
+//
+// Where a schedule panics or does not answer within 5 seconds, the delivery goes
+// on with Pipeline at the same attempt, see [Sender.Faults].
 func WithSchedule(schedule Schedule) Option {
 	return optionFunc(func(c *config) {
-		if schedule == nil || schedule() == nil {
-			c.mistake("WithSchedule", "the schedule is nil, or Scaled was given a factor that is not between 0 and 1")
+		if err := checkSchedule(schedule); err != nil {
+			c.mistake("WithSchedule", "%v", err)
 		}
 		c.schedule = schedule
 	})
@@ -116,14 +123,29 @@ func WithStopOnClientError() Option {
 }
 
 // WithObserver sets a function that is called after every attempt with its record, [Attempt].Wait included, before that
-// wait begins: for logs and metrics. It runs on the goroutine that sends, so it must be quick; it must be safe for
-// concurrent use. Default none; nil is an error.
+// wait begins: for logs and metrics. It must be safe for concurrent use. Default none; nil is an error.
+//
+// Send, Deliver and Attempt wait for it, so a slow one delays their return and the
+// next attempt, and one that hangs delays them until it returns. A panic in it is
+// contained, see [Sender.Faults].
 func WithObserver(observe func(context.Context, Attempt)) Option {
 	return optionFunc(func(c *config) {
 		if observe == nil {
 			c.mistake("WithObserver", "the function is nil; leave it out")
 		}
 		c.observer = observe
+	})
+}
+
+// WithLogger sets where the faults of callbacks are logged, at most once a minute
+// for each callback, see [Sender.Faults]. Nothing else is logged. Default none; nil
+// is an error. A call that meets a fault waits for the logger.
+func WithLogger(l *slog.Logger) Option {
+	return optionFunc(func(c *config) {
+		if l == nil {
+			c.mistake("WithLogger", "the logger is nil; leave it out")
+		}
+		c.logger = l
 	})
 }
 
@@ -184,6 +206,9 @@ func WithPorts(ports ...uint16) Option {
 
 // WithResolver sets what resolves hosts, for a DNS server of one's own. Default net.DefaultResolver. nil is an error.
 // What it answers is not trusted: the guard checks every address before it is dialled.
+//
+// A Dial function of the resolver is bounded by the attempt's timeout. A panic in it
+// fails the attempt, see [Sender.Faults].
 func WithResolver(r *net.Resolver) Option {
 	return optionFunc(func(c *config) {
 		if r == nil {

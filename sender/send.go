@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -61,13 +59,13 @@ func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receip
 		r.Outcome = Skipped
 		return r, nil
 	}
-	var waits backoff.BackOff
+	var w *waits
 	for number := 1; ; number++ {
 		a := s.try(ctx, &t, &msg, number)
-		if a.Outcome == Failed && waits == nil {
-			waits = s.schedule()
+		if a.Outcome == Failed && w == nil {
+			w = s.newWaits(ctx)
 		}
-		failure := s.after(ctx, &a, waits)
+		failure := s.after(ctx, &a, w)
 		r.add(a)
 		s.observe(ctx, a)
 		if failure == nil && a.Outcome != Delivered {
@@ -94,7 +92,7 @@ func (e *DeliveryError) outcome(last Outcome) Outcome {
 
 // after decides what follows an attempt: nothing, if it was delivered; a wait, which it notes in the record; or giving
 // up.
-func (s *Sender) after(ctx context.Context, a *Attempt, waits backoff.BackOff) *DeliveryError {
+func (s *Sender) after(ctx context.Context, a *Attempt, w *waits) *DeliveryError {
 	switch a.Outcome {
 	case Delivered:
 		return nil
@@ -107,14 +105,14 @@ func (s *Sender) after(ctx context.Context, a *Attempt, waits backoff.BackOff) *
 	case Canceled:
 		return &DeliveryError{reason: errors.Unwrap(a.Err), note: "sending was cut short"}
 	}
-	if waits == nil {
+	if w == nil {
 		return &DeliveryError{reason: ErrExhausted}
 	}
-	if stopsAt(waits, a.Status) {
+	if stopsAt(w.from, a.Status) {
 		a.Outcome = Rejected
 		return &DeliveryError{reason: ErrRejected}
 	}
-	wait := waits.NextBackOff()
+	wait := w.next(ctx)
 	if wait < 0 {
 		return &DeliveryError{reason: ErrExhausted}
 	}

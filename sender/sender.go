@@ -43,6 +43,8 @@ func New(opts ...Option) (*Sender, error) {
 	if err := errors.Join(c.mistakes...); err != nil {
 		return nil, err
 	}
+	c.faults = newFaults(&c)
+	c.resolver = containedResolver(c.resolver, c.faults)
 	g := newGuard(&c)
 	return &Sender{
 		config:    c,

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -20,6 +21,7 @@ type target struct {
 	*checkedURL
 	signer     signer.Signer
 	signed     bool // false with InsecureUnsigned only
+	ours       bool // a signer of package signer
 	credential bool // the signer sends a key instead of a signature
 	header     []staticHeader
 	timeout    time.Duration
@@ -61,8 +63,11 @@ func inspectSigner(t *target, ep *Endpoint) error {
 	}
 	_, none := ep.Signer.(unsigned)
 	t.signed = !none
+	t.ours = isOwnSigner(ep.Signer)
 	if c, ok := ep.Signer.(interface{ CarriesCredential() bool }); ok {
-		t.credential = c.CarriesCredential()
+		if fault := contain.Inline(func() { t.credential = c.CarriesCredential() }); fault != nil {
+			return endpointError(ErrRefused, "Signer", "%T: CarriesCredential panicked", ep.Signer)
+		}
 	}
 	return nil
 }

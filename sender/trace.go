@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/timemath"
 )
 
 // errInterim ends an attempt whose endpoint keeps sending 1xx answers.
@@ -140,7 +142,7 @@ func (t *trace) connected(begin, end time.Time) {
 	if t.dnsEnd.After(begin) {
 		begin = t.dnsEnd
 	}
-	t.timings.Connect = end.Sub(begin)
+	t.timings.Connect = timemath.Elapsed(begin, end)
 }
 
 // dialled notes an address that was tried; the connection that the request gets has the last word.

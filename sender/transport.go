@@ -6,7 +6,10 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/contain"
 )
 
 // Bounds that protect against the endpoint, which is not trusted.
@@ -27,7 +30,7 @@ const (
 // newTransport returns a transport of its own for http (plain) or https. Two of them, because a dialer does not
 // learn which scheme it dials for, and its guard must.
 func newTransport(c *config, g *guard, plain bool) *http.Transport {
-	d := &dialer{guard: g, plain: plain, proxy: c.proxy, rootCAs: c.rootCAs, userAgent: userAgent()}
+	d := &dialer{guard: g, plain: plain, proxy: c.proxy, rootCAs: c.rootCAs, userAgent: userAgent(), faults: c.faults}
 	d.net = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver, ControlContext: d.control}
 	d.toProxy = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver}
 	return &http.Transport{
@@ -65,9 +68,19 @@ type dialer struct {
 	toProxy   net.Dialer // without the guard
 	rootCAs   *x509.CertPool
 	userAgent string
+	faults    *contain.Faults
 }
 
-func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// dial contains faults, since net/http calls it on a goroutine of its own.
+func (d *dialer) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	fault := d.faults.Inline(ctx, inDialing, func() { conn, err = d.traced(ctx, network, address) })
+	if fault != nil {
+		return nil, fault
+	}
+	return conn, err
+}
+
+func (d *dialer) traced(ctx context.Context, network, address string) (net.Conn, error) {
 	t := traceOf(ctx)
 	if t == nil {
 		return d.connection(ctx, ctx, network, address)
@@ -90,10 +103,17 @@ func (d *dialer) connection(ctx, lookup context.Context, network, address string
 }
 
 // control refuses what the guard does. package net calls it for every address of the host that it is about to try.
-func (d *dialer) control(ctx context.Context, network, address string, _ rawConn) error {
-	to, err := d.guard.control(network, address, d.plain)
-	if t := traceOf(ctx); t != nil {
-		t.dialled(to)
+// It may do so on a goroutine of its own.
+func (d *dialer) control(ctx context.Context, network, address string, _ rawConn) (err error) {
+	fault := d.faults.Inline(ctx, inDialing, func() {
+		var to netip.AddrPort
+		to, err = d.guard.control(network, address, d.plain)
+		if t := traceOf(ctx); t != nil {
+			t.dialled(to)
+		}
+	})
+	if fault != nil {
+		return fault
 	}
 	return err
 }

@@ -40,7 +40,7 @@ func (s *Sender) Attempt(ctx context.Context, ep Endpoint, msg Message) Attempt 
 
 func (s *Sender) observe(ctx context.Context, a Attempt) {
 	if s.observer != nil {
-		s.observer(ctx, a)
+		s.observed(ctx, a)
 	}
 }
 
@@ -156,7 +156,7 @@ func (s *Sender) request(tr *trace, t *target, msg *Message) (*http.Request, err
 	}).WithContext(tr.attach(t.plain))
 	s.setHeader(tr, req.Header, t, msg)
 	before := len(req.Header)
-	if err := t.signer.Sign(req, msg.ID, tr.start, msg.Body); err != nil {
+	if err := s.sign(tr, t, req, msg.ID, tr.start, msg.Body); err != nil {
 		return nil, fmt.Errorf("sender: signing for %s: %w", t.origin(), err)
 	}
 	if t.signed && len(req.Header) <= before {

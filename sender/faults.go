@@ -1,0 +1,176 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/nilable"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// The names under which [Sender.Faults] counts faults.
+const (
+	inObserver = "WithObserver"
+	inSchedule = "WithSchedule"
+	inResolver = "WithResolver"
+	inSigner   = "Endpoint.Signer"
+	inFormat   = "Endpoint.BodyFormat"
+	inDialing  = "dialing"
+)
+
+// scheduleLimit is how long a schedule may take to answer.
+const scheduleLimit = 5 * time.Second
+
+// Faults returns how often a callback of the application has panicked or ended its
+// goroutine (runtime.Goexit), and how often a schedule did not answer in time. All
+// of it is contained: an attempt that was made has its record.
+//
+// The keys are "WithObserver", "WithSchedule", "WithResolver", "WithLogger",
+// "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's own work on other
+// goroutines, "dialing". The map is empty if there was no fault.
+func (s *Sender) Faults() map[string]uint64 { return s.faults.Counts() }
+
+func newFaults(c *config) *contain.Faults {
+	if c.logger == nil {
+		return contain.New("sender", nil)
+	}
+	return contain.New("sender", c.logger.Handler())
+}
+
+// observed calls the observer.
+func (s *Sender) observed(ctx context.Context, a Attempt) {
+	s.faults.Call(ctx, inObserver, func() { s.observer(ctx, a) })
+}
+
+func checkSchedule(schedule Schedule) error {
+	if schedule == nil {
+		return errors.New("the schedule is nil, or Scaled was given a factor that is not between 0 and 1")
+	}
+	var waits backoff.BackOff
+	if fault := contain.Call(func() { waits = schedule() }); fault != nil {
+		return fmt.Errorf("the schedule %w", fault)
+	}
+	if nilable.IsNil(waits) {
+		return errors.New("the schedule returns nil; return a backoff.BackOff")
+	}
+	return nil
+}
+
+// waits asks the application's schedule, and Pipeline after a fault.
+type waits struct {
+	faults *contain.Faults
+	from   backoff.BackOff
+	asked  int
+}
+
+func (s *Sender) newWaits(ctx context.Context) *waits {
+	w := &waits{faults: s.faults}
+	opened := make(chan backoff.BackOff, 1) // a late answer is not read
+	if w.contained(ctx, func() { opened <- s.schedule() }) {
+		w.from = <-opened
+	}
+	if nilable.IsNil(w.from) {
+		w.from = Pipeline()
+	}
+	return w
+}
+
+// contained reports whether the schedule answered.
+func (w *waits) contained(ctx context.Context, ask func()) bool {
+	ctx, cancel := context.WithTimeout(ctx, scheduleLimit)
+	defer cancel()
+	return w.faults.CallUntil(ctx, inSchedule, ask) == nil
+}
+
+// next returns the next wait, or a negative one if there is none.
+func (w *waits) next(ctx context.Context) (wait time.Duration) {
+	w.asked++
+	answer := make(chan time.Duration, 1)
+	from := w.from
+	if w.contained(ctx, func() { answer <- from.NextBackOff() }) {
+		return <-answer
+	}
+	w.from = Pipeline()
+	for range w.asked {
+		wait = w.from.NextBackOff()
+	}
+	return wait
+}
+
+// errSigner says no more, since a signer's panic may show a key.
+var errSigner = errors.New("the signer panicked or ended its goroutine")
+
+// sign calls the target's signer. One of package signer needs no goroutine of its
+// own, which would cost allocations.
+func (s *Sender) sign(ctx context.Context, t *target, req *http.Request, id string, at time.Time, body []byte) error {
+	if !t.ours {
+		return s.signAside(ctx, t.signer, req, id, at, body)
+	}
+	var err error
+	if fault := contain.Inline(func() { err = t.signer.Sign(req, id, at, body) }); fault != nil {
+		return s.unsigned(ctx, fault)
+	}
+	return err
+}
+
+// signAside takes the signer alone, so that the target stays on the stack.
+func (s *Sender) signAside(ctx context.Context, own signer.Signer, req *http.Request, id string, at time.Time, body []byte) (err error) {
+	if fault := contain.Call(func() { err = own.Sign(req, id, at, body) }); fault != nil {
+		return s.unsigned(ctx, fault)
+	}
+	return err
+}
+
+func (s *Sender) unsigned(ctx context.Context, fault *contain.Fault) error {
+	s.faults.Report(ctx, inSigner, fault.Discreet())
+	return errSigner
+}
+
+// isOwnSigner reports whether a signer is one of package signer or a package below it.
+func isOwnSigner(s signer.Signer) bool {
+	t := reflect.TypeOf(s)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t == unsignedType || t.PkgPath() == signerPath || strings.HasPrefix(t.PkgPath(), signerPath+"/")
+}
+
+const signerPath = "github.com/deployhook/deployhook/signer"
+
+var unsignedType = reflect.TypeFor[unsigned]()
+
+// contained is a Format whose faults are errors.
+func contained(f Format, event *payload.Event) (contentType string, body []byte, err error) {
+	if fault := contain.Call(func() { contentType, body, err = f.Encode(event) }); fault != nil {
+		return "", nil, fault
+	}
+	return contentType, body, err
+}
+
+// containedResolver contains the Dial function of a resolver, which package net
+// calls on a goroutine of its own.
+func containedResolver(r *net.Resolver, faults *contain.Faults) *net.Resolver {
+	if r.Dial == nil {
+		return r
+	}
+	return &net.Resolver{PreferGo: r.PreferGo, StrictErrors: r.StrictErrors, Dial: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		fault := faults.Call(ctx, inResolver, func() { conn, err = r.Dial(ctx, network, address) })
+		switch {
+		case fault != nil:
+			return nil, fmt.Errorf("the resolver's Dial function %w", fault)
+		case err == nil && nilable.IsNil(conn):
+			return nil, errors.New("the resolver's Dial function returned neither a connection nor an error")
+		}
+		return conn, err
+	}}
+}
