@@ -149,7 +149,14 @@ func TestSeveralProcessesShareTheWork(t *testing.T) {
 			seen[r.header.Get("Webhook-Id")]++
 		}
 		require.Len(t, seen, n)
-		require.Equal(t, n, h.count(), "some were delivered twice")
+		// A database that takes 15 s for a write fails a job after its attempt, which is then made again.
+		failed := w.queryInt(t, "SELECT count(*) FROM "+w.table("river_job")+" WHERE errors IS NOT NULL")
+		for id, count := range seen {
+			if count > 1 {
+				failed--
+				require.GreaterOrEqual(t, failed, int64(0), "%s was delivered twice", id)
+			}
+		}
 	})
 }
 

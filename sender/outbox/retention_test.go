@@ -27,7 +27,8 @@ func (w *world) age(t *testing.T, d time.Duration) {
 func TestOldDeliveriesArePruned(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
-		o := w.start(t, outbox.WithRetention(24*time.Hour, 0), outbox.WithDeadRetention(72*time.Hour))
+		w.start(t) // and prunes nothing by itself
+		o := w.open(t, outbox.WithRetention(24*time.Hour, 0), outbox.WithDeadRetention(72*time.Hour))
 		good, bad := newHook(t, nil), newHook(t, always(410))
 		create(t, o, endpointAt("shop", good.URL))
 		create(t, o, endpointAt("blog", bad.URL))
@@ -66,7 +67,8 @@ func TestRetentionInBytesKeepsTheNewest(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		const limit = 64 << 10
-		o := w.start(t, outbox.WithRetention(time.Hour, limit))
+		w.start(t) // and prunes nothing by itself
+		o := w.open(t, outbox.WithRetention(time.Hour, limit))
 		h := newHook(t, nil)
 		create(t, o, endpointAt("shop", h.URL))
 		var ids []string
