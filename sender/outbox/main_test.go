@@ -250,13 +250,12 @@ func publish(t testing.TB, o *outbox.Outbox, app string, e *payload.Event, opts 
 // eventually waits for what must happen sooner or later.
 func eventually(t testing.TB, condition func() bool, what string) {
 	t.Helper()
-	timer, tick := time.NewTimer(patience), time.NewTicker(5*time.Millisecond)
-	defer timer.Stop()
-	defer tick.Stop()
-	for !condition() {
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	for pause := time.Millisecond; !condition(); pause = min(2*pause, 100*time.Millisecond) { // looking costs something, too
 		select {
-		case <-tick.C:
-		case <-timer.C:
+		case <-time.After(pause):
+		case <-over.C:
 			require.FailNow(t, "it has not happened in "+patience.String(), what)
 		}
 	}
