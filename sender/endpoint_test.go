@@ -3,6 +3,7 @@ package sender_test
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -291,6 +292,10 @@ func TestOptionMistakes(t *testing.T) {
 		"MaxRetryAfter: 19": sender.WithMaxRetryAfter(8 * 24 * time.Hour),
 		"WithObserver":      sender.WithObserver(nil),
 		"WithEventTypes":    sender.WithEventTypes(),
+		"DenyNetworks":      sender.DenyNetworks(),
+		"0.0.0.0/0":         sender.DenyNetworks(netip.MustParsePrefix("::ffff:0.0.0.0/90")),
+		"WithNAT64: names":  sender.WithNAT64(),
+		"96 bits":           sender.WithNAT64(netip.MustParsePrefix("64:ff9b::/95")),
 		"Nope":              sender.WithEventTypes("Nope"),
 		"AllowNetworks":     sender.AllowNetworks(),
 		"AllowNetworks: in": sender.AllowNetworks(badPrefix()),

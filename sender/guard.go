@@ -14,6 +14,8 @@ import (
 type guard struct {
 	public    *ssrf.Guardian // what is public, by the IANA special-purpose registries
 	allowed   []netip.Prefix // AllowNetworks
+	denied    []netip.Prefix // DenyNetworks
+	nat64     []netip.Prefix // WithNAT64, and the well-known prefix
 	ports     []uint16       // WithPorts; empty: any
 	plainOpen bool           // InsecureHTTP
 }
@@ -37,6 +39,8 @@ func newGuard(c *config) *guard {
 			ssrf.WithDeniedV4Prefixes(netip.PrefixFrom(netip.AddrFrom4([4]byte{168, 63, 129, 16}), 32)),
 		),
 		allowed:   c.networks,
+		denied:    c.denied,
+		nat64:     append(slices.Clone(c.nat64), wellKnownNAT64),
 		ports:     c.ports,
 		plainOpen: c.insecureHTTP,
 	}
@@ -52,28 +56,33 @@ func (g *guard) checkPort(port uint16) *violation {
 	return nil
 }
 
-// check decides on one address; plain says that the request is http, not https.
-//
-// The address is unmapped and its zone dropped before it is compared: to package netip neither ::ffff:127.0.0.1 is in
-// 127.0.0.0/8 nor fe80::1%eth0 in fe80::/10.
+// check decides on one address. plain says that the request is http, not https. An
+// address that embeds an IPv4 address is judged by that. DenyNetworks also closes
+// the address as it is.
 func (g *guard) check(to netip.AddrPort, plain bool) *violation {
 	if v := g.checkPort(to.Port()); v != nil {
 		return v
 	}
-	a := to.Addr().Unmap().WithZone("")
-	for _, p := range g.allowed {
-		if p.Contains(a) {
-			return nil
-		}
+	a := g.judged(to.Addr())
+	name := describe(to.Addr(), a)
+	if contains(g.denied, a) || contains(g.denied, to.Addr().Unmap().WithZone("")) {
+		return &violation{ErrForbiddenAddress, name + " is in a network that DenyNetworks closes"}
+	}
+	if contains(g.allowed, a) {
+		return nil
 	}
 	if !a.IsValid() || g.public.SafeAddr(a) != nil {
-		return &violation{ErrForbiddenAddress, fmt.Sprintf("%v is not a public address; AllowNetworks would open it", a)}
+		return &violation{ErrForbiddenAddress, name + " is not a public address; AllowNetworks would open it"}
 	}
 	if plain && !g.plainOpen {
-		return &violation{ErrRefused, fmt.Sprintf("http to %v, which is in no network of AllowNetworks; use https "+
-			"(InsecureHTTP would permit it)", a)}
+		return &violation{ErrRefused, fmt.Sprintf("http to %s, which is in no network of AllowNetworks; use https "+
+			"(InsecureHTTP would permit it)", name)}
 	}
 	return nil
+}
+
+func contains(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // control is the guard as a net.Dialer's: called with each address that is about to be dialled, after DNS.

@@ -33,7 +33,7 @@ func TestGuardRanges(t *testing.T) {
 		192.175.48.0-192.175.48.255 198.18.0.0-198.19.255.255 198.51.100.0-198.51.100.255 203.0.113.0-203.0.113.255
 		224.0.0.0-255.255.255.255 168.63.129.16-168.63.129.16
 		:: ::1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:168.63.129.16 ::ffff:0:127.0.0.1
-		64:ff9b::7f00:1 64:ff9b::808:808 64:ff9b:1::1 100::1 100:0:0:1::1 2001::1-2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff
+		64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 64:ff9b:1::1 100::1 100:0:0:1::1 2001::1-2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff
 		2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff 2002::-2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 		2620:4f:8000::-2620:4f:8000:ffff:ffff:ffff:ffff:ffff 3fff::-3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff
 		5f00::1 fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff fe80::-febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff
@@ -53,7 +53,7 @@ func TestGuardRanges(t *testing.T) {
 	require.ErrorIs(t, sender.GuardCheck(s, netip.AddrPort{}, false), sender.ErrForbiddenAddress)
 	for _, text := range strings.Fields(`1.0.0.0 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 169.253.255.255
 		169.255.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 223.255.255.255
-		168.63.129.15 168.63.129.17 8.8.8.8 ::ffff:8.8.8.8 2606:4700::1 2a00::1`) {
+		168.63.129.15 168.63.129.17 8.8.8.8 ::ffff:8.8.8.8 64:ff9b::808:808 2606:4700::1 2a00::1`) {
 		require.NoError(t, sender.GuardCheck(s, netip.AddrPortFrom(netip.MustParseAddr(text), 443), false), text)
 	}
 }
@@ -68,12 +68,58 @@ func TestGuardOptions(t *testing.T) {
 		}
 		return o
 	}
+	deny := func(texts ...string) (o []sender.Option) {
+		for _, p := range texts {
+			o = append(o, sender.DenyNetworks(netip.MustParsePrefix(p)))
+		}
+		return o
+	}
+	nat64 := func(texts ...string) (o []sender.Option) {
+		for _, p := range texts {
+			o = append(o, sender.WithNAT64(netip.MustParsePrefix(p)))
+		}
+		return o
+	}
 	for _, c := range []struct {
 		opts  []sender.Option
 		to    string
 		plain bool
 		is    error
 	}{
+		// A network that is denied stays closed, whatever else is open.
+		{deny("8.8.8.0/24"), "8.8.8.8:443", https, sender.ErrForbiddenAddress},
+		{deny("8.8.8.0/24"), "[::ffff:8.8.8.8]:443", https, sender.ErrForbiddenAddress},
+		{deny("8.8.8.0/24"), "[64:ff9b::808:808]:443", https, sender.ErrForbiddenAddress},
+		{deny("8.8.8.0/24"), "8.8.9.8:443", https, nil},
+		{deny("2600:1f00::/24"), "[2600:1f00::1]:443", https, sender.ErrForbiddenAddress},
+		{deny("2600:1f00::/24"), "[2600:1f00::1%eth0]:443", https, sender.ErrForbiddenAddress},
+		{deny("64:ff9b::/96"), "[64:ff9b::808:808]:443", https, sender.ErrForbiddenAddress},
+		{append(allow("10.0.0.0/8"), deny("10.1.0.0/16")...), "10.1.2.3:80", http, sender.ErrForbiddenAddress},
+		{append(deny("10.1.0.0/16"), allow("10.1.2.3/32")...), "10.1.2.3:80", http, sender.ErrForbiddenAddress},
+		{append(allow("10.0.0.0/8"), deny("10.1.0.0/16")...), "10.2.2.3:80", http, nil},
+		{append(deny("8.8.8.0/24"), sender.InsecureHTTP()), "8.8.8.8:80", http, sender.ErrForbiddenAddress},
+
+		// An embedded IPv4 address decides, even if the IPv6 network is allowed.
+		{allow("64:ff9b::/96"), "[64:ff9b::a9fe:a9fe]:80", http, sender.ErrForbiddenAddress},
+		{allow("64:ff9b::/96"), "[64:ff9b::7f00:1]:443", https, sender.ErrForbiddenAddress},
+		{allow("::/0"), "[64:ff9b::7f00:1]:443", https, sender.ErrForbiddenAddress},
+		{allow("10.0.0.0/8"), "[64:ff9b::a00:1]:80", http, nil},
+		{nil, "[64:ff9b::808:808]:443", https, nil},
+		{nil, "[64:ff9b::808:808]:80", http, sender.ErrRefused},
+		{allow("2001:db8::/32"), "[2001:db8:7f00:1::]:443", https, nil}, // not known as NAT64
+		{append(nat64("2001:db8::/32"), allow("2001:db8::/32")...), "[2001:db8:7f00:1::]:443", https, sender.ErrForbiddenAddress},
+		{nat64("2001:db8::/32"), "[2001:db8:808:808::]:443", https, nil},
+		{nat64("2001:db8:100::/40"), "[2001:db8:17f:0:1::]:443", https, sender.ErrForbiddenAddress}, // 127.0.0.1
+		{nat64("2001:db8:100::/40"), "[2001:db8:108:808:8::]:443", https, nil},
+		{nat64("2001:db8:122::/48"), "[2001:db8:122:c000:2:2100::]:443", https, sender.ErrForbiddenAddress}, // 192.0.2.33 of RFC 6052
+		{nat64("2001:db8:122::/48"), "[2001:db8:122:808:8:800::]:443", https, nil},
+		{nat64("2001:db8:122:300::/56"), "[2001:db8:122:3c0:0:221::]:443", https, sender.ErrForbiddenAddress},
+		{nat64("2001:db8:122:300::/56"), "[2001:db8:122:308:8:808::]:443", https, nil},
+		{nat64("2001:db8:122:344::/64"), "[2001:db8:122:344:c0:2:2100::]:443", https, sender.ErrForbiddenAddress},
+		{nat64("2001:db8:122:344::/64"), "[2001:db8:122:344:8:808:800::]:443", https, nil},
+		{nat64("2001:db8:122:344::/96"), "[2001:db8:122:344::192.0.2.33]:443", https, sender.ErrForbiddenAddress},
+		{nat64("2001:db8:122:344::/96"), "[2001:db8:122:344::8.8.8.8]:443", https, nil},
+
 		{nil, "8.8.8.8:443", https, nil},
 		{nil, "8.8.8.8:8443", https, nil},
 		{nil, "8.8.8.8:80", http, sender.ErrRefused},

@@ -51,6 +51,8 @@ type config struct {
 	types         []payload.Type
 
 	networks     []netip.Prefix
+	denied       []netip.Prefix
+	nat64        []netip.Prefix
 	insecureHTTP bool
 	ports        []uint16
 	resolver     *net.Resolver
@@ -163,25 +165,43 @@ func WithEventTypes(types ...payload.Type) Option {
 }
 
 // AllowNetworks opens networks that are not public: 10.0.0.0/8 for a company's own services, 127.0.0.0/8 and ::1/128
-// for a test. Into these networks plain http is permitted, too. An IPv4 prefix also covers the IPv4-mapped form of its
-// addresses. Default none: only public addresses, only https. Naming none is an error; repeated options add up.
+// for a test. Into these networks plain http is permitted, too. An IPv4 prefix also covers the forms in which IPv6
+// embeds its addresses: mapped ones, and those of NAT64 gateways (see [WithNAT64]). Default none: only public addresses, only https. Naming none is an error; repeated options add up.
 //
 // The risk: whoever may enter URLs can then make this process send requests to every service in these networks.
 // Don't open networks in which something trusts its callers, such as a cloud's metadata service (169.254.0.0/16).
 func AllowNetworks(networks ...netip.Prefix) Option {
 	return optionFunc(func(c *config) {
-		if len(networks) == 0 {
-			c.mistake("AllowNetworks", "names no network; leave it out")
-		}
-		for _, p := range networks {
-			p, err := normalPrefix(p)
-			if err != nil {
-				c.mistake("AllowNetworks", "%v", err)
-				continue
-			}
-			c.networks = append(c.networks, p)
-		}
+		c.networks = append(c.networks, c.prefixes("AllowNetworks", networks)...)
 	})
+}
+
+// DenyNetworks closes networks, also public ones, and is stronger than
+// [AllowNetworks]: a platform's own public ranges, or an internal range inside a
+// wider one that is allowed. An IPv4 prefix also covers the forms in which IPv6
+// embeds its addresses. Default none. Naming none is an error. Repeated options add
+// up.
+func DenyNetworks(networks ...netip.Prefix) Option {
+	return optionFunc(func(c *config) {
+		c.denied = append(c.denied, c.prefixes("DenyNetworks", networks)...)
+	})
+}
+
+// prefixes checks what an option was given.
+func (c *config) prefixes(option string, networks []netip.Prefix) []netip.Prefix {
+	if len(networks) == 0 {
+		c.mistake(option, "names no network; leave it out")
+	}
+	var normal []netip.Prefix
+	for _, p := range networks {
+		p, err := normalPrefix(p)
+		if err != nil {
+			c.mistake(option, "%v", err)
+			continue
+		}
+		normal = append(normal, p)
+	}
+	return normal
 }
 
 // InsecureHTTP permits plain http to public addresses. Default off.
