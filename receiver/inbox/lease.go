@@ -217,8 +217,10 @@ func (l *lease) lost() bool {
 // sqlLeases keeps leases in the inbox's database.
 type sqlLeases struct{ in *Inbox }
 
-func (t sqlLeases) take(ctx context.Context, key []byte, claim int64, length time.Duration) (at position, ok bool, err error) {
-	err = t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+func (t sqlLeases) take(ctx context.Context, key []byte, claim int64, length time.Duration) (position, bool, error) {
+	var at position
+	var ok bool
+	err := t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		var status string
 		err := tx.QueryRow(ctx, `INSERT INTO {schema}inbox_deployment AS d (ordering_key, status, event_at, claim, until, used_at)
 			VALUES (?, '', 0, ?, {now} + ?, {now})
@@ -231,10 +233,14 @@ func (t sqlLeases) take(ctx context.Context, key []byte, claim int64, length tim
 		}
 		return err
 	})
-	return at, ok, err
+	if err != nil {
+		// The batch may still be running after this call was given up.
+		return position{}, false, err
+	}
+	return at, ok, nil
 }
 
-func (t sqlLeases) renew(ctx context.Context, claims []int64, length time.Duration) (renewed []int64, err error) {
+func (t sqlLeases) renew(ctx context.Context, claims []int64, length time.Duration) ([]int64, error) {
 	which, arg := t.in.db.IsAnyOf("claim", claims)
 	which = "claim <> 0 AND until > {now} AND " + which
 	// A row that is locked is passed over. The transaction that has it is that of
@@ -243,12 +249,16 @@ func (t sqlLeases) renew(ctx context.Context, claims []int64, length time.Durati
 	if t.in.db.Dialect() == riverdb.Postgres {
 		which = "ordering_key IN (SELECT ordering_key FROM {schema}inbox_deployment WHERE " + which + " FOR UPDATE SKIP LOCKED)"
 	}
-	err = t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	var renewed []int64
+	err := t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
 		renewed, err = riverdb.Collect(ctx, tx, scanID,
 			"UPDATE {schema}inbox_deployment SET until = {now} + ? WHERE "+which+" RETURNING claim", length.Microseconds(), arg)
 		return err
 	})
-	return renewed, err
+	if err != nil {
+		return nil, err // renewed may still be written, see take
+	}
+	return renewed, nil
 }
 
 func (t sqlLeases) release(ctx context.Context, claims []int64) error {
