@@ -53,13 +53,68 @@ func TestBashSnippetsOfTheReadme(t *testing.T) {
 	}
 }
 
+// TestReadme_BitbucketStepVerifiesTheBinary runs the step as it stands, but for
+// the place of the release.
+func TestReadme_BitbucketStepVerifiesTheBinary(t *testing.T) {
+	t.Parallel()
+	steps(t) // skips where these shells are not
+	var step string
+	for _, block := range blocks(t, "yaml") {
+		if _, text, found := strings.Cut(block, "    after-script:\n      - |\n"); found {
+			step = regexp.MustCompile(`(?m)^        `).ReplaceAllString(text, "")
+		}
+	}
+	const published = "https://github.com/deployhook/deployhook/releases/download/v0.1.0/deploynotify_0.1.0_linux_amd64"
+	require.Contains(t, step, published)
+	m, got := newMirror(t), receive(t, nil)
+	name := "/" + release + "/" + binaryName()
+	step = strings.ReplaceAll(step, published, m.url+name)
+	bitbucket := env{
+		"CI": "true", "BITBUCKET_BUILD_NUMBER": "7", "BITBUCKET_COMMIT": sha, "BITBUCKET_BRANCH": "main", "BITBUCKET_REPO_FULL_NAME": "acme/api",
+		"BITBUCKET_DEPLOYMENT_ENVIRONMENT": "production", "BITBUCKET_EXIT_CODE": "1", "CURL_CA_BUNDLE": m.authority,
+		"DEPLOYNOTIFY_SHA256": digest(m.files[name]),
+	}
+	for _, shell := range []string{"sh", "bash"} {
+		script := "cd \"$TMPDIR\"\n" + step
+		code, out, _ := runStep(t, []string{shell, "-c", script}, with(bitbucket, target(got.url+"/events")))
+		require.Equal(t, 0, code, out)
+		code, out, _ = runStep(t, []string{shell, "-c", script}, with(with(env{}, bitbucket), env{"DEPLOYNOTIFY_SHA256": digest("another")}))
+		require.NotEqual(t, 0, code, out)
+		require.NotContains(t, out, "delivered", "it was not run")
+	}
+	events, _, _ := got.all()
+	require.Len(t, events, 2)
+	require.Equal(t, payload.DeployFailed, events[0].Type)
+}
+
+// TestReadme_ActionsInputsExist and the required ones are given.
+func TestReadme_ActionsInputsExist(t *testing.T) {
+	t.Parallel()
+	action, err := os.ReadFile("action.yml")
+	require.NoError(t, err)
+	var with string
+	for _, block := range blocks(t, "yaml") {
+		if strings.Contains(block, "uses: deployhook/deployhook/examples/deploynotify@") {
+			_, with, _ = strings.Cut(block, "  with:\n")
+		}
+	}
+	given := regexp.MustCompile(`(?m)^    ([a-z-]+): `).FindAllStringSubmatch(with, -1)
+	require.GreaterOrEqual(t, len(given), 5)
+	for _, input := range given {
+		require.Contains(t, string(action), "\n  "+input[1]+":\n")
+	}
+	for _, input := range regexp.MustCompile(`(?m)^  ([a-z-]+):\n.*\n    required: true$`).FindAllStringSubmatch(string(action), -1) {
+		require.Contains(t, with, "    "+input[1]+": ")
+	}
+}
+
 // Every other snippet calls the program with flags that it has.
 func TestCallsInTheReadmeParse(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	calls := regexp.MustCompile(regexp.QuoteMeta(published)+`([^\n']*)`).FindAllStringSubmatch(string(text), -1)
-	require.GreaterOrEqual(t, len(calls), 10)
+	calls := regexp.MustCompile(`(?:`+regexp.QuoteMeta(published)+`|\./deploynotify)([^\n']*)`).FindAllStringSubmatch(string(text), -1)
+	require.GreaterOrEqual(t, len(calls), 9)
 	for _, call := range calls {
 		args := strings.Fields(regexp.MustCompile(`"\$\{?[^"]*"`).ReplaceAllString(call[1], "0"))
 		_, err := parse(args, surroundings{getenv: func(string) string { return "" }, stdout: os.Stderr})
