@@ -29,9 +29,10 @@ type APIKeyHash [sha256.Size]byte
 // HashAPIKey returns the hash of a key: 16 to 4096 bytes of visible ASCII. Errors wrap [ErrInvalidSecret] and never contain
 // the key.
 func HashAPIKey(key string) (APIKeyHash, error) {
+	if err := checkQuoting(key); err != nil {
+		return APIKeyHash{}, err
+	}
 	switch {
-	case key == "":
-		return APIKeyHash{}, secretError("the API key is empty; is the environment variable set?")
 	case len(key) < minLiteralBytes:
 		return APIKeyHash{}, secretError("the API key has %d bytes; want at least %d", len(key), minLiteralBytes)
 	case !validToken(key):

@@ -191,10 +191,11 @@ func (k VerifyingKey) describe() keyInfo {
 
 // decodePrefixed reads a prefix and canonical, padded, standard base64, and names the mistake where it can't.
 func decodePrefixed(text, prefix string) ([]byte, error) {
+	if err := checkQuoting(text); err != nil {
+		return nil, err
+	}
 	encoded, prefixed := strings.CutPrefix(text, prefix)
 	switch {
-	case text == "":
-		return nil, secretError("empty; is the environment variable set?")
 	case strings.ContainsFunc(text, unicode.IsSpace):
 		return nil, secretError("has white space in it; was it read from a file together with its line end?")
 	case !prefixed:

@@ -65,15 +65,17 @@ func ParseSecret(text string) (Secret, error) {
 
 // NewLiteralSecret takes a secret whose own bytes are the key: at least 16 of them, no white space or control
 // characters at either end. Even a whsec_ prefix is then part of the key, as it is for receivers written to the common
-// HMAC pattern; a text with the prefix of an Ed25519 key is refused.
+// HMAC pattern. A text with the prefix of an Ed25519 key is refused, and so is one that was copied with too much around
+// it: quotation marks, a v1 in front, the name of a variable that nothing expanded.
 //
 // Errors wrap [ErrInvalidSecret] and never contain the value.
 func NewLiteralSecret(text string) (Secret, error) {
+	if err := checkQuoting(text); err != nil {
+		return Secret{}, err
+	}
 	first, _ := utf8.DecodeRuneInString(text)
 	last, _ := utf8.DecodeLastRuneInString(text)
 	switch {
-	case text == "":
-		return Secret{}, secretError("empty; is the environment variable set?")
 	case outside(first) || outside(last):
 		return Secret{}, secretError("begins or ends with white space or a control character; was it read from a file together with its line end?")
 	case strings.HasPrefix(text, signingPrefix) || strings.HasPrefix(text, verifyingPrefix):
