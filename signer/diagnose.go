@@ -24,7 +24,10 @@ type diagnosis struct {
 const (
 	diagnosisPause = time.Second
 	diagnosisBody  = 64 << 10
-	diagnosisKeys  = 4
+	// diagnosisSpelled bounds the bodies whose characters are written in other ways, since each way multiplies the work.
+	diagnosisSpelled = 16 << 10
+	diagnosisKeys    = 4
+	byteOrderMark    = "\ufeff"
 	// Re-encoding costs more the deeper a body is nested, and nobody nests a webhook like that but to make it cost.
 	diagnosisDepth = 32
 )
@@ -59,6 +62,9 @@ func (d *diagnosis) explain(h http.Header, own string, keys []*activeKey, macs [
 		return ""
 	}
 	defer d.done()
+	if len(macs) == 0 {
+		return otherSchemes(h, own) // nothing could match
+	}
 	bodies, tried := bodyVariants(body), 0
 	for _, key := range keys {
 		if key.mac == nil {
@@ -105,32 +111,71 @@ type bodyVariant struct {
 	body []byte
 }
 
-// bodyVariants are what common middleware makes of a JSON body.
+// bodyVariants are what common middleware makes of a body, and of JSON in particular.
 func bodyVariants(body []byte) []bodyVariant {
 	variants := []bodyVariant{
 		{"without the white space around it", bytes.TrimSpace(body)},
 		{"with a line end after it", append(bytes.Clone(body), '\n')},
+		{"with a byte order mark in front of it", append([]byte(byteOrderMark), body...)},
 	}
-	var compact bytes.Buffer
-	if nesting(body) > diagnosisDepth || json.Compact(&compact, body) != nil {
+	if rest, ok := bytes.CutPrefix(body, []byte(byteOrderMark)); ok {
+		variants = append(variants, bodyVariant{"without the byte order mark in front of it", rest})
+		body = rest
+	}
+	var compact, indented bytes.Buffer
+	if nesting(body) > diagnosisDepth || json.Compact(&compact, body) != nil || json.Indent(&indented, body, "", "  ") != nil {
 		return variants
 	}
-	variants = append(variants, bodyVariant{"after its JSON was compacted", compact.Bytes()})
-	var indented bytes.Buffer
-	if json.Indent(&indented, body, "", "  ") == nil {
-		variants = append(variants, bodyVariant{"after its JSON was indented", indented.Bytes()})
+	forms := []bodyVariant{
+		{"", body},
+		{" was compacted", compact.Bytes()},
+		{" was indented", indented.Bytes()},
+		{" was re-encoded with blanks after commas and colons", spaced(compact.Bytes())},
 	}
-	variants = append(variants, bodyVariant{"after its JSON was re-encoded with blanks after commas and colons", spaced(compact.Bytes())})
-	var value any
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	if decoder.Decode(&value) == nil {
-		if encoded, err := json.Marshal(value); err == nil {
-			variants = append(variants, bodyVariant{"after its JSON was re-encoded with sorted keys", encoded},
-				bodyVariant{"after its JSON was re-encoded with sorted keys and blanks", spaced(encoded)})
+	if encoded := sorted(body); encoded != nil {
+		forms = append(forms, bodyVariant{" was re-encoded with sorted keys", encoded}, bodyVariant{" was re-encoded with sorted keys and blanks", spaced(encoded)})
+	}
+	return append(variants, spellings(forms)...)
+}
+
+// spellings are forms of a JSON document with their characters written in other ways.
+func spellings(forms []bodyVariant) (variants []bodyVariant) {
+	for _, form := range forms {
+		name, and := "after its JSON"+form.name, " and its"
+		if form.name == "" {
+			and = ""
+		} else {
+			variants = append(variants, bodyVariant{name, form.body})
+		}
+		if len(form.body) > diagnosisSpelled {
+			continue
+		}
+		plain := withCharacters(form.body)
+		for _, v := range []bodyVariant{
+			{"escapes (\\u00e7) became characters", plain}, {"characters became escapes (\\u00e7)", withEscapes(plain)},
+			{"slashes and characters became escapes (\\/, \\u00e7)", bytes.ReplaceAll(withEscapes(plain), []byte("/"), []byte(`\/`))},
+		} {
+			if !bytes.Equal(v.body, form.body) {
+				variants = append(variants, bodyVariant{name + and + " " + v.name, v.body})
+			}
 		}
 	}
 	return variants
+}
+
+// sorted writes JSON as encoders with sorted keys do, or returns nil.
+func sorted(body []byte) []byte {
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil {
+		return nil
+	}
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return nil
+	}
+	return encoded
 }
 
 // nesting is an upper bound of how deep a body is nested: brackets in strings count as well.
@@ -178,13 +223,18 @@ type keyVariant struct {
 func keyVariants(s Secret) []keyVariant {
 	text := s.Reveal()
 	encoded := strings.TrimPrefix(text, secretPrefix)
-	if s.form == formStandard {
-		return []keyVariant{
-			{"the secret's whole text is the key, not decoded from base64", []byte(text)},
-			{"the secret's text after whsec_ is the key, not decoded from base64", []byte(encoded)},
-		}
+	variants := []keyVariant{
+		{"a line end follows the secret, as in a file", []byte(text + "\n")},
+		{"a line end (CR LF) follows the secret, as in a file", []byte(text + "\r\n")},
+		{"quotation marks are around the secret", []byte(`"` + text + `"`)},
+		{"a byte order mark is in front of the secret", []byte(byteOrderMark + text)},
 	}
-	variants := []keyVariant{}
+	if s.form == formStandard {
+		return append(variants,
+			keyVariant{"the secret's whole text is the key, not decoded from base64", []byte(text)},
+			keyVariant{"the secret's text after whsec_ is the key, not decoded from base64", []byte(encoded)},
+			keyVariant{"the secret's text after whsec_ and a line end are the key", []byte(encoded + "\n")})
+	}
 	if encoded != text {
 		variants = append(variants, keyVariant{"the secret's text after whsec_ is the key", []byte(encoded)})
 	}

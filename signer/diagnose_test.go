@@ -1,6 +1,9 @@
 package signer_test
 
 import (
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,5 +33,76 @@ func TestDiagnosis_TriesFourKeys(t *testing.T) {
 		} else {
 			require.NotContains(t, err.Error(), "compacted", sender)
 		}
+	}
+}
+
+// What was signed is the first body, what arrives is the second.
+func TestDiagnosis_NamesTheReencoding(t *testing.T) {
+	t.Parallel()
+	const plain = `{"a":"façade 🚀","b":"x/y"}`
+	const escaped = `{"a":"fa\u00e7ade \ud83d\ude80","b":"x/y"}`
+	const spaced = `{"a": "fa\u00e7ade \ud83d\ude80", "b": "x/y"}`
+	key := signer.GenerateSecret()
+	for name, c := range map[string]struct{ signed, received, says string }{
+		"escapes arrive":             {plain, escaped, `its JSON escapes (\u00e7) became characters`},
+		"characters arrive":          {escaped, plain, `its JSON characters became escapes (\u00e7)`},
+		"Python signed":              {spaced, plain, `blanks after commas and colons and its characters became escapes (\u00e7)`},
+		"Python re-encoded":          {plain, spaced, `compacted and its escapes (\u00e7) became characters`},
+		"PHP signed":                 {strings.ReplaceAll(escaped, "/", `\/`), plain, `slashes and characters became escapes (\/, \u00e7)`},
+		"PHP re-encoded":             {plain, strings.ReplaceAll(escaped, "/", `\/`), `escapes (\u00e7) became characters`},
+		"only slashes":               {`{"b":"x/y"}`, `{"b":"x\/y"}`, `escapes (\u00e7) became characters`},
+		"a byte order mark arrives":  {plain, "\ufeff" + plain, "without the byte order mark"},
+		"a byte order mark was lost": {"\ufeff" + plain, plain, "with a byte order mark"},
+		"not JSON, byte order mark":  {"x", "\ufeffx", "without the byte order mark"},
+		"escapes that JSON needs":    {`{"a":"\u0000\"\u0022\\\ud800"}`, `{"a": "\u0000\"\u0022\\\ud800"}`, "compacted"},
+	} {
+		r := signed(t, standard(t, key), "whk_1", time.Now(), []byte(c.signed))
+		_, err := standard(t, key).Verify(r, []byte(c.received))
+		require.ErrorIs(t, err, signer.ErrNoMatch, name)
+		require.ErrorContains(t, err, c.says, name)
+	}
+}
+
+// The sender's key is the secret with something around it.
+func TestDiagnosis_NamesWhatTheSenderKeyedWith(t *testing.T) {
+	t.Parallel()
+	text := "a-secret-that-is-given-to-both"
+	ours := literalSecret(t, text)
+	for theirs, says := range map[string]string{
+		text + "\n": "a line end follows the secret", text + "\r\n": "a line end (CR LF) follows", `"` + text + `"`: "quotation marks", "\ufeff" + text: "byte order mark",
+	} {
+		r := request(nil)
+		hand(r, theirs, "%d.", "{}")
+		signature := must[[]byte](t)(base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Header.Get("Webhook-Signature"), "v1,")))
+		r.Header.Set("X-Webhook-Timestamp", r.Header.Get("Webhook-Timestamp"))
+		r.Header.Set("X-Webhook-Signature", hex.EncodeToString(signature))
+		_, err := timestamped(t, ours).Verify(r, []byte("{}"))
+		require.ErrorIs(t, err, signer.ErrNoMatch)
+		require.ErrorContains(t, err, says)
+		require.NotContains(t, err.Error(), text)
+	}
+	for theirs, says := range map[string]string{
+		specSecret + "\n": "a line end follows the secret", strings.TrimPrefix(specSecret, "whsec_") + "\n": "after whsec_ and a line end",
+	} {
+		r := request(nil)
+		hand(r, theirs, "whk_1.%d.", "{}")
+		_, err := standard(t, secret(t, specSecret)).Verify(r, []byte("{}"))
+		require.ErrorContains(t, err, says)
+		require.NotContains(t, err.Error(), strings.TrimPrefix(specSecret, "whsec_"))
+	}
+}
+
+// What one diagnosis costs for a body in which every character can be written in
+// another way. There is one a second.
+func BenchmarkDiagnosis(b *testing.B) {
+	for name, size := range map[string]int{"16KiB": 8 << 10, "64KiB": 60 << 10} {
+		body := []byte(`["` + strings.Repeat("\u00e9", size/2) + `"]`)
+		r := signed(b, standard(b, signer.GenerateSecret()), benchID, time.Now(), body)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				fresh := standard(b, signer.GenerateSecret()) // which has not diagnosed in this second
+				_, _ = fresh.Verify(r, body)
+			}
+		})
 	}
 }
