@@ -62,7 +62,7 @@ func cdeventsIn(r *http.Request, body []byte) error {
 		return err
 	}
 	deployment, err := event.Deployment(payload.Deployment{})
-	if errors.Is(err, cdevents.ErrIgnored) {
+	if errors.Is(err, payload.ErrIgnored) {
 		return nil // valid, but no deployment's status: acknowledge it
 	}
 	_ = deployment

@@ -1,5 +1,6 @@
 // Package cdevents turns deployments and deployment events into CDEvents v0.5.1, in an envelope of CloudEvents 1.0, and
-// back: for the event buses and delivery dashboards that speak CDEvents.
+// back: for the event buses and delivery dashboards that speak CDEvents. It reads CDEvents 0.3, 0.4, 0.5 and the draft of
+// 0.6, each by its own rules. Another version is an error that says so.
 //
 //	event, err := cdevents.FromDeployment(deployment, cdevents.Options{Source: "https://ci.example/acme/shop"})
 //	if err != nil {
@@ -14,7 +15,7 @@
 //		return err
 //	}
 //	deployment, err := event.Deployment(payload.Deployment{})
-//	if errors.Is(err, cdevents.ErrIgnored) {
+//	if errors.Is(err, payload.ErrIgnored) {
 //		return nil // valid, but no deployment's status: acknowledge it
 //	}
 //
@@ -44,7 +45,7 @@
 //
 // Events of other producers have no such customData and are mapped by the same table, read from right to left, as far
 // as it is certain: pipelinerun.*, taskrun.* of the task "deploy", service.deployed, .upgraded and .rolledback; outcome
-// error is a failure as well. All others are [ErrIgnored], among them service.removed, service.published,
+// error is a failure as well. All others are [payload.ErrIgnored], among them service.removed, service.published,
 // environment.*, incident.*, and runs that ended in success, which do not say what is live where. What such an event
 // lacks comes from a base document or is an error that names the member; it is never guessed. A version counts as a
 // commit only if it is one: of a generic, github, gitlab or bitbucket package, 40 hexadecimal digits, or 7 and more
@@ -52,9 +53,9 @@
 //
 // # Modes and content types
 //
-// [Event.Binary] has Content-Type application/json and is what a receiver that takes only that, as package receiver
-// does, can be sent: mount a handler with its Wrap, and call [Decode] with the request's header and body.
-// [Event.Structured] has application/cloudevents+json, which such a receiver answers with 415. Batches are refused.
+// [Event.Binary] has Content-Type application/json and [Event.Structured] has application/cloudevents+json. Package
+// receiver takes both: [NewDecoder] is for its Records handler, which reads the body alone. In a handler behind its Wrap,
+// call [Decode] with the request's header and body. Batches are refused.
 //
 // # Security
 //
@@ -71,6 +72,6 @@
 //   - Taking type, ID or subject from the ce- headers: ask the [Event].
 //   - Making the event anew for each attempt: it has another ID each time, by which receivers tell duplicates, unless
 //     Options.ID or the event's delivery ID fixes it.
-//   - Answering [ErrIgnored] with an error status: the peer would retry for nothing.
+//   - Answering [payload.ErrIgnored] with an error status: the peer would retry for nothing.
 //   - Sending to people outside what must stay inside: customData is the whole document, rawPayload included.
 package cdevents

@@ -10,10 +10,6 @@ import (
 // Errors of this package. What is wrong with a document's content wraps [payload.ErrInvalid] and is, inside, a
 // [payload.ValidationError] that names every member at fault and repeats no value.
 var (
-	// ErrIgnored is what [Event.Deployment] and [Event.Event] return for a valid CDEvent that says nothing of a
-	// deployment's status. Acknowledge such a delivery: a retry would change nothing. The error is an [*IgnoredError].
-	ErrIgnored = errors.New("cdevents: event ignored")
-
 	// ErrMismatch says that two parts of one message contradict each other: a CloudEvents attribute and the CDEvent in
 	// the body, or the CDEvent and the document in its customData. It comes with [payload.ErrInvalid].
 	ErrMismatch = errors.New("cdevents: contradicting parts")
@@ -28,7 +24,9 @@ var (
 		"cdevents: Content-Type must be application/json (binary mode) or application/cloudevents+json (structured mode)")
 )
 
-// IgnoredError says why an event has no counterpart here. It wraps [ErrIgnored].
+// IgnoredError is what [Event.Deployment] and [Event.Event] return for a valid
+// CDEvent that says nothing of a deployment's status. It wraps [payload.ErrIgnored].
+// Acknowledge such a delivery, since a retry would change nothing.
 type IgnoredError struct {
 	// Type is the event's type. It was checked for its form, but comes from the peer.
 	Type string
@@ -37,10 +35,10 @@ type IgnoredError struct {
 }
 
 // Error is type and reason.
-func (e *IgnoredError) Error() string { return ErrIgnored.Error() + ": " + e.Type + ": " + e.Reason }
+func (e *IgnoredError) Error() string { return "cdevents: event ignored: " + e.Type + ": " + e.Reason }
 
-// Unwrap makes errors.Is(err, ErrIgnored) hold.
-func (e *IgnoredError) Unwrap() error { return ErrIgnored }
+// Unwrap makes errors.Is(err, payload.ErrIgnored) hold.
+func (e *IgnoredError) Unwrap() error { return payload.ErrIgnored }
 
 // mismatchError is both: a contradiction, and a document that is invalid for it.
 type mismatchError struct{ *payload.ValidationError }

@@ -2,7 +2,6 @@ package cdevents
 
 import (
 	"bytes"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -11,7 +10,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// SpecVersion is the version of the CDEvents specification that events are written in. Any 0.5.x is read.
+// SpecVersion is the version of the CDEvents specification that events are
+// written in. Events of 0.3, 0.4, 0.5 and the draft of 0.6 are read.
 const SpecVersion = "0.5.1"
 
 // An Event is one CDEvent: the JSON document, kept to the byte, and what was read from it. It is immutable and safe for
@@ -21,13 +21,16 @@ type Event struct {
 	body     []byte
 	doc      document
 	kind     string // subject and predicate: "service.deployed"; "" for a custom event
+	spec     spec
 	occurred time.Time
 }
 
-// document is a CDEvent as its JSON Schemas describe it. They allow no other members.
+// document is a CDEvent as the JSON Schemas of all versions describe it. They
+// allow no other members. See spec for what only some of them have.
 type document struct {
 	Context struct {
 		SpecVersion text           `json:"specversion"`
+		Version     text           `json:"version,omitzero"`
 		ID          text           `json:"id"`
 		Source      text           `json:"source"`
 		Type        text           `json:"type"`
@@ -39,6 +42,7 @@ type document struct {
 	Subject struct {
 		ID      text           `json:"id"`
 		Source  text           `json:"source,omitzero"`
+		Type    text           `json:"type,omitzero"`
 		Content jsontext.Value `json:"content"`
 	} `json:"subject"`
 	CustomData            jsontext.Value `json:"customData,omitzero"`
@@ -46,8 +50,8 @@ type document struct {
 }
 
 // Parse reads a CDEvent that comes without a CloudEvents envelope, or whose envelope has been dealt with. It checks
-// what the v0.5.1 schemas require of every event: the members of context and subject, their kinds, no other members,
-// no duplicate names, valid UTF-8. The subject's content is checked by [Event.Deployment] and [Event.Event], which
+// what the schemas of the event's version require of every event: the members of context and subject, their kinds, no
+// other members, no duplicate names, valid UTF-8. The subject's content is checked by [Event.Deployment] and [Event.Event], which
 // know what they need of it. The length of data is not limited: bound it before.
 //
 // Errors wrap [payload.ErrInvalid]. Parse keeps no reference to data.
@@ -57,7 +61,7 @@ func Parse(data []byte) (*Event, error) {
 		return nil, invalid("", "must be a JSON object")
 	}
 	if err := read(e.body, &e.doc, json.RejectUnknownMembers(true)); err != nil {
-		return nil, err
+		return nil, unknownVersion(e.body, err)
 	}
 	if err := e.check(); err != nil {
 		return nil, err
@@ -69,9 +73,9 @@ func Parse(data []byte) (*Event, error) {
 func (e *Event) check() error {
 	var f failures
 	c, s := &e.doc.Context, &e.doc.Subject
-	f.require("context.specversion", string(c.SpecVersion))
-	if patch, ok := strings.CutPrefix(string(c.SpecVersion), "0.5."); !ok || !isDigits(patch) {
-		f.add("context.specversion", "must be 0.5.1, the version of CDEvents that is understood here")
+	var known bool
+	if e.spec, known = specOf(c.SpecVersion, c.Version, &f); !known {
+		return f.err()
 	}
 	f.attribute("context.id", c.ID)
 	f.attribute("context.source", c.Source)
@@ -82,6 +86,7 @@ func (e *Event) check() error {
 		f.add("context.type", "must be dev.cdevents.<subject>.<predicate>.<version> or a dev.cdeventsx one")
 	}
 	e.kind = kind
+	e.spec.check(e, &f)
 	f.require("context.timestamp", string(c.Timestamp))
 	if e.occurred, ok = parseTimestamp(string(c.Timestamp)); !ok {
 		f.add("context.timestamp", rfc3339)

@@ -30,7 +30,7 @@ func Example() {
 			return err
 		}
 		deployment, err := event.Deployment(payload.Deployment{})
-		if errors.Is(err, cdevents.ErrIgnored) {
+		if errors.Is(err, payload.ErrIgnored) {
 			return nil // valid, but no deployment's status: acknowledge it
 		}
 		if err != nil {

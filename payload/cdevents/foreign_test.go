@@ -119,7 +119,7 @@ func TestForeignIgnored(t *testing.T) {
 	} {
 		e := foreign(t, test[0], "shop", test[1])
 		_, err := e.Deployment(payload.Deployment{})
-		require.ErrorIs(t, err, cdevents.ErrIgnored, test)
+		require.ErrorIs(t, err, payload.ErrIgnored, test)
 		require.NotErrorIs(t, err, payload.ErrInvalid)
 		var ignored *cdevents.IgnoredError
 		require.ErrorAs(t, err, &ignored)
@@ -128,6 +128,6 @@ func TestForeignIgnored(t *testing.T) {
 		assert.Equal(t, "cdevents: event ignored: "+e.Type()+": "+ignored.Reason, err.Error())
 		assert.Equal(t, e.Type()+" /tekton 1", e.String())
 		_, err = e.Event(payload.Event{})
-		require.ErrorIs(t, err, cdevents.ErrIgnored, test)
+		require.ErrorIs(t, err, payload.ErrIgnored, test)
 	}
 }

@@ -178,6 +178,7 @@ type content struct {
 	PipelineName text       `json:"pipelineName,omitzero"`
 	TaskName     text       `json:"taskName,omitzero"`
 	URI          text       `json:"uri,omitzero"`
+	URL          text       `json:"url,omitzero"` // before 0.5
 	PipelineRun  *reference `json:"pipelineRun,omitzero"`
 	Environment  *reference `json:"environment,omitzero"`
 	ArtifactID   text       `json:"artifactId,omitzero"`

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,7 +59,7 @@ func (e *Event) Binary() (http.Header, []byte) {
 
 // Structured returns the event as a CloudEvent in structured mode: one JSON document with the attributes and, as data,
 // the CDEvent to the byte (HTTP protocol binding 1.0.2, section 3.2, and JSON event format 1.0.2). Its Content-Type is
-// application/cloudevents+json, which a receiver that takes application/json only answers with 415.
+// application/cloudevents+json, which the Records and Wrap handlers of package receiver take.
 //
 // Header and body are the caller's own.
 func (e *Event) Structured() (http.Header, []byte) {
@@ -120,13 +119,10 @@ func mode(h http.Header) (structured bool, err error) {
 	if len(values) != 1 {
 		return false, ErrContentType
 	}
-	kind, parameters, err := mime.ParseMediaType(values[0])
-	charset := parameters["charset"]
+	kind := essence(values[0])
 	switch {
-	case strings.HasPrefix(strings.ToLower(values[0]), batchPrefix):
+	case strings.HasPrefix(kind, batchPrefix):
 		return false, ErrBatch
-	case err != nil, charset != "" && !strings.EqualFold(charset, "utf-8"):
-		return false, ErrContentType
 	case kind == structuredType:
 		return true, nil
 	case kind != jsonType: // other formats of CloudEvents, and anything else
@@ -134,6 +130,13 @@ func mode(h http.Header) (structured bool, err error) {
 	default:
 		return false, nil
 	}
+}
+
+// essence is a media type without its parameters. Those do not matter, since JSON
+// is UTF-8 whatever they say (RFC 8259, sections 8.1 and 11).
+func essence(mediaType string) string {
+	mediaType, _, _ = strings.Cut(mediaType, ";")
+	return strings.ToLower(strings.Trim(mediaType, " \t"))
 }
 
 // readHeaders decodes the ce- headers of the attributes that a CDEvent has. Extensions are left alone: nothing here

@@ -111,7 +111,6 @@ func TestDecodeRefuses(t *testing.T) {
 		"no type":           {set("Content-Type"), cdevents.ErrContentType, ""},
 		"two types":         {set("Content-Type", "application/json", "application/json"), cdevents.ErrContentType, ""},
 		"two spellings":     {set("content-type", "application/json"), cdevents.ErrContentType, ""},
-		"Latin-1":           {set("Content-Type", "application/json; charset=iso-8859-1"), cdevents.ErrContentType, ""},
 		"datacontenttype":   {set("Ce-Datacontenttype", "application/json"), payload.ErrInvalid, "ce-datacontenttype must not"},
 		"no version":        {set("Ce-Specversion"), payload.ErrInvalid, "ce-specversion"},
 		"version 0.3":       {set("Ce-Specversion", "0.3"), payload.ErrInvalid, "ce-specversion must be 1.0"},
@@ -215,7 +214,7 @@ func TestParseRefuses(t *testing.T) {
 	require.NoError(t, err)
 	valid := string(e.JSON())
 	for _, test := range []struct{ old, replacement, text string }{
-		{`"specversion":"0.5.1"`, `"specversion":"0.4.1"`, "context.specversion must be 0.5.1"},
+		{`"specversion":"0.5.1"`, `"specversion":"0.4.1"`, "context.version is required; context.specversion is not a member that CDEvents 0.4 has here"},
 		{`"specversion":"0.5.1"`, `"version":"0.5.1"`, "context.version is not a member"},
 		{`"id":"evt-1"`, `"id":null`, "context.id must be a string"},
 		{`"id":"evt-1"`, `"id":""`, "context.id is required"},

@@ -78,7 +78,7 @@ func levels(where jsontext.Pointer) (n int) {
 func kindMessage(err error, semantic *json.SemanticError) string {
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
-		return "is not a member that CDEvents 0.5 has here"
+		return "is not a member that CDEvents have here"
 	case errors.Is(err, errNotString):
 		return notAString
 	case semantic.JSONKind == 'n':

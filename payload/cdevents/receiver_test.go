@@ -2,6 +2,7 @@ package cdevents_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -48,6 +49,19 @@ func TestThroughReceiver(t *testing.T) {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		return w.Code
+	}
+	records := rcv.Records(cdevents.NewDecoder(nil), func(_ context.Context, got *payload.Deployment) error {
+		assert.Equal(t, want, got)
+		return nil
+	})
+	for _, message := range []func() (http.Header, []byte){e.Binary, e.Structured} {
+		h, body := message()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
+		r.Header = h
+		require.NoError(t, scheme.Sign(r, "whk_1", time.Now(), body))
+		w := httptest.NewRecorder()
+		records.ServeHTTP(w, r)
+		assert.Equal(t, http.StatusOK, w.Code, "%s: no option is needed", h.Get("Content-Type"))
 	}
 	assert.Equal(t, http.StatusOK, send(e.Binary()))
 	assert.Equal(t, http.StatusOK, send(e.Structured()))

@@ -2,7 +2,6 @@ package cdevents
 
 import (
 	"fmt"
-	"mime"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -30,7 +29,7 @@ const (
 // pipelinerun.started neither commit nor environment. The event itself becomes the RawPayload, and its type and outcome
 // are added to the metadata as cdeventsType and cdeventsOutcome.
 //
-// Errors wrap [ErrIgnored] if the event says nothing of a deployment, and [payload.ErrInvalid] if it is wrong or what
+// Errors wrap [payload.ErrIgnored] if the event says nothing of a deployment, and [payload.ErrInvalid] if it is wrong or what
 // is required is still missing; those name the record's members. The event contradicting its customData is an
 // [ErrMismatch].
 func (e *Event) Deployment(base payload.Deployment) (*payload.Deployment, error) {
@@ -231,7 +230,11 @@ func (e *Event) foreignDeployment(r report, base payload.Deployment) (*payload.D
 	}
 	d.PipelineName = either(string(r.content.PipelineName), base.PipelineName)
 	// A URI of another kind, which CDEvents allow, is only in the raw payload.
-	if link, ok := payload.CleanURL(string(r.content.URI)); ok {
+	uri := r.content.URI
+	if !e.spec.named {
+		uri = r.content.URL
+	}
+	if link, ok := payload.CleanURL(string(uri)); ok {
 		d.PipelineURL = link
 	}
 	if r.status.Terminal() {
@@ -300,9 +303,5 @@ func (r *report) note(e *Event, m *payload.Metadata) error {
 
 // isJSON reports whether a media type is application/json; customData without one is (CDEvents v0.5.1, "customData").
 func isJSON(mediaType string) bool {
-	if mediaType == "" || mediaType == jsonType {
-		return true
-	}
-	kind, _, err := mime.ParseMediaType(mediaType)
-	return err == nil && kind == jsonType
+	return mediaType == "" || essence(mediaType) == jsonType
 }

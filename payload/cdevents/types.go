@@ -6,8 +6,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// The events of CDEvents v0.5.1 that this package writes or reads, by subject and predicate. Their types have the
-// prefix and the version below.
+// The events that this package writes or reads, by subject and predicate. Those that it writes have the prefix and the
+// version below, which is that of CDEvents v0.5.1.
 const (
 	pipelineQueued    = "pipelinerun.queued"
 	pipelineStarted   = "pipelinerun.started"
@@ -66,6 +66,7 @@ func splitType(s string) (kind string, ok bool) {
 	if len(parts) != 5 || !isLetters(parts[0]) || !isLetters(parts[1]) {
 		return "", false
 	}
+	parts[4] = strings.TrimSuffix(parts[4], "-draft") // of a type that a draft of the specification changed
 	for _, part := range parts[2:] {
 		if !isDigits(part) {
 			return "", false

@@ -1,0 +1,97 @@
+package cdevents
+
+import (
+	"strings"
+)
+
+// A spec is what the versions of CDEvents differ in, as far as it matters here.
+type spec struct {
+	minor string // "3" to "6"
+	// named is set from 0.5 on: context.specversion names the version, the subject
+	// has no type, and links to runs are in uri instead of url.
+	named bool
+	// chained is set from 0.4 on: the context may have chainId, links and schemaUri.
+	chained bool
+}
+
+const notKnown = "is a version of CDEvents that is not known here; 0.3 to 0.6 are"
+
+// specOf finds the version that a context names.
+func specOf(specversion, version text, f *failures) (s spec, known bool) {
+	path, name := "context.specversion", specversion
+	if specversion == "" && version != "" {
+		path, name = "context.version", version
+	}
+	f.require(path, string(name))
+	rest, ok := strings.CutPrefix(string(name), "0.")
+	minor, patch, _ := strings.Cut(rest, ".")
+	if minor == "6" {
+		patch = strings.TrimSuffix(patch, "-draft")
+	}
+	switch {
+	case !ok || !isDigits(patch) || len(minor) != 1 || minor < "3" || minor > "6":
+		f.add(path, notKnown)
+		return s, false
+	case minor >= "5" && path != "context.specversion":
+		f.add("context.specversion", isRequired)
+		f.add(path, notAMember(minor))
+		return s, false
+	case minor < "5" && path != "context.version":
+		f.add("context.version", isRequired)
+		f.add(path, notAMember(minor))
+		return s, false
+	}
+	return spec{minor: minor, named: minor >= "5", chained: minor >= "4"}, true
+}
+
+func notAMember(minor string) string {
+	return "is not a member that CDEvents 0." + minor + " has here"
+}
+
+// subjectTypes are the names that versions before 0.5 have for the subjects of
+// the events that are read here.
+var subjectTypes = map[string]string{
+	"pipelinerun": "pipelineRun", "taskrun": "taskRun", "testsuiterun": "testSuiteRun", "build": "build", "service": "service",
+}
+
+// check applies what only some versions require or allow.
+func (s spec) check(e *Event, f *failures) {
+	c, subject := &e.doc.Context, &e.doc.Subject
+	only := func(allowed bool, path string, given bool) {
+		if given && !allowed {
+			f.add(path, notAMember(s.minor))
+		}
+	}
+	only(s.chained, "context.chainId", c.ChainID != "")
+	only(s.chained, "context.links", c.Links != nil)
+	only(s.chained, "context.schemaUri", c.SchemaURI != "")
+	only(!s.named, "context.version", c.Version != "")
+	only(!s.named, "subject.type", subject.Type != "")
+	if s.named {
+		return
+	}
+	f.require("subject.type", string(subject.Type))
+	kind, _, _ := strings.Cut(e.kind, ".")
+	if want := subjectTypes[kind]; want != "" && string(subject.Type) != want {
+		f.add("subject.type", "must be "+want+", as the event's type says")
+	}
+}
+
+// unknownVersion replaces the error about a document that this package has no
+// members for, if the reason is that its version is not known.
+func unknownVersion(body []byte, err error) error {
+	var doc struct {
+		Context struct {
+			SpecVersion text `json:"specversion"`
+			Version     text `json:"version"`
+		} `json:"context"`
+	}
+	if read(body, &doc) != nil || doc.Context.SpecVersion == "" && doc.Context.Version == "" {
+		return err
+	}
+	var f failures
+	if _, known := specOf(doc.Context.SpecVersion, doc.Context.Version, &f); known {
+		return err
+	}
+	return f.err()
+}
