@@ -36,10 +36,10 @@ import (
 // crashRate is how many events each process publishes in a second, at most.
 const crashRate = 40
 
-// crashOptions are the same in all processes. Attempts end soon, so that what a dead process had in hand is soon taken up.
+// crashOptions are the same in all processes.
 func crashOptions(key outbox.Key) []outbox.Option {
 	return []outbox.Option{
-		outbox.WithSealingKeys(key), loopback(), outbox.WithMaxTimeout(500 * time.Millisecond), outbox.WithDisableAfter(0),
+		outbox.WithSealingKeys(key), loopback(), outbox.WithDisableAfter(0),
 		outbox.WithBreaker(1_000_000, time.Second, time.Second),
 		outbox.WithSchedule(outbox.SchedulePlatform, func() backoff.BackOff { return backoff.NewConstantBackOff(50 * time.Millisecond) }),
 	}
