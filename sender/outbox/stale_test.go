@@ -60,7 +60,7 @@ func TestWhatMakesNewsStale(t *testing.T) {
 		"another deployment": {news{payload.DeployStarted, "d2", 1}, news{payload.DeployLive, "d", 2}, false},
 		"not terminal":       {news{payload.DeployStarted, "d", 1}, news{payload.HealthCheckPassed, "d", 2}, false},
 		"itself terminal":    {news{payload.DeployFailed, "d", 1}, news{payload.DeployLive, "d", 2}, false},
-		"of its own type":    {news{"deploy.canary", "d", 1}, news{payload.DeployLive, "d", 2}, false},
+		"of its own type":    {news{"release.canary", "d", 1}, news{payload.DeployLive, "d", 2}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
