@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A runner carries out one command of the program.
+type runner struct {
+	top    string
+	out    io.Writer
+	errOut io.Writer
+}
+
+func (r *runner) printf(format string, args ...any) { fmt.Fprintf(r.out, format+"\n", args...) }
+
+// A sandbox is a clone of one commit, a module proxy that holds the clone's
+// modules, and a module cache of its own. The go command keeps what it has
+// fetched for ever, so the unpublished versions must not reach the user's cache.
+type sandbox struct {
+	*tree
+
+	tmp    string
+	proxy  string
+	env    []string
+	flags  string // GOFLAGS
+	mods   []packed
+	runner *runner
+}
+
+// newWorktreeSandbox makes a sandbox of the files as they are.
+func (r *runner) newWorktreeSandbox(ctx context.Context) (*sandbox, error) {
+	commit, err := commitOfWorktree(ctx, r.top)
+	if err != nil {
+		return nil, err
+	}
+	return r.newSandbox(ctx, commit)
+}
+
+// newSandbox clones a commit and packs every module of it.
+func (r *runner) newSandbox(ctx context.Context, commit string) (*sandbox, error) {
+	tmp, err := os.MkdirTemp("", "release")
+	if err != nil {
+		return nil, err
+	}
+	s := &sandbox{tmp: tmp, proxy: filepath.Join(tmp, "proxy"), runner: r}
+	if err := s.fill(ctx, commit); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *sandbox) fill(ctx context.Context, commit string) error {
+	clone := filepath.Join(s.tmp, "clone")
+	for _, dir := range []string{clone, s.proxy, filepath.Join(s.tmp, "bin")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	id, err := git(ctx, s.runner.top, nil, "rev-parse", commit+"^{commit}")
+	if err != nil {
+		return err
+	}
+	if err := cloneCommit(ctx, s.runner.top, strings.TrimSpace(id), clone); err != nil {
+		return err
+	}
+	if s.tree, err = readTree(ctx, clone); err != nil {
+		return err
+	}
+	if s.mods, err = s.pack(ctx, s.proxy); err != nil {
+		return err
+	}
+	return s.setEnv(ctx)
+}
+
+func (s *sandbox) close() error { return os.RemoveAll(s.tmp) }
+
+// setEnv makes the environment of the go command. Modules of this repository come
+// from the sandbox's proxy alone. Others come from the user's module cache or, if
+// they are not there, from the user's proxy.
+func (s *sandbox) setEnv(ctx context.Context) error {
+	names := []string{"GOCACHE", "GOFLAGS", "GOMODCACHE", "GONOSUMDB", "GOPATH", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN"}
+	out, err := exec.CommandContext(ctx, "go", append([]string{"env", "-json"}, names...)...).Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	user := map[string]string{}
+	if err := json.Unmarshal(out, &user); err != nil {
+		return err
+	}
+	cache := filepath.Join(s.tmp, "mod")
+	download := filepath.Join(user["GOMODCACHE"], "cache", "download")
+	// What the checksum database has already proved need not be asked again.
+	proved := filepath.Join(download, "sumdb")
+	if _, err := os.Stat(proved); err == nil {
+		if err := os.CopyFS(filepath.Join(cache, "cache", "download", "sumdb"), os.DirFS(proved)); err != nil {
+			return err
+		}
+	}
+	// Without paths the build cache serves every run, wherever its sandbox is.
+	s.flags = strings.TrimSpace(user["GOFLAGS"] + " -trimpath -modcacherw")
+	s.env = gitEnviron()
+	for _, name := range names {
+		s.env = append(s.env, name+"="+user[name])
+	}
+	s.env = append(s.env,
+		"GOENV=off", "GOPRIVATE=", "GONOPROXY=", // nothing may lead past the proxy
+		"GOWORK=off",
+		"GOMODCACHE="+cache,
+		"GOPROXY="+fileURL(s.proxy)+","+fileURL(download)+","+user["GOPROXY"],
+		"GONOSUMDB="+strings.Trim(user["GONOSUMDB"]+","+s.root, ","), // these sums are in no database yet
+		"GOBIN="+s.path("bin"), // go install must not replace the user's programs
+		"GOFLAGS="+s.flags,
+	)
+	return nil
+}
+
+// path is a file of the sandbox.
+func (s *sandbox) path(elem ...string) string {
+	return filepath.Join(append([]string{s.tmp}, elem...)...)
+}
+
+// moduleDir is the folder of a module in the clone.
+func (s *sandbox) moduleDir(m *mod) string { return filepath.Join(s.dir, filepath.FromSlash(m.dir)) }
+
+func fileURL(p string) string {
+	p = filepath.ToSlash(p)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p // a drive letter of Windows
+	}
+	return "file://" + p
+}
+
+// hangs is far above what any command takes. It exists so that a program that
+// hangs ends.
+const hangs = 10 * time.Minute
+
+// run runs a command in a folder with the sandbox's environment and returns its
+// standard output. The error of a failed command holds all that it printed.
+func (s *sandbox) run(ctx context.Context, dir string, name string, args ...string) (string, error) {
+	return s.runEnv(ctx, nil, dir, name, args...)
+}
+
+func (s *sandbox) runEnv(ctx context.Context, env []string, dir, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, hangs)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(append([]string{}, s.env...), env...)
+	cmd.WaitDelay = time.Second // a grandchild may keep the pipe open
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s%s", filepath.Base(name), strings.Join(args, " "), err, &stderr, &stdout)
+	}
+	return stdout.String(), nil
+}
