@@ -98,7 +98,7 @@ func (o *options) checkURLs() error {
 	case u.User != nil:
 		return usagef("%s: must not contain a user name or a password; for an API key set %sAPI_KEY", o.source("url"), envPrefix)
 	case u.Scheme == "http" && len(o.networks) == 0:
-		return usagef("%s: the URL is http, not https; -allow-network CIDR opens a network of your own for http", o.source("url"))
+		return usagef("%s: the URL is http, not https; -allow-network CIDR opens a private network for http", o.source("url"))
 	}
 	_, err = o.givenProxy()
 	return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -150,4 +151,35 @@ func TestSignals_EndIt(t *testing.T) {
 			require.Equal(t, "deploynotify: not delivered: "+c.says+"\n", stderr.String())
 		})
 	}
+}
+
+// TestSignals_EndItWhileItsOutputIsBlocked: such a write follows no context.
+func TestSignals_EndItWhileItsOutputIsBlocked(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no SIGTERM")
+	}
+	out, in, err := os.Pipe()
+	require.NoError(t, err)
+	defer out.Close()
+	part := strings.Repeat("x", 30<<10)
+	e := with(with(githubPush(), hook()), env{"DEPLOYHOOK_STATUS": "success", "DEPLOYHOOK_ENVIRONMENT": "production", "DEPLOYHOOK_DRY_RUN": "true"})
+	for i := range 4 { // a dry run's one line is more than a pipe holds, and a variable holds at most 128 KiB
+		e["DEPLOYHOOK_METADATA"] += fmt.Sprintf("part%d=%s\n", i, part)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // only so that a hang ends
+	defer cancel()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = t.TempDir(), in, &stderr, []string{asProgram + "=1", "PATH=" + os.Getenv("PATH")}
+	for name, value := range e {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	require.NoError(t, cmd.Start())
+	require.NoError(t, in.Close())
+	_, err = out.Read(make([]byte, 1))
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.Equal(t, 1, exitStatus(t, cmd), stderr.String())
+	require.Equal(t, "deploynotify: not delivered: interrupted by a signal\n", stderr.String())
 }

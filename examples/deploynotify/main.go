@@ -37,17 +37,18 @@ const (
 	exitUsage        = 2
 )
 
-// grace is how long the work may go on after the timeout or a signal. What
-// heeds its context needs none of it. It bounds a read that hangs in the
-// kernel, such as one from a network file system.
+// grace is how long the work may go on after the timeout or a signal. Work
+// that follows its context needs none of it. The grace bounds a read or a write
+// that hangs in the kernel, such as one on a network file system.
 const grace = 2 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], surroundings{
+	code := run(ctx, os.Args[1:], surroundings{
 		getenv: os.Getenv, files: os.DirFS("/"), git: runGit, proxy: http.ProxyFromEnvironment, stdout: os.Stdout, stderr: os.Stderr,
-	}))
+	})
+	stop()
+	os.Exit(code)
 }
 
 // surroundings is what the program sees of the machine.

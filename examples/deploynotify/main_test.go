@@ -73,7 +73,8 @@ func TestAPipelineReportsItsDeployment(t *testing.T) {
 	}
 }
 
-// One run that deploys to two environments makes two deployments, and a second attempt of it a third.
+// One run that deploys to two environments makes two deployments, and a second
+// attempt of it a third.
 func TestDeploymentIDsDiffer(t *testing.T) {
 	t.Parallel()
 	ids := map[string]bool{}

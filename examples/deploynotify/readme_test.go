@@ -15,7 +15,8 @@ import (
 
 const published = "go run github.com/deployhook/deployhook/examples/deploynotify@latest"
 
-// The README's snippets for bash are executed as they stand, but for the program's place, against a running receiver.
+// The README's snippets for bash are executed as they stand, but for the
+// program's place, against a running receiver.
 func TestBashSnippetsOfTheReadme(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "openssl"} {

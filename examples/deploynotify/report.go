@@ -195,7 +195,7 @@ func (o *options) failureReason(r *report) string {
 }
 
 // asEvent is the event that reports the deployment. It is validated once, by
-// the rules of its own type.
+// the rules of its type.
 func (r *report) asEvent(o *options) (*payload.Event, error) {
 	d := &r.record
 	e := r.run.Event(r.event)

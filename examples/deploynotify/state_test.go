@@ -40,7 +40,8 @@ func TestStartAndFinishAreOneDeployment(t *testing.T) {
 		require.False(t, ended.CompletedAt.Before(ended.StartedAt))
 	}
 	got, dir := receive(t, nil), t.TempDir()
-	// Without -start there is nothing to finish where no CI system names the run; where one does, only the time is missing.
+	// Without -start and a CI system that names the run there is nothing to
+	// finish. With such a system only the time is missing.
 	args := []string{"-finish", "-status", "success", "-environment", "production", "-service", "api", "-commit", sha, "-state-dir", dir}
 	code, _, stderr := inProcess(target(got.url+"/events"), args...)
 	require.Equal(t, 2, code)

@@ -96,7 +96,8 @@ func TestStatusWords(t *testing.T) {
 	}
 }
 
-// The environment is often the whole job's, a flag one step's: the flag silences the variables that it excludes.
+// The environment is often the whole job's, and a flag is one step's. The flag
+// silences the variables that it excludes.
 func TestFlagsSilenceTheVariablesTheyExclude(t *testing.T) {
 	t.Parallel()
 	for flagName, variable := range map[string]string{"-start": "DEPLOYHOOK_STATUS=success", "-finish": "DEPLOYHOOK_START=true"} {
@@ -122,7 +123,8 @@ func TestRefusedURLNamesTheFlag(t *testing.T) {
 	}
 }
 
-// A name that resolves to a private address is the network's doing: -fail-open covers it, where a bad URL stays wrong usage.
+// -fail-open covers a name that resolves to a private address, since that is
+// the network's doing. A bad URL stays wrong usage.
 func TestFailOpenCoversWhatTheNetworkDoes(t *testing.T) {
 	t.Parallel()
 	e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://localhost/", "DEPLOYHOOK_SECRET": secretText})
