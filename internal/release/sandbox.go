@@ -24,8 +24,8 @@ type runner struct {
 func (r *runner) printf(format string, args ...any) { fmt.Fprintf(r.out, format+"\n", args...) }
 
 // A sandbox is a clone of one commit, a module proxy that holds the clone's
-// modules, and a module cache of its own. The go command keeps what it has
-// fetched for ever, so the unpublished versions must not reach the user's cache.
+// modules, and a separate module cache. The go command never drops a module from
+// its cache, so the unpublished versions must not reach the user's cache.
 type sandbox struct {
 	*tree
 
@@ -99,7 +99,7 @@ func (s *sandbox) setEnv(ctx context.Context) error {
 	}
 	cache := filepath.Join(s.tmp, "mod")
 	download := filepath.Join(user["GOMODCACHE"], "cache", "download")
-	// What the checksum database has already proved need not be asked again.
+	// The sandbox starts with the proofs that the checksum database gave before.
 	proved := filepath.Join(download, "sumdb")
 	if _, err := os.Stat(proved); err == nil {
 		if err := os.CopyFS(filepath.Join(cache, "cache", "download", "sumdb"), os.DirFS(proved)); err != nil {

@@ -18,6 +18,7 @@
 // It is for handlers that take longer than a sender waits, that depend on what may be down, or whose work must not
 // be lost once the sender has been told so. The database is a SQLite file, for the processes of one machine, or PostgreSQL, for
 // as many as there are. Underneath, River (riverqueue.com) does the queueing, with tables of its own beside the inbox's.
+// On 32-bit systems River has no SQLite driver, so PostgreSQL is needed there.
 //
 // # What happens to a delivery
 //

@@ -29,6 +29,7 @@
 //
 // It runs on [River], in a SQLite file or in PostgreSQL: another constructor, the same code. Any number of processes may share the
 // database; each can publish, and those that were started deliver.
+// On 32-bit systems River has no SQLite driver, so PostgreSQL is needed there.
 //
 // # Publishing
 //
