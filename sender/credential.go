@@ -12,10 +12,10 @@ import (
 	"github.com/deployhook/deployhook/internal/hidden"
 )
 
-// URL is an endpoint's URL. Many services put a credential into its path, so a
-// URL shows nothing but scheme and host when it is printed, logged or
-// marshalled, and shows nothing at all from an unexported field of another
-// struct. [URL.Reveal] is the only way to the text. Make one with [NewURL].
+// URL is an endpoint's URL. Many services put a credential into its path.
+// Printed, logged or marshalled, a URL shows scheme and host only. From an
+// unexported field of another struct it shows nothing. [URL.Reveal] is the only
+// way to the text. Make one with [NewURL].
 type URL struct{ text hidden.Value[string] }
 
 // NewURL takes the text of a URL. It does not check the text: [Sender.Check]
@@ -51,10 +51,9 @@ func (u URL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
 // Header is the header that an endpoint gets with every attempt. Its values may
-// be API keys, so a Header shows nothing but names when it is printed, logged
-// or marshalled, and shows nothing at all from an unexported field of another
-// struct. [Header.Reveal] is the only way to the values. Make one with
-// [NewHeader].
+// be API keys. Printed, logged or marshalled, a Header shows names only. From
+// an unexported field of another struct it shows nothing. [Header.Reveal] is
+// the only way to the values. Make one with [NewHeader].
 type Header struct{ values hidden.Value[http.Header] }
 
 // NewHeader takes a copy of h. It does not check the values: [Sender.Check] and

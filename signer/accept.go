@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// What a verifier accepts. A lenient parser is an attack surface: every bound here is the same for all schemes.
+// What a verifier accepts. A lenient parser is an attack surface: every bound
+// here is the same for all schemes.
 const (
 	maxSignatureHeader = 8 << 10
 	maxSignatures      = 16
@@ -15,8 +16,9 @@ const (
 	maxTimestamp       = 99_999_999_999
 )
 
-// single returns the value of a header that must occur exactly once. name must be in canonical form.
-// Header.Get would hide a second line, and with it what another reader of the same request believes.
+// single returns the value of a header that must occur exactly once. name must
+// be in canonical form. Header.Get would hide a second line, and with it what
+// another reader of the same request believes.
 func single(h http.Header, name string) (string, error) {
 	values := h[name]
 	switch len(values) {
@@ -28,8 +30,9 @@ func single(h http.Header, name string) (string, error) {
 	return "", fmt.Errorf("%w: %s occurs %d times; want exactly one", ErrMalformed, name, len(values))
 }
 
-// validID: 1 to 255 bytes of visible ASCII without a dot. With a dot in it, an ID and a timestamp could be read from
-// the signed bytes at another boundary: (a.1, 2, x) and (a, 1, 2.x) sign the same.
+// validID: 1 to 255 bytes of visible ASCII without a dot. With a dot in it, an
+// ID and a timestamp could be read from the signed bytes at another boundary:
+// (a.1, 2, x) and (a, 1, 2.x) sign the same.
 func validID(id string) bool {
 	if id == "" || len(id) > maxIDLength {
 		return false
@@ -42,7 +45,8 @@ func validID(id string) bool {
 	return true
 }
 
-// parseTimestamp reads Unix seconds as ^[1-9][0-9]{0,10}$: no sign, no leading zero, no fraction, no exponent.
+// parseTimestamp reads Unix seconds as ^[1-9][0-9]{0,10}$: no sign, no leading
+// zero, no fraction, no exponent.
 func parseTimestamp(text string) (int64, bool) {
 	if text == "" || len(text) > maxTimestampDigits || text[0] == '0' {
 		return 0, false
@@ -68,10 +72,13 @@ func timestampError(header, text string) error {
 	return fmt.Errorf("%w: %s is not a Unix time in seconds (1 to %d digits, no sign, no leading zero)", ErrMalformed, header, maxTimestampDigits)
 }
 
-// CheckAge is for schemes of your own. It returns nil if a signed time is within the tolerance of now, on either side,
-// inclusive, and otherwise an error that wraps [ErrTooOld] or [ErrTooNew]. what names the time in the error: a header.
+// CheckAge is for custom schemes. It returns nil if a signed time is
+// within the tolerance of now, on either side, inclusive, and otherwise an
+// error that wraps [ErrTooOld] or [ErrTooNew]. what names the time in the
+// error: a header.
 //
-// Sub saturates at 292 years, and the least Duration negated is itself. The two sides are therefore subtracted one by one.
+// Sub saturates at 292 years, and the least Duration negated is itself. The two
+// sides are therefore subtracted one by one.
 func CheckAge(what string, at, now time.Time, tolerance time.Duration) error {
 	if age := now.Sub(at); age > tolerance {
 		return fmt.Errorf("%w: %s is %v old; the tolerance is %v", ErrTooOld, what, age.Truncate(time.Second), tolerance)
@@ -82,9 +89,10 @@ func CheckAge(what string, at, now time.Time, tolerance time.Duration) error {
 	return nil
 }
 
-// CheckID is for schemes of your own. It returns nil for a delivery ID that every scheme accepts, 1 to 255 bytes of visible
-// ASCII without a dot, and otherwise an error that wraps [ErrMalformed]. header names where the ID stood. The error does
-// not repeat the ID.
+// CheckID is for custom schemes. It returns nil for a delivery ID that
+// every scheme accepts, 1 to 255 bytes of visible ASCII without a dot, and
+// otherwise an error that wraps [ErrMalformed]. header names where the ID
+// stood. The error does not repeat the ID.
 func CheckID(header, id string) error {
 	if !validID(id) {
 		return fmt.Errorf("%w: %s is not 1 to %d bytes of visible ASCII without a dot", ErrMalformed, header, maxIDLength)
@@ -92,8 +100,9 @@ func CheckID(header, id string) error {
 	return nil
 }
 
-// CheckTime is for schemes of your own. It returns nil for a time that every scheme can sign, Unix seconds of 1 to 11 digits,
-// and otherwise an error that wraps [ErrInvalidMessage].
+// CheckTime is for custom schemes. It returns nil for a time that every
+// scheme can sign, Unix seconds of 1 to 11 digits, and otherwise an error that
+// wraps [ErrInvalidMessage].
 func CheckTime(at time.Time) error {
 	if seconds := at.Unix(); seconds < 1 || seconds > maxTimestamp {
 		return fmt.Errorf("%w: the attempt's time (Unix %d) is out of range; pass time.Now()", ErrInvalidMessage, seconds)
@@ -101,8 +110,9 @@ func CheckTime(at time.Time) error {
 	return nil
 }
 
-// CheckMessage is for schemes of your own. It refuses to sign an ID or a time that no verifier would accept. Errors wrap
-// [ErrInvalidMessage] and do not repeat the ID, which may come from anywhere.
+// CheckMessage is for custom schemes. It refuses to sign an ID or a time
+// that no verifier would accept. Errors wrap [ErrInvalidMessage] and do not
+// repeat the ID, which may come from anywhere.
 func CheckMessage(id string, at time.Time) error {
 	if !validID(id) {
 		return fmt.Errorf("%w: the delivery ID must be 1 to %d bytes of visible ASCII without a dot", ErrInvalidMessage, maxIDLength)

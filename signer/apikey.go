@@ -22,12 +22,13 @@ const (
 	hashText            = "sha256:"
 )
 
-// APIKeyHash is what is kept of an API key: its SHA-256. The keys are random and long, so no slow hash is needed, and
-// nobody who reads a table of hashes can call with one.
+// APIKeyHash is what is kept of an API key: its SHA-256. The keys are random
+// and long, so no slow hash is needed, and nobody who reads a table of hashes
+// can call with one.
 type APIKeyHash [sha256.Size]byte
 
-// HashAPIKey returns the hash of a key: 16 to 4096 bytes of visible ASCII. Errors wrap [ErrInvalidSecret] and never contain
-// the key.
+// HashAPIKey returns the hash of a key: 16 to 4096 bytes of visible ASCII.
+// Errors wrap [ErrInvalidSecret] and never contain the key.
 func HashAPIKey(key string) (APIKeyHash, error) {
 	if err := checkQuoting(key); err != nil {
 		return APIKeyHash{}, err
@@ -41,7 +42,8 @@ func HashAPIKey(key string) (APIKeyHash, error) {
 	return sha256.Sum256([]byte(key)), nil
 }
 
-// ParseAPIKeyHash reads what [APIKeyHash.String] wrote. Errors wrap [ErrInvalidSecret].
+// ParseAPIKeyHash reads what [APIKeyHash.String] wrote. Errors wrap
+// [ErrInvalidSecret].
 func ParseAPIKeyHash(text string) (APIKeyHash, error) {
 	var h APIKeyHash
 	encoded, ok := strings.CutPrefix(text, hashText)
@@ -56,9 +58,10 @@ func (h APIKeyHash) String() string { return hashText + hex.EncodeToString(h[:])
 
 var apiKeyPrefix = regexp.MustCompile(`^[a-z][a-z0-9]{1,15}$`)
 
-// GenerateAPIKey returns a new key: the prefix, an underscore and 52 random characters (260 bits). A prefix of your own,
-// 2 to 16 lower-case letters and digits, lets secret scanners and people recognise the key. Show it once, by [Secret.Reveal],
-// and store its [HashAPIKey]. Errors wrap [ErrConfig].
+// GenerateAPIKey returns a new key: the prefix, an underscore and 52 random
+// characters (260 bits). A prefix of your own, 2 to 16 lower-case letters and
+// digits, lets secret scanners and people recognise the key. Show it once, by
+// [Secret.Reveal], and store its [HashAPIKey]. Errors wrap [ErrConfig].
 func GenerateAPIKey(prefix string) (Secret, error) {
 	if !apiKeyPrefix.MatchString(prefix) {
 		return Secret{}, configError("GenerateAPIKey", "prefix: want 2 to 16 lower-case letters and digits, a letter first")
@@ -72,7 +75,8 @@ type APIKey struct {
 	Principal string
 	// Hash is [HashAPIKey] of the key. Required.
 	Hash APIKeyHash
-	// Name is for logs and [Verified].Key. Empty: key-1, key-2 and so on, by its place.
+	// Name is for logs and [Verified].Key. Empty: key-1, key-2 and so on,
+	// by its place.
 	Name string
 	// NotAfter is the end of the key's use. The zero time: no end.
 	NotAfter time.Time
@@ -80,12 +84,14 @@ type APIKey struct {
 
 var _ Scheme = (*APIKeys)(nil)
 
-// APIKeys verifies "Authorization: Bearer <key>", as Periscope's deployment webhook and many like it do. The key's
-// principal is the caller.
+// APIKeys verifies "Authorization: Bearer <key>", as Periscope's deployment
+// webhook and many like it do. The key's principal is the caller.
 //
-// A bearer key proves who speaks, not what is said: the body, the time and the ID are not covered, whoever sees one
-// request can send any other, and a replay is not recognised beyond deduplication by the body. Use it only over
-// TLS, and [Standard] for anything new. APIKeys is immutable and safe for concurrent use.
+// A bearer key proves who speaks, not what is said: the body, the time and the
+// ID are not covered, whoever sees one request can send any other, and a replay
+// is not recognised beyond deduplication by the body. Use it only over TLS, and
+// [Standard] for anything new. APIKeys is immutable and safe for concurrent
+// use.
 type APIKeys struct {
 	header string
 	keys   map[[macSize]byte]*APIKey
@@ -93,7 +99,8 @@ type APIKeys struct {
 	name   string
 }
 
-// NewAPIKeys returns the scheme for the given keys, any number of them. Options: [WithHeader]. Errors wrap [ErrConfig].
+// NewAPIKeys returns the scheme for the given keys, any number of them.
+// Options: [WithHeader]. Errors wrap [ErrConfig].
 func NewAPIKeys(keys []APIKey, opts ...Option) (*APIKeys, error) {
 	const scheme = "APIKeys"
 	c, err := newConfig(scheme, nil, append([]Option{WithHeader(authorizationHeader)}, opts...), "WithHeader")
@@ -103,8 +110,9 @@ func NewAPIKeys(keys []APIKey, opts ...Option) (*APIKeys, error) {
 	if len(keys) == 0 {
 		return nil, configError(scheme, "no key was given; without one every request would be refused")
 	}
-	// Keys are looked up by a MAC of their hash under a key of this process: how long a look-up takes tells nothing that
-	// could be tried again.
+	// Keys are looked up by a MAC of their hash under a key of this
+	// process: how long a look-up takes tells nothing that could be tried
+	// again.
 	blinding := make([]byte, macSize)
 	rand.Read(blinding)
 	s := &APIKeys{header: c.header, name: scheme, keys: make(map[[macSize]byte]*APIKey, len(keys)), blind: newMACKey(sha256.New, blinding)}
@@ -127,10 +135,12 @@ func NewAPIKeys(keys []APIKey, opts ...Option) (*APIKeys, error) {
 	return s, nil
 }
 
-// NewGitLabToken verifies GitLab's plain secret token, the X-Gitlab-Token header, for a secret from [NewLiteralSecret]. GitLab's
-// newer signing tokens are [Standard] Webhooks and much better: with those the body, the time and the ID are signed. What is
-// said of [APIKeys] holds here too. The secret's name and end are kept, and principal is who it belongs to.
-// Errors wrap [ErrConfig].
+// NewGitLabToken verifies GitLab's plain secret token, the X-Gitlab-Token
+// header, for a secret from [NewLiteralSecret]. GitLab's newer signing tokens
+// are [Standard] Webhooks and much better: with those the body, the time and
+// the ID are signed. What is said of [APIKeys] holds here too. The secret's
+// name and end are kept, and principal is who it belongs to. Errors wrap
+// [ErrConfig].
 func NewGitLabToken(secret Secret, principal string) (*APIKeys, error) {
 	const scheme = "GitLabToken"
 	if secret.form != formLiteral {
@@ -184,8 +194,8 @@ func (s *APIKeys) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "signer."+name)
 }
 
-// Verify accepts a request whose header occurs exactly once and holds a known key that is not past its end. All errors
-// wrap [ErrInvalidAPIKey].
+// Verify accepts a request whose header occurs exactly once and holds a known
+// key that is not past its end. All errors wrap [ErrInvalidAPIKey].
 func (s *APIKeys) Verify(r *http.Request, _ []byte) (Verified, error) {
 	if s == nil || len(s.keys) == 0 {
 		return Verified{}, notMade("APIKeys", "NewAPIKeys")
@@ -235,15 +245,17 @@ func validToken(token string) bool {
 
 var _ Signer = (*Bearer)(nil)
 
-// Bearer sends an API key with every request: the sending side of [APIKeys]. Nothing is signed; use it only for receivers
-// that take nothing better, and only over TLS. A Bearer is immutable and safe for concurrent use.
+// Bearer sends an API key with every request: the sending side of [APIKeys].
+// Nothing is signed; use it only for receivers that take nothing better, and
+// only over TLS. A Bearer is immutable and safe for concurrent use.
 type Bearer struct {
 	header string
 	value  func() string // a closure keeps the key out of the reach of reflection
 }
 
-// NewBearer returns a signer that sets "Authorization: Bearer <key>" for a key from [NewLiteralSecret]. Options:
-// [WithHeader], under which the header holds the key alone. Errors wrap [ErrConfig].
+// NewBearer returns a signer that sets "Authorization: Bearer <key>" for a key
+// from [NewLiteralSecret]. Options: [WithHeader], under which the header holds
+// the key alone. Errors wrap [ErrConfig].
 func NewBearer(key Secret, opts ...Option) (*Bearer, error) {
 	const scheme = "Bearer"
 	c, err := newConfig(scheme, nil, append([]Option{WithHeader(authorizationHeader)}, opts...), "WithHeader")
@@ -266,11 +278,12 @@ func NewBearer(key Secret, opts ...Option) (*Bearer, error) {
 // Format prints the scheme's name and nothing of its key, whatever the verb.
 func (s *Bearer) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Bearer") }
 
-// CarriesCredential reports that what Sign puts into the request is the key itself. A sender then shows none of the
-// headers in its records.
+// CarriesCredential reports that what Sign puts into the request is the key
+// itself. A sender then shows none of the headers in its records.
 func (s *Bearer) CarriesCredential() bool { return true }
 
-// Sign sets the header. It fails only for a nil or zero Bearer, by an error that wraps [ErrConfig].
+// Sign sets the header. It fails only for a nil or zero Bearer, by an error
+// that wraps [ErrConfig].
 func (s *Bearer) Sign(r *http.Request, _ string, _ time.Time, _ []byte) error {
 	if s == nil || s.value == nil {
 		return notMade("Bearer", "NewBearer")

@@ -22,8 +22,9 @@ var sizes = []struct {
 	n    int
 }{{"512B", 512}, {"4KiB", 4 << 10}, {"64KiB", 64 << 10}}
 
-// BenchmarkVerify: each scheme beside its floors, the bare HMAC or Ed25519 verification of the same bytes and a verifier
-// for the Standard headers written by hand on a pooled HMAC, which checks less than a scheme does.
+// BenchmarkVerify: each scheme beside its floors, the bare HMAC or Ed25519
+// verification of the same bytes and a verifier for the Standard headers
+// written by hand on a pooled HMAC, which checks less than a scheme does.
 func BenchmarkVerify(b *testing.B) {
 	for _, size := range sizes {
 		body := bytes.Repeat([]byte("x"), size.n)
@@ -37,7 +38,8 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkSign: each scheme that signs beside the bare HMAC, or Ed25519 signature, of the same bytes.
+// BenchmarkSign: each scheme that signs beside the bare HMAC, or Ed25519
+// signature, of the same bytes.
 func BenchmarkSign(b *testing.B) {
 	for _, size := range sizes {
 		body := bytes.Repeat([]byte("x"), size.n)
@@ -127,7 +129,8 @@ func benchHandWritten(b *testing.B, body []byte) {
 	}
 }
 
-// handWritten is what a careful engineer writes for one service with one key: no list, no rotation, no strict forms.
+// handWritten is what a careful engineer writes for one service with one key:
+// no list, no rotation, no strict forms.
 type handWritten struct{ pool sync.Pool }
 
 type handState struct {

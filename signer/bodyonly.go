@@ -17,10 +17,12 @@ const (
 
 var _ Scheme = (*BodyOnly)(nil)
 
-// BodyOnly verifies schemes that sign the body and nothing else: no ID, no time. A captured request stays valid for as
-// long as the secret does, so deduplication is the only defence against replay, and only for as long as its store
-// remembers. BodyOnly can't sign: choose [Standard] for what you send. Make one with [NewGitHub] or [NewBodyOnly]. It is
-// immutable and safe for concurrent use.
+// BodyOnly verifies schemes that sign the body and nothing else: no ID, no
+// time. A captured request stays valid for as long as the secret does, so
+// deduplication is the only defence against replay, and only for as long as its
+// store remembers. BodyOnly can't sign: choose [Standard] for what you send.
+// Make one with [NewGitHub] or [NewBodyOnly]. It is immutable and safe for
+// concurrent use.
 type BodyOnly struct {
 	name      string
 	header    string
@@ -32,18 +34,23 @@ type BodyOnly struct {
 	diagnosis *diagnosis
 }
 
-// NewGitHub verifies GitHub's X-Hub-Signature-256, "sha256=" and the lower-case hex HMAC-SHA256 of the body, for a secret
-// from [NewLiteralSecret]. Bitbucket Cloud and Data Center use the same under another name: WithHeader("X-Hub-Signature").
+// NewGitHub verifies GitHub's X-Hub-Signature-256, "sha256=" and the lower-case
+// hex HMAC-SHA256 of the body, for a secret from [NewLiteralSecret]. Bitbucket
+// Cloud and Data Center use the same under another name:
+// WithHeader("X-Hub-Signature").
 //
-// There is no timestamp and no signed ID; see [BodyOnly]. GitHub's X-GitHub-Delivery header is not signed and must not be
-// used to deduplicate. Options: [WithHeader], [WithKey], [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// There is no timestamp and no signed ID; see [BodyOnly]. GitHub's
+// X-GitHub-Delivery header is not signed and must not be used to deduplicate.
+// Options: [WithHeader], [WithKey], [WithPrincipal], [WithoutDiagnosis]. Errors
+// wrap [ErrConfig].
 func NewGitHub(key Key, opts ...Option) (*BodyOnly, error) {
 	github := optionFunc(func(c *config) { c.header, c.mark = githubHeader, hashPrefix })
 	return newBodyOnly("GitHub", key, append([]Option{github}, opts...))
 }
 
-// NewBodyOnly verifies the signature of a body in a header of the sender's choice, for a secret from [NewLiteralSecret].
-// [WithHeader] is required. By default the header holds the lower-case hex of HMAC-SHA256 and nothing else.
+// NewBodyOnly verifies the signature of a body in a header of the sender's
+// choice, for a secret from [NewLiteralSecret]. [WithHeader] is required. By
+// default the header holds the lower-case hex of HMAC-SHA256 and nothing else.
 //
 //	sender     options
 //	CircleCI   WithHeader("Circleci-Signature"), WithSignaturePrefix("v1=")
@@ -52,13 +59,15 @@ func NewGitHub(key Key, opts ...Option) (*BodyOnly, error) {
 //	Heroku     WithHeader("Heroku-Webhook-Hmac-Sha256"), WithBase64()
 //	Vercel     WithHeader("X-Vercel-Signature"), InsecureSHA1()
 //
-// There is no timestamp and no signed ID; see [BodyOnly]. Options: [WithHeader], [WithSignaturePrefix], [WithBase64],
-// [InsecureSHA1], [WithKey], [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// There is no timestamp and no signed ID; see [BodyOnly]. Options:
+// [WithHeader], [WithSignaturePrefix], [WithBase64], [InsecureSHA1], [WithKey],
+// [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewBodyOnly(key Key, opts ...Option) (*BodyOnly, error) {
 	return newBodyOnly("BodyOnly", key, opts, "WithSignaturePrefix", "WithBase64", "InsecureSHA1")
 }
 
-// newBodyOnly takes the options that all body-only schemes have, and those in further.
+// newBodyOnly takes the options that all body-only schemes have, and those in
+// further.
 func newBodyOnly(name string, key Key, opts []Option, further ...string) (*BodyOnly, error) {
 	known := append([]string{"WithHeader", "WithKey", "WithPrincipal", "WithoutDiagnosis"}, further...)
 	c, err := newConfig(name, key, opts, known...)
@@ -110,7 +119,8 @@ func (s *BodyOnly) title() string {
 	return s.name
 }
 
-// decode is a method since what is handed to a function value escapes to the heap.
+// decode is a method since what is handed to a function value escapes to the
+// heap.
 func (s *BodyOnly) decode(mac []byte, encoded string) bool {
 	if s.base64 {
 		return decodeBase64(mac, encoded)
@@ -118,8 +128,9 @@ func (s *BodyOnly) decode(mac []byte, encoded string) bool {
 	return decodeHex(mac, encoded)
 }
 
-// Verify accepts a request whose header occurs exactly once, has the one canonical spelling of a MAC, and is what an
-// active key gives over the exact body.
+// Verify accepts a request whose header occurs exactly once, has the one
+// canonical spelling of a MAC, and is what an active key gives over the exact
+// body.
 func (s *BodyOnly) Verify(r *http.Request, body []byte) (Verified, error) {
 	if s == nil || len(s.keys) == 0 {
 		return Verified{}, notMade("BodyOnly", "NewGitHub")

@@ -16,7 +16,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The secrets of this file. Each is base64 as well, so that it can be any kind of key.
+// The secrets of this file. Each is base64 as well, so that it can be any kind
+// of key.
 const (
 	canary     = "CANARYCANARYCANARYCANARYCANARYCA"
 	canarySeed = "SEEDCANARYSEEDCANARYSEEDCANARYSEEDCANARYSEE="
@@ -98,7 +99,8 @@ func (c canaries) values(t *testing.T) []any {
 	return values
 }
 
-// A canary goes through every way in which a value reaches a log, and must come out of none.
+// A canary goes through every way in which a value reaches a log, and must come
+// out of none.
 func TestSecretsAreRedactedEverywhere(t *testing.T) {
 	t.Parallel()
 	c := newCanaries(t)
@@ -107,7 +109,8 @@ func TestSecretsAreRedactedEverywhere(t *testing.T) {
 	require.Equal(t, "whsk_[redacted]", fmt.Sprint(c.pair))
 }
 
-// Errors of every constructor and of reading keys, for texts that have the secret in them.
+// Errors of every constructor and of reading keys, for texts that have the
+// secret in them.
 func TestErrorsOfConstructorsDoNotRepeatSecrets(t *testing.T) {
 	t.Parallel()
 	c := newCanaries(t)
@@ -154,7 +157,8 @@ func TestErrorsOfConstructorsDoNotRepeatSecrets(t *testing.T) {
 	}
 }
 
-// Errors of Verify and of Sign hold neither a secret nor any part of what the peer sent as its proof.
+// Errors of Verify and of Sign hold neither a secret nor any part of what the
+// peer sent as its proof.
 func TestErrorsOfSchemesDoNotRepeatSecrets(t *testing.T) {
 	t.Parallel()
 	c := newCanaries(t)

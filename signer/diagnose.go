@@ -13,9 +13,11 @@ import (
 	"time"
 )
 
-// diagnosis works out, for the operator, what would have matched where nothing did. All of its work comes after a
-// failure, is bounded in size, and is done at most once a second for each scheme, so that a flood of forgeries gets
-// no more out of us than the one MAC a key. A nil diagnosis is one that is turned off.
+// diagnosis works out, for the operator, what would have matched where nothing
+// did. All of its work comes after a failure, is bounded in size, and is done
+// at most once a second for each scheme, so that a flood of forgeries gets no
+// more out of us than the one MAC a key. A nil diagnosis is one that is turned
+// off.
 type diagnosis struct {
 	next    atomic.Int64 // Unix nanoseconds
 	running atomic.Bool
@@ -24,11 +26,13 @@ type diagnosis struct {
 const (
 	diagnosisPause = time.Second
 	diagnosisBody  = 64 << 10
-	// diagnosisSpelled bounds the bodies whose characters are written in other ways, since each way multiplies the work.
+	// diagnosisSpelled bounds the bodies whose characters are written in
+	// other ways, since each way multiplies the work.
 	diagnosisSpelled = 16 << 10
 	diagnosisKeys    = 4
 	byteOrderMark    = "\ufeff"
-	// Re-encoding costs more the deeper a body is nested, and nobody nests a webhook like that but to make it cost.
+	// Re-encoding costs more the deeper a body is nested, and nobody nests
+	// a webhook like that but to make it cost.
 	diagnosisDepth = 32
 )
 
@@ -39,8 +43,9 @@ func (c *config) newDiagnosis() *diagnosis {
 	return &diagnosis{}
 }
 
-// begin reports whether it is time for another diagnosis, and takes the turn if so: done must be called then. There is one
-// at a time, and a pause after each, however long it took.
+// begin reports whether it is time for another diagnosis, and takes the turn if
+// so: done must be called then. There is one at a time, and a pause after each,
+// however long it took.
 func (d *diagnosis) begin() bool {
 	if time.Now().UnixNano() < d.next.Load() || !d.running.CompareAndSwap(false, true) {
 		return false
@@ -53,10 +58,12 @@ func (d *diagnosis) done() {
 	d.running.Store(false)
 }
 
-// content is a way to form the signed bytes: what they are called, and what stands before the body.
+// content is a way to form the signed bytes: what they are called, and what
+// stands before the body.
 type content struct{ name, prefix string }
 
-// explain returns "" or a hint that continues a sentence. forms[0] is what the scheme signs.
+// explain returns "" or a hint that continues a sentence. forms[0] is what the
+// scheme signs.
 func (d *diagnosis) explain(h http.Header, own string, keys []*activeKey, macs [][macSize]byte, body []byte, forms ...content) string {
 	if d == nil || len(body) > diagnosisBody || !d.begin() {
 		return ""
@@ -111,7 +118,8 @@ type bodyVariant struct {
 	body []byte
 }
 
-// bodyVariants are what common middleware makes of a body, and of JSON in particular.
+// bodyVariants are what common middleware makes of a body, and of JSON in
+// particular.
 func bodyVariants(body []byte) []bodyVariant {
 	variants := []bodyVariant{
 		{"without the white space around it", bytes.TrimSpace(body)},
@@ -138,7 +146,8 @@ func bodyVariants(body []byte) []bodyVariant {
 	return append(variants, spellings(forms)...)
 }
 
-// spellings are forms of a JSON document with their characters written in other ways.
+// spellings are forms of a JSON document with their characters written in other
+// ways.
 func spellings(forms []bodyVariant) (variants []bodyVariant) {
 	for _, form := range forms {
 		name, and := "after its JSON"+form.name, " and its"
@@ -178,7 +187,8 @@ func sorted(body []byte) []byte {
 	return encoded
 }
 
-// nesting is an upper bound of how deep a body is nested: brackets in strings count as well.
+// nesting is an upper bound of how deep a body is nested: brackets in strings
+// count as well.
 func nesting(body []byte) int {
 	depth, deepest := 0, 0
 	for _, c := range body {
@@ -209,7 +219,8 @@ func spaced(compact []byte) []byte {
 	return out
 }
 
-// escaped reports whether what follows before is escaped: an odd number of backslashes stands there.
+// escaped reports whether what follows before is escaped: an odd number of
+// backslashes stands there.
 func escaped(before []byte) bool {
 	return (len(before)-len(bytes.TrimRight(before, `\`)))%2 == 1
 }
@@ -244,14 +255,16 @@ func keyVariants(s Secret) []keyVariant {
 	return variants
 }
 
-// knownHeaders are the signature headers of the schemes that deployment webhooks come with.
+// knownHeaders are the signature headers of the schemes that deployment
+// webhooks come with.
 var knownHeaders = [...]string{
 	HeaderSignature, "X-Webhook-Signature", "X-Temps-Signature", stripeHeader, githubHeader, bitbucketHeader, gitlabHeader,
 	"X-Vercel-Signature", "Heroku-Webhook-Hmac-Sha256", "Circleci-Signature", "X-Gogs-Signature", "X-Gitea-Signature",
 	"X-Buildkite-Signature", "Svix-Signature", "Signature",
 }
 
-// otherSchemes returns "" or a hint that the request carries the header of a scheme other than own.
+// otherSchemes returns "" or a hint that the request carries the header of a
+// scheme other than own.
 func otherSchemes(h http.Header, own string) string {
 	var others []string
 	for _, name := range knownHeaders {
@@ -265,7 +278,8 @@ func otherSchemes(h http.Header, own string) string {
 	return "; the request carries " + strings.Join(others, ", ") + ": is this the right scheme?"
 }
 
-// missing adds to an error about a missing header whether another scheme's is there.
+// missing adds to an error about a missing header whether another scheme's is
+// there.
 func (d *diagnosis) missing(err error, h http.Header, own string) error {
 	if d == nil {
 		return err

@@ -1,10 +1,18 @@
 package signer_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -92,8 +100,8 @@ func TestDiagnosis_NamesWhatTheSenderKeyedWith(t *testing.T) {
 	}
 }
 
-// What one diagnosis costs for a body in which every character can be written in
-// another way. There is one a second.
+// What one diagnosis costs for a body in which every character can be written
+// in another way. There is one a second.
 func BenchmarkDiagnosis(b *testing.B) {
 	for name, size := range map[string]int{"16KiB": 8 << 10, "64KiB": 60 << 10} {
 		body := []byte(`["` + strings.Repeat("\u00e9", size/2) + `"]`)
@@ -105,4 +113,114 @@ func BenchmarkDiagnosis(b *testing.B) {
 			}
 		})
 	}
+}
+
+// The operator reads what would have matched; turned off, nothing is worked
+// out.
+func TestDiagnosis(t *testing.T) {
+	t.Parallel()
+	body := `{"b": 1, "a": "x,: \" y"}`
+	std := secret(t, specSecret)
+	for _, c := range []struct {
+		name string
+		sign func(r *http.Request, s *signer.Standard) // what the peer did
+		says string
+	}{
+		{"compacted", func(r *http.Request, s *signer.Standard) {
+			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte(`{"b":1,"a":"x,: \" y"}`)))
+		}, "compacted"},
+		{"indented", func(r *http.Request, s *signer.Standard) {
+			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte("{\n  \"b\": 1,\n  \"a\": \"x,: \\\" y\"\n}")))
+		}, "indented"},
+		{"sorted", func(r *http.Request, s *signer.Standard) {
+			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte(`{"a":"x,: \" y","b":1}`)))
+		}, "sorted keys"},
+		{"line end", func(r *http.Request, s *signer.Standard) {
+			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte(body+"\n")))
+		}, "line end"},
+		{"secret not decoded", func(r *http.Request, _ *signer.Standard) {
+			hand(r, specSecret, "whk_1.%d.", body)
+		}, "not decoded from base64"},
+		{"secret without prefix, not decoded", func(r *http.Request, _ *signer.Standard) {
+			hand(r, strings.TrimPrefix(specSecret, "whsec_"), "whk_1.%d.", body)
+		}, "not decoded from base64"},
+		{"ID not signed", func(r *http.Request, s *signer.Standard) {
+			raw, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(specSecret, "whsec_"))
+			hand(r, string(raw), "%d.", body)
+		}, `only "timestamp.body" is signed`},
+		{"another scheme is there", func(r *http.Request, s *signer.Standard) {
+			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte("other")))
+			r.Header.Set("Stripe-Signature", "t=1")
+		}, "carries Stripe-Signature"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := standard(t, std)
+			r := request([]byte(body))
+			c.sign(r, s)
+			_, err := s.Verify(r, []byte(body))
+			require.ErrorIs(t, err, signer.ErrNoMatch)
+			require.ErrorContains(t, err, c.says)
+			require.NotContains(t, err.Error(), strings.TrimPrefix(specSecret, "whsec_"))
+
+			blind := standard(t, std, signer.WithoutDiagnosis())
+			_, err = blind.Verify(r, []byte(body))
+			require.ErrorIs(t, err, signer.ErrNoMatch)
+			require.NotContains(t, err.Error(), c.says)
+		})
+	}
+}
+
+func TestDiagnosisOfAMissingHeaderNamesTheOtherScheme(t *testing.T) {
+	t.Parallel()
+	r := request(nil)
+	r.Header.Set("X-Hub-Signature-256", "sha256=00")
+	_, err := standard(t, signer.GenerateSecret()).Verify(r, nil)
+	require.ErrorIs(t, err, signer.ErrMissingHeader)
+	require.ErrorContains(t, err, "X-Hub-Signature-256")
+}
+
+// A flood of forgeries is diagnosed once a second, and large bodies never.
+func TestDiagnosisIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := standard(t, signer.GenerateSecret())
+		r := signed(t, s, "whk_1", time.Now(), []byte(`{"a":1}`))
+		hinted := func(body string) bool {
+			_, err := s.Verify(r, []byte(body))
+			require.ErrorIs(t, err, signer.ErrNoMatch)
+			return strings.Contains(err.Error(), "compacted")
+		}
+		require.True(t, hinted(`{"a": 1}`))
+		require.False(t, hinted(`{"a": 1}`))
+		time.Sleep(time.Second)
+		require.False(t, hinted(`{"a": 1`+strings.Repeat(" ", 64<<10)+`}`))
+		require.True(t, hinted(`{"a": 1}`))
+	})
+}
+
+// hand signs as a peer does that got the secret or the content wrong. form
+// holds the time as %d.
+func hand(r *http.Request, key, form, body string) {
+	now := time.Now().Unix()
+	mac := hmac.New(sha256.New, []byte(key))
+	fmt.Fprintf(mac, form, now)
+	io.WriteString(mac, body)
+	r.Header.Set("Webhook-Id", "whk_1")
+	r.Header.Set("Webhook-Timestamp", strconv.FormatInt(now, 10))
+	r.Header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+}
+
+// Re-encoding deeply nested JSON costs with the square of its depth: a forger
+// must not be able to make us.
+func TestDiagnosisOfDeepNestingIsCheap(t *testing.T) {
+	s := standard(t, signer.GenerateSecret())
+	body := []byte(strings.Repeat("[", 9999) + "1" + strings.Repeat(",1", 20_000) + strings.Repeat("]", 9999))
+	r := signed(t, s, "whk_1", time.Now(), []byte("other"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := s.Verify(r, body)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, signer.ErrNoMatch)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20))
 }

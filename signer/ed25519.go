@@ -19,9 +19,10 @@ const (
 	redactedSigning = signingPrefix + "[redacted]"
 )
 
-// SigningKey is an Ed25519 private key for [Standard], whose signatures carry the version v1a. Receivers need only its
-// [VerifyingKey], so that no receiver can sign in the sender's name. It is opaque and redacted as [Secret] is; the zero
-// SigningKey is not a key.
+// SigningKey is an Ed25519 private key for [Standard], whose signatures carry
+// the version v1a. Receivers need only its [VerifyingKey], so that no receiver
+// can sign in the sender's name. It is opaque and redacted as [Secret] is; the
+// zero SigningKey is not a key.
 type SigningKey struct {
 	name     string
 	notAfter time.Time
@@ -30,8 +31,10 @@ type SigningKey struct {
 	reveal   func() string // nil: the key is kept elsewhere
 }
 
-// ParseSigningKey reads whsk_ followed by the standard, padded base64 of an Ed25519 private key: its 32-byte seed, or the
-// 64 bytes of seed and public key, which must belong together. Errors wrap [ErrInvalidSecret] and never contain the value.
+// ParseSigningKey reads whsk_ followed by the standard, padded base64 of an
+// Ed25519 private key: its 32-byte seed, or the 64 bytes of seed and public
+// key, which must belong together. Errors wrap [ErrInvalidSecret] and never
+// contain the value.
 func ParseSigningKey(text string) (SigningKey, error) {
 	raw, err := decodePrefixed(text, signingPrefix)
 	if err != nil {
@@ -61,7 +64,8 @@ func GenerateSigningKey() SigningKey {
 
 func localSigningKey(private ed25519.PrivateKey) SigningKey {
 	text := func() string { return signingPrefix + base64.StdEncoding.EncodeToString(private) }
-	// The private key is reached through a closure, as a Secret's bytes are.
+	// The private key is reached through a closure, as a Secret's bytes
+	// are.
 	var signer crypto.Signer = private // made once: each conversion allocates
 	return SigningKey{public: private.Public().(ed25519.PublicKey), signer: hiddenSigner(func() crypto.Signer { return signer }), reveal: text}
 }
@@ -75,9 +79,10 @@ func (h hiddenSigner) Sign(random io.Reader, message []byte, opts crypto.SignerO
 	return h().Sign(random, message, opts)
 }
 
-// NewSigningKey wraps an Ed25519 [crypto.Signer], so that the key can stay in a KMS or an HSM. Its Sign method is called
-// with the whole message and [crypto.Hash](0), and must be safe for concurrent use; it has no context, so it should bound
-// its own waits. Errors wrap [ErrInvalidSecret].
+// NewSigningKey wraps an Ed25519 [crypto.Signer], so that the key can stay in a
+// KMS or an HSM. Its Sign method is called with the whole message and
+// [crypto.Hash](0), and must be safe for concurrent use; it has no context, so
+// it should bound its own waits. Errors wrap [ErrInvalidSecret].
 func NewSigningKey(key crypto.Signer) (SigningKey, error) {
 	if isNil(key) {
 		return SigningKey{}, secretError("the crypto.Signer is nil; was the error of what loads the key checked?")
@@ -92,11 +97,13 @@ func NewSigningKey(key crypto.Signer) (SigningKey, error) {
 	if err := checkPublic(public); err != nil {
 		return SigningKey{}, err
 	}
-	// A crypto.Signer may well be an ed25519.PrivateKey: it is hidden as one of our own.
+	// A crypto.Signer may well be an ed25519.PrivateKey: it is hidden as
+	// one of our own.
 	return SigningKey{public: public, signer: hiddenSigner(func() crypto.Signer { return key })}, nil
 }
 
-// Named returns the key with a name for logs and for [Verified].Key; see [Secret.Named].
+// Named returns the key with a name for logs and for [Verified].Key; see
+// [Secret.Named].
 func (k SigningKey) Named(name string) SigningKey {
 	k.name = name
 	return k
@@ -108,12 +115,14 @@ func (k SigningKey) NotAfter(t time.Time) SigningKey {
 	return k
 }
 
-// VerifyingKey returns the public half, with the same name and end, to be given to receivers.
+// VerifyingKey returns the public half, with the same name and end, to be given
+// to receivers.
 func (k SigningKey) VerifyingKey() VerifyingKey {
 	return VerifyingKey{name: k.name, notAfter: k.notAfter, public: k.public}
 }
 
-// Reveal returns the key's whsk_ text (64 bytes), to be stored; "" for the zero key and for one that is kept elsewhere.
+// Reveal returns the key's whsk_ text (64 bytes), to be stored; "" for the zero
+// key and for one that is kept elsewhere.
 func (k SigningKey) Reveal() string {
 	if k.reveal == nil {
 		return ""
@@ -140,17 +149,19 @@ func (k SigningKey) LogValue() slog.Value { return slog.StringValue(redactedSign
 // MarshalText returns a redacted form: a key does not survive marshalling.
 func (k SigningKey) MarshalText() ([]byte, error) { return []byte(redactedSigning), nil }
 
-// VerifyingKey is an Ed25519 public key for [Standard]. It is not secret. A scheme made of verifying keys alone verifies
-// and refuses to sign. The zero VerifyingKey is not a key.
+// VerifyingKey is an Ed25519 public key for [Standard]. It is not secret. A
+// scheme made of verifying keys alone verifies and refuses to sign. The zero
+// VerifyingKey is not a key.
 type VerifyingKey struct {
 	name     string
 	notAfter time.Time
 	public   ed25519.PublicKey
 }
 
-// ParseVerifyingKey reads whpk_ followed by the standard, padded base64 of a 32-byte Ed25519 public key. An encoding that
-// is no point of the curve is refused, and so is a point of low order, for which anyone can sign. Errors wrap
-// [ErrInvalidSecret].
+// ParseVerifyingKey reads whpk_ followed by the standard, padded base64 of a
+// 32-byte Ed25519 public key. An encoding that is no point of the curve is
+// refused, and so is a point of low order, for which anyone can sign. Errors
+// wrap [ErrInvalidSecret].
 func ParseVerifyingKey(text string) (VerifyingKey, error) {
 	raw, err := decodePrefixed(text, verifyingPrefix)
 	if err != nil {
@@ -165,7 +176,8 @@ func ParseVerifyingKey(text string) (VerifyingKey, error) {
 	return VerifyingKey{public: raw}, nil
 }
 
-// Named returns the key with a name for logs and for [Verified].Key; see [Secret.Named].
+// Named returns the key with a name for logs and for [Verified].Key; see
+// [Secret.Named].
 func (k VerifyingKey) Named(name string) VerifyingKey {
 	k.name = name
 	return k
@@ -189,7 +201,8 @@ func (k VerifyingKey) describe() keyInfo {
 	return keyInfo{name: k.name, notAfter: k.notAfter, public: k.public}
 }
 
-// decodePrefixed reads a prefix and canonical, padded, standard base64, and names the mistake where it can't.
+// decodePrefixed reads a prefix and canonical, padded, standard base64, and
+// names the mistake where it can't.
 func decodePrefixed(text, prefix string) ([]byte, error) {
 	if err := checkQuoting(text); err != nil {
 		return nil, err

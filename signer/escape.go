@@ -30,8 +30,8 @@ func appendEscape(out []byte, r rune) []byte {
 	return append(out, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
 }
 
-// withCharacters writes every escape of a JSON document as the character that it
-// stands for, but for those that JSON needs.
+// withCharacters writes every escape of a JSON document as the character that
+// it stands for, but for those that JSON needs.
 func withCharacters(document []byte) []byte {
 	out := make([]byte, 0, len(document))
 	for {

@@ -25,7 +25,8 @@ const (
 	otherPairText = "whsk_TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs="
 )
 
-// subject is a scheme under test, with what a test has to know about its headers.
+// subject is a scheme under test, with what a test has to know about its
+// headers.
 type subject struct {
 	name     string
 	signer   signer.Signer
@@ -42,8 +43,9 @@ func (s subject) headers() []string { return append([]string{s.proof}, s.fixed..
 
 func equal(mutated, base string) bool { return mutated == base }
 
-// everyScheme gives each scheme with one key, and with two where that is another path. Keys are fixed. The literal ones
-// are the same throughout: what one scheme signs must not pass for another even then.
+// everyScheme gives each scheme with one key, and with two where that is
+// another path. Keys are fixed. The literal ones are the same throughout: what
+// one scheme signs must not pass for another even then.
 func everyScheme(t testing.TB) []subject {
 	t.Helper()
 	lit := literalSecret(t, literal)

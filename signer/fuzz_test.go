@@ -13,7 +13,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// around returns a request whose proof stands between two texts, and whether it is what the scheme signed.
+// around returns a request whose proof stands between two texts, and whether it
+// is what the scheme signed.
 func around(t *testing.T, s subject, before, after string, body []byte) (r *http.Request, same bool) {
 	r = signed(t, s.signer, "whk_1", time.Now(), body)
 	good := r.Header.Get(s.proof)
@@ -46,7 +47,8 @@ func subjectsNamed(t testing.TB, names ...string) []subject {
 	return out
 }
 
-// A list with v1a and v1 entries, and whatever around them: accepted exactly if the whole of it is well formed.
+// A list with v1a and v1 entries, and whatever around them: accepted exactly if
+// the whole of it is well formed.
 func FuzzStandardList(f *testing.F) {
 	requireSeeds(f, "FuzzStandardList", 12)
 	subjects := subjectsNamed(f, "standard", "standard-ed25519", "standard-mixed")
@@ -99,7 +101,8 @@ func FuzzAPIKeysHeader(f *testing.F) {
 			r.Header[s.proof] = []string{good + value}
 			requireVerdict(t, s, r, nil, value == "")
 		}
-		// Our own sending side and receiving side agree on what is a key.
+		// Our own sending side and receiving side agree on what is a
+		// key.
 		key, err := signer.NewLiteralSecret(value)
 		if err != nil {
 			return

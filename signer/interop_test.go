@@ -19,8 +19,8 @@ import (
 
 const interopBody = "{\"event\":\"deploy.live\", \"app\": \"h\u00e9\", \"n\": 1.0}\n"
 
-// program finds a program that an interop test needs. Without it the test is skipped, except where the environment says
-// that everything must be there.
+// program finds a program that an interop test needs. Without it the test is
+// skipped, except where the environment says that everything must be there.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -33,7 +33,8 @@ func program(t *testing.T, name string) string {
 	return path
 }
 
-// A receiver written in Node to the common pattern accepts what Timestamped signs, and only that.
+// A receiver written in Node to the common pattern accepts what Timestamped
+// signs, and only that.
 func TestNodeReceiverAcceptsTimestamped(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), program(t, "node"), filepath.Join("testdata", "pattern.mjs"), "receive")

@@ -11,27 +11,33 @@ import (
 
 const (
 	maxKeys = 16
-	// The current key and the next. Each costs a verification of every Ed25519 signature in a request that counts, and each
-	// verification hashes the whole body.
+	// The current key and the next. Each costs a verification of every
+	// Ed25519 signature in a request that counts, and each verification
+	// hashes the whole body.
 	maxAsymmetricKeys = 2
 )
 
-// Key is what a scheme signs and verifies with: a [Secret], a [SigningKey] or a [VerifyingKey]. The interface is sealed,
-// and a key's type decides the algorithm; a message never does.
+// Key is what a scheme signs and verifies with: a [Secret], a [SigningKey] or a
+// [VerifyingKey]. The interface is sealed, and a key's type decides the
+// algorithm; a message never does.
 type Key interface {
-	// Expiry returns the end that NotAfter has set; the zero time if there is none.
+	// Expiry returns the end that NotAfter has set; the zero time if there
+	// is none.
 	Expiry() time.Time
 
 	describe() keyInfo
 }
 
-// Expiry returns the end that [Secret.NotAfter] has set; the zero time if there is none.
+// Expiry returns the end that [Secret.NotAfter] has set; the zero time if there
+// is none.
 func (s Secret) Expiry() time.Time { return s.notAfter }
 
-// Expiry returns the end that [SigningKey.NotAfter] has set; the zero time if there is none.
+// Expiry returns the end that [SigningKey.NotAfter] has set; the zero time if
+// there is none.
 func (k SigningKey) Expiry() time.Time { return k.notAfter }
 
-// Expiry returns the end that [VerifyingKey.NotAfter] has set; the zero time if there is none.
+// Expiry returns the end that [VerifyingKey.NotAfter] has set; the zero time if
+// there is none.
 func (k VerifyingKey) Expiry() time.Time { return k.notAfter }
 
 type keyInfo struct {
@@ -71,7 +77,8 @@ type accepts struct {
 	asymmetric bool
 }
 
-// newKeySet checks the keys for a scheme, in the order in which they were given.
+// newKeySet checks the keys for a scheme, in the order in which they were
+// given.
 func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 	if len(keys) > maxKeys {
 		return nil, configError(scheme, "WithKey: %d keys; at most %d, each costs a MAC per request", len(keys), maxKeys)
@@ -111,8 +118,8 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 	return set, nil
 }
 
-// isNil reports whether v is nil, or an interface that holds a nil pointer, func,
-// map or slice. Its methods would panic.
+// isNil reports whether v is nil, or an interface that holds a nil pointer,
+// func, map or slice. Its methods would panic.
 func isNil(v any) bool {
 	if v == nil {
 		return true

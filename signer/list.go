@@ -67,12 +67,14 @@ func (s *signatures) parseStandard(list string) error {
 	return nil
 }
 
-// decodeBase64 fills dst from its one canonical spelling: padded standard base64 with zero trailing bits.
+// decodeBase64 fills dst from its one canonical spelling: padded standard
+// base64 with zero trailing bits.
 func decodeBase64(dst []byte, encoded string) bool {
 	if len(encoded) != base64.StdEncoding.EncodedLen(len(dst)) {
 		return false
 	}
-	// Both live on the stack. The decoder skips line ends, so a text of the right length can still decode short.
+	// Both live on the stack. The decoder skips line ends, so a text of the
+	// right length can still decode short.
 	var text [encodedEd25519]byte
 	var raw [ed25519.SignatureSize + 2]byte
 	n, err := strictBase64.Decode(raw[:], text[:copy(text[:], encoded)])
@@ -83,5 +85,6 @@ func decodeBase64(dst []byte, encoded string) bool {
 	return true
 }
 
-// strictBase64 refuses non-zero trailing bits, so that each signature has one spelling.
+// strictBase64 refuses non-zero trailing bits, so that each signature has one
+// spelling.
 var strictBase64 = base64.StdEncoding.Strict()

@@ -9,12 +9,13 @@ import (
 
 const macSize = sha256.Size
 
-// macKey is an HMAC key in use: a pool of keyed hashes. Keying a hash costs two compressions and several allocations;
-// resetting one costs neither.
+// macKey is an HMAC key in use: a pool of keyed hashes. Keying a hash costs two
+// compressions and several allocations; resetting one costs neither.
 type macKey struct{ pool sync.Pool } // of *macState
 
-// macState is the scratch space of one computation. Everything that is handed to the hash lives in it, since what goes
-// through the hash.Hash interface escapes to the heap.
+// macState is the scratch space of one computation. Everything that is handed
+// to the hash lives in it, since what goes through the hash.Hash interface
+// escapes to the heap.
 type macState struct {
 	hash   hash.Hash
 	prefix []byte
@@ -30,7 +31,8 @@ func newMACKey(newHash func() hash.Hash, key []byte) *macKey {
 	return k
 }
 
-// get returns a state for one MAC; the caller fills prefix, calls compute, and puts it back.
+// get returns a state for one MAC; the caller fills prefix, calls compute, and
+// puts it back.
 func (k *macKey) get() *macState {
 	s := k.pool.Get().(*macState)
 	s.prefix = s.prefix[:0]
@@ -39,7 +41,8 @@ func (k *macKey) get() *macState {
 
 func (k *macKey) put(s *macState) { k.pool.Put(s) }
 
-// compute returns the MAC of prefix and body, which is valid until the next call.
+// compute returns the MAC of prefix and body, which is valid until the next
+// call.
 func (s *macState) compute(body []byte) []byte {
 	s.hash.Reset()
 	s.hash.Write(s.prefix)
@@ -47,7 +50,8 @@ func (s *macState) compute(body []byte) []byte {
 	return s.hash.Sum(s.sum[:0])
 }
 
-// matches reports whether mac is among the signatures. It looks at each of them, whatever it has found.
+// matches reports whether mac is among the signatures. It looks at each of
+// them, whatever it has found.
 func matches(mac []byte, signatures [][macSize]byte) bool {
 	found := false
 	for i := range signatures {

@@ -25,7 +25,8 @@ const (
 	literal = "a literal secret, its bytes are the key"
 )
 
-// at moves a synctest bubble's clock, which starts in the year 2000, to a Unix time.
+// at moves a synctest bubble's clock, which starts in the year 2000, to a Unix
+// time.
 func at(t *testing.T, unix int64) {
 	t.Helper()
 	wait := time.Until(time.Unix(unix, 0))

@@ -121,7 +121,8 @@ func changeCase(m *mutator, v string) string {
 	return string(out)
 }
 
-// reencode writes a proof in another spelling of the same bytes, and other texts in ways that parsers confuse.
+// reencode writes a proof in another spelling of the same bytes, and other
+// texts in ways that parsers confuse.
 func reencode(m *mutator, v string) string {
 	prefix, encoded := "", v
 	if i := strings.LastIndexAny(strings.TrimRight(v, "="), ",= "); i >= 0 {
@@ -211,7 +212,8 @@ func maxOf(names []string) string {
 	return greatest
 }
 
-// addForeignHeaders adds all that another scheme signed, in place of a header of our own: a downgrade.
+// addForeignHeaders adds all that another scheme signed, in place of a header
+// of our own: a downgrade.
 func addForeignHeaders(m *mutator, d *delivery) {
 	delete(d.header, m.name())
 	for name, values := range pick(m, m.donors).header {
@@ -219,7 +221,8 @@ func addForeignHeaders(m *mutator, d *delivery) {
 	}
 }
 
-// flood makes a list too long, with the signature in it, or fills it with others' and leaves the signature out.
+// flood makes a list too long, with the signature in it, or fills it with
+// others' and leaves the signature out.
 func flood(m *mutator, d *delivery) {
 	values := d.header[m.subject.proof]
 	if len(values) != 1 {
@@ -282,7 +285,8 @@ func spoil(m *mutator, d *delivery) {
 
 var twoTo64 = new(big.Int).Lsh(big.NewInt(1), 64)
 
-// changeTime does arithmetic with the timestamp, wherever it stands, or spells it another way.
+// changeTime does arithmetic with the timestamp, wherever it stands, or spells
+// it another way.
 func changeTime(m *mutator, d *delivery) {
 	name, prefix := m.subject.proof, "t="
 	if m.subject.name == "buildkite" {
@@ -326,7 +330,8 @@ func (m *mutator) otherTime(digits string, seconds int64) string {
 	})
 }
 
-// moveBoundary moves what the signed bytes hold from one of their parts into the next: id.timestamp.body.
+// moveBoundary moves what the signed bytes hold from one of their parts into
+// the next: id.timestamp.body.
 func moveBoundary(m *mutator, d *delivery) {
 	if len(m.subject.fixed) == 0 {
 		d.body = append([]byte("."), d.body...)

@@ -21,7 +21,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// A long run: go test ./signer -run TestMutationsAreRefused -mutations 10000000 -timeout 1h
+// A long run: go test ./signer -run TestMutationsAreRefused -mutations 10000000
+// -timeout 1h
 var (
 	mutations    = flag.Int("mutations", 0, "how many mutated requests TestMutationsAreRefused tries; 0: a few seconds' worth")
 	mutationSeed = flag.Uint64("mutation-seed", 1, "seed of TestMutationsAreRefused, as a failure prints it")
@@ -29,8 +30,9 @@ var (
 
 const mutationBatch = 256 // mutations of one pair of signed requests
 
-// Signed requests of every scheme, changed in every way that the threat model has: none is accepted. The only ones left
-// out are those that still say what was signed, by the narrow rules of each subject.
+// Signed requests of every scheme, changed in every way that the threat model
+// has: none is accepted. The only ones left out are those that still say what
+// was signed, by the narrow rules of each subject.
 func TestMutationsAreRefused(t *testing.T) {
 	t.Parallel()
 	total := *mutations
@@ -41,7 +43,8 @@ func TestMutationsAreRefused(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	// In the bubble the clock stands still: a seed gives the same requests again.
+	// In the bubble the clock stands still: a seed gives the same requests
+	// again.
 	synctest.Test(t, func(t *testing.T) {
 		at(t, specTime)
 		run := newMutationRun(t, total)
@@ -50,7 +53,8 @@ func TestMutationsAreRefused(t *testing.T) {
 			require.Positive(t, run.tried[s.name].Load(), s.name)
 		}
 		require.GreaterOrEqual(t, run.sum(run.tried), int64(total))
-		// Were the rules for harmless changes too generous, this share would show it.
+		// Were the rules for harmless changes too generous, this share
+		// would show it.
 		for _, s := range run.subjects {
 			require.Less(t, run.harmless[s.name].Load(), run.tried[s.name].Load()/s.harmlessShare(t), s.name)
 		}
@@ -110,7 +114,8 @@ func (run *mutationRun) work() {
 	workers.Wait()
 }
 
-// batch is the same whichever worker has it: its numbers come from the seed and its place.
+// batch is the same whichever worker has it: its numbers come from the seed and
+// its place.
 func (run *mutationRun) batch(batch int64) {
 	m := &mutator{Rand: rand.New(rand.NewPCG(*mutationSeed, uint64(batch))), subject: run.subjects[batch%int64(len(run.subjects))]}
 	for _, s := range run.subjects {
@@ -143,7 +148,8 @@ func (run *mutationRun) batch(batch int64) {
 func (run *mutationRun) try(batch int64, m *mutator, got delivery) {
 	verified, err := m.subject.verifier.Verify(&http.Request{Header: got.header}, got.body)
 	for i, reason := range mutationReasons {
-		// A comparison with each sentinel by errors.Is, but without walking the chain for those that come first in it.
+		// A comparison with each sentinel by errors.Is, but without
+		// walking the chain for those that come first in it.
 		if err != nil && strings.HasPrefix(err.Error(), reason.Error()) {
 			run.reasons[i].Add(1)
 			return
@@ -201,7 +207,8 @@ func (d delivery) equals(other delivery) bool {
 	return string(d.body) == string(other.body) && maps.EqualFunc(d.header, other.header, slices.Equal[[]string])
 }
 
-// saysTheSame reports whether a mutated delivery still is the signed one, for the parts that the scheme covers.
+// saysTheSame reports whether a mutated delivery still is the signed one, for
+// the parts that the scheme covers.
 func (s subject) saysTheSame(mutated, base delivery) bool {
 	if !s.unsigned && string(mutated.body) != string(base.body) {
 		return false
@@ -214,7 +221,8 @@ func (s subject) saysTheSame(mutated, base delivery) bool {
 	return len(mutated.header[s.proof]) == 1 && s.same(mutated.header[s.proof][0], base.header[s.proof][0])
 }
 
-// mutator makes requests of one subject out of two signed ones, a and b, and of other schemes' requests.
+// mutator makes requests of one subject out of two signed ones, a and b, and of
+// other schemes' requests.
 type mutator struct {
 	*rand.Rand
 	subject subject

@@ -9,12 +9,14 @@ import (
 )
 
 const (
-	// DefaultTolerance is how far a timestamp may lie from now, on either side, inclusive.
+	// DefaultTolerance is how far a timestamp may lie from now, on either
+	// side, inclusive.
 	DefaultTolerance = 5 * time.Minute
 	maxTolerance     = 24 * time.Hour
 )
 
-// Option configures a scheme's constructor. An option that has no meaning for that scheme is an error there.
+// Option configures a scheme's constructor. An option that has no meaning for
+// that scheme is an error there.
 type Option interface {
 	apply(*config)
 }
@@ -23,7 +25,8 @@ type optionFunc func(*config)
 
 func (f optionFunc) apply(c *config) { f(c) }
 
-// config collects what options set; given records which ones occurred, so that a scheme can refuse those it does not know.
+// config collects what options set; given records which ones occurred, so that
+// a scheme can refuse those it does not know.
 type config struct {
 	keys      []Key
 	tolerance time.Duration
@@ -39,9 +42,11 @@ type config struct {
 	timeField, signatureField string
 }
 
-// WithKey adds a further key, for rotation: verification tries every key that is not past its end, and reports which one
-// matched. A scheme whose header holds a list of signatures signs with all of them; one with a single
-// signature signs with the first that is active. Default: only the key that the constructor takes.
+// WithKey adds a further key, for rotation: verification tries every key that
+// is not past its end, and reports which one matched. A scheme whose header
+// holds a list of signatures signs with all of them; one with a single
+// signature signs with the first that is active. Default: only the key that the
+// constructor takes.
 func WithKey(key Key) Option {
 	return optionFunc(func(c *config) {
 		c.keys = append(c.keys, key)
@@ -49,9 +54,9 @@ func WithKey(key Key) Option {
 	})
 }
 
-// WithTolerance sets how far a timestamp may lie from now, on either side, inclusive. Default 5 minutes
-// ([DefaultTolerance]); from 1 second to 24 hours. Zero is an error: a timestamp that is not checked protects
-// nothing.
+// WithTolerance sets how far a timestamp may lie from now, on either side,
+// inclusive. Default 5 minutes ([DefaultTolerance]); from 1 second to 24 hours.
+// Zero is an error: a timestamp that is not checked protects nothing.
 func WithTolerance(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		c.tolerance = d
@@ -59,8 +64,9 @@ func WithTolerance(d time.Duration) Option {
 	})
 }
 
-// WithPrincipal names who the keys belong to, and is returned in [Verified].Principal: a tenant, an organization. Default
-// empty. Give each tenant's scheme its own, so that their deliveries are told apart.
+// WithPrincipal names who the keys belong to, and is returned in
+// [Verified].Principal: a tenant, an organization. Default empty. Give each
+// tenant's scheme its own, so that their deliveries are told apart.
 func WithPrincipal(name string) Option {
 	return optionFunc(func(c *config) {
 		c.principal = name
@@ -68,8 +74,9 @@ func WithPrincipal(name string) Option {
 	})
 }
 
-// WithHeaderPrefix replaces X-Webhook in the header names of [Timestamped]: with "X-Temps" they are X-Temps-Timestamp,
-// X-Temps-Signature and X-Temps-Id. Default "X-Webhook"; an empty prefix is an error.
+// WithHeaderPrefix replaces X-Webhook in the header names of [Timestamped]:
+// with "X-Temps" they are X-Temps-Timestamp, X-Temps-Signature and X-Temps-Id.
+// Default "X-Webhook"; an empty prefix is an error.
 func WithHeaderPrefix(prefix string) Option {
 	return optionFunc(func(c *config) {
 		c.prefix = prefix
@@ -77,9 +84,13 @@ func WithHeaderPrefix(prefix string) Option {
 	})
 }
 
-// WithHeader replaces the header that holds the signature or the credential: Stripe-Signature for [NewStripe],
-// X-Hub-Signature-256 for [NewGitHub] (Bitbucket's is X-Hub-Signature), none for [NewBodyOnly], Authorization for [NewAPIKeys] and [NewBearer], where
-// a header of another name holds the key alone, without "Bearer". An invalid name is an error.
+// WithHeader replaces the header that holds the signature or the credential. An
+// invalid name is an error. The defaults are:
+//
+//	NewStripe               Stripe-Signature
+//	NewGitHub               X-Hub-Signature-256 (Bitbucket's is X-Hub-Signature)
+//	NewBodyOnly             none, so the option is required
+//	NewAPIKeys, NewBearer   Authorization; any other holds the key without "Bearer"
 func WithHeader(name string) Option {
 	return optionFunc(func(c *config) {
 		c.header = http.CanonicalHeaderKey(name)
@@ -87,9 +98,11 @@ func WithHeader(name string) Option {
 	})
 }
 
-// WithSignaturePrefix sets what stands before the signature, up to 64 bytes of printable ASCII: "sha256=", say. Default
-// none; an empty prefix is an error. [Timestamped] writes it before the hex, and its verification also takes the hex alone
-// and with "sha256=". For [NewBodyOnly] the prefix is required.
+// WithSignaturePrefix sets what stands before the signature, "sha256=" for
+// example. It is 1 to 64 bytes of printable ASCII. Default: none.
+//
+// [Timestamped] writes the prefix before the hex. Its verification also takes
+// the hex alone and with "sha256=". [NewBodyOnly] requires the prefix.
 func WithSignaturePrefix(prefix string) Option {
 	return optionFunc(func(c *config) {
 		c.mark = prefix
@@ -97,7 +110,8 @@ func WithSignaturePrefix(prefix string) Option {
 	})
 }
 
-// WithBase64 makes [NewBodyOnly] read the signature as padded standard base64. Default: lower-case hex.
+// WithBase64 makes [NewBodyOnly] read the signature as padded standard base64.
+// Default: lower-case hex.
 func WithBase64() Option {
 	return optionFunc(func(c *config) {
 		c.base64 = true
@@ -105,8 +119,9 @@ func WithBase64() Option {
 	})
 }
 
-// InsecureSHA1 makes [NewBodyOnly] verify HMAC-SHA1, for senders that have nothing better. Collisions of SHA-1 can be
-// computed. They are not known to break HMAC, but nothing new should rely on that. Default: HMAC-SHA256.
+// InsecureSHA1 makes [NewBodyOnly] verify HMAC-SHA1, for senders that have
+// nothing better. Collisions of SHA-1 can be computed. They are not known to
+// break HMAC, but nothing new should rely on that. Default: HMAC-SHA256.
 func InsecureSHA1() Option {
 	return optionFunc(func(c *config) {
 		c.sha1 = true
@@ -114,8 +129,10 @@ func InsecureSHA1() Option {
 	})
 }
 
-// WithFieldNames replaces the names of the two fields in the header of [Stripe]. Default "t" and "v1". Buildkite has
-// "timestamp" and "signature". Each name is 1 to 32 letters, digits, dashes and underscores, and they must differ.
+// WithFieldNames replaces the names of the two fields in the header of
+// [Stripe]. Default "t" and "v1". Buildkite has "timestamp" and "signature".
+// Each name is 1 to 32 letters, digits, dashes and underscores, and they must
+// differ.
 func WithFieldNames(timestamp, signature string) Option {
 	return optionFunc(func(c *config) {
 		c.timeField, c.signatureField = timestamp, signature
@@ -123,9 +140,10 @@ func WithFieldNames(timestamp, signature string) Option {
 	})
 }
 
-// WithoutDiagnosis turns off the hints in [ErrNoMatch] errors about what would have matched. They are worked out only
-// after a verification has failed, at most once a second for each scheme, and are for the operator's log: the peer never
-// sees them. Default: on.
+// WithoutDiagnosis turns off the hints in [ErrNoMatch] errors about what would
+// have matched. They are worked out only after a verification has failed, at
+// most once a second for each scheme, and are for the operator's log: the peer
+// never sees them. Default: on.
 func WithoutDiagnosis() Option {
 	return optionFunc(func(c *config) {
 		c.blind = true
@@ -178,7 +196,8 @@ func validField(name string) bool {
 	return len(name) <= maxField && validHeaderPrefix(strings.ReplaceAll(name, "_", "x"))
 }
 
-// reservedHeader reports whether net/http or the sender sets a header themselves: a credential in it would not be sent.
+// reservedHeader reports whether net/http or the sender sets a header
+// themselves: a credential in it would not be sent.
 func reservedHeader(name string) bool {
 	switch name {
 	case "Host", "Connection", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Expect", "Keep-Alive", "User-Agent", "Accept-Encoding", "Cookie",

@@ -2,5 +2,6 @@
 
 package signer_test
 
-// The race detector makes sync.Pool drop values at random, so allocation counts mean nothing under it.
+// The race detector makes sync.Pool drop values at random, so allocation counts
+// mean nothing under it.
 const raceEnabled = true

@@ -16,10 +16,12 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// rotation is a scheme that holds several keys, in the order in which they are given: build's keys are named.
+// rotation is a scheme that holds several keys, in the order in which they are
+// given: build's keys are named.
 type rotation struct {
 	name string
-	// list: signing carries a proof by every key, where other schemes carry the first one's.
+	// list: signing carries a proof by every key, where other schemes carry
+	// the first one's.
 	list    bool
 	refusal error
 	build   func(keys ...string) (signer.Signer, signer.Verifier)
@@ -104,11 +106,13 @@ func apiKeyRotation(t *testing.T, keys map[string]signer.Key, cutover time.Time)
 	}
 }
 
-// Who signs with which keys, against who verifies with which: before the old key's end, at it, and after it.
+// Who signs with which keys, against who verifies with which: before the old
+// key's end, at it, and after it.
 func TestRotationMatrix(t *testing.T) {
 	t.Parallel()
 	hands := map[string][]string{"old": {"old"}, "new": {"new"}, "both": {"new", "old"}}
-	// "" is refused. A list carries both proofs, any other scheme that of its first key.
+	// "" is refused. A list carries both proofs, any other scheme that of
+	// its first key.
 	matrix := []struct{ signs, verifies, list, single string }{
 		{"old", "old", "old", "old"},
 		{"old", "new", "", ""},
@@ -153,7 +157,8 @@ func TestRotationMatrix(t *testing.T) {
 	})
 }
 
-// The end of a key is included, and a nanosecond later it is no key, whichever the scheme.
+// The end of a key is included, and a nanosecond later it is no key, whichever
+// the scheme.
 func TestRotationEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

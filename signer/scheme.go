@@ -8,19 +8,22 @@ import (
 	"time"
 )
 
-// Scheme is a [Verifier] that can share an endpoint with others; see [AnyOf]. All schemes of this package are.
+// Scheme is a [Verifier] that can share an endpoint with others; see [AnyOf].
+// All schemes of this package are.
 type Scheme interface {
 	Verifier
-	// Present reports whether the request carries this scheme's signature or credential, valid or not.
+	// Present reports whether the request carries this scheme's signature
+	// or credential, valid or not.
 	Present(h http.Header) bool
 	// SignsID reports whether the delivery ID is covered by the signature.
 	SignsID() bool
-	// Principals returns, without repeats, what [Verified].Principal can be. A scheme whose keys have no principal
-	// returns one empty string.
+	// Principals returns, without repeats, what [Verified].Principal can
+	// be. A scheme whose keys have no principal returns one empty string.
 	Principals() []string
 }
 
-// Any accepts requests of several schemes on one endpoint; make it with [AnyOf].
+// Any accepts requests of several schemes on one endpoint; make it with
+// [AnyOf].
 type Any struct {
 	schemes   []Scheme
 	principal string
@@ -29,16 +32,22 @@ type Any struct {
 
 var _ Scheme = (*Any)(nil)
 
-// AnyOf returns a verifier for an endpoint that moves from one scheme to another. Give the strongest scheme first: the
-// first one whose header a request carries decides alone, so that a request with a bad strong signature is
-// refused whatever weaker ones it has.
+// AnyOf returns a verifier for an endpoint that moves from one scheme to
+// another. Give the strongest scheme first. The first scheme whose header a
+// request carries decides alone, so a bad strong signature is refused even if a
+// weaker one beside it is good.
 //
-// Whoever strips the strong header from a captured request is left with the weak one, under which it is a request like any
-// other; AnyOf is as strong as its weakest member and meant for the time of a migration. So that such a request is
-// not taken for a new delivery, [Verified].ID is kept only if all schemes sign it; otherwise deduplication goes by
-// the body for all of them. The principal is part of what deduplication goes by, so all schemes must vouch for the same
-// one: see [Scheme].Principals and [WithPrincipal]. API keys of several organizations can't share an endpoint with other
-// schemes in this way; give each organization its own verifier. Errors wrap [ErrConfig].
+// AnyOf is as strong as its weakest member. An attacker can strip the strong
+// header from a captured request and present the rest under the weak scheme.
+// Two rules keep such a copy from being taken for a new delivery:
+//
+//   - [Verified].ID is kept only if all schemes sign it. Otherwise it is empty,
+//     and deduplication goes by the body.
+//   - All schemes must have the same principal, which is part of what
+//     deduplication goes by. See [Scheme].Principals and [WithPrincipal]. API
+//     keys of several organizations need a verifier for each organization.
+//
+// Errors wrap [ErrConfig].
 func AnyOf(schemes ...Scheme) (*Any, error) {
 	if len(schemes) < 2 {
 		return nil, configError("AnyOf", "want at least two schemes, the strongest first; use a single one as it is")
@@ -89,7 +98,8 @@ func (a *Any) Verify(r *http.Request, body []byte) (Verified, error) {
 	return Verified{}, fmt.Errorf("%w: none of the %d schemes' headers is present", ErrMissingHeader, len(a.schemes))
 }
 
-// blur hides that it was an API key which failed, so that the peer is answered the same whichever scheme it tried.
+// blur hides that it was an API key which failed, so that the peer is answered
+// the same whichever scheme it tried.
 func (a *Any) blur(err error) error {
 	if errors.Is(err, ErrInvalidAPIKey) {
 		return fmt.Errorf("%w: %v", ErrNoMatch, err)
@@ -135,13 +145,14 @@ func (a *Any) Tolerance() time.Duration {
 	return longest
 }
 
-// notMade is the error of a scheme that is nil or a zero value. It does not wrap [ErrUnverified]: the request is not at
-// fault.
+// notMade is the error of a scheme that is nil or a zero value. It does not
+// wrap [ErrUnverified]: the request is not at fault.
 func notMade(scheme, constructor string) error {
 	return configError(scheme, "is nil or the zero value; make one with %s and check its error", constructor)
 }
 
-// principals is what Principals returns of a scheme with one principal for all its keys.
+// principals is what Principals returns of a scheme with one principal for all
+// its keys.
 func principals(keys []*activeKey, principal string) []string {
 	if len(keys) == 0 {
 		return nil

@@ -24,8 +24,9 @@ const (
 	redactedLiteral  = "[redacted]"
 )
 
-// secretForm tells the two ways apart in which a text becomes key bytes. Mixing them up is the classic failure of
-// webhook integrations, so a [Secret] remembers its own.
+// secretForm tells the two ways apart in which a text becomes key bytes. Mixing
+// them up is the classic failure of webhook integrations, so a [Secret]
+// remembers its own.
 type secretForm uint8
 
 const (
@@ -34,24 +35,29 @@ const (
 	formLiteral
 )
 
-// Secret is a shared HMAC key. It is opaque: printing, logging and marshalling give a redacted form, and
-// [Secret.Reveal] is the only way to the text. The zero Secret is not a key, and every scheme refuses it.
+// Secret is a shared HMAC key. It is opaque: printing, logging and marshalling
+// give a redacted form, and [Secret.Reveal] is the only way to the text. The
+// zero Secret is not a key, and every scheme refuses it.
 //
-// Make one with [ParseSecret] (a whsec_ secret, for [Standard]), [NewLiteralSecret] (a string whose own bytes are the
-// key, for [Timestamped]) or their Generate twins. A Secret is immutable and safe for concurrent use.
+// Make one with [ParseSecret] (a whsec_ secret, for [Standard]),
+// [NewLiteralSecret] (a string whose own bytes are the key, for [Timestamped])
+// or their Generate twins. A Secret is immutable and safe for concurrent use.
 type Secret struct {
 	form     secretForm
 	name     string
 	notAfter time.Time
-	// reveal is a closure so that no reflection (%+v of an enclosing struct, a deep dumper) reaches the bytes.
+	// reveal is a closure so that no reflection (%+v of an enclosing
+	// struct, a deep dumper) reaches the bytes.
 	reveal func() (text string, key []byte)
 }
 
-// ParseSecret reads a Standard Webhooks secret: whsec_ followed by the standard, padded base64 of 24 to 64 bytes. The key
-// is the decoded bytes.
+// ParseSecret reads a Standard Webhooks secret: whsec_ followed by the
+// standard, padded base64 of 24 to 64 bytes. The key is the decoded bytes.
 //
-// It is strict, since a secret that is almost right verifies nothing later: errors wrap [ErrInvalidSecret] and say what
-// is wrong (URL-safe base64, missing padding, a doubled prefix, white space, a wrong length) without the value.
+// It is strict, since a secret that is almost right verifies nothing later:
+// errors wrap [ErrInvalidSecret] and say what is wrong (URL-safe base64,
+// missing padding, a doubled prefix, white space, a wrong length) without the
+// value.
 func ParseSecret(text string) (Secret, error) {
 	key, err := decodePrefixed(text, secretPrefix)
 	if err != nil {
@@ -63,12 +69,15 @@ func ParseSecret(text string) (Secret, error) {
 	return newSecret(formStandard, text, key), nil
 }
 
-// NewLiteralSecret takes a secret whose own bytes are the key: at least 16 of them, no white space or control
-// characters at either end. Even a whsec_ prefix is then part of the key, as it is for receivers written to the common
-// HMAC pattern. A text with the prefix of an Ed25519 key is refused, and so is one that was copied with too much around
-// it: quotation marks, a v1 in front, the name of a variable that nothing expanded.
+// NewLiteralSecret takes a secret whose own bytes are the key. It has at least
+// 16 bytes, and no white space or control character at either end. Even a
+// whsec_ prefix is part of the key, as it is for receivers written to the
+// common HMAC pattern.
 //
-// Errors wrap [ErrInvalidSecret] and never contain the value.
+// A text with the prefix of an Ed25519 key is refused. A text that was copied
+// with too much around it is also refused, such as quotation marks, a v1 in
+// front or the name of a variable that nothing expanded. Errors wrap
+// [ErrInvalidSecret] and never contain the value.
 func NewLiteralSecret(text string) (Secret, error) {
 	if err := checkQuoting(text); err != nil {
 		return Secret{}, err
@@ -79,7 +88,8 @@ func NewLiteralSecret(text string) (Secret, error) {
 	case outside(first) || outside(last):
 		return Secret{}, secretError("begins or ends with white space or a control character; was it read from a file together with its line end?")
 	case strings.HasPrefix(text, signingPrefix) || strings.HasPrefix(text, verifyingPrefix):
-		// Keying an HMAC with a public key is the classic confusion: whoever knows the key could then sign.
+		// Keying an HMAC with a public key is the classic confusion:
+		// whoever knows the key could then sign.
 		return Secret{}, secretError("this is an Ed25519 key (%s…), not a shared secret", text[:len(signingPrefix)])
 	case len(text) < minLiteralBytes:
 		return Secret{}, secretError("%d bytes; want at least %d", len(text), minLiteralBytes)
@@ -98,7 +108,8 @@ func GenerateSecret() Secret {
 	return newSecret(formStandard, secretPrefix+base64.StdEncoding.EncodeToString(key), key)
 }
 
-// GenerateLiteralSecret returns a new secret of 52 characters (260 random bits) whose own bytes are the key.
+// GenerateLiteralSecret returns a new secret of 52 characters (260 random bits)
+// whose own bytes are the key.
 func GenerateLiteralSecret() Secret {
 	text := rand.Text() + rand.Text()
 	return newSecret(formLiteral, text, []byte(text))
@@ -108,21 +119,24 @@ func newSecret(form secretForm, text string, key []byte) Secret {
 	return Secret{form: form, reveal: func() (string, []byte) { return text, key }}
 }
 
-// Named returns the secret with a name for logs and for [Verified].Key. The name is not secret: "2026-11", say. By
-// default keys are called key-1, key-2 and so on, by their place in the scheme.
+// Named returns the secret with a name for logs and for [Verified].Key. The
+// name is not secret: "2026-11", say. By default keys are called key-1, key-2
+// and so on, by their place in the scheme.
 func (s Secret) Named(name string) Secret {
 	s.name = name
 	return s
 }
 
-// NotAfter returns the secret with an end to its use: after t it neither signs nor verifies. The zero time means no end,
-// which is the default. It is how an old key is kept through a rotation and no longer.
+// NotAfter returns the secret with an end to its use: after t it neither signs
+// nor verifies. The zero time means no end, which is the default. It is how an
+// old key is kept through a rotation and no longer.
 func (s Secret) NotAfter(t time.Time) Secret {
 	s.notAfter = t
 	return s
 }
 
-// Reveal returns the secret's text, to be stored or shown once to its owner. The zero Secret gives "".
+// Reveal returns the secret's text, to be stored or shown once to its owner.
+// The zero Secret gives "".
 func (s Secret) Reveal() string {
 	if s.reveal == nil {
 		return ""
@@ -131,8 +145,8 @@ func (s Secret) Reveal() string {
 	return text
 }
 
-// Equal reports, in constant time, whether two secrets are the same key in the same form; names and end times do not
-// count.
+// Equal reports, in constant time, whether two secrets are the same key in the
+// same form; names and end times do not count.
 func (s Secret) Equal(other Secret) bool {
 	return s.form == other.form && subtle.ConstantTimeCompare(s.bytes(), other.bytes()) == 1
 }
@@ -173,7 +187,8 @@ func (s Secret) Format(f fmt.State, verb rune) {
 // LogValue returns a redacted form, for log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText returns a redacted form, for encoding/json and its like: a secret does not survive marshalling.
+// MarshalText returns a redacted form, for encoding/json and its like: a secret
+// does not survive marshalling.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 func secretError(format string, args ...any) error {

@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// Signer authenticates one attempt of a delivery by setting headers on its request.
+// Signer authenticates one attempt of a delivery by setting headers on its
+// request.
 //
-// Sign is called once for each attempt: id is the delivery's ID, the same for all its attempts; at is the attempt's own
-// time; body is exactly what will be sent. A Signer neither reads nor replaces r.Body, and when it returns an
+// Sign is called once for each attempt: id is the delivery's ID, the same for
+// all its attempts; at is the attempt's own time; body is exactly what will be
+// sent. A Signer neither reads nor replaces r.Body, and when it returns an
 // error the request must not be sent.
 //
 // A Signer must be safe for concurrent use with different requests.
@@ -16,25 +18,32 @@ type Signer interface {
 	Sign(r *http.Request, id string, at time.Time, body []byte) error
 }
 
-// Verifier decides whether a received request is authentic. body is exactly what was received; r.Body has been read.
+// Verifier decides whether a received request is authentic. body is exactly
+// what was received; r.Body has been read.
 //
-// A Verifier returns an error for every request that it does not vouch for: one that wraps [ErrUnverified] where the
-// request is at fault, any other where it could not decide (a key store that is down, say), so that the peer is asked to
-// try again instead of being refused. It must not retain r or body, and must be safe for concurrent use.
+// A Verifier returns an error for every request that it does not vouch for: one
+// that wraps [ErrUnverified] where the request is at fault, any other where it
+// could not decide (a key store that is down, say), so that the peer is asked
+// to try again instead of being refused. It must not retain r or body, and must
+// be safe for concurrent use.
 type Verifier interface {
 	Verify(r *http.Request, body []byte) (Verified, error)
 }
 
-// Verified is what a signature vouches for. Everything else about a request, its other headers included, is only
-// the peer's word.
+// Verified is what a signature vouches for. Everything else about a request,
+// its other headers included, is only the peer's word.
 type Verified struct {
-	// ID is the delivery ID, if the scheme signs one; otherwise it is empty, whatever headers the request has.
+	// ID is the delivery ID, if the scheme signs one; otherwise it is
+	// empty, whatever headers the request has.
 	ID string
-	// Timestamp is the signed time of the attempt; the zero time if the scheme signs none.
+	// Timestamp is the signed time of the attempt; the zero time if the
+	// scheme signs none.
 	Timestamp time.Time
-	// Principal is who the key belongs to: a tenant, an organization, a source. It stays the same when keys are
-	// rotated. Empty unless the verifier was given one.
+	// Principal is who the key belongs to: a tenant, an organization, a
+	// source. It stays the same when keys are rotated. Empty unless the
+	// verifier was given one.
 	Principal string
-	// Key is the name of the key that matched, for logs and for knowing when an old key is no longer in use.
+	// Key is the name of the key that matched, for logs and for knowing
+	// when an old key is no longer in use.
 	Key string
 }

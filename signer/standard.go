@@ -31,15 +31,17 @@ var (
 	_ Scheme = (*Standard)(nil)
 )
 
-// Standard is the scheme of the Standard Webhooks specification, and the one to choose for anything new. It signs
-// "id.timestamp.body" with HMAC-SHA256, Ed25519, or both, and sets
+// Standard is the scheme of the Standard Webhooks specification, and the one to
+// choose for anything new. It signs "id.timestamp.body" with HMAC-SHA256,
+// Ed25519, or both, and sets
 //
 //	Webhook-Id: whk_0198…
 //	Webhook-Timestamp: 1764000000
 //	Webhook-Signature: v1,<base64> v1a,<base64>      (one for each active key, separated by spaces)
 //
-// The ID and the time are signed, so [Verified] has both. GitLab's signing tokens (not its plain ones, see
-// [NewGitLabToken]) and Render's webhooks are this scheme. A Standard is immutable and safe for concurrent use.
+// The ID and the time are signed, so [Verified] has both. GitLab's signing
+// tokens (not its plain ones, see [NewGitLabToken]) and Render's webhooks are
+// this scheme. A Standard is immutable and safe for concurrent use.
 type Standard struct {
 	keys      []*activeKey
 	tolerance time.Duration
@@ -48,9 +50,11 @@ type Standard struct {
 	messages  *sync.Pool // of *[]byte: Ed25519 takes a message in one piece
 }
 
-// NewStandard returns the scheme for a secret from [ParseSecret] or [GenerateSecret], or for an Ed25519 key: a
-// [SigningKey] signs and verifies, a [VerifyingKey] verifies. Options: [WithKey] (of either kind, side by side),
-// [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// NewStandard returns the scheme for a secret from [ParseSecret] or
+// [GenerateSecret], or for an Ed25519 key: a [SigningKey] signs and verifies, a
+// [VerifyingKey] verifies. Options: [WithKey] (of either kind, side by side),
+// [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap
+// [ErrConfig].
 func NewStandard(key Key, opts ...Option) (*Standard, error) {
 	const scheme = "Standard"
 	c, err := newConfig(scheme, key, opts, "WithKey", "WithTolerance", "WithPrincipal", "WithoutDiagnosis")
@@ -75,7 +79,8 @@ func (s *Standard) Tolerance() time.Duration {
 	return s.tolerance
 }
 
-// Present reports whether a request carries this scheme's signature header; see [AnyOf].
+// Present reports whether a request carries this scheme's signature header; see
+// [AnyOf].
 func (s *Standard) Present(h http.Header) bool { return len(h[HeaderSignature]) > 0 }
 
 // SignsID reports that the delivery ID is covered by the signature.
@@ -92,8 +97,10 @@ func (s *Standard) Principals() []string {
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Standard) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Standard") }
 
-// Sign sets the three headers, with a signature by every key that can sign and is active at the given time. Errors wrap
-// [ErrInvalidMessage] or [ErrNoActiveKey], or are those of a [crypto.Signer] of your own; the request is then unchanged.
+// Sign sets the three headers, with a signature by every key that can sign and
+// is active at the given time. Errors wrap [ErrInvalidMessage] or
+// [ErrNoActiveKey], or are those of a [crypto.Signer] of your own; the request
+// is then unchanged.
 func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Standard", "NewStandard")
@@ -102,7 +109,8 @@ func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) e
 	if err != nil {
 		return err
 	}
-	// One string holds timestamp and signatures, one array the header values: two allocations, however many keys.
+	// One string holds timestamp and signatures, one array the header
+	// values: two allocations, however many keys.
 	var scratch [maxTimestampDigits + 4*(len(versionHMAC)+2+encodedMAC)]byte
 	out := strconv.AppendInt(scratch[:0], at.Unix(), 10)
 	digits := len(out)
@@ -155,7 +163,8 @@ func appendContent[T string | []byte](out []byte, id string, timestamp T) []byte
 	return append(out, '.')
 }
 
-// setHeaders replaces three single-valued headers with one allocation. Names are canonical.
+// setHeaders replaces three single-valued headers with one allocation. Names
+// are canonical.
 func setHeaders(r *http.Request, names, values [3]string) {
 	if r.Header == nil {
 		r.Header = make(http.Header)
@@ -166,10 +175,13 @@ func setHeaders(r *http.Request, names, values [3]string) {
 	}
 }
 
-// Verify accepts a request whose three headers occur exactly once and are well formed, whose timestamp is within the
-// tolerance, and whose list of at most 16 signatures (8 KiB) has one that an active key gives over the exact body.
-// An entry of the list that is not a well-formed v1 or v1a signature is skipped, as the specification says. Of the v1a
-// signatures the first two distinct ones count.
+// Verify accepts a request whose three headers occur exactly once and are well
+// formed. The timestamp must be within the tolerance, and an active key must
+// give one of the at most 16 signatures (8 KiB) over the exact body.
+//
+// An entry of the list that is not a well-formed v1 or v1a signature is
+// skipped, as the specification says. Of the v1a signatures the first two
+// distinct ones count.
 func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
 	if s == nil || len(s.keys) == 0 {
 		return Verified{}, notMade("Standard", "NewStandard")
@@ -213,8 +225,9 @@ func standardHeaders(h http.Header) (id, timestamp, list string, err error) {
 	return id, timestamp, list, err
 }
 
-// match tries every active shared key, one MAC each, without stopping at the first that fits. The two passes bound what
-// a forged request costs: one MAC a key, and at most four Ed25519 verifications.
+// match tries every active shared key, one MAC each, without stopping at the
+// first that fits. The two passes bound what a forged request costs: one MAC a
+// key, and at most four Ed25519 verifications.
 func (s *Standard) match(now time.Time, list *signatures, id, timestamp string, body []byte) *activeKey {
 	var matched *activeKey
 	for _, key := range s.keys {
@@ -234,7 +247,8 @@ func (s *Standard) match(now time.Time, list *signatures, id, timestamp string, 
 	return matched
 }
 
-// matchEd25519 stops at the first fit: public keys have no secret that the time could tell.
+// matchEd25519 stops at the first fit: public keys have no secret that the time
+// could tell.
 func (s *Standard) matchEd25519(now time.Time, list *signatures, id, timestamp string, body []byte) *activeKey {
 	message := s.messages.Get().(*[]byte)
 	defer s.messages.Put(message) // in the loop, a defer would allocate

@@ -121,7 +121,8 @@ func TestStandardAcceptsLists(t *testing.T) {
 	})
 }
 
-// Only the bytes that were signed verify: no white space, no order, no escape, no cut.
+// Only the bytes that were signed verify: no white space, no order, no escape,
+// no cut.
 func TestStandardVerifiesExactBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +140,8 @@ func TestStandardVerifiesExactBytes(t *testing.T) {
 	})
 }
 
-// (id a.1, time 2, body x) and (id a, time 1, body 2.x) give the same signed bytes.
+// (id a.1, time 2, body x) and (id a, time 1, body 2.x) give the same signed
+// bytes.
 func TestIDsWithADotAreNeitherSignedNorVerified(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -273,7 +275,8 @@ func TestARetiredKeyFailsAtOnce(t *testing.T) {
 	})
 }
 
-// A scheme all of whose keys have ended never leaves a request unsigned in silence.
+// A scheme all of whose keys have ended never leaves a request unsigned in
+// silence.
 func TestNoActiveKeyIsAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -409,7 +412,8 @@ func TestVerifyDoesNotAllocateAndSignAllocatesTwice(t *testing.T) {
 	}
 }
 
-// Whatever the headers are, verification never panics, and accepts only what was signed.
+// Whatever the headers are, verification never panics, and accepts only what
+// was signed.
 func FuzzStandardHeaders(f *testing.F) {
 	requireSeeds(f, "FuzzStandardHeaders", 10)
 	scheme := standard(f, secret(f, specSecret))
@@ -422,7 +426,8 @@ func FuzzStandardHeaders(f *testing.F) {
 		_, err := scheme.Verify(r, body)
 		require.ErrorIs(t, err, signer.ErrUnverified)
 
-		// The same texts, but for a signature that is right: accepted exactly when ID and time are signable.
+		// The same texts, but for a signature that is right: accepted
+		// exactly when ID and time are signable.
 		now := time.Now()
 		if err := other.Sign(r, id, now, body); err != nil {
 			require.ErrorIs(t, err, signer.ErrInvalidMessage)

@@ -17,14 +17,17 @@ var (
 	_ Scheme = (*Stripe)(nil)
 )
 
-// Stripe is the layout of Stripe's webhooks, which others have copied: hex HMAC-SHA256 over "timestamp.body", in one
-// header with the time and a signature for each active key,
+// Stripe is the layout of Stripe's webhooks, which others have copied: hex
+// HMAC-SHA256 over "timestamp.body", in one header with the time and a
+// signature for each active key,
 //
 //	Stripe-Signature: t=1764000000,v1=<hex>,v1=<hex>
 //
-// Buildkite's webhooks have this layout under other names: WithHeader("X-Buildkite-Signature"),
-// WithFieldNames("timestamp", "signature"). The whole text of a whsec_ secret is the key, as in Stripe's own libraries. The ID is neither sent nor signed. For
-// anything new prefer [Standard]. A Stripe is immutable and safe for concurrent use.
+// Buildkite's webhooks have this layout under other names:
+// WithHeader("X-Buildkite-Signature"), WithFieldNames("timestamp",
+// "signature"). The whole text of a whsec_ secret is the key, as in Stripe's
+// own libraries. The ID is neither sent nor signed. For anything new prefer
+// [Standard]. A Stripe is immutable and safe for concurrent use.
 type Stripe struct {
 	keys      []*activeKey
 	tolerance time.Duration
@@ -35,8 +38,9 @@ type Stripe struct {
 	timeField, signatureField string
 }
 
-// NewStripe returns the scheme for a secret from [NewLiteralSecret]. Options: [WithHeader], [WithFieldNames], [WithKey],
-// [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// NewStripe returns the scheme for a secret from [NewLiteralSecret]. Options:
+// [WithHeader], [WithFieldNames], [WithKey], [WithTolerance], [WithPrincipal],
+// [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewStripe(key Key, opts ...Option) (*Stripe, error) {
 	const scheme = "Stripe"
 	c, err := newConfig(scheme, key, append([]Option{WithHeader(stripeHeader), WithFieldNames("t", versionHMAC)}, opts...),
@@ -79,8 +83,9 @@ func (s *Stripe) Principals() []string {
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Stripe) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Stripe") }
 
-// Sign sets the header, with a signature by every key that is active at the given time. Errors wrap [ErrInvalidMessage] or
-// [ErrNoActiveKey]; the request is then unchanged.
+// Sign sets the header, with a signature by every key that is active at the
+// given time. Errors wrap [ErrInvalidMessage] or [ErrNoActiveKey]; the request
+// is then unchanged.
 func (s *Stripe) Sign(r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Stripe", "NewStripe")
@@ -113,8 +118,9 @@ func (s *Stripe) Sign(r *http.Request, id string, at time.Time, body []byte) err
 	return nil
 }
 
-// Verify accepts a request whose header occurs exactly once, has one t and at most 16 v1 (8 KiB), a timestamp
-// within the tolerance, and a v1 signature that an active key gives over the exact body. An entry that is not v1 with 64
+// Verify accepts a request whose header occurs exactly once and has one t
+// within the tolerance. An active key must give one of the at most 16 v1
+// signatures (8 KiB) over the exact body. An entry that is not v1 with 64
 // lower-case hex digits is skipped. A repeated t is refused.
 func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
 	if s == nil || len(s.keys) == 0 {
@@ -145,8 +151,8 @@ func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
 	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil
 }
 
-// parse reads a comma-separated list of "name=value": the one t, and the v1 signatures. Other entries are skipped, but
-// they count towards the limits.
+// parse reads a comma-separated list of "name=value": the one t, and the v1
+// signatures. Other entries are skipped, but they count towards the limits.
 func (s *Stripe) parse(list string, found *signatures) (timestamp string, err error) {
 	if len(list) > maxSignatureHeader {
 		return "", fmt.Errorf("%w: %s has %d bytes; at most %d", ErrMalformed, s.header, len(list), maxSignatureHeader)
@@ -157,7 +163,8 @@ func (s *Stripe) parse(list string, found *signatures) (timestamp string, err er
 		entry, list, more = strings.Cut(list, ",")
 		name, value, _ := strings.Cut(entry, "=")
 		if strings.Trim(name, " \t") == s.timeField {
-			// A blank before it is how two lines of one header look when a proxy has joined them.
+			// A blank before it is how two lines of one header look
+			// when a proxy has joined them.
 			if timed || name != s.timeField {
 				return "", fmt.Errorf("%w: %s has more than one %s, or a blank beside it", ErrMalformed, s.header, s.timeField)
 			}
@@ -179,7 +186,8 @@ func (s *Stripe) parse(list string, found *signatures) (timestamp string, err er
 	return timestamp, nil
 }
 
-// matchTimestamped tries every active key over "timestamp.body", one MAC each, without stopping at the first that fits.
+// matchTimestamped tries every active key over "timestamp.body", one MAC each,
+// without stopping at the first that fits.
 func matchTimestamped(keys []*activeKey, now time.Time, timestamp string, macs [][macSize]byte, body []byte) *activeKey {
 	var matched *activeKey
 	for _, key := range keys {

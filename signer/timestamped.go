@@ -21,15 +21,18 @@ var (
 	_ Scheme = (*Timestamped)(nil)
 )
 
-// Timestamped is the common HMAC pattern: lower-case hex HMAC-SHA256 over "timestamp.body",
+// Timestamped is the common HMAC pattern: lower-case hex HMAC-SHA256 over
+// "timestamp.body",
 //
 //	X-Webhook-Timestamp: 1764000000
 //	X-Webhook-Signature: <hex>
 //	X-Webhook-Id: whk_0198…                   (not signed)
 //
-// Use it for receivers that are written to that pattern; for anything new prefer [Standard], which signs the ID as well
-// and carries several signatures during a rotation. Since the ID here is only the peer's word, [Verified].ID
-// stays empty and deduplication goes by the body. A Timestamped is immutable and safe for concurrent use.
+// Use it for receivers that are written to that pattern; for anything new
+// prefer [Standard], which signs the ID as well and carries several signatures
+// during a rotation. Since the ID here is only the peer's word, [Verified].ID
+// stays empty and deduplication goes by the body. A Timestamped is immutable
+// and safe for concurrent use.
 type Timestamped struct {
 	keys      []*activeKey
 	tolerance time.Duration
@@ -40,8 +43,9 @@ type Timestamped struct {
 	idHeader, timestampHeader, signatureHeader string
 }
 
-// NewTimestamped returns the scheme for a secret from [NewLiteralSecret] or [GenerateLiteralSecret]. Options:
-// [WithHeaderPrefix], [WithSignaturePrefix], [WithKey], [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap
+// NewTimestamped returns the scheme for a secret from [NewLiteralSecret] or
+// [GenerateLiteralSecret]. Options: [WithHeaderPrefix], [WithSignaturePrefix],
+// [WithKey], [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap
 // [ErrConfig].
 func NewTimestamped(key Key, opts ...Option) (*Timestamped, error) {
 	const scheme = "Timestamped"
@@ -82,7 +86,8 @@ func (s *Timestamped) Tolerance() time.Duration {
 	return s.tolerance
 }
 
-// Present reports whether a request carries this scheme's signature header; see [AnyOf].
+// Present reports whether a request carries this scheme's signature header; see
+// [AnyOf].
 func (s *Timestamped) Present(h http.Header) bool { return s != nil && len(h[s.signatureHeader]) > 0 }
 
 // SignsID reports that the delivery ID is not covered.
@@ -99,8 +104,9 @@ func (s *Timestamped) Principals() []string {
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Timestamped) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Timestamped") }
 
-// Sign sets the three headers. The signature header holds a single signature, by the first key that is active at the
-// given time: during a rotation the verifying side has to know both keys. Errors wrap [ErrInvalidMessage] or
+// Sign sets the three headers. The signature header holds a single signature,
+// by the first key that is active at the given time: during a rotation the
+// verifying side has to know both keys. Errors wrap [ErrInvalidMessage] or
 // [ErrNoActiveKey]; the request is then unchanged.
 func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
@@ -126,9 +132,10 @@ func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte
 	return fmt.Errorf("%w: add one to Timestamped with WithKey", ErrNoActiveKey)
 }
 
-// Verify accepts a request whose timestamp and signature headers occur exactly once and are well formed, whose timestamp
-// is within the tolerance, and whose signature an active key gives over the exact body. A sha256= before the hex is
-// accepted; upper-case hex is not, so that each signature has one spelling.
+// Verify accepts a request whose timestamp and signature headers occur exactly
+// once and are well formed, whose timestamp is within the tolerance, and whose
+// signature an active key gives over the exact body. A sha256= before the hex
+// is accepted; upper-case hex is not, so that each signature has one spelling.
 func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 	if s == nil || len(s.keys) == 0 {
 		return Verified{}, notMade("Timestamped", "NewTimestamped")
@@ -171,7 +178,8 @@ func (s *Timestamped) withoutMark(signature string) string {
 	return strings.TrimPrefix(signature, hashPrefix)
 }
 
-// decodeHex fills dst from lower-case hex digits, two for each byte and no more.
+// decodeHex fills dst from lower-case hex digits, two for each byte and no
+// more.
 func decodeHex(dst []byte, encoded string) bool {
 	if len(encoded) != 2*len(dst) {
 		return false

@@ -19,7 +19,8 @@ func TestTimestampedSignsLowerCaseHexAndTheIDUnsigned(t *testing.T) {
 		scheme := timestamped(t, literalSecret(t, literal))
 		r := signed(t, scheme, "whk_1", time.Now(), []byte(specBody))
 		require.Equal(t, []string{"1614265330"}, r.Header["X-Webhook-Timestamp"])
-		// printf '%s' '1614265330.{"test": 2432232314}' | openssl dgst -sha256 -hmac 'a literal secret, its bytes are the key'
+		// printf '%s' '1614265330.{"test": 2432232314}' | openssl dgst
+		// -sha256 -hmac 'a literal secret, its bytes are the key'
 		require.Equal(t, []string{"47b96387a4610ad264a45e314d2a188c38bd47a5ae04f8482f651a42f551d13e"}, r.Header["X-Webhook-Signature"])
 		require.Equal(t, []string{"whk_1"}, r.Header["X-Webhook-Id"])
 

@@ -17,13 +17,15 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// BenchmarkTimingFirstVersusLastByte reports whether a signature that is wrong in its first byte can be told from one that
-// is wrong in its last by how long the refusal takes. A million tries of each, which is what to judge by:
+// BenchmarkTimingFirstVersusLastByte reports whether a signature that is wrong
+// in its first byte can be told from one that is wrong in its last by how long
+// the refusal takes. A million tries of each, which is what to judge by:
 //
 //	go test ./signer -run '^$' -bench TimingFirstVersusLastByte -benchtime 1000000x
 //
-// It is a report and never fails: a busy machine moves the figures. |t| of Welch's test below 4.5 is the usual reading of
-// "can't be told apart"; the row "last vs last" shows how far t strays where there is nothing to tell.
+// It is a report and never fails: a busy machine moves the figures. |t| of
+// Welch's test below 4.5 is the usual reading of "can't be told apart"; the row
+// "last vs last" shows how far t strays where there is nothing to tell.
 func BenchmarkTimingFirstVersusLastByte(b *testing.B) {
 	body := []byte(specBody)
 	for _, c := range timingCases(b) {
@@ -99,8 +101,9 @@ type timingRow struct {
 
 type timingStats struct{ median, mean, deviation float64 }
 
-// measure times b.N tries of each kind, in random order. There is one request, and each try has a fresh copy of its
-// header's value: otherwise it is the places in memory that are told apart.
+// measure times b.N tries of each kind, in random order. There is one request,
+// and each try has a fresh copy of its header's value: otherwise it is the
+// places in memory that are told apart.
 func (c timingCase) measure(b *testing.B, name string, x, y int, body []byte) timingRow {
 	n, r := b.N, c.request(b, body, x)
 	values := [2]string{r.Header.Get(c.header), c.wrong(c.wrong(r.Header.Get(c.header), x), y)}
@@ -120,7 +123,8 @@ func (c timingCase) measure(b *testing.B, name string, x, y int, body []byte) ti
 	slices.Sort(times[0])
 	slices.Sort(times[1])
 	row.a, row.b = statsOf(times[0]), statsOf(times[1])
-	// What lies above is the scheduler and the collector. One limit for both: two would hide a difference.
+	// What lies above is the scheduler and the collector. One limit for
+	// both: two would hide a difference.
 	limit := max(times[0][(n-1)*95/100], times[1][(n-1)*95/100])
 	row.t = welch(below(times[0], limit), below(times[1], limit))
 	return row
@@ -143,7 +147,8 @@ func statsOf(sorted []float64) timingStats {
 	return s
 }
 
-// welch returns the t statistic of two samples of unequal variance; 0 where there is too little to say.
+// welch returns the t statistic of two samples of unequal variance; 0 where
+// there is too little to say.
 func welch(a, b []float64) float64 {
 	x, y := statsOf(a), statsOf(b)
 	spread := math.Sqrt(x.deviation*x.deviation/float64(len(a)) + y.deviation*y.deviation/float64(len(b)))

@@ -145,7 +145,8 @@ func runVector(t *testing.T, c vector) {
 	}
 }
 
-// signVector signs a valid case again: our own headers must be those of the file, and no others.
+// signVector signs a valid case again: our own headers must be those of the
+// file, and no others.
 func signVector(t *testing.T, c vector, verifier signer.Verifier, body []byte) {
 	s, ok := verifier.(signer.Signer)
 	if !ok { // the sending side of an API key is a type of its own
@@ -162,7 +163,8 @@ func signVector(t *testing.T, c vector, verifier signer.Verifier, body []byte) {
 	require.Equal(t, want, r.Header)
 }
 
-// scheme makes the verifier of a case; errors are those of reading keys and of constructors.
+// scheme makes the verifier of a case; errors are those of reading keys and of
+// constructors.
 func (c vector) scheme() (signer.Verifier, error) {
 	if c.Scheme == "APIKeys" {
 		return c.apiKeys()
@@ -298,7 +300,8 @@ func TestVectorsAreWhatTheGeneratorWrites(t *testing.T) {
 	require.True(t, bytes.Equal(want, got), "run: node make_vectors.mjs > vectors.json")
 }
 
-// A second implementation, which shares no code with the generator or with this package, agrees with every case.
+// A second implementation, which shares no code with the generator or with this
+// package, agrees with every case.
 func TestVectorsAgreeWithPython(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), program(t, "python3"), filepath.Join("testdata", "check_vectors.py"))
@@ -307,7 +310,8 @@ func TestVectorsAgreeWithPython(t *testing.T) {
 	require.Contains(t, string(out), fmt.Sprintf("%d cases and 11 primitives, 0 wrong", vectorCount))
 }
 
-// The vectors that are contract are in the file, whatever becomes of the generator.
+// The vectors that are contract are in the file, whatever becomes of the
+// generator.
 func TestVectorsOfTheContract(t *testing.T) {
 	t.Parallel()
 	cases := make(map[string]vector)

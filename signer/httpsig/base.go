@@ -8,7 +8,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The components that a signature must cover, in the order in which Sign writes them. RFC 9421 §2.1 and §2.2.
+// The components that a signature must cover, in the order in which Sign writes
+// them. RFC 9421 §2.1 and §2.2.
 const (
 	methodComponent = "@method"
 	targetComponent = "@target-uri"
@@ -32,9 +33,10 @@ type target struct {
 
 func (t target) uri() string { return t.scheme + "://" + t.authority + t.path + t.query }
 
-// targetOf returns the target of a request: of an outgoing one from its URL, of a received one from its request line, since
-// handlers change the URL (http.StripPrefix does) and parsing it loses the spelling. external is nil or replaces what a
-// proxy hides.
+// targetOf returns the target of a request: of an outgoing one from its URL, of
+// a received one from its request line, since handlers change the URL
+// (http.StripPrefix does) and parsing it loses the spelling. external is nil or
+// replaces what a proxy hides.
 func targetOf(r *http.Request, external *target) (target, error) {
 	if r.URL == nil {
 		return target{}, fmt.Errorf("%w: the request has no URL", signer.ErrMalformed)
@@ -81,8 +83,9 @@ func targetOf(r *http.Request, external *target) (target, error) {
 	return t, nil
 }
 
-// normalHost writes a host in lower case and without the scheme's default port, as RFC 9421 §2.2.3 has it, since HTTP
-// software between the two sides does that too.
+// normalHost writes a host in lower case and without the scheme's default port,
+// as RFC 9421 §2.2.3 has it, since HTTP software between the two sides does
+// that too.
 func normalHost(scheme, host string) string {
 	host = strings.ToLower(host)
 	if scheme == "https" {
@@ -97,8 +100,9 @@ type message struct {
 	target  target
 }
 
-// component returns the value of a component, RFC 9421 §2. Derived components without a use for webhooks are refused, and
-// so are header fields with more than one line, whose combined value another reader could see differently.
+// component returns the value of a component, RFC 9421 §2. Derived components
+// without a use for webhooks are refused, and so are header fields with more
+// than one line, whose combined value another reader could see differently.
 func (m message) component(name string) (string, error) {
 	switch name {
 	case methodComponent:
@@ -130,7 +134,8 @@ func (m message) component(name string) (string, error) {
 	return strings.Trim(value, " \t"), nil // RFC 9421 §2.1 step 2
 }
 
-// appendBase appends the signature base, RFC 9421 §2.5. params is the serialized inner list with its parameters.
+// appendBase appends the signature base, RFC 9421 §2.5. params is the
+// serialized inner list with its parameters.
 func (m message) appendBase(out []byte, components []string, params string) ([]byte, error) {
 	for _, name := range components {
 		value, err := m.component(name)
@@ -138,7 +143,8 @@ func (m message) appendBase(out []byte, components []string, params string) ([]b
 			return nil, err
 		}
 		if !printable(value) {
-			// A line end in a value could pass for the next component.
+			// A line end in a value could pass for the next
+			// component.
 			return nil, fmt.Errorf("%w: component %.64q has a byte that is not printable ASCII", signer.ErrMalformed, name)
 		}
 		out = append(append(append(out, '"'), name...), `": `...)
@@ -150,7 +156,8 @@ func (m message) appendBase(out []byte, components []string, params string) ([]b
 	return append(append(out, `"@signature-params": `...), params...), nil
 }
 
-// single returns the value of a header that must occur exactly once. name must be in canonical form.
+// single returns the value of a header that must occur exactly once. name must
+// be in canonical form.
 func single(h http.Header, name string) (string, error) {
 	values := h[name]
 	switch {

@@ -12,7 +12,8 @@ import (
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
 
-// seeds is the number of committed seeds: a corpus that was lost by accident should not go unnoticed.
+// seeds is the number of committed seeds: a corpus that was lost by accident
+// should not go unnoticed.
 const seeds = 12
 
 func TestFuzzSeedsAreCommitted(t *testing.T) {
@@ -27,7 +28,8 @@ func TestFuzzSeedsAreCommitted(t *testing.T) {
 	}
 }
 
-// FuzzHeaders: whatever the headers are, Verify returns, and accepts only the one spelling that was signed.
+// FuzzHeaders: whatever the headers are, Verify returns, and accepts only the
+// one spelling that was signed.
 func FuzzHeaders(f *testing.F) {
 	s := newScheme(f, newKey(f, "a", signer.GenerateSecret()), httpsig.WithKey(newKey(f, "b", signer.GenerateSigningKey())))
 	sent := signedAt(f, s, time.Now())
@@ -45,7 +47,8 @@ func FuzzHeaders(f *testing.F) {
 			require.ErrorIs(t, err, signer.ErrUnverified)
 			require.Zero(t, verified)
 		}
-		// One byte of the real headers, anywhere: a fuzzer that can't sign comes no closer.
+		// One byte of the real headers, anywhere: a fuzzer that can't
+		// sign comes no closer.
 		texts := []string{input, value, digest}
 		i := int(at) % (len(input) + len(value) + len(digest))
 		for n, name := range []string{"Signature-Input", "Signature", "Content-Digest"} {
@@ -57,7 +60,8 @@ func FuzzHeaders(f *testing.F) {
 			}
 			i -= len(texts[n])
 		}
-		// Of two signatures one is enough, and the other one can be taken for one by an unknown key.
+		// Of two signatures one is enough, and the other one can be
+		// taken for one by an unknown key.
 		if _, err := s.Verify(r, testBody); change != 0 && err == nil && r.Header.Get("Content-Digest") != digest {
 			t.Fatalf("accepted %v", r.Header)
 		}

@@ -20,15 +20,16 @@ var (
 	_ signer.Scheme = (*Scheme)(nil)
 )
 
-// Scheme signs and verifies with HTTP Message Signatures, RFC 9421. A signed request has
+// Scheme signs and verifies with HTTP Message Signatures, RFC 9421. A signed
+// request has
 //
 //	Webhook-Id: whk_0198…
 //	Content-Digest: sha-256=:<base64>:
 //	Signature-Input: sig1=("@method" "@target-uri" "content-type" "content-digest" "webhook-id");created=1764000000;keyid="2026-11"
 //	Signature: sig1=:<base64>:
 //
-// with one labelled signature for each active key. It can stand beside other schemes in [signer.AnyOf]. A Scheme is
-// immutable and safe for concurrent use.
+// with one labelled signature for each active key. It can stand beside other
+// schemes in [signer.AnyOf]. A Scheme is immutable and safe for concurrent use.
 type Scheme struct {
 	keys      []*activeKey
 	tolerance time.Duration
@@ -37,8 +38,9 @@ type Scheme struct {
 	buffers   *sync.Pool // of *[]byte, for signature bases
 }
 
-// New returns the scheme for a key from [NewKey] or [NewRemoteKey]. Options: [WithKey], [WithTolerance],
-// [WithPrincipal], [WithExternalURL]. Errors wrap [signer.ErrConfig].
+// New returns the scheme for a key from [NewKey] or [NewRemoteKey]. Options:
+// [WithKey], [WithTolerance], [WithPrincipal], [WithExternalURL]. Errors wrap
+// [signer.ErrConfig].
 func New(key Key, opts ...Option) (*Scheme, error) {
 	c, err := newConfig(key, opts)
 	if err != nil {
@@ -58,7 +60,8 @@ func New(key Key, opts ...Option) (*Scheme, error) {
 	}, nil
 }
 
-// Tolerance returns how far the created parameter may lie from now, on either side.
+// Tolerance returns how far the created parameter may lie from now, on either
+// side.
 func (s *Scheme) Tolerance() time.Duration {
 	if s == nil {
 		return 0
@@ -66,7 +69,8 @@ func (s *Scheme) Tolerance() time.Duration {
 	return s.tolerance
 }
 
-// Present reports whether a request has one of the signature headers; see [signer.AnyOf].
+// Present reports whether a request has one of the signature headers; see
+// [signer.AnyOf].
 func (s *Scheme) Present(h http.Header) bool {
 	return len(h[inputHeader]) > 0 || len(h[signatureHeader]) > 0
 }
@@ -92,12 +96,13 @@ func notMade() error {
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *Scheme) Format(f fmt.State, _ rune) { io.WriteString(f, "httpsig.Scheme") }
 
-// Sign sets the four headers, with a signature by every key that can sign and is active at the given time, in whole Unix
-// seconds. r is an outgoing request that is otherwise complete: its method, absolute URL, Host and one Content-Type are
-// signed. What a signature header held before is replaced.
+// Sign sets the four headers, with a signature by every key that can sign and
+// is active at the given time, in whole Unix seconds. r is an outgoing request
+// that is otherwise complete: its method, absolute URL, Host and one
+// Content-Type are signed. What a signature header held before is replaced.
 //
-// Errors wrap [signer.ErrInvalidMessage] or [signer.ErrNoActiveKey], or are those of a crypto.Signer of your own; the
-// request is then unchanged.
+// Errors wrap [signer.ErrInvalidMessage] or [signer.ErrNoActiveKey], or are
+// those of a crypto.Signer of your own; the request is then unchanged.
 func (s *Scheme) Sign(r *http.Request, id string, at time.Time, body []byte) error {
 	if s.unmade() {
 		return notMade()
@@ -129,8 +134,9 @@ func (s *Scheme) Sign(r *http.Request, id string, at time.Time, body []byte) err
 	return nil
 }
 
-// signatures returns the values of the two signature headers. They are written by hand, which for these fixed names and
-// checked key IDs is the canonical form.
+// signatures returns the values of the two signature headers. They are written
+// by hand, which for these fixed names and checked key IDs is the canonical
+// form.
 func (s *Scheme) signatures(m message, at time.Time) (inputs, values string, err error) {
 	components := required()
 	buffer := s.buffers.Get().(*[]byte)
@@ -162,7 +168,8 @@ func (s *Scheme) signatures(m message, at time.Time) (inputs, values string, err
 	return string(input), string(value), nil
 }
 
-// appendParams appends the components and parameters of a signature, RFC 9421 §2.3.
+// appendParams appends the components and parameters of a signature, RFC 9421
+// §2.3.
 func appendParams(out []byte, components []string, created int64, keyID string) []byte {
 	for i, name := range components {
 		out = append(out, " "[:min(i, 1)]...)
@@ -175,10 +182,12 @@ func appendParams(out []byte, components []string, created int64, keyID string) 
 	return append(append(append(out, `;keyid="`...), keyID...), '"')
 }
 
-// Verify accepts a request with a signature that an active key gives over its method, target URI, content type, content
-// digest and delivery ID, made within the tolerance and not expired, whose Content-Digest is that of the exact body. body
-// has been read, and bounded, by the caller. Signatures by keys that are not known here are passed over; if several are
-// known, one good one is enough. Errors wrap [signer.ErrUnverified].
+// Verify accepts a request with a signature that an active key gives over its
+// method, target URI, content type, content digest and delivery ID, made within
+// the tolerance and not expired, whose Content-Digest is that of the exact
+// body. body has been read, and bounded, by the caller. Signatures by keys that
+// are not known here are passed over; if several are known, one good one is
+// enough. Errors wrap [signer.ErrUnverified].
 func (s *Scheme) Verify(r *http.Request, body []byte) (signer.Verified, error) {
 	if s.unmade() {
 		return signer.Verified{}, notMade()
@@ -209,8 +218,9 @@ func (s *Scheme) Verify(r *http.Request, body []byte) (signer.Verified, error) {
 	return signer.Verified{ID: id, Timestamp: created, Principal: s.principal, Key: key.id}, nil
 }
 
-// match returns the key and the time of the first good signature, or the first reason against one by a known key. Of each
-// key the first two signatures count, so that a forged request costs at most four Ed25519 verifications.
+// match returns the key and the time of the first good signature, or the first
+// reason against one by a known key. Of each key the first two signatures
+// count, so that a forged request costs at most four Ed25519 verifications.
 func (s *Scheme) match(m message, signatures []signature) (*activeKey, time.Time, error) {
 	now := time.Now()
 	var reason error

@@ -48,7 +48,8 @@ func (k kms) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]b
 	return k.key.Sign(random, message, opts)
 }
 
-// Through a real client, connection and server, for each kind of key, over TLS and without.
+// Through a real client, connection and server, for each kind of key, over TLS
+// and without.
 func TestRoundTripOverHTTP(t *testing.T) {
 	t.Parallel()
 	for name, pair := range kinds(t) {
@@ -105,7 +106,8 @@ func TestSignedForm(t *testing.T) {
 	require.Equal(t, testID, r.Header.Get("Webhook-Id"))
 }
 
-// The tolerance is inclusive on both sides, and an end of a key counts to the moment.
+// The tolerance is inclusive on both sides, and an end of a key counts to the
+// moment.
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -138,7 +140,8 @@ func TestTimes(t *testing.T) {
 		_, err = httpsig.New(newKey(t, "a", secret).NotAfter(now))
 		require.ErrorIs(t, err, signer.ErrConfig)
 
-		// The end that a key of package signer has is not lost on the way.
+		// The end that a key of package signer has is not lost on the
+		// way.
 		pair := signer.GenerateSigningKey().NotAfter(now)
 		for _, ended := range []signer.Key{secret.NotAfter(now), pair, pair.VerifyingKey()} {
 			_, err = httpsig.New(newKey(t, "a", ended))
@@ -185,8 +188,9 @@ func TestRotationMatrix(t *testing.T) {
 	}
 }
 
-// Behind a proxy that ends TLS, rewrites the Host and removes a prefix, only the external URL makes a signature verify,
-// and X-Forwarded headers change nothing.
+// Behind a proxy that ends TLS, rewrites the Host and removes a prefix, only
+// the external URL makes a signature verify, and X-Forwarded headers change
+// nothing.
 func TestExternalURL(t *testing.T) {
 	t.Parallel()
 	key := newKey(t, "a", signer.GenerateSecret())
@@ -270,7 +274,8 @@ func TestConfigErrors(t *testing.T) {
 	require.ErrorIs(t, err, signer.ErrConfig, "the same secret, whatever its name")
 }
 
-// Sign refuses what no verifier would accept, and then leaves the request as it was.
+// Sign refuses what no verifier would accept, and then leaves the request as it
+// was.
 func TestSignErrors(t *testing.T) {
 	t.Parallel()
 	secret, signing := signer.GenerateSecret(), signer.GenerateSigningKey()
@@ -337,7 +342,8 @@ func (shortKMS) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return make([]byte, 63), nil
 }
 
-// It stands beside other schemes, and decides alone where either of its headers is there.
+// It stands beside other schemes, and decides alone where either of its headers
+// is there.
 func TestAnyOf(t *testing.T) {
 	t.Parallel()
 	secret := signer.GenerateSecret()
@@ -390,7 +396,8 @@ func TestNilAndZeroSchemesAreErrors(t *testing.T) {
 	}
 }
 
-// No key is in an error, in any print of a key or a scheme, in JSON or in a log.
+// No key is in an error, in any print of a key or a scheme, in JSON or in a
+// log.
 func TestCanaryStaysInside(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-8b1d-canary-8b1d-canary"

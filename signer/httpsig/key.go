@@ -23,9 +23,11 @@ const (
 	algEd25519 = "ed25519"
 )
 
-// Key is a key with the ID under which the two sides know it, the keyid parameter of a signature. Make one with [NewKey] or
-// [NewRemoteKey]; the zero Key is none. Its type decides the algorithm: hmac-sha256 for a shared secret, ed25519 for the
-// others. A Key is immutable, safe for concurrent use, and shows nothing but its ID when it is printed.
+// Key is a key with the ID under which the two sides know it, the keyid
+// parameter of a signature. Make one with [NewKey] or [NewRemoteKey]; the zero
+// Key is none. Its type decides the algorithm: hmac-sha256 for a shared secret,
+// ed25519 for the others. A Key is immutable, safe for concurrent use, and
+// shows nothing but its ID when it is printed.
 type Key struct {
 	id       string
 	notAfter time.Time
@@ -36,14 +38,17 @@ type Key struct {
 
 // NewKey gives an ID to a key of package signer:
 //
-//   - a [signer.Secret] of either kind signs and verifies with hmac-sha256; the key is the decoded bytes of a whsec_
-//     secret, and the text's own bytes of a literal one;
+//   - a [signer.Secret] of either kind signs and verifies with hmac-sha256; the
+//     key is the decoded bytes of a whsec_ secret, and the text's own bytes of
+//     a literal one;
 //   - a [signer.SigningKey] signs and verifies with ed25519;
 //   - a [signer.VerifyingKey] only verifies with ed25519.
 //
-// The ID is not secret and is sent with every signature: 1 to 128 bytes of visible ASCII without quotation marks and
-// backslashes, and no part of the key. The signer.Key's end is taken over, its name is not: the ID is the name here. A
-// SigningKey that is kept elsewhere goes to [NewRemoteKey]. Errors wrap [signer.ErrConfig].
+// The ID is not secret and is sent with every signature: 1 to 128 bytes of
+// visible ASCII without quotation marks and backslashes, and no part of the
+// key. The signer.Key's end is taken over, its name is not: the ID is the name
+// here. A SigningKey that is kept elsewhere goes to [NewRemoteKey]. Errors wrap
+// [signer.ErrConfig].
 func NewKey(id string, key signer.Key) (Key, error) {
 	if !validKeyID(id) {
 		return Key{}, keyIDError()
@@ -79,9 +84,10 @@ func publicKey(k signer.VerifyingKey) (ed25519.PublicKey, error) {
 	return public, nil
 }
 
-// NewRemoteKey gives an ID to an Ed25519 private key that stays in a KMS or an HSM. Its Sign method is called with the
-// whole message and [crypto.Hash](0), must be safe for concurrent use, and should bound its own waits, since it has no context.
-// The ID is as for [NewKey]. Errors wrap [signer.ErrConfig].
+// NewRemoteKey gives an ID to an Ed25519 private key that stays in a KMS or an
+// HSM. Its Sign method is called with the whole message and [crypto.Hash](0),
+// must be safe for concurrent use, and should bound its own waits, since it has
+// no context. The ID is as for [NewKey]. Errors wrap [signer.ErrConfig].
 func NewRemoteKey(id string, key crypto.Signer) (Key, error) {
 	if !validKeyID(id) {
 		return Key{}, keyIDError()
@@ -97,8 +103,9 @@ func NewRemoteKey(id string, key crypto.Signer) (Key, error) {
 	return Key{id: id, public: public, private: hidden.Of(key)}, nil
 }
 
-// NotAfter returns the key with an end to its use: after t it neither signs nor verifies. The zero time means no end. The
-// default is the end of the signer.Key, if it has one.
+// NotAfter returns the key with an end to its use: after t it neither signs nor
+// verifies. The zero time means no end. The default is the end of the
+// signer.Key, if it has one.
 func (k Key) NotAfter(t time.Time) Key {
 	k.notAfter = t
 	return k
@@ -110,7 +117,8 @@ func (k Key) ID() string { return k.id }
 // Format prints the ID and nothing of the key, whatever the verb.
 func (k Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "httpsig.Key(%s)", k.id) }
 
-// secretBytes finds out which form a secret has by parsing its text anew: Equal compares the form too.
+// secretBytes finds out which form a secret has by parsing its text anew: Equal
+// compares the form too.
 func secretBytes(s signer.Secret) ([]byte, error) {
 	if s.IsZero() {
 		return nil, configError("the Secret is the zero value, which is no key; make one with ParseSecret and check its error")
@@ -185,7 +193,8 @@ func (k Key) active(t time.Time) bool { return k.notAfter.IsZero() || !t.After(k
 
 func (k Key) canSign() bool { return !k.secret.IsZero() || !k.private.IsZero() }
 
-// algorithm is the name of what the key is for, in the registry of RFC 9421 §6.2.
+// algorithm is the name of what the key is for, in the registry of RFC 9421
+// §6.2.
 func (k Key) algorithm() string {
 	if !k.secret.IsZero() {
 		return algHMAC

@@ -34,32 +34,39 @@ type config struct {
 	hasExternal bool
 }
 
-// WithKey adds a further key, for rotation. Sign signs with every key that is active and can sign, each under a label of
-// its own; Verify accepts a signature by any active key. Default: only the key that New takes; at most 16, of which 2 are
-// Ed25519 keys, the current and the next.
+// WithKey adds a further key, for rotation. Sign signs with every key that is
+// active and can sign, each under a label of its own; Verify accepts a
+// signature by any active key. Default: only the key that New takes; at most
+// 16, of which 2 are Ed25519 keys, the current and the next.
 func WithKey(key Key) Option {
 	return optionFunc(func(c *config) { c.keys = append(c.keys, key) })
 }
 
-// WithTolerance sets how far the created parameter may lie from now, on either side, inclusive. Default 5 minutes
-// ([signer.DefaultTolerance]); from 1 second to 24 hours. Zero is an error.
+// WithTolerance sets how far the created parameter may lie from now, on either
+// side, inclusive. Default 5 minutes ([signer.DefaultTolerance]); from 1 second
+// to 24 hours. Zero is an error.
 func WithTolerance(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.tolerance = d })
 }
 
-// WithPrincipal names who the keys belong to, and is returned in [signer.Verified].Principal. Default empty.
+// WithPrincipal names who the keys belong to, and is returned in
+// [signer.Verified].Principal. Default empty.
 func WithPrincipal(name string) Option {
 	return optionFunc(func(c *config) { c.principal = name })
 }
 
-// WithExternalURL states, for verification, the address under which senders reach this server: scheme, host, a port
-// if it is not the default one, and the path prefix that a proxy removes, if it does. "https://hooks.example.com" turns a
-// request for http://10.0.0.7:8080/deploy?env=prod into one for https://hooks.example.com/deploy?env=prod. Path and
-// query stay those of the request line, even under [net/http.StripPrefix]; its Host is then not looked at. Signing is not
-// affected.
+// WithExternalURL states, for verification, the address under which senders
+// reach this server: scheme, host, a port if it is not the default one, and the
+// path prefix that a proxy removes, if it does. "https://hooks.example.com"
+// turns a request for http://10.0.0.7:8080/deploy?env=prod into one for
+// https://hooks.example.com/deploy?env=prod. Path and query stay those of the
+// request line, even under [net/http.StripPrefix]; its Host is then not looked
+// at. Signing is not affected.
 //
-// Default: none; see the package documentation, "Behind a proxy", for what is used then, and for why X-Forwarded headers
-// are no substitute. A URL that is not absolute, not http or https, or has a user, a query or a fragment is an error.
+// Default: none; see the package documentation, "Behind a proxy", for what is
+// used then, and for why X-Forwarded headers are no substitute. A URL that is
+// not absolute, not http or https, or has a user, a query or a fragment is an
+// error.
 func WithExternalURL(base string) Option {
 	return optionFunc(func(c *config) { c.external, c.hasExternal = base, true })
 }
@@ -79,7 +86,8 @@ func newConfig(key Key, opts []Option) (*config, error) {
 	return c, nil
 }
 
-// externalBase checks the external URL. The error does not repeat it: a URL can have a password in it.
+// externalBase checks the external URL. The error does not repeat it: a URL can
+// have a password in it.
 func (c *config) externalBase() (*target, error) {
 	if !c.hasExternal {
 		return nil, nil

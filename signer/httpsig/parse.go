@@ -22,7 +22,8 @@ const (
 	maxHeader     = 8 << 10
 	maxSignatures = 16
 	maxComponents = 32
-	// maxBase bounds what one signature makes us hash. Covered headers can be as long as the server takes them.
+	// maxBase bounds what one signature makes us hash. Covered headers can
+	// be as long as the server takes them.
 	maxBase             = 32 << 10
 	maxSignaturesPerKey = 2
 )
@@ -33,8 +34,10 @@ type signature struct {
 	bytes []byte
 }
 
-// dictionary reads a header that must occur exactly once and be a dictionary in the canonical form of RFC 9651 §4.1. The
-// form leaves one spelling for each value; parsing alone would let the last of several equal labels or parameters win.
+// dictionary reads a header that must occur exactly once and be a dictionary in
+// the canonical form of RFC 9651 §4.1. The form leaves one spelling for each
+// value; parsing alone would let the last of several equal labels or parameters
+// win.
 func dictionary(h http.Header, name string) (*httpsfv.Dictionary, error) {
 	text, err := single(h, name)
 	if err != nil {
@@ -53,7 +56,8 @@ func dictionary(h http.Header, name string) (*httpsfv.Dictionary, error) {
 	return dict, nil
 }
 
-// parse reads the two signature headers, RFC 9421 §4. Both must have the same labels.
+// parse reads the two signature headers, RFC 9421 §4. Both must have the same
+// labels.
 func parse(h http.Header) ([]signature, error) {
 	inputs, err := dictionary(h, inputHeader)
 	if err != nil {
@@ -86,15 +90,17 @@ func parse(h http.Header) ([]signature, error) {
 	return signatures, nil
 }
 
-// keyID returns the keyid parameter; empty if there is none, or one that no key here can have.
+// keyID returns the keyid parameter; empty if there is none, or one that no key
+// here can have.
 func (s signature) keyID() string {
 	value, _ := s.list.Params.Get("keyid")
 	id, _ := value.(string)
 	return id
 }
 
-// components returns the names of what is covered. Parameters of a component (sf, bs, key, req, tr) change what its value
-// is, so a component that has one is another component, and none that is accepted here.
+// components returns the names of what is covered. Parameters of a component
+// (sf, bs, key, req, tr) change what its value is, so a component that has one
+// is another component, and none that is accepted here.
 func (s signature) components() ([]string, error) {
 	names := make([]string, 0, len(s.list.Items))
 	for _, item := range s.list.Items {
@@ -112,7 +118,8 @@ func (s signature) components() ([]string, error) {
 	return names, nil
 }
 
-// checkParams checks the parameters other than keyid, RFC 9421 §2.3, and returns the time of created.
+// checkParams checks the parameters other than keyid, RFC 9421 §2.3, and
+// returns the time of created.
 func (s signature) checkParams(key Key, now time.Time, tolerance time.Duration) (time.Time, error) {
 	for _, name := range s.list.Params.Names() {
 		value, _ := s.list.Params.Get(name)
@@ -153,8 +160,8 @@ func unixTime(value any) (time.Time, bool) {
 	return at, ok && signer.CheckTime(at) == nil
 }
 
-// checkDigest compares the sha-256 of Content-Digest, RFC 9530 §2, with the body. Digests by other algorithms are passed
-// over: this one is enough.
+// checkDigest compares the sha-256 of Content-Digest, RFC 9530 §2, with the
+// body. Digests by other algorithms are passed over: this one is enough.
 func checkDigest(h http.Header, body []byte) error {
 	sum := sha256.Sum256(body)
 	if text, err := single(h, digestHeader); err == nil && text == digestText(sum) {

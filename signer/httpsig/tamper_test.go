@@ -19,7 +19,8 @@ import (
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
 
-// tampering changes a signed request as it arrives, and returns the body. None may be accepted.
+// tampering changes a signed request as it arrives, and returns the body. None
+// may be accepted.
 var tampering = []struct {
 	name string
 	want error
@@ -132,7 +133,8 @@ func replace(r *http.Request, from, to string) {
 	r.Header.Set("Signature-Input", strings.ReplaceAll(r.Header.Get("Signature-Input"), from, to))
 }
 
-// append1 adds a parameter to the first signature and takes the second one's ID away.
+// append1 adds a parameter to the first signature and takes the second one's ID
+// away.
 func append1(r *http.Request, parameter string) {
 	replace(r, `;keyid="a"`, `;keyid="a"`+parameter)
 	replace(r, `"b"`, `"?"`)
@@ -193,7 +195,8 @@ func TestEachHeaderExactlyOnce(t *testing.T) {
 	}
 }
 
-// handmade signs as another implementation might: components and parameters of its choice, with a correct MAC.
+// handmade signs as another implementation might: components and parameters of
+// its choice, with a correct MAC.
 func handmade(t *testing.T, secret signer.Secret, components []string, params, digest string) *http.Request {
 	t.Helper()
 	r := outgoing(t, testURL)
@@ -229,7 +232,8 @@ func handmade(t *testing.T, secret signer.Secret, components []string, params, d
 	return r
 }
 
-// What other senders may do differently verifies; what they must not leave out is refused although the MAC is right.
+// What other senders may do differently verifies; what they must not leave out
+// is refused although the MAC is right.
 func TestOtherSenders(t *testing.T) {
 	t.Parallel()
 	secret := signer.GenerateSecret()

@@ -52,10 +52,10 @@ var secretName = regexp.MustCompile(`(?i)(secret|password|passwd|passphrase|api_
 // secretType matches the names of types that are a secret themselves.
 var secretType = regexp.MustCompile(`(Secret|Token|Credential|Password)s?$`)
 
-// RequireCovered fails when a public package of the module around dir has an
-// exported struct type that can hold a secret, by the types of its fields, and
-// that is neither among the covered values nor excused. The excuses say why a
-// type needs no test, by its name: "sender.Attempt".
+// RequireCovered fails when an exported struct type can hold a secret and is
+// not among the covered values. It looks at the fields of all types in the
+// public packages of the module around dir. An excuse says why a type needs no
+// test. Its key is the type's name, such as "sender.Attempt".
 func RequireCovered(t T, dir string, excuses map[string]string, covered ...any) {
 	t.Helper()
 	have := map[string]bool{}
