@@ -28,9 +28,6 @@ const (
 	inDialing  = "dialing"
 )
 
-// scheduleLimit is how long a schedule may take to answer.
-const scheduleLimit = 5 * time.Second
-
 // Faults returns how often a callback of the application has panicked or ended its
 // goroutine (runtime.Goexit), and how often a schedule did not answer in time. All
 // of it is contained: an attempt that was made has its record.
@@ -64,47 +61,6 @@ func checkSchedule(schedule Schedule) error {
 		return errors.New("the schedule returns nil; return a backoff.BackOff")
 	}
 	return nil
-}
-
-// waits asks the application's schedule, and Pipeline after a fault.
-type waits struct {
-	faults *contain.Faults
-	from   backoff.BackOff
-	asked  int
-}
-
-func (s *Sender) newWaits(ctx context.Context) *waits {
-	w := &waits{faults: s.faults}
-	opened := make(chan backoff.BackOff, 1) // a late answer is not read
-	if w.contained(ctx, func() { opened <- s.schedule() }) {
-		w.from = <-opened
-	}
-	if nilable.IsNil(w.from) {
-		w.from = Pipeline()
-	}
-	return w
-}
-
-// contained reports whether the schedule answered.
-func (w *waits) contained(ctx context.Context, ask func()) bool {
-	ctx, cancel := context.WithTimeout(ctx, scheduleLimit)
-	defer cancel()
-	return w.faults.CallUntil(ctx, inSchedule, ask) == nil
-}
-
-// next returns the next wait, or a negative one if there is none.
-func (w *waits) next(ctx context.Context) (wait time.Duration) {
-	w.asked++
-	answer := make(chan time.Duration, 1)
-	from := w.from
-	if w.contained(ctx, func() { answer <- from.NextBackOff() }) {
-		return <-answer
-	}
-	w.from = Pipeline()
-	for range w.asked {
-		wait = w.from.NextBackOff()
-	}
-	return wait
 }
 
 // errSigner says no more, since a signer's panic may show a key.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -59,13 +60,13 @@ func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receip
 		r.Outcome = Skipped
 		return r, nil
 	}
-	var w *waits
+	var waits *contain.BackOff
 	for number := 1; ; number++ {
 		a := s.try(ctx, &t, &msg, number)
-		if a.Outcome == Failed && w == nil {
-			w = s.newWaits(ctx)
+		if a.Outcome == Failed && waits == nil {
+			waits = s.faults.NewBackOff(ctx, inSchedule, contain.ScheduleLimit, s.schedule, Pipeline)
 		}
-		failure := s.after(ctx, &a, w)
+		failure := s.after(ctx, &a, waits)
 		r.add(a)
 		s.observe(ctx, a)
 		if failure == nil && a.Outcome != Delivered {
@@ -92,7 +93,7 @@ func (e *DeliveryError) outcome(last Outcome) Outcome {
 
 // after decides what follows an attempt: nothing, if it was delivered; a wait, which it notes in the record; or giving
 // up.
-func (s *Sender) after(ctx context.Context, a *Attempt, w *waits) *DeliveryError {
+func (s *Sender) after(ctx context.Context, a *Attempt, waits *contain.BackOff) *DeliveryError {
 	switch a.Outcome {
 	case Delivered:
 		return nil
@@ -105,14 +106,14 @@ func (s *Sender) after(ctx context.Context, a *Attempt, w *waits) *DeliveryError
 	case Canceled:
 		return &DeliveryError{reason: errors.Unwrap(a.Err), note: "sending was cut short"}
 	}
-	if w == nil {
+	if waits == nil {
 		return &DeliveryError{reason: ErrExhausted}
 	}
-	if stopsAt(w.from, a.Status) {
+	if stopsAt(waits.From(), a.Status) {
 		a.Outcome = Rejected
 		return &DeliveryError{reason: ErrRejected}
 	}
-	wait := w.next(ctx)
+	wait := waits.NextBackOff()
 	if wait < 0 {
 		return &DeliveryError{reason: ErrExhausted}
 	}

@@ -202,7 +202,7 @@ func newConfig(opts []Option) (*config, error) {
 		workers: DefaultWorkers, maxAttempts: DefaultMaxAttempts, schedule: RetrySchedule,
 		handlerTimeout: DefaultHandlerTimeout, rescueAfter: DefaultRescueAfter, stopTimeout: DefaultStopTimeout,
 		storeTimeout: DefaultStoreTimeout, retention: DefaultRetention, maxBacklog: DefaultMaxBacklog,
-		scheduleLimit: scheduleLimit,
+		scheduleLimit: contain.ScheduleLimit,
 	}
 	for _, o := range opts {
 		if o == nil {

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/payload"
 )
@@ -138,28 +136,11 @@ func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, t
 	return ending{again: max(wait, time.Millisecond)}
 }
 
-// scheduleLimit is the default of config.scheduleLimit.
-const scheduleLimit = 5 * time.Second
-
 // wait is how long after the given attempt the next one is due; negative if there is none.
-func (in *Inbox) wait(ctx context.Context, number int) time.Duration {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.scheduleLimit)
-	defer cancel()
-	answer := make(chan time.Duration, 1) // a late answer is not read
-	schedule := in.schedule
-	if fault := in.faults.CallUntil(ctx, inSchedule, func() { answer <- nthWait(schedule(), number) }); fault != nil {
-		return nthWait(RetrySchedule(), number)
-	}
-	return <-answer
-}
-
-func nthWait(schedule backoff.BackOff, number int) time.Duration {
-	if schedule == nil {
-		return -1
-	}
-	var wait time.Duration
+func (in *Inbox) wait(ctx context.Context, number int) (wait time.Duration) {
+	waits := in.faults.NewBackOff(context.WithoutCancel(ctx), inSchedule, in.scheduleLimit, in.schedule, RetrySchedule)
 	for range number {
-		if wait = schedule.NextBackOff(); wait < 0 {
+		if wait = waits.NextBackOff(); wait < 0 {
 			return -1
 		}
 	}
