@@ -1,6 +1,14 @@
 package outbox
 
-import "context"
+import (
+	"context"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/nilable"
+	"github.com/deployhook/deployhook/sender"
+)
 
 // The names under which [Outbox.Faults] counts faults of the Outbox's own work.
 // Those of callbacks are counted under the name of their option.
@@ -11,7 +19,10 @@ const (
 	inMaintenance = "maintenance"
 	inCallingBack = "calling back"
 
-	inHook = "WithHook"
+	inHook     = "WithHook"
+	inSchedule = "WithSchedule"
+	inProgress = "WithReplayProgress"
+	inFormat   = "WithFormat"
 )
 
 // Faults returns how often a callback of the application, or the Outbox's own
@@ -19,13 +30,38 @@ const (
 // contained and logged at most once a minute for each name, and the work goes on.
 //
 // The keys are the names of options, such as "WithHook", and of the background
-// work: "loading", "recording", "delivering", "maintenance" and "calling back".
+// work: "loading", "recording", "delivering", "maintenance" and "calling back". The
+// faults of the options in [WithSender] are among them, see [sender.Sender.Faults].
 // The map is empty if there was no fault, which is what a healthy process shows.
-func (o *Outbox) Faults() map[string]uint64 { return o.faults.Counts() }
+func (o *Outbox) Faults() map[string]uint64 {
+	counts := o.faults.Counts()
+	for name, n := range o.sender.Faults() {
+		if name == "Endpoint.BodyFormat" {
+			name = inFormat
+		}
+		counts[name] += n
+	}
+	return counts
+}
 
-// notify calls the hook.
-func (o *Outbox) notify(ctx context.Context, n Notice) {
-	if o.hook != nil {
-		o.faults.Call(ctx, inHook, func() { o.hook(ctx, n) })
+// answers reports whether a schedule can be asked.
+func answers(s sender.Schedule) bool {
+	var b backoff.BackOff
+	return s != nil && contain.Call(func() { b = s() }) == nil && !nilable.IsNil(b)
+}
+
+// contained is the application's schedule, and the platform's after a fault.
+func (o *Outbox) contained(ctx context.Context, s sender.Schedule) sender.Schedule {
+	return func() backoff.BackOff {
+		return o.faults.NewBackOff(ctx, inSchedule, o.scheduleLimit, s, sender.Platform)
+	}
+}
+
+// notify calls the hook with each notice.
+func (o *Outbox) notify(ctx context.Context, all ...Notice) {
+	for _, n := range all {
+		if o.hook != nil {
+			o.faults.Call(ctx, inHook, func() { o.hook(ctx, n) })
+		}
 	}
 }

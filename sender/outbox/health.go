@@ -41,19 +41,19 @@ func (o *Outbox) announceHold(ctx context.Context, d *loaded, until time.Time) {
 
 // judgeHealth marks an endpoint as failing, or disables it, after a failed attempt. It does nothing to an endpoint that someone
 // has changed or enabled since the attempt began: what was found out then says nothing about it now.
-func (o *Outbox) judgeHealth(ctx context.Context, d *loaded, r *result) {
+// It returns what the hook is to be told.
+func (o *Outbox) judgeHealth(ctx context.Context, d *loaded, r *result) []Notice {
 	since := d.failingSince
 	if since.IsZero() {
 		since = r.failingSince
 	}
 	age := time.Since(since)
 	if o.lastedLong(ctx, d, r) {
-		o.disableQuietly(ctx, d.endpoint, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)),
+		return o.disableQuietly(ctx, d.endpoint, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)),
 			` AND version = ? AND failing_since = ?`, d.version, micros(d.failingSince))
-		return
 	}
 	if d.endpointState != EndpointActive || r.state != Failed && age < failingAfter {
-		return
+		return nil
 	}
 	reason := "a delivery has used up its attempts"
 	if r.state != Failed {
@@ -64,11 +64,12 @@ func (o *Outbox) judgeHealth(ctx context.Context, d *loaded, r *result) {
 		string(EndpointFailing), reason, d.endpoint, d.version, string(EndpointActive))
 	if err != nil {
 		o.logger.WarnContext(ctx, "outbox: marking an endpoint as failing", slog.String("endpoint", d.endpoint), slog.Any("error", err))
-		return
+		return nil
 	}
-	if n > 0 {
-		o.notify(ctx, Notice{Kind: NoticeFailing, App: d.app, Endpoint: d.endpoint, Reason: reason})
+	if n == 0 {
+		return nil
 	}
+	return []Notice{{Kind: NoticeFailing, App: d.app, Endpoint: d.endpoint, Reason: reason}}
 }
 
 // lastedLong reports whether an endpoint, one of whose attempts has failed, has been failing for as long as WithDisableAfter says.
@@ -114,10 +115,12 @@ func (o *Outbox) triedThroughout(ctx context.Context, d *loaded) (bool, error) {
 	return n >= parts-1, err
 }
 
-func (o *Outbox) disableQuietly(ctx context.Context, id, reason, only string, args ...any) {
-	if err := o.disable(ctx, id, reason, only, args...); err != nil && !errors.Is(err, ErrUnknownEndpoint) {
+func (o *Outbox) disableQuietly(ctx context.Context, id, reason, only string, args ...any) []Notice {
+	news, err := o.disable(ctx, id, reason, only, args...)
+	if err != nil && !errors.Is(err, ErrUnknownEndpoint) {
 		o.logger.ErrorContext(ctx, "outbox: disabling an endpoint", slog.String("endpoint", id), slog.Any("error", err))
 	}
+	return news
 }
 
 // Disable stops an endpoint: it gets no new deliveries, and those that wait are canceled; an attempt in flight is finished.
@@ -129,13 +132,16 @@ func (o *Outbox) Disable(ctx context.Context, id, reason string) error {
 	if err := o.open(); err != nil {
 		return err
 	}
-	return o.disable(ctx, id, clean(reason), "")
+	news, err := o.disable(ctx, id, clean(reason), "")
+	o.notify(ctx, news...)
+	return err
 }
 
-// disable disables an endpoint if it is enabled and the further condition holds.
-func (o *Outbox) disable(ctx context.Context, id, reason, only string, args ...any) error {
+// disable disables an endpoint if it is enabled and the further condition holds. It
+// returns what the hook is to be told, also after an error.
+func (o *Outbox) disable(ctx context.Context, id, reason, only string, args ...any) ([]Notice, error) {
 	if !storable(id) {
-		return fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id))
+		return nil, fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id))
 	}
 	var (
 		e    *endpointRow
@@ -157,11 +163,11 @@ func (o *Outbox) disable(ctx context.Context, id, reason, only string, args ...a
 		return o.publishDisabled(ctx, tx, e, now)
 	})
 	if err != nil || !done {
-		return wrap("disabling endpoint", err)
+		return nil, wrap("disabling endpoint", err)
 	}
 	o.logger.WarnContext(ctx, "outbox: endpoint disabled", slog.String("app", e.App), slog.String("endpoint", id), slog.String("reason", reason))
-	o.notify(ctx, Notice{Kind: NoticeDisabled, App: e.App, Endpoint: id, Reason: reason})
-	return o.cancelPending(ctx, id, "the endpoint is disabled")
+	news := []Notice{{Kind: NoticeDisabled, App: e.App, Endpoint: id, Reason: reason}}
+	return news, o.cancelPending(ctx, id, "the endpoint is disabled")
 }
 
 // publishDisabled tells the app's other endpoints. That can't go round in circles: an endpoint is told about each time another

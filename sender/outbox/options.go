@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -80,6 +81,7 @@ type config struct {
 	logger        *slog.Logger
 	faults        *contain.Faults
 	maintainEvery time.Duration
+	scheduleLimit time.Duration
 
 	mistakes []error
 }
@@ -108,7 +110,7 @@ func applyOptions(opts []Option) *config {
 		schema: defaultSchema, workers: DefaultWorkers, maxEndpoints: DefaultMaxEndpoints, concurrency: DefaultMaxConcurrency,
 		breaker:      breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause},
 		disableAfter: DefaultDisableAfter, retention: DefaultRetention, deadRetention: DefaultDeadRetention,
-		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery,
+		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery, scheduleLimit: contain.ScheduleLimit,
 		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {
@@ -162,21 +164,24 @@ func WithSender(opts ...sender.Option) Option {
 func WithFormat(name string, f sender.Format) Option {
 	return optionFunc(func(c *config) {
 		_, taken := c.formats[name]
-		if !validName(name) || name == FormatJSON || taken || f == nil {
+		if !validName(name) || name == FormatJSON || taken || nilable.IsNil(f) {
 			c.mistake("WithFormat", "%q: want a name of 1 to 64 lower-case letters, digits, _ and - that is not taken, and a format", name)
 			return
 		}
-		c.formats[name] = calmFormat{f}
+		c.formats[name] = f
 	})
 }
 
 // WithSchedule registers a retry schedule under a name, for EndpointConfig.Schedule. Default: "platform", which
 // endpoints have unless they say otherwise, "standard_webhooks" and "once", see package sender. Those can be replaced. An empty
 // name and nil are errors. A process that does not know an endpoint's schedule uses "platform" for it.
+//
+// Where a schedule panics or does not answer within 5 seconds, the attempt is on
+// record and "platform" says when the next one is due, see [Outbox.Faults].
 func WithSchedule(name string, s sender.Schedule) Option {
 	return optionFunc(func(c *config) {
-		if !validName(name) || s == nil || s() == nil {
-			c.mistake("WithSchedule", "%q: want a name of 1 to 64 lower-case letters, digits, _ and -, and a schedule", name)
+		if !validName(name) || !answers(s) {
+			c.mistake("WithSchedule", "%q: want a name of 1 to 64 lower-case letters, digits, _ and -, and a schedule that returns a BackOff", name)
 			return
 		}
 		c.schedules = maps.Clone(c.schedules)
@@ -351,8 +356,11 @@ func WithStopTimeout(d time.Duration) Option {
 }
 
 // WithHook sets a function that is told what happens: attempts, finished deliveries, endpoints that fail, recover or are
-// disabled. It runs on the goroutine at work, after the change is committed, so it must be quick, and safe for concurrent use.
-// A panic in it is logged. Default none; nil is an error.
+// disabled. Default none; nil is an error. It must be safe for concurrent use.
+//
+// It runs after the change is committed. The worker waits for it, so a slow hook
+// takes up one of [WithWorkers], and one that hangs takes it up until it returns. A
+// panic in it is contained, see [Outbox.Faults].
 func WithHook(hook func(context.Context, Notice)) Option {
 	return optionFunc(func(c *config) {
 		if hook == nil {

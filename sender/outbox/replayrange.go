@@ -31,6 +31,7 @@ func (f replayOption) applyToReplay(c *replayConfig) { f(c) }
 type replayConfig struct {
 	rate     float64
 	progress func(ReplayStatus)
+	err      error
 }
 
 // WithReplayRate sets how many of the deliveries an endpoint gets each second, so that one that has just recovered is not flooded.
@@ -39,9 +40,19 @@ func WithReplayRate(perSecond float64) ReplayOption {
 	return replayOption(func(c *replayConfig) { c.rate = perSecond })
 }
 
-// WithReplayProgress sets a function that is called after every batch that was scheduled, up to 200 deliveries each. Default none.
+// WithReplayProgress sets a function that is called after every batch that was scheduled, up to 200 deliveries each. Default none;
+// nil is an error.
+//
+// The batch is on record before the call. The replay waits for the function, so one
+// that hangs holds up the batches after it. A panic in it is contained, see
+// [Outbox.Faults].
 func WithReplayProgress(f func(ReplayStatus)) ReplayOption {
-	return replayOption(func(c *replayConfig) { c.progress = f })
+	return replayOption(func(c *replayConfig) {
+		if f == nil {
+			c.err = fieldError("WithReplayProgress", "the function is nil; leave it out")
+		}
+		c.progress = f
+	})
 }
 
 // ReplayStatus is how far a replay has come.
@@ -99,6 +110,9 @@ func newReplayConfig(opts []ReplayOption) (replayConfig, error) {
 			return c, fieldError("ReplayOption", "an option is nil; leave it out")
 		}
 		opt.applyToReplay(&c)
+	}
+	if c.err != nil {
+		return c, c.err
 	}
 	if !(c.rate >= 1.0/86400 && c.rate <= maxRate) {
 		return c, fieldError("WithReplayRate", "want from one a day to %d a second", maxRate)
@@ -277,7 +291,7 @@ func (o *Outbox) runReplay(ctx context.Context, id string, progress func(ReplayS
 			return ReplayStatus{ID: id}, err
 		}
 		if progress != nil {
-			progress(s)
+			o.faults.Call(ctx, inProgress, func() { progress(s) })
 		}
 		if done {
 			return s, nil

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
 
 // newSender makes the sender and finds out for how long it lets an attempt take: a job must outlast its attempt.
 func (o *Outbox) newSender() error {
 	opts := append([]sender.Option{
-		sender.WithMaxRetryAfter(DefaultMaxRetryAfter), sender.WithTimeout(min(sender.DefaultTimeout, o.maxTimeout)),
+		sender.WithLogger(o.logger), sender.WithMaxRetryAfter(DefaultMaxRetryAfter), sender.WithTimeout(min(sender.DefaultTimeout, o.maxTimeout)),
 	}, o.senderOptions...)
 	var err error
 	if o.sender, err = sender.New(opts...); err != nil {
@@ -32,17 +31,4 @@ func blameDeadline(ctx context.Context, a *sender.Attempt, to sender.Endpoint) {
 		a.Outcome, a.Class = sender.Failed, sender.ClassTimeout
 		a.Err = &sender.AttemptError{Endpoint: to.String(), Class: sender.ClassTimeout}
 	}
-}
-
-// calmFormat turns an application's panic into an error: it concerns one endpoint, and Publish is for all.
-type calmFormat struct{ sender.Format }
-
-// Encode is the format's.
-func (f calmFormat) Encode(event *payload.Event) (contentType string, body []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			contentType, body, err = "", nil, fmt.Errorf("outbox: the format panicked: %v", p)
-		}
-	}()
-	return f.Format.Encode(event)
 }

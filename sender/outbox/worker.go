@@ -163,17 +163,20 @@ func (o *Outbox) attempt(ctx context.Context, p *permit, to sender.Endpoint, d *
 func (o *Outbox) conclude(ctx context.Context, d *loaded, schedule sender.Schedule, a *sender.Attempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*batchTimeout)
 	defer cancel()
-	r := decide(d, schedule, a, time.Now())
+	r := decide(d, o.contained(ctx, schedule), a, time.Now())
 	if _, err := o.writer.call(ctx, r); err != nil {
 		return err // made again: at least once
 	}
-	o.report(ctx, d, r)
+	// The hook comes last: it may hang.
+	var news []Notice
 	switch {
 	case a.Outcome == sender.Gone:
-		o.disableQuietly(ctx, d.endpoint, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
+		news = o.disableQuietly(ctx, d.endpoint, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
 	case a.Outcome != sender.Delivered:
-		o.judgeHealth(ctx, d, r)
+		news = o.judgeHealth(ctx, d, r)
 	}
+	o.report(ctx, d, r)
+	o.notify(ctx, news...)
 	if r.state == Pending {
 		return river.JobSnooze(max(time.Until(r.nextAt), 0))
 	}
