@@ -21,7 +21,7 @@
 //
 //	2xx                      delivered
 //	410                      gone: no more attempts; disable the endpoint
-//	3xx                      failed; redirects are never followed
+//	3xx                      failed; redirects are never followed, and the Pipeline schedule ends
 //	any with Retry-After     failed; the next attempt comes no sooner, within a cap (WithMaxRetryAfter)
 //	anything else, or none   failed; retried (WithStopOnClientError ends it for most 4xx)
 //

@@ -16,13 +16,13 @@ func (o *options) check() error {
 	case o.start && o.finish:
 		return usagef("-start and -finish exclude each other: one reports the beginning, the other the end")
 	case o.timeout <= 0:
-		return usagef("-timeout %v: want more than zero", o.timeout)
+		return usagef("%s %v: want more than zero", o.source("timeout"), o.timeout)
 	case !slices.Contains([]string{"", "standard", "timestamped", "temps", "stripe", "bearer"}, o.scheme):
-		return usagef("-scheme %q: want standard, timestamped, temps, stripe or bearer", o.scheme)
+		return usagef("%s %q: want standard, timestamped, temps, stripe or bearer", o.source("scheme"), o.scheme)
 	case !slices.Contains([]string{"event", "deployment", "cdevents"}, o.format):
-		return usagef("-format %q: want event, deployment or cdevents", o.format)
+		return usagef("%s %q: want event, deployment or cdevents", o.source("format"), o.format)
 	case o.event != "" && o.format != "event":
-		return usagef("-event goes with -format event; a record has a -status")
+		return usagef("%s goes with -format event; a record has a -status", o.source("event"))
 	}
 	if err := o.checkOutcome(); err != nil {
 		return err

@@ -61,9 +61,9 @@ func TestErrors_NameFlagsAndNoGoIdentifiers(t *testing.T) {
 		"literal secret":      {env{"DEPLOYHOOK_SECRET": "a-canary-literal-secret"}, 2, "DEPLOYHOOK_SECRET with -scheme standard: lacks the whsec_ prefix; any other text is a secret for -scheme timestamped"},
 		"short secret":        {env{"DEPLOYHOOK_SECRET": "canary", "DEPLOYHOOK_SCHEME": "stripe"}, 2, "DEPLOYHOOK_SECRET with -scheme stripe: 6 bytes; want at least 16"},
 		"bad API key":         {env{"DEPLOYHOOK_SECRET": "", "DEPLOYHOOK_API_KEY": "canary canary canary"}, 2, "DEPLOYHOOK_API_KEY with -scheme bearer"},
-		"mixed network":       {env{"DEPLOYHOOK_ALLOW_NETWORK": "::ffff:10.0.0.0/90"}, 2, "-allow-network"},
+		"mixed network":       {env{"DEPLOYHOOK_ALLOW_NETWORK": "::ffff:10.0.0.0/90"}, 2, `DEPLOYHOOK_ALLOW_NETWORK "::ffff:10.0.0.0/90": want a CIDR`},
 		"huge message":        {env{"DEPLOYHOOK_URL": plain, "DEPLOYHOOK_METADATA": "note=" + strings.Repeat("x", 2<<20)}, 2, "the message is over the limit"},
-		"metadata":            {env{"DEPLOYHOOK_METADATA": "note=\xff"}, 2, `-metadata "note":`},
+		"metadata":            {env{"DEPLOYHOOK_METADATA": "note=\xff"}, 2, `DEPLOYHOOK_METADATA "note":`},
 		"no environment":      {env{"DEPLOYHOOK_ENVIRONMENT": ""}, 2, "give -environment (or set DEPLOYHOOK_ENVIRONMENT)"},
 		"bad proxy":           {env{"DEPLOYHOOK_PROXY": "socks5://u:canary@10.0.0.1"}, 2, "DEPLOYHOOK_PROXY: want env, or http:// or https://"},
 	} {

@@ -59,7 +59,7 @@ func (o *options) setMetadata(m *payload.Metadata) error {
 	for _, item := range o.pairs() {
 		name, text, ok := strings.Cut(item, "=")
 		if !ok || name == "" {
-			return usagef("-metadata %q: want name=value", item)
+			return usagef("%s %q: want name=value", o.source("metadata"), item)
 		}
 		var value any = text
 		if number, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(number, 10) == text {
@@ -68,7 +68,7 @@ func (o *options) setMetadata(m *payload.Metadata) error {
 			value = text == "true"
 		}
 		if err := m.Set(name, value); err != nil {
-			return usagef("-metadata %.40q: %v", name, cmp.Or(errors.Unwrap(err), err))
+			return usagef("%s %.40q: %v", o.source("metadata"), name, cmp.Or(errors.Unwrap(err), err))
 		}
 	}
 	return nil

@@ -173,7 +173,7 @@ func (o *options) prefixes() ([]netip.Prefix, error) {
 	for _, text := range o.networks {
 		p, err := netip.ParsePrefix(text)
 		if err != nil || p.Addr().Is4In6() {
-			return nil, usagef("-allow-network %q: want a CIDR such as 10.0.0.0/8", text)
+			return nil, usagef("%s %q: want a CIDR such as 10.0.0.0/8", o.source("allow-network"), text)
 		}
 		out = append(out, p)
 	}
