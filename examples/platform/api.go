@@ -75,7 +75,7 @@ func bearer(r *http.Request) string {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}
-	return token
+	return strings.TrimLeft(token, " ") // one blank or more, RFC 9110, section 11.4
 }
 
 // local reports whether a Host header names this machine.

@@ -85,7 +85,7 @@ func (s *Basic) Verify(r *http.Request, _ []byte) (signer.Verified, error) {
 	}
 	encoded, ok := cutBasic(values[0])
 	if !ok || len(encoded) > maxCredential {
-		return signer.Verified{}, refusal("it is not \"Basic\", a blank and at most %d characters", maxCredential)
+		return signer.Verified{}, refusal("it is not \"Basic\", blanks and at most %d characters", maxCredential)
 	}
 	username, password, ok := parseCredential(encoded)
 	if !ok {
@@ -113,10 +113,11 @@ func refusal(format string, args ...any) error {
 	return fmt.Errorf("%w: %s: %s", signer.ErrInvalidAPIKey, authorization, fmt.Sprintf(format, args...))
 }
 
-// cutBasic: the scheme's case does not matter (RFC 9110, section 11.1).
+// cutBasic returns what follows the scheme. The scheme's case does not matter,
+// and one blank or more may follow it. RFC 9110, sections 11.1 and 11.4.
 func cutBasic(value string) (encoded string, ok bool) {
 	scheme, rest, ok := strings.Cut(value, " ")
-	return rest, ok && strings.EqualFold(scheme, "Basic")
+	return strings.TrimLeft(rest, " "), ok && strings.EqualFold(scheme, "Basic")
 }
 
 // parseCredential refuses control characters: a NUL at its end would key the same HMAC as the password without it.
