@@ -69,11 +69,12 @@ func TestReadme_BitbucketStepVerifiesTheBinary(t *testing.T) {
 	require.Contains(t, step, published)
 	m, got := newMirror(t), receive(t, nil)
 	name := "/" + release + "/" + binaryName()
+	binary, _ := m.file(name)
 	step = strings.ReplaceAll(step, published, m.url+name)
 	bitbucket := env{
 		"CI": "true", "BITBUCKET_BUILD_NUMBER": "7", "BITBUCKET_COMMIT": sha, "BITBUCKET_BRANCH": "main", "BITBUCKET_REPO_FULL_NAME": "acme/api",
 		"BITBUCKET_DEPLOYMENT_ENVIRONMENT": "production", "BITBUCKET_EXIT_CODE": "1", "CURL_CA_BUNDLE": m.authority,
-		"DEPLOYNOTIFY_SHA256": digest(m.files[name]),
+		"DEPLOYNOTIFY_SHA256": digest(binary),
 	}
 	for _, shell := range []string{"sh", "bash"} {
 		script := "cd \"$TMPDIR\"\n" + step

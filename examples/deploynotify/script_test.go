@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,8 +39,27 @@ func binaryName() string {
 // mirror serves the files of a release over https.
 type mirror struct {
 	url, authority string // authority is the file of its certificate
-	files          map[string]string
 	checksums      string // the digest of checksums.txt
+
+	mu    sync.Mutex
+	files map[string]string
+}
+
+func (m *mirror) file(path string) (text string, found bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	text, found = m.files[path]
+	return text, found
+}
+
+// put replaces a file, and takes it away if nothing is given.
+func (m *mirror) put(path string, text ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.files, path)
+	for _, part := range text {
+		m.files[path] += part
+	}
 }
 
 // newMirror serves a release whose binary is this program.
@@ -54,7 +74,7 @@ func newMirror(t *testing.T) *mirror {
 		checksums: digest(list), authority: filepath.Join(t.TempDir(), "authority.pem"),
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, found := m.files[r.URL.Path]
+		text, found := m.file(r.URL.Path)
 		if !found {
 			http.NotFound(w, r)
 			return
@@ -173,12 +193,12 @@ func TestScript_FailsClosed(t *testing.T) {
 		env   env
 		says  string
 	}{
-		"another binary":           {func(m *mirror) { m.files[name] += "# changed\n" }, nil, binaryName() + " has the SHA-256"},
-		"an empty binary":          {func(m *mirror) { m.files[name] = "" }, nil, binaryName() + " has the SHA-256"},
-		"no binary":                {func(m *mirror) { delete(m.files, name) }, nil, "can't download"},
-		"another list and binary":  {func(m *mirror) { m.files[list] = digest("x") + "  " + binaryName() + "\n"; m.files[name] = "x" }, nil, "checksums.txt has the SHA-256"},
-		"no list":                  {func(m *mirror) { delete(m.files, list) }, nil, "can't download"},
-		"a list without it":        {func(m *mirror) { m.files[list] = "\n"; m.checksums = digest("\n") }, nil, "does not list " + binaryName()},
+		"another binary":           {func(m *mirror) { was, _ := m.file(name); m.put(name, was, "# changed\n") }, nil, binaryName() + " has the SHA-256"},
+		"an empty binary":          {func(m *mirror) { m.put(name, "") }, nil, binaryName() + " has the SHA-256"},
+		"no binary":                {func(m *mirror) { m.put(name) }, nil, "can't download"},
+		"another list and binary":  {func(m *mirror) { m.put(list, digest("x"), "  ", binaryName(), "\n"); m.put(name, "x") }, nil, "checksums.txt has the SHA-256"},
+		"no list":                  {func(m *mirror) { m.put(list) }, nil, "can't download"},
+		"a list without it":        {func(m *mirror) { m.put(list, "\n"); m.checksums = digest("\n") }, nil, "does not list " + binaryName()},
 		"another pin":              {nil, env{"DEPLOYNOTIFY_CHECKSUMS": digest("x")}, "checksums.txt has the SHA-256"},
 		"no pin":                   {nil, env{"DEPLOYNOTIFY_CHECKSUMS": ""}, "DEPLOYNOTIFY_CHECKSUMS: want"},
 		"a pin that is none":       {nil, env{"DEPLOYNOTIFY_CHECKSUMS": "*"}, "DEPLOYNOTIFY_CHECKSUMS: want"},
