@@ -50,8 +50,9 @@ func TestConcurrentCallsShareABatch(t *testing.T) {
 	})
 }
 
-// startFull fills the batcher's channel with n calls and then starts it, so that all of them are in one batch. It
-// returns their errors. It runs in a synctest bubble.
+// startFull fills the batcher's channel with n calls and then starts it, so
+// that all of them are in one batch. It returns their errors. It runs in a
+// synctest bubble.
 func startFull(t *testing.T, b *batcher[int, int], n int) []error {
 	ctx, stop := context.WithCancel(t.Context())
 	errs := make([]error, n)
@@ -87,8 +88,8 @@ func TestOneBadItemFailsAlone(t *testing.T) {
 	})
 }
 
-// A database that does not answer in time is not asked again for each call of the batch. The calls would wait for one
-// timeout after the other.
+// A database that does not answer in time is not asked again for each call of
+// the batch. The calls would wait for one timeout after the other.
 func TestBatcher_TimeoutFailsTheWholeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin, rounds := time.Now(), 0

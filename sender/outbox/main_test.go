@@ -30,10 +30,12 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// patience is how long tests wait for what must happen. Only a hang takes that long, however slow the machine is.
+// patience is how long tests wait for what must happen. Only a hang takes that
+// long, however slow the machine is.
 const patience = 4 * time.Minute
 
-// world is a database, and a way to open outboxes on it, as several processes would.
+// world is a database, and a way to open outboxes on it, as several processes
+// would.
 type world struct {
 	path string // of the SQLite file
 	url  string // of the PostgreSQL database
@@ -103,7 +105,8 @@ func (w *world) open(t testing.TB, opts ...outbox.Option) *outbox.Outbox {
 	return o
 }
 
-// closeSlowly closes an outbox. Close alone gives up some seconds after WithStopTimeout.
+// closeSlowly closes an outbox. Close alone gives up some seconds after
+// WithStopTimeout.
 func closeSlowly(t testing.TB, o *outbox.Outbox) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -47,9 +47,11 @@ func crashOptions(key outbox.Key) []outbox.Option {
 
 // TestProofCrash kills processes that publish and deliver, two on one database.
 //
-// A process notes in a file what it is about to publish, and again that Publish, or the commit after PublishTx, returned; half
-// of the events go with a row of the application's own, in one transaction. The customer is two endpoints of package receiver,
-// before which a layer loses a tenth of the requests and a tenth of the answers.
+// A process notes in a file what it is about to publish, and again that
+// Publish, or the commit after PublishTx, returned; half of the events go with
+// a row of the application's own, in one transaction. The customer is two
+// endpoints of package receiver, before which a layer loses a tenth of the
+// requests and a tenth of the answers.
 func TestProofCrash(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -182,7 +184,8 @@ func (s *crashServer) handle(path string) receiver.EventHandler {
 	}
 }
 
-// kill starts two processes and kills one after the other, each time after some more requests, at random.
+// kill starts two processes and kills one after the other, each time after some
+// more requests, at random.
 func (c *crash) kill(t *testing.T) {
 	var children [2]*exec.Cmd
 	begin := time.Now()
@@ -227,8 +230,9 @@ func (c *crash) notes(t *testing.T, kind string) (all []string) {
 	return all
 }
 
-// checkAtomic looks at the database before anything else happens to it: an event has both deliveries or none, and the
-// application's row is there exactly if the event is.
+// checkAtomic looks at the database before anything else happens to it: an
+// event has both deliveries or none, and the application's row is there exactly
+// if the event is.
 func (c *crash) checkAtomic(t *testing.T) {
 	stored := map[string]int{}
 	for _, id := range c.w.queryTexts(t, "SELECT event FROM "+c.w.table("outbox_delivery")) {
@@ -252,7 +256,8 @@ func (c *crash) checkAtomic(t *testing.T) {
 		c.kills, len(c.intends), len(c.acked), unacknowledged)
 }
 
-// publishAgain does what an application does that doesn't know whether it has published: it does so again, under the same ID.
+// publishAgain does what an application does that doesn't know whether it has
+// published: it does so again, under the same ID.
 func (c *crash) publishAgain(t *testing.T) {
 	known := map[string]bool{}
 	for _, id := range c.acked {
@@ -269,8 +274,9 @@ func (c *crash) publishAgain(t *testing.T) {
 func (c *crash) drain(t *testing.T) {
 	c.server.reliable.Store(true)
 	if *crashFor < time.Minute {
-		// What the dead processes were working on is overdue, and there is no leader. So the first look of the new leader
-		// finds it, and the test is over 40 s sooner.
+		// What the dead processes were working on is overdue, and there is no
+		// leader. So the first look of the new leader finds it, and the test is
+		// over 40 s sooner.
 		earlier := "datetime(attempted_at, '-1 hour')"
 		if c.w.pool != nil {
 			earlier = "attempted_at - interval '1 hour'"
@@ -405,7 +411,8 @@ func (c *crashChild) create(t *testing.T, kind string) *os.File {
 
 func crashEvent(id string) *payload.Event { return event(payload.DeployLive, "dep_"+id) }
 
-// appStore returns the application's own way to store an order, with what f adds to the transaction.
+// appStore returns the application's own way to store an order, with what f
+// adds to the transaction.
 func (w *world) appStore(t testing.TB) func(id string, f func(tx any) error) error {
 	ctx := context.Background()
 	if w.pool != nil {

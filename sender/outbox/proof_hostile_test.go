@@ -23,7 +23,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// hostile is an endpoint that wants the sender to hang, to run out of memory, or to go where it should not.
+// hostile is an endpoint that wants the sender to hang, to run out of memory,
+// or to go where it should not.
 type hostile struct {
 	name    string
 	serve   func(conn net.Conn)
@@ -34,7 +35,8 @@ type hostile struct {
 
 const (
 	hostileTimeout = 700 * time.Millisecond
-	// hostileHeap is how much the heap may grow meanwhile: there are up to 200 attempts at once, which keep 16 KiB each.
+	// hostileHeap is how much the heap may grow meanwhile: there are up to 200
+	// attempts at once, which keep 16 KiB each.
 	hostileHeap = 96 << 20
 )
 
@@ -157,8 +159,10 @@ func (h hostile) listen(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestProofHostile publishes events to an app all of whose endpoints but one are hostile: each attempt ends soon after its
-// deadline and is on record for what it was, the heap stays small, and the one that is not hostile gets everything.
+// TestProofHostile publishes events to an app all of whose endpoints but one
+// are hostile: each attempt ends soon after its deadline and is on record for
+// what it was, the heap stays small, and the one that is not hostile gets
+// everything.
 func TestProofHostile(t *testing.T) {
 	events := 2
 	if *strict {
@@ -199,7 +203,8 @@ func TestProofHostile(t *testing.T) {
 	})
 }
 
-// testAmongHostile publishes events to an app, and ten times as many to the one whose endpoint is watched.
+// testAmongHostile publishes events to an app, and ten times as many to the one
+// whose endpoint is watched.
 func testAmongHostile(t *testing.T, o *outbox.Outbox, good *watched, app string, events int) quantiles {
 	good.reset()
 	for i := range events {
@@ -220,8 +225,10 @@ func noneWaits(t *testing.T, o *outbox.Outbox) {
 	}, "some attempts do not end")
 }
 
-// checkHostile looks at the record of each attempt. An attempt that had no answer when its deadline came, since the machine
-// is slow, says nothing about the endpoint, and so events are published until there is one of each that does.
+// checkHostile looks at the record of each attempt. An attempt that had no
+// answer when its deadline came, since the machine is slow, says nothing about
+// the endpoint, and so events are published until there is one of each that
+// does.
 func checkHostile(t *testing.T, o *outbox.Outbox, by map[string]hostile) (longest time.Duration) {
 	missing := func() (names []string) {
 		for id, h := range by {
@@ -241,7 +248,8 @@ func checkHostile(t *testing.T, o *outbox.Outbox, by map[string]hostile) (longes
 	return longest
 }
 
-// check reports whether an attempt has had the endpoint's answer, and how long the longest took.
+// check reports whether an attempt has had the endpoint's answer, and how long
+// the longest took.
 func (h hostile) check(t *testing.T, o *outbox.Outbox, id string) (seen bool, longest time.Duration) {
 	page, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{Endpoint: id}, outbox.Page{Limit: outbox.MaxPageLimit})
 	require.NoError(t, err)

@@ -12,12 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProofIsolationInVirtualTime publishes 500 events to endpoints that hang or fail and 300 to one that answers, one
-// event every 250 µs. It runs the outbox's own admission in virtual time, so that what it measures is what deliveries wait
-// for, and not how fast the machine is. TestProofIsolation has the database and HTTP.
+// TestProofIsolationInVirtualTime publishes 500 events to endpoints that hang
+// or fail and 300 to one that answers, one event every 250 µs. It runs the
+// outbox's own admission in virtual time, so that what it measures is what
+// deliveries wait for, and not how fast the machine is. TestProofIsolation has
+// the database and HTTP.
 //
-// A goroutine stands for each delivery. It takes one of the worker slots, asks for admission and makes an attempt. If it is
-// put back, it leaves the worker slot and comes again when it is told to.
+// A goroutine stands for each delivery. It takes one of the worker slots, asks
+// for admission and makes an attempt. If it is put back, it leaves the worker
+// slot and comes again when it is told to.
 func TestProofIsolationInVirtualTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		endpoints int
@@ -173,7 +176,8 @@ func (s *isolation) hang(n int) {
 	s.most = max(s.most, s.hanging)
 }
 
-// wait is what a job does that was put back. The queue is looked at five times a second.
+// wait is what a job does that was put back. The queue is looked at five times
+// a second.
 func (s *isolation) wait(job int64, d time.Duration) {
 	called := make(chan struct{})
 	s.mu.Lock()

@@ -13,7 +13,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// hanger is a server that answers until it is told to hang, and then keeps all requests until the test is over.
+// hanger is a server that answers until it is told to hang, and then keeps all
+// requests until the test is over.
 type hanger struct {
 	*hook
 	hangs          atomic.Bool
@@ -41,10 +42,12 @@ func (h *hanger) hang() {
 	<-h.release
 }
 
-// TestProofIsolation publishes 300 events to endpoints that hang and 100 to one that answers, in turns, with the default
-// settings. All of the 100 arrive while no attempt that hangs ends: neither if there is one endpoint that hangs, nor if it
-// answered until then and had the more slots for it, nor if there are so many that they could take all slots with one
-// attempt each. How soon they arrive is what TestProofIsolationInVirtualTime is about.
+// TestProofIsolation publishes 300 events to endpoints that hang and 100 to one
+// that answers, in turns, with the default settings. All of the 100 arrive
+// while no attempt that hangs ends: neither if there is one endpoint that
+// hangs, nor if it answered until then and had the more slots for it, nor if
+// there are so many that they could take all slots with one attempt each. How
+// soon they arrive is what TestProofIsolationInVirtualTime is about.
 func TestProofIsolation(t *testing.T) {
 	if !*strict {
 		t.Parallel()
@@ -88,7 +91,8 @@ func testIsolation(t *testing.T, w *world, endpoints int, warm bool) {
 	assert.Less(t, bad.most.Load(), int64(fewer(outbox.DefaultWorkers)))
 }
 
-// testInTurns publishes to the app whose endpoint is watched, and to others, and waits until the former have arrived.
+// testInTurns publishes to the app whose endpoint is watched, and to others,
+// and waits until the former have arrived.
 func testInTurns(t *testing.T, o *outbox.Outbox, good *watched, slow, fast int, other func(k int) string) quantiles {
 	good.reset()
 	for i, k := 0, 0; i < slow+fast; i++ {

@@ -2,5 +2,6 @@
 
 package outbox_test
 
-// underRace: the race detector makes SQLite, which is C turned into Go, some twenty times slower.
+// underRace: the race detector makes SQLite, which is C turned into Go, some
+// twenty times slower.
 const underRace = true

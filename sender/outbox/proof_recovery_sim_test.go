@@ -24,25 +24,34 @@ var (
 	recoveryAll       = cli.Bool("outbox.recovery.all", false, "simulate more outages than two")
 )
 
-// recoveryBin is for how long attempts are counted together. Ten thousand endpoints are looked at by the second. Fewer of
-// them are looked at in longer bins, so that as many attempts are in a bin, and chance plays no larger part.
+// recoveryBin is for how long attempts are counted together. Ten thousand
+// endpoints are looked at by the second. Fewer of them are looked at in longer
+// bins, so that as many attempts are in a bin, and chance plays no larger part.
 func recoveryBin(endpoints int) time.Duration {
 	return max(10_000/time.Duration(endpoints), 1) * time.Second
 }
 
-// TestProofRecovery lets 2,000 endpoints fail, and come back at the same second, or as many as -outbox.recovery says. It runs the outbox's own gate, lanes, circuit
-// breakers, calling back and schedule, in virtual time and in one process. What stands for the rest is a goroutine for each
-// delivery, which does what Work does: it asks the gate, makes an attempt, which takes 20 to 80 ms and succeeds or fails as
-// its endpoint does, and waits for as long as it is told, to the next fifth of a second, at which the queue is looked at. There is
-// no database and no HTTP in it; TestProofRecoveryReal has them.
+// TestProofRecovery lets 2,000 endpoints fail, and come back at the same
+// second, or as many as -outbox.recovery says. It runs the outbox's own gate,
+// lanes, circuit breakers, calling back and schedule, in virtual time and in
+// one process. What stands for the rest is a goroutine for each delivery, which
+// does what Work does: it asks the gate, makes an attempt, which takes 20 to 80
+// ms and succeeds or fails as its endpoint does, and waits for as long as it is
+// told, to the next fifth of a second, at which the queue is looked at. There
+// is no database and no HTTP in it; TestProofRecoveryReal has them.
 //
-// What is bounded is the peak second (see recoveryBin) against the mean over the recovery, which lasts from the first attempt that succeeds until nine
-// tenths of the endpoints have accepted something: the last ones come by and by, and would only make the mean smaller.
+// What is bounded is the peak second (see recoveryBin) against the mean over
+// the recovery, which lasts from the first attempt that succeeds until nine
+// tenths of the endpoints have accepted something: the last ones come by and
+// by, and would only make the mean smaller.
 //
-// Endpoints with one delivery each see four failures at most, which open no breaker, so that it is the schedule alone that says when
-// they come. Where all were published together they come in one wave, to which the bound applies. Where they were published one
-// after another, some come in the first seconds, others ten minutes later and none between, and the mean of that says nothing: there,
-// coming back must cause no second with more attempts than there were before, when nothing answered.
+// Endpoints with one delivery each see four failures at most, which open no
+// breaker, so that it is the schedule alone that says when they come. Where all
+// were published together they come in one wave, to which the bound applies.
+// Where they were published one after another, some come in the first seconds,
+// others ten minutes later and none between, and the mean of that says nothing:
+// there, coming back must cause no second with more attempts than there were
+// before, when nothing answered.
 func TestProofRecovery(t *testing.T) {
 	for _, c := range []struct {
 		outage, within time.Duration
@@ -249,7 +258,8 @@ type binsOf struct {
 	bin    time.Duration
 }
 
-// histogram covers the time from the first success until a share of the endpoints has had one.
+// histogram covers the time from the first success until a share of the
+// endpoints has had one.
 func (s *simulation) histogram(share float64) binsOf {
 	slices.Sort(s.recovered)
 	first, last := s.recovered[0], s.recovered[int(share*float64(len(s.recovered)-1))]

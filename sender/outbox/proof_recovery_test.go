@@ -16,7 +16,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// outage is a server that is down until each of some apps has had so many attempts.
+// outage is a server that is down until each of some apps has had so many
+// attempts.
 type outage struct {
 	*hook
 	mu      sync.Mutex
@@ -68,10 +69,12 @@ func (s *outage) delivered() int {
 	return s.n
 }
 
-// TestProofRecoveryReal is TestProofRecovery with a database and HTTP, and with pauses of the circuit breakers that are
-// shorter: a tenth of a second at first, 800 ms at most. It looks at when the breakers let the endpoints be tried again, as
-// the database has it when the outage ends, and at how each endpoint is brought back. How many attempts there are in a
-// second is what TestProofRecovery bounds, in virtual time.
+// TestProofRecoveryReal is TestProofRecovery with a database and HTTP, and with
+// pauses of the circuit breakers that are shorter: a tenth of a second at
+// first, 800 ms at most. It looks at when the breakers let the endpoints be
+// tried again, as the database has it when the outage ends, and at how each
+// endpoint is brought back. How many attempts there are in a second is what
+// TestProofRecovery bounds, in virtual time.
 func TestProofRecoveryReal(t *testing.T) {
 	endpoints := 60
 	switch {
@@ -100,7 +103,8 @@ func TestProofRecoveryReal(t *testing.T) {
 				publish(t, o, e.App, e)
 			}
 		}
-		// Until all breakers have opened and let so many probes through that they pause for the longest time.
+		// Until all breakers have opened and let so many probes through that
+		// they pause for the longest time.
 		eventually(t, func() bool { return server.end(endpoints, outbox.DefaultBreakerThreshold+4) }, "endpoints are not tried any more")
 		var holds []int64
 		for _, text := range w.queryTexts(t, "SELECT CAST(hold_until AS text) FROM "+w.table("outbox_endpoint")) {
@@ -116,7 +120,8 @@ func TestProofRecoveryReal(t *testing.T) {
 			counts[(hold-holds[0])/(maxPause/4).Microseconds()]++
 		}
 		t.Logf("%d endpoints, which may be tried again after each other, each 200 ms: %v", endpoints, counts)
-		// The pauses are half to one and a half times the longest, which is four such bins, and did not begin together.
+		// The pauses are half to one and a half times the longest, which is
+		// four such bins, and did not begin together.
 		assert.LessOrEqual(t, slices.Max(counts), endpoints*3/4)
 		for app, at := range server.arrived {
 			require.Len(t, at, backlog, app)

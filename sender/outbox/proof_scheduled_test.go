@@ -18,16 +18,19 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// scheduledWait is the schedule of TestProofScheduled: retries without end, each some time between base and one and a half times that
-// after the one before.
+// scheduledWait is the schedule of TestProofScheduled: retries without end,
+// each some time between base and one and a half times that after the one
+// before.
 type scheduledWait struct{ base time.Duration }
 
 func (s scheduledWait) Reset() {}
 
 func (s scheduledWait) NextBackOff() time.Duration { return s.base + rand.N(s.base/2) }
 
-// TestProofScheduled lets retries wait, 100,000 with -outbox.scheduled=100000, all of which have had an attempt that failed. It shows
-// what they take of memory and disk, that new events are delivered all the same, and that the retries are due one after the other.
+// TestProofScheduled lets retries wait, 100,000 with -outbox.scheduled=100000,
+// all of which have had an attempt that failed. It shows what they take of
+// memory and disk, that new events are delivered all the same, and that the
+// retries are due one after the other.
 func TestProofScheduled(t *testing.T) {
 	proveOnEach(t, func(t *testing.T, w *world) {
 		n := *scheduledCount
@@ -64,7 +67,8 @@ func TestProofScheduled(t *testing.T) {
 	})
 }
 
-// testNewOnes publishes to another endpoint, an event when the one before has arrived.
+// testNewOnes publishes to another endpoint, an event when the one before has
+// arrived.
 func testNewOnes(t *testing.T, o *outbox.Outbox, good *watched) quantiles {
 	good.reset()
 	for i := range 20 {
@@ -74,7 +78,8 @@ func testNewOnes(t *testing.T, o *outbox.Outbox, good *watched) quantiles {
 	return quantilesOf(good.durations())
 }
 
-// TestProofScheduledReturn lets retries come back. None does before its time, and their times are spread.
+// TestProofScheduledReturn lets retries come back. None does before its time,
+// and their times are spread.
 func TestProofScheduledReturn(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -108,7 +113,8 @@ func TestProofScheduledReturn(t *testing.T) {
 	})
 }
 
-// testSpread looks at when the retries are due, which is at any time of half the base.
+// testSpread looks at when the retries are due, which is at any time of half
+// the base.
 func testSpread(t *testing.T, w *world, n int, base time.Duration) {
 	seconds := w.queryInt(t, "SELECT count(DISTINCT next_at / 1000000) FROM "+w.table("outbox_delivery")+" WHERE state = 'pending'")
 	most := w.queryInt(t, "SELECT max(n) FROM (SELECT count(*) AS n FROM "+w.table("outbox_delivery")+

@@ -32,8 +32,9 @@ var (
 	strict         = flag.Bool("outbox.strict", false, "run the whole of the proofs, one after the other, and hold what they measure to a bound")
 )
 
-// assertUndelayed holds what deliveries take beside something that must not delay them to a second. On a machine that is
-// slow just now, the bound is ten times what deliveries take when they are alone.
+// assertUndelayed holds what deliveries take beside something that must not
+// delay them to a second. On a machine that is slow just now, the bound is ten
+// times what deliveries take when they are alone.
 func assertUndelayed(t *testing.T, alone, beside quantiles) {
 	t.Helper()
 	if *strict {
@@ -41,7 +42,8 @@ func assertUndelayed(t *testing.T, alone, beside quantiles) {
 	}
 }
 
-// fewer is n, or a tenth of it under the race detector: the counts are for the times that are measured.
+// fewer is n, or a tenth of it under the race detector: the counts are for the
+// times that are measured.
 func fewer(n int) int {
 	if underRace {
 		return n / 10
@@ -49,7 +51,8 @@ func fewer(n int) int {
 	return n
 }
 
-// proveOnEach runs a proof on both databases: beside other tests, or with nothing beside it if what it measures counts.
+// proveOnEach runs a proof on both databases: beside other tests, or with
+// nothing beside it if what it measures counts.
 func proveOnEach(t *testing.T, test func(t *testing.T, w *world)) {
 	if *strict {
 		oneByOne(t, test)
@@ -119,7 +122,8 @@ func (w *world) queryTexts(t testing.TB, query string) (all []string) {
 	return all
 }
 
-// rowCounts counts the rows of all tables that hold what was published and registered, River's jobs included.
+// rowCounts counts the rows of all tables that hold what was published and
+// registered, River's jobs included.
 func (w *world) rowCounts(t testing.TB) map[string]int64 {
 	t.Helper()
 	counts := map[string]int64{}
@@ -143,7 +147,8 @@ func (w *world) diskBytes(t testing.TB) (n int64) {
 	return n
 }
 
-// residentBytes is the process's resident memory, 0 where the system doesn't say.
+// residentBytes is the process's resident memory, 0 where the system doesn't
+// say.
 func residentBytes() int64 {
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
@@ -161,7 +166,8 @@ func heapBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// heapPeak watches the heap until stop is called, which returns by how much it grew over what it was after a collection.
+// heapPeak watches the heap until stop is called, which returns by how much it
+// grew over what it was after a collection.
 func heapPeak() (stop func() int64) {
 	runtime.GC()
 	base := heapBytes()
@@ -204,8 +210,8 @@ func quantilesOf(ds []time.Duration) quantiles {
 
 func (q quantiles) String() string { return fmt.Sprintf("p50 %v, p99 %v, max %v", q.p50, q.p99, q.max) }
 
-// watched is an endpoint that takes everything, and measures from publishing an event to its arrival; deployment IDs
-// tell events apart.
+// watched is an endpoint that takes everything, and measures from publishing an
+// event to its arrival; deployment IDs tell events apart.
 type watched struct {
 	*hook
 	mu    sync.Mutex

@@ -29,7 +29,8 @@ func dead(t testing.TB, o *outbox.Outbox, h *hook, app string, n int) (ids []str
 	return ids
 }
 
-// dueTimes are when the deliveries of a replay are due, which have not been attempted yet, in that order.
+// dueTimes are when the deliveries of a replay are due, which have not been
+// attempted yet, in that order.
 func dueTimes(t testing.TB, o *outbox.Outbox, replay string) (due []time.Time) {
 	t.Helper()
 	list, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{Replay: replay}, outbox.Page{})
@@ -241,7 +242,8 @@ func TestReplayingAPendingDeliveryBringsItForward(t *testing.T) {
 	})
 }
 
-// The job of the retry that a replay has overtaken finds that the delivery is none of its own any more.
+// The job of the retry that a replay has overtaken finds that the delivery is
+// none of its own any more.
 func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -261,7 +263,8 @@ func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
 		job := w.queryInt(t, "SELECT max(id) FROM "+jobs)
 		require.NoError(t, o.Replay(t.Context(), id))
 		attempted(2)
-		// The retry's hour is over. It may be some time until River has written that the job waits.
+		// The retry's hour is over. It may be some time until River has written
+		// that the job waits.
 		eventually(t, func() bool {
 			w.exec(t, fmt.Sprintf("UPDATE %s SET state = 'available', scheduled_at = created_at WHERE id = %d AND state = 'scheduled'", jobs, job))
 			return h.count() > 2 || w.queryInt(t, fmt.Sprintf("SELECT count(*) FROM %s WHERE id = %d AND state = 'completed'", jobs, job)) == 1

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// template is a SQLite file that has the tables. Making them takes longer than most tests.
+// template is a SQLite file that has the tables. Making them takes longer than
+// most tests.
 var template = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "outbox")
 	if err != nil {
