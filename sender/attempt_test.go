@@ -210,19 +210,6 @@ func TestSignerIsHeldToHeaders(t *testing.T) {
 	require.EqualValues(t, len(message().Body), sent.ContentLength)
 }
 
-func TestSignerError(t *testing.T) {
-	t.Parallel()
-	s := newSender(t)
-	calls := fake(s, statuses(200))
-	_, err := s.Deliver(t.Context(), sender.Endpoint{
-		URL:    sender.NewURL("https://a.example"),
-		Signer: signFunc(func(*http.Request, string, time.Time, []byte) error { return io.ErrNoProgress }),
-	}, message())
-	require.ErrorIs(t, err, io.ErrNoProgress)
-	require.ErrorIs(t, err, sender.ErrRefused, "nothing was sent, and a retry gives the same")
-	require.Zero(t, calls.n.Load())
-}
-
 // TestCanaryIsNowhere sends a secret in every place that holds one, to endpoints that fail in every way and echo
 // what they got, and looks for it in all that comes back.
 func TestCanaryIsNowhere(t *testing.T) {

@@ -19,9 +19,15 @@ import (
 func newAttemptError(ctx context.Context, origin string, err error, at progress) *AttemptError {
 	e := &AttemptError{Endpoint: origin, Class: classify(err), cause: err}
 	switch {
+	case e.Class == ClassPolicy && at.permitted:
+		// The host has forbidden addresses and others. Which comes first is up to its
+		// name server, so the permitted one decides.
+		e.Class, e.cause, err = ClassConnect, errSomeForbidden, errSomeForbidden
 	case e.Class == ClassPolicy:
 	case at.flooded:
 		e.Class, e.cause, err = ClassProtocol, errors.Join(errInterim, err), errInterim
+	case (e.Class == ClassTimeout || ctx.Err() != nil) && at.dialing:
+		e.Class, e.cause, err = ClassConnect, errors.Join(context.DeadlineExceeded, err), errUnanswered
 	case e.Class == ClassTimeout, ctx.Err() != nil:
 		// The transport reports whatever the deadline happened to interrupt.
 		e.Class, e.cause = ClassTimeout, errors.Join(context.DeadlineExceeded, err)
@@ -36,7 +42,18 @@ func newAttemptError(ctx context.Context, origin string, err error, at progress)
 }
 
 // progress is how far an attempt came before it failed.
-type progress struct{ tlsFailed, gotByte, flooded bool }
+type progress struct {
+	permitted bool // the guard let an address pass
+	dialing   bool // an address was dialled, and nothing was connected yet
+	tlsFailed bool
+	gotByte   bool
+	flooded   bool
+}
+
+var (
+	errSomeForbidden = errors.New("no permitted address of the host accepts connections, and its others are forbidden")
+	errUnanswered    = errors.New("the host does not answer connection attempts")
+)
 
 // classify goes by types, never by an error's text.
 func classify(err error) Class {
@@ -56,12 +73,12 @@ func classify(err error) Class {
 		return ClassProxy
 	case errors.As(err, &dns):
 		return ClassDNS
+	case errors.As(err, &op) && op.Op == "dial":
+		return ClassConnect // also where the dial's own time was up
 	case isTimeout(err):
 		return ClassTimeout
-	case isCertificate(err):
+	case isCertificate(err), isAlert(err):
 		return ClassTLS
-	case errors.As(err, &op) && op.Op == "dial":
-		return ClassConnect
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
 		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed), errors.As(err, &op):
 		return ClassReset
@@ -88,6 +105,13 @@ func isCertificate(err error) bool {
 		errors.As(err, &host) || errors.As(err, &ca) || errors.As(err, &bad)
 }
 
+// isAlert reports whether the endpoint ended the connection with a TLS alert. With
+// TLS 1.3 the one about a missing client certificate comes after the handshake.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
 // detail is what an error's text says beside the class. For answers that are not HTTP it is nothing: the text would be
 // the endpoint's, which may echo what it was sent.
 func detail(class Class, err error) string {
@@ -112,6 +136,9 @@ func detail(class Class, err error) string {
 	case ClassTLS:
 		if record := (tls.RecordHeaderError{}); errors.As(err, &record) {
 			return "the endpoint does not speak TLS; is it http?"
+		}
+		if isAlert(err) {
+			return clean(err.Error()) + " (if the endpoint wants a client certificate, set Endpoint.ClientCertificate)"
 		}
 		return clean(err.Error()) + " (WithRootCAs adds certificate authorities)"
 	case ClassProtocol:

@@ -46,6 +46,10 @@ type Endpoint struct {
 	// X-Idempotency-Key, everything that belongs to the connection (RFC 9110 section 7.6.1), and those of signatures.
 	Header Header
 
+	// ClientCertificate is what the endpoint asks for in the TLS handshake, from
+	// [NewClientCertificate]. Default none. It needs a URL with https.
+	ClientCertificate ClientCertificate
+
 	// Timeout bounds each attempt, from resolving the host to the end of the answer's body. Zero means the Sender's
 	// own (see [WithTimeout]); negative is an error, as is more than 10 minutes.
 	Timeout time.Duration

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -292,6 +293,7 @@ func TestOptionMistakes(t *testing.T) {
 		"MaxRetryAfter: 19": sender.WithMaxRetryAfter(8 * 24 * time.Hour),
 		"WithObserver":      sender.WithObserver(nil),
 		"WithEventTypes":    sender.WithEventTypes(),
+		"1 and 65535":       sender.WithProxy(&url.URL{Scheme: "http", Host: "proxy.example:99999"}),
 		"DenyNetworks":      sender.DenyNetworks(),
 		"0.0.0.0/0":         sender.DenyNetworks(netip.MustParsePrefix("::ffff:0.0.0.0/90")),
 		"WithNAT64: names":  sender.WithNAT64(),

@@ -37,7 +37,7 @@ var (
 // [ErrUnsigned] where they apply. Its text shows of the URL at most scheme and host, and of a header at most
 // the name.
 type EndpointError struct {
-	// Field is the name of the Endpoint's field: "URL", "Signer", "BodyFormat", "Events", "Header" or "Timeout".
+	// Field is the name of the Endpoint's field: "URL", "Signer", "BodyFormat", "Events", "Header", "Timeout" or "ClientCertificate".
 	Field string
 	// Reason says what is wrong with it and what to do, for the operator: it may name an address that the host
 	// resolved to.

@@ -34,7 +34,8 @@ func GuardCheck(s *Sender, to netip.AddrPort, plain bool) error {
 
 // RetryAfter parses a header.
 func RetryAfter(h http.Header, now time.Time, limit time.Duration) time.Duration {
-	return retryAfter(h, now, limit)
+	wait, _ := retryAfter(h, now, limit)
+	return wait
 }
 
 // ParseURL returns the normalised URL.

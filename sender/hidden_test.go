@@ -35,12 +35,13 @@ func TestCredentialsAreHidden(t *testing.T) {
 	ep := credentialed(t)
 	proxy, err := url.Parse("http://proxy:" + hiddenCanary + "@127.0.0.1:3128")
 	require.NoError(t, err)
+	ep.ClientCertificate = clientCertificate(t)
 	s, err := sender.New(sender.WithProxy(proxy))
 	require.NoError(t, err)
 	defer s.Close()
 	request, err := s.Preview(ep, sender.Message{ID: "whk_1", Body: []byte("{}")})
 	require.NoError(t, err)
-	hiddentest.RequireHidden(t, []string{hiddenCanary}, ep, ep.URL, ep.Header, *request, s, sender.WithProxy(proxy), sender.Endpoint{})
+	hiddentest.RequireHidden(t, []string{hiddenCanary}, ep, ep.ClientCertificate, ep.URL, ep.Header, *request, s, sender.WithProxy(proxy), sender.Endpoint{})
 }
 
 func TestURLsAndHeadersAreRevealedOnRequest(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,6 +65,11 @@ func newProxy(u *url.URL) (*proxy, error) {
 		return nil, errors.New("the URL has no host")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("the URL has more than a host and a port")
+	}
+	if text := u.Port(); text != "" {
+		if n, err := strconv.ParseUint(text, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("the URL has a port that is not between 1 and 65535")
+		}
 	}
 	p := &proxy{host: u.Hostname(), secure: u.Scheme == "https"}
 	port := cmp.Or(u.Port(), map[bool]string{false: "80", true: "443"}[p.secure])

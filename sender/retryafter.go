@@ -7,24 +7,25 @@ import (
 
 // retryAfter returns how long an answer asks to be left alone: its Retry-After (RFC 9110 section 10.2.3), a number of
 // seconds or an HTTP-date, capped at limit. A date counts from the answer's own Date where it has one, so that a wrong
-// clock on either side does not matter; otherwise from now. Anything else is ignored, as are dates in the past and a
-// header that occurs twice: 0.
-func retryAfter(h http.Header, now time.Time, limit time.Duration) time.Duration {
+// clock on either side does not matter; otherwise from now. A date in the past is 0.
+// asked is false for anything else, which is ignored, and for a header that occurs
+// twice.
+func retryAfter(h http.Header, now time.Time, limit time.Duration) (wait time.Duration, asked bool) {
 	values := h["Retry-After"]
 	if len(values) != 1 {
-		return 0
+		return 0, false
 	}
 	if d, ok := seconds(values[0], limit); ok {
-		return d
+		return d, true
 	}
 	at, err := http.ParseTime(values[0])
 	if err != nil {
-		return 0
+		return 0, false
 	}
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date
 	}
-	return min(max(at.Sub(now), 0), limit) // Sub saturates
+	return min(max(at.Sub(now), 0), limit), true // Sub saturates
 }
 
 // seconds reads 1*DIGIT, capped at limit however long it is. No sign, blank, fraction or exponent.

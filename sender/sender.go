@@ -19,7 +19,9 @@ type Sender struct {
 	plain     http.RoundTripper // http
 	userAgent string
 	urls      urls
-	buffers   sync.Pool // of *[maxRecorded]byte, to read answers into
+	buffers   sync.Pool  // of *[maxRecorded]byte, to read answers into
+	certified *certified // https with a client certificate
+	conns     *conns
 
 	once   sync.Once
 	closed chan struct{}
@@ -45,12 +47,14 @@ func New(opts ...Option) (*Sender, error) {
 	}
 	c.faults = newFaults(&c)
 	c.resolver = containedResolver(c.resolver, c.faults)
-	g := newGuard(&c)
+	g, open := newGuard(&c), new(conns)
 	return &Sender{
 		config:    c,
 		guard:     g,
-		secure:    newTransport(&c, g, false),
-		plain:     newTransport(&c, g, true),
+		secure:    newTransport(&c, g, open, false),
+		plain:     newTransport(&c, g, open, true),
+		certified: &certified{make: func() *http.Transport { return newTransport(&c, g, open, false) }},
+		conns:     open,
 		userAgent: userAgent(),
 		urls:      urls{seed: maphash.MakeSeed()},
 		buffers:   sync.Pool{New: func() any { return new([maxRecorded]byte) }},
@@ -70,15 +74,8 @@ func (s *Sender) Close() {
 			c.CloseIdleConnections()
 		}
 	}
-}
-
-func (s *Sender) isClosed() bool {
-	select {
-	case <-s.closed:
-		return true
-	default:
-		return false
-	}
+	s.certified.CloseIdleConnections()
+	s.conns.close()
 }
 
 // Timeout is how long an attempt may take whose endpoint does not say: see [WithTimeout].

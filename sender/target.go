@@ -25,6 +25,7 @@ type target struct {
 	credential bool // the signer sends a key instead of a signature
 	header     []staticHeader
 	timeout    time.Duration
+	cert       ClientCertificate
 }
 
 // origin is what may be shown of the URL; empty if there is none.
@@ -45,9 +46,10 @@ func (s *Sender) resolve(t *target, ep *Endpoint) error {
 
 // inspect makes every check of ep that needs no network, and returns all that is wrong with it.
 func (s *Sender) inspect(t *target, ep *Endpoint) (faults []error) {
-	t.signer, t.timeout = ep.Signer, s.timeout
+	t.signer, t.timeout, t.cert = ep.Signer, s.timeout, ep.ClientCertificate
 	for _, fault := range [...]error{
 		s.inspectURL(t, ep), inspectSigner(t, ep), inspectFormat(ep), inspectEvents(ep), inspectHeader(t, ep), inspectTimeout(t, ep),
+		inspectCertificate(t, ep),
 	} {
 		if fault != nil {
 			faults = append(faults, fault)
@@ -80,6 +82,13 @@ func inspectTimeout(t *target, ep *Endpoint) error {
 		return endpointError(ErrRefused, "Timeout", "%v is over the limit of %v", ep.Timeout, maxTimeout)
 	case ep.Timeout > 0:
 		t.timeout = ep.Timeout
+	}
+	return nil
+}
+
+func inspectCertificate(t *target, ep *Endpoint) error {
+	if !ep.ClientCertificate.IsZero() && t.checkedURL != nil && t.plain {
+		return endpointError(ErrRefused, "ClientCertificate", "the URL is http, where nobody asks for a certificate; use https or leave it out")
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func (t *trace) gotConn(info httptrace.GotConnInfo) {
 	if ok {
 		t.addr = addr.AddrPort()
 	}
-	t.reused, t.got = info.Reused, true
+	t.reused, t.got, t.at.dialing = info.Reused, true, false
 }
 
 func (t *trace) firstByte() {
@@ -143,6 +143,7 @@ func (t *trace) connected(begin, end time.Time) {
 		begin = t.dnsEnd
 	}
 	t.timings.Connect = timemath.Elapsed(begin, end)
+	t.at.dialing = false
 }
 
 // dialled notes an address that was tried; the connection that the request gets has the last word.
@@ -151,7 +152,15 @@ func (t *trace) dialled(addr netip.AddrPort) {
 	defer t.mu.Unlock()
 	if !t.got {
 		t.addr = addr
+		t.at.dialing = true
 	}
+}
+
+// permitted notes that the guard let an address pass.
+func (t *trace) permitted() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at.permitted = true
 }
 
 // finish writes what was noted into the record, and says how far the attempt came.

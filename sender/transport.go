@@ -29,8 +29,8 @@ const (
 
 // newTransport returns a transport of its own for http (plain) or https. Two of them, because a dialer does not
 // learn which scheme it dials for, and its guard must.
-func newTransport(c *config, g *guard, plain bool) *http.Transport {
-	d := &dialer{guard: g, plain: plain, proxy: c.proxy, rootCAs: c.rootCAs, userAgent: userAgent(), faults: c.faults}
+func newTransport(c *config, g *guard, open *conns, plain bool) *http.Transport {
+	d := &dialer{guard: g, plain: plain, proxy: c.proxy, rootCAs: c.rootCAs, conns: open, userAgent: userAgent(), faults: c.faults}
 	d.net = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver, ControlContext: d.control}
 	d.toProxy = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver}
 	return &http.Transport{
@@ -69,6 +69,7 @@ type dialer struct {
 	rootCAs   *x509.CertPool
 	userAgent string
 	faults    *contain.Faults
+	conns     *conns
 }
 
 // dial contains faults, since net/http calls it on a goroutine of its own.
@@ -88,7 +89,10 @@ func (d *dialer) traced(ctx context.Context, network, address string) (net.Conn,
 	begin := time.Now()
 	conn, err := d.connection(ctx, t.withDNS(ctx), network, address)
 	t.connected(begin, time.Now())
-	return conn, err
+	if err != nil {
+		return nil, err
+	}
+	return d.conns.track(conn), nil
 }
 
 // connection dials directly or through the proxy; lookup is ctx with the hooks for the endpoint's name.
@@ -110,6 +114,9 @@ func (d *dialer) control(ctx context.Context, network, address string, _ rawConn
 		to, err = d.guard.control(network, address, d.plain)
 		if t := traceOf(ctx); t != nil {
 			t.dialled(to)
+			if err == nil {
+				t.permitted()
+			}
 		}
 	})
 	if fault != nil {

@@ -2,11 +2,14 @@ package sender
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/deployhook/deployhook/signer"
 )
 
 // Attempt makes exactly one try to deliver msg to ep and returns its record; it never retries and never waits for
@@ -47,16 +50,21 @@ func (s *Sender) observe(ctx context.Context, a Attempt) {
 // try makes one attempt.
 func (s *Sender) try(parent context.Context, t *target, msg *Message, number int) Attempt {
 	a := Attempt{Number: number, ID: msg.ID, Start: time.Now()}
-	if err := s.ended(parent); err != nil {
-		a.cancel(t, err)
+	if parent.Err() != nil {
+		a.cancel(t, contextError(parent))
 		return a
 	}
+	if !s.conns.begin() {
+		a.cancel(t, ErrClosed)
+		return a
+	}
+	defer s.conns.end()
 	ctx, cancel := context.WithTimeout(parent, t.timeout)
 	defer cancel()
 	tr := &trace{Context: ctx, cancel: cancel, start: a.Start, url: t.url}
 	req, err := s.request(tr, t, msg)
 	if err != nil {
-		a.Outcome, a.Class, a.Err = Refused, ClassSigner, err
+		a.unsigned(parent, t, err)
 		return a
 	}
 	resp, err := s.transport(t).RoundTrip(req)
@@ -87,15 +95,21 @@ func contextError(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// ended returns why no attempt may begin, or nil.
-func (s *Sender) ended(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return contextError(ctx)
+// unsigned notes why there was nothing to send. A signer of the application's own
+// may ask a key service, which can fail and recover. Only misuse stays as it is.
+func (a *Attempt) unsigned(parent context.Context, t *target, err error) {
+	if parent.Err() != nil {
+		a.cancel(t, contextError(parent))
+		return
 	}
-	if s.isClosed() {
-		return ErrClosed
+	a.Outcome, a.Class, a.Err = Failed, ClassSigner, err
+	for _, misuse := range [...]error{
+		ErrRefused, signer.ErrConfig, signer.ErrInvalidSecret, signer.ErrNoActiveKey, signer.ErrInvalidMessage,
+	} {
+		if errors.Is(err, misuse) {
+			a.Outcome = Refused
+		}
 	}
-	return nil
 }
 
 func (a *Attempt) cancel(t *target, cause error) {
@@ -121,11 +135,12 @@ func (s *Sender) judge(a *Attempt, t *target, secrets []string) {
 		failure.detail += ": it redirects to " + redirectTarget(&t.url, a.ResponseHeader, secrets) + ", and redirects are never followed"
 	}
 	a.fail(failure)
-	a.RetryAfter = retryAfter(a.ResponseHeader, time.Now(), s.maxRetryAfter)
+	var asked bool
+	a.RetryAfter, asked = retryAfter(a.ResponseHeader, time.Now(), s.maxRetryAfter)
 	switch {
 	case a.Status == http.StatusGone:
 		a.Outcome, failure.cause = Gone, ErrGone
-	case s.stopOnClient && a.Status >= 400 && a.Status <= 499 && a.RetryAfter == 0 && !mendable(a.Status):
+	case s.stopOnClient && a.Status >= 400 && a.Status <= 499 && !asked && !mendable(a.Status):
 		a.Outcome, failure.cause = Rejected, ErrRejected
 	}
 }
@@ -140,8 +155,11 @@ func mendable(status int) bool {
 }
 
 func (s *Sender) transport(t *target) http.RoundTripper {
-	if t.plain {
+	switch {
+	case t.plain:
 		return s.plain
+	case !t.cert.IsZero():
+		return s.certified.transport(t.cert)
 	}
 	return s.secure
 }

@@ -1,0 +1,39 @@
+package sender_test
+
+import (
+	"fmt"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/sender"
+)
+
+// A host that does not answer the first packet of a connection: on Linux, a
+// listener whose queue is full.
+func TestSilentHostIsNoConnection(t *testing.T) {
+	t.Parallel()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	defer func() { _ = syscall.Close(fd) }()
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	require.NoError(t, syscall.Listen(fd, 0))
+	name, err := syscall.Getsockname(fd)
+	require.NoError(t, err)
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	for { // until a connection is not answered any more
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err != nil {
+			break
+		}
+		defer func() { _ = conn.Close() }()
+	}
+	s := newSender(t, sender.WithTimeout(time.Second))
+	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("https://" + address), Signer: standard(t)})
+	require.Equal(t, sender.ClassConnect, a.Class, "%v", a.Err)
+	require.Equal(t, sender.Failed, a.Outcome)
+	require.ErrorContains(t, a.Err, "does not answer")
+}
