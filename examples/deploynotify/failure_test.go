@@ -128,7 +128,8 @@ func TestDryRun_TellsWhatWasNotUsed(t *testing.T) {
 	code, _, stderr := inProcess(with(with(githubPush(), hook()), env{"GITHUB_SHA": "not-hex"}),
 		"-environment", "production", "-status", "success", "-dry-run")
 	require.Equal(t, 0, code, stderr)
-	require.Contains(t, stderr, "deploynotify: not used: commitSha: GITHUB_SHA is not a commit")
+	require.Contains(t, stderr, "deploynotify: note: commitSha: GITHUB_SHA is not a commit")
+	require.Contains(t, stderr, "deploynotify: note: deploymentId: GITHUB_JOB is the same in all legs of a matrix")
 }
 
 // connecting is a forward proxy that connects every request to one address.

@@ -91,6 +91,25 @@ func TestDeploymentIDsDiffer(t *testing.T) {
 	require.Len(t, ids, 3)
 }
 
+// TestDeploymentIDs_OfAMatrix: GitHub gives all legs of a matrix the same
+// variables, so that the flags tell them apart, the same in every step.
+func TestDeploymentIDs_OfAMatrix(t *testing.T) {
+	t.Parallel()
+	for _, flagName := range []string{"-service", "-deployment-id"} {
+		ids := map[string]bool{}
+		for _, leg := range []string{"api", "web", "worker"} {
+			args := []string{"-environment", "production", "-state-dir", t.TempDir(), flagName, leg}
+			started := dryRun(t, with(githubPush(), hook()), append(args, "-start")...)
+			ended := dryRun(t, with(githubPush(), hook()), append(args, "-status", "success")...)
+			require.Equal(t, started.DeploymentID, ended.DeploymentID)
+			ids[ended.DeploymentID] = true
+			_, _, stderr := inProcess(with(githubPush(), hook()), append(args, "-status", "success", "-dry-run")...)
+			require.NotContains(t, stderr, "matrix", "nothing is left to say of it")
+		}
+		require.Len(t, ids, 3, flagName)
+	}
+}
+
 func TestItRetriesAReceiverThatFailsTwice(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32

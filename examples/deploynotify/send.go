@@ -193,7 +193,10 @@ func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep send
 		Body    string            `json:"body"`
 	}{request.Method, o.origin(), headers, string(request.Body)})
 	for _, problem := range r.run.Problems {
-		fmt.Fprintln(s.stderr, "deploynotify: not used:", problem)
+		// Either flag says which deployment it is.
+		if problem.Field != "deploymentId" || o.service == "" && o.deploymentID == "" {
+			fmt.Fprintln(s.stderr, "deploynotify: note:", problem)
+		}
 	}
 	return "dry run: nothing was sent" + strings.Join(r.notes, ""), err
 }
