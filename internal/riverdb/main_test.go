@@ -10,7 +10,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/leaktest"
 	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -34,7 +34,7 @@ func onEach(t *testing.T, test func(t *testing.T, open func() *riverdb.DB)) {
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		pool := riverdbtest.NewPool(t)
+		pool := sqldbtest.NewPool(t)
 		test(t, func() *riverdb.DB { return onPool(t, pool) })
 	})
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/inbox"
@@ -47,7 +47,7 @@ func eachBench(b *testing.B, bench func(b *testing.B, db func() *riverdb.DB, in 
 		})
 	})
 	b.Run("Postgres", func(b *testing.B) {
-		pool := riverdbtest.NewPool(b)
+		pool := sqldbtest.NewPool(b)
 		bench(b, func() *riverdb.DB {
 			db, err := riverdb.NewPostgres(pool, "floor")
 			require.NoError(b, err)

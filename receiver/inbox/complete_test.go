@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/inbox"
@@ -42,7 +42,7 @@ func withApp(t *testing.T, test func(t *testing.T, open opener, a app)) {
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		pool := riverdbtest.NewPool(t)
+		pool := sqldbtest.NewPool(t)
 		own := openAppPostgres(t, pool)
 		test(t, func(h receiver.EventHandler, opts ...inbox.Option) *inbox.Inbox {
 			in, err := inbox.NewPostgres(t.Context(), pool, h, append(testOptions(), opts...)...)

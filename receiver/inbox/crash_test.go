@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/inbox"
@@ -108,7 +108,7 @@ func (m crashMode) open(t testing.TB, handler func(app) receiver.EventHandler) (
 		in, err := inbox.OpenSQLite(context.Background(), m.Path, handler(own), opts...)
 		return in, own, err
 	}
-	pool := riverdbtest.OpenPool(t, m.URL)
+	pool := sqldbtest.OpenPool(t, m.URL)
 	own := openAppPostgres(t, pool)
 	in, err := inbox.NewPostgres(context.Background(), pool, handler(own), opts...)
 	return in, own, err
@@ -240,7 +240,7 @@ func TestKill(t *testing.T) {
 		t.Run(name+"/Postgres", func(t *testing.T) {
 			t.Parallel()
 			on := mode
-			on.URL = riverdbtest.NewDatabase(t)
+			on.URL = sqldbtest.NewDatabase(t)
 			testKill(t, on)
 		})
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/dedupe"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
 	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/inbox"
@@ -311,7 +311,7 @@ func TestPerRequestTolerance(t *testing.T) {
 
 func TestSchemasAreApart(t *testing.T) {
 	t.Parallel()
-	pool := riverdbtest.NewPool(t)
+	pool := sqldbtest.NewPool(t)
 	for _, schema := range []string{"one", "two"} {
 		var seen calls
 		in, err := inbox.NewPostgres(t.Context(), pool, seen.handle, append(testOptions(), inbox.WithSchema(schema))...)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/leaktest"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/inbox"
@@ -54,9 +54,9 @@ func onEach(t *testing.T, test func(t *testing.T, open opener)) {
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		url := riverdbtest.NewDatabase(t)
+		url := sqldbtest.NewDatabase(t)
 		test(t, func(h receiver.EventHandler, opts ...inbox.Option) *inbox.Inbox {
-			in, err := inbox.NewPostgres(t.Context(), riverdbtest.OpenPool(t, url), h, append(testOptions(), opts...)...)
+			in, err := inbox.NewPostgres(t.Context(), sqldbtest.OpenPool(t, url), h, append(testOptions(), opts...)...)
 			require.NoError(t, err)
 			t.Cleanup(func() { assert.NoError(t, in.Close()) })
 			return in

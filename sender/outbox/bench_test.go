@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -32,8 +32,8 @@ func onBoth(b *testing.B, bench func(b *testing.B, w *world)) {
 		bench(b, &world{path: filepath.Join(b.TempDir(), "outbox.db")})
 	})
 	b.Run("Postgres", func(b *testing.B) {
-		url := riverdbtest.NewDatabase(b)
-		bench(b, &world{url: url, pool: riverdbtest.OpenPool(b, url)})
+		url := sqldbtest.NewDatabase(b)
+		bench(b, &world{url: url, pool: sqldbtest.OpenPool(b, url)})
 	})
 }
 
@@ -125,8 +125,8 @@ func (w *world) fresh(b *testing.B) *world {
 	if w.path != "" {
 		return &world{path: filepath.Join(b.TempDir(), "outbox.db")}
 	}
-	url := riverdbtest.NewDatabase(b)
-	return &world{url: url, pool: riverdbtest.OpenPool(b, url)}
+	url := sqldbtest.NewDatabase(b)
+	return &world{url: url, pool: sqldbtest.OpenPool(b, url)}
 }
 
 func benchDeliverFloor(b *testing.B, w *world, atOnce int) {

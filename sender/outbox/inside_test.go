@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -41,7 +41,7 @@ func insideEach(t *testing.T, test func(t *testing.T, o *inside), opts ...Option
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		o, err := NewPostgres(t.Context(), riverdbtest.NewPool(t), opts...)
+		o, err := NewPostgres(t.Context(), sqldbtest.NewPool(t), opts...)
 		run(t, o, err)
 	})
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/leaktest"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -50,8 +50,8 @@ func onEach(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		url := riverdbtest.NewDatabase(t)
-		test(t, &world{url: url, pool: riverdbtest.OpenPool(t, url)})
+		url := sqldbtest.NewDatabase(t)
+		test(t, &world{url: url, pool: sqldbtest.OpenPool(t, url)})
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -24,8 +24,8 @@ import (
 // A rotation and a change of settings that begin at the same moment both take effect, whichever is first.
 func TestAChangeOfSettingsKeepsARotation(t *testing.T) {
 	t.Parallel()
-	address := riverdbtest.NewDatabase(t)
-	w := &world{url: address, pool: riverdbtest.OpenPool(t, address)}
+	address := sqldbtest.NewDatabase(t)
+	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
 	o := w.start(t)
 	h := newHook(t, nil)
 	c := endpointAt("shop", h.URL)
@@ -86,7 +86,7 @@ func TestRotationsSurviveUpdates(t *testing.T) {
 
 // switchable is a pool whose connections can be cut.
 func switchable(t *testing.T) (pool *pgxpool.Pool, down *atomic.Bool) {
-	cfg, err := pgxpool.ParseConfig(riverdbtest.NewDatabase(t))
+	cfg, err := pgxpool.ParseConfig(sqldbtest.NewDatabase(t))
 	require.NoError(t, err)
 	down = new(atomic.Bool)
 	dial := cfg.ConnConfig.DialFunc
@@ -284,8 +284,8 @@ func (tx failingTx) Query(ctx context.Context, statement string, args ...any) (p
 
 func TestAPanicLeavesNoHalfEventBehind(t *testing.T) {
 	t.Parallel()
-	address := riverdbtest.NewDatabase(t)
-	w := &world{url: address, pool: riverdbtest.OpenPool(t, address)}
+	address := sqldbtest.NewDatabase(t)
+	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
 	o := w.open(t)
 	create(t, o, endpointAt("shop", newHook(t, nil).URL))
 	tx, err := w.pool.Begin(t.Context())
@@ -301,8 +301,8 @@ func TestAPanicLeavesNoHalfEventBehind(t *testing.T) {
 
 func TestReSealLeavesAloneWhatIsSealedWithTheCurrentKey(t *testing.T) {
 	t.Parallel()
-	address := riverdbtest.NewDatabase(t)
-	w := &world{url: address, pool: riverdbtest.OpenPool(t, address)}
+	address := sqldbtest.NewDatabase(t)
+	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
 	o := w.open(t)
 	create(t, o, endpointAt("shop", newHook(t, nil).URL))
 	version := func() (n int64) {

@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/dedupe"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -364,7 +364,7 @@ func TestProofCrashChild(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(text), &child))
 	w := &world{path: child.Path, url: child.URL}
 	if w.url != "" {
-		w.pool = riverdbtest.OpenPool(t, w.url)
+		w.pool = sqldbtest.OpenPool(t, w.url)
 	}
 	o, err := w.rawOpen(crashOptions(crashKey(child.Key))...)
 	require.NoError(t, err)

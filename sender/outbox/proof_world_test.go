@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
@@ -68,8 +68,8 @@ func oneByOne(t *testing.T, test func(t *testing.T, w *world)) {
 		test(t, &world{path: outbox.NewSQLite(t)})
 	})
 	t.Run("Postgres", func(t *testing.T) {
-		url := riverdbtest.NewDatabase(t)
-		test(t, &world{url: url, pool: riverdbtest.OpenPool(t, url)})
+		url := sqldbtest.NewDatabase(t)
+		test(t, &world{url: url, pool: sqldbtest.OpenPool(t, url)})
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
@@ -96,8 +96,8 @@ func TestRetentionInBytesKeepsTheNewest(t *testing.T) {
 // A dead letter that is replayed while it is being pruned stays, with its attempts.
 func TestWhatIsReplayedMeanwhileIsNotPruned(t *testing.T) {
 	t.Parallel()
-	address := riverdbtest.NewDatabase(t)
-	w := &world{url: address, pool: riverdbtest.OpenPool(t, address)}
+	address := sqldbtest.NewDatabase(t)
+	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
 	o := w.start(t, outbox.WithDeadRetention(time.Hour))
 	h := newHook(t, always(410))
 	create(t, o, endpointAt("shop", h.URL))
