@@ -72,11 +72,13 @@ func TestEvent_ContradictionsAreRefused(t *testing.T) {
 		says string
 	}{
 		"live and failed": {
-			nil, []string{"-event", "deploy.live", "-status", "failure"},
+			nil,
+			[]string{"-event", "deploy.live", "-status", "failure"},
 			"-event deploy.live and -status failure contradict each other; leave one out",
 		},
 		"live, and the job failed": {
-			env{"DEPLOYHOOK_STATUS": "failure"}, []string{"-event", "deploy.live"},
+			env{"DEPLOYHOOK_STATUS": "failure"},
+			[]string{"-event", "deploy.live"},
 			"-event deploy.live and DEPLOYHOOK_STATUS failure contradict each other; leave one out",
 		},
 		"failed and succeeded":   {nil, []string{"-event", "deploy.failed", "-status", "0"}, "contradict"},
