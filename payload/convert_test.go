@@ -92,18 +92,6 @@ func TestConversionNamesWhatIsMissing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, at(5), deployment.CompletedAt)
 
-	long := live
-	long.Commit = &payload.Commit{SHA: "f4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2a0"}
-	deployment, err = long.Deployment(payload.Deployment{StartedAt: at(1)})
-	require.NoError(t, err)
-	assert.Equal(t, long.Commit.SHA[:40], deployment.CommitSHA, "git resolves it")
-	whole, _ := deployment.Metadata.Get("commit_sha256")
-	assert.Equal(t, long.Commit.SHA, whole.String())
-	back, err := deployment.Event(payload.Event{})
-	require.NoError(t, err)
-	assert.Equal(t, long.Commit.SHA, back.Commit.SHA, "and back without loss")
-	assert.Equal(t, long.Metadata, back.Metadata)
-
 	record := payload.Deployment{
 		DeploymentID: "run-1", CommitSHA: "f4c8e2a", Environment: "production", StartedAt: at(1), CompletedAt: at(5),
 		Service: "api",
@@ -170,4 +158,23 @@ func TestConversionChangesNeitherSide(t *testing.T) {
 	assert.Equal(t, &payload.Commit{Message: "fix"}, base.Commit)
 	assert.Equal(t, before, record)
 	assert.Equal(t, &payload.Commit{SHA: "f4c8e2a", Message: "fix"}, event.Commit)
+}
+
+// A record has room for 40 digits of a commit, an event for 64.
+func TestConversionKeepsSHA256Commits(t *testing.T) {
+	t.Parallel()
+	long := payload.Event{
+		Type: payload.DeployLive, Timestamp: at(5), DeploymentID: "run-1", App: "api", Environment: "production",
+		Metadata: metadata(t, `{"a":1}`),
+	}
+	long.Commit = &payload.Commit{SHA: "f4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e2a0"}
+	deployment, err := long.Deployment(payload.Deployment{StartedAt: at(1)})
+	require.NoError(t, err)
+	assert.Equal(t, long.Commit.SHA[:40], deployment.CommitSHA, "git resolves it")
+	whole, _ := deployment.Metadata.Get("commit_sha256")
+	assert.Equal(t, long.Commit.SHA, whole.String())
+	back, err := deployment.Event(payload.Event{})
+	require.NoError(t, err)
+	assert.Equal(t, long.Commit.SHA, back.Commit.SHA, "and back without loss")
+	assert.Equal(t, long.Metadata, back.Metadata)
 }

@@ -124,3 +124,25 @@ func TestNewDecoder(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, payload.ErrInvalid, "a document that the lookup came upon is not the sender's")
 }
+
+// A link only informs: it never costs the record, and a credential in it is not
+// passed on.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	base := payload.Deployment{CommitSHA: "abcdef1", Environment: "production"}
+	for link, want := range map[string]string{
+		"https://me:s3cret@ci.example/1": "https://ci.example/1",
+		"https://token@ci.example/1":     "https://ci.example/1",
+		"urn:run:1":                      "",
+		"/runs/1":                        "",
+		"javascript:alert(1)":            "",
+	} {
+		for _, text := range []string{run03, run04, run05, run06} {
+			e, err := cdevents.Parse([]byte(strings.Replace(text, "https://ci.example/1", link, 1)))
+			require.NoError(t, err)
+			d, err := e.Deployment(base)
+			require.NoError(t, err, link)
+			assert.Equal(t, want, d.PipelineURL)
+		}
+	}
+}

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -415,67 +414,4 @@ func alive(t *testing.T, pid string) bool {
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return !strings.HasPrefix(rest, "Z")
-}
-
-// Those who wait for their turn stop waiting when their context ends.
-func TestProcessesAreBounded(t *testing.T) {
-	t.Parallel()
-	r := newRepo(t)
-	git, pid := slowGit(t)
-	l := newLinker(t, r.dir, gitlinker.WithGit(git), gitlinker.WithProcesses(1))
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() { _, _ = l.LinkedPRs(ctx, link("", "abcdef")) })
-	require.Eventually(t, func() bool { _, err := os.Stat(pid); return err == nil }, patience, time.Millisecond)
-	require.NoError(t, os.Remove(pid))
-	short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer stop()
-	_, err := l.LinkedPRs(short, link("", "abcdef"))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.NoFileExists(t, pid, "it did not run")
-}
-
-func TestConcurrentLinks(t *testing.T) {
-	t.Parallel()
-	r := newRepo(t)
-	names := r.line("", "One (#1)", "Two (#2)", "Three (#3)")
-	l := newLinker(t, r.dir, gitlinker.WithProcesses(2))
-	var wg sync.WaitGroup
-	for range 12 {
-		wg.Go(func() {
-			n, err := l.LinkedPRs(t.Context(), link(names[0], names[2]))
-			if err != nil || n != 2 {
-				t.Errorf("%d, %v", n, err)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-func TestConfiguration(t *testing.T) {
-	t.Parallel()
-	_, err := gitlinker.New(nil, gitlinker.WithTimeout(-1), gitlinker.WithMaxCommits(-1), gitlinker.WithProcesses(-1))
-	require.ErrorIs(t, err, gitlinker.ErrConfig)
-	for _, text := range []string{"lookup is nil", "WithTimeout", "WithMaxCommits", "WithProcesses"} {
-		require.ErrorContains(t, err, text, "all at once")
-	}
-	lookup := gitlinker.ByService("acme", nil)
-	_, err = gitlinker.New(lookup, gitlinker.WithGit("/no/such/git"))
-	require.ErrorIs(t, err, gitlinker.ErrConfig)
-	require.ErrorContains(t, err, "WithGit")
-	_, err = gitlinker.New(lookup, nil)
-	require.ErrorIs(t, err, gitlinker.ErrConfig)
-	_, err = gitlinker.New(lookup, gitlinker.WithTimeout(0), gitlinker.WithMaxCommits(0), gitlinker.WithProcesses(0), gitlinker.WithGit(""))
-	require.NoError(t, err)
-}
-
-func TestLinker_NilAndZero(t *testing.T) {
-	t.Parallel()
-	for _, l := range []*gitlinker.Linker{nil, {}} {
-		_, err := l.LinkedPRs(t.Context(), deployments.Link{})
-		require.ErrorIs(t, err, gitlinker.ErrConfig)
-		require.ErrorContains(t, err, "New")
-	}
 }
