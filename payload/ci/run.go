@@ -138,18 +138,14 @@ func (p Problem) String() string { return p.Field + ": " + p.Variable + " " + p.
 // system does not identify the run there is no ID, because a commit or a time would
 // merge or split deployments.
 //
-// CommitSHA has at most 40 digits in this document: of a SHA-256 commit it gets the first 40, which git resolves, and
-// the whole goes into the metadata as commit_sha256.
+// Of a SHA-256 commit the record gets what [payload.Deployment.SetCommit] says.
 func (r *Run) Deployment() payload.Deployment {
 	d := payload.Deployment{
 		DeploymentID: r.deploymentID(), CommitSHA: r.CommitSHA, PreviousCommitSHA: r.PreviousCommitSHA,
 		Environment: r.Environment, Status: r.Status, StartedAt: r.StartedAt, Service: r.Service, Branch: r.Branch,
 		TriggeredBy: r.TriggeredBy, PipelineName: r.PipelineName, PipelineURL: r.PipelineURL, Metadata: r.Metadata,
 	}
-	if len(r.CommitSHA) > 40 {
-		d.CommitSHA = r.CommitSHA[:40]
-		d.Metadata = with(d.Metadata, "commit_sha256", r.CommitSHA)
-	}
+	d.SetCommit(r.CommitSHA)
 	return d
 }
 
