@@ -1,9 +1,11 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -90,19 +92,22 @@ func (c *callins) callAll(ctx context.Context) (again []callin) {
 	for jobs := c.take(); len(jobs) > 0 && ctx.Err() == nil; jobs = c.take() {
 		running, err := c.call(ctx, jobs)
 		if err != nil && ctx.Err() == nil {
-			c.o.logger.WarnContext(ctx, "outbox: calling deliveries back", slog.Any("error", err))
+			c.o.logger.WarnContext(ctx, "outbox: calling deliveries back; it will be tried again", slog.Any("error", err))
+			running = jobs
 		}
 		again = append(again, running...)
 	}
 	return again
 }
 
-// call makes jobs due. A job that is done or gone is none that is waiting: the worker sees from its delivery that there is nothing
-// to do.
+// call makes jobs due. Finished or deleted jobs are skipped. All processes lock the
+// rows in the order of their IDs, so that none waits for another that waits for it.
 func (c *callins) call(ctx context.Context, jobs []callin) (running []callin, err error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
+	slices.SortFunc(jobs, func(a, b callin) int { return cmp.Compare(a.job, b.job) })
 	err = c.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		running = running[:0] // the transaction may run more than once
 		for _, j := range jobs {
 			row, err := c.o.client.JobRetryTx(ctx, tx, j.job)
 			if err != nil && !errors.Is(err, rivertype.ErrNotFound) {

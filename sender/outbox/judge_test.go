@@ -24,7 +24,7 @@ func (o *inside) judge(d *loaded, left bool) {
 	if left {
 		next = time.Now().Add(time.Minute)
 	}
-	o.judgeHealth(o.t.Context(), d, d.failed(time.Now(), next))
+	o.notify(o.t.Context(), o.judgeHealth(o.t.Context(), d, d.failed(time.Now(), next))...)
 }
 
 // deadEarlier makes another delivery one that has used up its attempts that long ago.

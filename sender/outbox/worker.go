@@ -146,17 +146,21 @@ func (o *Outbox) attempt(ctx context.Context, p *permit, to sender.Endpoint, d *
 	a = o.sender.Attempt(ctx, to, d.message)
 	blameDeadline(ctx, &a, to)
 	a.Number = d.attempts + 1
-	switch a.Outcome {
-	case sender.Delivered:
+	switch {
+	case a.Outcome == sender.Delivered:
 		v = endpointUp
-	case sender.Canceled:
-	case sender.Gone:
+	case a.Outcome == sender.Canceled, unsigned(&a):
+	case a.Outcome == sender.Gone:
 		v = endpointGone
 	default:
 		v = endpointDown
 	}
 	return a
 }
+
+// unsigned reports that there was nothing to send, because the signer failed. That
+// says nothing about the endpoint.
+func unsigned(a *sender.Attempt) bool { return a.Class == sender.ClassSigner }
 
 // conclude decides what the attempt means, and writes it down. From here on the job's own context does not matter: what the
 // endpoint has seen must be on record.
@@ -172,7 +176,7 @@ func (o *Outbox) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	switch {
 	case a.Outcome == sender.Gone:
 		news = o.disableQuietly(ctx, d.endpoint, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
-	case a.Outcome != sender.Delivered:
+	case a.Outcome != sender.Delivered && !unsigned(a):
 		news = o.judgeHealth(ctx, d, r)
 	}
 	o.report(ctx, d, r)
@@ -190,7 +194,9 @@ func decide(d *loaded, schedule sender.Schedule, a *sender.Attempt, now time.Tim
 		r.state = Delivered
 		return r
 	}
-	r.failingSince = a.Start
+	if !unsigned(a) {
+		r.failingSince = a.Start
+	}
 	wait, more := nthWait(schedule, d.step)
 	if a.Outcome == sender.Gone || !more {
 		r.state = Failed

@@ -121,7 +121,10 @@ func TestWhatWasCutOffIsNotHeldAgainstTheEndpoint(t *testing.T) {
 		require.Zero(t, o.gate.inFlight)
 		p, _ = o.gate.admit(t.Context(), e, d.limits(), d.job)
 		to.to.Signer = broken{}
-		require.Panics(t, func() { o.attempt(t.Context(), p, to.to, d) })
+		a := o.attempt(t.Context(), p, to.to, d)
+		require.Equal(t, sender.ClassSigner, a.Class)
+		require.Equal(t, sender.Failed, a.Outcome)
+		require.Zero(t, decide(d, sender.Platform, &a, time.Now()).failingSince)
 		require.Zero(t, o.gate.lanes[e].failures)
 		require.Zero(t, o.gate.inFlight)
 	})
