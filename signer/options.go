@@ -42,12 +42,12 @@ type config struct {
 	timeField, signatureField string
 }
 
-// WithKey adds a further key, for rotation. Verification tries every key that is
-// not past its end, and reports which one matched. A scheme whose header holds a
-// list of signatures signs with all of them. A scheme with a single signature
-// signs with the first that is active.
+// WithKey adds a further key, for rotation. Verification tries every key that
+// is not past its end, and reports which one matched. A scheme whose header
+// holds a list of signatures signs with all of them. A scheme with a single
+// signature signs with the first that is active.
 //
-// Default: only the key that the constructor takes. A scheme holds at most 16
+// Default: only the key that the constructor takes. A scheme holds at most 8
 // keys, since each costs a MAC for every request. At most 2 of them are Ed25519
 // keys, the current and the next.
 func WithKey(key Key) Option {

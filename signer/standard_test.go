@@ -300,7 +300,7 @@ func TestConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	std, lit := signer.GenerateSecret(), signer.GenerateLiteralSecret()
 	pair := signer.GenerateSigningKey()
-	many := make([]signer.Option, 16)
+	many := make([]signer.Option, 8)
 	for i := range many {
 		many[i] = signer.WithKey(signer.GenerateSecret())
 	}
@@ -333,7 +333,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"nil further key", newStandard(std, signer.WithKey(nil)), "key-2"},
 		{"repeated key", newStandard(std, signer.WithKey(std.Named("again"))), "repeats"},
 		{"repeated name", newStandard(std.Named("a"), signer.WithKey(signer.GenerateSecret().Named("a"))), "same name"},
-		{"17 keys", newStandard(std, many...), "at most 16"},
+		{"9 keys", newStandard(std, many...), "at most 8"},
 		{"3 Ed25519 keys", newStandard(pair, manyPairs...), "Ed25519 keys"},
 		{"no tolerance", newStandard(std, signer.WithTolerance(0)), "WithTolerance"},
 		{"negative tolerance", newTimestamped(lit, signer.WithTolerance(-time.Minute)), "WithTolerance"},
