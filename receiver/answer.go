@@ -107,12 +107,18 @@ const (
 
 func (a answer) write(w http.ResponseWriter) {
 	h := w.Header()
+	// The length is set here, since respond sends the answer before the server
+	// would count. The values share one allocation.
+	values := [...]string{"application/json", strconv.Itoa(len(a.body))}
 	if a.header != nil {
 		for name, values := range a.header {
 			h[name] = values
 		}
 	} else {
-		h.Set("Content-Type", "application/json")
+		h["Content-Type"] = values[0:1:1]
+	}
+	if _, given := h["Content-Length"]; !given && hasLength(a.status) {
+		h["Content-Length"] = values[1:2:2]
 	}
 	if a.retryAfter > 0 {
 		// Whole seconds, rounded up: a peer that comes a moment early would only be turned away again.
@@ -129,4 +135,9 @@ func (a answer) write(w http.ResponseWriter) {
 		// The peer may have gone; what happened to the delivery is settled either way.
 		_, _ = w.Write([]byte(a.body))
 	}
+}
+
+// hasLength reports whether an answer of that status has a length.
+func hasLength(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }

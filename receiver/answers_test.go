@@ -207,7 +207,7 @@ func TestAPIKey401sAreByteIdentical(t *testing.T) {
 		w := serve(h, r)
 		require.Equal(t, 401, w.Code)
 		require.Equal(t, `{"error":"Invalid or missing API key"}`, w.Body.String())
-		require.Equal(t, http.Header{"Content-Type": {"application/json"}}, w.Header())
+		require.Equal(t, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"38"}}, w.Header())
 	}
 }
 

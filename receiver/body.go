@@ -27,10 +27,17 @@ func (rc *Receiver) limitBody(w http.ResponseWriter, r *http.Request, start time
 	}
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(start.Add(rc.bodyTimeout)); err != nil {
-		rc.warnDeadline.Do(func() {
-			rc.logger.Warn("webhook bodies have no deadline: this ResponseWriter does not support SetReadDeadline; "+
-				"set http.Server.ReadTimeout, or give the wrapping ResponseWriter an Unwrap method", "error", err)
-		})
+		noDeadline := err // err itself stays on the stack
+		rc.noDeadline.CompareAndSwap(nil, &noDeadline)
+	}
+}
+
+// warnOfDeadline writes the one warning that bodies have no deadline. It comes
+// after an answer, which must not wait for the log.
+func (rc *Receiver) warnOfDeadline() {
+	if err := rc.noDeadline.Load(); err != nil && rc.warned.CompareAndSwap(false, true) {
+		rc.logger.Warn("webhook bodies have no deadline: this ResponseWriter does not support SetReadDeadline; "+
+			"set http.Server.ReadTimeout, or give the wrapping ResponseWriter an Unwrap method", "error", *err)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +29,7 @@ func (rc *Receiver) claim(ctx context.Context, d *Delivery, now time.Time) (dedu
 	call := rc.storeContext(ctx, now)
 	defer call.end(nil)
 	var c dedupe.Claim
-	err := contained(func() (err error) {
+	err := rc.contained(func() (err error) {
 		c, err = rc.store.Claim(call, rc.key(d), rc.lease)
 		return err
 	})
@@ -41,14 +40,14 @@ func (rc *Receiver) claim(ctx context.Context, d *Delivery, now time.Time) (dedu
 func (rc *Receiver) complete(ctx context.Context, c dedupe.Claim) error {
 	call := rc.storeContext(ctx, time.Now())
 	defer call.end(nil)
-	return contained(func() error { return rc.store.Complete(call, c) })
+	return rc.contained(func() error { return rc.store.Complete(call, c) })
 }
 
 // release lets a retry run.
 func (rc *Receiver) release(ctx context.Context, c dedupe.Claim) error {
 	call := rc.storeContext(ctx, time.Now())
 	defer call.end(nil)
-	return contained(func() error { return rc.store.Release(call, c) })
+	return rc.contained(func() error { return rc.store.Release(call, c) })
 }
 
 // giveUp releases the claim of a handler that failed, unless the handler has completed it in spite of that: what it
@@ -60,15 +59,13 @@ func (rc *Receiver) giveUp(ctx context.Context, d *Delivery) error {
 	return rc.release(ctx, d.Claim)
 }
 
-// contained turns a store's panic into an error: the store is then as good as down. Renewals run on a goroutine of their own,
-// where a panic would end the process.
-func contained(call func() error) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = &panicError{value: value, stack: debug.Stack()}
-		}
-	}()
-	return call()
+// contained turns a store's panic into an error: the store is then as good as down.
+func (rc *Receiver) contained(call func() error) error {
+	var err error
+	if fault := rc.faults.Guard(inStore, func() { err = call() }); fault != nil {
+		return &panicError{fault}
+	}
+	return err
 }
 
 // ErrLeaseLost is the cause of a handler's context when its claim was taken over by another instance, or could not be
@@ -121,7 +118,7 @@ func (k *keeper) renew() {
 	if k.d.completion.Load() == completed {
 		return
 	}
-	err := contained(func() error { return k.rc.store.Renew(call, k.d.Claim, k.rc.lease) })
+	err := k.ask(call)
 	switch {
 	case k.stopped.Load():
 	case err != nil && k.d.completion.Load() != notCompleted:
@@ -136,6 +133,16 @@ func (k *keeper) renew() {
 	default: // the store may come back before the lease ends
 		k.timer.Reset(min(k.rc.lease/10, time.Until(k.until)))
 	}
+}
+
+// ask renews the claim. A renewal runs on the timer's goroutine, which must neither
+// end the process nor end before the timer is set again.
+func (k *keeper) ask(call *lazyContext) (err error) {
+	fault := k.rc.faults.Call(call, inStore, func() { err = k.rc.store.Renew(call, k.d.Claim, k.rc.lease) })
+	if fault != nil {
+		return &panicError{fault}
+	}
+	return err
 }
 
 // stop ends the renewals and returns when none is running any more.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/nilable"
 )
 
@@ -51,6 +52,8 @@ type config struct {
 	storeTimeout time.Duration
 	logger       *slog.Logger
 	observer     func(context.Context, Result)
+	observed     bool
+	faults       *contain.Faults
 	content      content
 	success      int // the status of what was handled
 }
@@ -62,6 +65,9 @@ type config struct {
 //
 // The store's TTL must be at least twice the tolerance of the verifier; otherwise a captured request could be replayed
 // after it has been forgotten and while its timestamp still passes.
+//
+// A store that panics counts as down. The answer waits for the store, so a store
+// must end its calls with their context, see [WithStoreTimeout].
 func WithDedupe(store dedupe.Store, source string) Option {
 	return optionFunc(func(c *config) { c.store, c.source, c.dedupeGiven = store, source, true })
 }
@@ -103,15 +109,21 @@ func WithStoreTimeout(d time.Duration) Option {
 // WithLogger sets where the one line per delivery goes: level Info for what was handled or is a duplicate, Warn for what
 // was refused, Error for what failed on our side. Lines never contain a body, a signature or a secret. Default, and
 // meaning of nil: [slog.Default].
+//
+// The answer is sent before the line is written, as with [WithObserver]. A panic in
+// the logger's handler is contained.
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) { c.logger = l })
 }
 
-// WithObserver sets a function that is called with the result of every request, after its answer was written: the place
-// for metrics. It runs on the request's goroutine, must be safe for concurrent use, and must not keep what it is given
-// longer than the call. Default, and meaning of nil: none.
+// WithObserver sets a function that is called with the result of every request: the place for metrics. Default none. A
+// nil function is an error. It must be safe for concurrent use, and must not keep what it is given longer than the call.
+//
+// The answer is sent before the call, if the ResponseWriter can flush. The function
+// runs on the request's goroutine, so one that hangs keeps that goroutine and, over
+// HTTP/1.1, the connection. A panic in it is contained, see [Receiver.Faults].
 func WithObserver(f func(context.Context, Result)) Option {
-	return optionFunc(func(c *config) { c.observer = f })
+	return optionFunc(func(c *config) { c.observer, c.observed = f, true })
 }
 
 func newConfig(opts []Option) (*config, error) {
@@ -128,6 +140,8 @@ func newConfig(opts []Option) (*config, error) {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
+	c.faults = contain.New("receiver", c.logger.Handler())
+	c.logger = c.faults.InlineLogger()
 	return c, c.validate()
 }
 
@@ -144,6 +158,9 @@ func (c *config) validate() error {
 	}
 	if c.dedupeGiven && (c.source == "" || len(c.source) > maxSource) {
 		problems = append(problems, configError("WithDedupe: the source needs a name of 1 to %d bytes, such as the sending system's", maxSource))
+	}
+	if c.observed && c.observer == nil {
+		problems = append(problems, configError("WithObserver: the function is nil; leave it out"))
 	}
 	if c.maxBody < 1 {
 		problems = append(problems, configError("WithMaxBody(%d): want at least 1 byte", c.maxBody))

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/nilable"
@@ -19,7 +19,8 @@ type Receiver struct {
 	config
 	verifier signer.Verifier
 
-	warnDeadline sync.Once // the one warning about a ResponseWriter without read deadlines
+	noDeadline atomic.Pointer[error] // why a ResponseWriter could not set a read deadline
+	warned     atomic.Bool           // of noDeadline
 }
 
 // New returns a receiver for what v vouches for: a scheme from package signer, or [PerRequest] for one secret per tenant.

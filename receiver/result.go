@@ -40,14 +40,14 @@ type Result struct {
 	Delivery *Delivery
 }
 
-// report writes the one log line and calls the observer.
+// report writes the one log line and calls the observer, also if the log has a
+// fault.
 func (rc *Receiver) report(r *http.Request, res *Result) {
 	ctx := r.Context()
+	defer rc.observe(ctx, res)
+	rc.warnOfDeadline()
 	if level := res.level(); rc.logger.Enabled(ctx, level) {
 		rc.logger.LogAttrs(ctx, level, "webhook delivery", res.attrs(rc, r)...)
-	}
-	if rc.observer != nil {
-		rc.observer(ctx, *res)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
@@ -26,30 +25,38 @@ type consumer interface {
 }
 
 // serve takes one request through all steps. The answer is written last, when the claim is settled: a peer that reads
-// 200 can rely on it.
+// 200 can rely on it. It is sent before the log and the observer are told.
 func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 	start := time.Now()
-	var res Result
+	var (
+		res Result
+		a   answer
+	)
 	decided := false
 	defer func() {
-		if !decided { // the handler ended the goroutine (runtime.Goexit), and the peer gets no answer
-			res.Outcome, res.Err, res.Duration = Failed, errGoexit, time.Since(start)
-			rc.report(r, &res)
+		if !decided { // the goroutine ends (runtime.Goexit)
+			res.Outcome, res.Err, a = Failed, errGoexit, failedAnswer()
 		}
+		rc.conclude(w, r, a, &res, start)
 	}()
-	a := rc.process(w, r, c, start, &res)
-	decided = true
-	res.Status = a.status
-	a.closes = a.closes && r.ProtoMajor < 2 // over HTTP/2 it would end the other streams as well
-	a.write(w)
-	res.Duration = time.Since(start)
-	rc.report(r, &res)
-	if errors.Is(res.Err, http.ErrAbortHandler) {
-		panic(http.ErrAbortHandler) // a handler's own wish to drop the connection; its claim is released
+	fault := rc.faults.Guard(inServing, func() { a = rc.process(w, r, c, start, &res) })
+	if fault != nil {
+		res.Outcome, res.Err, a = Panicked, &panicError{fault}, failedAnswer()
 	}
+	decided = true
 }
 
-var errGoexit = errors.New("receiver: the handler ended its goroutine")
+// conclude answers and reports.
+func (rc *Receiver) conclude(w http.ResponseWriter, r *http.Request, a answer, res *Result, start time.Time) {
+	defer func() {
+		if errors.Is(res.Err, http.ErrAbortHandler) {
+			panic(http.ErrAbortHandler) // a handler's own wish to drop the connection; its claim is released
+		}
+	}()
+	defer rc.report(r, res)
+	rc.respond(w, r, a, res)
+	res.Duration = time.Since(start)
+}
 
 // process is the order of the steps: method, content type, bounded body, verify, decode and validate, claim, handle,
 // complete. Nothing is stored before the signature holds.
@@ -114,13 +121,11 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 // prepared decodes and validates. An event that is ignored or invalid, and a
 // decoder that fails, settle the request before anything is claimed.
 func (rc *Receiver) prepared(c consumer, r *http.Request, d *Delivery, res *Result) (done bool, a answer) {
-	defer func() {
-		if value := recover(); value != nil {
-			res.Outcome, res.Err = Panicked, &panicError{value: value, stack: debug.Stack()}
-			done, a = true, failedAnswer()
-		}
-	}()
-	err := c.prepare(r, d)
+	var err error
+	if fault := rc.faults.Guard(inDecoder, func() { err = c.prepare(r, d) }); fault != nil {
+		res.Outcome, res.Err = Panicked, &panicError{fault}
+		return true, failedAnswer()
+	}
 	if err == nil {
 		return false, answer{}
 	}
@@ -149,14 +154,13 @@ func bodyAnswer(err error) answer {
 	return cutAnswer()
 }
 
-// verify contains a panic in a verifier that is not ours: to the peer it is an outage, never a pass.
+// verify contains a panic in a verifier that is not ours: to the peer it is an outage, never a pass. What it panicked
+// with may be a secret.
 func (rc *Receiver) verify(r *http.Request, body []byte) (v signer.Verified, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			v, err = signer.Verified{}, &panicError{value: value, stack: debug.Stack()}
-		}
-	}()
-	return rc.verifier.Verify(r, body)
+	if fault := rc.faults.Guard(inVerifier, func() { v, err = rc.verifier.Verify(r, body) }); fault != nil {
+		return signer.Verified{}, &panicError{fault.Discreet()}
+	}
+	return v, err
 }
 
 // handleClaimed runs the handler under a claim that is kept alive, then settles it.
@@ -206,14 +210,15 @@ func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, aske
 }
 
 // handle runs the handler with the delivery in its context, and contains its panics.
-func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Delivery, res *Result) (a answer) {
-	defer func() {
-		if value := recover(); value != nil {
-			res.Outcome, res.Err = Panicked, &panicError{value: value, stack: debug.Stack()}
-			a = failedAnswer()
-		}
-	}()
-	a, err := c.consume(ctx, r, d)
+func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Delivery, res *Result) answer {
+	var (
+		a   answer
+		err error
+	)
+	if fault := rc.faults.Guard(inHandler, func() { a, err = c.consume(ctx, r, d) }); fault != nil {
+		res.Outcome, res.Err = Panicked, &panicError{fault}
+		return failedAnswer()
+	}
 	if err != nil {
 		return rc.judge(err, a, d, res)
 	}
@@ -244,20 +249,4 @@ func (rc *Receiver) judge(err error, a answer, d *Delivery, res *Result) answer 
 		res.Err = err
 	}
 	return a
-}
-
-// panicError is a contained panic: the value in its text, the stack for whoever asks for it.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string {
-	return fmt.Sprintf("receiver: panic: %.500s\n%s", fmt.Sprint(e.value), e.stack)
-}
-
-// Unwrap finds errors that were panicked with, http.ErrAbortHandler among them.
-func (e *panicError) Unwrap() error {
-	err, _ := e.value.(error)
-	return err
 }

@@ -189,19 +189,36 @@ func (f *Faults) CallUntil(ctx context.Context, name string, callback func()) *F
 func (f *Faults) Inline(ctx context.Context, name string, callback func()) (fault *Fault) {
 	returned := false
 	defer func() {
-		if returned {
-			return
+		if fault = ended(returned, recover()); fault != nil {
+			f.Report(ctx, name, fault)
 		}
-		if value := recover(); value != nil {
-			fault = panicked(value)
-		} else {
-			fault = &exited
-		}
-		f.Report(ctx, name, fault)
 	}()
 	callback()
 	returned = true
 	return nil
+}
+
+// Guard is [Faults.Inline] for a caller that logs the fault itself.
+func (f *Faults) Guard(name string, callback func()) (fault *Fault) {
+	returned := false
+	defer func() {
+		if fault = ended(returned, recover()); fault != nil {
+			f.count(name)
+		}
+	}()
+	callback()
+	returned = true
+	return nil
+}
+
+func ended(returned bool, value any) *Fault {
+	switch {
+	case returned:
+		return nil
+	case value != nil:
+		return panicked(value)
+	}
+	return &exited
 }
 
 // Run runs a loop until ctx ends. After a fault it reports it, pauses for a second
@@ -239,6 +256,9 @@ func (f *Faults) Report(ctx context.Context, name string, fault *Fault) {
 		f.count(LoggerName)
 	}
 }
+
+// Count counts a fault that the caller logs itself.
+func (f *Faults) Count(name string) { f.count(name) }
 
 // count returns how many faults were not logged since the last line, and whether
 // a line is due.

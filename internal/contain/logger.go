@@ -12,44 +12,44 @@ const LoggerName = "WithLogger"
 
 // Logger returns a logger that writes to the application's handler and contains
 // its faults, on a goroutine of its own for each line.
-func (f *Faults) Logger() *slog.Logger { return slog.New(newHandler(f.handler, f, f.Call)) }
+func (f *Faults) Logger() *slog.Logger { return slog.New(&handler{f.handler, f, f.Call}) }
 
 // InlineLogger is like [Faults.Logger] on the caller's goroutine, see
 // [Faults.Inline].
-func (f *Faults) InlineLogger() *slog.Logger { return slog.New(newHandler(f.handler, f, f.Inline)) }
+func (f *Faults) InlineLogger() *slog.Logger { return slog.New(inlineHandler{f.handler, f}) }
 
 // handler is the application's, contained.
 type handler struct {
 	own    slog.Handler
 	faults *Faults
-	call   call
-	ask    call // for Enabled
+	call   func(context.Context, string, func()) *Fault
 }
 
-type call func(context.Context, string, func()) *Fault
+// Enabled reports false if the application's handler has a fault.
+//
+// A handler of package slog is asked on the caller's goroutine: it looks at a
+// number, and is asked far more often than it writes.
+func (h *handler) Enabled(ctx context.Context, level slog.Level) (enabled bool) {
+	switch {
+	case h.own == slog.DiscardHandler:
+		return false
+	case isStandard(h.own):
+		return inlineHandler{h.own, h.faults}.Enabled(ctx, level)
+	}
+	return h.enabled(ctx, level)
+}
 
-// newHandler asks a handler of package slog on the caller's goroutine whether a
-// level is enabled: it looks at a number, and is asked far more often than it
-// writes.
-func newHandler(own slog.Handler, f *Faults, c call) *handler {
-	h := &handler{own, f, c, c}
+func (h *handler) enabled(ctx context.Context, level slog.Level) (enabled bool) {
+	h.call(ctx, LoggerName, func() { enabled = h.own.Enabled(ctx, level) })
+	return enabled
+}
+
+func isStandard(own slog.Handler) bool {
 	t := reflect.TypeOf(own)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t.PkgPath() == "log/slog" {
-		h.ask = f.Inline
-	}
-	return h
-}
-
-// Enabled reports false if the application's handler has a fault.
-func (h *handler) Enabled(ctx context.Context, level slog.Level) (enabled bool) {
-	if h.own == slog.DiscardHandler {
-		return false
-	}
-	h.ask(ctx, LoggerName, func() { enabled = h.own.Enabled(ctx, level) })
-	return enabled
+	return t.PkgPath() == "log/slog"
 }
 
 // Handle passes the line on.
@@ -62,19 +62,47 @@ func (h *handler) Handle(ctx context.Context, line slog.Record) (err error) {
 
 // WithAttrs returns h as it is if the application's handler has a fault.
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return h.with(func() slog.Handler { return h.own.WithAttrs(attrs) })
+	return &handler{h.with(func() slog.Handler { return h.own.WithAttrs(attrs) }), h.faults, h.call}
 }
 
 // WithGroup returns h as it is if the application's handler has a fault.
 func (h *handler) WithGroup(name string) slog.Handler {
-	return h.with(func() slog.Handler { return h.own.WithGroup(name) })
+	return &handler{h.with(func() slog.Handler { return h.own.WithGroup(name) }), h.faults, h.call}
 }
 
 func (h *handler) with(derive func() slog.Handler) slog.Handler {
 	own := h.own
 	h.call(context.Background(), LoggerName, func() { own = derive() })
 	if own == nil {
-		own = h.own
+		return h.own
 	}
-	return newHandler(own, h.faults, h.call)
+	return own
 }
+
+// inlineHandler is a handler that allocates nothing of its own.
+type inlineHandler struct {
+	own    slog.Handler
+	faults *Faults
+}
+
+func (h inlineHandler) Enabled(ctx context.Context, level slog.Level) (enabled bool) {
+	h.faults.Inline(ctx, LoggerName, func() { enabled = h.own.Enabled(ctx, level) })
+	return enabled
+}
+
+func (h inlineHandler) Handle(ctx context.Context, line slog.Record) (err error) {
+	if fault := h.faults.Inline(ctx, LoggerName, func() { err = h.own.Handle(ctx, line) }); fault != nil {
+		return fault
+	}
+	return err
+}
+
+func (h inlineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return inlineHandler{h.aside().with(func() slog.Handler { return h.own.WithAttrs(attrs) }), h.faults}
+}
+
+func (h inlineHandler) WithGroup(name string) slog.Handler {
+	return inlineHandler{h.aside().with(func() slog.Handler { return h.own.WithGroup(name) }), h.faults}
+}
+
+func (h inlineHandler) aside() *handler { return &handler{h.own, h.faults, h.faults.Inline} }

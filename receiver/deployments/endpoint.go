@@ -7,10 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/payload"
@@ -68,6 +66,7 @@ var ErrNotLinked = errors.New("deployments: the deployment is recorded, but its 
 type Endpoint struct {
 	config
 	ledger         Ledger
+	receiver       *receiver.Receiver
 	handler        http.Handler
 	contradictions atomic.Uint64
 }
@@ -98,7 +97,7 @@ func New(v signer.Verifier, ledger Ledger, opts ...Option) (*Endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	e := &Endpoint{config: *c, ledger: ledger}
+	e := &Endpoint{config: *c, ledger: ledger, receiver: rcv}
 	e.handler = rcv.Records(e.decode, e.handle)
 	return e, nil
 }
@@ -153,10 +152,10 @@ func (e *Endpoint) decode(ctx context.Context, body []byte) (*payload.Deployment
 // hung up has still deployed.
 func (e *Endpoint) handle(ctx context.Context, d *payload.Deployment) error {
 	delivery, _ := receiver.FromContext(ctx)
-	var recorded Recorded
-	err := call(ctx, e.ledgerTimeout, func(ctx context.Context) (err error) {
-		recorded, err = e.ledger.Record(ctx, delivery.Principal, d)
-		return err
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.ledgerTimeout)
+	defer cancel()
+	recorded, err := call(limited, e.faults, inLedger, func(ctx context.Context) (Recorded, error) {
+		return e.ledger.Record(ctx, delivery.Principal, d)
 	})
 	if err != nil {
 		return receiver.TryAgain(0, fmt.Errorf("deployments: ledger: %w", err))
@@ -177,37 +176,20 @@ func (e *Endpoint) contradiction(ctx context.Context, organization string, c *Co
 		return
 	}
 	e.contradictions.Add(1)
-	e.logger.WarnContext(ctx, "two deployments have one ID; give each its own, or the later one overwrites the other's record",
-		slog.String("principal", organization), slog.String("deployment_id", c.Received.DeploymentID),
-		slog.String("differ", strings.Join(c.Members, ", ")))
-	if e.contradicted == nil {
-		return
-	}
-	if err := contained(func() error { e.contradicted(ctx, *c); return nil }); err != nil {
-		e.logger.ErrorContext(ctx, "deployments: WithContradictionHook", slog.String("error", err.Error()))
-	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookLimit)
+	defer cancel()
+	e.faults.CallUntil(ctx, inHook, func() {
+		e.logger.WarnContext(ctx, "two deployments have one ID; give each its own, or the later one overwrites the other's record",
+			slog.String("principal", organization), slog.String("deployment_id", c.Received.DeploymentID),
+			slog.String("differ", strings.Join(c.Members, ", ")))
+		if e.contradicted != nil {
+			e.contradicted(ctx, *c)
+		}
+	})
 }
 
 // Contradictions counts the contradictions since the Endpoint was made.
 func (e *Endpoint) Contradictions() uint64 { return e.contradictions.Load() }
-
-// call runs one call to the ledger or the linker, and contains its panics.
-func call(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	defer cancel()
-	return contained(func() error { return f(ctx) })
-}
-
-// contained turns a panic into an error. The value is not unwrapped, so that
-// http.ErrAbortHandler does not cost the answer.
-func contained(f func() error) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = fmt.Errorf("deployments: panic: %.500s\n%s", fmt.Sprint(value), debug.Stack())
-		}
-	}()
-	return f()
-}
 
 func (r *Recorded) action() string {
 	switch {

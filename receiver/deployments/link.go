@@ -16,15 +16,13 @@ func (e *Endpoint) link(ctx context.Context, organization string, recorded *Reco
 	if e.linker == nil || recorded.Stale {
 		return false, nil
 	}
-	err = call(ctx, e.linkTimeout, func(ctx context.Context) error {
-		unlinked = true // unless it returns
-		err := e.linkRecord(ctx, organization, &recorded.Record)
-		unlinked = err != nil
-		for i := range recorded.Shifted {
-			err = errors.Join(err, e.linkRecord(ctx, organization, &recorded.Shifted[i]))
-		}
-		return err
-	})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.linkTimeout)
+	defer cancel()
+	err = e.linkRecord(ctx, organization, &recorded.Record)
+	unlinked = err != nil
+	for i := range recorded.Shifted {
+		err = errors.Join(err, e.linkRecord(ctx, organization, &recorded.Shifted[i]))
+	}
 	return unlinked, err
 }
 
@@ -37,20 +35,18 @@ func (e *Endpoint) linkRecord(ctx context.Context, organization string, r *Recor
 	if err != nil {
 		return fmt.Errorf("deployment %q: %w", link.DeploymentID, err)
 	}
-	if err := e.ledger.SetLinked(ctx, link, prs); err != nil {
+	_, err = call(ctx, e.faults, inLedger, func(ctx context.Context) (struct{}, error) { return struct{}{}, e.ledger.SetLinked(ctx, link, prs) })
+	if err != nil {
 		return fmt.Errorf("deployment %q: %d pull requests, not stored: %w", link.DeploymentID, prs, err)
 	}
 	r.Linked, r.LinkedPRs = true, prs
 	return nil
 }
 
-// count asks the linker. Its panics are contained for each link by itself, so
+// count asks the linker. Its faults are contained for each link by itself, so
 // that one does not cost the others.
 func (e *Endpoint) count(ctx context.Context, link Link) (prs int, err error) {
-	err = contained(func() (err error) {
-		prs, err = e.linker.LinkedPRs(ctx, link)
-		return err
-	})
+	prs, err = call(ctx, e.faults, inLinker, func(ctx context.Context) (int, error) { return e.linker.LinkedPRs(ctx, link) })
 	switch {
 	case err != nil:
 		return 0, err

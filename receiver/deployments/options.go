@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/receiver"
 )
@@ -48,10 +49,16 @@ type config struct {
 	logger        *slog.Logger
 	observer      func(context.Context, receiver.Result)
 	contradicted  func(context.Context, Contradiction)
+	problems      []error
+	faults        *contain.Faults
 }
 
 // WithLinker sets what counts the pull requests of a successful deployment.
 // Default: nothing, and linkedPRs is 0. Nil is an error.
+//
+// The answer waits for the linker until [WithLinkTimeout], also if the linker does
+// not end with its context. It then goes on by itself, and what it returns is not
+// used. A panic in it costs only the number, see [Endpoint.Faults].
 func WithLinker(l Linker) Option {
 	return optionFunc(func(c *config) { c.linker, c.linkerGiven = l, true })
 }
@@ -97,18 +104,31 @@ func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) { c.logger = l })
 }
 
-// WithObserver sets a function that is called with the result of every request.
-// See [receiver.WithObserver]. Default, and meaning of nil: none.
+// WithObserver sets a function that is called with the result of every request,
+// after it was answered. See [receiver.WithObserver]. Default none. A nil function
+// is an error.
 func WithObserver(f func(context.Context, receiver.Result)) Option {
-	return optionFunc(func(c *config) { c.observer = f })
+	return optionFunc(func(c *config) {
+		if f == nil {
+			c.problems = append(c.problems, configError("WithObserver: the function is nil; leave it out"))
+		}
+		c.observer = f
+	})
 }
 
 // WithContradictionHook sets a function that is called with each [Contradiction],
-// after the delivery was recorded and before it is answered. It runs on the
-// request's goroutine, so a function that takes long delays the answer. It must be
-// safe for concurrent use. A panic is contained. Default, and meaning of nil: none.
+// after the delivery was recorded and before it is answered. Default none. A nil
+// function is an error. It must be safe for concurrent use.
+//
+// The answer waits for the function for at most 5 seconds. A panic in it is
+// contained, see [Endpoint.Faults].
 func WithContradictionHook(f func(context.Context, Contradiction)) Option {
-	return optionFunc(func(c *config) { c.contradicted = f })
+	return optionFunc(func(c *config) {
+		if f == nil {
+			c.problems = append(c.problems, configError("WithContradictionHook: the function is nil; leave it out"))
+		}
+		c.contradicted = f
+	})
 }
 
 func newConfig(opts []Option) (*config, error) {
@@ -127,7 +147,8 @@ func newConfig(opts []Option) (*config, error) {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
-	return c, errors.Join(append(problems, c.validate())...)
+	c.faults = contain.New("deployments", c.logger.Handler())
+	return c, errors.Join(append(append(problems, c.problems...), c.validate())...)
 }
 
 func (c *config) validate() error {
@@ -156,8 +177,12 @@ func (c *config) validate() error {
 // receiver returns the options of the receiver that the endpoint stands on. The
 // ledger recognises repeated deployments itself, so there is no store.
 func (c *config) receiver() []receiver.Option {
-	return []receiver.Option{
+	opts := []receiver.Option{
 		receiver.InsecureNoDedupe(), receiver.WithMaxBody(c.maxBody), receiver.WithBodyTimeout(c.bodyTimeout),
-		receiver.WithLogger(c.logger), receiver.WithObserver(c.observer),
+		receiver.WithLogger(c.logger),
 	}
+	if c.observer != nil {
+		opts = append(opts, receiver.WithObserver(c.observer))
+	}
+	return opts
 }

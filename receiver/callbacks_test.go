@@ -1,0 +1,199 @@
+package receiver_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/callbacktest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// The sender gets its answer over a real connection, whatever the application's
+// callbacks do.
+func TestCallbacks(t *testing.T) {
+	t.Parallel()
+	callbacktest.Run(t, ".", map[string]func(t *testing.T, f *callbacktest.Fault){
+		"WithObserver": func(t *testing.T, f *callbacktest.Fault) {
+			p := newPeer(t, f, nil, receiver.WithObserver(func(context.Context, receiver.Result) { f.Happen() }))
+			p.getsAnswers("WithObserver")
+		},
+		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
+			p := newPeer(t, f, nil, receiver.WithLogger(slog.New(badHandler{f.Happen})))
+			p.getsAnswers("WithLogger")
+		},
+		"WithDedupe": func(t *testing.T, f *callbacktest.Fault) {
+			store := &hookStore{Store: newMemory(t), complete: func() error { f.Happen(); return nil }}
+			p := newPeer(t, f, nil, receiver.WithDedupe(store, "bad"))
+			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 503, callbacktest.Exits: 500, callbacktest.Hangs: 200})
+			p.counts("WithDedupe", 1)
+		},
+		"verifier": func(t *testing.T, f *callbacktest.Fault) {
+			scheme := newScheme(t)
+			v := receiver.PerRequest(func(*http.Request) (string, signer.Verifier, error) { f.Happen(); return "acme", scheme, nil })
+			p := newPeer(t, f, scheme)
+			p.serve(newReceiver(t, v, receiver.InsecureNoDedupe()), ok)
+			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 503, callbacktest.Exits: 500, callbacktest.Hangs: 200})
+			p.counts("verifier", 1)
+		},
+		"decoder": func(t *testing.T, f *callbacktest.Fault) {
+			p := newPeer(t, f, nil)
+			p.mount(p.rcv.Records(func(context.Context, []byte) (*payload.Deployment, error) { f.Happen(); return nil, payload.ErrIgnored },
+				func(context.Context, *payload.Deployment) error { return nil }))
+			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 500, callbacktest.Exits: 500, callbacktest.Hangs: 200})
+			p.counts("decoder", 1)
+		},
+		"handler": func(t *testing.T, f *callbacktest.Fault) {
+			p := newPeer(t, f, nil)
+			p.serve(p.rcv, func(context.Context, *payload.Event) error { f.Happen(); return nil })
+			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 500, callbacktest.Exits: 500, callbacktest.Hangs: 200})
+			p.counts("handler", 1)
+		},
+	})
+}
+
+// peer sends to a receiver over connections of its own.
+type peer struct {
+	t      *testing.T
+	f      *callbacktest.Fault
+	scheme *signer.Standard
+	rcv    *receiver.Receiver
+	server *httptest.Server
+}
+
+func newPeer(t *testing.T, f *callbacktest.Fault, scheme *signer.Standard, opts ...receiver.Option) *peer {
+	t.Helper()
+	p := &peer{t: t, f: f, scheme: scheme}
+	if scheme == nil {
+		p.scheme = newScheme(t)
+	}
+	p.serve(newReceiver(t, p.scheme, append([]receiver.Option{receiver.WithDedupe(newMemory(t), "test")}, opts...)...), ok)
+	return p
+}
+
+func (p *peer) serve(rcv *receiver.Receiver, h receiver.EventHandler) {
+	p.rcv = rcv
+	p.mount(rcv.Events(h))
+}
+
+func (p *peer) mount(h http.Handler) {
+	p.server = httptest.NewUnstartedServer(h)
+	p.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	p.server.Start()
+	p.t.Cleanup(p.server.Close)
+	p.t.Cleanup(p.f.Release) // first
+}
+
+type reply struct {
+	status int
+	body   string
+}
+
+func (p *peer) post(id string) reply {
+	r, err := http.NewRequest(http.MethodPost, p.server.URL, bytes.NewReader([]byte(eventBody)))
+	if err != nil {
+		return reply{body: err.Error()}
+	}
+	r.Close = true
+	r.Header.Set("Content-Type", "application/json")
+	if err := p.scheme.Sign(r, id, time.Now(), []byte(eventBody)); err != nil {
+		return reply{body: err.Error()}
+	}
+	resp, err := p.server.Client().Do(r)
+	if err != nil {
+		return reply{body: err.Error()}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return reply{body: err.Error()}
+	}
+	return reply{resp.StatusCode, string(body)}
+}
+
+// getsAnswers delivers, and delivers once more, without waiting for the callback.
+func (p *peer) getsAnswers(name string) {
+	p.t.Helper()
+	require.Equal(p.t, reply{200, `{"received":true}`}, p.post("whk_1"))
+	require.Equal(p.t, reply{200, `{"received":true,"duplicate":true}`}, p.post("whk_1"))
+	<-p.f.Entered()
+	p.counts(name, 2)
+}
+
+// waits delivers, and gets the status when the callback has ended.
+func (p *peer) waits(want map[callbacktest.Kind]int) {
+	p.t.Helper()
+	got := callbacktest.Outlives(p.t, p.f, func() reply { return p.post("whk_1") })
+	require.Equal(p.t, want[p.f.Kind], got.status, got.body)
+}
+
+func (p *peer) counts(name string, n uint64) {
+	p.t.Helper()
+	if p.f.Kind == callbacktest.Hangs {
+		n = 0
+	}
+	require.Eventually(p.t, func() bool { return p.rcv.Faults()[name] >= n }, time.Minute, time.Millisecond, "%v", p.rcv.Faults())
+}
+
+// badHandler is an application's log handler with a fault.
+type badHandler struct{ fault func() }
+
+func (badHandler) Enabled(context.Context, slog.Level) bool    { return true }
+func (h badHandler) Handle(context.Context, slog.Record) error { h.fault(); return nil }
+func (h badHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
+func (h badHandler) WithGroup(string) slog.Handler             { return h }
+
+// A renewal runs on a goroutine of its own. Its fault ends neither the process nor
+// the renewals.
+func TestRenewal_GoesOnAfterFaults(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []callbacktest.Kind{callbacktest.Panics, callbacktest.Exits} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := &callbacktest.Fault{Kind: kind}
+				f.Reset(t)
+				store := &hookStore{Store: newMemory(t)}
+				store.renew = func() error {
+					if f.Calls() < 2 {
+						f.Happen()
+					}
+					return nil
+				}
+				scheme := newScheme(t)
+				rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second))
+				w := serve(rcv.Events(func(ctx context.Context, _ *payload.Event) error {
+					select {
+					case <-time.After(5 * time.Minute):
+						return nil
+					case <-ctx.Done():
+						return context.Cause(ctx)
+					}
+				}), signedRequest(t, scheme, "", eventBody))
+				require.Equal(t, 200, w.Code)
+				require.Equal(t, map[string]uint64{"WithDedupe": 2}, rcv.Faults())
+			})
+		})
+	}
+}
+
+func TestCallbacks_NilIsAConfigurationError(t *testing.T) {
+	t.Parallel()
+	var store *dedupe.Memory
+	for name, opt := range map[string]receiver.Option{"WithObserver": receiver.WithObserver(nil), "WithDedupe": receiver.WithDedupe(store, "test")} {
+		_, err := receiver.New(newScheme(t), receiver.InsecureNoDedupe(), opt)
+		require.ErrorIs(t, err, receiver.ErrConfig)
+		require.ErrorContains(t, err, name)
+	}
+}
