@@ -1,0 +1,126 @@
+// Package imports has no code. Its test holds the imports of all modules of this
+// repository to the rules of its structure.
+package imports
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/deployhook/deployhook/"
+
+// allowed says which of our packages the code below a folder may import: those
+// below the folders listed. A folder always includes the folders below it. The
+// longest folder that fits a package decides.
+//
+// The lists only go down, from what is built on others to what stands alone, so no
+// import can run up, and receiver and sender never meet.
+var allowed = map[string][]string{
+	"payload":  {"payload", "signer", "internal"},
+	"signer":   {"signer", "internal"},
+	"dedupe":   {"dedupe", "internal"},
+	"receiver": {"receiver", "payload", "signer", "dedupe", "internal"},
+	"sender":   {"sender", "payload", "signer", "internal"},
+	"internal": {"internal"},
+	"examples": {"examples", "receiver", "sender", "payload", "signer", "dedupe", "internal"},
+}
+
+// alone are packages that import nothing of ours: whoever imports one gets it and
+// nothing else.
+var alone = []string{"payload", "signer", "dedupe"}
+
+// Tests and helpers for tests may import more: a receiver is tested with what a
+// sender sends.
+func isForTests(file string) bool {
+	dir := path.Dir(file)
+	return strings.HasSuffix(file, "_test.go") || strings.HasSuffix(dir, "test")
+}
+
+// violation says what is wrong with an import of a file, or "".
+func violation(file, imported string) string {
+	dir := path.Dir(file)
+	for _, name := range alone {
+		if dir == name {
+			return name + " imports nothing of ours"
+		}
+	}
+	top, _, _ := strings.Cut(dir, "/")
+	for _, folder := range allowed[top] {
+		if imported == folder || strings.HasPrefix(imported, folder+"/") {
+			return ""
+		}
+	}
+	return top + " may import " + strings.Join(allowed[top], ", ")
+}
+
+func TestImportsPointDown(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	files := 0
+	require.NoError(t, filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".") && name != root):
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(name) != ".go":
+			return nil
+		}
+		relative, err := filepath.Rel(root, name)
+		require.NoError(t, err)
+		file := filepath.ToSlash(relative)
+		if isForTests(file) {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		files++
+		for _, spec := range parsed.Imports {
+			text, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			if imported, ours := strings.CutPrefix(text, module); ours {
+				if wrong := violation(file, imported); wrong != "" {
+					t.Errorf("%s imports %s: %s", file, imported, wrong)
+				}
+			}
+		}
+		return nil
+	}))
+	require.Greater(t, files, 200, "the test looks at the repository")
+}
+
+// The rules refuse what they are for.
+func TestViolations(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		file, imported string
+		allowed        bool
+	}{
+		{"payload/event.go", "signer", false},
+		{"signer/standard.go", "internal/hidden", false},
+		{"dedupe/memory.go", "payload", false},
+		{"payload/github/github.go", "receiver", false},
+		{"payload/github/github.go", "dedupe", false},
+		{"payload/github/github.go", "signer", true},
+		{"receiver/serve.go", "sender", false},
+		{"receiver/inbox/inbox.go", "sender/outbox", false},
+		{"sender/send.go", "receiver", false},
+		{"sender/outbox/outbox.go", "dedupe", false},
+		{"sender/outbox/outbox.go", "internal/riverdb", true},
+		{"receiver/deployments/endpoint.go", "receiver", true},
+		{"internal/riverdb/db.go", "internal/sqldb", true},
+		{"internal/riverdb/db.go", "payload", false},
+		{"sender/send.go", "examples/platform", false},
+		{"examples/receiver/main.go", "sender", true},
+	} {
+		require.Equal(t, test.allowed, violation(test.file, test.imported) == "", "%s imports %s", test.file, test.imported)
+	}
+}
