@@ -87,10 +87,10 @@ var _ Scheme = (*APIKeys)(nil)
 // APIKeys verifies "Authorization: Bearer <key>", as Periscope's deployment
 // webhook and many like it do. The key's principal is the caller.
 //
-// A bearer key proves who speaks, not what is said: the body, the time and the
-// ID are not covered, whoever sees one request can send any other, and a replay
-// is not recognised beyond deduplication by the body. Use it only over TLS, and
-// [Standard] for anything new. APIKeys is immutable and safe for concurrent
+// A bearer key proves who speaks, not what is said. It covers neither the body
+// nor the time nor the ID. An attacker who sees one request can send any other,
+// and only deduplication by the body recognises a replay. Use it only over TLS,
+// and [Standard] for anything new. APIKeys is immutable and safe for concurrent
 // use.
 type APIKeys struct {
 	header string

@@ -14,10 +14,9 @@ import (
 )
 
 // diagnosis works out, for the operator, what would have matched where nothing
-// did. All of its work comes after a failure, is bounded in size, and is done
-// at most once a second for each scheme, so that a flood of forgeries gets no
-// more out of us than the one MAC a key. A nil diagnosis is one that is turned
-// off.
+// did. It works only after a failure, on bounded bodies, and at most once a
+// second for each scheme. A flood of forgeries therefore costs one MAC for each
+// key. A nil diagnosis is one that is turned off.
 type diagnosis struct {
 	next    atomic.Int64 // Unix nanoseconds
 	running atomic.Bool

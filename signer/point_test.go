@@ -69,7 +69,7 @@ func TestParseVerifyingKey_RefusesOtherEncodings(t *testing.T) {
 	}
 }
 
-// Half of all strings are no point; every key of a pair is one.
+// Half of all strings are no point. Every key of a pair is one.
 func TestParseVerifyingKey_TakesPoints(t *testing.T) {
 	t.Parallel()
 	refused := 0

@@ -54,10 +54,10 @@ type Secret struct {
 // ParseSecret reads a Standard Webhooks secret: whsec_ followed by the
 // standard, padded base64 of 24 to 64 bytes. The key is the decoded bytes.
 //
-// It is strict, since a secret that is almost right verifies nothing later:
-// errors wrap [ErrInvalidSecret] and say what is wrong (URL-safe base64,
-// missing padding, a doubled prefix, white space, a wrong length) without the
-// value.
+// ParseSecret is strict, since a secret that is almost right verifies nothing
+// later. Errors wrap [ErrInvalidSecret]. They name the mistake, such as URL-safe
+// base64, missing padding, a doubled prefix, white space or quotation marks, and
+// never contain the value.
 func ParseSecret(text string) (Secret, error) {
 	key, err := decodePrefixed(text, secretPrefix)
 	if err != nil {

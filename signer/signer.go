@@ -21,11 +21,12 @@ type Signer interface {
 // Verifier decides whether a received request is authentic. body is exactly
 // what was received; r.Body has been read.
 //
-// A Verifier returns an error for every request that it does not vouch for: one
-// that wraps [ErrUnverified] where the request is at fault, any other where it
-// could not decide (a key store that is down, say), so that the peer is asked
-// to try again instead of being refused. It must not retain r or body, and must
-// be safe for concurrent use.
+// A Verifier returns an error for every request that it does not vouch for. The
+// error wraps [ErrUnverified] if the request is not authentic. Any other error
+// means that the Verifier could not decide, because a key store is down for
+// example. The sender is then asked to try again.
+//
+// A Verifier must not retain r or body, and must be safe for concurrent use.
 type Verifier interface {
 	Verify(r *http.Request, body []byte) (Verified, error)
 }

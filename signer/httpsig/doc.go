@@ -1,8 +1,8 @@
 // Package httpsig signs and verifies webhooks with HTTP Message Signatures (RFC
 // 9421) and Content-Digest (RFC 9530). It is a scheme of package signer in a
-// module of its own: use it where the other side asks for RFC 9421, or where a
-// signature has to bind the delivery URL, the method and the content type,
-// which schemes that sign only the body do not.
+// separate module. Use it where the other side asks for RFC 9421, or where a
+// signature has to bind the delivery URL, the method and the content type.
+// Schemes that sign only the body do not bind those.
 //
 //	secret, err := signer.ParseSecret(os.Getenv("DEPLOYHOOK_SECRET")) // whsec_…
 //	if err != nil {
@@ -45,13 +45,14 @@
 // The target URI is what the sender called, and a server behind a proxy does
 // not see it: TLS ends before it, the Host may be rewritten, a path prefix
 // removed. State the public address with [WithExternalURL]. Do not rebuild it
-// from X-Forwarded-Host or X-Forwarded-Proto: whoever reaches the server sets
-// those, so a request that was captured on the way to one endpoint could be
-// posted to another, together with headers that say it belongs there. Without
-// the option the scheme is https if the request came over TLS, otherwise http,
-// and the host is the Host header; a request whose Host names another site
-// verifies only if it was signed for that other site, so let the server refuse
-// foreign hosts.
+// from X-Forwarded-Host or X-Forwarded-Proto. Any client that reaches the
+// server can set those. A request that was captured on the way to one endpoint
+// could then be posted to another, with headers that say it belongs there.
+//
+// Without the option the scheme is https if the request came over TLS,
+// otherwise http, and the host is the Host header. A request whose Host names
+// another site verifies only if it was signed for that other site, so let the
+// server refuse foreign hosts.
 //
 // # Misuses
 //
@@ -68,10 +69,10 @@
 //
 // The structured fields are parsed and written by github.com/dunglas/httpsfv,
 // which carries the HTTP working group's test suite. The signature base, some
-// forty lines, is built here: of the Go libraries for RFC 9421 that were read
-// for this package, github.com/remitly-oss/httpsig-go v1.2.0 leaves the path
-// out of @target-uri and panics on a created parameter that is no integer, and
-// the HMAC of github.com/common-fate/httpsig v0.2.1 does not depend on the
-// message. Tests hold the base against the RFC's own vectors and against
-// another implementation in JavaScript.
+// forty lines, is built here. Two Go libraries for RFC 9421 were read for this
+// package. github.com/remitly-oss/httpsig-go v1.2.0 leaves the path out of
+// @target-uri and panics on a created parameter that is no integer. The HMAC of
+// github.com/common-fate/httpsig v0.2.1 does not depend on the message. Tests
+// compare the base with the RFC's vectors and with an implementation in
+// JavaScript.
 package httpsig

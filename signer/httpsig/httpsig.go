@@ -183,11 +183,13 @@ func appendParams(out []byte, components []string, created int64, keyID string) 
 }
 
 // Verify accepts a request with a signature that an active key gives over its
-// method, target URI, content type, content digest and delivery ID, made within
-// the tolerance and not expired, whose Content-Digest is that of the exact
-// body. body has been read, and bounded, by the caller. Signatures by keys that
-// are not known here are passed over; if several are known, one good one is
-// enough. Errors wrap [signer.ErrUnverified].
+// method, target URI, content type, content digest and delivery ID. The
+// signature must be made within the tolerance and not expired, and the
+// Content-Digest must be that of the exact body. The caller has read body and
+// bounded its size.
+//
+// Signatures by unknown keys are skipped. Of several by known keys one good one
+// is enough. Errors wrap [signer.ErrUnverified].
 func (s *Scheme) Verify(r *http.Request, body []byte) (signer.Verified, error) {
 	if s.unmade() {
 		return signer.Verified{}, notMade()
