@@ -1,15 +1,11 @@
 package riverdb_test
 
 import (
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
-	"github.com/riverqueue/river/rivermigrate"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -53,32 +49,6 @@ func TestMigrateInSteps(t *testing.T) {
 	})
 }
 
-// River itself finds its tables complete, whether Migrate or a person made them.
-func TestMigrations_SatisfyRiver(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
-		db, ctx := open(), t.Context()
-		setup := riverdb.Setup{WithoutMigration: true}
-		require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), riverdb.ErrConfig)
-		all, err := riverdb.Migrations(db.Dialect(), db.Schema(), "test", steps)
-		require.NoError(t, err)
-		for _, m := range all {
-			require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), riverdb.ErrConfig)
-			for _, statement := range m.Statements {
-				run(t, db, statement)
-			}
-		}
-		require.NoError(t, db.Prepare(ctx, "test", steps, setup))
-		validate(t, db)
-		require.NoError(t, db.Migrate(ctx, "test", steps))
-		_, err = riverdb.Migrations(7, "", "test", steps)
-		require.ErrorIs(t, err, riverdb.ErrConfig)
-		_, err = riverdb.Migrations(riverdb.Postgres, "no schema", "test", steps)
-		require.ErrorIs(t, err, riverdb.ErrConfig)
-	})
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) { validate(t, migrated(t, open)) })
-}
-
 // run runs a script as it is, with whatever it has in it.
 func run(t *testing.T, db *riverdb.DB, script string) {
 	t.Helper()
@@ -89,24 +59,6 @@ func run(t *testing.T, db *riverdb.DB, script string) {
 		_, err = db.Pool().Exec(t.Context(), script)
 	}
 	require.NoError(t, err, script)
-}
-
-func validate(t *testing.T, db *riverdb.DB) {
-	t.Helper()
-	config := &rivermigrate.Config{Schema: db.Schema(), Logger: slog.New(slog.DiscardHandler)}
-	var result *rivermigrate.ValidateResult
-	if db.Dialect() == riverdb.SQLite {
-		m, err := rivermigrate.New(riversqlite.New(db.SQL()), config)
-		require.NoError(t, err)
-		result, err = m.Validate(t.Context(), nil)
-		require.NoError(t, err)
-	} else {
-		m, err := rivermigrate.New(riverpgxv5.New(db.Pool()), config)
-		require.NoError(t, err)
-		result, err = m.Validate(t.Context(), nil)
-		require.NoError(t, err)
-	}
-	require.True(t, result.OK, result.Messages)
 }
 
 // Only the owner of River's indexes may rebuild them, so nobody else tries.
