@@ -1,6 +1,11 @@
 package hidden_test
 
 import (
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"math/big"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -86,7 +91,17 @@ func endpoints(t *testing.T) []any {
 		Signer: must[*signer.Bearer](t)(signer.NewBearer(literal(t))),
 	}
 	request := must[*sender.Request](t)(s.Preview(ep, sender.Message{ID: "whk_1", Body: []byte("{}")}))
-	return []any{ep, ep.URL, ep.Header, s, request}
+	return []any{ep, ep.URL, ep.Header, s, request, certificate(t)}
+}
+
+// certificate is a client certificate whose private key is the canary.
+func certificate(t *testing.T) sender.ClientCertificate {
+	t.Helper()
+	seed := must[[]byte](t)(base64.StdEncoding.DecodeString(seedCanary))
+	key := ed25519.NewKeyFromSeed(seed)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	raw := must[[]byte](t)(x509.CreateCertificate(nil, template, template, key.Public(), key))
+	return must[sender.ClientCertificate](t)(sender.NewClientCertificate(tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}))
 }
 
 func sources(t *testing.T) []any {
