@@ -55,7 +55,8 @@
 //   - Handlers that are not idempotent, on a store that can't commit with them: between the effect and its completion a
 //     crash can still make a retry run. Use the delivery's ID, from [FromContext], to recognise it.
 //   - A memory store behind a load balancer: each instance then remembers only its own deliveries.
-//   - Middleware in front that reads and re-writes the body, decompresses it, or hides the ResponseWriter's deadlines.
+//   - Middleware in front that reads the body and leaves none, which is answered with 500 and a log line.
+//   - Middleware in front that re-writes the body, decompresses it, or hides the ResponseWriter's deadlines.
 //   - One Receiver, or one source name, for two handlers that are both to see a delivery: the second finds a duplicate. Give
 //     each its own source.
 //   - Sharing a source name between unrelated senders, or one secret between tenants.

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// mount returns the handler for c. problem is an argument's. A Receiver that [New] did not make, and a handler that is
-// nil, can't be reported by a method that returns a handler. So every request is
-// answered with 503 and the line says what to do.
+// mount returns the handler for c. problem is what is wrong with the arguments.
+// It and a Receiver that [New] did not make can't be reported by a method that
+// returns a handler. So every request is answered with 503, and the log line says
+// what to do.
 func (rc *Receiver) mount(c consumer, problem error) http.Handler {
 	switch {
 	case rc == nil || rc.verifier == nil:

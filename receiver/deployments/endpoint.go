@@ -52,10 +52,9 @@ var ErrNotLinked = errors.New("deployments: the deployment is recorded, but its 
 // With [WithLinker], successful deployments to production are linked to pull
 // requests. [WithLinkedEnvironments] names other environments. The record is in
 // the ledger before the linker is asked. A linker that fails, panics or takes too
-// long costs only the number, and that is never passed off as none: the answer
-// says linkFailed, the log line has level Error, the record is not Linked, and
-// sending the deployment again links it. What has been linked is not counted
-// again while its commits stay the same.
+// long costs only the number. The answer then says linkFailed, the log line has
+// level Error, and the record is not Linked. Sending the deployment again links
+// it. What has been linked is not counted again while its commits stay the same.
 //
 // Two deployments that have one ID by mistake overwrite each other's record. Such
 // a [Contradiction] changes no answer. It costs a line of level Warn, counts in

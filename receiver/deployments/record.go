@@ -77,10 +77,10 @@ func (r *Record) LiveAt(at int64) bool {
 // replaced as a whole. There are two exceptions. A deployment starts once, so the earliest startedAt stays, unless a
 // pipeline was run again. And an abbreviated commit does not replace the full one that it abbreviates.
 //
-// A previous commit that no delivery gave is filled in: the commit of the last
-// deployment to the same service and environment that was live when this one
-// succeeded, or started if it is not known to have succeeded. A deployment is
-// live from its success until it is rolled back. The result depends on the
+// A previous commit that no delivery gave is filled in. It is the commit of the
+// last deployment to the same service and environment that was live when this
+// one succeeded. For one that is not known to have succeeded, the start counts
+// instead. A deployment is live from its success until it is rolled back. The result depends on the
 // deployments alone and not on the order in which their deliveries arrive, so a
 // delivery can change the filled-in commit of other records. A success that
 // arrives after its rollback is stale, and only its time is kept.
