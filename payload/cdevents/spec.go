@@ -44,6 +44,14 @@ func specOf(specversion, version text, f *failures) (s spec, known bool) {
 	return spec{minor: minor, named: minor >= "5", chained: minor >= "4"}, true
 }
 
+// link is the name of a run's link.
+func (s spec) link() string {
+	if s.named {
+		return "uri"
+	}
+	return "url"
+}
+
 func notAMember(minor string) string {
 	return "is not a member that CDEvents 0." + minor + " has here"
 }

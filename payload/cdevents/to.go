@@ -2,6 +2,7 @@ package cdevents
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -229,13 +230,18 @@ func (e *Event) foreignDeployment(r report, base payload.Deployment) (*payload.D
 		d.CommitSHA = either(r.purl.commit(), base.CommitSHA)
 	}
 	d.PipelineName = either(string(r.content.PipelineName), base.PipelineName)
-	// A URI of another kind, which CDEvents allow, is only in the raw payload.
+	// A URI of another kind, which CDEvents allow, is only in the raw payload. The
+	// log line of a receiver names it.
 	uri := r.content.URI
 	if !e.spec.named {
 		uri = r.content.URL
 	}
 	if link, ok := payload.CleanURL(string(uri)); ok {
 		d.PipelineURL = link
+	} else if uri != "" {
+		d.Dropped = append(slices.Clone(base.Dropped), payload.Failure{
+			Path: "subject.content." + e.spec.link(), Message: "must be an absolute http or https URL",
+		})
 	}
 	if r.status.Terminal() {
 		d.CompletedAt = e.occurred

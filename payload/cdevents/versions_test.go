@@ -143,6 +143,7 @@ func TestLinks(t *testing.T) {
 			d, err := e.Deployment(base)
 			require.NoError(t, err, link)
 			assert.Equal(t, want, d.PipelineURL)
+			assert.Equal(t, want == "", len(d.Dropped) == 1, "what is dropped is named")
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,17 +93,47 @@ func pick[T comparable](b *Builder, field string, read func(Node) T, candidates 
 	return zero
 }
 
-// informing are the fields that only inform. An event is worth more than they
-// are, so a value of another kind is passed over.
-var informing = map[string]bool{"branch": true, "triggeredBy": true, "pipelineName": true}
+// informing returns the field that only informs, or nil. An event is worth more
+// than such a field, so a value that can't be kept is dropped.
+func (b *Builder) informing(field string) *string {
+	switch field {
+	case "branch":
+		return &b.Branch
+	case "triggeredBy":
+		return &b.TriggeredBy
+	case "pipelineName":
+		return &b.PipelineName
+	case "pipelineUrl":
+		return &b.PipelineURL
+	}
+	return nil
+}
+
+// drop notes what the record is kept without, for the log line.
+func (b *Builder) drop(path, message string) {
+	b.Dropped = append(b.Dropped, payload.Failure{Path: path, Message: message})
+}
 
 // Text reads a string.
 func (b *Builder) Text(field string, candidates ...Node) string {
-	read := Node.Text
-	if informing[field] {
-		read = Node.informs
+	if b.informing(field) == nil {
+		return pick(b, field, Node.Text, candidates)
 	}
-	return pick(b, field, read, candidates)
+	text := pick(b, field, Node.informs, candidates)
+	if text != "" {
+		return text
+	}
+	for _, n := range candidates {
+		switch {
+		case n.wrong != "":
+			b.drop(n.wrong, mustBeObject)
+			return ""
+		case n.Exists() && n.Kind() != payload.KindString:
+			b.drop(n.path, mustBeString)
+			return ""
+		}
+	}
+	return ""
 }
 
 // Unknown says that the event has no member for a field, and what the operator
@@ -181,11 +212,20 @@ const maxMillis = 253402300799999
 // URL reads a link as [payload.CleanURL] repairs it. It skips what can't be a
 // link, because the event is worth more.
 func (b *Builder) URL(field string, candidates ...Node) string {
-	return pick(b, field, func(n Node) string {
+	link := pick(b, field, func(n Node) string {
 		text, _ := n.value.Text()
 		link, _ := payload.CleanURL(text)
 		return link
 	}, candidates)
+	if link == "" && b.informing(field) != nil {
+		for _, n := range candidates {
+			if n.Exists() && n.value.JSON() != `""` {
+				b.drop(n.path, "must be an absolute http or https URL")
+				break
+			}
+		}
+	}
+	return link
 }
 
 // Lookup sets the status by a table of the system's own words, and keeps that word as metadata. A word that is not in the
@@ -274,7 +314,18 @@ func (b *Builder) finish(ctx context.Context, system string, complete Completer)
 	if !errors.As(err, &invalid) {
 		return nil, err
 	}
+	return b.judge(system, invalid)
+}
+
+// judge decides what an invalid record means. Without the fields that only inform
+// it may be valid. Otherwise the event is invalid, or the caller's options are.
+func (b *Builder) judge(system string, invalid *payload.ValidationError) (*payload.Deployment, error) {
 	for _, failure := range invalid.Failures {
+		if field := b.informing(failure.Path); field != nil && *field != "" {
+			*field = ""
+			b.drop(cmp.Or(b.origins[failure.Path], failure.Path), failure.Message)
+			continue
+		}
 		if advice, ok := b.unknown[failure.Path]; ok && failure.Message == isRequired {
 			b.fail(failure.Path, failure.Message+", and the event has none: "+advice)
 			continue
@@ -285,6 +336,13 @@ func (b *Builder) finish(ctx context.Context, system string, complete Completer)
 		}
 		failure.Path = origin
 		b.fail(failure.Path, failure.Message)
+	}
+	if len(b.failures) == 0 {
+		if err := b.Validate(); err != nil {
+			return nil, err
+		}
+		d := b.Deployment
+		return &d, nil
 	}
 	return nil, &payload.ValidationError{Failures: b.failures, Omitted: b.omitted + invalid.Omitted}
 }

@@ -159,3 +159,32 @@ func TestSHA256Commits(t *testing.T) {
 		require.EqualError(t, err, "Invalid payload: sha must be a valid hex string (5-40 characters)")
 	}
 }
+
+// What only informs is dropped and named, whatever is wrong with it.
+func TestDropped(t *testing.T) {
+	t.Parallel()
+	decode := NewDecoder("test", func(b *Builder, event Node) error {
+		b.Deployment.DeploymentID, b.Environment, b.Status, b.CommitSHA = "1", "e", payload.StatusPending, "abcdef1"
+		b.StartedAt = time.Unix(1, 0)
+		b.Branch = b.Text("branch", event.Get("ref"))
+		b.TriggeredBy = b.Text("triggeredBy", event.Get("user", "name"), event.Get("actor"))
+		b.PipelineName = b.Text("pipelineName", event.Get("name"))
+		b.PipelineURL = b.URL("pipelineUrl", event.Get("link"), event.Get("other"))
+		return nil
+	}, nil)
+	for body, want := range map[string][]payload.Failure{
+		`{}`: nil,
+		`{"ref":"main","user":{"name":"mona"},"name":7,"link":"https://ci.example/1"}`: nil,
+		`{"ref":null,"user":null,"name":"","link":""}`:                                 nil,
+		`{"user":"mona","actor":"dana","link":"x","other":"https://ci.example/1"}`:     nil,
+		`{"ref":["main"]}`: {{Path: "ref", Message: "must be a string"}},
+		`{"user":"mona"}`:  {{Path: "user", Message: "must be an object"}},
+		`{"link":"/1"}`:    {{Path: "link", Message: "must be an absolute http or https URL"}},
+		`{"name":"` + strings.Repeat("x", 1<<12) + `"}`: {{Path: "name", Message: "must be at most 1024 characters"}},
+	} {
+		d, err := decode(t.Context(), []byte(body))
+		require.NoError(t, err, body)
+		assert.Equal(t, want, d.Dropped, body)
+		require.NoError(t, d.Validate())
+	}
+}

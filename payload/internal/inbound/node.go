@@ -6,6 +6,11 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
+const (
+	mustBeObject = "must be an object"
+	mustBeString = "must be a string"
+)
+
 // A Node is one member of an event, with the path that leads to it. Null is the same as absent, since the systems write
 // both for what they do not know.
 type Node struct {
@@ -49,7 +54,7 @@ func (n Node) object() (payload.Object, bool) {
 	if !ok {
 		// The text is part of a body that was checked already, so this can't fail.
 		if err := n.value.Decode(&object); err != nil {
-			n.b.fail(n.path, "must be an object")
+			n.b.fail(n.path, mustBeObject)
 			return payload.Object{}, false
 		}
 		n.b.objects[n.path] = object
@@ -83,7 +88,7 @@ func (n Node) Items() []Node {
 // failWrong notes the member on the way that is not an object.
 func (n Node) failWrong() {
 	if n.wrong != "" {
-		n.b.fail(n.wrong, "must be an object")
+		n.b.fail(n.wrong, mustBeObject)
 	}
 }
 
@@ -102,7 +107,7 @@ func (n Node) Text() string {
 	n.failWrong()
 	text, ok := n.value.Text()
 	if !ok && n.Exists() {
-		n.b.fail(n.path, "must be a string")
+		n.b.fail(n.path, mustBeString)
 	}
 	return text
 }

@@ -126,6 +126,7 @@ func Fuzz(f *testing.F, decode Decode) {
 		require.NoError(t, err)
 		again, err := payload.DecodeDeployment(encoded)
 		require.NoError(t, err)
+		d.Dropped = nil // what the record is kept without is not in it
 		require.Equal(t, d, again)
 	})
 }
