@@ -47,10 +47,17 @@ type Client interface {
 	Subscribe(kinds ...river.EventKind) (<-chan *river.Event, func())
 }
 
-// NewClient returns a client of the database, not started. The configuration is copied; its Schema is set, and fields that
-// are zero get defaults that suit deliveries: fetching every 10 ms at most, jobs of 20 seconds, rescue a minute after a
-// job's timeout, a soft stop of 10 seconds, only known kinds, discarded jobs kept until they are deleted, no log.
-// Without Queues it only inserts.
+// NewClient returns a client of the database, which is not started. It copies the
+// configuration and sets the schema. Fields that are zero get defaults that suit
+// deliveries:
+//
+//   - It fetches every 10 ms at most, and only known kinds.
+//   - A job may take 20 seconds, and is rescued a minute after that.
+//   - A soft stop takes 10 seconds.
+//   - Discarded jobs are kept until they are deleted.
+//   - Nothing is logged.
+//
+// Without Queues the client only inserts.
 //
 // On SQLite the client has a substitute for LISTEN, a table that is polled every
 // 50 ms. On PostgreSQL [DB.Prepare] decides whether it listens, and whether it

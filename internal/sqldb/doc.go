@@ -1,7 +1,7 @@
-// Package sqldb is what every SQL store of this repository shares: how a SQLite
-// file or a PostgreSQL pool is opened and checked, how statements are written for
-// both, how tables are migrated, and how transactions run. The stores are
-// sqldedupe, sqlledger, and, through package riverdb, the inbox and the outbox.
+// Package sqldb is what every SQL store of this repository shares. It opens and
+// checks a SQLite file or a PostgreSQL pool, runs statements that are written once
+// for both, migrates tables, and runs transactions. The stores are sqldedupe,
+// sqlledger, and, through package riverdb, the inbox and the outbox.
 //
 //	db, err := sqldb.OpenSQLite(ctx, "hooks.db", 1, sqldb.BusyTimeout)
 //	if err != nil {
