@@ -21,12 +21,7 @@
 //		return err
 //	})
 //
-// # SQL for both
-//
-// Statements are written once. A parameter is `?` and becomes $1, $2, … on PostgreSQL; `{schema}` becomes the quoted name of
-// the schema with its dot on PostgreSQL and nothing on SQLite; `{now}` is the time in microseconds by the database's clock. None is looked for inside quotes.
-// Keep to what both take: bigint, text and bytes (`{blob}` in a [Step]), ON CONFLICT, RETURNING, partial indexes; no
-// booleans, no arrays. Times are integers: microseconds since 1970 ([Micros], [Time]).
+// Package sqldb says how statements are written for both databases, and runs them.
 //
 // # One connection, and who may wait for whom
 //
