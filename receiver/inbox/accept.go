@@ -96,7 +96,7 @@ func (in *Inbox) accept(ctx context.Context, source string, d *receiver.Delivery
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.storeTimeout)
 	defer cancel()
-	result, err := in.accepts.do(ctx, newArrival(source, d, e))
+	result, err := in.accepts.Do(ctx, newArrival(source, d, e))
 	switch {
 	case err != nil:
 		return receiver.TryAgain(0, err)

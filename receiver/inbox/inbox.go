@@ -26,10 +26,10 @@ type Inbox struct {
 	client  riverdb.Client
 	handler receiver.EventHandler
 
-	accepts *combiner[*arrival, acceptance]
-	loads   *combiner[int64, *record]
-	marks   *combiner[turn, bool]
-	writes  *combiner[write, struct{}] // nil on PostgreSQL
+	accepts *sqldb.Combiner[*arrival, acceptance]
+	loads   *sqldb.Combiner[int64, *record]
+	marks   *sqldb.Combiner[turn, bool]
+	writes  *sqldb.Combiner[write, struct{}] // nil on PostgreSQL
 
 	backlog backlog
 	running running
@@ -118,11 +118,11 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	if db.Dialect() == riverdb.Postgres {
 		width = 2
 	}
-	in.accepts = &combiner[*arrival, acceptance]{run: in.store, most: most, width: width, faults: c.faults, timeout: c.storeTimeout, alone: sqldb.IsRejected}
-	in.loads = &combiner[int64, *record]{run: in.loadAll, most: most, width: width, faults: c.faults, timeout: c.storeTimeout, alone: never}
-	in.marks = &combiner[turn, bool]{run: in.markAll, most: most, width: width, faults: c.faults, timeout: c.storeTimeout, alone: never}
+	in.accepts = newCombiner(c, width, in.store, sqldb.IsRejected)
+	in.loads = newCombiner(c, width, in.loadAll, never)
+	in.marks = newCombiner(c, width, in.markAll, never)
 	if db.Dialect() == riverdb.SQLite {
-		in.writes = &combiner[write, struct{}]{run: in.writeAll, most: most, width: width, faults: c.faults, timeout: c.storeTimeout, alone: always}
+		in.writes = newCombiner(c, width, in.writeAll, always)
 	}
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, &worker{in: in}); err != nil {
@@ -147,6 +147,11 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	return in, nil
 }
 
+// newCombiner returns what runs concurrent calls together.
+func newCombiner[T, R any](c *config, width int, run func(context.Context, []T) ([]R, error), alone func(error) bool) *sqldb.Combiner[T, R] {
+	return &sqldb.Combiner[T, R]{Run: run, Most: most, Width: width, Timeout: c.storeTimeout, Alone: alone, Faults: c.faults, In: inStoring}
+}
+
 func never(error) bool  { return false }
 func always(error) bool { return true }
 
@@ -157,7 +162,7 @@ type write func(ctx context.Context, tx *riverdb.Tx) error
 // with those that others want to make at the moment.
 func (in *Inbox) write(ctx context.Context, change write) error {
 	if in.writes != nil {
-		_, err := in.writes.do(ctx, change)
+		_, err := in.writes.Do(ctx, change)
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.storeTimeout)

@@ -113,7 +113,7 @@ func (in *Inbox) mark(ctx context.Context, r *record, l *lease) error {
 	if l != nil {
 		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return in.land(ctx, tx, r, l) })
 	}
-	_, err := in.marks.do(ctx, turn{r.id, r.round})
+	_, err := in.marks.Do(ctx, turn{r.id, r.round})
 	return err
 }
 

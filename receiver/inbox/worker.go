@@ -81,7 +81,7 @@ func (in *Inbox) work(ctx context.Context, job *river.Job[jobArgs]) error {
 func (in *Inbox) load(ctx context.Context, id int64) (*record, error) {
 	ctx, cancel := context.WithTimeout(ctx, in.storeTimeout)
 	defer cancel()
-	return in.loads.do(ctx, id)
+	return in.loads.Do(ctx, id)
 }
 
 // after turns the end of an attempt into what River is to do.

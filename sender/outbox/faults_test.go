@@ -47,15 +47,15 @@ func TestBackgroundWork_SurvivesFaults(t *testing.T) {
 	t.Parallel()
 	for name, inject := range map[string]func(o *Outbox, broken *atomic.Bool){
 		inLoading: func(o *Outbox, broken *atomic.Bool) {
-			load := o.loader.do
-			o.loader.do = func(ctx context.Context, ids []string) ([]loaded, error) {
+			load := o.loader.Run
+			o.loader.Run = func(ctx context.Context, ids []string) ([]loaded, error) {
 				panicIf(broken)
 				return load(ctx, ids)
 			}
 		},
 		inRecording: func(o *Outbox, broken *atomic.Bool) {
-			save := o.writer.do
-			o.writer.do = func(ctx context.Context, all []*result) ([]saved, error) {
+			save := o.writer.Run
+			o.writer.Run = func(ctx context.Context, all []*result) ([]saved, error) {
 				panicIf(broken)
 				return save(ctx, all)
 			}

@@ -34,8 +34,8 @@ type Outbox struct {
 	client riverdb.Client
 	gate   *gate
 	cache  *endpointCache
-	loader *batcher[string, loaded]
-	writer *batcher[*result, saved]
+	loader *sqldb.Combiner[string, loaded]
+	writer *sqldb.Combiner[*result, saved]
 	calls  *callins
 
 	mu      sync.Mutex
@@ -98,8 +98,8 @@ func (o *Outbox) prepare(ctx context.Context) error {
 	}
 	o.calls = newCallins(o)
 	o.gate = newGate(o.workers, o.breaker, o.calls.add)
-	o.loader = newBatcher(maxBatch, o.load).report(o.faults, inLoading)
-	o.writer = newBatcher(maxBatch, o.save).report(o.faults, inRecording)
+	o.loader = newBatcher(o.faults, inLoading, o.load)
+	o.writer = newBatcher(o.faults, inRecording, o.save)
 	workers := river.NewWorkers()
 	var err error
 	if err = river.AddWorkerSafely(workers, &worker{o: o}); err != nil {
@@ -160,12 +160,8 @@ func (o *Outbox) Start(ctx context.Context) error {
 		return fmt.Errorf("outbox: Start: %w", context.Cause(ctx))
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	o.loader.start(run)
-	o.writer.start(run)
 	if err := o.startClient(ctx, run, cancel); err != nil {
 		cancel()
-		o.loader.wait()
-		o.writer.wait()
 		return fmt.Errorf("outbox: Start: %w", err)
 	}
 	o.started, o.stop = true, cancel
@@ -207,8 +203,6 @@ func (o *Outbox) Stop(ctx context.Context) error {
 // halt ends, after Start, everything that isn't River's.
 func (o *Outbox) halt() {
 	o.stop()
-	o.loader.wait()
-	o.writer.wait()
 	o.tasks.Wait()
 }
 

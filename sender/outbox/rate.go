@@ -40,7 +40,7 @@ func (o *Outbox) pace(ctx context.Context, d *loaded, limits laneLimits, job int
 	wait := time.Until(turn)
 	if wait > waitForTurn {
 		r := &result{id: d.id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: turn, slotAt: turn}
-		if _, err := o.writer.call(ctx, r); err != nil || r.written {
+		if _, err := o.writer.Do(ctx, r); err != nil || r.written {
 			return wait, err
 		}
 		return minHold, nil

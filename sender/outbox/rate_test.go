@@ -96,7 +96,6 @@ func TestAnOpenBreakerTakesNoTurns(t *testing.T) {
 func TestATurnThatIsNotOnRecordIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		o.writer.start(t.Context())
 		o.endpoint("shop", 1.0/3600)
 		d := o.loaded(o.publishOne("shop"))
 		o.turn(d)

@@ -44,7 +44,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) 
 
 func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 	o := w.o
-	d, err := o.loader.call(ctx, job.Args.ID)
+	d, err := o.loader.Do(ctx, job.Args.ID)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 
 // drop ends a delivery without an attempt.
 func (o *Outbox) drop(ctx context.Context, d *loaded, s State, reason string) error {
-	_, err := o.writer.call(ctx, &result{id: d.id, job: d.job, state: s, reason: reason, doneAt: time.Now()})
+	_, err := o.writer.Do(ctx, &result{id: d.id, job: d.job, state: s, reason: reason, doneAt: time.Now()})
 	return err
 }
 
@@ -168,7 +168,7 @@ func (o *Outbox) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*batchTimeout)
 	defer cancel()
 	r := decide(d, o.contained(ctx, schedule), a, time.Now())
-	if _, err := o.writer.call(ctx, r); err != nil {
+	if _, err := o.writer.Do(ctx, r); err != nil {
 		return err // made again: at least once
 	}
 	// The hook comes last: it may hang.

@@ -16,8 +16,6 @@ import (
 
 // serving lets workers read and write, without River.
 func (o *inside) serving() *worker {
-	o.loader.start(o.t.Context())
-	o.writer.start(o.t.Context())
 	return &worker{o: o.Outbox}
 }
 

@@ -1,4 +1,4 @@
-package inbox
+package sqldb
 
 import (
 	"context"
@@ -16,12 +16,12 @@ import (
 )
 
 // slowly doubles numbers, a second per run, and notes how many came together.
-func slowly(runs *[]int) *combiner[int, int] {
+func slowly(runs *[]int) *Combiner[int, int] {
 	var mu sync.Mutex
-	return &combiner[int, int]{
-		faults: contain.New("inbox", nil),
-		most:   10, width: 1, timeout: time.Minute, alone: always,
-		run: func(ctx context.Context, items []int) ([]int, error) {
+	return &Combiner[int, int]{
+		Faults: contain.New("test", nil), In: "batch",
+		Most: 10, Width: 1, Timeout: time.Minute, Alone: func(error) bool { return true },
+		Run: func(ctx context.Context, items []int) ([]int, error) {
 			mu.Lock()
 			*runs = append(*runs, len(items))
 			mu.Unlock()
@@ -45,6 +45,8 @@ func slowly(runs *[]int) *combiner[int, int] {
 	}
 }
 
+func never(error) bool { return false }
+
 func TestCombinerRunsWhatWaitsTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -53,7 +55,7 @@ func TestCombinerRunsWhatWaitsTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 25 {
 			all.Go(func() {
-				got, err := c.do(t.Context(), n)
+				got, err := c.Do(t.Context(), n)
 				assert.NoError(t, err)
 				assert.Equal(t, 2*n, got)
 			})
@@ -61,7 +63,7 @@ func TestCombinerRunsWhatWaitsTogether(t *testing.T) {
 		all.Wait()
 		assert.LessOrEqual(t, len(runs), 4, "%v", runs)
 		assert.LessOrEqual(t, slices.Max(runs), 10)
-		_, err := c.do(t.Context(), 1)
+		_, err := c.Do(t.Context(), 1)
 		require.NoError(t, err, "it is free again")
 	})
 }
@@ -74,7 +76,7 @@ func TestCombinerKeepsBadItemsApart(t *testing.T) {
 		var all sync.WaitGroup
 		for _, n := range []int{1, -2, 3, 666, 5} {
 			all.Go(func() {
-				got, err := c.do(t.Context(), n)
+				got, err := c.Do(t.Context(), n)
 				if n < 0 || n == 666 {
 					assert.Error(t, err)
 					return
@@ -92,7 +94,7 @@ func TestCombinerLetsCallersLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs []int
 		c := slowly(&runs)
-		c.most = 1
+		c.Most = 1
 		var all sync.WaitGroup
 		for n := range 6 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(500+1000*n)*time.Millisecond)
@@ -103,7 +105,7 @@ func TestCombinerLetsCallersLeave(t *testing.T) {
 			}
 			all.Go(func() {
 				begin := time.Now()
-				got, err := c.do(ctx, n)
+				got, err := c.Do(ctx, n)
 				if err != nil {
 					assert.ErrorIs(t, err, context.DeadlineExceeded)
 					deadline, _ := ctx.Deadline()
@@ -126,13 +128,13 @@ func TestCombinerRunOutlivesItsLeadersContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs []int
 		c := slowly(&runs)
-		c.alone = never
+		c.Alone = never
 		leaving, leave := context.WithCancel(t.Context())
 		defer leave()
 		var all sync.WaitGroup
 		call := func(ctx context.Context, n int) {
 			all.Go(func() {
-				got, err := c.do(ctx, n)
+				got, err := c.Do(ctx, n)
 				assert.NoError(t, err, n)
 				assert.Equal(t, 2*n, got)
 			})
@@ -153,9 +155,9 @@ func TestCombinerBoundsARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs []int
 		c := slowly(&runs)
-		c.timeout, c.alone = 100*time.Millisecond, never
+		c.Timeout, c.Alone = 100*time.Millisecond, never
 		begin := time.Now()
-		_, err := c.do(t.Context(), 1)
+		_, err := c.Do(t.Context(), 1)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 100*time.Millisecond, time.Since(begin))
 	})
