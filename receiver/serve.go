@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -39,8 +40,9 @@ func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 		}
 		rc.conclude(w, r, a, &res, start)
 	}()
-	fault := rc.faults.Guard(inServing, func() { a = rc.process(w, r, c, start, &res) })
+	fault := contain.Inline(func() { a = rc.process(w, r, c, start, &res) })
 	if fault != nil {
+		rc.faults.Count(inServing)
 		res.Outcome, res.Err, a = Panicked, &panicError{fault}, failedAnswer()
 	}
 	decided = true

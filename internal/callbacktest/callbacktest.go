@@ -77,10 +77,14 @@ func Outlives[T any](t *testing.T, f *Fault, do func() T) T {
 		done <- do()
 	}()
 	if f.Kind == Hangs {
-		<-f.Entered()
 		select {
 		case <-done:
-			t.Error("did not wait for the callback")
+			t.Fatal("did not wait for the callback")
+		case <-f.Entered():
+		}
+		select {
+		case <-done:
+			t.Fatal("did not wait for the callback")
 		default:
 		}
 		f.Release()

@@ -102,7 +102,7 @@ func parse(root, dir string) (*source, error) {
 func (p *source) isCallback(file *ast.File, expr ast.Expr) (bool, error) {
 	switch t := expr.(type) {
 	case *ast.FuncType, *ast.InterfaceType:
-		return true, nil
+		return isOpen(t), nil
 	case *ast.StarExpr:
 		return p.isCallback(file, t.X)
 	case *ast.ArrayType:
@@ -130,14 +130,30 @@ func (p *source) declares(name string) bool {
 			}
 			for _, spec := range types.Specs {
 				t := spec.(*ast.TypeSpec)
-				switch t.Type.(type) {
-				case *ast.FuncType, *ast.InterfaceType:
-					if t.Name.Name == name {
-						return true
-					}
+				if t.Name.Name == name {
+					return isOpen(t.Type)
 				}
 			}
 		}
+	}
+	return false
+}
+
+// isOpen reports whether an application can implement a type. It can't implement
+// an interface that has an unexported method.
+func isOpen(t ast.Expr) bool {
+	switch t := t.(type) {
+	case *ast.FuncType:
+		return true
+	case *ast.InterfaceType:
+		for _, method := range t.Methods.List {
+			for _, name := range method.Names {
+				if !name.IsExported() {
+					return false
+				}
+			}
+		}
+		return true
 	}
 	return false
 }

@@ -77,7 +77,7 @@ func TestCallbacks(t *testing.T) {
 			require.Equal(t, 1, s.Pending)
 			(&customer{inside: o, f: f}).counts("WithReplayProgress")
 		},
-		"WithSender": func(t *testing.T, f *callbacktest.Fault) {
+		"sender.WithObserver": func(t *testing.T, f *callbacktest.Fault) {
 			c := newCustomer(t, f, 200, EndpointConfig{}, WithSender(loopbacks(), sender.WithObserver(func(context.Context, sender.Attempt) { f.Happen() })))
 			if f.Kind == callbacktest.Hangs { // the attempt is not over before its observer
 				<-f.Entered()

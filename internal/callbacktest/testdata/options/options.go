@@ -27,6 +27,7 @@ func WithLogger(l *slog.Logger) Option               { return nil }
 func WithStore(s dedupe.Store, source string) Option { return nil }
 func WithHandlers(all ...http.Handler) Option        { return nil }
 
+func WithSealed(o Option) Option                  { return nil }
 func WithDuration(d time.Duration) Option         { return nil }
 func WithType(types ...payload.Type) Option       { return nil }
 func WithPlain(p *plain, m map[string]int) Option { return nil }
