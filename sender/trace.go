@@ -152,15 +152,16 @@ func (t *trace) dialled(addr netip.AddrPort) {
 	defer t.mu.Unlock()
 	if !t.got {
 		t.addr = addr
-		t.at.dialing = true
 	}
 }
 
-// permitted notes that the guard let an address pass.
+// permitted notes that the guard let an address pass, which is dialled now. A proxy
+// is dialled without asking the guard.
 func (t *trace) permitted() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.at.permitted = true
+	t.at.dialing = !t.got
 }
 
 // finish writes what was noted into the record, and says how far the attempt came.

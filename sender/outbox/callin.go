@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -20,21 +19,13 @@ const (
 	callinBacklog = 20_000
 )
 
-// callinTries is how often a job is called back that is still running: River writes that it was put back only some time later.
-const callinTries = 5
-
 // callins makes jobs due that were put back, because their endpoint has free slots.
 type callins struct {
 	o      *Outbox
 	signal chan struct{}
 
 	mu   sync.Mutex
-	jobs []callin
-}
-
-type callin struct {
-	job   int64
-	tries int
+	jobs []int64
 }
 
 func newCallins(o *Outbox) *callins { return &callins{o: o, signal: make(chan struct{}, 1)} }
@@ -44,18 +35,14 @@ func (c *callins) add(jobs []int64) {
 	if len(jobs) == 0 {
 		return
 	}
-	all := make([]callin, len(jobs))
-	for i, job := range jobs {
-		all[i].job = job
-	}
-	c.push(all)
+	c.push(jobs)
 	select {
 	case c.signal <- struct{}{}:
 	default:
 	}
 }
 
-func (c *callins) push(all []callin) {
+func (c *callins) push(all []int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.jobs) < callinBacklog {
@@ -63,7 +50,7 @@ func (c *callins) push(all []callin) {
 	}
 }
 
-func (c *callins) take() []callin {
+func (c *callins) take() []int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := min(len(c.jobs), callinBatch)
@@ -88,7 +75,7 @@ func (c *callins) run(ctx context.Context) {
 }
 
 // callAll calls everyone back who is waiting for it, and returns those that are still running.
-func (c *callins) callAll(ctx context.Context) (again []callin) {
+func (c *callins) callAll(ctx context.Context) (again []int64) {
 	for jobs := c.take(); len(jobs) > 0 && ctx.Err() == nil; jobs = c.take() {
 		running, err := c.call(ctx, jobs)
 		if err != nil && ctx.Err() == nil {
@@ -100,21 +87,23 @@ func (c *callins) callAll(ctx context.Context) (again []callin) {
 	return again
 }
 
-// call makes jobs due. Finished or deleted jobs are skipped. All processes lock the
-// rows in the order of their IDs, so that none waits for another that waits for it.
-func (c *callins) call(ctx context.Context, jobs []callin) (running []callin, err error) {
+// call makes jobs due. Finished or deleted jobs are skipped. A job that is running is
+// returned: River writes only some time later that it was put back, and a job that
+// nobody makes due then sleeps until its own time. All processes lock the rows in
+// the order of their IDs, so that none waits for another that waits for it.
+func (c *callins) call(ctx context.Context, jobs []int64) (running []int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
-	slices.SortFunc(jobs, func(a, b callin) int { return cmp.Compare(a.job, b.job) })
+	slices.Sort(jobs)
 	err = c.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		running = running[:0] // the transaction may run more than once
-		for _, j := range jobs {
-			row, err := c.o.client.JobRetryTx(ctx, tx, j.job)
+		for _, job := range jobs {
+			row, err := c.o.client.JobRetryTx(ctx, tx, job)
 			if err != nil && !errors.Is(err, rivertype.ErrNotFound) {
 				return err
 			}
-			if err == nil && row.State == rivertype.JobStateRunning && j.tries < callinTries {
-				running = append(running, callin{j.job, j.tries + 1})
+			if err == nil && row.State == rivertype.JobStateRunning {
+				running = append(running, job)
 			}
 		}
 		return nil

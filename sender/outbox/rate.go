@@ -121,7 +121,9 @@ const (
 	haveTurn = `slot_at > 0`
 )
 
-// pullForward makes deliveries due now that wait for a reason that is gone. That it fails costs only time: they come at theirs.
+// pullForward makes deliveries due now that wait for a reason that is gone. Where it
+// fails, they come at their own time, which may be hours away. So it tries again for
+// as long as it has.
 func (o *Outbox) pullForward(ctx context.Context, endpoint, which string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
@@ -134,11 +136,17 @@ func (o *Outbox) pullForward(ctx context.Context, endpoint, which string) {
 		if err == nil {
 			err = o.callNow(ctx, jobs)
 		}
-		if err != nil {
-			o.logger.WarnContext(ctx, "outbox: making deliveries due", slog.String("endpoint", endpoint), slog.Any("error", err))
-		}
-		if err != nil || len(jobs) < cancelBatch {
+		if err == nil && len(jobs) < cancelBatch {
 			return
+		}
+		if err == nil {
+			continue
+		}
+		o.logger.WarnContext(ctx, "outbox: making deliveries due", slog.String("endpoint", endpoint), slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(jitter(time.Second)):
 		}
 	}
 }
@@ -153,11 +161,7 @@ func (o *Outbox) callNow(ctx context.Context, jobs []int64) error {
 		return nil
 	}
 	for part := range slices.Chunk(jobs, callinBatch) {
-		all := make([]callin, len(part))
-		for i, job := range part {
-			all[i].job = job
-		}
-		if _, err := o.calls.call(ctx, all); err != nil {
+		if _, err := o.calls.call(ctx, part); err != nil {
 			return err
 		}
 	}
