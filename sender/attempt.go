@@ -137,7 +137,9 @@ type Attempt struct {
 	// Location, Content-Location and Refresh scheme and host are left.
 	ResponseHeader http.Header
 	// Body is the start of the answer's body, at most 16 KiB, as it came: compression is never undone. Where the answer
-	// repeats a redacted value of the request, or the URL's path, that value is overwritten.
+	// repeats a redacted value of the request, or a part of the URL that may be a credential, that is overwritten, in
+	// whatever spelling (percent-encoding, JSON and HTML escapes). A credential is taken to have 8 bytes or more.
+	// Common words of URLs (api, hooks, webhooks) stay.
 	Body []byte
 	// Truncated reports that the answer's body was longer than Body, or broke off.
 	Truncated bool

@@ -44,7 +44,7 @@ func (s *Sender) checkAddresses(ctx context.Context, t *target) error {
 		err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
 	}
 	if err != nil {
-		return newAttemptError(ctx, t.origin(), err, progress{})
+		return newAttemptError(ctx, t, err, progress{})
 	}
 	for _, a := range addrs {
 		if v := s.guard.check(netip.AddrPortFrom(a, portOf(&t.url)), t.plain); v != nil {

@@ -12,12 +12,14 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/deployhook/deployhook/internal/redact"
 )
 
 // newAttemptError turns an error of the transport into one that says what class it is and shows nothing that is secret.
 // ctx is the attempt's, at says how far it came.
-func newAttemptError(ctx context.Context, origin string, err error, at progress) *AttemptError {
-	e := &AttemptError{Endpoint: origin, Class: classify(err), cause: err}
+func newAttemptError(ctx context.Context, t *target, err error, at progress) *AttemptError {
+	e := &AttemptError{Endpoint: t.origin(), Class: classify(err), cause: err}
 	switch {
 	case e.Class == ClassPolicy && at.permitted:
 		// The host has forbidden addresses and others. Which comes first is up to its
@@ -37,7 +39,7 @@ func newAttemptError(ctx context.Context, origin string, err error, at progress)
 		// net/http has errors without a type for a connection that was closed while idle.
 		e.Class = ClassReset
 	}
-	e.detail = detail(e.Class, err)
+	e.detail = detail(e.Class, err, t.hidden)
 	return e
 }
 
@@ -114,7 +116,7 @@ func isAlert(err error) bool {
 
 // detail is what an error's text says beside the class. For answers that are not HTTP it is nothing: the text would be
 // the endpoint's, which may echo what it was sent.
-func detail(class Class, err error) string {
+func detail(class Class, err error, hidden *redact.URL) string {
 	switch class {
 	case ClassPolicy:
 		var refused *violation
@@ -132,15 +134,15 @@ func detail(class Class, err error) string {
 			return clean(dns.Err)
 		}
 	case ClassConnect:
-		return clean(err.Error())
+		return clean(hidden.Text(err.Error()))
 	case ClassTLS:
 		if record := (tls.RecordHeaderError{}); errors.As(err, &record) {
 			return "the endpoint does not speak TLS; is it http?"
 		}
 		if isAlert(err) {
-			return clean(err.Error()) + " (if the endpoint wants a client certificate, set Endpoint.ClientCertificate)"
+			return clean(hidden.Text(err.Error())) + " (if the endpoint wants a client certificate, set Endpoint.ClientCertificate)"
 		}
-		return clean(err.Error()) + " (WithRootCAs adds certificate authorities)"
+		return clean(hidden.Text(err.Error())) + " (WithRootCAs adds certificate authorities)"
 	case ClassProtocol:
 		if errors.Is(err, errInterim) {
 			return errInterim.Error()

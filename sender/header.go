@@ -1,12 +1,13 @@
 package sender
 
 import (
-	"bytes"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/deployhook/deployhook/internal/redact"
 )
 
 const (
@@ -85,12 +86,12 @@ func isPublic(name string) bool {
 	return false
 }
 
-// redactRequest returns what was sent in a form that is fit for a record, and secrets with the values that are not
+// redactRequest returns what was sent in a form that is fit for a record, and hidden with the values that are not
 // appended. It never changes sent, and returns a copy if something is to be hidden or the transport may still be reading
 // (inUse).
 //
 // Where the signer carries a credential instead of signing, whatever it set may be one.
-func redactRequest(secrets []string, sent http.Header, t *target, inUse bool) (http.Header, []string) {
+func redactRequest(hidden []string, sent http.Header, t *target, inUse bool) (http.Header, []string) {
 	static := t.header
 	shown, copied := sent, false
 	if inUse {
@@ -103,67 +104,62 @@ func redactRequest(secrets []string, sent http.Header, t *target, inUse bool) (h
 		if !copied {
 			shown, copied = maps.Clone(sent), true
 		}
-		secrets = append(secrets, values...)
+		hidden = append(hidden, values...)
 		shown[name] = []string{redacted}
 	}
-	return shown, secrets
+	return shown, hidden
 }
+
+// secrets is what may not appear in the record of an attempt.
+type secrets struct {
+	url  *redact.URL
+	room *redact.Room
+	sent []string // values of headers
+}
+
+func (k *secrets) in(text string) bool { return k.url.In(k.room, text, k.sent...) }
 
 // redactResponse takes out of an answer what would turn its record into a credential: cookies, and the values that were
 // redacted from the request, which some endpoints echo.
-func redactResponse(a *Attempt, secrets []string) {
+func redactResponse(a *Attempt, known *secrets) {
 	for name, values := range a.ResponseHeader {
-		if name == "Location" || name == "Content-Location" || name == "Refresh" {
-			a.ResponseHeader[name] = origins(values)
-		} else if name == "Set-Cookie" || slices.ContainsFunc(values, func(v string) bool { return hasSecret(v, secrets) }) {
+		switch {
+		case known.in(name):
+			delete(a.ResponseHeader, name)
+		case name == "Location" || name == "Content-Location" || name == "Refresh":
+			a.ResponseHeader[name] = origins(values, known)
+		case name == "Set-Cookie" || slices.ContainsFunc(values, known.in):
 			a.ResponseHeader[name] = []string{redacted}
 		}
 	}
-	eachSecret(secrets, func(secret string) bool {
-		for rest := a.Body; ; {
-			i := bytes.Index(rest, []byte(secret))
-			if i < 0 {
-				return true
-			}
-			for j := range len(secret) {
-				rest[i+j] = '*'
-			}
-			rest = rest[i+len(secret):]
-		}
-	})
+	known.url.Hide(known.room, a.Body, a.Truncated, known.sent...)
 }
 
 // origins keeps of each URL its scheme and host. Where an endpoint points is in most cases its own path, written in another way.
-func origins(values []string) []string {
+func origins(values []string, known *secrets) []string {
 	shown := make([]string, len(values))
 	for i, value := range values {
 		shown[i] = redacted
-		if u, err := url.Parse(value); err == nil && u.Host != "" && u.User == nil {
+		if u, err := url.Parse(value); err == nil && u.Host != "" && u.User == nil && !known.in(u.Host) {
 			shown[i] = u.Scheme + "://" + u.Host + "/" + redacted
 		}
 	}
 	return shown
 }
 
-func hasSecret(text string, secrets []string) (found bool) {
-	eachSecret(secrets, func(secret string) bool {
-		found = strings.Contains(text, secret)
-		return !found
-	})
-	return found
-}
-
-// eachSecret calls f with what would be worth stealing from header values: the part after a scheme ("Bearer …"), which is
-// a plain word, or the whole. Values of less than 8 bytes are no credentials, and looking for them would garble the record.
-func eachSecret(values []string, f func(string) bool) {
+// worthStealing reduces the values of headers to credentials: the part after a scheme ("Bearer …"), which is a plain
+// word, or the whole. Values of less than 8 bytes are no credentials, and looking for them would garble the record.
+func worthStealing(values []string) []string {
+	worth := values[:0]
 	for _, v := range values {
 		if scheme, after, ok := strings.Cut(v, " "); ok && len(after) >= 8 && !strings.ContainsAny(scheme, "=;,:") {
 			v = after
 		}
-		if len(v) >= 8 && !f(v) {
-			return
+		if len(v) >= 8 {
+			worth = append(worth, v)
 		}
 	}
+	return worth
 }
 
 // validName reports whether name is a token (RFC 9110 section 5.6.2).

@@ -12,14 +12,14 @@ func isRedirect(status int) bool { return status >= 300 && status <= 399 }
 // the host and compares the path with that of the request, because the path may
 // be a credential. The endpoint chooses the host, so that one with a character
 // that no host has, or with a secret of the request in it, is not shown.
-func redirectTarget(from *url.URL, header http.Header, secrets []string) string {
+func redirectTarget(from *url.URL, header http.Header, known *secrets) string {
 	location := header.Get("Location")
 	if location == "" {
 		return "no URL"
 	}
 	to, err := from.Parse(location)
 	if err != nil || to.Scheme != "http" && to.Scheme != "https" || to.User != nil ||
-		hasSecret(to.Host, secrets) || normalizeHost(to) != nil {
+		known.in(to.Host) || normalizeHost(to) != nil {
 		return "a URL that can't be shown"
 	}
 	elsewhere := origin(to) != origin(from)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/redact"
 )
 
 // Sender delivers messages to endpoints. It keeps connections open for reuse and nothing else but the latest URLs: no
@@ -20,6 +22,7 @@ type Sender struct {
 	userAgent string
 	urls      urls
 	buffers   sync.Pool  // of *[maxRecorded]byte, to read answers into
+	rooms     sync.Pool  // of *redact.Room, to redact answers in
 	certified *certified // https with a client certificate
 	conns     *conns
 
@@ -58,6 +61,7 @@ func New(opts ...Option) (*Sender, error) {
 		userAgent: userAgent(),
 		urls:      urls{seed: maphash.MakeSeed()},
 		buffers:   sync.Pool{New: func() any { return new([maxRecorded]byte) }},
+		rooms:     sync.Pool{New: func() any { return redact.NewRoom() }},
 		closed:    make(chan struct{}),
 	}, nil
 }

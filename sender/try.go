@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/redact"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -72,16 +73,15 @@ func (s *Sender) try(parent context.Context, t *target, msg *Message, number int
 		s.read(&a, resp)
 	}
 	at := tr.finish(&a)
-	var room [4]string
-	secrets := append(room[:0], t.hidden[:]...)
-	a.RequestHeader, secrets = redactRequest(secrets, req.Header, t, err != nil)
+	var values [4]string
+	shown, sent := redactRequest(values[:0], req.Header, t, err != nil)
+	a.RequestHeader = shown
 	if err == nil {
-		s.judge(&a, t, secrets)
-		redactResponse(&a, secrets)
+		s.redacted(&a, t, sent)
 	} else if parent.Err() != nil {
 		a.cancel(t, contextError(parent))
 	} else {
-		a.fail(newAttemptError(ctx, t.origin(), err, at))
+		a.fail(newAttemptError(ctx, t, err, at))
 	}
 	return a
 }
@@ -124,15 +124,25 @@ func (a *Attempt) fail(e *AttemptError) {
 	}
 }
 
+// redacted judges an answer and takes the credentials out of its record: the URL's,
+// and the values that were sent and are not shown.
+func (s *Sender) redacted(a *Attempt, t *target, sent []string) {
+	room := s.rooms.Get().(*redact.Room)
+	defer s.rooms.Put(room)
+	known := secrets{url: t.hidden, room: room, sent: worthStealing(sent)}
+	s.judge(a, t, &known)
+	redactResponse(a, &known)
+}
+
 // judge decides what an answer means.
-func (s *Sender) judge(a *Attempt, t *target, secrets []string) {
+func (s *Sender) judge(a *Attempt, t *target, known *secrets) {
 	if a.Status >= 200 && a.Status <= 299 {
 		a.Outcome = Delivered
 		return
 	}
 	failure := statusError(t.origin(), a.Status)
 	if isRedirect(a.Status) {
-		failure.detail += ": it redirects to " + redirectTarget(&t.url, a.ResponseHeader, secrets) + ", and redirects are never followed"
+		failure.detail += ": it redirects to " + redirectTarget(&t.url, a.ResponseHeader, known) + ", and redirects are never followed"
 	}
 	a.fail(failure)
 	var asked bool
@@ -153,6 +163,15 @@ func mendable(status int) bool {
 	}
 	return false
 }
+
+// signingError is a signer's failure. A signer sees the URL and may quote it.
+type signingError struct {
+	text  string
+	cause error
+}
+
+func (e *signingError) Error() string { return e.text }
+func (e *signingError) Unwrap() error { return e.cause }
 
 func (s *Sender) transport(t *target) http.RoundTripper {
 	switch {
@@ -175,7 +194,7 @@ func (s *Sender) request(tr *trace, t *target, msg *Message) (*http.Request, err
 	s.setHeader(tr, req.Header, t, msg)
 	before := len(req.Header)
 	if err := s.sign(tr, t, req, msg.ID, tr.start, msg.Body); err != nil {
-		return nil, fmt.Errorf("sender: signing for %s: %w", t.origin(), err)
+		return nil, &signingError{text: "sender: signing for " + t.origin() + ": " + t.hidden.Text(err.Error()), cause: err}
 	}
 	if t.signed && len(req.Header) <= before {
 		return nil, endpointError(ErrUnsigned, "Signer", "%T set no header", t.signer)

@@ -5,14 +5,16 @@ import (
 	"net/netip"
 	"net/url"
 	"sync/atomic"
+
+	"github.com/deployhook/deployhook/internal/redact"
 )
 
 // checkedURL is an endpoint's URL that parseURL accepted.
 type checkedURL struct {
 	text   string // as the endpoint has it
 	url    url.URL
-	plain  bool      // http
-	hidden [2]string // what no record may show: all but scheme and host may be a credential
+	plain  bool        // http
+	hidden *redact.URL // what no record may show: all but scheme and host may be a credential
 }
 
 // urls are the latest URLs that passed inspectURL. Deliveries go to the same few again and again, and to parse and check
@@ -45,7 +47,7 @@ func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
 	if err != nil {
 		return endpointError(ErrRefused, "URL", "%v", err)
 	}
-	t.checkedURL = &checkedURL{text: text, url: *u, plain: u.Scheme == "http", hidden: [...]string{u.RequestURI(), u.Path}}
+	t.checkedURL = &checkedURL{text: text, url: *u, plain: u.Scheme == "http", hidden: redact.NewURL(u)}
 	if err := s.checkURL(u, t.plain); err != nil {
 		return err
 	}
