@@ -17,13 +17,34 @@
 // [Sender.Attempt] makes exactly one try: it is what a durable queue calls. [Sender.Check] is for the moment when someone
 // enters an endpoint.
 //
-// # What an answer means
+// # Retry or final
 //
-//	2xx                      delivered
-//	410                      gone: no more attempts; disable the endpoint
-//	3xx                      failed; redirects are never followed, and the Pipeline schedule ends
-//	any with Retry-After     failed; the next attempt comes no sooner, within a cap (WithMaxRetryAfter)
-//	anything else, or none   failed; retried (WithStopOnClientError ends it for most 4xx)
+// A 2xx is delivered. For everything else, Send and Deliver follow the schedule or
+// stop, and the last column is the attempt's Outcome:
+//
+//	the signer fails or panics   retried, failed
+//	the signer is misused        final, refused: no active key, no header set, a header replaced
+//	a bad endpoint or message    final, refused, and no attempt is made
+//	a forbidden address          final, refused, if all addresses of the host are forbidden
+//	mixed addresses              retried, failed, if the permitted ones can't be reached
+//	DNS fails                    retried, failed, also where the name does not exist
+//	connection refused           retried, failed
+//	TLS fails                    retried, failed, also for a client certificate that is missing
+//	no answer in time            retried, failed
+//	the connection ends          retried, failed
+//	410                          final, gone: disable the endpoint
+//	3xx, Pipeline schedule       final, rejected: redirects are never followed
+//	3xx, other schedules         retried, failed
+//	4xx                          retried, failed
+//	4xx, stop on client error    final, rejected: see WithStopOnClientError
+//	the same with Retry-After    retried, failed, if Retry-After is a number or a date
+//	408, 409, 425, 429           retried, failed, in every case
+//	5xx                          retried, failed
+//
+// After an answer with Retry-After, the next attempt comes no sooner than that asks
+// for, within the cap of [WithMaxRetryAfter].
+//
+// # What counts as delivered
 //
 // The endpoint has accepted a delivery as soon as the header of a 2xx is there, even if the body of that answer never
 // ends. Each attempt is one request with the same delivery ID and bytes, and a timestamp and signature of its own. An
