@@ -18,6 +18,9 @@ import (
 //
 // An error names addresses that the host resolved to. Show it to operators; to others show [EndpointError].Field.
 func (s *Sender) Check(ctx context.Context, ep Endpoint) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	var t target
 	faults := s.inspect(&t, &ep)
 	if inspectEvents(&ep) == nil {

@@ -120,7 +120,9 @@ type DeliveryError struct {
 
 func (e *DeliveryError) Error() string {
 	var b strings.Builder
-	b.WriteString(e.reason.Error())
+	if e.reason != nil {
+		b.WriteString(e.reason.Error())
+	}
 	if e.note != "" {
 		b.WriteString(": " + e.note)
 	}

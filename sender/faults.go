@@ -35,7 +35,12 @@ const (
 // The keys are "WithObserver", "WithSchedule", "WithResolver", "WithLogger",
 // "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's own work on other
 // goroutines, "dialing". The map is empty if there was no fault.
-func (s *Sender) Faults() map[string]uint64 { return s.faults.Counts() }
+func (s *Sender) Faults() map[string]uint64 {
+	if s.made() != nil {
+		return map[string]uint64{}
+	}
+	return s.faults.Counts()
+}
 
 func newFaults(c *config) *contain.Faults {
 	if c.logger == nil {

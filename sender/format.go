@@ -47,6 +47,9 @@ func (e Endpoint) Message(event *payload.Event) (Message, error) {
 
 // Message is [Endpoint.Message] with the limit of this Sender, see [WithMaxBody].
 func (s *Sender) Message(ep Endpoint, event *payload.Event) (Message, error) {
+	if err := s.made(); err != nil {
+		return Message{}, err
+	}
 	m, err := newMessage(ep.BodyFormat, event, s.maxBody)
 	var fault *contain.Fault
 	if errors.As(err, &fault) {

@@ -69,9 +69,13 @@ func New(opts ...Option) (*Sender, error) {
 // Close closes idle connections and ends the waits between attempts: Send and Deliver return [ErrClosed]. An attempt in
 // flight is finished, and its connection closed then; to cut it short, cancel its context. No attempt begins after
 // Close. Close may be called more than once.
+// A nil or zero Sender has nothing to close.
 //
 // No goroutine stays behind, but for a DNS query that was abandoned: package net ends it by its own timeout, 5 s.
 func (s *Sender) Close() {
+	if s.made() != nil {
+		return
+	}
 	s.once.Do(func() { close(s.closed) })
 	for _, t := range []http.RoundTripper{s.secure, s.plain} {
 		if c, ok := t.(interface{ CloseIdleConnections() }); ok {
@@ -83,4 +87,19 @@ func (s *Sender) Close() {
 }
 
 // Timeout is how long an attempt may take whose endpoint does not say: see [WithTimeout].
-func (s *Sender) Timeout() time.Duration { return s.timeout }
+func (s *Sender) Timeout() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return s.timeout
+}
+
+// errNotMade is the error of a Sender that is nil or zero.
+var errNotMade = fmt.Errorf("%w: the Sender is nil or zero; make one with sender.New", ErrConfig)
+
+func (s *Sender) made() error {
+	if s == nil || s.closed == nil {
+		return errNotMade
+	}
+	return nil
+}

@@ -38,6 +38,9 @@ func (t *target) origin() string {
 
 // resolve makes a target of an endpoint, or returns the first thing that is wrong with it.
 func (s *Sender) resolve(t *target, ep *Endpoint) error {
+	if err := s.made(); err != nil {
+		return err
+	}
 	if faults := s.inspect(t, ep); len(faults) > 0 {
 		return faults[0]
 	}

@@ -43,7 +43,7 @@ func (s *Sender) Attempt(ctx context.Context, ep Endpoint, msg Message) Attempt 
 }
 
 func (s *Sender) observe(ctx context.Context, a Attempt) {
-	if s.observer != nil {
+	if s != nil && s.observer != nil {
 		s.observed(ctx, a)
 	}
 }

@@ -43,6 +43,9 @@ func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
 		t.checkedURL = known
 		return nil
 	}
+	if text == "" {
+		return endpointError(ErrRefused, "URL", "is empty; set it with NewURL")
+	}
 	u, err := parseURL(text)
 	if err != nil {
 		return endpointError(ErrRefused, "URL", "%v", err)
