@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/contain/waits"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -60,13 +60,13 @@ func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receip
 		r.Outcome = Skipped
 		return r, nil
 	}
-	var waits *contain.BackOff
+	var schedule *waits.BackOff
 	for number := 1; ; number++ {
 		a := s.try(ctx, &t, &msg, number)
-		if a.Outcome == Failed && waits == nil {
-			waits = s.faults.NewBackOff(ctx, inSchedule, contain.ScheduleLimit, s.schedule, Pipeline)
+		if a.Outcome == Failed && schedule == nil {
+			schedule = waits.New(ctx, s.faults, inSchedule, waits.Limit, s.schedule, Pipeline)
 		}
-		failure := s.after(ctx, &a, waits)
+		failure := s.after(ctx, &a, schedule)
 		r.add(a)
 		s.observe(ctx, a)
 		if failure == nil && a.Outcome != Delivered {
@@ -93,7 +93,7 @@ func (e *DeliveryError) outcome(last Outcome) Outcome {
 
 // after decides what follows an attempt: nothing, if it was delivered; a wait, which it notes in the record; or giving
 // up.
-func (s *Sender) after(ctx context.Context, a *Attempt, waits *contain.BackOff) *DeliveryError {
+func (s *Sender) after(ctx context.Context, a *Attempt, schedule *waits.BackOff) *DeliveryError {
 	switch a.Outcome {
 	case Delivered:
 		return nil
@@ -106,14 +106,14 @@ func (s *Sender) after(ctx context.Context, a *Attempt, waits *contain.BackOff) 
 	case Canceled:
 		return &DeliveryError{reason: errors.Unwrap(a.Err), note: "sending was cut short"}
 	}
-	if waits == nil {
+	if schedule == nil {
 		return &DeliveryError{reason: ErrExhausted}
 	}
-	if stopsAt(waits.From(), a.Status) {
+	if stopsAt(schedule.From(), a.Status) {
 		a.Outcome = Rejected
 		return &DeliveryError{reason: ErrRejected}
 	}
-	wait := waits.NextBackOff()
+	wait := schedule.NextBackOff()
 	if wait < 0 {
 		return &DeliveryError{reason: ErrExhausted}
 	}

@@ -66,7 +66,7 @@ func TestWrongOptions(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
-		s := b.store(b.db, sqldedupe.WithTTL(0), sqldedupe.WithCapacity(0), sqldedupe.WithPruneBatch(0), sqldedupe.WithPruneInterval(0), sqldedupe.WithPruneHook(nil))
+		s := b.store(b.db, sqldedupe.WithTTL(0), sqldedupe.WithCapacity(0), sqldedupe.WithPruneBatch(0), sqldedupe.WithPruneInterval(0))
 		require.Equal(t, dedupe.DefaultTTL, s.TTL())
 		claim(t, s, key("1"), amply, dedupe.Claimed)
 	})

@@ -41,6 +41,7 @@ type config struct {
 	unsynced      bool
 	prepared      bool
 	onPrune       func(deleted int64, err error)
+	hooked        bool
 }
 
 // WithTTL sets how long a completed delivery is remembered. The default, which zero also stands for, is
@@ -97,11 +98,14 @@ func WithoutPruning() Option {
 }
 
 // WithPruneHook has f called after every round of pruning with what it deleted and its error, for metrics and logs: an error
-// of the pruning inside Claim is reported nowhere else. f must be safe for concurrent use, and short. If it panics inside Claim
-// that goes unnoticed, since the claim has been granted; elsewhere the panic reaches the caller. Default none, which nil also
-// stands for.
+// of the pruning inside Claim is reported nowhere else. f must be safe for concurrent use. Default none. A nil function is an
+// error.
+//
+// The Claim that pruned, [Store.Prune] or [Store.RunPruner] waits for f. A claim that
+// was granted is held meanwhile, so one that hangs keeps its delivery in flight until
+// the lease ends. A panic in f is contained, see [Store.Faults].
 func WithPruneHook(f func(deleted int64, err error)) Option {
-	return option(func(c *config) { c.onPrune = f })
+	return option(func(c *config) { c.onPrune, c.hooked = f, true })
 }
 
 // WithCapacity bounds the keys, claimed and completed together, that are remembered at the same time: with more, claims of
@@ -152,6 +156,9 @@ func (c config) check() error {
 	if c.ttl < dedupe.MinTTL {
 		wrong("WithTTL(%v): must be at least %v; give a number with its unit, such as 48*time.Hour, or 0 for the default of %v",
 			c.ttl, dedupe.MinTTL, dedupe.DefaultTTL)
+	}
+	if c.hooked && c.onPrune == nil {
+		wrong("WithPruneHook: the function is nil; leave it out")
 	}
 	if c.pruneInterval < 0 {
 		wrong("WithPruneInterval(%v): must not be negative; give 0 for the default of %v, or use WithoutPruning", c.pruneInterval, defaultPruneInterval)

@@ -12,6 +12,19 @@ import (
 // pruneTimeout bounds what pruning adds to a Claim that has been answered.
 const pruneTimeout = time.Second
 
+// inPruneHook is the name under which [Store.Faults] counts faults.
+const inPruneHook = "WithPruneHook"
+
+// Faults returns how often the function of [WithPruneHook] has panicked or ended its
+// goroutine (runtime.Goexit), under the name of the option. Both are contained. The
+// map is empty if there was no fault.
+func (s *Store) Faults() map[string]uint64 {
+	if s.empty() {
+		return map[string]uint64{}
+	}
+	return s.faults.Counts()
+}
+
 // pruner knows when Claim prunes next.
 type pruner struct {
 	next    atomic.Pointer[time.Time] // nil: at once
@@ -27,12 +40,12 @@ func (s *Store) Prune(ctx context.Context) (deleted int64, err error) {
 	if s.empty() {
 		return 0, fmt.Errorf("sqldedupe: Prune: %w", errEmpty)
 	}
-	deleted, _, err = s.prune(ctx, s.config.onPrune)
+	deleted, _, err = s.prune(ctx)
 	return deleted, err
 }
 
 // prune reports to the hook.
-func (s *Store) prune(ctx context.Context, hook func(deleted int64, err error)) (deleted int64, more bool, err error) {
+func (s *Store) prune(ctx context.Context) (deleted int64, more bool, err error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, false, fmt.Errorf("sqldedupe: Prune: %w", err)
 	}
@@ -41,8 +54,8 @@ func (s *Store) prune(ctx context.Context, hook func(deleted int64, err error)) 
 		deleted, later = 0, 0
 		err = s.fail(ctx, "Prune", err)
 	}
-	if hook != nil {
-		hook(deleted, err)
+	if hook := s.config.onPrune; hook != nil {
+		s.faults.Call(ctx, inPruneHook, func() { hook(deleted, err) })
 	}
 	return deleted, deleted+later >= int64(s.config.pruneBatch), err
 }
@@ -69,7 +82,7 @@ func (s *Store) RunPruner(ctx context.Context, every time.Duration) error {
 			return ctx.Err()
 		case <-timer.C:
 		}
-		_, more, err := s.prune(ctx, s.config.onPrune)
+		_, more, err := s.prune(ctx)
 		switch {
 		case s.closed.Load():
 			return fmt.Errorf("sqldedupe: RunPruner: %w", dedupe.ErrClosed)
@@ -94,12 +107,7 @@ func (s *Store) pruneIfDue(ctx context.Context) {
 	defer p.running.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, pruneTimeout)
 	defer cancel()
-	_, more, err := s.prune(ctx, func(deleted int64, err error) {
-		defer func() { _ = recover() }() // a claim that was granted and not returned would be in flight until its lease ends
-		if s.config.onPrune != nil {
-			s.config.onPrune(deleted, err)
-		}
-	})
+	_, more, err := s.prune(ctx)
 	next := time.Now()
 	if !more || err != nil {
 		next = next.Add(s.config.pruneInterval)

@@ -314,16 +314,3 @@ func TestCompletionsAreHeapOnly(t *testing.T) {
 	t.Logf("%d of %d updates were heap-only", heapOnly, updates)
 	require.Greater(t, heapOnly, updates*9/10)
 }
-
-// A claim that was granted is returned even if the hook panics; nobody would release it.
-func TestPanickingPruneHook(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, b *backend) {
-		called := 0
-		s := b.store(b.db, sqldedupe.WithPruneHook(func(int64, error) { called++; panic("mine") }))
-		c := claim(t, s, key("1"), amply, dedupe.Claimed)
-		require.Equal(t, 1, called)
-		require.NoError(t, s.Complete(t.Context(), c))
-		require.PanicsWithValue(t, "mine", func() { _, _ = s.Prune(t.Context()) }, "the caller's own call")
-	})
-}

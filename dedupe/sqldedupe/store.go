@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/contain"
 )
 
 var _ dedupe.Store = (*Store)(nil)
@@ -33,6 +34,7 @@ type Store struct {
 	ttl    int64 // in the engine's units
 	room   *room // nil without a bound
 	pruner pruner
+	faults *contain.Faults
 	made   []*sql.Stmt
 }
 
@@ -94,7 +96,7 @@ func configure(constructor string, d Dialect, db *sql.DB, opts []Option) (config
 
 func newStore(db *sql.DB, c config, e engine, n names, texts commonStatements) *Store {
 	st := func(text string) statement { return statement{text: n.expand(text)} }
-	s := &Store{db: db, config: c, engine: e, ttl: e.units(c.ttl), stmts: statements{
+	s := &Store{db: db, config: c, engine: e, faults: contain.New("sqldedupe", nil), ttl: e.units(c.ttl), stmts: statements{
 		complete: st(texts.complete), completeNew: st(texts.completeNew), standing: st(texts.standing),
 		renew: st(texts.renew), release: st(texts.release), count: st(texts.count), confirm: st(texts.confirm),
 	}}

@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/contain/waits"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/timemath"
 )
@@ -182,6 +183,10 @@ func WithPreparedStatements() Option {
 // WithLogger sets where lines about attempts go: Debug for what was handled or superseded, Warn for an attempt that will be
 // repeated, Error for a dead letter and for trouble with the database. They contain the handler's error, never a body. Default,
 // and meaning of nil: [slog.Default].
+//
+// A result is on record before its line. Whatever writes a line waits for the
+// logger, so one that hangs keeps workers, [Inbox.Start] and [Inbox.Stop] waiting. A
+// panic in its handler is contained, see [Inbox.Faults].
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) { c.logger = l })
 }
@@ -202,7 +207,7 @@ func newConfig(opts []Option) (*config, error) {
 		workers: DefaultWorkers, maxAttempts: DefaultMaxAttempts, schedule: RetrySchedule,
 		handlerTimeout: DefaultHandlerTimeout, rescueAfter: DefaultRescueAfter, stopTimeout: DefaultStopTimeout,
 		storeTimeout: DefaultStoreTimeout, retention: DefaultRetention, maxBacklog: DefaultMaxBacklog,
-		scheduleLimit: contain.ScheduleLimit,
+		scheduleLimit: waits.Limit,
 	}
 	for _, o := range opts {
 		if o == nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain/waits"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/payload"
 )
@@ -138,9 +139,9 @@ func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, t
 
 // wait is how long after the given attempt the next one is due; negative if there is none.
 func (in *Inbox) wait(ctx context.Context, number int) (wait time.Duration) {
-	waits := in.faults.NewBackOff(context.WithoutCancel(ctx), inSchedule, in.scheduleLimit, in.schedule, RetrySchedule)
+	schedule := waits.New(context.WithoutCancel(ctx), in.faults, inSchedule, in.scheduleLimit, in.schedule, RetrySchedule)
 	for range number {
-		if wait = waits.NextBackOff(); wait < 0 {
+		if wait = schedule.NextBackOff(); wait < 0 {
 			return -1
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/contain/waits"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -53,7 +54,7 @@ func answers(s sender.Schedule) bool {
 // contained is the application's schedule, and the platform's after a fault.
 func (o *Outbox) contained(ctx context.Context, s sender.Schedule) sender.Schedule {
 	return func() backoff.BackOff {
-		return o.faults.NewBackOff(ctx, inSchedule, o.scheduleLimit, s, sender.Platform)
+		return waits.New(ctx, o.faults, inSchedule, o.scheduleLimit, s, sender.Platform)
 	}
 }
 

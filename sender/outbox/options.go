@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/contain/waits"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/sender"
@@ -110,7 +111,7 @@ func applyOptions(opts []Option) *config {
 		schema: defaultSchema, workers: DefaultWorkers, maxEndpoints: DefaultMaxEndpoints, concurrency: DefaultMaxConcurrency,
 		breaker:      breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause},
 		disableAfter: DefaultDisableAfter, retention: DefaultRetention, deadRetention: DefaultDeadRetention,
-		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery, scheduleLimit: contain.ScheduleLimit,
+		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery, scheduleLimit: waits.Limit,
 		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {
@@ -372,6 +373,9 @@ func WithHook(hook func(context.Context, Notice)) Option {
 
 // WithLogger sets where troubles are logged: the database's, endpoints that were disabled, secrets that can't be unsealed. No
 // line has a URL, a secret or a body. Default none; nil is an error.
+//
+// Whatever writes a line waits for the logger, so one that hangs keeps that worker or
+// background loop waiting. A panic in its handler is contained, see [Outbox.Faults].
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
 		if l == nil {

@@ -1,4 +1,5 @@
-package contain
+// Package waits asks a schedule of the application for waits between attempts.
+package waits
 
 import (
 	"context"
@@ -6,17 +7,18 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/nilable"
 )
 
-// ScheduleLimit is how long a schedule of the application may take to answer.
-const ScheduleLimit = 5 * time.Second
+// Limit is how long a schedule of the application may take to answer.
+const Limit = 5 * time.Second
 
 // BackOff asks a schedule of the application for waits. After a fault, or an answer
 // that takes longer than the limit, it goes on with another schedule at the same
 // place. It is for one goroutine.
 type BackOff struct {
-	faults   *Faults
+	faults   *contain.Faults
 	ctx      context.Context
 	name     string
 	limit    time.Duration
@@ -26,9 +28,9 @@ type BackOff struct {
 	asked int
 }
 
-// NewBackOff returns the waits of the application's schedule. Waiting for it ends
+// New returns the waits of the application's schedule. Waiting for it ends
 // with ctx.
-func (f *Faults) NewBackOff(ctx context.Context, name string, limit time.Duration, own, fallback func() backoff.BackOff) *BackOff {
+func New(ctx context.Context, f *contain.Faults, name string, limit time.Duration, own, fallback func() backoff.BackOff) *BackOff {
 	b := &BackOff{faults: f, ctx: ctx, name: name, limit: limit, fallback: fallback}
 	opened := make(chan backoff.BackOff, 1) // a late answer is not read
 	if b.answers(func() { opened <- own() }) {
