@@ -154,7 +154,7 @@ func (h badHandler) Handle(context.Context, slog.Record) error { h.fault(); retu
 func (h badHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
 func (h badHandler) WithGroup(string) slog.Handler             { return h }
 
-// A renewal runs on a goroutine of its own. Its fault ends neither the process nor
+// A renewal runs on another goroutine. Its fault ends neither the process nor
 // the renewals.
 func TestRenewal_GoesOnAfterFaults(t *testing.T) {
 	t.Parallel()

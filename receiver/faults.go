@@ -49,7 +49,7 @@ func (e *panicError) Unwrap() error { return e.fault.Unwrap() }
 // answer.
 var errGoexit = errors.New("receiver: the application's code ended the goroutine")
 
-// respond writes the answer, and sends it if somebody would make it wait.
+// respond writes the answer and sends it, so that it does not wait for what follows.
 func (rc *Receiver) respond(w http.ResponseWriter, r *http.Request, a answer, res *Result) {
 	res.Status = a.status
 	a.closes = a.closes && r.ProtoMajor < 2 // over HTTP/2 it would end the other streams as well

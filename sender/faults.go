@@ -119,7 +119,7 @@ func contained(f Format, event *payload.Event) (contentType string, body []byte,
 }
 
 // containedResolver contains the Dial function of a resolver, which package net
-// calls on a goroutine of its own.
+// calls on another goroutine.
 func containedResolver(r *net.Resolver, faults *contain.Faults) *net.Resolver {
 	if r.Dial == nil {
 		return r

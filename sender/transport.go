@@ -72,7 +72,7 @@ type dialer struct {
 	conns     *conns
 }
 
-// dial contains faults, since net/http calls it on a goroutine of its own.
+// dial contains faults, since net/http calls it on another goroutine.
 func (d *dialer) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
 	fault := d.faults.Inline(ctx, inDialing, func() { conn, err = d.traced(ctx, network, address) })
 	if fault != nil {
@@ -107,7 +107,7 @@ func (d *dialer) connection(ctx, lookup context.Context, network, address string
 }
 
 // control refuses what the guard does. package net calls it for every address of the host that it is about to try.
-// It may do so on a goroutine of its own.
+// It may do so on another goroutine.
 func (d *dialer) control(ctx context.Context, network, address string, _ rawConn) (err error) {
 	fault := d.faults.Inline(ctx, inDialing, func() {
 		var to netip.AddrPort

@@ -6,7 +6,7 @@
 // A log line says so at most once a minute for each name.
 //
 // A deferred function stops a panic for free, but nothing stops runtime.Goexit on
-// its own goroutine. [Faults.Call] therefore runs the callback on a goroutine of
+// the goroutine that it ends. [Faults.Call] therefore runs the callback on a new goroutine
 // its own and waits for it, which takes about as long as writing a log line.
 // [Faults.Inline] stays on the caller's goroutine. It is for hot paths whose
 // deferred functions do what is left to do.
@@ -75,7 +75,7 @@ func panicked(value any) *Fault {
 	return &Fault{Value: value, Stack: stack[:min(len(stack), maxStack)]}
 }
 
-// Call runs f on a goroutine of its own and waits for it. It returns nil if f
+// Call runs f on a new goroutine and waits for it. It returns nil if f
 // returned.
 func Call(f func()) *Fault {
 	done := make(chan *Fault, 1)
@@ -153,7 +153,7 @@ func New(component string, handler slog.Handler) *Faults {
 }
 
 // Counts returns the number of faults so far, by the name of the callback or loop.
-// It is empty if there was none.
+// Without faults it is empty.
 func (f *Faults) Counts() map[string]uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -164,7 +164,7 @@ func (f *Faults) Counts() map[string]uint64 {
 	return counts
 }
 
-// Call runs callback on a goroutine of its own, waits for it, and reports a fault.
+// Call runs callback on a new goroutine, waits for it, and reports a fault.
 // It returns nil if callback returned.
 func (f *Faults) Call(ctx context.Context, name string, callback func()) *Fault {
 	fault := Call(callback)

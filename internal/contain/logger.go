@@ -11,7 +11,7 @@ import (
 const LoggerName = "WithLogger"
 
 // Logger returns a logger that writes to the application's handler and contains
-// its faults, on a goroutine of its own for each line.
+// its faults, on a new goroutine for each line.
 func (f *Faults) Logger() *slog.Logger { return slog.New(&handler{f.handler, f, f.Call}) }
 
 // InlineLogger is like [Faults.Logger] on the caller's goroutine, see
@@ -79,7 +79,7 @@ func (h *handler) with(derive func() slog.Handler) slog.Handler {
 	return own
 }
 
-// inlineHandler is a handler that allocates nothing of its own.
+// inlineHandler is a handler that allocates nothing.
 type inlineHandler struct {
 	own    slog.Handler
 	faults *Faults

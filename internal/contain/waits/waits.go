@@ -54,7 +54,7 @@ func (b *BackOff) From() backoff.BackOff { return b.from }
 // Reset does nothing: a BackOff is for one delivery.
 func (b *BackOff) Reset() {}
 
-// NextBackOff returns the next wait, or a negative one if there is none.
+// NextBackOff returns the next wait, or a negative one at the end of the schedule.
 func (b *BackOff) NextBackOff() (wait time.Duration) {
 	b.asked++
 	answer := make(chan time.Duration, 1)
