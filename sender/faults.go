@@ -28,13 +28,13 @@ const (
 	inDialing  = "dialing"
 )
 
-// Faults returns how often a callback of the application has panicked or ended its
-// goroutine (runtime.Goexit), and how often a schedule did not answer in time. All
-// of it is contained: an attempt that was made has its record.
+// Faults returns how often a callback of the application has panicked or ended
+// its goroutine (runtime.Goexit), and how often a schedule did not answer in
+// time. All of it is contained: an attempt that was made has its record.
 //
 // The keys are "WithObserver", "WithSchedule", "WithResolver", "WithLogger",
-// "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's own work on other
-// goroutines, "dialing". The map is empty if there was no fault.
+// "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's own work on
+// other goroutines, "dialing". The map is empty if there was no fault.
 func (s *Sender) Faults() map[string]uint64 {
 	if s.made() != nil {
 		return map[string]uint64{}
@@ -71,8 +71,8 @@ func checkSchedule(schedule Schedule) error {
 // errSigner says no more, since a signer's panic may show a key.
 var errSigner = errors.New("the signer panicked or ended its goroutine")
 
-// sign calls the target's signer. One of package signer needs no goroutine of its
-// own, which would cost allocations.
+// sign calls the target's signer. One of package signer needs no goroutine of
+// its own, which would cost allocations.
 func (s *Sender) sign(ctx context.Context, t *target, req *http.Request, id string, at time.Time, body []byte) error {
 	if !t.ours {
 		return s.signAside(ctx, t.signer, req, id, at, body)
@@ -97,7 +97,8 @@ func (s *Sender) unsigned(ctx context.Context, fault *contain.Fault) error {
 	return errSigner
 }
 
-// isOwnSigner reports whether a signer is one of package signer or a package below it.
+// isOwnSigner reports whether a signer is one of package signer or a package
+// below it.
 func isOwnSigner(s signer.Signer) bool {
 	t := reflect.TypeOf(s)
 	if t.Kind() == reflect.Pointer {

@@ -1,15 +1,15 @@
-// Package contain keeps a fault in an application's callback, or in a background
-// loop of ours, from ending more than the call in which it happened.
+// Package contain keeps a fault in an application's callback, or in a
+// background loop of ours, from ending more than the call in which it happened.
 //
 // A fault is a panic, or the end of the goroutine (runtime.Goexit, which also
-// t.FailNow calls). Each fault is counted under the name of the callback or loop.
-// A log line says so at most once a minute for each name.
+// t.FailNow calls). Each fault is counted under the name of the callback or
+// loop. A log line says so at most once a minute for each name.
 //
-// A deferred function stops a panic for free, but nothing stops runtime.Goexit on
-// the goroutine that it ends. [Faults.Call] therefore runs the callback on a new goroutine
-// its own and waits for it, which takes about as long as writing a log line.
-// [Faults.Inline] stays on the caller's goroutine. It is for hot paths whose
-// deferred functions do what is left to do.
+// A deferred function stops a panic for free, but nothing stops runtime.Goexit
+// on the goroutine that it ends. [Faults.Call] therefore runs the callback on a
+// new goroutine and waits for it, which takes about as long as writing a log
+// line. [Faults.Inline] stays on the caller's goroutine. It is for hot paths
+// whose deferred functions do what is left to do.
 package contain
 
 import (
@@ -59,7 +59,8 @@ func (f *Fault) Unwrap() error {
 }
 
 // Discreet returns the fault of a callback that handles secrets. Its text names
-// the type of the value that it panicked with, unless the runtime made the value.
+// the type of the value that it panicked with, unless the runtime made the
+// value.
 func (f *Fault) Discreet() *Fault {
 	if _, ok := f.Value.(runtime.Error); ok || f.Value == nil {
 		return f
@@ -101,8 +102,8 @@ var (
 	late   = Fault{late: true}
 )
 
-// Inline runs f on the caller's goroutine and contains a panic. It returns nil if f
-// returned. After runtime.Goexit it does not return.
+// Inline runs f on the caller's goroutine and contains a panic. It returns nil
+// if f returned. After runtime.Goexit it does not return.
 func Inline(f func()) (fault *Fault) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -113,9 +114,9 @@ func Inline(f func()) (fault *Fault) {
 	return nil
 }
 
-// CallUntil is like [Call], but waits only until ctx ends. A callback that has not
-// returned by then is abandoned on its goroutine: it must not write to anything
-// that the caller reads after a fault.
+// CallUntil is like [Call], but waits only until ctx ends. A callback that has
+// not returned by then is abandoned on its goroutine: it must not write to
+// anything that the caller reads after a fault.
 func CallUntil(ctx context.Context, f func()) *Fault {
 	done := make(chan *Fault, 1)
 	go run(f, done)
@@ -152,8 +153,8 @@ func New(component string, handler slog.Handler) *Faults {
 	return &Faults{component: component, handler: handler, names: map[string]*record{}}
 }
 
-// Counts returns the number of faults so far, by the name of the callback or loop.
-// Without faults it is empty.
+// Counts returns the number of faults so far, by the name of the callback or
+// loop. Without faults it is empty.
 func (f *Faults) Counts() map[string]uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,8 +184,8 @@ func (f *Faults) CallUntil(ctx context.Context, name string, callback func()) *F
 	return fault
 }
 
-// Inline runs callback on the caller's goroutine and reports a fault. It stops a
-// panic. After runtime.Goexit it does not return, and the caller's deferred
+// Inline runs callback on the caller's goroutine and reports a fault. It stops
+// a panic. After runtime.Goexit it does not return, and the caller's deferred
 // functions run.
 func (f *Faults) Inline(ctx context.Context, name string, callback func()) (fault *Fault) {
 	returned := false
@@ -221,8 +222,8 @@ func ended(returned bool, value any) *Fault {
 	return &exited
 }
 
-// Run runs a loop until ctx ends. After a fault it reports it, pauses for a second
-// and runs the loop again. A loop that returns is not run again.
+// Run runs a loop until ctx ends. After a fault it reports it, pauses for a
+// second and runs the loop again. A loop that returns is not run again.
 func (f *Faults) Run(ctx context.Context, name string, loop func(context.Context)) {
 	for f.Call(ctx, name, func() { loop(ctx) }) != nil {
 		pause := time.NewTimer(restartAfter)
@@ -260,8 +261,8 @@ func (f *Faults) Report(ctx context.Context, name string, fault *Fault) {
 // Count counts a fault that the caller logs itself.
 func (f *Faults) Count(name string) { f.count(name) }
 
-// count returns how many faults were not logged since the last line, and whether
-// a line is due.
+// count returns how many faults were not logged since the last line, and
+// whether a line is due.
 func (f *Faults) count(name string) (missed uint64, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"reflect"
 )
 
-// LoggerName is the name under which faults of the application's log handler are
-// counted.
+// LoggerName is the name under which faults of the application's log handler
+// are counted.
 const LoggerName = "WithLogger"
 
 // Logger returns a logger that writes to the application's handler and contains

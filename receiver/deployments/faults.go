@@ -19,8 +19,8 @@ const (
 const hookLimit = 5 * time.Second
 
 // Faults returns how often code of the application has panicked, has ended its
-// goroutine (runtime.Goexit) or has gone on after its time was over. All of it is
-// contained, and what is on record is answered.
+// goroutine (runtime.Goexit) or has gone on after its time was over. All of it
+// is contained, and what is on record is answered.
 //
 // The keys are "ledger", "WithLinker" and "WithContradictionHook", and those of
 // [receiver.Receiver.Faults]. The map is empty if there was no fault.
@@ -35,8 +35,8 @@ func (e *Endpoint) Faults() map[string]uint64 {
 	return counts
 }
 
-// call makes one call to the ledger or the linker. It does not wait longer than ctx
-// allows: what a later answer says is not used.
+// call makes one call to the ledger or the linker. It does not wait longer than
+// ctx allows: what a later answer says is not used.
 func call[T any](ctx context.Context, faults *contain.Faults, name string, f func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -53,6 +53,7 @@ func call[T any](ctx context.Context, faults *contain.Faults, name string, f fun
 	}
 	faults.Count(name)
 	var none T
-	// The value is not unwrapped, so that http.ErrAbortHandler does not cost the answer.
+	// The value is not unwrapped, so that http.ErrAbortHandler does not cost
+	// the answer.
 	return none, fmt.Errorf("deployments: %s %v\n%s", name, fault, fault.Stack)
 }

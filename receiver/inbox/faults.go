@@ -1,7 +1,7 @@
 package inbox
 
-// The names under which [Inbox.Faults] counts faults. Those of callbacks are the
-// names of their options.
+// The names under which [Inbox.Faults] counts faults. Those of callbacks are
+// the names of their options.
 const (
 	inStoring  = "storing"
 	inHandling = "handling"
@@ -13,10 +13,10 @@ const (
 	inSchedule = "WithRetrySchedule"
 )
 
-// Faults returns how often a callback of the application, or the Inbox's own work,
-// has panicked or ended its goroutine (runtime.Goexit), and how often a schedule
-// did not answer in time. All of it is contained and logged at most once a minute
-// for each name, and the work goes on.
+// Faults returns how often a callback of the application, or the Inbox's own
+// work, has panicked or ended its goroutine (runtime.Goexit), and how often a
+// schedule did not answer in time. All of it is contained and logged at most
+// once a minute for each name, and the work goes on.
 //
 // The keys are the names of options, such as "WithObserver", "handler" for the
 // function that deliveries are for, and "storing", "handling", "pruning" and

@@ -27,13 +27,15 @@ const (
 )
 
 // Faults returns how often a callback of the application, or the Outbox's own
-// background work, has panicked or ended its goroutine (runtime.Goexit). Both are
-// contained and logged at most once a minute for each name, and the work goes on.
+// background work, has panicked or ended its goroutine (runtime.Goexit). Both
+// are contained and logged at most once a minute for each name, and the work
+// goes on.
 //
 // The keys are the names of options, such as "WithHook", and of the background
-// work: "loading", "recording", "delivering", "maintenance" and "calling back". The
-// faults of the options in [WithSender] are among them, see [sender.Sender.Faults].
-// The map is empty if there was no fault, which is what a healthy process shows.
+// work: "loading", "recording", "delivering", "maintenance" and "calling back".
+// The faults of the options in [WithSender] are among them, see
+// [sender.Sender.Faults]. The map is empty if there was no fault, which is what
+// a healthy process shows.
 func (o *Outbox) Faults() map[string]uint64 {
 	counts := o.faults.Counts()
 	for name, n := range o.sender.Faults() {

@@ -14,9 +14,9 @@ import (
 // Limit is how long a schedule of the application may take to answer.
 const Limit = 5 * time.Second
 
-// BackOff asks a schedule of the application for waits. After a fault, or an answer
-// that takes longer than the limit, it goes on with another schedule at the same
-// place. It is for one goroutine.
+// BackOff asks a schedule of the application for waits. After a fault, or an
+// answer that takes longer than the limit, it goes on with another schedule at
+// the same place. It is for one goroutine.
 type BackOff struct {
 	faults   *contain.Faults
 	ctx      context.Context
@@ -54,7 +54,8 @@ func (b *BackOff) From() backoff.BackOff { return b.from }
 // Reset does nothing: a BackOff is for one delivery.
 func (b *BackOff) Reset() {}
 
-// NextBackOff returns the next wait, or a negative one at the end of the schedule.
+// NextBackOff returns the next wait, or a negative one at the end of the
+// schedule.
 func (b *BackOff) NextBackOff() (wait time.Duration) {
 	b.asked++
 	answer := make(chan time.Duration, 1)
