@@ -16,7 +16,7 @@ import (
 // What DNS says can change, or be made to change, a moment later. That the endpoint passes is therefore advice to
 // whoever enters it and no protection: each attempt checks again the address that it really dials.
 //
-// An error names addresses that the host resolved to. Show it to operators; to others show [EndpointError].Field.
+// An error names addresses that the host resolved to. Show it to operators, and [Problems] of it to customers.
 func (s *Sender) Check(ctx context.Context, ep Endpoint) error {
 	if err := s.made(); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *Sender) checkAddresses(ctx context.Context, t *target) error {
 	}
 	for _, a := range addrs {
 		if v := s.guard.check(netip.AddrPortFrom(a, portOf(&t.url)), t.plain); v != nil {
-			return endpointError(v.kind, "URL", "%s: %s", t.origin(), v.reason)
+			return endpointError(v.kind, "URL", "%s: %s", t.origin(), v.reason).as(v.code)
 		}
 	}
 	return nil

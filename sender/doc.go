@@ -50,6 +50,41 @@
 // ends. Each attempt is one request with the same delivery ID and bytes, and a timestamp and signature of its own. An
 // attempt without an answer may have been acted upon: receivers recognise the repetition by its ID.
 //
+// # Codes for customers
+//
+// [Problems] and [Attempt.Problem] give an error a code and a sentence that fit for
+// customers. The codes are stable:
+//
+//	url_invalid                 the URL breaks a rule
+//	url_not_https               plain http is not permitted there
+//	url_port                    the port is not permitted
+//	host_unreachable            the host does not resolve, or to an address that is not permitted
+//	signer_invalid              the endpoint has no usable signer
+//	format_invalid              the body format is unusable
+//	events_invalid              a filter is malformed or matches no type
+//	header_invalid              a header may not be set, or too many are
+//	timeout_invalid             the timeout is negative or too long
+//	client_certificate_invalid  the certificate does not fit the URL
+//	message_id_invalid          the delivery ID is unacceptable
+//	body_invalid                the body is empty or over the limit
+//	content_type_invalid        the content type is no header's value
+//	event_invalid               a member of the event is wrong
+//	format_no_message           the body format has nothing to say about the event
+//	redirected                  an answer of 3xx
+//	gone                        an answer of 410
+//	throttled                   an answer of 429
+//	client_error                another answer of 4xx
+//	server_error                an answer of 5xx
+//	status_unexpected           an answer of another status
+//	connection_failed           the endpoint or the proxy can't be reached
+//	tls_failed                  the TLS handshake failed
+//	timeout                     there was no answer in time
+//	connection_closed           the connection ended before an answer
+//	answer_invalid              the answer is not HTTP, or exceeds a bound
+//	interrupted                 the caller or the sender ended the attempt
+//	not_signed                  the signer failed
+//	internal                    any other error
+//
 // # Security properties
 //
 //   - What is signed is what is sent. The body is encoded once; a signer can set headers and nothing else.
@@ -79,7 +114,7 @@
 //   - One signer, that is one secret, for several customers: each could then forge what another receives.
 //   - A message made once and sent to several endpoints: they share its ID. Make one for each ([NewMessage]).
 //   - Showing customers an error's text: it may name the internal address that their host resolved to. Show
-//     [Attempt].Class and [EndpointError].Field.
+//     [Problems] of it.
 //   - A [Format] that puts an event's texts into a message as they are: they come from strangers, who can then ping a
 //     channel or hide where a link leads. The formats below this package escape them.
 //   - Send in a request handler: it may take a minute, and what it knows is lost in a crash. Queue the message, and call

@@ -44,6 +44,7 @@ type EndpointError struct {
 	Reason string
 
 	kind error
+	code string // of its Problem, where Field and kind do not tell
 }
 
 func (e *EndpointError) Error() string {
@@ -52,6 +53,12 @@ func (e *EndpointError) Error() string {
 
 // Unwrap returns ErrRefused or an error that wraps it.
 func (e *EndpointError) Unwrap() error { return e.kind }
+
+// as sets the code for customers.
+func (e *EndpointError) as(code string) *EndpointError {
+	e.code = code
+	return e
+}
 
 func endpointError(kind error, field, format string, args ...any) *EndpointError {
 	return &EndpointError{Field: field, Reason: fmt.Sprintf(format, args...), kind: kind}

@@ -89,10 +89,22 @@ func encode(f Format, e payload.Event) (contentType string, body []byte, err err
 		return "", nil, err
 	}
 	if contentType, body, err = contained(f, &e); err != nil {
-		return "", nil, fmt.Errorf("sender: Endpoint.BodyFormat %T: %w", f, err)
+		return "", nil, &formatError{format: f, cause: err}
 	}
 	return contentType, body, nil
 }
+
+// formatError is the failure of an endpoint's format.
+type formatError struct {
+	format Format
+	cause  error
+}
+
+func (e *formatError) Error() string {
+	return fmt.Sprintf("sender: Endpoint.BodyFormat %T: %v", e.format, e.cause)
+}
+
+func (e *formatError) Unwrap() error { return e.cause }
 
 func nilFormat(f Format) *EndpointError {
 	return endpointError(ErrRefused, "BodyFormat", "is a nil %T; leave it out to send the event itself", f)

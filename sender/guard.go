@@ -24,7 +24,10 @@ type guard struct {
 type violation struct {
 	kind   error
 	reason string
+	code   string // for customers
 }
+
+const unreachable = "host_unreachable"
 
 func (v *violation) Error() string { return v.kind.Error() + ": " + v.reason }
 func (v *violation) Unwrap() error { return v.kind }
@@ -51,7 +54,7 @@ func (g *guard) plainPossible() bool { return g.plainOpen || len(g.allowed) > 0 
 
 func (g *guard) checkPort(port uint16) *violation {
 	if len(g.ports) > 0 && !slices.Contains(g.ports, port) {
-		return &violation{ErrRefused, fmt.Sprintf("port %d is not one of those named with WithPorts", port)}
+		return &violation{ErrRefused, fmt.Sprintf("port %d is not one of those named with WithPorts", port), "url_port"}
 	}
 	return nil
 }
@@ -66,17 +69,17 @@ func (g *guard) check(to netip.AddrPort, plain bool) *violation {
 	a := g.judged(to.Addr())
 	name := describe(to.Addr(), a)
 	if contains(g.denied, a) || contains(g.denied, to.Addr().Unmap().WithZone("")) {
-		return &violation{ErrForbiddenAddress, name + " is in a network that DenyNetworks closes"}
+		return &violation{ErrForbiddenAddress, name + " is in a network that DenyNetworks closes", unreachable}
 	}
 	if contains(g.allowed, a) {
 		return nil
 	}
 	if !a.IsValid() || g.public.SafeAddr(a) != nil {
-		return &violation{ErrForbiddenAddress, name + " is not a public address; AllowNetworks would open it"}
+		return &violation{ErrForbiddenAddress, name + " is not a public address; AllowNetworks would open it", unreachable}
 	}
 	if plain && !g.plainOpen {
 		return &violation{ErrRefused, fmt.Sprintf("http to %s, which is in no network of AllowNetworks; use https "+
-			"(InsecureHTTP would permit it)", name)}
+			"(InsecureHTTP would permit it)", name), "url_not_https"}
 	}
 	return nil
 }
@@ -89,7 +92,7 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 func (g *guard) control(network, address string, plain bool) (netip.AddrPort, error) {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || (network != "tcp4" && network != "tcp6") {
-		return to, &violation{ErrForbiddenAddress, "not a TCP address"}
+		return to, &violation{ErrForbiddenAddress, "not a TCP address", unreachable}
 	}
 	if v := g.check(to, plain); v != nil {
 		return to, v

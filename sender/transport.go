@@ -101,7 +101,7 @@ func (d *dialer) connection(ctx, lookup context.Context, network, address string
 		return d.net.DialContext(lookup, network, address)
 	}
 	if network != "tcp" {
-		return nil, &violation{ErrForbiddenAddress, "not a TCP address"}
+		return nil, &violation{ErrForbiddenAddress, "not a TCP address", unreachable}
 	}
 	return d.dialThrough(ctx, lookup, address)
 }

@@ -62,15 +62,15 @@ func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
 func (s *Sender) checkURL(u *url.URL, plain bool) error {
 	if plain && !s.guard.plainPossible() {
 		return endpointError(ErrRefused, "URL",
-			"%s is not https; AllowNetworks opens named networks for http, InsecureHTTP all", origin(u))
+			"%s is not https; AllowNetworks opens named networks for http, InsecureHTTP all", origin(u)).as("url_not_https")
 	}
 	port := portOf(u)
 	if err := s.guard.checkPort(port); err != nil {
-		return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason)
+		return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason).as(err.code)
 	}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 		if err := s.guard.check(netip.AddrPortFrom(a, port), plain); err != nil {
-			return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason)
+			return endpointError(err.kind, "URL", "%s: %s", origin(u), err.reason).as(err.code)
 		}
 	}
 	return nil
