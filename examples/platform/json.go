@@ -24,6 +24,7 @@ type apiFunc func(r *http.Request) (status int, body any, err error)
 // fieldError is one thing that is wrong with a request.
 type fieldError struct {
 	Field  string `json:"field"`
+	Code   string `json:"code,omitempty"`
 	Reason string `json:"reason"`
 }
 
@@ -41,7 +42,7 @@ func badRequest(format string, args ...any) error {
 }
 
 func badField(status int, field, reason string) error {
-	return &apiError{status: status, text: field + ": " + reason, fields: []fieldError{{field, reason}}}
+	return &apiError{status: status, text: field + ": " + reason, fields: []fieldError{{Field: field, Reason: reason}}}
 }
 
 // answer runs an apiFunc and writes what it returns.
@@ -151,16 +152,22 @@ func asAPIError(err error) *apiError {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &field):
-		name := jsonName(field.Field)
-		return &apiError{http.StatusUnprocessableEntity, name + ": " + field.Reason, []fieldError{{name, field.Reason}}}
+		// The error itself may name options and internal addresses.
+		p := outbox.Problems(err)[0]
+		name := jsonName(p.Field)
+		return &apiError{http.StatusUnprocessableEntity, name + ": " + p.Text, []fieldError{{name, p.Code, p.Text}}}
 	case errors.As(err, &wrong):
-		return &apiError{http.StatusUnprocessableEntity, wrong.Error(), []fieldError{{wrong.Field, wrong.Reason}}}
+		return &apiError{http.StatusUnprocessableEntity, wrong.Error(), []fieldError{{Field: wrong.Field, Reason: wrong.Reason}}}
 	case errors.As(err, &invalid):
 		return &apiError{http.StatusUnprocessableEntity, invalid.Error(), failures(invalid)}
 	}
 	for _, s := range statuses {
 		if errors.Is(err, s.is) {
-			return &apiError{status: s.status, text: err.Error()}
+			text := err.Error()
+			if p := outbox.Problems(err)[0]; p.Code != "internal" {
+				text = p.Text
+			}
+			return &apiError{status: s.status, text: text}
 		}
 	}
 	return &apiError{status: http.StatusInternalServerError, text: "internal error"}
@@ -168,7 +175,7 @@ func asAPIError(err error) *apiError {
 
 func failures(e *payload.ValidationError) (out []fieldError) {
 	for _, f := range e.Failures {
-		out = append(out, fieldError{f.Path, f.Message})
+		out = append(out, fieldError{Field: f.Path, Code: "event_invalid", Reason: f.Message})
 	}
 	return out
 }

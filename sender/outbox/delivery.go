@@ -46,6 +46,7 @@ type Delivery struct {
 	// if there is none. DoneAt is when it came to an end; zero if it has not.
 	CreatedAt, NextAt, DoneAt time.Time
 	// LastStatus, LastClass and LastError say what the last attempt ran into; LastError also why there was none.
+	// LastError is for the operator, and Delivery.Problem for customers.
 	LastStatus int
 	LastClass  sender.Class
 	LastError  string

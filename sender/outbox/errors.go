@@ -39,8 +39,8 @@ var (
 )
 
 // FieldError says which field was not acceptable, and why. It wraps [ErrInvalid] and what caused it. Its text repeats no
-// credential: of a URL scheme and host at most, of a header the name, of a secret nothing. It may name options of this package
-// and of package sender ("AllowNetworks would open it"), which mean nothing to a customer.
+// credential: of a URL scheme and host at most, of a header the name, of a secret nothing. It is for the operator: it may name
+// options and internal addresses. Show customers [Problems] of it.
 type FieldError struct {
 	// Field is the name of the field: of EndpointConfig ("URL"), of the event in its JSON spelling ("commit.message"), or of
 	// an option.
