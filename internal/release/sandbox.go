@@ -99,12 +99,8 @@ func (s *sandbox) setEnv(ctx context.Context) error {
 	}
 	cache := filepath.Join(s.tmp, "mod")
 	download := filepath.Join(user["GOMODCACHE"], "cache", "download")
-	// The sandbox starts with the proofs that the checksum database gave before.
-	proved := filepath.Join(download, "sumdb")
-	if _, err := os.Stat(proved); err == nil {
-		if err := os.CopyFS(filepath.Join(cache, "cache", "download", "sumdb"), os.DirFS(proved)); err != nil {
-			return err
-		}
+	if err := shareProofs(download, filepath.Join(cache, "cache", "download")); err != nil {
+		return err
 	}
 	// Without paths the build cache serves every run, wherever its sandbox is.
 	s.flags = strings.TrimSpace(user["GOFLAGS"] + " -trimpath -modcacherw")
@@ -122,6 +118,19 @@ func (s *sandbox) setEnv(ctx context.Context) error {
 		"GOFLAGS="+s.flags,
 	)
 	return nil
+}
+
+// shareProofs lets the sandbox use what the checksum database has proved to the
+// user before, and add to it. Each proof holds for everybody.
+func shareProofs(user, sandbox string) error {
+	proofs := filepath.Join(user, "sumdb")
+	if _, err := os.Stat(proofs); err != nil {
+		return nil // there are none yet
+	}
+	if err := os.MkdirAll(sandbox, 0o755); err != nil {
+		return err
+	}
+	return os.Symlink(proofs, filepath.Join(sandbox, "sumdb"))
 }
 
 // path is a file of the sandbox.
