@@ -92,7 +92,7 @@
 //     errors. The only other way is [InsecureUnsigned].
 //   - Server-side request forgery: URLs are taken to come from strangers. Every address is checked when it is dialled,
 //     after DNS, for every attempt; what is not public by the IANA special-purpose registries is refused, as is
-//     168.63.129.16. Proxies of the environment are ignored, since behind one nothing can be checked; [WithProxy] asks
+//     168.63.129.16. Proxies of the environment are ignored without [WithProxyFromEnvironment]; that and [WithProxy] ask
 //     one for addresses that were. Only https, TLS 1.2 or later, always verified. [AllowNetworks] opens networks by name,
 //     there also for http.
 //   - Hosts that software reads in different ways (127.1, 2130706433, ①②⑦.⓪.⓪.①, zones, names that are not ASCII) are

@@ -58,6 +58,7 @@ type config struct {
 	resolver     *net.Resolver
 	rootCAs      *x509.CertPool
 	proxy        *proxy
+	environment  map[string]*proxy // WithProxyFromEnvironment, by scheme
 
 	mistakes []error
 }

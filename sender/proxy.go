@@ -26,7 +26,7 @@ const (
 )
 
 // WithProxy sends everything through a forward proxy: http or https, with a user name and a password if it wants them.
-// Default none; proxies of the environment are never used. nil is an error, and so is a URL with anything behind the host.
+// Default none; proxies of the environment are used with [WithProxyFromEnvironment] alone. nil is an error, and so is a URL with anything behind the host.
 //
 // The guard keeps its protection: names are resolved here, every address is checked, and the proxy is asked to connect
 // (CONNECT, RFC 9110 section 9.3.6) to an address that passed. That holds for http and https; with https the proxy sees no

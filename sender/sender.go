@@ -45,6 +45,9 @@ func New(opts ...Option) (*Sender, error) {
 		}
 		o.apply(&c)
 	}
+	if c.proxy != nil && c.environment != nil {
+		c.mistake("WithProxyFromEnvironment", "WithProxy is given as well; leave one of them out")
+	}
 	if err := errors.Join(c.mistakes...); err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ const (
 // newTransport returns a transport of its own for http (plain) or https. Two of them, because a dialer does not
 // learn which scheme it dials for, and its guard must.
 func newTransport(c *config, g *guard, open *conns, plain bool) *http.Transport {
-	d := &dialer{guard: g, plain: plain, proxy: c.proxy, rootCAs: c.rootCAs, conns: open, userAgent: userAgent(), faults: c.faults}
+	d := &dialer{guard: g, plain: plain, proxy: c.proxy, environment: c.environment, rootCAs: c.rootCAs, conns: open, userAgent: userAgent(), faults: c.faults}
 	d.net = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver, ControlContext: d.control}
 	d.toProxy = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver}
 	return &http.Transport{
@@ -64,12 +64,13 @@ type dialer struct {
 	guard *guard
 	plain bool
 
-	proxy     *proxy     // WithProxy, or nil
-	toProxy   net.Dialer // without the guard
-	rootCAs   *x509.CertPool
-	userAgent string
-	faults    *contain.Faults
-	conns     *conns
+	proxy       *proxy            // WithProxy, or nil
+	environment map[string]*proxy // WithProxyFromEnvironment, or nil
+	toProxy     net.Dialer        // without the guard
+	rootCAs     *x509.CertPool
+	userAgent   string
+	faults      *contain.Faults
+	conns       *conns
 }
 
 // dial contains faults, since net/http calls it on another goroutine.
@@ -97,13 +98,16 @@ func (d *dialer) traced(ctx context.Context, network, address string) (net.Conn,
 
 // connection dials directly or through the proxy; lookup is ctx with the hooks for the endpoint's name.
 func (d *dialer) connection(ctx, lookup context.Context, network, address string) (net.Conn, error) {
-	if d.proxy == nil {
+	via := d.proxyFor(address)
+	if via == nil {
 		return d.net.DialContext(lookup, network, address)
 	}
 	if network != "tcp" {
 		return nil, &violation{ErrForbiddenAddress, "not a TCP address", unreachable}
 	}
-	return d.dialThrough(ctx, lookup, address)
+	through := *d
+	through.proxy = via
+	return through.dialThrough(ctx, lookup, address)
 }
 
 // control refuses what the guard does. package net calls it for every address of the host that it is about to try.
