@@ -74,39 +74,46 @@ func (c *callins) run(ctx context.Context) {
 	}
 }
 
-// callAll calls everyone back who is waiting for it, and returns those that are still running.
+// callAll calls everyone back who is waiting for it, and returns those that are not due yet.
 func (c *callins) callAll(ctx context.Context) (again []int64) {
 	for jobs := c.take(); len(jobs) > 0 && ctx.Err() == nil; jobs = c.take() {
-		running, err := c.call(ctx, jobs)
+		waiting, err := c.call(ctx, jobs)
 		if err != nil && ctx.Err() == nil {
 			c.o.logger.WarnContext(ctx, "outbox: calling deliveries back; it will be tried again", slog.Any("error", err))
-			running = jobs
+			waiting = jobs
 		}
-		again = append(again, running...)
+		again = append(again, waiting...)
 	}
 	return again
 }
 
-// call makes jobs due. Finished or deleted jobs are skipped. A job that is running is
-// returned: River writes only some time later that it was put back, and a job that
-// nobody makes due then sleeps until its own time. All processes lock the rows in
-// the order of their IDs, so that none waits for another that waits for it.
-func (c *callins) call(ctx context.Context, jobs []int64) (running []int64, err error) {
+// call makes jobs due. Deleted jobs are skipped. Jobs that are not due afterwards are
+// returned, or they would sleep until their own time:
+//
+//   - A job is still running. River writes only some time later that it was put
+//     back.
+//   - River was writing that at this moment. On PostgreSQL the statement then waits
+//     for the row, sees that the job was running when the statement began, and
+//     changes nothing, but returns the row as it is now.
+//
+// All processes lock the rows in the order of their IDs, so that none waits for
+// another that waits for it.
+func (c *callins) call(ctx context.Context, jobs []int64) (again []int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	slices.Sort(jobs)
 	err = c.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		running = running[:0] // the transaction may run more than once
+		again = again[:0] // the transaction may run more than once
 		for _, job := range jobs {
 			row, err := c.o.client.JobRetryTx(ctx, tx, job)
 			if err != nil && !errors.Is(err, rivertype.ErrNotFound) {
 				return err
 			}
-			if err == nil && row.State == rivertype.JobStateRunning {
-				running = append(running, job)
+			if err == nil && row.State != rivertype.JobStateAvailable {
+				again = append(again, job)
 			}
 		}
 		return nil
 	})
-	return running, err
+	return again, err
 }

@@ -1,10 +1,13 @@
 package outbox
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
 // What waits to be called back is bounded, and taken in batches.
@@ -41,5 +44,44 @@ func TestCallingBack(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, again)
 		require.Equal(t, "available", state(running))
+	})
+}
+
+// River writes that a job was put back while the job is called back. The job is not
+// due then, so it has to be called again.
+func TestCallingBackAJobThatIsPutBackMeanwhile(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		if o.db.Dialect() != riverdb.Postgres {
+			return // SQLite has one connection, so nothing happens meanwhile
+		}
+		e := o.endpoint("shop", 0)
+		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(time.Hour)), e)
+		job := o.loaded(o.publishOne("shop")).job
+		o.exec(`UPDATE {schema}river_job SET state = 'running' WHERE id = ?`, job)
+		var again []int64
+		called := make(chan error, 1)
+		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+			if _, err := tx.Exec(ctx, `UPDATE {schema}river_job SET state = 'scheduled' WHERE id = ?`, job); err != nil {
+				return err
+			}
+			go func() {
+				var err error
+				again, err = o.calls.call(t.Context(), []int64{job})
+				called <- err
+			}()
+			for waiting := 0; waiting == 0; {
+				if err := tx.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
+					WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		require.NoError(t, <-called)
+		require.Equal(t, []int64{job}, again)
+		again, err := o.calls.call(t.Context(), again)
+		require.NoError(t, err)
+		require.Empty(t, again)
 	})
 }
