@@ -71,7 +71,7 @@ func TestCallingBackAJobThatIsPutBackMeanwhile(t *testing.T) {
 				called <- err
 			}()
 			for waiting := 0; waiting == 0; {
-				if err := tx.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
+				if err := o.db.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
 					WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
 					return err
 				}
