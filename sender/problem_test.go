@@ -126,12 +126,19 @@ func TestProblems_OfAttempts(t *testing.T) {
 		code string
 		fake transport
 	}{
-		{"redirected", answers(301, "Location", "http://10.0.0.1/")}, {"gone", answers(410)}, {"throttled", answers(429)},
-		{"client_error", answers(404)}, {"server_error", answers(503)}, {"status_unexpected", answers(600)},
+		{"redirected", answers(301, "Location", "http://10.0.0.1/")},
+		{"gone", answers(410)},
+		{"throttled", answers(429)},
+		{"client_error", answers(404)},
+		{"server_error", answers(503)},
+		{"status_unexpected", answers(600)},
 		{"host_unreachable", fails(&net.DNSError{Err: "no such host", Name: "a.test"})},
-		{"connection_failed", fails(op("dial"))}, {"tls_failed", fails(op("remote error"))},
-		{"tls_failed", fails(tls.RecordHeaderError{})}, {"timeout", fails(os.ErrDeadlineExceeded)},
-		{"connection_closed", fails(io.EOF)}, {"connection_closed", fails(errors.New("sender: garbage"))},
+		{"connection_failed", fails(op("dial"))},
+		{"tls_failed", fails(op("remote error"))},
+		{"tls_failed", fails(tls.RecordHeaderError{})},
+		{"timeout", fails(os.ErrDeadlineExceeded)},
+		{"connection_closed", fails(io.EOF)},
+		{"connection_closed", fails(errors.New("sender: garbage"))},
 	} {
 		s := newSender(t)
 		fake(s, c.fake)

@@ -160,7 +160,8 @@ func spellings(forms []bodyVariant) (variants []bodyVariant) {
 		}
 		plain := withCharacters(form.body)
 		for _, v := range []bodyVariant{
-			{"escapes (\\u00e7) became characters", plain}, {"characters became escapes (\\u00e7)", withEscapes(plain)},
+			{"escapes (\\u00e7) became characters", plain},
+			{"characters became escapes (\\u00e7)", withEscapes(plain)},
 			{"slashes and characters became escapes (\\/, \\u00e7)", bytes.ReplaceAll(withEscapes(plain), []byte("/"), []byte(`\/`))},
 		} {
 			if !bytes.Equal(v.body, form.body) {

@@ -28,10 +28,14 @@ func TestURL_HidesEachPartInEachEncoding(t *testing.T) {
 		{"https://h.example/services/T00000000/xyz", "no team T00000000!", "no team *********!"},
 		{"https://h.example/services/T00000000/xyz", "no T00000000/xyz", "no *************"},
 		{"https://h.example/hooks/hunterxy", "what is hunterxy?", "what is ********?"},
-		{"https://h.example/hooks/s3cr%2Ft-key", `s3cr%2Ft-key s3cr/t-key s3cr\/t-key s3cr&#x2F;t-key s3cr%252ft-key`,
-			"************ ********** *********** *************** **************"},
-		{"https://h.example/a?x=abcd%2Befgh", "abcd+efgh abcd%2Befgh abcd%2befgh abcd&plus;efgh abcd efgh",
-			"********* *********** *********** ************** *********"},
+		{
+			"https://h.example/hooks/s3cr%2Ft-key", `s3cr%2Ft-key s3cr/t-key s3cr\/t-key s3cr&#x2F;t-key s3cr%252ft-key`,
+			"************ ********** *********** *************** **************",
+		},
+		{
+			"https://h.example/a?x=abcd%2Befgh", "abcd+efgh abcd%2Befgh abcd%2befgh abcd&plus;efgh abcd efgh",
+			"********* *********** *********** ************** *********",
+		},
 		{"https://h.example/a?token=abcd", `{"t":"abcd"}`, `{"t":"****"}`},
 		{"https://h.example/a?SECRETKEY", "of secretkey", "of *********"},
 		{"https://h.example/bot123456:AAFxyz1234/send", "token AAFxyz1234 of 123456", "token ********** of 123456"},

@@ -79,9 +79,14 @@ func forms(value any) []any {
 	pointer := reflect.New(reflect.TypeOf(value))
 	pointer.Elem().Set(reflect.ValueOf(value))
 	return []any{
-		value, pointer.Interface(), unexported{"field", value}, &unexported{"field", value},
-		struct{ Exported any }{value}, struct{ p any }{pointer.Interface()},
-		[]any{value}, map[string]any{"key": value}, []unexported{{"field", value}},
+		value, pointer.Interface(),
+		unexported{"field", value},
+		&unexported{"field", value},
+		struct{ Exported any }{value},
+		struct{ p any }{pointer.Interface()},
+		[]any{value},
+		map[string]any{"key": value},
+		[]unexported{{"field", value}},
 		map[string]unexported{"key": {"field", value}},
 	}
 }
