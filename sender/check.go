@@ -42,6 +42,9 @@ func (s *Sender) checkAddresses(ctx context.Context, t *target) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	host := t.url.Hostname()
+	if _, err := netip.ParseAddr(host); err != nil && s.proxyResolves {
+		return nil // the proxy alone knows where the name leads
+	}
 	addrs, err := s.resolver.LookupNetIP(ctx, "ip", host)
 	if err == nil && len(addrs) == 0 {
 		err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}

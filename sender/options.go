@@ -54,11 +54,13 @@ type config struct {
 	denied       []netip.Prefix
 	nat64        []netip.Prefix
 	insecureHTTP bool
-	ports        []uint16
-	resolver     *net.Resolver
-	rootCAs      *x509.CertPool
-	proxy        *proxy
-	environment  map[string]*proxy // WithProxyFromEnvironment, by scheme
+	// proxyResolves is InsecureProxyResolves.
+	proxyResolves bool
+	ports         []uint16
+	resolver      *net.Resolver
+	rootCAs       *x509.CertPool
+	proxy         *proxy
+	environment   map[string]*proxy // WithProxyFromEnvironment, by scheme
 
 	mistakes []error
 }

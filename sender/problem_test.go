@@ -44,7 +44,7 @@ func TestProblems_OfEndpoints(t *testing.T) {
 	dns.set("inside.test", "10.0.0.1")
 	dns.set("denied.test", "192.0.2.7")
 	s, err := sender.New(sender.WithResolver(dns.resolver()), sender.AllowNetworks(netip.MustParsePrefix("127.0.0.1/32")),
-		sender.DenyNetworks(netip.MustParsePrefix("192.0.2.0/24")), sender.WithPorts(443, 1))
+		sender.DenyNetworks(netip.MustParsePrefix("192.0.2.0/24")), sender.WithPorts(443, 1), atOnce())
 	require.NoError(t, err)
 	defer s.Close()
 	good := sender.Endpoint{URL: sender.NewURL("https://127.0.0.1"), Signer: standard(t)}

@@ -31,7 +31,7 @@ const (
 // The guard keeps its protection: names are resolved here, every address is checked, and the proxy is asked to connect
 // (CONNECT, RFC 9110 section 9.3.6) to an address that passed. That holds for http and https; with https the proxy sees no
 // content, since TLS is between this process and the endpoint. It follows that names must be resolvable here, that a proxy
-// that allows by name will not know them, and that one which permits CONNECT to port 443 only permits that alone.
+// that allows by name will not know them (see [InsecureProxyResolves]), and that one which permits CONNECT to port 443 only permits that alone.
 //
 // The proxy's own address is not subject to the guard, because you named it. Its certificate is verified like an endpoint's
 // (see [WithRootCAs]). A proxy that can't be reached or that refuses makes a failed attempt of [ClassProxy]; its user name
@@ -105,13 +105,19 @@ func (d *dialer) dialThrough(ctx, lookup context.Context, address string) (net.C
 	if t != nil { // net/http lets a dial outlive the attempt that it was for
 		defer context.AfterFunc(t.Context, cancel)()
 	}
+	if d.proxyResolves && isName(address) {
+		return d.connectByName(ctx, address)
+	}
 	addrs, err := d.allowed(lookup, address)
 	if err != nil {
 		return nil, err
 	}
 	for i, to := range addrs {
 		var conn net.Conn
-		if conn, err = d.connect(ctx, to, len(addrs)-i); err == nil {
+		if t != nil {
+			t.dialled(to)
+		}
+		if conn, err = d.connect(ctx, to.String(), len(addrs)-i); err == nil {
 			return &tunnel{Conn: conn, to: to}, nil
 		}
 		if ctx.Err() != nil {
@@ -155,10 +161,7 @@ func (d *dialer) allowed(ctx context.Context, address string) (addrs []netip.Add
 
 // connect makes one tunnel. It takes no more than its share of the time that is left, so that one address that does not
 // answer does not keep the others from being tried.
-func (d *dialer) connect(ctx context.Context, to netip.AddrPort, left int) (net.Conn, error) {
-	if t := traceOf(ctx); t != nil {
-		t.dialled(to)
-	}
+func (d *dialer) connect(ctx context.Context, to string, left int) (net.Conn, error) {
 	deadline, _ := ctx.Deadline()
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 	defer cancel()
@@ -197,8 +200,8 @@ func (d *dialer) reach(ctx context.Context) (net.Conn, error) {
 }
 
 // ask requests a tunnel, and reads a bounded answer.
-func (p *proxy) ask(conn net.Conn, to netip.AddrPort, userAgent string) error {
-	request := "CONNECT " + to.String() + " HTTP/1.1\r\nHost: " + to.String() + "\r\nUser-Agent: " + userAgent + "\r\n"
+func (p *proxy) ask(conn net.Conn, to, userAgent string) error {
+	request := "CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\nUser-Agent: " + userAgent + "\r\n"
 	if value := p.authorization.Reveal(); value != "" {
 		request += "Proxy-Authorization: " + value + "\r\n"
 	}
@@ -224,7 +227,12 @@ func (p *proxy) ask(conn net.Conn, to netip.AddrPort, userAgent string) error {
 // tunnel is a connection through the proxy. Its remote address is the endpoint's, which is what a record is to show.
 type tunnel struct {
 	net.Conn
-	to netip.AddrPort
+	to netip.AddrPort // not valid where only the proxy knows it
 }
 
-func (t *tunnel) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(t.to) }
+func (t *tunnel) RemoteAddr() net.Addr {
+	if !t.to.IsValid() {
+		return t.Conn.RemoteAddr()
+	}
+	return net.TCPAddrFromAddrPort(t.to)
+}

@@ -29,6 +29,8 @@ type forward struct {
 	mu    sync.Mutex
 	asked []string
 	auth  []string
+
+	rewrite func(address string) string // where it really connects, if not nil
 }
 
 func newForward(t *testing.T, secure bool) *forward {
@@ -54,7 +56,11 @@ func (f *forward) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "CONNECT only", http.StatusMethodNotAllowed)
 		return
 	}
-	target, err := net.Dial("tcp", r.RequestURI)
+	address := r.RequestURI
+	if f.rewrite != nil {
+		address = f.rewrite(address)
+	}
+	target, err := net.Dial("tcp", address)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return

@@ -48,6 +48,7 @@ func New(opts ...Option) (*Sender, error) {
 	if c.proxy != nil && c.environment != nil {
 		c.mistake("WithProxyFromEnvironment", "WithProxy is given as well; leave one of them out")
 	}
+	c.checkProxyResolves()
 	if err := errors.Join(c.mistakes...); err != nil {
 		return nil, err
 	}

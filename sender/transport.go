@@ -30,7 +30,7 @@ const (
 // newTransport returns a transport of its own for http (plain) or https. Two of them, because a dialer does not
 // learn which scheme it dials for, and its guard must.
 func newTransport(c *config, g *guard, open *conns, plain bool) *http.Transport {
-	d := &dialer{guard: g, plain: plain, proxy: c.proxy, environment: c.environment, rootCAs: c.rootCAs, conns: open, userAgent: userAgent(), faults: c.faults}
+	d := &dialer{guard: g, plain: plain, proxy: c.proxy, proxyResolves: c.proxyResolves, environment: c.environment, rootCAs: c.rootCAs, conns: open, userAgent: userAgent(), faults: c.faults}
 	d.net = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver, ControlContext: d.control}
 	d.toProxy = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver}
 	return &http.Transport{
@@ -64,13 +64,15 @@ type dialer struct {
 	guard *guard
 	plain bool
 
-	proxy       *proxy            // WithProxy, or nil
-	environment map[string]*proxy // WithProxyFromEnvironment, or nil
-	toProxy     net.Dialer        // without the guard
-	rootCAs     *x509.CertPool
-	userAgent   string
-	faults      *contain.Faults
-	conns       *conns
+	proxy *proxy // WithProxy, or nil
+	// proxyResolves is InsecureProxyResolves.
+	proxyResolves bool
+	environment   map[string]*proxy // WithProxyFromEnvironment, or nil
+	toProxy       net.Dialer        // without the guard
+	rootCAs       *x509.CertPool
+	userAgent     string
+	faults        *contain.Faults
+	conns         *conns
 }
 
 // dial contains faults, since net/http calls it on another goroutine.
