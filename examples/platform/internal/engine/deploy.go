@@ -100,8 +100,10 @@ func (e *Engine) takeBack(a *app, d *Deployment, i *instance, old *release, reas
 	a.promote(old)
 	e.drain(i)
 	if old == nil {
-		// There is no version to go back to, and the deployment has had its outcome: the record says it, no event does.
-		d.Error = reason.Error()
+		// There is no version to go back to, so no event says it: deploy.rolled_back
+		// names one. The record is no success any more. A restart or a rollback would
+		// bring the crashed version back.
+		d.Status, d.URL, d.Error = payload.StatusRolledBack, "", reason.Error()
 		e.record(d, nil)
 		e.cfg.Logger.Error("the app is down", "app", d.App, "deployment", d.ID, "error", reason)
 		return

@@ -245,7 +245,10 @@ func TestAVersionThatCrashesWhenLiveIsTakenBack(t *testing.T) {
 	d := b.deploy(engine.Request{Source: "crashing", Version: "v0"})
 	b.waitFor(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepDone })
 	require.Equal(t, wholeLife, b.types(d.ID))
-	require.Contains(t, b.state(d.ID).Error, "exit status 3", "nothing to go back to: the record says what happened")
+	taken := b.state(d.ID)
+	require.Contains(t, taken.Error, "exit status 3", "nothing to go back to: the record says what happened")
+	require.Equal(t, payload.StatusRolledBack, taken.Status, "a success would come back after a restart")
+	require.Empty(t, taken.URL)
 
 	b2 := newBench(t, nil)
 	b2.finished(engine.Request{Source: "hello", Version: "v1"})
