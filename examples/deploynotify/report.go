@@ -65,6 +65,16 @@ func (o *options) override(run *ci.Run) {
 	}
 }
 
+// whyNot says what kept the CI system's own value of a field from being used.
+func whyNot(run *ci.Run, field string) string {
+	for _, p := range run.Problems {
+		if p.Field == field {
+			return ". " + p.Variable + " " + p.Reason
+		}
+	}
+	return ""
+}
+
 // outcome is the deployment's status and the type of event. An event type that
 // is not one of ours needs no status.
 func (o *options) outcome(run *ci.Run) (payload.Status, payload.Type, error) {
@@ -83,7 +93,7 @@ func (o *options) outcome(run *ci.Run) (payload.Status, payload.Type, error) {
 		return status, event, nil
 	case event != "" || status != "":
 	case run.Status == "":
-		return "", "", usagef("no status: give -status (or set %s)", twin("status"))
+		return "", "", usagef("no status: give -status (or set %s)%s", twin("status"), whyNot(run, "status"))
 	case o.finish && !run.Status.Terminal():
 		return "", "", usagef("-finish reports the end of a deployment, and the CI system says that it is %s: give -status (or set %s)",
 			run.Status, twin("status"))

@@ -135,3 +135,15 @@ func TestFailOpenCoversWhatTheNetworkDoes(t *testing.T) {
 	code, _, stderr = inProcess(e, append(args, "-fail-open")...)
 	require.Equal(t, 0, code, stderr)
 }
+
+// A GitLab job with action: stop is no deployment, which is more help than that a
+// flag is missing.
+func TestStopJob_IsNamedAsNoDeployment(t *testing.T) {
+	t.Parallel()
+	e := gitlabPush()
+	e["CI_ENVIRONMENT_ACTION"], e["DEPLOYHOOK_SECRET"] = "stop", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	code, _, stderr := program(t, e, "-url", "https://hooks.example.com/deploy", "-dry-run")
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "CI_ENVIRONMENT_ACTION says that this job is no deployment")
+	require.Contains(t, stderr, "give -status")
+}

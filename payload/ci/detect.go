@@ -219,8 +219,8 @@ func (s *scan) service() {
 func (s *scan) status() {
 	action, from := s.eval(s.row.action)
 	if s.run.Action = s.clean("environment", action, from); s.run.Action != "" && s.run.Action != "start" {
-		s.problem("status", from, "says that this job does not deploy (its environment:action is not start): "+
-			"notify from the job that does, or give the status")
+		s.problem("status", from, "says that this job is no deployment (its environment:action is not start, "+
+			"so it stops, prepares, verifies or only accesses the environment): notify from the job that deploys, or give the status")
 		return
 	}
 	raw, from := s.eval(s.row.status)
