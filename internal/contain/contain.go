@@ -27,8 +27,10 @@ const (
 	logEvery = time.Minute
 	// restartAfter is the pause before a loop that had a fault runs again.
 	restartAfter = time.Second
-	maxValue     = 500     // bytes of a panic's text
-	maxStack     = 4 << 10 // bytes of a stack
+	// grace is how long a callback has to return when its context has ended.
+	grace    = 100 * time.Millisecond
+	maxValue = 500     // bytes of a panic's text
+	maxStack = 4 << 10 // bytes of a stack
 )
 
 // Fault is how a contained call ended, if it did not return.
@@ -114,9 +116,10 @@ func Inline(f func()) (fault *Fault) {
 	return nil
 }
 
-// CallUntil is like [Call], but waits only until ctx ends. A callback that has
-// not returned by then is abandoned on its goroutine: it must not write to
-// anything that the caller reads after a fault.
+// CallUntil is like [Call], but waits only until a moment after ctx ends, in which
+// a callback that heeds its context returns. A callback that has not returned by
+// then is abandoned on its goroutine: it must not write to anything that the caller
+// reads after a fault.
 func CallUntil(ctx context.Context, f func()) *Fault {
 	done := make(chan *Fault, 1)
 	go run(f, done)
@@ -124,6 +127,13 @@ func CallUntil(ctx context.Context, f func()) *Fault {
 	case fault := <-done:
 		return fault
 	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case fault := <-done:
+		return fault
+	case <-timer.C:
 		return &late
 	}
 }
