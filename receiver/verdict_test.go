@@ -193,8 +193,8 @@ func TestRenewalsDoNotDisturbACompletion(t *testing.T) {
 				if err := store.Store.Complete(ctx, c); err != nil {
 					return err
 				}
-				select { // a slow commit: longer than the lease
-				case <-time.After(10 * time.Second):
+				select { // a slow commit: longer than the lease, and not at the instant of a renewal
+				case <-time.After(10150 * time.Millisecond):
 					return nil
 				case <-ctx.Done():
 					return context.Cause(ctx)
