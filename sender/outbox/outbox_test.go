@@ -176,7 +176,7 @@ func TestGoneDisablesTheEndpointAndCancelsWhatWaits(t *testing.T) {
 		require.Equal(t, 1, gone.count(), "attempts went on after the 410")
 		require.Equal(t, 1, failed)
 		require.Equal(t, 19, canceled)
-		require.Len(t, notices.of(outbox.NoticeDisabled), 1)
+		eventually(t, func() bool { return len(notices.of(outbox.NoticeDisabled)) == 1 }, "no notice") // the hook is told last
 		p := publish(t, publisher, "shop", event(payload.DeployLive, "dep_2"))
 		require.Len(t, p.Deliveries, 1, "nothing for the disabled one")
 		require.ErrorIs(t, publisher.Replay(t.Context(), refs[0].ID), outbox.ErrEndpointDisabled)
