@@ -51,7 +51,7 @@ func (c canaries) values(t *testing.T) []any {
 	t.Helper()
 	hash := must[signer.APIKeyHash](t)(signer.HashAPIKey(canary))
 	apiKey := signer.APIKey{Principal: "acme", Hash: hash, Name: "ci", NotAfter: time.Now().Add(time.Hour)}
-	std := standard(t, c.std, signer.WithKey(secret(t, specSecret).Named("old")), signer.WithKey(c.pair), signer.WithKey(c.wrapped))
+	std := standard(t, c.std, signer.WithKey(c.pair), signer.WithKey(c.wrapped))
 	hexes := timestamped(t, c.lit)
 	stripe := must[*signer.Stripe](t)(signer.NewStripe(c.lit))
 	github := must[*signer.BodyOnly](t)(signer.NewGitHub(c.lit))

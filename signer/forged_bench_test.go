@@ -3,7 +3,6 @@ package signer_test
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -16,8 +15,12 @@ import (
 )
 
 // BenchmarkForged measures what one forged request of 1 MiB with 16 signatures
-// costs a verifier that holds the most keys. The ratio is to one verification
-// of the same bytes, which is measured in turn with it.
+// costs a verifier that holds the most keys. The ratio compares it with one
+// verification of the same bytes. Both are measured in turn. The fastest run of
+// each counts, because the others include what else the machine does.
+//
+// With secrets only, one verification is that of a genuine request. It computes
+// one MAC per key as well, since Verify never stops at the first match.
 func BenchmarkForged(b *testing.B) {
 	body := bytes.Repeat([]byte("x"), 1<<20)
 	pairs := []signer.Key{signer.GenerateSigningKey().VerifyingKey(), signer.GenerateSigningKey().VerifyingKey()}
@@ -29,26 +32,37 @@ func BenchmarkForged(b *testing.B) {
 		name string
 		keys []signer.Key
 		v1   int
-		one  func([]byte)
 	}{
-		{"ed25519", pairs, 0, oneVerification()},
-		{"ed25519-and-one-secret", append(secrets[:1:1], pairs...), 1, oneVerification()},
-		{"ed25519-and-six-secrets", append(secrets[:6:6], pairs...), 1, oneVerification()},
-		{"hmac", secrets, 16, oneMAC()},
+		{"ed25519", pairs, 0},
+		{"ed25519-and-one-secret", append(secrets[:1:1], pairs...), 1},
+		{"one-ed25519-and-two-secrets", append(secrets[:2:2], pairs[0]), 1},
+		{"hmac", secrets, 16},
 	} {
-		b.Run(c.name, func(b *testing.B) { benchForged(b, c.keys, c.v1, body, c.one) })
+		b.Run(c.name, func(b *testing.B) {
+			scheme := manyKeys(b, c.keys)
+			one := oneVerification()
+			if c.name == "hmac" {
+				one = genuine(b, scheme, c.keys[len(c.keys)-1], body)
+			}
+			benchForged(b, scheme, c.v1, body, one)
+		})
 	}
 }
 
-func benchForged(b *testing.B, keys []signer.Key, v1 int, body []byte, one func([]byte)) {
+func manyKeys(b *testing.B, keys []signer.Key) *signer.Standard {
+	b.Helper()
 	var opts []signer.Option
 	for _, key := range keys[1:] {
 		opts = append(opts, signer.WithKey(key))
 	}
-	scheme := standard(b, keys[0], opts...)
+	return standard(b, keys[0], opts...)
+}
+
+func benchForged(b *testing.B, scheme *signer.Standard, v1 int, body []byte, one func([]byte)) {
+	b.Helper()
 	r := signed(b, standard(b, signer.GenerateSecret()), benchID, time.Now(), nil)
 	r.Header["Webhook-Signature"] = []string{forgedList(v1)}
-	var forged, single time.Duration
+	forged, single := time.Hour, time.Hour
 	for b.Loop() {
 		began := time.Now()
 		if _, err := scheme.Verify(r, body); !errors.Is(err, signer.ErrNoMatch) {
@@ -56,10 +70,10 @@ func benchForged(b *testing.B, keys []signer.Key, v1 int, body []byte, one func(
 		}
 		between := time.Now()
 		one(body)
-		forged, single = forged+between.Sub(began), single+time.Since(between)
+		forged, single = min(forged, between.Sub(began)), min(single, time.Since(between))
 	}
 	b.ReportMetric(float64(forged)/float64(single), "x-one-verification")
-	b.ReportMetric(float64(forged.Microseconds())/1000/float64(b.N), "ms/request")
+	b.ReportMetric(float64(forged.Microseconds())/1000, "ms/request")
 }
 
 // forgedList is 16 signatures, of which v1 are HMACs.
@@ -86,11 +100,13 @@ func oneVerification() func([]byte) {
 	return func(body []byte) { ed25519.Verify(public, body, forged) }
 }
 
-func oneMAC() func([]byte) {
-	mac := hmac.New(sha256.New, make([]byte, 32))
+// genuine verifies a request that is signed with the key.
+func genuine(b *testing.B, scheme *signer.Standard, key signer.Key, body []byte) func([]byte) {
+	b.Helper()
+	r := signed(b, standard(b, key), benchID, time.Now(), body)
 	return func(body []byte) {
-		mac.Reset()
-		mac.Write(body)
-		mac.Sum(nil)
+		if _, err := scheme.Verify(r, body); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

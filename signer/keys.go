@@ -10,13 +10,16 @@ import (
 )
 
 const (
-	// Each costs a MAC of the whole body for a forged request. Eight keep
-	// one of 1 MiB below ten milliseconds, whatever their kinds.
+	// Each secret costs one MAC of the whole body per request.
 	maxKeys = 8
 	// The current key and the next. Each costs a verification of every
 	// Ed25519 signature in a request that counts, and each verification
 	// hashes the whole body.
 	maxAsymmetricKeys = 2
+	// The most keys of a scheme that has an Ed25519 key. A forged request can
+	// carry signatures of both kinds and then costs the sum, which is at most
+	// four Ed25519 verifications and one MAC.
+	maxMixedKeys = 3
 )
 
 // Key is what a scheme signs and verifies with: a [Secret], a [SigningKey] or a
@@ -113,6 +116,9 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 		}
 		usable = usable || k.active(time.Now())
 		set = append(set, k)
+	}
+	if asymmetric > 0 && len(set) > maxMixedKeys {
+		return nil, configError(scheme, "WithKey: %d keys, Ed25519 keys among them; such a scheme takes at most %d, so leave out those that nothing signs with", len(set), maxMixedKeys)
 	}
 	if !usable {
 		return nil, configError(scheme, "every key is past its NotAfter time; add a current one")

@@ -47,9 +47,13 @@ type config struct {
 // holds a list of signatures signs with all of them. A scheme with a single
 // signature signs with the first that is active.
 //
-// Default: only the key that the constructor takes. A scheme holds at most 8
-// keys, since each costs a MAC for every request. At most 2 of them are Ed25519
-// keys, the current and the next.
+// Default: only the key that the constructor takes. More keys make a forged
+// request cost more, so their number is bounded:
+//
+//	keys                          at most
+//	secrets only                  8
+//	with an Ed25519 key           3
+//	Ed25519 keys among them       2, the current and the next
 func WithKey(key Key) Option {
 	return optionFunc(func(c *config) {
 		c.keys = append(c.keys, key)

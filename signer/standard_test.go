@@ -335,6 +335,8 @@ func TestConfigurationErrors(t *testing.T) {
 		{"repeated name", newStandard(std.Named("a"), signer.WithKey(signer.GenerateSecret().Named("a"))), "same name"},
 		{"9 keys", newStandard(std, many...), "at most 8"},
 		{"3 Ed25519 keys", newStandard(pair, manyPairs...), "Ed25519 keys"},
+		{"3 secrets and an Ed25519 key", newStandard(pair, many[:3]...), "at most 3"},
+		{"2 secrets and 2 Ed25519 keys", newStandard(pair, manyPairs[0], many[0], many[1]), "at most 3"},
 		{"no tolerance", newStandard(std, signer.WithTolerance(0)), "WithTolerance"},
 		{"negative tolerance", newTimestamped(lit, signer.WithTolerance(-time.Minute)), "WithTolerance"},
 		{"endless tolerance", newStandard(std, signer.WithTolerance(25*time.Hour)), "WithTolerance"},
