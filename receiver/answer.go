@@ -11,22 +11,22 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// answer is a response that has been decided and not yet written.
+// answer is a response that is decided but not yet written.
 type answer struct {
 	status     int
 	body       string
-	header     http.Header   // of a wrapped handler; nil otherwise
+	header     http.Header   // set by a wrapped handler, otherwise nil
 	retryAfter time.Duration // zero: no Retry-After
 	allow      string
-	closes     bool // the body was not read to its end, so the connection can't be used again
+	closes     bool // the body was not read to its end, so the connection cannot be reused
 }
 
 func (a answer) isSuccess() bool { return a.status >= 200 && a.status <= 299 }
 
-// The fixed answers. What a peer learns from them is part of the contract: every failure to authenticate gives the same
-// bytes, and nothing on our side is described.
+// The fixed answers. Their bytes are part of the contract. Every authentication
+// failure gives the same bytes, and no answer describes the receiving system.
 
-// handledAnswer is the handler's own answer where it set one.
+// handledAnswer returns the reply that the handler set, or the default one.
 func handledAnswer(d *Delivery, status int) answer {
 	if d.reply != nil {
 		return *d.reply
@@ -39,7 +39,8 @@ func duplicateAnswer() answer {
 }
 
 func inFlightAnswer(rest time.Duration) answer {
-	// Most claims end long before their lease, so the peer is not told to wait for all of it.
+	// Most claims end long before their lease does. The sender should not wait
+	// for the whole lease.
 	return answer{status: http.StatusConflict, body: `{"error":"Delivery is being handled"}`, retryAfter: min(rest, maxInFlightRetry)}
 }
 
@@ -63,8 +64,8 @@ func cutAnswer() answer {
 	return answer{status: http.StatusBadRequest, body: `{"error":"Request body could not be read"}`, closes: true}
 }
 
-// unauthenticAnswer has one text for signatures and one for API keys. Which of them a peer gets depends on the endpoint's
-// scheme alone, never on why it was refused.
+// unauthenticAnswer has one text for signatures and one for API keys. The
+// endpoint's scheme selects the text. The reason for the refusal never does.
 func unauthenticAnswer(err error) answer {
 	if errors.Is(err, signer.ErrInvalidAPIKey) {
 		return answer{status: http.StatusUnauthorized, body: `{"error":"Invalid or missing API key"}`}
@@ -76,8 +77,8 @@ func ignoredAnswer() answer {
 	return answer{status: http.StatusOK, body: `{"received":true,"ignored":true}`}
 }
 
-// invalidAnswer shows the sender what is wrong with the document. What a
-// decoder wraps around that is for the operator alone.
+// invalidAnswer tells the sender what is wrong with the document. Text that a
+// decoder wraps around that error is only for the operator's log.
 func invalidAnswer(err error) answer {
 	message := "Invalid payload"
 	if invalid := (*payload.ValidationError)(nil); errors.As(err, &invalid) {
@@ -86,7 +87,7 @@ func invalidAnswer(err error) answer {
 	text, e := json.Marshal(struct {
 		Error string `json:"error"`
 	}{message})
-	if e != nil { // a string always marshals
+	if e != nil { // marshalling a string never fails
 		text = []byte(`{"error":"Invalid payload"}`)
 	}
 	return answer{status: http.StatusBadRequest, body: string(text)}
@@ -107,8 +108,8 @@ const (
 
 func (a answer) write(w http.ResponseWriter) {
 	h := w.Header()
-	// The length is set here, since respond sends the answer before the server
-	// would count. The values share one allocation.
+	// respond sends the answer before the server would compute the length, so
+	// the length is set here. The two header values share one allocation.
 	values := [...]string{"application/json", strconv.Itoa(len(a.body))}
 	if a.header != nil {
 		for name, values := range a.header {
@@ -121,7 +122,8 @@ func (a answer) write(w http.ResponseWriter) {
 		h["Content-Length"] = values[1:2:2]
 	}
 	if a.retryAfter > 0 {
-		// Whole seconds, rounded up: a peer that comes a moment early would only be turned away again.
+		// Round up to whole seconds. A sender that retries a moment too early
+		// would only be refused again.
 		h.Set("Retry-After", strconv.FormatInt(int64((a.retryAfter+time.Second-1)/time.Second), 10))
 	}
 	if a.allow != "" {
@@ -132,12 +134,13 @@ func (a answer) write(w http.ResponseWriter) {
 	}
 	w.WriteHeader(a.status)
 	if a.body != "" {
-		// The peer may have gone; what happened to the delivery is settled either way.
+		// The connection may be gone. The delivery's outcome does not depend on
+		// it.
 		_, _ = w.Write([]byte(a.body))
 	}
 }
 
-// hasLength reports whether an answer of that status has a length.
+// hasLength reports whether a response with that status has a Content-Length.
 func hasLength(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The table of answers: every way in which a request can go, with what the peer reads and what the operator is told.
+// Every way in which a request can end, with the sender's answer and the
+// operator's log line.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	fails := func(context.Context, *payload.Event) error { return errors.New("database: password is hunter2") }
@@ -34,7 +35,7 @@ func TestAnswers(t *testing.T) {
 		want       string
 		header     map[string]string
 		outcome    receiver.Outcome
-		claimsLeft bool // the store was asked for a claim
+		claimsLeft bool // the request reached the store
 	}{
 		{name: "handled", status: 200, want: `{"received":true}`, outcome: receiver.Handled, claimsLeft: true},
 		{
@@ -139,7 +140,8 @@ func TestDuplicateAnswer(t *testing.T) {
 	require.Equal(t, 2, calls)
 }
 
-// Whatever is wrong with a signature, the peer sees the same bytes: an answer that differs is an oracle.
+// Every invalid signature gets the same bytes. A different answer would tell an
+// attacker which part was wrong.
 func TestAll401sAreByteIdentical(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,28 +12,31 @@ var (
 	errTooBig  = errors.New("receiver: body over the limit")
 	errTooSlow = errors.New("receiver: body not sent in time")
 	errCut     = errors.New("receiver: body ended early")
-	errRead    = errors.New("receiver: the body is gone: something in front of the receiver has read it; " +
-		"mount the receiver first, or give the request a new body")
+	errRead    = errors.New("receiver: other code read the body before the receiver; " +
+		"run the receiver before it, or set r.Body to a new reader of the same bytes")
 )
 
-// firstBuffer bounds what a declared length alone makes us allocate: a peer has to send bytes to get more.
+// firstBuffer bounds the memory that a Content-Length header alone can make the
+// receiver allocate. It allocates more only for bytes that were sent.
 const firstBuffer = 64 << 10
 
-// limitBody gives the peer until bodyTimeout after the request's start to send its body. It comes before anything else,
-// since net/http reads what a refusal leaves of the body, up to 256 KiB and for as long as the peer likes.
+// limitBody gives the sender until bodyTimeout after the request's start to
+// send its body. It must run first. After a refusal net/http reads up to 256
+// KiB of the remaining body, and without a deadline the sender decides how long
+// that takes.
 func (rc *Receiver) limitBody(w http.ResponseWriter, r *http.Request, start time.Time) {
 	if !hasBody(r) {
 		return
 	}
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(start.Add(rc.bodyTimeout)); err != nil {
-		noDeadline := err // err itself stays on the stack
+		noDeadline := err // a copy, so that err does not escape to the heap
 		rc.noDeadline.CompareAndSwap(nil, &noDeadline)
 	}
 }
 
-// warnOfDeadline writes the one warning that bodies have no deadline. It comes
-// after an answer, which must not wait for the log.
+// warnOfDeadline logs once that bodies have no deadline. It runs after the
+// answer is sent, so the answer does not wait for the log.
 func (rc *Receiver) warnOfDeadline() {
 	if err := rc.noDeadline.Load(); err != nil && rc.warned.CompareAndSwap(false, true) {
 		rc.logger.Warn("webhook bodies have no deadline: this ResponseWriter does not support SetReadDeadline; "+
@@ -41,19 +44,20 @@ func (rc *Receiver) warnOfDeadline() {
 	}
 }
 
-// unlimitBody lifts the deadline when the body has been read. net/http lifts it
-// only if the body ends under the deadline. Behind middleware that has buffered
-// the body, it would stay and end the handler's context.
+// unlimitBody removes the deadline after the body was read. net/http removes it
+// only if it sees the end of the body itself. Behind middleware that buffers
+// the body, the deadline would stay and end the handler's context.
 func unlimitBody(w http.ResponseWriter, r *http.Request) {
 	if hasBody(r) {
-		// An error means that no deadline could be set either, which was logged.
+		// An error means that limitBody could not set a deadline either. That
+		// was logged.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	}
 }
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
-// readBody reads at most maxBody bytes, until the deadline that limitBody has set.
+// readBody reads at most maxBody bytes until the deadline that limitBody set.
 func (rc *Receiver) readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > rc.maxBody {
 		return nil, errTooBig
@@ -65,10 +69,11 @@ func (rc *Receiver) readBody(r *http.Request) ([]byte, error) {
 	}
 	switch {
 	case err == nil && len(body) == 0 && r.ContentLength > 0:
-		return nil, errRead // net/http reports a body that the sender cut as an error
+		return nil, errRead // net/http returns an error when the sender closes the connection early
 	case err == nil:
 		return body, nil
-	case errors.Is(err, errTooBig), errors.As(err, new(*http.MaxBytesError)): // the latter from a handler in front
+	// the second error comes from http.MaxBytesHandler in front of the receiver
+	case errors.Is(err, errTooBig), errors.As(err, new(*http.MaxBytesError)):
 		return nil, errTooBig
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, errTooSlow
@@ -76,14 +81,15 @@ func (rc *Receiver) readBody(r *http.Request) ([]byte, error) {
 	return nil, errors.Join(errCut, err)
 }
 
-// readAll reads src into one buffer of the declared length (-1: unknown), within the limit. A length that lies gets
-// no more memory than twice what was really sent, or firstBuffer.
+// readAll reads src into one buffer, up to limit. declared is the
+// Content-Length, or -1 if it is unknown. If declared is larger than what
+// arrives, the buffer is at most firstBuffer or twice the bytes that were sent.
 func readAll(src io.Reader, declared, limit int64) ([]byte, error) {
 	size := int64(512)
 	if declared >= 0 {
 		size = declared
 	}
-	// One byte more than expected, so that the end is seen without growing.
+	// One extra byte lets Read report the end without growing the buffer.
 	buf := make([]byte, 0, min(size, firstBuffer, limit)+1)
 	for {
 		n, err := src.Read(buf[len(buf):cap(buf)])

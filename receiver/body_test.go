@@ -23,7 +23,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// raw renders a signed delivery as it goes over the wire; length replaces Content-Length, "chunked" sends chunks.
+// raw returns a signed delivery as bytes on the wire. length replaces the
+// Content-Length. "chunked" sends chunks.
 func raw(t *testing.T, s signer.Signer, body, length string) (head, framed string) {
 	t.Helper()
 	r := signedRequest(t, s, "", body)
@@ -49,7 +50,8 @@ func answerOf(t *testing.T, c net.Conn) (int, string) {
 	return resp.StatusCode, readAll(t, resp.Body)
 }
 
-// send writes from its own goroutine, since the server may answer before it has read all.
+// send writes from its own goroutine, because the server may answer before it
+// has read everything.
 func send(c net.Conn, text string) {
 	go func() { _, _ = io.WriteString(c, text) }()
 }
@@ -86,7 +88,7 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// A peer that sends one byte a second holds a connection for as long as the deadline, not for as long as it likes.
+// A sender of one byte a second keeps its connection only until the deadline.
 func TestSlowBodiesAreCutOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -115,8 +117,9 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 	})
 }
 
-// The deadline is for the body only: it must not end the context of a handler that takes longer.
-func TestTheBodyDeadlineEndsWithTheBody(t *testing.T) {
+// The deadline covers only the body. It must not end the context of a handler
+// that runs longer.
+func TestBodyDeadline_EndsWithBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
@@ -136,8 +139,8 @@ func TestTheBodyDeadlineEndsWithTheBody(t *testing.T) {
 	})
 }
 
-// The same behind middleware that has buffered the body, under which net/http
-// lifts no deadline.
+// Middleware that buffers the body keeps net/http from removing the deadline,
+// so the receiver removes it.
 func TestBodyDeadline_LiftedBehindBufferingMiddleware(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -158,7 +161,7 @@ func TestBodyDeadline_LiftedBehindBufferingMiddleware(t *testing.T) {
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			h.ServeHTTP(w, r)
 		})).dial(t)
-		for range 2 { // the connection lives on
+		for range 2 { // the connection stays open
 			head, body := raw(t, scheme, eventBody, fmt.Sprint(len(eventBody)))
 			send(conn, head+body)
 			status, _ := answerOf(t, conn)
@@ -167,7 +170,7 @@ func TestBodyDeadline_LiftedBehindBufferingMiddleware(t *testing.T) {
 	})
 }
 
-// Something in front that read the body must not look like a forgery or an empty
+// A body that other code has read must not look like a forged or empty
 // document.
 func TestBodyReadBefore(t *testing.T) {
 	t.Parallel()
@@ -190,16 +193,16 @@ func TestBodyReadBefore(t *testing.T) {
 		out.Header.Set("X-Test", kind)
 		response, err := server.Client().Do(out)
 		require.NoError(t, err)
-		require.Equal(t, 500, response.StatusCode, "the sender tries again")
+		require.Equal(t, 500, response.StatusCode, "a 500 makes the sender try again")
 		require.Equal(t, `{"error":"Delivery was not handled"}`, readAll(t, response.Body))
 		require.NoError(t, response.Body.Close())
 	}
-	server.Close() // the lines are written
-	require.Equal(t, 2, strings.Count(log.String(), "something in front of the receiver has read it"), log.String())
+	server.Close() // wait until the lines are written
+	require.Equal(t, 2, strings.Count(log.String(), "other code read the body before the receiver"), log.String())
 	require.Equal(t, 2, strings.Count(log.String(), "level=ERROR msg=\"webhook delivery\" outcome=failed"))
 }
 
-func TestABodyThatEndsEarlyIsNotHandled(t *testing.T) {
+func TestBody_EndingEarlyIsNotHandled(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
 	h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(ok)
@@ -212,8 +215,9 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// What a length alone makes us allocate is bounded, however large the limit.
-func TestALyingLengthGetsNoMemory(t *testing.T) {
+// A Content-Length header alone allocates little memory, even with a large
+// limit.
+func TestBody_FalseContentLengthAllocatesLittle(t *testing.T) {
 	scheme := newScheme(t)
 	h := newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithMaxBody(1<<30)).Events(ok)
 	r := signedRequest(t, scheme, "", eventBody)
@@ -228,8 +232,9 @@ func TestALyingLengthGetsNoMemory(t *testing.T) {
 	require.Less(t, result.AllocedBytesPerOp(), int64(100<<10))
 }
 
-// A ResponseWriter that hides the deadline is found out, once, and the request still served.
-func TestAHiddenDeadlineIsLoggedOnce(t *testing.T) {
+// A ResponseWriter that hides the read deadline is reported once, and the
+// request is still served.
+func TestBodyTimeout_HiddenDeadlineIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	scheme := newScheme(t)
@@ -251,7 +256,7 @@ func TestRequestWithoutABody(t *testing.T) {
 	require.Equal(t, 200, serve(h, r).Code)
 }
 
-// A limit that somebody set in front is a limit as well.
+// A limit set by middleware in front also gives 413.
 func TestMaxBytesHandlerInFront(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
@@ -259,9 +264,9 @@ func TestMaxBytesHandlerInFront(t *testing.T) {
 	require.Equal(t, 413, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
 }
 
-// A refusal that does not read the body must not leave net/http waiting for it: whoever never sends it would hold a goroutine and
-// a connection for as long as they like, without any key.
-func TestRefusedBodiesAreNotWaitedFor(t *testing.T) {
+// A refusal without reading the body must not make net/http wait for the rest.
+// Otherwise any client could hold a goroutine and a connection without a key.
+func TestRefusal_DoesNotWaitForBody(t *testing.T) {
 	t.Parallel()
 	rcv := newReceiver(t, newScheme(t), receiver.InsecureNoDedupe(), receiver.WithMaxBody(100), receiver.WithBodyTimeout(100*time.Millisecond))
 	server := httptest.NewServer(rcv.Events(ok))
@@ -278,16 +283,16 @@ func TestRefusedBodiesAreNotWaitedFor(t *testing.T) {
 			_, err = io.WriteString(conn, head)
 			require.NoError(t, err)
 			require.NoError(t, conn.SetReadDeadline(time.Now().Add(2*time.Minute)))
-			answer, err := io.ReadAll(conn) // until the server hangs up
+			answer, err := io.ReadAll(conn) // until the server closes the connection
 			require.NoError(t, err, "the server still waits for the body")
 			require.Contains(t, string(answer), "HTTP/1.1 "+name)
 		})
 	}
 }
 
-// A refused body ends the connection, but over HTTP/2 only its own stream: the
-// peer's other requests share the connection.
-func TestRefusedBodiesLeaveHTTP2Connections(t *testing.T) {
+// Refusing a body closes an HTTP/1 connection. Over HTTP/2 only its stream
+// ends, because other requests share the connection.
+func TestRefusal_KeepsHTTP2Connection(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
 	server := httptest.NewUnstartedServer(newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithMaxBody(1000)).Events(ok))

@@ -20,42 +20,42 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The sender gets its answer over a real connection, whatever the application's
-// callbacks do.
+// The sender gets its answer over a real connection, even if callbacks of the
+// application misbehave.
 func TestCallbacks(t *testing.T) {
 	t.Parallel()
 	callbacktest.Run(t, ".", map[string]func(t *testing.T, f *callbacktest.Fault){
 		"WithObserver": func(t *testing.T, f *callbacktest.Fault) {
-			p := newPeer(t, f, nil, receiver.WithObserver(func(context.Context, receiver.Result) { f.Happen() }))
+			p := newClient(t, f, nil, receiver.WithObserver(func(context.Context, receiver.Result) { f.Happen() }))
 			p.getsAnswers("WithObserver")
 		},
 		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
-			p := newPeer(t, f, nil, receiver.WithLogger(slog.New(badHandler{f.Happen})))
+			p := newClient(t, f, nil, receiver.WithLogger(slog.New(badHandler{f.Happen})))
 			p.getsAnswers("WithLogger")
 		},
 		"WithDedupe": func(t *testing.T, f *callbacktest.Fault) {
 			store := &hookStore{Store: newMemory(t), complete: func() error { f.Happen(); return nil }}
-			p := newPeer(t, f, nil, receiver.WithDedupe(store, "bad"))
+			p := newClient(t, f, nil, receiver.WithDedupe(store, "bad"))
 			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 503, callbacktest.Exits: 500, callbacktest.Hangs: 200})
 			p.counts("WithDedupe", 1)
 		},
 		"verifier": func(t *testing.T, f *callbacktest.Fault) {
 			scheme := newScheme(t)
 			v := receiver.PerRequest(func(*http.Request) (string, signer.Verifier, error) { f.Happen(); return "acme", scheme, nil })
-			p := newPeer(t, f, scheme)
+			p := newClient(t, f, scheme)
 			p.serve(newReceiver(t, v, receiver.InsecureNoDedupe()), ok)
 			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 503, callbacktest.Exits: 500, callbacktest.Hangs: 200})
 			p.counts("verifier", 1)
 		},
 		"decoder": func(t *testing.T, f *callbacktest.Fault) {
-			p := newPeer(t, f, nil)
+			p := newClient(t, f, nil)
 			p.mount(p.rcv.Records(func(context.Context, []byte) (*payload.Deployment, error) { f.Happen(); return nil, payload.ErrIgnored },
 				func(context.Context, *payload.Deployment) error { return nil }))
 			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 500, callbacktest.Exits: 500, callbacktest.Hangs: 200})
 			p.counts("decoder", 1)
 		},
 		"handler": func(t *testing.T, f *callbacktest.Fault) {
-			p := newPeer(t, f, nil)
+			p := newClient(t, f, nil)
 			p.serve(p.rcv, func(context.Context, *payload.Event) error { f.Happen(); return nil })
 			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 500, callbacktest.Exits: 500, callbacktest.Hangs: 200})
 			p.counts("handler", 1)
@@ -63,8 +63,8 @@ func TestCallbacks(t *testing.T) {
 	})
 }
 
-// peer sends to a receiver over connections of its own.
-type peer struct {
+// client sends to a receiver over its own connections.
+type client struct {
 	t      *testing.T
 	f      *callbacktest.Fault
 	scheme *signer.Standard
@@ -72,9 +72,9 @@ type peer struct {
 	server *httptest.Server
 }
 
-func newPeer(t *testing.T, f *callbacktest.Fault, scheme *signer.Standard, opts ...receiver.Option) *peer {
+func newClient(t *testing.T, f *callbacktest.Fault, scheme *signer.Standard, opts ...receiver.Option) *client {
 	t.Helper()
-	p := &peer{t: t, f: f, scheme: scheme}
+	p := &client{t: t, f: f, scheme: scheme}
 	if scheme == nil {
 		p.scheme = newScheme(t)
 	}
@@ -82,17 +82,17 @@ func newPeer(t *testing.T, f *callbacktest.Fault, scheme *signer.Standard, opts 
 	return p
 }
 
-func (p *peer) serve(rcv *receiver.Receiver, h receiver.EventHandler) {
+func (p *client) serve(rcv *receiver.Receiver, h receiver.EventHandler) {
 	p.rcv = rcv
 	p.mount(rcv.Events(h))
 }
 
-func (p *peer) mount(h http.Handler) {
+func (p *client) mount(h http.Handler) {
 	p.server = httptest.NewUnstartedServer(h)
 	p.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	p.server.Start()
 	p.t.Cleanup(p.server.Close)
-	p.t.Cleanup(p.f.Release) // first
+	p.t.Cleanup(p.f.Release) // first, so that no callback blocks the server's shutdown
 }
 
 type reply struct {
@@ -100,7 +100,7 @@ type reply struct {
 	body   string
 }
 
-func (p *peer) post(id string) reply {
+func (p *client) post(id string) reply {
 	r, err := http.NewRequest(http.MethodPost, p.server.URL, bytes.NewReader([]byte(eventBody)))
 	if err != nil {
 		return reply{body: err.Error()}
@@ -122,8 +122,9 @@ func (p *peer) post(id string) reply {
 	return reply{resp.StatusCode, string(body)}
 }
 
-// getsAnswers delivers, and delivers once more, without waiting for the callback.
-func (p *peer) getsAnswers(name string) {
+// getsAnswers sends a delivery and its duplicate without waiting for the
+// callback.
+func (p *client) getsAnswers(name string) {
 	p.t.Helper()
 	require.Equal(p.t, reply{200, `{"received":true}`}, p.post("whk_1"))
 	require.Equal(p.t, reply{200, `{"received":true,"duplicate":true}`}, p.post("whk_1"))
@@ -131,14 +132,15 @@ func (p *peer) getsAnswers(name string) {
 	p.counts(name, 2)
 }
 
-// waits delivers, and gets the status when the callback has ended.
-func (p *peer) waits(want map[callbacktest.Kind]int) {
+// waits sends a delivery and checks that its answer came after the callback
+// ended.
+func (p *client) waits(want map[callbacktest.Kind]int) {
 	p.t.Helper()
 	got := callbacktest.Outlives(p.t, p.f, func() reply { return p.post("whk_1") })
 	require.Equal(p.t, want[p.f.Kind], got.status, got.body)
 }
 
-func (p *peer) counts(name string, n uint64) {
+func (p *client) counts(name string, n uint64) {
 	p.t.Helper()
 	if p.f.Kind == callbacktest.Hangs {
 		n = 0
@@ -146,7 +148,7 @@ func (p *peer) counts(name string, n uint64) {
 	require.Eventually(p.t, func() bool { return p.rcv.Faults()[name] >= n }, time.Minute, time.Millisecond, "%v", p.rcv.Faults())
 }
 
-// badHandler is an application's log handler with a fault.
+// badHandler is an application's log handler that misbehaves.
 type badHandler struct{ fault func() }
 
 func (badHandler) Enabled(context.Context, slog.Level) bool    { return true }
@@ -154,8 +156,8 @@ func (h badHandler) Handle(context.Context, slog.Record) error { h.fault(); retu
 func (h badHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
 func (h badHandler) WithGroup(string) slog.Handler             { return h }
 
-// A renewal runs on another goroutine. Its fault ends neither the process nor
-// the renewals.
+// A renewal runs on another goroutine. A fault in it must not end the process
+// or later renewals.
 func TestRenewal_GoesOnAfterFaults(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []callbacktest.Kind{callbacktest.Panics, callbacktest.Exits} {

@@ -12,19 +12,22 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// key is what a delivery is remembered by: the ID if it is signed, else the hash of the signed body; never a header that
-// is only the peer's word. Both are scoped by the source's name and the principal.
+// key identifies a delivery in the dedupe store. It is the delivery ID if the
+// scheme signs one, otherwise the hash of the signed body. Unsigned headers are
+// never used. Source name and principal scope both forms.
 func (rc *Receiver) key(d *Delivery) dedupe.Key {
 	if d.ID != "" {
 		return dedupe.NewKey(rc.source, d.Principal, d.ID)
 	}
 	sum := sha256.Sum256(d.Body)
-	// No scheme of package signer takes an ID with a dot in it, so this can't be one.
+	// This never equals a delivery ID, because package signer rejects IDs with
+	// a dot.
 	return dedupe.NewKey(rc.source, d.Principal, "sha256."+hex.EncodeToString(sum[:]))
 }
 
-// claim asks for the right to handle d. It does not end with the request: a claim that the store has granted while we
-// had stopped listening would be in nobody's hands.
+// claim asks the store for the right to handle d. The call does not end with
+// the request. Otherwise the store could grant a claim after the receiver
+// stopped waiting, and no process would handle or release it.
 func (rc *Receiver) claim(ctx context.Context, d *Delivery, now time.Time) (dedupe.Claim, error) {
 	call := rc.storeContext(ctx, now)
 	defer call.end(nil)
@@ -36,22 +39,23 @@ func (rc *Receiver) claim(ctx context.Context, d *Delivery, now time.Time) (dedu
 	return c, err
 }
 
-// complete remembers the delivery. It does so even when the request's context has ended: the effect is there.
+// complete records the delivery as handled, even when the request's context has
+// ended. The handler's effect exists by then.
 func (rc *Receiver) complete(ctx context.Context, c dedupe.Claim) error {
 	call := rc.storeContext(ctx, time.Now())
 	defer call.end(nil)
 	return rc.contained(func() error { return rc.store.Complete(call, c) })
 }
 
-// release lets a retry run.
+// release gives the claim back so that a retry runs the handler.
 func (rc *Receiver) release(ctx context.Context, c dedupe.Claim) error {
 	call := rc.storeContext(ctx, time.Now())
 	defer call.end(nil)
 	return rc.contained(func() error { return rc.store.Release(call, c) })
 }
 
-// giveUp releases the claim of a handler that failed, unless the handler has completed it in spite of that: what it
-// committed has happened.
+// giveUp releases the claim of a failed handler. It keeps the claim if the
+// handler completed it before failing, because that commit took effect.
 func (rc *Receiver) giveUp(ctx context.Context, d *Delivery) error {
 	if d.completion.Load() == completed {
 		return nil
@@ -59,7 +63,7 @@ func (rc *Receiver) giveUp(ctx context.Context, d *Delivery) error {
 	return rc.release(ctx, d.Claim)
 }
 
-// contained turns a store's panic into an error: the store is then as good as down.
+// contained turns a store's panic into an error. The store then counts as down.
 func (rc *Receiver) contained(call func() error) error {
 	var err error
 	if fault := rc.faults.Guard(inStore, func() { err = call() }); fault != nil {
@@ -68,90 +72,97 @@ func (rc *Receiver) contained(call func() error) error {
 	return err
 }
 
-// ErrLeaseLost is the cause of a handler's context when its claim was taken over by another instance, or could not be
-// renewed until its end: whatever the handler still does, another may be doing too.
+// ErrLeaseLost is the cause with which a handler's context ends when it loses
+// its claim. Either another instance took the claim over, or it could not be
+// renewed before it ran out. Another instance may be handling the same
+// delivery.
 var ErrLeaseLost = errors.New("receiver: the claim's lease was lost while the handler ran")
 
-// keeper renews a claim at every third of its lease, until it is stopped. It costs a timer, and a goroutine only when that
-// fires, so that short handlers, nearly all of them, pay next to nothing.
-type keeper struct {
+// leaseRenewer renews a claim at every third of its lease until it is stopped.
+// It needs one timer, and a goroutine only when the timer fires. Most handlers
+// finish before that.
+type leaseRenewer struct {
 	rc      *Receiver
-	request context.Context // for its values
-	handler *lazyContext    // ended when the lease is lost
+	request context.Context // supplies context values
+	handler *lazyContext    // canceled when the lease is lost
 	d       *Delivery
 
 	stopped atomic.Bool
-	call    atomic.Pointer[lazyContext] // the renewal under way
-	mu      sync.Mutex                  // held while a renewal runs, so that stop can wait for it
+	call    atomic.Pointer[lazyContext] // the running renewal, or nil
+	mu      sync.Mutex                  // held during a renewal, so that stop can wait for it
 	timer   *time.Timer
-	until   time.Time // when the lease ends unless renewed
+	until   time.Time // end of the lease unless it is renewed
 }
 
-// keep starts to renew a claim that was asked for at the given time.
-func (rc *Receiver) keep(request context.Context, d *Delivery, asked time.Time, handler *lazyContext) *keeper {
-	k := &keeper{rc: rc, request: request, handler: handler, d: d, until: asked.Add(rc.lease)}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.timer = time.AfterFunc(k.next(asked), k.renew)
-	return k
+// startRenewing starts to renew a claim. asked is when the claim was requested.
+func (rc *Receiver) startRenewing(request context.Context, d *Delivery, asked time.Time, handler *lazyContext) *leaseRenewer {
+	lr := &leaseRenewer{rc: rc, request: request, handler: handler, d: d, until: asked.Add(rc.lease)}
+	lr.mu.Lock()
+	defer lr.mu.Unlock()
+	lr.timer = time.AfterFunc(lr.untilNext(asked), lr.renew)
+	return lr
 }
 
-// next is how long to wait until a third of a lease is over that was asked for at
-// the given time. The lease may have begun then, however late the answer came.
-func (k *keeper) next(asked time.Time) time.Duration {
-	return max(k.rc.lease/3-time.Since(asked), 0)
+// untilNext returns the time until a third of the lease is over. The lease may
+// have started at asked, no matter how late the store answered.
+func (lr *leaseRenewer) untilNext(asked time.Time) time.Duration {
+	return max(lr.rc.lease/3-time.Since(asked), 0)
 }
 
-func (k *keeper) renew() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (lr *leaseRenewer) renew() {
+	lr.mu.Lock()
+	defer lr.mu.Unlock()
 	asked := time.Now()
-	call := k.rc.storeContext(k.request, asked)
+	call := lr.rc.storeContext(lr.request, asked)
 	defer call.end(nil)
-	if asked.Before(k.until) && k.until.Before(call.deadline) {
-		call.deadline = k.until // later, another instance may hold the claim, and the handler must have been told
+	if asked.Before(lr.until) && lr.until.Before(call.deadline) {
+		// The handler must learn of a lost lease before another instance can
+		// hold the claim.
+		call.deadline = lr.until
 	}
-	k.call.Store(call)
-	if k.stopped.Load() { // looked at after call is there to be ended, so that stop never misses one
+	lr.call.Store(call)
+	if lr.stopped.Load() { // checked after call is stored, so that stop always finds it
 		return
 	}
-	if k.d.completion.Load() == completed {
+	if lr.d.completion.Load() == completed {
 		return
 	}
-	err := k.ask(call)
+	err := lr.renewOnce(call)
 	switch {
-	case k.stopped.Load():
-	case err != nil && k.d.completion.Load() != notCompleted:
-		// The handler is completing the claim itself, or just has: a renewal that ran into its transaction says nothing. If
-		// the claim was lost all the same, the completion fails.
-		k.timer.Reset(k.rc.lease / 10)
+	case lr.stopped.Load():
+	case err != nil && lr.d.completion.Load() != notCompleted:
+		// The handler is completing the claim or has just done so. A renewal
+		// error then means nothing, because the renewal may have collided with
+		// that transaction. If the claim was really lost, the completion fails.
+		lr.timer.Reset(lr.rc.lease / 10)
 	case err == nil:
-		k.until = asked.Add(k.rc.lease)
-		k.timer.Reset(k.next(asked))
-	case errors.Is(err, dedupe.ErrLeaseLost) || !time.Now().Before(k.until):
-		k.handler.end(errors.Join(ErrLeaseLost, err))
-	default: // the store may come back before the lease ends
-		k.timer.Reset(min(k.rc.lease/10, time.Until(k.until)))
+		lr.until = asked.Add(lr.rc.lease)
+		lr.timer.Reset(lr.untilNext(asked))
+	case errors.Is(err, dedupe.ErrLeaseLost) || !time.Now().Before(lr.until):
+		lr.handler.end(errors.Join(ErrLeaseLost, err))
+	default: // the store may recover before the lease ends
+		lr.timer.Reset(min(lr.rc.lease/10, time.Until(lr.until)))
 	}
 }
 
-// ask renews the claim. A renewal runs on the timer's goroutine, which must neither
-// end the process nor end before the timer is set again.
-func (k *keeper) ask(call *lazyContext) (err error) {
-	fault := k.rc.faults.Call(call, inStore, func() { err = k.rc.store.Renew(call, k.d.Claim, k.rc.lease) })
+// renewOnce renews the claim once. It runs on the timer's goroutine. A panic or
+// runtime.Goexit in the store must not end the process, nor skip setting the
+// timer again.
+func (lr *leaseRenewer) renewOnce(call *lazyContext) (err error) {
+	fault := lr.rc.faults.Call(call, inStore, func() { err = lr.rc.store.Renew(call, lr.d.Claim, lr.rc.lease) })
 	if fault != nil {
 		return &panicError{fault}
 	}
 	return err
 }
 
-// stop ends the renewals and returns when none is running any more.
-func (k *keeper) stop() {
-	k.stopped.Store(true)
-	if call := k.call.Load(); call != nil {
-		call.end(nil) // a renewal under way gives up at once
+// stop ends the renewals. When it returns, no renewal is running.
+func (lr *leaseRenewer) stop() {
+	lr.stopped.Store(true)
+	if call := lr.call.Load(); call != nil {
+		call.end(nil) // makes a running renewal return at once
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.timer.Stop()
+	lr.mu.Lock()
+	defer lr.mu.Unlock()
+	lr.timer.Stop()
 }

@@ -80,7 +80,7 @@ func TestPerRequest(t *testing.T) {
 		case "nil":
 			return "nil", nil, nil
 		case "nested":
-			// Its 24 hours would pass unseen behind the inner lookup.
+			// The 24 hours would go unnoticed behind the inner lookup.
 			inner := func(*http.Request) (string, signer.Verifier, error) { return "nested", patient, nil }
 			return "nested", receiver.PerRequest(inner), nil
 		case "outage":
@@ -103,7 +103,7 @@ func TestPerRequest(t *testing.T) {
 		status int
 	}{
 		{"acme", acme, 200},
-		{"zeta", zeta, 200}, // the same ID: tenants don't collide
+		{"zeta", zeta, 200}, // tenants may use the same ID
 		{"zeta", acme, 401}, // signed for another tenant
 		{"nobody", acme, 401},
 		{"nameless", acme, 503},
@@ -111,7 +111,7 @@ func TestPerRequest(t *testing.T) {
 		{"nested", patient, 503},
 		{"outage", acme, 503},
 		{"panic", acme, 503},
-		{"patient", patient, 503}, // its tolerance is more than half the TTL
+		{"patient", patient, 503}, // the tolerance is more than half the TTL
 	} {
 		r := signedRequest(t, c.scheme, "whk_1", eventBody)
 		r.URL.Path = "/hooks/" + c.tenant
@@ -122,7 +122,8 @@ func TestPerRequest(t *testing.T) {
 	require.Equal(t, []string{"acme", "zeta"}, got)
 }
 
-// One line a delivery, with what an operator needs and nothing that must not be there.
+// Each delivery writes one line with what an operator needs and without
+// secrets.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	const canary = "CANARYCANARYCANARYCANARYCANARYCA"
@@ -140,7 +141,7 @@ func TestLogLines(t *testing.T) {
 	})
 	body := strings.Replace(eventBody, "fix: resolve", "BODYCANARY", 1)
 	serve(h, signedRequest(t, scheme, "whk_1", body))
-	out.Reset() // the recorder's missing deadline
+	out.Reset() // drop the warning about the recorder's missing deadline
 
 	serve(h, signedRequest(t, scheme, "whk_2", body))
 	serve(h, signedRequest(t, scheme, "whk_2", body))
@@ -222,7 +223,7 @@ func TestMux(t *testing.T) {
 
 	only, err := receiver.NewMux(receiver.Route("deploy.failed", func(context.Context, *payload.Event) error { return errors.New("no") }))
 	require.NoError(t, err)
-	require.NoError(t, only.Handle(t.Context(), &payload.Event{Type: "deploy.live"}), "what no route matches is acknowledged")
+	require.NoError(t, only.Handle(t.Context(), &payload.Event{Type: "deploy.live"}), "an event that matches no route is acknowledged")
 	require.Error(t, only.Handle(t.Context(), &payload.Event{Type: "deploy.failed"}))
 }
 

@@ -17,16 +17,18 @@ const (
 // errContent is wrapped by every refusal because of a content header.
 var errContent = errors.New("receiver: content refused")
 
-// content is the media types that a handler takes besides application/json.
+// content lists the media types that a handler takes besides application/json.
 type content struct {
 	extra       []string
 	cloudEvents bool // the handler may decode CloudEvents
 }
 
-// check accepts exactly one Content-Type, JSON, and no Content-Encoding: an
-// encoded body is not the bytes that were signed, and decoding it would be work
-// for an unauthenticated sender. Parameters do not matter, since JSON is UTF-8
-// whatever they say (RFC 8259, sections 8.1 and 11) and the bytes are checked.
+// check requires exactly one JSON Content-Type and no Content-Encoding.
+//
+// An encoded body is not the bytes that were signed, and decoding it would mean
+// work for an unauthenticated sender. Parameters such as charset are ignored.
+// JSON is UTF-8 regardless of them (RFC 8259, sections 8.1 and 11), and
+// decoding checks the bytes.
 func (c content) check(h http.Header) error {
 	for _, encoding := range h["Content-Encoding"] {
 		if encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -64,13 +66,13 @@ func (c content) takes(media string) bool {
 	return false
 }
 
-// hint says what to do about a media type that is refused.
+// hint says how to fix a media type that was refused.
 func hint(media string) string {
 	switch {
 	case media == "application/x-www-form-urlencoded" || media == "multipart/form-data":
-		return "it is a form; choose application/json in the sender's settings"
+		return "this is a form; choose application/json in the sender's settings"
 	case suffixForm.MatchString(media):
-		return "WithMediaTypes takes it"
+		return "allow it with WithMediaTypes"
 	}
 	return "the sender must send application/json"
 }
@@ -80,9 +82,9 @@ var (
 	tokens     = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~/, -]{1,64}$")
 )
 
-// shown is a header's value for the operator's log. A value that is no short list
-// of tokens is described and not repeated, since it comes from a sender that
-// nothing has authenticated yet.
+// shown formats a header value for the operator's log. It describes long or
+// unusual values instead of repeating them, because the sender is not
+// authenticated yet.
 func shown(value string) string {
 	switch {
 	case value == "":
@@ -90,15 +92,20 @@ func shown(value string) string {
 	case tokens.MatchString(value):
 		return `"` + value + `"`
 	}
-	return fmt.Sprintf("a value of %d bytes that is no media type or encoding", len(value))
+	return fmt.Sprintf("a value of %d bytes that is not a media type or encoding", len(value))
 }
 
-// WithMediaTypes takes bodies of further media types than application/json. Each
-// is a type that ends in +json, such as application/vnd.acme.deploy+json, or
-// application/*+json for all of them. Default: none. [Receiver.Records] and
-// [Receiver.Wrap] always take application/cloudevents+json, because what they call
-// may decode CDEvents. Parameters such as charset never matter. Any other text is
-// an error.
+// WithMediaTypes also accepts bodies of the given media types. Default:
+// application/json only.
+//
+//	type                                 accepts
+//	application/vnd.acme.deploy+json     that type; any lower-case type ending in +json
+//	application/*+json                   all types that end in +json
+//	anything else                        New returns an error
+//
+// [Receiver.Records] and [Receiver.Wrap] always accept
+// application/cloudevents+json too, because their handlers may decode CDEvents.
+// Parameters such as charset are ignored.
 func WithMediaTypes(types ...string) Option {
 	return optionFunc(func(c *config) { c.content.extra = append(c.content.extra, types...) })
 }

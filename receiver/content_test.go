@@ -31,7 +31,8 @@ func TestContentTypes(t *testing.T) {
 		{[]string{"Application/JSON"}, 200, 200, 200, 200, 200},
 		{[]string{"application/json; charset=utf8"}, 200, 200, 200, 200, 200},
 		{[]string{"application/json; charset=us-ascii"}, 200, 200, 200, 200, 200},
-		{[]string{"application/json; charset=utf-16"}, 200, 200, 200, 200, 200}, // the bytes are checked
+		// JSON is UTF-8 regardless, and decoding checks the bytes
+		{[]string{"application/json; charset=utf-16"}, 200, 200, 200, 200, 200},
 		{[]string{`application/json ; charset="`}, 200, 200, 200, 200, 200},
 		{[]string{"application/cloudevents+json"}, 415, 200, 200, 415, 200},
 		{[]string{"application/cloudevents+json; charset=UTF-8"}, 415, 200, 200, 415, 200},
@@ -66,8 +67,8 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-// The operator's line names the header and what is in it. It repeats nothing
-// that is long or looks like more than a type.
+// The log line names the header and its value. It does not repeat a long value
+// or one that does not look like a media type.
 func TestContentRefused_SaysWhy(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
@@ -80,11 +81,11 @@ func TestContentRefused_SaysWhy(t *testing.T) {
 		values []string
 		want   string
 	}{
-		{"Content-Type", []string{"application/x-www-form-urlencoded"}, `Content-Type is "application/x-www-form-urlencoded"; it is a form; choose application/json`},
-		{"Content-Type", []string{"multipart/form-data; boundary=x"}, `Content-Type is "multipart/form-data"; it is a form`},
-		{"Content-Type", []string{"application/vnd.acme+json"}, `Content-Type is "application/vnd.acme+json"; WithMediaTypes takes it`},
+		{"Content-Type", []string{"application/x-www-form-urlencoded"}, `Content-Type is "application/x-www-form-urlencoded"; this is a form; choose application/json`},
+		{"Content-Type", []string{"multipart/form-data; boundary=x"}, `Content-Type is "multipart/form-data"; this is a form`},
+		{"Content-Type", []string{"application/vnd.acme+json"}, `Content-Type is "application/vnd.acme+json"; allow it with WithMediaTypes`},
 		{"Content-Type", []string{"text/plain; token=" + secret}, `Content-Type is "text/plain"; the sender must send application/json`},
-		{"Content-Type", []string{secret}, `Content-Type is a value of 81 bytes that is no media type or encoding`},
+		{"Content-Type", []string{secret}, `Content-Type is a value of 81 bytes that is not a media type or encoding`},
 		{"Content-Type", []string{""}, `Content-Type is empty`},
 		{"Content-Type", nil, `there is no Content-Type`},
 		{"Content-Type", []string{"a/b", secret}, `there are 2 Content-Type headers`},

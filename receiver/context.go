@@ -11,43 +11,53 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Delivery is what is known of the delivery that a handler is called for. All of it is authentic.
+// Delivery describes the delivery that a handler is called for. Its ID,
+// timestamp, principal and body are authenticated.
 type Delivery struct {
-	// ID is the signed delivery ID, the same for all attempts. Empty where the scheme signs none.
+	// ID is the signed delivery ID. All attempts of a delivery have the same
+	// ID. It is empty if the scheme does not sign one.
 	ID string
-	// Timestamp is the signed time of this attempt; zero where the scheme signs none.
+	// Timestamp is the signed time of this attempt. It is zero if the scheme
+	// does not sign one.
 	Timestamp time.Time
-	// Principal is who the key belongs to, as verification returned it: a tenant, an organization. May be empty.
+	// Principal is the owner of the key, such as a tenant or an organization.
+	// Verification sets it. It may be empty.
 	Principal string
 	// Key is the name of the key that matched.
 	Key string
-	// Source is the name given to WithDedupe. Empty with InsecureNoDedupe.
+	// Source is the name that was passed to WithDedupe. It is empty with
+	// InsecureNoDedupe.
 	Source string
-	// Body is exactly what was received and signed. Handlers must not change it.
+	// Body holds the exact bytes that were received and signed. Handlers must
+	// not change it.
 	Body []byte
-	// Event is the decoded body where the handler was mounted with Events; nil otherwise.
+	// Event is the decoded body for handlers mounted with Events, otherwise
+	// nil.
 	Event *payload.Event
-	// Deployment is the decoded body where the handler was mounted with Records; nil otherwise.
+	// Deployment is the decoded body for handlers mounted with Records,
+	// otherwise nil.
 	Deployment *payload.Deployment
-	// Claim is the right under which the handler runs. The zero Claim with InsecureNoDedupe.
+	// Claim is the claim that the handler runs under. It is zero with
+	// InsecureNoDedupe.
 	Claim dedupe.Claim
 
 	completion atomic.Int32 // notCompleted, completing or completed
-	reply      *answer      // what the handler chose; nil: the default
-	attrs      []slog.Attr  // the handler's own, for the log line
+	reply      *answer      // set by the handler with Reply; nil means the default answer
+	attrs      []slog.Attr  // added to the log line by the handler
 }
 
-// Reply sets the answer that the sender gets when the delivery has been
-// handled, instead of 200 {"received":true}. It is for the handlers of
-// [Receiver.Events] and [Receiver.Records], on the goroutine that they were
-// called on. The status must be 2xx and body must be JSON. Duplicates and
-// failures are answered as usual.
+// Reply sets the answer to a handled delivery. Default: 200 {"received":true}.
+// The status must be 2xx and the body must be JSON. Duplicates and failures
+// keep their usual answers.
+//
+// Only handlers of [Receiver.Events] and [Receiver.Records] may call Reply, on
+// the goroutine that they were called on.
 func (d *Delivery) Reply(status int, body []byte) {
 	d.reply = &answer{status: status, body: string(body)}
 }
 
-// AddAttrs adds fields to the delivery's log line. It is for decoders and
-// handlers, on the goroutine that they were called on.
+// AddAttrs adds fields to the delivery's log line. Decoders and handlers may
+// call it, on the goroutine that they were called on.
 func (d *Delivery) AddAttrs(attrs ...slog.Attr) { d.attrs = append(d.attrs, attrs...) }
 
 const (
@@ -56,10 +66,8 @@ const (
 	completed
 )
 
-// CompleteWith is for handlers that complete their claim themselves, in the transaction that their effect commits in:
-// both are then there or neither is, and the event takes effect exactly once. complete must return nil only when the
-// completion has been committed. The receiver then does not complete the claim again. After an error, which CompleteWith
-// returns as it is, the handler returns an error, too: the claim is released, and a retry runs.
+// CompleteWith lets a handler complete its claim in the same transaction as its
+// effect. Both commit or neither does, so the event takes effect exactly once.
 //
 //	d, _ := receiver.FromContext(ctx)
 //	return d.CompleteWith(func(c dedupe.Claim) error {
@@ -69,18 +77,26 @@ const (
 //		})
 //	})
 //
-// While complete runs the claim is renewed as before, but it is the transaction that decides: a renewal that fails does not
-// end ctx any more. Without a claim (InsecureNoDedupe), or after it has been completed, the error wraps
-// [dedupe.ErrInvalid] and complete is not called.
+// complete must return nil only after the completion is committed. The receiver
+// then does not complete the claim again. CompleteWith returns complete's error
+// unchanged. Return it from the handler, so that the claim is released and a
+// retry runs.
+//
+// While complete runs, the claim is still renewed. A failed renewal does not
+// end ctx then, because the transaction decides.
+//
+// CompleteWith does not call complete, and returns an error that wraps
+// [dedupe.ErrInvalid], if there is no claim (InsecureNoDedupe) or the claim was
+// already completed.
 func (d *Delivery) CompleteWith(complete func(c dedupe.Claim) error) error {
 	if d.Claim.State != dedupe.Claimed {
 		return fmt.Errorf("%w: receiver: CompleteWith: the delivery has no claim; make the receiver with WithDedupe", dedupe.ErrInvalid)
 	}
 	if !d.completion.CompareAndSwap(notCompleted, completing) {
-		return fmt.Errorf("%w: receiver: CompleteWith: the claim has been completed, or is being completed, by another call", dedupe.ErrInvalid)
+		return fmt.Errorf("%w: receiver: CompleteWith: another call completes or has completed the claim; call it once per delivery", dedupe.ErrInvalid)
 	}
 	done := notCompleted
-	defer func() { d.completion.Store(done) }() // also after a panic
+	defer func() { d.completion.Store(done) }() // also runs after a panic
 	if err := complete(d.Claim); err != nil {
 		return err
 	}
@@ -90,14 +106,15 @@ func (d *Delivery) CompleteWith(complete func(c dedupe.Claim) error) error {
 
 type deliveryKey struct{}
 
-// NewContext returns a context in which [FromContext] finds d. A receiver does this for its handlers; it is for those
-// that run a handler later, such as a durable queue, and for tests of handlers.
+// NewContext returns a context in which [FromContext] finds d. Receivers do
+// this for their handlers. Call it to run a handler later, as a durable queue
+// does, or to test a handler.
 func NewContext(ctx context.Context, d *Delivery) context.Context {
 	return context.WithValue(ctx, deliveryKey{}, d)
 }
 
-// FromContext returns the delivery that a handler was called for; ok is false in any other context. It must not be
-// changed.
+// FromContext returns the delivery that the handler was called for. ok is false
+// in any other context. The caller must not change the delivery.
 func FromContext(ctx context.Context) (d *Delivery, ok bool) {
 	d, ok = ctx.Value(deliveryKey{}).(*Delivery)
 	return d, ok

@@ -1,5 +1,5 @@
-// Package receiver takes deployment webhooks safely: only authentic, fresh, first-time deliveries reach the handler, and
-// a crash loses none.
+// Package receiver receives deployment webhooks. Its handlers see only
+// authentic, fresh, first-time deliveries, and a crash loses none of them.
 //
 //	store, err := dedupe.NewMemory()
 //	if err != nil {
@@ -13,15 +13,24 @@
 //		return announce(ctx, e.App, e.Type)
 //	}))
 //
-// [Receiver.Events] calls a typed handler and [Mux] routes by event type. [Receiver.Records] takes the webhooks of other
-// systems, which the packages under payload decode. [Receiver.Wrap] is plain middleware for bodies of any other kind. [PerRequest] serves one secret per tenant. Package deployments has the endpoint that takes whole records of
-// deployments with an API key and keeps them.
+// Choose the handler by what you receive:
+//
+//   - [Receiver.Events] takes the events of this SDK. [Mux] routes them by
+//     type.
+//   - [Receiver.Records] takes the webhooks of other systems. The packages
+//     under payload decode them.
+//   - [Receiver.Wrap] is plain middleware for any other signed JSON.
+//   - Package deployments takes deployment records with an API key and keeps
+//     them.
+//
+// [PerRequest] is a verifier with one secret per tenant.
 //
 // # What happens to a request
 //
-// In this order: method, content type, bounded read of the body, verification of the exact bytes, decoding and
-// validation, claim, handler, completion, answer. Nothing is stored before the signature holds, and the answer is
-// written last, so that a 200 can be relied on.
+// The steps run in this order: method, content type, bounded read of the body,
+// verification of the exact bytes, decoding and validation, claim, handler,
+// completion, answer. Nothing is stored before the signature is verified. The
+// answer is written last, so the sender can rely on a 200.
 //
 //	handled                                  200 {"received":true}
 //	authentic, but not about a deployment    200 {"received":true,"ignored":true}
@@ -31,39 +40,51 @@
 //	not JSON, or encoded                     415
 //	over the size limit                      413
 //	body too slow                            408
-//	not authentic, for whatever reason       401 {"error":"Invalid signature"}, the same bytes for every reason
-//	no API key, or one that is not known     401 {"error":"Invalid or missing API key"}, likewise
+//	not authentic, for any reason            401 {"error":"Invalid signature"}, always the same bytes
+//	missing or unknown API key               401 {"error":"Invalid or missing API key"}, always the same bytes
 //	authentic but invalid                    400 {"error":"Invalid payload: …"}
 //	handler failed or panicked               500, claim released
 //	store down or full                       503, Retry-After
 //
 // # Security properties
 //
-//   - Fails closed: no verifier, no store, a store that is down or full, a verifier that can't decide: none of them lets
-//     a request through.
-//   - A delivery is claimed under a lease before it is handled and remembered after it. Of a thousand concurrent copies one
-//     runs; after a crash the lease ends and a retry runs. A handler may run longer than the lease, which is renewed; one
-//     that lost its lease all the same is told through its context and can't undo its successor's claim.
-//   - Deliveries are told apart by the signed ID, or else by the hash of the signed body, within a source and a principal.
-//     Headers that no signature covers neither deduplicate nor route.
-//   - Bodies are bounded in size and time, and a declared length alone allocates next to nothing.
-//   - The peer learns nothing from a refusal; the operator's log line says why, without body, signature or secret.
+//   - It fails closed. No request passes without a verifier and a store, with a
+//     store that is down or full, or with a verifier that returns an error.
+//   - A delivery is claimed with a lease before it is handled, and recorded
+//     afterwards. Of a thousand concurrent copies one runs. After a crash the
+//     lease ends and a retry runs.
+//   - A handler may run longer than the lease, because the receiver renews it.
+//     If the lease is lost, the handler's context ends. The handler cannot then
+//     complete or release its successor's claim.
+//   - A delivery is identified by its signed ID, or by the hash of the signed
+//     body if there is no ID, within a source and a principal. Unsigned headers
+//     never affect deduplication or routing.
+//   - Bodies are limited in size and time. A Content-Length header alone
+//     allocates at most 64 KiB.
+//   - A 401 does not tell the sender the reason. The operator's log line does,
+//     but never has a body, signature or secret.
 //
 // # Misuses
 //
-//   - Returning nil before the work is done or safely stored: the delivery is then remembered as handled.
-//   - Handlers that are not idempotent, on a store that can't commit with them: between the effect and its completion a
-//     crash can still make a retry run. Use the delivery's ID, from [FromContext], to recognise it.
-//   - A memory store behind a load balancer: each instance then remembers only its own deliveries.
-//   - Middleware in front that reads the body and leaves none, which is answered with 500 and a log line.
-//   - Middleware in front that re-writes the body, decompresses it, or hides the ResponseWriter's deadlines.
-//   - One Receiver, or one source name, for two handlers that are both to see a delivery: the second finds a duplicate. Give
-//     each its own source.
-//   - Sharing a source name between unrelated senders, or one secret between tenants.
+//   - Returning nil before the work is done or safely stored. The delivery is
+//     then remembered as handled.
+//   - A handler that is not idempotent, on a store that cannot commit with it.
+//     A crash between the effect and its completion makes a retry run.
+//     Recognise it by the delivery's ID, from [FromContext].
+//   - A memory store behind a load balancer. Each instance then remembers only
+//     its own deliveries.
+//   - Middleware in front that reads the body without replacing it. The answer
+//     is then 500, and the log line says why.
+//   - Middleware in front that rewrites or decompresses the body, or hides the
+//     ResponseWriter's deadlines.
+//   - One Receiver, or one source name, for two handlers that must both see a
+//     delivery. The second finds a duplicate. Give each handler its own source.
+//   - One source name for unrelated senders, or one secret for several tenants.
 //
 // # Tracing
 //
-// The handlers are plain [http.Handler] values, so OpenTelemetry's middleware wraps them as it does any other:
+// The handlers are plain [http.Handler] values, so OpenTelemetry's middleware
+// can wrap them:
 //
 //	http.Handle("POST /webhooks/deploy", otelhttp.NewHandler(rcv.Events(onEvent), "deploy webhook"))
 package receiver

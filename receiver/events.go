@@ -7,28 +7,36 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// EventHandler handles one verified, valid, first-time event. [FromContext] has the rest of the delivery.
+// EventHandler handles one verified, valid, first-time event. [FromContext]
+// returns the rest of the delivery. The handler must not change the event. Its
+// result selects the answer. See [TryAgain], [ErrDuplicate] and [Incomplete].
 //
-// A nil error means that the event took effect: the delivery is remembered, and its copies are answered without a call.
-// An error or a panic means that it did not: the peer gets 500 and a retry runs the handler again. So return nil
-// only when the work is done or safely stored. [TryAgain] and [ErrDuplicate] choose other answers, and
-// [Delivery.CompleteWith] commits the effect together with its being remembered.
+//	handler's result              answer             delivery
+//	nil                           200                remembered; duplicates get 200 without calling the handler
+//	error or panic                500                a retry calls the handler again
+//	TryAgain                      503, Retry-After   a retry calls the handler again
+//	ErrDuplicate                  200, duplicate     remembered
+//	Incomplete                    200                remembered, and logged as an error
 //
-// ctx ends when the peer hangs up, and with the cause [ErrLeaseLost] when another instance has taken over. A handler
-// that must go on after the peer has gone uses [context.WithoutCancel]; its claim is renewed until it returns. The
-// event must not be changed.
+// Return nil only when the work is done or safely stored.
+// [Delivery.CompleteWith] commits the effect and the completion together.
+//
+// ctx ends when the sender disconnects. It ends with the cause [ErrLeaseLost]
+// when another instance has taken over. Use [context.WithoutCancel] to continue
+// after a disconnect. The claim is renewed until the handler returns.
 type EventHandler func(ctx context.Context, e *payload.Event) error
 
-// Events returns the handler for deployment events: it verifies, decodes and validates, deduplicates, calls h, and
-// answers. If h is nil, every delivery is answered with 503.
+// Events returns the handler for deployment events. It verifies, decodes,
+// validates and deduplicates each event, calls h, and answers. If h is nil,
+// every delivery is answered with 503.
 //
-// A [Mux] routes by event type:
+// A [Mux] routes events by type:
 //
 //	http.Handle("POST /webhooks/deploy", rcv.Events(mux.Handle))
 func (rc *Receiver) Events(h EventHandler) http.Handler {
 	var problem error
 	if h == nil {
-		problem = configError("Events: the handler is nil")
+		problem = configError("Events: the handler is nil; pass a function")
 	}
 	return rc.mount(eventConsumer{h: h, success: rc.successStatus()}, problem)
 }

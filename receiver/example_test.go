@@ -19,7 +19,7 @@ import (
 
 var quiet = receiver.WithLogger(slog.New(slog.DiscardHandler))
 
-// post is a peer: it signs a body and prints the answer.
+// post acts as a sender. It signs a body and prints the answer.
 func post(h http.Handler, s signer.Signer, id, body string) {
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
@@ -63,7 +63,8 @@ func Example() {
 	// 200 {"received":true,"duplicate":true}
 }
 
-// What a request meets, in order: each line below is a step that the one before it let through.
+// The steps that a request passes, in order. Each line below reaches one step
+// further than the line before.
 func ExampleReceiver_order() {
 	scheme, err := signer.NewStandard(signer.GenerateSecret())
 	if err != nil {

@@ -22,7 +22,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// A thousand copies at once: one effect, and nobody is told 200 while the effect is still to come.
+// Of a thousand concurrent copies one takes effect. No copy gets 200 before
+// that.
 func TestConcurrentCopiesRunTheHandlerOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +33,7 @@ func TestConcurrentCopiesRunTheHandlerOnce(t *testing.T) {
 		var done atomic.Bool
 		h := newReceiver(t, scheme, receiver.WithDedupe(newMemory(t), "test")).Events(func(context.Context, *payload.Event) error {
 			calls.Add(1)
-			time.Sleep(time.Second) // all others arrive meanwhile
+			time.Sleep(time.Second) // all other copies arrive during this time
 			done.Store(true)
 			return nil
 		})
@@ -60,8 +61,8 @@ func TestConcurrentCopiesRunTheHandlerOnce(t *testing.T) {
 	})
 }
 
-// However a handler comes to nothing, the claim is released and the retry runs.
-func TestAFailedHandlersRetryRuns(t *testing.T) {
+// For every way a handler can fail, the claim is released and the retry runs.
+func TestFailedHandler_RetryRuns(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(ctx context.Context, cancel func()) error{
 		"error":     func(context.Context, func()) error { return errors.New("no") },
@@ -93,7 +94,7 @@ func TestAFailedHandlersRetryRuns(t *testing.T) {
 			ctx, stop := context.WithCancel(r.Context())
 			cancel = stop
 			first := make(chan *httptest.ResponseRecorder, 1)
-			go func() { // its own goroutine, since one of the cases ends it
+			go func() { // its own goroutine, because one case ends the goroutine
 				w := httptest.NewRecorder()
 				defer func() {
 					_ = recover()
@@ -106,7 +107,7 @@ func TestAFailedHandlersRetryRuns(t *testing.T) {
 			}
 			require.Equal(t, 1, store.frees)
 			require.Zero(t, store.completes)
-			require.Len(t, results, 1, "whatever happens, the operator gets one line")
+			require.Len(t, results, 1, "every case writes one log line")
 			require.Contains(t, []receiver.Outcome{receiver.Failed, receiver.Panicked}, results[0].Outcome)
 			require.Error(t, results[0].Err)
 
@@ -126,8 +127,8 @@ func TestAbortHandlerDropsTheConnection(t *testing.T) {
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { serve(h, signedRequest(t, scheme, "", eventBody)) })
 }
 
-// A handler that runs for many leases keeps its claim, and costs nobody a second effect.
-func TestLongHandlersAreRenewed(t *testing.T) {
+// A handler that runs for many leases keeps its claim and takes effect once.
+func TestLease_RenewedWhileHandlerRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
@@ -159,13 +160,15 @@ func TestLongHandlersAreRenewed(t *testing.T) {
 	})
 }
 
-// A worker whose lease was taken over is told so, and does not undo or double what its successor does.
-func TestASlowWorkerIsFenced(t *testing.T) {
+// A handler whose lease another instance took over is told so. It can neither
+// undo nor repeat its successor's work.
+func TestLease_LostLeaseFencesHandler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
 		memory := newMemory(t)
-		// This instance can't reach the store to renew; the other can.
+		// This instance cannot reach the store to renew. The other instance
+		// can.
 		cut := &hookStore{Store: memory, renew: func() error { return errors.New("no route to host") }}
 		causes := make(chan error, 1)
 		slow := newReceiver(t, scheme, receiver.WithDedupe(cut, "test"), receiver.WithLease(30*time.Second)).Events(
@@ -200,8 +203,9 @@ func TestASlowWorkerIsFenced(t *testing.T) {
 	})
 }
 
-// A store that stumbles between renewals and comes back before the lease ends costs nothing.
-func TestARenewalIsTriedAgain(t *testing.T) {
+// A store that fails for a moment and recovers before the lease ends does no
+// harm.
+func TestLease_FailedRenewalIsRetried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
@@ -221,9 +225,9 @@ func TestARenewalIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A lease counts from the time at which the store was asked. An answer that takes
-// most of it leaves little time for the first renewal.
-func TestASlowGrantIsRenewedInTime(t *testing.T) {
+// A lease counts from when the store was asked. A slow answer leaves little
+// time for the first renewal.
+func TestLease_SlowClaimIsRenewedInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
@@ -237,7 +241,7 @@ func TestASlowGrantIsRenewedInTime(t *testing.T) {
 	})
 }
 
-// slowGrants grants a claim at once, and answers later.
+// slowGrants grants a claim at once but returns it later.
 type slowGrants struct {
 	dedupe.Store
 	takes time.Duration
@@ -249,8 +253,9 @@ func (s *slowGrants) Claim(ctx context.Context, k dedupe.Key, lease time.Duratio
 	return c, err
 }
 
-// A store that never answers is down, not a reason to wait for ever.
-func TestASlowStoreIsDown(t *testing.T) {
+// A store that never answers counts as down. The receiver does not wait
+// forever.
+func TestStore_SlowCallCountsAsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
@@ -262,7 +267,7 @@ func TestASlowStoreIsDown(t *testing.T) {
 	})
 }
 
-// Whole seconds, rounded up, and no longer than a peer should be told to wait.
+// Retry-After is in whole seconds, rounded up and bounded.
 func TestInFlightRetryAfter(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
@@ -290,8 +295,9 @@ func (s *hangingStore) Claim(ctx context.Context, _ dedupe.Key, _ time.Duration)
 	return dedupe.Claim{}, ctx.Err()
 }
 
-// The effect is there before the peer hung up: it must be remembered, though the context has ended.
-func TestAnEffectIsRememberedThoughThePeerHungUp(t *testing.T) {
+// The handler took effect before the sender disconnected, so the delivery must
+// be remembered although the context has ended.
+func TestComplete_AfterSenderDisconnects(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -303,7 +309,7 @@ func TestAnEffectIsRememberedThoughThePeerHungUp(t *testing.T) {
 	require.Equal(t, `{"received":true,"duplicate":true}`, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Body.String())
 }
 
-// remoteStore waits for its context as a client on a network does.
+// remoteStore waits for its context as a network client does.
 type remoteStore struct{ dedupe.Store }
 
 func (s remoteStore) Complete(ctx context.Context, c dedupe.Claim) error {
@@ -315,8 +321,9 @@ func (s remoteStore) Complete(ctx context.Context, c dedupe.Claim) error {
 	}
 }
 
-// A forger who guesses the next ID must not be able to make us drop the real delivery.
-func TestUnverifiedRequestsLeaveNoTrace(t *testing.T) {
+// A forger who guesses the next ID must not make the receiver drop the real
+// delivery.
+func TestUnverifiedRequest_ClaimsNothing(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
 	memory := newMemory(t)
@@ -348,7 +355,7 @@ func TestTheSameIDFromTwoSourcesIsTwoDeliveries(t *testing.T) {
 	}
 }
 
-// Rotating a key must not make yesterday's deliveries new again.
+// Rotating a key must not make earlier deliveries look new.
 func TestDedupeSurvivesKeyRotation(t *testing.T) {
 	t.Parallel()
 	store := newMemory(t)
@@ -364,8 +371,8 @@ func TestDedupeSurvivesKeyRotation(t *testing.T) {
 	require.Equal(t, `{"received":true,"duplicate":true}`, serve(h, signedRequest(t, newScheme, "whk_1", eventBody)).Body.String())
 }
 
-// Where the ID is not signed it says nothing: the body is what is remembered.
-func TestUnsignedIDsAreNoDedupeKeys(t *testing.T) {
+// An unsigned ID proves nothing, so the body's hash identifies the delivery.
+func TestDedupe_IgnoresUnsignedIDs(t *testing.T) {
 	t.Parallel()
 	scheme, err := signer.NewTimestamped(signer.GenerateLiteralSecret())
 	require.NoError(t, err)
@@ -423,7 +430,7 @@ func TestWrap(t *testing.T) {
 		{"early hints first", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusCreated)
-			w.WriteHeader(http.StatusTeapot) // superfluous, as in net/http
+			w.WriteHeader(http.StatusTeapot) // net/http ignores a second WriteHeader too
 		}, 201, "", true},
 		{"400", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "mine", 400) }, 400, "mine\n", false},
 		{"302", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, 302, "", false},
@@ -457,7 +464,8 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// Returning without a word because the context ended is the common idiom, and not success.
+// Handlers commonly return without writing when their context has ended. That
+// is not a success.
 func TestWrapReleasesWhenTheContextEnded(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
@@ -472,8 +480,9 @@ func TestWrapReleasesWhenTheContextEnded(t *testing.T) {
 	require.Zero(t, store.completes)
 }
 
-// Nothing of the wrapped handler's 200 may reach the peer when the delivery could not be remembered.
-func TestWrapAnswersOnlyWhatIsSettled(t *testing.T) {
+// The sender must not see the wrapped handler's 200 if the delivery could not
+// be remembered.
+func TestWrap_AnswersAfterCompletion(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
 	store := &hookStore{Store: newMemory(t), complete: func() error { return errors.New("down") }}
@@ -496,8 +505,8 @@ func TestInsecureNoDedupeRunsEveryCopy(t *testing.T) {
 	require.Equal(t, 3, calls)
 }
 
-// A store that panics is a store that is down, on whichever goroutine it does.
-func TestAPanickingStoreIsDown(t *testing.T) {
+// A store that panics counts as down, on any goroutine.
+func TestStore_PanicCountsAsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		boom := func() error { panic("store: nil map") }
@@ -520,8 +529,9 @@ func TestAPanickingStoreIsDown(t *testing.T) {
 	})
 }
 
-// A claim that took longer to grant than it holds may be somebody else's by now.
-func TestAClaimThatComesTooLateIsNotUsed(t *testing.T) {
+// A claim that took longer to grant than its lease may belong to another
+// instance.
+func TestClaim_GrantedAfterLeaseIsNotUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
@@ -544,8 +554,8 @@ func (s lateStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration)
 	return c, err
 }
 
-// Which tenants there are must not be told by how they refuse.
-func TestPerRequestWithAPIKeysAnswersAlike(t *testing.T) {
+// The refusals must not reveal which tenants exist.
+func TestPerRequest_APIKeyAnswersAreEqual(t *testing.T) {
 	t.Parallel()
 	key, err := signer.GenerateAPIKey("test")
 	require.NoError(t, err)

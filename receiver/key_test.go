@@ -17,9 +17,9 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// A delivery without a signed ID is remembered by the hash of its body. A peer
-// can't sign an ID that passes for such a hash.
-func TestNoIDIsAnotherBodysHash(t *testing.T) {
+// A delivery without a signed ID is identified by the hash of its body. A
+// sender cannot sign an ID that equals such a hash.
+func TestKey_SignedIDNeverEqualsBodyHash(t *testing.T) {
 	t.Parallel()
 	secret, err := signer.NewLiteralSecret("It's a Secret to Everybody")
 	require.NoError(t, err)

@@ -6,33 +6,36 @@ import (
 	"time"
 )
 
-// lazyContext is a context with cancellation of its own that costs next to nothing until somebody looks: the timer, the
-// cancel function and the tie to its parent are made when Done or Value is first called. Most deliveries are handled,
-// claimed and completed without that, and would otherwise spend more on contexts than on the store.
+// lazyContext is a cancelable context that costs almost nothing until it is
+// used. The first call of Done or Value creates the timer, the cancel function
+// and the link to the parent. Most deliveries never need them, and creating
+// them would cost more than the call to the store.
 //
-// To whoever looks it behaves as the standard library's contexts do, since it hands over to one of them.
+// Callers cannot tell it from a context of the standard library, because it
+// delegates to one.
 type lazyContext struct {
 	parent   context.Context
 	detached bool      // does not end with its parent
-	deadline time.Time // zero: none of its own
-	delivery *Delivery // what FromContext finds; may be nil
+	deadline time.Time // zero: no deadline besides the parent's
+	delivery *Delivery // returned by FromContext; may be nil
 
 	mu     sync.Mutex
-	inner  context.Context // nil until somebody looks
+	inner  context.Context // nil until first used
 	cancel context.CancelCauseFunc
 	ended  bool
-	cause  error // with which it ended
+	cause  error // set by end
 }
 
 var _ context.Context = (*lazyContext)(nil)
 
-// storeContext is for one call to the store: it has the request's values without its end, and a deadline. What becomes of a
-// claim must not depend on whether the peer still listens.
+// storeContext returns the context for one call to the store. It has the
+// request's values and its own deadline. It does not end with the request,
+// because the state of a claim must not depend on the sender's connection.
 func (rc *Receiver) storeContext(parent context.Context, now time.Time) *lazyContext {
 	return &lazyContext{parent: parent, detached: true, deadline: now.Add(rc.storeTimeout)}
 }
 
-// end cancels; whoever still holds the context finds it so. Only the first call counts.
+// end cancels the context with a cause. Only the first call counts.
 func (c *lazyContext) end(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,8 +48,8 @@ func (c *lazyContext) end(cause error) {
 	}
 }
 
-// look makes the standard library's context, if there is none yet.
-func (c *lazyContext) look() context.Context {
+// standard creates the standard library's context on first use.
+func (c *lazyContext) standard() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner != nil {
@@ -78,7 +81,7 @@ func (c *lazyContext) Deadline() (time.Time, bool) {
 	return c.parent.Deadline()
 }
 
-func (c *lazyContext) Done() <-chan struct{} { return c.look().Done() }
+func (c *lazyContext) Done() <-chan struct{} { return c.standard().Done() }
 
 func (c *lazyContext) Err() error {
 	c.mu.Lock()
@@ -100,5 +103,5 @@ func (c *lazyContext) Value(key any) any {
 	if key == (deliveryKey{}) && c.delivery != nil {
 		return c.delivery
 	}
-	return c.look().Value(key)
+	return c.standard().Value(key)
 }

@@ -12,7 +12,8 @@ import (
 
 type ctxKey struct{}
 
-// A lazy context must be indistinguishable from the standard library's, looked at before its end or after it.
+// A lazy context must behave like the standard library's, whether first used
+// before or after its end.
 func TestLazyContext(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("lease lost")

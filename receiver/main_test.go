@@ -67,7 +67,7 @@ func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 
 func ok(context.Context, *payload.Event) error { return nil }
 
-// hookStore is a store with calls that a test can watch or make fail.
+// hookStore is a store whose calls a test can watch or make fail.
 type hookStore struct {
 	dedupe.Store
 	ttl                              time.Duration
@@ -127,7 +127,8 @@ func (s *hookStore) TTL() time.Duration {
 	return s.Store.TTL()
 }
 
-// pipeServer is an HTTP server on in-memory connections, so that it can run in a synctest bubble, deadlines and all.
+// pipeServer is an HTTP server on in-memory connections. It runs in a synctest
+// bubble, including its deadlines.
 type pipeServer struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -146,7 +147,9 @@ func newPipeServer(t *testing.T, h http.Handler) *pipeServer {
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-stopped
-		time.Sleep(time.Second) // the bubble's time: net/http lingers for half a second before it closes a connection
+		// fake time, because net/http lingers for half a second before it
+		// closes a connection
+		time.Sleep(time.Second)
 	})
 	return l
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// mount returns the handler for c. problem is what is wrong with the arguments.
-// It and a Receiver that [New] did not make can't be reported by a method that
-// returns a handler. So every request is answered with 503, and the log line says
-// what to do.
+// mount returns the handler for c. problem describes invalid arguments. Methods
+// that return a handler cannot report an error. With a problem, or on a
+// Receiver that [New] did not make, the handler answers every request with 503.
+// The log line says what to fix.
 func (rc *Receiver) mount(c consumer, problem error) http.Handler {
 	switch {
 	case rc == nil || rc.verifier == nil:
@@ -25,13 +25,13 @@ func (rc *Receiver) misconfigured(err error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		a := unavailableAnswer()
-		a.closes = r.ProtoMajor < 2 // the body is not read
+		a.closes = r.ProtoMajor < 2 // the body was not read
 		a.write(w)
 		rc.report(r, &Result{Outcome: Unavailable, Status: a.status, Duration: time.Since(start), Err: err})
 	})
 }
 
-// successStatus is safe on a Receiver that is nil.
+// successStatus is safe to call on a nil Receiver.
 func (rc *Receiver) successStatus() int {
 	if rc == nil {
 		return http.StatusOK

@@ -13,8 +13,8 @@ import (
 	"github.com/deployhook/deployhook/receiver"
 )
 
-// A callback that is nil can't be reported by a method that returns a handler, so
-// the handler says it, before it reads or stores anything.
+// Methods that return a handler cannot report a nil callback. The handler
+// reports it, before it reads or stores anything.
 func TestMount_NilHandlers(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -39,7 +39,7 @@ func TestMount_NilHandlers(t *testing.T) {
 	require.Zero(t, store.claims)
 }
 
-// Not parallel: the line goes to the default logger.
+// Not parallel, because the line goes to the default logger.
 func TestMount_ZeroReceiver(t *testing.T) {
 	var log bytes.Buffer
 	before := slog.Default()

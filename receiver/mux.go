@@ -8,8 +8,9 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Mux routes events to handlers by their type. Make it with [NewMux] and pass its Handle method to [Receiver.Events]. It
-// is immutable and safe for concurrent use.
+// Mux routes events to handlers by type. Make it with [NewMux] and pass its
+// Handle method to [Receiver.Events]. It is immutable and safe for concurrent
+// use.
 type Mux struct {
 	exact    map[payload.Type]EventHandler
 	prefixes []prefixRoute // longest first
@@ -17,35 +18,38 @@ type Mux struct {
 }
 
 type prefixRoute struct {
-	prefix string // with its dot: "deploy."
+	prefix string // includes the dot, as in "deploy."
 	h      EventHandler
 }
 
-// MuxRoute is one entry of a [Mux]; make it with [Route].
+// MuxRoute is one entry of a [Mux]. Make it with [Route].
 type MuxRoute struct {
 	pattern string
 	h       EventHandler
 }
 
-// Route sends the events that pattern matches to h. A pattern is an event type ("deploy.failed"), a prefix
-// ("deploy.*", which matches deploy.live and deploy.canary.started), or "*" for all. The most specific one
-// wins, whatever their order.
+// Route sends events that match pattern to h. The most specific pattern wins,
+// in any order.
+//
+//	"deploy.failed"   that event type
+//	"deploy.*"        a prefix: deploy.live, deploy.canary.started
+//	"*"               all events
 func Route(pattern string, h EventHandler) MuxRoute { return MuxRoute{pattern: pattern, h: h} }
 
-// NewMux returns a mux with the given routes. A pattern in the wrong form, given twice or without a handler is an error
-// that wraps [ErrConfig].
+// NewMux returns a mux with the given routes. It returns an error that wraps
+// [ErrConfig] if a pattern is malformed, repeated or has no handler.
 func NewMux(routes ...MuxRoute) (*Mux, error) {
 	if len(routes) == 0 {
-		return nil, configError("NewMux: no Route was given")
+		return nil, configError("NewMux: no Route was given; pass at least one")
 	}
 	m := &Mux{exact: make(map[payload.Type]EventHandler)}
 	seen := make(map[string]bool)
 	for _, r := range routes {
 		switch {
 		case r.h == nil:
-			return nil, configError("Route(%q): the handler is nil", r.pattern)
+			return nil, configError("Route(%q): the handler is nil; pass a function", r.pattern)
 		case seen[r.pattern]:
-			return nil, configError("Route(%q): the pattern was given twice", r.pattern)
+			return nil, configError("Route(%q): the pattern was given twice; remove one", r.pattern)
 		}
 		seen[r.pattern] = true
 		if err := m.add(r); err != nil {
@@ -55,7 +59,7 @@ func NewMux(routes ...MuxRoute) (*Mux, error) {
 	return m, nil
 }
 
-// patternForm is dotted lower-case words, the last of which may be a star.
+// patternForm matches dotted lower-case words. The last word may be a star.
 var patternForm = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)*\.(\*|[a-z0-9_]+)$`)
 
 func (m *Mux) add(r MuxRoute) error {
@@ -79,11 +83,12 @@ func (m *Mux) add(r MuxRoute) error {
 	return nil
 }
 
-// Handle calls the handler of the most specific route that matches. An event that no route matches is acknowledged and
-// dropped, so that a sender may add types; give "*" a handler to see them.
+// Handle calls the handler of the most specific matching route. It acknowledges
+// and drops an event that matches no route, so that a sender may add types. Add
+// a "*" route to see those events.
 //
-// A nil event and a Mux that [NewMux] did not make are errors that wrap
-// [ErrConfig].
+// Handle returns an error that wraps [ErrConfig] if the event is nil or
+// [NewMux] did not make the Mux.
 func (m *Mux) Handle(ctx context.Context, e *payload.Event) error {
 	switch {
 	case m == nil || m.exact == nil:

@@ -15,9 +15,9 @@ import (
 
 // Defaults of the options.
 const (
-	// DefaultMaxBody is the largest accepted body, in bytes.
+	// DefaultMaxBody is the largest accepted body in bytes.
 	DefaultMaxBody = 1 << 20
-	// DefaultBodyTimeout is how long a peer may take to send its body.
+	// DefaultBodyTimeout is how long a sender may take to send its body.
 	DefaultBodyTimeout = 10 * time.Second
 	// DefaultLease is how long a claim is held without renewal.
 	DefaultLease = 30 * time.Second
@@ -29,10 +29,10 @@ const (
 	maxSource = 255
 )
 
-// ErrConfig is wrapped by every error of [New] and [NewMux]. The text names the option at fault.
+// ErrConfig is wrapped by every error of [New] and [NewMux]. The error text
+// names the option to change.
 var ErrConfig = errors.New("receiver: invalid configuration")
 
-// Option configures [New].
 type Option interface {
 	apply(*config)
 }
@@ -55,73 +55,93 @@ type config struct {
 	observed     bool
 	faults       *contain.Faults
 	content      content
-	success      int // the status of what was handled
+	success      int // status of a handled delivery
 }
 
-// WithDedupe sets the store that remembers deliveries, and the name of the source they come from: "github", "platform".
-// Keys are scoped by that name and by the principal that verification returns, so that receivers can share a store
-// and the same ID from two sources is two deliveries. There is no default: without this option or
-// [InsecureNoDedupe] New returns an error.
+// WithDedupe sets the store that remembers deliveries and the name of their
+// source, such as "github" or "platform". There is no default. New returns an
+// error without this option or [InsecureNoDedupe].
 //
-// The store's TTL must be at least twice the tolerance of the verifier; otherwise a captured request could be replayed
-// after it has been forgotten and while its timestamp still passes.
+// Keys are scoped by the source name and by the principal that verification
+// returns. Receivers can therefore share a store, and the same ID from two
+// sources is two deliveries.
 //
-// A store that panics counts as down. The answer waits for the store, so a store
-// must end its calls with their context, see [WithStoreTimeout].
+// The store's TTL must be at least twice the verifier's tolerance. With a
+// shorter TTL a captured request could be replayed after the store forgot it,
+// while its timestamp is still accepted.
+//
+// A store that panics counts as down. The answer waits for the store, so a
+// store must return when its context ends. See [WithStoreTimeout].
 func WithDedupe(store dedupe.Store, source string) Option {
 	return optionFunc(func(c *config) { c.store, c.source, c.dedupeGiven = store, source, true })
 }
 
-// InsecureNoDedupe lets every authentic copy of a delivery through to the handler. Senders retry, so handlers will see
-// the same delivery more than once, and whoever captures a request can replay it for as long as its timestamp
-// passes, or for ever with a scheme that signs none. It is for handlers that deduplicate by themselves.
+// InsecureNoDedupe passes every authentic copy of a delivery to the handler.
+// Use it only for handlers that deduplicate themselves. Senders retry, so
+// handlers see the same delivery more than once. An attacker can replay a
+// captured request while its timestamp is accepted, or forever if the scheme
+// signs no timestamp.
 func InsecureNoDedupe() Option {
 	return optionFunc(func(c *config) { c.noDedupe = true })
 }
 
-// WithMaxBody sets the largest accepted body in bytes; larger ones are answered with 413. Default 1 MiB
-// ([DefaultMaxBody]). Zero is an error.
+// WithMaxBody sets the largest accepted body in bytes. Larger bodies are
+// answered with 413. Default: 1 MiB ([DefaultMaxBody]). Zero is an error.
 func WithMaxBody(bytes int64) Option {
 	return optionFunc(func(c *config) { c.maxBody = bytes })
 }
 
-// WithBodyTimeout sets how long a peer may take to send its body; a slower one is answered with 408. Default 10 seconds
-// ([DefaultBodyTimeout]). Zero is an error. It is enforced through [http.ResponseController], so a ResponseWriter that
-// hides SetReadDeadline defeats it: that is logged as a warning, once. While the body is read it takes the place of
-// http.Server.ReadTimeout.
+// WithBodyTimeout sets how long a sender may take to send its body. Slower
+// senders are answered with 408. Default: 10 seconds ([DefaultBodyTimeout]).
+// Zero is an error.
+//
+// The deadline is set with [http.ResponseController]. A ResponseWriter that
+// hides SetReadDeadline disables it, and the receiver logs one warning. While
+// the body is read the deadline replaces http.Server.ReadTimeout.
 func WithBodyTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.bodyTimeout = d })
 }
 
-// WithLease sets how long a claim holds without renewal. It bounds how long a delivery waits after the process that
-// handled it has crashed; a handler may run longer, since its claim is renewed at every third of the lease. Default 30
-// seconds ([DefaultLease]); from 1 second to 1 hour. Zero is an error.
+// WithLease sets how long a claim holds without renewal, from 1 second to 1
+// hour. Default: 30 seconds ([DefaultLease]). Zero is an error.
+//
+// The lease bounds how long a delivery waits after the process handling it
+// crashed. Handlers may run longer, because the claim is renewed at every third
+// of the lease.
 func WithLease(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.lease = d })
 }
 
-// WithStoreTimeout bounds each call to the dedupe store; one that takes longer counts as down, and the answer is 503.
-// Default 5 seconds ([DefaultStoreTimeout]). Zero is an error.
+// WithStoreTimeout bounds each call to the dedupe store. A slower store counts
+// as down and the answer is 503. Default: 5 seconds ([DefaultStoreTimeout]).
+// Zero is an error.
 func WithStoreTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.storeTimeout = d })
 }
 
-// WithLogger sets where the one line per delivery goes: level Info for what was handled or is a duplicate, Warn for what
-// was refused, Error for what failed on our side. Lines never contain a body, a signature or a secret. Default, and
-// meaning of nil: [slog.Default].
+// WithLogger sets the logger for the one line per delivery. Default, and for
+// nil: [slog.Default].
 //
-// The answer is sent before the line is written, as with [WithObserver]. A panic in
-// the logger's handler is contained.
+//	level   deliveries
+//	Info    handled, duplicate or ignored
+//	Warn    refused, by the receiver or with a 4xx of a wrapped handler
+//	Error   failed on the receiving side
+//
+// Lines never contain a body, a signature or a secret. The answer is sent
+// before the line is written, as with [WithObserver]. A panic in the logger's
+// handler is contained.
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) { c.logger = l })
 }
 
-// WithObserver sets a function that is called with the result of every request: the place for metrics. Default none. A
-// nil function is an error. It must be safe for concurrent use, and must not keep what it is given longer than the call.
+// WithObserver sets a function that receives the result of every request, for
+// metrics. Default: none. A nil function is an error. It must be safe for
+// concurrent use, and must not keep the result after it returns.
 //
-// The answer is sent before the call, if the ResponseWriter can flush. The function
-// runs on the request's goroutine, so one that hangs keeps that goroutine and, over
-// HTTP/1.1, the connection. A panic in it is contained, see [Receiver.Faults].
+// The answer is sent before the call if the ResponseWriter can flush. The
+// function runs on the request's goroutine. If it hangs, it keeps that
+// goroutine and, over HTTP/1.1, the connection. A panic in it is contained, see
+// [Receiver.Faults].
 func WithObserver(f func(context.Context, Result)) Option {
 	return optionFunc(func(c *config) { c.observer, c.observed = f, true })
 }

@@ -10,27 +10,28 @@ import (
 
 // RecordDecoder turns a verified body into the record of a deployment. The
 // packages under payload make one with their NewDecoder.
-// [payload.DecodeDeployment] reads our own records.
+// [payload.DecodeDeployment] reads this SDK's own records.
 //
 // The decoder runs before the delivery is claimed, so it also runs for
-// duplicates. [FromContext] has the delivery. Its errors choose the answer:
+// duplicates. [FromContext] returns the delivery. The decoder's error selects
+// the answer:
 //
 //	wraps payload.ErrIgnored    200 {"received":true,"ignored":true}
 //	wraps payload.ErrInvalid    400 {"error":"Invalid payload: …"}
 //	a TryAgain                  503, Retry-After
 //	any other error, a panic    500
 //
-// None of them touches the store, so a retry runs the decoder again.
+// None of these touches the store, so a retry runs the decoder again.
 type RecordDecoder func(ctx context.Context, body []byte) (*payload.Deployment, error)
 
-// RecordHandler handles the record of one deployment. It has the duties of an
-// [EventHandler]. The record must not be changed.
+// RecordHandler handles the record of one deployment. The rules of
+// [EventHandler] apply. The handler must not change the record.
 type RecordHandler func(ctx context.Context, d *payload.Deployment) error
 
 // Records returns the handler for the webhooks of other systems. It verifies,
-// decodes, deduplicates, calls h for each deployment and answers. An event that
-// is not about a deployment is acknowledged and never claimed. If decode or h is
-// nil, every delivery is answered with 503.
+// decodes and deduplicates each delivery, calls h for each deployment, and
+// answers. Events that are not about a deployment are acknowledged and never
+// claimed. If decode or h is nil, every delivery is answered with 503.
 //
 //	decode, err := github.NewDecoder()
 //	if err != nil {
@@ -43,7 +44,7 @@ func (rc *Receiver) Records(decode RecordDecoder, h RecordHandler) http.Handler 
 	case decode == nil:
 		problem = configError("Records: the decoder is nil; check the error of NewDecoder")
 	case h == nil:
-		problem = configError("Records: the handler is nil")
+		problem = configError("Records: the handler is nil; pass a function")
 	}
 	return rc.mount(recordConsumer{decode: decode, h: h, success: rc.successStatus()}, problem)
 }

@@ -40,13 +40,13 @@ func newRecordTest(t *testing.T, decode receiver.RecordDecoder, h receiver.Recor
 	return rt
 }
 
-// line returns the one line that was logged since the last call.
+// line returns the one line logged since the last call.
 func (rt *recordTest) line(t *testing.T) string {
 	t.Helper()
 	text := rt.lines.String()
 	rt.lines.Reset()
 	if before, after, ok := strings.Cut(text, "\n"); ok && strings.Contains(before, "bodies have no deadline") {
-		text = after // the one warning about a ResponseRecorder
+		text = after // skip the one warning about the ResponseRecorder's missing deadline
 	}
 	require.Equal(t, 1, strings.Count(text, "\n"), text)
 	return text

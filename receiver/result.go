@@ -9,39 +9,46 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Outcome says in one word what became of a request. The texts are stable, fit for a metric's label.
+// Outcome names the result of a request. The values are stable, so they can be
+// metric labels.
 type Outcome string
 
-// The outcomes, each with the status it is answered with.
+// The outcomes and the status of their answers.
 const (
-	Handled         Outcome = "handled"         // the handler succeeded: 200, or what a wrapped handler wrote
-	Accepted        Outcome = "accepted"        // stored by the handler, to be handled later (WithAccepted): 202
-	Duplicate       Outcome = "duplicate"       // handled before: 200
-	Ignored         Outcome = "ignored"         // authentic, but not about a deployment: 200
-	InFlight        Outcome = "in_flight"       // being handled elsewhere: 409
-	Refused         Outcome = "refused"         // method, content, size or speed: 405, 415, 413, 408, 400
+	// the handler succeeded: 200, or the status of a wrapped handler
+	Handled Outcome = "handled"
+	// the handler stored it for later (WithAccepted): 202
+	Accepted  Outcome = "accepted"
+	Duplicate Outcome = "duplicate" // handled before: 200
+	Ignored   Outcome = "ignored"   // authentic, but not about a deployment: 200
+	InFlight  Outcome = "in_flight" // another instance is handling it: 409
+	// wrong method, content, size or speed: 405, 415, 413, 408, 400
+	Refused         Outcome = "refused"
 	Unauthenticated Outcome = "unauthenticated" // 401
 	Invalid         Outcome = "invalid"         // authentic, but not a valid payload: 400
-	Failed          Outcome = "failed"          // the handler returned an error or a status other than 2xx: 500, or its own
-	Panicked        Outcome = "panicked"        // the handler panicked: 500
-	Unavailable     Outcome = "unavailable"     // the store, or the verifier's own source, is down or full: 503
+	// the handler returned an error or a status other than 2xx: 500, or that
+	// status
+	Failed   Outcome = "failed"
+	Panicked Outcome = "panicked" // the handler panicked: 500
+	// the store or the verifier is down, or the store is full: 503
+	Unavailable Outcome = "unavailable"
 )
 
-// Result is what became of one request, for logs and metrics.
+// Result describes one request, for logs and metrics.
 type Result struct {
 	Outcome  Outcome
-	Status   int           // of the answer
+	Status   int           // status of the answer
 	Duration time.Duration // from the first header to the answer
-	// Err is why, where the outcome is not a success. It tells the operator more
-	// than the sender was told. A handled delivery has one only where its handler
-	// returned an Incomplete, and an ignored one the reason.
+	// Err is the reason for an outcome that is not a success. It tells the
+	// operator more than the answer tells the sender. It is also set for a
+	// handled delivery whose handler returned an [Incomplete] error, and for an
+	// ignored one.
 	Err error
-	// Delivery is nil unless the request was authentic.
+	// Delivery is nil if the request was not authenticated.
 	Delivery *Delivery
 }
 
-// report writes the one log line and calls the observer, also if the log has a
-// fault.
+// report writes the log line and calls the observer, even if the logger panics.
 func (rc *Receiver) report(r *http.Request, res *Result) {
 	ctx := r.Context()
 	defer rc.observe(ctx, res)
@@ -51,7 +58,7 @@ func (rc *Receiver) report(r *http.Request, res *Result) {
 	}
 }
 
-// tookEffect reports that the handler did what the delivery asked for.
+// tookEffect reports whether the handler did the delivery's work.
 func (res *Result) tookEffect() bool {
 	return res.Outcome == Handled || res.Outcome == Accepted || res.Outcome == Duplicate
 }
@@ -66,7 +73,7 @@ func (res *Result) level() slog.Level {
 	case Duplicate, Ignored:
 		return slog.LevelInfo
 	case Failed:
-		if res.Status >= 400 && res.Status <= 499 { // a wrapped handler that blames the peer
+		if res.Status >= 400 && res.Status <= 499 { // a wrapped handler that refuses the request
 			return slog.LevelWarn
 		}
 		return slog.LevelError
@@ -76,8 +83,8 @@ func (res *Result) level() slog.Level {
 	return slog.LevelWarn
 }
 
-// attrs are the fields of the log line. From an unauthenticated request only the error's own words and the peer's
-// address are taken.
+// attrs returns the fields of the log line. For unauthenticated requests it
+// uses only the error's text and the remote address.
 func (res *Result) attrs(rc *Receiver, r *http.Request) []slog.Attr {
 	attrs := make([]slog.Attr, 0, 10)
 	attrs = append(attrs,
@@ -112,7 +119,7 @@ func (res *Result) attrs(rc *Receiver, r *http.Request) []slog.Attr {
 	return attrs
 }
 
-// appendDropped names the members that the record is kept without.
+// appendDropped names the members that were left out of the record.
 func appendDropped(attrs []slog.Attr, dropped []payload.Failure) []slog.Attr {
 	if len(dropped) == 0 {
 		return attrs

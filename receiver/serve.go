@@ -17,16 +17,18 @@ import (
 type consumer interface {
 	// takesCloudEvents reports whether the handler may decode CloudEvents.
 	takesCloudEvents() bool
-	// prepare decodes and validates the verified body. See prepared for what an
-	// error means.
+	// prepare decodes and validates the verified body. Method prepared
+	// documents its errors.
 	prepare(r *http.Request, d *Delivery) error
-	// consume runs the handler. A nil error means that the delivery took effect; otherwise a retry may run. Either way
-	// the answer is what the peer gets.
+	// consume runs the handler. A nil error means that the delivery took
+	// effect. After any other error a retry may run. The sender gets the
+	// returned answer in both cases.
 	consume(ctx context.Context, r *http.Request, d *Delivery) (answer, error)
 }
 
-// serve takes one request through all steps. The answer is written last, when the claim is settled: a peer that reads
-// 200 can rely on it. It is sent before the log and the observer are told.
+// serve takes one request through all steps. It writes the answer after the
+// claim is completed or released, so a sender that reads 200 can rely on it.
+// The log and the observer come after the answer.
 func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 	start := time.Now()
 	var (
@@ -35,7 +37,7 @@ func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 	)
 	decided := false
 	defer func() {
-		if !decided { // the goroutine ends (runtime.Goexit)
+		if !decided { // the goroutine is ending (runtime.Goexit)
 			res.Outcome, res.Err, a = Failed, errGoexit, failedAnswer()
 		}
 		rc.conclude(w, r, a, &res, start)
@@ -48,11 +50,13 @@ func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 	decided = true
 }
 
-// conclude answers and reports.
+// conclude sends the answer, then logs and observes the result.
 func (rc *Receiver) conclude(w http.ResponseWriter, r *http.Request, a answer, res *Result, start time.Time) {
 	defer func() {
 		if errors.Is(res.Err, http.ErrAbortHandler) {
-			panic(http.ErrAbortHandler) // a handler's own wish to drop the connection; its claim is released
+			// the handler asked to drop the connection, and its claim is
+			// released
+			panic(http.ErrAbortHandler)
 		}
 	}()
 	defer rc.report(r, res)
@@ -60,8 +64,9 @@ func (rc *Receiver) conclude(w http.ResponseWriter, r *http.Request, a answer, r
 	res.Duration = time.Since(start)
 }
 
-// process is the order of the steps: method, content type, bounded body, verify, decode and validate, claim, handle,
-// complete. Nothing is stored before the signature holds.
+// process runs the steps in order: method, content type, bounded body, verify,
+// decode and validate, claim, handle, complete. Nothing is stored before the
+// signature is verified.
 func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, start time.Time, res *Result) (a answer) {
 	refuse := func(o Outcome, err error, a answer) answer {
 		res.Outcome, res.Err = o, err
@@ -117,11 +122,11 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 	case dedupe.Claimed:
 		return rc.handleClaimed(r, c, d, asked, res)
 	}
-	return refuse(Unavailable, fmt.Errorf("receiver: the store answered a claim with state %d", d.Claim.State), unavailableAnswer())
+	return refuse(Unavailable, fmt.Errorf("receiver: the store returned a claim with the unknown state %d", d.Claim.State), unavailableAnswer())
 }
 
-// prepared decodes and validates. An event that is ignored or invalid, and a
-// decoder that fails, settle the request before anything is claimed.
+// prepared decodes and validates. It answers ignored and invalid events and
+// decoder failures before anything is claimed.
 func (rc *Receiver) prepared(c consumer, r *http.Request, d *Delivery, res *Result) (done bool, a answer) {
 	var err error
 	if fault := rc.faults.Guard(inDecoder, func() { err = c.prepare(r, d) }); fault != nil {
@@ -132,14 +137,14 @@ func (rc *Receiver) prepared(c consumer, r *http.Request, d *Delivery, res *Resu
 		return false, answer{}
 	}
 	res.Err = err
-	var away *tryAgainError
+	var tryAgain *tryAgainError
 	switch {
 	case errors.Is(err, payload.ErrIgnored):
 		res.Outcome, a = Ignored, ignoredAnswer()
 	case errors.Is(err, payload.ErrInvalid):
 		res.Outcome, a = Invalid, invalidAnswer(err)
-	case errors.As(err, &away):
-		res.Outcome, a = away.verdict(rc, d)
+	case errors.As(err, &tryAgain):
+		res.Outcome, a = tryAgain.outcome(rc, d)
 	default:
 		res.Outcome, a = Failed, failedAnswer()
 	}
@@ -156,8 +161,9 @@ func bodyAnswer(err error) answer {
 	return cutAnswer()
 }
 
-// verify contains a panic in a verifier that is not ours: to the peer it is an outage, never a pass. What it panicked
-// with may be a secret.
+// verify contains a panic in an application's verifier. The sender sees an
+// outage, and the request never passes. The panic value may be a secret, so it
+// is not logged.
 func (rc *Receiver) verify(r *http.Request, body []byte) (v signer.Verified, err error) {
 	if fault := rc.faults.Guard(inVerifier, func() { v, err = rc.verifier.Verify(r, body) }); fault != nil {
 		return signer.Verified{}, &panicError{fault.Discreet()}
@@ -165,53 +171,58 @@ func (rc *Receiver) verify(r *http.Request, body []byte) (v signer.Verified, err
 	return v, err
 }
 
-// handleClaimed runs the handler under a claim that is kept alive, then settles it.
+// handleClaimed runs the handler while its claim is renewed, then completes or
+// releases the claim.
 func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, asked time.Time, res *Result) answer {
 	if time.Since(asked) >= rc.lease {
-		// The store took so long to grant the claim that another instance may hold it by now.
+		// The store took so long to grant the claim that another instance may
+		// hold it now.
 		res.Outcome, res.Err = Unavailable, errors.New("receiver: the store took longer than the lease to grant a claim")
 		_ = rc.release(r.Context(), d.Claim)
 		return unavailableAnswer()
 	}
 	ctx := &lazyContext{parent: r.Context(), delivery: d}
 	defer ctx.end(nil)
-	k := rc.keep(r.Context(), d, asked, ctx)
+	renewer := rc.startRenewing(r.Context(), d, asked, ctx)
 	settled := false
 	defer func() {
-		// Reached unsettled only when the handler ends the goroutine (runtime.Goexit): a retry must be able to run.
+		// Without a result the handler ended the goroutine (runtime.Goexit).
+		// Release the claim so that a retry can run.
 		if !settled {
-			k.stop()
+			renewer.stop()
 			_ = rc.giveUp(r.Context(), d)
 		}
 	}()
 	a := rc.handle(ctx, r, c, d, res)
-	k.stop()
+	renewer.stop()
 	settled = true
 	if !res.tookEffect() {
 		if err := rc.giveUp(r.Context(), d); err != nil {
-			// The lease ends by itself, and the retry runs then.
+			// The retry runs when the lease ends.
 			res.Err = errors.Join(res.Err, fmt.Errorf("receiver: release: %w", err))
 		}
 		return a
 	}
 	if d.completion.Load() == completed {
-		return a // by the handler, in its own transaction
+		return a // the handler completed it in its own transaction
 	}
 	switch err := rc.complete(r.Context(), d.Claim); {
 	case err == nil:
 		return a
 	case errors.Is(err, dedupe.ErrLeaseLost):
-		// The effect is there, and another instance is at it as well: its answer counts.
+		// The delivery took effect, but another instance is handling it too.
+		// The sender gets that instance's answer on its retry.
 		res.Outcome, res.Err = InFlight, fmt.Errorf("receiver: complete: %w", err)
 		return inFlightAnswer(rc.lease)
 	default:
-		// The effect is there and not remembered. The retry that this asks for may run the handler again.
+		// The delivery took effect but is not remembered. The answer causes a
+		// retry, which may run the handler again.
 		res.Outcome, res.Err = Unavailable, fmt.Errorf("receiver: complete: %w", err)
 		return unavailableAnswer()
 	}
 }
 
-// handle runs the handler with the delivery in its context, and contains its panics.
+// handle runs the handler with the delivery in its context and contains panics.
 func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Delivery, res *Result) answer {
 	var (
 		a   answer
@@ -222,7 +233,7 @@ func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Del
 		return failedAnswer()
 	}
 	if err != nil {
-		return rc.judge(err, a, d, res)
+		return rc.answerError(err, a, d, res)
 	}
 	res.Outcome = Handled
 	if a.status == http.StatusAccepted {
@@ -231,7 +242,7 @@ func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Del
 	return a
 }
 
-// handled is the outcome of what a typed handler took.
+// handled is the outcome of a successful Events or Records handler.
 func (rc *Receiver) handled() Outcome {
 	if rc.success == http.StatusAccepted {
 		return Accepted
@@ -239,14 +250,14 @@ func (rc *Receiver) handled() Outcome {
 	return Handled
 }
 
-// judge finds the outcome and the answer that a handler's error stands for.
-func (rc *Receiver) judge(err error, a answer, d *Delivery, res *Result) answer {
-	var v verdict
-	if !errors.As(err, &v) {
+// answerError returns the answer for a handler's error and sets the outcome.
+func (rc *Receiver) answerError(err error, a answer, d *Delivery, res *Result) answer {
+	var e outcomeError
+	if !errors.As(err, &e) {
 		res.Outcome, res.Err = Failed, err
 		return a
 	}
-	res.Outcome, a = v.verdict(rc, d)
+	res.Outcome, a = e.outcome(rc, d)
 	if res.Outcome != Duplicate {
 		res.Err = err
 	}

@@ -10,17 +10,23 @@ import (
 	"github.com/deployhook/deployhook/internal/nilable"
 )
 
-// Wrap returns plain middleware: next is called only for verified, first-time deliveries and reads the same bytes from
-// the request's body; [FromContext] has the rest. The body is not decoded, so any signed JSON passes.
+// Wrap returns plain middleware. It calls next only for verified, first-time
+// deliveries, with the same bytes as the request's body. [FromContext] returns
+// the rest of the delivery. The body is not decoded, so any signed JSON passes.
+// If next is nil, every delivery is answered with 503.
 //
-// A 2xx from next means that the delivery took effect; any other status, a panic, or a context that ended before next
-// wrote anything means that it did not, and a retry will call next again. next's response is kept back until that is
-// settled, so it can't be streamed, flushed or hijacked. A panic is answered with 500. If next is nil, every delivery is
-// answered with 503.
+//	next                                        answer           a retry calls next
+//	writes a 2xx, or returns without writing    next's           no
+//	writes another status                       next's           yes
+//	panics                                      500              yes
+//	returns without writing, its context ended  500              yes
+//
+// The response of next is buffered until the claim is completed or released. It
+// cannot be streamed, flushed or hijacked.
 func (rc *Receiver) Wrap(next http.Handler) http.Handler {
 	var problem error
 	if nilable.IsNil(next) {
-		problem = configError("Wrap: the handler is nil")
+		problem = configError("Wrap: the handler is nil; pass an http.Handler")
 	}
 	return rc.mount(wrapConsumer{next: next}, problem)
 }
@@ -39,7 +45,8 @@ func (c wrapConsumer) consume(ctx context.Context, r *http.Request, d *Delivery)
 	rec := recorder{header: make(http.Header)}
 	c.next.ServeHTTP(&rec, r)
 	if rec.status == 0 {
-		// Returning without a word is success, except when the context told it to stop.
+		// A handler that writes nothing succeeded, unless its context ended
+		// first.
 		if err := context.Cause(ctx); err != nil {
 			return failedAnswer(), fmt.Errorf("receiver: the context ended before the wrapped handler answered: %w", err)
 		}
@@ -52,7 +59,7 @@ func (c wrapConsumer) consume(ctx context.Context, r *http.Request, d *Delivery)
 	return a, nil
 }
 
-// recorder keeps a response until the claim is settled.
+// recorder buffers a response until the claim is completed or released.
 type recorder struct {
 	header http.Header
 	status int

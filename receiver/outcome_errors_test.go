@@ -29,8 +29,8 @@ func TestAHandlerChoosesTheAnswer(t *testing.T) {
 		body       string
 		retryAfter string
 		outcome    receiver.Outcome
-		again      int   // the answer to the same delivery, sent once more
-		cause      error // what the operator learns
+		again      int   // answer to a second copy of the delivery
+		cause      error // error in the operator's log
 	}{
 		"accepted": {
 			opts:   []receiver.Option{receiver.WithAccepted()},
@@ -71,7 +71,7 @@ func TestAHandlerChoosesTheAnswer(t *testing.T) {
 			assert.Equal(t, c.retryAfter, w.Header().Get("Retry-After"))
 			assert.Equal(t, c.outcome, got.Outcome)
 			if c.cause != nil {
-				assert.ErrorIs(t, got.Err, c.cause, "the operator learns why")
+				assert.ErrorIs(t, got.Err, c.cause, "the result has the cause")
 			}
 			assert.Equal(t, c.again, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
 		})
@@ -86,7 +86,8 @@ func TestNewContext(t *testing.T) {
 	assert.Same(t, d, got)
 }
 
-// completeWith is a handler that completes its claim itself, then runs after.
+// completeWith returns a handler that completes its claim itself and then runs
+// after.
 func completeWith(t *testing.T, store *hookStore, after func(context.Context) error) receiver.EventHandler {
 	return func(ctx context.Context, _ *payload.Event) error {
 		d, ok := receiver.FromContext(ctx)
@@ -98,7 +99,7 @@ func completeWith(t *testing.T, store *hookStore, after func(context.Context) er
 	}
 }
 
-func TestAClaimThatTheHandlerCompletedIsNotCompletedAgain(t *testing.T) {
+func TestCompleteWith_ReceiverDoesNotCompleteAgain(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the message after the commit was not sent")
 	for name, c := range map[string]struct {
@@ -106,10 +107,10 @@ func TestAClaimThatTheHandlerCompletedIsNotCompletedAgain(t *testing.T) {
 		panic bool
 		want  int
 	}{
-		"success":                    {want: http.StatusOK},
-		"an error after the commit":  {err: broken, want: http.StatusInternalServerError},
-		"a panic after the commit":   {panic: true, want: http.StatusInternalServerError},
-		"a context that ended after": {err: context.Canceled, want: http.StatusInternalServerError},
+		"success":                              {want: http.StatusOK},
+		"an error after the commit":            {err: broken, want: http.StatusInternalServerError},
+		"a panic after the commit":             {panic: true, want: http.StatusInternalServerError},
+		"a context that ends after the commit": {err: context.Canceled, want: http.StatusInternalServerError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,13 +127,13 @@ func TestAClaimThatTheHandlerCompletedIsNotCompletedAgain(t *testing.T) {
 			assert.Zero(t, store.frees, "the receiver released what the handler had completed")
 
 			w := serve(h, signedRequest(t, scheme, "whk_1", eventBody))
-			assert.Equal(t, `{"received":true,"duplicate":true}`, w.Body.String(), "the effect is there: no retry may run")
+			assert.Equal(t, `{"received":true,"duplicate":true}`, w.Body.String(), "the delivery took effect, so no retry may run")
 			assert.Equal(t, 1, calls)
 		})
 	}
 }
 
-func TestACompletionThatFailedIsReleased(t *testing.T) {
+func TestCompleteWith_FailureReleasesClaim(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func() error{
 		"error": func() error { return io.ErrUnexpectedEOF },
@@ -179,9 +180,10 @@ func TestCompleteWithNeedsAClaimAndRunsOnce(t *testing.T) {
 	assert.Equal(t, http.StatusOK, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
 }
 
-// A renewal that runs while the handler's transaction holds the claim, or just after it was committed, fails. That must not
-// end the context of a handler that has won.
-func TestRenewalsDoNotDisturbACompletion(t *testing.T) {
+// A renewal fails while the handler's transaction locks the claim, or just
+// after the commit. That must not end the context of a handler that completed
+// its claim.
+func TestCompleteWith_IgnoresFailedRenewals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
@@ -193,7 +195,9 @@ func TestRenewalsDoNotDisturbACompletion(t *testing.T) {
 				if err := store.Store.Complete(ctx, c); err != nil {
 					return err
 				}
-				select { // a slow commit: longer than the lease, and not at the instant of a renewal
+				// a slow commit, longer than the lease, and not exactly when a
+				// renewal runs
+				select {
 				case <-time.After(10150 * time.Millisecond):
 					return nil
 				case <-ctx.Done():
@@ -201,14 +205,14 @@ func TestRenewalsDoNotDisturbACompletion(t *testing.T) {
 				}
 			})
 			renewed := store.renewals()
-			time.Sleep(10 * time.Second) // and work after it
-			assert.Equal(t, renewed, store.renewals(), "what has been completed needs no renewal")
+			time.Sleep(10 * time.Second) // further work after the commit
+			assert.Equal(t, renewed, store.renewals(), "a completed claim needs no renewal")
 			return errors.Join(err, ctx.Err())
 		})
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, signedRequest(t, scheme, "", eventBody))
 		assert.Equal(t, http.StatusOK, w.Code)
-		assert.Positive(t, store.renewals(), "no renewal was tried, so this showed nothing")
+		assert.Positive(t, store.renewals(), "no renewal was tried, so the test proved nothing")
 	})
 }
 
@@ -221,8 +225,9 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	assert.Equal(t, "86400", serve(h, signedRequest(t, scheme, "", eventBody)).Header().Get("Retry-After"))
 }
 
-// A store that hangs in a renewal must not keep it from the handler that its lease has ended.
-func TestAHandlerHearsOfALostLeaseInTime(t *testing.T) {
+// A renewal that hangs in the store must not delay telling the handler that its
+// lease ended.
+func TestLease_HungRenewalEndsHandlerContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
