@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What a verifier accepts. A lenient parser is an attack surface: every bound
-// here is the same for all schemes.
+// Bounds on what a verifier accepts, the same for all schemes. A lenient parser
+// is an attack surface.
 const (
 	maxSignatureHeader = 8 << 10
 	maxSignatures      = 16
@@ -30,9 +30,10 @@ func single(h http.Header, name string) (string, error) {
 	return "", fmt.Errorf("%w: %s occurs %d times; want exactly one", ErrMalformed, name, len(values))
 }
 
-// validID: 1 to 255 bytes of visible ASCII without a dot. With a dot in it, an
-// ID and a timestamp could be read from the signed bytes at another boundary:
-// (a.1, 2, x) and (a, 1, 2.x) sign the same.
+// validID reports whether an ID is 1 to 255 bytes of visible ASCII without a
+// dot. A dot would let an ID and a timestamp be read from the signed bytes at
+// another boundary. For example, (a.1, 2, x) and (a, 1, 2.x) sign the same
+// bytes.
 func validID(id string) bool {
 	if id == "" || len(id) > maxIDLength {
 		return false
@@ -45,8 +46,8 @@ func validID(id string) bool {
 	return true
 }
 
-// parseTimestamp reads Unix seconds as ^[1-9][0-9]{0,10}$: no sign, no leading
-// zero, no fraction, no exponent.
+// parseTimestamp reads Unix seconds as ^[1-9][0-9]{0,10}$. It takes no sign,
+// leading zero, fraction or exponent.
 func parseTimestamp(text string) (int64, bool) {
 	if text == "" || len(text) > maxTimestampDigits || text[0] == '0' {
 		return 0, false
@@ -72,10 +73,10 @@ func timestampError(header, text string) error {
 	return fmt.Errorf("%w: %s is not a Unix time in seconds (1 to %d digits, no sign, no leading zero)", ErrMalformed, header, maxTimestampDigits)
 }
 
-// CheckAge is for custom schemes. It returns nil if a signed time is
-// within the tolerance of now, on either side, inclusive, and otherwise an
-// error that wraps [ErrTooOld] or [ErrTooNew]. what names the time in the
-// error: a header.
+// CheckAge is for custom schemes. It returns nil if a signed time is within the
+// tolerance of now, on either side, inclusive. Otherwise it returns an error
+// that wraps [ErrTooOld] or [ErrTooNew]. The error calls the time what, which
+// is usually the name of a header.
 //
 // Sub saturates at 292 years, and the least Duration negated is itself. The two
 // sides are therefore subtracted one by one.
@@ -89,10 +90,10 @@ func CheckAge(what string, at, now time.Time, tolerance time.Duration) error {
 	return nil
 }
 
-// CheckID is for custom schemes. It returns nil for a delivery ID that
-// every scheme accepts, 1 to 255 bytes of visible ASCII without a dot, and
-// otherwise an error that wraps [ErrMalformed]. header names where the ID
-// stood. The error does not repeat the ID.
+// CheckID is for custom schemes. It returns nil for a delivery ID that every
+// scheme accepts, which is 1 to 255 bytes of visible ASCII without a dot.
+// Otherwise it returns an error that wraps [ErrMalformed] and names the header.
+// The error does not repeat the ID.
 func CheckID(header, id string) error {
 	if !validID(id) {
 		return fmt.Errorf("%w: %s is not 1 to %d bytes of visible ASCII without a dot", ErrMalformed, header, maxIDLength)
@@ -100,9 +101,9 @@ func CheckID(header, id string) error {
 	return nil
 }
 
-// CheckTime is for custom schemes. It returns nil for a time that every
-// scheme can sign, Unix seconds of 1 to 11 digits, and otherwise an error that
-// wraps [ErrInvalidMessage].
+// CheckTime is for custom schemes. It returns nil for a time that every scheme
+// can sign, which is Unix seconds of 1 to 11 digits. Otherwise it returns an
+// error that wraps [ErrInvalidMessage].
 func CheckTime(at time.Time) error {
 	if seconds := at.Unix(); seconds < 1 || seconds > maxTimestamp {
 		return fmt.Errorf("%w: the attempt's time (Unix %d) is out of range; pass time.Now()", ErrInvalidMessage, seconds)

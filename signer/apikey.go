@@ -22,13 +22,13 @@ const (
 	hashText            = "sha256:"
 )
 
-// APIKeyHash is what is kept of an API key: its SHA-256. The keys are random
-// and long, so no slow hash is needed, and nobody who reads a table of hashes
-// can call with one.
+// APIKeyHash is the SHA-256 of an API key. Store it instead of the key, so that
+// a reader of the table can't use what it contains. API keys are long and
+// random, so they need no slow password hash.
 type APIKeyHash [sha256.Size]byte
 
-// HashAPIKey returns the hash of a key: 16 to 4096 bytes of visible ASCII.
-// Errors wrap [ErrInvalidSecret] and never contain the key.
+// HashAPIKey returns the hash of a key. A key has 16 to 4096 bytes of visible
+// ASCII. Errors wrap [ErrInvalidSecret] and never contain the key.
 func HashAPIKey(key string) (APIKeyHash, error) {
 	if err := checkQuoting(key); err != nil {
 		return APIKeyHash{}, err
@@ -58,10 +58,11 @@ func (h APIKeyHash) String() string { return hashText + hex.EncodeToString(h[:])
 
 var apiKeyPrefix = regexp.MustCompile(`^[a-z][a-z0-9]{1,15}$`)
 
-// GenerateAPIKey returns a new key: the prefix, an underscore and 52 random
-// characters (260 bits). A prefix of your own, 2 to 16 lower-case letters and
-// digits, lets secret scanners and people recognise the key. Show it once, by
-// [Secret.Reveal], and store its [HashAPIKey]. Errors wrap [ErrConfig].
+// GenerateAPIKey returns a new key. It consists of the prefix, an underscore
+// and 52 random characters (260 bits). The prefix has 2 to 16 lower-case
+// letters and digits. It lets secret scanners and people recognise your keys.
+// Show the key once, with [Secret.Reveal], and store its [HashAPIKey]. Errors
+// wrap [ErrConfig].
 func GenerateAPIKey(prefix string) (Secret, error) {
 	if !apiKeyPrefix.MatchString(prefix) {
 		return Secret{}, configError("GenerateAPIKey", "prefix: want 2 to 16 lower-case letters and digits, a letter first")
@@ -71,14 +72,14 @@ func GenerateAPIKey(prefix string) (Secret, error) {
 
 // APIKey is a key that [APIKeys] accepts, without the key itself.
 type APIKey struct {
-	// Principal is who the key belongs to: an organization. Required.
+	// Principal is the organization that the key belongs to. Required.
 	Principal string
 	// Hash is [HashAPIKey] of the key. Required.
 	Hash APIKeyHash
-	// Name is for logs and [Verified].Key. Empty: key-1, key-2 and so on,
+	// Name is for logs and [Verified].Key. Empty means key-1, key-2 and so on,
 	// by its place.
 	Name string
-	// NotAfter is the end of the key's use. The zero time: no end.
+	// NotAfter is the end of the key's use. The zero time means no end.
 	NotAfter time.Time
 }
 
@@ -86,12 +87,11 @@ var _ Scheme = (*APIKeys)(nil)
 
 // APIKeys verifies "Authorization: Bearer <key>", as Periscope's deployment
 // webhook and many like it do. The key's principal is the caller.
-//
-// A bearer key proves who speaks, not what is said. It covers neither the body
-// nor the time nor the ID. An attacker who sees one request can send any other,
-// and only deduplication by the body recognises a replay. Use it only over TLS,
-// and [Standard] for anything new. APIKeys is immutable and safe for concurrent
-// use.
+// A bearer key identifies the sender and protects nothing else. It covers
+// neither the body nor the time nor the ID. An attacker who sees one request
+// can send any other, and only deduplication by the body recognises a replay.
+// Use it only over TLS. Prefer [Standard] for anything new. APIKeys is
+// immutable and safe for concurrent use.
 type APIKeys struct {
 	header string
 	keys   map[[macSize]byte]*APIKey
@@ -110,9 +110,9 @@ func NewAPIKeys(keys []APIKey, opts ...Option) (*APIKeys, error) {
 	if len(keys) == 0 {
 		return nil, configError(scheme, "no key was given; without one every request would be refused")
 	}
-	// Keys are looked up by a MAC of their hash under a key of this
-	// process: how long a look-up takes tells nothing that could be tried
-	// again.
+	// The map's index is a MAC of the key's hash, under a key that only this
+	// process has. The time of a lookup therefore tells an attacker nothing
+	// about the stored hashes.
 	blinding := make([]byte, macSize)
 	rand.Read(blinding)
 	s := &APIKeys{header: c.header, name: scheme, keys: make(map[[macSize]byte]*APIKey, len(keys)), blind: newMACKey(sha256.New, blinding)}
@@ -137,10 +137,9 @@ func NewAPIKeys(keys []APIKey, opts ...Option) (*APIKeys, error) {
 
 // NewGitLabToken verifies GitLab's plain secret token, the X-Gitlab-Token
 // header, for a secret from [NewLiteralSecret]. GitLab's newer signing tokens
-// are [Standard] Webhooks and much better: with those the body, the time and
-// the ID are signed. What is said of [APIKeys] holds here too. The secret's
-// name and end are kept, and principal is who it belongs to. Errors wrap
-// [ErrConfig].
+// are [Standard] Webhooks. Prefer those, because they sign the body, the time
+// and the ID. A plain token has the limits that [APIKeys] describes. The secret
+// keeps its name and end, and principal is its owner. Errors wrap [ErrConfig].
 func NewGitLabToken(secret Secret, principal string) (*APIKeys, error) {
 	const scheme = "GitLabToken"
 	if secret.form != formLiteral {
@@ -158,7 +157,7 @@ func NewGitLabToken(secret Secret, principal string) (*APIKeys, error) {
 	return s, nil
 }
 
-// blinded returns where the key with a hash stands in the map.
+// blinded returns the map's index of a key's hash.
 func (s *APIKeys) blinded(hash [sha256.Size]byte) (at [macSize]byte) {
 	state := s.blind.get()
 	state.prefix = append(state.prefix, hash[:]...)
@@ -230,7 +229,7 @@ func (s *APIKeys) Verify(r *http.Request, _ []byte) (Verified, error) {
 	return Verified{Principal: key.Principal, Key: key.Name}, nil
 }
 
-// validToken: 1 to 4096 bytes of visible ASCII.
+// validToken reports whether a token is 1 to 4096 bytes of visible ASCII.
 func validToken(token string) bool {
 	if token == "" || len(token) > maxToken {
 		return false
@@ -245,17 +244,18 @@ func validToken(token string) bool {
 
 var _ Signer = (*Bearer)(nil)
 
-// Bearer sends an API key with every request: the sending side of [APIKeys].
-// Nothing is signed; use it only for receivers that take nothing better, and
-// only over TLS. A Bearer is immutable and safe for concurrent use.
+// Bearer sends an API key with every request. It is the sending side of
+// [APIKeys] and signs nothing. Use it only over TLS, and only for receivers
+// that accept nothing better. A Bearer is immutable and safe for concurrent
+// use.
 type Bearer struct {
 	header string
 	value  func() string // a closure keeps the key out of the reach of reflection
 }
 
 // NewBearer returns a signer that sets "Authorization: Bearer <key>" for a key
-// from [NewLiteralSecret]. Options: [WithHeader], under which the header holds
-// the key alone. Errors wrap [ErrConfig].
+// from [NewLiteralSecret]. With [WithHeader] the header holds the key alone.
+// Errors wrap [ErrConfig].
 func NewBearer(key Secret, opts ...Option) (*Bearer, error) {
 	const scheme = "Bearer"
 	c, err := newConfig(scheme, nil, append([]Option{WithHeader(authorizationHeader)}, opts...), "WithHeader")

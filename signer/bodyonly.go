@@ -17,10 +17,10 @@ const (
 
 var _ Scheme = (*BodyOnly)(nil)
 
-// BodyOnly verifies schemes that sign the body and nothing else: no ID, no
-// time. A captured request stays valid for as long as the secret does, so
-// deduplication is the only defence against replay, and only for as long as its
-// store remembers. BodyOnly can't sign: choose [Standard] for what you send.
+// BodyOnly verifies schemes that sign the body alone, without ID or time. A
+// captured request stays valid for as long as the secret does. Deduplication is
+// the only defence against its replay, and it works only for as long as the
+// store remembers. BodyOnly can't sign. Choose [Standard] for what you send.
 // Make one with [NewGitHub] or [NewBodyOnly]. It is immutable and safe for
 // concurrent use.
 type BodyOnly struct {
@@ -34,15 +34,15 @@ type BodyOnly struct {
 	diagnosis *diagnosis
 }
 
-// NewGitHub verifies GitHub's X-Hub-Signature-256, "sha256=" and the lower-case
-// hex HMAC-SHA256 of the body, for a secret from [NewLiteralSecret]. Bitbucket
-// Cloud and Data Center use the same under another name:
-// WithHeader("X-Hub-Signature").
-//
-// There is no timestamp and no signed ID; see [BodyOnly]. GitHub's
+// NewGitHub verifies GitHub's X-Hub-Signature-256 for a secret from
+// [NewLiteralSecret]. The header is "sha256=" and the lower-case hex
+// HMAC-SHA256 of the body. Bitbucket Cloud and Data Center send the same in
+// another header, so give WithHeader("X-Hub-Signature").
+// There is no timestamp and no signed ID, see [BodyOnly]. GitHub's
 // X-GitHub-Delivery header is not signed and must not be used to deduplicate.
-// Options: [WithHeader], [WithKey], [WithPrincipal], [WithoutDiagnosis]. Errors
-// wrap [ErrConfig].
+//
+// The options are [WithHeader], [WithKey], [WithPrincipal] and
+// [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewGitHub(key Key, opts ...Option) (*BodyOnly, error) {
 	github := optionFunc(func(c *config) { c.header, c.mark = githubHeader, hashPrefix })
 	return newBodyOnly("GitHub", key, append([]Option{github}, opts...))
@@ -59,14 +59,14 @@ func NewGitHub(key Key, opts ...Option) (*BodyOnly, error) {
 //	Heroku     WithHeader("Heroku-Webhook-Hmac-Sha256"), WithBase64()
 //	Vercel     WithHeader("X-Vercel-Signature"), InsecureSHA1()
 //
-// There is no timestamp and no signed ID; see [BodyOnly]. Options:
-// [WithHeader], [WithSignaturePrefix], [WithBase64], [InsecureSHA1], [WithKey],
-// [WithPrincipal], [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// There is no timestamp and no signed ID, see [BodyOnly]. The other options are
+// [WithSignaturePrefix], [WithBase64], [InsecureSHA1], [WithKey],
+// [WithPrincipal] and [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewBodyOnly(key Key, opts ...Option) (*BodyOnly, error) {
 	return newBodyOnly("BodyOnly", key, opts, "WithSignaturePrefix", "WithBase64", "InsecureSHA1")
 }
 
-// newBodyOnly takes the options that all body-only schemes have, and those in
+// newBodyOnly takes the options that all body-only schemes share, and those in
 // further.
 func newBodyOnly(name string, key Key, opts []Option, further ...string) (*BodyOnly, error) {
 	known := append([]string{"WithHeader", "WithKey", "WithPrincipal", "WithoutDiagnosis"}, further...)
@@ -94,13 +94,13 @@ func newBodyOnly(name string, key Key, opts []Option, further ...string) (*BodyO
 	}, nil
 }
 
-// Present reports whether a request carries this scheme's header; see [AnyOf].
+// Present reports whether a request carries this scheme's header, see [AnyOf].
 func (s *BodyOnly) Present(h http.Header) bool { return s != nil && len(h[s.header]) > 0 }
 
 // SignsID reports that there is no signed delivery ID.
 func (s *BodyOnly) SignsID() bool { return false }
 
-// Principals returns the principal of [WithPrincipal]; see [Scheme].
+// Principals returns the principal of [WithPrincipal], see [Scheme].
 func (s *BodyOnly) Principals() []string {
 	if s == nil {
 		return nil
@@ -119,8 +119,7 @@ func (s *BodyOnly) title() string {
 	return s.name
 }
 
-// decode is a method since what is handed to a function value escapes to the
-// heap.
+// decode is a method, because arguments of a function value escape to the heap.
 func (s *BodyOnly) decode(mac []byte, encoded string) bool {
 	if s.base64 {
 		return decodeBase64(mac, encoded)

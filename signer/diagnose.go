@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// diagnosis works out, for the operator, what would have matched where nothing
+// diagnosis finds out, for the operator, what would have matched after nothing
 // did. It works only after a failure, on bounded bodies, and at most once a
-// second for each scheme. A flood of forgeries therefore costs one MAC for each
-// key. A nil diagnosis is one that is turned off.
+// second for each scheme. A flood of forgeries therefore costs one MAC per key.
+// A nil diagnosis is turned off.
 type diagnosis struct {
 	next    atomic.Int64 // Unix nanoseconds
 	running atomic.Bool
@@ -25,13 +25,13 @@ type diagnosis struct {
 const (
 	diagnosisPause = time.Second
 	diagnosisBody  = 64 << 10
-	// diagnosisSpelled bounds the bodies whose characters are written in
-	// other ways, since each way multiplies the work.
+	// diagnosisSpelled bounds the bodies whose characters are written in other
+	// ways, because each way multiplies the work.
 	diagnosisSpelled = 16 << 10
 	diagnosisKeys    = 4
 	byteOrderMark    = "\ufeff"
-	// Re-encoding costs more the deeper a body is nested, and nobody nests
-	// a webhook like that but to make it cost.
+	// Re-encoding a deeply nested body is expensive. Only an attacker sends
+	// one.
 	diagnosisDepth = 32
 )
 
@@ -42,9 +42,8 @@ func (c *config) newDiagnosis() *diagnosis {
 	return &diagnosis{}
 }
 
-// begin reports whether it is time for another diagnosis, and takes the turn if
-// so: done must be called then. There is one at a time, and a pause after each,
-// however long it took.
+// begin reports whether another diagnosis may run now. If so, the caller must
+// call done. One diagnosis runs at a time, with a pause after each.
 func (d *diagnosis) begin() bool {
 	if time.Now().UnixNano() < d.next.Load() || !d.running.CompareAndSwap(false, true) {
 		return false
@@ -57,8 +56,8 @@ func (d *diagnosis) done() {
 	d.running.Store(false)
 }
 
-// content is a way to form the signed bytes: what they are called, and what
-// stands before the body.
+// content is a way to form the signed bytes. It has their name and the bytes
+// before the body.
 type content struct{ name, prefix string }
 
 // explain returns "" or a hint that continues a sentence. forms[0] is what the
@@ -117,8 +116,7 @@ type bodyVariant struct {
 	body []byte
 }
 
-// bodyVariants are what common middleware makes of a body, and of JSON in
-// particular.
+// bodyVariants returns what common middleware makes of a body.
 func bodyVariants(body []byte) []bodyVariant {
 	variants := []bodyVariant{
 		{"without the white space around it", bytes.TrimSpace(body)},
@@ -145,8 +143,8 @@ func bodyVariants(body []byte) []bodyVariant {
 	return append(variants, spellings(forms)...)
 }
 
-// spellings are forms of a JSON document with their characters written in other
-// ways.
+// spellings returns the forms of a JSON document with their characters written
+// in other ways.
 func spellings(forms []bodyVariant) (variants []bodyVariant) {
 	for _, form := range forms {
 		name, and := "after its JSON"+form.name, " and its"
@@ -172,7 +170,7 @@ func spellings(forms []bodyVariant) (variants []bodyVariant) {
 	return variants
 }
 
-// sorted writes JSON as encoders with sorted keys do, or returns nil.
+// sorted re-encodes JSON with sorted keys. It returns nil if it can't.
 func sorted(body []byte) []byte {
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(body))
@@ -187,8 +185,8 @@ func sorted(body []byte) []byte {
 	return encoded
 }
 
-// nesting is an upper bound of how deep a body is nested: brackets in strings
-// count as well.
+// nesting returns an upper bound of a body's depth. It also counts brackets in
+// strings.
 func nesting(body []byte) int {
 	depth, deepest := 0, 0
 	for _, c := range body {
@@ -219,8 +217,8 @@ func spaced(compact []byte) []byte {
 	return out
 }
 
-// escaped reports whether what follows before is escaped: an odd number of
-// backslashes stands there.
+// escaped reports whether an odd number of backslashes ends before, so that the
+// next character is escaped.
 func escaped(before []byte) bool {
 	return (len(before)-len(bytes.TrimRight(before, `\`)))%2 == 1
 }
@@ -230,7 +228,7 @@ type keyVariant struct {
 	key  []byte
 }
 
-// keyVariants are the ways in which a secret is misread.
+// keyVariants returns the keys that a sender gets by misreading a secret.
 func keyVariants(s Secret) []keyVariant {
 	text := s.Reveal()
 	encoded := strings.TrimPrefix(text, secretPrefix)
@@ -255,8 +253,8 @@ func keyVariants(s Secret) []keyVariant {
 	return variants
 }
 
-// knownHeaders are the signature headers of the schemes that deployment
-// webhooks come with.
+// knownHeaders are the signature headers of the schemes that senders of
+// deployment webhooks use.
 var knownHeaders = [...]string{
 	HeaderSignature, "X-Webhook-Signature", "X-Temps-Signature", stripeHeader, githubHeader, bitbucketHeader, gitlabHeader,
 	"X-Vercel-Signature", "Heroku-Webhook-Hmac-Sha256", "Circleci-Signature", "X-Gogs-Signature", "X-Gitea-Signature",
@@ -278,8 +276,8 @@ func otherSchemes(h http.Header, own string) string {
 	return "; the request carries " + strings.Join(others, ", ") + ": is this the right scheme?"
 }
 
-// missing adds to an error about a missing header whether another scheme's is
-// there.
+// missing adds to an error about a missing header which other scheme's header
+// is present.
 func (d *diagnosis) missing(err error, h http.Header, own string) error {
 	if d == nil {
 		return err

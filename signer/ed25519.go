@@ -19,10 +19,10 @@ const (
 	redactedSigning = signingPrefix + "[redacted]"
 )
 
-// SigningKey is an Ed25519 private key for [Standard], whose signatures carry
-// the version v1a. Receivers need only its [VerifyingKey], so that no receiver
-// can sign in the sender's name. It is opaque and redacted as [Secret] is; the
-// zero SigningKey is not a key.
+// SigningKey is an Ed25519 private key for [Standard]. Its signatures have the
+// version v1a. Receivers need only its [VerifyingKey], so no receiver can sign
+// in the sender's name. A SigningKey is opaque and redacted like a [Secret].
+// The zero SigningKey is not a key.
 type SigningKey struct {
 	name     string
 	notAfter time.Time
@@ -32,9 +32,9 @@ type SigningKey struct {
 }
 
 // ParseSigningKey reads whsk_ followed by the standard, padded base64 of an
-// Ed25519 private key: its 32-byte seed, or the 64 bytes of seed and public
-// key, which must belong together. Errors wrap [ErrInvalidSecret] and never
-// contain the value.
+// Ed25519 private key. The key is either the 32-byte seed, or the 64 bytes of a
+// seed and the public key that belongs to it. Errors wrap [ErrInvalidSecret]
+// and never contain the value.
 func ParseSigningKey(text string) (SigningKey, error) {
 	raw, err := decodePrefixed(text, signingPrefix)
 	if err != nil {
@@ -64,8 +64,7 @@ func GenerateSigningKey() SigningKey {
 
 func localSigningKey(private ed25519.PrivateKey) SigningKey {
 	text := func() string { return signingPrefix + base64.StdEncoding.EncodeToString(private) }
-	// The private key is reached through a closure, as a Secret's bytes
-	// are.
+	// A closure holds the private key, like a Secret's bytes.
 	var signer crypto.Signer = private // made once: each conversion allocates
 	return SigningKey{public: private.Public().(ed25519.PublicKey), signer: hiddenSigner(func() crypto.Signer { return signer }), reveal: text}
 }
@@ -80,9 +79,9 @@ func (h hiddenSigner) Sign(random io.Reader, message []byte, opts crypto.SignerO
 }
 
 // NewSigningKey wraps an Ed25519 [crypto.Signer], so that the key can stay in a
-// KMS or an HSM. Its Sign method is called with the whole message and
-// [crypto.Hash](0), and must be safe for concurrent use; it has no context, so
-// it should bound its own waits. Errors wrap [ErrInvalidSecret].
+// KMS or an HSM. Its Sign method gets the whole message and [crypto.Hash](0).
+// It must be safe for concurrent use. It gets no context, so it should bound
+// its own waits. Errors wrap [ErrInvalidSecret].
 func NewSigningKey(key crypto.Signer) (SigningKey, error) {
 	if isNil(key) {
 		return SigningKey{}, secretError("the crypto.Signer is nil; was the error of what loads the key checked?")
@@ -97,12 +96,11 @@ func NewSigningKey(key crypto.Signer) (SigningKey, error) {
 	if err := checkPublic(public); err != nil {
 		return SigningKey{}, err
 	}
-	// A crypto.Signer may well be an ed25519.PrivateKey: it is hidden as
-	// one of our own.
+	// The crypto.Signer may be an ed25519.PrivateKey, so it is hidden as well.
 	return SigningKey{public: public, signer: hiddenSigner(func() crypto.Signer { return key })}, nil
 }
 
-// Named returns the key with a name for logs and for [Verified].Key; see
+// Named returns the key with a name for logs and for [Verified].Key, see
 // [Secret.Named].
 func (k SigningKey) Named(name string) SigningKey {
 	k.name = name
@@ -121,8 +119,8 @@ func (k SigningKey) VerifyingKey() VerifyingKey {
 	return VerifyingKey{name: k.name, notAfter: k.notAfter, public: k.public}
 }
 
-// Reveal returns the key's whsk_ text (64 bytes), to be stored; "" for the zero
-// key and for one that is kept elsewhere.
+// Reveal returns the key's whsk_ text (64 bytes), to be stored. It returns ""
+// for the zero key and for a key in a KMS or an HSM.
 func (k SigningKey) Reveal() string {
 	if k.reveal == nil {
 		return ""
@@ -146,7 +144,7 @@ func (k SigningKey) Format(f fmt.State, _ rune) { io.WriteString(f, redactedSign
 // LogValue returns a redacted form, for log/slog.
 func (k SigningKey) LogValue() slog.Value { return slog.StringValue(redactedSigning) }
 
-// MarshalText returns a redacted form: a key does not survive marshalling.
+// MarshalText returns a redacted form. Marshalling loses the key on purpose.
 func (k SigningKey) MarshalText() ([]byte, error) { return []byte(redactedSigning), nil }
 
 // VerifyingKey is an Ed25519 public key for [Standard]. It is not secret. A
@@ -159,9 +157,9 @@ type VerifyingKey struct {
 }
 
 // ParseVerifyingKey reads whpk_ followed by the standard, padded base64 of a
-// 32-byte Ed25519 public key. An encoding that is no point of the curve is
-// refused, and so is a point of low order, for which anyone can sign. Errors
-// wrap [ErrInvalidSecret].
+// 32-byte Ed25519 public key. It refuses bytes that encode no point of the
+// curve. It also refuses points of low order, because anyone can sign for them.
+// Errors wrap [ErrInvalidSecret].
 func ParseVerifyingKey(text string) (VerifyingKey, error) {
 	raw, err := decodePrefixed(text, verifyingPrefix)
 	if err != nil {
@@ -176,7 +174,7 @@ func ParseVerifyingKey(text string) (VerifyingKey, error) {
 	return VerifyingKey{public: raw}, nil
 }
 
-// Named returns the key with a name for logs and for [Verified].Key; see
+// Named returns the key with a name for logs and for [Verified].Key, see
 // [Secret.Named].
 func (k VerifyingKey) Named(name string) VerifyingKey {
 	k.name = name
@@ -189,7 +187,7 @@ func (k VerifyingKey) NotAfter(t time.Time) VerifyingKey {
 	return k
 }
 
-// String returns the key's whpk_ text; "" for the zero key.
+// String returns the key's whpk_ text, or "" for the zero key.
 func (k VerifyingKey) String() string {
 	if k.public == nil {
 		return ""
@@ -201,8 +199,8 @@ func (k VerifyingKey) describe() keyInfo {
 	return keyInfo{name: k.name, notAfter: k.notAfter, public: k.public}
 }
 
-// decodePrefixed reads a prefix and canonical, padded, standard base64, and
-// names the mistake where it can't.
+// decodePrefixed reads a prefix and canonical, padded, standard base64. Its
+// errors name the mistake.
 func decodePrefixed(text, prefix string) ([]byte, error) {
 	if err := checkQuoting(text); err != nil {
 		return nil, err
@@ -229,7 +227,7 @@ func decodePrefixed(text, prefix string) ([]byte, error) {
 	return raw, nil
 }
 
-// wrongPrefix tells which of the other kinds of key a text is.
+// wrongPrefix names the other kind of key that a text is.
 func wrongPrefix(text, want string) error {
 	for prefix, kind := range map[string]string{
 		secretPrefix: "a shared secret (ParseSecret)", signingPrefix: "an Ed25519 private key (ParseSigningKey)", verifyingPrefix: "an Ed25519 public key (ParseVerifyingKey)",

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// withEscapes writes every character of a JSON document that is not ASCII as an
-// escape, as encoders with that default do.
+// withEscapes replaces every character of a JSON document that is not ASCII
+// with its escape. Some encoders do so by default.
 func withEscapes(document []byte) []byte {
 	out := make([]byte, 0, len(document))
 	for len(document) > 0 {
@@ -30,8 +30,8 @@ func appendEscape(out []byte, r rune) []byte {
 	return append(out, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
 }
 
-// withCharacters writes every escape of a JSON document as the character that
-// it stands for, but for those that JSON needs.
+// withCharacters replaces the escapes of a JSON document with their characters.
+// It keeps the escapes that JSON requires.
 func withCharacters(document []byte) []byte {
 	out := make([]byte, 0, len(document))
 	for {
@@ -51,8 +51,8 @@ func withCharacters(document []byte) []byte {
 	}
 }
 
-// unescape returns the character of an escape and the escape's length, or a
-// length of zero where the escape has to stay.
+// unescape returns the character of an escape and the escape's length. The
+// length is zero if the escape has to stay.
 func unescape(document []byte) (rune, int) {
 	if document[1] == '/' {
 		return '/', 2

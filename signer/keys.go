@@ -22,27 +22,24 @@ const (
 	maxMixedKeys = 3
 )
 
-// Key is what a scheme signs and verifies with: a [Secret], a [SigningKey] or a
-// [VerifyingKey]. The interface is sealed, and a key's type decides the
-// algorithm; a message never does.
+// Key is a [Secret], a [SigningKey] or a [VerifyingKey], with which a scheme
+// signs and verifies. The interface is sealed. The key's type decides the
+// algorithm, and a message never does.
 type Key interface {
-	// Expiry returns the end that NotAfter has set; the zero time if there
-	// is none.
+	// Expiry returns the end that NotAfter has set, or the zero time.
 	Expiry() time.Time
 
 	describe() keyInfo
 }
 
-// Expiry returns the end that [Secret.NotAfter] has set; the zero time if there
-// is none.
+// Expiry returns the end that [Secret.NotAfter] has set, or the zero time.
 func (s Secret) Expiry() time.Time { return s.notAfter }
 
-// Expiry returns the end that [SigningKey.NotAfter] has set; the zero time if
-// there is none.
+// Expiry returns the end that [SigningKey.NotAfter] has set, or the zero time.
 func (k SigningKey) Expiry() time.Time { return k.notAfter }
 
-// Expiry returns the end that [VerifyingKey.NotAfter] has set; the zero time if
-// there is none.
+// Expiry returns the end that [VerifyingKey.NotAfter] has set, or the zero
+// time.
 func (k VerifyingKey) Expiry() time.Time { return k.notAfter }
 
 type keyInfo struct {
@@ -62,7 +59,7 @@ func (i keyInfo) sameKey(other keyInfo) bool {
 	return i.secret.Equal(other.secret)
 }
 
-// activeKey is a key in use: exactly one of mac and public is set.
+// activeKey is a key in use. Exactly one of mac and public is set.
 type activeKey struct {
 	name     string
 	notAfter time.Time // zero: no end
@@ -73,7 +70,7 @@ type activeKey struct {
 	private crypto.Signer // nil: verifies only
 }
 
-// active reports whether the key may be used at t: up to and including its end.
+// active reports whether the key may be used at t. Its end is inclusive.
 func (k *activeKey) active(t time.Time) bool { return k.notAfter.IsZero() || !t.After(k.notAfter) }
 
 // accepts says which keys a scheme takes.
@@ -82,8 +79,7 @@ type accepts struct {
 	asymmetric bool
 }
 
-// newKeySet checks the keys for a scheme, in the order in which they were
-// given.
+// newKeySet checks the keys for a scheme and keeps their order.
 func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 	if len(keys) > maxKeys {
 		return nil, configError(scheme, "WithKey: %d keys; at most %d, each costs a MAC per request", len(keys), maxKeys)
@@ -127,7 +123,7 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 }
 
 // isNil reports whether v is nil, or an interface that holds a nil pointer,
-// func, map or slice. Its methods would panic.
+// func, map or slice, whose methods would panic.
 func isNil(v any) bool {
 	if v == nil {
 		return true

@@ -9,7 +9,7 @@ import (
 )
 
 // maxPairs is how many Ed25519 signatures of a request count. One Ed25519
-// verification costs as much as several MACs, and each signature has to be
+// verification costs as much as two MACs or more, and each signature has to be
 // tried with each key.
 const maxPairs = 2
 
@@ -28,12 +28,13 @@ func (s *signatures) v1() [][macSize]byte { return s.macs[:s.nMACs] }
 // v1a returns the Ed25519 signatures that count.
 func (s *signatures) v1a() [][ed25519.SignatureSize]byte { return s.pairs[:s.nPairs] }
 
-// counts is what an error says about the list.
+// counts describes the list in an error.
 func (s *signatures) counts() string {
 	return fmt.Sprintf("%d v1 and %d v1a signature(s) and %d other entries", s.nMACs, s.nPairs, s.skipped)
 }
 
-// addPair keeps the first distinct Ed25519 signatures.
+// addPair keeps an Ed25519 signature if it is new and among the first that
+// count.
 func (s *signatures) addPair(pair [ed25519.SignatureSize]byte) {
 	if s.nPairs < maxPairs && !slices.Contains(s.v1a(), pair) {
 		s.pairs[s.nPairs] = pair
@@ -41,8 +42,8 @@ func (s *signatures) addPair(pair [ed25519.SignatureSize]byte) {
 	}
 }
 
-// parseStandard reads a space-separated list of "version,signature". Other
-// entries are skipped, but they count towards the limits.
+// parseStandard reads a space-separated list of "version,signature". It skips
+// other entries, but counts them towards the limits.
 func (s *signatures) parseStandard(list string) error {
 	if len(list) > maxSignatureHeader {
 		return fmt.Errorf("%w: %s has %d bytes; at most %d", ErrMalformed, HeaderSignature, len(list), maxSignatureHeader)
@@ -67,14 +68,14 @@ func (s *signatures) parseStandard(list string) error {
 	return nil
 }
 
-// decodeBase64 fills dst from its one canonical spelling: padded standard
-// base64 with zero trailing bits.
+// decodeBase64 fills dst from its one canonical spelling, which is padded
+// standard base64 with zero trailing bits.
 func decodeBase64(dst []byte, encoded string) bool {
 	if len(encoded) != base64.StdEncoding.EncodedLen(len(dst)) {
 		return false
 	}
-	// Both live on the stack. The decoder skips line ends, so a text of the
-	// right length can still decode short.
+	// Both arrays live on the stack. The decoder skips line ends, so a text of
+	// the right length can still yield too few bytes.
 	var text [encodedEd25519]byte
 	var raw [ed25519.SignatureSize + 2]byte
 	n, err := strictBase64.Decode(raw[:], text[:copy(text[:], encoded)])

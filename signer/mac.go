@@ -9,13 +9,14 @@ import (
 
 const macSize = sha256.Size
 
-// macKey is an HMAC key in use: a pool of keyed hashes. Keying a hash costs two
-// compressions and several allocations; resetting one costs neither.
+// macKey is an HMAC key in use, as a pool of keyed hashes. Keying a hash costs
+// two compressions and several allocations. Resetting a keyed hash costs
+// neither.
 type macKey struct{ pool sync.Pool } // of *macState
 
-// macState is the scratch space of one computation. Everything that is handed
-// to the hash lives in it, since what goes through the hash.Hash interface
-// escapes to the heap.
+// macState is the scratch space of one computation. It holds everything that
+// the hash gets, because arguments of the hash.Hash interface escape to the
+// heap.
 type macState struct {
 	hash   hash.Hash
 	prefix []byte
@@ -31,8 +32,8 @@ func newMACKey(newHash func() hash.Hash, key []byte) *macKey {
 	return k
 }
 
-// get returns a state for one MAC; the caller fills prefix, calls compute, and
-// puts it back.
+// get returns a state for one MAC. The caller fills prefix, calls compute, and
+// puts the state back.
 func (k *macKey) get() *macState {
 	s := k.pool.Get().(*macState)
 	s.prefix = s.prefix[:0]
@@ -50,8 +51,8 @@ func (s *macState) compute(body []byte) []byte {
 	return s.hash.Sum(s.sum[:0])
 }
 
-// matches reports whether mac is among the signatures. It looks at each of
-// them, whatever it has found.
+// matches reports whether mac is among the signatures. It compares all of them,
+// so that its time does not tell which one matched.
 func matches(mac []byte, signatures [][macSize]byte) bool {
 	found := false
 	for i := range signatures {

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// unexpanded matches a variable in the syntax of shells, CI systems and
-// templates, as it stands where nothing has put its value. The plain forms take
-// upper case only, since a random secret can begin with a dollar.
+// unexpanded matches a variable that was not expanded, in the syntax of shells,
+// CI systems and templates. The plain forms take upper case only, because a
+// random secret can begin with a dollar sign.
 var unexpanded = regexp.MustCompile(`(?s)^\s*(\$\([^()]*\)|\$\{.*\}|\{\{.*\}\}|<%.*%>|\$[A-Z_][A-Z0-9_]*|%[A-Z_][A-Z0-9_]*%|\$env:\w+)\s*$`)
 
-// checkQuoting refuses a text that is not a secret but something around one or
-// in place of one. No error contains the text: what looks like a variable can
-// still be a secret.
+// checkQuoting refuses a text that has something around a secret or stands in
+// place of one. No error contains the text, because a text that looks like a
+// variable can still be a secret.
 func checkQuoting(text string) error {
 	switch {
 	case text == "":
@@ -29,11 +29,11 @@ func checkQuoting(text string) error {
 	return nil
 }
 
-// marks are what people and documents write around a text.
+// marks are quotation marks that people and documents write around a text.
 const marks = "\"'`\u201c\u201d\u2018\u2019"
 
-// quoted reports whether a text stands between quotation marks, or is a prefixed
-// secret with one at either end. Outside the marks there may be a line end.
+// quoted reports whether a text stands between quotation marks, or is a
+// prefixed secret with a mark at either end. A line end may follow the marks.
 func quoted(text string) bool {
 	trimmed := strings.TrimSpace(text)
 	opened, closed := strings.TrimLeft(trimmed, marks), strings.TrimRight(trimmed, marks)

@@ -25,8 +25,8 @@ type optionFunc func(*config)
 
 func (f optionFunc) apply(c *config) { f(c) }
 
-// config collects what options set; given records which ones occurred, so that
-// a scheme can refuse those it does not know.
+// config collects the values of options. given records which options occurred,
+// so that a scheme can refuse those that it does not know.
 type config struct {
 	keys      []Key
 	tolerance time.Duration
@@ -62,8 +62,8 @@ func WithKey(key Key) Option {
 }
 
 // WithTolerance sets how far a timestamp may lie from now, on either side,
-// inclusive. Default 5 minutes ([DefaultTolerance]); from 1 second to 24 hours.
-// Zero is an error: a timestamp that is not checked protects nothing.
+// inclusive. Default 5 minutes ([DefaultTolerance]). It takes 1 second to 24
+// hours. Zero is an error, because an unchecked timestamp protects nothing.
 func WithTolerance(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		c.tolerance = d
@@ -71,9 +71,9 @@ func WithTolerance(d time.Duration) Option {
 	})
 }
 
-// WithPrincipal names who the keys belong to, and is returned in
-// [Verified].Principal: a tenant, an organization. Default empty. Give each
-// tenant's scheme its own, so that their deliveries are told apart.
+// WithPrincipal names the tenant or organization that the keys belong to.
+// [Verified].Principal returns it. Default empty. Give each tenant's scheme a
+// different principal, so that deduplication keeps their deliveries apart.
 func WithPrincipal(name string) Option {
 	return optionFunc(func(c *config) {
 		c.principal = name
@@ -81,9 +81,9 @@ func WithPrincipal(name string) Option {
 	})
 }
 
-// WithHeaderPrefix replaces X-Webhook in the header names of [Timestamped]:
-// with "X-Temps" they are X-Temps-Timestamp, X-Temps-Signature and X-Temps-Id.
-// Default "X-Webhook"; an empty prefix is an error.
+// WithHeaderPrefix replaces X-Webhook in the header names of [Timestamped].
+// With "X-Temps" they are X-Temps-Timestamp, X-Temps-Signature and X-Temps-Id.
+// Default "X-Webhook". An empty prefix is an error.
 func WithHeaderPrefix(prefix string) Option {
 	return optionFunc(func(c *config) {
 		c.prefix = prefix
@@ -105,8 +105,8 @@ func WithHeader(name string) Option {
 	})
 }
 
-// WithSignaturePrefix sets what stands before the signature, "sha256=" for
-// example. It is 1 to 64 bytes of printable ASCII. Default: none.
+// WithSignaturePrefix sets the text before the signature, "sha256=" for
+// example. It has 1 to 64 bytes of printable ASCII. Default none.
 //
 // [Timestamped] writes the prefix before the hex. Its verification also takes
 // the hex alone and with "sha256=". [NewBodyOnly] requires the prefix.
@@ -118,7 +118,7 @@ func WithSignaturePrefix(prefix string) Option {
 }
 
 // WithBase64 makes [NewBodyOnly] read the signature as padded standard base64.
-// Default: lower-case hex.
+// Default lower-case hex.
 func WithBase64() Option {
 	return optionFunc(func(c *config) {
 		c.base64 = true
@@ -128,7 +128,7 @@ func WithBase64() Option {
 
 // InsecureSHA1 makes [NewBodyOnly] verify HMAC-SHA1, for senders that have
 // nothing better. Collisions of SHA-1 can be computed. They are not known to
-// break HMAC, but nothing new should rely on that. Default: HMAC-SHA256.
+// break HMAC, but nothing new should rely on that. Default HMAC-SHA256.
 func InsecureSHA1() Option {
 	return optionFunc(func(c *config) {
 		c.sha1 = true
@@ -148,9 +148,9 @@ func WithFieldNames(timestamp, signature string) Option {
 }
 
 // WithoutDiagnosis turns off the hints in [ErrNoMatch] errors about what would
-// have matched. They are worked out only after a verification has failed, at
-// most once a second for each scheme, and are for the operator's log: the peer
-// never sees them. Default: on.
+// have matched. Default on. A scheme looks for a hint after a failed
+// verification, at most once a second. Hints are for the operator's log, and
+// the sender never sees them.
 func WithoutDiagnosis() Option {
 	return optionFunc(func(c *config) {
 		c.blind = true
@@ -158,7 +158,7 @@ func WithoutDiagnosis() Option {
 	})
 }
 
-// newConfig applies opts for a scheme that knows the options in known.
+// newConfig applies the options for a scheme that takes those named in known.
 func newConfig(scheme string, key Key, opts []Option, known ...string) (*config, error) {
 	c := &config{keys: []Key{key}, tolerance: DefaultTolerance}
 	for _, o := range opts {
@@ -203,8 +203,8 @@ func validField(name string) bool {
 	return len(name) <= maxField && validHeaderPrefix(strings.ReplaceAll(name, "_", "x"))
 }
 
-// reservedHeader reports whether net/http or the sender sets a header
-// themselves: a credential in it would not be sent.
+// reservedHeader reports whether net/http or the sender sets the header itself,
+// so that a credential in it would not be sent.
 func reservedHeader(name string) bool {
 	switch name {
 	case "Host", "Connection", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Expect", "Keep-Alive", "User-Agent", "Accept-Encoding", "Cookie",

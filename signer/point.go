@@ -8,11 +8,10 @@ import (
 )
 
 // checkPublic refuses a public key that no honest owner has. Package ed25519
-// itself finds out at the first verification that a key is no point of the
-// curve, and it accepts points of low order, for which signatures can be made
+// itself notices a key that is no point of the curve at the first verification
+// only. It accepts points of low order, for which anyone can make signatures
 // without a private key.
-//
-// A public key is not secret, so nothing here has to take constant time.
+// A public key is not secret, so nothing here needs constant time.
 func checkPublic(key ed25519.PublicKey) error {
 	if len(key) != ed25519.PublicKeySize {
 		return secretError("an Ed25519 public key of %d bytes; want %d", len(key), ed25519.PublicKeySize)
@@ -31,9 +30,9 @@ func checkPublic(key ed25519.PublicKey) error {
 	return nil
 }
 
-// checkPrivate refuses a key in memory that package ed25519 would panic on, or
-// whose halves do not belong together: signing with those gives the private
-// half away.
+// checkPrivate refuses a key in memory on which package ed25519 would panic. It
+// also refuses a key whose halves do not belong together, because a signature
+// by such a key gives the private half away.
 func checkPrivate(key crypto.Signer) error {
 	private, ok := key.(ed25519.PrivateKey)
 	if pointer, isPointer := key.(*ed25519.PrivateKey); isPointer {

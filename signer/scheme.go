@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Scheme is a [Verifier] that can share an endpoint with others; see [AnyOf].
-// All schemes of this package are.
+// Scheme is a [Verifier] that can share an endpoint with others, see [AnyOf].
+// All schemes of this package implement it.
 type Scheme interface {
 	Verifier
 	// Present reports whether the request carries this scheme's signature
@@ -17,12 +17,12 @@ type Scheme interface {
 	Present(h http.Header) bool
 	// SignsID reports whether the delivery ID is covered by the signature.
 	SignsID() bool
-	// Principals returns, without repeats, what [Verified].Principal can
-	// be. A scheme whose keys have no principal returns one empty string.
+	// Principals returns the possible values of [Verified].Principal, each
+	// once. A scheme whose keys have no principal returns one empty string.
 	Principals() []string
 }
 
-// Any accepts requests of several schemes on one endpoint; make it with
+// Any accepts requests of several schemes on one endpoint. Make it with
 // [AnyOf].
 type Any struct {
 	schemes   []Scheme
@@ -34,8 +34,8 @@ var _ Scheme = (*Any)(nil)
 
 // AnyOf returns a verifier for an endpoint that moves from one scheme to
 // another. Give the strongest scheme first. The first scheme whose header a
-// request carries decides alone, so a bad strong signature is refused even if a
-// weaker one beside it is good.
+// request carries decides alone. A bad strong signature is therefore refused
+// even if the request also carries a good weaker one.
 //
 // AnyOf is as strong as its weakest member. An attacker can strip the strong
 // header from a captured request and present the rest under the weak scheme.
@@ -74,7 +74,7 @@ func AnyOf(schemes ...Scheme) (*Any, error) {
 	return a, nil
 }
 
-// Verify asks the first scheme whose header is present, and no other.
+// Verify asks only the first scheme whose header is present.
 func (a *Any) Verify(r *http.Request, body []byte) (Verified, error) {
 	if a == nil || len(a.schemes) == 0 {
 		return Verified{}, notMade("Any", "AnyOf")
@@ -98,8 +98,8 @@ func (a *Any) Verify(r *http.Request, body []byte) (Verified, error) {
 	return Verified{}, fmt.Errorf("%w: none of the %d schemes' headers is present", ErrMissingHeader, len(a.schemes))
 }
 
-// blur hides that it was an API key which failed, so that the peer is answered
-// the same whichever scheme it tried.
+// blur hides that an API key failed, so that the sender gets the same answer
+// for all schemes.
 func (a *Any) blur(err error) error {
 	if errors.Is(err, ErrInvalidAPIKey) {
 		return fmt.Errorf("%w: %v", ErrNoMatch, err)
@@ -107,7 +107,7 @@ func (a *Any) blur(err error) error {
 	return err
 }
 
-// Present reports whether any of the schemes is.
+// Present reports whether the header of any of the schemes is present.
 func (a *Any) Present(h http.Header) bool {
 	if a == nil {
 		return false
@@ -120,7 +120,7 @@ func (a *Any) Present(h http.Header) bool {
 	return false
 }
 
-// SignsID reports whether all of the schemes do.
+// SignsID reports whether all of the schemes sign the ID.
 func (a *Any) SignsID() bool { return a != nil && a.keepsID }
 
 // Principals returns the one principal of all the schemes.
@@ -146,13 +146,13 @@ func (a *Any) Tolerance() time.Duration {
 }
 
 // notMade is the error of a scheme that is nil or a zero value. It does not
-// wrap [ErrUnverified]: the request is not at fault.
+// wrap [ErrUnverified], because the request may be authentic.
 func notMade(scheme, constructor string) error {
 	return configError(scheme, "is nil or the zero value; make one with %s and check its error", constructor)
 }
 
-// principals is what Principals returns of a scheme with one principal for all
-// its keys.
+// principals implements Principals for a scheme with one principal for all its
+// keys.
 func principals(keys []*activeKey, principal string) []string {
 	if len(keys) == 0 {
 		return nil

@@ -24,9 +24,9 @@ const (
 	redactedLiteral  = "[redacted]"
 )
 
-// secretForm tells the two ways apart in which a text becomes key bytes. Mixing
-// them up is the classic failure of webhook integrations, so a [Secret]
-// remembers its own.
+// secretForm says how a text becomes key bytes. Mixing up the two ways is the
+// classic failure of webhook integrations, so a [Secret] remembers which one it
+// needs.
 type secretForm uint8
 
 const (
@@ -35,9 +35,9 @@ const (
 	formLiteral
 )
 
-// Secret is a shared HMAC key. It is opaque: printing, logging and marshalling
-// give a redacted form, and [Secret.Reveal] is the only way to the text. The
-// zero Secret is not a key, and every scheme refuses it.
+// Secret is a shared HMAC key. It is opaque. Printing, logging and marshalling
+// give a redacted form, and only [Secret.Reveal] returns the text. The zero
+// Secret is not a key, and every scheme refuses it.
 //
 // Make one with [ParseSecret] (a whsec_ secret, for [Standard]),
 // [NewLiteralSecret] (a string whose own bytes are the key, for [Timestamped])
@@ -46,18 +46,17 @@ type Secret struct {
 	form     secretForm
 	name     string
 	notAfter time.Time
-	// reveal is a closure so that no reflection (%+v of an enclosing
-	// struct, a deep dumper) reaches the bytes.
+	// reveal is a closure, so that reflection can't reach the bytes. Formatting
+	// an enclosing struct with %+v uses reflection.
 	reveal func() (text string, key []byte)
 }
 
-// ParseSecret reads a Standard Webhooks secret: whsec_ followed by the
+// ParseSecret reads a Standard Webhooks secret, which is whsec_ followed by the
 // standard, padded base64 of 24 to 64 bytes. The key is the decoded bytes.
-//
-// ParseSecret is strict, since a secret that is almost right verifies nothing
-// later. Errors wrap [ErrInvalidSecret]. They name the mistake, such as URL-safe
-// base64, missing padding, a doubled prefix, white space or quotation marks, and
-// never contain the value.
+// ParseSecret is strict, because a secret that is almost right verifies nothing
+// later. Errors wrap [ErrInvalidSecret]. They name the mistake, such as
+// URL-safe base64, missing padding, a doubled prefix, white space or quotation
+// marks. They never contain the value.
 func ParseSecret(text string) (Secret, error) {
 	key, err := decodePrefixed(text, secretPrefix)
 	if err != nil {
@@ -88,8 +87,8 @@ func NewLiteralSecret(text string) (Secret, error) {
 	case outside(first) || outside(last):
 		return Secret{}, secretError("begins or ends with white space or a control character; was it read from a file together with its line end?")
 	case strings.HasPrefix(text, signingPrefix) || strings.HasPrefix(text, verifyingPrefix):
-		// Keying an HMAC with a public key is the classic confusion:
-		// whoever knows the key could then sign.
+		// An HMAC keyed with a public key is a classic confusion. Anyone who
+		// knows the public key could then sign.
 		return Secret{}, secretError("this is an Ed25519 key (%s…), not a shared secret", text[:len(signingPrefix)])
 	case len(text) < minLiteralBytes:
 		return Secret{}, secretError("%d bytes; want at least %d", len(text), minLiteralBytes)
@@ -119,17 +118,17 @@ func newSecret(form secretForm, text string, key []byte) Secret {
 	return Secret{form: form, reveal: func() (string, []byte) { return text, key }}
 }
 
-// Named returns the secret with a name for logs and for [Verified].Key. The
-// name is not secret: "2026-11", say. By default keys are called key-1, key-2
+// Named returns the secret with a name for logs and for [Verified].Key, such as
+// "2026-11". The name is not secret. By default keys are called key-1, key-2
 // and so on, by their place in the scheme.
 func (s Secret) Named(name string) Secret {
 	s.name = name
 	return s
 }
 
-// NotAfter returns the secret with an end to its use: after t it neither signs
-// nor verifies. The zero time means no end, which is the default. It is how an
-// old key is kept through a rotation and no longer.
+// NotAfter returns the secret with an end to its use. After t it neither signs
+// nor verifies. The zero time means no end, which is the default. Use it to
+// keep an old key for the time of a rotation.
 func (s Secret) NotAfter(t time.Time) Secret {
 	s.notAfter = t
 	return s
@@ -146,7 +145,7 @@ func (s Secret) Reveal() string {
 }
 
 // Equal reports, in constant time, whether two secrets are the same key in the
-// same form; names and end times do not count.
+// same form. Names and end times do not count.
 func (s Secret) Equal(other Secret) bool {
 	return s.form == other.form && subtle.ConstantTimeCompare(s.bytes(), other.bytes()) == 1
 }
@@ -187,8 +186,8 @@ func (s Secret) Format(f fmt.State, verb rune) {
 // LogValue returns a redacted form, for log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText returns a redacted form, for encoding/json and its like: a secret
-// does not survive marshalling.
+// MarshalText returns a redacted form, for encoding/json and similar packages.
+// Marshalling loses the secret on purpose.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 func secretError(format string, args ...any) error {

@@ -18,8 +18,8 @@ type Signer interface {
 	Sign(r *http.Request, id string, at time.Time, body []byte) error
 }
 
-// Verifier decides whether a received request is authentic. body is exactly
-// what was received; r.Body has been read.
+// Verifier decides whether a received request is authentic. body holds exactly
+// the received bytes, and r.Body has been read.
 //
 // A Verifier returns an error for every request that it does not vouch for. The
 // error wraps [ErrUnverified] if the request is not authentic. Any other error
@@ -31,20 +31,20 @@ type Verifier interface {
 	Verify(r *http.Request, body []byte) (Verified, error)
 }
 
-// Verified is what a signature vouches for. Everything else about a request,
-// its other headers included, is only the peer's word.
+// Verified holds the facts that a signature proves. Everything else in a
+// request, its other headers included, is unproven.
 type Verified struct {
-	// ID is the delivery ID, if the scheme signs one; otherwise it is
-	// empty, whatever headers the request has.
+	// ID is the delivery ID if the scheme signs one. Otherwise it is empty,
+	// whatever headers the request has.
 	ID string
-	// Timestamp is the signed time of the attempt; the zero time if the
-	// scheme signs none.
+	// Timestamp is the signed time of the attempt, or the zero time if the
+	// scheme signs no time.
 	Timestamp time.Time
-	// Principal is who the key belongs to: a tenant, an organization, a
-	// source. It stays the same when keys are rotated. Empty unless the
-	// verifier was given one.
+	// Principal is the tenant, organization or source that the key belongs to.
+	// It stays the same when keys are rotated. It is empty unless the verifier
+	// was given one.
 	Principal string
-	// Key is the name of the key that matched, for logs and for knowing
-	// when an old key is no longer in use.
+	// Key is the name of the key that matched. Log it to see when an old key is
+	// no longer in use.
 	Key string
 }

@@ -31,9 +31,9 @@ var (
 	_ Scheme = (*Standard)(nil)
 )
 
-// Standard is the scheme of the Standard Webhooks specification, and the one to
-// choose for anything new. It signs "id.timestamp.body" with HMAC-SHA256,
-// Ed25519, or both, and sets
+// Standard is the scheme of the Standard Webhooks specification. Choose it for
+// anything new. It signs "id.timestamp.body" with HMAC-SHA256, Ed25519, or
+// both, and sets
 //
 //	Webhook-Id: whk_0198…
 //	Webhook-Timestamp: 1764000000
@@ -51,10 +51,10 @@ type Standard struct {
 }
 
 // NewStandard returns the scheme for a secret from [ParseSecret] or
-// [GenerateSecret], or for an Ed25519 key: a [SigningKey] signs and verifies, a
-// [VerifyingKey] verifies. Options: [WithKey] (of either kind, side by side),
-// [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap
-// [ErrConfig].
+// [GenerateSecret], or for an Ed25519 key. A [SigningKey] signs and verifies,
+// and a [VerifyingKey] only verifies. The options are [WithKey], for keys of
+// either kind, [WithTolerance], [WithPrincipal] and [WithoutDiagnosis]. Errors
+// wrap [ErrConfig].
 func NewStandard(key Key, opts ...Option) (*Standard, error) {
 	const scheme = "Standard"
 	c, err := newConfig(scheme, key, opts, "WithKey", "WithTolerance", "WithPrincipal", "WithoutDiagnosis")
@@ -86,7 +86,7 @@ func (s *Standard) Present(h http.Header) bool { return len(h[HeaderSignature]) 
 // SignsID reports that the delivery ID is covered by the signature.
 func (s *Standard) SignsID() bool { return true }
 
-// Principals returns the principal of [WithPrincipal]; see [Scheme].
+// Principals returns the principal of [WithPrincipal], see [Scheme].
 func (s *Standard) Principals() []string {
 	if s == nil {
 		return nil
@@ -109,8 +109,8 @@ func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) e
 	if err != nil {
 		return err
 	}
-	// One string holds timestamp and signatures, one array the header
-	// values: two allocations, however many keys.
+	// One string holds the timestamp and the signatures, and one array holds
+	// the header values. That is two allocations for any number of keys.
 	var scratch [maxTimestampDigits + 4*(len(versionHMAC)+2+encodedMAC)]byte
 	out := strconv.AppendInt(scratch[:0], at.Unix(), 10)
 	digits := len(out)
@@ -163,8 +163,8 @@ func appendContent[T string | []byte](out []byte, id string, timestamp T) []byte
 	return append(out, '.')
 }
 
-// setHeaders replaces three single-valued headers with one allocation. Names
-// are canonical.
+// setHeaders sets three headers with one allocation. The names must be
+// canonical.
 func setHeaders(r *http.Request, names, values [3]string) {
 	if r.Header == nil {
 		r.Header = make(http.Header)
@@ -176,8 +176,8 @@ func setHeaders(r *http.Request, names, values [3]string) {
 }
 
 // Verify accepts a request whose three headers occur exactly once and are well
-// formed. The timestamp must be within the tolerance, and an active key must
-// give one of the at most 16 signatures (8 KiB) over the exact body.
+// formed. The timestamp must be within the tolerance. One of the at most 16
+// signatures (8 KiB) must be that of an active key over the exact body.
 //
 // An entry of the list that is not a well-formed v1 or v1a signature is
 // skipped, as the specification says. Of the v1a signatures the first two
@@ -225,9 +225,9 @@ func standardHeaders(h http.Header) (id, timestamp, list string, err error) {
 	return id, timestamp, list, err
 }
 
-// match tries every active shared key, one MAC each, without stopping at the
-// first that fits. The two passes bound what a forged request costs: one MAC a
-// key, and at most four Ed25519 verifications.
+// match tries every active secret with one MAC each, and does not stop at the
+// first match. A forged request costs at most one MAC per secret and four
+// Ed25519 verifications.
 func (s *Standard) match(now time.Time, list *signatures, id, timestamp string, body []byte) *activeKey {
 	var matched *activeKey
 	for _, key := range s.keys {
@@ -247,8 +247,8 @@ func (s *Standard) match(now time.Time, list *signatures, id, timestamp string, 
 	return matched
 }
 
-// matchEd25519 stops at the first fit: public keys have no secret that the time
-// could tell.
+// matchEd25519 stops at the first match, because the time reveals nothing
+// secret about public keys.
 func (s *Standard) matchEd25519(now time.Time, list *signatures, id, timestamp string, body []byte) *activeKey {
 	message := s.messages.Get().(*[]byte)
 	defer s.messages.Put(message) // in the loop, a defer would allocate

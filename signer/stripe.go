@@ -17,9 +17,9 @@ var (
 	_ Scheme = (*Stripe)(nil)
 )
 
-// Stripe is the layout of Stripe's webhooks, which others have copied: hex
-// HMAC-SHA256 over "timestamp.body", in one header with the time and a
-// signature for each active key,
+// Stripe is the layout of Stripe's webhooks, which others have copied. It is
+// the hex HMAC-SHA256 of "timestamp.body", in one header with the time and a
+// signature for each active key:
 //
 //	Stripe-Signature: t=1764000000,v1=<hex>,v1=<hex>
 //
@@ -38,9 +38,9 @@ type Stripe struct {
 	timeField, signatureField string
 }
 
-// NewStripe returns the scheme for a secret from [NewLiteralSecret]. Options:
-// [WithHeader], [WithFieldNames], [WithKey], [WithTolerance], [WithPrincipal],
-// [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// NewStripe returns the scheme for a secret from [NewLiteralSecret]. The
+// options are [WithHeader], [WithFieldNames], [WithKey], [WithTolerance],
+// [WithPrincipal] and [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewStripe(key Key, opts ...Option) (*Stripe, error) {
 	const scheme = "Stripe"
 	c, err := newConfig(scheme, key, append([]Option{WithHeader(stripeHeader), WithFieldNames("t", versionHMAC)}, opts...),
@@ -66,13 +66,13 @@ func (s *Stripe) Tolerance() time.Duration {
 	return s.tolerance
 }
 
-// Present reports whether a request carries this scheme's header; see [AnyOf].
+// Present reports whether a request carries this scheme's header, see [AnyOf].
 func (s *Stripe) Present(h http.Header) bool { return s != nil && len(h[s.header]) > 0 }
 
 // SignsID reports that the delivery ID is not covered.
 func (s *Stripe) SignsID() bool { return false }
 
-// Principals returns the principal of [WithPrincipal]; see [Scheme].
+// Principals returns the principal of [WithPrincipal], see [Scheme].
 func (s *Stripe) Principals() []string {
 	if s == nil {
 		return nil
@@ -151,8 +151,8 @@ func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
 	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil
 }
 
-// parse reads a comma-separated list of "name=value": the one t, and the v1
-// signatures. Other entries are skipped, but they count towards the limits.
+// parse reads a comma-separated list of "name=value" with one t and the v1
+// signatures. It skips other entries, but counts them towards the limits.
 func (s *Stripe) parse(list string, found *signatures) (timestamp string, err error) {
 	if len(list) > maxSignatureHeader {
 		return "", fmt.Errorf("%w: %s has %d bytes; at most %d", ErrMalformed, s.header, len(list), maxSignatureHeader)
@@ -163,8 +163,8 @@ func (s *Stripe) parse(list string, found *signatures) (timestamp string, err er
 		entry, list, more = strings.Cut(list, ",")
 		name, value, _ := strings.Cut(entry, "=")
 		if strings.Trim(name, " \t") == s.timeField {
-			// A blank before it is how two lines of one header look
-			// when a proxy has joined them.
+			// A proxy that joins two lines of one header leaves a blank before
+			// the second value.
 			if timed || name != s.timeField {
 				return "", fmt.Errorf("%w: %s has more than one %s, or a blank beside it", ErrMalformed, s.header, s.timeField)
 			}
@@ -186,8 +186,8 @@ func (s *Stripe) parse(list string, found *signatures) (timestamp string, err er
 	return timestamp, nil
 }
 
-// matchTimestamped tries every active key over "timestamp.body", one MAC each,
-// without stopping at the first that fits.
+// matchTimestamped tries every active key over "timestamp.body" with one MAC
+// each, and does not stop at the first match.
 func matchTimestamped(keys []*activeKey, now time.Time, timestamp string, macs [][macSize]byte, body []byte) *activeKey {
 	var matched *activeKey
 	for _, key := range keys {

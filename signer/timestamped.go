@@ -21,18 +21,18 @@ var (
 	_ Scheme = (*Timestamped)(nil)
 )
 
-// Timestamped is the common HMAC pattern: lower-case hex HMAC-SHA256 over
-// "timestamp.body",
+// Timestamped is the common HMAC pattern. The signature is the lower-case hex
+// HMAC-SHA256 of "timestamp.body":
 //
 //	X-Webhook-Timestamp: 1764000000
 //	X-Webhook-Signature: <hex>
 //	X-Webhook-Id: whk_0198…                   (not signed)
 //
-// Use it for receivers that are written to that pattern; for anything new
-// prefer [Standard], which signs the ID as well and carries several signatures
-// during a rotation. Since the ID here is only the peer's word, [Verified].ID
-// stays empty and deduplication goes by the body. A Timestamped is immutable
-// and safe for concurrent use.
+// Use it for receivers that are written to that pattern. For anything new
+// prefer [Standard], which also signs the ID and carries several signatures
+// during a rotation. Because the ID is not signed here, [Verified].ID stays
+// empty and deduplication goes by the body. A Timestamped is immutable and safe
+// for concurrent use.
 type Timestamped struct {
 	keys      []*activeKey
 	tolerance time.Duration
@@ -44,9 +44,9 @@ type Timestamped struct {
 }
 
 // NewTimestamped returns the scheme for a secret from [NewLiteralSecret] or
-// [GenerateLiteralSecret]. Options: [WithHeaderPrefix], [WithSignaturePrefix],
-// [WithKey], [WithTolerance], [WithPrincipal], [WithoutDiagnosis]. Errors wrap
-// [ErrConfig].
+// [GenerateLiteralSecret]. The options are [WithHeaderPrefix],
+// [WithSignaturePrefix], [WithKey], [WithTolerance], [WithPrincipal] and
+// [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewTimestamped(key Key, opts ...Option) (*Timestamped, error) {
 	const scheme = "Timestamped"
 	c, err := newConfig(scheme, key, append([]Option{WithHeaderPrefix(defaultPrefix)}, opts...),
@@ -93,7 +93,7 @@ func (s *Timestamped) Present(h http.Header) bool { return s != nil && len(h[s.s
 // SignsID reports that the delivery ID is not covered.
 func (s *Timestamped) SignsID() bool { return false }
 
-// Principals returns the principal of [WithPrincipal]; see [Scheme].
+// Principals returns the principal of [WithPrincipal], see [Scheme].
 func (s *Timestamped) Principals() []string {
 	if s == nil {
 		return nil
@@ -133,9 +133,10 @@ func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte
 }
 
 // Verify accepts a request whose timestamp and signature headers occur exactly
-// once and are well formed, whose timestamp is within the tolerance, and whose
-// signature an active key gives over the exact body. A sha256= before the hex
-// is accepted; upper-case hex is not, so that each signature has one spelling.
+// once and are well formed. The timestamp must be within the tolerance, and the
+// signature must be that of an active key over the exact body. "sha256=" before
+// the hex is accepted. Upper-case hex is refused, so that each signature has
+// one spelling.
 func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 	if s == nil || len(s.keys) == 0 {
 		return Verified{}, notMade("Timestamped", "NewTimestamped")
@@ -178,8 +179,7 @@ func (s *Timestamped) withoutMark(signature string) string {
 	return strings.TrimPrefix(signature, hashPrefix)
 }
 
-// decodeHex fills dst from lower-case hex digits, two for each byte and no
-// more.
+// decodeHex fills dst from exactly two lower-case hex digits per byte.
 func decodeHex(dst []byte, encoded string) bool {
 	if len(encoded) != 2*len(dst) {
 		return false
