@@ -34,6 +34,8 @@ const (
 	terminalNeeds  = "is required when status is a terminal state (success, failure, cancelled, rolled_back)"
 	hexMessage     = "must be a valid hex string (5-40 characters)"
 	hexMessageLong = "must be a valid hex string (5-64 characters)"
+	digestMessage  = "must be a digest such as sha256:… (at most 255 characters)"
+	tooManyCommits = "must have at most 100 elements"
 	visibleASCII   = "must be 1-255 visible ASCII characters"
 	dottedWords    = "must be dotted lower-case words such as deploy.live (at most 128 characters)"
 	hasField       = "must be set through its field, not through Extra"

@@ -64,6 +64,7 @@ func (e *Event) DeploymentStatus() (Status, bool) {
 //	commit.sha                commitSha
 //	commit.branch             branch
 //	triggered_by              triggeredBy
+//	version                   version
 //	metadata                  metadata
 //	event, status             status, by Event.DeploymentStatus
 //	timestamp                 startedAt if the event is a deploy.started, else completedAt if the status is terminal
@@ -83,6 +84,7 @@ func (e *Event) Deployment(base Deployment) (*Deployment, error) {
 	d.Service = either(e.App, base.Service)
 	d.Environment = either(e.Environment, base.Environment)
 	d.TriggeredBy = either(e.TriggeredBy, base.TriggeredBy)
+	d.Version = either(e.Version, base.Version)
 	if !e.Metadata.IsZero() {
 		d.Metadata = e.Metadata
 	}
@@ -126,6 +128,7 @@ func (d *Deployment) Event(base Event) (*Event, error) {
 	sha, metadata := d.wholeCommit()
 	e.Commit = d.commit(sha, base.Commit)
 	e.TriggeredBy = either(d.TriggeredBy, base.TriggeredBy)
+	e.Version = either(d.Version, base.Version)
 	if !metadata.IsZero() {
 		e.Metadata = metadata
 	}

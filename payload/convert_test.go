@@ -31,7 +31,7 @@ func TestConversionIsLossless(t *testing.T) {
 			DeploymentID: "run-1", CommitSHA: "f4c8e2a", Environment: "production", Status: status, StartedAt: at(1),
 			Service: "api", Branch: "main", TriggeredBy: "dana", Metadata: metadata(t, `{ "a":1.0 }`),
 			PreviousCommitSHA: "00c0ffe", PipelineName: "Deploy", PipelineURL: "https://ci.example.com/1",
-			OrganizationSlug: "acme",
+			OrganizationSlug: "acme", Version: "2.1.0",
 		}
 		require.NoError(t, deployment.RawPayload.Set("run", 1))
 		require.NoError(t, deployment.Extra.Set("ticket", "OPS-7"))
@@ -47,7 +47,7 @@ func TestConversionIsLossless(t *testing.T) {
 		assert.Equal(t, &payload.Event{
 			Type: eventType, Timestamp: moment, DeploymentID: "run-1", App: "api", Environment: "production", Status: status,
 			Commit: &payload.Commit{SHA: "f4c8e2a", Branch: "main", Message: "fix"}, TriggeredBy: "dana",
-			Metadata: deployment.Metadata, Error: "boom", PreviousVersion: "2.0.9", DeliveryID: "whk_1",
+			Metadata: deployment.Metadata, Error: "boom", PreviousVersion: "2.0.9", DeliveryID: "whk_1", Version: "2.1.0",
 		}, event)
 		got, ok := event.DeploymentStatus()
 		assert.True(t, ok)

@@ -62,6 +62,31 @@ type Deployment struct {
 	// clean it as CleanURL does. JSON name "pipelineUrl".
 	PipelineURL string
 
+	// RepositoryURL is where the commit's repository is. Encoding and decoding clean
+	// it as CleanURL does. JSON name "repositoryUrl".
+	RepositoryURL string
+
+	// Commits are what the deployment brought from further repositories: at most 100.
+	// JSON name "commits".
+	Commits []RepositoryCommit
+
+	// ArtifactDigest is the digest of what was deployed, such as "sha256:" and 64
+	// hexadecimal digits. It has the form of an OCI digest and up to 255 characters.
+	// JSON name "artifactDigest".
+	ArtifactDigest string
+
+	// Version is the version that was deployed. JSON name "version", up to 1024
+	// characters.
+	Version string
+
+	// RollbackOf is the DeploymentID of the failed deployment that this deployment
+	// takes back. JSON name "rollbackOf", up to 255 characters.
+	RollbackOf string
+
+	// IncidentURL is where the incident is described that this deployment is to end.
+	// Encoding and decoding clean it as CleanURL does. JSON name "incidentUrl".
+	IncidentURL string
+
 	// RawPayload is what the CI system itself said, kept to the byte. JSON name "rawPayload".
 	RawPayload Object
 
@@ -82,7 +107,7 @@ type Deployment struct {
 // no field are kept. A member that is null is absent.
 //
 // Members that only inform never cost the record: pipelineUrl, pipelineName,
-// triggeredBy and branch. If one of them can't be kept, it is left out and listed
+// triggeredBy, branch, repositoryUrl and incidentUrl. If one of them can't be kept, it is left out and listed
 // in Dropped.
 //
 // Every error wraps [ErrInvalid] and is a [*ValidationError] that lists all failures. DecodeDeployment keeps no
@@ -138,6 +163,18 @@ func (d *Deployment) read(r *reader) {
 			d.PipelineName = r.informs()
 		case "pipelineUrl":
 			d.PipelineURL = r.link()
+		case "repositoryUrl":
+			d.RepositoryURL = r.link()
+		case "commits":
+			d.Commits = r.commits()
+		case "artifactDigest":
+			d.ArtifactDigest = r.string()
+		case "version":
+			d.Version = r.string()
+		case "rollbackOf":
+			d.RollbackOf = r.string()
+		case "incidentUrl":
+			d.IncidentURL = r.link()
 		case "rawPayload":
 			d.RawPayload = r.object()
 		case "metadata":
@@ -183,14 +220,29 @@ func (d *Deployment) check(f *failures) {
 	f.short("triggeredBy", d.TriggeredBy, maxName)
 	f.short("pipelineName", d.PipelineName, maxName)
 	f.url("pipelineUrl", d.PipelineURL)
+	d.checkOptional(f)
 	f.extra("", d.Extra, isDeploymentField)
+}
+
+// checkOptional checks the members that Periscope's format does not have.
+func (d *Deployment) checkOptional(f *failures) {
+	f.url("repositoryUrl", d.RepositoryURL)
+	checkCommits(d.Commits, f)
+	if d.ArtifactDigest != "" && !isDigest(d.ArtifactDigest) {
+		f.add("artifactDigest", digestMessage)
+	}
+	f.short("version", d.Version, maxName)
+	if d.RollbackOf != "" {
+		f.id("rollbackOf", d.RollbackOf)
+	}
+	f.url("incidentUrl", d.IncidentURL)
 }
 
 func isDeploymentField(name string) bool {
 	switch name {
 	case "deploymentId", "commitSha", "environment", "status", "startedAt", "completedAt", "organizationSlug",
-		"service", "branch", "previousCommitSha", "triggeredBy", "pipelineName", "pipelineUrl", "rawPayload",
-		"metadata":
+		"service", "branch", "previousCommitSha", "triggeredBy", "pipelineName", "pipelineUrl", "repositoryUrl", "commits",
+		"artifactDigest", "version", "rollbackOf", "incidentUrl", "rawPayload", "metadata":
 		return true
 	default:
 		return false
@@ -241,6 +293,12 @@ func (d *Deployment) write(w *writer) {
 	w.string("triggeredBy", d.TriggeredBy)
 	w.string("pipelineName", d.PipelineName)
 	w.link("pipelineUrl", d.PipelineURL)
+	w.link("repositoryUrl", d.RepositoryURL)
+	w.commits("commits", d.Commits)
+	w.string("artifactDigest", d.ArtifactDigest)
+	w.string("version", d.Version)
+	w.string("rollbackOf", d.RollbackOf)
+	w.link("incidentUrl", d.IncidentURL)
 	w.object("rawPayload", d.RawPayload)
 	w.object("metadata", d.Metadata.object)
 	w.end(d.Extra)

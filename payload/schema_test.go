@@ -64,7 +64,7 @@ func TestSchemasListEveryField(t *testing.T) {
 
 	s = schema{}
 	require.NoError(t, stdjson.Unmarshal(payload.DeploymentSchema(), &s))
-	require.Len(t, s.Properties, 15)
+	require.Len(t, s.Properties, 21)
 	for _, name := range append(slices.Collect(maps.Keys(s.Properties)), "other", "Status") {
 		deployment := payload.Deployment{
 			DeploymentID: "d", CommitSHA: "a1b2c", Environment: "e", Status: payload.StatusPending, StartedAt: at(1),

@@ -87,7 +87,12 @@ func (o *options) givenStatus() (payload.Status, error) {
 }
 
 func (o *options) checkURLs() error {
-	for _, c := range []struct{ name, text string }{{"deploy-url", o.deployURL}, {"pipeline-url", o.pipelineURL}} {
+	for _, c := range []struct{ name, text string }{
+		{"deploy-url", o.deployURL},
+		{"pipeline-url", o.pipelineURL},
+		{"repository-url", o.repositoryURL},
+		{"incident-url", o.incidentURL},
+	} {
 		if u, err := url.Parse(c.text); err != nil || u.User != nil {
 			return usagef("%s: want a URL without user name, password or token in it", o.source(c.name))
 		}

@@ -19,7 +19,9 @@ type options struct {
 	branch, deployVersion                string
 	previousVersion                      string
 	reason, triggeredBy, deployURL       string
-	pipelineURL                          string
+	pipelineURL, repositoryURL           string
+	artifactDigest, rollbackOf           string
+	incidentURL                          string
 	metadata                             pairsFlag
 	networks                             listFlag
 	stateDir                             string
@@ -84,6 +86,10 @@ func (o *options) flags(out io.Writer) *flag.FlagSet {
 	f.StringVar(&o.triggeredBy, "triggered-by", "", "who or what started it; default: the run's actor")
 	f.StringVar(&o.deployURL, "deploy-url", "", "`URL` at which the deployed service answers")
 	f.StringVar(&o.pipelineURL, "pipeline-url", "", "`URL` of the run; default: from the CI system")
+	f.StringVar(&o.repositoryURL, "repository-url", "", "`URL` of the repository; only records and CDEvents have it, like the next three")
+	f.StringVar(&o.artifactDigest, "artifact-digest", "", "`digest` of what is deployed, such as sha256:…")
+	f.StringVar(&o.rollbackOf, "rollback-of", "", "`ID` of the failed deployment that this one takes back")
+	f.StringVar(&o.incidentURL, "incident-url", "", "`URL` of the incident that this deployment is to end")
 	f.Var(&o.metadata, "metadata", "`name=value`; repeat it, and commas are text, or give it once with commas between pairs. "+
 		"In the environment each line is a pair")
 	f.Var(&o.networks, "allow-network", "`CIDR` that may be posted to though it is not public, there also by plain http; repeat it")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -124,4 +125,26 @@ func TestEvent_OtherCommitsFactsAreLeftOut(t *testing.T) {
 	event = dryRun(t, e, "-commit", "0123456789abcdef0123456789abcdef01234567")
 	require.Equal(t, "0123456789abcdef0123456789abcdef01234567", event.Commit.SHA)
 	require.Empty(t, event.Version+event.Commit.Message+event.Commit.Author)
+}
+
+func TestRecord_HasWhatTheFlagsAdd(t *testing.T) {
+	t.Parallel()
+	base := []string{"-format", "deployment", "-commit", "c0ffee1", "-environment", "production", "-status", "success", "-dry-run"}
+	code, stdout, stderr := inProcess(hook(), base...)
+	require.Equal(t, 0, code, stderr)
+	for _, name := range []string{"repositoryUrl", "artifactDigest", "version", "rollbackOf", "incidentUrl"} {
+		require.NotContains(t, stdout, `\"`+name+`\"`, "by default the record is one that Periscope takes")
+	}
+	code, stdout, stderr = inProcess(hook(), append(base, "-repository-url", "https://git.example/acme/shop", "-artifact-digest", "sha256:c0ffee",
+		"-deploy-version", "2.1.0", "-rollback-of", "run-6", "-incident-url", "https://acme.example/7")...)
+	require.Equal(t, 0, code, stderr)
+	for _, member := range []string{
+		`"repositoryUrl":"https://git.example/acme/shop"`, `"artifactDigest":"sha256:c0ffee"`, `"version":"2.1.0"`,
+		`"rollbackOf":"run-6"`, `"incidentUrl":"https://acme.example/7"`,
+	} {
+		require.Contains(t, strings.ReplaceAll(stdout, `\"`, `"`), member)
+	}
+	code, _, stderr = inProcess(hook(), append(base, "-artifact-digest", "latest")...)
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "-artifact-digest")
 }

@@ -37,6 +37,9 @@ func (o *options) report(run *ci.Run) (*report, error) {
 	run.Status = status
 	r := &report{run: run, record: run.Deployment(), event: event}
 	r.record.PreviousCommitSHA = cmp.Or(o.previousCommit, r.record.PreviousCommitSHA)
+	// Periscope's records do not have these, so only a flag sets them.
+	r.record.Version, r.record.RepositoryURL = o.deployVersion, o.repositoryURL
+	r.record.ArtifactDigest, r.record.RollbackOf, r.record.IncidentURL = o.artifactDigest, o.rollbackOf, o.incidentURL
 	if err := o.setMetadata(&r.record.Metadata); err != nil {
 		return nil, err
 	}
@@ -157,6 +160,14 @@ func flagsOf(path string) string {
 		return "triggered-by"
 	case "pipelineUrl":
 		return "pipeline-url"
+	case "repositoryUrl":
+		return "repository-url"
+	case "artifactDigest":
+		return "artifact-digest"
+	case "rollbackOf":
+		return "rollback-of"
+	case "incidentUrl":
+		return "incident-url"
 	case "url":
 		return "deploy-url"
 	case "version":

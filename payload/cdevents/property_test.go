@@ -37,7 +37,10 @@ func TestDeploymentRoundTrips(t *testing.T) {
 			StartedAt: moment(r), CompletedAt: moment(r), Service: pick(r, words...), Branch: pick(r, "", "main"),
 			PreviousCommitSHA: pick(r, words...), PipelineName: pick(r, append(words, "")...),
 			PipelineURL: pick(r, "", "https://ci.example/a%7Cb", "https://é.example/%zz", "http://[::1]", "HTTPS://CI:80/"),
-			TriggeredBy: pick(r, words...),
+			TriggeredBy: pick(r, words...), RepositoryURL: pick(r, "", "https://git.example/acme/shop"),
+			Version: pick(r, append(words, "")...), RollbackOf: pick(r, "", "run-6"),
+			ArtifactDigest: pick(r, "", "sha256:c0ffee"), IncidentURL: pick(r, "", "https://acme.example/7"),
+			Commits: pick(r, nil, []payload.RepositoryCommit{{RepositoryURL: "https://git.example/acme/web", CommitSHA: commit}}),
 		}
 		require.NoError(t, d.RawPayload.UnmarshalJSON([]byte(raw(r))))
 		require.NoError(t, d.Extra.UnmarshalJSON(fmt.Appendf(nil, `{"extra":%s}`, raw(r))))

@@ -229,6 +229,9 @@ func (e *Event) foreignDeployment(r report, base payload.Deployment) (*payload.D
 	} else {
 		d.CommitSHA = either(r.purl.commit(), base.CommitSHA)
 	}
+	if strings.Contains(r.purl.version, ":") {
+		d.ArtifactDigest = r.purl.version // of an image; Validate judges it
+	}
 	d.PipelineName = either(string(r.content.PipelineName), base.PipelineName)
 	// A URI of another kind, which CDEvents allow, is only in the raw payload. The
 	// log line of a receiver names it.

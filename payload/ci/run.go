@@ -138,12 +138,14 @@ func (p Problem) String() string { return p.Field + ": " + p.Variable + " " + p.
 // system does not identify the run there is no ID, because a commit or a time would
 // merge or split deployments.
 //
-// Of a SHA-256 commit the record gets what [payload.Deployment.SetCommit] says.
+// The tag is the Version. Of a SHA-256 commit the record gets what
+// [payload.Deployment.SetCommit] says.
 func (r *Run) Deployment() payload.Deployment {
 	d := payload.Deployment{
 		DeploymentID: r.deploymentID(), CommitSHA: r.CommitSHA, PreviousCommitSHA: r.PreviousCommitSHA,
 		Environment: r.Environment, Status: r.Status, StartedAt: r.StartedAt, Service: r.Service, Branch: r.Branch,
-		TriggeredBy: r.TriggeredBy, PipelineName: r.PipelineName, PipelineURL: r.PipelineURL, Metadata: r.Metadata,
+		TriggeredBy: r.TriggeredBy, PipelineName: r.PipelineName, PipelineURL: r.PipelineURL, Version: r.Tag,
+		Metadata: r.Metadata,
 	}
 	d.SetCommit(r.CommitSHA)
 	return d

@@ -192,6 +192,7 @@ func mapFields(b *inbound.Builder, event inbound.Node) {
 	b.TriggeredBy = b.Text("triggeredBy",
 		run.Get("triggering_actor", "login"), deployment.Get("creator", "login"), event.Get("sender", "login"))
 	b.PipelineName = b.Text("pipelineName", event.Get("workflow", "name"), run.Get("name"))
+	b.RepositoryURL = b.URL("repositoryUrl", event.Get("repository", "html_url"))
 	b.PipelineURL = b.URL("pipelineUrl", status.Get("log_url"), run.Get("html_url"), status.Get("target_url"))
 }
 

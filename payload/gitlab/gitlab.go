@@ -118,6 +118,7 @@ func mapEvent(b *inbound.Builder, event inbound.Node) error {
 	b.Service = b.Text("service", event.Get("project", "name"), event.Get("project", "path_with_namespace"))
 	b.Branch = inbound.Branch(b.Text("branch", event.Get("ref")), b.CommitSHA)
 	b.TriggeredBy = b.Text("triggeredBy", event.Get("user", "username"))
+	b.RepositoryURL = b.URL("repositoryUrl", event.Get("project", "web_url"))
 	b.PipelineURL = b.URL("pipelineUrl", event.Get("deployable_url"))
 	mapMetadata(b, event)
 	return nil

@@ -125,7 +125,7 @@ func (c *config) checkBase() error {
 	return d.Validate()
 }
 
-// Encode returns the record as JSON. Events that don't change the status of a deployment (build.completed,
+// Encode returns the record as JSON, with the members that Periscope documents. Events that don't change the status of a deployment (build.completed,
 // health_check.passed, and types that are not known unless their status is a deployment's) wrap [sender.ErrNoMessage], and
 // so do events without a commit, unless the base has one: Periscope takes no record without it. What else is missing is a
 // *payload.ValidationError that names it.
@@ -158,8 +158,15 @@ func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
 			return "", nil, err
 		}
 	}
+	strip(d)
 	body, err := d.Encode()
 	return "application/json", body, err
+}
+
+// strip takes off the members that Periscope does not document.
+func strip(d *payload.Deployment) {
+	d.RepositoryURL, d.Commits, d.ArtifactDigest = "", nil, ""
+	d.Version, d.RollbackOf, d.IncidentURL = "", "", ""
 }
 
 // start is when the deployment of e started, and whether that is only assumed.

@@ -200,3 +200,18 @@ func TestSend(t *testing.T) {
 	require.ErrorIs(t, err, sender.ErrNoMessage)
 	require.Equal(t, sender.Skipped, receipt.Outcome)
 }
+
+// Periscope documents none of these members.
+func TestEncode_LeavesOutOurAdditions(t *testing.T) {
+	t.Parallel()
+	f := newFormat(t, periscope.WithBase(payload.Deployment{
+		RepositoryURL: "https://git.example/acme/shop", ArtifactDigest: "sha256:c0ffee", Version: "1", RollbackOf: "run-6",
+		IncidentURL: "https://acme.example/7",
+		Commits:     []payload.RepositoryCommit{{RepositoryURL: "https://git.example/acme/web", CommitSHA: "c0ffee1"}},
+	}))
+	e := formattest.Events()["deploy_failed"]
+	e.Version = "2.1.0"
+	d := record(t, f, e)
+	require.Zero(t, d.RepositoryURL+d.ArtifactDigest+d.Version+d.RollbackOf+d.IncidentURL)
+	require.Empty(t, d.Commits)
+}

@@ -105,6 +105,8 @@ func (b *Builder) informing(field string) *string {
 		return &b.PipelineName
 	case "pipelineUrl":
 		return &b.PipelineURL
+	case "repositoryUrl":
+		return &b.RepositoryURL
 	}
 	return nil
 }

@@ -1,0 +1,126 @@
+package payload
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxCommits bounds the repositories of one deployment.
+const maxCommits = 100
+
+// RepositoryCommit is what a deployment brought from one of its repositories.
+type RepositoryCommit struct {
+	// RepositoryURL is where the repository is. Encoding and decoding clean it as
+	// CleanURL does. JSON name "repositoryUrl". Required.
+	RepositoryURL string
+	// CommitSHA is the commit: 5 to 40 hexadecimal digits. JSON name "commitSha".
+	// Required.
+	CommitSHA string
+	// Extra are the members that have no field above, as they were written.
+	Extra Object
+}
+
+func (c *RepositoryCommit) read(r *reader) {
+	var extra objectBuilder
+	for r.next() {
+		switch r.name() {
+		case "repositoryUrl":
+			c.RepositoryURL = r.string()
+			if clean, ok := CleanURL(c.RepositoryURL); ok {
+				c.RepositoryURL = clean
+			}
+		case "commitSha":
+			c.CommitSHA = r.string()
+		default:
+			r.unknown(&extra)
+		}
+	}
+	c.Extra = extra.object()
+}
+
+// element is the path of one element of commits.
+func element(i int) string { return fmt.Sprintf("commits[%d]", i) }
+
+func checkCommits(commits []RepositoryCommit, f *failures) {
+	if len(commits) > maxCommits {
+		f.add("commits", tooManyCommits)
+		return
+	}
+	for i, c := range commits {
+		at := element(i)
+		f.require(at+".repositoryUrl", c.RepositoryURL)
+		f.url(at+".repositoryUrl", c.RepositoryURL)
+		f.require(at+".commitSha", c.CommitSHA)
+		if !isHex(c.CommitSHA, maxCommit) {
+			f.add(at+".commitSha", hexMessage)
+		}
+		f.extra(at, c.Extra, func(name string) bool { return name == "repositoryUrl" || name == "commitSha" })
+	}
+}
+
+// commits reads an array of objects.
+func (r *reader) commits() []RepositoryCommit {
+	value := r.value()
+	if r.err != nil || value == null {
+		return nil
+	}
+	var elements []jsontext.Value
+	if value[0] != '[' || json.Unmarshal([]byte(value), &elements) != nil {
+		r.wrongKind("an array", value)
+		return nil
+	}
+	if len(elements) > maxCommits {
+		r.failures.add(r.path(), tooManyCommits)
+		return nil
+	}
+	var commits []RepositoryCommit
+	for i, text := range elements {
+		if deeperThan(string(text), maxMemberDepth) {
+			r.failures.add(element(i), tooDeep)
+			continue
+		}
+		var c RepositoryCommit
+		var inner reader
+		if err := inner.decode(text, &c); err != nil {
+			r.failures.add(element(i), "must be an object")
+			continue
+		}
+		for _, failure := range inner.failures.list {
+			path := element(i)
+			if failure.Path != "" {
+				path += "." + failure.Path
+			}
+			r.failures.add(path, failure.Message)
+		}
+		commits = append(commits, c)
+	}
+	return commits
+}
+
+// commits writes a member unless it is empty.
+func (w *writer) commits(name string, commits []RepositoryCommit) {
+	if len(commits) == 0 {
+		return
+	}
+	w.name(name)
+	w.out = append(w.out, '[')
+	for i := range commits {
+		if i > 0 {
+			w.out = append(w.out, ',')
+		}
+		w.begin()
+		w.link("repositoryUrl", commits[i].RepositoryURL)
+		w.string("commitSha", commits[i].CommitSHA)
+		w.end(commits[i].Extra)
+	}
+	w.out = append(w.out, ']')
+}
+
+// digest is the form of an OCI digest.
+var digest = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$`)
+
+// isDigest reports whether s is algorithm:encoded, as OCI images have it.
+func isDigest(s string) bool { return len(s) <= maxID && digest.MatchString(s) }
