@@ -63,7 +63,7 @@ func AnyOf(schemes ...Scheme) (*Any, error) {
 			return nil, configError("AnyOf", "scheme %d has no key; make it with its constructor and check the error", i+1)
 		case len(principals) > 1:
 			return nil, configError("AnyOf", "scheme %d has %d principals, so a stripped copy could be taken for a new delivery; "+
-				"give each of them a verifier of its own", i+1, len(principals))
+				"give each of them a separate verifier", i+1, len(principals))
 		case i > 0 && principals[0] != a.principal:
 			return nil, configError("AnyOf", "scheme %d has another principal than those before it, so a stripped copy would be taken for a new delivery; "+
 				"give all of them the same with WithPrincipal", i+1)

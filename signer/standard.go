@@ -99,8 +99,8 @@ func (s *Standard) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Stand
 
 // Sign sets the three headers, with a signature by every key that can sign and
 // is active at the given time. Errors wrap [ErrInvalidMessage] or
-// [ErrNoActiveKey], or are those of a [crypto.Signer] of your own; the request
-// is then unchanged.
+// [ErrNoActiveKey], or come from your [crypto.Signer]. After an error the request
+// is unchanged.
 func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Standard", "NewStandard")

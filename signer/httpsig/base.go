@@ -18,12 +18,12 @@ const (
 	idComponent     = "webhook-id"
 )
 
-// required is an array, which nobody can change from under a verification.
+// required is an array, so that no code can change it during a verification.
 func required() [5]string {
 	return [...]string{methodComponent, targetComponent, typeComponent, digestComponent, idComponent}
 }
 
-// target is what a request is for, as its sender saw it.
+// target is the URL of a request as its sender saw it.
 type target struct {
 	scheme    string
 	authority string
@@ -33,10 +33,10 @@ type target struct {
 
 func (t target) uri() string { return t.scheme + "://" + t.authority + t.path + t.query }
 
-// targetOf returns the target of a request: of an outgoing one from its URL, of
-// a received one from its request line, since handlers change the URL
-// (http.StripPrefix does) and parsing it loses the spelling. external is nil or
-// replaces what a proxy hides.
+// targetOf returns the target of a request. An outgoing request has it in its
+// URL. A received request has it in its request line, because handlers such as
+// http.StripPrefix change the URL and parsing loses its spelling. external is
+// nil, or replaces the parts that a proxy hides.
 func targetOf(r *http.Request, external *target) (target, error) {
 	if r.URL == nil {
 		return target{}, fmt.Errorf("%w: the request has no URL", signer.ErrMalformed)
@@ -84,8 +84,7 @@ func targetOf(r *http.Request, external *target) (target, error) {
 }
 
 // normalHost writes a host in lower case and without the scheme's default port,
-// as RFC 9421 §2.2.3 has it, since HTTP software between the two sides does
-// that too.
+// by RFC 9421 §2.2.3. HTTP software between the two sides does the same.
 func normalHost(scheme, host string) string {
 	host = strings.ToLower(host)
 	if scheme == "https" {

@@ -26,25 +26,25 @@
 //   - A signature must cover @method, @target-uri, content-type, content-digest
 //     and webhook-id, in any order, and have the parameters created and keyid.
 //     One that leaves out any of them does not count, whatever else it covers.
-//   - Content-Digest must have a sha-256 that is the digest of the exact body,
-//     and is believed only where it is signed.
-//   - The key that keyid names decides the algorithm. An alg parameter is never
-//     sent; where a message has one, it must agree with the key.
-//   - The headers have one spelling, the canonical one of RFC 9651 §4.1, so
-//     that a label, a parameter or a signature that occurs twice is refused and
-//     not resolved by who comes last. Each covered header must occur exactly
-//     once. Bounds: 8 KiB for each header, 16 signatures, 16 keys of which 2
-//     are Ed25519 keys, 32 components, 32 KiB for all that a signature covers.
-//     Of each key the first two signatures count: a request costs at most four
-//     Ed25519 verifications.
+//   - Content-Digest must have a sha-256 that is the digest of the exact body.
+//     It counts only if it is signed.
+//   - The key that keyid names decides the algorithm. Sign never sends an alg
+//     parameter. If a message has one, it must agree with the key.
+//   - The headers must have the canonical spelling of RFC 9651 §4.1. A label, a
+//     parameter or a signature that occurs twice is refused. Each covered header
+//     must occur exactly once.
+//   - A header has at most 8 KiB, a request 16 signatures, and a signature 32
+//     components and 32 KiB of covered text. A scheme has at most 16 keys, and at
+//     most 2 of them are Ed25519 keys. Of each key the first two signatures
+//     count, so a request costs at most four Ed25519 verifications.
 //   - Errors wrap the sentinels of package signer and contain no secret, no
 //     signature and no query string.
 //
 // # Behind a proxy
 //
-// The target URI is what the sender called, and a server behind a proxy does
-// not see it: TLS ends before it, the Host may be rewritten, a path prefix
-// removed. State the public address with [WithExternalURL]. Do not rebuild it
+// The target URI is the URL that the sender called. A server behind a proxy does
+// not see it, because the proxy ends TLS and may rewrite the Host or remove a
+// path prefix. State the public address with [WithExternalURL]. Do not rebuild it
 // from X-Forwarded-Host or X-Forwarded-Proto. Any client that reaches the
 // server can set those. A request that was captured on the way to one endpoint
 // could then be posted to another, with headers that say it belongs there.
@@ -56,12 +56,12 @@
 //
 // # Misuses
 //
-//   - Signing before the request is complete: the URL, the Host, the method and
-//     the content type are signed as they are.
-//   - Following redirects with a signed request: the signature is for the first
+//   - Signing before the request is complete. Sign covers the URL, the Host, the
+//     method and the content type as they are at that moment.
+//   - Following redirects with a signed request. The signature is for the first
 //     URL.
-//   - Decompressing or re-encoding the body before Verify: the digest is that
-//     of the bytes on the wire.
+//   - Decompressing or re-encoding the body before Verify. The digest is that of
+//     the bytes on the wire.
 //   - One HMAC key for several tenants. The URL in the signature tells
 //     endpoints apart only if their URLs differ.
 //

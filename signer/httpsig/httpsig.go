@@ -28,8 +28,8 @@ var (
 //	Signature-Input: sig1=("@method" "@target-uri" "content-type" "content-digest" "webhook-id");created=1764000000;keyid="2026-11"
 //	Signature: sig1=:<base64>:
 //
-// with one labelled signature for each active key. It can stand beside other
-// schemes in [signer.AnyOf]. A Scheme is immutable and safe for concurrent use.
+// with one labelled signature for each active key. [signer.AnyOf] can combine
+// it with other schemes. A Scheme is immutable and safe for concurrent use.
 type Scheme struct {
 	keys      []*activeKey
 	tolerance time.Duration
@@ -38,9 +38,9 @@ type Scheme struct {
 	buffers   *sync.Pool // of *[]byte, for signature bases
 }
 
-// New returns the scheme for a key from [NewKey] or [NewRemoteKey]. Options:
-// [WithKey], [WithTolerance], [WithPrincipal], [WithExternalURL]. Errors wrap
-// [signer.ErrConfig].
+// New returns the scheme for a key from [NewKey] or [NewRemoteKey]. The options
+// are [WithKey], [WithTolerance], [WithPrincipal] and [WithExternalURL]. Errors
+// wrap [signer.ErrConfig].
 func New(key Key, opts ...Option) (*Scheme, error) {
 	c, err := newConfig(key, opts)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Scheme) Tolerance() time.Duration {
 	return s.tolerance
 }
 
-// Present reports whether a request has one of the signature headers; see
+// Present reports whether a request has one of the signature headers, see
 // [signer.AnyOf].
 func (s *Scheme) Present(h http.Header) bool {
 	return len(h[inputHeader]) > 0 || len(h[signatureHeader]) > 0
@@ -99,10 +99,10 @@ func (s *Scheme) Format(f fmt.State, _ rune) { io.WriteString(f, "httpsig.Scheme
 // Sign sets the four headers, with a signature by every key that can sign and
 // is active at the given time, in whole Unix seconds. r is an outgoing request
 // that is otherwise complete: its method, absolute URL, Host and one
-// Content-Type are signed. What a signature header held before is replaced.
+// Content-Type are signed. Sign replaces earlier values of the four headers.
 //
-// Errors wrap [signer.ErrInvalidMessage] or [signer.ErrNoActiveKey], or are
-// those of a crypto.Signer of your own; the request is then unchanged.
+// Errors wrap [signer.ErrInvalidMessage] or [signer.ErrNoActiveKey], or come
+// from your crypto.Signer. After an error the request is unchanged.
 func (s *Scheme) Sign(r *http.Request, id string, at time.Time, body []byte) error {
 	if s.unmade() {
 		return notMade()
@@ -213,7 +213,8 @@ func (s *Scheme) Verify(r *http.Request, body []byte) (signer.Verified, error) {
 	if err != nil {
 		return signer.Verified{}, err
 	}
-	// Only now: whoever can't sign does not get us to hash a large body.
+	// The digest comes last, so that a forged request does not cost a hash of
+	// its body.
 	if err := checkDigest(r.Header, body); err != nil {
 		return signer.Verified{}, err
 	}

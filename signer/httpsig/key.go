@@ -24,10 +24,10 @@ const (
 )
 
 // Key is a key with the ID under which the two sides know it, the keyid
-// parameter of a signature. Make one with [NewKey] or [NewRemoteKey]; the zero
-// Key is none. Its type decides the algorithm: hmac-sha256 for a shared secret,
-// ed25519 for the others. A Key is immutable, safe for concurrent use, and
-// shows nothing but its ID when it is printed.
+// parameter of a signature. Make one with [NewKey] or [NewRemoteKey]. The zero
+// Key is not a key. The type decides the algorithm, which is hmac-sha256 for a
+// shared secret and ed25519 for the others. A Key is immutable and safe for
+// concurrent use. Printing it shows the ID alone.
 type Key struct {
 	id       string
 	notAfter time.Time
@@ -44,11 +44,11 @@ type Key struct {
 //   - a [signer.SigningKey] signs and verifies with ed25519;
 //   - a [signer.VerifyingKey] only verifies with ed25519.
 //
-// The ID is not secret and is sent with every signature: 1 to 128 bytes of
-// visible ASCII without quotation marks and backslashes, and no part of the
-// key. The signer.Key's end is taken over, its name is not: the ID is the name
-// here. A SigningKey that is kept elsewhere goes to [NewRemoteKey]. Errors wrap
-// [signer.ErrConfig].
+// The ID is not secret, because every signature carries it. It has 1 to 128
+// bytes of visible ASCII without quotation marks and backslashes, and must not
+// be a part of the key. The Key keeps the end of the signer.Key, but has the ID
+// as its name. Give a private key in a KMS or an HSM to [NewRemoteKey]. Errors
+// wrap [signer.ErrConfig].
 func NewKey(id string, key signer.Key) (Key, error) {
 	if !validKeyID(id) {
 		return Key{}, keyIDError()
@@ -85,9 +85,9 @@ func publicKey(k signer.VerifyingKey) (ed25519.PublicKey, error) {
 }
 
 // NewRemoteKey gives an ID to an Ed25519 private key that stays in a KMS or an
-// HSM. Its Sign method is called with the whole message and [crypto.Hash](0),
-// must be safe for concurrent use, and should bound its own waits, since it has
-// no context. The ID is as for [NewKey]. Errors wrap [signer.ErrConfig].
+// HSM. Its Sign method gets the whole message and [crypto.Hash](0). It must be
+// safe for concurrent use. It gets no context, so it should bound its own
+// waits. The ID is as for [NewKey]. Errors wrap [signer.ErrConfig].
 func NewRemoteKey(id string, key crypto.Signer) (Key, error) {
 	if !validKeyID(id) {
 		return Key{}, keyIDError()
@@ -103,7 +103,7 @@ func NewRemoteKey(id string, key crypto.Signer) (Key, error) {
 	return Key{id: id, public: public, private: hidden.Of(key)}, nil
 }
 
-// NotAfter returns the key with an end to its use: after t it neither signs nor
+// NotAfter returns the key with an end to its use. After t it neither signs nor
 // verifies. The zero time means no end. The default is the end of the
 // signer.Key, if it has one.
 func (k Key) NotAfter(t time.Time) Key {
@@ -117,8 +117,8 @@ func (k Key) ID() string { return k.id }
 // Format prints the ID and nothing of the key, whatever the verb.
 func (k Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "httpsig.Key(%s)", k.id) }
 
-// secretBytes finds out which form a secret has by parsing its text anew: Equal
-// compares the form too.
+// secretBytes parses a secret's text again to find out which form it has. Equal
+// compares the form as well.
 func secretBytes(s signer.Secret) ([]byte, error) {
 	if s.IsZero() {
 		return nil, configError("the Secret is the zero value, which is no key; make one with ParseSecret and check its error")
@@ -188,12 +188,12 @@ func (k Key) same(other Key) bool {
 	return k.public != nil && k.public.Equal(other.public)
 }
 
-// active reports whether the key may be used at t: up to and including its end.
+// active reports whether the key may be used at t. Its end is inclusive.
 func (k Key) active(t time.Time) bool { return k.notAfter.IsZero() || !t.After(k.notAfter) }
 
 func (k Key) canSign() bool { return !k.secret.IsZero() || !k.private.IsZero() }
 
-// algorithm is the name of what the key is for, in the registry of RFC 9421
+// algorithm is the name of the key's algorithm in the registry of RFC 9421
 // §6.2.
 func (k Key) algorithm() string {
 	if !k.secret.IsZero() {

@@ -35,43 +35,42 @@ type config struct {
 }
 
 // WithKey adds a further key, for rotation. Sign signs with every key that is
-// active and can sign, each under a label of its own; Verify accepts a
-// signature by any active key. Default: only the key that New takes; at most
-// 16, of which 2 are Ed25519 keys, the current and the next.
+// active and can sign, each under a different label. Verify accepts a signature
+// by any active key. Default: only the key that New takes. A scheme has at most
+// 16 keys, and at most 2 of them are Ed25519 keys, the current and the next.
 func WithKey(key Key) Option {
 	return optionFunc(func(c *config) { c.keys = append(c.keys, key) })
 }
 
 // WithTolerance sets how far the created parameter may lie from now, on either
-// side, inclusive. Default 5 minutes ([signer.DefaultTolerance]); from 1 second
-// to 24 hours. Zero is an error.
+// side, inclusive. Default 5 minutes ([signer.DefaultTolerance]). It takes 1
+// second to 24 hours. Zero is an error.
 func WithTolerance(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.tolerance = d })
 }
 
-// WithPrincipal names who the keys belong to, and is returned in
-// [signer.Verified].Principal. Default empty.
+// WithPrincipal names the tenant or organization that the keys belong to.
+// [signer.Verified].Principal returns it. Default empty.
 func WithPrincipal(name string) Option {
 	return optionFunc(func(c *config) { c.principal = name })
 }
 
-// WithExternalURL states, for verification, the address under which senders
-// reach this server: scheme, host, a port if it is not the default one, and the
-// path prefix that a proxy removes, if it does. "https://hooks.example.com"
-// turns a request for http://10.0.0.7:8080/deploy?env=prod into one for
+// WithExternalURL states the address under which senders reach this server. It
+// consists of a scheme, a host, a port other than the default one, and the path
+// prefix that a proxy removes. "https://hooks.example.com" turns a request for
+// http://10.0.0.7:8080/deploy?env=prod into one for
 // https://hooks.example.com/deploy?env=prod. Path and query stay those of the
-// request line, even under [net/http.StripPrefix]; its Host is then not looked
-// at. Signing is not affected.
-//
-// Default: none; see the package documentation, "Behind a proxy", for what is
-// used then, and for why X-Forwarded headers are no substitute. A URL that is
-// not absolute, not http or https, or has a user, a query or a fragment is an
-// error.
+// request line, even under [net/http.StripPrefix]. The request's Host is then
+// ignored. The option affects verification only.
+// Default none. "Behind a proxy" in the package documentation says which
+// address is used then, and why X-Forwarded headers are no substitute. A URL
+// that is not absolute, not http or https, or has a user, a query or a fragment
+// is an error.
 func WithExternalURL(base string) Option {
 	return optionFunc(func(c *config) { c.external, c.hasExternal = base, true })
 }
 
-// newConfig applies opts and checks what can be checked without the keys.
+// newConfig applies opts and makes the checks that need no keys.
 func newConfig(key Key, opts []Option) (*config, error) {
 	c := &config{keys: []Key{key}, tolerance: signer.DefaultTolerance}
 	for _, o := range opts {
@@ -86,8 +85,8 @@ func newConfig(key Key, opts []Option) (*config, error) {
 	return c, nil
 }
 
-// externalBase checks the external URL. The error does not repeat it: a URL can
-// have a password in it.
+// externalBase checks the external URL. The error does not repeat it, because a
+// URL can contain a password.
 func (c *config) externalBase() (*target, error) {
 	if !c.hasExternal {
 		return nil, nil

@@ -22,8 +22,8 @@ const (
 	maxHeader     = 8 << 10
 	maxSignatures = 16
 	maxComponents = 32
-	// maxBase bounds what one signature makes us hash. Covered headers can
-	// be as long as the server takes them.
+	// maxBase bounds the bytes that one signature makes us hash. Covered
+	// headers can be as long as the server accepts.
 	maxBase             = 32 << 10
 	maxSignaturesPerKey = 2
 )
@@ -35,9 +35,9 @@ type signature struct {
 }
 
 // dictionary reads a header that must occur exactly once and be a dictionary in
-// the canonical form of RFC 9651 §4.1. The form leaves one spelling for each
-// value; parsing alone would let the last of several equal labels or parameters
-// win.
+// the canonical form of RFC 9651 §4.1. The canonical form leaves one spelling
+// for each value. A parser alone would let the last of several equal labels or
+// parameters win.
 func dictionary(h http.Header, name string) (*httpsfv.Dictionary, error) {
 	text, err := single(h, name)
 	if err != nil {
@@ -90,17 +90,17 @@ func parse(h http.Header) ([]signature, error) {
 	return signatures, nil
 }
 
-// keyID returns the keyid parameter; empty if there is none, or one that no key
-// here can have.
+// keyID returns the keyid parameter. It is empty if the parameter is absent or
+// can't be the ID of a key.
 func (s signature) keyID() string {
 	value, _ := s.list.Params.Get("keyid")
 	id, _ := value.(string)
 	return id
 }
 
-// components returns the names of what is covered. Parameters of a component
-// (sf, bs, key, req, tr) change what its value is, so a component that has one
-// is another component, and none that is accepted here.
+// components returns the names of the covered components. A component with a
+// parameter (sf, bs, key, req, tr) is refused, because the parameter changes
+// its value.
 func (s signature) components() ([]string, error) {
 	names := make([]string, 0, len(s.list.Items))
 	for _, item := range s.list.Items {
@@ -161,7 +161,7 @@ func unixTime(value any) (time.Time, bool) {
 }
 
 // checkDigest compares the sha-256 of Content-Digest, RFC 9530 §2, with the
-// body. Digests by other algorithms are passed over: this one is enough.
+// body. It ignores digests by other algorithms.
 func checkDigest(h http.Header, body []byte) error {
 	sum := sha256.Sum256(body)
 	if text, err := single(h, digestHeader); err == nil && text == digestText(sum) {
