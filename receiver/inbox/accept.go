@@ -22,29 +22,37 @@ import (
 
 const (
 	maxSource = 255
-	// fullRetry is what a peer is told to wait when the backlog is full.
+	// fullRetry is the Retry-After of an answer while the backlog is full.
 	fullRetry = 30 * time.Second
 )
 
-// Handler returns what takes the deliveries of one source: it verifies, decodes and validates as [receiver.Receiver.Events]
-// does, stores the delivery, and answers 202 `{"received":true}` when it is safe. A copy of one that is stored already is
-// answered with 200 `{"received":true,"duplicate":true}`; where the delivery can't be stored, in time or at all, and while
-// the backlog is full, the answer is 503 with Retry-After.
+// Handler returns the HTTP handler for the deliveries of one source. It
+// verifies, decodes and validates as [receiver.Receiver.Events] does, then
+// stores the delivery and answers.
 //
-// source names where the deliveries come from: "platform", "github". Deliveries are told apart by it, the principal that v
-// returns, and the signed ID, or the hash of the body where the scheme signs none. opts are those of [receiver.New] that
-// make sense here; WithDedupe is an error, since the inbox itself remembers, and the logger is the inbox's own unless another
-// is given. The retention must be at least twice the
-// tolerance of v. With [receiver.PerRequest], whose tolerance shows only with each request, a timestamp that is further off than
-// half the retention is answered with 503.
+//	stored                               202 {"received":true}
+//	stored before                        200 {"received":true,"duplicate":true}
+//	not stored in time, or backlog full  503, Retry-After
 //
-// Errors wrap [ErrConfig]. The handler works before [Inbox.Start], and after [Inbox.Stop] until [Inbox.Close].
+// source names the sending system, such as "platform" or "github". Source,
+// principal and signed ID identify a delivery. If the scheme signs no ID, the
+// hash of the body replaces it.
+//
+// opts are options of [receiver.New]. WithDedupe is an error, because the inbox
+// remembers deliveries itself. The logger defaults to the inbox's.
+//
+// The retention must be at least twice the tolerance of v. With
+// [receiver.PerRequest] each request has its own tolerance. A timestamp further
+// off than half the retention is then answered with 503.
+//
+// Errors wrap [ErrConfig]. The handler works before [Inbox.Start] and after
+// [Inbox.Stop], until [Inbox.Close].
 func (in *Inbox) Handler(v signer.Verifier, source string, opts ...receiver.Option) (http.Handler, error) {
 	if source == "" || len(source) > maxSource {
 		return nil, configError("Handler: the source needs a name of 1 to %d bytes, such as the sending system's", maxSource)
 	}
 	if tolerance := toleranceOf(v); in.retention < 2*tolerance {
-		return nil, configError("WithRetention(%v): it is less than twice the verifier's tolerance of %v, so replays would "+
+		return nil, configError("WithRetention(%v): this is less than twice the verifier's tolerance of %v, so replays would "+
 			"pass; raise the retention", in.retention, tolerance)
 	}
 	own := []receiver.Option{receiver.InsecureNoDedupe(), receiver.WithAccepted(), receiver.WithLogger(in.logger)}
@@ -58,7 +66,8 @@ func (in *Inbox) Handler(v signer.Verifier, source string, opts ...receiver.Opti
 	}), nil
 }
 
-// toleranceOf is zero where a scheme has none, and for a nil pointer in an interface, which receiver.New has the words for.
+// toleranceOf returns zero for a scheme without a tolerance. It also returns
+// zero for a nil pointer in the interface, which receiver.New reports.
 func toleranceOf(v signer.Verifier) time.Duration {
 	if t, ok := v.(interface{ Tolerance() time.Duration }); ok && !nilable.IsNil(v) {
 		return t.Tolerance()
@@ -66,7 +75,7 @@ func toleranceOf(v signer.Verifier) time.Duration {
 	return 0
 }
 
-// arrival is a delivery on its way into the table.
+// arrival is a delivery that is about to be stored.
 type arrival struct {
 	key         dedupe.Key
 	orderingKey dedupe.Key
@@ -77,7 +86,7 @@ type arrival struct {
 	body                                      []byte
 }
 
-// acceptance is what became of an arrival.
+// acceptance is the result of storing an arrival.
 type acceptance int
 
 const (
@@ -88,7 +97,7 @@ const (
 
 func (in *Inbox) accept(ctx context.Context, source string, d *receiver.Delivery, e *payload.Event) error {
 	if off := time.Since(d.Timestamp).Abs(); !d.Timestamp.IsZero() && off > in.retention/2 {
-		return receiver.TryAgain(0, configError("WithRetention(%v): the verifier takes a timestamp that is %v off, so "+
+		return receiver.TryAgain(0, configError("WithRetention(%v): the verifier accepts a timestamp that is %v off, so "+
 			"replays would pass; raise the retention", in.retention, off.Round(time.Second)))
 	}
 	if in.closed.Load() {
@@ -112,7 +121,8 @@ func newArrival(source string, d *receiver.Delivery, e *payload.Event) *arrival 
 	id := d.ID
 	if id == "" {
 		sum := sha256.Sum256(d.Body)
-		id = "sha256." + hex.EncodeToString(sum[:]) // no scheme takes an ID with a dot in it
+		// never equals a signed ID, because no scheme accepts an ID with a dot
+		id = "sha256." + hex.EncodeToString(sum[:])
 	}
 	return &arrival{
 		key: dedupe.NewKey(source, d.Principal, id), orderingKey: dedupe.NewKey(source, d.Principal, deployment(e)),
@@ -120,16 +130,17 @@ func newArrival(source string, d *receiver.Delivery, e *payload.Event) *arrival 
 	}
 }
 
-// deployment is what events are ordered by: app and deployment ID. Several apps of
-// one pipeline run may share an ID. The app's length keeps the two apart.
+// deployment identifies a deployment for ordering by app and deployment ID.
+// Several apps of one pipeline run may share an ID. The length prefix keeps app
+// and ID apart.
 func deployment(e *payload.Event) string {
 	return strconv.Itoa(len(e.App)) + ":" + e.App + e.DeploymentID
 }
 
-// store puts arrivals into the table, each with the job that will handle it, in one transaction.
+// store inserts arrivals and the jobs that will handle them in one transaction.
 func (in *Inbox) store(ctx context.Context, batch []*arrival) ([]acceptance, error) {
 	results := make([]acceptance, len(batch))
-	room, err := in.backlog.room(ctx, in, len(batch))
+	room, err := in.backlog.reserve(ctx, in, len(batch))
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +149,7 @@ func (in *Inbox) store(ctx context.Context, batch []*arrival) ([]acceptance, err
 	}
 	used := 0
 	defer func() { in.backlog.settle(room, used) }()
-	place := make(map[dedupe.Key]int, len(batch)) // in results
+	place := make(map[dedupe.Key]int, len(batch)) // index into results
 	fresh := make([]*arrival, 0, len(batch))
 	for i, a := range batch {
 		if _, twice := place[a.key]; twice {
@@ -146,7 +157,7 @@ func (in *Inbox) store(ctx context.Context, batch []*arrival) ([]acceptance, err
 		} else if len(fresh) < room {
 			place[a.key] = i
 			fresh = append(fresh, a)
-			results[i] = duplicate // unless it is inserted
+			results[i] = duplicate // until it is inserted
 		}
 	}
 	var stored []insertion
@@ -166,7 +177,7 @@ func (in *Inbox) store(ctx context.Context, batch []*arrival) ([]acceptance, err
 	return results, nil
 }
 
-// insertion is a row that is to get a job.
+// insertion is an inserted row that needs a job.
 type insertion struct {
 	id, round int64
 	key       []byte
@@ -179,8 +190,8 @@ const (
 	insertTail = ` ON CONFLICT (delivery_key) DO NOTHING RETURNING id, round, delivery_key`
 )
 
-// insert leaves out what is there already. All processes insert in the order of the keys, so that none waits for another
-// that waits for it.
+// insert skips rows that already exist. All processes insert in the order of
+// the keys, which avoids deadlocks.
 func insert(ctx context.Context, tx *riverdb.Tx, batch []*arrival) ([]insertion, error) {
 	sortByKey(batch)
 	args := make([]any, 0, 11*len(batch))
@@ -194,7 +205,7 @@ func insert(ctx context.Context, tx *riverdb.Tx, batch []*arrival) ([]insertion,
 	}, statement, args...)
 }
 
-// enqueue inserts the jobs of rows.
+// enqueue inserts the jobs for rows.
 func (in *Inbox) enqueue(ctx context.Context, tx *riverdb.Tx, rows []insertion) error {
 	jobs := make([]river.InsertManyParams, len(rows))
 	for i, row := range rows {

@@ -13,12 +13,13 @@ import (
 	"github.com/deployhook/deployhook/receiver"
 )
 
-// Attempt is one call of the handler. [FromContext] finds it; [receiver.FromContext] has what was received.
+// Attempt is one call of the handler. The handler gets it with [FromContext],
+// and the received delivery with [receiver.FromContext].
 type Attempt struct {
-	// ID is the delivery's in the inbox, for [Inbox.Get] and [Inbox.Replay].
+	// ID is the delivery's ID in the inbox, for [Inbox.Get] and [Inbox.Replay].
 	ID int64
-	// Number is 1 for the first attempt since the delivery was stored, or last replayed. Attempts that ended with their
-	// process are not counted.
+	// Number counts attempts from 1, since the delivery was stored or last
+	// replayed. Attempts that ended with their process do not count.
 	Number int
 	// ReceivedAt is when the delivery was stored.
 	ReceivedAt time.Time
@@ -35,16 +36,16 @@ type Attempt struct {
 
 type attemptKey struct{}
 
-// FromContext returns the attempt that a handler runs for; ok is false in any other context.
+// FromContext returns the attempt that the handler runs for. ok is false in any
+// other context.
 func FromContext(ctx context.Context) (a *Attempt, ok bool) {
 	a, ok = ctx.Value(attemptKey{}).(*Attempt)
 	return a, ok
 }
 
-// CompleteTx marks the delivery as handled in the transaction that the handler's effect is in: both are then there or neither is,
-// and the event takes effect exactly once, whatever crashes when. tx is a pgx.Tx on the inbox's PostgreSQL database, or
-// a *sql.Tx on its SQLite file, which needs a connection of the application's own with a busy timeout; it stays the
-// caller's to commit.
+// CompleteTx marks the delivery as handled in the transaction of the handler's
+// effect. Both commit or neither does, so the event takes effect exactly once,
+// no matter which process crashes or when.
 //
 //	a, _ := inbox.FromContext(ctx)
 //	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -54,9 +55,17 @@ func FromContext(ctx context.Context) (a *Attempt, ok bool) {
 //		return a.CompleteTx(ctx, tx)
 //	})
 //
-// Make it the last statement before the commit. After an error, [ErrOver] among them, the transaction must be rolled back.
-// A handler that returns nil without having committed has failed, with [ErrNotCompleted]. Once it has committed,
-// what the handler returns changes nothing.
+//	inbox        tx
+//	PostgreSQL   a pgx.Tx on the inbox's database
+//	SQLite       a *sql.Tx on the inbox's file
+//
+// On SQLite, tx comes from a connection of the application, which needs a busy
+// timeout.
+//
+// The caller commits tx. Call CompleteTx as the last statement before the
+// commit. Roll back if it returns an error such as [ErrOver]. If the handler
+// returns nil without committing, the attempt fails with [ErrNotCompleted].
+// After the commit the handler's result changes nothing.
 func (a *Attempt) CompleteTx(ctx context.Context, tx any) error {
 	wrapped, err := a.in.db.Wrap(tx)
 	if err != nil {
@@ -67,7 +76,7 @@ func (a *Attempt) CompleteTx(ctx context.Context, tx any) error {
 	if a.over {
 		return ErrOver
 	}
-	if err := a.in.land(ctx, wrapped, a.record, a.lease); err != nil {
+	if err := a.in.setHandled(ctx, wrapped, a.record, a.lease); err != nil {
 		if errors.Is(err, ErrOver) {
 			return err
 		}
@@ -77,7 +86,8 @@ func (a *Attempt) CompleteTx(ctx context.Context, tx any) error {
 	return nil
 }
 
-// end says whether CompleteTx has been called, which it can't be any more.
+// end ends the attempt, so that CompleteTx fails from now on. It reports
+// whether CompleteTx succeeded before.
 func (a *Attempt) end() (completes bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -85,9 +95,10 @@ func (a *Attempt) end() (completes bool) {
 	return a.completes
 }
 
-// land marks a delivery as handled and, under an order, moves the deployment's position. It fails with ErrOver if the
-// delivery is handled already, or the deployment's lease has ended.
-func (in *Inbox) land(ctx context.Context, tx *riverdb.Tx, r *record, l *lease) error {
+// setHandled marks a delivery as handled. With ordering it also advances the
+// deployment's position. It returns ErrOver if the delivery is already handled
+// or the deployment's lease has ended.
+func (in *Inbox) setHandled(ctx context.Context, tx *riverdb.Tx, r *record, l *lease) error {
 	if l != nil {
 		if err := in.advance(ctx, tx, r, l); err != nil {
 			return err
@@ -101,7 +112,7 @@ func (in *Inbox) land(ctx context.Context, tx *riverdb.Tx, r *record, l *lease) 
 	return err
 }
 
-// call runs the handler and contains its faults, which are failures.
+// call runs the handler. A panic or runtime.Goexit becomes an error.
 func (in *Inbox) call(ctx context.Context, a *Attempt) (err error, completes bool) {
 	ctx, cancel := context.WithTimeoutCause(ctx, in.handlerTimeout, ErrTimeout)
 	defer cancel()
@@ -118,12 +129,12 @@ func (in *Inbox) call(ctx context.Context, a *Attempt) (err error, completes boo
 	return err, a.end()
 }
 
-// panicError has the value's text and where it came from.
+// panicError has the panic value's text and the place where it occurred.
 type panicError struct{ fault *contain.Fault }
 
 func (e *panicError) Error() string {
 	return fmt.Sprintf("inbox: the handler %v\n%s", e.fault, e.fault.Stack)
 }
 
-// Unwrap finds an error that was panicked with, a permanent one for example.
+// Unwrap finds an error that was the panic value, for example a permanent one.
 func (e *panicError) Unwrap() error { return e.fault.Unwrap() }

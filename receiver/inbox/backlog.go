@@ -9,26 +9,31 @@ import (
 )
 
 const (
-	backlogFresh = time.Second            // how long a count is good for
-	backlogPause = 250 * time.Millisecond // the least time between two counts while a large backlog is full
-	// backlogSmall is a limit up to which counting costs no more than storing does.
-	// Such a backlog is counted each time before a delivery is turned away.
+	backlogFresh = time.Second // a count is used for this long
+	// minimum time between two counts while a large backlog is full
+	backlogPause = 250 * time.Millisecond
+	// backlogSmall is the limit up to which counting costs no more than
+	// storing. A backlog with such a limit is counted before every refusal.
 	backlogSmall = 1000
 )
 
-// backlog knows about how many deliveries are pending: those that were counted a
-// moment ago, and those that this process has stored since. Only other processes'
-// arrivals can make it too low. Deliveries that were handled since the last count
-// make it too high, so a full backlog is counted again.
+// backlog estimates the number of pending deliveries. It adds what this process
+// stored to the last count.
+//
+//	too low    by what other processes stored since the count
+//	too high   by what was handled since the count
+//
+// Because of the latter a full backlog is counted again before a refusal.
 type backlog struct {
 	mu       sync.Mutex
-	pending  int // counted, and stored since
-	reserved int // on their way into the table
+	pending  int // last count plus deliveries stored since
+	reserved int // being stored
 	counted  time.Time
 }
 
-// room reserves place for up to n deliveries and returns for how many. Each grant must be settled.
-func (b *backlog) room(ctx context.Context, in *Inbox, n int) (int, error) {
+// reserve grants room for up to n deliveries and returns how many. Call settle
+// for each grant.
+func (b *backlog) reserve(ctx context.Context, in *Inbox, n int) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	age := time.Since(b.counted)
@@ -45,7 +50,7 @@ func (b *backlog) room(ctx context.Context, in *Inbox, n int) (int, error) {
 	return granted, nil
 }
 
-// settle ends a reservation, of which stored deliveries are in the table now.
+// settle ends a reservation. stored deliveries of it are in the table now.
 func (b *backlog) settle(reserved, stored int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -53,7 +58,7 @@ func (b *backlog) settle(reserved, stored int) {
 	b.pending += stored
 }
 
-// countPending counts no further than the limit: what it costs is bounded by that and not by the table.
+// countPending stops counting at the limit, which bounds its cost.
 func (in *Inbox) countPending(ctx context.Context, limit int) (n int, err error) {
 	err = in.db.QueryRow(ctx, `SELECT count(*) FROM
 		(SELECT 1 FROM {schema}inbox_delivery WHERE state = 'pending' LIMIT ?) AS waiting`, limit).Scan(&n)

@@ -62,7 +62,7 @@ func eachBench(b *testing.B, bench func(b *testing.B, db func() *riverdb.DB, in 
 	})
 }
 
-// benchBody is an event of about 700 bytes.
+// benchBody returns an event of about 700 bytes.
 func benchBody(n int64) string {
 	return strings.Replace(started(int(n)), `"app"`, `"metadata":{"note":"`+strings.Repeat("x", 520)+`"},"app"`, 1)
 }
@@ -97,7 +97,8 @@ func newFloor(b *testing.B, db *riverdb.DB) (riverdb.Client, *atomic.Int64) {
 	return client, worked
 }
 
-// parallel runs b.N calls on as many goroutines as there are senders, and reports calls per second.
+// parallel runs b.N calls on as many goroutines as there are senders and
+// reports calls per second.
 func parallel(b *testing.B, call func(n int64)) {
 	b.Helper()
 	var next atomic.Int64
@@ -114,8 +115,9 @@ func parallel(b *testing.B, call func(n int64)) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "/s")
 }
 
-// BenchmarkAccept compares a POST over loopback that is verified, decoded and stored with a bare River InsertTx of the same
-// body by as many goroutines.
+// BenchmarkAccept compares two ways to store a body from the same number of
+// goroutines. One is a POST over loopback that is verified, decoded and stored.
+// The baseline is a bare River InsertTx.
 func BenchmarkAccept(b *testing.B) {
 	eachBench(b, func(b *testing.B, open func() *riverdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
 		b.Run("floor", func(b *testing.B) {
@@ -132,7 +134,7 @@ func BenchmarkAccept(b *testing.B) {
 			})
 		})
 		b.Run("ours", func(b *testing.B) {
-			d := newDoor(b, newInbox((&calls{}).handle), "platform")
+			d := newEndpoint(b, newInbox((&calls{}).handle), "platform")
 			server := httptest.NewServer(d.h)
 			defer server.Close()
 			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchSenders}}
@@ -159,8 +161,8 @@ func BenchmarkAccept(b *testing.B) {
 	})
 }
 
-// BenchmarkHandle compares handlers that do nothing with a bare River worker that does nothing, both with a backlog of b.N and
-// the same number of workers.
+// BenchmarkHandle compares the inbox with a bare River worker. Both have
+// handlers that do nothing, a backlog of b.N and the same number of workers.
 func BenchmarkHandle(b *testing.B) {
 	eachBench(b, func(b *testing.B, open func() *riverdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
 		wait := func(b *testing.B, worked *atomic.Int64) {
@@ -190,7 +192,7 @@ func BenchmarkHandle(b *testing.B) {
 		b.Run("ours", func(b *testing.B) {
 			var worked atomic.Int64
 			in := newInbox(func(context.Context, *payload.Event) error { worked.Add(1); return nil })
-			d := newDoor(b, in, "platform")
+			d := newEndpoint(b, in, "platform")
 			parallel(b, func(n int64) { d.accept(benchBody(n)) })
 			b.ResetTimer()
 			require.NoError(b, in.Start(context.Background()))

@@ -18,8 +18,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
-// What became of an attempt is on record, whatever the application's callbacks do.
-// faults_test.go asks more of each.
+// An attempt's result is stored, even if callbacks of the application
+// misbehave. faults_test.go tests each callback further.
 func TestCallbacks(t *testing.T) {
 	t.Parallel()
 	callbacktest.Run(t, ".", map[string]func(t *testing.T, f *callbacktest.Fault){
@@ -52,7 +52,7 @@ func TestCallbacks(t *testing.T) {
 	})
 }
 
-// openFor is an inbox that has one delivery to handle. Callbacks that hang are
+// openFor opens an inbox with one pending delivery. Callbacks that hang are
 // released before it closes.
 func openFor(t *testing.T, f *callbacktest.Fault, h receiver.EventHandler, opts ...inbox.Option) *inbox.Inbox {
 	t.Helper()
@@ -60,12 +60,12 @@ func openFor(t *testing.T, f *callbacktest.Fault, h receiver.EventHandler, opts 
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, in.Close()) })
 	t.Cleanup(f.Release)
-	newDoor(t, in, "platform").accept(started(1))
+	newEndpoint(t, in, "platform").accept(started(1))
 	start(t, in)
 	return in
 }
 
-// lineHandler has its fault in the lines about deliveries.
+// lineHandler misbehaves in lines about deliveries.
 type lineHandler struct{ fault func() }
 
 func (lineHandler) Enabled(context.Context, slog.Level) bool { return true }

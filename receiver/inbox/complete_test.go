@@ -19,15 +19,17 @@ import (
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
-// app is the application's own side of the inbox's database: a table in which each effect is a row.
+// app is the application's part of the inbox's database. It is a table with a
+// row for each effect.
 type app struct {
-	// inTx runs f in a transaction of the application's, with a function that inserts an effect.
+	// inTx runs f in a transaction of the application, with a function that
+	// inserts an effect.
 	inTx func(ctx context.Context, f func(tx any, effect func(text string) error) error) error
 	// all returns the effects.
 	all func(ctx context.Context) ([]string, error)
 }
 
-// withApp runs a test on both databases, each with an application's table in it.
+// withApp runs a test on both databases, each with the application's table.
 func withApp(t *testing.T, test func(t *testing.T, open opener, a app)) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
@@ -139,7 +141,7 @@ func (a app) count(t *testing.T) (n int) {
 	return n
 }
 
-// handle makes the effect and completes the delivery in one transaction.
+// handle inserts the effect and completes the delivery in one transaction.
 func (a app) handle(ctx context.Context, _ *payload.Event) error {
 	d, _ := receiver.FromContext(ctx)
 	attempt, _ := inbox.FromContext(ctx)
@@ -158,7 +160,7 @@ func TestCompleteTx(t *testing.T) {
 			t.Parallel()
 			withApp(t, func(t *testing.T, open opener, own app) {
 				in := open(own.handle, opts...)
-				at := newDoor(t, in, "platform")
+				at := newEndpoint(t, in, "platform")
 				for i := range 5 {
 					at.accept(started(i))
 				}
@@ -171,8 +173,8 @@ func TestCompleteTx(t *testing.T) {
 	}
 }
 
-// TestWhatIsCommittedIsHandled has handlers fail after their commit: the delivery is handled all the same.
-func TestWhatIsCommittedIsHandled(t *testing.T) {
+// Handlers that fail after their commit have still handled the delivery.
+func TestCompleteTx_CommittedIsHandled(t *testing.T) {
 	t.Parallel()
 	withApp(t, func(t *testing.T, open opener, own app) {
 		in := open(func(ctx context.Context, e *payload.Event) error {
@@ -181,14 +183,14 @@ func TestWhatIsCommittedIsHandled(t *testing.T) {
 			}
 			panic("after the commit")
 		})
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		reaches(t, in, inbox.Stats{Handled: 1})
 		assert.Equal(t, 1, own.count(t))
 	})
 }
 
-func TestWhatIsNotCommittedIsNotHandled(t *testing.T) {
+func TestCompleteTx_UncommittedIsNotHandled(t *testing.T) {
 	t.Parallel()
 	withApp(t, func(t *testing.T, open opener, own app) {
 		rolledBack := errors.New("rolled back")
@@ -208,9 +210,9 @@ func TestWhatIsNotCommittedIsNotHandled(t *testing.T) {
 			if n.Load() == 2 {
 				return err
 			}
-			return nil // a lie
+			return nil // nil, although it did not commit
 		}, inbox.WithObserver(func(_ context.Context, r inbox.Result) { results <- r }))
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		reaches(t, in, inbox.Stats{Handled: 1})
 		require.ErrorIs(t, (<-results).Err, inbox.ErrNotCompleted)
@@ -220,7 +222,7 @@ func TestWhatIsNotCommittedIsNotHandled(t *testing.T) {
 	})
 }
 
-func TestCompleteTxRefuses(t *testing.T) {
+func TestCompleteTx_Refusals(t *testing.T) {
 	t.Parallel()
 	withApp(t, func(t *testing.T, open opener, own app) {
 		attempts := make(chan *inbox.Attempt, 1)
@@ -231,12 +233,12 @@ func TestCompleteTxRefuses(t *testing.T) {
 			if err := own.handle(ctx, e); err != nil {
 				return err
 			}
-			err := own.handle(ctx, e) // it has been done: the second effect must not stay
+			err := own.handle(ctx, e) // already handled, so a second effect must not commit
 			assert.ErrorIs(t, err, inbox.ErrOver)
 			attempts <- a
 			return err
 		})
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		reaches(t, in, inbox.Stats{Handled: 1})
 		a := <-attempts
@@ -247,13 +249,13 @@ func TestCompleteTxRefuses(t *testing.T) {
 	})
 }
 
-// TestCommittedButNotFinished is the crash between the handler's commit and River's: the job comes again and finds the
-// delivery handled.
-func TestCommittedButNotFinished(t *testing.T) {
+// If the process crashes between the handler's commit and River's, the job runs
+// again and finds the delivery handled.
+func TestCompleteTx_CrashAfterCommit(t *testing.T) {
 	t.Parallel()
 	withApp(t, func(t *testing.T, open opener, own app) {
 		in := open(own.handle)
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		reaches(t, in, inbox.Stats{Handled: 1})
 		in.RunAgain(t.Context(), only(t, in).ID)
@@ -262,9 +264,9 @@ func TestCommittedButNotFinished(t *testing.T) {
 	})
 }
 
-// TestCompleteTxAfterTheEnd has a handler leave something running that comes too late: the delivery is to be tried again, and
-// not by halves.
-func TestCompleteTxAfterTheEnd(t *testing.T) {
+// CompleteTx called after the handler returned must fail. The delivery is
+// retried and has no effect so far.
+func TestCompleteTx_AfterHandlerReturned(t *testing.T) {
 	t.Parallel()
 	withApp(t, func(t *testing.T, open opener, own app) {
 		var left *inbox.Attempt
@@ -272,7 +274,7 @@ func TestCompleteTxAfterTheEnd(t *testing.T) {
 			left, _ = inbox.FromContext(ctx)
 			return errors.New("given up")
 		})
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		require.ErrorContains(t, in.Work(t.Context(), only(t, in).ID, 1), "Snooze")
 		err := own.inTx(t.Context(), func(tx any, _ func(string) error) error { return left.CompleteTx(t.Context(), tx) })
 		require.ErrorIs(t, err, inbox.ErrOver)

@@ -27,19 +27,20 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-var crashFor = flag.Duration("crash.for", 0, "how long the crash test goes on killing, for each database and mode; it kills three times at least")
+var crashFor = flag.Duration("crash.for", 0, "how long the crash test runs for each database and mode; it kills at least three times")
 
-// crashMode is what a child is to do.
+// crashMode configures a child process.
 type crashMode struct {
-	Path, URL string // of a SQLite file, or of a PostgreSQL database
+	Path, URL string // Path of a SQLite file, or URL of a PostgreSQL database
 	Secret    string
-	Tx        bool // effects are made with CompleteTx
+	Tx        bool // effects commit with CompleteTx
 	Ordered   bool
 }
 
 const crashEnv = "DEPLOYHOOK_INBOX_CRASH_CHILD"
 
-// child is the process that is killed: it accepts deliveries and handles them until then.
+// child is the process that is killed. It accepts and handles deliveries until
+// then.
 func child() bool {
 	text := os.Getenv(crashEnv)
 	if text == "" {
@@ -57,7 +58,8 @@ func runChild(text string) error {
 	if err := json.Unmarshal([]byte(text), &mode); err != nil {
 		return err
 	}
-	// What opening wants of a test, outside of one: the process ends by being killed, so cleaning up is not called.
+	// Opening wants a testing.TB, but there is none here. The process ends by
+	// being killed, so nothing needs cleaning up.
 	t := &childT{}
 	in, _, err := mode.open(t, mode.handler)
 	if err != nil {
@@ -97,7 +99,7 @@ func (*childT) Errorf(f string, a ...any) {
 }
 func (*childT) FailNow() { os.Exit(1) }
 
-// open opens the inbox and the application's side of its database.
+// open opens the inbox and the application's part of its database.
 func (m crashMode) open(t testing.TB, handler func(app) receiver.EventHandler) (*inbox.Inbox, app, error) {
 	opts := append(testOptions(), inbox.WithHandlerTimeout(time.Second), inbox.WithRescueAfter(time.Second), inbox.WithMaxAttempts(1000))
 	if m.Ordered {
@@ -114,7 +116,7 @@ func (m crashMode) open(t testing.TB, handler func(app) receiver.EventHandler) (
 	return in, own, err
 }
 
-// handler makes an effect per call, at some length, and fails now and then.
+// handler makes one effect per call, slowly, and sometimes fails.
 func (m crashMode) handler(own app) receiver.EventHandler {
 	return func(ctx context.Context, e *payload.Event) error {
 		time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
@@ -129,7 +131,7 @@ func (m crashMode) handler(own app) receiver.EventHandler {
 	}
 }
 
-// process is a child that runs.
+// process is a running child.
 type process struct {
 	cmd *exec.Cmd
 	url string
@@ -159,7 +161,8 @@ func (p *process) kill() {
 	}
 }
 
-// sender delivers one event after the other to whatever child there is, each until it is accepted.
+// crashSender sends one event after another to the current child. It repeats
+// each until the child accepts it.
 type crashSender struct {
 	scheme   *signer.Standard
 	client   *http.Client
@@ -174,17 +177,17 @@ func (s *crashSender) to(url string) {
 	s.url = url
 }
 
-func (s *crashSender) run(ctx context.Context, lane int) {
+func (s *crashSender) run(ctx context.Context, sender int) {
 	for n := 0; ctx.Err() == nil; n++ {
 		id := payload.NewDeliveryID()
-		body := []byte(eventText(payload.BuildCompleted, fmt.Sprintf("dep_%d_%d", lane, n/10), n))
+		body := []byte(eventText(payload.BuildCompleted, fmt.Sprintf("dep_%d_%d", sender, n/10), n))
 		for ctx.Err() == nil && !s.send(id, body) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }
 
-// accepts waits until n more deliveries have been accepted.
+// accepts waits until n more deliveries were accepted.
 func (s *crashSender) accepts(t *testing.T, n int) {
 	t.Helper()
 	count := func() int {
@@ -196,7 +199,7 @@ func (s *crashSender) accepts(t *testing.T, n int) {
 	require.Eventually(t, func() bool { return count() >= before+n }, patience, time.Millisecond)
 }
 
-// send says whether the peer has the delivery.
+// send reports whether the child accepted the delivery.
 func (s *crashSender) send(id string, body []byte) bool {
 	s.mu.Lock()
 	url := s.url
@@ -224,8 +227,9 @@ func (s *crashSender) send(id string, body []byte) bool {
 	return true
 }
 
-// TestKill kills a process that accepts and handles, over and over. Every delivery that was accepted takes effect: at least
-// once, and with CompleteTx exactly once.
+// TestKill repeatedly kills a process that accepts and handles deliveries.
+// Every accepted delivery takes effect at least once, and exactly once with
+// CompleteTx.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]crashMode{
@@ -260,8 +264,8 @@ func testKill(t *testing.T, mode crashMode) {
 		p := mode.start(t)
 		s.to(p.url)
 		if kills == 0 {
-			for lane := range 4 {
-				senders.Go(func() { s.run(ctx, lane) })
+			for sender := range 4 {
+				senders.Go(func() { s.run(ctx, sender) })
 			}
 		}
 		s.accepts(t, 10+rand.IntN(40))
@@ -272,8 +276,8 @@ func testKill(t *testing.T, mode crashMode) {
 	in, own, err := mode.open(t, func(app) receiver.EventHandler { return (&calls{}).handle })
 	require.NoError(t, err)
 	defer in.Close()
-	in.ForgetLeader(t.Context()) // another would wait until a dead leader's term is over
-	in.Abandon(t.Context())      // the rescuer looks once, when it starts
+	in.ForgetLeader(t.Context()) // another leader would wait for the dead leader's term to end
+	in.Abandon(t.Context())      // the rescuer checks once when it starts
 	p := mode.start(t)
 	require.Eventually(t, func() bool { return stats(t, in).Pending == 0 }, patience, 50*time.Millisecond)
 	p.kill()

@@ -15,7 +15,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The snippets of the documentation, so that they are compiled.
+// These snippets of the documentation are compiled.
 
 var pool *pgxpool.Pool
 
@@ -27,7 +27,8 @@ var (
 func soon() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }
 
 func open(ctx context.Context, onEvent receiver.EventHandler, scheme signer.Verifier) error {
-	in, err := inbox.OpenSQLite(ctx, "inbox.db", onEvent) // or inbox.NewPostgres(ctx, pool, onEvent)
+	// or inbox.NewPostgres(ctx, pool, onEvent)
+	in, err := inbox.OpenSQLite(ctx, "inbox.db", onEvent)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// A delivery is answered as soon as it is stored, and handled by a worker.
+// A delivery is answered once it is stored, and a worker handles it later.
 func Example() {
 	dir, err := os.MkdirTemp("", "inbox")
 	if err != nil {

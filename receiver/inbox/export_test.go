@@ -10,10 +10,10 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// Prune removes what will be past its retention after the given time.
+// Prune removes deliveries whose retention ends within the given time.
 func (in *Inbox) Prune(ctx context.Context, ahead time.Duration) { in.prune(ctx, ahead) }
 
-// Positions counts the deployments whose position is known.
+// Positions counts the deployments with a known position.
 func (in *Inbox) Positions(ctx context.Context) (n int) {
 	if err := in.db.QueryRow(ctx, "SELECT count(*) FROM {schema}inbox_deployment").Scan(&n); err != nil {
 		panic(err)
@@ -21,8 +21,8 @@ func (in *Inbox) Positions(ctx context.Context) (n int) {
 	return n
 }
 
-// TakeLease takes the lease of a delivery's deployment and keeps it, as a process
-// does that then dies.
+// TakeLease takes the lease of a delivery's deployment and keeps it, like a
+// process that then dies.
 func (in *Inbox) TakeLease(ctx context.Context, id int64) bool {
 	r, err := in.load(ctx, id)
 	if err != nil {
@@ -41,15 +41,15 @@ func (in *Inbox) TakeLease(ctx context.Context, id int64) bool {
 	return l != nil
 }
 
-// RobLeases has another process take all deployments for a moment.
-func (in *Inbox) RobLeases(ctx context.Context) {
+// StealLeases makes another process take all deployments for one second.
+func (in *Inbox) StealLeases(ctx context.Context) {
 	_, err := in.db.Exec(ctx, "UPDATE {schema}inbox_deployment SET claim = 1, until = {now} + 1000000")
 	if err != nil {
 		panic(err)
 	}
 }
 
-// EndLeases has the leases of all deployments end after a time.
+// EndLeases makes all leases end after the given time.
 func (in *Inbox) EndLeases(ctx context.Context, after time.Duration) {
 	_, err := in.db.Exec(ctx, "UPDATE {schema}inbox_deployment SET until = {now} + ?", after.Microseconds())
 	if err != nil {
@@ -57,7 +57,7 @@ func (in *Inbox) EndLeases(ctx context.Context, after time.Duration) {
 	}
 }
 
-// Abandon makes what a process had in hand look as if it had died an hour ago.
+// Abandon backdates running jobs, as if their process had died an hour ago.
 func (in *Inbox) Abandon(ctx context.Context) {
 	earlier := "attempted_at - interval '1 hour'"
 	if in.db.Dialect() == riverdb.SQLite {
@@ -69,8 +69,9 @@ func (in *Inbox) Abandon(ctx context.Context) {
 	in.EndLeases(ctx, 0)
 }
 
-// RunAgain works a delivery's job once more, as after a crash that came before River had noted its end. The worker that handled it
-// may still be on its way out when the outcome can be seen; it is waited for, as a second one would be put off.
+// RunAgain runs a delivery's job again, as after a crash before River recorded
+// its end. It waits for the worker that handled it, which may still be running
+// when the result is visible. A second worker would be snoozed.
 func (in *Inbox) RunAgain(ctx context.Context, id int64) {
 	for !in.running.enter(id) {
 		select {
@@ -85,21 +86,22 @@ func (in *Inbox) RunAgain(ctx context.Context, id int64) {
 	}
 }
 
-// Work works the job of a delivery's first round, which River has fetched so often.
+// Work runs the job of a delivery's first round. fetched is how often River has
+// fetched it.
 func (in *Inbox) Work(ctx context.Context, id int64, fetched int) error {
 	return in.WorkRound(ctx, id, fetched, 1)
 }
 
-// WorkRound works the job of a round.
+// WorkRound runs the job of the given round.
 func (in *Inbox) WorkRound(ctx context.Context, id int64, fetched int, round int64) error {
 	job := &river.Job[jobArgs]{JobRow: &rivertype.JobRow{Attempt: fetched}, Args: jobArgs{ID: id, Round: round}}
 	return (&worker{in: in}).Work(ctx, job)
 }
 
-// NextRetry is what the rescuer asks for.
+// NextRetry returns what the rescuer asks for.
 func (in *Inbox) NextRetry() time.Time { return (&worker{in: in}).NextRetry(nil) }
 
-// CancelJobs cancels all jobs that run.
+// CancelJobs cancels all running jobs.
 func (in *Inbox) CancelJobs(ctx context.Context) {
 	list, err := in.client.JobList(ctx, river.NewJobListParams().States(rivertype.JobStateRunning))
 	if err != nil {
@@ -119,7 +121,7 @@ func (in *Inbox) ForgetLeader(ctx context.Context) {
 	}
 }
 
-// WithScheduleLimit sets how long a schedule may take to answer.
+// WithScheduleLimit sets how long a schedule may take.
 func WithScheduleLimit(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.scheduleLimit = d })
 }

@@ -1,7 +1,7 @@
 package inbox
 
-// The names under which [Inbox.Faults] counts faults. Those of callbacks are
-// the names of their options.
+// Keys of the map that [Inbox.Faults] returns. Callbacks are listed under their
+// option's name.
 const (
 	inStoring  = "storing"
 	inHandling = "handling"
@@ -13,13 +13,14 @@ const (
 	inSchedule = "WithRetrySchedule"
 )
 
-// Faults returns how often a callback of the application, or the Inbox's own
-// work, has panicked or ended its goroutine (runtime.Goexit), and how often a
-// schedule did not answer in time. All of it is contained and logged at most
-// once a minute for each name, and the work goes on.
+// Faults returns how often application code or the Inbox's own work panicked or
+// ended its goroutine with runtime.Goexit. It also counts how often a schedule
+// did not answer in time. Faults do not stop the work. Each key is logged at
+// most once a minute. The map is empty if there were no faults.
 //
-// The keys are the names of options, such as "WithObserver", "handler" for the
-// function that deliveries are for, and "storing", "handling", "pruning" and
-// "renewing leases" for the Inbox's own work. The map is empty if there was no
-// fault.
+//	key                             code
+//	"WithObserver" and the like     the value of that option
+//	"handler"                       the function that handles deliveries
+//	"storing", "handling",          the Inbox's own work
+//	"pruning", "renewing leases"
 func (in *Inbox) Faults() map[string]uint64 { return in.faults.Counts() }

@@ -17,10 +17,10 @@ import (
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
-// kinds are the ways in which a callback fails to return.
+// kinds are the ways in which a callback fails without returning.
 var kinds = map[string]func(){"panic": func() { panic("boom") }, "exit": runtime.Goexit}
 
-// badHandler is an application's log handler with a fault.
+// badHandler is an application's log handler that misbehaves.
 type badHandler struct{ fault func() }
 
 func (h badHandler) Enabled(context.Context, slog.Level) bool  { h.fault(); return true }
@@ -28,7 +28,8 @@ func (h badHandler) Handle(context.Context, slog.Record) error { h.fault(); retu
 func (h badHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
 func (h badHandler) WithGroup(string) slog.Handler             { return h }
 
-// With one worker, a callback that takes its goroutine with it would stop the inbox.
+// With one worker, a callback that ended the worker's goroutine would stop the
+// inbox.
 func TestCallbacks_FaultsKeepRecordAndWorker(t *testing.T) {
 	t.Parallel()
 	for kind, fault := range kinds {
@@ -40,7 +41,7 @@ func TestCallbacks_FaultsKeepRecordAndWorker(t *testing.T) {
 				t.Parallel()
 				onEach(t, func(t *testing.T, open opener) {
 					in := open((&calls{}).handle, inbox.WithWorkers(1), opt)
-					d := newDoor(t, in, "platform")
+					d := newEndpoint(t, in, "platform")
 					start(t, in)
 					for n := range 3 {
 						d.accept(started(n))
@@ -54,7 +55,7 @@ func TestCallbacks_FaultsKeepRecordAndWorker(t *testing.T) {
 	}
 }
 
-// The attempt counts, and the default schedule says when the next one is due.
+// The attempt counts, and the default schedule sets the next one.
 func TestSchedule_FaultsFallBack(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
@@ -74,7 +75,7 @@ func TestSchedule_FaultsFallBack(t *testing.T) {
 				in := open(func(context.Context, *payload.Event) error { return errors.New("not yet") },
 					inbox.WithWorkers(1), inbox.WithRetrySchedule(schedule), inbox.WithScheduleLimit(100*time.Millisecond),
 					inbox.WithObserver(func(_ context.Context, r inbox.Result) { results <- r }))
-				newDoor(t, in, "platform").accept(started(1))
+				newEndpoint(t, in, "platform").accept(started(1))
 				start(t, in)
 				r := <-results
 				assert.Equal(t, inbox.Pending, r.State)
@@ -91,8 +92,8 @@ type badBackOff struct{ fault func() }
 func (b badBackOff) NextBackOff() time.Duration { b.fault(); return 0 }
 func (badBackOff) Reset()                       {}
 
-// While one delivery's observer hangs, others are handled, and the result is on
-// record.
+// While one delivery's observer hangs, other deliveries are handled, and the
+// result is stored.
 func TestObserver_HangKeepsOneWorker(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
@@ -103,7 +104,7 @@ func TestObserver_HangKeepsOneWorker(t *testing.T) {
 				<-hang
 			}
 		}))
-		d := newDoor(t, in, "platform")
+		d := newEndpoint(t, in, "platform")
 		start(t, in)
 		for n := range 3 {
 			d.accept(started(n))

@@ -17,9 +17,10 @@ import (
 	"github.com/deployhook/deployhook/receiver"
 )
 
-// Inbox stores deliveries durably and hands them to a handler. Make it with [OpenSQLite] or [NewPostgres], mount
-// [Inbox.Handler] for each source, and call [Inbox.Start] in the processes that are to do the work. Several processes can use
-// one database. It is safe for concurrent use.
+// Inbox stores deliveries durably and passes them to a handler. Make it with
+// [OpenSQLite] or [NewPostgres], and mount [Inbox.Handler] for each source.
+// Call [Inbox.Start] in the processes that handle deliveries. Several processes
+// can use one database. An Inbox is safe for concurrent use.
 type Inbox struct {
 	config
 	db      *riverdb.DB
@@ -28,7 +29,7 @@ type Inbox struct {
 
 	accepts *sqldb.Combiner[*arrival, acceptance]
 	loads   *sqldb.Combiner[int64, *record]
-	marks   *sqldb.Combiner[turn, bool]
+	marks   *sqldb.Combiner[deliveryRound, bool]
 	writes  *sqldb.Combiner[write, struct{}] // nil on PostgreSQL
 
 	backlog backlog
@@ -36,28 +37,30 @@ type Inbox struct {
 	leases  leases
 
 	closed atomic.Bool
-	mu     sync.Mutex // held while it is started or stopped
+	mu     sync.Mutex // held during Start, Stop and Close
 	upkeep *upkeep    // nil unless started
 }
 
-// queue is the name of the one queue, and kind of the one kind of job.
+// River's name of the queue, and the kind of its jobs.
 const (
 	queue = "inbox"
 	kind  = "deployhook_inbox"
 )
 
-// pollInterval bounds how late an attempt is that is to come again soon: nobody is notified of it.
+// pollInterval bounds the delay of a snoozed job, because the database does not
+// notify the workers of it.
 const pollInterval = 200 * time.Millisecond
 
-// most is how many deliveries are stored, loaded or marked together.
-const most = 100
+// maxBatch is how many deliveries are stored, loaded or marked together.
+const maxBatch = 100
 
-// OpenSQLite opens an inbox in the file at path, which it creates, for its owner only, where there is none; the directory must
-// exist. handler is what a worker calls for each delivery: a function, or the Handle method of a [receiver.Mux].
-// [Inbox.Close] closes it.
+// OpenSQLite opens an inbox in the file at path. It creates a missing file with
+// access for its owner only. The directory must exist. Workers call handler for
+// each delivery. handler is a function, or the Handle method of a
+// [receiver.Mux]. [Inbox.Close] closes the file.
 //
-// Several processes of one machine may open the same file. A delivery that was answered with 202 is on disk. Keep the file
-// off network file systems.
+// Several processes of one machine may open the same file. A delivery that was
+// answered with 202 is on disk. Do not put the file on a network file system.
 func OpenSQLite(ctx context.Context, path string, handler receiver.EventHandler, opts ...Option) (*Inbox, error) {
 	c, err := newConfig(opts)
 	if err == nil {
@@ -80,8 +83,9 @@ func OpenSQLite(ctx context.Context, path string, handler receiver.EventHandler,
 	return in, nil
 }
 
-// NewPostgres returns an inbox in the database of pool, which stays the caller's to close, after [Inbox.Close]. It must
-// allow at least 4 connections. The tables are in a schema of their own: see [WithSchema]. handler is as for [OpenSQLite].
+// NewPostgres returns an inbox in the database of pool. The caller closes pool
+// after [Inbox.Close]. pool must allow at least 4 connections. The tables are
+// in their own schema, see [WithSchema]. handler is as for [OpenSQLite].
 func NewPostgres(ctx context.Context, pool *pgxpool.Pool, handler receiver.EventHandler, opts ...Option) (*Inbox, error) {
 	c, err := newConfig(opts)
 	if handler == nil {
@@ -102,10 +106,11 @@ func NewPostgres(ctx context.Context, pool *pgxpool.Pool, handler receiver.Event
 }
 
 func errNoHandler() error {
-	return configError("the handler is nil; give the function that events are for, or the Handle method of a receiver.Mux")
+	return configError("the handler is nil; pass a function, or the Handle method of a receiver.Mux")
 }
 
-// asConfig makes a configuration error of the database's one of ours.
+// asConfig turns a configuration error of the database package into an inbox
+// error.
 func asConfig(err error) error { return sqldb.WithSentinel(ErrConfig, "inbox", err) }
 
 func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler, c *config) (*Inbox, error) {
@@ -114,7 +119,7 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	}
 	in := &Inbox{config: *c, db: db, handler: handler}
 	in.leases = leases{table: sqlLeases{in}, length: c.rescueAfter, logger: c.logger}
-	width := 1 // on SQLite there is one connection
+	width := 1 // SQLite has one connection
 	if db.Dialect() == riverdb.Postgres {
 		width = 2
 	}
@@ -131,7 +136,7 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	client, err := db.NewClient(&river.Config{
 		Workers: workers,
 		Queues:  map[string]river.QueueConfig{queue: {MaxWorkers: c.workers}},
-		// A finished job says nothing that the delivery's row does not.
+		// A finished job contains nothing that is not in the delivery's row.
 		CompletedJobRetentionPeriod: completedJobRetention,
 		CancelledJobRetentionPeriod: completedJobRetention,
 		FetchPollInterval:           pollInterval,
@@ -147,19 +152,20 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 	return in, nil
 }
 
-// newCombiner returns what runs concurrent calls together.
+// newCombiner returns a combiner that batches concurrent calls.
 func newCombiner[T, R any](c *config, width int, run func(context.Context, []T) ([]R, error), alone func(error) bool) *sqldb.Combiner[T, R] {
-	return &sqldb.Combiner[T, R]{Run: run, Most: most, Width: width, Timeout: c.storeTimeout, Alone: alone, Faults: c.faults, In: inStoring}
+	return &sqldb.Combiner[T, R]{Run: run, Most: maxBatch, Width: width, Timeout: c.storeTimeout, Alone: alone, Faults: c.faults, In: inStoring}
 }
 
 func never(error) bool  { return false }
 func always(error) bool { return true }
 
-// write is one of several changes that share a transaction. It may be called more than once.
+// write is one of several changes in a transaction. It may be called more than
+// once.
 type write func(ctx context.Context, tx *riverdb.Tx) error
 
-// write makes a change in a transaction: on SQLite, where each commit waits for the disk and for the one connection, together
-// with those that others want to make at the moment.
+// write makes a change in a transaction. On SQLite each commit waits for the
+// disk and for the only connection, so concurrent changes share a transaction.
 func (in *Inbox) write(ctx context.Context, change write) error {
 	if in.writes != nil {
 		_, err := in.writes.Do(ctx, change)

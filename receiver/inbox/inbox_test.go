@@ -37,7 +37,7 @@ func TestAcceptThenHandle(t *testing.T) {
 		}))
 		require.NoError(t, err)
 		in := open(mux.Handle)
-		at := newDoor(t, in, "platform", signer.WithPrincipal("acme"))
+		at := newEndpoint(t, in, "platform", signer.WithPrincipal("acme"))
 
 		body := "{ \"event\":\"deploy.started\",\"timestamp\":\"2026-03-12T14:22:01Z\",\"deployment_id\":\"dep_1\",\"app\":\"api\",\"metadata\":{\"n\":1e2} }\n"
 		w := at.post("whk_1", body)
@@ -46,7 +46,7 @@ func TestAcceptThenHandle(t *testing.T) {
 		w = at.post("whk_1", body)
 		assert.Equal(t, http.StatusOK, w.Code)
 		assert.JSONEq(t, `{"received":true,"duplicate":true}`, w.Body.String())
-		assert.Empty(t, seen.list(), "nobody has started")
+		assert.Empty(t, seen.list(), "no worker has started")
 		record := only(t, in)
 		assert.Equal(t, inbox.Pending, record.State)
 		assert.WithinDuration(t, time.Now(), record.ReceivedAt, time.Minute)
@@ -63,7 +63,7 @@ func TestAcceptThenHandle(t *testing.T) {
 		assert.Equal(t, 1, a.Number)
 
 		w = at.post("whk_1", body)
-		assert.Equal(t, http.StatusOK, w.Code, "known while it is retained")
+		assert.Equal(t, http.StatusOK, w.Code, "recognised during the retention")
 		full, err := in.Get(t.Context(), a.ID)
 		require.NoError(t, err)
 		assert.Equal(t, body, string(full.Body))
@@ -75,13 +75,13 @@ func TestAcceptThenHandle(t *testing.T) {
 	})
 }
 
-func TestDeliveriesAreToldApart(t *testing.T) {
+func TestAccept_DeliveryIdentity(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open((&calls{}).handle)
-		one, two := newDoor(t, in, "one"), newDoor(t, in, "two")
-		tenant := newDoor(t, in, "one", signer.WithPrincipal("acme"))
-		for _, d := range []*door{one, two, tenant} {
+		one, two := newEndpoint(t, in, "one"), newEndpoint(t, in, "two")
+		tenant := newEndpoint(t, in, "one", signer.WithPrincipal("acme"))
+		for _, d := range []*endpoint{one, two, tenant} {
 			assert.Equal(t, http.StatusAccepted, d.post("same", started(1)).Code)
 			assert.Equal(t, http.StatusOK, d.post("same", started(1)).Code)
 		}
@@ -89,7 +89,7 @@ func TestDeliveriesAreToldApart(t *testing.T) {
 	})
 }
 
-func TestUnsignedIDsCountForNothing(t *testing.T) {
+func TestAccept_IgnoresUnsignedIDs(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open((&calls{}).handle)
@@ -112,19 +112,19 @@ func TestUnsignedIDsCountForNothing(t *testing.T) {
 	})
 }
 
-func TestNothingUnauthenticOrInvalidIsStored(t *testing.T) {
+func TestAccept_StoresNothingInvalid(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open((&calls{}).handle)
-		at := newDoor(t, in, "platform")
-		stranger := &door{t: t, scheme: newScheme(t), h: at.h}
+		at := newEndpoint(t, in, "platform")
+		stranger := &endpoint{t: t, scheme: newScheme(t), h: at.h}
 		assert.Equal(t, http.StatusUnauthorized, stranger.post("a", started(1)).Code)
 		assert.Equal(t, http.StatusBadRequest, at.post("a", `{"event":"deploy.started"}`).Code)
 		assert.Zero(t, stats(t, in))
 	})
 }
 
-func TestRetriesUntilItSucceeds(t *testing.T) {
+func TestHandler_RetriedUntilSuccess(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var n atomic.Int32
@@ -142,7 +142,7 @@ func TestRetriesUntilItSucceeds(t *testing.T) {
 			}
 			return nil
 		}, inbox.WithObserver(func(_ context.Context, r inbox.Result) { results <- r; panic("contained") }))
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		reaches(t, in, inbox.Stats{Handled: 1})
 		assert.Equal(t, 4, only(t, in).Attempts)
@@ -197,20 +197,20 @@ func TestDeadLetters(t *testing.T) {
 			t.Parallel()
 			onEach(t, func(t *testing.T, open opener) {
 				in := open(c.handler, c.opts...)
-				at := newDoor(t, in, "platform")
+				at := newEndpoint(t, in, "platform")
 				id := at.accept(started(1))
 				start(t, in)
 				reaches(t, in, inbox.Stats{Dead: 1})
 				d := only(t, in)
 				assert.Equal(t, c.attempts, d.Attempts)
 				assert.Contains(t, d.LastError, c.text)
-				assert.Equal(t, http.StatusOK, at.post(id, started(1)).Code, "a copy does not raise the dead")
+				assert.Equal(t, http.StatusOK, at.post(id, started(1)).Code, "a copy of a dead letter is still a duplicate")
 			})
 		})
 	}
 }
 
-func TestPermanentKeepsNil(t *testing.T) {
+func TestPermanent_NilStaysNil(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, inbox.Permanent(nil))
 	cause := errors.New("cause")
@@ -230,7 +230,7 @@ func TestReplay(t *testing.T) {
 			}
 			return seen.handle(ctx, e)
 		})
-		ctx, at := t.Context(), newDoor(t, in, "platform")
+		ctx, at := t.Context(), newEndpoint(t, in, "platform")
 		at.accept(started(1))
 		id := only(t, in).ID
 		require.ErrorIs(t, in.Replay(ctx, id), inbox.ErrPending)
@@ -238,10 +238,10 @@ func TestReplay(t *testing.T) {
 		_, err := in.Get(ctx, 99)
 		require.ErrorIs(t, err, inbox.ErrNotFound)
 		var senders sync.WaitGroup
-		for lane := range 6 { // more than a batch
+		for group := range 6 { // more than a batch
 			senders.Go(func() {
 				for i := range 10 {
-					assert.Equal(t, http.StatusAccepted, at.post(payload.NewDeliveryID(), started(2+10*lane+i)).Code)
+					assert.Equal(t, http.StatusAccepted, at.post(payload.NewDeliveryID(), started(2+10*group+i)).Code)
 				}
 			})
 		}
@@ -252,7 +252,7 @@ func TestReplay(t *testing.T) {
 		n, err := in.ReplayDead(ctx, inbox.Filter{DeploymentID: "dep_7"})
 		require.NoError(t, err)
 		assert.Equal(t, 1, n)
-		reaches(t, in, inbox.Stats{Dead: 61}) // the handler is as broken as before
+		reaches(t, in, inbox.Stats{Dead: 61}) // the handler still fails
 		broken.Store(false)
 		require.NoError(t, in.Replay(ctx, id))
 		reaches(t, in, inbox.Stats{Dead: 60, Handled: 1})
@@ -263,7 +263,7 @@ func TestReplay(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 60, n)
 		reaches(t, in, inbox.Stats{Handled: 61})
-		require.NoError(t, in.Replay(ctx, id), "what was handled, too")
+		require.NoError(t, in.Replay(ctx, id), "handled deliveries can be replayed too")
 		reaches(t, in, inbox.Stats{Handled: 61})
 		assert.Len(t, seen.list(), 62)
 		n, err = in.ReplayDead(ctx, inbox.Filter{})
@@ -276,7 +276,7 @@ func TestListAndFilter(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open((&calls{}).handle)
-		a, b := newDoor(t, in, "a", signer.WithPrincipal("x\x00y")), newDoor(t, in, "b")
+		a, b := newEndpoint(t, in, "a", signer.WithPrincipal("x\x00y")), newEndpoint(t, in, "b")
 		for i := range 5 {
 			a.accept(started(i))
 			b.accept(eventText(payload.DeployLive, "dep_live", i))
@@ -316,11 +316,11 @@ func TestListAndFilter(t *testing.T) {
 	})
 }
 
-func TestBacklogIsBounded(t *testing.T) {
+func TestBacklog_IsBounded(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open((&calls{}).handle, inbox.WithMaxBacklog(3))
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		for i := range 3 {
 			at.accept(started(i))
 		}
@@ -336,23 +336,23 @@ func TestBacklogIsBounded(t *testing.T) {
 	})
 }
 
-func TestConcurrentCopiesAreStoredOnce(t *testing.T) {
+func TestAccept_ConcurrentCopiesAreStoredOnce(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		const kinds, copies = 20, 8
 		var seen calls
 		scheme := newScheme(t)
-		doors := make([]*door, 2)
+		endpoints := make([]*endpoint, 2)
 		var last *inbox.Inbox
-		for i := range doors { // two processes, as it were
+		for i := range endpoints { // two processes
 			last = open(seen.handle)
 			h, err := last.Handler(scheme, "platform", receiver.WithLogger(quiet()))
 			require.NoError(t, err)
-			doors[i] = &door{t: t, scheme: scheme, h: h}
+			endpoints[i] = &endpoint{t: t, scheme: scheme, h: h}
 		}
 		codes := make(chan int, kinds*copies)
 		for i := range kinds * copies {
-			go func() { codes <- doors[i%2].post("whk_"+string(rune('a'+i%kinds)), started(i%kinds)).Code }()
+			go func() { codes <- endpoints[i%2].post("whk_"+string(rune('a'+i%kinds)), started(i%kinds)).Code }()
 		}
 		count := make(map[int]int)
 		for range kinds * copies {
@@ -376,7 +376,7 @@ func TestPruning(t *testing.T) {
 			}
 			return nil
 		}, inbox.WithOrdering())
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		at.accept(eventText(payload.DeployLive, "dep", 5))
 		at.accept(eventText(payload.DeployFailed, "other", 5))
 		start(t, in)
@@ -385,25 +385,26 @@ func TestPruning(t *testing.T) {
 		reaches(t, in, inbox.Stats{Handled: 1, Dead: 1})
 		in.Prune(t.Context(), inbox.DefaultRetention+time.Minute)
 		reaches(t, in, inbox.Stats{Dead: 1})
-		assert.Equal(t, 2, in.Positions(t.Context()), "late events must still be found stale")
-		assert.Eventually(t, func() bool { // the worker releases its lease a moment after the event has landed
+		assert.Equal(t, 2, in.Positions(t.Context()), "late events must still be stale")
+		// the worker releases its lease a moment after the event was handled
+		assert.Eventually(t, func() bool {
 			in.Prune(t.Context(), 40*24*time.Hour)
 			return in.Positions(t.Context()) == 1
-		}, patience, 10*time.Millisecond, "that of the dead letter stays")
+		}, patience, 10*time.Millisecond, "the dead letter's position stays")
 		reaches(t, in, inbox.Stats{Dead: 1})
 	})
 }
 
-// What has been handled makes room at once, also where the limit is small.
-func TestBacklogKnowsWhatWasHandled(t *testing.T) {
+// A handled delivery makes room at once, even with a small limit.
+func TestBacklog_HandledDeliveriesMakeRoom(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open((&calls{}).handle, inbox.WithMaxBacklog(2))
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		start(t, in)
 		for i := range 12 {
 			at.accept(started(i))
-			if i%2 == 1 { // the backlog was full, and now is empty
+			if i%2 == 1 { // the backlog was full and is now empty
 				reaches(t, in, inbox.Stats{Handled: i + 1})
 			}
 		}

@@ -13,20 +13,20 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// position is what the table knows of a deployment: the status that it has
-// reached, and the time of the latest event that was handled.
+// position is a deployment's progress in the table. It has the status reached
+// and the time of the latest handled event.
 type position struct {
 	status  payload.Status
 	eventAt int64
 }
 
-// A lease is the right of this process to handle the events of one deployment. Its
-// claim is a random number that no other lease has, also none that the same
-// process takes later. Every change in the table names the claim, so that a lease
-// that has ended changes nothing.
+// A lease is this process's right to handle the events of one deployment. Its
+// claim is a random number that no other lease has, not even a later one of the
+// same process. Every change in the table names the claim, so a lease that has
+// ended changes nothing.
 //
-// The lease ends by this machine's clock before it ends by the table's, because it
-// counts from the time at which the table was asked.
+// The lease counts from the time at which the table was asked. It therefore
+// ends on this machine's clock before it ends in the table.
 type lease struct {
 	key   []byte
 	claim int64
@@ -39,19 +39,19 @@ type lease struct {
 	cancel context.CancelCauseFunc // ends the handler's context; nil while no handler runs
 }
 
-// leaseTable is where leases are kept. The implementation for the two databases is
-// sqlLeases. Tests have one with virtual time.
+// leaseTable stores leases. sqlLeases implements it for both databases. Tests
+// have an implementation with virtual time.
 type leaseTable interface {
-	// take returns the deployment's position, and false if another lease has not
-	// ended.
+	// take returns the deployment's position. ok is false if another lease has
+	// not ended.
 	take(ctx context.Context, key []byte, claim int64, length time.Duration) (position, bool, error)
-	// renew extends those leases that have not ended, and returns their claims.
+	// renew extends the leases that have not ended, and returns their claims.
 	renew(ctx context.Context, claims []int64, length time.Duration) ([]int64, error)
 	// release ends leases.
 	release(ctx context.Context, claims []int64) error
 }
 
-// leases are those that this process has.
+// leases holds the leases of this process.
 type leases struct {
 	table  leaseTable
 	length time.Duration
@@ -59,8 +59,8 @@ type leases struct {
 
 	mu   sync.Mutex
 	held map[int64]*lease
-	// unreleased are claims that could not be released, with the time at which they
-	// end by themselves. The next renewal tries again.
+	// unreleased maps claims that could not be released to the time at which
+	// they end by themselves. The next renewal releases them.
 	unreleased map[int64]time.Time
 }
 
@@ -70,7 +70,7 @@ func (ls *leases) take(ctx context.Context, key []byte) (*lease, error) {
 	l.until = time.Now().Add(ls.length)
 	at, ok, err := ls.table.take(ctx, key, l.claim, ls.length)
 	if err != nil {
-		ls.retryRelease(l) // the table may have granted it although the answer was lost
+		ls.retryRelease(l) // the table may have granted the lease although the answer was lost
 		return nil, err
 	}
 	if !ok {
@@ -87,8 +87,8 @@ func (ls *leases) take(ctx context.Context, key []byte) (*lease, error) {
 	return l, nil
 }
 
-// release lets another worker have the deployment at once. If that fails, the
-// lease is not renewed any more, and the next renewal tries to release it.
+// release frees the deployment for other workers at once. If that fails, the
+// lease is no longer renewed, and the next renewal tries to release it.
 func (ls *leases) release(ctx context.Context, l *lease) {
 	ls.mu.Lock()
 	delete(ls.held, l.claim)
@@ -96,7 +96,7 @@ func (ls *leases) release(ctx context.Context, l *lease) {
 	l.timer.Stop()
 	if err := ls.table.release(context.WithoutCancel(ctx), []int64{l.claim}); err != nil {
 		ls.retryRelease(l)
-		ls.logger.WarnContext(ctx, "inbox: releasing a deployment's lease; it will be tried again", slog.String("error", err.Error()))
+		ls.logger.WarnContext(ctx, "inbox: a deployment's lease could not be released; the next renewal tries again", slog.String("error", err.Error()))
 	}
 }
 
@@ -110,7 +110,8 @@ func (ls *leases) retryRelease(l *lease) {
 	ls.unreleased[l.claim] = until
 }
 
-// renew extends all leases, and releases those that could not be released.
+// renew extends all leases and releases those that could not be released
+// before.
 func (ls *leases) renew(ctx context.Context) {
 	held, unreleased := ls.claims()
 	if len(unreleased) > 0 && ls.table.release(ctx, unreleased) == nil {
@@ -122,7 +123,7 @@ func (ls *leases) renew(ctx context.Context) {
 	until := time.Now().Add(ls.length)
 	renewed, err := ls.table.renew(ctx, held, ls.length)
 	if err != nil {
-		ls.logger.ErrorContext(ctx, "inbox: renewing leases", slog.String("error", err.Error()))
+		ls.logger.ErrorContext(ctx, "inbox: leases could not be renewed", slog.String("error", err.Error()))
 		return
 	}
 	ls.mu.Lock()
@@ -134,8 +135,8 @@ func (ls *leases) renew(ctx context.Context) {
 	}
 }
 
-// claims returns those that are held, and those that are to be released. It
-// forgets what has ended by itself.
+// claims returns the leases to renew and those to release. It forgets
+// unreleased leases that have ended.
 func (ls *leases) claims() (held, unreleased []int64) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -171,18 +172,18 @@ func (l *lease) extend(until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return // the handler has been told
+		return // the handler already knows that the lease ended
 	}
 	l.until = until
 	l.timer.Reset(time.Until(until))
 }
 
-// expire tells the handler that its lease has ended.
+// expire ends the handler's context because the lease ended.
 func (l *lease) expire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if time.Now().Before(l.until) {
-		return // it was extended when the timer had fired
+		return // the lease was extended while the timer fired
 	}
 	l.ended = true
 	if l.cancel != nil {
@@ -234,7 +235,7 @@ func (t sqlLeases) take(ctx context.Context, key []byte, claim int64, length tim
 		return err
 	})
 	if err != nil {
-		// The batch may still be running after this call was given up.
+		// The batch may still commit after this call returns.
 		return position{}, false, err
 	}
 	return at, ok, nil
@@ -243,9 +244,8 @@ func (t sqlLeases) take(ctx context.Context, key []byte, claim int64, length tim
 func (t sqlLeases) renew(ctx context.Context, claims []int64, length time.Duration) ([]int64, error) {
 	which, arg := t.in.db.IsAnyOf("claim", claims)
 	which = "claim <> 0 AND until > {now} AND " + which
-	// A row that is locked is passed over. The transaction that has it is that of
-	// CompleteTx. It renews the lease itself and may take its time, while the other
-	// leases run.
+	// Skip locked rows. CompleteTx locks a row in a transaction that renews the
+	// lease itself. Waiting for it would delay the renewal of the other leases.
 	if t.in.db.Dialect() == riverdb.Postgres {
 		which = "ordering_key IN (SELECT ordering_key FROM {schema}inbox_deployment WHERE " + which + " FOR UPDATE SKIP LOCKED)"
 	}
@@ -256,7 +256,7 @@ func (t sqlLeases) renew(ctx context.Context, claims []int64, length time.Durati
 		return err
 	})
 	if err != nil {
-		return nil, err // renewed may still be written, see take
+		return nil, err // the batch may still write to renewed, see take
 	}
 	return renewed, nil
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var leaseRounds = flag.Int("inbox.lease.rounds", 500, "how many leases TestLeases_HandlersNeverOverlap takes")
+var leaseRounds = flag.Int("inbox.lease.rounds", 500, "number of leases that TestLeases_HandlersNeverOverlap takes")
 
-// memoryLeases is a leaseTable in virtual time. What fails, fails before or after
-// it took effect.
+// memoryLeases is a leaseTable in virtual time. Failing calls fail before or
+// after they take effect.
 type memoryLeases struct {
 	mu    sync.Mutex
 	claim int64
@@ -100,9 +100,9 @@ func newLeases(t *testing.T, table leaseTable) *leases {
 
 func never2(string) (bool, bool) { return false, false }
 
-// Several workers of two processes handle the events of one deployment while a
-// third of all calls fail, and more than half of the renewals. A handler may run on after its lease has ended, but it
-// has been told before another starts.
+// Workers of two processes handle the events of one deployment. A third of all
+// calls and more than half of the renewals fail. A handler may continue after
+// its lease ended, but its context must end before another handler starts.
 func TestLeases_HandlersNeverOverlap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,13 +155,13 @@ func TestLeases_HandlersNeverOverlap(t *testing.T) {
 			})
 		}
 		workers.Wait()
-		t.Logf("%d leases, %d handlers told that theirs had ended", taken, told)
+		t.Logf("%d leases, %d of which ended while their handler ran", taken, told)
 		require.NotZero(t, told)
 	})
 }
 
-// A release that fails delays the deployment by one lease at most, although the
-// process that had it goes on to renew others.
+// A failed release delays the deployment by at most one lease, even while its
+// process keeps renewing other leases.
 func TestLeases_FailedReleaseDelaysByOneLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestLeases_ReleaseIsTriedAgain(t *testing.T) {
 			}}
 			ls := newLeases(t, table)
 			l, err := ls.take(t.Context(), nil)
-			if lost == "take" { // granted, but the answer did not arrive
+			if lost == "take" { // granted, but the answer was lost
 				require.ErrorIs(t, err, errTable)
 			} else {
 				require.NoError(t, err)
@@ -206,7 +206,7 @@ func TestLeases_ReleaseIsTriedAgain(t *testing.T) {
 			time.Sleep(leaseLength/4 + time.Millisecond)
 			next, err := ls.take(t.Context(), nil)
 			require.NoError(t, err)
-			require.NotNil(t, next, "the next renewal has released it")
+			require.NotNil(t, next, "the next renewal releases it")
 			ls.release(t.Context(), next)
 		})
 	}
@@ -226,7 +226,7 @@ func TestLeases_RenewedWhileHandlerRuns(t *testing.T) {
 	})
 }
 
-// TestLeases returns the table of an inbox, for the tests on both databases.
+// LeaseTable returns the table of an inbox, for tests on both databases.
 func (in *Inbox) LeaseTable() interface {
 	Take(ctx context.Context, key []byte, claim int64, length time.Duration) (bool, error)
 	Renew(ctx context.Context, claims []int64, length time.Duration) ([]int64, error)

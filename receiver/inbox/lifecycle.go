@@ -11,10 +11,12 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// Start begins to handle deliveries, those first that were stored before. It returns when the workers run. They stop when
-// ctx ends, as after [Inbox.Stop]. Starting twice is an error; after Stop it may be started again.
+// Start begins to handle deliveries, including those stored before. It returns
+// when the workers run. They stop when ctx ends, as with [Inbox.Stop]. Starting
+// twice is an error. Start may be called again after Stop.
 //
-// A process that does not call it only stores, for others to handle.
+// A process that does not call Start only stores deliveries, and other
+// processes handle them.
 func (in *Inbox) Start(ctx context.Context) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -22,7 +24,7 @@ func (in *Inbox) Start(ctx context.Context) error {
 	case in.closed.Load():
 		return ErrClosed
 	case in.upkeep != nil:
-		return errors.New("inbox: Start: it is started already; call Stop first")
+		return errors.New("inbox: Start: the inbox is already started; call Stop first")
 	}
 	if err := in.client.Start(ctx); err != nil {
 		return fmt.Errorf("inbox: Start: %w", err)
@@ -31,9 +33,10 @@ func (in *Inbox) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the work and returns when no handler runs any more. Handlers may finish until [WithStopTimeout] or ctx
-// is over; then their contexts end, and their deliveries go back to the queue, with that attempt not counted.
-// Deliveries are still accepted. Stopping what is not started does nothing.
+// Stop stops handling deliveries and returns when no handler runs. Handlers may
+// finish until [WithStopTimeout] or ctx ends. Then their contexts end and their
+// deliveries return to the queue, and the attempt does not count. Deliveries
+// are still accepted. Stop does nothing if the inbox is not started.
 func (in *Inbox) Stop(ctx context.Context) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -46,7 +49,8 @@ func (in *Inbox) stop(ctx context.Context) error {
 	}
 	err := in.client.Stop(ctx)
 	if err != nil && ctx.Err() != nil {
-		// The caller's patience is at its end: no more waiting for handlers, but for what they leave behind.
+		// ctx has ended, so do not wait for handlers any longer. Only wait
+		// until their jobs are back in the queue.
 		hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.storeTimeout)
 		defer cancel()
 		err = in.client.StopAndCancel(hard)
@@ -54,13 +58,13 @@ func (in *Inbox) stop(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("inbox: Stop: %w", err)
 	}
-	in.upkeep.end() // last: it renews the leases of running handlers
+	in.upkeep.end() // last, because it renews the leases of running handlers
 	in.upkeep = nil
 	return nil
 }
 
-// Close stops the work, as [Inbox.Stop] does, and closes a SQLite file; a PostgreSQL pool stays the caller's. After it
-// deliveries are answered with 503.
+// Close stops the work as [Inbox.Stop] does, and closes a SQLite file. The
+// caller closes a PostgreSQL pool. Deliveries are then answered with 503.
 func (in *Inbox) Close() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -73,14 +77,14 @@ func (in *Inbox) Close() error {
 	return errors.Join(err, in.db.Close())
 }
 
-// upkeep is the goroutines of a started inbox that are not River's.
+// upkeep runs the goroutines of a started inbox that are not River's.
 type upkeep struct {
 	cancel context.CancelFunc
 	all    sync.WaitGroup
 }
 
-// startUpkeep renews leases and removes what is past its retention, until it is ended. It outlives the end of Start's context,
-// since handlers do.
+// startUpkeep renews leases and removes deliveries past their retention until
+// it is ended. Handlers may outlive Start's context, so it does too.
 func (in *Inbox) startUpkeep(ctx context.Context) *upkeep {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	u := &upkeep{cancel: cancel}
@@ -98,7 +102,7 @@ func (u *upkeep) end() {
 	u.all.Wait()
 }
 
-// every does the work at each interval until ctx ends, also after a fault.
+// every does the work at each interval until ctx ends, even after a fault.
 func (in *Inbox) every(ctx context.Context, interval time.Duration, name string, work func(context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -112,18 +116,20 @@ func (in *Inbox) every(ctx context.Context, interval time.Duration, name string,
 	}
 }
 
-// pruneBatch keeps each transaction short: on SQLite everybody waits for it.
+// pruneBatch keeps transactions short, because on SQLite all writers wait for
+// them.
 const pruneBatch = 500
 
-// prune removes what is past its retention, or will be after the time that is given.
+// prune removes deliveries whose retention ends within the time ahead.
 func (in *Inbox) prune(ctx context.Context, ahead time.Duration) {
 	err := in.pruneState(ctx, "state IN ('handled', 'superseded')", in.retention-ahead)
 	if err == nil && in.deadRetention > 0 {
 		err = in.pruneState(ctx, "state = 'dead'", in.deadRetention-ahead)
 	}
 	if err == nil {
-		// What has landed must be known for as long as an event can come that it makes stale: one that is in the table, or a copy
-		// that the table would not recognise any more.
+		// Keep a deployment's position while an older event can still arrive.
+		// That event is either still in the table, or a copy that the table no
+		// longer recognises.
 		err = in.pruneBatches(ctx, `DELETE FROM {schema}inbox_deployment WHERE ordering_key IN (SELECT p.ordering_key
 			FROM {schema}inbox_deployment p WHERE p.used_at < {now} - ? AND p.until < {now} AND NOT EXISTS (SELECT 1
 			FROM {schema}inbox_delivery d WHERE d.ordering_key = p.ordering_key AND d.state IN ('pending', 'dead')) LIMIT ?) AND until < {now}`,
@@ -134,7 +140,7 @@ func (in *Inbox) prune(ctx context.Context, ahead time.Duration) {
 	}
 }
 
-// positionRetention outlasts the retries of every sender.
+// positionRetention is longer than the retries of any sender.
 const positionRetention = 30 * 24 * time.Hour
 
 func (in *Inbox) pruneState(ctx context.Context, states string, retention time.Duration) error {

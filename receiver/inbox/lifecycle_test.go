@@ -24,7 +24,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-func TestStopLetsHandlersFinish(t *testing.T) {
+func TestStop_LetsHandlersFinish(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		entered, release := make(chan struct{}), make(chan struct{})
@@ -33,7 +33,7 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 			<-release
 			return ctx.Err()
 		}, inbox.WithStopTimeout(patience))
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		at.accept(started(1))
 		start(t, in)
 		<-entered
@@ -52,7 +52,7 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 	})
 }
 
-func TestStopPutsUnfinishedWorkBack(t *testing.T) {
+func TestStop_RequeuesUnfinishedDeliveries(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]inbox.Option{"unordered": nil, "ordered": {inbox.WithOrdering()}} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestStopPutsUnfinishedWorkBack(t *testing.T) {
 					<-ctx.Done()
 					return ctx.Err()
 				}, append(opts, inbox.WithStopTimeout(50*time.Millisecond), inbox.WithMaxAttempts(1))...)
-				newDoor(t, in, "platform").accept(started(1))
+				newEndpoint(t, in, "platform").accept(started(1))
 				for range 3 {
 					start(t, in)
 					<-entered
@@ -87,8 +87,8 @@ func TestStopPutsUnfinishedWorkBack(t *testing.T) {
 	}
 }
 
-// TestStopIsNotPatientForEver has the context of Stop end first.
-func TestStopIsNotPatientForEver(t *testing.T) {
+// Stop's context ends before the handlers finish.
+func TestStop_ReturnsWhenContextEnds(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		entered := make(chan struct{})
@@ -97,7 +97,7 @@ func TestStopIsNotPatientForEver(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}, inbox.WithStopTimeout(time.Hour))
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		<-entered
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -111,7 +111,7 @@ func TestStartAndClose(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open((&calls{}).handle)
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		require.NoError(t, in.Stop(t.Context()), "not started")
 		start(t, in)
 		require.Error(t, in.Start(t.Context()), "twice")
@@ -120,7 +120,7 @@ func TestStartAndClose(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		require.NoError(t, in.Start(ctx))
-		cancel() // as good as Stop
+		cancel() // has the same effect as Stop
 		require.NoError(t, in.Stop(t.Context()))
 		start(t, in)
 		at.accept(started(1))
@@ -133,14 +133,14 @@ func TestStartAndClose(t *testing.T) {
 	})
 }
 
-// TestFrontAndBack has one process store and another handle.
-func TestFrontAndBack(t *testing.T) {
+// One process stores and another handles.
+func TestStart_OneProcessStoresAnotherHandles(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		front := open(func(context.Context, *payload.Event) error { panic("it never starts") })
 		var seen calls
 		start(t, open(seen.handle))
-		at := newDoor(t, front, "platform")
+		at := newEndpoint(t, front, "platform")
 		for i := range 10 {
 			at.accept(started(i))
 		}
@@ -149,9 +149,9 @@ func TestFrontAndBack(t *testing.T) {
 	})
 }
 
-// TestLostProcessesDoNotCount works a job again as after a crash: a lost process uses up no attempt, and many of them show
-// that it is the delivery's doing.
-func TestLostProcessesDoNotCount(t *testing.T) {
+// Runs a job again as after a crash. A lost process does not count as an
+// attempt. After too many the delivery is dead.
+func TestWorker_LostProcessIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		numbers := make(chan int, 10)
@@ -160,7 +160,7 @@ func TestLostProcessesDoNotCount(t *testing.T) {
 			numbers <- a.Number
 			return errors.New("no")
 		}, inbox.WithMaxAttempts(1), inbox.WithObserver(func(context.Context, inbox.Result) { panic("contained") }))
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		at.accept(started(1))
 		id := only(t, in).ID
 		require.NoError(t, in.Work(t.Context(), id, 20))
@@ -175,18 +175,18 @@ func TestLostProcessesDoNotCount(t *testing.T) {
 		require.NoError(t, in.WorkRound(t.Context(), id, 26, 2))
 		assert.Empty(t, numbers)
 		assert.Equal(t, inbox.Dead, only(t, in).State)
-		assert.Contains(t, only(t, in).LastError, "again and again")
+		assert.Contains(t, only(t, in).LastError, "died repeatedly")
 	})
 }
 
-// TestWaitsAreKept works a job before its time.
-func TestWaitsAreKept(t *testing.T) {
+// Runs a job before its retry is due.
+func TestWorker_WaitsForRetryTime(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var n atomic.Int32
 		hourly := func() backoff.BackOff { return backoff.NewConstantBackOff(time.Hour) }
 		in := open(func(context.Context, *payload.Event) error { n.Add(1); return errors.New("no") }, inbox.WithRetrySchedule(hourly))
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		id := only(t, in).ID
 		require.ErrorContains(t, in.Work(t.Context(), id, 1), "Snooze")
 		require.ErrorContains(t, in.Work(t.Context(), id, 1), "Snooze")
@@ -194,8 +194,9 @@ func TestWaitsAreKept(t *testing.T) {
 	})
 }
 
-// TestOneHandlerPerDelivery works a job again whose handler is still at it, in spite of its timeout.
-func TestOneHandlerPerDelivery(t *testing.T) {
+// Runs a job again while its handler, which ignored its timeout, is still
+// running.
+func TestWorker_OneHandlerPerDelivery(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var n atomic.Int32
@@ -209,7 +210,7 @@ func TestOneHandlerPerDelivery(t *testing.T) {
 		}, inbox.WithHandlerTimeout(time.Millisecond))
 		finish := sync.OnceFunc(func() { close(release) })
 		t.Cleanup(finish)
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		<-entered
 		require.ErrorContains(t, in.Work(t.Context(), only(t, in).ID, 2), "Snooze")
@@ -219,8 +220,8 @@ func TestOneHandlerPerDelivery(t *testing.T) {
 	})
 }
 
-// TestJobCancelledByHand is somebody at River's web page.
-func TestJobCancelledByHand(t *testing.T) {
+// An operator cancels a job in River's web UI.
+func TestWorker_JobCancelledByOperator(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		entered := make(chan struct{})
@@ -229,7 +230,7 @@ func TestJobCancelledByHand(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}, inbox.WithHandlerTimeout(time.Hour))
-		newDoor(t, in, "platform").accept(started(1))
+		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		<-entered
 		in.CancelJobs(t.Context())
@@ -289,8 +290,8 @@ func TestConfiguration(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestPerRequestTolerance gives the inbox a verifier whose tolerance is only known with each request, and is too large.
-func TestPerRequestTolerance(t *testing.T) {
+// The verifier's tolerance is known only with each request, and is too large.
+func TestHandler_PerRequestTolerance(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open((&calls{}).handle, inbox.WithRetention(10*time.Minute))
@@ -309,7 +310,7 @@ func TestPerRequestTolerance(t *testing.T) {
 	})
 }
 
-func TestSchemasAreApart(t *testing.T) {
+func TestWithSchema_SeparatesInboxes(t *testing.T) {
 	t.Parallel()
 	pool := sqldbtest.NewPool(t)
 	for _, schema := range []string{"one", "two"} {
@@ -318,14 +319,14 @@ func TestSchemasAreApart(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, in.Close()) })
 		start(t, in)
-		assert.Equal(t, http.StatusAccepted, newDoor(t, in, "platform").post("same", started(1)).Code)
+		assert.Equal(t, http.StatusAccepted, newEndpoint(t, in, "platform").post("same", started(1)).Code)
 		reaches(t, in, inbox.Stats{Handled: 1})
 		assert.Len(t, seen.list(), 1)
 	}
 }
 
-// TestDatabaseDown has the server freeze, then die, then come back: peers get 503 in time, what was accepted is kept, and
-// the work goes on by itself.
+// The server freezes, dies and comes back. Senders get 503 in time, accepted
+// deliveries are kept, and the work continues without a restart.
 func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartPostgres(t)
@@ -339,7 +340,7 @@ func TestDatabaseDown(t *testing.T) {
 	in, err := inbox.NewPostgres(t.Context(), pool, seen.handle, append(testOptions(), inbox.WithStoreTimeout(time.Second))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, in.Close()) })
-	at := newDoor(t, in, "platform")
+	at := newEndpoint(t, in, "platform")
 	try := func(i int) int { return at.post(payload.NewDeliveryID(), started(i)).Code }
 	require.Eventually(t, func() bool { return try(1) == http.StatusAccepted }, patience, often)
 	var before int

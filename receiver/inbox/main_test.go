@@ -37,7 +37,7 @@ const (
 	often    = 20 * time.Millisecond
 )
 
-// opener opens one more inbox on the test's database, as another process would.
+// opener opens another inbox on the test's database, like another process.
 type opener func(h receiver.EventHandler, opts ...inbox.Option) *inbox.Inbox
 
 // onEach runs a test on both databases.
@@ -64,7 +64,7 @@ func onEach(t *testing.T, test func(t *testing.T, open opener)) {
 	})
 }
 
-// testOptions keep the log quiet, and waits short.
+// testOptions silences the log and shortens waits.
 func testOptions() []inbox.Option {
 	return []inbox.Option{
 		inbox.WithLogger(quiet()),
@@ -85,24 +85,24 @@ func newScheme(t testing.TB, opts ...signer.Option) *signer.Standard {
 	return s
 }
 
-// door is an inbox's handler with a key to it.
-type door struct {
+// endpoint is an inbox's HTTP handler with a key to sign for it.
+type endpoint struct {
 	t      testing.TB
 	scheme *signer.Standard
 	h      http.Handler
 }
 
-func newDoor(t testing.TB, in *inbox.Inbox, source string, opts ...signer.Option) *door {
+func newEndpoint(t testing.TB, in *inbox.Inbox, source string, opts ...signer.Option) *endpoint {
 	t.Helper()
-	d := &door{t: t, scheme: newScheme(t, opts...)}
+	d := &endpoint{t: t, scheme: newScheme(t, opts...)}
 	h, err := in.Handler(d.scheme, source, receiver.WithLogger(quiet()))
 	require.NoError(t, err)
 	d.h = h
 	return d
 }
 
-// post delivers a body under an ID and returns the answer.
-func (d *door) post(id, body string) *httptest.ResponseRecorder {
+// post sends a body under an ID and returns the answer.
+func (d *endpoint) post(id, body string) *httptest.ResponseRecorder {
 	d.t.Helper()
 	r, w := request(body)
 	require.NoError(d.t, d.scheme.Sign(r, id, time.Now(), []byte(body)))
@@ -110,8 +110,8 @@ func (d *door) post(id, body string) *httptest.ResponseRecorder {
 	return w
 }
 
-// accept delivers an event that must be accepted, and returns its delivery ID.
-func (d *door) accept(body string) (id string) {
+// accept sends an event that must be accepted, and returns its delivery ID.
+func (d *endpoint) accept(body string) (id string) {
 	d.t.Helper()
 	id = payload.NewDeliveryID()
 	w := d.post(id, body)
@@ -119,7 +119,7 @@ func (d *door) accept(body string) (id string) {
 	return id
 }
 
-// eventText is an event of a type at a second after a fixed time.
+// eventText returns an event of a type, some seconds after a fixed time.
 func eventText(typ payload.Type, deployment string, second int) string {
 	e := payload.Event{
 		Type: typ, Timestamp: time.Date(2026, 3, 12, 14, 0, second, 0, time.UTC), DeploymentID: deployment,
@@ -134,7 +134,7 @@ func eventText(typ payload.Type, deployment string, second int) string {
 
 func started(n int) string { return eventText(payload.DeployStarted, fmt.Sprintf("dep_%d", n), 0) }
 
-// only returns the one delivery that there is.
+// only returns the single delivery in the inbox.
 func only(t testing.TB, in *inbox.Inbox) inbox.Delivery {
 	t.Helper()
 	list, err := in.List(context.WithoutCancel(t.Context()), inbox.Filter{})
@@ -150,7 +150,8 @@ func stats(t testing.TB, in *inbox.Inbox) inbox.Stats {
 	return s
 }
 
-// reaches waits until the inbox's statistics are as wanted, the time of the oldest aside.
+// reaches waits until the inbox has the wanted statistics, ignoring
+// OldestPending.
 func reaches(t testing.TB, in *inbox.Inbox, want inbox.Stats) {
 	t.Helper()
 	var last inbox.Stats
@@ -162,7 +163,7 @@ func reaches(t testing.TB, in *inbox.Inbox, want inbox.Stats) {
 	require.True(t, ok, "at the end: %+v", last)
 }
 
-// calls counts what a handler is called for.
+// calls counts the handler's calls.
 type calls struct {
 	mu   sync.Mutex
 	seen []string

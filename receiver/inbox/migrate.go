@@ -9,10 +9,10 @@ import (
 )
 
 type (
-	// Dialect is a database's kind of SQL.
+	// Dialect is the SQL dialect of a database.
 	Dialect = riverdb.Dialect
-	// Migration is one step of the tables as SQL. Its statements belong in one
-	// transaction. The last of them records the version.
+	// Migration is one step of the tables as SQL. Run its statements in one
+	// transaction. The last statement records the version.
 	Migration = riverdb.Migration
 )
 
@@ -22,11 +22,13 @@ const (
 	SQLite   = riverdb.SQLite
 )
 
-// Migrate creates or updates the tables in the schema of [WithSchema]: the inbox's
-// and River's. It does nothing if they are current, and any number of processes
-// may call it at once. [NewPostgres] does the same unless [WithoutMigration] is
-// given. Call Migrate with a role that may change the schema, so that the role
-// which runs the inbox need not. Other options change nothing here.
+// Migrate creates or updates the tables of the inbox and of River in the schema
+// of [WithSchema]. It does nothing if they are current. Several processes may
+// call it at once.
+//
+// [NewPostgres] also migrates, unless [WithoutMigration] is set. Call Migrate
+// with a role that may change the schema. The role that runs the inbox then
+// does not need that right. Other options have no effect.
 //
 // Errors of the options wrap [ErrConfig].
 func Migrate(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {
@@ -41,8 +43,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {
 	return migrate(ctx, db)
 }
 
-// MigrateSQLite is [Migrate] for the file at path, which it creates if it is
-// missing.
+// MigrateSQLite is [Migrate] for the file at path. It creates a missing file.
 func MigrateSQLite(ctx context.Context, path string, opts ...Option) error {
 	if _, err := schemaOf(SQLite, opts); err != nil {
 		return err
@@ -62,8 +63,8 @@ func migrate(ctx context.Context, db *riverdb.DB) error {
 	return nil
 }
 
-// Migrations returns what [Migrate] and [MigrateSQLite] run, in order, for a
-// database administrator or a migration tool. Only [WithSchema] matters here.
+// Migrations returns the steps of [Migrate] and [MigrateSQLite] in order, for a
+// database administrator or a migration tool. Only [WithSchema] has an effect.
 func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
 	schema, err := schemaOf(d, opts)
 	if err != nil {
@@ -88,7 +89,7 @@ func schemaOf(d Dialect, opts []Option) (string, error) {
 func (c *config) schemaFor(d Dialect) (string, error) {
 	switch {
 	case d == SQLite && c.schema != "":
-		return "", configError("WithSchema(%q): SQLite has no schemas; give each inbox a file of its own", c.schema)
+		return "", configError("WithSchema(%q): SQLite has no schemas; leave the option out and give each inbox its own file", c.schema)
 	case d != SQLite && c.schema == "":
 		return DefaultSchema, nil
 	}

@@ -52,7 +52,7 @@ type config struct {
 	stopTimeout    time.Duration
 	storeTimeout   time.Duration
 	retention      time.Duration
-	deadRetention  time.Duration // 0: for ever
+	deadRetention  time.Duration // 0: forever
 	maxBacklog     int
 	ordering       bool
 	schema         string
@@ -60,144 +60,183 @@ type config struct {
 	logger         *slog.Logger
 	observer       func(context.Context, Result)
 	observerGiven  bool
-	scheduleLimit  time.Duration // for the application's schedule to answer
+	scheduleLimit  time.Duration // how long the application's schedule may take
 	faults         *contain.Faults
 }
 
-// WithWorkers sets how many deliveries this process handles at a time. Default 20 ([DefaultWorkers]); from 1 to 1000.
-// Zero is an error; a process that only stores does not call [Inbox.Start].
+// WithWorkers sets how many deliveries this process handles at a time, from 1
+// to 1000. Default: 20 ([DefaultWorkers]). Zero is an error. In a process that
+// only stores deliveries, do not call [Inbox.Start].
 func WithWorkers(n int) Option {
 	return optionFunc(func(c *config) { c.workers = n })
 }
 
-// WithMaxAttempts sets how many attempts a delivery gets before it is a dead letter. Default 10 ([DefaultMaxAttempts]);
-// from 1 to 1000. Zero is an error. Attempts that ended because the process stopped or crashed do not count.
+// WithMaxAttempts sets how many attempts a delivery gets before it becomes a
+// dead letter, from 1 to 1000. Default: 10 ([DefaultMaxAttempts]). Zero is an
+// error. Attempts that ended because the process stopped or crashed do not
+// count.
 func WithMaxAttempts(n int) Option {
 	return optionFunc(func(c *config) { c.maxAttempts = n })
 }
 
-// WithRetrySchedule sets the waits between attempts: schedule returns a fresh BackOff, of which each NextBackOff is one
-// wait, and backoff.Stop means that there is no further attempt. It must be safe for concurrent use. Default
-// [RetrySchedule]. nil is an error. Waits over 5 seconds end up to 5 seconds late.
+// WithRetrySchedule sets the waits between attempts. Default: [RetrySchedule].
+// nil is an error.
 //
-// Where the schedule panics, or does not answer within 5 seconds, the attempt
-// counts and RetrySchedule says when the next one is due, see [Inbox.Faults].
+// schedule returns a new BackOff for each delivery's waits. Each NextBackOff is
+// one wait, and backoff.Stop ends the attempts. schedule must be safe for
+// concurrent use. Waits over 5 seconds may end up to 5 seconds late.
+//
+// If the schedule panics or takes longer than 5 seconds, the attempt counts and
+// RetrySchedule sets the wait. See [Inbox.Faults].
 func WithRetrySchedule(schedule func() backoff.BackOff) Option {
 	return optionFunc(func(c *config) { c.schedule = schedule })
 }
 
-// WithHandlerTimeout sets when the context of a handler ends, and its attempt counts as failed. Default 30 seconds
-// ([DefaultHandlerTimeout]); at most 24 hours. Zero is an error. A handler that goes on all the same keeps its worker.
+// WithHandlerTimeout sets how long a handler may run, at most 24 hours.
+// Default: 30 seconds ([DefaultHandlerTimeout]). Zero is an error. The
+// handler's context then ends and the attempt fails. A handler that does not
+// return keeps its worker.
 func WithHandlerTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.handlerTimeout = d })
 }
 
-// WithRescueAfter sets how long after its handler's time is up a delivery is taken up again whose process has died; up to
-// 30 seconds more pass until somebody looks. With [WithOrdering] it is also how long a dead process holds up the other
-// events of a deployment. Default 30 seconds ([DefaultRescueAfter]), at least 1 second.
+// WithRescueAfter sets how long after the handler timeout a delivery is retried
+// if its process died, at least 1 second. Default: 30 seconds
+// ([DefaultRescueAfter]). A leader checks every 30 seconds, so with the
+// defaults the retry starts 60 to 90 seconds after the attempt began.
+//
+// With [WithOrdering] it is also how long a dead process delays the other
+// events of its deployment.
 func WithRescueAfter(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.rescueAfter = d })
 }
 
-// WithStopTimeout sets how long handlers may go on after [Inbox.Stop] before their contexts end. Default 10 seconds
-// ([DefaultStopTimeout]). Zero is an error.
+// WithStopTimeout sets how long handlers may continue after [Inbox.Stop] before
+// their contexts end. Default: 10 seconds ([DefaultStopTimeout]). Zero is an
+// error.
 func WithStopTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.stopTimeout = d })
 }
 
-// WithStoreTimeout bounds how long a peer waits for its delivery to be stored; after that it gets 503. It also bounds each
-// of the workers' own calls to the database. Default 5 seconds ([DefaultStoreTimeout]). Zero is an error.
+// WithStoreTimeout bounds how long a sender waits for its delivery to be
+// stored, and each database call of a worker. A slower store is answered with
+// 503. Default: 5 seconds ([DefaultStoreTimeout]). Zero is an error.
 func WithStoreTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.storeTimeout = d })
 }
 
-// WithRetention sets how long a delivery is kept, and its copies are recognised, after it was handled or superseded.
-// Default 48 hours ([DefaultRetention]), at least 1 minute; it must be at least twice the tolerance of each verifier given to
-// [Inbox.Handler], or a captured request could be replayed. It should outlast the sender's last retry.
+// WithRetention sets how long a handled or superseded delivery is kept and its
+// copies are recognised, at least 1 minute. Default: 48 hours
+// ([DefaultRetention]).
+//
+// It must be at least twice the tolerance of each verifier passed to
+// [Inbox.Handler]. Otherwise a captured request could be replayed. It should be
+// longer than the sender's retries.
 func WithRetention(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.retention = d })
 }
 
-// WithDeadRetention sets how long a dead letter is kept. Default, and meaning of zero: until it is replayed and handled. It
-// must not be less than [WithRetention].
+// WithDeadRetention sets how long a dead letter is kept, at least
+// [WithRetention]. Default, and for zero: until it is replayed and handled.
 func WithDeadRetention(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.deadRetention = d })
 }
 
-// WithMaxBacklog sets how many deliveries may wait to be handled; while there are more, peers get 503 and try again
-// later. Default 100,000 ([DefaultMaxBacklog]), at least 1.
+// WithMaxBacklog sets how many deliveries may be pending, at least 1. Default:
+// 100,000 ([DefaultMaxBacklog]). At the limit senders get 503 and try again
+// later.
 //
-// The number is looked up once a second. What this process stores is counted in
-// between, so other processes can exceed the limit by what they store in a second.
-// Up to a limit of 1000 the number is also looked up before a delivery is turned
-// away. Above that, deliveries may be turned away for up to 250 ms after others were
-// handled.
+// The pending deliveries are counted once a second. Between two counts each
+// process adds only what it stored itself. Several processes can therefore
+// exceed the limit by what they store in a second.
+//
+//	limit        counted again           needless refusals
+//	up to 1000   before every refusal    none
+//	above        at most every 250 ms    for up to 250 ms after others finished
 func WithMaxBacklog(n int) Option {
 	return optionFunc(func(c *config) { c.maxBacklog = n })
 }
 
-// WithOrdering makes the events of one deployment (of one source and principal) land in order: never two of them are
-// handled at a time, in whichever process, and one that is older than what has landed is [Superseded] and
-// not handled. Events of different deployments run side by side as before. Default off.
+// WithOrdering handles the events of each deployment in order and one at a
+// time, across all processes. Default: off. A deployment is identified by
+// source, principal, app and deployment ID. Different deployments are still
+// handled concurrently.
 //
-// Older means what [payload.Status.Transition] calls stale, and within one status, or where an event has none, an earlier
-// timestamp than that of anything that has landed. An event that contradicts what has landed is a dead letter
-// with [ErrContradiction]. An event that fails and waits for its next attempt holds nobody up.
+//	event                                      result
+//	stale (payload.Status.Transition)          Superseded, not handled
+//	same or no status, earlier timestamp       Superseded, not handled
+//	contradicts the status that was reached    Dead with ErrContradiction
+//	failed, waiting for its next attempt       delays no other event
+//
+// For example, in_progress that arrives after success is superseded.
 func WithOrdering() Option {
 	return optionFunc(func(c *config) { c.ordering = true })
 }
 
-// WithSchema sets the PostgreSQL schema that the inbox's tables, and its own River's, are in. Default "deployhook_inbox"
-// ([DefaultSchema]). It is created where it is missing. Two inboxes with different handlers need a schema each. On
-// SQLite, where a file is one inbox, it is an error.
+// WithSchema sets the PostgreSQL schema for the tables of the inbox and of
+// River. Default: "deployhook_inbox" ([DefaultSchema]). A missing schema is
+// created. Inboxes with different handlers need different schemas. On SQLite
+// the option is an error, because each inbox has its own file.
 func WithSchema(name string) Option {
 	return optionFunc(func(c *config) { c.schema = name })
 }
 
 // WithoutMigration leaves the tables to the caller, see [Migrate] and
-// [Migrations]. The constructor changes nothing, and fails with an error that
-// wraps [ErrConfig] unless the tables are there and current. Default off.
+// [Migrations]. Default: off. The constructor then changes nothing. If the
+// tables are missing or outdated, it returns an error that wraps [ErrConfig].
 func WithoutMigration() Option {
 	return optionFunc(func(c *config) { c.setup.WithoutMigration = true })
 }
 
-// WithPolling has the workers poll the tables instead of listening for PostgreSQL's
-// notifications, which do not pass a pooler in transaction mode. A delivery then waits
-// up to 200 ms for a worker.
-// Default off. The constructor fails if the connections go
-// through a pooler and the option is missing. On SQLite it changes nothing.
+// WithPolling makes the workers poll the tables instead of listening for
+// PostgreSQL's notifications. Notifications do not pass a pooler in transaction
+// mode. A delivery then waits up to 200 ms for a worker. Default: off. Without
+// this option the constructor fails if the connections go through a pooler. On
+// SQLite it has no effect.
 func WithPolling() Option {
 	return optionFunc(func(c *config) { c.setup.Polling = true })
 }
 
-// WithPreparedStatements says that a pooler between this process and PostgreSQL
-// keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements,
-// or any in session mode. Default off. The constructor then fails if the
-// connections go through a pooler and pgx would keep prepared statements on them.
-// Add default_query_exec_mode=exec to the connection string to keep none. Without
-// a pooler, and on SQLite, it changes nothing.
+// WithPreparedStatements declares that the pooler in front of PostgreSQL keeps
+// prepared statements. Default: off.
+//
+//	pooler                             what to set
+//	PgBouncer 1.21 or later with       this option
+//	  max_prepared_statements
+//	any pooler in session mode         this option
+//	other poolers                      default_query_exec_mode=exec in the
+//	                                   connection string
+//
+// With neither setting, the constructor fails if the connections go through a
+// pooler. Without a pooler and on SQLite the option has no effect.
 func WithPreparedStatements() Option {
 	return optionFunc(func(c *config) { c.setup.PreparedStatements = true })
 }
 
-// WithLogger sets where lines about attempts go: Debug for what was handled or superseded, Warn for an attempt that will be
-// repeated, Error for a dead letter and for trouble with the database. They contain the handler's error, never a body. Default,
-// and meaning of nil: [slog.Default].
+// WithLogger sets the logger for lines about attempts. Default, and for nil:
+// [slog.Default].
 //
-// A result is on record before its line. Whatever writes a line waits for the
-// logger, so one that hangs keeps workers, [Inbox.Start] and [Inbox.Stop] waiting. A
-// panic in its handler is contained, see [Inbox.Faults].
+//	level   lines
+//	Debug   delivery handled or superseded
+//	Warn    attempt that will be repeated
+//	Error   dead letter, database error
+//
+// Lines contain the handler's error, but never a body. A result is stored
+// before its line is written. Code that logs waits for the logger. A logger
+// that hangs therefore blocks workers, [Inbox.Start] and [Inbox.Stop]. A panic
+// in it is contained, see [Inbox.Faults].
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) { c.logger = l })
 }
 
-// WithObserver sets a function that is called after every attempt, and for every
-// delivery that is superseded or found dead without one. It is the place for
-// metrics. Default none. A nil function is an error.
+// WithObserver sets a function that is called after every attempt, for metrics.
+// It is also called for a delivery that becomes superseded or dead without an
+// attempt. Default: none. A nil function is an error. It must be safe for
+// concurrent use.
 //
-// The result is on record before the call. The worker waits for the function, so a
-// slow one keeps a worker busy, and one that hangs keeps it until it returns. It
-// must be safe for concurrent use. A panic in it is contained, see [Inbox.Faults].
+// The result is stored before the call. The worker waits for the function, so a
+// slow observer keeps its worker busy and a hanging one blocks it. A panic in
+// it is contained, see [Inbox.Faults].
 func WithObserver(f func(context.Context, Result)) Option {
 	return optionFunc(func(c *config) { c.observer, c.observerGiven = f, true })
 }
@@ -244,7 +283,8 @@ func (c *config) validate() error {
 	return errors.Join(problems...)
 }
 
-// jobTimeout is when River considers a worker to be overdue. With an order a worker may handle others' events first.
+// jobTimeout is how long a River job may run before it is rescued. With
+// ordering a worker may handle other events of the deployment first.
 func (c *config) jobTimeout() time.Duration {
 	handlers := c.handlerTimeout
 	if c.ordering {
@@ -253,9 +293,12 @@ func (c *config) jobTimeout() time.Duration {
 	return timemath.Add(handlers, c.rescueAfter/2)
 }
 
-// RetrySchedule is the default of [WithRetrySchedule]: waits of 5 s, 15 s, 45 s, 2 min, 7 min, 20 min and then an hour each, a
-// quarter more or less at random so that what failed together does not return together. With 10 attempts they add up to about
-// 4 hours.
+// RetrySchedule is the default of [WithRetrySchedule]. Each wait varies
+// randomly by a quarter, so that deliveries which failed together are not
+// retried together. With 10 attempts the waits add up to about 3.5 hours.
+//
+//	after attempt   1     2      3      4       5       6        7 and later
+//	wait            5 s   15 s   45 s   2 min   7 min   20 min   1 h
 func RetrySchedule() backoff.BackOff { return &tripling{} }
 
 type tripling struct{ next time.Duration }

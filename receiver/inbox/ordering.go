@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// after returns where r leaves the deployment when it has been handled.
+// after returns the deployment's position after r was handled.
 func (at position) after(r *record) position {
 	next, ok := r.status()
 	if ok && at.status.Transition(next) == payload.Legal {
@@ -20,7 +20,7 @@ func (at position) after(r *record) position {
 	return at
 }
 
-// transition says what an event means for a deployment at this position.
+// transition classifies r for a deployment at this position.
 func (at position) transition(r *record) payload.Transition {
 	next, known := r.status()
 	transition := payload.Repeated
@@ -33,7 +33,7 @@ func (at position) transition(r *record) payload.Transition {
 	return transition
 }
 
-// status is what the event says about its deployment.
+// status returns the deployment status that the event reports.
 func (r *record) status() (payload.Status, bool) {
 	e, err := payload.DecodeEvent(r.body)
 	if err != nil {
@@ -42,10 +42,11 @@ func (r *record) status() (payload.Status, bool) {
 	return e.DeploymentStatus()
 }
 
-// advance writes the deployment's new position in tx, if the lease has not ended.
+// advance stores the deployment's new position in tx. It returns ErrOver if the
+// lease has ended.
 func (in *Inbox) advance(ctx context.Context, tx *riverdb.Tx, r *record, l *lease) error {
 	at := l.position.after(r)
-	// The lease is renewed as well, because nobody else can until tx is committed.
+	// Also renew the lease, because the row is locked until tx commits.
 	n, err := tx.Exec(ctx, `UPDATE {schema}inbox_deployment SET status = ?, event_at = ?, until = {now} + ?, used_at = {now}
 		WHERE ordering_key = ? AND claim = ?`, string(at.status), at.eventAt, in.rescueAfter.Microseconds(), l.key, l.claim)
 	if err == nil && n == 0 {
@@ -54,23 +55,23 @@ func (in *Inbox) advance(ctx context.Context, tx *riverdb.Tx, r *record, l *leas
 	return err
 }
 
-// workInOrder handles the events of r's deployment that are due, in their order, r
-// among them. Events that arrive meanwhile need not wait for a worker of their own.
+// workInOrder handles the due events of r's deployment in order, including r.
+// New events are handled here too and need no other worker.
 func (in *Inbox) workInOrder(ctx context.Context, r *record) error {
 	l, err := in.leases.take(ctx, r.orderingKey)
 	if err != nil {
-		return in.troubled(ctx, r.id, err)
+		return in.interrupted(ctx, r.id, err)
 	}
 	if l == nil {
 		return snooze(50*time.Millisecond + rand.N(100*time.Millisecond))
 	}
 	defer in.leases.release(ctx, l)
-	own := r.id // zero once r has been handled
+	own := r.id // zero after r was handled
 	result := snooze(0)
 	for start := time.Now(); time.Since(start) < in.handlerTimeout && ctx.Err() == nil && !l.lost(); {
 		next, err := in.nextInOrder(ctx, r.orderingKey, own)
 		if err != nil {
-			return in.troubled(ctx, r.id, err)
+			return in.interrupted(ctx, r.id, err)
 		}
 		if next == nil {
 			if own != 0 {
@@ -80,18 +81,18 @@ func (in *Inbox) workInOrder(ctx context.Context, r *record) error {
 		}
 		end := in.handleInOrder(ctx, next, l)
 		if next.id == own {
-			own, result = 0, in.after(ctx, r, end)
+			own, result = 0, in.jobResult(ctx, r, end)
 		}
 		if end.err != nil {
-			return result // trouble on our side, which the others' own jobs will meet or not
+			return result // an error of the database; the other events have their own jobs
 		}
 	}
 	return result
 }
 
-// nextInOrder returns the earliest event of a deployment that is pending and has
-// not failed yet, or the worker's own. An event that has failed waits for its next
-// attempt, and no other event waits for it.
+// nextInOrder returns the earliest pending event of a deployment that has not
+// failed yet. It also considers the event with the ID own. A failed event waits
+// for its next attempt without delaying the others.
 func (in *Inbox) nextInOrder(ctx context.Context, key []byte, own int64) (*record, error) {
 	ctx, cancel := context.WithTimeout(ctx, in.storeTimeout)
 	defer cancel()
@@ -103,16 +104,16 @@ func (in *Inbox) nextInOrder(ctx context.Context, key []byte, own int64) (*recor
 	return next, err
 }
 
-// handleInOrder handles one event, unless later ones have made it obsolete.
+// handleInOrder handles one event unless a later one has superseded it.
 func (in *Inbox) handleInOrder(ctx context.Context, r *record, l *lease) ending {
 	switch l.position.transition(r) {
 	case payload.Stale:
 		return in.finish(ctx, r, Result{State: Superseded})
 	case payload.Illegal:
-		return in.bury(ctx, r, ErrContradiction)
+		return in.deadLetter(ctx, r, ErrContradiction)
 	}
 	end := in.attempt(ctx, r, l)
-	if end.landed {
+	if end.handled {
 		l.position = l.position.after(r)
 	}
 	return end

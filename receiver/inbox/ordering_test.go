@@ -19,7 +19,7 @@ import (
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
-func TestOrderOfOneDeployment(t *testing.T) {
+func TestOrdering_OneDeployment(t *testing.T) {
 	t.Parallel()
 	type step struct {
 		typ    payload.Type
@@ -40,11 +40,11 @@ func TestOrderOfOneDeployment(t *testing.T) {
 			{payload.DeployStarted, 0, superseded},
 			{payload.BuildCompleted, 1, superseded},
 		},
-		"a clock that is behind stops no outcome": {
+		"an earlier timestamp does not supersede an outcome": {
 			{payload.DeployStarted, 9, handled},
 			{payload.DeployLive, 3, handled},
 		},
-		"a later timestamp does not turn a deployment back": {
+		"a later timestamp does not undo a status": {
 			{payload.DeployLive, 3, handled},
 			{payload.DeployStarted, 9, superseded},
 		},
@@ -76,7 +76,7 @@ func TestOrderOfOneDeployment(t *testing.T) {
 			onEach(t, func(t *testing.T, open opener) {
 				var seen calls
 				in := open(seen.handle, inbox.WithOrdering())
-				at := newDoor(t, in, "platform")
+				at := newEndpoint(t, in, "platform")
 				start(t, in)
 				var want []string
 				for i, s := range steps {
@@ -98,12 +98,12 @@ func TestOrderOfOneDeployment(t *testing.T) {
 	}
 }
 
-func TestBacklogIsHandledInOrder(t *testing.T) {
+func TestOrdering_Backlog(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var seen calls
 		in := open(seen.handle, inbox.WithOrdering())
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		var want []string
 		for i := range 30 {
 			at.accept(eventText(payload.Type(fmt.Sprintf("platform.step%d", i)), "dep", i))
@@ -115,7 +115,7 @@ func TestBacklogIsHandledInOrder(t *testing.T) {
 	})
 }
 
-func TestOtherDeploymentsAreNotHeldUp(t *testing.T) {
+func TestOrdering_OtherDeploymentsAreNotDelayed(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		release := make(chan struct{})
@@ -126,7 +126,7 @@ func TestOtherDeploymentsAreNotHeldUp(t *testing.T) {
 			}
 			return seen.handle(ctx, e)
 		}, inbox.WithOrdering(), inbox.WithWorkers(4))
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		for i := range 10 {
 			at.accept(eventText(payload.BuildCompleted, "slow", i))
 		}
@@ -139,7 +139,7 @@ func TestOtherDeploymentsAreNotHeldUp(t *testing.T) {
 	})
 }
 
-func TestFailedEventHoldsNobodyUp(t *testing.T) {
+func TestOrdering_FailedEventDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var broken atomic.Bool
@@ -151,7 +151,7 @@ func TestFailedEventHoldsNobodyUp(t *testing.T) {
 			}
 			return seen.handle(ctx, e)
 		}, inbox.WithOrdering(), inbox.WithMaxAttempts(1000))
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		at.accept(eventText(payload.DeployStarted, "dep", 0))
 		start(t, in)
 		require.Eventually(t, func() bool { return only(t, in).Attempts > 1 }, patience, often)
@@ -162,15 +162,16 @@ func TestFailedEventHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// landing is what a property test's handlers share: what has landed for each deployment, and how many handlers run.
-type landing struct {
-	mu     sync.Mutex
-	inside map[string]int
-	landed map[string][]payload.Status
-	calls  int
+// handledOrder is shared by a property test's handlers. It records what was
+// handled for each deployment, and how many handlers run.
+type handledOrder struct {
+	mu      sync.Mutex
+	inside  map[string]int
+	handled map[string][]payload.Status
+	calls   int
 }
 
-func (l *landing) enter(t *testing.T, id string) {
+func (l *handledOrder) enter(t *testing.T, id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inside[id]++
@@ -178,25 +179,27 @@ func (l *landing) enter(t *testing.T, id string) {
 	assert.Equal(t, 1, l.inside[id], "two handlers at once for %s", id)
 }
 
-func (l *landing) leave(id string, landed payload.Status) {
+func (l *handledOrder) leave(id string, handled payload.Status) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inside[id]--
-	if landed != "" {
-		l.landed[id] = append(l.landed[id], landed)
+	if handled != "" {
+		l.handled[id] = append(l.handled[id], handled)
 	}
 }
 
-// TestOrderProperty sends deployments' lives in random order through two inboxes on one database, with handlers that fail at
-// random: what lands is monotone, and its end is always the deployment's end.
-func TestOrderProperty(t *testing.T) {
+// TestOrdering_Property sends the events of deployments in random order through
+// two inboxes on one database, with handlers that fail randomly. Each
+// deployment's status only moves forward, and the last one is always its final
+// status.
+func TestOrdering_Property(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		const deployments = 12
 		seed := rand.Uint64()
 		random := rand.New(rand.NewPCG(seed, 1))
 		t.Logf("seed %d", seed)
-		l := &landing{inside: make(map[string]int), landed: make(map[string][]payload.Status)}
+		l := &handledOrder{inside: make(map[string]int), handled: make(map[string][]payload.Status)}
 		handler := func(_ context.Context, e *payload.Event) error {
 			l.enter(t, e.DeploymentID)
 			status, _ := e.DeploymentStatus()
@@ -213,14 +216,14 @@ func TestOrderProperty(t *testing.T) {
 			l.leave(e.DeploymentID, status)
 			return nil
 		}
-		var doors []*door
+		var endpoints []*endpoint
 		var last *inbox.Inbox
 		scheme := newScheme(t)
 		for range 2 {
 			last = open(handler, inbox.WithOrdering(), inbox.WithMaxAttempts(1000))
 			h, err := last.Handler(scheme, "platform", receiver.WithLogger(quiet()))
 			require.NoError(t, err)
-			doors = append(doors, &door{t: t, scheme: scheme, h: h})
+			endpoints = append(endpoints, &endpoint{t: t, scheme: scheme, h: h})
 			start(t, last)
 		}
 		type sending struct{ id, body string }
@@ -244,10 +247,10 @@ func TestOrderProperty(t *testing.T) {
 		}
 		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		var senders sync.WaitGroup
-		for lane := range 4 {
+		for first := range 4 {
 			senders.Go(func() {
-				for i := lane; i < len(all); i += 4 {
-					code := doors[i%2].post(all[i].id, all[i].body).Code
+				for i := first; i < len(all); i += 4 {
+					code := endpoints[i%2].post(all[i].id, all[i].body).Code
 					assert.Equal(t, http.StatusAccepted, code)
 				}
 			})
@@ -260,23 +263,24 @@ func TestOrderProperty(t *testing.T) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for id, want := range ends {
-			got := l.landed[id]
+			got := l.handled[id]
 			require.NotEmpty(t, got, id)
-			assert.Equal(t, want, got[len(got)-1], "%s landed %v", id, got)
+			assert.Equal(t, want, got[len(got)-1], "%s handled %v", id, got)
 			for i, status := range got[1:] {
-				assert.Contains(t, []payload.Transition{payload.Legal, payload.Repeated}, got[i].Transition(status), "%s landed %v", id, got)
+				assert.Contains(t, []payload.Transition{payload.Legal, payload.Repeated}, got[i].Transition(status), "%s handled %v", id, got)
 			}
 		}
 	})
 }
 
-// TestLeaseOfADeadProcess has one inbox take a deployment and never come back: another takes over when the lease is over.
-func TestLeaseOfADeadProcess(t *testing.T) {
+// One inbox takes a deployment and never returns. Another takes over when the
+// lease ends.
+func TestOrdering_LeaseOfDeadProcessEnds(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var seen calls
 		in := open(seen.handle, inbox.WithOrdering())
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		at.accept(started(1))
 		require.True(t, in.TakeLease(t.Context(), only(t, in).ID))
 		require.False(t, in.TakeLease(t.Context(), only(t, in).ID), "it is taken")
@@ -289,9 +293,9 @@ func TestLeaseOfADeadProcess(t *testing.T) {
 	})
 }
 
-// TestLostLease has another process take the deployment while its handler runs: the handler is told, and what it did is not
-// written down as landed.
-func TestLostLease(t *testing.T) {
+// Another process takes the deployment while its handler runs. The handler's
+// context ends, and the event is not marked as handled.
+func TestOrdering_LostLeaseEndsHandler(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		entered, told := make(chan struct{}, 2), make(chan error, 2)
@@ -305,11 +309,11 @@ func TestLostLease(t *testing.T) {
 			told <- context.Cause(ctx)
 			return nil
 		}, inbox.WithOrdering(), inbox.WithRescueAfter(4*time.Second), inbox.WithHandlerTimeout(time.Hour))
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		at.accept(started(1))
 		start(t, in)
 		<-entered
-		in.RobLeases(t.Context())
+		in.StealLeases(t.Context())
 		require.ErrorIs(t, <-told, inbox.ErrLeaseLost)
 		assert.Equal(t, inbox.Pending, only(t, in).State)
 		reaches(t, in, inbox.Stats{Handled: 1})
@@ -318,12 +322,12 @@ func TestLostLease(t *testing.T) {
 	})
 }
 
-// TestLongHandlerKeepsItsLease runs a handler for longer than its lease would last unrenewed.
-func TestLongHandlerKeepsItsLease(t *testing.T) {
+// Runs a handler longer than its lease lasts without renewal.
+func TestOrdering_LongHandlerKeepsLease(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		const lease = 6 * time.Second
-		l := &landing{inside: make(map[string]int), landed: make(map[string][]payload.Status)}
+		l := &handledOrder{inside: make(map[string]int), handled: make(map[string][]payload.Status)}
 		handler := func(ctx context.Context, e *payload.Event) error {
 			l.enter(t, e.DeploymentID)
 			defer l.leave(e.DeploymentID, "")
@@ -337,7 +341,7 @@ func TestLongHandlerKeepsItsLease(t *testing.T) {
 			return ctx.Err()
 		}
 		one := open(handler, inbox.WithOrdering(), inbox.WithRescueAfter(lease))
-		at := newDoor(t, one, "platform")
+		at := newEndpoint(t, one, "platform")
 		at.accept(eventText(payload.BuildCompleted, "dep", 1))
 		at.accept(eventText(payload.BuildCompleted, "dep", 2))
 		start(t, one)
@@ -349,9 +353,9 @@ func TestLongHandlerKeepsItsLease(t *testing.T) {
 	})
 }
 
-// What the table changes belongs to one claim: neither a lease that has ended nor
-// one of another worker of the same process is renewed or released.
-func TestLeaseTableMatchesClaims(t *testing.T) {
+// Each change in the table belongs to one claim. It never renews or releases a
+// lease that has ended, nor one of another worker in the same process.
+func TestLeaseTable_ChangesOnlyOwnClaim(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		in := open(func(context.Context, *payload.Event) error { return nil }, inbox.WithOrdering())
@@ -374,7 +378,7 @@ func TestLeaseTableMatchesClaims(t *testing.T) {
 		in.EndLeases(t.Context(), 0)
 		require.Empty(t, renew(1), "it has ended")
 		require.True(t, take(2))
-		require.Equal(t, []int64{2}, renew(1, 2), "the first is another's, although one process has both")
+		require.Equal(t, []int64{2}, renew(1, 2), "the first belongs to another worker of the same process")
 		require.NoError(t, table.Release(t.Context(), []int64{1}))
 		require.False(t, take(3), "the second is still there")
 		require.NoError(t, table.Release(t.Context(), []int64{2}))
@@ -383,12 +387,12 @@ func TestLeaseTableMatchesClaims(t *testing.T) {
 }
 
 // Several apps that one pipeline run deploys may share a deployment ID.
-func TestOrderIsPerAppAndDeployment(t *testing.T) {
+func TestOrdering_PerAppAndDeployment(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		var seen calls
 		in := open(seen.handle, inbox.WithOrdering())
-		at := newDoor(t, in, "platform")
+		at := newEndpoint(t, in, "platform")
 		start(t, in)
 		for i, app := range []string{"api", "web", "worker"} {
 			at.accept(fmt.Sprintf(`{"event":"deploy.live","timestamp":"2026-03-12T14:22:%02dZ","deployment_id":"dep","app":%q,"environment":"e"}`, 30-i, app))

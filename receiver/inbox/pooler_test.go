@@ -15,8 +15,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
-// Through PgBouncer in transaction mode the constructor names every option that is
-// missing. With them, 500 deliveries are handled once each by two processes.
+// Through PgBouncer in transaction mode the constructor names every missing
+// option. With them, two processes handle 500 deliveries once each.
 func TestPgBouncer(t *testing.T) {
 	t.Parallel()
 	pooled, _ := sqldbtest.NewPooler(t)
@@ -47,14 +47,14 @@ func TestPgBouncer(t *testing.T) {
 	one, two := open(sqldbtest.ExecMode(t, pooled)), open(sqldbtest.ExecMode(t, pooled))
 	start(t, one)
 	start(t, two)
-	d, other := newDoor(t, one, "platform"), newDoor(t, two, "platform")
+	d, other := newEndpoint(t, one, "platform"), newEndpoint(t, two, "platform")
 	const deliveries = 500
 	var senders sync.WaitGroup
 	for sender := range 10 {
 		senders.Go(func() {
 			for i := range deliveries / 10 {
 				body := eventText(payload.DeployLive, fmt.Sprint(sender*deliveries/10+i), 1)
-				w := []*door{d, other}[i%2].post(payload.NewDeliveryID(), body)
+				w := []*endpoint{d, other}[i%2].post(payload.NewDeliveryID(), body)
 				assert.Equal(t, 202, w.Code, w.Body.String())
 			}
 		})

@@ -12,8 +12,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
-// A role with the documented rights runs everything on tables that another role
-// made, and the server logs no error meanwhile.
+// A role with the documented rights can do everything on tables that another
+// role made. The server logs no error.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	r, ctx := sqldbtest.NewRestricted(t), t.Context()
@@ -44,7 +44,7 @@ func TestLeastPrivilege(t *testing.T) {
 	for _, opts := range [][]inbox.Option{nil, {inbox.WithoutMigration(), inbox.WithOrdering()}} {
 		in, err := open(opts...)
 		require.NoError(t, err)
-		d := newDoor(t, in, "platform")
+		d := newEndpoint(t, in, "platform")
 		start(t, in)
 		before := stats(t, in)
 		d.accept(eventText(payload.DeployLive, "good", 1))
@@ -58,5 +58,5 @@ func TestLeastPrivilege(t *testing.T) {
 		r.Ran("LeaderAttemptElect", "JobDeleteBefore", "JobGetStuck", "JobSchedule", "QueueDeleteExpired")
 		require.NoError(t, in.Close())
 	}
-	require.Equal(t, failed, r.Errors(), "only what was to fail has failed")
+	require.Equal(t, failed, r.Errors(), "the server log has only the expected failure")
 }

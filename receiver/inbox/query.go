@@ -12,38 +12,43 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// State is what has become of a delivery.
+// State is the state of a delivery.
 type State string
 
-// The states. Only a pending delivery changes by itself.
+// The states. Only pending deliveries change without a replay.
 const (
-	Pending    State = "pending"    // stored, and to be handled; perhaps after attempts that failed
-	Handled    State = "handled"    // the handler succeeded
-	Superseded State = "superseded" // with WithOrdering: something later had landed, so the handler was not called
-	Dead       State = "dead"       // out of attempts, or failed for good; kept for a replay
+	Pending State = "pending" // stored and waiting for its first or next attempt
+	Handled State = "handled" // the handler succeeded
+	// with WithOrdering: a later event was handled first, so this one is not
+	Superseded State = "superseded"
+	Dead       State = "dead" // out of attempts or permanently failed; kept for a replay
 )
 
 // Delivery is one delivery in the inbox.
 type Delivery struct {
-	// ID is the inbox's own, and rises with each delivery that is stored.
+	// ID is assigned by the inbox and increases with each stored delivery.
 	ID int64
-	// Source, Principal and DeliveryID say whose it is: the name given to [Inbox.Handler], what verification returned, and
-	// the signed ID, which is empty where the scheme signs none.
+	// Source is the name passed to [Inbox.Handler]. Principal is set by
+	// verification. DeliveryID is the signed ID, or empty if the scheme signs
+	// none.
 	Source, Principal, DeliveryID string
-	// Type and DeploymentID are the event's.
+	// Type and DeploymentID are copied from the event.
 	Type         payload.Type
 	DeploymentID string
-	// EventAt is the event's timestamp, and ReceivedAt the time at which the delivery was stored.
+	// EventAt is the event's timestamp. ReceivedAt is when the delivery was
+	// stored.
 	EventAt, ReceivedAt time.Time
-	// State is what has become of it.
-	State State
-	// Attempts is how often the handler was called and returned, since it was stored or last replayed.
+	State               State
+	// Attempts is how many attempts have ended since the delivery was stored or
+	// last replayed.
 	Attempts int
-	// LastError is the text of the last attempt's error, up to 4 KiB; empty after a success.
+	// LastError is the error of the last attempt, up to 4 KiB. It is empty
+	// after a success.
 	LastError string
-	// FinishedAt is when it came to its state; zero while it is pending.
+	// FinishedAt is when the delivery left [Pending]. It is zero while the
+	// delivery is pending.
 	FinishedAt time.Time
-	// Body is exactly what was received. Only [Inbox.Get] fills it in.
+	// Body is the exact received body. Only [Inbox.Get] sets it.
 	Body []byte
 }
 
@@ -82,18 +87,22 @@ func (in *Inbox) Get(ctx context.Context, id int64) (*Delivery, error) {
 	return &d, nil
 }
 
-// Filter selects deliveries; fields that are zero select all. All that are set must match.
+// Filter selects deliveries. A delivery must match all fields that are set.
+// Zero fields match everything.
 type Filter struct {
 	State        State
 	Source       string
 	Principal    string
 	Type         payload.Type
 	DeploymentID string
-	// Since and Until bound ReceivedAt, the first inclusive and the second not.
+	// Since and Until bound ReceivedAt. Since is inclusive and Until is
+	// exclusive.
 	Since, Until time.Time
-	// Limit is how many are returned at most. Zero means 100; more than 1000 means 1000. [Inbox.ReplayDead] ignores it.
+	// Limit is the maximum number of results. Zero means 100. Values over 1000
+	// mean 1000. [Inbox.ReplayDead] ignores it.
 	Limit int
-	// Cursor continues a list: it is the ID of the last delivery that was returned. Zero starts at the newest.
+	// Cursor continues a list. It is the ID of the last delivery returned
+	// before. Zero starts at the newest.
 	Cursor int64
 }
 
@@ -102,7 +111,7 @@ const (
 	maxLimit     = 1000
 )
 
-// where is the filter as SQL.
+// where returns the filter as SQL.
 func (f Filter) where() (clause string, args []any) {
 	terms := []string{"1 = 1"}
 	add := func(set bool, term string, arg any) {
@@ -120,9 +129,10 @@ func (f Filter) where() (clause string, args []any) {
 	return strings.Join(terms, " AND "), args
 }
 
-// List returns deliveries without their bodies, the newest first.
+// List returns deliveries without their bodies, newest first.
 //
-// With a state or a deployment's ID it looks at those alone; other fields are looked at row by row.
+// A filter by state or by deployment ID uses an index. Other fields are
+// compared row by row.
 func (in *Inbox) List(ctx context.Context, f Filter) ([]Delivery, error) {
 	where, args := f.where()
 	if f.Cursor > 0 {
@@ -140,15 +150,16 @@ func (in *Inbox) List(ctx context.Context, f Filter) ([]Delivery, error) {
 	return list, nil
 }
 
-// Stats is how many deliveries there are in each state.
+// Stats is the number of deliveries in each state.
 type Stats struct {
 	Pending, Handled, Superseded, Dead int
-	// OldestPending is when the oldest pending delivery was received; zero if none is pending.
+	// OldestPending is when the oldest pending delivery was received. It is
+	// zero if none is pending.
 	OldestPending time.Time
 }
 
-// Stats counts the deliveries. It looks at each of them, though not at their rows: some tens of milliseconds for a hundred
-// thousand.
+// Stats counts the deliveries. It reads an index, which takes some tens of
+// milliseconds for a hundred thousand deliveries.
 func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
 	counts := map[State]*int{Pending: &s.Pending, Handled: &s.Handled, Superseded: &s.Superseded, Dead: &s.Dead}

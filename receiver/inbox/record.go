@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/receiver"
 )
 
-// record is a row as a worker needs it.
+// record is a row with the columns that a worker needs.
 type record struct {
 	id, round, attempts int64
 	orderingKey         []byte
@@ -38,7 +38,7 @@ func scanRecord(row riverdb.Row) (*record, error) {
 	return &r, err
 }
 
-// delivery is what the receiver's handlers are given.
+// delivery returns the delivery that receiver.FromContext gives to the handler.
 func (r *record) delivery(e *payload.Event) *receiver.Delivery {
 	return &receiver.Delivery{
 		ID: r.deliveryID, Timestamp: r.signedAt, Principal: r.principal, Key: r.signingKey, Source: r.source,
@@ -46,7 +46,7 @@ func (r *record) delivery(e *payload.Event) *receiver.Delivery {
 	}
 }
 
-// loadAll returns a record for each ID, or nil where there is none.
+// loadAll returns a record for each ID, or nil if there is no such row.
 func (in *Inbox) loadAll(ctx context.Context, ids []int64) ([]*record, error) {
 	which, arg := in.db.IsAnyOf("id", ids)
 	records, err := riverdb.Collect(ctx, in.db, scanRecord, "SELECT "+recordColumns+" FROM {schema}inbox_delivery WHERE "+which, arg)
@@ -64,24 +64,27 @@ func (in *Inbox) loadAll(ctx context.Context, ids []int64) ([]*record, error) {
 	return results, nil
 }
 
-// turn is a delivery in one of its rounds: what a replay has put back is not finished by whoever was late in the round before.
-type turn struct{ id, round int64 }
+// deliveryRound identifies a delivery between two replays. A slow worker of an
+// earlier round must not finish a delivery that was replayed.
+type deliveryRound struct{ id, round int64 }
 
-// number is one number for both, so that a statement needs one list. It is unique below 2^20 replays of a delivery.
-func (t turn) number() int64 { return t.id<<20 | t.round&(1<<20-1) }
+// number combines both fields, so that a statement needs only one list. It is
+// unique for up to 2^20 replays of a delivery.
+func (t deliveryRound) number() int64 { return t.id<<20 | t.round&(1<<20-1) }
 
-// markAll marks deliveries as handled, and says for each whether it was pending until now.
-func (in *Inbox) markAll(ctx context.Context, turns []turn) ([]bool, error) {
-	ids, numbers := make([]int64, len(turns)), make([]int64, len(turns))
-	for i, t := range turns {
+// markAll marks deliveries as handled. It reports for each whether it was
+// pending before.
+func (in *Inbox) markAll(ctx context.Context, rounds []deliveryRound) ([]bool, error) {
+	ids, numbers := make([]int64, len(rounds)), make([]int64, len(rounds))
+	for i, t := range rounds {
 		ids[i], numbers[i] = t.id, t.number()
 	}
-	which, idsArg := in.db.IsAnyOf("id", ids) // for the index
+	which, idsArg := in.db.IsAnyOf("id", ids) // so that the database uses the index on id
 	const number = "id * 1048576 + round % 1048576"
-	inTurn, numbersArg := in.db.IsAnyOf(number, numbers)
+	inRound, numbersArg := in.db.IsAnyOf(number, numbers)
 	marked, err := riverdb.Collect(ctx, in.db, scanID, `UPDATE {schema}inbox_delivery
 		SET state = 'handled', finished_at = {now}, attempts = attempts + 1, last_error = ''
-		WHERE state = 'pending' AND `+which+" AND "+inTurn+" RETURNING "+number, idsArg, numbersArg)
+		WHERE state = 'pending' AND `+which+" AND "+inRound+" RETURNING "+number, idsArg, numbersArg)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +92,7 @@ func (in *Inbox) markAll(ctx context.Context, turns []turn) ([]bool, error) {
 	for _, n := range marked {
 		done[n] = true
 	}
-	results := make([]bool, len(turns))
+	results := make([]bool, len(rounds))
 	for i, n := range numbers {
 		results[i] = done[n]
 	}

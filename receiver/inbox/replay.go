@@ -10,10 +10,15 @@ import (
 const replayHead = `UPDATE {schema}inbox_delivery SET state = 'pending', round = round + 1, attempts = 0, retry_at = 0,
 	finished_at = 0 WHERE `
 
-// Replay makes a delivery pending again that has come to its end, whatever that was: the handler is called for it once more,
-// with all its attempts before it. Replaying what was handled has its effect take place again, and under an order what is older
-// than what has landed is superseded again. A delivery that is pending gives an error that wraps [ErrPending], one
-// that is not there [ErrNotFound].
+// Replay makes a finished delivery pending again. Its handler is called again,
+// with all attempts available.
+//
+//	delivery     effect of Replay
+//	Dead         handled again
+//	Handled      handled again, so its effect takes place again
+//	Superseded   handled, or superseded again if it is still stale
+//	Pending      error that wraps [ErrPending]
+//	missing      error that wraps [ErrNotFound]
 func (in *Inbox) Replay(ctx context.Context, id int64) error {
 	n, err := in.replay(ctx, "state <> 'pending' AND id = ?", id)
 	if err != nil {
@@ -31,8 +36,10 @@ func (in *Inbox) Replay(ctx context.Context, id int64) error {
 // replayBatch keeps transactions short.
 const replayBatch = 50
 
-// ReplayDead replays the dead letters that f selects, the oldest first, and returns how many: those that are dead when it
-// begins, each once. f's State, Limit and Cursor are not used. After an error, what n counts has been replayed.
+// ReplayDead replays the dead letters that f selects, oldest first, and returns
+// how many. It replays each delivery once that was dead at the start of the
+// call. It ignores State, Limit and Cursor of f. If it returns an error, the
+// first n deliveries were replayed.
 func (in *Inbox) ReplayDead(ctx context.Context, f Filter) (n int, err error) {
 	f.State = Dead
 	where, args := f.where()
@@ -62,7 +69,7 @@ func (in *Inbox) ReplayDead(ctx context.Context, f Filter) (n int, err error) {
 	return n, nil
 }
 
-// replay makes what matches pending, each with a new job.
+// replay makes matching deliveries pending and gives each a new job.
 func (in *Inbox) replay(ctx context.Context, where string, args ...any) (n int, err error) {
 	err = in.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		rows, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (s insertion, err error) {

@@ -12,21 +12,21 @@ import (
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
-// A worker that was taken for dead and comes back late must not finish the delivery in place of the replay that has been asked
-// for since.
-func TestALateWorkerDoesNotSwallowAReplay(t *testing.T) {
+// A slow worker that was assumed dead must not finish a delivery that was
+// replayed since.
+func TestReplay_SurvivesSlowWorkerOfEarlierRound(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		began, release := make(chan struct{}), make(chan struct{})
 		slow := open(func(context.Context, *payload.Event) error { close(began); <-release; return nil })
 		var handled atomic.Int32
 		other := open(func(context.Context, *payload.Event) error { handled.Add(1); return nil })
-		newDoor(t, other, "platform").accept(started(1))
+		newEndpoint(t, other, "platform").accept(started(1))
 		id := only(t, other).ID
 		late := make(chan struct{})
 		go func() { defer close(late); _ = slow.WorkRound(t.Context(), id, 1, 1) }()
 		<-began
-		_ = other.WorkRound(t.Context(), id, 1, 1) // which took the slow one for dead
+		_ = other.WorkRound(t.Context(), id, 1, 1) // it assumed that the slow worker was dead
 		require.EqualValues(t, 1, handled.Load())
 		require.NoError(t, other.Replay(t.Context(), id))
 		close(release)
@@ -35,6 +35,6 @@ func TestALateWorkerDoesNotSwallowAReplay(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, inbox.Pending, d.State)
 		_ = other.WorkRound(t.Context(), id, 1, 2)
-		assert.EqualValues(t, 2, handled.Load(), "the replay was swallowed")
+		assert.EqualValues(t, 2, handled.Load(), "the replay was lost")
 	})
 }

@@ -2,13 +2,14 @@ package inbox
 
 import "github.com/deployhook/deployhook/internal/riverdb"
 
-// module is the name that the tables' versions go by.
+// module is the name under which the tables' version is stored.
 const module = "inbox"
 
-// steps are the versions of the tables. What has been released never changes.
+// steps returns the versions of the tables. Released steps never change.
 //
-// A delivery's round goes up with each replay: a job that was inserted in an earlier one finds that it is not its turn any more.
-// The columns of text are for looking things up; what decides about identity are the digests in delivery_key and ordering_key.
+// A delivery's round increases with each replay. A job of an earlier round
+// finds that it is outdated and does nothing. Text columns are for queries. The
+// digests in delivery_key and ordering_key decide about identity.
 func steps() []riverdb.Step {
 	return []riverdb.Step{{
 		`CREATE TABLE {schema}inbox_delivery (

@@ -12,36 +12,42 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Result is what became of one attempt, or of a delivery that needed none, for logs and metrics.
+// Result is the result of one attempt, or of a delivery that needed none, for
+// logs and metrics.
 type Result struct {
-	// Delivery is as it was before the attempt, without its body.
+	// Delivery is the delivery before the attempt, without its body.
 	Delivery Delivery
-	// State is the delivery's state now: Pending if there will be another attempt.
+	// State is the delivery's new state. It is Pending if there will be another
+	// attempt.
 	State State
-	// Attempt is the number of this attempt; 0 if the handler was not called.
+	// Attempt is the number of this attempt. It is 0 if the handler was not
+	// called.
 	Attempt int
 	// Duration is how long the handler took.
 	Duration time.Duration
-	// RetryIn is the wait before the next attempt, while there is one.
+	// RetryIn is the wait before the next attempt, or 0 if there is none.
 	RetryIn time.Duration
-	// Err is why the attempt failed or the delivery is dead. nil where it was handled or superseded.
+	// Err is why the attempt failed or the delivery is dead. It is nil for
+	// handled and superseded deliveries.
 	Err error
 }
 
-// ending is the end of an attempt. err is set for trouble on our side alone, and the delivery is then as it was; again is when
-// the delivery's job is to come back, and zero when it is done with.
+// ending is the end of an attempt.
+//
+//	err     the result could not be stored, so the delivery is unchanged
+//	again   wait before the delivery's job runs again, or zero if it is finished
 type ending struct {
-	again  time.Duration
-	err    error
-	landed bool // handled, and written down
+	again   time.Duration
+	err     error
+	handled bool // marked as handled
 }
 
-// attempt calls the handler for r and writes down what came of it. l is the lease on the deployment, if events are
-// ordered.
+// attempt calls the handler for r and stores the result. l is the lease on the
+// deployment, or nil without ordering.
 func (in *Inbox) attempt(ctx context.Context, r *record, l *lease) ending {
 	event, err := payload.DecodeEvent(r.body)
-	if err != nil { // it passed when it was received; an earlier release may have been more lenient
-		return in.bury(ctx, r, fmt.Errorf("inbox: the stored body: %w", err))
+	if err != nil { // validated on receipt, but an earlier release may have been more lenient
+		return in.deadLetter(ctx, r, fmt.Errorf("inbox: the stored body is invalid: %w", err))
 	}
 	a := &Attempt{ID: r.id, Number: int(r.attempts) + 1, ReceivedAt: r.receivedAt, in: in, record: r, lease: l, event: event}
 	callCtx, stop := l.context(ctx)
@@ -49,32 +55,35 @@ func (in *Inbox) attempt(ctx context.Context, r *record, l *lease) ending {
 	start := time.Now()
 	err, completes := in.call(callCtx, a)
 	took := time.Since(start)
-	// What has happened must be written down even when the worker is told to stop.
-	kept := context.WithoutCancel(ctx)
+	// Store the result even if the worker is told to stop.
+	recordCtx := context.WithoutCancel(ctx)
 	if completes {
 		var done bool
-		if done, err = in.committed(kept, r, err); done {
+		if done, err = in.committed(recordCtx, r, err); done {
 			in.report(ctx, r, Result{State: Handled, Attempt: a.Number, Duration: took})
-			return ending{landed: true}
+			return ending{handled: true}
 		}
 	}
 	switch {
 	case err == nil:
 		return in.succeed(ctx, r, l, a.Number, took)
 	case cancelledByHand(ctx):
-		return in.buryAttempt(kept, r, errors.Join(errRemoved, err), a.Number, took)
+		return in.deadLetterAttempt(recordCtx, r, errors.Join(errRemoved, err), a.Number, took)
 	case errors.Is(ctx.Err(), context.Canceled):
-		return ending{err: context.Canceled} // stopping: the attempt does not count
+		// the worker is stopping, so the attempt does not count
+		return ending{err: context.Canceled}
 	case l.lost():
-		return ending{err: ErrLeaseLost} // what it did is not known to be in order: it comes again, in its turn
+		// its order is uncertain, so the delivery is handled again in order
+		return ending{err: ErrLeaseLost}
 	}
 	if cause := context.Cause(callCtx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", err, cause)
 	}
-	return in.fail(kept, r, err, a.Number, took)
+	return in.fail(recordCtx, r, err, a.Number, took)
 }
 
-// committed finds out whether the transaction given to CompleteTx was committed. An error of the handler's is kept.
+// committed finds out whether the transaction passed to CompleteTx was
+// committed. If not, it returns the handler's error or ErrNotCompleted.
 func (in *Inbox) committed(ctx context.Context, r *record, handlerErr error) (done bool, err error) {
 	now, err := in.load(ctx, r.id)
 	switch {
@@ -88,16 +97,17 @@ func (in *Inbox) committed(ctx context.Context, r *record, handlerErr error) (do
 	return false, handlerErr
 }
 
-// succeed marks r as handled. It takes some trouble over that: without the mark the handler will be called again.
+// succeed marks r as handled. It retries the database, because without the mark
+// the handler would be called again.
 func (in *Inbox) succeed(ctx context.Context, r *record, l *lease, number int, took time.Duration) ending {
 	deadline := time.Now().Add(in.rescueAfter / 2)
-	kept := context.WithoutCancel(ctx)
+	recordCtx := context.WithoutCancel(ctx)
 	pause := 50 * time.Millisecond
 	for {
-		err := in.mark(kept, r, l)
+		err := in.mark(recordCtx, r, l)
 		if err == nil || errors.Is(err, ErrOver) && l == nil {
 			in.report(ctx, r, Result{State: Handled, Attempt: number, Duration: took})
-			return ending{landed: true}
+			return ending{handled: true}
 		}
 		if errors.Is(err, ErrOver) || ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
 			return ending{err: err}
@@ -112,17 +122,18 @@ func (in *Inbox) succeed(ctx context.Context, r *record, l *lease, number int, t
 
 func (in *Inbox) mark(ctx context.Context, r *record, l *lease) error {
 	if l != nil {
-		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return in.land(ctx, tx, r, l) })
+		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return in.setHandled(ctx, tx, r, l) })
 	}
-	_, err := in.marks.Do(ctx, turn{r.id, r.round})
+	_, err := in.marks.Do(ctx, deliveryRound{r.id, r.round})
 	return err
 }
 
-// fail writes down a failed attempt and when the next one is due, or that there is none.
+// fail stores a failed attempt and the time of the next one. It makes a dead
+// letter if there is none.
 func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, took time.Duration) ending {
 	wait := in.wait(ctx, number)
 	if isPermanent(cause) || number >= in.maxAttempts || wait < 0 {
-		return in.buryAttempt(ctx, r, cause, number, took)
+		return in.deadLetterAttempt(ctx, r, cause, number, took)
 	}
 	err := in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE {schema}inbox_delivery SET attempts = ?, last_error = ?, retry_at = ?
@@ -137,7 +148,8 @@ func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, t
 	return ending{again: max(wait, time.Millisecond)}
 }
 
-// wait is how long after the given attempt the next one is due; negative if there is none.
+// wait returns the wait after the given attempt. It is negative if there is no
+// further attempt.
 func (in *Inbox) wait(ctx context.Context, number int) (wait time.Duration) {
 	schedule := waits.New(context.WithoutCancel(ctx), in.faults, inSchedule, in.scheduleLimit, in.schedule, RetrySchedule)
 	for range number {
@@ -148,16 +160,16 @@ func (in *Inbox) wait(ctx context.Context, number int) (wait time.Duration) {
 	return wait
 }
 
-// bury makes a dead letter of a delivery whose handler was not called.
-func (in *Inbox) bury(ctx context.Context, r *record, cause error) ending {
-	return in.buryAttempt(ctx, r, cause, 0, 0)
+// deadLetter makes a dead letter of a delivery whose handler was not called.
+func (in *Inbox) deadLetter(ctx context.Context, r *record, cause error) ending {
+	return in.deadLetterAttempt(ctx, r, cause, 0, 0)
 }
 
-func (in *Inbox) buryAttempt(ctx context.Context, r *record, cause error, number int, took time.Duration) ending {
+func (in *Inbox) deadLetterAttempt(ctx context.Context, r *record, cause error, number int, took time.Duration) ending {
 	return in.finish(ctx, r, Result{State: Dead, Attempt: number, Duration: took, Err: cause})
 }
 
-// finish gives a delivery a last state other than handled.
+// finish stores a final state other than handled.
 func (in *Inbox) finish(ctx context.Context, r *record, result Result) ending {
 	err := in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE {schema}inbox_delivery SET state = ?, finished_at = {now}, attempts = ?, last_error = ?
@@ -172,7 +184,7 @@ func (in *Inbox) finish(ctx context.Context, r *record, result Result) ending {
 	return ending{}
 }
 
-// report tells the log and the observer.
+// report logs the result and calls the observer.
 func (in *Inbox) report(ctx context.Context, r *record, result Result) {
 	level := slog.LevelDebug
 	switch {

@@ -15,9 +15,9 @@ import (
 	"github.com/deployhook/deployhook/internal/contain"
 )
 
-// An inbox without a database has a fault in every round of its upkeep. Each is
-// counted, one line says so, and the next round comes.
-func TestUpkeep_SurvivesFaults(t *testing.T) {
+// An inbox without a database panics in every run of its upkeep. Each panic is
+// counted and logged, and the next run follows.
+func TestUpkeep_ContinuesAfterPanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -29,8 +29,8 @@ const (
 	source   = "crashtest"
 )
 
-// lease is how long the claim of a process that was killed keeps others out.
-// With the process, its memory is gone, so there it may be long.
+// lease is how long the claim of a killed process blocks others. With the
+// memory store the claim ends with the process, so the lease may be long.
 func (c *childConfig) lease() time.Duration {
 	if c.Store == "memory" {
 		return time.Minute
@@ -38,13 +38,14 @@ func (c *childConfig) lease() time.Duration {
 	return time.Second
 }
 
-// childConfig is what a receiver process is told, as JSON in its environment.
+// childConfig configures a receiver process. It is passed as JSON in the
+// environment.
 type childConfig struct {
 	Store  string // memory, redis, postgres or sqlite
-	URL    string // of the database; for sqlite its file
+	URL    string // URL of the database, or the file for sqlite
 	Tx     bool   // the handler completes the claim in its own transaction
 	Secret string
-	Dir    string // of the journal and of the marks of planned crashes
+	Dir    string // directory of the journal and of the marks of planned crashes
 }
 
 // child is one receiver process.
@@ -52,9 +53,9 @@ type child struct {
 	childConfig
 	journal *journal
 	store   dedupe.Store
-	sql     *sqldedupe.Store // where the store is a SQL database
+	sql     *sqldedupe.Store // set if the store is an SQL database
 	db      *sql.DB
-	events  sync.Map // dedupe.Key of each delivery that was verified -> name of its event
+	events  sync.Map // dedupe.Key of each verified delivery -> its event's name
 }
 
 func (c *child) eventOfKey(key dedupe.Key) string {
@@ -63,7 +64,7 @@ func (c *child) eventOfKey(key dedupe.Key) string {
 	return name
 }
 
-// runChild serves on the listening socket that it inherits, until it is killed.
+// runChild serves on the inherited listening socket until it is killed.
 func runChild(text string) error {
 	c := &child{}
 	if err := json.Unmarshal([]byte(text), &c.childConfig); err != nil {
@@ -100,7 +101,8 @@ func runChild(text string) error {
 	return server.Serve(listener)
 }
 
-// open opens the store. The server may be down for the moment, so it tries again for a while.
+// open opens the store. It retries for a while, because the server may be down
+// at the moment.
 func (c *child) open(ctx context.Context) error {
 	if c.Store == "memory" {
 		store, err := dedupe.NewMemory()
@@ -114,7 +116,7 @@ func (c *child) open(ctx context.Context) error {
 			return err
 		}
 		if errors.Is(err, redisdedupe.ErrConfig) || errors.Is(err, sqldedupe.ErrConfig) {
-			return err // no waiting mends it
+			return err // waiting does not fix it
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -152,7 +154,8 @@ func (c *child) openShared(ctx context.Context) (err error) {
 	return nil
 }
 
-// handle makes the effect: a row in the database where the effect is to commit with the claim, else a line in the journal.
+// handle makes the effect. It inserts a row if the effect commits with the
+// claim, and otherwise appends a line to the journal.
 func (c *child) handle(ctx context.Context, e *payload.Event) error {
 	c.crash(inHandler, e.DeploymentID)
 	if !c.Tx {
@@ -182,7 +185,7 @@ func (c *child) handle(ctx context.Context, e *payload.Event) error {
 	})
 }
 
-// crashingVerifier may kill the process after a verification that succeeded.
+// crashingVerifier may kill the process after a successful verification.
 type crashingVerifier struct {
 	*signer.Standard
 	c *child
@@ -198,7 +201,7 @@ func (v crashingVerifier) Verify(r *http.Request, body []byte) (signer.Verified,
 	return verified, err
 }
 
-// eventOf reads the event's deployment ID; what is not an event has none.
+// eventOf returns the event's deployment ID, or "" if the body is not an event.
 func eventOf(body []byte) string {
 	e, err := payload.DecodeEvent(body)
 	if err != nil {
@@ -207,7 +210,8 @@ func eventOf(body []byte) string {
 	return e.DeploymentID
 }
 
-// crashingStore may kill the process after a claim that was granted and after a completion.
+// crashingStore may kill the process after a granted claim and after a
+// completion.
 type crashingStore struct {
 	dedupe.Store
 	c *child

@@ -18,10 +18,10 @@ import (
 
 var crashFor = flag.Duration("crash.for", 0, "how long each mode is run; 0 means one round")
 
-// patience is for one round. Only a hang takes longer.
+// patience is the limit for one round. Only a hang takes longer.
 const patience = 5 * time.Minute
 
-// round is how many events are sent before the effects are counted.
+// round is how many events are sent before effects are counted.
 const round = 200
 
 // mode is one way to run the receiver.
@@ -29,7 +29,8 @@ type mode struct {
 	store     string
 	tx        bool
 	instances int
-	// server starts the database's server, if it has one, and returns how to disturb it.
+	// server starts the database server if the mode has one. It returns a
+	// server that can be paused and killed.
 	server func(t testing.TB) *servicetest.Server
 }
 
@@ -90,8 +91,8 @@ func runMode(t *testing.T, m mode) {
 	t.Log(describe(f, events, attempts, twice))
 }
 
-// checkCrashes checks that processes were killed at every step. A random kill may come before a planned one and leave it
-// nothing to do, so not every plan is carried out.
+// checkCrashes checks that processes were killed at every step. A random kill
+// may come before a planned one, so not every planned crash happens.
 func checkCrashes(t *testing.T, dir string, events int) {
 	t.Helper()
 	plans, done := make(map[step]int), make(map[step]int)
@@ -104,23 +105,24 @@ func checkCrashes(t *testing.T, dir string, events int) {
 		}
 	}
 	for _, at := range steps {
-		assert.GreaterOrEqual(t, done[at], plans[at]/2, "of %d processes that were to be killed %s, too few were", plans[at], at)
+		assert.GreaterOrEqual(t, done[at], plans[at]/2, "%d processes were planned to be killed %s, but too few were", plans[at], at)
 	}
 	t.Logf("killed by plan: %v", done)
 }
 
-// oneRound sends a round of events, while processes are killed, and the server once.
+// oneRound sends a round of events while processes are killed, and the server
+// once.
 func oneRound(t *testing.T, f *fleet, server *servicetest.Server, secret signer.Secret, first int) int64 {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	killing, enough := context.WithCancel(ctx)
 	done := make(chan struct{})
 	var p progress
-	go func() { defer close(done); murder(killing, f, &p) }()
+	go func() { defer close(done); killRandomly(killing, f, &p) }()
 	sent := make(chan int64, 1)
 	go func() { sent <- stream(ctx, t, f.url, secret, first, round, &p) }()
 	if server != nil {
-		p.await(ctx, round/4) // in mid-stream
+		p.await(ctx, round/4) // halfway through the events
 		server.Kill()
 		server.Restart()
 	}
@@ -130,7 +132,7 @@ func oneRound(t *testing.T, f *fleet, server *servicetest.Server, secret signer.
 	return attempts
 }
 
-// checkJournal checks the bound of stores that can't commit with the effect.
+// checkJournal checks the bound for stores that cannot commit with the effect.
 func checkJournal(t *testing.T, config childConfig, events int) (twice int) {
 	tallies := count(t, config.Dir)
 	for i := range events {
@@ -143,15 +145,16 @@ func checkJournal(t *testing.T, config childConfig, events int) (twice int) {
 			twice++
 		}
 		if config.Store != "memory" {
-			// Each further effect is then of a passage that was cut off between its effect and its completion.
+			// Each further effect then comes from a call that was killed
+			// between its effect and its completion.
 			assert.LessOrEqual(t, one.completions, 1, "%s took effect again after its claim had been completed", event)
 			continue
 		}
 		for process, n := range one.byProcess {
-			assert.Equal(t, 1, n, "process %s handled %s again, though it had not died in between", process, event)
+			assert.Equal(t, 1, n, "process %s handled %s again, although it had not died", process, event)
 		}
 	}
-	assert.Len(t, tallies, events, "an event took effect that nobody sent")
+	assert.Len(t, tallies, events, "an event took effect that was never sent")
 	return twice
 }
 
@@ -175,11 +178,12 @@ func checkTransactions(t *testing.T, db *sql.DB, events int) (twice int) {
 			twice++
 		}
 	}
-	assert.Len(t, counts, events, "an event took effect that nobody sent")
+	assert.Len(t, counts, events, "an event took effect that was never sent")
 	return twice
 }
 
-// openEffects makes the application's own table, in the database that holds the claims.
+// openEffects creates the application's table in the database that holds the
+// claims.
 func openEffects(t *testing.T, config childConfig) *sql.DB {
 	t.Helper()
 	driver, dsn := "pgx", config.URL

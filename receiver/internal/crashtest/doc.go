@@ -1,14 +1,20 @@
-// Package crashtest kills receivers. Its tests run instances of a service behind one listening socket, end them with
-// SIGKILL at random moments and at each named step of a delivery, kill the database under them, and count at the end what took
-// effect.
+// Package crashtest kills receivers. Its tests run instances of a service on
+// one listening socket. They kill them with SIGKILL at random moments and at
+// each step of a delivery, and also kill the database. At the end they count
+// which events took effect.
 //
 //	go test ./receiver/internal/crashtest                             # half a minute
 //	go test ./receiver/internal/crashtest -crash.for=2h -timeout=3h   # as long as you like
 //
-// What is checked:
+// The tests check that every event took effect. They also check how often:
 //
-//   - Every event took effect, in every mode.
-//   - Where the handler completes its claim in its own transaction, none did so twice.
-//   - In the other modes an event took effect once more only for each process that died between its effect and the
-//     completion of its claim; with the memory store, for each process that died before its sender had an answer.
+//	mode                            an event took effect again
+//	claim completed in the          never
+//	  handler's own transaction
+//	memory store                    once for each process that died before
+//	                                its sender had an answer
+//	other stores                    once for each process that died between
+//	                                the effect and the completion
+//
+// The last two rows are upper bounds.
 package crashtest

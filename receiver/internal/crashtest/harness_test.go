@@ -25,8 +25,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// fleet is the receiver's instances: processes that share one listening socket, as behind a load balancer, and that are
-// started again when they die.
+// fleet is a set of receiver processes on one listening socket, as behind a
+// load balancer. A process that dies is started again.
 type fleet struct {
 	t      testing.TB
 	config childConfig
@@ -50,7 +50,8 @@ func newFleet(t testing.TB, config childConfig, instances int) *fleet {
 		t: t, config: config, socket: socket, url: "http://" + l.Addr().String() + "/webhooks/deploy",
 		instances: make([]*exec.Cmd, instances),
 	}
-	// The parent never accepts; it keeps the socket open, so that a connection waits for the next instance.
+	// The parent never accepts. It keeps the socket open, so that a connection
+	// waits for the next process.
 	require.NoError(t, l.Close())
 	for i := range instances {
 		f.wait.Go(func() { f.keepAlive(i) })
@@ -59,13 +60,13 @@ func newFleet(t testing.TB, config childConfig, instances int) *fleet {
 	return f
 }
 
-// keepAlive runs instance i, again and again.
+// keepAlive runs instance i and restarts it when it dies.
 func (f *fleet) keepAlive(i int) {
 	text, err := json.Marshal(f.config)
 	if err != nil {
 		panic(err)
 	}
-	runtime.LockOSThread() // Pdeathsig is about the thread that starts the process
+	runtime.LockOSThread() // Pdeathsig refers to the thread that starts the process
 	for !f.stopping.Load() {
 		cmd := exec.Command(os.Args[0], "-test.run=^$")
 		cmd.Env = append(os.Environ(), childEnv+"="+string(text))
@@ -79,7 +80,7 @@ func (f *fleet) keepAlive(i int) {
 		err := cmd.Wait()
 		f.deaths.Add(1)
 		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !f.stopping.Load() && (!ok || !status.Signaled() || status.Signal() != syscall.SIGKILL) {
-			f.t.Errorf("a receiver ended by itself: %v", err)
+			f.t.Errorf("a receiver ended without being killed: %v", err)
 			return
 		}
 	}
@@ -95,7 +96,7 @@ func (f *fleet) start(i int, cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-// kill ends one instance with SIGKILL, wherever it is.
+// kill ends one instance with SIGKILL.
 func (f *fleet) kill(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,8 +114,8 @@ func (f *fleet) stop() {
 	_ = f.socket.Close()
 }
 
-// stream sends events with the given numbers, several at a time, each until it is acknowledged. It returns how many attempts
-// that took.
+// stream sends count events from number first on, several at a time. It repeats
+// each until it is acknowledged and returns the number of attempts.
 func stream(ctx context.Context, t testing.TB, url string, secret signer.Secret, first, count int, p *progress) (attempts int64) {
 	t.Helper()
 	scheme, err := signer.NewStandard(secret)
@@ -157,10 +158,10 @@ func stream(ctx context.Context, t testing.TB, url string, secret signer.Secret,
 	return tries.Load()
 }
 
-// progress counts the events of a round that have been acknowledged.
+// progress counts the acknowledged events of a round.
 type progress struct{ ended atomic.Int64 }
 
-// await returns when n events have been acknowledged, or false when ctx ends.
+// await returns true when n events were acknowledged, or false when ctx ends.
 func (p *progress) await(ctx context.Context, n int64) bool {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -174,19 +175,19 @@ func (p *progress) await(ctx context.Context, n int64) bool {
 	return true
 }
 
-// murder kills random instances until ctx ends, one after some events each
-// time. On a slow machine, too, there is progress between two kills.
-func murder(ctx context.Context, f *fleet, p *progress) {
+// killRandomly kills random instances until ctx ends. It waits for some events
+// between two kills, so that even a slow machine makes progress.
+func killRandomly(ctx context.Context, f *fleet, p *progress) {
 	for p.await(ctx, p.ended.Load()+5+rand.Int64N(20)) {
 		f.kill(rand.IntN(len(f.instances)))
 	}
 }
 
-// tally is what the journal says about one event.
+// tally is the journal's record of one event.
 type tally struct {
 	effects     int
-	completions int            // that the process lived to write down
-	byProcess   map[string]int // effects
+	completions int            // completions that the process recorded before it died
+	byProcess   map[string]int // number of effects
 }
 
 func count(t testing.TB, dir string) map[string]*tally {

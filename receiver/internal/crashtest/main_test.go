@@ -8,7 +8,8 @@ import (
 	"github.com/deployhook/deployhook/internal/leaktest"
 )
 
-// TestMain is also the receiver's main: the tests run this binary again as the process that they kill.
+// TestMain is also the receiver's main function, because the tests run this
+// binary again as the process that they kill.
 func TestMain(m *testing.M) {
 	if config := os.Getenv(childEnv); config != "" {
 		if err := runChild(config); err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// step is a moment in a delivery's life at which a process may be killed.
+// step is a point in a delivery at which a process may be killed.
 type step string
 
 const (
@@ -24,16 +24,16 @@ const (
 
 var steps = []step{afterVerify, afterClaim, inHandler, afterEffect, afterComplete}
 
-// Events have their number in their name, and the number says at which step the first process that gets there is to die:
-// every fourth event dies, at each step in turn.
+// Every fourth event kills the first process that reaches a step, at each step
+// in turn. The number in the event's name selects the step.
 const crashEvery = 4
 
 func eventName(i int) string { return fmt.Sprintf("event-%06d", i) }
 
-// deliveryID is the delivery's ID, from which a store's key is derived.
+// deliveryID returns the delivery's ID, from which a store's key is derived.
 func deliveryID(event string) string { return "whk_" + strings.TrimPrefix(event, "event-") }
 
-// planned is the step at which the event's first passage ends with a crash.
+// planned returns the step at which the event's first delivery crashes.
 func planned(event string) (step, bool) {
 	i, err := strconv.Atoi(strings.TrimPrefix(event, "event-"))
 	if err != nil || i%crashEvery != 0 {
@@ -42,10 +42,12 @@ func planned(event string) (step, bool) {
 	return steps[i/crashEvery%len(steps)], true
 }
 
-// crashMark is a file that says that the plan for the event was carried out.
+// crashMark is the file that records that the event's planned crash has
+// happened.
 func crashMark(dir, event string) string { return filepath.Join(dir, "crashed-"+event) }
 
-// crash kills this process if that is the plan for the event at this step and has not been done yet.
+// crash kills this process if that is planned for the event at this step and
+// has not happened yet.
 func (c *child) crash(at step, event string) {
 	if s, ok := planned(event); !ok || s != at {
 		return
@@ -68,14 +70,15 @@ func (c *child) crash(at step, event string) {
 	select {} // until the signal arrives
 }
 
-// A journal is a file to which all processes append lines: what, which event, which process. A line that was written
-// stays, whoever is killed afterwards: it is in the kernel's hands.
+// A journal is a file to which all processes append lines with what happened,
+// which event and which process. The kernel keeps a written line even if the
+// process is killed.
 type journal struct {
 	file    *os.File
-	process string // a name that no other process of the run has, as process numbers come again
+	process string // unique in the run, because process IDs are reused
 }
 
-// What a journal's line says.
+// Values in a journal line.
 const (
 	effect    = "effect"
 	completed = "completed"
