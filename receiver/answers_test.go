@@ -164,10 +164,10 @@ func TestAll401sAreByteIdentical(t *testing.T) {
 			"twice":      set("Webhook-Id", "a", "a"),
 			"malformed":  set("Webhook-Timestamp", "+1"),
 			"too old": func(r *http.Request) {
-				require.NoError(t, scheme.Sign(r, "whk_1", time.Now().Add(-time.Hour), []byte(eventBody)))
+				require.NoError(t, scheme.Sign(r.Context(), r, "whk_1", time.Now().Add(-time.Hour), []byte(eventBody)))
 			},
 			"too new": func(r *http.Request) {
-				require.NoError(t, scheme.Sign(r, "whk_1", time.Now().Add(time.Hour), []byte(eventBody)))
+				require.NoError(t, scheme.Sign(r.Context(), r, "whk_1", time.Now().Add(time.Hour), []byte(eventBody)))
 			},
 			"no match":       set("Webhook-Id", "another"),
 			"flood":          set("Webhook-Signature", strings.Repeat("v1,x ", 5000)),

@@ -65,7 +65,7 @@ func BenchmarkServe(b *testing.B) {
 	w := &nullWriter{header: http.Header{}}
 	for b.Loop() {
 		b.StopTimer()
-		require.NoError(b, scheme.Sign(r, payload.NewDeliveryID(), now, body))
+		require.NoError(b, scheme.Sign(r.Context(), r, payload.NewDeliveryID(), now, body))
 		reader.Reset(body)
 		b.StartTimer()
 		h.ServeHTTP(w, r)
@@ -116,7 +116,7 @@ func benchServe(b *testing.B, s signer.Signer, body []byte, h http.Handler) {
 				return
 			}
 			r.Header.Set("Content-Type", "application/json")
-			if err := s.Sign(r, payload.NewDeliveryID(), time.Now(), body); err != nil {
+			if err := s.Sign(r.Context(), r, payload.NewDeliveryID(), time.Now(), body); err != nil {
 				b.Error(err)
 				return
 			}

@@ -251,7 +251,7 @@ func TestRequestWithoutABody(t *testing.T) {
 	h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	r.Header.Set("Content-Type", "application/json")
-	require.NoError(t, scheme.Sign(r, "whk_1", time.Now(), nil))
+	require.NoError(t, scheme.Sign(r.Context(), r, "whk_1", time.Now(), nil))
 	r.Body = nil
 	require.Equal(t, 200, serve(h, r).Code)
 }
@@ -305,7 +305,7 @@ func TestRefusal_KeepsHTTP2Connection(t *testing.T) {
 		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, server.URL, strings.NewReader(body))
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/json")
-		require.NoError(t, scheme.Sign(r, payload.NewDeliveryID(), time.Now(), []byte(body)))
+		require.NoError(t, scheme.Sign(r.Context(), r, payload.NewDeliveryID(), time.Now(), []byte(body)))
 		resp, err := server.Client().Do(r)
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, resp.Body)

@@ -107,7 +107,7 @@ func (p *client) post(id string) reply {
 	}
 	r.Close = true
 	r.Header.Set("Content-Type", "application/json")
-	if err := p.scheme.Sign(r, id, time.Now(), []byte(eventBody)); err != nil {
+	if err := p.scheme.Sign(r.Context(), r, id, time.Now(), []byte(eventBody)); err != nil {
 		return reply{body: err.Error()}
 	}
 	resp, err := p.server.Client().Do(r)

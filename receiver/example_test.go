@@ -23,7 +23,7 @@ var quiet = receiver.WithLogger(slog.New(slog.DiscardHandler))
 func post(h http.Handler, s signer.Signer, id, body string) {
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
-	if err := s.Sign(r, id, time.Now(), []byte(body)); err != nil {
+	if err := s.Sign(r.Context(), r, id, time.Now(), []byte(body)); err != nil {
 		fmt.Println(err)
 		return
 	}

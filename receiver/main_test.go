@@ -55,7 +55,7 @@ func signedRequest(t testing.TB, s signer.Signer, id, body string) *http.Request
 	}
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", bytes.NewReader([]byte(body)))
 	r.Header.Set("Content-Type", "application/json")
-	require.NoError(t, s.Sign(r, id, time.Now(), []byte(body)))
+	require.NoError(t, s.Sign(r.Context(), r, id, time.Now(), []byte(body)))
 	return r
 }
 

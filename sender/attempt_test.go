@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -146,8 +147,8 @@ func TestUnsigned(t *testing.T) {
 	for name, ep := range map[string]sender.Endpoint{
 		"nil":          {URL: sender.NewURL("https://a.example")},
 		"typed nil":    {URL: sender.NewURL("https://a.example"), Signer: null},
-		"sets nothing": {URL: sender.NewURL("https://a.example"), Signer: signFunc(func(*http.Request, string, time.Time, []byte) error { return nil })},
-		"sets nothing new": {URL: sender.NewURL("https://a.example"), Signer: signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
+		"sets nothing": {URL: sender.NewURL("https://a.example"), Signer: signFunc(func(context.Context, *http.Request, string, time.Time, []byte) error { return nil })},
+		"sets nothing new": {URL: sender.NewURL("https://a.example"), Signer: signFunc(func(ctx context.Context, r *http.Request, _ string, _ time.Time, _ []byte) error {
 			r.Header.Set("Content-Type", "application/json")
 			return nil
 		})},
@@ -165,8 +166,8 @@ func TestUnsigned(t *testing.T) {
 
 type signFuncPointer struct{ f signFunc }
 
-func (p *signFuncPointer) Sign(r *http.Request, id string, at time.Time, body []byte) error {
-	return p.f(r, id, at, body)
+func (p *signFuncPointer) Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
+	return p.f(ctx, r, id, at, body)
 }
 
 // TestSignerIsHeldToHeaders: what a signer does beyond setting its headers is undone or an error.
@@ -176,7 +177,7 @@ func TestSignerIsHeldToHeaders(t *testing.T) {
 	sign := func(f func(r *http.Request)) sender.Endpoint {
 		return sender.Endpoint{
 			URL: sender.NewURL("https://a.example/x"), Header: sender.NewHeader(http.Header{"X-Key": {"mine"}}),
-			Signer: signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
+			Signer: signFunc(func(ctx context.Context, r *http.Request, _ string, _ time.Time, _ []byte) error {
 				r.Header.Set("X-Signature", "s")
 				f(r)
 				return nil
@@ -226,7 +227,7 @@ func TestCanaryIsNowhere(t *testing.T) {
 	})
 	tlsless := listen(t, func(conn net.Conn, _ int) { _, _ = io.WriteString(conn, canary+canary) })
 	s := newSender(t, sender.WithSchedule(sender.Scaled(sender.Pipeline, 0)))
-	signer := signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
+	signer := signFunc(func(ctx context.Context, r *http.Request, _ string, _ time.Time, _ []byte) error {
 		r.Header.Set("Authorization", "Bearer "+canary)
 		return nil
 	})

@@ -49,7 +49,7 @@ func TestCallbacks(t *testing.T) {
 		},
 		"Endpoint.Signer": func(t *testing.T, f *callbacktest.Fault) {
 			s := newSender(t)
-			ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: signFunc(func(*http.Request, string, time.Time, []byte) error {
+			ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: signFunc(func(context.Context, *http.Request, string, time.Time, []byte) error {
 				f.Happen()
 				return errors.New("released")
 			})}
@@ -157,11 +157,11 @@ func TestSigner_FaultKeepsEarlierAttempts(t *testing.T) {
 		s := newSender(t)
 		fake(s, statuses(500))
 		calls, inner := 0, standard(t)
-		ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: signFunc(func(r *http.Request, id string, at time.Time, body []byte) error {
+		ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: signFunc(func(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 			if calls++; calls == 2 {
 				panic("boom")
 			}
-			return inner.Sign(r, id, at, body)
+			return inner.Sign(ctx, r, id, at, body)
 		})}
 		r, _ := s.Deliver(t.Context(), ep, message())
 		require.GreaterOrEqual(t, len(r.Attempts), 2)
@@ -199,7 +199,7 @@ func (h badHandler) WithGroup(string) slog.Handler             { return h }
 
 type badFormat func()
 
-func (f badFormat) Encode(*payload.Event) (string, []byte, error) {
+func (f badFormat) Encode(context.Context, *payload.Event) (string, []byte, error) {
 	f()
 	return "", nil, errors.New("released")
 }

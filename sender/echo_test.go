@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"io"
@@ -104,7 +105,7 @@ func TestEcho_AHeadersValueInOtherEncodings(t *testing.T) {
 // TestEcho_ASignersErrorShowsNoURL: a signer sees the request and may quote it.
 func TestEcho_ASignersErrorShowsNoURL(t *testing.T) {
 	t.Parallel()
-	quoting := signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
+	quoting := signFunc(func(_ context.Context, r *http.Request, _ string, _ time.Time, _ []byte) error {
 		return fmt.Errorf("signing POST %s failed", r.URL)
 	})
 	a := attempt(t, newSender(t), sender.Endpoint{URL: sender.NewURL("https://a.example/hooks/canary-key"), Signer: quoting})

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -25,14 +26,15 @@ type Endpoint struct {
 	// Signer authenticates each attempt. Required: an endpoint without one is refused, since a receiver could not
 	// tell its deliveries from forged ones. For a destination whose URL is the credential, see [InsecureUnsigned].
 	//
-	// An attempt waits for its signer. One that may take long, such as a key service, must end with the
-	// request's context. A panic in it fails the attempt, see [Sender.Faults].
+	// An attempt waits for its signer until its timeout. A signer that calls a
+	// service must end with its context, see [signer.Signer]. A panic in it fails
+	// the attempt, see [Sender.Faults].
 	Signer signer.Signer
 
 	// BodyFormat turns events into the body that the destination wants. Nil means the event itself, as JSON. [Sender.Send],
 	// [Sender.Message] and [Endpoint.Message] use it; messages that exist are sent as they are.
 	//
-	// Send waits for it. A panic in it is Send's error.
+	// Send waits for it until its context ends. A panic in it is Send's error.
 	//
 	// (It can't be named Format: that is the method by which no fmt verb shows the URL.)
 	BodyFormat Format
@@ -93,7 +95,7 @@ func InsecureUnsigned() signer.Signer { return unsigned{} }
 
 type unsigned struct{}
 
-func (unsigned) Sign(*http.Request, string, time.Time, []byte) error { return nil }
+func (unsigned) Sign(context.Context, *http.Request, string, time.Time, []byte) error { return nil }
 
 var _ signer.Signer = unsigned{}
 

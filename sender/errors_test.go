@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func TestReasonsAreSaidOnce(t *testing.T) {
 	resolving, err := sender.New(sender.WithResolver(dns.resolver()))
 	require.NoError(t, err)
 	defer resolving.Close()
-	silent := signFunc(func(*http.Request, string, time.Time, []byte) error { return nil })
+	silent := signFunc(func(context.Context, *http.Request, string, time.Time, []byte) error { return nil })
 	for name, c := range map[string]struct {
 		s    *sender.Sender
 		ep   sender.Endpoint

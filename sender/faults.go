@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,8 @@ const (
 
 // Faults returns how often a callback of the application has panicked or ended
 // its goroutine (runtime.Goexit), and how often a schedule did not answer in
-// time. All of it is contained: an attempt that was made has its record.
+// time or a signer or format did not return when its context ended. All of it
+// is contained: an attempt that was made has its record.
 //
 // The keys are "WithObserver", "WithSchedule", "WithResolver", "WithLogger",
 // "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's own work on
@@ -68,8 +70,11 @@ func checkSchedule(schedule Schedule) error {
 	return nil
 }
 
-// errSigner says no more, since a signer's panic may show a key.
-var errSigner = errors.New("the signer panicked or ended its goroutine")
+// These say no more, since a signer's panic may show a key.
+var (
+	errSigner     = errors.New("the signer panicked or ended its goroutine")
+	errSignerLate = errors.New("the signer did not return when its context ended")
+)
 
 // sign calls the target's signer. One of package signer needs no goroutine of
 // its own, which would cost allocations.
@@ -78,15 +83,19 @@ func (s *Sender) sign(ctx context.Context, t *target, req *http.Request, id stri
 		return s.signAside(ctx, t.signer, req, id, at, body)
 	}
 	var err error
-	if fault := contain.Inline(func() { err = t.signer.Sign(req, id, at, body) }); fault != nil {
+	if fault := contain.Inline(func() { err = t.signer.Sign(ctx, req, id, at, body) }); fault != nil {
 		return s.unsigned(ctx, fault)
 	}
 	return err
 }
 
-// signAside takes the signer alone, so that the target stays on the stack.
-func (s *Sender) signAside(ctx context.Context, own signer.Signer, req *http.Request, id string, at time.Time, body []byte) (err error) {
-	if fault := contain.Call(func() { err = own.Sign(req, id, at, body) }); fault != nil {
+// signAside takes the signer alone, so that the target stays on the stack. The
+// signer gets a copy of the body, because the caller may reuse its own after the
+// attempt and a signer that ignores ctx may still read it then.
+func (s *Sender) signAside(ctx context.Context, own signer.Signer, req *http.Request, id string, at time.Time, body []byte) error {
+	body = bytes.Clone(body)
+	var err error
+	if fault := contain.CallUntil(ctx, func() { err = own.Sign(ctx, req, id, at, body) }); fault != nil {
 		return s.unsigned(ctx, fault)
 	}
 	return err
@@ -94,6 +103,9 @@ func (s *Sender) signAside(ctx context.Context, own signer.Signer, req *http.Req
 
 func (s *Sender) unsigned(ctx context.Context, fault *contain.Fault) error {
 	s.faults.Report(ctx, inSigner, fault.Discreet())
+	if fault.Late() {
+		return errSignerLate
+	}
 	return errSigner
 }
 
@@ -112,8 +124,13 @@ const signerPath = "github.com/deployhook/deployhook/signer"
 var unsignedType = reflect.TypeFor[unsigned]()
 
 // contained is a Format whose faults are errors.
-func contained(f Format, event *payload.Event) (contentType string, body []byte, err error) {
-	if fault := contain.Call(func() { contentType, body, err = f.Encode(event) }); fault != nil {
+func contained(ctx context.Context, f Format, event *payload.Event) (string, []byte, error) {
+	var (
+		contentType string
+		body        []byte
+		err         error
+	)
+	if fault := contain.CallUntil(ctx, func() { contentType, body, err = f.Encode(ctx, event) }); fault != nil {
 		return "", nil, fault
 	}
 	return contentType, body, err

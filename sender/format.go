@@ -16,13 +16,23 @@ import (
 //
 // Implementations must be safe for concurrent use, and must give the same body whenever they are asked about the same
 // event: a body is made once for each delivery, but perhaps in several processes.
+//
+// The interface is frozen. Further abilities become optional interfaces, which a
+// Sender looks for by type assertion.
 type Format interface {
 	// Encode returns the value of Content-Type, empty for application/json, and the body. event is valid and has its
 	// delivery ID; it must not be changed. If the destination has no use for the event, the error wraps
 	// [ErrNoMessage]; any other error means that the event can't be put into the format.
 	//
 	// The texts of an event come from whoever could trigger a deployment: an Encode escapes them for its destination.
-	Encode(event *payload.Event) (contentType string, body []byte, err error)
+	//
+	// ctx is that of [Sender.Send] or [Sender.Message], and in package outbox
+	// that of the call which publishes. An Encode that calls a service passes
+	// ctx on and returns when it ends. If Encode has not returned shortly
+	// after that, the caller gets an error. The call keeps its goroutine until
+	// it returns, and its result is dropped. It may then still read the event's
+	// Commit, Metadata and Extra.
+	Encode(ctx context.Context, event *payload.Event) (contentType string, body []byte, err error)
 }
 
 // ErrNoMessage: the endpoint's [Format] has no message for this event, so that there is nothing to send. It is for the
@@ -34,32 +44,34 @@ var ErrNoMessage = errors.New("sender: the format has no message for this event"
 //
 // An invalid event is a [*payload.ValidationError]; a delivery ID with a dot in it, or a body over [DefaultMaxBody], is a
 // [*MessageError].
-func NewMessage(event *payload.Event) (Message, error) { return Endpoint{}.Message(event) }
+func NewMessage(event *payload.Event) (Message, error) {
+	return newMessage(context.Background(), nil, event, DefaultMaxBody)
+}
 
 // Message is [NewMessage] through the endpoint's BodyFormat: it makes what [Sender.Send] would send to e. For a Sender
 // with another limit than [DefaultMaxBody], use [Sender.Message].
 //
 // Beside the errors of NewMessage there are those of the format, which wrap [ErrNoMessage] where there is nothing to
 // send.
-func (e Endpoint) Message(event *payload.Event) (Message, error) {
-	return newMessage(e.BodyFormat, event, DefaultMaxBody)
+func (e Endpoint) Message(ctx context.Context, event *payload.Event) (Message, error) {
+	return newMessage(ctx, e.BodyFormat, event, DefaultMaxBody)
 }
 
 // Message is [Endpoint.Message] with the limit of this Sender, see [WithMaxBody].
-func (s *Sender) Message(ep Endpoint, event *payload.Event) (Message, error) {
+func (s *Sender) Message(ctx context.Context, ep Endpoint, event *payload.Event) (Message, error) {
 	if err := s.made(); err != nil {
 		return Message{}, err
 	}
-	m, err := newMessage(ep.BodyFormat, event, s.maxBody)
+	m, err := newMessage(ctx, ep.BodyFormat, event, s.maxBody)
 	var fault *contain.Fault
 	if errors.As(err, &fault) {
-		s.faults.Report(context.Background(), inFormat, fault)
+		s.faults.Report(ctx, inFormat, fault)
 	}
 	return m, err
 }
 
 // newMessage returns a message with the event's ID and type also when it fails, for the receipt.
-func newMessage(f Format, event *payload.Event, limit int) (Message, error) {
+func newMessage(ctx context.Context, f Format, event *payload.Event, limit int) (Message, error) {
 	if event == nil {
 		return Message{}, &MessageError{Field: "Body", Reason: "the event is nil"}
 	}
@@ -72,7 +84,7 @@ func newMessage(f Format, event *payload.Event, limit int) (Message, error) {
 	if f == nil {
 		m.Body, err = e.Encode() // validates
 	} else {
-		m.ContentType, m.Body, err = encode(f, e)
+		m.ContentType, m.Body, err = encode(ctx, f, e)
 	}
 	if err != nil {
 		return m, err
@@ -81,14 +93,14 @@ func newMessage(f Format, event *payload.Event, limit int) (Message, error) {
 }
 
 // encode takes the event by value, so that it is on the heap only for a format's sake.
-func encode(f Format, e payload.Event) (contentType string, body []byte, err error) {
+func encode(ctx context.Context, f Format, e payload.Event) (contentType string, body []byte, err error) {
 	if nilable.IsNil(f) {
 		return "", nil, nilFormat(f)
 	}
 	if err := e.Validate(); err != nil {
 		return "", nil, err
 	}
-	if contentType, body, err = contained(f, &e); err != nil {
+	if contentType, body, err = contained(ctx, f, &e); err != nil {
 		return "", nil, &formatError{format: f, cause: err}
 	}
 	return contentType, body, nil

@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +19,13 @@ import (
 // formatFunc is a Format made of a function.
 type formatFunc func(e *payload.Event) (string, []byte, error)
 
-func (f formatFunc) Encode(e *payload.Event) (string, []byte, error) { return f(e) }
+func (f formatFunc) Encode(_ context.Context, e *payload.Event) (string, []byte, error) { return f(e) }
 
 type formatPointer struct{}
 
-func (*formatPointer) Encode(*payload.Event) (string, []byte, error) { return "", []byte("{}"), nil }
+func (*formatPointer) Encode(context.Context, *payload.Event) (string, []byte, error) {
+	return "", []byte("{}"), nil
+}
 
 func TestFormatSend(t *testing.T) {
 	t.Parallel()
@@ -95,9 +98,9 @@ func TestFormatSendsNothing(t *testing.T) {
 			require.Equal(t, c.outcome, receipt.Outcome)
 			require.NotEmpty(t, receipt.ID)
 			require.Zero(t, calls.n.Load())
-			_, err = ep.Message(event())
+			_, err = ep.Message(t.Context(), event())
 			c.check(t, err)
-			_, err = s.Message(ep, event())
+			_, err = s.Message(t.Context(), ep, event())
 			c.check(t, err)
 		})
 	}
@@ -164,7 +167,7 @@ func TestMaxBody(t *testing.T) {
 		a := s.Attempt(t.Context(), ep, body(c.limit+1))
 		require.Equal(t, sender.Refused, a.Outcome)
 		field("Body")(t, a.Err)
-		_, err = s.Preview(ep, body(c.limit+1))
+		_, err = s.Preview(t.Context(), ep, body(c.limit+1))
 		field("Body")(t, err)
 		require.EqualValues(t, 1, calls.n.Load(), name)
 	}
@@ -172,7 +175,7 @@ func TestMaxBody(t *testing.T) {
 	e.Commit = &payload.Commit{Message: string(bytes.Repeat([]byte("x"), sender.DefaultMaxBody))}
 	_, err := sender.NewMessage(e)
 	field("Body")(t, err)
-	m, err := newSender(t, sender.WithMaxBody(2<<20)).Message(ep, e)
+	m, err := newSender(t, sender.WithMaxBody(2<<20)).Message(t.Context(), ep, e)
 	require.NoError(t, err)
 	require.Greater(t, len(m.Body), sender.DefaultMaxBody)
 	for _, n := range []int{0, -1, 64<<20 + 1} {
@@ -189,7 +192,7 @@ func TestMessageWithoutFormat(t *testing.T) {
 	e.DeliveryID = "whk_1"
 	want, err := sender.NewMessage(e)
 	require.NoError(t, err)
-	got, err := sender.Endpoint{}.Message(e)
+	got, err := sender.Endpoint{}.Message(t.Context(), e)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 	require.Empty(t, got.ContentType)

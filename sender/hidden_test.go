@@ -39,7 +39,7 @@ func TestCredentialsAreHidden(t *testing.T) {
 	s, err := sender.New(sender.WithProxy(proxy))
 	require.NoError(t, err)
 	defer s.Close()
-	request, err := s.Preview(ep, sender.Message{ID: "whk_1", Body: []byte("{}")})
+	request, err := s.Preview(t.Context(), ep, sender.Message{ID: "whk_1", Body: []byte("{}")})
 	require.NoError(t, err)
 	hiddentest.RequireHidden(t, []string{hiddenCanary}, ep, ep.ClientCertificate, ep.URL, ep.Header, *request, s, sender.WithProxy(proxy), sender.Endpoint{})
 }

@@ -69,10 +69,10 @@ func event() *payload.Event {
 }
 
 // signFunc is a Signer made of a function.
-type signFunc func(r *http.Request, id string, at time.Time, body []byte) error
+type signFunc func(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error
 
-func (f signFunc) Sign(r *http.Request, id string, at time.Time, body []byte) error {
-	return f(r, id, at, body)
+func (f signFunc) Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
+	return f(ctx, r, id, at, body)
 }
 
 // transport is a RoundTripper made of a function, for tests in which time is virtual.

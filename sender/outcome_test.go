@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -29,7 +30,7 @@ func TestSignerFailuresFollowTheSchedule(t *testing.T) {
 	throttled := 2
 	receipt, err := s.Deliver(t.Context(), sender.Endpoint{
 		URL: sender.NewURL("https://a.example"),
-		Signer: signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
+		Signer: signFunc(func(ctx context.Context, r *http.Request, _ string, _ time.Time, _ []byte) error {
 			if throttled--; throttled >= 0 {
 				return errors.New("throttled")
 			}
@@ -47,8 +48,10 @@ func TestSignerFailuresFollowTheSchedule(t *testing.T) {
 		signer.ErrNoActiveKey, signer.ErrInvalidMessage, signer.ErrConfig, signer.ErrInvalidSecret, sender.ErrUnsigned,
 	} {
 		receipt, err := s.Deliver(t.Context(), sender.Endpoint{
-			URL:    sender.NewURL("https://a.example"),
-			Signer: signFunc(func(*http.Request, string, time.Time, []byte) error { return fmt.Errorf("no: %w", misuse) }),
+			URL: sender.NewURL("https://a.example"),
+			Signer: signFunc(func(context.Context, *http.Request, string, time.Time, []byte) error {
+				return fmt.Errorf("no: %w", misuse)
+			}),
 		}, message())
 		require.ErrorIs(t, err, misuse)
 		require.ErrorIs(t, err, sender.ErrRefused)
@@ -135,11 +138,11 @@ func TestCloseDuringAnAttempt(t *testing.T) {
 				own := standard(t)
 				a := attempt(t, s, sender.Endpoint{
 					URL: sender.NewURL(server.URL),
-					Signer: signFunc(func(r *http.Request, id string, at time.Time, body []byte) error {
+					Signer: signFunc(func(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 						if when == "signing" {
 							s.Close()
 						}
-						return own.Sign(r, id, at, body)
+						return own.Sign(ctx, r, id, at, body)
 					}),
 				})
 				require.NoError(t, a.Err)

@@ -19,9 +19,10 @@ type Request struct {
 	Body []byte
 }
 
-// Preview returns the request that an attempt would send now, without sending it, and without asking DNS. The errors are
-// those of an attempt that is refused before it connects.
-func (s *Sender) Preview(ep Endpoint, msg Message) (*Request, error) {
+// Preview returns the request that an attempt would send now, without sending
+// it, and without asking DNS. The errors are those of an attempt that is refused
+// before it connects. The signer gets ctx, with the attempt's timeout.
+func (s *Sender) Preview(ctx context.Context, ep Endpoint, msg Message) (*Request, error) {
 	var t target
 	if err := s.resolve(&t, &ep); err != nil {
 		return nil, err
@@ -29,7 +30,9 @@ func (s *Sender) Preview(ep Endpoint, msg Message) (*Request, error) {
 	if err := msg.check(s.maxBody); err != nil {
 		return nil, err
 	}
-	req, err := s.request(&trace{Context: context.Background(), start: time.Now(), url: t.url}, &t, &msg)
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	req, err := s.request(&trace{Context: ctx, start: time.Now(), url: t.url}, &t, &msg)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func TestPreview(t *testing.T) {
 	ep := sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/deploy?team=1"), Signer: scheme, Header: sender.NewHeader(http.Header{"X-Route": {"canary-route-key"}})}
 	msg := sender.Message{ID: "whk_1", Body: []byte(`{"a":1}`)}
 
-	p, err := s.Preview(ep, msg)
+	p, err := s.Preview(t.Context(), ep, msg)
 	require.NoError(t, err)
 	require.Equal(t, http.MethodPost, p.Method)
 	require.Equal(t, ep.URL.Reveal(), p.URL.Reveal())
@@ -36,13 +36,13 @@ func TestPreview(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "whk_1", verified.ID)
 
-	_, err = s.Preview(sender.Endpoint{URL: sender.NewURL("http://127.0.0.1/"), Signer: scheme}, msg)
+	_, err = s.Preview(t.Context(), sender.Endpoint{URL: sender.NewURL("http://127.0.0.1/"), Signer: scheme}, msg)
 	require.ErrorIs(t, err, sender.ErrRefused)
-	_, err = s.Preview(sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/a b"), Signer: scheme}, msg)
+	_, err = s.Preview(t.Context(), sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/a b"), Signer: scheme}, msg)
 	require.ErrorContains(t, err, "white space", "net/url would have encoded it")
-	_, err = s.Preview(sender.Endpoint{URL: ep.URL}, msg)
+	_, err = s.Preview(t.Context(), sender.Endpoint{URL: ep.URL}, msg)
 	require.ErrorIs(t, err, sender.ErrUnsigned)
-	_, err = s.Preview(ep, sender.Message{ID: "whk_1"})
+	_, err = s.Preview(t.Context(), ep, sender.Message{ID: "whk_1"})
 	require.ErrorIs(t, err, sender.ErrInvalidMessage)
 }
 
@@ -57,7 +57,7 @@ func TestACredentialIsHiddenUnderAnyHeader(t *testing.T) {
 	for _, name := range []string{"X-Service-Id", "X-Key-Signature", "X-Timestamp", "Signature", "Authorization"} {
 		bearer, err := signer.NewBearer(key, signer.WithHeader(name))
 		require.NoError(t, err)
-		p, err := s.Preview(sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/"), Signer: bearer}, sender.Message{ID: "whk_1", Body: []byte("{}")})
+		p, err := s.Preview(t.Context(), sender.Endpoint{URL: sender.NewURL("https://hooks.example.com/"), Signer: bearer}, sender.Message{ID: "whk_1", Body: []byte("{}")})
 		require.NoError(t, err)
 		require.Equal(t, []string{"[redacted]"}, p.Header[http.CanonicalHeaderKey(name)])
 	}

@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -107,7 +108,7 @@ func TestProblems_OfMessages(t *testing.T) {
 	require.Equal(t, "timestamp", sender.Problems(err)[0].Field)
 	for code, cause := range map[string]error{"format_invalid": errors.New("can't"), "format_no_message": sender.ErrNoMessage} {
 		ep.BodyFormat = &fixedFormat{cause}
-		_, err = s.Message(ep, event())
+		_, err = s.Message(t.Context(), ep, event())
 		checkProblems(t, err, code)
 	}
 	checkProblems(t, errors.New("sender: 10.0.0.1"), "internal")
@@ -116,7 +117,9 @@ func TestProblems_OfMessages(t *testing.T) {
 
 type fixedFormat struct{ err error }
 
-func (f *fixedFormat) Encode(*payload.Event) (string, []byte, error) { return "", nil, f.err }
+func (f *fixedFormat) Encode(context.Context, *payload.Event) (string, []byte, error) {
+	return "", nil, f.err
+}
 
 // TestProblems_OfAttempts: each class, and the statuses.
 func TestProblems_OfAttempts(t *testing.T) {

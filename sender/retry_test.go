@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -34,7 +35,7 @@ type retryCase struct {
 }
 
 func failing(err error) signer.Signer {
-	return signFunc(func(*http.Request, string, time.Time, []byte) error { return err })
+	return signFunc(func(context.Context, *http.Request, string, time.Time, []byte) error { return err })
 }
 
 func answers(status int, fields ...string) transport {
@@ -57,7 +58,7 @@ func retryCases(t *testing.T) map[string][]retryCase {
 	return map[string][]retryCase{
 		"the signer fails or panics": {
 			{signer: failing(errors.New("throttled")), class: sender.ClassSigner, outcome: sender.Failed},
-			{signer: signFunc(func(*http.Request, string, time.Time, []byte) error { panic("no") }), class: sender.ClassSigner, outcome: sender.Failed},
+			{signer: signFunc(func(context.Context, *http.Request, string, time.Time, []byte) error { panic("no") }), class: sender.ClassSigner, outcome: sender.Failed},
 		},
 		"the signer is misused": {
 			{signer: failing(signer.ErrNoActiveKey), class: sender.ClassSigner, outcome: sender.Refused, final: true},

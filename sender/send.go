@@ -24,7 +24,7 @@ func (s *Sender) Send(ctx context.Context, ep Endpoint, event *payload.Event) (*
 	if event != nil && !ep.Accepts(event.Type) {
 		ep.BodyFormat = skipped{}
 	}
-	msg, err := s.Message(ep, event)
+	msg, err := s.Message(ctx, ep, event)
 	if errors.Is(err, ErrNoMessage) {
 		return &Receipt{ID: msg.ID, Outcome: Skipped}, err
 	}
@@ -38,7 +38,9 @@ func (s *Sender) Send(ctx context.Context, ep Endpoint, event *payload.Event) (*
 // or not the endpoint's own format could have said it.
 type skipped struct{}
 
-func (skipped) Encode(*payload.Event) (string, []byte, error) { return "", []byte("{}"), nil }
+func (skipped) Encode(context.Context, *payload.Event) (string, []byte, error) {
+	return "", []byte("{}"), nil
+}
 
 // Deliver is [Sender.Send] for a message that exists: another format's body, or one that is sent again.
 //

@@ -193,7 +193,7 @@ func (s *Sender) request(tr *trace, t *target, msg *Message) (*http.Request, err
 	}).WithContext(tr.attach(t.plain))
 	s.setHeader(tr, req.Header, t, msg)
 	before := len(req.Header)
-	if err := s.sign(tr, t, req, msg.ID, tr.start, msg.Body); err != nil {
+	if err := s.sign(tr.Context, t, req, msg.ID, tr.start, msg.Body); err != nil {
 		return nil, &signingError{text: "sender: signing for " + t.origin() + ": " + t.hidden.Text(err.Error()), cause: err}
 	}
 	if t.signed && len(req.Header) <= before {

@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"sync"
@@ -26,7 +27,7 @@ func TestURLsAreNotMixedUp(t *testing.T) {
 		}
 		return answer(http.StatusOK)
 	})
-	rewriting := signFunc(func(r *http.Request, _ string, _ time.Time, _ []byte) error {
+	rewriting := signFunc(func(_ context.Context, r *http.Request, _ string, _ time.Time, _ []byte) error {
 		r.URL.Path, r.URL.Host, r.Host = "/elsewhere", "elsewhere.example", "elsewhere.example"
 		r.Header.Set("X-Signature", "s")
 		return nil

@@ -20,8 +20,8 @@ func TestZeroValues(t *testing.T) {
 			_, sent := s.Send(t.Context(), ep, event())
 			r, delivered := s.Deliver(t.Context(), ep, message())
 			a := s.Attempt(t.Context(), ep, message())
-			_, previewed := s.Preview(ep, message())
-			_, made := s.Message(ep, event())
+			_, previewed := s.Preview(t.Context(), ep, message())
+			_, made := s.Message(t.Context(), ep, event())
 			for call, err := range map[string]error{
 				"Send": sent, "Deliver": delivered, "Attempt": a.Err, "Preview": previewed, "Message": made, "Check": s.Check(t.Context(), ep),
 			} {
@@ -39,7 +39,7 @@ func TestZeroValues(t *testing.T) {
 	s := newSender(t)
 	_, err := s.Send(t.Context(), ep, nil)
 	require.ErrorIs(t, err, sender.ErrInvalidMessage)
-	_, err = s.Message(ep, nil)
+	_, err = s.Message(t.Context(), ep, nil)
 	require.ErrorIs(t, err, sender.ErrInvalidMessage)
 	_, err = sender.NewMessage(nil)
 	require.ErrorIs(t, err, sender.ErrInvalidMessage)

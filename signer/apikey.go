@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -284,7 +285,7 @@ func (s *Bearer) CarriesCredential() bool { return true }
 
 // Sign sets the header. It fails only for a nil or zero Bearer, by an error
 // that wraps [ErrConfig].
-func (s *Bearer) Sign(r *http.Request, _ string, _ time.Time, _ []byte) error {
+func (s *Bearer) Sign(_ context.Context, r *http.Request, _ string, _ time.Time, _ []byte) error {
 	if s == nil || s.value == nil {
 		return notMade("Bearer", "NewBearer")
 	}

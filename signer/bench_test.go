@@ -62,7 +62,7 @@ func benchSign(b *testing.B, s signer.Signer, body []byte) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if err := s.Sign(r, benchID, now, body); err != nil {
+		if err := s.Sign(r.Context(), r, benchID, now, body); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -187,7 +187,7 @@ func TestErrorsOfSchemesDoNotRepeatSecrets(t *testing.T) {
 				}
 			}
 		}
-		if err := s.signer.Sign(request(nil), canary+".", time.Now(), nil); err != nil {
+		if err := s.signer.Sign(t.Context(), request(nil), canary+".", time.Now(), nil); err != nil {
 			requireNoLeak(t, err.Error())
 		}
 	}

@@ -139,16 +139,16 @@ func TestDiagnosis(t *testing.T) {
 		says string
 	}{
 		{"compacted", func(r *http.Request, s *signer.Standard) {
-			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte(`{"b":1,"a":"x,: \" y"}`)))
+			require.NoError(t, s.Sign(r.Context(), r, "whk_1", time.Now(), []byte(`{"b":1,"a":"x,: \" y"}`)))
 		}, "compacted"},
 		{"indented", func(r *http.Request, s *signer.Standard) {
-			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte("{\n  \"b\": 1,\n  \"a\": \"x,: \\\" y\"\n}")))
+			require.NoError(t, s.Sign(r.Context(), r, "whk_1", time.Now(), []byte("{\n  \"b\": 1,\n  \"a\": \"x,: \\\" y\"\n}")))
 		}, "indented"},
 		{"sorted", func(r *http.Request, s *signer.Standard) {
-			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte(`{"a":"x,: \" y","b":1}`)))
+			require.NoError(t, s.Sign(r.Context(), r, "whk_1", time.Now(), []byte(`{"a":"x,: \" y","b":1}`)))
 		}, "sorted keys"},
 		{"line end", func(r *http.Request, s *signer.Standard) {
-			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte(body+"\n")))
+			require.NoError(t, s.Sign(r.Context(), r, "whk_1", time.Now(), []byte(body+"\n")))
 		}, "line end"},
 		{"secret not decoded", func(r *http.Request, _ *signer.Standard) {
 			hand(r, specSecret, "whk_1.%d.", body)
@@ -161,7 +161,7 @@ func TestDiagnosis(t *testing.T) {
 			hand(r, string(raw), "%d.", body)
 		}, `only "timestamp.body" is signed`},
 		{"another scheme is there", func(r *http.Request, s *signer.Standard) {
-			require.NoError(t, s.Sign(r, "whk_1", time.Now(), []byte("other")))
+			require.NoError(t, s.Sign(r.Context(), r, "whk_1", time.Now(), []byte("other")))
 			r.Header.Set("Stripe-Signature", "t=1")
 		}, "carries Stripe-Signature"},
 	} {

@@ -81,7 +81,9 @@ func (h hiddenSigner) Sign(random io.Reader, message []byte, opts crypto.SignerO
 // NewSigningKey wraps an Ed25519 [crypto.Signer], so that the key can stay in a
 // KMS or an HSM. Its Sign method gets the whole message and [crypto.Hash](0).
 // It must be safe for concurrent use. It gets no context, so it should bound
-// its own waits. Errors wrap [ErrInvalidSecret].
+// its own waits. [Standard.Sign] returns when its context ends, and the call
+// then keeps its goroutine until it returns. To pass the context to the KMS,
+// implement [Signer]. Errors wrap [ErrInvalidSecret].
 func NewSigningKey(key crypto.Signer) (SigningKey, error) {
 	if isNil(key) {
 		return SigningKey{}, secretError("the crypto.Signer is nil; was the error of what loads the key checked?")
@@ -129,7 +131,7 @@ func (k SigningKey) Reveal() string {
 }
 
 func (k SigningKey) describe() keyInfo {
-	return keyInfo{name: k.name, notAfter: k.notAfter, public: k.public, private: k.signer}
+	return keyInfo{name: k.name, notAfter: k.notAfter, public: k.public, private: k.signer, remote: k.reveal == nil}
 }
 
 // String returns a redacted form.

@@ -1,6 +1,7 @@
 package signer_test
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -203,7 +204,7 @@ type handSigner struct {
 	encode  func(mac []byte) string
 }
 
-func (s handSigner) Sign(r *http.Request, _ string, _ time.Time, body []byte) error {
+func (s handSigner) Sign(_ context.Context, r *http.Request, _ string, _ time.Time, body []byte) error {
 	mac := hmac.New(s.newHash, []byte(s.key.Reveal()))
 	mac.Write(body)
 	r.Header[s.header] = []string{s.encode(mac.Sum(nil))}

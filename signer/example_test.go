@@ -24,7 +24,7 @@ func Example() {
 
 	body := []byte(`{"event":"deploy.live"}`)
 	request := httptest.NewRequest(http.MethodPost, "https://hooks.example.com/deploy", nil)
-	if err := scheme.Sign(request, "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", time.Now(), body); err != nil {
+	if err := scheme.Sign(request.Context(), request, "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", time.Now(), body); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -49,7 +49,7 @@ func ExampleWithKey() {
 		return
 	}
 	request := httptest.NewRequest(http.MethodPost, "https://hooks.example.com/deploy", nil)
-	if err := sending.Sign(request, "whk_1", time.Now(), nil); err != nil {
+	if err := sending.Sign(request.Context(), request, "whk_1", time.Now(), nil); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -86,7 +86,7 @@ func ExampleNewTimestamped() {
 		return
 	}
 	request := httptest.NewRequest(http.MethodPost, "https://hooks.example.com/deploy", nil)
-	err = scheme.Sign(request, "whk_1", time.Unix(1764000000, 0), []byte(`{}`))
+	err = scheme.Sign(request.Context(), request, "whk_1", time.Unix(1764000000, 0), []byte(`{}`))
 	fmt.Println(err, request.Header.Get("X-Temps-Timestamp"), len(request.Header.Get("X-Temps-Signature")))
 	// Output:
 	// <nil> 1764000000 64

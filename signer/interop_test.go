@@ -56,7 +56,7 @@ func TestNodeReceiverAcceptsTimestamped(t *testing.T) {
 	post := func(change func(*http.Request)) int {
 		r, err := http.NewRequest(http.MethodPost, "http://127.0.0.1:"+strings.TrimSpace(port)+"/webhooks/deploy", strings.NewReader(interopBody))
 		require.NoError(t, err)
-		require.NoError(t, timestamped(t, literalSecret(t, literal)).Sign(r, "whk_1", time.Now(), []byte(interopBody)))
+		require.NoError(t, timestamped(t, literalSecret(t, literal)).Sign(r.Context(), r, "whk_1", time.Now(), []byte(interopBody)))
 		change(r)
 		resp, err := client.Do(r)
 		require.NoError(t, err)
@@ -68,7 +68,7 @@ func TestNodeReceiverAcceptsTimestamped(t *testing.T) {
 		r.Body = io.NopCloser(strings.NewReader(interopBody[:len(interopBody)-1] + " "))
 	}))
 	require.Equal(t, 401, post(func(r *http.Request) {
-		require.NoError(t, timestamped(t, literalSecret(t, literal)).Sign(r, "whk_1", time.Now().Add(-time.Hour), []byte(interopBody)))
+		require.NoError(t, timestamped(t, literalSecret(t, literal)).Sign(r.Context(), r, "whk_1", time.Now().Add(-time.Hour), []byte(interopBody)))
 	}))
 }
 

@@ -48,6 +48,7 @@ type keyInfo struct {
 	secret   Secret            // of an HMAC key
 	public   ed25519.PublicKey // of an Ed25519 key
 	private  crypto.Signer     // of an Ed25519 key that can sign
+	remote   bool              // private is the application's
 }
 
 func (i keyInfo) isAsymmetric() bool { return i.public != nil }
@@ -68,6 +69,7 @@ type activeKey struct {
 	mac     *macKey
 	public  ed25519.PublicKey
 	private crypto.Signer // nil: verifies only
+	remote  bool          // private is the application's
 }
 
 // active reports whether the key may be used at t. Its end is inclusive.
@@ -102,7 +104,7 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 			}
 		}
 		infos = append(infos, info)
-		k := &activeKey{name: info.name, notAfter: info.notAfter, secret: info.secret, public: info.public, private: info.private}
+		k := &activeKey{name: info.name, notAfter: info.notAfter, secret: info.secret, public: info.public, private: info.private, remote: info.remote}
 		if info.isAsymmetric() {
 			if asymmetric++; asymmetric > maxAsymmetricKeys {
 				return nil, configError(scheme, "WithKey: more than %d Ed25519 keys, the current and the next; leave out those that nothing signs with", maxAsymmetricKeys)

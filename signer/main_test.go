@@ -72,6 +72,6 @@ func request(body []byte) *http.Request {
 func signed(t testing.TB, s signer.Signer, id string, at time.Time, body []byte) *http.Request {
 	t.Helper()
 	r := request(body)
-	require.NoError(t, s.Sign(r, id, at, body))
+	require.NoError(t, s.Sign(r.Context(), r, id, at, body))
 	return r
 }

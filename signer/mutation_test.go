@@ -244,7 +244,7 @@ func (m *mutator) delivery(t *testing.T, s subject) delivery {
 	}
 	body = strconv.AppendUint(body, m.Uint64(), 10) // no two of a batch are the same
 	r := &http.Request{Header: make(http.Header)}
-	if err := s.signer.Sign(r, "whk_"+strconv.FormatUint(m.Uint64(), 36), time.Now().Add(time.Duration(m.IntN(601)-300)*time.Second), body); err != nil {
+	if err := s.signer.Sign(r.Context(), r, "whk_"+strconv.FormatUint(m.Uint64(), 36), time.Now().Add(time.Duration(m.IntN(601)-300)*time.Second), body); err != nil {
 		t.Error(err)
 	}
 	return delivery{r.Header, body}

@@ -46,7 +46,7 @@ func TestEd25519(t *testing.T) {
 	require.ErrorIs(t, err, signer.ErrNoMatch)
 
 	// Public keys alone can't sign, and say so instead of sending nothing.
-	require.ErrorIs(t, standard(t, key.VerifyingKey()).Sign(request(body), "whk_1", time.Now(), body), signer.ErrNoActiveKey)
+	require.ErrorIs(t, standard(t, key.VerifyingKey()).Sign(t.Context(), request(body), "whk_1", time.Now(), body), signer.ErrNoActiveKey)
 }
 
 // HMAC and Ed25519 side by side: each receiver checks what it has a key for.
@@ -143,7 +143,7 @@ func TestKeysKeptElsewhere(t *testing.T) {
 		s := standard(t, must[signer.SigningKey](t)(signer.NewSigningKey(bad)), signer.WithKey(signer.GenerateSecret()))
 		r := request(body)
 		before := r.Header.Clone()
-		err := s.Sign(r, "whk_1", time.Now(), body)
+		err := s.Sign(r.Context(), r, "whk_1", time.Now(), body)
 		require.Error(t, err, "a delivery that lacks one of its signatures is not sent")
 		require.Equal(t, bad.err != nil, errors.Is(err, outage))
 		require.Equal(t, before, r.Header)

@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
@@ -14,8 +15,28 @@ import (
 // error the request must not be sent.
 //
 // A Signer must be safe for concurrent use with different requests.
+//
+// # Waiting
+//
+// ctx is the context of the attempt, and its deadline is the end of the
+// attempt's timeout. The schemes of this package compute and do not wait. A
+// Signer that calls a service, such as a KMS client, passes ctx on to each call
+// and returns the error when ctx ends. It does not use r.Context(), because a
+// sender attaches hooks for its own connection there.
+//
+// A sender waits for Sign no longer than the attempt may take. If Sign has not
+// returned shortly after ctx has ended, the attempt fails and is retried as
+// any other. The call of Sign keeps its goroutine until it returns, and its
+// result is dropped.
+//
+// # Growth
+//
+// The interface is frozen. Further abilities become optional interfaces, which
+// a sender looks for by type assertion. There is one so far: a Signer with the
+// method CarriesCredential() bool that returns true puts a credential into the
+// request, as [Bearer] does. A sender then redacts all of its headers.
 type Signer interface {
-	Sign(r *http.Request, id string, at time.Time, body []byte) error
+	Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error
 }
 
 // Verifier decides whether a received request is authentic. body holds exactly

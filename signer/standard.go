@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -100,8 +101,8 @@ func (s *Standard) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Stand
 // Sign sets the three headers, with a signature by every key that can sign and
 // is active at the given time. Errors wrap [ErrInvalidMessage] or
 // [ErrNoActiveKey], or come from your [crypto.Signer]. After an error the request
-// is unchanged.
-func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) error {
+// is unchanged. Only a key of [NewSigningKey] uses ctx.
+func (s *Standard) Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Standard", "NewStandard")
 	}
@@ -121,7 +122,7 @@ func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) e
 		if len(out) > digits {
 			out = append(out, ' ')
 		}
-		if out, err = s.appendSignature(out, key, id, out[:digits], body); err != nil {
+		if out, err = s.appendSignature(ctx, out, key, id, out[:digits], body); err != nil {
 			return err
 		}
 	}
@@ -133,7 +134,7 @@ func (s *Standard) Sign(r *http.Request, id string, at time.Time, body []byte) e
 	return nil
 }
 
-func (s *Standard) appendSignature(out []byte, key *activeKey, id string, timestamp, body []byte) ([]byte, error) {
+func (s *Standard) appendSignature(ctx context.Context, out []byte, key *activeKey, id string, timestamp, body []byte) ([]byte, error) {
 	if key.mac != nil {
 		state := key.mac.get()
 		defer key.mac.put(state)
@@ -141,10 +142,7 @@ func (s *Standard) appendSignature(out []byte, key *activeKey, id string, timest
 		out = append(out, versionHMAC+","...)
 		return base64.StdEncoding.AppendEncode(out, state.compute(body)), nil
 	}
-	message := s.messages.Get().(*[]byte)
-	defer s.messages.Put(message)
-	*message = append(appendContent((*message)[:0], id, timestamp), body...)
-	signature, err := key.private.Sign(nil, *message, crypto.Hash(0))
+	signature, err := s.signEd25519(ctx, key, id, timestamp, body)
 	if err != nil {
 		return out, fmt.Errorf("signer: Standard: %s can't sign: %w", key.name, err)
 	}
@@ -153,6 +151,18 @@ func (s *Standard) appendSignature(out []byte, key *activeKey, id string, timest
 	}
 	out = append(out, versionEd25519+","...)
 	return base64.StdEncoding.AppendEncode(out, signature), nil
+}
+
+// signEd25519 signs with a key of this process or with one that is kept
+// elsewhere, which may still read the message after ctx has ended.
+func (s *Standard) signEd25519(ctx context.Context, key *activeKey, id string, timestamp, body []byte) ([]byte, error) {
+	if key.remote {
+		return signRemote(ctx, key.private, append(appendContent(nil, id, timestamp), body...))
+	}
+	message := s.messages.Get().(*[]byte)
+	defer s.messages.Put(message)
+	*message = append(appendContent((*message)[:0], id, timestamp), body...)
+	return key.private.Sign(nil, *message, crypto.Hash(0))
 }
 
 // appendContent appends what is signed before the body: "id.timestamp.".

@@ -153,7 +153,7 @@ func TestIDsWithADotAreNeitherSignedNorVerified(t *testing.T) {
 		r.Header.Set("Webhook-Timestamp", "2")
 		_, err := scheme.Verify(r, []byte("x"))
 		require.ErrorIs(t, err, signer.ErrMalformed)
-		require.ErrorIs(t, scheme.Sign(request(nil), "a.1", now, nil), signer.ErrInvalidMessage)
+		require.ErrorIs(t, scheme.Sign(t.Context(), request(nil), "a.1", now, nil), signer.ErrInvalidMessage)
 	})
 }
 
@@ -287,7 +287,7 @@ func TestNoActiveKeyIsAnError(t *testing.T) {
 		for _, s := range []signer.Signer{std, hex} {
 			r := request(nil)
 			before := r.Header.Clone()
-			require.ErrorIs(t, s.Sign(r, "whk_1", time.Now(), nil), signer.ErrNoActiveKey)
+			require.ErrorIs(t, s.Sign(r.Context(), r, "whk_1", time.Now(), nil), signer.ErrNoActiveKey)
 			require.Equal(t, before, r.Header)
 		}
 		_, err := signer.NewStandard(signer.GenerateSecret().NotAfter(end))
@@ -358,12 +358,12 @@ func TestSignRefusesWhatNoVerifierAccepts(t *testing.T) {
 		for _, id := range []string{"", "a.b", "a b", "é", "a\r\nX-Evil: 1", strings.Repeat("a", 256)} {
 			r := request(nil)
 			before := r.Header.Clone()
-			err := s.Sign(r, id, now, nil)
+			err := s.Sign(r.Context(), r, id, now, nil)
 			require.ErrorIs(t, err, signer.ErrInvalidMessage)
 			require.Equal(t, before, r.Header)
 		}
 		for _, when := range []time.Time{{}, time.Unix(0, 0), time.Unix(100_000_000_000, 0)} {
-			require.ErrorIs(t, s.Sign(request(nil), "whk_1", when, nil), signer.ErrInvalidMessage)
+			require.ErrorIs(t, s.Sign(t.Context(), request(nil), "whk_1", when, nil), signer.ErrInvalidMessage)
 		}
 	}
 }
@@ -372,8 +372,8 @@ func TestSignReplacesHeadersAndWorksWithoutAny(t *testing.T) {
 	t.Parallel()
 	scheme := standard(t, signer.GenerateSecret())
 	r := &http.Request{}
-	require.NoError(t, scheme.Sign(r, "whk_1", time.Now(), nil))
-	require.NoError(t, scheme.Sign(r, "whk_2", time.Now(), nil))
+	require.NoError(t, scheme.Sign(r.Context(), r, "whk_1", time.Now(), nil))
+	require.NoError(t, scheme.Sign(r.Context(), r, "whk_2", time.Now(), nil))
 	require.Equal(t, []string{"whk_2"}, r.Header["Webhook-Id"])
 	require.Len(t, r.Header["Webhook-Signature"], 1)
 	// One value's slice must not reach into the next one.
@@ -410,7 +410,7 @@ func TestVerifyDoesNotAllocateAndSignAllocatesTwice(t *testing.T) {
 		most := 2.0
 		// A crypto.Signer returns each signature in memory of its own.
 		most += float64(strings.Count(r.Header.Get("Webhook-Signature"), "v1a,"))
-		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _ = s.signer.Sign(r, "whk_1", now, body) }), most, s.name)
+		require.LessOrEqual(t, testing.AllocsPerRun(200, func() { _ = s.signer.Sign(r.Context(), r, "whk_1", now, body) }), most, s.name)
 	}
 }
 
@@ -431,7 +431,7 @@ func FuzzStandardHeaders(f *testing.F) {
 		// The same texts, but for a signature that is right: accepted
 		// exactly when ID and time are signable.
 		now := time.Now()
-		if err := other.Sign(r, id, now, body); err != nil {
+		if err := other.Sign(r.Context(), r, id, now, body); err != nil {
 			require.ErrorIs(t, err, signer.ErrInvalidMessage)
 			return
 		}

@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -86,7 +87,7 @@ func (s *Stripe) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Stripe"
 // Sign sets the header, with a signature by every key that is active at the
 // given time. Errors wrap [ErrInvalidMessage] or [ErrNoActiveKey]; the request
 // is then unchanged.
-func (s *Stripe) Sign(r *http.Request, id string, at time.Time, body []byte) error {
+func (s *Stripe) Sign(_ context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Stripe", "NewStripe")
 	}

@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -108,7 +109,7 @@ func (s *Timestamped) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Ti
 // by the first key that is active at the given time: during a rotation the
 // verifying side has to know both keys. Errors wrap [ErrInvalidMessage] or
 // [ErrNoActiveKey]; the request is then unchanged.
-func (s *Timestamped) Sign(r *http.Request, id string, at time.Time, body []byte) error {
+func (s *Timestamped) Sign(_ context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Timestamped", "NewTimestamped")
 	}

@@ -41,7 +41,7 @@ func TestNilAndZeroSchemesAreErrors(t *testing.T) {
 	} {
 		r := request(nil)
 		before := r.Header.Clone()
-		err := s.Sign(r, "whk_1", time.Now(), nil)
+		err := s.Sign(r.Context(), r, "whk_1", time.Now(), nil)
 		require.ErrorIs(t, err, signer.ErrConfig, "%T", s)
 		require.ErrorContains(t, err, "make one with", "%T", s)
 		require.Equal(t, before, r.Header)

@@ -155,7 +155,7 @@ func signVector(t *testing.T, c vector, verifier signer.Verifier, body []byte) {
 		s = bearer
 	}
 	r := &http.Request{}
-	require.NoError(t, s.Sign(r, c.Sign.ID, time.Unix(c.Sign.At, 0), body))
+	require.NoError(t, s.Sign(r.Context(), r, c.Sign.ID, time.Unix(c.Sign.At, 0), body))
 	want := make(http.Header)
 	for _, h := range c.Headers {
 		want.Add(h[0], h[1])

@@ -65,7 +65,7 @@ func (e *endpoint) post(id string) answer {
 	r, err := http.NewRequestWithContext(e.t.Context(), http.MethodPost, e.url, bytes.NewReader([]byte(event)))
 	require.NoError(e.t, err)
 	r.Header.Set("Content-Type", "application/json")
-	require.NoError(e.t, e.scheme.Sign(r, id, time.Now(), []byte(event)))
+	require.NoError(e.t, e.scheme.Sign(r.Context(), r, id, time.Now(), []byte(event)))
 	resp, err := http.DefaultClient.Do(r)
 	require.NoError(e.t, err)
 	defer resp.Body.Close()

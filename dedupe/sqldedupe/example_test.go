@@ -96,7 +96,7 @@ func deliver(h http.Handler, s signer.Signer, id string) (status int, answer str
 	const body = `{"event":"deploy.succeeded","timestamp":"2026-03-12T14:22:01Z","deployment_id":"dep_a1b2c3d4","app":"api","version":"1.2.3"}`
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
-	if err := s.Sign(r, id, time.Now(), []byte(body)); err != nil {
+	if err := s.Sign(r.Context(), r, id, time.Now(), []byte(body)); err != nil {
 		return 0, err.Error()
 	}
 	w := httptest.NewRecorder()

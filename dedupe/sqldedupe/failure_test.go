@@ -55,7 +55,7 @@ func (e *endpoint) post(id string) (status int, answer string) {
 	r, err := http.NewRequestWithContext(e.t.Context(), http.MethodPost, e.server.URL, strings.NewReader(body))
 	require.NoError(e.t, err)
 	r.Header.Set("Content-Type", "application/json")
-	require.NoError(e.t, e.scheme.Sign(r, id, time.Now(), []byte(body)))
+	require.NoError(e.t, e.scheme.Sign(r.Context(), r, id, time.Now(), []byte(body)))
 	response, err := e.server.Client().Do(r)
 	require.NoError(e.t, err)
 	defer response.Body.Close()

@@ -139,7 +139,7 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 	endpoint := sender.Endpoint{URL: sender.NewURL(o.url), Signer: scheme, Header: sender.NewHeader(header)}
 	o.keepState(r)
 	if o.dryRun {
-		return o.preview(s, out, r, endpoint, msg)
+		return o.preview(ctx, s, out, r, endpoint, msg)
 	}
 	receipt, err := out.Deliver(ctx, endpoint, msg)
 	if err != nil {
@@ -172,8 +172,8 @@ func (o *options) senderOptions(s surroundings) ([]sender.Option, error) {
 // preview prints the request that would be sent, without credentials. The
 // signature is there and the secret is not. Of the URL only scheme and host
 // are there, since the rest may be a credential.
-func (o *options) preview(s surroundings, out *sender.Sender, r *report, ep sender.Endpoint, msg sender.Message) (string, error) {
-	request, err := out.Preview(ep, msg)
+func (o *options) preview(ctx context.Context, s surroundings, out *sender.Sender, r *report, ep sender.Endpoint, msg sender.Message) (string, error) {
+	request, err := out.Preview(ctx, ep, msg)
 	if err != nil {
 		return "", o.refusal(err)
 	}

@@ -117,15 +117,15 @@ func forged(ctx context.Context, d *demo) ([]sender.Attempt, error) {
 }
 
 func tampered(ctx context.Context, d *demo) ([]sender.Attempt, error) {
-	return attempt(ctx, d, signerFunc(func(r *http.Request, id string, at time.Time, body []byte) error {
-		return d.scheme.Sign(r, id, at, bytes.Replace(body, []byte("production"), []byte("Production"), 1))
+	return attempt(ctx, d, signerFunc(func(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
+		return d.scheme.Sign(ctx, r, id, at, bytes.Replace(body, []byte("production"), []byte("Production"), 1))
 	}), nil)
 }
 
 func shifted(by time.Duration) func(context.Context, *demo) ([]sender.Attempt, error) {
 	return func(ctx context.Context, d *demo) ([]sender.Attempt, error) {
-		return attempt(ctx, d, signerFunc(func(r *http.Request, id string, at time.Time, body []byte) error {
-			return d.scheme.Sign(r, id, at.Add(by), body)
+		return attempt(ctx, d, signerFunc(func(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
+			return d.scheme.Sign(ctx, r, id, at.Add(by), body)
 		}), nil)
 	}
 }
@@ -149,10 +149,10 @@ func invalid(ctx context.Context, d *demo) ([]sender.Attempt, error) {
 }
 
 // signerFunc is a signer for the cases in which something is wrong with the signature.
-type signerFunc func(r *http.Request, id string, at time.Time, body []byte) error
+type signerFunc func(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error
 
-func (f signerFunc) Sign(r *http.Request, id string, at time.Time, body []byte) error {
-	return f(r, id, at, body)
+func (f signerFunc) Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
+	return f(ctx, r, id, at, body)
 }
 
 // result is what came of a case.

@@ -131,7 +131,7 @@ func (p *program) post(path, body string, sign func(*http.Request)) (int, string
 }
 
 func with(t *testing.T, s signer.Signer, id, body string) func(*http.Request) {
-	return func(r *http.Request) { require.NoError(t, s.Sign(r, id, time.Now(), []byte(body))) }
+	return func(r *http.Request) { require.NoError(t, s.Sign(r.Context(), r, id, time.Now(), []byte(body))) }
 }
 
 func header(name, value string) func(*http.Request) {

@@ -18,7 +18,7 @@ import (
 // The functions below are compiled and not run: the packages' own examples run the same code with an output.
 var _ = []any{signerDoc, signerRotation, receiverDoc, receiverMux, receiverTracing, senderDoc, dedupeDoc, payloadDoc}
 
-func signerDoc(request *http.Request, deliveryID string, body []byte) (err error) {
+func signerDoc(ctx context.Context, request *http.Request, deliveryID string, body []byte) (err error) {
 	secret, err := signer.ParseSecret(os.Getenv("DEPLOYHOOK_SECRET")) // whsec_…
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func signerDoc(request *http.Request, deliveryID string, body []byte) (err error
 	if err != nil {
 		return err
 	}
-	if err := scheme.Sign(request, deliveryID, time.Now(), body); err != nil { // sets three headers
+	if err := scheme.Sign(ctx, request, deliveryID, time.Now(), body); err != nil { // sets three headers
 		return err
 	}
 	verified, err := scheme.Verify(request, body) // ID, time, principal, key

@@ -43,6 +43,9 @@ type Fault struct {
 	late bool
 }
 
+// Late reports whether the call was abandoned, see [CallUntil].
+func (f *Fault) Late() bool { return f.late }
+
 // Error describes the fault without its stack.
 func (f *Fault) Error() string {
 	switch {

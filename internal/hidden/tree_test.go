@@ -90,7 +90,7 @@ func endpoints(t *testing.T) []any {
 		Header: sender.NewHeader(http.Header{"X-Api-Key": {sharedCanary}}),
 		Signer: must[*signer.Bearer](t)(signer.NewBearer(literal(t))),
 	}
-	request := must[*sender.Request](t)(s.Preview(ep, sender.Message{ID: "whk_1", Body: []byte("{}")}))
+	request := must[*sender.Request](t)(s.Preview(t.Context(), ep, sender.Message{ID: "whk_1", Body: []byte("{}")}))
 	return []any{ep, ep.URL, ep.Header, s, request, certificate(t)}
 }
 

@@ -45,7 +45,7 @@ func TestThroughReceiver(t *testing.T) {
 	send := func(h http.Header, body []byte) int {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
 		r.Header = h
-		require.NoError(t, scheme.Sign(r, "whk_1", time.Now(), body))
+		require.NoError(t, scheme.Sign(r.Context(), r, "whk_1", time.Now(), body))
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		return w.Code
@@ -58,7 +58,7 @@ func TestThroughReceiver(t *testing.T) {
 		h, body := message()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
 		r.Header = h
-		require.NoError(t, scheme.Sign(r, "whk_1", time.Now(), body))
+		require.NoError(t, scheme.Sign(r.Context(), r, "whk_1", time.Now(), body))
 		w := httptest.NewRecorder()
 		records.ServeHTTP(w, r)
 		assert.Equal(t, http.StatusOK, w.Code, "%s: no option is needed", h.Get("Content-Type"))

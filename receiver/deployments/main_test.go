@@ -33,7 +33,7 @@ func signedRequest(t testing.TB, s signer.Signer, body string) *http.Request {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", bytes.NewReader([]byte(body)))
 	r.Header.Set("Content-Type", "application/json")
-	require.NoError(t, s.Sign(r, payload.NewDeliveryID(), time.Now(), []byte(body)))
+	require.NoError(t, s.Sign(r.Context(), r, payload.NewDeliveryID(), time.Now(), []byte(body)))
 	return r
 }
 

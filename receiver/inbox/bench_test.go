@@ -143,7 +143,7 @@ func BenchmarkAccept(b *testing.B) {
 				body := []byte(benchBody(n))
 				r, _ := http.NewRequest(http.MethodPost, server.URL, bytes.NewReader(body))
 				r.Header.Set("Content-Type", "application/json")
-				if err := d.scheme.Sign(r, payload.NewDeliveryID(), time.Now(), body); err != nil {
+				if err := d.scheme.Sign(r.Context(), r, payload.NewDeliveryID(), time.Now(), body); err != nil {
 					b.Error(err)
 				}
 				answer, err := client.Do(r)

@@ -209,7 +209,7 @@ func (s *crashSender) send(id string, body []byte) bool {
 		return false
 	}
 	r.Header.Set("Content-Type", "application/json")
-	if s.scheme.Sign(r, id, time.Now(), body) != nil {
+	if s.scheme.Sign(r.Context(), r, id, time.Now(), body) != nil {
 		return false
 	}
 	answer, err := s.client.Do(r)

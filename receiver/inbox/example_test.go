@@ -61,7 +61,7 @@ func Example() {
 	for range 2 {
 		r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", bytes.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
-		if err := scheme.Sign(r, "whk_1", time.Now(), body); err != nil {
+		if err := scheme.Sign(r.Context(), r, "whk_1", time.Now(), body); err != nil {
 			log.Fatal(err)
 		}
 		w := httptest.NewRecorder()

@@ -101,7 +101,7 @@ func TestAccept_IgnoresUnsignedIDs(t *testing.T) {
 		require.NoError(t, err)
 		send := func(id, body string) int {
 			r, w := request(body)
-			require.NoError(t, scheme.Sign(r, id, time.Now(), []byte(body)))
+			require.NoError(t, scheme.Sign(r.Context(), r, id, time.Now(), []byte(body)))
 			h.ServeHTTP(w, r)
 			return w.Code
 		}

@@ -303,7 +303,7 @@ func TestHandler_PerRequestTolerance(t *testing.T) {
 			0: http.StatusAccepted, 6 * time.Minute: http.StatusServiceUnavailable, -6 * time.Minute: http.StatusServiceUnavailable,
 		} {
 			r, w := request(started(1))
-			require.NoError(t, scheme.Sign(r, payload.NewDeliveryID(), time.Now().Add(-age), []byte(started(1))))
+			require.NoError(t, scheme.Sign(r.Context(), r, payload.NewDeliveryID(), time.Now().Add(-age), []byte(started(1))))
 			h.ServeHTTP(w, r)
 			assert.Equal(t, want, w.Code, age)
 		}

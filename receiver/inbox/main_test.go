@@ -105,7 +105,7 @@ func newEndpoint(t testing.TB, in *inbox.Inbox, source string, opts ...signer.Op
 func (d *endpoint) post(id, body string) *httptest.ResponseRecorder {
 	d.t.Helper()
 	r, w := request(body)
-	require.NoError(d.t, d.scheme.Sign(r, id, time.Now(), []byte(body)))
+	require.NoError(d.t, d.scheme.Sign(r.Context(), r, id, time.Now(), []byte(body)))
 	d.h.ServeHTTP(w, r)
 	return w
 }

@@ -24,7 +24,7 @@ func TestCallbacks(t *testing.T) {
 			t.Cleanup(s.Close)
 			ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: sender.InsecureUnsigned(), BodyFormat: format}
 			err = callbacktest.Outlives(t, f, func() error {
-				_, err := s.Message(ep, &payload.Event{
+				_, err := s.Message(t.Context(), ep, &payload.Event{
 					Type: payload.DeployLive, Timestamp: time.Date(2026, 3, 12, 14, 22, 1, 0, time.UTC), DeploymentID: "dep_1", App: "api",
 					Environment: "production", Version: "v1", URL: "https://api.example", Commit: &payload.Commit{SHA: "f4c8e2a"},
 				})

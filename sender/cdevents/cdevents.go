@@ -1,6 +1,7 @@
 package cdevents
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -84,7 +85,7 @@ func New(source string, opts ...Option) (*Format, error) {
 
 // Encode returns the CDEvent in a CloudEvent of the structured mode. Its ID is the delivery's. An event that lacks what
 // the CDEvent requires is a *payload.ValidationError that names it.
-func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
+func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	o := f.options
 	if f.artifact != nil {
 		o.ArtifactID = f.artifact(e)

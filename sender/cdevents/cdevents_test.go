@@ -31,9 +31,9 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	f := newFormat(t)
 	for name, e := range formattest.Events() {
-		contentType, body, err := f.Encode(e)
+		contentType, body, err := f.Encode(t.Context(), e)
 		require.NoError(t, err, name)
-		_, again, err := f.Encode(e)
+		_, again, err := f.Encode(t.Context(), e)
 		require.NoError(t, err, name)
 		require.Equal(t, body, again)
 		require.Equal(t, "application/cloudevents+json", contentType)
@@ -55,7 +55,7 @@ func TestArtifact(t *testing.T) {
 	t.Parallel()
 	const purl = "pkg:oci/shop@sha256%3Aabc"
 	f := newFormat(t, cdevents.WithArtifact(func(*payload.Event) string { return purl }))
-	_, body, err := f.Encode(formattest.Events()["deploy_live"])
+	_, body, err := f.Encode(t.Context(), formattest.Events()["deploy_live"])
 	require.NoError(t, err)
 	require.Contains(t, string(body), purl)
 }
@@ -65,7 +65,7 @@ func TestInvalid(t *testing.T) {
 	t.Parallel()
 	e := formattest.Events()["deploy_live"]
 	e.Commit, e.Version = nil, ""
-	_, _, err := newFormat(t).Encode(e)
+	_, _, err := newFormat(t).Encode(t.Context(), e)
 	var invalid *payload.ValidationError
 	require.ErrorAs(t, err, &invalid)
 }
@@ -92,7 +92,7 @@ func TestSeeds(t *testing.T) {
 // check: whatever comes out is a valid CDEvent.
 func check(t testing.TB, f *cdevents.Format, typ, text, name string) {
 	t.Helper()
-	contentType, body, err := f.Encode(formattest.HostileEvent(payload.Type(typ), text))
+	contentType, body, err := f.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))
 	if err != nil {
 		return
 	}

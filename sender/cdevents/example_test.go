@@ -18,7 +18,7 @@ func ExampleFormat() {
 		return
 	}
 	endpoint := sender.Endpoint{URL: sender.NewURL("https://bus.example/events"), BodyFormat: format}
-	message, err := endpoint.Message(&payload.Event{
+	message, err := endpoint.Message(context.Background(), &payload.Event{
 		Type: payload.DeployStarted, Timestamp: time.Unix(1773325321, 0), DeploymentID: "dep_1", App: "shop",
 	})
 	fmt.Println(message.ContentType, err)

@@ -1,6 +1,7 @@
 package discord
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -118,7 +119,7 @@ type (
 )
 
 // Encode returns the message as JSON. There is one for every event.
-func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
+func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	em := embed{
 		Title:     chat.Cut(chat.Title(e), maxTitle, escape),
 		URL:       link(e.URL),

@@ -33,7 +33,7 @@ func TestHostile(t *testing.T) {
 	f := newFormat(t, discord.WithMetadata("release", "build"))
 	for name, text := range formattest.Hostile() {
 		for _, typ := range types {
-			contentType, body, err := f.Encode(formattest.HostileEvent(typ, text))
+			contentType, body, err := f.Encode(t.Context(), formattest.HostileEvent(typ, text))
 			require.NoError(t, err, name)
 			require.Equal(t, "application/json", contentType)
 			check(t, body)
@@ -44,7 +44,7 @@ func TestHostile(t *testing.T) {
 func FuzzEncode(f *testing.F) {
 	format := newFormat(f, discord.WithMetadata("release"))
 	f.Fuzz(func(t *testing.T, typ, text string) {
-		_, body, err := format.Encode(formattest.HostileEvent(payload.Type(typ), text))
+		_, body, err := format.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))
 		require.NoError(t, err)
 		check(t, body)
 	})
@@ -117,14 +117,14 @@ func TestLists(t *testing.T) {
 	t.Parallel()
 	e := formattest.Events()["deploy_failed"]
 	e.App, e.Error = "api-service", "- a\n  + b\nc-d"
-	_, body, err := newFormat(t).Encode(e)
+	_, body, err := newFormat(t).Encode(t.Context(), e)
 	require.NoError(t, err)
 	got := formattest.Strings(t, body)
 	require.Equal(t, "api-service", got["embeds/0/fields/0/value"])
 	require.Equal(t, "\\- a\n  \\+ b\nc-d", got["embeds/0/fields/2/value"])
 
 	e.Error = "7. a\n 1. b\n2.1 c. d"
-	_, body, err = newFormat(t).Encode(e)
+	_, body, err = newFormat(t).Encode(t.Context(), e)
 	require.NoError(t, err)
 	require.Equal(t, "7\\. a\n 1\\. b\n2.1 c. d", formattest.Strings(t, body)["embeds/0/fields/2/value"])
 }
@@ -143,7 +143,7 @@ func TestAddresses(t *testing.T) {
 		"https://:443/":          nil,
 	} {
 		e.URL = url
-		_, body, err := newFormat(t).Encode(e)
+		_, body, err := newFormat(t).Encode(t.Context(), e)
 		require.NoError(t, err)
 		var m struct{ Embeds []map[string]any }
 		require.NoError(t, json.Unmarshal(body, &m))
@@ -158,7 +158,7 @@ func TestColors(t *testing.T) {
 		"deploy_live": "3581519", "deploy_failed": "16711680", "deploy_rolled_back": "14327864",
 		"deploy_started": "3447003", "custom": "10",
 	} {
-		_, body, err := f.Encode(formattest.Events()[name])
+		_, body, err := f.Encode(t.Context(), formattest.Events()[name])
 		require.NoError(t, err)
 		require.Contains(t, string(body), `"color":`+want+`,`, name)
 	}

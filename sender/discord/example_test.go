@@ -17,7 +17,7 @@ func ExampleFormat() {
 		fmt.Println(err)
 		return
 	}
-	_, body, err := format.Encode(&payload.Event{
+	_, body, err := format.Encode(context.Background(), &payload.Event{
 		Type: payload.DeployFailed, Timestamp: time.Unix(1773325321, 0), DeploymentID: "dep_1",
 		App: "shop", Error: "@everyone: [free money](https://evil.example)",
 	})

@@ -194,7 +194,7 @@ func (h badHandler) WithGroup(string) slog.Handler             { return h }
 
 type badFormat struct{ fault func() }
 
-func (f badFormat) Encode(*payload.Event) (string, []byte, error) {
+func (f badFormat) Encode(context.Context, *payload.Event) (string, []byte, error) {
 	f.fault()
 	return "text/plain", nil, sender.ErrRefused
 }

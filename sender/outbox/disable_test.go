@@ -131,7 +131,9 @@ func TestALateFailureSaysNothingAboutADisabledEndpoint(t *testing.T) {
 // silent is a format that not every process knows.
 type silent struct{}
 
-func (silent) Encode(*payload.Event) (string, []byte, error) { return "text/plain", []byte("x"), nil }
+func (silent) Encode(context.Context, *payload.Event) (string, []byte, error) {
+	return "text/plain", []byte("x"), nil
+}
 
 // A process that can't tell the app's other endpoints, since it does not know their format, disables all the same.
 func TestAFormatThatIsUnknownKeepsNoEndpointEnabled(t *testing.T) {

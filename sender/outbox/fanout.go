@@ -83,7 +83,7 @@ func (o *Outbox) subscribers(ctx context.Context, tx *riverdb.Tx, d *draft) ([]*
 		if !(sender.Endpoint{Events: s.events}).Accepts(d.event.Type) {
 			continue
 		}
-		n, err := o.address(d, &s)
+		n, err := o.address(ctx, d, &s)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func scanSubscriber(r riverdb.Row) (subscriber, error) {
 }
 
 // address makes the delivery for one endpoint, nil if its format has nothing to say about the event.
-func (o *Outbox) address(d *draft, s *subscriber) (*newDelivery, error) {
+func (o *Outbox) address(ctx context.Context, d *draft, s *subscriber) (*newDelivery, error) {
 	n := d.delivery(s.id)
 	event := d.event
 	event.DeliveryID = n.id
@@ -119,11 +119,11 @@ func (o *Outbox) address(d *draft, s *subscriber) (*newDelivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := o.sender.Message(sender.Endpoint{BodyFormat: format}, &event)
+	m, err := o.sender.Message(ctx, sender.Endpoint{BodyFormat: format}, &event)
 	switch {
 	case errors.Is(err, sender.ErrNoMessage):
 		return nil, nil
-	case err != nil && format == nil:
+	case err != nil && (format == nil || ctx.Err() != nil):
 		return nil, err
 	case err != nil:
 		n.state, n.reason = Failed, clean(err.Error())

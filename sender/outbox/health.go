@@ -173,7 +173,7 @@ func (o *Outbox) disable(ctx context.Context, id, reason, only string, args ...a
 // publishDisabled tells the app's other endpoints. That can't go round in circles: an endpoint is told about each time another
 // one is disabled, and a disabled one stays so until someone enables it.
 func (o *Outbox) publishDisabled(ctx context.Context, tx *riverdb.Tx, e *endpointRow, now time.Time) error {
-	d, err := o.draft(e.App, endpointEvent(EventEndpointDisabled, e, now), nil)
+	d, err := o.draft(ctx, e.App, endpointEvent(EventEndpointDisabled, e, now), nil)
 	if err != nil {
 		return err
 	}
@@ -281,11 +281,11 @@ func (o *Outbox) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt
 // storeTest stores the test's delivery as one that has failed, and without a job: nobody else makes an attempt, and a crash
 // leaves nothing that waits.
 func (o *Outbox) storeTest(ctx context.Context, e *endpointRow) (*newDelivery, error) {
-	d, err := o.draft(e.App, endpointEvent(EventTest, e, time.Now()), nil)
+	d, err := o.draft(ctx, e.App, endpointEvent(EventTest, e, time.Now()), nil)
 	if err != nil {
 		return nil, err
 	}
-	n, err := o.address(d, &subscriber{id: e.ID, format: e.BodyFormat})
+	n, err := o.address(ctx, d, &subscriber{id: e.ID, format: e.BodyFormat})
 	if err != nil {
 		return nil, err
 	}

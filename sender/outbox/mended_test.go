@@ -215,7 +215,7 @@ func TestTheSendersTimeoutIsKept(t *testing.T) {
 
 type bomb struct{}
 
-func (bomb) Encode(*payload.Event) (string, []byte, error) { panic("boom") }
+func (bomb) Encode(context.Context, *payload.Event) (string, []byte, error) { panic("boom") }
 
 func TestAPanickingFormatFailsItsEndpointOnly(t *testing.T) {
 	t.Parallel()

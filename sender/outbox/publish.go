@@ -47,7 +47,7 @@ func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, 
 	if err := o.open(); err != nil {
 		return Publication{}, err
 	}
-	draft, err := o.draft(app, event, opts)
+	draft, err := o.draft(ctx, app, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
@@ -77,7 +77,7 @@ func (o *Outbox) PublishTx(ctx context.Context, tx any, app string, event *paylo
 	if err := o.open(); err != nil {
 		return Publication{}, err
 	}
-	draft, err := o.draft(app, event, opts)
+	draft, err := o.draft(ctx, app, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
@@ -120,7 +120,7 @@ type draft struct {
 	at    time.Time
 }
 
-func (o *Outbox) draft(app string, event *payload.Event, opts []PublishOption) (*draft, error) {
+func (o *Outbox) draft(ctx context.Context, app string, event *payload.Event, opts []PublishOption) (*draft, error) {
 	if event == nil {
 		return nil, fieldError("event", "is nil")
 	}
@@ -147,7 +147,7 @@ func (o *Outbox) draft(app string, event *payload.Event, opts []PublishOption) (
 		return nil, err
 	}
 	d.hash = sha256.Sum256(body)
-	return d, o.checkSize(&d.event)
+	return d, o.checkSize(ctx, &d.event)
 }
 
 // identify settles the event's ID and puts it into the event.
@@ -189,8 +189,8 @@ func validEventID(id string) bool {
 }
 
 // checkSize refuses an event whose JSON is over the sender's limit.
-func (o *Outbox) checkSize(e *payload.Event) error {
-	_, err := o.sender.Message(sender.Endpoint{}, e)
+func (o *Outbox) checkSize(ctx context.Context, e *payload.Event) error {
+	_, err := o.sender.Message(ctx, sender.Endpoint{}, e)
 	var fault *sender.MessageError
 	if errors.As(err, &fault) && fault.Field == "Body" {
 		return &FieldError{Field: largestMember(e), Reason: fault.Reason, cause: fmt.Errorf("%w: %w", ErrBodyTooLarge, err)}

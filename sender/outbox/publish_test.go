@@ -201,7 +201,7 @@ type shout struct{ skip, fail payload.Type }
 
 var errShout = errors.New("lost its voice")
 
-func (s shout) Encode(e *payload.Event) (string, []byte, error) {
+func (s shout) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	switch e.Type {
 	case s.skip:
 		return "", nil, sender.ErrNoMessage

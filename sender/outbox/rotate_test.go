@@ -83,7 +83,7 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 			to, err := o.ready(t.Context(), d, at)
 			require.NoError(t, err)
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://hooks.example/", nil)
-			require.NoError(t, to.to.Signer.Sign(r, d.id, at, d.message.Body))
+			require.NoError(t, to.to.Signer.Sign(r.Context(), r, d.id, at, d.message.Body))
 			return len(strings.Fields(r.Header.Get("Webhook-Signature")))
 		}
 		now := time.Now()
@@ -109,6 +109,6 @@ func authorization(o *inside, d *loaded, at time.Time) string {
 	to, err := o.ready(o.t.Context(), d, at)
 	require.NoError(o.t, err)
 	r := httptest.NewRequestWithContext(o.t.Context(), http.MethodPost, "http://hooks.example/", nil)
-	require.NoError(o.t, to.to.Signer.Sign(r, d.id, at, d.message.Body))
+	require.NoError(o.t, to.to.Signer.Sign(r.Context(), r, d.id, at, d.message.Body))
 	return r.Header.Get("Authorization")
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -120,7 +121,7 @@ func TestOnlyWhatWaitsIsSuperseded(t *testing.T) {
 // mute is a format that can't say what has begun.
 type mute struct{}
 
-func (mute) Encode(e *payload.Event) (string, []byte, error) {
+func (mute) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	if e.Type == payload.DeployStarted {
 		return "", nil, errMute
 	}

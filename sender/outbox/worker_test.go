@@ -131,7 +131,7 @@ func TestWhatWasCutOffIsNotHeldAgainstTheEndpoint(t *testing.T) {
 // broken is a signer that panics.
 type broken struct{}
 
-func (broken) Sign(*http.Request, string, time.Time, []byte) error { panic("mine") }
+func (broken) Sign(context.Context, *http.Request, string, time.Time, []byte) error { panic("mine") }
 
 // The wait after an attempt is the schedule's or the endpoint's own, whichever is longer, and counts from the last replay.
 func TestWhatAnAttemptMeans(t *testing.T) {

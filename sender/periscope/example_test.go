@@ -26,7 +26,7 @@ func ExampleFormat() {
 		fmt.Println(err)
 		return
 	}
-	_, body, err := format.Encode(event)
+	_, body, err := format.Encode(context.Background(), event)
 	fmt.Println(string(body), err)
 	// Output:
 	// {"deploymentId":"run-12345","commitSha":"a1b2c3d4e5f60ab2c3d4e5f60ab2c3d4e5f60ab2","environment":"production","status":"success","startedAt":"2024-01-15T10:30:00Z","completedAt":"2024-01-15T10:35:00Z","service":"api-gateway","metadata":{"startedAt":"2024-01-15T10:30:00Z"}} <nil>

@@ -1,6 +1,7 @@
 package periscope
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -129,7 +130,7 @@ func (c *config) checkBase() error {
 // health_check.passed, and types that are not known unless their status is a deployment's) wrap [sender.ErrNoMessage], and
 // so do events without a commit, unless the base has one: Periscope takes no record without it. What else is missing is a
 // *payload.ValidationError that names it.
-func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
+func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	if e.Type == payload.BuildCompleted || e.Type == payload.HealthCheckPassed {
 		return "", nil, fmt.Errorf("%w: %s changes no deployment's status", sender.ErrNoMessage, e.Type)
 	}

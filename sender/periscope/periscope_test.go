@@ -35,7 +35,7 @@ func TestGolden(t *testing.T) {
 
 func record(t testing.TB, f *periscope.Format, e *payload.Event) *payload.Deployment {
 	t.Helper()
-	contentType, body, err := f.Encode(e)
+	contentType, body, err := f.Encode(t.Context(), e)
 	require.NoError(t, err)
 	require.Equal(t, "application/json", contentType)
 	d, err := payload.DecodeDeployment(body)
@@ -76,7 +76,7 @@ func TestStart(t *testing.T) {
 		require.Equal(t, c.want, d.StartedAt, name)
 		_, assumed := d.Metadata.Get(periscope.AssumedStart)
 		require.Equal(t, c.assumed, assumed, name)
-		_, _, err := newFormat(t, append(c.opts, periscope.WithExactStart())...).Encode(event(c.metadata))
+		_, _, err := newFormat(t, append(c.opts, periscope.WithExactStart())...).Encode(t.Context(), event(c.metadata))
 		require.Equal(t, c.assumed, err != nil, name)
 		if err != nil {
 			require.ErrorIs(t, err, periscope.ErrUnknownStart)
@@ -92,12 +92,12 @@ func TestNoMessage(t *testing.T) {
 	f := newFormat(t)
 	events := formattest.Events()
 	for _, name := range []string{"build_completed", "health_check_passed", "custom"} {
-		_, _, err := f.Encode(events[name])
+		_, _, err := f.Encode(t.Context(), events[name])
 		require.ErrorIs(t, err, sender.ErrNoMessage, name)
 	}
 	noCommit := events["deploy_live"]
 	noCommit.Commit = nil
-	_, _, err := f.Encode(noCommit)
+	_, _, err := f.Encode(t.Context(), noCommit)
 	require.ErrorIs(t, err, sender.ErrNoMessage)
 	require.Equal(t, "abcdef0", record(t, newFormat(t, periscope.WithBase(payload.Deployment{CommitSHA: "abcdef0"})), noCommit).CommitSHA)
 
@@ -114,7 +114,7 @@ func TestInvalid(t *testing.T) {
 	t.Parallel()
 	e := formattest.Events()["deploy_started"]
 	e.Environment = ""
-	_, _, err := newFormat(t).Encode(e)
+	_, _, err := newFormat(t).Encode(t.Context(), e)
 	require.NotErrorIs(t, err, sender.ErrNoMessage)
 	var invalid *payload.ValidationError
 	require.ErrorAs(t, err, &invalid)
@@ -143,7 +143,7 @@ func TestSeeds(t *testing.T) {
 // check: whatever comes out is a valid record.
 func check(t testing.TB, f *periscope.Format, typ, text, name string) {
 	t.Helper()
-	_, body, err := f.Encode(formattest.HostileEvent(payload.Type(typ), text))
+	_, body, err := f.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))
 	if err != nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package slack_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/deployhook/deployhook/sender/internal/formattest"
@@ -18,7 +19,7 @@ func BenchmarkEncode(b *testing.B) {
 	b.Run("ours", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			_, _, _ = f.Encode(e)
+			_, _, _ = f.Encode(context.Background(), e)
 		}
 	})
 }

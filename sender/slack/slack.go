@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -98,7 +99,7 @@ func New(opts ...Option) (*Format, error) {
 }
 
 // Encode returns the message as JSON. There is one for every event.
-func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
+func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	title := plain(chat.Title(e), maxHeader)
 	summary := chat.Cut(chat.Summary(e), maxText, escapeFallback)
 	body, err := chat.JSON(message{

@@ -34,7 +34,7 @@ func TestHostile(t *testing.T) {
 	f := newFormat(t, slack.WithMetadata("release", "build"))
 	for name, text := range formattest.Hostile() {
 		for _, typ := range types {
-			contentType, body, err := f.Encode(formattest.HostileEvent(typ, text))
+			contentType, body, err := f.Encode(t.Context(), formattest.HostileEvent(typ, text))
 			require.NoError(t, err, name)
 			require.Equal(t, "application/json", contentType)
 			check(t, body)
@@ -45,7 +45,7 @@ func TestHostile(t *testing.T) {
 func FuzzEncode(f *testing.F) {
 	format := newFormat(f, slack.WithMetadata("release"))
 	f.Fuzz(func(t *testing.T, typ, text string) {
-		_, body, err := format.Encode(formattest.HostileEvent(payload.Type(typ), text))
+		_, body, err := format.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))
 		require.NoError(t, err)
 		check(t, body)
 	})
@@ -179,7 +179,7 @@ func TestColors(t *testing.T) {
 	t.Parallel()
 	f := newFormat(t, slack.WithColor("cache.warmed", "#ABCDEF"))
 	color := func(e *payload.Event) string {
-		_, body, err := f.Encode(e)
+		_, body, err := f.Encode(t.Context(), e)
 		require.NoError(t, err)
 		return formattest.Strings(t, body)["attachments/0/color"]
 	}
@@ -199,11 +199,11 @@ func TestColors(t *testing.T) {
 func TestButton(t *testing.T) {
 	t.Parallel()
 	live := formattest.Events()["deploy_live"]
-	_, body, err := newFormat(t, slack.WithButton("Öffnen & los")).Encode(live)
+	_, body, err := newFormat(t, slack.WithButton("Öffnen & los")).Encode(t.Context(), live)
 	require.NoError(t, err)
 	require.Contains(t, string(body), `"text":"Öffnen &amp; los"`)
 	require.Contains(t, string(body), `"url":"https://api.example.com/?from=deploy&x=1"`)
-	_, body, err = newFormat(t, slack.WithButton("")).Encode(live)
+	_, body, err = newFormat(t, slack.WithButton("")).Encode(t.Context(), live)
 	require.NoError(t, err)
 	require.NotContains(t, string(body), "actions")
 	for _, blank := range []string{" ", "\u202e", "\t\n"} { // no text of a button: the message would be refused
@@ -231,7 +231,7 @@ func TestConfig(t *testing.T) {
 func TestEndpoint(t *testing.T) {
 	t.Parallel()
 	ep := sender.Endpoint{URL: sender.NewURL("https://hooks.slack.com/services/T0/B0/canary"), BodyFormat: newFormat(t)}
-	msg, err := ep.Message(formattest.Events()["deploy_failed"])
+	msg, err := ep.Message(t.Context(), formattest.Events()["deploy_failed"])
 	require.NoError(t, err)
 	require.Equal(t, "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", msg.ID)
 	require.Equal(t, payload.DeployFailed, msg.Type)

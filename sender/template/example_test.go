@@ -20,7 +20,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	_, body, err := format.Encode(&payload.Event{
+	_, body, err := format.Encode(context.Background(), &payload.Event{
 		Type: payload.DeployFailed, Timestamp: time.Unix(1773325321, 0), DeploymentID: "dep_1",
 		App: "shop", Error: `","admin":true,"x":"[bank](javascript:alert(1))` + "\nmore",
 	})

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -119,7 +120,7 @@ func New(document string, markup Markup, opts ...Option) (*Format, error) {
 
 // Encode returns the document with its templates executed, as application/json. Where the document itself has an "$if" that
 // comes out empty, the error wraps [sender.ErrNoMessage]. A message over 1 MiB is an error.
-func (f *Format) Encode(e *payload.Event) (string, []byte, error) {
+func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	body, err := f.render(f.data(e))
 	if err != nil {
 		return "", nil, err

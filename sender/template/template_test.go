@@ -49,7 +49,7 @@ func TestPresetsHostile(t *testing.T) {
 		f, err := p.make()
 		require.NoError(t, err)
 		for name, text := range formattest.Hostile() {
-			_, body, err := f.Encode(formattest.HostileEvent(payload.DeployFailed, text))
+			_, body, err := f.Encode(t.Context(), formattest.HostileEvent(payload.DeployFailed, text))
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(body), p.limit, "%s: %s", preset, name)
 			for path, s := range formattest.Strings(t, body) {
@@ -124,7 +124,7 @@ func FuzzEncode(f *testing.F) {
 // check: the document keeps its shape whatever the texts are.
 func check(t testing.TB, f *template.Format, markup template.Markup, typ, text string) {
 	t.Helper()
-	_, body, err := f.Encode(formattest.HostileEvent(payload.Type(typ), text))
+	_, body, err := f.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))
 	require.NoError(t, err)
 	var m map[string]any
 	require.NoError(t, json.Unmarshal(body, &m))
@@ -160,7 +160,7 @@ func FuzzNew(f *testing.F) {
 			return
 		}
 		for _, e := range formattest.Events() {
-			if _, body, err := format.Encode(e); err == nil {
+			if _, body, err := format.Encode(t.Context(), e); err == nil {
 				require.True(t, json.Valid(body), "%s", body)
 			}
 		}
@@ -253,7 +253,7 @@ func TestValues(t *testing.T) {
 	} {
 		document, err := json.Marshal([]string{source})
 		require.NoError(t, err)
-		_, body, err := newFormat(t, string(document), template.Markdown).Encode(e)
+		_, body, err := newFormat(t, string(document), template.Markdown).Encode(t.Context(), e)
 		require.NoError(t, err, source)
 		require.Equal(t, want, formattest.Strings(t, body)["0"], source)
 	}
@@ -273,7 +273,7 @@ func TestMarkdownBlocks(t *testing.T) {
 		"a=b 2.1.0\n2.1.0 of x": "a=b 2.1.0\n2.1.0 of x",
 	} {
 		e.Error = text
-		_, body, err := f.Encode(e)
+		_, body, err := f.Encode(t.Context(), e)
 		require.NoError(t, err)
 		require.Equal(t, want, formattest.Strings(t, body)["0"], text)
 	}
@@ -288,7 +288,7 @@ func TestPresetsPlaces(t *testing.T) {
 	for name, p := range presets {
 		f, err := p.make()
 		require.NoError(t, err)
-		_, body, err := f.Encode(e)
+		_, body, err := f.Encode(t.Context(), e)
 		require.NoError(t, err)
 		got[name] = formattest.Strings(t, body)
 	}
@@ -311,7 +311,7 @@ func TestWWWIsNoLink(t *testing.T) {
 	} {
 		e := formattest.Events()["deploy_failed"]
 		e.Error = text
-		_, body, err := newFormat(t, `["{{.Error}}"]`, template.Markdown).Encode(e)
+		_, body, err := newFormat(t, `["{{.Error}}"]`, template.Markdown).Encode(t.Context(), e)
 		require.NoError(t, err)
 		require.Equal(t, want, formattest.Strings(t, body)["0"])
 	}
@@ -328,7 +328,7 @@ func TestLink(t *testing.T) {
 		"javascript:alert(1)":                            "[app]()",
 	} {
 		e.URL = url
-		_, body, err := newFormat(t, `["[app]({{.URL}})"]`, template.Markdown).Encode(e)
+		_, body, err := newFormat(t, `["[app]({{.URL}})"]`, template.Markdown).Encode(t.Context(), e)
 		require.NoError(t, err)
 		require.Equal(t, want, formattest.Strings(t, body)["0"], url)
 	}
@@ -339,22 +339,22 @@ func TestCondition(t *testing.T) {
 	t.Parallel()
 	f := newFormat(t, `{"$if": "{{.App}}", "a": {"$if": "{{.Error}}", "b": 1}, "c": [{"$if": "{{.URL}}"}, 2], "d": {}}`, template.Plain)
 	e := formattest.Events()["deploy_started"]
-	_, body, err := f.Encode(e)
+	_, body, err := f.Encode(t.Context(), e)
 	require.NoError(t, err)
 	require.Equal(t, `{"c":[2],"d":{}}`, string(body))
 	e.Error, e.URL = "x", "https://shop.example"
-	_, body, err = f.Encode(e)
+	_, body, err = f.Encode(t.Context(), e)
 	require.NoError(t, err)
 	require.Equal(t, `{"a":{"b":1},"c":[{},2],"d":{}}`, string(body))
 	e.App = " "
-	_, _, err = f.Encode(e)
+	_, _, err = f.Encode(t.Context(), e)
 	require.ErrorIs(t, err, sender.ErrNoMessage)
 }
 
 func TestTooLong(t *testing.T) {
 	t.Parallel()
 	document := `[` + strings.Repeat(`"{{.Error}}",`, 2000) + `1]`
-	_, _, err := newFormat(t, document, template.Plain).Encode(formattest.HostileEvent("deploy.failed", strings.Repeat("x", 2000)))
+	_, _, err := newFormat(t, document, template.Plain).Encode(t.Context(), formattest.HostileEvent("deploy.failed", strings.Repeat("x", 2000)))
 	require.ErrorContains(t, err, "longer than 1048576 bytes")
 }
 
@@ -362,7 +362,7 @@ func TestOptions(t *testing.T) {
 	t.Parallel()
 	f := newFormat(t, `["{{.App}}", "{{.Color}}", "{{.Error | truncate 100}}"]`, template.Plain,
 		template.WithMaxValue(5), template.WithColor("deploy.failed", "#123456"))
-	_, body, err := f.Encode(formattest.Events()["deploy_failed"])
+	_, body, err := f.Encode(t.Context(), formattest.Events()["deploy_failed"])
 	require.NoError(t, err)
 	require.Equal(t, `["api-…","#123456","heal…"]`, string(body))
 
@@ -382,7 +382,7 @@ func TestConcurrent(t *testing.T) {
 			t.Parallel()
 			for range 100 {
 				e := formattest.HostileEvent("deploy.failed", fmt.Sprint("text ", i))
-				_, body, err := f.Encode(e)
+				_, body, err := f.Encode(t.Context(), e)
 				require.NoError(t, err)
 				require.Contains(t, string(body), fmt.Sprint(`"xtext `, i, `y"`))
 			}

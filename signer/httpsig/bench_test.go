@@ -64,13 +64,13 @@ func benchmark(b *testing.B, verify bool) {
 			s := newScheme(b, newKey(b, "2026-11", key))
 			now := time.Now()
 			out := outgoing(b, testURL)
-			if err := s.Sign(out, testID, now, body); err != nil {
+			if err := s.Sign(out.Context(), out, testID, now, body); err != nil {
 				b.Fatal(err)
 			}
 			in := received(b, out)
 			loop(name, func() error {
 				if !verify {
-					return s.Sign(out, testID, now, body)
+					return s.Sign(out.Context(), out, testID, now, body)
 				}
 				_, err := s.Verify(in, body)
 				return err

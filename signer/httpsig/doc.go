@@ -16,7 +16,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	if err := scheme.Sign(request, deliveryID, time.Now(), body); err != nil { // sets four headers
+//	if err := scheme.Sign(ctx, request, deliveryID, time.Now(), body); err != nil { // sets four headers
 //		return err
 //	}
 //	verified, err := scheme.Verify(request, body) // ID, time, principal, key

@@ -2,6 +2,7 @@ package httpsig_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,7 +51,7 @@ func Example() {
 		panic(err)
 	}
 	request.Header.Set("Content-Type", "application/json") // before Sign: it is signed
-	if err := scheme.Sign(request, "whk_0198", time.Now(), body); err != nil {
+	if err := scheme.Sign(request.Context(), request, "whk_0198", time.Now(), body); err != nil {
 		panic(err)
 	}
 	response, err := server.Client().Do(request)
@@ -67,7 +68,7 @@ func Example() {
 // documented is the package documentation's snippet; Example runs the same.
 var _ = documented
 
-func documented(request *http.Request, deliveryID string, body []byte) error {
+func documented(ctx context.Context, request *http.Request, deliveryID string, body []byte) error {
 	secret, err := signer.ParseSecret(os.Getenv("DEPLOYHOOK_SECRET")) // whsec_…
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ func documented(request *http.Request, deliveryID string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := scheme.Sign(request, deliveryID, time.Now(), body); err != nil { // sets four headers
+	if err := scheme.Sign(ctx, request, deliveryID, time.Now(), body); err != nil { // sets four headers
 		return err
 	}
 	verified, err := scheme.Verify(request, body) // ID, time, principal, key

@@ -1,6 +1,7 @@
 package httpsig
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -102,8 +103,9 @@ func (s *Scheme) Format(f fmt.State, _ rune) { io.WriteString(f, "httpsig.Scheme
 // Content-Type are signed. Sign replaces earlier values of the four headers.
 //
 // Errors wrap [signer.ErrInvalidMessage] or [signer.ErrNoActiveKey], or come
-// from your crypto.Signer. After an error the request is unchanged.
-func (s *Scheme) Sign(r *http.Request, id string, at time.Time, body []byte) error {
+// from your crypto.Signer. After an error the request is unchanged. Only a key
+// of [NewRemoteKey] uses ctx.
+func (s *Scheme) Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 	if s.unmade() {
 		return notMade()
 	}
@@ -123,7 +125,7 @@ func (s *Scheme) Sign(r *http.Request, id string, at time.Time, body []byte) err
 		digestHeader:    {digestText(sha256.Sum256(body))},
 		signer.HeaderID: {id},
 	}
-	inputs, values, err := s.signatures(message{&http.Request{Method: r.Method, Header: headers}, to}, at)
+	inputs, values, err := s.signatures(ctx, message{&http.Request{Method: r.Method, Header: headers}, to}, at)
 	if err != nil {
 		return err
 	}
@@ -137,7 +139,7 @@ func (s *Scheme) Sign(r *http.Request, id string, at time.Time, body []byte) err
 // signatures returns the values of the two signature headers. They are written
 // by hand, which for these fixed names and checked key IDs is the canonical
 // form.
-func (s *Scheme) signatures(m message, at time.Time) (inputs, values string, err error) {
+func (s *Scheme) signatures(ctx context.Context, m message, at time.Time) (inputs, values string, err error) {
 	components := required()
 	buffer := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buffer)
@@ -157,7 +159,7 @@ func (s *Scheme) signatures(m message, at time.Time) (inputs, values string, err
 		if err != nil {
 			return "", "", fmt.Errorf("%w: %v", signer.ErrInvalidMessage, err)
 		}
-		if raw, err = key.sign(raw[:0], *buffer); err != nil {
+		if raw, err = key.sign(ctx, raw[:0], *buffer); err != nil {
 			return "", "", err
 		}
 		value = append(base64.StdEncoding.AppendEncode(value, raw), ':')

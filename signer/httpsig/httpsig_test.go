@@ -2,6 +2,7 @@ package httpsig_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -13,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -78,7 +80,7 @@ func TestRoundTripOverHTTP(t *testing.T) {
 				}
 				defer server.Close()
 				r := outgoing(t, server.URL+"/in/a%2Fb?x=%C3%A9&y")
-				require.NoError(t, newScheme(t, pair[0]).Sign(r, testID, time.Now(), testBody))
+				require.NoError(t, newScheme(t, pair[0]).Sign(r.Context(), r, testID, time.Now(), testBody))
 				resp, err := server.Client().Do(r)
 				require.NoError(t, err)
 				resp.Body.Close()
@@ -136,7 +138,7 @@ func TestTimes(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		_, err = ending.Verify(r, testBody)
 		require.ErrorIs(t, err, signer.ErrNoMatch)
-		require.ErrorIs(t, ending.Sign(outgoing(t, testURL), testID, time.Now(), testBody), signer.ErrNoActiveKey)
+		require.ErrorIs(t, ending.Sign(t.Context(), outgoing(t, testURL), testID, time.Now(), testBody), signer.ErrNoActiveKey)
 		_, err = httpsig.New(newKey(t, "a", secret).NotAfter(now))
 		require.ErrorIs(t, err, signer.ErrConfig)
 
@@ -195,7 +197,7 @@ func TestExternalURL(t *testing.T) {
 	t.Parallel()
 	key := newKey(t, "a", signer.GenerateSecret())
 	sent := outgoing(t, "https://hooks.example.com/public/deploy?env=prod")
-	require.NoError(t, newScheme(t, key, httpsig.WithExternalURL("http://elsewhere")).Sign(sent, testID, time.Now(), testBody))
+	require.NoError(t, newScheme(t, key, httpsig.WithExternalURL("http://elsewhere")).Sign(sent.Context(), sent, testID, time.Now(), testBody))
 	behind := func() *http.Request {
 		r := httptest.NewRequest(http.MethodPost, "/deploy?env=prod", nil)
 		r.Host, r.Header = "10.0.0.7:8080", sent.Header.Clone()
@@ -320,7 +322,7 @@ func TestSignErrors(t *testing.T) {
 				r.Header = c.header
 			}
 			before := r.Header.Clone()
-			err := c.scheme.Sign(r, c.id, c.at, testBody)
+			err := c.scheme.Sign(r.Context(), r, c.id, c.at, testBody)
 			require.Error(t, err)
 			if c.want != nil {
 				require.ErrorIs(t, err, c.want)
@@ -355,7 +357,7 @@ func TestAnyOf(t *testing.T) {
 	require.True(t, any.SignsID())
 	require.Equal(t, signer.DefaultTolerance, any.Tolerance())
 	r := signedAt(t, s, time.Now())
-	require.NoError(t, standard.Sign(r, testID, time.Now(), testBody))
+	require.NoError(t, standard.Sign(r.Context(), r, testID, time.Now(), testBody))
 	verified, err := any.Verify(received(t, r), testBody)
 	require.NoError(t, err)
 	require.Equal(t, "a", verified.Key)
@@ -384,7 +386,7 @@ func TestNilAndZeroSchemesAreErrors(t *testing.T) {
 	for _, s := range []*httpsig.Scheme{nil, {}} {
 		r := outgoing(t, testURL)
 		before := r.Header.Clone()
-		require.ErrorIs(t, s.Sign(r, testID, time.Now(), testBody), signer.ErrConfig)
+		require.ErrorIs(t, s.Sign(r.Context(), r, testID, time.Now(), testBody), signer.ErrConfig)
 		require.Equal(t, before, r.Header)
 		_, err := s.Verify(received(t, r), testBody)
 		require.ErrorIs(t, err, signer.ErrConfig)
@@ -434,4 +436,40 @@ func TestCanaryStaysInside(t *testing.T) {
 	require.NotContains(t, out.String(), fmt.Sprintf("%x", canary))
 	require.NotContains(t, out.String(), strings.TrimPrefix(signing.Reveal(), "whsk_")[:40])
 	require.NotContains(t, out.String(), fmt.Sprint([]byte(canary))[1:20])
+}
+
+// callbackKMS is a key whose Sign method is a function.
+type callbackKMS struct {
+	kms
+	sign func()
+}
+
+func (c callbackKMS) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	c.sign()
+	return nil, errKMS
+}
+
+// A crypto.Signer has no context. Sign returns when its own context ends.
+func TestRemoteKey_Hangs(t *testing.T) {
+	t.Parallel()
+	_, private, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	scheme := func(sign func()) *httpsig.Scheme {
+		key, err := httpsig.NewRemoteKey("kms", callbackKMS{kms{private}, sign})
+		require.NoError(t, err)
+		return newScheme(t, key)
+	}
+	released := make(chan struct{})
+	defer close(released)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("the attempt is over")
+	cancel(why)
+	r := outgoing(t, testURL)
+	before := r.Header.Clone()
+	require.ErrorIs(t, scheme(func() { <-released }).Sign(ctx, r, testID, time.Now(), testBody), why)
+	require.Equal(t, before, r.Header)
+	require.PanicsWithValue(t, "mine", func() {
+		_ = scheme(func() { panic("mine") }).Sign(t.Context(), r, testID, time.Now(), testBody)
+	})
+	require.ErrorContains(t, scheme(runtime.Goexit).Sign(t.Context(), r, testID, time.Now(), testBody), "ended its goroutine")
 }

@@ -1,6 +1,8 @@
 package httpsig
 
 import (
+	"bytes"
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/hmac"
@@ -12,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/hidden"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -87,7 +90,9 @@ func publicKey(k signer.VerifyingKey) (ed25519.PublicKey, error) {
 // NewRemoteKey gives an ID to an Ed25519 private key that stays in a KMS or an
 // HSM. Its Sign method gets the whole message and [crypto.Hash](0). It must be
 // safe for concurrent use. It gets no context, so it should bound its own
-// waits. The ID is as for [NewKey]. Errors wrap [signer.ErrConfig].
+// waits. [Scheme.Sign] returns when its context ends, and the call then keeps
+// its goroutine until it returns. The ID is as for [NewKey]. Errors wrap
+// [signer.ErrConfig].
 func NewRemoteKey(id string, key crypto.Signer) (Key, error) {
 	if !validKeyID(id) {
 		return Key{}, keyIDError()
@@ -203,11 +208,11 @@ func (k Key) algorithm() string {
 }
 
 // sign appends the signature of base to out.
-func (k *activeKey) sign(out, base []byte) ([]byte, error) {
+func (k *activeKey) sign(ctx context.Context, out, base []byte) ([]byte, error) {
 	if k.macs != nil {
 		return k.mac(out, base), nil
 	}
-	signature, err := k.private.Reveal().Sign(nil, base, crypto.Hash(0))
+	signature, err := k.signEd25519(ctx, base)
 	if err != nil {
 		return nil, fmt.Errorf("httpsig: key %q can't sign: %w", k.id, err)
 	}
@@ -215,6 +220,31 @@ func (k *activeKey) sign(out, base []byte) ([]byte, error) {
 		return nil, fmt.Errorf("httpsig: key %q returned a signature of %d bytes; Ed25519 has %d", k.id, len(signature), ed25519.SignatureSize)
 	}
 	return append(out, signature...), nil
+}
+
+// signEd25519 signs with a key of this process or with one that is kept
+// elsewhere. The latter gets a copy of base, which it may still read after ctx
+// has ended. A panic in it reaches the caller.
+func (k *activeKey) signEd25519(ctx context.Context, base []byte) ([]byte, error) {
+	key := k.private.Reveal()
+	if local, ok := key.(ed25519.PrivateKey); ok {
+		return local.Sign(nil, base, crypto.Hash(0))
+	}
+	base = bytes.Clone(base)
+	var (
+		signature []byte
+		err       error
+	)
+	fault := contain.CallUntil(ctx, func() { signature, err = key.Sign(nil, base, crypto.Hash(0)) })
+	switch {
+	case fault == nil:
+		return signature, err
+	case fault.Late():
+		return nil, context.Cause(ctx)
+	case fault.Value != nil:
+		panic(fault.Value)
+	}
+	return nil, fault
 }
 
 // verify reports whether signature is the key's for base.

@@ -50,7 +50,7 @@ func outgoing(t testing.TB, url string) *http.Request {
 func signedAt(t testing.TB, s signer.Signer, at time.Time) *http.Request {
 	t.Helper()
 	r := outgoing(t, testURL)
-	require.NoError(t, s.Sign(r, testID, at, testBody))
+	require.NoError(t, s.Sign(r.Context(), r, testID, at, testBody))
 	return r
 }
 

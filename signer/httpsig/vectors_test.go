@@ -82,7 +82,7 @@ func TestRFCVectors(t *testing.T) {
 			require.Equal(t, v.base, string(base))
 
 			key := keys[v.key]
-			made, err := key.sign(nil, base)
+			made, err := key.sign(t.Context(), nil, base)
 			require.NoError(t, err)
 			_, encoded, _ := strings.Cut(v.signature, "=:")
 			require.Equal(t, strings.TrimSuffix(encoded, ":"), base64.StdEncoding.EncodeToString(made))

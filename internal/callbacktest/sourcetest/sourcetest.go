@@ -45,7 +45,7 @@ func Complete(body []byte, decoder func(func(context.Context, *payload.Deploymen
 		post := func() int {
 			r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 			r.Header.Set("Content-Type", "application/json")
-			require.NoError(t, scheme.Sign(r, "whk_1", time.Now(), body))
+			require.NoError(t, scheme.Sign(r.Context(), r, "whk_1", time.Now(), body))
 			answer := make(chan int, 1)
 			go func() {
 				w := httptest.NewRecorder()

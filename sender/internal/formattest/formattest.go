@@ -125,7 +125,7 @@ func indented(t *testing.T, f sender.Format, event *payload.Event) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, body, err := f.Encode(event)
+	_, body, err := f.Encode(t.Context(), event)
 	if err != nil {
 		return []byte("no message: " + err.Error() + "\n")
 	}

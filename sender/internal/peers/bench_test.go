@@ -71,7 +71,7 @@ func bare(t testing.TB, url string, signed bool) func(context.Context) error {
 		}
 		req.Header.Set("Content-Type", "application/json")
 		if signed {
-			if err := scheme.Sign(req, e.DeliveryID, time.Now(), body); err != nil {
+			if err := scheme.Sign(req.Context(), req, e.DeliveryID, time.Now(), body); err != nil {
 				return err
 			}
 		}

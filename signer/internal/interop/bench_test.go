@@ -102,10 +102,10 @@ func BenchmarkSign(b *testing.B) {
 			return err
 		}
 		benchBareHMAC(b, size.name, body)
-		loop(b, size.name+"/standard/ours", body, func() error { return st.Sign(r, testID, now, body) })
+		loop(b, size.name+"/standard/ours", body, func() error { return st.Sign(r.Context(), r, testID, now, body) })
 		loop(b, size.name+"/standard/standard-webhooks", body, func() error { return headers(sw.Sign(testID, now, body)) })
 		loop(b, size.name+"/standard/svix", body, func() error { return headers(sv.Sign(testID, now, body)) })
-		loop(b, size.name+"/stripe/ours", body, func() error { return sr.Sign(r, testID, now, body) })
+		loop(b, size.name+"/stripe/ours", body, func() error { return sr.Sign(r.Context(), r, testID, now, body) })
 		loop(b, size.name+"/stripe/stripe-go", body, func() error {
 			signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: body, Secret: text, Timestamp: now})
 			r.Header.Set("Stripe-Signature", signed.Header)

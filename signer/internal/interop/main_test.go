@@ -145,7 +145,7 @@ func seconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 func sign(t testing.TB, s signer.Signer, at time.Time, body []byte) http.Header {
 	t.Helper()
 	r := request(probe{header: http.Header{}})
-	require.NoError(t, s.Sign(r, testID, at, body))
+	require.NoError(t, s.Sign(r.Context(), r, testID, at, body))
 	return r.Header
 }
 

@@ -182,7 +182,7 @@ func testNodeHTTPSig(t *testing.T, n *node) {
 			require.NoError(t, err)
 			r.Header.Set("Content-Type", "application/json; charset=utf-8")
 			unsigned := flat(r.Header)
-			require.NoError(t, s.Sign(r, testID, time.Now(), body))
+			require.NoError(t, s.Sign(r.Context(), r, testID, time.Now(), body))
 			unsigned["webhook-id"], unsigned["content-digest"] = testID, r.Header.Get("Content-Digest")
 			c := call{Lib: signaturesJS, Op: "verify", Secret: k.both, Alg: k.alg, KeyID: "2026-11", Method: "POST", URL: url, Headers: flat(r.Header), Body: body}
 			moved, unsignedCall := c, c

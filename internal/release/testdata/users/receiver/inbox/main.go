@@ -53,7 +53,7 @@ func run(ctx context.Context, file string) error {
 	body := []byte(`{"event":"deploy.live","timestamp":"2026-03-12T14:22:01Z","deployment_id":"dep_1","app":"shop","environment":"production"}`)
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
-	if err := scheme.Sign(r, "whk_1", time.Now(), body); err != nil {
+	if err := scheme.Sign(r.Context(), r, "whk_1", time.Now(), body); err != nil {
 		return err
 	}
 	w := httptest.NewRecorder()

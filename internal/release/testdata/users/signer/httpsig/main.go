@@ -31,7 +31,7 @@ func run() error {
 	body := []byte(`{"event":"deploy.live"}`)
 	r := httptest.NewRequest(http.MethodPost, "http://hooks.example.com/deploy?env=prod", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
-	if err := scheme.Sign(r, "whk_0198", time.Now(), body); err != nil {
+	if err := scheme.Sign(r.Context(), r, "whk_0198", time.Now(), body); err != nil {
 		return err
 	}
 	if _, err := scheme.Verify(r, body); err != nil {
