@@ -7,19 +7,21 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of strings, in characters, as JSON Schema counts them. They keep what ends up in columns, log lines and
-// headers at a size that those can take, and are far beyond what CI systems send. Texts for people (commit message,
-// error, reason) have no bound of their own.
+// The maximum lengths of strings, in characters, as JSON Schema counts them.
+// They keep values small enough for database columns, log lines and headers,
+// and far exceed what CI systems send. Texts for people (commit message, error,
+// reason) have no limit of their own.
 const (
 	maxID   = 255
 	maxName = 1024
 	maxURL  = 8192
 )
 
-// maxNumber bounds durations, sizes and counts: the largest integer that every JSON reader keeps exact.
+// maxNumber is the upper limit for durations, sizes and counts. It is the
+// largest integer that every JSON reader keeps exact.
 const maxNumber = 1<<53 - 1
 
-// The messages that several fields share.
+// Messages that several fields share.
 const (
 	isRequired     = "is required"
 	validUTF8      = "must be valid UTF-8"
@@ -41,21 +43,21 @@ const (
 	hasField       = "must be set through its field, not through Extra"
 )
 
-// require notes a missing string.
+// require records a failure if the string is empty.
 func (f *failures) require(path, s string) {
 	if s == "" {
 		f.add(path, isRequired)
 	}
 }
 
-// text checks a string that may be absent and has no bound.
+// text checks an optional string without a maximum length.
 func (f *failures) text(path, s string) {
 	if !utf8.ValidString(s) {
 		f.add(path, validUTF8)
 	}
 }
 
-// short checks a string that may be absent and has at most limit characters.
+// short checks an optional string of at most limit characters.
 func (f *failures) short(path, s string, limit int) {
 	f.text(path, s)
 	if tooLong(s, limit) {
@@ -78,12 +80,13 @@ func (f *failures) id(path, s string) {
 	}
 }
 
-// isControl reports the control characters of ASCII. They have no place in an ID: one that ends up in a log or a
-// terminal would write a line of its own, and PostgreSQL refuses to store NUL.
+// isControl reports whether r is an ASCII control character. IDs must not
+// contain them, because a line break would forge a log line and PostgreSQL
+// refuses to store NUL.
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// url checks a link that may be absent. People will click it, so javascript: and
-// the like are refused.
+// url checks an optional link. People click links, so javascript: and other
+// schemes are refused.
 func (f *failures) url(path, s string) {
 	if s == "" {
 		return
@@ -94,21 +97,22 @@ func (f *failures) url(path, s string) {
 	}
 }
 
-// date checks a date that was decoded, or set by the program.
+// date checks a date that was decoded or that the program set.
 func (f *failures) date(path string, t time.Time) {
 	if !t.IsZero() && !inRange(t) {
 		f.add(path, dateRange)
 	}
 }
 
-// measure checks a number that may be absent.
+// measure checks an optional number.
 func (f *failures) measure(path string, n *float64) {
-	if n != nil && !(*n >= 0 && *n <= maxNumber) { // the negation also catches NaN
+	if n != nil && !(*n >= 0 && *n <= maxNumber) { // The negation also catches NaN.
 		f.add(path, numberRange)
 	}
 }
 
-// extra checks that no member in extra has the name of a field: the document would have it twice.
+// extra checks that no member of extra has the name of a field, because the
+// encoded document would contain it twice.
 func (f *failures) extra(parent string, extra Object, known func(name string) bool) {
 	for name := range extra.All() {
 		if known(name) {
@@ -117,7 +121,7 @@ func (f *failures) extra(parent string, extra Object, known func(name string) bo
 	}
 }
 
-// isHex reports whether s is made of 5 to limit hexadecimal digits.
+// isHex reports whether s consists of 5 to limit hexadecimal digits.
 func isHex(s string, limit int) bool {
 	if len(s) < 5 || len(s) > limit {
 		return false
@@ -131,7 +135,8 @@ func isHex(s string, limit int) bool {
 	return true
 }
 
-// isVisibleASCII reports whether s is made of 1 to 255 characters from "!" to "~".
+// isVisibleASCII reports whether s consists of 1 to 255 characters from "!" to
+// "~".
 func isVisibleASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] >= 0x7f {

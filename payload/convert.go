@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// DeploymentStatus returns what an event of type t says about its deployment as a whole, and false if t is none of the
-// known types. A completed build or a passed health check leaves a deployment in progress.
+// DeploymentStatus returns the status of the whole deployment after an event of
+// type t. It returns false if t is not one of the known types. A completed
+// build or a passed health check leaves a deployment in progress.
 func (t Type) DeploymentStatus() (Status, bool) {
 	switch t {
 	case DeployStarted, BuildCompleted, HealthCheckPassed:
@@ -22,9 +23,10 @@ func (t Type) DeploymentStatus() (Status, bool) {
 	}
 }
 
-// EventType returns the type of the event that reports a deployment's status, and false if s is none of the six.
-// Pending and in_progress are a deploy.started, failure and cancelled a deploy.failed; the event's own status tells
-// them apart.
+// EventType returns the type of the event that reports status s. It returns
+// false if s is not one of the six statuses. Pending and in_progress share
+// deploy.started, and failure and cancelled share deploy.failed. The event's
+// own status tells them apart.
 func (s Status) EventType() (Type, bool) {
 	switch s {
 	case StatusPending, StatusInProgress:
@@ -40,9 +42,13 @@ func (s Status) EventType() (Type, bool) {
 	}
 }
 
-// DeploymentStatus returns what the event says about its deployment as a whole. The type decides; Event.Status only
-// chooses between pending and in_progress for a deploy.started and between failure and cancelled for a deploy.failed.
-// For types that are not known, it is Event.Status, and false if that is none of the six either.
+// DeploymentStatus returns the status of the whole deployment after the event.
+//
+//	Type             Result
+//	deploy.started   pending if Event.Status says so, else in_progress
+//	deploy.failed    cancelled if Event.Status says so, else failure
+//	other known      Type.DeploymentStatus
+//	unknown          Event.Status, and false if that is not one of the six statuses
 func (e *Event) DeploymentStatus() (Status, bool) {
 	status, known := e.Type.DeploymentStatus()
 	if !known {
@@ -54,8 +60,9 @@ func (e *Event) DeploymentStatus() (Status, bool) {
 	return status, true
 }
 
-// Deployment turns an event into the record of its deployment. Where base has a field that the event lacks, the result
-// has base's: pass the record so far, or the fields that the events do not carry.
+// Deployment converts an event into the record of its deployment. Fields that
+// the event lacks come from base, so pass the record so far or the fields that
+// events do not carry.
 //
 //	Event                     Deployment
 //	deployment_id             deploymentId
@@ -67,17 +74,25 @@ func (e *Event) DeploymentStatus() (Status, bool) {
 //	version                   version
 //	metadata                  metadata
 //	event, status             status, by Event.DeploymentStatus
-//	timestamp                 startedAt if the event is a deploy.started, else completedAt if the status is terminal
+//	timestamp                 startedAt of a deploy.started event
+//	timestamp                 completedAt if the status is terminal
 //
-// What is in the table is lossless there and back. The rest has no counterpart: url is where the app answers and
-// pipelineUrl where the CI system shows the run, previous_version is a version and previousCommitSha a commit. Those
-// fields of the result are base's, Extra included. Only a deploy.started says when the deployment started, so
-// for all other events base.StartedAt has to. It is an error, which names the field, if the result is not valid.
+// The fields in the table convert without loss in both directions. All other
+// fields of the result, Extra included, are base's, because they have no
+// counterpart:
 //
-// Of a SHA-256 commit the record gets what [Deployment.SetCommit] says.
+//   - url is the address of the app, while pipelineUrl is the page of the run
+//     in the CI system.
+//   - previous_version is a version, while previousCommitSha is a commit.
 //
-// Deployment does not look at what base.Status was: ask [Status.Transition] first whether the event is stale. It
-// changes neither e nor base.
+// Only a deploy.started event tells when the deployment started. For all other
+// events, base.StartedAt must be set. If the result is invalid, Deployment
+// returns an error that names the field.
+//
+// [Deployment.SetCommit] describes how SHA-256 commits are stored.
+//
+// Deployment does not look at base.Status. Call [Status.Transition] first to
+// learn whether the event is stale. Deployment changes neither e nor base.
 func (e *Event) Deployment(base Deployment) (*Deployment, error) {
 	d := base
 	d.DeploymentID = either(e.DeploymentID, base.DeploymentID)
@@ -102,22 +117,24 @@ func (e *Event) Deployment(base Deployment) (*Deployment, error) {
 		d.CompletedAt = e.Timestamp
 	}
 	if err := d.Validate(); err != nil {
-		return nil, fmt.Errorf("payload: event as a deployment: fill what the event lacks through base: %w", err)
+		return nil, fmt.Errorf("payload: converting the event to a deployment: set the fields that the event lacks in base: %w", err)
 	}
 	return &d, nil
 }
 
-// Event turns the record of a deployment into the event that reports its status. Where base has a field that the record
-// lacks, the result has base's: Error for a failure, PreviousVersion for a rollback, Commit.Message, URL and so on. The
-// table of [Event.Deployment] holds in this direction as well, with
+// Event converts the record of a deployment into the event that reports its
+// status. Fields that the record lacks come from base, such as Error for a
+// failure, PreviousVersion for a rollback, Commit.Message and URL. The table of
+// [Event.Deployment] also holds in this direction, with these additions:
 //
 //	Deployment                Event
 //	status                    event by Status.EventType, and status
 //	startedAt                 timestamp while the status is pending or in_progress
 //	completedAt               timestamp once it is terminal
 //
-// base.Type and base.Timestamp are not used. A deployment that was cancelled needs no base.Error: the event's error is
-// then "deployment cancelled". It is an error, which names the field, if the result is not valid.
+// Event does not use base.Type and base.Timestamp. A cancelled deployment needs
+// no base.Error, since the event's error defaults to "deployment cancelled". If
+// the result is invalid, Event returns an error that names the field.
 //
 // Event changes neither d nor base.
 func (d *Deployment) Event(base Event) (*Event, error) {
@@ -138,12 +155,13 @@ func (d *Deployment) Event(base Event) (*Event, error) {
 		e.Error = either(base.Error, "deployment cancelled")
 	}
 	if err := e.Validate(); err != nil {
-		return nil, fmt.Errorf("payload: deployment as an event: fill what the deployment lacks through base: %w", err)
+		return nil, fmt.Errorf("payload: converting the deployment to an event: set the fields that the deployment lacks in base: %w", err)
 	}
 	return &e, nil
 }
 
-// commit lays the record's commit over base, which stays as it is.
+// commit returns a copy of base with the record's commit and branch. It does
+// not change base.
 func (d *Deployment) commit(sha string, base *Commit) *Commit {
 	if sha == "" && d.Branch == "" {
 		return base
@@ -157,7 +175,7 @@ func (d *Deployment) commit(sha string, base *Commit) *Commit {
 	return &c
 }
 
-// moment is when the deployment reached its status.
+// moment returns the time at which the deployment reached its status.
 func (d *Deployment) moment() time.Time {
 	if d.Status.Terminal() {
 		return d.CompletedAt

@@ -64,8 +64,8 @@ func TestConversionIsLossless(t *testing.T) {
 
 func TestConversionNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	const toDeployment = "payload: event as a deployment: fill what the event lacks through base: Invalid payload: "
-	const toEvent = "payload: deployment as an event: fill what the deployment lacks through base: Invalid payload: "
+	const toDeployment = "payload: converting the event to a deployment: set the fields that the event lacks in base: Invalid payload: "
+	const toEvent = "payload: converting the deployment to an event: set the fields that the deployment lacks in base: Invalid payload: "
 	live := payload.Event{
 		Type: payload.DeployLive, Timestamp: at(5), DeploymentID: "run-1", App: "api", Environment: "production",
 		Commit: &payload.Commit{SHA: "f4c8e2a"},

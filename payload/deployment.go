@@ -5,114 +5,132 @@ import (
 	"time"
 )
 
-// A Deployment is the record of one deployment as Periscope's deployment webhook takes it: JSON with names in
-// camelCase. Sending a record with the same DeploymentID again updates it.
+// A Deployment is the record of one deployment in the format of Periscope's
+// deployment webhook: JSON with camelCase names. Sending a record with the same
+// DeploymentID again updates it.
 //
-// DeploymentID, CommitSHA, Environment, Status and StartedAt are required, and CompletedAt is once the status is
-// terminal. For strings, empty means absent. Members that have no field here are kept in Extra and come out again on
-// encoding.
+// DeploymentID, CommitSHA, Environment, Status and StartedAt are always
+// required. CompletedAt is required when the status is terminal. An empty
+// string means that the member is absent. Members without a field are kept in
+// Extra and written back on encoding.
 //
-// A Deployment may be read by several goroutines; whoever changes one must be alone with it.
+// Several goroutines may read a Deployment at the same time. A goroutine that
+// changes one needs exclusive access.
 type Deployment struct {
-	// DeploymentID is the CI system's own ID for the run: 1 to 255 characters, none of them a control character. JSON
-	// name "deploymentId". Required.
+	// DeploymentID is the CI system's own ID for the run. It has 1 to 255
+	// characters and no control characters. JSON name "deploymentId". Required.
 	DeploymentID string
 
-	// CommitSHA is the commit that was deployed: 5 to 40 hexadecimal digits, best all 40. JSON name "commitSha".
-	// Required.
+	// CommitSHA is the deployed commit. It has 5 to 40 hexadecimal digits; use
+	// all 40 if you can. JSON name "commitSha". Required.
 	CommitSHA string
 
-	// Environment is the target: "production", "staging", "development", "preview", "test", or any other name of up to
-	// 1024 characters. JSON name "environment". Required.
+	// Environment is the target, such as "production", "staging",
+	// "development", "preview" or "test". Any other name of up to 1024
+	// characters is valid too. JSON name "environment". Required.
 	Environment string
 
 	// Status is one of the six statuses. JSON name "status". Required.
 	Status Status
 
-	// StartedAt is when the deployment started. Encoded in UTC with up to nine digits of a second; see [ParseTime] for
-	// the forms that are read. JSON name "startedAt". Required.
+	// StartedAt is the start of the deployment. It is encoded in UTC with up to
+	// nine fractional digits of a second. [ParseTime] lists the accepted
+	// formats. JSON name "startedAt". Required.
 	StartedAt time.Time
 
-	// CompletedAt is when the deployment ended; required when Status is terminal. JSON name "completedAt".
+	// CompletedAt is the end of the deployment. It is required when Status is
+	// terminal. JSON name "completedAt".
 	CompletedAt time.Time
 
-	// OrganizationSlug is checked against the API key's organization, if it is given. JSON name "organizationSlug", up
-	// to 1024 characters.
+	// OrganizationSlug, if given, is checked by Periscope against the
+	// organization of the API key. JSON name "organizationSlug", up to 1024
+	// characters.
 	OrganizationSlug string
 
-	// Service is the name of what is deployed, best the name of its repository. JSON name "service", up to 1024
-	// characters.
+	// Service is the name of the deployed service, preferably the name of its
+	// repository. JSON name "service", up to 1024 characters.
 	Service string
 
-	// Branch is the branch that was deployed. JSON name "branch", up to 1024 characters.
+	// Branch is the deployed branch. JSON name "branch", up to 1024 characters.
 	Branch string
 
-	// PreviousCommitSHA is the commit of the deployment before this one, in the same environment. Periscope documents
-	// no rule for it, so any text of up to 1024 characters is accepted. JSON name "previousCommitSha".
+	// PreviousCommitSHA is the commit of the previous deployment to the same
+	// environment. Periscope documents no format for it, so any text of up to
+	// 1024 characters is accepted. JSON name "previousCommitSha".
 	PreviousCommitSHA string
 
-	// TriggeredBy is who or what started the deployment: a user, an e-mail address, "automation", "schedule". JSON name
+	// TriggeredBy is the person or process that started the deployment, such as
+	// a user name, an e-mail address, "automation" or "schedule". JSON name
 	// "triggeredBy", up to 1024 characters.
 	TriggeredBy string
 
-	// PipelineName is the name of the pipeline or workflow. JSON name "pipelineName", up to 1024 characters.
+	// PipelineName is the name of the pipeline or workflow. JSON name
+	// "pipelineName", up to 1024 characters.
 	PipelineName string
 
-	// PipelineURL is where the CI system shows this run. Encoding and decoding
-	// clean it as CleanURL does. JSON name "pipelineUrl".
+	// PipelineURL is the page of this run in the CI system. Encoding and
+	// decoding clean it with [CleanURL]. JSON name "pipelineUrl".
 	PipelineURL string
 
-	// RepositoryURL is where the commit's repository is. Encoding and decoding clean
-	// it as CleanURL does. JSON name "repositoryUrl".
+	// RepositoryURL is the address of the commit's repository. Encoding and
+	// decoding clean it with [CleanURL]. JSON name "repositoryUrl".
 	RepositoryURL string
 
-	// Commits are what the deployment brought from further repositories: at most 100.
-	// JSON name "commits".
+	// Commits lists the commits that the deployment took from other
+	// repositories, at most 100. JSON name "commits".
 	Commits []RepositoryCommit
 
-	// ArtifactDigest is the digest of what was deployed, such as "sha256:" and 64
-	// hexadecimal digits. It has the form of an OCI digest and up to 255 characters.
-	// JSON name "artifactDigest".
+	// ArtifactDigest is the digest of the deployed artifact, such as "sha256:"
+	// and 64 hexadecimal digits. It has the form of an OCI digest and up to 255
+	// characters. JSON name "artifactDigest".
 	ArtifactDigest string
 
-	// Version is the version that was deployed. JSON name "version", up to 1024
+	// Version is the deployed version. JSON name "version", up to 1024
 	// characters.
 	Version string
 
-	// RollbackOf is the DeploymentID of the failed deployment that this deployment
-	// takes back. JSON name "rollbackOf", up to 255 characters.
+	// RollbackOf is the DeploymentID of the failed deployment that this
+	// deployment rolls back. JSON name "rollbackOf", up to 255 characters.
 	RollbackOf string
 
-	// IncidentURL is where the incident is described that this deployment is to end.
-	// Encoding and decoding clean it as CleanURL does. JSON name "incidentUrl".
+	// IncidentURL is the page of the incident that this deployment is meant to
+	// end. Encoding and decoding clean it with [CleanURL]. JSON name
+	// "incidentUrl".
 	IncidentURL string
 
-	// RawPayload is what the CI system itself said, kept to the byte. JSON name "rawPayload".
+	// RawPayload is the CI system's own payload, kept byte for byte. JSON name
+	// "rawPayload".
 	RawPayload Object
 
-	// Metadata are the sender's own names and values. JSON name "metadata".
+	// Metadata holds the sender's own names and values. JSON name "metadata".
 	Metadata Metadata
 
-	// Extra are the members that have no field above, as they were written.
+	// Extra holds the members that have no field above, exactly as they were
+	// written.
 	Extra Object
 
-	// Dropped lists the members that decoding left out because it could not keep
-	// them: a pipelineUrl that is no link, for example. Encoding ignores it.
+	// Dropped lists the members that decoding left out because their values
+	// were unusable, for example a pipelineUrl that is not a link. Encoding
+	// ignores it.
 	Dropped []Failure
 }
 
 // DecodeDeployment reads a deployment from JSON and validates it. It is strict:
-// duplicate names, invalid UTF-8, anything after the document, and members of the
-// wrong kind are errors. Names count only in their exact case. Members that have
-// no field are kept. A member that is null is absent.
 //
-// Members that only inform never cost the record: pipelineUrl, pipelineName,
-// triggeredBy, branch, repositoryUrl and incidentUrl. If one of them can't be kept, it is left out and listed
-// in Dropped.
+//   - Duplicate names, invalid UTF-8, data after the document and members of
+//     the wrong type are errors.
+//   - Names match only in their exact case.
+//   - Members without a field are kept.
+//   - A null member counts as absent.
 //
-// Every error wraps [ErrInvalid] and is a [*ValidationError] that lists all failures. DecodeDeployment keeps no
-// reference to data, and does not limit its size: bound the body before. The strings of a document
-// of up to 4 KiB share one copy of it.
+// Invalid values in the informational members pipelineUrl, pipelineName,
+// triggeredBy, branch, repositoryUrl and incidentUrl do not reject the record.
+// DecodeDeployment leaves them out and lists them in Dropped.
+//
+// Every error is a [*ValidationError] that lists all failures, and wraps
+// [ErrInvalid]. DecodeDeployment keeps no reference to data. It does not limit
+// the size of data, so limit the body before the call. The strings of a
+// document of up to 4 KiB share one copy of it.
 func DecodeDeployment(data []byte) (*Deployment, error) {
 	d := new(Deployment)
 	dropped, err := decode(data, d)
@@ -123,8 +141,8 @@ func DecodeDeployment(data []byte) (*Deployment, error) {
 	return d, nil
 }
 
-// UnmarshalJSON is [DecodeDeployment] for json.Unmarshal. It replaces the whole deployment, and leaves it alone on
-// error.
+// UnmarshalJSON implements json.Unmarshaler with [DecodeDeployment]. It
+// replaces the whole deployment, and leaves it unchanged on error.
 func (d *Deployment) UnmarshalJSON(data []byte) error {
 	decoded, err := DecodeDeployment(data)
 	if err == nil {
@@ -186,7 +204,8 @@ func (d *Deployment) read(r *reader) {
 	d.Extra = extra.object()
 }
 
-// Validate reports everything that is wrong with the deployment, as a [*ValidationError], or nil.
+// Validate returns everything that is wrong with the deployment as a
+// [*ValidationError], or nil.
 func (d *Deployment) Validate() error {
 	var f failures
 	d.check(&f)
@@ -249,11 +268,12 @@ func isDeploymentField(name string) bool {
 	}
 }
 
-// Encode validates the deployment and returns it as JSON: the bytes to send. Members come in the order of the fields,
-// absent ones are left out, those in Extra follow. Decoding the result gives an equal deployment, and encoding that the
-// same bytes.
+// Encode validates the deployment and returns the JSON bytes to send. Members
+// come in the order of the fields, followed by those in Extra. Absent members
+// are left out. Decoding the result gives an equal deployment, and encoding
+// that one gives the same bytes.
 //
-// An invalid deployment is a [*ValidationError].
+// The error for an invalid deployment is a [*ValidationError].
 func (d *Deployment) Encode() ([]byte, error) {
 	if err := d.Validate(); err != nil {
 		return nil, err
@@ -273,9 +293,10 @@ func (d *Deployment) Equal(other *Deployment) bool {
 	return bytes.Equal(a.out, b.out)
 }
 
-// MarshalJSON is [Deployment.Encode] for json.Marshal. Both encoding/json and its second version compact what it
-// returns, and encoding/json escapes <, > and &: to keep metadata, rawPayload and unknown members to the byte, call
-// Encode.
+// MarshalJSON implements json.Marshaler with [Deployment.Encode]. Both
+// encoding/json and its second version compact the result, and encoding/json
+// also escapes <, > and &. Call Encode to keep metadata, rawPayload and unknown
+// members byte for byte.
 func (d Deployment) MarshalJSON() ([]byte, error) { return d.Encode() }
 
 func (d *Deployment) write(w *writer) {

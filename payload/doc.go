@@ -1,5 +1,6 @@
-// Package payload is what deployment webhooks say: two JSON documents, read strictly, validated completely and written
-// back without loss.
+// Package payload defines the two JSON documents that deployment webhooks
+// carry. It decodes them strictly, validates them completely and encodes them
+// without loss.
 //
 //	event, err := payload.DecodeEvent(body)
 //	if err != nil {
@@ -12,42 +13,57 @@
 //		fmt.Printf("%s failed: %s\n", event.App, event.Error)
 //	}
 //
-// An [Event] is one step of a deployment's life, in snake_case, after the guide to deployment webhooks by Temps. A
-// [Deployment] is the record of a whole deployment, in camelCase, as Periscope's deployment webhook takes it. Each has
-// a decode function, Validate, Encode, a JSON Schema, and a conversion to the other.
+// An [Event] is one step of a deployment, with snake_case names, as described
+// in the guide to deployment webhooks by Temps. A [Deployment] is the record of
+// a whole deployment, with camelCase names, in the format of Periscope's
+// deployment webhook. Each has a decode function, Validate, Encode, a JSON
+// Schema and a conversion to the other.
 //
 // # What decoding promises
 //
-//   - Duplicate names, invalid UTF-8 and anything after the document are errors, and names count only in their exact
-//     case: "App" is not the field "app" but a member of its own. Lenient readers make different things of the same
-//     bytes, so that a proxy, a log and a handler come to see different documents.
-//   - Null means that a member is absent. In a required member, and as a value
-//     in metadata, it is an error.
-//   - A member that only informs, such as a link to the pipeline, never costs the
-//     document. If it can't be kept, it is left out and listed in Dropped.
-//   - A string that may be absent may also be empty, which means the same and is left out on encoding: pipelines fill
-//     documents from variables that are not always set.
-//   - Dates are read in the ISO 8601 forms that CI systems emit, see [ParseTime], and written in RFC 3339 and UTC.
-//   - All failures are reported at once, each with the path of its member, in a [*ValidationError] that is safe to show
-//     to the peer: it repeats no values and is bounded in length.
-//   - Members without a field are kept, in every object, and come out again on encoding. They, metadata and rawPayload
-//     stay as they were written, to the byte: 9007199254740993, 1.0 and 1e2 are not rounded or rewritten.
-//   - Nesting in such a member is limited to 128 levels, IDs to 255 characters, names to 1024, links to 8192.
+//   - Duplicate names, invalid UTF-8 and data after the document are errors.
+//     Names match only in their exact case, so "App" is not the field "app" but
+//     a separate member. A lenient reader could see another document than the
+//     proxy or log in front of it.
+//   - A null member counts as absent. In a required member, and as a metadata
+//     value, null is an error.
+//   - An invalid value in a member that only informs people, such as the link
+//     to the pipeline, does not reject the document. Decoding leaves the member
+//     out and lists it in Dropped.
+//   - An optional string may be empty. Empty means absent, and encoding leaves
+//     it out. Pipelines fill documents from variables that are not always set.
+//   - Dates are read in the ISO 8601 formats that CI systems emit, see
+//     [ParseTime]. They are written in RFC 3339 and UTC.
+//   - All failures are reported at once in a [*ValidationError], each with the
+//     path of its member. The error is safe to show to the sender, because it
+//     repeats no values and its length is limited.
+//   - Members without a field are kept in every object and written back on
+//     encoding. They stay byte for byte as they were written, as do metadata
+//     and rawPayload. Numbers such as 9007199254740993, 1.0 and 1e2 are not
+//     rounded or rewritten.
+//   - Such a member may be nested up to 128 levels. IDs have up to 255
+//     characters, names 1024 and links 8192.
 //
 // # Security
 //
-// Verify the signature before decoding, and sign the bytes that Encode returned: a document that has been decoded and
-// encoded again has other bytes than before. Bound the body before decoding; this package limits its depth, not its
-// length.
+// Verify the signature before decoding, and sign the bytes that Encode
+// returned. A document that was decoded and encoded again may differ from the
+// received bytes. Limit the size of the body before decoding, because this
+// package limits only its depth.
 //
-// A valid document is well-formed, not harmless. Its texts come from whoever could trigger a deployment: escape them
-// where they are shown, and do not build commands, paths or queries from them. Links are http or https, but lead
-// wherever the sender wants; they are not safe to fetch.
+// A valid document is well-formed but not harmless. Its texts come from anyone
+// who can trigger a deployment. Escape them where you show them, and never
+// build commands, paths or queries from them. Links use http or https, but the
+// sender chooses their target, so they are not safe to fetch.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - Treating Event.Status as the deployment's: in a build.completed it is the build's. Use [Event.DeploymentStatus].
-//   - Overwriting a stored status with each that arrives: deliveries overtake each other. Ask [Status.Transition].
-//   - Re-encoding through json.Marshal where bytes matter: it compacts, and encoding/json escapes. Use Encode.
-//   - Making a new delivery ID for each attempt: receivers tell duplicates by it.
+//   - Event.Status is the status of one step. In a build.completed event it is
+//     the status of the build. Use [Event.DeploymentStatus] for the deployment.
+//   - Deliveries arrive out of order, so do not overwrite a stored status with
+//     every new one. Call [Status.Transition] first.
+//   - json.Marshal compacts the document, and encoding/json also escapes it.
+//     Use Encode where the exact bytes matter.
+//   - Do not create a new delivery ID for each attempt. Receivers detect
+//     duplicates by it.
 package payload

@@ -7,15 +7,16 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// writer puts a document together. It appends by hand, and not through a JSON encoder, because encoders are free to
-// change white space, escapes and numbers, and what a document carries for others must come out to the byte. It relies
-// on validation for valid UTF-8, and for numbers that are neither infinite nor NaN.
+// writer builds a document. It appends bytes directly because a JSON encoder
+// may change white space, escapes and numbers, while members that the document
+// only carries must keep their exact bytes. writer relies on validation to
+// exclude invalid UTF-8, infinities and NaN.
 type writer struct{ out []byte }
 
 // begin opens an object.
 func (w *writer) begin() { w.out = append(w.out, '{') }
 
-// end closes an object, after the members in extra.
+// end writes the members in extra and closes the object.
 func (w *writer) end(extra Object) {
 	if members := extra.inner(); members != "" {
 		w.comma()
@@ -24,14 +25,15 @@ func (w *writer) end(extra Object) {
 	w.out = append(w.out, '}')
 }
 
-// comma goes before every member but the first.
+// comma writes a comma before every member except the first.
 func (w *writer) comma() {
 	if w.out[len(w.out)-1] != '{' {
 		w.out = append(w.out, ',')
 	}
 }
 
-// name writes the name of one of this package's own fields, none of which needs an escape.
+// name writes the name of one of this package's own fields. None of them needs
+// escaping.
 func (w *writer) name(name string) {
 	w.comma()
 	w.out = append(w.out, '"')
@@ -50,7 +52,7 @@ func (w *writer) string(name, value string) {
 
 // link writes a link as [CleanURL] repairs it.
 func (w *writer) link(name, url string) {
-	url, _ = CleanURL(url) // validation refuses what can't be repaired
+	url, _ = CleanURL(url) // Validation refuses links that CleanURL cannot repair.
 	w.string(name, url)
 }
 
@@ -65,7 +67,8 @@ func (w *writer) time(name string, t time.Time) {
 	w.out = append(w.out, '"')
 }
 
-// number writes a member unless it is nil: without an exponent, in as few digits as give the same float64 again.
+// number writes a member unless it is nil. The number has no exponent and the
+// fewest digits that give the same float64 when read back.
 func (w *writer) number(name string, n *float64) {
 	if n == nil {
 		return
@@ -92,7 +95,7 @@ func (w *writer) bool(name string, b *bool) {
 	w.out = strconv.AppendBool(w.out, *b)
 }
 
-// object writes a member as it was written, unless there is none.
+// object writes an object byte for byte, unless it is the zero Object.
 func (w *writer) object(name string, o Object) {
 	if o.IsZero() {
 		return

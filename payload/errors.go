@@ -7,38 +7,44 @@ import (
 	"unicode/utf8"
 )
 
-// ErrInvalid is what every error about a document's content wraps: errors.Is(err, ErrInvalid) tells an authentic but
-// invalid document, which the peer has to mend, from every other kind of failure.
+// ErrInvalid is wrapped by every error about a document's content. Use
+// errors.Is(err, ErrInvalid) to tell an authentic but invalid document, which
+// its sender must correct, from all other failures.
 var ErrInvalid = errors.New("payload: invalid document")
 
-// ErrIgnored is wrapped by the errors of decoders for other systems' events that
-// are authentic and intact but not about a deployment. The text says why. Such an
-// event is acknowledged and dropped.
+// ErrIgnored is wrapped by decoder errors for other systems' events that are
+// authentic and intact but not about a deployment. The text gives the reason.
+// Acknowledge and drop such an event.
 var ErrIgnored = errors.New("not a deployment event")
 
-// maxFailures bounds the failures that one error lists, so that a document made of nothing but mistakes does not get
-// an answer that is longer than itself. The first ones in the order of checking are kept, the rest are counted.
+// maxFailures is the maximum number of failures that one error lists. It keeps
+// the response to a very broken document shorter than the document. The first
+// failures in the order of checking are listed, and the rest are counted.
 const maxFailures = 32
 
-// maxQuoted bounds how much of a member name that came from the input is repeated in an error, in bytes.
+// maxQuoted is the maximum number of bytes of a member name from the input that
+// an error repeats.
 const maxQuoted = 64
 
-// errorPrefix begins the text of every ValidationError, as in the answers of Periscope's deployment webhook.
+// errorPrefix begins the text of every ValidationError, as in the responses of
+// Periscope's deployment webhook.
 const errorPrefix = "Invalid payload: "
 
 // A Failure is one broken rule.
 type Failure struct {
-	// Path names the member, in the document's own spelling: "commitSha", "commit.sha", `metadata["build no"]`.
-	// It is empty when the document as a whole is at fault. Names that come from the input are escaped and cut to
-	// 64 bytes.
+	// Path names the member in the document's own spelling, such as
+	// "commitSha", "commit.sha" or `metadata["build no"]`. It is empty if the
+	// document as a whole is invalid. Names that come from the input are
+	// escaped and cut to 64 bytes.
 	Path string
 
-	// Message says what the member must be, for example "must be a valid hex string (5-40 characters)". It never
-	// repeats the rejected value.
+	// Message states the rule that the member breaks, for example "must be a
+	// valid hex string (5-40 characters)". It never repeats the rejected value.
 	Message string
 }
 
-// String is the path and the message in one sentence; "body" stands for the document as a whole.
+// String returns the path and the message as one sentence. It uses "body" for
+// the document as a whole.
 func (f Failure) String() string {
 	if f.Path == "" {
 		return "body " + f.Message
@@ -46,21 +52,24 @@ func (f Failure) String() string {
 	return f.Path + " " + f.Message
 }
 
-// ValidationError lists everything that is wrong with a document. It wraps [ErrInvalid].
+// ValidationError lists everything that is wrong with a document. It wraps
+// [ErrInvalid].
 //
-// Its text may be shown to the peer: it is valid UTF-8 of bounded length, holds no value from the document, and names
-// members only in escaped form.
+// Its text is safe to show to the sender. It is valid UTF-8 of limited length,
+// repeats no value from the document, and escapes member names.
 type ValidationError struct {
-	// Failures is never empty. It holds members of the wrong kind first, in the order of the document, then broken
-	// rules, in the order of the fields in the Go type. Each path is listed once.
+	// Failures is never empty. Members of the wrong type come first, in the
+	// order of the document. Broken rules follow, in the order of the fields in
+	// the Go type. Each path is listed once.
 	Failures []Failure
 
-	// Omitted counts the failures beyond the first 32, which are not listed.
+	// Omitted counts the failures after the first 32, which are not listed.
 	Omitted int
 }
 
-// Error is "Invalid payload: " and the failures, joined by "; ". The text for a single failure is the one that
-// Periscope's deployment webhook answers with:
+// Error returns "Invalid payload: " and the failures, separated by "; ". The
+// text for a single failure equals the response of Periscope's deployment
+// webhook:
 //
 //	Invalid payload: commitSha must be a valid hex string (5-40 characters)
 func (e *ValidationError) Error() string {
@@ -78,16 +87,18 @@ func (e *ValidationError) Error() string {
 	return text.String()
 }
 
-// Unwrap makes errors.Is(err, ErrInvalid) hold.
+// Unwrap makes errors.Is(err, ErrInvalid) true.
 func (e *ValidationError) Unwrap() error { return ErrInvalid }
 
-// failures collects what is wrong with one document. The zero value is ready for use.
+// failures collects the failures of one document. The zero value is ready for
+// use.
 type failures struct {
 	list    []Failure
 	omitted int
 }
 
-// add notes a failure. Only the first one of a path counts: a member of the wrong kind is not missing as well.
+// add records a failure. Only the first failure of a path counts, so that a
+// member of the wrong type is not also reported as missing.
 func (f *failures) add(path, message string) {
 	for _, seen := range f.list {
 		if seen.Path == path {
@@ -101,7 +112,8 @@ func (f *failures) add(path, message string) {
 	f.list = append(f.list, Failure{Path: path, Message: message})
 }
 
-// err returns nil (and not a nil *ValidationError in an interface) when nothing failed.
+// err returns nil if there are no failures. The nil error is not a nil
+// *ValidationError in an interface.
 func (f *failures) err() error {
 	if len(f.list) == 0 {
 		return nil
@@ -109,13 +121,14 @@ func (f *failures) err() error {
 	return &ValidationError{Failures: f.list, Omitted: f.omitted}
 }
 
-// whole is the error for a document that could not be read to its end.
+// whole returns the error for a document that could not be read to its end.
 func whole(message string) error {
 	return &ValidationError{Failures: []Failure{{Message: message}}}
 }
 
-// join appends a member name to a path: with a dot when the name is a plain word, else quoted in brackets. The name may
-// come from the input, so it is escaped to printable ASCII and cut.
+// join appends a member name to a path, with a dot if the name is a plain word
+// and otherwise quoted in brackets. The name may come from the input, so join
+// escapes it to printable ASCII and cuts it.
 func join(path, name string) string {
 	if isWord(name) && len(name) <= maxQuoted {
 		if path == "" {
@@ -133,7 +146,8 @@ func join(path, name string) string {
 	return path + "[" + strconv.QuoteToASCII(name) + "]"
 }
 
-// isWord reports whether name is made of ASCII letters, digits, "_" and "-" only.
+// isWord reports whether name consists only of ASCII letters, digits, "_" and
+// "-".
 func isWord(name string) bool {
 	for i := range len(name) {
 		c := name[i]

@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// Validate reports everything that is wrong with the event, as a [*ValidationError], or nil. The delivery ID may be
-// missing, since the sender fills it in.
+// Validate returns everything that is wrong with the event as a
+// [*ValidationError], or nil. The delivery ID may be missing, because the
+// sender fills it in.
 func (e *Event) Validate() error {
 	var f failures
 	e.check(&f)
@@ -44,9 +45,13 @@ func (e *Event) check(f *failures) {
 	e.checkType(f)
 }
 
-// checkType checks for what the readers of the known types need. It follows the receiver in the guide to deployment
-// webhooks by Temps: its messages name the app whenever a deployment starts, ends or is taken back, the environment
-// that a version is live in, the error that a deployment failed with, and the version that a rollback went back to.
+// checkType checks the fields that a known type requires. The rules follow the
+// receiver in the guide to deployment webhooks by Temps, whose messages need:
+//
+//   - the app in every message about a start, an end or a rollback
+//   - the environment in which a version is live
+//   - the error of a failed deployment
+//   - the version that a rollback restored
 func (e *Event) checkType(f *failures) {
 	need := func(path, value string) {
 		if value == "" {

@@ -1,17 +1,21 @@
 package payload
 
-// DecodeEvent reads an event from JSON and validates it. It is strict: duplicate
-// names, invalid UTF-8, anything after the document, and members of the wrong
-// kind are errors. Names count only in their exact case. Members that have no
-// field are kept. A member that is null is absent.
+// DecodeEvent reads an event from JSON and validates it. It is strict:
 //
-// Members that only inform never cost the event: url, triggered_by, commit.author
-// and commit.branch. If one of them can't be kept, it is left out and listed in
-// Dropped.
+//   - Duplicate names, invalid UTF-8, data after the document and members of
+//     the wrong type are errors.
+//   - Names match only in their exact case.
+//   - Members without a field are kept.
+//   - A null member counts as absent.
 //
-// Every error wraps [ErrInvalid] and is a [*ValidationError] that lists all failures. DecodeEvent keeps no reference to
-// data, and does not limit its size: bound the body before. The strings of a document of up to
-// 4 KiB share one copy of it.
+// Invalid values in the informational members url, triggered_by, commit.author
+// and commit.branch do not reject the event. DecodeEvent leaves them out and
+// lists them in Dropped.
+//
+// Every error is a [*ValidationError] that lists all failures, and wraps
+// [ErrInvalid]. DecodeEvent keeps no reference to data. It does not limit the
+// size of data, so limit the body before the call. The strings of a document of
+// up to 4 KiB share one copy of it.
 func DecodeEvent(data []byte) (*Event, error) {
 	e := new(Event)
 	dropped, err := decode(data, e)
@@ -22,7 +26,8 @@ func DecodeEvent(data []byte) (*Event, error) {
 	return e, nil
 }
 
-// UnmarshalJSON is [DecodeEvent] for json.Unmarshal. It replaces the whole event, and leaves it alone on error.
+// UnmarshalJSON implements json.Unmarshaler with [DecodeEvent]. It replaces the
+// whole event, and leaves it unchanged on error.
 func (e *Event) UnmarshalJSON(data []byte) error {
 	decoded, err := DecodeEvent(data)
 	if err == nil {
@@ -31,7 +36,7 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// decode reads and validates a document. It returns the members that it dropped.
+// decode reads and validates a document. It returns the dropped members.
 func decode(data []byte, doc interface {
 	document
 	check(f *failures)
@@ -42,7 +47,7 @@ func decode(data []byte, doc interface {
 		return nil, err
 	}
 	if len(r.failures.list) > 0 && r.failures.list[0].Path == "" {
-		return nil, r.failures.err() // not an object: nothing else is worth checking
+		return nil, r.failures.err() // The data is not an object, so there is nothing else to check.
 	}
 	doc.check(&r.failures)
 	return r.dropped.list, r.failures.err()

@@ -1,10 +1,11 @@
 package payload
 
-// Encode validates the event and returns it as JSON: the bytes to sign and to send. Members come in the order of the
-// fields, absent ones are left out, those in Extra follow. Decoding the result gives an equal event, and encoding that
-// the same bytes.
+// Encode validates the event and returns the JSON bytes to sign and send.
+// Members come in the order of the fields, followed by those in Extra. Absent
+// members are left out. Decoding the result gives an equal event, and encoding
+// that one gives the same bytes.
 //
-// An invalid event is a [*ValidationError].
+// The error for an invalid event is a [*ValidationError].
 func (e *Event) Encode() ([]byte, error) {
 	if err := e.Validate(); err != nil {
 		return nil, err
@@ -14,11 +15,12 @@ func (e *Event) Encode() ([]byte, error) {
 	return w.out, nil
 }
 
-// MarshalJSON is [Event.Encode] for json.Marshal. Both encoding/json and its second version compact what it returns,
-// and encoding/json escapes <, > and &: to keep metadata and unknown members to the byte, call Encode.
+// MarshalJSON implements json.Marshaler with [Event.Encode]. Both encoding/json
+// and its second version compact the result, and encoding/json also escapes <,
+// > and &. Call Encode to keep metadata and unknown members byte for byte.
 func (e Event) MarshalJSON() ([]byte, error) { return e.Encode() }
 
-// sizeHint is a little more than most events need.
+// sizeHint returns slightly more bytes than most events need.
 func (e *Event) sizeHint() int {
 	size := 640 + len(e.Error) + len(e.URL) + len(e.Metadata.object.text) + len(e.Extra.text)
 	if e.Commit != nil {

@@ -112,6 +112,6 @@ func ExampleEvent_Deployment() {
 	}
 	fmt.Println(record.Service, record.Status, record.CompletedAt.Sub(record.StartedAt))
 	// Output:
-	// payload: event as a deployment: fill what the event lacks through base: Invalid payload: startedAt is required
+	// payload: converting the event to a deployment: set the fields that the event lacks in base: Invalid payload: startedAt is required
 	// api-service success 3m1s
 }

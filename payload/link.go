@@ -5,19 +5,20 @@ import (
 	"unicode/utf8"
 )
 
-// CleanURL returns s as a link that a person can follow, and whether it can
-// be one. It decides what happens to the members that hold a link: pipelineUrl
-// of a [Deployment] and url of an [Event].
+// CleanURL returns s as a link that a person can follow, and reports whether s
+// can be one. It applies to the members that hold a link: pipelineUrl of a
+// [Deployment] and url of an [Event].
 //
-// A link is http or https and has a host. CleanURL repairs what a browser would
-// repair:
+// A link uses http or https and has a host. CleanURL repairs s as a browser
+// would:
 //
-//   - It removes tabs and line ends, and blanks around the link.
-//   - It removes user name and password, because a link is passed on to others.
+//   - It removes tabs and line breaks, and white space around the link.
+//   - It removes the user name and password, because links are passed on to
+//     others.
 //   - It percent-encodes blanks and all other characters that RFC 3986 does not
 //     allow after the host.
 //
-// A link is at most 8192 characters long. CleanURL(CleanURL(s)) is CleanURL(s).
+// A link has at most 8192 characters. CleanURL(CleanURL(s)) is CleanURL(s).
 func CleanURL(s string) (link string, ok bool) {
 	if isPlainURL(s) {
 		return s, true
@@ -35,8 +36,8 @@ func CleanURL(s string) (link string, ok bool) {
 		end = len(rest)
 	}
 	host := rest[strings.LastIndexByte(rest[:end], '@')+1 : end]
-	// Browsers read a backslash as a slash. Other readers do not, so the two would
-	// see different hosts in https://one.example\@two.example.
+	// Browsers read a backslash as a slash. Other readers do not, so the two
+	// would see different hosts in https://one.example\@two.example.
 	if strings.IndexByte(rest[:end], '\\') >= 0 || !isHost(host) {
 		return "", false
 	}
@@ -49,8 +50,8 @@ func CleanURL(s string) (link string, ok bool) {
 	return s, true
 }
 
-// isPlainURL reports the links that nearly all senders send, for which one look
-// at each byte is enough. It may report false for a clean link.
+// isPlainURL recognizes the links that nearly all senders send, with one look
+// at each byte. It may return false for a clean link.
 func isPlainURL(s string) bool {
 	rest, ok := strings.CutPrefix(s, "https://")
 	if !ok || len(s) > maxURL {
@@ -75,7 +76,7 @@ func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// isControlOrSpace reports what browsers cut off at both ends of a link.
+// isControlOrSpace reports whether browsers remove r at both ends of a link.
 func isControlOrSpace(r rune) bool { return r <= ' ' }
 
 // isWebScheme lowers the case before it compares. strings.EqualFold would also
@@ -112,8 +113,7 @@ func isHost(s string) bool {
 }
 
 // escapeTail percent-encodes the bytes of path, query and fragment that RFC
-// 3986 does not allow. A percent sign stays as it is: browsers do not touch it
-// either.
+// 3986 does not allow. It leaves percent signs unchanged, as browsers do.
 func escapeTail(s string) string {
 	const digits = "0123456789ABCDEF"
 	bad := 0
@@ -136,8 +136,8 @@ func escapeTail(s string) string {
 	return string(out)
 }
 
-// isURLByte reports whether c may stand for itself after the host. Square
-// brackets are no part of RFC 3986's paths and queries, but every browser sends
+// isURLByte reports whether c may appear unescaped after the host. RFC 3986
+// does not allow square brackets in paths and queries, but every browser sends
 // them unescaped.
 func isURLByte(c byte) bool {
 	switch c {

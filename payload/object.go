@@ -10,17 +10,21 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// An Object is a JSON object whose members stay as they were written, to the byte, until they are asked for. Events and
-// deployments keep the members that this package has no field for in one, and [Deployment.RawPayload] is one.
+// An Object is a JSON object whose members stay byte for byte as they were
+// written. Events and deployments keep members without a field in an Object,
+// and [Deployment.RawPayload] is one.
 //
-// The zero Object means that there is none, which is not the same as "{}". Whatever an Object holds is valid: UTF-8
-// without duplicate names, nested at most 128 levels deep. Reading is safe for concurrent use. Copies are independent
-// of each other, since [Object.Set] and [Object.Delete] replace the content instead of changing it. Two Objects are
-// equal with == if their bytes are.
+// The zero Object means that there is none, unlike "{}". The content of an
+// Object is always valid: UTF-8 without duplicate names, nested at most 128
+// levels deep. Reading is safe for concurrent use. Copies are independent of
+// each other, because [Object.Set] and [Object.Delete] replace the content
+// instead of changing it. Two Objects are equal with == if their bytes are
+// equal.
 type Object struct{ text string }
 
-// ParseObject checks that data is one JSON object, without duplicate names, in valid UTF-8, nested at most 128 levels
-// deep, and keeps a copy of it. Errors wrap [ErrInvalid].
+// ParseObject checks that data is one JSON object without duplicate names, in
+// valid UTF-8, nested at most 128 levels deep. It keeps a copy. Errors wrap
+// [ErrInvalid].
 func ParseObject(data []byte) (Object, error) {
 	if err := checkSyntax(data); err != nil {
 		return Object{}, err
@@ -38,7 +42,8 @@ func ParseObject(data []byte) (Object, error) {
 // IsZero reports whether there is no object at all. It is false for "{}".
 func (o Object) IsZero() bool { return o.text == "" }
 
-// JSON returns the object as it was written, and "" for the zero Object.
+// JSON returns the object exactly as it was written, and "" for the zero
+// Object.
 func (o Object) JSON() string { return o.text }
 
 // Len returns the number of members.
@@ -61,8 +66,9 @@ func (o Object) All() iter.Seq2[string, Value] {
 	}
 }
 
-// Get returns the value of a member, and whether there is one of that name. Upper and lower case differ. It reads the
-// object from its beginning: to look up many names in a large object, range over [Object.All] once.
+// Get returns the value of the named member, and whether it exists. Names are
+// case-sensitive. Each call reads the object from its beginning. To look up
+// many names in a large object, range over [Object.All] once.
 func (o Object) Get(name string) (Value, bool) {
 	for m := range o.members {
 		if unquote(m.name) == name {
@@ -72,9 +78,11 @@ func (o Object) Get(name string) (Value, bool) {
 	return Value{}, false
 }
 
-// Set adds a member at the end, or replaces the value of the one that has the name. The value is encoded by the rules
-// of encoding/json/v2, with the keys of maps sorted; a [Value], an Object, a json.RawMessage and a json.Number keep
-// their bytes. Set fails, and changes nothing, if the value has no JSON form or the name is not valid UTF-8.
+// Set replaces the value of the named member, or adds the member at the end.
+// The value is encoded by the rules of encoding/json/v2, with sorted map keys.
+// A [Value], an Object, a json.RawMessage and a json.Number keep their bytes.
+// If the value has no JSON form or the name is not valid UTF-8, Set returns an
+// error and changes nothing.
 func (o *Object) Set(name string, value any) error {
 	v, err := valueOf(value)
 	if err != nil {
@@ -103,7 +111,8 @@ func (o *Object) set(name string, value Value) error {
 	return nil
 }
 
-// Delete removes a member, if there is one of that name. An Object that had it as its only member becomes "{}".
+// Delete removes the named member if it exists. Deleting the only member leaves
+// "{}".
 func (o *Object) Delete(name string) {
 	var b objectBuilder
 	found := false
@@ -119,8 +128,9 @@ func (o *Object) Delete(name string) {
 	}
 }
 
-// MarshalJSON returns the object as it was written, and null for the zero Object. Packages that call it may change
-// white space and escapes afterwards: encoding/json does.
+// MarshalJSON returns the object exactly as it was written, and null for the
+// zero Object. Its callers may change white space and escapes afterwards, as
+// encoding/json does.
 func (o Object) MarshalJSON() ([]byte, error) {
 	if o.IsZero() {
 		return []byte("null"), nil
@@ -128,7 +138,8 @@ func (o Object) MarshalJSON() ([]byte, error) {
 	return []byte(o.text), nil
 }
 
-// UnmarshalJSON is [ParseObject]; null gives the zero Object.
+// UnmarshalJSON implements json.Unmarshaler with [ParseObject]. For null it
+// sets the zero Object.
 func (o *Object) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		*o = Object{}
@@ -148,7 +159,7 @@ func (o Object) orEmpty() string {
 	return o.text
 }
 
-// inner returns what stands between the braces, without white space around it.
+// inner returns the text between the braces without surrounding white space.
 func (o Object) inner() string {
 	if o.text == "" {
 		return ""
@@ -156,7 +167,7 @@ func (o Object) inner() string {
 	return strings.Trim(o.text[1:len(o.text)-1], " \t\r\n")
 }
 
-// A member is a name, quoted as it was written, and a value.
+// A member is a name, quoted exactly as it was written, and a value.
 type member struct{ name, value string }
 
 // members iterates over the members as they were written.
@@ -180,10 +191,10 @@ func (o Object) members(yield func(member) bool) {
 	}
 }
 
-// objectBuilder puts an object together from members whose names are known to differ.
+// objectBuilder builds an object from members whose names are known to differ.
 type objectBuilder struct{ text []byte }
 
-// add takes the name in quotes.
+// add appends a member. The name is in quotes.
 func (b *objectBuilder) add(name, value string) {
 	if len(b.text) == 0 {
 		b.text = append(b.text, '{')
@@ -195,7 +206,7 @@ func (b *objectBuilder) add(name, value string) {
 	b.text = append(b.text, value...)
 }
 
-// object returns the zero Object if nothing was added.
+// object returns the built object, or the zero Object if nothing was added.
 func (b *objectBuilder) object() Object {
 	if len(b.text) == 0 {
 		return Object{}

@@ -13,38 +13,42 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// tooDeep is the message for a value that is nested beyond maxDepth.
+// tooDeep is the message for a value that is nested deeper than maxDepth.
 const tooDeep = "must not be nested more than 128 levels deep"
 
-// sharedBytes is the size up to which the strings of a decoded document are parts of one copy of it: one allocation
-// instead of twenty. In larger documents every string is copied for itself, so that a handler which keeps the
-// deployment ID does not keep a megabyte of rawPayload with it.
+// sharedBytes is the maximum size of a document whose decoded strings share one
+// copy of it. That is one allocation instead of twenty. In larger documents
+// each string is copied separately. Otherwise a handler that keeps the
+// deployment ID would also keep a megabyte of rawPayload in memory.
 const sharedBytes = 4 << 10
 
-// document is what a reader fills.
+// document is a type that a reader can fill.
 type document interface {
 	read(r *reader)
 }
 
-// reader walks once through the tokens of one document and hands its members to the document's read method. jsontext
-// checks syntax, UTF-8 and duplicate names on the way. Members of the wrong kind are noted and passed over, so that one
-// pass finds all of them; a syntax error ends it.
+// reader walks once through the tokens of one document and passes its members
+// to the document's read method. jsontext checks syntax, UTF-8 and duplicate
+// names on the way. The reader records members of the wrong type and skips
+// them, so that one pass finds all of them. A syntax error ends the pass.
 type reader struct {
-	doc  document
-	text string // a copy of the document that strings can be cut from, or "" if it is larger than sharedBytes
+	doc document
+	// text is a copy of the document that strings are cut from. It is "" if the
+	// document is larger than sharedBytes.
+	text string
 
 	dec    *jsontext.Decoder
-	inside bool   // reading has gone past the brace that opens the document
-	parent string // the name of the member whose object is being read, "" at the top
-	quoted string // the name of the member being read, as it was written
+	inside bool   // whether the opening brace of the document has been read
+	parent string // the member whose object is being read, "" at the top
+	quoted string // the name of the current member, as it was written
 
 	failures failures
-	dropped  failures // members that only inform and could not be kept
+	dropped  failures // informational members with unusable values
 	err      error    // the syntax error that ended reading
 }
 
-// decode reads data into doc and returns an error only if data is not JSON in the strict sense. What else is wrong is
-// in failures.
+// decode reads data into doc. It returns an error only for invalid JSON. All
+// other problems are in failures.
 func (r *reader) decode(data []byte, doc document) error {
 	r.doc = doc
 	if len(data) <= sharedBytes {
@@ -60,7 +64,8 @@ func (r *reader) decode(data []byte, doc document) error {
 	return nil
 }
 
-// UnmarshalJSONFrom is called by json.Unmarshal, which lends its decoder and checks that nothing follows the document.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. json.Unmarshal checks that
+// nothing follows the document.
 func (r *reader) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	r.dec = dec
 	if r.enter() {
@@ -70,9 +75,10 @@ func (r *reader) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return r.err
 }
 
-// enter begins to read an object: the member read last, or the document. If it
-// returns true, next must be called until it returns false. It returns false for
-// null, and for any other value after noting that it is not an object.
+// enter begins to read an object, which is the current member or the document
+// itself. If it returns true, call next until that returns false. It returns
+// false for null. It also returns false for any other value, after recording
+// that it is not an object.
 func (r *reader) enter() bool {
 	if r.dec.PeekKind() != '{' {
 		if value := r.value(); r.err == nil && !(r.inside && value == null) {
@@ -91,7 +97,8 @@ func (r *reader) enter() bool {
 	return true
 }
 
-// next reads the name of the next member of the object. It returns false at the object's end and after a syntax error.
+// next reads the name of the next member of the object. It returns false at the
+// end of the object and after a syntax error.
 func (r *reader) next() bool {
 	if r.err != nil {
 		return false
@@ -105,10 +112,11 @@ func (r *reader) next() bool {
 	return r.err == nil
 }
 
-// name is the name of the member being read, without quotes and escapes.
+// name returns the name of the current member, without quotes and escapes.
 func (r *reader) name() string { return unquote(r.quoted) }
 
-// value reads a whole value, or a name, as it was written. It returns "" after a syntax error.
+// value reads a whole value or a name, exactly as it was written. It returns ""
+// after a syntax error.
 func (r *reader) value() string {
 	raw, err := r.dec.ReadValue()
 	if err != nil {
@@ -122,7 +130,7 @@ func (r *reader) value() string {
 	return r.text[end-len(raw) : end]
 }
 
-// path names the member being read.
+// path returns the path of the current member.
 func (r *reader) path() string {
 	if !r.inside {
 		return ""
@@ -130,12 +138,12 @@ func (r *reader) path() string {
 	return join(r.parent, r.name())
 }
 
-// null in a member means that the member is absent: that is how serializers of
-// most languages write a field without a value. Validation then decides whether
-// the member was required.
+// null counts as absent, because serializers in most languages write it for a
+// field without a value. Validation then decides whether the member was
+// required.
 const null = "null"
 
-// wrongKind notes that the member being read is not of the kind it must be.
+// wrongKind records that the current member has the wrong type.
 func (r *reader) wrongKind(want, value string) {
 	message := "must be " + want
 	if value == null {
@@ -158,8 +166,8 @@ func (r *reader) string() string {
 	}
 }
 
-// informs reads a string that only informs people, such as a branch. One that
-// can't be kept is dropped, because the record is worth more than the member.
+// informs reads a string that only informs people, such as a branch. It drops
+// an invalid one, because the record is worth more than the member.
 func (r *reader) informs() string {
 	value := r.value()
 	switch {
@@ -177,8 +185,8 @@ func (r *reader) informs() string {
 	return text
 }
 
-// link reads a URL for people by the rules of [CleanURL]. One that can't be kept
-// is dropped, as in informs.
+// link reads a URL for people with [CleanURL]. Like informs, it drops an
+// invalid one.
 func (r *reader) link() string {
 	value := r.value()
 	if r.err != nil || value == null || value == `""` {
@@ -196,7 +204,7 @@ func (r *reader) link() string {
 // time reads a date.
 func (r *reader) time() time.Time {
 	text := r.string()
-	if text == "" { // missing, of the wrong kind, or empty: the same as missing
+	if text == "" { // missing, empty, or of the wrong type
 		return time.Time{}
 	}
 	t, ok := parseTime(text)
@@ -215,8 +223,9 @@ func (r *reader) number() *float64 {
 	return &f
 }
 
-// integer reads a number without a fraction. As in JSON Schema, 1e2 and 1.0 are integers.
-// rule is the failure of one that is not, or does not fit an int on every platform.
+// integer reads a number without a fraction. As in JSON Schema, 1e2 and 1.0 are
+// integers. rule is the failure for a number with a fraction, or for one that
+// does not fit an int on every platform.
 func (r *reader) integer(rule string) *int {
 	f, ok := r.float()
 	if !ok {
@@ -239,9 +248,10 @@ func (r *reader) float() (f float64, ok bool) {
 		r.wrongKind("a number", value)
 		return 0, false
 	}
-	// Out of range gives an infinity, which Validate refuses; the grammar has been checked already.
+	// A number out of range gives an infinity, which Validate refuses. The
+	// syntax has been checked already.
 	f, _ = strconv.ParseFloat(value, 64)
-	return f + 0, true // turns -0, which has no meaning of its own here, into 0
+	return f + 0, true // turns -0 into 0
 }
 
 // bool reads a boolean.
@@ -258,7 +268,7 @@ func (r *reader) bool() *bool {
 	return &b
 }
 
-// object reads an object and keeps it as it was written.
+// object reads an object and keeps it exactly as it was written.
 func (r *reader) object() Object {
 	object := r.rawObject()
 	if deeperThan(object.text, maxDepth) {
@@ -300,7 +310,8 @@ func (r *reader) unknown(extra *objectBuilder) {
 	extra.add(r.quoted, value)
 }
 
-// checkSyntax reports whether data is one JSON value in the strict sense.
+// checkSyntax returns an error unless data is one valid JSON value by the
+// strict rules of this package.
 func checkSyntax(data []byte) error {
 	if err := json.Unmarshal(data, new(skipper)); err != nil {
 		return syntaxFailure(data, err)
@@ -308,7 +319,7 @@ func checkSyntax(data []byte) error {
 	return nil
 }
 
-// skipper is the target of an Unmarshal that only checks.
+// skipper is an Unmarshal target that checks the syntax and keeps nothing.
 type skipper struct{}
 
 func (*skipper) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -316,7 +327,8 @@ func (*skipper) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// syntaxFailure words an error of jsontext. Its own text may repeat the input, so only position and kind are used.
+// syntaxFailure converts an error of jsontext. It uses only position and kind,
+// because the original text may repeat the input.
 func syntaxFailure(data []byte, err error) error {
 	var syntax *jsontext.SyntacticError
 	switch {
@@ -329,7 +341,8 @@ func syntaxFailure(data []byte, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return whole("must be valid JSON, but ends too early")
 	case errors.As(err, &syntax) && levels(syntax.JSONPointer) > maxDepth:
-		return whole(tooDeep) // jsontext gives up at 10,000 levels and calls that a syntax error
+		// jsontext stops at 10,000 levels and reports a syntax error.
+		return whole(tooDeep)
 	case errors.As(err, &syntax):
 		return whole(fmt.Sprintf("must be one valid JSON object and nothing else (error at byte %d)", syntax.ByteOffset))
 	default:
@@ -337,7 +350,7 @@ func syntaxFailure(data []byte, err error) error {
 	}
 }
 
-// levels is how deeply a place is nested.
+// levels returns the nesting depth of a place.
 func levels(where jsontext.Pointer) (n int) {
 	for range where.Tokens() {
 		n++
@@ -345,11 +358,11 @@ func levels(where jsontext.Pointer) (n int) {
 	return n
 }
 
-// duplicate words a name that occurs twice in one object.
+// duplicate returns the error for a name that occurs twice in one object.
 func duplicate(where jsontext.Pointer) error {
 	path, levels := "", 0
 	for token := range where.Tokens() {
-		if levels++; levels > 3 { // deep inside, the outer names say enough
+		if levels++; levels > 3 { // For deeply nested names, the outer names suffice.
 			break
 		}
 		path = join(path, token)

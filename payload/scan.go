@@ -6,17 +6,20 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The functions of this file find their way through JSON that is known to be valid: it has been through jsontext, which
-// checks syntax, UTF-8 and duplicate names. That is why they check nothing.
+// The functions in this file scan JSON that jsontext has already checked for
+// syntax, UTF-8 and duplicate names. They check nothing themselves.
 
-// maxDepth bounds how deeply the objects and arrays of one member may be nested. A document is carried on to other
-// programs, and their readers have bounds of about this size; what CI systems send is a tenth as deep.
+// maxDepth is the maximum nesting of objects and arrays in one member.
+// Documents are passed on to other programs, and many JSON readers have a limit
+// of about this size. CI systems send a tenth of it.
 const maxDepth = 128
 
-// maxMemberDepth is the same for a value that is to be a member of an Object, which adds a level.
+// maxMemberDepth is maxDepth for a value that becomes a member of an Object,
+// which adds a level.
 const maxMemberDepth = maxDepth - 1
 
-// skipSpace returns the position of the first byte at or after i that is not white space.
+// skipSpace returns the position of the first byte at or after i that is not
+// white space.
 func skipSpace(s string, i int) int {
 	for i < len(s) && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r') {
 		i++
@@ -32,7 +35,7 @@ func skipString(s string, i int) int {
 		for s[i-1-backslashes] == '\\' {
 			backslashes++
 		}
-		if backslashes%2 == 0 { // none of them escapes the quote
+		if backslashes%2 == 0 { // an even number of backslashes does not escape the quote
 			return i + 1
 		}
 	}
@@ -70,7 +73,8 @@ func skipNested(s string, i int) int {
 	}
 }
 
-// deeperThan reports whether objects and arrays are nested more than limit deep in a value.
+// deeperThan reports whether the objects and arrays in value are nested more
+// than limit levels deep.
 func deeperThan(value string, limit int) bool {
 	depth := 0
 	for i := 0; i < len(value); i++ {

@@ -12,11 +12,18 @@ var (
 	deploymentSchema []byte
 )
 
-// EventSchema returns the JSON Schema (draft 2020-12) of [Event]: a copy, the caller's to keep. It accepts the same
-// documents as [DecodeEvent], but for what a schema cannot see: duplicate names, invalid UTF-8, anything after the
-// document, nesting beyond 128 levels, and dates that leave the years 1970 to 9999 when they are moved to UTC.
+// EventSchema returns a copy of the JSON Schema (draft 2020-12) of [Event]. The
+// schema accepts the same documents as [DecodeEvent], with the exception of
+// rules that a schema cannot express:
+//
+//   - duplicate names
+//   - invalid UTF-8
+//   - data after the document
+//   - nesting of more than 128 levels
+//   - dates that fall outside the years 1970 to 9999 after conversion to UTC
 func EventSchema() []byte { return bytes.Clone(eventSchema) }
 
-// DeploymentSchema returns the JSON Schema (draft 2020-12) of [Deployment]: a copy, the caller's to keep. It accepts
-// the same documents as [DecodeDeployment], with the exceptions that [EventSchema] lists.
+// DeploymentSchema returns a copy of the JSON Schema (draft 2020-12) of
+// [Deployment]. The schema accepts the same documents as [DecodeDeployment],
+// with the exceptions that [EventSchema] lists.
 func DeploymentSchema() []byte { return bytes.Clone(deploymentSchema) }

@@ -1,6 +1,7 @@
 package payload
 
-// Status is the state of a deployment. The six statuses are those of Periscope's deployment webhook.
+// Status is the state of a deployment. The six statuses are those of
+// Periscope's deployment webhook.
 type Status string
 
 // The statuses of a deployment. The last four are terminal.
@@ -16,16 +17,17 @@ const (
 // Known reports whether s is one of the six statuses.
 func (s Status) Known() bool { return s.stage() > 0 }
 
-// Terminal reports whether the deployment is over: success, failure, cancelled or rolled_back.
+// Terminal reports whether the deployment has ended, that is, whether s is
+// success, failure, cancelled or rolled_back.
 func (s Status) Terminal() bool { return s.stage() >= stageOutcome }
 
-// A deployment passes through these stages in order, and may skip any of them.
+// A deployment passes through these stages in order and may skip any of them.
 const (
-	stageNone = iota // the empty status: nothing is known of the deployment yet
+	stageNone = iota // the empty status of an unknown deployment
 	stagePending
 	stageInProgress
-	stageOutcome    // success, failure or cancelled: one of them, and only one
-	stageRolledBack // whatever the outcome was, it has been taken back
+	stageOutcome    // success, failure or cancelled; there is only one outcome
+	stageRolledBack // rolled back after any outcome
 	stageUnknown    = -1
 )
 
@@ -46,23 +48,26 @@ func (s Status) stage() int {
 	}
 }
 
-// A Transition says what a newly arrived status means for a deployment whose status is already known.
+// A Transition classifies a new status for a deployment whose current status is
+// known.
 type Transition int
 
-// The kinds of transition. Only a Legal one changes what is known.
+// The kinds of transition. Only Legal changes the stored status.
 const (
-	// Illegal contradicts what is known: success after failure, or a status that is none of the six. Keep the old
-	// status and tell somebody.
+	// Illegal contradicts the current status, such as success after failure. It
+	// also covers a status that is not one of the six. Keep the old status and
+	// report the conflict.
 	Illegal Transition = iota
 	// Legal moves the deployment forward.
 	Legal
-	// Repeated says what is known already; a duplicate.
+	// Repeated is a duplicate of the current status.
 	Repeated
-	// Stale was true once and arrived late: in_progress after success. Acknowledge it and change nothing.
+	// Stale is an earlier status that arrived late, such as in_progress after
+	// success. Acknowledge it and change nothing.
 	Stale
 )
 
-// String is the transition's name in lower case.
+// String returns the transition's name in lower case.
 func (t Transition) String() string {
 	switch t {
 	case Legal:
@@ -76,9 +81,10 @@ func (t Transition) String() string {
 	}
 }
 
-// Transition says what next means for a deployment whose last known status is s. Webhooks arrive late, twice and out
-// of order, so a receiver that keeps a status needs this before it overwrites one. The empty status as s stands for a
-// deployment that is not known yet.
+// Transition classifies next for a deployment whose current status is s.
+// Webhooks arrive late, twice and out of order, so call it before you overwrite
+// a stored status. The empty status as s means that the deployment is not known
+// yet.
 //
 //	s \ next      pending   in_progress  success   failure   cancelled  rolled_back
 //	(none)        legal     legal        legal     legal     legal      legal
@@ -89,9 +95,10 @@ func (t Transition) String() string {
 //	cancelled     stale     stale        illegal   illegal   repeated   legal
 //	rolled_back   stale     stale        stale     stale     stale      repeated
 //
-// A deployment may skip stages, and any outcome can be rolled back. A second, different outcome is illegal: a pipeline
-// that runs again is another deployment and needs another ID. Any status that is none of the six is illegal on either
-// side.
+// A deployment may skip stages, and any outcome can be rolled back. A second,
+// different outcome is illegal, because a pipeline that runs again is another
+// deployment and needs another ID. A status that is not one of the six is
+// illegal on either side.
 func (s Status) Transition(next Status) Transition {
 	from, to := s.stage(), next.stage()
 	switch {
@@ -108,5 +115,5 @@ func (s Status) Transition(next Status) Transition {
 	}
 }
 
-// CanBecome reports whether next moves the deployment forward: whether s.Transition(next) is [Legal].
+// CanBecome reports whether s.Transition(next) is [Legal].
 func (s Status) CanBecome(next Status) bool { return s.Transition(next) == Legal }

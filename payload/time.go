@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// The years that dates can have.
+// The range of years that dates can have.
 const (
 	minYear = 1970
 	maxYear = 9999
 )
 
-// ParseTime reads a date and time in RFC 3339 and in the other ISO 8601 forms that CI systems emit, and returns it in
-// UTC:
+// ParseTime reads a date and time in RFC 3339, or in another ISO 8601 format
+// that CI systems emit, and returns it in UTC:
 //
 //	2024-01-15T10:30:00Z            RFC 3339; also lower-case t and z
 //	2024-01-15T10:30:00.123456Z     a fraction after a dot or a comma; digits after the ninth are dropped
@@ -24,9 +24,11 @@ const (
 //	2024-01-15T10:30:00             no zone: UTC
 //	2024-01-15                      no time: midnight UTC
 //
-// Years are 1970 to 9999, also after the shift to UTC: earlier ones are the zero dates that serializers write for an
-// unset field (0001-01-01T00:00:00Z). Days that the calendar lacks, hour 24, leap seconds, week dates, ordinal dates
-// and the basic format without hyphens are errors. They wrap [ErrInvalid].
+// The year must be 1970 to 9999, also after conversion to UTC. Earlier years
+// are the zero dates that serializers write for an unset field, such as
+// 0001-01-01T00:00:00Z. ParseTime also rejects days that the calendar lacks,
+// hour 24, leap seconds, week dates, ordinal dates and the basic format without
+// hyphens. Errors wrap [ErrInvalid].
 func ParseTime(s string) (time.Time, error) {
 	t, ok := parseTime(s)
 	if !ok {
@@ -67,7 +69,7 @@ func parseTime(s string) (t time.Time, ok bool) {
 	return t, true
 }
 
-// inRange reports whether t can be written with a year that ParseTime reads.
+// inRange reports whether the year of t in UTC is one that ParseTime accepts.
 func inRange(t time.Time) bool {
 	year := t.UTC().Year()
 	return year >= minYear && year <= maxYear
@@ -87,8 +89,8 @@ func daysIn(year, month int) int {
 	}
 }
 
-// timeScanner reads a date from left to right. After the first mismatch ok is false for good, and what the methods
-// return means nothing.
+// timeScanner reads a date from left to right. After the first mismatch ok
+// stays false, and the results of the methods are meaningless.
 type timeScanner struct {
 	rest string
 	ok   bool
@@ -112,7 +114,7 @@ func (p *timeScanner) digits(n int) int {
 	return value
 }
 
-// optional reads one character that is a or b, if it comes next.
+// optional reads one character if it is a or b.
 func (p *timeScanner) optional(a, b byte) bool {
 	if p.rest == "" || p.rest[0] != a && p.rest[0] != b {
 		return false
@@ -128,14 +130,15 @@ func (p *timeScanner) one(a, b byte) {
 	}
 }
 
-// separator reads what stands between date and time.
+// separator reads the character between date and time.
 func (p *timeScanner) separator() {
 	if !p.optional('T', 't') {
 		p.one(' ', ' ')
 	}
 }
 
-// fraction reads one digit or more of a second and returns nanoseconds.
+// fraction reads one or more fractional digits of a second and returns
+// nanoseconds.
 func (p *timeScanner) fraction() int {
 	nanoseconds, scale, n := 0, 100_000_000, 0
 	for n < len(p.rest) && p.rest[n]-'0' <= 9 {
@@ -150,7 +153,8 @@ func (p *timeScanner) fraction() int {
 	return nanoseconds
 }
 
-// zone reads what follows the time, up to the end, and returns the offset from UTC in seconds.
+// zone reads the rest of the text after the time and returns the offset from
+// UTC in seconds.
 func (p *timeScanner) zone() int {
 	if p.rest == "" || p.optional('Z', 'z') {
 		return 0

@@ -1,23 +1,27 @@
 package payload
 
-// Type is the kind of an [Event], such as "deploy.live": lower-case words of a-z, 0-9 and "_", joined by dots, at least
-// two of them and at most 128 bytes in all. A platform may use types of its own beside the six that have constants
-// here; they are carried through.
+// Type is the kind of an [Event], such as "deploy.live". It has at least two
+// words joined by dots, each of the characters a-z, 0-9 and "_", and at most
+// 128 bytes in total. A platform may use its own types in addition to the six
+// constants. Decoding and encoding keep them.
 type Type string
 
-// The six event types of the guide to deployment webhooks by Temps, in the order of a deployment's life.
+// The six event types of the guide to deployment webhooks by Temps, in the
+// order of a deployment.
 const (
-	// DeployStarted: a deployment is queued or begins to build.
+	// DeployStarted reports that a deployment is queued or begins to build.
 	DeployStarted Type = "deploy.started"
-	// BuildCompleted: the image is built, nothing is deployed yet.
+	// BuildCompleted reports that the image is built and nothing is deployed
+	// yet.
 	BuildCompleted Type = "build.completed"
-	// HealthCheckPassed: the new container is ready for traffic.
+	// HealthCheckPassed reports that the new container is ready for traffic.
 	HealthCheckPassed Type = "health_check.passed"
-	// DeployLive: traffic goes to the new container.
+	// DeployLive reports that traffic goes to the new container.
 	DeployLive Type = "deploy.live"
-	// DeployFailed: a stage failed; Event.Error says why.
+	// DeployFailed reports that a stage failed. Event.Error gives the reason.
 	DeployFailed Type = "deploy.failed"
-	// DeployRolledBack: an earlier version was restored; Event.PreviousVersion says which.
+	// DeployRolledBack reports that an earlier version was restored.
+	// Event.PreviousVersion names it.
 	DeployRolledBack Type = "deploy.rolled_back"
 )
 
@@ -33,7 +37,8 @@ func (t Type) Known() bool {
 	}
 }
 
-// wellFormed reports whether t has the form that the comment on Type describes.
+// wellFormed reports whether t has the format that the comment on Type
+// describes.
 func (t Type) wellFormed() bool {
 	if len(t) > maxTypeBytes {
 		return false

@@ -15,7 +15,8 @@ import (
 // Kind is the kind of a JSON value.
 type Kind byte
 
-// The kinds of JSON values. The zero Kind belongs to the zero [Value], which is no JSON at all.
+// The kinds of JSON values. The zero Kind belongs to the zero [Value], which
+// holds no JSON.
 const (
 	KindNone   Kind = 0
 	KindNull   Kind = 'n'
@@ -26,7 +27,7 @@ const (
 	KindArray  Kind = '['
 )
 
-// String is the kind's name in lower case.
+// String returns the kind's name in lower case.
 func (k Kind) String() string {
 	switch k {
 	case KindNull:
@@ -46,8 +47,10 @@ func (k Kind) String() string {
 	}
 }
 
-// A Value is one JSON value, kept as the bytes it was written in: 1e2, 1.0 and 9007199254740993 stay what they are.
-// Values are immutable and can be shared between goroutines. Two Values are equal with == if their bytes are.
+// A Value is one JSON value, kept byte for byte as it was written. Numbers such
+// as 1e2, 1.0 and 9007199254740993 do not change. Values are immutable and can
+// be shared between goroutines. Two Values are equal with == if their bytes are
+// equal.
 type Value struct{ text string }
 
 // Kind returns the kind of the value.
@@ -65,10 +68,11 @@ func (v Value) Kind() Kind {
 	}
 }
 
-// JSON returns the value as it was written.
+// JSON returns the value exactly as it was written.
 func (v Value) JSON() string { return v.text }
 
-// String returns the text of a JSON string without quotes and escapes, and any other value as it was written.
+// String returns the text of a JSON string without quotes and escapes. It
+// returns any other value exactly as it was written.
 func (v Value) String() string {
 	if v.Kind() == KindString {
 		return unquote(v.text)
@@ -87,8 +91,9 @@ func (v Value) Text() (string, bool) {
 // Bool returns the value of a JSON boolean, and whether the value is one.
 func (v Value) Bool() (value, ok bool) { return v.text == "true", v.Kind() == KindBool }
 
-// Int64 returns the value of a number that is written as an integer, without fraction or exponent, and whether it is
-// one that an int64 holds. It is exact.
+// Int64 returns the exact value of a number that is written without fraction or
+// exponent. It returns false for any other value, and for a number that an
+// int64 cannot hold.
 func (v Value) Int64() (int64, bool) {
 	if v.Kind() != KindNumber {
 		return 0, false
@@ -97,7 +102,8 @@ func (v Value) Int64() (int64, bool) {
 	return n, err == nil
 }
 
-// Float64 returns the float64 nearest to a number, and whether the value is a number within float64's range.
+// Float64 returns the float64 nearest to a number. It returns false for any
+// other value, and for a number outside the range of float64.
 func (v Value) Float64() (float64, bool) {
 	if v.Kind() != KindNumber {
 		return 0, false
@@ -106,7 +112,8 @@ func (v Value) Float64() (float64, bool) {
 	return f, err == nil
 }
 
-// Decode stores the value in the variable that target points to, by the rules of encoding/json/v2.
+// Decode stores the value in the variable that target points to, by the rules
+// of encoding/json/v2.
 func (v Value) Decode(target any) error {
 	if v.text == "" {
 		return errors.New("payload: the member is absent")
@@ -114,7 +121,8 @@ func (v Value) Decode(target any) error {
 	return json.Unmarshal([]byte(v.text), target)
 }
 
-// valueOf turns a Go value into JSON. Values that are JSON already keep their bytes.
+// valueOf converts a Go value to JSON. Values that are JSON already keep their
+// bytes.
 func valueOf(value any) (Value, error) {
 	switch v := value.(type) {
 	case Value:
