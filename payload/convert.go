@@ -48,7 +48,7 @@ func (s Status) EventType() (Type, bool) {
 //	deploy.started   pending if Event.Status says so, else in_progress
 //	deploy.failed    cancelled if Event.Status says so, else failure
 //	other known      Type.DeploymentStatus
-//	unknown          Event.Status, and false if that is not one of the six statuses
+//	unknown          Event.Status; false if it is not one of the six
 func (e *Event) DeploymentStatus() (Status, bool) {
 	status, known := e.Type.DeploymentStatus()
 	if !known {
@@ -129,8 +129,8 @@ func (e *Event) Deployment(base Deployment) (*Deployment, error) {
 //
 //	Deployment                Event
 //	status                    event by Status.EventType, and status
-//	startedAt                 timestamp while the status is pending or in_progress
-//	completedAt               timestamp once it is terminal
+//	startedAt                 timestamp if the status is not terminal
+//	completedAt               timestamp if the status is terminal
 //
 // Event does not use base.Type and base.Timestamp. A cancelled deployment needs
 // no base.Error, since the event's error defaults to "deployment cancelled". If

@@ -4,11 +4,11 @@
 //
 //	event, err := payload.DecodeEvent(body)
 //	if err != nil {
-//		return err // Invalid payload: error is required when event is deploy.failed
+//		return err // Invalid payload: …
 //	}
 //	switch event.Type {
 //	case payload.DeployLive:
-//		fmt.Printf("%s %s is live in %s\n", event.App, event.Version, event.Environment)
+//		fmt.Println(event.App, event.Version, "is live in", event.Environment)
 //	case payload.DeployFailed:
 //		fmt.Printf("%s failed: %s\n", event.App, event.Error)
 //	}

@@ -15,14 +15,15 @@ const (
 // that CI systems emit, and returns it in UTC:
 //
 //	2024-01-15T10:30:00Z            RFC 3339; also lower-case t and z
-//	2024-01-15T10:30:00.123456Z     a fraction after a dot or a comma; digits after the ninth are dropped
+//	2024-01-15T10:30:00.123456Z     a fraction after a dot or a comma;
+//	                                digits after the ninth are dropped
 //	2024-01-15 10:30:00+00:00       a space for the T (Azure Pipelines)
-//	2024-01-15 10:30:00 +0200       offset without colon, after a space (GitLab, git)
+//	2024-01-15 10:30:00 +0200       offset after a space, no colon (GitLab, git)
 //	2024-01-15T10:30:00+02          offset in hours
 //	2024-01-15 10:30:00 UTC         the word UTC (GitLab)
 //	2024-01-15T10:30Z               no seconds
-//	2024-01-15T10:30:00             no zone: UTC
-//	2024-01-15                      no time: midnight UTC
+//	2024-01-15T10:30:00             UTC, since there is no zone
+//	2024-01-15                      midnight UTC, since there is no time
 //
 // The year must be 1970 to 9999, also after conversion to UTC. Earlier years
 // are the zero dates that serializers write for an unset field, such as

@@ -132,8 +132,8 @@ func TestRuns(t *testing.T) {
 func TestDocumentedSample(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Replace(t, inboundtest.Read(t, "release_completed.json"), `"deployment": {`, `"was": {`)
-	inboundtest.Invalid(t, decode(), event, "commitSha is required, and the event has none: "+
-		"set the service hook to send all resource details, or give WithComplete to look the commit up")
+	inboundtest.Invalid(t, decode(), event, "commitSha is required, and the event has none; "+
+		"set the service hook to send all resource details, or look up the commit in WithComplete")
 	d, err := decode(azure.WithComplete(func(_ context.Context, d *payload.Deployment) error {
 		d.CommitSHA = "a84d88e"
 		return nil
@@ -182,8 +182,8 @@ func TestStartedAndCompletedHaveOneID(t *testing.T) {
 		assert.Equal(t, "12-5-2", d.DeploymentID)
 	}
 	without := strings.Replace(started, release+", ", "", 1)
-	inboundtest.Invalid(t, decode(), []byte(without), "commitSha is required, and the event has none: "+
-		"set the service hook to send all resource details, or give WithComplete to look the commit up")
+	inboundtest.Invalid(t, decode(), []byte(without), "commitSha is required, and the event has none; "+
+		"set the service hook to send all resource details, or look up the commit in WithComplete")
 }
 
 func TestInvalid(t *testing.T) {

@@ -1,4 +1,5 @@
-// Package azure turns Azure DevOps service hooks about releases and pipeline stages into deployment records.
+// Package azure converts Azure DevOps service hooks about releases and pipeline
+// stages to deployment records.
 //
 //	password, err := signer.NewLiteralSecret(os.Getenv("AZURE_HOOK_PASSWORD"))
 //	if err != nil {
@@ -18,42 +19,57 @@
 //	}
 //	http.Handle("POST /webhooks/azure", rcv.Records(decode, onDeployment))
 //
-// # What becomes of an event
+// # Handling of events
 //
-//	notStarted, queued, scheduled, notDeployed, undefined, waiting   pending
-//	inProgress, running                                              in_progress
-//	succeeded                                                        success
-//	partiallySucceeded                                               success, or failure with WithPartialFailure
-//	rejected, failed                                                 failure
-//	canceled, skipped                                                cancelled
-//	approvals, created and abandoned releases, jobs                  ignored
+//	notStarted, queued, scheduled,
+//	notDeployed, undefined, waiting     pending
+//	inProgress, running                 in_progress
+//	succeeded                           success
+//	partiallySucceeded                  success, or failure with
+//	                                    WithPartialFailure
+//	rejected, failed                    failure
+//	canceled, skipped                   cancelled
+//	approvals, created and abandoned
+//	releases, jobs                      ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
-// [payload.ErrIgnored].
-// The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The
+// error of [Decode] wraps [payload.ErrIgnored]. The metadata has the system's
+// own word as originalStatus. RawPayload has the whole event if it has at most
+// 64 KiB.
 //
-// A deployment of a classic release has the ID RELEASE-ENVIRONMENT, and RELEASE-ENVIRONMENT-ATTEMPT from the second
-// attempt on, because that is what started and completed events both have. Azure's number of the deployment is in
-// metadata as azureDeploymentId.
+// A deployment of a classic release has the ID RELEASE-ENVIRONMENT. From the
+// second attempt on it is RELEASE-ENVIRONMENT-ATTEMPT. Both started and
+// completed events have these parts. The metadata has Azure's number of the
+// deployment as azureDeploymentId.
 //
-// Deployments of classic releases and stages of YAML pipelines are taken; by convention a stage has its environment's name.
-// Runs are ignored, since they have no environment, except with [WithRuns].
+// Deployments of classic releases and stages of YAML pipelines count as
+// deployments. By convention, a stage has the name of its environment. Runs
+// have no environment and are ignored, except with [WithRuns].
 //
-// In the service hook choose "All" for the resource details to send. Even then the documented events name no commit. It is
-// taken from a release's primary artifact or the run's own repository where those are there (general knowledge of the API,
-// not a promise of the documentation); otherwise the event is an error, unless [WithComplete] knows the commit.
+// In the service hook, choose "All" for the resource details to send. Even
+// then, the documented events have no commit. The decoder takes it from a
+// release's primary artifact or the run's own repository if these are present.
+// That is general knowledge of the API, not a promise of the documentation. An
+// event without a commit is an error, unless [WithComplete] sets it.
 //
 // # Security properties
 //
-//   - Azure DevOps signs nothing. The password proves who speaks, not what is said: whoever sees one request can send any
-//     other. Use it only over TLS, with a password of its own.
-//   - There is no timestamp and no signed ID, so dedupe by the hash of the body is the only replay defence.
-//     Whether a retry repeats the body to the byte is not documented: let the handler expect a deployment's status twice.
-//   - User name and password are compared in constant time, and one answer is given for either being wrong.
+//   - Azure DevOps signs nothing. The password proves who sends, not what is
+//     sent. Anyone who sees one request can send any other. Use it only over
+//     TLS, and with a separate password.
+//   - There is no timestamp and no signed ID, so deduplication by the hash of
+//     the body is the only defense against replays. Azure does not document
+//     whether a retry repeats the body byte for byte. The handler must
+//     therefore accept the same status twice.
+//   - User name and password are compared in constant time. The response does
+//     not tell which of them was wrong.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - Subscribing one pipeline to stages and, with WithRuns, to runs: each deployment then comes twice, under two IDs.
-//   - Overwriting a stored status with each that arrives: deliveries overtake each other. Ask payload.Status.Transition.
-//   - Taking a valid event's texts for harmless: whoever can deploy chooses some of them.
+//   - If one pipeline is subscribed to stages and, with WithRuns, also to runs,
+//     each deployment arrives twice under two IDs.
+//   - Deliveries arrive out of order, so do not overwrite a stored status with
+//     every new one. Call payload.Status.Transition first.
+//   - A valid event is not harmless. Anyone who can deploy chooses some of its
+//     texts.
 package azure

@@ -5,7 +5,7 @@ import (
 	"github.com/deployhook/deployhook/payload/internal/inbound"
 )
 
-// The events that tell of deployments.
+// The events about deployments.
 const (
 	releaseStarted   = "ms.vss-release.deployment-started-event"
 	releaseCompleted = "ms.vss-release.deployment-completed-event"
@@ -19,7 +19,8 @@ const (
 	completed = "completed"
 )
 
-// releaseStatuses are those of environments and deployments in classic release pipelines.
+// releaseStatuses maps the statuses of environments and deployments in classic
+// release pipelines.
 var releaseStatuses = map[string]payload.Status{
 	"undefined":   payload.StatusPending,
 	"notDeployed": payload.StatusPending,
@@ -34,8 +35,9 @@ var releaseStatuses = map[string]payload.Status{
 	"canceled":    payload.StatusCancelled,
 }
 
-// pipelineStates are those of stages and runs in YAML pipelines that have not ended. Pending, notStarted and canceling are
-// tolerated, not documented.
+// pipelineStates maps the states of stages and runs in YAML pipelines that have
+// not ended. Pending, notStarted and canceling are not documented, but
+// accepted.
 var pipelineStates = map[string]payload.Status{
 	"waiting":    payload.StatusPending,
 	"pending":    payload.StatusPending,
@@ -45,7 +47,7 @@ var pipelineStates = map[string]payload.Status{
 	"canceling":  payload.StatusInProgress,
 }
 
-// pipelineResults are those of stages and runs that have ended.
+// pipelineResults maps the results of completed stages and runs.
 var pipelineResults = map[string]payload.Status{
 	"succeeded": payload.StatusSuccess,
 	partial:     payload.StatusSuccess,
@@ -65,7 +67,7 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	case kind == runChanged && c.runEnvironment != "":
 		c.mapRun(b, resource)
 	case kind == runChanged:
-		return inbound.Ignore("a run has no environment; subscribe to stages, or give WithRuns")
+		return inbound.Ignore("a run has no environment; subscribe to stages, or use WithRuns")
 	default:
 		return inbound.Ignore("eventType is %s", inbound.Quote(kind))
 	}
@@ -78,7 +80,7 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	return nil
 }
 
-// lookup is Builder.Lookup with what is particular to two of the words.
+// lookup is Builder.Lookup with special handling of two words.
 func (c *config) lookup(b *inbound.Builder, table map[string]payload.Status, candidates ...inbound.Node) {
 	switch b.Lookup(table, candidates...) {
 	case partial:
@@ -91,13 +93,13 @@ func (c *config) lookup(b *inbound.Builder, table map[string]payload.Status, can
 	}
 }
 
-// noCommit is what to do about an event without a commit.
-const noCommit = "set the service hook to send all resource details, or give WithComplete to look the commit up"
+// noCommit is the advice for an event without a commit.
+const noCommit = "set the service hook to send all resource details, or look up the commit in WithComplete"
 
-// mapRelease reads an event of a classic release pipeline. A started event has the
-// release beside the environment, a completed one within the deployment. Members
-// of resource.deployment, and deploySteps, come only with all resource details and
-// are tolerated, not documented.
+// mapRelease reads an event of a classic release pipeline. A started event has
+// the release next to the environment, and a completed one has it within the
+// deployment. Members of resource.deployment, and deploySteps, are only in
+// hooks with all resource details. They are not documented, but accepted.
 func (c *config) mapRelease(b *inbound.Builder, resource inbound.Node) {
 	environment, deployment := resource.Get("environment"), resource.Get("deployment")
 	c.lookup(b, releaseStatuses, environment.Get("status"), deployment.Get("deploymentStatus"))
@@ -123,9 +125,10 @@ func (c *config) mapRelease(b *inbound.Builder, resource inbound.Node) {
 	b.Meta("azureDeploymentId", deployment.Get("id"))
 }
 
-// releaseID makes one ID for the started and the completed event of a deployment.
-// Only what both have counts: the release, the environment and, from the second
-// on, the attempt. The number of resource.deployment is in completed events only.
+// releaseID returns the same ID for the started and the completed event of a
+// deployment. It uses only parts that both have: the release, the environment
+// and, from the second attempt on, the attempt. Only completed events have the
+// number of resource.deployment.
 func releaseID(b *inbound.Builder, resource inbound.Node, releases []inbound.Node) string {
 	environment := resource.Get("environment")
 	release := first(append(each(releases, "id"), environment.Get("releaseId")))
@@ -133,7 +136,8 @@ func releaseID(b *inbound.Builder, resource inbound.Node, releases []inbound.Nod
 	attempts := []inbound.Node{resource.Get("attemptId"), resource.Get("deployment", "attempt")}
 	steps := environment.Get("deploySteps").Items()
 	for i := range steps {
-		attempts = append(attempts, steps[len(steps)-1-i].Get("attempt")) // the last one is under way
+		// the last one is in progress
+		attempts = append(attempts, steps[len(steps)-1-i].Get("attempt"))
 	}
 	if attempt := b.ID("attempt", attempts...); id != "" && attempt != "" && attempt != "0" && attempt != "1" {
 		id += "-" + attempt
@@ -141,7 +145,7 @@ func releaseID(b *inbound.Builder, resource inbound.Node, releases []inbound.Nod
 	return id
 }
 
-// each goes down from each of the nodes.
+// each goes down from each of the nodes to the named member.
 func each(nodes []inbound.Node, names ...string) []inbound.Node {
 	below := make([]inbound.Node, len(nodes))
 	for i, n := range nodes {
@@ -174,7 +178,8 @@ func mapArtifact(b *inbound.Builder, artifacts []inbound.Node) {
 	}
 }
 
-// mapStage reads an event of a stage in a YAML pipeline; by convention stages are named after environments.
+// mapStage reads an event of a stage in a YAML pipeline. By convention, stages
+// are named after environments.
 func (c *config) mapStage(b *inbound.Builder, resource inbound.Node) {
 	stage, run := resource.Get("stage"), resource.Get("run")
 	c.mapState(b, stage)
@@ -203,7 +208,7 @@ func (c *config) mapRun(b *inbound.Builder, resource inbound.Node) {
 	mapPipeline(b, resource)
 }
 
-// mapState: the result counts once the state is completed, and not before.
+// mapState reads the result only once the state is completed.
 func (c *config) mapState(b *inbound.Builder, n inbound.Node) {
 	if n.Get("state").Text() == completed {
 		c.lookup(b, pipelineResults, n.Get("result"))
@@ -212,8 +217,9 @@ func (c *config) mapState(b *inbound.Builder, n inbound.Node) {
 	c.lookup(b, pipelineStates, n.Get("state"))
 }
 
-// mapPipeline reads what stages and runs have in common. The commit is not in the documented events; where the run is
-// given in full, it is under its resources, by the REST API's description of a run.
+// mapPipeline reads the members that stages and runs have in common. The
+// documented events have no commit. If the run is given in full, the commit is
+// in its resources, as in the REST API's description of a run.
 func mapPipeline(b *inbound.Builder, resource inbound.Node) {
 	pipeline, self := resource.Get("pipeline"), resource.Get("run", "resources", "repositories", "self")
 	b.Commit(noCommit, self.Get("version"))
@@ -224,7 +230,8 @@ func mapPipeline(b *inbound.Builder, resource inbound.Node) {
 	b.Meta("folder", pipeline.Get("folder"))
 	b.Meta("run", resource.Get("run", "name"))
 	for _, repository := range resource.Get("repositories").Items() {
-		if link := b.URL("repository", repository.Get("url")); link != "" { // without credentials, that is
+		if link := b.URL("repository", repository.Get("url")); link != "" {
+			// without credentials
 			b.SetMeta("repository", link)
 			return
 		}

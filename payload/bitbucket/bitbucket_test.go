@@ -111,7 +111,7 @@ func TestComplete(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "eu", d.Environment)
 	inboundtest.Ignored(t, decode(bitbucket.WithComplete(tell)),
-		inboundtest.Replace(t, event, `"key": "deploy-production"`, `"key": "build"`), "completing")
+		inboundtest.Replace(t, event, `"key": "deploy-production"`, `"key": "build"`), "WithComplete: ")
 }
 
 func TestInvalid(t *testing.T) {

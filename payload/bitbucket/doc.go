@@ -1,4 +1,5 @@
-// Package bitbucket turns Bitbucket's commit statuses, and Data Center's deployment records, into deployment records.
+// Package bitbucket converts Bitbucket's commit statuses, and Data Center's
+// deployment records, to deployment records.
 //
 //	secret, err := signer.NewLiteralSecret(os.Getenv("BITBUCKET_WEBHOOK_SECRET"))
 //	if err != nil {
@@ -18,7 +19,7 @@
 //	}
 //	http.Handle("POST /webhooks/bitbucket", rcv.Records(decode, onDeployment))
 //
-// # What becomes of an event
+// # Handling of events
 //
 //	INPROGRESS            in_progress
 //	SUCCESSFUL            success
@@ -26,28 +27,42 @@
 //	STOPPED               cancelled
 //	no commit_status      ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
-// [payload.ErrIgnored].
-// The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The
+// error of [Decode] wraps [payload.ErrIgnored]. The metadata has the system's
+// own word as originalStatus. RawPayload has the whole event if it has at most
+// 64 KiB.
 //
-// Bitbucket Cloud has no webhook for deployments. The nearest is a commit status that a deployment sets
-// (repo:commit_status_created and repo:commit_status_updated), which is what [Decode] takes. Most commit statuses are
-// builds, and none names an environment: [WithComplete] tells deployments by metadata key, sets Environment, and returns
-// [payload.ErrIgnored] for the rest; [WithEnvironment] is for a webhook whose statuses are all deployments to one environment.
-// The ID is the status's key and the commit: a second run on one commit looks like news of the first.
+// Bitbucket Cloud has no webhook for deployments. [Decode] reads commit
+// statuses instead (repo:commit_status_created and repo:commit_status_updated),
+// which a deployment can set. Most commit statuses are builds, and none names
+// an environment. Use one of these options:
 //
-// Data Center has no such webhook either; [DecodeRecord] reads the deployments of its REST API.
+//   - [WithComplete] recognizes deployments by their metadata key, sets
+//     Environment, and returns [payload.ErrIgnored] for all others.
+//   - [WithEnvironment] is for a webhook whose statuses are all deployments to
+//     one environment.
+//
+// The ID consists of the status's key and the commit. A second run on the same
+// commit therefore looks like an update of the first.
+//
+// Data Center has no such webhook either. [DecodeRecord] reads the deployments
+// of its REST API.
 //
 // # Security properties
 //
-//   - The signature covers the body and nothing else: no timestamp, no ID. A captured delivery stays valid for as long as
-//     the secret does, so dedupe is the only replay defence, and only while its store remembers. Deliveries are told apart
-//     by the hash of the body.
-//   - What an event is, is read from the body. Headers are not signed and are not used.
+//   - The signature covers only the body. It covers no timestamp and no ID, so
+//     a captured delivery stays valid as long as the secret. Deduplication is
+//     the only defense against replays, and only while its store remembers the
+//     delivery. Deliveries are identified by the hash of the body.
+//   - The type of an event is read from the body. Headers are not signed and
+//     are not used.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - WithEnvironment on a repository whose builds set commit statuses: each build then is a deployment.
-//   - Overwriting a stored status with each that arrives: deliveries overtake each other. Ask payload.Status.Transition.
-//   - Taking a valid event's texts for harmless: whoever can deploy chooses some of them.
+//   - Do not use WithEnvironment for a repository whose builds set commit
+//     statuses. Each build would be a deployment.
+//   - Deliveries arrive out of order, so do not overwrite a stored status with
+//     every new one. Call payload.Status.Transition first.
+//   - A valid event is not harmless. Anyone who can deploy chooses some of its
+//     texts.
 package bitbucket

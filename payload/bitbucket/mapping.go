@@ -9,7 +9,7 @@ import (
 
 const signatureHeader = "X-Hub-Signature"
 
-// states are those of a commit status on Bitbucket Cloud.
+// states maps the states of a commit status on Bitbucket Cloud.
 var states = map[string]payload.Status{
 	"INPROGRESS": payload.StatusInProgress,
 	"SUCCESSFUL": payload.StatusSuccess,
@@ -17,7 +17,8 @@ var states = map[string]payload.Status{
 	"STOPPED":    payload.StatusCancelled,
 }
 
-// recordStates are those of a deployment in Bitbucket Data Center's REST API, but for unknown.
+// recordStates maps the states of a deployment in Bitbucket Data Center's REST
+// API, except unknown.
 var recordStates = map[string]payload.Status{
 	"PENDING":     payload.StatusPending,
 	"IN_PROGRESS": payload.StatusInProgress,
@@ -55,7 +56,8 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	return nil
 }
 
-// cloudCommit is the commit's hash, or what the link to the commit ends with: older events have only that.
+// cloudCommit returns the commit's hash. Older events have it only at the end
+// of the link to the commit.
 func cloudCommit(b *inbound.Builder, status inbound.Node) string {
 	link := status.Get("links", "commit", "href")
 	if sha := inbound.LastSegment(link.Text()); inbound.IsCommit(sha) {
@@ -65,11 +67,14 @@ func cloudCommit(b *inbound.Builder, status inbound.Node) string {
 	return b.Text("commitSha", status.Get("commit", "hash"), link)
 }
 
-// DecodeRecord turns a deployment as Bitbucket Data Center's REST API has it into a valid deployment record. Data Center
-// has no webhook for deployments: this is for what your own polling or plugin finds. The names of a record's members
-// are those of its REST API; displayId, toCommit and the like are tolerated where they are absent. UNKNOWN is ignored.
+// DecodeRecord converts a deployment of Bitbucket Data Center's REST API to a
+// valid deployment record. Data Center has no webhook for deployments, so use
+// it for records from your own polling or plugin. The member names are those of
+// the REST API. Members such as displayId and toCommit may be absent. UNKNOWN
+// is ignored.
 //
-// The environment is the record's own; [WithEnvironment] replaces it. Errors are those of [Decode].
+// The environment is the record's own, unless [WithEnvironment] replaces it.
+// Errors are those of [Decode].
 func DecodeRecord(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
 	c := new(config)
 	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {

@@ -10,14 +10,15 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// NewDecoder returns a decoder for the Records handler of package receiver. It
-// reads the CDEvent from the body alone, in structured or binary mode, since no
-// signature covers the headers.
+// NewDecoder returns a decoder for the Records handler of package receiver. The
+// decoder reads the CDEvent only from the body, in structured or binary mode,
+// because no signature covers the headers.
 //
-// base supplies what an event lacks, see [Event.Deployment]. It runs for every
-// authentic delivery that is about a deployment, before the delivery is claimed.
-// Its errors are failures on our side, so the sender tries again. One that wraps
-// [payload.ErrIgnored] has the event ignored. Nil means that nothing is supplied.
+// base supplies what an event lacks, see [Event.Deployment]. The decoder calls
+// it for every authentic delivery that is about a deployment, before the
+// receiver claims the delivery. Its errors are treated as failures of the
+// receiver, so the sender retries. The decoder ignores the event if the error
+// wraps [payload.ErrIgnored]. A nil base supplies nothing.
 func NewDecoder(base func(ctx context.Context, e *Event) (payload.Deployment, error)) func(ctx context.Context, body []byte) (*payload.Deployment, error) {
 	return func(ctx context.Context, body []byte) (*payload.Deployment, error) {
 		e, err := parseBody(body)
@@ -34,23 +35,24 @@ func NewDecoder(base func(ctx context.Context, e *Event) (payload.Deployment, er
 	}
 }
 
-// baseError is a failure on our side. An invalid document that base came upon
-// must not look like an invalid event.
+// baseError wraps an error of base, which is a failure of the receiver. It
+// hides [payload.ErrInvalid], because an invalid document that base found must
+// not look like an invalid event.
 func baseError(err error) error {
 	if errors.Is(err, payload.ErrInvalid) {
-		return fmt.Errorf("cdevents: supplying what the event lacks: %v", err)
+		return fmt.Errorf("cdevents: calling base for the event: %v", err)
 	}
-	return fmt.Errorf("cdevents: supplying what the event lacks: %w", err)
+	return fmt.Errorf("cdevents: calling base for the event: %w", err)
 }
 
-// aboutDeployment reports whether the event may be worth a lookup.
+// aboutDeployment reports whether calling base for the event may be worthwhile.
 func (e *Event) aboutDeployment() bool {
 	_, err := e.report()
 	return !errors.Is(err, payload.ErrIgnored)
 }
 
-// parseBody tells a CloudEvents envelope from a bare CDEvent, whose version is
-// inside its context.
+// parseBody reads a body that is a CloudEvents envelope or a bare CDEvent. A
+// bare CDEvent has its version inside its context.
 func parseBody(body []byte) (*Event, error) {
 	var envelope struct {
 		SpecVersion jsontext.Value `json:"specversion"`

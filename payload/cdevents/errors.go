@@ -7,46 +7,53 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Errors of this package. What is wrong with a document's content wraps [payload.ErrInvalid] and is, inside, a
-// [payload.ValidationError] that names every member at fault and repeats no value.
+// Errors of this package. An error about a document's content wraps
+// [payload.ErrInvalid] and contains a [payload.ValidationError]. That names
+// every invalid member and repeats no value.
 var (
-	// ErrMismatch says that two parts of one message contradict each other: a CloudEvents attribute and the CDEvent in
-	// the body, or the CDEvent and the document in its customData. It comes with [payload.ErrInvalid].
-	ErrMismatch = errors.New("cdevents: contradicting parts")
+	// ErrMismatch reports that two parts of one message contradict each other.
+	// These are either a CloudEvents attribute and the CDEvent in the body, or
+	// the CDEvent and the document in its customData. The error also wraps
+	// [payload.ErrInvalid].
+	ErrMismatch = errors.New("cdevents: parts of the message contradict each other")
 
-	// ErrBatch says that a message is a batch of CloudEvents, which no receiver has to accept that did not ask for one
-	// (HTTP protocol binding 1.0.2, section 3). Answer 415.
-	ErrBatch = errors.New("cdevents: batches of CloudEvents are not accepted: send each event in a request of its own")
+	// ErrBatch reports that a message is a batch of CloudEvents. A receiver
+	// need not accept batches that it did not ask for (HTTP protocol binding
+	// 1.0.2, section 3). Answer 415.
+	ErrBatch = errors.New("cdevents: batches of CloudEvents are not accepted; send each event in a separate request")
 
-	// ErrContentType says that a message's Content-Type is not given once, or is neither application/json, for the
-	// binary mode, nor application/cloudevents+json, for the structured one. Answer 415.
+	// ErrContentType reports that a message has no Content-Type, several, or an
+	// unsupported one. The binary mode needs application/json, and the
+	// structured mode application/cloudevents+json. Answer 415.
 	ErrContentType = errors.New(
 		"cdevents: Content-Type must be application/json (binary mode) or application/cloudevents+json (structured mode)")
 )
 
-// IgnoredError is what [Event.Deployment] and [Event.Event] return for a valid
-// CDEvent that says nothing of a deployment's status. It wraps [payload.ErrIgnored].
-// Acknowledge such a delivery, since a retry would change nothing.
+// IgnoredError is the error of [Event.Deployment] and [Event.Event] for a valid
+// CDEvent that does not report the status of a deployment. It wraps
+// [payload.ErrIgnored]. Acknowledge such a delivery, because a retry would
+// change nothing.
 type IgnoredError struct {
-	// Type is the event's type. It was checked for its form, but comes from the peer.
+	// Type is the event's type. Its format was checked, but the sender chose
+	// it.
 	Type string
-	// Reason is for people, and repeats nothing from the event.
+	// Reason is a text for people. It repeats nothing from the event.
 	Reason string
 }
 
-// Error is type and reason.
+// Error returns the type and the reason.
 func (e *IgnoredError) Error() string { return "cdevents: event ignored: " + e.Type + ": " + e.Reason }
 
-// Unwrap makes errors.Is(err, payload.ErrIgnored) hold.
+// Unwrap makes errors.Is(err, payload.ErrIgnored) true.
 func (e *IgnoredError) Unwrap() error { return payload.ErrIgnored }
 
-// mismatchError is both: a contradiction, and a document that is invalid for it.
+// mismatchError reports a document that is invalid because of a contradiction.
 type mismatchError struct{ *payload.ValidationError }
 
 func (e mismatchError) Error() string   { return ErrMismatch.Error() + ": " + e.ValidationError.Error() }
 func (e mismatchError) Unwrap() []error { return []error{ErrMismatch, e.ValidationError} }
 
-// The messages that several members share.
+// Messages that several members share.
 const (
 	isRequired    = "is required"
 	notAString    = "must be a string"
@@ -60,10 +67,11 @@ const (
 	percentEncode = "must be printable ASCII with valid percent-encoding of valid UTF-8"
 )
 
-// failures collects what is wrong with one document. The zero value is ready for use.
+// failures collects the failures of one document. The zero value is ready for
+// use.
 type failures []payload.Failure
 
-// add notes a failure; only the first one of a path counts.
+// add records a failure. Only the first failure of a path counts.
 func (f *failures) add(path, message string) {
 	for _, seen := range *f {
 		if seen.Path == path {
@@ -79,7 +87,8 @@ func (f *failures) require(path, value string) {
 	}
 }
 
-// err returns nil, and not a nil *payload.ValidationError in an interface, when nothing failed.
+// err returns nil if there are no failures. The nil error is not a nil
+// *payload.ValidationError in an interface.
 func (f failures) err() error {
 	if len(f) == 0 {
 		return nil
@@ -98,7 +107,8 @@ func mismatch(f failures) error {
 	return mismatchError{&payload.ValidationError{Failures: f}}
 }
 
-// isClean reports whether s may be the value of a CloudEvents attribute (CloudEvents 1.0.2, section 3.2, "String").
+// isClean reports whether s can be the value of a CloudEvents attribute
+// (CloudEvents 1.0.2, section 3.2, "String").
 func isClean(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' || r >= 0x7f && r <= 0x9f || r >= 0xfdd0 && r <= 0xfdef || r&0xfffe == 0xfffe

@@ -10,23 +10,27 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// SpecVersion is the version of the CDEvents specification that events are
-// written in. Events of 0.3, 0.4, 0.5 and the draft of 0.6 are read.
+// SpecVersion is the version of the CDEvents specification in which this
+// package writes events. It reads 0.3, 0.4, 0.5 and the draft of 0.6.
 const SpecVersion = "0.5.1"
 
-// An Event is one CDEvent: the JSON document, kept to the byte, and what was read from it. It is immutable and safe for
-// concurrent use. Get one from [FromDeployment], [FromEvent], [Decode] or [Parse]; the zero Event is empty, and no
-// message can be made of it.
+// An Event is one CDEvent: the JSON document, kept byte for byte, and the
+// values read from it. It is immutable and safe for concurrent use. Create one
+// with [FromDeployment], [FromEvent], [Decode] or [Parse]. The zero Event is
+// empty and cannot be sent.
 type Event struct {
-	body     []byte
-	doc      document
-	kind     string // subject and predicate: "service.deployed"; "" for a custom event
+	body []byte
+	doc  document
+	// kind is subject and predicate, such as "service.deployed". It is "" for a
+	// custom event.
+	kind     string
 	spec     spec
 	occurred time.Time
 }
 
 // document is a CDEvent as the JSON Schemas of all versions describe it. They
-// allow no other members. See spec for what only some of them have.
+// allow no other members. spec handles the members that only some versions
+// have.
 type document struct {
 	Context struct {
 		SpecVersion text           `json:"specversion"`
@@ -49,10 +53,17 @@ type document struct {
 	CustomDataContentType text           `json:"customDataContentType,omitzero"`
 }
 
-// Parse reads a CDEvent that comes without a CloudEvents envelope, or whose envelope has been dealt with. It checks
-// what the schemas of the event's version require of every event: the members of context and subject, their kinds, no
-// other members, no duplicate names, valid UTF-8. The subject's content is checked by [Event.Deployment] and [Event.Event], which
-// know what they need of it. The length of data is not limited: bound it before.
+// Parse reads a CDEvent without a CloudEvents envelope, or whose envelope was
+// already processed. It checks what the schemas of the event's version require
+// of every event:
+//
+//   - the members of context and subject and their types
+//   - no other members and no duplicate names
+//   - valid UTF-8
+//
+// [Event.Deployment] and [Event.Event] check the parts of the subject's content
+// that they need. Parse does not limit the length of data, so limit it before
+// the call.
 //
 // Errors wrap [payload.ErrInvalid]. Parse keeps no reference to data.
 func Parse(data []byte) (*Event, error) {
@@ -69,7 +80,8 @@ func Parse(data []byte) (*Event, error) {
 	return e, nil
 }
 
-// check applies the rules that all events share, and reads what follows from them.
+// check applies the rules for all events and sets the fields that depend on
+// them.
 func (e *Event) check() error {
 	var f failures
 	c, s := &e.doc.Context, &e.doc.Subject
@@ -119,38 +131,42 @@ func (f *failures) reference(path string, value text) {
 	}
 }
 
-// parseTimestamp reads RFC 3339, and no other form: "date-time" in the schemas and in CloudEvents.
+// parseTimestamp reads only RFC 3339, which the schemas and CloudEvents call
+// "date-time".
 func parseTimestamp(s string) (time.Time, bool) {
 	var strict time.Time
 	if err := strict.UnmarshalText([]byte(s)); err != nil {
 		return time.Time{}, false
 	}
-	t, err := payload.ParseTime(s) // bounds the year, so that the time can be written again
+	// ParseTime limits the year, so that the time can be written again.
+	t, err := payload.ParseTime(s)
 	return t, err == nil
 }
 
-// ID is the event's ID, unique together with Source: two events that have both in common are the same one (CloudEvents
-// 1.0.2, section 3.1.1).
+// ID returns the event's ID, which is unique together with Source. Two events
+// with the same ID and Source are the same event (CloudEvents 1.0.2, section
+// 3.1.1).
 func (e *Event) ID() string { return string(e.doc.Context.ID) }
 
-// Source is the URI-reference of what produced the event.
+// Source returns the URI-reference of the event's producer.
 func (e *Event) Source() string { return string(e.doc.Context.Source) }
 
-// Type is the whole type: "dev.cdevents.service.deployed.0.3.0".
+// Type returns the full type, such as "dev.cdevents.service.deployed.0.3.0".
 func (e *Event) Type() string { return string(e.doc.Context.Type) }
 
-// Time is when it happened, in UTC.
+// Time returns the time of the event in UTC.
 func (e *Event) Time() time.Time { return e.occurred }
 
-// ChainID is what the events of one chain share, and may be empty. In the events that this package makes it is the
-// deployment's ID.
+// ChainID returns the ID that the events of one chain share. It may be empty.
+// In the events of this package it is the deployment's ID.
 func (e *Event) ChainID() string { return string(e.doc.Context.ChainID) }
 
-// Subject is the ID of what the event is about: the service of a service event, the run of a pipelinerun event.
+// Subject returns the ID of the event's subject. It is the service in a service
+// event, and the run in a pipelinerun event.
 func (e *Event) Subject() string { return string(e.doc.Subject.ID) }
 
 // JSON returns a copy of the CDEvent, without a CloudEvents envelope.
 func (e *Event) JSON() []byte { return bytes.Clone(e.body) }
 
-// String is type, source and ID.
+// String returns type, source and ID.
 func (e *Event) String() string { return e.Type() + " " + e.Source() + " " + e.ID() }

@@ -46,5 +46,5 @@ func Example() {
 	// dev.cdevents.service.deployed.0.3.0 shop application/json
 	// shop a1b2c3d success in production
 	// <nil>
-	// cdevents: contradicting parts: Invalid payload: ce-type must be equal to the body's context.type
+	// cdevents: parts of the message contradict each other: Invalid payload: ce-type must be equal to the body's context.type
 }

@@ -11,37 +11,45 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Options are what a CDEvent needs and a document of package payload does not have.
+// Options hold what a CDEvent needs and a document of package payload does not
+// have.
 type Options struct {
-	// Source says what produces the events: a URI-reference (RFC 3986) such as the URL of the pipeline or of the
-	// repository. Receivers tell duplicates by source and ID together. Required.
+	// Source names the producer of the events. It is a URI-reference (RFC
+	// 3986), such as the URL of the pipeline or of the repository. Receivers
+	// detect duplicates by source and ID together. Required.
 	Source string
 
-	// ID is the event's own ID. Empty means the delivery ID of a payload.Event that has one, else a random UUID: make
-	// the event once, and send the same one in every attempt.
+	// ID is the event's own ID. The default is the delivery ID of the
+	// payload.Event, or else a random UUID. Create the event once, and send the
+	// same one in every attempt.
 	ID string
 
-	// ArtifactID is the package URL of what was deployed, after a rollback of what is live again: say
-	// pkg:oci/app@sha256%3A… when the digest is known. Empty means pkg:generic/<service>@<version>, the version being
-	// the commit, or an event's version where it has no commit.
+	// ArtifactID is the package URL of the deployed artifact. After a rollback
+	// it is the artifact that is live again. Use pkg:oci/app@sha256%3A… if the
+	// digest is known. The default is pkg:generic/<service>@<version>. There
+	// the version is the commit, or the event's version if it has no commit.
 	ArtifactID string
 
-	// PipelineName and PipelineURL name the run. Empty means those of a payload.Deployment; a payload.Event has none.
+	// PipelineName and PipelineURL name the run. The default is that of a
+	// payload.Deployment. A payload.Event has none.
 	PipelineName, PipelineURL string
 
-	// Error says why a deployment failed, for people. Empty means that of a payload.Event; a payload.Deployment has
-	// none.
+	// Error explains to people why a deployment failed. The default is that of
+	// a payload.Event. A payload.Deployment has none.
 	Error string
 }
 
-// FromDeployment makes the CDEvent that reports a deployment's status. See the table in the package's documentation.
-// The whole record goes along in customData, so that [Event.Deployment] gives it back.
+// FromDeployment creates the CDEvent that reports a deployment's status. The
+// package documentation has the mapping table. customData holds the whole
+// record, so that [Event.Deployment] can return it.
 //
-// What the CDEvent requires and neither d nor o has is a [payload.ValidationError] that names d's member: the
-// environment and the service of a deployment that succeeded, the previousCommitSha of one that was rolled back.
+// If a required member is in neither d nor o, the error is a
+// [payload.ValidationError] that names the member of d. A successful deployment
+// requires environment and service. A rolled back one requires
+// previousCommitSha.
 func FromDeployment(d *payload.Deployment, o Options) (*Event, error) {
 	if d == nil {
-		return nil, errors.New("cdevents: the deployment is nil")
+		return nil, errors.New("cdevents: d, the deployment, is nil")
 	}
 	doc, err := d.Encode()
 	if err != nil {
@@ -50,14 +58,16 @@ func FromDeployment(d *payload.Deployment, o Options) (*Event, error) {
 	return build(deploymentFacts(d), o, deploymentMember, doc)
 }
 
-// FromEvent makes the CDEvent that reports one step of a deployment. See the table in the package's documentation. The
-// whole event goes along in customData, so that [Event.Event] gives it back.
+// FromEvent creates the CDEvent that reports one step of a deployment. The
+// package documentation has the mapping table. customData holds the whole
+// event, so that [Event.Event] can return it.
 //
-// What the CDEvent requires and neither e nor o has is a [payload.ValidationError] that names e's member: the commit or
-// the version of a deploy.live, the environment of a health_check.passed.
+// If a required member is in neither e nor o, the error is a
+// [payload.ValidationError] that names the member of e. A deploy.live requires
+// the commit or the version. A health_check.passed requires the environment.
 func FromEvent(e *payload.Event, o Options) (*Event, error) {
 	if e == nil {
-		return nil, errors.New("cdevents: the event is nil")
+		return nil, errors.New("cdevents: e, the event, is nil")
 	}
 	doc, err := e.Encode()
 	if err != nil {
@@ -69,20 +79,21 @@ func FromEvent(e *payload.Event, o Options) (*Event, error) {
 	return build(eventFacts(e), o, eventMember, doc)
 }
 
-// facts are what a CDEvent is made of, whichever of the two documents they come from.
+// facts holds the values for a CDEvent, taken from either document.
 type facts struct {
 	kind         string
 	deploymentID string
 	service      string
 	environment  string
-	version      string // of the artifact; after a rollback, the one that is live again
+	version      string // of the artifact; the restored one after a rollback
 	outcome      string
 	errors       string
 	pipelineName string
 	pipelineURL  string
 	occurred     time.Time
 
-	idName, serviceName, versionName string // the document's members, for errors
+	// the document's members, for errors
+	idName, serviceName, versionName string
 }
 
 func deploymentFacts(d *payload.Deployment) facts {
@@ -96,7 +107,7 @@ func deploymentFacts(d *payload.Deployment) facts {
 	}
 	f.setStatus(d.Status, d.PreviousCommitSHA != "")
 	if d.Status == payload.StatusRolledBack {
-		// The commit of the record is the one that was taken back.
+		// The record's commit is the one that was rolled back.
 		f.version, f.versionName = d.PreviousCommitSHA, "previousCommitSha"
 	}
 	return f
@@ -130,7 +141,7 @@ func eventFacts(e *payload.Event) facts {
 	return f
 }
 
-// setStatus is the table of the package's documentation.
+// setStatus implements the mapping table of the package documentation.
 func (f *facts) setStatus(status payload.Status, replaces bool) {
 	switch status {
 	case payload.StatusPending:
@@ -151,13 +162,14 @@ func (f *facts) setStatus(status payload.Status, replaces bool) {
 	}
 }
 
-// subject is the ID of what the event is about.
+// subject returns the ID of the event's subject.
 func (f *facts) subject() string {
 	id, _ := f.namedSubject()
 	return id
 }
 
-// namedSubject also returns the document's member that the ID comes from.
+// namedSubject returns the ID of the event's subject, and the document's member
+// that holds it.
 func (f *facts) namedSubject() (id, member string) {
 	switch f.kind {
 	case serviceDeployed, serviceUpgraded, serviceRolledBack:
@@ -167,13 +179,14 @@ func (f *facts) namedSubject() (id, member string) {
 	}
 }
 
-// reference is what CDEvents write for a thing that has an ID of its own.
+// reference is how CDEvents refer to something that has an ID.
 type reference struct {
 	ID     text `json:"id"`
 	Source text `json:"source,omitzero"`
 }
 
-// content holds the members that the events written and read here have. Which of them have what is in the schemas.
+// content holds the members of all events that this package reads and writes.
+// The schemas tell which event has which members.
 type content struct {
 	PipelineName text       `json:"pipelineName,omitzero"`
 	TaskName     text       `json:"taskName,omitzero"`
@@ -186,17 +199,18 @@ type content struct {
 	Errors       text       `json:"errors,omitzero"`
 }
 
-// with takes what only the options say.
+// with sets the values that come only from the options.
 func (f *facts) with(o Options) {
 	f.pipelineName = either(o.PipelineName, f.pipelineName)
 	f.pipelineURL = toURI(either(o.PipelineURL, f.pipelineURL))
 	f.errors = either(o.Error, f.errors)
 	if f.kind == pipelineStarted && (f.pipelineName == "" || f.pipelineURL == "") {
-		f.kind = taskStarted // pipelinerun.started requires both, and neither is to be made up
+		// pipelinerun.started requires both, and a value must not be invented.
+		f.kind = taskStarted
 	}
 }
 
-// content makes the subject's content.
+// content returns the subject's content.
 func (f *facts) content(o Options, missing *failures) content {
 	var c content
 	switch f.kind {
@@ -232,7 +246,8 @@ func (f *facts) artifact(o Options) string {
 	return newPurl(f.service, f.version)
 }
 
-// build writes the event and reads it again: what is returned has passed the checks of every event that arrives.
+// build encodes the event and parses it again, so that the result has passed
+// all checks for received events.
 func build(f facts, o Options, member string, doc []byte) (*Event, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -244,7 +259,7 @@ func build(f facts, o Options, member string, doc []byte) (*Event, error) {
 		missing.add(member, cleanText)
 	}
 	if err := missing.err(); err != nil {
-		return nil, fmt.Errorf("cdevents: a %s event cannot be made: %w", f.kind, err)
+		return nil, fmt.Errorf("cdevents: cannot create a %s event: %w", f.kind, err)
 	}
 	var d document
 	d.Context.SpecVersion, d.Context.Type = SpecVersion, text(fullType(f.kind))
@@ -265,7 +280,8 @@ func build(f facts, o Options, member string, doc []byte) (*Event, error) {
 	return Parse(attach(head, member, doc))
 }
 
-// attach adds a document as customData. It is done by hand, because encoders are free to change white space in it.
+// attach adds a document as customData. It works on bytes, because an encoder
+// may change white space in the document.
 func attach(head []byte, member string, doc []byte) []byte {
 	out := make([]byte, 0, len(head)+len(doc)+128)
 	out = append(out, head[:len(head)-1]...)

@@ -5,8 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// encodeHeader writes an attribute as the value of an HTTP header: space, double quote, percent and everything outside
-// U+0021 to U+007E percent-encoded as UTF-8 (HTTP protocol binding 1.0.2, section 3.1.3.2).
+// encodeHeader encodes an attribute as an HTTP header value. It percent-encodes
+// space, double quote, percent and everything outside U+0021 to U+007E as UTF-8
+// (HTTP protocol binding 1.0.2, section 3.1.3.2).
 func encodeHeader(value string) string {
 	keep := func(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
 	for i := range len(value) {
@@ -17,9 +18,10 @@ func encodeHeader(value string) string {
 	return value
 }
 
-// decodeHeader is the reverse: quotes and their escapes are taken off first, which senders of older versions use, then
-// exactly one round of percent-encoding. It refuses what the binding does: invalid UTF-8, and anything but printable
-// ASCII.
+// decodeHeader reverses encodeHeader. It first removes quotes and their
+// escapes, which senders of older versions use. Then it undoes exactly one
+// round of percent-encoding. Like the binding, it refuses invalid UTF-8 and
+// anything but printable ASCII.
 func decodeHeader(value string) (string, bool) {
 	for i := range len(value) {
 		if value[i] < ' ' || value[i] > '~' {
@@ -36,7 +38,8 @@ func decodeHeader(value string) (string, bool) {
 	return decoded, ok && utf8.ValidString(decoded)
 }
 
-// unquoteHeader reads a quoted-string (RFC 7230, section 3.2.6) that must be the whole value.
+// unquoteHeader reads a quoted-string (RFC 7230, section 3.2.6) that must be
+// the whole value.
 func unquoteHeader(value string) (string, bool) {
 	var out strings.Builder
 	for i := 1; i < len(value); i++ {

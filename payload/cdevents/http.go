@@ -19,18 +19,19 @@ const (
 	structuredType = "application/cloudevents+json"
 	batchPrefix    = "application/cloudevents-batch"
 
-	// cloudVersion is that of the CloudEvents specification, whose patches do not show (1.0.2, section 3.1.1).
+	// cloudVersion is the version of the CloudEvents specification. It does not
+	// include the patch version (1.0.2, section 3.1.1).
 	cloudVersion = "1.0"
 )
 
-// attribute is one of the CloudEvents attributes that a CDEvent fills.
+// attribute is a CloudEvents attribute that a CDEvent sets.
 type attribute struct {
 	name, value string
-	member      string // where the CDEvent has it
+	member      string // the path of the value in the CDEvent
 }
 
-// attributes follow the CloudEvents binding of CDEvents v0.5.1. datacontenttype is not among them: in binary mode it is
-// the Content-Type.
+// attributes follows the CloudEvents binding of CDEvents v0.5.1. It has no
+// datacontenttype, which is the Content-Type in binary mode.
 func (e *Event) attributes() [6]attribute {
 	return [...]attribute{
 		{"specversion", cloudVersion, ""},
@@ -42,12 +43,14 @@ func (e *Event) attributes() [6]attribute {
 	}
 }
 
-// Binary returns the event as a CloudEvent in binary mode: the CDEvent is the body, its Content-Type is
-// application/json, and the CloudEvents attributes are in ce- headers, percent-encoded where they have to be (HTTP
-// protocol binding 1.0.2, section 3.1). This is the mode for receivers that take application/json only, and for
-// signatures: what is signed is the whole CDEvent. Sign these bytes.
+// Binary returns the event as a CloudEvent in binary mode (HTTP protocol
+// binding 1.0.2, section 3.1). The body is the CDEvent, with Content-Type
+// application/json. The ce- headers hold the CloudEvents attributes,
+// percent-encoded where necessary. Use this mode for receivers that accept only
+// application/json, and for signatures, because the signed body is the whole
+// CDEvent. Sign these bytes.
 //
-// Header and body are the caller's own.
+// The caller owns header and body.
 func (e *Event) Binary() (http.Header, []byte) {
 	h := make(http.Header, 7)
 	h.Set("Content-Type", jsonType)
@@ -57,11 +60,13 @@ func (e *Event) Binary() (http.Header, []byte) {
 	return h, e.JSON()
 }
 
-// Structured returns the event as a CloudEvent in structured mode: one JSON document with the attributes and, as data,
-// the CDEvent to the byte (HTTP protocol binding 1.0.2, section 3.2, and JSON event format 1.0.2). Its Content-Type is
-// application/cloudevents+json, which the Records and Wrap handlers of package receiver take.
+// Structured returns the event as a CloudEvent in structured mode (HTTP
+// protocol binding 1.0.2, section 3.2, and JSON event format 1.0.2). The body
+// is one JSON document with the attributes and, as data, the exact bytes of the
+// CDEvent. Its Content-Type is application/cloudevents+json, which the Records
+// and Wrap handlers of package receiver accept.
 //
-// Header and body are the caller's own.
+// The caller owns header and body.
 func (e *Event) Structured() (http.Header, []byte) {
 	out := make([]byte, 0, len(e.body)+512)
 	out = append(out, '{')
@@ -76,13 +81,21 @@ func (e *Event) Structured() (http.Header, []byte) {
 	return http.Header{"Content-Type": {structuredType}}, append(out, '}')
 }
 
-// Decode reads a CDEvent from an HTTP message in either mode, which the Content-Type tells. It is strict: the
-// attributes that CloudEvents require must be there, each header once, specversion 1.0, and all attributes that the
-// CDEvent has as well must be equal to its own, else it is an [ErrMismatch]. In binary mode the ce- headers are covered
-// by no signature of the body, so nothing in the result comes from them.
+// Decode reads a CDEvent from an HTTP message. The Content-Type selects the
+// mode. Decode is strict:
 //
-// A batch is an [ErrBatch], another Content-Type an [ErrContentType], and everything else that is wrong wraps
-// [payload.ErrInvalid]. The length of body is not limited: bound it before. Decode keeps no reference to its arguments.
+//   - The attributes that CloudEvents require must be present.
+//   - Each header must occur once.
+//   - specversion must be 1.0.
+//   - All attributes that the CDEvent also has must equal its own. Otherwise
+//     the error is [ErrMismatch].
+//
+// In binary mode no signature of the body covers the ce- headers, so nothing in
+// the result comes from them.
+//
+// A batch gives [ErrBatch], and another Content-Type [ErrContentType]. All
+// other errors wrap [payload.ErrInvalid]. Decode does not limit the length of
+// body, so limit it before the call. It keeps no reference to its arguments.
 func Decode(h http.Header, body []byte) (*Event, error) {
 	structured, err := mode(h)
 	if err != nil {
@@ -108,7 +121,8 @@ func Decode(h http.Header, body []byte) (*Event, error) {
 	return e, nil
 }
 
-// mode tells structured from binary, by the prefixes that the binding defines.
+// mode tells structured from binary mode by the Content-Type prefixes that the
+// binding defines.
 func mode(h http.Header) (structured bool, err error) {
 	var values []string
 	for name, list := range h {
@@ -125,22 +139,23 @@ func mode(h http.Header) (structured bool, err error) {
 		return false, ErrBatch
 	case kind == structuredType:
 		return true, nil
-	case kind != jsonType: // other formats of CloudEvents, and anything else
+	case kind != jsonType: // CloudEvents in other formats, and everything else
 		return false, ErrContentType
 	default:
 		return false, nil
 	}
 }
 
-// essence is a media type without its parameters. Those do not matter, since JSON
-// is UTF-8 whatever they say (RFC 8259, sections 8.1 and 11).
+// essence returns a media type without its parameters. They do not matter,
+// because JSON is always UTF-8 (RFC 8259, sections 8.1 and 11).
 func essence(mediaType string) string {
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	return strings.ToLower(strings.Trim(mediaType, " \t"))
 }
 
-// readHeaders decodes the ce- headers of the attributes that a CDEvent has. Extensions are left alone: nothing here
-// needs them. Names are compared without regard to case, since a map that no server filled may have any.
+// readHeaders decodes the ce- headers of the attributes that a CDEvent has. It
+// ignores extensions. It compares names without regard to case, because a map
+// that did not come from a server may use any case.
 func readHeaders(h http.Header) (map[string]string, error) {
 	var f failures
 	attributes := make(map[string]string, 6)
@@ -148,7 +163,7 @@ func readHeaders(h http.Header) (map[string]string, error) {
 		name = strings.ToLower(name)
 		short, ok := strings.CutPrefix(name, "ce-")
 		if short == "datacontenttype" && ok {
-			f.add(name, "must not be sent: Content-Type says it")
+			f.add(name, "must not be sent; set Content-Type instead")
 		}
 		if !ok || !slices.Contains(names[:], short) {
 			continue
@@ -169,7 +184,8 @@ func readHeaders(h http.Header) (map[string]string, error) {
 
 var names = [...]string{"specversion", "id", "source", "type", "subject", "time"}
 
-// requireAttributes checks for what CloudEvents 1.0.2, section 3.1.1, requires.
+// requireAttributes checks for the attributes that CloudEvents 1.0.2, section
+// 3.1.1, requires.
 func requireAttributes(prefix string, attributes map[string]string) error {
 	var f failures
 	for _, name := range names[:4] {
@@ -178,7 +194,7 @@ func requireAttributes(prefix string, attributes map[string]string) error {
 	return f.err()
 }
 
-// agree compares attributes with the CDEvent. Those that are absent say nothing.
+// agree compares the attributes that are present with the CDEvent.
 func (e *Event) agree(prefix string, attributes map[string]string) error {
 	var f failures
 	for _, own := range e.attributes() {
@@ -202,8 +218,9 @@ func (e *Event) agree(prefix string, attributes map[string]string) error {
 	return mismatch(f)
 }
 
-// envelope is a CloudEvent in JSON. A null attribute is an absent one (JSON event format 1.0.2, section 2.2), hence the
-// pointers; extensions are passed over.
+// envelope is a CloudEvent in JSON. The fields are pointers because a null
+// attribute counts as absent (JSON event format 1.0.2, section 2.2). Extensions
+// are skipped.
 type envelope struct {
 	SpecVersion     *text          `json:"specversion"`
 	ID              *text          `json:"id"`
@@ -247,7 +264,7 @@ func decodeStructured(headers map[string]string, body []byte) (*Event, error) {
 	if err != nil {
 		return nil, at("data", err)
 	}
-	// Headers may repeat the attributes; proxies route by them.
+	// Headers may repeat the attributes, and proxies route by them.
 	if err := errors.Join(e.agree("", attributes), e.agree("ce-", headers)); err != nil {
 		return nil, err
 	}

@@ -13,17 +13,19 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// maxPath bounds the path that an error repeats from the input, in bytes.
+// maxPath is the maximum length, in bytes, of a path from the input that an
+// error repeats.
 const maxPath = 128
 
 var _ json.UnmarshalerFrom = (*text)(nil)
 
 var errNotString = errors.New(notAString)
 
-// text is a JSON string. To the schemas of CDEvents, null is not one, while a plain string would silently be empty.
+// text is a JSON string. The schemas of CDEvents reject null, which would
+// silently become an empty Go string.
 type text string
 
-// UnmarshalJSONFrom is called by json.Unmarshal.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if kind := dec.PeekKind(); kind != '"' && kind != 0 {
 		return errNotString
@@ -36,8 +38,10 @@ func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// read decodes data into target by the rules of encoding/json/v2: duplicate names and invalid UTF-8 are errors, and
-// names count in their exact case. Failures are worded here, since the decoder's own texts may repeat the input.
+// read decodes data into target by the rules of encoding/json/v2. Duplicate
+// names and invalid UTF-8 are errors, and names match only in their exact case.
+// read creates its own error texts, because those of the decoder may repeat the
+// input.
 func read(data []byte, target any, options ...json.Options) error {
 	err := json.Unmarshal(data, target, options...)
 	if err == nil {
@@ -64,10 +68,11 @@ func read(data []byte, target any, options ...json.Options) error {
 	}
 }
 
-// maxLevels is the bound that package payload has for the members of a document.
+// maxLevels is the maximum nesting that package payload allows in a document's
+// members.
 const maxLevels = 128
 
-// levels is how deeply a place is nested.
+// levels returns the nesting depth of a place.
 func levels(where jsontext.Pointer) (n int) {
 	for range where.Tokens() {
 		n++
@@ -78,7 +83,7 @@ func levels(where jsontext.Pointer) (n int) {
 func kindMessage(err error, semantic *json.SemanticError) string {
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
-		return "is not a member that CDEvents have here"
+		return "is not a member that CDEvents allow here"
 	case errors.Is(err, errNotString):
 		return notAString
 	case semantic.JSONKind == 'n':
@@ -88,8 +93,9 @@ func kindMessage(err error, semantic *json.SemanticError) string {
 	}
 }
 
-// path turns a JSON pointer into the form that errors of package payload have. A name that is no plain word is left
-// out, with all below it: it may come from the input.
+// path converts a JSON pointer to a path in the format of package payload's
+// errors. It cuts the path before the first name that is not a plain word,
+// because the name may come from the input.
 func path(pointer jsontext.Pointer) string {
 	var names []string
 	size := 0
@@ -115,7 +121,7 @@ func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// at puts a parent before the paths of a document that is nested in another one.
+// at puts a parent before the paths of a nested document.
 func at(parent string, err error) error {
 	var validation *payload.ValidationError
 	if !errors.As(err, &validation) {

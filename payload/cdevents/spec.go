@@ -4,17 +4,19 @@ import (
 	"strings"
 )
 
-// A spec is what the versions of CDEvents differ in, as far as it matters here.
+// A spec describes the differences between versions of CDEvents that matter
+// here.
 type spec struct {
 	minor string // "3" to "6"
-	// named is set from 0.5 on: context.specversion names the version, the subject
-	// has no type, and links to runs are in uri instead of url.
+	// named is true from 0.5 on. The version is then in context.specversion,
+	// the subject has no type, and the links to runs are in uri instead of url.
 	named bool
-	// chained is set from 0.4 on: the context may have chainId, links and schemaUri.
+	// chained is true from 0.4 on. The context may then have chainId, links and
+	// schemaUri.
 	chained bool
 }
 
-const notKnown = "is a version of CDEvents that is not known here; 0.3 to 0.6 are"
+const notKnown = "is not a supported version of CDEvents; use 0.3 to 0.6"
 
 // specOf finds the version that a context names.
 func specOf(specversion, version text, f *failures) (s spec, known bool) {
@@ -44,7 +46,7 @@ func specOf(specversion, version text, f *failures) (s spec, known bool) {
 	return spec{minor: minor, named: minor >= "5", chained: minor >= "4"}, true
 }
 
-// link is the name of a run's link.
+// link returns the member that holds a run's link.
 func (s spec) link() string {
 	if s.named {
 		return "uri"
@@ -56,13 +58,13 @@ func notAMember(minor string) string {
 	return "is not a member that CDEvents 0." + minor + " has here"
 }
 
-// subjectTypes are the names that versions before 0.5 have for the subjects of
-// the events that are read here.
+// subjectTypes maps the supported subjects to their names in versions before
+// 0.5.
 var subjectTypes = map[string]string{
 	"pipelinerun": "pipelineRun", "taskrun": "taskRun", "testsuiterun": "testSuiteRun", "build": "build", "service": "service",
 }
 
-// check applies what only some versions require or allow.
+// check applies the rules that only some versions have.
 func (s spec) check(e *Event, f *failures) {
 	c, subject := &e.doc.Context, &e.doc.Subject
 	only := func(allowed bool, path string, given bool) {
@@ -85,8 +87,8 @@ func (s spec) check(e *Event, f *failures) {
 	}
 }
 
-// unknownVersion replaces the error about a document that this package has no
-// members for, if the reason is that its version is not known.
+// unknownVersion replaces the error about an unknown member if the reason is an
+// unsupported version.
 func unknownVersion(body []byte, err error) error {
 	var doc struct {
 		Context struct {

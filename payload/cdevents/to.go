@@ -10,13 +10,13 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// The members of customData in which the documents travel.
+// The members of customData that hold the documents.
 const (
 	deploymentMember = "deployhookDeployment"
 	eventMember      = "deployhookEvent"
 )
 
-// The names under which an event of another producer leaves its type and outcome in metadata.
+// The metadata names for the type and outcome of another producer's event.
 const (
 	typeNote    = "cdeventsType"
 	outcomeNote = "cdeventsOutcome"
@@ -24,15 +24,21 @@ const (
 
 // Deployment returns the deployment that the event reports.
 //
-// An event that [FromDeployment] made gives the very record back, and base is not used. One that [FromEvent] made is
-// converted, see [payload.Event.Deployment]. An event of another producer is mapped by the table in the package's
-// documentation; base then supplies what it lacks: a service.deployed does not say when the deployment started, and a
-// pipelinerun.started neither commit nor environment. The event itself becomes the RawPayload, and its type and outcome
-// are added to the metadata as cdeventsType and cdeventsOutcome.
+//	Made by           Result
+//	FromDeployment    the same record; base is not used
+//	FromEvent         the converted event, see payload.Event.Deployment
+//	other producers   by the mapping table of the package documentation
 //
-// Errors wrap [payload.ErrIgnored] if the event says nothing of a deployment, and [payload.ErrInvalid] if it is wrong or what
-// is required is still missing; those name the record's members. The event contradicting its customData is an
-// [ErrMismatch].
+// For an event of another producer, base supplies the missing values. For
+// example, a service.deployed does not tell when the deployment started, and a
+// pipelinerun.started has neither commit nor environment. RawPayload is the
+// event itself. The metadata also has its type and outcome as cdeventsType and
+// cdeventsOutcome.
+//
+// Errors wrap [payload.ErrIgnored] if the event does not report the status of a
+// deployment. They wrap [payload.ErrInvalid] if the event is invalid, or if a
+// required member of the record is still missing. The latter name that member.
+// If the event contradicts its customData, the error is an [ErrMismatch].
 func (e *Event) Deployment(base payload.Deployment) (*payload.Deployment, error) {
 	deployment, event, err := e.carried()
 	switch {
@@ -50,12 +56,15 @@ func (e *Event) Deployment(base payload.Deployment) (*payload.Deployment, error)
 	return e.foreignDeployment(r, base)
 }
 
-// Event returns the event, as package payload knows them, that the CDEvent reports.
+// Event returns the payload.Event that the CDEvent reports.
 //
-// A CDEvent that [FromEvent] made gives the very event back, and base is not used. One that [FromDeployment] made is
-// converted, see [payload.Deployment.Event]. A CDEvent of another producer is mapped by the table in the package's
-// documentation; base then supplies what it lacks, such as the app of a pipelinerun. Errors are those of
-// [Event.Deployment].
+//	Made by           Result
+//	FromEvent         the same event; base is not used
+//	FromDeployment    the converted record, see payload.Deployment.Event
+//	other producers   by the mapping table of the package documentation
+//
+// For a CDEvent of another producer, base supplies the missing values, such as
+// the app of a pipelinerun. Errors are those of [Event.Deployment].
 func (e *Event) Event(base payload.Event) (*payload.Event, error) {
 	deployment, event, err := e.carried()
 	switch {
@@ -73,7 +82,8 @@ func (e *Event) Event(base payload.Event) (*payload.Event, error) {
 	return e.foreignEvent(r, base)
 }
 
-// carried returns the document in customData, if there is one of ours, after comparing it with the event.
+// carried returns the document in customData, if this package wrote one, after
+// comparing it with the event.
 func (e *Event) carried() (*payload.Deployment, *payload.Event, error) {
 	var custom struct {
 		Deployment jsontext.Value `json:"deployhookDeployment"`
@@ -104,7 +114,8 @@ func (e *Event) carried() (*payload.Deployment, *payload.Event, error) {
 	return nil, nil, nil
 }
 
-// compare refuses an event that says one thing to those who know CDEvents, and another to those who read customData.
+// compare refuses an event whose CDEvent members differ from the document in
+// its customData. Otherwise two readers could see different events.
 func (e *Event) compare(f facts) error {
 	var differs failures
 	check := func(path string, same bool) {
@@ -117,7 +128,8 @@ func (e *Event) compare(f facts) error {
 	case kind == "":
 		kind = e.Type()
 	case kind == taskStarted && f.kind == pipelineStarted:
-		kind = pipelineStarted // the pipeline was not known
+		// the pipeline was unknown
+		kind = pipelineStarted
 	}
 	check("context.type", kind == f.kind)
 	check("context.chainId", e.ChainID() == f.deploymentID)
@@ -134,18 +146,19 @@ func (e *Event) compare(f facts) error {
 	return mismatch(differs)
 }
 
-// content reads the subject's content. Members that are not known are passed over: another version may have more.
+// content reads the subject's content. It skips unknown members, because
+// another version may have more.
 func (e *Event) content(c *content) error {
 	return at("subject.content", read(e.doc.Subject.Content, c))
 }
 
-// report is what another producer's event says of a deployment.
+// report holds what another producer's event tells about a deployment.
 type report struct {
 	status  payload.Status
 	content content
 	purl    purl
 	service string
-	id      string // the deployment's
+	id      string // the deployment's ID
 }
 
 // report maps the event by its type.
@@ -155,10 +168,10 @@ func (e *Event) report() (report, error) {
 	case pipelineQueued, pipelineStarted, pipelineFinished, taskStarted, taskFinished,
 		serviceDeployed, serviceUpgraded, serviceRolledBack:
 	default:
-		return r, e.ignored("events of this type say nothing of a deployment's status")
+		return r, e.ignored("events of this type do not report the status of a deployment")
 	}
 	if !strings.HasPrefix(e.Type(), standardPrefix+e.kind+".0.") {
-		return r, e.ignored("this version of the type is not known here")
+		return r, e.ignored("this version of the type is not supported")
 	}
 	if err := e.content(&r.content); err != nil {
 		return r, err
@@ -189,7 +202,7 @@ func (e *Event) reportService(r *report) error {
 
 func (e *Event) reportRun(r *report) error {
 	if strings.HasPrefix(e.kind, "taskrun.") && r.content.TaskName != deployTask {
-		return e.ignored(`of the tasks of a pipeline, only the one named "deploy" is taken for the deployment`)
+		return e.ignored(`only a task named "deploy" counts as a deployment`)
 	}
 	switch e.kind {
 	case pipelineQueued:
@@ -205,11 +218,11 @@ func (e *Event) reportRun(r *report) error {
 	case outcomeCancel:
 		r.status = payload.StatusCancelled
 	case outcomeSuccess:
-		return e.ignored("that a run succeeded does not say what is live where; service.deployed and service.upgraded do")
+		return e.ignored("a successful run does not tell which version is live in which environment; service.deployed and service.upgraded do")
 	case "":
 		return invalid("subject.content.outcome", isRequired)
 	default:
-		return e.ignored("the outcome is none of success, failure, cancel and error")
+		return e.ignored("the outcome is not success, failure, cancel or error")
 	}
 	return nil
 }
@@ -233,8 +246,8 @@ func (e *Event) foreignDeployment(r report, base payload.Deployment) (*payload.D
 		d.ArtifactDigest = r.purl.version // of an image; Validate judges it
 	}
 	d.PipelineName = either(string(r.content.PipelineName), base.PipelineName)
-	// A URI of another kind, which CDEvents allow, is only in the raw payload. The
-	// log line of a receiver names it.
+	// CDEvents also allow URIs that are not links. Such a URI stays only in the
+	// raw payload. The receiver's log line names it.
 	uri := r.content.URI
 	if !e.spec.named {
 		uri = r.content.URL
@@ -259,7 +272,7 @@ func (e *Event) foreignDeployment(r report, base payload.Deployment) (*payload.D
 		return nil, err
 	}
 	if err := d.Validate(); err != nil {
-		return nil, fmt.Errorf("cdevents: event as a deployment: fill what it lacks through base: %w", err)
+		return nil, fmt.Errorf("cdevents: converting the event to a deployment: set the fields that it lacks in base: %w", err)
 	}
 	return &d, nil
 }
@@ -294,12 +307,12 @@ func (e *Event) foreignEvent(r report, base payload.Event) (*payload.Event, erro
 		return nil, err
 	}
 	if err := event.Validate(); err != nil {
-		return nil, fmt.Errorf("cdevents: event as a deployment event: fill what it lacks through base: %w", err)
+		return nil, fmt.Errorf("cdevents: converting the event to a deployment event: set the fields that it lacks in base: %w", err)
 	}
 	return &event, nil
 }
 
-// note keeps what the producer said, in its own words, in the metadata.
+// note stores the producer's type and outcome in the metadata.
 func (r *report) note(e *Event, m *payload.Metadata) error {
 	if err := m.Set(typeNote, e.Type()); err != nil {
 		return err
@@ -310,7 +323,8 @@ func (r *report) note(e *Event, m *payload.Metadata) error {
 	return m.Set(outcomeNote, string(r.content.Outcome))
 }
 
-// isJSON reports whether a media type is application/json; customData without one is (CDEvents v0.5.1, "customData").
+// isJSON reports whether a media type is application/json, which is also the
+// default for customData (CDEvents v0.5.1, "customData").
 func isJSON(mediaType string) bool {
 	return mediaType == "" || essence(mediaType) == jsonType
 }

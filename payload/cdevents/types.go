@@ -6,8 +6,9 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// The events that this package writes or reads, by subject and predicate. Those that it writes have the prefix and the
-// version below, which is that of CDEvents v0.5.1.
+// The events that this package writes or reads, by subject and predicate.
+// Events that it writes have the prefix and the version below, as in CDEvents
+// v0.5.1.
 const (
 	pipelineQueued    = "pipelinerun.queued"
 	pipelineStarted   = "pipelinerun.started"
@@ -37,10 +38,11 @@ const (
 	outcomeError   = "error"
 )
 
-// deployTask is the name of the task that stands for a deployment whose pipeline is not known.
+// deployTask is the name of the task that represents a deployment with an
+// unknown pipeline.
 const deployTask = "deploy"
 
-// fullType completes subject and predicate.
+// fullType returns the full type for a subject and predicate.
 func fullType(kind string) string {
 	if strings.HasPrefix(kind, customPrefix) {
 		return kind
@@ -48,7 +50,8 @@ func fullType(kind string) string {
 	return standardPrefix + kind + version
 }
 
-// parseType checks the form of a type and returns its subject and predicate, or "" for a custom event.
+// parseType checks the format of a type and returns its subject and predicate,
+// or "" for a custom event.
 func parseType(s string) (kind string, ok bool) {
 	if rest, custom := strings.CutPrefix(s, customPrefix); custom {
 		tool, rest, found := strings.Cut(rest, "-")
@@ -60,13 +63,15 @@ func parseType(s string) (kind string, ok bool) {
 	return kind, standard && ok
 }
 
-// splitType takes the version off <subject>.<predicate>.<major>.<minor>.<patch>.
+// splitType removes the version from
+// <subject>.<predicate>.<major>.<minor>.<patch>.
 func splitType(s string) (kind string, ok bool) {
 	parts := strings.Split(s, ".")
 	if len(parts) != 5 || !isLetters(parts[0]) || !isLetters(parts[1]) {
 		return "", false
 	}
-	parts[4] = strings.TrimSuffix(parts[4], "-draft") // of a type that a draft of the specification changed
+	// A draft of the specification marks the types that it changed.
+	parts[4] = strings.TrimSuffix(parts[4], "-draft")
 	for _, part := range parts[2:] {
 		if !isDigits(part) {
 			return "", false
@@ -75,9 +80,11 @@ func splitType(s string) (kind string, ok bool) {
 	return parts[0] + "." + parts[1], true
 }
 
-// customType makes the type of a custom event from a type of a platform's own. CDEvents allow only letters there, so
-// the other characters go, and words but the last come together: "cache_2.warm.up" is deployhook-cachewarm.up.
-// That is not reversible; the type itself is in customData.
+// customType returns the type of a custom event for a platform's own type.
+// CDEvents allow only letters there. customType therefore removes other
+// characters and joins all words except the last. For example,
+// "cache_2.warm.up" becomes deployhook-cachewarm.up. The result cannot be
+// reversed, so customData holds the original type.
 func customType(t payload.Type) string {
 	dot := strings.LastIndexByte(string(t), '.')
 	subject, predicate := letters(string(t[:dot])), letters(string(t[dot+1:]))

@@ -7,7 +7,8 @@ import (
 
 const upperHex = "0123456789ABCDEF"
 
-// appendPercent percent-encodes each byte of s that keep does not keep, in upper-case hex.
+// appendPercent appends s to out. It percent-encodes each byte that keep
+// rejects, in upper-case hex.
 func appendPercent(out []byte, s string, keep func(c byte) bool) []byte {
 	for i := range len(s) {
 		if c := s[i]; keep(c) {
@@ -19,18 +20,21 @@ func appendPercent(out []byte, s string, keep func(c byte) bool) []byte {
 	return out
 }
 
-// unpercent undoes one round of percent-encoding. A "%" without two hexadecimal digits after it is an error.
+// unpercent undoes one round of percent-encoding. A "%" without two hexadecimal
+// digits after it is an error.
 func unpercent(s string) (string, bool) {
 	decoded, err := url.PathUnescape(s)
 	return decoded, err == nil
 }
 
-// isURIChar reports the characters that RFC 3986 allows in a URI, without "%".
+// isURIChar reports whether RFC 3986 allows c in a URI. It returns false for
+// "%".
 func isURIChar(c byte) bool {
 	return isAlnum(c) || strings.IndexByte("-._~:/?#[]@!$&'()*+,;=", c) >= 0
 }
 
-// isURIReference reports whether s is one by RFC 3986; url.Parse alone would also take spaces and "ü".
+// isURIReference reports whether s is a URI-reference by RFC 3986. It is
+// stricter than url.Parse, which also accepts spaces and "ü".
 func isURIReference(s string) bool {
 	for i := range len(s) {
 		if !isURIChar(s[i]) && s[i] != '%' {
@@ -44,7 +48,8 @@ func isURIReference(s string) bool {
 	return err == nil
 }
 
-// toURI turns a link that people typed, with "ü" and "|" in it, into a URI, or returns "" if that cannot be done.
+// toURI converts a link as people write it, with characters such as "ü" and
+// "|", to a URI. It returns "" if that is impossible.
 func toURI(s string) string {
 	encoded := string(appendPercent(nil, s, func(c byte) bool { return isURIChar(c) || c == '%' }))
 	if !isURIReference(encoded) {
@@ -53,11 +58,12 @@ func toURI(s string) string {
 	return encoded
 }
 
-// A purl is what this package needs of a package URL.
+// A purl holds the parts of a package URL that this package needs.
 type purl struct{ kind, version string }
 
-// newPurl writes pkg:generic/<name>@<version>. The package URL specification keeps letters, digits, ".", "-", "_", "~"
-// and ":" as they are and percent-encodes the rest, a "/" in a name included, since it would begin another segment.
+// newPurl returns pkg:generic/<name>@<version>. The package URL specification
+// keeps letters, digits, ".", "-", "_", "~" and ":" and percent-encodes the
+// rest. That includes a "/" in a name, which would begin another segment.
 func newPurl(name, version string) string {
 	keep := func(c byte) bool { return isAlnum(c) || strings.IndexByte(".-_~:", c) >= 0 }
 	out := appendPercent([]byte("pkg:generic/"), name, keep)
@@ -65,7 +71,8 @@ func newPurl(name, version string) string {
 	return string(appendPercent(out, version, keep))
 }
 
-// parsePurl reads scheme:type/namespace/name@version?qualifiers#subpath from the right, as the specification says to.
+// parsePurl reads scheme:type/namespace/name@version?qualifiers#subpath from
+// the right, as the specification requires.
 func parsePurl(s string) (p purl, ok bool) {
 	if !isClean(s) || strings.Contains(s, " ") {
 		return purl{}, false
@@ -80,7 +87,8 @@ func parsePurl(s string) (p purl, ok bool) {
 	if !isPurlType(kind) {
 		return purl{}, false
 	}
-	// The version begins at the last "@" of the name; one before a "/" belongs to a namespace, as npm's do.
+	// The version begins at the last "@" of the name. An "@" before a "/"
+	// belongs to a namespace, as in npm packages.
 	name := rest[strings.LastIndexByte(rest, '/')+1:]
 	if mark := strings.LastIndexByte(name, '@'); mark >= 0 {
 		if p.version, ok = unpercent(name[mark+1:]); !ok || !isClean(p.version) {
@@ -101,8 +109,10 @@ func isPurlType(s string) bool {
 	return s != "" && (s[0] < '0' || s[0] > '9')
 }
 
-// commit returns the version if it is a commit and not a tag, a date or a digest of an image: 40 hexadecimal digits, or
-// an abbreviation of at least seven that are not all decimal, of a package whose versions are commits.
+// commit returns the version if it is a commit, and "" for a tag, a date or the
+// digest of an image. The package must be of a kind whose versions are commits.
+// The version must have 40 hexadecimal digits, or be an abbreviation of at
+// least seven digits that are not all decimal.
 func (p purl) commit() string {
 	switch p.kind {
 	case "generic", "github", "gitlab", "bitbucket":

@@ -44,11 +44,11 @@ func TestVersions(t *testing.T) {
 func TestVersionsAreToldApart(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, old, replacement, want string }{
-		{run03, `"0.3.0"`, `"0.2.0"`, "context.version is a version of CDEvents that is not known here; 0.3 to 0.6 are"},
-		{run05, `"0.5.0"`, `"0.7.0"`, "context.specversion is a version of CDEvents that is not known here; 0.3 to 0.6 are"},
-		{run05, `"0.5.0"`, `"1.0.0"`, "context.specversion is a version of CDEvents that is not known here; 0.3 to 0.6 are"},
-		{run05, `"0.5.0","id"`, `"0.7.0","kind":{},"id"`, "context.specversion is a version of CDEvents that is not known here; 0.3 to 0.6 are"},
-		{run05, `"0.5.0"`, `"0.5.0-draft"`, "context.specversion is a version of CDEvents that is not known here; 0.3 to 0.6 are"},
+		{run03, `"0.3.0"`, `"0.2.0"`, "context.version is not a supported version of CDEvents; use 0.3 to 0.6"},
+		{run05, `"0.5.0"`, `"0.7.0"`, "context.specversion is not a supported version of CDEvents; use 0.3 to 0.6"},
+		{run05, `"0.5.0"`, `"1.0.0"`, "context.specversion is not a supported version of CDEvents; use 0.3 to 0.6"},
+		{run05, `"0.5.0","id"`, `"0.7.0","kind":{},"id"`, "context.specversion is not a supported version of CDEvents; use 0.3 to 0.6"},
+		{run05, `"0.5.0"`, `"0.5.0-draft"`, "context.specversion is not a supported version of CDEvents; use 0.3 to 0.6"},
 		{run05, `"specversion":"0.5.0",`, ``, "context.specversion is required"},
 		{run05, `"id":"1"`, `"id":"1","version":"0.4.1"`, "context.version is not a member that CDEvents 0.5 has here"},
 		{run05, `"id":"r"`, `"id":"r","type":"pipelineRun"`, "subject.type is not a member that CDEvents 0.5 has here"},
@@ -57,7 +57,7 @@ func TestVersionsAreToldApart(t *testing.T) {
 		{run04, `"pipelineRun"`, `"taskRun"`, "subject.type must be pipelineRun, as the event's type says"},
 		{run03, `"id":"1"`, `"id":"1","chainId":"c"`, "context.chainId is not a member that CDEvents 0.3 has here"},
 		{run03, `"id":"1"`, `"id":"1","links":[]`, "context.links is not a member that CDEvents 0.3 has here"},
-		{run03, `"id":"1"`, `"id":"1","more":1`, "context.more is not a member that CDEvents have here"},
+		{run03, `"id":"1"`, `"id":"1","more":1`, "context.more is not a member that CDEvents allow here"},
 	} {
 		require.Equal(t, 1, strings.Count(c.text, c.old), c.old)
 		_, err := cdevents.Parse([]byte(strings.Replace(c.text, c.old, c.replacement, 1)))

@@ -9,7 +9,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// The bounds of [payload.Deployment], and one for texts that have none there.
+// The maximum lengths of [payload.Deployment], and one for texts that have no
+// limit there.
 const (
 	maxID   = 255
 	maxName = 1024
@@ -17,7 +18,8 @@ const (
 	maxText = 4096
 )
 
-// isCommit reports whether s is a commit's hash: 7 to 40 digits of SHA-1, or all 64 of SHA-256.
+// isCommit reports whether s is a commit hash of 7 to 40 SHA-1 digits or all 64
+// SHA-256 digits.
 func isCommit(s string) bool {
 	if len(s) < 7 || len(s) > 40 && len(s) != 64 {
 		return false
@@ -30,10 +32,11 @@ func isCommit(s string) bool {
 	return !isZeros(s)
 }
 
-// isZeros reports whether s is what systems write for "no commit".
+// isZeros reports whether s is all zeros, which some systems write for "no
+// commit".
 func isZeros(s string) bool { return s != "" && strings.Trim(s, "0") == "" }
 
-// line makes one clean line of s; reason is why that is not possible, or "".
+// line returns s as one clean line. If that is not possible, reason says why.
 func line(s string) (text, reason string) {
 	s = redact.Text(strings.ToValidUTF8(s, string(utf8.RuneError)))
 	switch {
@@ -46,7 +49,8 @@ func line(s string) (text, reason string) {
 	}
 }
 
-// text makes clean text of s, which may have several lines, and cuts it to a bearable length.
+// text returns s without control characters. The text may have several lines
+// and is cut to the maximum length.
 func text(s string) string {
 	s = redact.Text(strings.ToValidUTF8(s, string(utf8.RuneError)))
 	if len(s) > maxText {
@@ -55,9 +59,9 @@ func text(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// link makes a clean URL of s, which is known to be a link to a web page. A
-// reason with a URL says what was taken out of it. A reason without a URL says why
-// there is none.
+// link returns s, which is known to be a link to a web page, as a clean URL. A
+// reason with a URL says what was removed from it. A reason without a URL says
+// why there is none.
 func link(s string) (url, reason string) {
 	anonymous := redact.Text(s)
 	url, ok := payload.CleanURL(anonymous)
@@ -73,10 +77,11 @@ func link(s string) (url, reason string) {
 	}
 }
 
-// escapeURL escapes what cannot stand for itself in a path or a query. Slashes stay: owner/name is two segments.
+// escapeURL escapes bytes that are not allowed in a path or a query. It keeps
+// slashes, because owner/name is two segments.
 func escapeURL(s string) string { return escape(s, "-._~/") }
 
-// escape writes all bytes but letters, digits and those in keep as % and two hexadecimal digits.
+// escape percent-encodes all bytes except letters, digits and those in keep.
 func escape(s, keep string) string {
 	const digits = "0123456789ABCDEF"
 	plain := 0
@@ -101,9 +106,10 @@ func isPlain(c byte, keep string) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(keep, c) >= 0
 }
 
-// repositoryPath makes "acme/shop" of what systems say of a repository: its path,
-// a URL, git's host:path, a path of Windows, or AWS CodeCommit's own form, which
-// has no host. User name, password and host are left out.
+// repositoryPath returns a path such as "acme/shop" for a repository. The input
+// may be a path, a URL, git's host:path form, a Windows path, or AWS
+// CodeCommit's form without a host. The result has no user name, password or
+// host.
 func repositoryPath(s string) string {
 	scheme, rest, isURL := strings.Cut(s, "://")
 	if !isURL {
@@ -127,7 +133,7 @@ func repositoryPath(s string) string {
 	return strings.TrimSuffix(strings.Trim(rest, "/"), ".git")
 }
 
-// withoutDrive removes the C: of a path of Windows.
+// withoutDrive removes the drive letter from a Windows path such as C:\work.
 func withoutDrive(path string) string {
 	if len(path) > 2 && path[1] == ':' && path[2] == '/' {
 		return path[2:]
@@ -135,8 +141,8 @@ func withoutDrive(path string) string {
 	return path
 }
 
-// personName returns the name of "Ann <ann@example.com>", which is how git and
-// GitLab write an author. What has another form stays as it is.
+// personName returns the name from "Ann <ann@example.com>", the form in which
+// git and GitLab write an author. It returns any other text unchanged.
 func personName(s string) string {
 	name, address, ok := strings.Cut(s, "<")
 	if ok && strings.HasSuffix(address, ">") {
@@ -145,5 +151,5 @@ func personName(s string) string {
 	return s
 }
 
-// lastSegment returns what follows the last slash.
+// lastSegment returns the text after the last slash.
 func lastSegment(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }

@@ -14,18 +14,22 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Detect finds out which CI system this is and what it says of the run. That no system is found, or that fields remain
-// empty, is no error: see [Run.System], [Run.Missing] and [Run.Problems]. It is an error if env has no Getenv, or if
-// ctx ended.
+// Detect finds out which CI system runs the program and what its variables say
+// about the run. An unknown system or an empty field is not an error. See
+// [Run.System], [Run.Missing] and [Run.Problems] for those. Detect returns an
+// error if env has no Getenv or if ctx ended.
 //
-// The first system of the table whose variables are set wins, since families overlap: Forgejo sets Gitea's and GitHub's
-// variables, Woodpecker GitLab's, Harness Drone's. Set means not empty, whatever the value.
+// The order of the table matters, because some systems also set the variables
+// of others. Forgejo sets Gitea's and GitHub's variables, Woodpecker sets
+// GitLab's, and Harness sets Drone's. The first system whose variables are set
+// to any non-empty value wins.
 //
-// Where the system leaves the commit open, which is not a pull request, git is asked for the commit that is checked
-// out; where there is no system, for branch and repository as well. Metadata then has commit_from "git".
+// Detect asks git for the checked-out commit if the system does not tell it and
+// the run is not for a pull request. Without a known system, it also asks git
+// for branch and repository. Metadata then has commit_from "git".
 func Detect(ctx context.Context, env Environment) (*Run, error) {
 	if env.Getenv == nil {
-		return nil, errors.New("ci: Environment.Getenv is nil: pass os.Getenv")
+		return nil, errors.New("ci: Environment.Getenv is nil; set it to os.Getenv")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("ci: detect: %w", err)
@@ -41,7 +45,7 @@ func Detect(ctx context.Context, env Environment) (*Run, error) {
 	return s.run, nil
 }
 
-// scan is one call of Detect.
+// scan is the state of one call of Detect.
 type scan struct {
 	env Environment
 	run *Run
@@ -51,11 +55,13 @@ type scan struct {
 	fileVariable string            // the variable that points to the file
 	fileProblem  error             // why the file could not be used
 
-	other bool     // the system's plain variables are about another commit than the one that is deployed
-	kept  []string // names and values for Metadata, by turns
+	// other is true if the system's plain variables describe a commit other
+	// than the deployed one.
+	other bool
+	kept  []string // names and values for Metadata, alternating
 }
 
-// find returns the row of the first system that is there.
+// find returns the row of the first detected system.
 func (s *scan) find() *system {
 	for i := range systems {
 		if found, _ := s.eval(systems[i].detect); found != "" {
@@ -65,8 +71,8 @@ func (s *scan) find() *system {
 	return nil
 }
 
-// fill evaluates the columns. The order matters: the pull request decides which commit and branch count, and the tag
-// which branch is one.
+// fill evaluates the columns. The order matters, because the commit and the
+// branch depend on the pull request, and the branch also depends on the tag.
 func (s *scan) fill() {
 	r, row := s.run, s.row
 	r.System, r.Name, r.Platform = row.id, row.name, row.platform
@@ -95,8 +101,9 @@ func (s *scan) fill() {
 	s.unusedFile()
 }
 
-// pullRequest tells whether this is the build of a pull request: any value but "false" and 0. The number is what the
-// value ends in.
+// pullRequest determines whether the run builds a pull request. Any value
+// except "false" and 0 means yes. The digits at the end of the value are the
+// number.
 func (s *scan) pullRequest() {
 	value, _ := s.eval(s.row.pr)
 	if value == "" || strings.EqualFold(value, "false") || isZeros(value) {
@@ -109,7 +116,8 @@ func (s *scan) pullRequest() {
 	}
 }
 
-// commit takes the commit; in a pull request where the system's plain variable is the merge commit, only the head.
+// commit determines the commit. If the plain variable holds a pull request's
+// merge commit, it uses only the variable for the head commit.
 func (s *scan) commit() {
 	if !s.run.IsPullRequest || s.row.headCommit == "" {
 		s.run.CommitSHA = s.hash("commitSha", s.row.commit)
@@ -121,9 +129,9 @@ func (s *scan) commit() {
 		return
 	}
 	s.other = true
-	name, what := "merge_commit", "is the commit that merges the pull request, not its head: give the commit"
+	name, what := "merge_commit", "is the merge commit of the pull request, not its head; set the commit"
 	if given, _ := s.eval(s.row.plain); given != "" {
-		name, what = given, "is a commit of the target branch, not the pull request's head: give the commit"
+		name, what = given, "is a commit of the target branch, not the head of the pull request; set the commit"
 	}
 	s.keep(name, plain)
 	if s.run.CommitSHA == "" && s.fileProblem == nil {
@@ -131,8 +139,9 @@ func (s *scan) commit() {
 	}
 }
 
-// describeCommit takes message and author. In a pull request the system's
-// variables may describe its merge commit. Those are facts of another commit.
+// describeCommit determines the message and author of the commit. In a pull
+// request the system's variables may describe its merge commit instead, so
+// their values are not used.
 func (s *scan) describeCommit() {
 	if s.other {
 		return
@@ -142,18 +151,18 @@ func (s *scan) describeCommit() {
 	s.run.CommitMessage = text(message)
 }
 
-// tag takes the tag.
+// tag determines the tag.
 func (s *scan) tag() {
 	raw, from := s.eval(s.row.tag)
 	name := strings.TrimPrefix(s.clean("branch", raw, from), "refs/tags/")
 	if strings.HasPrefix(name, "refs/") {
-		s.problem("branch", from, "does not name a tag: give the version")
+		s.problem("branch", from, "does not name a tag; set the version")
 		return
 	}
 	s.run.Tag = name
 }
 
-// hash evaluates a column with a commit.
+// hash evaluates a column that holds a commit.
 func (s *scan) hash(field, expr string) string {
 	raw, from := s.eval(expr)
 	sha := strings.ToLower(raw)
@@ -163,11 +172,11 @@ func (s *scan) hash(field, expr string) string {
 	case isCommit(sha):
 		return sha
 	case isZeros(raw):
-		s.problem(field, from, "is all zeros, which stands for no commit: give the commit")
+		s.problem(field, from, "is all zeros, which stands for no commit; set the commit")
 	case raw == "HEAD":
-		s.problem(field, from, "is HEAD, which is not a commit yet: give the output of git rev-parse HEAD")
+		s.problem(field, from, "is HEAD, which is not a commit hash; set the output of git rev-parse HEAD")
 	default:
-		s.problem(field, from, "is not a commit (7 to 40 or 64 hexadecimal digits): give the commit")
+		s.problem(field, from, "is not a commit (7 to 40 or 64 hexadecimal digits); set the commit")
 	}
 	if kept, reason := line(raw); reason == "" && field == "commitSha" {
 		s.keep("commit_raw", kept)
@@ -177,7 +186,8 @@ func (s *scan) hash(field, expr string) string {
 	return ""
 }
 
-// branch takes the branch; in a pull request where the system's plain variable is the target, only the source.
+// branch determines the branch. If the plain variable holds a pull request's
+// target branch, it uses only the variable for the source branch.
 func (s *scan) branch() {
 	expr := s.row.branch
 	if s.run.IsPullRequest && s.row.headBranch != "" {
@@ -188,16 +198,16 @@ func (s *scan) branch() {
 	switch {
 	case name == "" || name == s.run.Tag || strings.HasPrefix(name, "refs/tags/"):
 	case name == "HEAD" || strings.HasPrefix(name, "refs/"):
-		s.problem("branch", from, "does not name a branch: give the branch")
+		s.problem("branch", from, "does not name a branch; set the branch")
 	case isPullName(name):
-		s.problem("branch", from, "names a pull request, not a branch: give the branch")
+		s.problem("branch", from, "names a pull request, not a branch; set the branch")
 	default:
 		s.run.Branch = name
 	}
 }
 
-// isPullName reports whether name is "pull/12", "pull/12/merge" or "12/merge", as some systems put it in place of the
-// source branch.
+// isPullName reports whether name is "pull/12", "pull/12/merge" or "12/merge".
+// Some systems write such a name instead of the source branch.
 func isPullName(name string) bool {
 	number, pull := strings.CutPrefix(name, "pull/")
 	number, end, ended := strings.Cut(number, "/")
@@ -205,7 +215,8 @@ func isPullName(name string) bool {
 		(pull && !ended || end == "merge" || pull && end == "head")
 }
 
-// service takes the repository, and its name for the service: receivers match the two.
+// service sets the repository, and the service to the repository's name.
+// Receivers match the two.
 func (s *scan) service() {
 	raw, from := s.eval(s.row.repo)
 	s.run.Repository = s.clean("service", repositoryPath(raw), from)
@@ -214,13 +225,14 @@ func (s *scan) service() {
 	}
 }
 
-// status takes how the run stands. What GitLab calls stop, prepare, verify or access is a job that names an
-// environment and does not deploy to it, so that its outcome says nothing of a deployment.
+// status determines the status of the run. GitLab jobs with the action stop,
+// prepare, verify or access name an environment but do not deploy to it. Their
+// outcome is not the outcome of a deployment.
 func (s *scan) status() {
 	action, from := s.eval(s.row.action)
 	if s.run.Action = s.clean("environment", action, from); s.run.Action != "" && s.run.Action != "start" {
-		s.problem("status", from, "says that this job is no deployment (its environment:action is not start, "+
-			"so it stops, prepares, verifies or only accesses the environment): notify from the job that deploys, or give the status")
+		s.problem("status", from, "says that this job does not deploy (its environment:action is not start, "+
+			"so it stops, prepares, verifies or only accesses the environment); notify from the job that deploys, or set the status")
 		return
 	}
 	raw, from := s.eval(s.row.status)
@@ -229,12 +241,13 @@ func (s *scan) status() {
 	}
 	status, ok := ParseStatus(raw)
 	if !ok {
-		s.problem("status", from, "is no status that is known here: give the status")
+		s.problem("status", from, "is not a known status; set the status")
 	}
 	s.run.Status = status
 }
 
-// started takes the start: seconds or milliseconds since 1970, or a date as payload.ParseTime reads it.
+// started determines the start from seconds or milliseconds since 1970, or from
+// a date that payload.ParseTime reads.
 func (s *scan) started() {
 	raw, from := s.eval(s.row.started)
 	if raw == "" || isZeros(raw) {
@@ -250,22 +263,24 @@ func (s *scan) started() {
 		return
 	}
 	if s.run.StartedAt, err = payload.ParseTime(raw); err != nil {
-		s.problem("startedAt", from, "is no date that is known here: give the start")
+		s.problem("startedAt", from, "is not a date in a known format; set the start")
 	}
 }
 
-// unusedFile reports a file that could not be used, with the field that it would have been for.
+// unusedFile reports a file that could not be used as a problem of the field
+// that needed it.
 func (s *scan) unusedFile() {
 	switch {
 	case s.fileProblem == nil:
 	case s.run.CommitSHA == "":
-		s.problem("commitSha", s.fileVariable, "points to a file that "+s.fileProblem.Error()+": give the commit")
+		s.problem("commitSha", s.fileVariable, "points to a file that "+s.fileProblem.Error()+"; set the commit")
 	case s.fileProblem != errNoFiles:
-		s.problem("metadata", s.fileVariable, "points to a file that "+s.fileProblem.Error()+": check what it says")
+		s.problem("metadata", s.fileVariable, "points to a file that "+s.fileProblem.Error()+"; check its content")
 	}
 }
 
-// attempt turns what systems count from into one that counts from 1: "2", "0+1", "1.2".
+// attempt returns an attempt number that counts from 1. The column's value has
+// a form such as "2", "0+1" or "1.2".
 func attempt(s string) string {
 	if n, ok := strings.CutSuffix(s, "+1"); ok {
 		count, err := strconv.ParseUint(n, 10, 31)
@@ -280,7 +295,7 @@ func attempt(s string) string {
 	return s
 }
 
-// line evaluates a column with a name.
+// line evaluates a column that holds a name.
 func (s *scan) line(field, expr string) string {
 	raw, from := s.eval(expr)
 	return s.clean(field, raw, from)
@@ -289,12 +304,12 @@ func (s *scan) line(field, expr string) string {
 func (s *scan) clean(field, raw, from string) string {
 	clean, reason := line(raw)
 	if reason != "" {
-		s.problem(field, from, reason+": give the value another way")
+		s.problem(field, from, reason+"; set the value another way")
 	}
 	return clean
 }
 
-// link evaluates a column with a URL.
+// link evaluates a column that holds a URL.
 func (s *scan) link(field, expr string) string {
 	raw, from := s.evalURL(expr)
 	if raw == "" {
@@ -302,7 +317,7 @@ func (s *scan) link(field, expr string) string {
 	}
 	url, reason := link(raw)
 	if reason != "" {
-		s.problem(field, from, reason+": set it to a plain link, or give the link")
+		s.problem(field, from, reason+"; set it to a plain link, or set the link")
 	}
 	return url
 }
@@ -311,19 +326,20 @@ func (s *scan) problem(field, variable, reason string) {
 	s.run.Problems = append(s.run.Problems, Problem{field, variable, reason})
 }
 
-// solved forgets the problems of a field that got its value in another way.
+// solved removes the problems of a field that got its value from another
+// source.
 func (s *scan) solved(field string) {
 	s.run.Problems = slices.DeleteFunc(s.run.Problems, func(p Problem) bool { return p.Field == field })
 }
 
-// keep notes a clean value for Metadata.
+// keep records a clean value for Metadata.
 func (s *scan) keep(name, value string) {
 	if value != "" {
 		s.kept = append(s.kept, name, value)
 	}
 }
 
-// finish derives what depends on all else.
+// finish sets the fields that depend on all others.
 func (s *scan) finish() {
 	r := s.run
 	if s.row != nil {
@@ -337,16 +353,18 @@ func (s *scan) finish() {
 	r.Missing = missing(r)
 }
 
-// sharedID warns where the legs of a matrix would get one ID, and so one record.
+// sharedID warns if the legs of a matrix would have the same ID and so
+// overwrite one record.
 func (s *scan) sharedID() {
 	part, from := s.eval(s.row.shared)
 	if part != "" && (part == s.run.Job || part == s.run.run) {
-		s.problem("deploymentId", from, "is the same in all legs of a matrix: if this job has several, give a service or "+
+		s.problem("deploymentId", from, "is the same in all legs of a matrix; if this job has several legs, set a service or "+
 			"a deployment ID in every step that reports one")
 	}
 }
 
-// metadata writes what has been kept. One document at once costs a tenth of adding to it by Metadata.Set.
+// metadata writes the kept values. Building the document once takes a tenth of
+// the time of repeated Metadata.Set calls.
 func (s *scan) metadata() {
 	r := s.run
 	kept := append([]string{
@@ -378,7 +396,8 @@ func (s *scan) metadata() {
 		document, _ = jsontext.AppendQuote(document, kept[i+1])
 	}
 	if len(document) > 1 {
-		// What AppendQuote wrote of valid UTF-8, under names that are all different, is metadata.
+		// AppendQuote's output for valid UTF-8, under unique names, is always
+		// valid metadata.
 		r.Metadata, _ = payload.ParseMetadata(append(document, '}'))
 	}
 }

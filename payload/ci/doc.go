@@ -1,49 +1,73 @@
-// Package ci fills in a deployment's record from the environment of the CI system that runs it: which commit, branch,
-// pipeline and run this is, who started it, and what the system's variables say of status and start.
+// Package ci fills in a deployment record from the environment of the CI system
+// that runs it. It finds the commit, the branch, the pipeline, the run and who
+// started it. It also finds the status and the start if the system's variables
+// tell them.
 //
-//	run, err := ci.Detect(ctx, ci.Environment{Getenv: os.Getenv, Files: os.DirFS("/"), Git: git})
+//	run, err := ci.Detect(ctx, ci.Environment{
+//		Getenv: os.Getenv,
+//		Files:  os.DirFS("/"),
+//		Git:    git,
+//	})
 //	if err != nil {
 //		return err
 //	}
-//	run.Environment = "production" // what run.Missing names is the caller's to give
+//	run.Environment = "production" // set everything that run.Missing names
 //	run.Status = payload.StatusInProgress
 //	run.StartedAt = time.Now()
 //	deployment := run.Deployment()
 //
-// [Detect] knows 37 systems: Forgejo, Gitea and GitHub Actions, Woodpecker, GitLab, Harness, Drone, Azure Pipelines,
-// CircleCI, Buildkite, Bitbucket, Travis, AppVeyor, Semaphore, Codefresh, Bitrise, Cirrus, Buddy, TeamCity, Bamboo,
-// GoCD, Vela, Screwdriver, SourceHut, Codeship, Prow, AWS CodeBuild, Jenkins, Google Cloud Build, Argo Workflows, and the
-// platforms Cloudflare Pages and Workers, Vercel, Netlify, Render, Railway and Heroku. Tekton has no variables of its
-// own: map context.pipelineRun.name and the like to the fields of [Run]. Where there is no system, git is asked.
+// [Detect] knows 37 systems:
 //
-// # What comes out
+//   - Forgejo, Gitea and GitHub Actions, GitLab and Woodpecker
+//   - Drone, Harness, Azure Pipelines, CircleCI, Buildkite, Bitbucket, Travis,
+//     AppVeyor and Semaphore
+//   - Codefresh, Bitrise, Cirrus, Buddy, TeamCity, Bamboo, GoCD, Vela,
+//     Screwdriver, SourceHut and Codeship
+//   - Prow, AWS CodeBuild, Jenkins, Google Cloud Build and Argo Workflows
+//   - the platforms Cloudflare Pages and Workers, Vercel, Netlify, Render,
+//     Railway and Heroku
 //
-// Nothing is guessed. What a system does not say is empty and listed in [Run.Missing]; what it says and cannot be used
-// (HEAD for a commit, a merge commit, a URL with a blank) is empty and explained in [Run.Problems]. Environments keep
-// the system's own words. GitHub Actions has no variable for environment, status and start: pass them.
+// Tekton sets no variables. Map context.pipelineRun.name and similar values to
+// the fields of [Run]. If no system is found, Detect asks git.
 //
-// Some variables are known from hearsay and not from the system's documentation or source; the table marks them "not
-// verified". If they are wrong, they are not set, and the field is missing.
+// # Results
 //
-// On AppVeyor, Drone, Railway and Vercel the commit's author stands in for who triggered the run, which they do not
-// say.
+// Detect never guesses. A value that the system does not provide stays empty
+// and is listed in [Run.Missing]. An unusable value, such as HEAD, a merge
+// commit or a URL with a blank, also stays empty and is explained in
+// [Run.Problems]. Environments keep the system's own names. GitHub Actions has
+// no variable for environment, status and start, so set them yourself.
+//
+// A few variables are not confirmed by the system's documentation or source
+// code. The table marks them "not verified". If such a variable does not exist,
+// the field is missing.
+//
+// AppVeyor, Drone, Railway and Vercel do not tell who triggered the run. Detect
+// uses the author of the commit instead.
 //
 // # Security
 //
-//   - Only the functions of [Environment] are asked, and they only for what the table names. Variables that hold
-//     tokens, such as CI_JOB_TOKEN or GITHUB_TOKEN, are not among them.
-//   - User names and passwords are taken out of every URL, also in texts, in git's host:path form, and in raw values
-//     that go into the metadata. From links, parameters whose name speaks of a token, key, secret or signature go too.
-//   - Files are read up to 5 MiB (event) and 1 MiB (properties), only if they are regular, and only the values that the
-//     table names are kept of them.
-//   - A value with a control character or beyond the bounds of [payload.Deployment] is not used.
+//   - Detect calls only the functions of [Environment], and only for the
+//     variables in the table. Those do not include variables that hold tokens,
+//     such as CI_JOB_TOKEN or GITHUB_TOKEN.
+//   - Detect removes user names and passwords from every URL. This includes
+//     URLs within texts, git's host:path form, and raw values for the metadata.
+//     It also removes link parameters whose name suggests a token, key, secret
+//     or signature.
+//   - Detect reads only regular files, up to 5 MiB (event) and 1 MiB
+//     (properties). It keeps only the values that the table names.
+//   - Detect rejects a value that has a control character or exceeds the limits
+//     of [payload.Deployment].
 //
-// Branch names, commit messages and actors are written by whoever can open a pull request. They are texts, not commands.
+// Anyone who can open a pull request chooses branch names, commit messages and
+// actors. Treat them as texts, not as commands.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - Taking a branch's previous commit for the one deployed before. Only Vercel tells the latter; the former is
-//     metadata.
-//   - Taking Run.Status for the deployment's outcome in the middle of a job: it is how the job stands so far.
-//   - Calling Detect while an app runs to tell whether it is in CI: see [Run.Platform].
+//   - A branch's previous commit is not the previously deployed commit. Only
+//     Vercel provides the latter. The former is in the metadata.
+//   - In the middle of a job, Run.Status is the state of the job so far, not
+//     the outcome of the deployment.
+//   - Do not call Detect in a running app to learn whether it is in CI. See
+//     [Run.Platform].
 package ci

@@ -6,26 +6,35 @@ import (
 	"github.com/deployhook/deployhook/internal/redact"
 )
 
-// The columns of the table are expressions, close to how the documentation of CI systems writes them:
+// The columns of the table are expressions, similar to the notation in the
+// documentation of CI systems:
 //
-//	$NAME             the environment variable; ${odd.name} for one that is not just letters, digits and _
-//	@path             a value from the file that the system points to: see the row's column read
-//	text              itself
-//	[...]             left out unless all variables in it are there
-//	A -> B            A; B if a variable in A is not there, or A comes out empty
-//	$NAME{CASE ...}   the first case that fits; not there if none does. A CASE is separated by a space and is
-//	    main          the value must be "main"
-//	    refs/heads/*  must begin so, and what * stands for becomes the value; a second * takes the rest
-//	    1=success     must be "1", and becomes "success"
-//	    merge=!       must be "merge", and then counts as not there
-//	    branch=       must be "branch", and becomes nothing: a condition for what follows
+//	$NAME         the environment variable; ${odd.name} for a name with
+//	              characters other than letters, digits and _
+//	@path         a value from the file that the system points to, see the
+//	              row's column read
+//	text          itself
+//	[...]         left out unless all variables in it are set
+//	A -> B        A; or B if a variable in A is not set or A comes out empty
+//	$NAME{CASE …} the first case that matches; not set if none does
 //
-// A variable that is empty is not there.
+// A CASE is separated by a space and has one of these forms:
+//
+//	main          the value must be "main"
+//	refs/heads/*  the value must begin so, and the part that * stands for
+//	              becomes the value; a second * takes the rest
+//	1=success     the value must be "1", and becomes "success"
+//	merge=!       the value must be "merge", and then counts as not set
+//	branch=       the value must be "branch", and becomes empty: a condition
+//	              for the text that follows
+//
+// An empty variable counts as not set.
 
-// eval returns the value of an expression, and the last variable that it came from.
+// eval returns the value of an expression, and the last variable that it used.
 func (s *scan) eval(expr string) (text, from string) { return s.choose(expr, false) }
 
-// evalURL is eval with the values escaped, except one at the beginning, which is a URL itself.
+// evalURL is eval with escaped values. It does not escape a value at the
+// beginning, which is a URL itself.
 func (s *scan) evalURL(expr string) (text, from string) { return s.choose(expr, true) }
 
 func (s *scan) choose(expr string, escape bool) (text, from string) {
@@ -39,7 +48,8 @@ func (s *scan) choose(expr string, escape bool) (text, from string) {
 	return "", ""
 }
 
-// term evaluates an expression without "->"; ok is false if a variable in it is not there.
+// term evaluates an expression without "->". ok is false if a variable in it is
+// not set.
 func (s *scan) term(term string, escape bool) (text, from string, ok bool) {
 	for i := 0; i < len(term); {
 		switch term[i] {
@@ -53,11 +63,13 @@ func (s *scan) term(term string, escape bool) (text, from string, ok bool) {
 				from = name
 			}
 			if escape && i > 0 {
-				value = escapeURL(redact.Text(value)) // before @ and : are escaped and the rest of it looks like a path
+				// Redact credentials before @ and : are escaped, because
+				// afterwards the rest looks like a path.
+				value = escapeURL(redact.Text(value))
 			}
 			i += n
 			if escape && i < len(term) && term[i] == '/' {
-				value = strings.TrimSuffix(value, "/") // servers' addresses are given with and without it
+				value = strings.TrimSuffix(value, "/") // server addresses come with and without the slash
 			}
 			text += value
 		case '[':
@@ -78,7 +90,7 @@ func (s *scan) term(term string, escape bool) (text, from string, ok bool) {
 	return text, from, true
 }
 
-// reference returns the length of the reference to a variable that ref begins with.
+// reference returns the length of the variable reference at the start of ref.
 func reference(ref string) int {
 	n := 1
 	if strings.HasPrefix(ref, "${") {
@@ -139,7 +151,8 @@ func applyCases(cases, value string) (string, bool) {
 	return "", false
 }
 
-// match reports whether value fits the pattern, and returns what the first * stands for; without *, the value.
+// match reports whether value matches the pattern. It returns the part that the
+// first * stands for, or the value if the pattern has no *.
 func match(pattern, value string) (captured string, ok bool) {
 	prefix, suffix, star := strings.Cut(pattern, "*")
 	if !star {
@@ -157,12 +170,12 @@ func match(pattern, value string) (captured string, ok bool) {
 	return strings.CutSuffix(rest, suffix)
 }
 
-// present returns the value of a variable without the white space around it. A
-// reference that the system did not resolve, such as Azure's $(Build.Reason), is
-// nothing. A UUID loses the braces that Bitbucket writes.
+// present returns the value of a variable without surrounding white space. A
+// reference that the system did not resolve, such as Azure's $(Build.Reason),
+// counts as empty. A UUID loses the braces that Bitbucket adds.
 //
-// Only a value that is nothing but a name or a UUID is treated like that. All else
-// may be text that a person wrote, such as "{api} rename {id}".
+// This applies only to values that are nothing but a name or a UUID. Any other
+// value may be a text from a person, such as "{api} rename {id}".
 func present(value string) string {
 	value = strings.TrimSpace(value)
 	switch {
@@ -175,8 +188,8 @@ func present(value string) string {
 	}
 }
 
-// enclosed reports whether value is prefix, at least one of the bytes that allowed
-// reports, and suffix.
+// enclosed reports whether value consists of prefix, one or more bytes that
+// allowed accepts, and suffix.
 func enclosed(value, prefix, suffix string, allowed func(byte) bool) bool {
 	inner, ok := strings.CutPrefix(value, prefix)
 	inner, closed := strings.CutSuffix(inner, suffix)

@@ -15,16 +15,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The files are the event that GitHub sent, which is at most 25 MB there and far less in practice, and a few hundred
-// properties.
+// The maximum sizes of the files. GitHub limits the event to 25 MB and usually
+// sends far less. The other file has a few hundred properties.
 const (
 	maxEventFile    = 5 << 20
 	maxPropertyFile = 1 << 20
 )
 
-// Why a file could not be used. They complete "VARIABLE points to a file that".
+// The reasons why a file could not be used. They complete "VARIABLE points to a
+// file that".
 var (
-	errNoFiles  = errors.New("was not to be read")
+	errNoFiles  = errors.New("Detect may not read")
 	errAbsent   = errors.New("is not there or cannot be read")
 	errNotFile  = errors.New("is not a regular file")
 	errTooLarge = errors.New("is too large")
@@ -37,7 +38,8 @@ func (s *scan) readPath(name string, limit int64) ([]byte, error) {
 		return nil, errNoFiles
 	}
 	name = fsPath(name)
-	// Asking first keeps us from opening a named pipe, which would wait for somebody to write.
+	// Stat first, because opening a named pipe would block until a writer opens
+	// it.
 	info, err := fs.Stat(s.env.Files, name)
 	switch {
 	case err != nil:
@@ -61,7 +63,8 @@ func (s *scan) readPath(name string, limit int64) ([]byte, error) {
 	}
 }
 
-// fsPath turns an absolute path, of Windows too, into one that is rooted at "/" in the sense of fs.FS.
+// fsPath converts an absolute path, including a Windows path, to a path for an
+// fs.FS that is rooted at "/".
 func fsPath(name string) string {
 	if len(name) > 2 && name[1] == ':' {
 		name = strings.ReplaceAll(name[2:], `\`, "/")
@@ -69,14 +72,15 @@ func fsPath(name string) string {
 	return strings.TrimPrefix(path.Clean("/"+name), "/")
 }
 
-// eventPaths are the values that the table needs of GitHub's event.
+// eventPaths lists the values of GitHub's event that the table needs.
 var eventPaths = []string{
 	"action", "before", "deployment.environment", "deployment.id", "deployment.ref", "head_commit.author.name",
 	"head_commit.message", "pull_request.head.ref", "pull_request.head.sha", "pull_request.merge_commit_sha",
 	"pull_request.merged", "pull_request.number", "workflow_run.head_sha",
 }
 
-// readEvent reads the event that GitHub Actions, and its relatives, write to a file.
+// readEvent reads the event file that GitHub Actions and compatible systems
+// write.
 func readEvent(s *scan) error {
 	s.fileVariable = "GITHUB_EVENT_PATH"
 	name := present(s.env.Getenv(s.fileVariable))
@@ -88,8 +92,9 @@ func readEvent(s *scan) error {
 		return err
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	// Receivers of webhooks must be strict with JSON. This is no message from a stranger but the runner's own file, and
-	// a duplicate name somewhere in it is no reason to know nothing.
+	// Receivers of webhooks must be strict with JSON. This file comes from the
+	// runner instead of a stranger, so a duplicate name somewhere in it must
+	// not cost all values.
 	d := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	values := make(map[string]string)
 	if err := collect(d, "", values); err != nil {
@@ -99,7 +104,8 @@ func readEvent(s *scan) error {
 	return nil
 }
 
-// collect reads one value, and keeps the strings, numbers and booleans at eventPaths.
+// collect reads one value and keeps the strings, numbers and booleans at
+// eventPaths.
 func collect(d *jsontext.Decoder, prefix string, values map[string]string) error {
 	if d.PeekKind() != '{' {
 		return errNotJSON
@@ -136,14 +142,16 @@ func collectMember(d *jsontext.Decoder, path string, values map[string]string) e
 	}
 }
 
-// properties are the values that the table needs of TeamCity's files. Passwords are among the others.
+// properties lists the values of TeamCity's files that the table needs. The
+// files also contain passwords, which are not read.
 var properties = []string{
 	"build.vcs.number", "teamcity.build.branch", "teamcity.build.id", "teamcity.build.triggeredBy",
 	"teamcity.build.triggeredBy.username", "teamcity.configuration.properties.file", "teamcity.pullRequest.number",
 	"teamcity.pullRequest.source.branch", "teamcity.serverUrl",
 }
 
-// readProperties reads the build's system properties, and the configuration parameters that they point to.
+// readProperties reads the build's system properties, and the configuration
+// parameters that they point to.
 func readProperties(s *scan) error {
 	s.fileVariable = "TEAMCITY_BUILD_PROPERTIES_FILE"
 	name := present(s.env.Getenv(s.fileVariable))
@@ -166,7 +174,8 @@ func readProperties(s *scan) error {
 	return nil
 }
 
-// parseProperties reads the format of java.util.Properties, and keeps what is in properties.
+// parseProperties reads the format of java.util.Properties and keeps the values
+// listed in properties.
 func parseProperties(data []byte, values map[string]string) {
 	text := string(data)
 	if !utf8.ValidString(text) { // the format's own encoding is ISO 8859-1
@@ -197,7 +206,7 @@ func continues(line string) bool {
 	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
 }
 
-// splitProperty splits at the first "=", ":" or blank that is not escaped.
+// splitProperty splits at the first unescaped "=", ":" or blank.
 func splitProperty(line string) (name, value string) {
 	end := 0
 	for end < len(line) && strings.IndexByte("=: \t\f", line[end]) < 0 {
@@ -246,8 +255,8 @@ func unescapeProperty(s string) string {
 	return b.String()
 }
 
-// unescapeUnicode reads the digits that follow \u. Characters beyond 16 bits are
-// two of them, as in UTF-16. The size is 0 if there are no four digits.
+// unescapeUnicode reads the digits that follow \u. Characters beyond 16 bits
+// are two escapes, as in UTF-16. The size is 0 unless there are four digits.
 func unescapeUnicode(s string) (r rune, size int) {
 	r, ok := fourDigits(s)
 	if !ok {

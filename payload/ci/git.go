@@ -7,8 +7,9 @@ import (
 
 const fromGit = "git"
 
-// askGit fills in what git knows, if the CI system left the commit open. In a pull request it does not: what is checked
-// out there is as a rule the merge commit.
+// askGit asks git for the values that the CI system did not provide. It does
+// not ask in a pull request, because there the checked-out commit is usually
+// the merge commit.
 func (s *scan) askGit(ctx context.Context) error {
 	r := s.run
 	if s.env.Git == nil || r.CommitSHA != "" || r.IsPullRequest || r.Platform {
@@ -18,7 +19,8 @@ func (s *scan) askGit(ctx context.Context) error {
 		return err
 	}
 	r.System, r.Name = fromGit, "git"
-	// Not --short: it answers heads/release where a tag is called release, too.
+	// Do not use --short. It returns heads/release if a tag named release
+	// exists.
 	branch, err := s.git(ctx, "symbolic-ref", "-q", "HEAD")
 	if err != nil {
 		return err
@@ -33,7 +35,7 @@ func (s *scan) askGit(ctx context.Context) error {
 	return nil
 }
 
-// gitCommit takes the commit that is checked out.
+// gitCommit takes the checked-out commit.
 func (s *scan) gitCommit(ctx context.Context) error {
 	out, err := s.git(ctx, "log", "-1", "--no-show-signature", "--no-color", "--encoding=UTF-8", "--format=%H%n%an%n%B")
 	if err != nil {
@@ -44,8 +46,8 @@ func (s *scan) gitCommit(ctx context.Context) error {
 	author, message, _ := strings.Cut(rest, "\n")
 	if sha = strings.TrimSpace(sha); !isCommit(sha) {
 		if r.System != "" {
-			s.problem("commitSha", fromGit, "names no commit in the work tree (where it is owned by another user, git "+
-				"needs safe.directory): give the commit")
+			s.problem("commitSha", fromGit, "names no commit in the work tree (if another user owns it, git "+
+				"needs safe.directory); set the commit")
 		}
 		return nil
 	}
@@ -56,7 +58,8 @@ func (s *scan) gitCommit(ctx context.Context) error {
 	return nil
 }
 
-// git runs one command. That git is not there, or the directory not a work tree, is no error but an empty answer.
+// git runs one command. If git is missing or the directory is not a work tree,
+// git returns an empty answer instead of an error.
 func (s *scan) git(ctx context.Context, args ...string) (string, error) {
 	out, err := s.env.Git(ctx, args...)
 	if ended := ctx.Err(); ended != nil {

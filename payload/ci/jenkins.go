@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// jenkinsPipeline takes from JOB_NAME what is not the pipeline's name: the branch that multibranch projects append,
-// escaped, and the axes of a matrix project.
+// jenkinsPipeline removes from JOB_NAME the parts that do not belong to the
+// pipeline's name. These are the escaped branch that multibranch projects
+// append, and the axes of a matrix project.
 func jenkinsPipeline(s *scan, name string) string {
 	i := strings.LastIndexByte(name, '/')
 	if i < 0 {

@@ -51,7 +51,7 @@ func TestMatrixLegsHaveIDsOfTheirOwn(t *testing.T) {
 	} {
 		p := problem(detectVars(t, v), "deploymentId")
 		assert.Contains(t, p.Reason, "all legs of a matrix")
-		assert.Contains(t, p.Reason, "give a service or a deployment ID in every step")
+		assert.Contains(t, p.Reason, "set a service or a deployment ID in every step")
 	}
 	for _, v := range []vars{github.with(vars{"JOB_CHECK_RUN_ID": "77"}), gitlab, circle, buildkite} {
 		assert.Empty(t, detectVars(t, v).Problems)

@@ -11,135 +11,159 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Environment is all that [Detect] looks at. Nothing else is read: no process environment, no file, no command.
+// Environment gives [Detect] its inputs. Detect reads no other variable or file
+// and runs no other command.
 type Environment struct {
-	// Getenv returns the value of a variable, and "" for one that is not set: os.Getenv. Required.
+	// Getenv returns the value of a variable, and "" for one that is not set.
+	// Use os.Getenv. Required.
 	Getenv func(name string) string
 
-	// Files is the file system rooted at "/", os.DirFS("/"): where a system's variables point to a file, it is read
-	// here. Nil: such files are not read, which costs the commit of a pull request on GitHub Actions, and on TeamCity
-	// the branch and the build's ID.
+	// Files is the file system rooted at "/", as in os.DirFS("/"). Detect reads
+	// the files there to which a system's variables point. If Files is nil,
+	// Detect reads no files. GitHub Actions then lacks the commit of a pull
+	// request, and TeamCity lacks the branch and the build's ID.
 	Files fs.FS
 
-	// Git runs git in the work tree and returns its standard output. Nil: git is not asked.
+	// Git runs git in the work tree and returns its standard output. If Git is
+	// nil, Detect does not use git.
 	Git func(ctx context.Context, args ...string) (string, error)
 }
 
-// A Run is what could be learnt about the run of a pipeline. Whatever is not known is empty and listed in Missing. The
-// fields may be changed before Deployment or Event is called: that is how a program's flags come in.
+// A Run holds what Detect learned about the run of a pipeline. Unknown fields
+// are empty, and Missing lists them. Programs may change fields before they
+// call Deployment or Event, for example to apply their flags.
 type Run struct {
-	// System is the CI system's key, such as "github-actions"; "git" if no system was found and git answered; "" if
-	// nothing did.
+	// System is the CI system's key, such as "github-actions". It is "git" if
+	// no system was found and git answered, and "" if git did not answer
+	// either.
 	System string
 	// Name is the CI system's name, such as "GitHub Actions".
 	Name string
-	// Platform is true for the hosting platforms at the end of the table: their variables are also there when the app
-	// itself runs, so they do not prove that this is a build.
+	// Platform is true for the hosting platforms at the end of the table. Their
+	// variables are also set in the running app, so they do not prove that this
+	// is a build.
 	Platform bool
 
-	// DeploymentID identifies this deployment. [Run.Deployment] has its form and what
-	// it depends on.
+	// DeploymentID identifies this deployment. See [Run.Deployment] for its
+	// format.
 	DeploymentID string
-	// CommitSHA is the commit that is deployed: 7 to 40 or 64 lower-case hexadecimal digits. In a pull request it is
-	// the head of the source branch, not the merge commit that CI systems make.
+	// CommitSHA is the deployed commit in 7 to 40 or 64 lower-case hexadecimal
+	// digits. In a pull request it is the head of the source branch, not the
+	// merge commit that CI systems make.
 	CommitSHA string
-	// PreviousCommitSHA is the commit that the last successful deployment had. Of all systems only Vercel tells; the
-	// previous commit of the branch, which many tell, is another thing and in Metadata.
+	// PreviousCommitSHA is the commit of the last successful deployment. Only
+	// Vercel provides it. Many systems provide the previous commit of the
+	// branch, which is in Metadata instead.
 	PreviousCommitSHA string
-	// Branch has no refs/heads/ or origin/ and is never a tag; in a pull request it is the source branch.
+	// Branch has no refs/heads/ or origin/ prefix and is never a tag. In a pull
+	// request it is the source branch.
 	Branch string
 	// Tag is set in builds of a tag.
 	Tag string
-	// Environment is where this deploys to, in the system's own words.
+	// Environment is the deployment target, in the system's own words.
 	Environment string
-	// Service is the repository's name without its owner; where no repository is known, the system's project or app.
+	// Service is the repository's name without its owner. Without a known
+	// repository it is the system's project or app.
 	Service string
-	// TriggeredBy is a login where the system has logins, else a display name, a UUID or the name of a trigger.
+	// TriggeredBy is a login if the system has logins. Otherwise it is a
+	// display name, a UUID or the name of a trigger.
 	TriggeredBy string
 	// PipelineName is the name of the pipeline or workflow.
 	PipelineName string
-	// PipelineURL is where the system shows this run: http or https, without user name, password or token.
+	// PipelineURL is the page of this run in the CI system. It uses http or
+	// https and has no user name, password or token.
 	PipelineURL string
-	// Repository is the repository's path, such as "acme/shop", without host.
+	// Repository is the repository's path without the host, such as
+	// "acme/shop".
 	Repository string
 
-	// Status is how the run stands so far, where the system tells; a later step may still fail. Some systems say
-	// success from the first step on.
+	// Status is the state of the run so far, if the system tells it. A later
+	// step may still fail. Some systems report success from the first step on.
 	Status payload.Status
-	// StartedAt is when the job, else the run, was started, where the system tells.
+	// StartedAt is the start of the job or, failing that, of the run, if the
+	// system tells it.
 	StartedAt time.Time
 
-	// Attempt counts from "1" where the system counts attempts.
+	// Attempt counts from "1" if the system counts attempts.
 	Attempt string
-	// Job is the system's ID of the job, else its name.
+	// Job is the system's ID of the job or, failing that, its name.
 	Job string
-	// IsPullRequest is true in builds of a pull request, merge request or change.
+	// IsPullRequest is true in builds of a pull request, merge request or
+	// change.
 	IsPullRequest bool
-	// PullRequest is its number, if that is known.
+	// PullRequest is its number, if known.
 	PullRequest int
-	// Action is what a GitLab job does with its environment: "start", or "stop", "prepare", "verify", "access", which
-	// are no deployments and reported in Problems.
+	// Action is a GitLab job's environment action. It is "start", "stop",
+	// "prepare", "verify" or "access". All except "start" do not deploy and are
+	// reported in Problems.
 	Action string
-	// AppURL is where the deployed app answers, where the system tells.
+	// AppURL is the address of the deployed app, if the system tells it.
 	AppURL string
-	// CommitMessage is the commit's message where it is known, at most 4096 bytes of it.
+	// CommitMessage is the commit's message, if known, cut to 4096 bytes.
 	CommitMessage string
-	// CommitAuthor is the name of the commit's author where it is known.
+	// CommitAuthor is the name of the commit's author, if known.
 	CommitAuthor string
 
-	// Missing are the JSON names of the fields of [payload.Deployment] that could not be determined, in the order of
-	// that struct. branch is not missing in the build of a tag.
+	// Missing lists the JSON names of the fields of [payload.Deployment] that
+	// are still unknown, in the order of that struct. A build of a tag has no
+	// branch, so branch is not listed there.
 	Missing []string
-	// Problems are values that were there and could not be used.
+	// Problems lists values that were set but unusable.
 	Problems []Problem
-	// Metadata are values that have no field in a deployment and are worth keeping.
+	// Metadata holds useful values that have no field in a deployment.
 	Metadata payload.Metadata
 
-	run             string // the system's ID of the run, or its number with what it counts in
-	detected        string // DeploymentID as Detect set it, to tell whether the caller has set another
-	detectedService string // Service, likewise
+	// run is the system's ID of the run, or its number with the repository in
+	// which it counts.
+	run string
+	// detected and detectedService are DeploymentID and Service as Detect set
+	// them. They tell whether the caller has changed the fields.
+	detected        string
+	detectedService string
 }
 
-// A Problem is a value that was there and could not be used.
+// A Problem is a value that was set but unusable.
 type Problem struct {
-	// Field is the JSON name of the field of [payload.Deployment] that the value was meant for; "url" for AppURL, which
-	// only an event has.
+	// Field is the JSON name of the field of [payload.Deployment] for which the
+	// value was meant. It is "url" for AppURL, which only an event has.
 	Field string
-	// Variable is where the value came from: an environment variable, or "git".
+	// Variable is the source of the value. It is an environment variable or
+	// "git".
 	Variable string
 	// Reason says what is wrong and what to do. It never repeats the value.
 	Reason string
 }
 
-// String is one line for a log.
+// String returns one line for a log.
 func (p Problem) String() string { return p.Field + ": " + p.Variable + " " + p.Reason }
 
-// Deployment returns the record with what is known. It is not validated: as a rule the environment, the status and the
-// start are still the caller's to give, on the Run before or on the result.
+// Deployment returns the record with everything that is known. The record is
+// not validated, because the environment, the status and the start are usually
+// missing. Set them on the Run before the call or on the result.
 //
-// Unless the caller has set DeploymentID, it is
+// Unless the caller has set DeploymentID, it has this form:
 //
 //	system:run:attempt:job:environment:service
 //	github-actions:1658821493:2:deploy:production
 //	github-actions:1658821493:2:deploy:production:web
 //
-// with "-" for what the system does not tell, and without trailing ones. The
-// service counts if the caller has set another one than Detect found.
+// Parts that the system does not tell are "-", and trailing ones are left out.
+// The service is part of the ID only if the caller has changed it.
 //
 // The ID is the same in all steps of a job that set the same Environment and
-// Service. It differs between attempts, jobs, environments and services. The legs
-// of a matrix have different IDs where the system has a variable for them. GitHub,
-// Gitea, Forgejo and Jenkins have none: there, set Service or DeploymentID in every
-// step that reports, or the legs overwrite each other's record. Run.Problems says
-// so.
+// Service. It differs between attempts, jobs, environments and services. The
+// legs of a matrix have different IDs if the system has a variable for them.
+// GitHub, Gitea, Forgejo and Jenkins have no such variable, so the legs would
+// overwrite each other's record. On these systems, set Service or DeploymentID
+// in every step that reports. Run.Problems warns about this case.
 //
-// In each part, bytes other than letters, digits and ._~/@+ are written as %XX. An
-// ID beyond 255 bytes is cut, and ends in "~" and a hash of the whole. Where the
-// system does not identify the run there is no ID, because a commit or a time would
-// merge or split deployments.
+// Bytes other than letters, digits and ._~/@+ are written as %XX in each part.
+// An ID of more than 255 bytes is cut and ends in "~" and a hash of the whole
+// ID. If the system does not identify the run, there is no ID. An ID made from
+// a commit or a time would merge or split deployments.
 //
-// The tag is the Version. Of a SHA-256 commit the record gets what
-// [payload.Deployment.SetCommit] says.
+// Version is the tag. [payload.Deployment.SetCommit] describes how SHA-256
+// commits are stored.
 func (r *Run) Deployment() payload.Deployment {
 	d := payload.Deployment{
 		DeploymentID: r.deploymentID(), CommitSHA: r.CommitSHA, PreviousCommitSHA: r.PreviousCommitSHA,
@@ -151,10 +175,17 @@ func (r *Run) Deployment() payload.Deployment {
 	return d
 }
 
-// Event returns an event of type t with what is known. It is not validated: Timestamp is set only where t is
-// deploy.started and the system tells the start, Status only where it belongs to t, and what else t requires, such as
-// Error, is the caller's. DeploymentID is that of [Run.Deployment]. The tag is the Version; the pipeline's name and
-// URL, for which an event has no fields, go into the metadata as pipeline_name and pipeline_url.
+// Event returns an event of type t with everything that is known. The event is
+// not validated.
+//
+//	Timestamp      set only for deploy.started, if the system tells the start
+//	Status         set only if it is valid for t
+//	DeploymentID   that of Run.Deployment
+//	Version        the tag
+//	Metadata       also has pipeline_name and pipeline_url, because events
+//	               have no fields for them
+//
+// The caller sets all other fields that t requires, such as Error.
 func (r *Run) Event(t payload.Type) payload.Event {
 	e := payload.Event{
 		Type: t, DeploymentID: r.deploymentID(), App: r.Service, Environment: r.Environment, TriggeredBy: r.TriggeredBy,
@@ -176,8 +207,9 @@ func (r *Run) Event(t payload.Type) payload.Event {
 	return e
 }
 
-// with returns m with one member more. The caller may have put anything into the fields: what is no valid UTF-8 is left
-// out here, and found by Validate in the field that has it.
+// with returns m with one more member. The caller may have set the fields to
+// any text. with leaves invalid UTF-8 out, and Validate reports it in the field
+// itself.
 func with(m payload.Metadata, name, value string) payload.Metadata {
 	if value != "" {
 		_ = m.Set(name, value)
@@ -207,7 +239,7 @@ func (r *Run) id() string {
 		case "":
 			part = "-"
 		case "-":
-			part = "%2D" // not to be taken for one that is not there
+			part = "%2D" // escaped, so that it differs from a missing part
 		default:
 			part = escape(part, "-._~/@+")
 		}
@@ -224,7 +256,7 @@ func (r *Run) id() string {
 	return id
 }
 
-// missing lists the fields that are empty.
+// missing lists the empty fields.
 func missing(r *Run) []string {
 	var names []string
 	for _, field := range []struct {

@@ -6,20 +6,27 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// ParseStatus reads what CI systems say of a job, a step or a run, and false for anything else. Case does not matter,
-// nor do blanks, "-" and "_" between words.
+// ParseStatus converts a CI system's word for the state of a job, a step or a
+// run. It returns false for an unknown word. It ignores case, and blanks, "-"
+// and "_" between words.
 //
-//	success      success, succeeded, successful, SucceededWithIssues, partiallySucceeded, passed, ok, 0
-//	failure      failure, failed, fail, error, errored, broken, rejected, expired, UNSTABLE, timed_out, timeout,
-//	             startup_failure, and every other exit code
-//	cancelled    cancelled, canceled, ABORTED, NOT_BUILT, stopped, skipped, killed, abandoned, declined
-//	in_progress  in_progress, running, started, building, deploying, canceling, stopping
-//	pending      pending, created, queued, waiting, scheduled, blocked, notStarted, notDeployed, action_required,
+//	success      success, succeeded, successful, SucceededWithIssues,
+//	             partiallySucceeded, passed, ok, 0
+//	failure      failure, failed, fail, error, errored, broken, rejected,
+//	             expired, UNSTABLE, timed_out, timeout, startup_failure,
+//	             and every other exit code
+//	cancelled    cancelled, canceled, ABORTED, NOT_BUILT, stopped, skipped,
+//	             killed, abandoned, declined
+//	in_progress  in_progress, running, started, building, deploying,
+//	             canceling, stopping
+//	pending      pending, created, queued, waiting, scheduled, blocked,
+//	             notStarted, notDeployed, action_required,
 //	             waiting_for_resource, preparing
 //	rolled_back  rolled_back, rolledback, rollback
 //
-// Two are a choice: UNSTABLE (Jenkins) is a run that came to its end with failed tests, and does not count as a
-// success; SucceededWithIssues (Azure Pipelines) is one with warnings, and does. Exit codes are whole numbers.
+// Two words could be read either way. Jenkins' UNSTABLE is a completed run with
+// failed tests and counts as a failure. Azure Pipelines' SucceededWithIssues is
+// a run with warnings and counts as a success. Exit codes are whole numbers.
 func ParseStatus(text string) (payload.Status, bool) {
 	word := strings.ToLower(strings.TrimSpace(text))
 	if code, ok := exitCode(word); ok {
@@ -45,7 +52,8 @@ func ParseStatus(text string) (payload.Status, bool) {
 	}
 }
 
-// exitCode reads a whole number; negative ones and those up to 32 bits are what Windows has.
+// exitCode reads a whole number. Windows exit codes may be negative or have up
+// to 32 bits.
 func exitCode(word string) (payload.Status, bool) {
 	digits := strings.TrimPrefix(word, "-")
 	if digits == "" || len(digits) > 10 || strings.Trim(digits, "0123456789") != "" {

@@ -1,39 +1,13 @@
 package ci
 
-// A system is one row of the table: how a CI system is recognized, and in which of its variables it says what. The
-// columns are expressions, see expr.go; an empty one is something that the system does not say.
-type system struct {
-	id, name               string
-	detect                 string            // the system is there if this is not empty
-	platform               bool              // see Run.Platform
-	read                   func(*scan) error // reads the file that the system points to, for @path
-	pr                     string            // says that this is a pull request; if it ends in digits, they are its number
-	run                    string            // part of the ID: the run, with the repository if it counts per repository
-	attempt                string            // part of the ID: which attempt; +1 where the system counts from 0
-	job                    string            // part of the ID: the job
-	shared                 string            // the part of the ID that all legs of a matrix have, if nothing tells them apart
-	repo                   string            // path or URL of the repository
-	service                string            // what to name the service if there is no repository
-	pipeline               string            // name of the pipeline
-	url                    string            // URL of the run
-	app                    string            // URL of what is deployed
-	commit, branch, tag    string            // what is built
-	headCommit, headBranch string            // in a pull request instead, where commit is the merge, and branch the target
-	plain                  string            // there, what commit is, as a name in the metadata; empty: merge_commit
-	deployed               string            // the commit of the last successful deployment
-	actor                  string            // who or what triggered the run
-	environment, action    string            // where to, and GitLab's environment:action
-	status, started        string            // how it stands, and since when
-	message, author        string            // of the commit
-	keep                   string            // what else to keep as metadata: "name = expression; name = expression"
-
-	pipelineName func(s *scan, name string) string // takes the name of the pipeline out of that of the job
-}
-
-// systems are the rows in the order of detection: the first that is there wins. Where the order matters, the row says
-// why. "Not verified" marks variables that are known by hearsay; it costs nothing if they are never set.
+// systems lists the rows in the order of detection. The first match wins. If
+// the order matters, the row gives the reason. "Not verified" marks variables
+// that no documentation or source confirms. They do no harm if they are never
+// set.
 var systems = [...]system{
-	{ // Before Gitea and GitHub, whose variables it sets too. Runners before 7 look like Gitea's.
+	{
+		// Before Gitea and GitHub, because Forgejo also sets their variables.
+		// Runners before version 7 look like Gitea's.
 		id: "forgejo-actions", name: "Forgejo Actions", detect: "$FORGEJO_ACTIONS", read: readEvent,
 		pr:  githubPR,
 		run: "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$GITHUB_JOB", shared: "$GITHUB_JOB",
@@ -43,7 +17,9 @@ var systems = [...]system{
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep,
 	},
-	{ // Before GitHub, whose variables it sets too. The page of a run has its number, not its ID.
+	{
+		// Before GitHub, because Gitea also sets its variables. The URL of a
+		// run contains its number, not its ID.
 		id: "gitea-actions", name: "Gitea Actions", detect: "$GITEA_ACTIONS", read: readEvent,
 		pr:  githubPR,
 		run: "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$GITHUB_JOB", shared: "$GITHUB_JOB",
@@ -53,7 +29,9 @@ var systems = [...]system{
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep,
 	},
-	{ // Before CodeBuild, which can host the runner. JOB_CHECK_RUN_ID is there if the workflow exports it.
+	{
+		// Before CodeBuild, which can host the runner. JOB_CHECK_RUN_ID is set
+		// only if the workflow exports it.
 		id: "github-actions", name: "GitHub Actions", detect: "$GITHUB_ACTIONS -> $GITHUB_SHA$GITHUB_ACTION",
 		read: readEvent,
 		pr:   githubPR,
@@ -64,7 +42,7 @@ var systems = [...]system{
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep + "; local = $ACT{true=act}",
 	},
-	{ // Before GitLab, whose names it uses.
+	{ // Before GitLab, because Woodpecker uses the same names.
 		id: "woodpecker", name: "Woodpecker CI", detect: "$CI{woodpecker} -> $CI_SYSTEM_NAME{woodpecker}",
 		pr:  "$CI_COMMIT_PULL_REQUEST",
 		run: "$CI_REPO/$CI_PIPELINE_NUMBER", attempt: "$CI_PIPELINE_RERUNS+1", job: "$CI_WORKFLOW_NAME[/$CI_WORKFLOW_NUMBER]",
@@ -76,7 +54,9 @@ var systems = [...]system{
 		message: "$CI_COMMIT_MESSAGE", author: "$CI_COMMIT_AUTHOR",
 		keep: "branch_previous_commit = $CI_PREV_COMMIT_SHA; ci_event = $CI_PIPELINE_EVENT",
 	},
-	{ // A new job ID for each retry. The path stands in for the name, which only workflow:name gives.
+	{
+		// Each retry has a new job ID. The project path replaces the pipeline
+		// name, which only workflow:name sets.
 		id: "gitlab-ci", name: "GitLab CI", detect: "$GITLAB_CI",
 		pr:  "$CI_MERGE_REQUEST_IID -> $CI_EXTERNAL_PULL_REQUEST_IID",
 		run: "$CI_PIPELINE_ID", attempt: "$CI_JOB_RETRY_COUNT+1", job: "$CI_JOB_ID",
@@ -91,7 +71,9 @@ var systems = [...]system{
 		keep: "branch_previous_commit = $CI_COMMIT_BEFORE_SHA; ci_event = $CI_PIPELINE_SOURCE; job_name = $CI_JOB_NAME; " +
 			"environment_tier = $CI_ENVIRONMENT_TIER; environment_action = $CI_ENVIRONMENT_ACTION",
 	},
-	{ // Before Drone, whose variables it sets too. CI_REPO may lack the owner.
+	{
+		// Before Drone, because Harness also sets its variables. CI_REPO may
+		// lack the owner.
 		id: "harness", name: "Harness CI", detect: "$HARNESS_BUILD_ID",
 		pr:  "$DRONE_PULL_REQUEST",
 		run: "$HARNESS_EXECUTION_ID -> $HARNESS_BUILD_ID", job: "$HARNESS_STAGE_ID",
@@ -103,7 +85,10 @@ var systems = [...]system{
 		message: "$DRONE_COMMIT_MESSAGE", author: "$DRONE_COMMIT_AUTHOR_NAME -> $DRONE_COMMIT_AUTHOR",
 		keep: "branch_previous_commit = $DRONE_COMMIT_BEFORE; ci_event = $DRONE_BUILD_EVENT",
 	},
-	{ // The status is success from the first step on. *_FINISHED, which is now while the build runs, is not used.
+	{
+		// The status is success from the first step on. The *_FINISHED
+		// variables are not used, because they hold the current time while the
+		// build runs.
 		id: "drone", name: "Drone", detect: "$DRONE -> $CI{drone}",
 		pr:  "$DRONE_PULL_REQUEST",
 		run: "$DRONE_REPO/$DRONE_BUILD_NUMBER -> $CI_REPO/$CI_BUILD_NUMBER", job: "$DRONE_STAGE_NUMBER",
@@ -117,7 +102,9 @@ var systems = [...]system{
 		keep: "branch_previous_commit = $DRONE_COMMIT_BEFORE; ci_event = $DRONE_BUILD_EVENT; " +
 			"parent_build = $DRONE_BUILD_PARENT; drone_deploy_id = $DRONE_DEPLOY_ID",
 	},
-	{ // Classic releases and YAML pipelines. Stages are often named "Build" or "__default": no environment.
+	{
+		// Covers classic releases and YAML pipelines. Stages are not
+		// environments, because many are named "Build" or "__default".
 		id: "azure-pipelines", name: "Azure Pipelines", detect: "$TF_BUILD",
 		pr: "$SYSTEM_PULLREQUEST_PULLREQUESTNUMBER -> $SYSTEM_PULLREQUEST_PULLREQUESTID" +
 			" -> $BUILD_SOURCEBRANCH{refs/pull/*/*}",
@@ -138,7 +125,9 @@ var systems = [...]system{
 		message:     "$BUILD_SOURCEVERSIONMESSAGE", author: "$BUILD_SOURCEVERSIONAUTHOR",
 		keep: "ci_event = $BUILD_REASON; stage = $SYSTEM_STAGENAME; job_name = $SYSTEM_JOBNAME; release = $RELEASE_RELEASENAME",
 	},
-	{ // A rerun is a new workflow. CIRCLE_BUILD_URL is the job's page. Parallel runs of a job share its ID.
+	{
+		// A rerun is a new workflow. CIRCLE_BUILD_URL is the page of the job.
+		// Parallel runs of a job share its ID.
 		id: "circleci", name: "CircleCI", detect: "$CIRCLECI",
 		pr:  "$CIRCLE_PR_NUMBER -> $CIRCLE_PULL_REQUEST",
 		run: "$CIRCLE_WORKFLOW_ID",
@@ -150,7 +139,9 @@ var systems = [...]system{
 		commit:   "$CIRCLE_SHA1", branch: "$CIRCLE_BRANCH", tag: "$CIRCLE_TAG", actor: "$CIRCLE_USERNAME",
 		keep: "job_name = $CIRCLE_JOB; pipeline_id = $CIRCLE_PIPELINE_ID",
 	},
-	{ // The branch of a tag's build is the tag. The commit may be HEAD. Actors are display names.
+	{
+		// In a tag's build, the branch is the tag. The commit may be HEAD.
+		// Actors are display names.
 		id: "buildkite", name: "Buildkite", detect: "$BUILDKITE",
 		pr:  "$BUILDKITE_PULL_REQUEST",
 		run: "$BUILDKITE_BUILD_ID", attempt: "$BUILDKITE_RETRY_COUNT+1", job: "$BUILDKITE_JOB_ID",
@@ -174,7 +165,10 @@ var systems = [...]system{
 		environment: "$BITBUCKET_DEPLOYMENT_ENVIRONMENT", status: "$BITBUCKET_EXIT_CODE",
 		keep: "build_number = $BITBUCKET_BUILD_NUMBER; pull_request_target_commit = $BITBUCKET_PR_DESTINATION_COMMIT",
 	},
-	{ // The plain branch is the pull request's target, or the tag. A restart has the same IDs; a second looks like the first.
+	{
+		// The plain branch is the pull request's target, or the tag. A
+		// restarted build has the same IDs, so a second restart looks like the
+		// first.
 		id: "travis-ci", name: "Travis CI", detect: "$TRAVIS",
 		pr:  "$TRAVIS_PULL_REQUEST",
 		run: "$TRAVIS_BUILD_ID", attempt: "$TRAVIS_JOB_RESTARTED{true=2}", job: "$TRAVIS_JOB_ID",
@@ -184,7 +178,9 @@ var systems = [...]system{
 		actor: "$TRAVIS_JOB_RESTARTED_BY", status: "$TRAVIS_TEST_RESULT", message: "$TRAVIS_COMMIT_MESSAGE",
 		keep: "ci_event = $TRAVIS_EVENT_TYPE; branch_commit_range = $TRAVIS_COMMIT_RANGE",
 	},
-	{ // The plain branch is the pull request's target. The author stands in for the actor.
+	{
+		// The plain branch is the pull request's target. The commit's author
+		// replaces the unknown actor.
 		id: "appveyor", name: "AppVeyor", detect: "$APPVEYOR",
 		pr:  "$APPVEYOR_PULL_REQUEST_NUMBER",
 		run: "$APPVEYOR_BUILD_ID", attempt: "$APPVEYOR_RE_BUILD{True=2 true=2}", job: "$APPVEYOR_JOB_ID",
@@ -198,7 +194,9 @@ var systems = [...]system{
 		author:  "$APPVEYOR_REPO_COMMIT_AUTHOR",
 		keep:    "repository_provider = $APPVEYOR_REPO_PROVIDER",
 	},
-	{ // SEMAPHORE_GIT_BRANCH is the pull request's target. The form of the URL is not verified.
+	{
+		// SEMAPHORE_GIT_BRANCH is the pull request's target. The format of the
+		// URL is not verified.
 		id: "semaphore", name: "Semaphore", detect: "$SEMAPHORE",
 		pr:      "$SEMAPHORE_GIT_PR_NUMBER",
 		run:     "$SEMAPHORE_PIPELINE_ID -> $SEMAPHORE_WORKFLOW_ID",
@@ -213,7 +211,9 @@ var systems = [...]system{
 		started: "$SEMAPHORE_PIPELINE_STARTED_AT -> $SEMAPHORE_JOB_CREATION_TIME",
 		keep:    "branch_commit_range = $SEMAPHORE_GIT_COMMIT_RANGE; job_name = $SEMAPHORE_JOB_NAME",
 	},
-	{ // By the exact name: other CF_ variables are Cloudflare's and Cloud Foundry's. The timestamp is not verified.
+	{
+		// Detected by an exact name, because Cloudflare and Cloud Foundry also
+		// use the prefix CF_. The timestamp is not verified.
 		id: "codefresh", name: "Codefresh", detect: "$CF_BUILD_ID",
 		pr: "$CF_PULL_REQUEST_NUMBER", run: "$CF_BUILD_ID",
 		repo: "$CF_REPO_OWNER/$CF_REPO_NAME -> $CF_REPO_NAME", pipeline: "$CF_PIPELINE_NAME", url: "$CF_BUILD_URL",
@@ -222,7 +222,7 @@ var systems = [...]system{
 		actor: "$CF_BUILD_INITIATOR", started: "$CF_BUILD_TIMESTAMP",
 		message: "$CF_COMMIT_MESSAGE", author: "$CF_COMMIT_AUTHOR",
 	},
-	{ // The commit is often empty in manual builds until the clone step.
+	{ // In manual builds, the commit is often empty until the clone step.
 		id: "bitrise", name: "Bitrise", detect: "$BITRISE_IO -> $BITRISE_BUILD_SLUG",
 		pr: "$BITRISE_PULL_REQUEST", run: "$BITRISE_BUILD_SLUG",
 		repo: "$GIT_REPOSITORY_URL", service: "$BITRISE_APP_TITLE",
@@ -230,7 +230,9 @@ var systems = [...]system{
 		commit: "$BITRISE_GIT_COMMIT -> $GIT_CLONE_COMMIT_HASH", branch: "$BITRISE_GIT_BRANCH", tag: "$BITRISE_GIT_TAG",
 		status: "$BITRISE_BUILD_STATUS", started: "$BITRISE_BUILD_TRIGGER_TIMESTAMP", message: "$BITRISE_GIT_MESSAGE",
 	},
-	{ // The branch of a pull request is pull/N. Nobody is named.
+	{
+		// The branch of a pull request is pull/N. The system does not tell the
+		// actor.
 		id: "cirrus-ci", name: "Cirrus CI", detect: "$CIRRUS_CI",
 		pr: "$CIRRUS_PR", run: "$CIRRUS_BUILD_ID", job: "$CIRRUS_TASK_ID",
 		repo: "$CIRRUS_REPO_FULL_NAME", pipeline: "$CIRRUS_TASK_NAME", url: "https://cirrus-ci.com/build/$CIRRUS_BUILD_ID",
@@ -247,7 +249,9 @@ var systems = [...]system{
 		message: "$BUDDY_EXECUTION_REVISION_MESSAGE",
 		keep:    "branch_previous_commit = $BUDDY_EXECUTION_PREVIOUS_REVISION",
 	},
-	{ // Before Jenkins, which has BUILD_NUMBER and BUILD_URL too. The rest is in files.
+	{
+		// Before Jenkins, because TeamCity also sets BUILD_NUMBER and
+		// BUILD_URL. The other values are in files.
 		id: "teamcity", name: "TeamCity", detect: "$TEAMCITY_VERSION", read: readProperties,
 		pr:   "@teamcity.pullRequest.number",
 		run:  "@teamcity.build.id -> $TEAMCITY_PROJECT_NAME/$TEAMCITY_BUILDCONF_NAME/$BUILD_NUMBER",
@@ -258,7 +262,9 @@ var systems = [...]system{
 		actor:      "@teamcity.build.triggeredBy.username -> @teamcity.build.triggeredBy",
 		keep:       "build_number = $BUILD_NUMBER",
 	},
-	{ // Lower-case names. Those of deployment projects, and who triggered, are not verified.
+	{
+		// The names are in lower case. The names in deployment projects and the
+		// actor are not verified.
 		id: "bamboo", name: "Bamboo", detect: "$bamboo_planKey -> $bamboo_agentId",
 		pr:  "$bamboo_repository_pr_key",
 		run: "$bamboo_buildResultKey", job: "$bamboo_shortJobKey",
@@ -271,7 +277,9 @@ var systems = [...]system{
 		status: "$bamboo_buildFailed{true=failure false=success}", started: "$bamboo_buildTimeStamp",
 		keep: "branch_previous_commit = $bamboo_planRepository_previousRevision",
 	},
-	{ // By the exact name: Go's own tools have GO variables. The form of the URL is not verified.
+	{
+		// Detected by an exact name, because Go's own tools use the prefix GO.
+		// The format of the URL is not verified.
 		id: "gocd", name: "GoCD", detect: "$GO_PIPELINE_NAME -> $GO_PIPELINE_LABEL",
 		run: "$GO_PIPELINE_NAME/$GO_PIPELINE_COUNTER", attempt: "$GO_STAGE_COUNTER",
 		job:     "$GO_STAGE_NAME/$GO_JOB_NAME[/$GO_JOB_RUN_INDEX] -> $GO_JOB_NAME",
@@ -299,7 +307,7 @@ var systems = [...]system{
 		headBranch: "$PR_BRANCH_NAME{origin/* *}",
 		keep:       "job_name = $SD_JOB_NAME",
 	},
-	{ // GIT_REF is not verified. The commit is git's to say.
+	{ // GIT_REF is not verified. The commit comes from git.
 		id: "sourcehut", name: "SourceHut", detect: "$CI_NAME{sourcehut}",
 		run: "$JOB_ID", url: "$JOB_URL", branch: "$GIT_REF{refs/heads/*}", tag: "$GIT_REF{refs/tags/*}",
 		actor: "$BUILD_SUBMITTER", keep: "ci_event = $BUILD_REASON",
@@ -311,14 +319,18 @@ var systems = [...]system{
 		commit: "$CI_COMMIT_ID", branch: "$CI_BRANCH", actor: "$CI_COMMITTER_USERNAME -> $CI_COMMITTER_NAME",
 		message: "$CI_MESSAGE -> $CI_COMMIT_MESSAGE", author: "$CI_COMMITTER_NAME",
 	},
-	{ // Before Jenkins, with which it shares JOB_NAME and BUILD_ID. Nobody and no page is named.
+	{
+		// Before Jenkins, because Prow also sets JOB_NAME and BUILD_ID. The
+		// system tells neither the actor nor the URL of the run.
 		id: "prow", name: "Prow", detect: "$PROW_JOB_ID",
 		pr: "$PULL_NUMBER", run: "$PROW_JOB_ID", job: "$BUILD_ID",
 		repo: "$REPO_OWNER/$REPO_NAME", pipeline: "$JOB_NAME",
 		commit: "$PULL_BASE_SHA", plain: "base_commit", branch: "$PULL_BASE_REF", headCommit: "$PULL_PULL_SHA", headBranch: "$PULL_HEAD_REF",
 		keep: "ci_event = $JOB_TYPE",
 	},
-	{ // After all whose runners it can host. The version of an S3 source is no commit.
+	{
+		// After all systems whose runners it can host. The version of an S3
+		// source is not a commit.
 		id: "aws-codebuild", name: "AWS CodeBuild", detect: "$CODEBUILD_BUILD_ID -> $CODEBUILD_CI",
 		pr:  "$CODEBUILD_WEBHOOK_TRIGGER{pr/*}",
 		run: "$CODEBUILD_BUILD_ID", job: "$CODEBUILD_BATCH_BUILD_IDENTIFIER",
@@ -331,7 +343,10 @@ var systems = [...]system{
 		status:     "$CODEBUILD_BUILD_SUCCEEDING{1=success 0=failure}", started: "$CODEBUILD_START_TIME",
 		keep: "branch_previous_commit = $CODEBUILD_WEBHOOK_PREV_COMMIT; ci_event = $CODEBUILD_WEBHOOK_EVENT",
 	},
-	{ // Late: JENKINS_URL leaks into what agents start. GIT_COMMIT of a PR-N build is not verified to be its head.
+	{
+		// Late in the table, because processes that agents start inherit
+		// JENKINS_URL. It is not verified that GIT_COMMIT of a PR-N build is
+		// the head commit.
 		id: "jenkins", name: "Jenkins", detect: "$JENKINS_URL -> $BUILD_TAG{jenkins-*}",
 		pr:  "$CHANGE_ID -> $ghprbPullId -> $gitlabMergeRequestIid",
 		run: "$BUILD_TAG -> $JOB_NAME/$BUILD_NUMBER", shared: "$BUILD_TAG -> $JOB_NAME/$BUILD_NUMBER", repo: "$GIT_URL -> $GIT_URL_1",
@@ -347,18 +362,23 @@ var systems = [...]system{
 		keep: "branch_previous_commit = $GIT_PREVIOUS_SUCCESSFUL_COMMIT -> $GIT_PREVIOUS_COMMIT; build_number = $BUILD_NUMBER; " +
 			"job_name = $JOB_NAME",
 	},
-	{ // Substitutions are variables only where cloudbuild.yaml maps them, by their own names.
+	{
+		// Substitutions are variables only if cloudbuild.yaml maps them under
+		// their own names.
 		id: "google-cloud-build", name: "Google Cloud Build",
 		detect: "$BUILDER_OUTPUT -> $BUILD_ID$PROJECT_ID$PROJECT_NUMBER$LOCATION",
 		pr:     "$_PR_NUMBER", run: "$BUILD_ID", repo: "$REPO_FULL_NAME -> $REPO_NAME", pipeline: "$TRIGGER_NAME",
 		url:    "https://console.cloud.google.com/cloud-build/builds;region=$LOCATION/$BUILD_ID?project=$PROJECT_ID",
 		commit: "$COMMIT_SHA -> $REVISION_ID", branch: "$BRANCH_NAME", tag: "$TAG_NAME", headBranch: "$_HEAD_BRANCH",
 	},
-	{ // Not verified. Argo sets few variables itself; the rest is what a workflow maps.
+	{
+		// Not verified. Argo sets few variables itself. A workflow maps the
+		// others.
 		id: "argo-workflows", name: "Argo Workflows", detect: "$ARGO_WORKFLOW_NAME -> $ARGO_NODE_ID",
 		run: "$ARGO_WORKFLOW_UID -> $ARGO_WORKFLOW_NAME", pipeline: "$ARGO_WORKFLOW_NAME",
 	},
-	// From here on: platforms, whose variables the app itself has as well.
+	// All systems below are platforms, whose variables are also set in the
+	// running app.
 	{
 		id: "cloudflare-pages", name: "Cloudflare Pages", detect: "$CF_PAGES", platform: true,
 		url: "$CF_PAGES_URL", app: "$CF_PAGES_URL", commit: "$CF_PAGES_COMMIT_SHA", branch: "$CF_PAGES_BRANCH",
@@ -367,7 +387,9 @@ var systems = [...]system{
 		id: "cloudflare-workers", name: "Cloudflare Workers Builds", detect: "$WORKERS_CI", platform: true,
 		run: "$WORKERS_CI_BUILD_UUID", commit: "$WORKERS_CI_COMMIT_SHA", branch: "$WORKERS_CI_BRANCH",
 	},
-	{ // VERCEL_GIT_PREVIOUS_SHA is the branch's last successful deployment. The commit's author stands in for the actor.
+	{
+		// VERCEL_GIT_PREVIOUS_SHA is the branch's last successful deployment.
+		// The commit's author replaces the unknown actor.
 		id: "vercel", name: "Vercel", detect: "$VERCEL", platform: true,
 		pr: "$VERCEL_GIT_PULL_REQUEST_ID", run: "$VERCEL_DEPLOYMENT_ID",
 		repo:     "$VERCEL_GIT_REPO_OWNER/$VERCEL_GIT_REPO_SLUG -> $VERCEL_GIT_REPO_SLUG",
@@ -376,7 +398,7 @@ var systems = [...]system{
 		actor: "$VERCEL_GIT_COMMIT_AUTHOR_LOGIN", environment: "$VERCEL_TARGET_ENV -> $VERCEL_ENV",
 		message: "$VERCEL_GIT_COMMIT_MESSAGE", author: "$VERCEL_GIT_COMMIT_AUTHOR_NAME",
 	},
-	{ // COMMIT_REF may be a branch. REPOSITORY_URL may carry a token.
+	{ // COMMIT_REF may be a branch. REPOSITORY_URL may contain a token.
 		id: "netlify", name: "Netlify", detect: "$NETLIFY", platform: true,
 		pr: "$PULL_REQUEST{false=! *=}$REVIEW_ID -> $PULL_REQUEST", run: "$DEPLOY_ID -> $BUILD_ID",
 		repo: "$REPOSITORY_URL", service: "$SITE_NAME", pipeline: "$SITE_NAME",
@@ -384,21 +406,25 @@ var systems = [...]system{
 		commit: "$COMMIT_REF", branch: "$BRANCH", headBranch: "$HEAD", environment: "$CONTEXT",
 		keep: "branch_previous_commit = $CACHED_COMMIT_REF; incoming_hook = $INCOMING_HOOK_TITLE",
 	},
-	{ // There is no variable with the deployment's ID. The repository is not verified.
+	{ // No variable holds the deployment's ID. The repository is not verified.
 		id: "render", name: "Render", detect: "$RENDER", platform: true,
 		pr: "$IS_PULL_REQUEST", repo: "$RENDER_GIT_REPO_SLUG", service: "$RENDER_SERVICE_NAME",
 		pipeline: "$RENDER_SERVICE_NAME",
 		url:      "$RENDER_EXTERNAL_URL", app: "$RENDER_EXTERNAL_URL", commit: "$RENDER_GIT_COMMIT",
 		branch: "$RENDER_GIT_BRANCH",
 	},
-	{ // Not verified, except the commit. The commit's author stands in for the actor.
+	{
+		// Not verified, except the commit. The commit's author replaces the
+		// unknown actor.
 		id: "railway", name: "Railway", detect: "$RAILWAY_DEPLOYMENT_ID", platform: true,
 		run: "$RAILWAY_DEPLOYMENT_ID", repo: "$RAILWAY_GIT_REPO_OWNER/$RAILWAY_GIT_REPO_NAME -> $RAILWAY_GIT_REPO_NAME",
 		service: "$RAILWAY_SERVICE_NAME", pipeline: "$RAILWAY_SERVICE_NAME", app: "https://$RAILWAY_PUBLIC_DOMAIN",
 		commit: "$RAILWAY_GIT_COMMIT_SHA", branch: "$RAILWAY_GIT_BRANCH", actor: "$RAILWAY_GIT_AUTHOR",
 		environment: "$RAILWAY_ENVIRONMENT_NAME", message: "$RAILWAY_GIT_COMMIT_MESSAGE", author: "$RAILWAY_GIT_AUTHOR",
 	},
-	{ // Test runs; with the dyno metadata feature, which is not verified, releases as well.
+	{
+		// Covers test runs and, with the dyno metadata feature, releases. The
+		// latter are not verified.
 		id: "heroku", name: "Heroku", detect: "$HEROKU_TEST_RUN_ID -> $HEROKU_RELEASE_VERSION", platform: true,
 		run: "$HEROKU_TEST_RUN_ID -> $HEROKU_APP_NAME/$HEROKU_RELEASE_VERSION", service: "$HEROKU_APP_NAME",
 		pipeline: "$HEROKU_APP_NAME", commit: "$HEROKU_TEST_RUN_COMMIT_VERSION -> $HEROKU_SLUG_COMMIT",
@@ -406,23 +432,6 @@ var systems = [...]system{
 	},
 }
 
-// What Forgejo, Gitea and GitHub have in common. The event file has the head of a pull request, where GITHUB_SHA is the
-// merge commit. A pull request that has been merged is none any more: what is deployed is the branch it went into. The
-// branch of a merge queue leads to the one that it is for.
-const (
-	githubPR = "@pull_request.merged{true=false} -> @pull_request.number -> $GITHUB_REF{refs/pull/*/merge}" +
-		" -> $GITHUB_EVENT_NAME{pull_request_target}"
-	githubCommit     = "@pull_request.merged{true=}@pull_request.merge_commit_sha -> $GITHUB_SHA"
-	githubHeadCommit = "@pull_request.head.sha"
-	githubBranch     = "$GITHUB_REF{refs/heads/gh-readonly-queue/*/pr-* refs/heads/*}" +
-		" -> $GITHUB_REF_TYPE{branch=}$GITHUB_REF_NAME"
-	githubPlain      = "$GITHUB_EVENT_NAME{pull_request_target=base_commit}"
-	githubHeadBranch = "$GITHUB_HEAD_REF -> @pull_request.head.ref"
-	githubTag        = "$GITHUB_REF{refs/tags/*} -> $GITHUB_REF_TYPE{tag=}$GITHUB_REF_NAME"
-	githubKeep       = "branch_previous_commit = @before; ci_event = $GITHUB_EVENT_NAME; deployment_ref = @deployment.ref; " +
-		"github_deployment = @deployment.id; triggering_run_commit = @workflow_run.head_sha; " +
-		"merge_queue = $GITHUB_REF{refs/heads/gh-readonly-queue/*}"
-)
-
-// droneActor is a login, and for what Drone itself starts, the schedule or the commit's author.
+// droneActor is a login. For runs that Drone starts, it is the schedule or the
+// commit's author.
 const droneActor = "$DRONE_BUILD_TRIGGER{@cron=schedule @*=! *} -> $DRONE_COMMIT_AUTHOR"

@@ -28,7 +28,7 @@ func TestGitHub(t *testing.T) {
 		assert.Empty(t, run.CommitSHA)
 		assert.Equal(t, "feature/pr-branch", run.Branch)
 		assert.Equal(t, "GITHUB_EVENT_PATH", problem(run, "commitSha").Variable)
-		assert.Contains(t, problem(run, "commitSha").Reason, "give the commit")
+		assert.Contains(t, problem(run, "commitSha").Reason, "set the commit")
 		assert.Equal(t, sha, metadata(t, run, "merge_commit"))
 		assert.Contains(t, run.Missing, "commitSha")
 	})
@@ -38,7 +38,7 @@ func TestGitHub(t *testing.T) {
 		assert.Empty(t, run.CommitSHA)
 		assert.Equal(t, ci.Problem{
 			Field: "commitSha", Variable: "GITHUB_SHA",
-			Reason: "is the commit that merges the pull request, not its head: give the commit",
+			Reason: "is the merge commit of the pull request, not its head; set the commit",
 		}, problem(run, "commitSha"))
 		assert.NotEmpty(t, run.Problems[0].String())
 	})
@@ -258,7 +258,7 @@ func TestCommit(t *testing.T) {
 		p := problem(run, "commitSha")
 		assert.Equal(t, "BUILDKITE_COMMIT", p.Variable)
 		assert.Contains(t, p.Reason, reason)
-		assert.Contains(t, p.Reason, "give the")
+		assert.Contains(t, p.Reason, "set the")
 		assert.NotContains(t, p.String(), "canary")
 		assert.NotContains(t, run.Metadata.JSON(), "canary")
 		if reason == "not a commit" {
@@ -436,8 +436,8 @@ func TestProblems(t *testing.T) {
 		{buildkite.with(vars{"BUILDKITE_BRANCH": strings.Repeat("b", 1025)}), "branch", "longer", "https://buildkite.com/acme/shop/builds/3"},
 		{cirrus.with(vars{"CIRRUS_BRANCH": "pull/7"}), "branch", "pull request", "https://cirrus-ci.com/build/600"},
 		{buildkite.with(vars{"BUILDKITE_BRANCH": "HEAD"}), "branch", "does not name", "https://buildkite.com/acme/shop/builds/3"},
-		{semaphore.with(vars{"SEMAPHORE_JOB_RESULT": "odd"}), "status", "no status", "https://acme.semaphoreci.com/workflows/w-1?pipeline_id=p-1"},
-		{bamboo.with(vars{"bamboo_buildTimeStamp": "yesterday"}), "startedAt", "no date", "https://bamboo.example.com/browse/ACME-SHOP-7"},
+		{semaphore.with(vars{"SEMAPHORE_JOB_RESULT": "odd"}), "status", "not a known status", "https://acme.semaphoreci.com/workflows/w-1?pipeline_id=p-1"},
+		{bamboo.with(vars{"bamboo_buildTimeStamp": "yesterday"}), "startedAt", "not a date in a known format", "https://bamboo.example.com/browse/ACME-SHOP-7"},
 	} {
 		run := detectVars(t, c.vars)
 		p := problem(run, c.field)

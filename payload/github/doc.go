@@ -1,4 +1,5 @@
-// Package github turns GitHub's deployment and deployment_status webhooks into deployment records.
+// Package github converts GitHub's deployment and deployment_status webhooks to
+// deployment records.
 //
 //	secret, err := signer.NewLiteralSecret(os.Getenv("GITHUB_WEBHOOK_SECRET"))
 //	if err != nil {
@@ -18,38 +19,52 @@
 //	}
 //	http.Handle("POST /webhooks/github", rcv.Records(decode, onDeployment))
 //
-// In GitHub's settings, choose the content type application/json (a form is answered with 415), set the same secret, and
-// select the events "Deployments" and "Deployment statuses".
+// In GitHub's settings:
 //
-// # What becomes of an event
+//   - Choose the content type application/json. Forms are answered with 415.
+//   - Set the same secret.
+//   - Select the events "Deployments" and "Deployment statuses".
 //
-//	waiting, queued, pending   pending      pending is in_progress with WithPendingInProgress
+// # Handling of events
+//
+//	waiting, queued, pending   pending, but pending is in_progress with
+//	                           WithPendingInProgress
 //	in_progress                in_progress
-//	success                    success      rolled_back for a rollback with WithRollbacks
-//	failure, error             failure      cancelled if the workflow or check run was cancelled
-//	inactive                   ignored: another deployment took over, which says nothing about this one
+//	success                    success, or rolled_back for a rollback with
+//	                           WithRollbacks
+//	failure, error             failure, or cancelled if the workflow or
+//	                           check run was cancelled
+//	inactive                   ignored, because another deployment took over
 //	event "deployment"         pending
 //	everything else            ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
-// [payload.ErrIgnored].
-// GitHub's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The
+// error of [Decode] wraps [payload.ErrIgnored]. The metadata has GitHub's own
+// word as originalStatus. RawPayload has the whole event if it has at most 64
+// KiB.
 //
-// GitHub does not say whether a deployment's ref is a branch or a tag. Branch is left empty where the ref is a commit, a
-// full name of anything but a branch, or looks like a version of three numbers; metadata has the ref as it came.
+// GitHub does not tell whether a deployment's ref is a branch or a tag. Branch
+// stays empty if the ref is a commit, a full ref name that is not a branch, or
+// a version of three numbers. The metadata has the original ref.
 //
 // # Security properties
 //
-//   - The signature covers the body and nothing else: no timestamp, no ID. A captured delivery stays valid for as long as
-//     the secret does, so dedupe is the only replay defence, and only while its store remembers.
-//   - Deliveries are told apart by the hash of the body. X-GitHub-Delivery is not signed and is not used.
-//   - What an event is, is read from the body. X-GitHub-Event is not signed and is not used either.
+//   - The signature covers only the body. It covers no timestamp and no ID, so
+//     a captured delivery stays valid as long as the secret. Deduplication is
+//     the only defense against replays, and only while its store remembers the
+//     delivery.
+//   - Deliveries are identified by the hash of the body. X-GitHub-Delivery is
+//     not signed and is not used.
+//   - The type of an event is read from the body. X-GitHub-Event is not signed
+//     and is not used.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - Taking a valid event's texts for harmless: whoever can create a deployment chooses description, payload, ref
-//     and links.
-//   - Overwriting a stored status with each that arrives: GitHub does not promise an order. Ask payload.Status.Transition.
-//   - One endpoint behind a webhook of the organization and another of the repository: each event then comes twice, in
-//     the same bytes, and is handled once. Two receivers with different handlers need different source names.
+//   - A valid event is not harmless. Anyone who can create a deployment chooses
+//     description, payload, ref and links.
+//   - GitHub does not promise an order, so do not overwrite a stored status
+//     with every new one. Call payload.Status.Transition first.
+//   - If a webhook of the organization and another of the repository use one
+//     endpoint, each event arrives twice with the same bytes and is handled
+//     once. Two receivers with different handlers need different source names.
 package github

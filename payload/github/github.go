@@ -29,38 +29,42 @@ type config struct {
 	rollbacks         bool
 }
 
-// WithPendingInProgress takes the state pending for in_progress: many tools set it when they begin and go on to success
-// directly. Default: pending stays pending.
+// WithPendingInProgress maps the state pending to in_progress. Many tools set
+// pending when they begin and go directly to success. By default pending stays
+// pending.
 func WithPendingInProgress() Option {
 	return optionFunc(func(c *config) { c.pendingInProgress = true })
 }
 
-// WithRollbacks takes a deployment for a rollback if its task has "rollback" in it, in any case, or its payload has a
-// member "rollback" that is true. GitHub has no such notion, so this is a convention between you and whoever
-// creates deployments. A rollback that succeeds is rolled_back; one that fails is a failure; both have
-// metadata rollback=true. Default: off.
+// WithRollbacks recognizes rollbacks. A deployment is a rollback if its task
+// contains "rollback" in any case, or if its payload has a member "rollback"
+// that is true. GitHub has no such concept, so this is a convention between you
+// and the creator of deployments. A successful rollback is rolled_back, and a
+// failed one is a failure. Both have metadata rollback=true. The default is
+// off.
 func WithRollbacks() Option {
 	return optionFunc(func(c *config) { c.rollbacks = true })
 }
 
 // WithComplete sets a function that may change a deployment before it is
-// validated, to add what the event does not say from a table or an API of yours.
-// It runs for every authentic delivery, duplicates included, before the delivery
-// is claimed. Its errors are failures on our side, so the sender tries again. One
-// that wraps [payload.ErrIgnored] has the event ignored. Default, and meaning of nil:
-// none.
+// validated. Use it to add values that the event lacks from a table or an API
+// of yours. It runs for every authentic delivery, including duplicates, before
+// the receiver claims the delivery. Its errors are treated as failures of the
+// receiver, so the sender retries. The event is ignored if the error wraps
+// [payload.ErrIgnored]. The default, which nil also stands for, is no function.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
 	return optionFunc(func(c *config) { c.complete = f })
 }
 
-// NewVerifier returns the scheme of GitHub's X-Hub-Signature-256, for the webhook's secret from
-// [signer.NewLiteralSecret]. Options are those of [signer.NewGitHub]: [signer.WithKey] is for rotation.
+// NewVerifier returns the scheme of GitHub's X-Hub-Signature-256. The webhook's
+// secret comes from [signer.NewLiteralSecret]. The options are those of
+// [signer.NewGitHub]. Use [signer.WithKey] for rotation.
 func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.BodyOnly, error) {
 	return signer.NewGitHub(secret, opts...)
 }
 
-// NewDecoder returns [Decode] with these options, for receiver.Records. All
-// configuration errors are reported here and wrap [ErrConfig].
+// NewDecoder returns [Decode] with these options, for receiver.Records. It
+// reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
 	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
@@ -69,12 +73,12 @@ func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payloa
 	return inbound.NewDecoder(system, c.mapEvent, c.complete), nil
 }
 
-// Decode turns the body of a webhook into a valid deployment. Verify that it is
-// authentic before.
+// Decode converts the body of a webhook to a valid deployment. Verify that the
+// body is authentic before the call.
 //
-// The error wraps [payload.ErrIgnored] for an event that is not about a
-// deployment, and [payload.ErrInvalid] for one that should be and is broken. It
-// then names the event's own member. ctx is for [WithComplete] alone.
+// The error wraps [payload.ErrIgnored] if the event is not about a deployment.
+// It wraps [payload.ErrInvalid] if the event is about a deployment but invalid,
+// and then names the event's own member. Only [WithComplete] uses ctx.
 func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
 	decode, err := NewDecoder(opts...)
 	if err != nil {
@@ -83,7 +87,8 @@ func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployme
 	return decode(ctx, body)
 }
 
-// states are GitHub's, by the schema of its webhooks. Only waiting is not among those of its REST API.
+// states maps GitHub's states, by the schema of its webhooks. Its REST API has
+// all of them except waiting.
 var states = map[string]payload.Status{
 	"waiting":     payload.StatusPending,
 	"queued":      payload.StatusPending,
@@ -119,8 +124,9 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	return nil
 }
 
-// eventName tells the two events from all others by their shape. Other events have a member "deployment" too
-// (workflow_job, deployment_review, deployment_protection_rule), but another action.
+// eventName recognizes the two events by their structure. Other events also
+// have a member "deployment", such as workflow_job, deployment_review and
+// deployment_protection_rule, but another action.
 func eventName(event inbound.Node) (string, error) {
 	action := event.Get("action").Text()
 	switch {
@@ -139,7 +145,7 @@ func eventName(event inbound.Node) (string, error) {
 func (c *config) mapStatus(b *inbound.Builder, event inbound.Node) {
 	state := event.Get("deployment_status", "state")
 	if !event.Get("deployment_status").Exists() {
-		b.Status = payload.StatusPending // just created: nothing is known of it yet
+		b.Status = payload.StatusPending // just created, without a status
 	} else {
 		word := b.Lookup(states, state)
 		if word == "pending" && c.pendingInProgress {
@@ -157,7 +163,8 @@ func (c *config) mapStatus(b *inbound.Builder, event inbound.Node) {
 	}
 }
 
-// cancelled: no state of GitHub's says so, but the run that the status comes from may.
+// cancelled reports whether the run that set the status was cancelled. GitHub
+// has no such state for a deployment.
 func cancelled(event inbound.Node) bool {
 	return event.Get("check_run", "conclusion").Text() == "cancelled" ||
 		event.Get("workflow_run", "conclusion").Text() == "cancelled"
@@ -186,7 +193,8 @@ func mapFields(b *inbound.Builder, event inbound.Node) {
 	}
 	b.Service = b.Text("service", services...)
 	b.Branch = inbound.Branch(b.Text("branch", deployment.Get("ref")), b.CommitSHA)
-	if inbound.IsCommit(deployment.Get("ref").Text()) { // then only the run knows of a branch
+	if inbound.IsCommit(deployment.Get("ref").Text()) {
+		// then only the run has a branch
 		b.Branch = inbound.Branch(b.Text("branch", run.Get("head_branch")), b.CommitSHA)
 	}
 	b.TriggeredBy = b.Text("triggeredBy",
@@ -201,7 +209,8 @@ func mapMetadata(b *inbound.Builder, event inbound.Node) {
 	b.Meta("repository", event.Get("repository", "full_name"))
 	b.Meta("ref", deployment.Get("ref"))
 	b.Meta("task", deployment.Get("task"))
-	b.Meta("payload", deployment.Get("payload")) // if it is a text; an object is in RawPayload
+	// only if it is a text; RawPayload has objects
+	b.Meta("payload", deployment.Get("payload"))
 	b.Meta("description", deployment.Get("description"))
 	b.Meta("statusDescription", status.Get("description"))
 	b.Meta("statusId", status.Get("id"))

@@ -225,7 +225,7 @@ func TestComplete(t *testing.T) {
 
 	inboundtest.Ignored(t, decode(github.WithComplete(func(context.Context, *payload.Deployment) error {
 		return payload.ErrIgnored
-	})), event, "completing")
+	})), event, "WithComplete: ")
 
 	down := errors.New("down")
 	_, err = decode(github.WithComplete(func(context.Context, *payload.Deployment) error { return down }))(event)

@@ -1,4 +1,5 @@
-// Package gitlab turns GitLab's deployment webhooks ("Deployment Hook") into deployment records.
+// Package gitlab converts GitLab's deployment webhooks ("Deployment Hook") to
+// deployment records.
 //
 //	signing, err := signer.ParseSecret(os.Getenv("GITLAB_SIGNING_TOKEN")) // whsec_…
 //	if err != nil {
@@ -20,38 +21,51 @@
 //
 // In GitLab's settings, select "Deployment events".
 //
-// # What becomes of an event
+// # Handling of events
 //
-//	created, blocked    pending       GitLab sends neither, but has both
+//	created, blocked    pending, although GitLab never sends these
 //	running             in_progress
 //	success             success
 //	failed              failure
 //	canceled, skipped   cancelled
 //	other object_kind   ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
-// [payload.ErrIgnored].
-// GitLab's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload. GitLab has no
-// rollback: going back is a new deployment of an older commit.
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The
+// error of [Decode] wraps [payload.ErrIgnored]. The metadata has GitLab's own
+// word as originalStatus. RawPayload has the whole event if it has at most 64
+// KiB.
 //
-// An event has one time, that of the change. Where a deployment has ended, that is CompletedAt, and StartedAt too, with
-// metadata startedAtUnknown=true: the event for running has the real one.
+// GitLab has no rollback. It deploys the older commit again as a new
+// deployment.
 //
-// GitLab does not say whether ref (in newer versions) is a branch or a tag. Branch is left empty where the ref is a
-// commit, a full name of anything but a branch, or looks like a version of three numbers; metadata has the ref as it came.
+// An event has only the time of the change. If the deployment has ended, both
+// CompletedAt and StartedAt have that time, and the metadata has
+// startedAtUnknown=true. The running event has the real start.
+//
+// Newer versions of GitLab do not tell whether ref is a branch or a tag. Branch
+// stays empty if the ref is a commit, a full ref name that is not a branch, or
+// a version of three numbers. The metadata has the original ref.
 //
 // # Security properties
 //
-//   - With a signing token, body, time and ID are signed: replays are refused by age and by ID.
-//   - The plain secret token is a password in a header. It proves who speaks, not what is said: whoever sees one request
-//     can send any other. There is no timestamp either, so dedupe by the body is the only replay defence. Use it only
-//     over TLS, and only with a GitLab that can't sign.
-//   - With both, a request is as good as the weaker one; see [signer.AnyOf]. That is for the time of a migration.
-//   - What an event is, is read from the body. X-Gitlab-Event and Idempotency-Key are not signed and are not used.
+//   - A signing token protects body, time and ID. Replays are refused by age
+//     and by ID.
+//   - The plain secret token is a password in a header. It proves who sends,
+//     not what is sent. Anyone who sees one request can send any other. There
+//     is no timestamp either, so deduplication by the body is the only defense
+//     against replays. Use it only over TLS, and only if your GitLab cannot
+//     sign.
+//   - If both are set, a request is only as secure as the weaker one, see
+//     [signer.AnyOf]. Set both only during a migration.
+//   - The type of an event is read from the body. X-Gitlab-Event and
+//     Idempotency-Key are not signed and are not used.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - Giving both secrets because GitLab sends both: as soon as it signs, leave Token out.
-//   - Overwriting a stored status with each that arrives: GitLab does not promise an order. Ask payload.Status.Transition.
-//   - Taking a valid event's texts for harmless: whoever can run a pipeline chooses ref, commit title and links.
+//   - Do not set both secrets because GitLab sends both. Leave Token out once
+//     GitLab signs.
+//   - GitLab does not promise an order, so do not overwrite a stored status
+//     with every new one. Call payload.Status.Transition first.
+//   - A valid event is not harmless. Anyone who can run a pipeline chooses ref,
+//     commit title and links.
 package gitlab

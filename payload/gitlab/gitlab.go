@@ -25,29 +25,36 @@ func (f optionFunc) apply(c *config) { f(c) }
 type config struct{ complete inbound.Completer }
 
 // WithComplete sets a function that may change a deployment before it is
-// validated, to add what the event does not say from a table or an API of yours.
-// It runs for every authentic delivery, duplicates included, before the delivery
-// is claimed. Its errors are failures on our side, so the sender tries again. One
-// that wraps [payload.ErrIgnored] has the event ignored. Default, and meaning of nil:
-// none.
+// validated. Use it to add values that the event lacks from a table or an API
+// of yours. It runs for every authentic delivery, including duplicates, before
+// the receiver claims the delivery. Its errors are treated as failures of the
+// receiver, so the sender retries. The event is ignored if the error wraps
+// [payload.ErrIgnored]. The default, which nil also stands for, is no function.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
 	return optionFunc(func(c *config) { c.complete = f })
 }
 
-// Secrets are what a GitLab webhook can be configured with. At least one is required.
+// Secrets holds the secrets of a GitLab webhook. At least one is required.
 type Secrets struct {
-	// SigningToken is the webhook's signing token, whsec_…, from [signer.ParseSecret]. Choose it if your GitLab has it.
+	// SigningToken is the webhook's signing token (whsec_…), from
+	// [signer.ParseSecret]. Prefer it if your GitLab has it.
 	SigningToken signer.Secret
-	// Token is the webhook's secret token, which GitLab sends as it is, from [signer.NewLiteralSecret].
+	// Token is the webhook's secret token, which GitLab sends unchanged, from
+	// [signer.NewLiteralSecret].
 	Token signer.Secret
 }
 
-// NewVerifier returns the scheme for the secrets that are given: Standard Webhooks for a signing token, X-Gitlab-Token for
-// a plain one, and for both whichever a request has, the signature first. The principal is "gitlab". For rotation make
-// the scheme with [signer.NewStandard] and [signer.WithKey].
+// NewVerifier returns the scheme for the given secrets.
+//
+//	SigningToken   Standard Webhooks
+//	Token          X-Gitlab-Token
+//	both           the one that a request has, preferring the signature
+//
+// The principal is "gitlab". For rotation, create the scheme with
+// [signer.NewStandard] and [signer.WithKey].
 func NewVerifier(secrets Secrets) (signer.Scheme, error) {
 	if secrets.SigningToken.IsZero() && secrets.Token.IsZero() {
-		return nil, inbound.ConfigError(system, "Secrets has neither a SigningToken nor a Token")
+		return nil, inbound.ConfigError(system, "Secrets is empty; set SigningToken or Token")
 	}
 	var schemes []signer.Scheme
 	if !secrets.SigningToken.IsZero() {
@@ -70,8 +77,8 @@ func NewVerifier(secrets Secrets) (signer.Scheme, error) {
 	return signer.AnyOf(schemes...)
 }
 
-// NewDecoder returns [Decode] with these options, for receiver.Records. All
-// configuration errors are reported here and wrap [ErrConfig].
+// NewDecoder returns [Decode] with these options, for receiver.Records. It
+// reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
 	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
@@ -80,12 +87,12 @@ func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payloa
 	return inbound.NewDecoder(system, mapEvent, c.complete), nil
 }
 
-// Decode turns the body of a webhook into a valid deployment. Verify that it is
-// authentic before.
+// Decode converts the body of a webhook to a valid deployment. Verify that the
+// body is authentic before the call.
 //
-// The error wraps [payload.ErrIgnored] for an event that is not about a
-// deployment, and [payload.ErrInvalid] for one that should be and is broken. It
-// then names the event's own member. ctx is for [WithComplete] alone.
+// The error wraps [payload.ErrIgnored] if the event is not about a deployment.
+// It wraps [payload.ErrInvalid] if the event is about a deployment but invalid,
+// and then names the event's own member. Only [WithComplete] uses ctx.
 func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
 	decode, err := NewDecoder(opts...)
 	if err != nil {
@@ -94,7 +101,7 @@ func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployme
 	return decode(ctx, body)
 }
 
-// statuses are all that a deployment of GitLab's can have.
+// statuses maps all statuses of a GitLab deployment.
 var statuses = map[string]payload.Status{
 	"created":  payload.StatusPending,
 	"blocked":  payload.StatusPending,
@@ -124,8 +131,8 @@ func mapEvent(b *inbound.Builder, event inbound.Node) error {
 	return nil
 }
 
-// mapCommit takes the whole hash, which only the link to the commit has, or else
-// the first eight digits.
+// mapCommit takes the full hash from the link to the commit. Without a link it
+// takes the first eight digits.
 func mapCommit(b *inbound.Builder, event inbound.Node) {
 	link := event.Get("commit_url")
 	if sha := inbound.LastSegment(link.Text()); inbound.IsCommit(sha) {

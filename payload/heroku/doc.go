@@ -1,4 +1,5 @@
-// Package heroku turns Heroku's release webhooks (api:release) into deployment records.
+// Package heroku converts Heroku's release webhooks (api:release) to deployment
+// records.
 //
 //	secret, err := signer.NewLiteralSecret(os.Getenv("HEROKU_WEBHOOK_SECRET"))
 //	if err != nil {
@@ -18,34 +19,45 @@
 //	}
 //	http.Handle("POST /webhooks/heroku", rcv.Records(decode, onDeployment))
 //
-// # What becomes of an event
+// # Handling of events
 //
-//	pending                       in_progress   the release phase runs
-//	succeeded                     success       rolled_back for "Rollback to v41"
+//	pending                       in_progress, while the release phase runs
+//	succeeded                     success, or rolled_back for
+//	                              "Rollback to v41"
 //	failed, expired               failure
-//	Set … config vars, add-ons    ignored       whatever is not "Deploy …", "Deployed …",
-//	                                            "Promote …" or "Rollback to …"
+//	Set … config vars, add-ons    ignored, like everything except
+//	                              "Deploy …", "Deployed …",
+//	                              "Promote …" and "Rollback to …"
 //	resource other than release   ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
-// [payload.ErrIgnored].
-// The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The
+// error of [Decode] wraps [payload.ErrIgnored]. The metadata has the system's
+// own word as originalStatus. RawPayload has the whole event if it has at most
+// 64 KiB.
 //
-// Heroku's events name no environment, so [WithEnvironment] or [WithComplete] is required. A release of a container image
-// has no commit: that is an error, unless [WithComplete] knows it. A rollback that is running or has failed has the status
-// of any other release, and metadata rollback=true.
+// Heroku's events name no environment, so [WithEnvironment] or [WithComplete]
+// is required. A release of a container image has no commit. That is an error,
+// unless [WithComplete] sets the commit. A rollback that is running or has
+// failed has the status of any other release, and metadata rollback=true.
 //
 // # Security properties
 //
-//   - The signature covers the body and no timestamp. A captured delivery stays valid for as long as the secret does, so
-//     dedupe is the only replay defence, and only while its store remembers.
-//   - Deliveries are told apart by the delivery's ID in the signed body: retries differ in the attempt's ID, so the hash
-//     of the body would not do. [Verifier] sees to that; signer.NewBodyOnly alone does not.
-//   - What an event is, is read from the body. Headers are not signed and are not used.
+//   - The signature covers only the body and no timestamp, so a captured
+//     delivery stays valid as long as the secret. Deduplication is the only
+//     defense against replays, and only while its store remembers the delivery.
+//   - Deliveries are identified by the delivery's ID in the signed body. The
+//     hash of the body is not suitable, because retries contain different
+//     attempt IDs. [Verifier] returns the delivery's ID, but signer.NewBodyOnly
+//     does not.
+//   - The type of an event is read from the body. Headers are not signed and
+//     are not used.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - One webhook for apps in several environments with WithEnvironment: use WithComplete and tell them apart by Service.
-//   - Overwriting a stored status with each that arrives: deliveries overtake each other. Ask payload.Status.Transition.
-//   - Taking a valid event's texts for harmless: whoever can deploy chooses some of them.
+//   - With one webhook for apps in several environments, do not use
+//     WithEnvironment. Use WithComplete and set Environment by Service.
+//   - Deliveries arrive out of order, so do not overwrite a stored status with
+//     every new one. Call payload.Status.Transition first.
+//   - A valid event is not harmless. Anyone who can deploy chooses some of its
+//     texts.
 package heroku

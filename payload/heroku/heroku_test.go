@@ -97,7 +97,7 @@ func TestDescriptions(t *testing.T) {
 func TestComplete(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Replace(t, inboundtest.Read(t, "config.json"), `Set STRIPE_KEY config vars`, `Deployed web (sha256:1)`)
-	inboundtest.Invalid(t, decode(), event, "commitSha is required, and the event has none: a release of a container image has no commit; give WithComplete to look it up")
+	inboundtest.Invalid(t, decode(), event, "commitSha is required, and the event has none; a release of a container image has no commit; look it up in WithComplete")
 	d, err := decode(heroku.WithComplete(func(_ context.Context, d *payload.Deployment) error {
 		d.CommitSHA = "a84d88e"
 		return nil

@@ -8,7 +8,8 @@ import (
 	"github.com/deployhook/deployhook/payload/internal/inbound"
 )
 
-// statuses are those of a release. A pending one runs its release phase; expired is tolerated, not documented.
+// statuses maps the statuses of a release. A pending release runs its release
+// phase. expired is not documented, but accepted.
 var statuses = map[string]payload.Status{
 	"pending":   payload.StatusInProgress,
 	"succeeded": payload.StatusSuccess,
@@ -16,8 +17,9 @@ var statuses = map[string]payload.Status{
 	"expired":   payload.StatusFailure,
 }
 
-// deploys are how Heroku begins the description of a release that brings code. Only the first is documented; the others
-// are those of container images and of promotions in a pipeline.
+// deploys lists how Heroku begins the description of a release with new code.
+// Only the first is documented. The others are from container images and from
+// promotions in a pipeline.
 var deploys = []string{"Deploy ", "Deployed ", "Promote "}
 
 var rollback = regexp.MustCompile(`^Rollback to v\d+`)
@@ -30,7 +32,8 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	description := data.Get("description").Text()
 	isRollback := rollback.MatchString(description)
 	if !isRollback && !isDeploy(description) {
-		// Not quoted: "Set TOKEN, KEY config vars" names what should not be in a log.
+		// The description is not quoted, because a text such as "Set TOKEN, KEY
+		// config vars" has names that must not be logged.
 		return inbound.Ignore("the release changes the configuration, not the code")
 	}
 	b.Lookup(statuses, data.Get("status"))
@@ -41,7 +44,7 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 		}
 	}
 	b.DeploymentID = b.ID("deploymentId", data.Get("id"))
-	b.Commit("a release of a container image has no commit; give WithComplete to look it up", data.Get("slug", "commit"))
+	b.Commit("a release of a container image has no commit; look it up in WithComplete", data.Get("slug", "commit"))
 	b.Environment = c.environment
 	b.StartedAt = b.Time("startedAt", data.Get("created_at"))
 	if b.Status.Terminal() {

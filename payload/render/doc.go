@@ -1,4 +1,4 @@
-// Package render turns Render's deploy webhooks into deployment records.
+// Package render converts Render's deploy webhooks to deployment records.
 //
 //	secret, err := signer.ParseSecret(os.Getenv("RENDER_WEBHOOK_SECRET"))
 //	if err != nil {
@@ -18,7 +18,7 @@
 //	}
 //	http.Handle("POST /webhooks/render", rcv.Records(decode, onDeployment))
 //
-// # What becomes of an event
+// # Handling of events
 //
 //	deploy_started              in_progress
 //	deploy_ended, succeeded     success
@@ -26,24 +26,36 @@
 //	deploy_ended, canceled      cancelled
 //	other types                 ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
-// [payload.ErrIgnored].
-// The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The
+// error of [Decode] wraps [payload.ErrIgnored]. The metadata has the system's
+// own word as originalStatus. RawPayload has the whole event if it has at most
+// 64 KiB.
 //
-// Render's events name neither the deploy, nor its commit, nor an environment, only the service and the event. So
-// [WithComplete] is required: it asks Render's API about the event, whose ID is in metadata as eventId, and sets
-// DeploymentID, CommitSHA, Environment ([WithEnvironment] does that too) and, at best, StartedAt. Without the last, an
-// event about an end has its own time there, with metadata startedAtUnknown=true. What it leaves empty is an error of the
-// configuration, answered with 500.
+// Render's events name only the service and the event. They have no deploy,
+// commit or environment, so [WithComplete] is required. It asks Render's API
+// about the event, whose ID is in the metadata as eventId, and sets these
+// fields:
+//
+//   - DeploymentID and CommitSHA
+//   - Environment, unless [WithEnvironment] sets it
+//   - StartedAt, if possible
+//
+// Without StartedAt, the event for the end uses its own time there, with
+// metadata startedAtUnknown=true. Any other missing field is a configuration
+// error, answered with 500.
 //
 // # Security properties
 //
-//   - Body, time and ID are signed (Standard Webhooks): replays are refused by age and by ID.
-//   - What an event is, is read from the body.
+//   - Body, time and ID are signed (Standard Webhooks). Replays are refused by
+//     age and by ID.
+//   - The type of an event is read from the body.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - A WithComplete that calls out without a deadline of its own: the delivery waits for it.
-//   - Overwriting a stored status with each that arrives: deliveries overtake each other. Ask payload.Status.Transition.
-//   - Taking a valid event's texts for harmless: whoever can deploy chooses some of them.
+//   - Set a timeout for calls in WithComplete, because the delivery waits for
+//     them.
+//   - Deliveries arrive out of order, so do not overwrite a stored status with
+//     every new one. Call payload.Status.Transition first.
+//   - A valid event is not harmless. Anyone who can deploy chooses some of its
+//     texts.
 package render

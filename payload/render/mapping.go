@@ -10,7 +10,7 @@ const (
 	deployEnded   = "deploy_ended"
 )
 
-// statuses are those of a deploy that has ended.
+// statuses maps the statuses of a deploy that has ended.
 var statuses = map[string]payload.Status{
 	"succeeded": payload.StatusSuccess,
 	"failed":    payload.StatusFailure,

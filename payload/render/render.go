@@ -27,47 +27,50 @@ type config struct {
 	environment string
 }
 
-// WithEnvironment names the environment that all deployments of this webhook are to. Render's events do not name one, so
-// this or [WithComplete] has to. Default, and meaning of "": none.
+// WithEnvironment names the environment of all deployments of this webhook.
+// Render's events do not name one, so this option or [WithComplete] must set
+// it. The default, which "" also stands for, is none.
 func WithEnvironment(name string) Option {
 	return optionFunc(func(c *config) { c.environment = name })
 }
 
 // WithComplete sets a function that may change a deployment before it is
-// validated, to add what the event does not say from a table or an API of yours.
-// It runs for every authentic delivery, duplicates included, before the delivery
-// is claimed. Its errors are failures on our side, so the sender tries again. One
-// that wraps [payload.ErrIgnored] has the event ignored. Required, because
-// Render's events name neither the deploy nor its commit.
+// validated. Use it to add values that the event lacks from a table or an API
+// of yours. It runs for every authentic delivery, including duplicates, before
+// the receiver claims the delivery. Its errors are treated as failures of the
+// receiver, so the sender retries. The event is ignored if the error wraps
+// [payload.ErrIgnored]. Required, because Render's events name neither the
+// deploy nor its commit.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
 	return optionFunc(func(c *config) { c.complete = f })
 }
 
-// NewVerifier returns the scheme of Render's webhooks, Standard Webhooks, for the webhook's signing secret (whsec_…) from
-// [signer.ParseSecret]. Options are those of [signer.NewStandard]: [signer.WithKey] is for rotation.
+// NewVerifier returns the Standard Webhooks scheme that Render uses. The
+// webhook's signing secret (whsec_…) comes from [signer.ParseSecret]. The
+// options are those of [signer.NewStandard]. Use [signer.WithKey] for rotation.
 func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.Standard, error) {
 	return signer.NewStandard(secret, opts...)
 }
 
-// NewDecoder returns [Decode] with these options, for receiver.Records. All
-// configuration errors are reported here and wrap [ErrConfig].
+// NewDecoder returns [Decode] with these options, for receiver.Records. It
+// reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
 	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
 		return nil, err
 	}
 	if c.complete == nil {
-		return nil, inbound.ConfigError(system, "the events name neither deploy nor commit; give WithComplete")
+		return nil, inbound.ConfigError(system, "the events name neither deploy nor commit; use WithComplete to set them")
 	}
 	return inbound.NewDecoder(system, c.mapEvent, c.complete), nil
 }
 
-// Decode turns the body of a webhook into a valid deployment. Verify that it is
-// authentic before.
+// Decode converts the body of a webhook to a valid deployment. Verify that the
+// body is authentic before the call.
 //
-// The error wraps [payload.ErrIgnored] for an event that is not about a
-// deployment, and [payload.ErrInvalid] for one that should be and is broken. It
-// then names the event's own member. ctx is for [WithComplete] alone.
+// The error wraps [payload.ErrIgnored] if the event is not about a deployment.
+// It wraps [payload.ErrInvalid] if the event is about a deployment but invalid,
+// and then names the event's own member. Only [WithComplete] uses ctx.
 func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
 	decode, err := NewDecoder(opts...)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package vercel turns Vercel's deployment webhooks into deployment records.
+// Package vercel converts Vercel's deployment webhooks to deployment records.
 //
 //	secret, err := signer.NewLiteralSecret(os.Getenv("VERCEL_WEBHOOK_SECRET"))
 //	if err != nil {
@@ -18,37 +18,46 @@
 //	}
 //	http.Handle("POST /webhooks/vercel", rcv.Records(decode, onDeployment))
 //
-// # What becomes of an event
+// # Handling of events
 //
-//	deployment.created                                     in_progress
-//	deployment.ready, deployment.checks.succeeded,
-//	deployment.check-rerequested                           in_progress
-//	deployment.succeeded, deployment.promoted              success
-//	deployment.error, deployment.checks.failed             failure
-//	deployment.canceled                                    cancelled
-//	deployment.rollback                                    rolled_back
-//	deployment, deployment-ready, deployment-error,
-//	deployment-canceled                                    as their dotted names
-//	other types                                            ignored
+//	deployment.created                          in_progress
+//	deployment.ready,
+//	deployment.checks.succeeded,
+//	deployment.check-rerequested                in_progress
+//	deployment.succeeded, deployment.promoted   success
+//	deployment.error, deployment.checks.failed  failure
+//	deployment.canceled                         cancelled
+//	deployment.rollback                         rolled_back
+//	deployment, deployment-ready,
+//	deployment-error, deployment-canceled       as their dotted names
+//	other types                                 ignored
 //
-// Ignored events are answered with 200 {"received":true,"ignored":true}. The error of [Decode] wraps
-// [payload.ErrIgnored].
-// The system's own word is in metadata as originalStatus, the whole event of up to 64 KiB in RawPayload.
+// Ignored events are answered with 200 {"received":true,"ignored":true}. The
+// error of [Decode] wraps [payload.ErrIgnored]. The metadata has the system's
+// own word as originalStatus. RawPayload has the whole event if it has at most
+// 64 KiB.
 //
-// A deployment without a target is to preview. One from the command line has no commit: that is an error, unless
-// [WithComplete] knows it; the same goes for a rollback that names only the deployment. An event has one time, its own:
-// that is StartedAt where nothing better is known, with metadata startedAtUnknown=true.
+// A deployment without a target goes to the preview environment. A deployment
+// from the command line has no commit. That is an error, unless [WithComplete]
+// sets the commit. The same applies to a rollback that names only the
+// deployment. An event has only its own time. That is also StartedAt if no
+// better time is known, with metadata startedAtUnknown=true.
 //
 // # Security properties
 //
-//   - The signature covers the body and nothing else: no timestamp, no ID. A captured delivery stays valid for as long as
-//     the secret does, so dedupe is the only replay defence, and only while its store remembers. Deliveries are told apart
-//     by the hash of the body.
-//   - What an event is, is read from the body. Headers are not signed and are not used.
-//   - The MAC is HMAC-SHA1, since Vercel sends that. It is not broken as SHA-1 is, but nothing new should use it.
+//   - The signature covers only the body. It covers no timestamp and no ID, so
+//     a captured delivery stays valid as long as the secret. Deduplication is
+//     the only defense against replays, and only while its store remembers the
+//     delivery. Deliveries are identified by the hash of the body.
+//   - The type of an event is read from the body. Headers are not signed and
+//     are not used.
+//   - The MAC is HMAC-SHA1, because Vercel sends that. It is not broken as
+//     SHA-1 is, but nothing new should use it.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - Overwriting a stored status with each that arrives: deliveries overtake each other. Ask payload.Status.Transition.
-//   - Taking a valid event's texts for harmless: whoever can deploy chooses some of them.
+//   - Deliveries arrive out of order, so do not overwrite a stored status with
+//     every new one. Call payload.Status.Transition first.
+//   - A valid event is not harmless. Anyone who can deploy chooses some of its
+//     texts.
 package vercel

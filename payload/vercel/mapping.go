@@ -7,9 +7,11 @@ import (
 
 const preview = "preview"
 
-// types are those of Vercel's events that tell of a deployment; the last four are their names before the dotted ones.
+// types maps Vercel's events about deployments. The last four are old names of
+// the events.
 var types = map[string]payload.Status{
-	"deployment.created":           payload.StatusInProgress, // the build starts at once
+	// the build starts at once
+	"deployment.created":           payload.StatusInProgress,
 	"deployment.check-rerequested": payload.StatusInProgress,
 	"deployment.checks.succeeded":  payload.StatusInProgress,
 	"deployment.ready":             payload.StatusInProgress,
@@ -25,7 +27,8 @@ var types = map[string]payload.Status{
 	"deployment-canceled":          payload.StatusCancelled,
 }
 
-// hosts are the prefixes of a deployment's meta members, by where its repository is.
+// hosts lists the prefixes of a deployment's meta members, by the host of its
+// repository.
 var hosts = []string{"github", "gitlab", "bitbucket"}
 
 func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
@@ -41,8 +44,9 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 
 	data := event.Get("payload")
 	deployment := data.Get("deployment")
-	// deploymentId, name and projectId are where the older events have them; fromDeploymentId is what an event about a
-	// rollback may have for the deployment that was taken back. These four are tolerated, not documented.
+	// Older events have deploymentId, name and projectId there. An event about
+	// a rollback may name the rolled back deployment in fromDeploymentId. These
+	// four are not documented, but accepted.
 	b.DeploymentID = b.ID("deploymentId", deployment.Get("id"), data.Get("deploymentId"), data.Get("fromDeploymentId"))
 	project := projectID(data)
 	if b.Environment = b.Text("environment", data.Get("target")); b.Environment == "" {
@@ -50,7 +54,7 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	}
 	b.Service = b.Text("service",
 		deployment.Get("name"), data.Get("name"), project, data.Get("projectId"))
-	b.Commit("Vercel knows none for deployments from its command line; give WithComplete to look it up", meta(deployment, "CommitSha")...)
+	b.Commit("deployments from the Vercel command line have none; look it up in WithComplete", meta(deployment, "CommitSha")...)
 	b.Branch = inbound.Branch(b.Text("branch", meta(deployment, "CommitRef")...), b.CommitSHA)
 	b.TriggeredBy = b.Text("triggeredBy", data.Get("user", "id"))
 	b.PipelineURL = b.URL("pipelineUrl", data.Get("links", "deployment"))
@@ -58,7 +62,7 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	return nil
 }
 
-// projectID is the project, which the older events name by a text.
+// projectID returns the project. Older events have it as a plain text.
 func projectID(data inbound.Node) inbound.Node {
 	if project := data.Get("project"); project.Kind() == payload.KindString {
 		return project
@@ -66,7 +70,8 @@ func projectID(data inbound.Node) inbound.Node {
 	return data.Get("project", "id")
 }
 
-// meta are the members of a deployment's meta that say the same for repositories on different hosts.
+// meta returns the members of a deployment's meta that have the same meaning
+// for different hosts.
 func meta(deployment inbound.Node, name string) []inbound.Node {
 	nodes := make([]inbound.Node, len(hosts))
 	for i, host := range hosts {

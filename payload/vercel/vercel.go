@@ -25,24 +25,25 @@ func (f optionFunc) apply(c *config) { f(c) }
 type config struct{ complete inbound.Completer }
 
 // WithComplete sets a function that may change a deployment before it is
-// validated, to add what the event does not say from a table or an API of yours.
-// It runs for every authentic delivery, duplicates included, before the delivery
-// is claimed. Its errors are failures on our side, so the sender tries again. One
-// that wraps [payload.ErrIgnored] has the event ignored. Default, and meaning of nil:
-// none.
+// validated. Use it to add values that the event lacks from a table or an API
+// of yours. It runs for every authentic delivery, including duplicates, before
+// the receiver claims the delivery. Its errors are treated as failures of the
+// receiver, so the sender retries. The event is ignored if the error wraps
+// [payload.ErrIgnored]. The default, which nil also stands for, is no function.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
 	return optionFunc(func(c *config) { c.complete = f })
 }
 
-// NewVerifier returns the scheme of Vercel's x-vercel-signature, for the webhook's secret from [signer.NewLiteralSecret].
-// Options are those of [signer.NewBodyOnly]: [signer.WithKey] is for rotation.
+// NewVerifier returns the scheme of Vercel's x-vercel-signature. The webhook's
+// secret comes from [signer.NewLiteralSecret]. The options are those of
+// [signer.NewBodyOnly]. Use [signer.WithKey] for rotation.
 func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.BodyOnly, error) {
 	vercel := []signer.Option{signer.WithHeader("X-Vercel-Signature"), signer.InsecureSHA1()}
 	return signer.NewBodyOnly(secret, append(vercel, opts...)...)
 }
 
-// NewDecoder returns [Decode] with these options, for receiver.Records. All
-// configuration errors are reported here and wrap [ErrConfig].
+// NewDecoder returns [Decode] with these options, for receiver.Records. It
+// reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
 	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
@@ -51,12 +52,12 @@ func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payloa
 	return inbound.NewDecoder(system, c.mapEvent, c.complete), nil
 }
 
-// Decode turns the body of a webhook into a valid deployment. Verify that it is
-// authentic before.
+// Decode converts the body of a webhook to a valid deployment. Verify that the
+// body is authentic before the call.
 //
-// The error wraps [payload.ErrIgnored] for an event that is not about a
-// deployment, and [payload.ErrInvalid] for one that should be and is broken. It
-// then names the event's own member. ctx is for [WithComplete] alone.
+// The error wraps [payload.ErrIgnored] if the event is not about a deployment.
+// It wraps [payload.ErrInvalid] if the event is about a deployment but invalid,
+// and then names the event's own member. Only [WithComplete] uses ctx.
 func Decode(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
 	decode, err := NewDecoder(opts...)
 	if err != nil {

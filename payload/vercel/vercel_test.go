@@ -86,8 +86,8 @@ func TestComplete(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Replace(t, inboundtest.Read(t, "created_preview.json"),
 		`{"gitlabCommitRef": "feature/cart", "gitlabCommitSha": "a84d88e7554fc1fa21bcbc4efae3c782a70d2b9d"}`, `{}`)
-	inboundtest.Invalid(t, decode(), event, "commitSha is required, and the event has none: "+
-		"Vercel knows none for deployments from its command line; give WithComplete to look it up")
+	inboundtest.Invalid(t, decode(), event, "commitSha is required, and the event has none; "+
+		"deployments from the Vercel command line have none; look it up in WithComplete")
 	d, err := decode(vercel.WithComplete(func(_ context.Context, d *payload.Deployment) error {
 		d.CommitSHA = "a84d88e"
 		return nil

@@ -1,3 +1,4 @@
-// Package cdeventstest tests package cdevents against the official CDEvents SDK with its JSON Schemas, and against the
-// CloudEvents SDK. It is a module of its own, so that neither is a dependency of the SDK.
+// Package cdeventstest tests package cdevents against the official CDEvents
+// SDK, its JSON Schemas and the CloudEvents SDK. It is a separate module so
+// that these are not dependencies of deployhook.
 package cdeventstest

@@ -6,10 +6,10 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// rawArray reads the first elements of an array as they were written.
+// rawArray reads the first elements of an array, exactly as they were written.
 type rawArray struct{ values *[]payload.Value }
 
-// UnmarshalJSONFrom is called by Value.Decode.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom for Value.Decode.
 func (a *rawArray) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if _, err := dec.ReadToken(); err != nil {
 		return err
@@ -32,7 +32,8 @@ func (a *rawArray) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// valueOf keeps a JSON text as a payload.Value, whose only makers are an object's members.
+// valueOf returns a JSON text as a payload.Value. It builds an object, because
+// only object members give exact values.
 func valueOf(raw jsontext.Value) (payload.Value, error) {
 	object, err := payload.ParseObject(append(append([]byte(`{"v":`), raw...), '}'))
 	if err != nil {

@@ -12,30 +12,33 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// MaxRaw is the largest event that is kept whole as the deployment's RawPayload, in bytes.
+// MaxRaw is the largest event, in bytes, that is kept as the deployment's
+// RawPayload.
 const MaxRaw = 64 << 10
 
-// The names of metadata that all systems share.
+// The metadata names that all systems share.
 const (
 	// MetaStatus is the system's own word for the status.
 	MetaStatus = "originalStatus"
-	// MetaNoStart is true where an event says when something changed and not when the deployment started: startedAt is
-	// then the time of the event.
+	// MetaNoStart is true if the event has the time of a change but not the
+	// start of the deployment. startedAt is then the time of the event.
 	MetaNoStart = "startedAtUnknown"
-	// MetaNoRaw is true where the event was too large for rawPayload.
+	// MetaNoRaw is true if the event was too large for rawPayload.
 	MetaNoRaw = "rawPayloadOmitted"
 )
 
-// A Builder is a deployment in the making. Its methods read a value from the first candidate that has one and note which
-// member that was, so that a rule which the deployment breaks is reported under the event's own name for the member.
+// A Builder builds a deployment from an event. Its methods read a value from
+// the first candidate that has one, and record the path of that member. If the
+// deployment breaks a rule, the error then names the event's own member.
 type Builder struct {
 	payload.Deployment
 
-	origins  map[string]string // path in the deployment -> path in the event
-	unknown  map[string]string // path in the deployment -> what to do, where no event has it
+	origins map[string]string // path in the deployment -> path in the event
+	// path in the deployment -> advice if the event has no value
+	unknown  map[string]string
 	failures []payload.Failure
-	omitted  int                       // failures beyond the first 32
-	objects  map[string]payload.Object // read already, by path
+	omitted  int                       // failures after the first 32
+	objects  map[string]payload.Object // objects already read, by path
 }
 
 func newBuilder(body []byte) (*Builder, Node, error) {
@@ -49,18 +52,20 @@ func newBuilder(body []byte) (*Builder, Node, error) {
 	} else {
 		b.SetMeta(MetaNoRaw, true)
 	}
-	value, err := valueOf([]byte("{}")) // the kind is what counts: the object itself is in objects
+	// Only the kind matters, because the object itself is in objects.
+	value, err := valueOf([]byte("{}"))
 	return b, Node{b: b, value: value}, err
 }
 
-// isRequired is what package payload says of a member that is missing.
+// isRequired is package payload's message for a missing member.
 const isRequired = "is required"
 
-// maxFailures bounds what one error lists, as package payload does.
+// maxFailures is the maximum number of failures that one error lists, as in
+// package payload.
 const maxFailures = 32
 
-// fail notes a failure. Only the first one of a path counts. Those beyond the
-// bound are counted and not listed.
+// fail records a failure. Only the first failure of a path counts. Those after
+// the maximum are counted and not listed.
 func (b *Builder) fail(path, message string) {
 	for _, seen := range b.failures {
 		if seen.Path == path {
@@ -74,11 +79,12 @@ func (b *Builder) fail(path, message string) {
 	b.failures = append(b.failures, payload.Failure{Path: path, Message: message})
 }
 
-// From notes where a field of the deployment comes from, for errors.
+// From records which member a field of the deployment comes from, for errors.
 func (b *Builder) From(field string, n Node) { b.origins[field] = n.path }
 
-// pick returns the first result that is not empty. Without one, the first candidate is the field's origin: it is the
-// member that should have been there.
+// pick returns the first result that is not empty. Without one, errors about
+// the field name the first candidate, because that member should have been
+// present.
 func pick[T comparable](b *Builder, field string, read func(Node) T, candidates []Node) T {
 	var zero T
 	for _, n := range candidates {
@@ -93,8 +99,8 @@ func pick[T comparable](b *Builder, field string, read func(Node) T, candidates 
 	return zero
 }
 
-// informing returns the field that only informs, or nil. An event is worth more
-// than such a field, so a value that can't be kept is dropped.
+// informing returns the field if it only informs people, or else nil. Invalid
+// values of such fields are dropped, because an event is worth more.
 func (b *Builder) informing(field string) *string {
 	switch field {
 	case "branch":
@@ -111,7 +117,7 @@ func (b *Builder) informing(field string) *string {
 	return nil
 }
 
-// drop notes what the record is kept without, for the log line.
+// drop records a dropped value for the log line.
 func (b *Builder) drop(path, message string) {
 	b.Dropped = append(b.Dropped, payload.Failure{Path: path, Message: message})
 }
@@ -138,9 +144,9 @@ func (b *Builder) Text(field string, candidates ...Node) string {
 	return ""
 }
 
-// Unknown says that the event has no member for a field, and what the operator
-// can do about it. Without a value, that is the error instead of the name of a
-// member that nobody can add to the event.
+// Unknown records that the event has no member for a field, and what the
+// operator can do about it. If the field stays empty, the error contains this
+// advice instead of the name of a member.
 func (b *Builder) Unknown(field, advice string) {
 	if b.unknown == nil {
 		b.unknown = make(map[string]string, 1)
@@ -148,8 +154,8 @@ func (b *Builder) Unknown(field, advice string) {
 	b.unknown[field] = advice
 }
 
-// Commit reads the commit that is deployed. advice is for an event that has none,
-// see [Builder.Unknown]. Empty means that every event has one.
+// Commit reads the deployed commit. advice is for an event that has none, see
+// [Builder.Unknown]. An empty advice means that every event has a commit.
 func (b *Builder) Commit(advice string, candidates ...Node) {
 	b.CommitSHA = b.Text("commitSha", candidates...)
 	exists := slices.ContainsFunc(candidates, func(n Node) bool { return n.Exists() || n.wrong != "" })
@@ -163,7 +169,8 @@ func (b *Builder) ID(field string, candidates ...Node) string {
 	return pick(b, field, Node.id, candidates)
 }
 
-// JoinID reads an ID that only several members make unique, strings or integers. All of them are needed.
+// JoinID joins several members, strings or integers, to a unique ID. All of
+// them are required.
 func (b *Builder) JoinID(field string, parts ...Node) string {
 	ids := make([]string, len(parts))
 	for i, n := range parts {
@@ -177,7 +184,7 @@ func (b *Builder) JoinID(field string, parts ...Node) string {
 	return strings.Join(ids, "-")
 }
 
-// Time reads a date in one of the forms of payload.ParseTime.
+// Time reads a date in one of the formats of payload.ParseTime.
 func (b *Builder) Time(field string, candidates ...Node) time.Time {
 	return pick(b, field, func(n Node) time.Time {
 		text := n.Text()
@@ -211,8 +218,8 @@ func (b *Builder) Millis(field string, candidates ...Node) time.Time {
 // maxMillis is the end of the year 9999.
 const maxMillis = 253402300799999
 
-// URL reads a link as [payload.CleanURL] repairs it. It skips what can't be a
-// link, because the event is worth more.
+// URL reads a link with [payload.CleanURL]. It drops an invalid link, because
+// the event is worth more.
 func (b *Builder) URL(field string, candidates ...Node) string {
 	link := pick(b, field, func(n Node) string {
 		text, _ := n.value.Text()
@@ -230,8 +237,9 @@ func (b *Builder) URL(field string, candidates ...Node) string {
 	return link
 }
 
-// Lookup sets the status by a table of the system's own words, and keeps that word as metadata. A word that is not in the
-// table is a failure: what it means is not guessed.
+// Lookup sets the status by a table of the system's own words, and keeps the
+// word as metadata. An unknown word is a failure, because its meaning must not
+// be guessed.
 func (b *Builder) Lookup(table map[string]payload.Status, candidates ...Node) (word string) {
 	word = b.Text("status", candidates...)
 	b.SetMeta(MetaStatus, word)
@@ -250,8 +258,10 @@ func (b *Builder) Lookup(table map[string]payload.Status, candidates ...Node) (w
 	return word
 }
 
-// At places the one time that an event has, that of a change: when the deployment ended, if it has ended, and when it
-// started as far as anybody knows. isStart says that the change is the start, so that nothing better can be known.
+// At sets the times of a deployment from the only time of an event, which is
+// the time of a change. If the deployment has ended, the time is its end. It is
+// also the start unless a better one is known. isStart tells that the change is
+// the start itself.
 func (b *Builder) At(t time.Time, n Node, isStart bool) {
 	if b.StartedAt.IsZero() {
 		b.StartedAt = t
@@ -266,7 +276,8 @@ func (b *Builder) At(t time.Time, n Node, isStart bool) {
 	}
 }
 
-// Meta keeps a member as metadata if it is a string, a number or a boolean, and not empty.
+// Meta keeps a member as metadata if it is a nonempty string, a number or a
+// boolean.
 func (b *Builder) Meta(name string, n Node) {
 	switch n.Kind() {
 	case payload.KindString, payload.KindNumber, payload.KindBool:
@@ -276,7 +287,7 @@ func (b *Builder) Meta(name string, n Node) {
 	}
 }
 
-// SetMeta sets metadata to a scalar; an empty string is left out.
+// SetMeta sets metadata to a scalar. It leaves out an empty string.
 func (b *Builder) SetMeta(name string, value any) {
 	if value == "" {
 		return
@@ -286,17 +297,19 @@ func (b *Builder) SetMeta(name string, value any) {
 	}
 }
 
-// completeError is a failure on our side. An invalid document that a Completer
-// came upon must not look like an invalid event.
+// completeError wraps an error of a Completer, which is a failure of the
+// receiver. It hides [payload.ErrInvalid], because an invalid document that the
+// Completer found must not look like an invalid event.
 func completeError(system string, err error) error {
 	if errors.Is(err, payload.ErrInvalid) {
-		return fmt.Errorf("%s: completing the deployment: %v", system, err)
+		return fmt.Errorf("%s: WithComplete: %v", system, err)
 	}
-	return fmt.Errorf("%s: completing the deployment: %w", system, err)
+	return fmt.Errorf("%s: WithComplete: %w", system, err)
 }
 
-// finish validates. What the caller adds comes first, since it may be what was missing; but nobody is asked about an
-// event that can't be read.
+// finish validates the deployment. It calls complete first, because complete
+// may supply a missing value. It does not call complete for an event that
+// cannot be read.
 func (b *Builder) finish(ctx context.Context, system string, complete Completer) (*payload.Deployment, error) {
 	if len(b.failures) > 0 {
 		return nil, &payload.ValidationError{Failures: b.failures, Omitted: b.omitted}
@@ -319,8 +332,9 @@ func (b *Builder) finish(ctx context.Context, system string, complete Completer)
 	return b.judge(system, invalid)
 }
 
-// judge decides what an invalid record means. Without the fields that only inform
-// it may be valid. Otherwise the event is invalid, or the caller's options are.
+// judge decides about an invalid record. The record may be valid without the
+// fields that only inform people. Otherwise either the event or the caller's
+// options are invalid.
 func (b *Builder) judge(system string, invalid *payload.ValidationError) (*payload.Deployment, error) {
 	for _, failure := range invalid.Failures {
 		if field := b.informing(failure.Path); field != nil && *field != "" {
@@ -329,12 +343,14 @@ func (b *Builder) judge(system string, invalid *payload.ValidationError) (*paylo
 			continue
 		}
 		if advice, ok := b.unknown[failure.Path]; ok && failure.Message == isRequired {
-			b.fail(failure.Path, failure.Message+", and the event has none: "+advice)
+			b.fail(failure.Path, failure.Message+", and the event has none; "+advice)
 			continue
 		}
 		origin, ok := b.origins[failure.Path]
-		if !ok { // not from the event, so from an option: the peer can't mend it
-			return nil, ConfigError(system, "the deployment, as the options complete it: "+failure.String())
+		// The value comes from an option instead of the event, so the sender
+		// cannot correct it.
+		if !ok {
+			return nil, ConfigError(system, "the deployment after the options were applied: "+failure.String())
 		}
 		failure.Path = origin
 		b.fail(failure.Path, failure.Message)

@@ -1,7 +1,7 @@
-// Package inbound is what the packages that read other systems' deployment
-// events have in common: strict reading of a body with the path of each member
-// kept, and filling a payload.Deployment from it. It serves nothing.
+// Package inbound holds the common code of the packages that read other
+// systems' deployment events. It reads a body strictly, keeps the path of each
+// member, and fills a payload.Deployment. It has no HTTP handlers.
 //
-// A package of a system is a [Mapping], its tables, and a line or two for each of
-// its exported functions.
+// The package of a system has a [Mapping], its tables, and short exported
+// functions that call this package.
 package inbound

@@ -112,13 +112,13 @@ func TestNewDecoder_CompletersErrorsAreOurs(t *testing.T) {
 		func(context.Context, *payload.Deployment) error { return result })
 	_, result = payload.DecodeDeployment([]byte(`{}`))
 	_, err := decode(t.Context(), []byte(`{}`))
-	require.ErrorContains(t, err, "test: completing the deployment: Invalid payload: ")
+	require.ErrorContains(t, err, "test: WithComplete: Invalid payload: ")
 	require.NotErrorIs(t, err, payload.ErrInvalid)
 
 	result = Ignore("a test")
 	_, err = decode(t.Context(), []byte(`{}`))
 	require.ErrorIs(t, err, payload.ErrIgnored)
-	require.EqualError(t, err, "test: completing the deployment: not a deployment event: a test")
+	require.EqualError(t, err, "test: WithComplete: not a deployment event: a test")
 }
 
 // An event made of nothing but mistakes does not get an answer that is longer

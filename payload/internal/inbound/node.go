@@ -11,24 +11,25 @@ const (
 	mustBeString = "must be a string"
 )
 
-// A Node is one member of an event, with the path that leads to it. Null is the same as absent, since the systems write
-// both for what they do not know.
+// A Node is one member of an event, with its path. A null member counts as
+// absent, because the systems write both for unknown values.
 type Node struct {
 	b     *Builder
 	path  string
 	value payload.Value
-	wrong string // the member on the way that should have been an object
+	// wrong is the member on the path that should have been an object.
+	wrong string
 }
 
 // Exists reports whether the member is there and not null.
 func (n Node) Exists() bool { return n.value.Kind() != payload.KindNone }
 
-// Kind is the kind of the member's value, KindNone for an absent one.
+// Kind returns the kind of the member's value, or KindNone for an absent one.
 func (n Node) Kind() payload.Kind { return n.value.Kind() }
 
 // Get goes down by the names of members. A member on the way that is neither an
-// object nor absent is a failure once a field that needs the value reads it. A
-// field that only informs goes without.
+// object nor absent becomes a failure when a field that needs the value reads
+// it. A field that only informs people stays empty instead.
 func (n Node) Get(names ...string) Node {
 	for _, name := range names {
 		child := Node{b: n.b, path: join(n.path, name), wrong: n.wrong}
@@ -45,14 +46,15 @@ func (n Node) Get(names ...string) Node {
 	return n
 }
 
-// object reads the member as an object, once.
+// object reads the member as an object and caches it.
 func (n Node) object() (payload.Object, bool) {
 	if n.Kind() != payload.KindObject {
 		return payload.Object{}, false
 	}
 	object, ok := n.b.objects[n.path]
 	if !ok {
-		// The text is part of a body that was checked already, so this can't fail.
+		// This cannot fail, because the text is part of a body that was already
+		// checked.
 		if err := n.value.Decode(&object); err != nil {
 			n.b.fail(n.path, mustBeObject)
 			return payload.Object{}, false
@@ -62,10 +64,10 @@ func (n Node) object() (payload.Object, bool) {
 	return object, true
 }
 
-// maxItems bounds how many elements of an array are looked at.
+// maxItems is the maximum number of elements of an array that are read.
 const maxItems = 256
 
-// Items returns the elements of an array that are not null, the first 256.
+// Items returns the first 256 elements of an array without those that are null.
 func (n Node) Items() []Node {
 	if !n.Exists() {
 		n.failWrong()
@@ -85,15 +87,15 @@ func (n Node) Items() []Node {
 	return items
 }
 
-// failWrong notes the member on the way that is not an object.
+// failWrong records a failure of the member on the path that is not an object.
 func (n Node) failWrong() {
 	if n.wrong != "" {
 		n.b.fail(n.wrong, mustBeObject)
 	}
 }
 
-// informs is the text of a string or an integer for a field that only informs.
-// Any other kind counts as absent.
+// informs returns the text of a string or an integer for a field that only
+// informs people. Any other kind counts as absent.
 func (n Node) informs() string {
 	if _, ok := n.value.Int64(); ok {
 		return n.value.JSON()
@@ -102,7 +104,8 @@ func (n Node) informs() string {
 	return text
 }
 
-// Text is the text of a string, "" for an absent one. Any other kind is a failure.
+// Text returns the text of a string, or "" for an absent member. Any other kind
+// is a failure.
 func (n Node) Text() string {
 	n.failWrong()
 	text, ok := n.value.Text()
@@ -112,7 +115,7 @@ func (n Node) Text() string {
 	return text
 }
 
-// id is the text of a string or an integer, "" for an absent one.
+// id returns the text of a string or an integer, or "" for an absent member.
 func (n Node) id() string {
 	n.failWrong()
 	if n.Kind() == payload.KindNumber {
@@ -127,7 +130,8 @@ func (n Node) id() string {
 	return text
 }
 
-// Bool is the value of a boolean, false for an absent one or another kind.
+// Bool returns the value of a boolean, or false for an absent member or another
+// kind.
 func (n Node) Bool() bool {
 	value, _ := n.value.Bool()
 	return value

@@ -10,9 +10,10 @@ var (
 	hexText = regexp.MustCompile(`^[0-9A-Fa-f]{7,64}$`)
 )
 
-// Branch returns the branch that a ref names, or "" if it names none, or may well not: systems that put a branch, a tag or
-// a commit into one member do not say which it is. Full names are clear; a commit is known by the SHA next to it; a
-// version of three numbers (v1.4.0) is taken for a tag.
+// Branch returns the branch that a ref names, or "" if it certainly or possibly
+// names something else. Some systems put a branch, a tag or a commit into one
+// member without telling which. Full names are clear. A ref that equals sha is
+// a commit. A version of three numbers, such as v1.4.0, counts as a tag.
 func Branch(ref, sha string) string {
 	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
 		return branch
@@ -26,7 +27,8 @@ func Branch(ref, sha string) string {
 	return ref
 }
 
-// LastSegment returns what follows the last slash of a link's path: the commit in a link to a commit.
+// LastSegment returns the part of a link's path after the last slash. In a link
+// to a commit it is the commit.
 func LastSegment(link string) string {
 	link, _, _ = strings.Cut(link, "?")
 	link, _, _ = strings.Cut(link, "#")
@@ -34,5 +36,5 @@ func LastSegment(link string) string {
 	return link[strings.LastIndexByte(link, '/')+1:]
 }
 
-// IsCommit reports whether s is the whole hash of a commit, SHA-1 or SHA-256.
+// IsCommit reports whether s is a full SHA-1 or SHA-256 commit hash.
 func IsCommit(s string) bool { return (len(s) == 40 || len(s) == 64) && hexText.MatchString(s) }

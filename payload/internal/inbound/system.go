@@ -9,20 +9,20 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// ErrConfig is what the systems' packages export under their own names.
+// ErrConfig is exported by each system's package under its own name.
 var ErrConfig = errors.New("invalid configuration")
 
-// A Completer adds what an event does not say.
+// A Completer adds the values that an event lacks.
 type Completer = func(ctx context.Context, d *payload.Deployment) error
 
 // A Decoder turns a verified body into a valid deployment.
 type Decoder = func(ctx context.Context, body []byte) (*payload.Deployment, error)
 
-// A Mapping fills a deployment from an event. It returns an error only to have
-// the event ignored, see [Ignore].
+// A Mapping fills a deployment from an event. It returns an error only to
+// ignore the event, see [Ignore].
 type Mapping func(b *Builder, event Node) error
 
-// NewDecoder returns the decoder of one system. Errors of the event's wrap
+// NewDecoder returns the decoder of one system. Errors about the event wrap
 // [payload.ErrInvalid] or [payload.ErrIgnored]. No other error wraps
 // [payload.ErrInvalid]. complete may be nil.
 func NewDecoder(system string, m Mapping, complete Completer) Decoder {
@@ -38,7 +38,8 @@ func NewDecoder(system string, m Mapping, complete Completer) Decoder {
 	}
 }
 
-// Configure calls apply for each of a package's options. A nil one is an error.
+// Configure calls apply for each of a package's options. A nil option is an
+// error.
 func Configure[O any](system string, opts []O, apply func(O)) error {
 	for _, o := range opts {
 		if any(o) == nil {
@@ -49,22 +50,24 @@ func Configure[O any](system string, opts []O, apply func(O)) error {
 	return nil
 }
 
-// ConfigError is an error of the caller's.
+// ConfigError returns an error about the caller's configuration.
 func ConfigError(system, text string) error {
 	return fmt.Errorf("%s: %w: %s", system, ErrConfig, text)
 }
 
-// NeedsEnvironment is the error for a system whose events name no environment.
+// NeedsEnvironment returns the error for a system whose events name no
+// environment.
 func NeedsEnvironment(system string) error {
-	return ConfigError(system, "the events name no environment; give WithEnvironment, or WithComplete to set it for each")
+	return ConfigError(system, "the events name no environment; use WithEnvironment, or set it in WithComplete")
 }
 
-// Ignore says why an event is not about a deployment.
+// Ignore returns an error that explains why an event is not about a deployment.
 func Ignore(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{payload.ErrIgnored}, args...)...)
 }
 
-// Quote makes a name from an event fit for an error: printable and short.
+// Quote returns a printable and short form of a name from an event, for an
+// error.
 func Quote(name string) string {
 	const limit = 64
 	if len(name) > limit {

@@ -1,4 +1,4 @@
-// Package inboundtest holds what the tests of all inbound packages have in common.
+// Package inboundtest holds helpers for the tests of all inbound packages.
 package inboundtest
 
 import (
@@ -16,7 +16,8 @@ import (
 	"github.com/deployhook/deployhook/payload/internal/inbound"
 )
 
-// update writes the golden files anew: go test ./payload/github -update. Read the difference before committing it.
+// update rewrites the golden files, as in go test ./payload/github -update.
+// Read the difference before committing it.
 var update = flag.Bool("update", false, "write the golden files")
 
 // Decode is a package's Decode with the test's options.
@@ -30,8 +31,8 @@ func Read(t testing.TB, name string) []byte {
 	return data
 }
 
-// Golden decodes testdata/<name>.json and compares the deployment, without the raw event, with
-// testdata/golden/<name>.json.
+// Golden decodes testdata/<name>.json and compares the deployment, without the
+// raw event, with testdata/golden/<name>.json.
 func Golden(t *testing.T, decode Decode, name string) {
 	t.Helper()
 	body := Read(t, name+".json")
@@ -51,20 +52,22 @@ func Golden(t *testing.T, decode Decode, name string) {
 	assert.JSONEq(t, string(want), string(got))
 }
 
-// Replace replaces old, which must be there exactly once, so that a case cannot silently test the unchanged event.
+// Replace replaces old, which must occur exactly once. Otherwise a test case
+// could silently use the unchanged event.
 func Replace(t testing.TB, doc []byte, old, replacement string) []byte {
 	t.Helper()
 	require.Equal(t, 1, strings.Count(string(doc), old), "%q in %s", old, doc)
 	return []byte(strings.Replace(string(doc), old, replacement, 1))
 }
 
-// Meta returns a member of the metadata as text, "" if it is absent.
+// Meta returns a member of the metadata as text, or "" if it is absent.
 func Meta(d *payload.Deployment, name string) string {
 	value, _ := d.Metadata.Get(name)
 	return value.String()
 }
 
-// Invalid requires that a body is refused with this text after "Invalid payload: ".
+// Invalid requires that the decoder refuses a body with this text after
+// "Invalid payload: ".
 func Invalid(t testing.TB, decode Decode, body []byte, want string) {
 	t.Helper()
 	d, err := decode(body)
@@ -74,7 +77,8 @@ func Invalid(t testing.TB, decode Decode, body []byte, want string) {
 	assert.EqualError(t, err, "Invalid payload: "+want)
 }
 
-// Ignored requires that a body is ignored for a reason with this text in it.
+// Ignored requires that the decoder ignores a body for a reason that contains
+// this text.
 func Ignored(t testing.TB, decode Decode, body []byte, want string) {
 	t.Helper()
 	d, err := decode(body)
@@ -84,7 +88,8 @@ func Ignored(t testing.TB, decode Decode, body []byte, want string) {
 	assert.ErrorContains(t, err, want)
 }
 
-// Strict requires what holds for every system: an event that is a document of its own is read strictly.
+// Strict requires that the decoder reads an event strictly. This holds for
+// every system.
 func Strict(t *testing.T, decode Decode, event []byte) {
 	t.Helper()
 	for body, want := range map[string]string{
@@ -106,17 +111,18 @@ func Strict(t *testing.T, decode Decode, event []byte) {
 	d, err := decode(large)
 	require.NoError(t, err)
 	assert.True(t, d.RawPayload.IsZero())
-	assert.Equal(t, "true", Meta(d, inbound.MetaNoRaw), "an event that is too large is left out, and that is said")
+	assert.Equal(t, "true", Meta(d, inbound.MetaNoRaw), "an event that is too large is left out, and the metadata says so")
 }
 
-// Fuzz decodes what it is given: the result is a valid deployment that encodes and decodes to itself, or an error that
-// tells the peer's faults from the rest.
+// Fuzz decodes its input. The result must be a valid deployment that survives
+// encoding and decoding, or an error that tells an invalid event from other
+// failures.
 func Fuzz(f *testing.F, decode Decode) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d, err := decode(body)
 		if err != nil {
 			require.Nil(t, d)
-			require.NotEqual(t, errors.Is(err, payload.ErrInvalid), errors.Is(err, payload.ErrIgnored), "one of the two: %v", err)
+			require.NotEqual(t, errors.Is(err, payload.ErrInvalid), errors.Is(err, payload.ErrIgnored), "want ErrInvalid or ErrIgnored: %v", err)
 			require.Less(t, len(err.Error()), 8<<10)
 			return
 		}
@@ -126,12 +132,12 @@ func Fuzz(f *testing.F, decode Decode) {
 		require.NoError(t, err)
 		again, err := payload.DecodeDeployment(encoded)
 		require.NoError(t, err)
-		d.Dropped = nil // what the record is kept without is not in it
+		d.Dropped = nil // The record does not contain the dropped members.
 		require.Equal(t, d, again)
 	})
 }
 
-// Seeds requires the number of committed seeds: one that shrinks means that some were lost.
+// Seeds requires the number of committed seeds, so that a lost seed is noticed.
 func Seeds(t *testing.T, target string, want int) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join("testdata", "fuzz", target))
