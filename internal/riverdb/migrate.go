@@ -7,12 +7,62 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
+
+// Tables are the tables of one module. The module's own functions for migrations
+// use them, which need no open module.
+type Tables struct {
+	// Name is the module's name, which is recorded with the versions.
+	Name string
+	// Schema is the schema on PostgreSQL. It is empty for SQLite.
+	Schema string
+	// Steps are the versions of the tables.
+	Steps []Step
+}
+
+// MigratePostgres runs [DB.Migrate] on the database of pool.
+func (t Tables) MigratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
+	db, err := NewPostgres(pool, t.Schema)
+	if err != nil {
+		return err
+	}
+	return db.Migrate(ctx, t.Name, t.Steps)
+}
+
+// MigrateSQLite runs [DB.Migrate] on the file at path.
+func (t Tables) MigrateSQLite(ctx context.Context, path string) error {
+	db, err := OpenSQLite(ctx, path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Migrate(ctx, t.Name, t.Steps), db.Close())
+}
+
+// Migrations returns everything that [DB.Migrate] does as SQL.
+func (t Tables) Migrations(d Dialect) ([]Migration, error) {
+	db := sqldb.NewImmediate(nil, "")
+	switch d {
+	case SQLite:
+	case Postgres:
+		if err := checkSchema(t.Schema); err != nil {
+			return nil, err
+		}
+		db = sqldb.NewPool(nil, prefix(t.Schema))
+	default:
+		return nil, sqldb.ConfigErrorf("%v: the dialect must be Postgres or SQLite", d)
+	}
+	plan, err := newPlan(d, t.Schema, t.Name, t.Steps)
+	if err != nil {
+		return nil, err
+	}
+	return db.Migrations(plan), nil
+}
 
 // Setup says how [DB.Prepare] prepares a database.
 type Setup struct {
@@ -77,27 +127,6 @@ func (db *DB) Migrate(ctx context.Context, name string, steps []Step) error {
 		return err
 	}
 	return db.DB.Migrate(ctx, plan)
-}
-
-// Migrations returns everything that [DB.Migrate] does as SQL. schema is empty for
-// SQLite.
-func Migrations(d Dialect, schema, name string, steps []Step) ([]Migration, error) {
-	db := sqldb.NewImmediate(nil, "")
-	switch d {
-	case SQLite:
-	case Postgres:
-		if err := checkSchema(schema); err != nil {
-			return nil, err
-		}
-		db = sqldb.NewPool(nil, prefix(schema))
-	default:
-		return nil, sqldb.ConfigErrorf("%v: the dialect must be Postgres or SQLite", d)
-	}
-	plan, err := newPlan(d, schema, name, steps)
-	if err != nil {
-		return nil, err
-	}
-	return db.Migrations(plan), nil
 }
 
 // newPlan puts our own tables first. The check that the database is this module's

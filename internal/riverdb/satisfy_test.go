@@ -21,7 +21,7 @@ func TestMigrations_SatisfyRiver(t *testing.T) {
 		db, ctx := open(), t.Context()
 		setup := riverdb.Setup{WithoutMigration: true}
 		require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), riverdb.ErrConfig)
-		all, err := riverdb.Migrations(db.Dialect(), db.Schema(), "test", steps)
+		all, err := riverdb.Tables{Name: "test", Schema: db.Schema(), Steps: steps}.Migrations(db.Dialect())
 		require.NoError(t, err)
 		for _, m := range all {
 			require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), riverdb.ErrConfig)
@@ -32,9 +32,9 @@ func TestMigrations_SatisfyRiver(t *testing.T) {
 		require.NoError(t, db.Prepare(ctx, "test", steps, setup))
 		validate(t, db)
 		require.NoError(t, db.Migrate(ctx, "test", steps))
-		_, err = riverdb.Migrations(7, "", "test", steps)
+		_, err = riverdb.Tables{Name: "test", Steps: steps}.Migrations(7)
 		require.ErrorIs(t, err, riverdb.ErrConfig)
-		_, err = riverdb.Migrations(riverdb.Postgres, "no schema", "test", steps)
+		_, err = riverdb.Tables{Name: "test", Schema: "no schema", Steps: steps}.Migrations(riverdb.Postgres)
 		require.ErrorIs(t, err, riverdb.ErrConfig)
 	})
 	onEach(t, func(t *testing.T, open func() *riverdb.DB) { validate(t, migrated(t, open)) })

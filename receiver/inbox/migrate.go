@@ -32,58 +32,41 @@ const (
 //
 // Errors of the options wrap [ErrConfig].
 func Migrate(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {
-	schema, err := schemaOf(Postgres, opts)
+	tables, err := tablesOf(Postgres, opts)
 	if err != nil {
 		return err
 	}
-	db, err := riverdb.NewPostgres(pool, schema)
-	if err != nil {
-		return asConfig(err)
-	}
-	return migrate(ctx, db)
+	return asConfig(tables.MigratePostgres(ctx, pool))
 }
 
 // MigrateSQLite is [Migrate] for the file at path. It creates a missing file.
 func MigrateSQLite(ctx context.Context, path string, opts ...Option) error {
-	if _, err := schemaOf(SQLite, opts); err != nil {
+	tables, err := tablesOf(SQLite, opts)
+	if err != nil {
 		return err
 	}
-	db, err := riverdb.OpenSQLite(ctx, path)
-	if err != nil {
-		return asConfig(err)
-	}
-	defer db.Close()
-	return migrate(ctx, db)
-}
-
-func migrate(ctx context.Context, db *riverdb.DB) error {
-	if err := db.Migrate(ctx, module, steps()); err != nil {
-		return asConfig(err)
-	}
-	return nil
+	return asConfig(tables.MigrateSQLite(ctx, path))
 }
 
 // Migrations returns the steps of [Migrate] and [MigrateSQLite] in order, for a
 // database administrator or a migration tool. Only [WithSchema] has an effect.
 func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
-	schema, err := schemaOf(d, opts)
+	tables, err := tablesOf(d, opts)
 	if err != nil {
 		return nil, err
 	}
-	all, err := riverdb.Migrations(d, schema, module, steps())
-	if err != nil {
-		return nil, asConfig(err)
-	}
-	return all, nil
+	all, err := tables.Migrations(d)
+	return all, asConfig(err)
 }
 
-// schemaOf returns the schema that the options name. It is empty for SQLite.
-func schemaOf(d Dialect, opts []Option) (string, error) {
+// tablesOf returns the tables that the options describe.
+func tablesOf(d Dialect, opts []Option) (riverdb.Tables, error) {
 	c, err := newConfig(opts)
 	if err != nil {
-		return "", err
+		return riverdb.Tables{}, err
 	}
-	return c.schemaFor(d)
+	schema, err := c.schemaFor(d)
+	return riverdb.Tables{Name: module, Schema: schema, Steps: steps()}, err
 }
 
 func (c *config) schemaFor(d Dialect) (string, error) {

@@ -32,57 +32,39 @@ const (
 //
 // Errors of the options wrap [ErrConfig].
 func Migrate(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {
-	schema, err := schemaOf(Postgres, opts)
+	tables, err := tablesOf(Postgres, opts)
 	if err != nil {
 		return err
 	}
-	db, err := riverdb.NewPostgres(pool, schema)
-	if err != nil {
-		return configError(err)
-	}
-	return migrate(ctx, db)
+	return configError(tables.MigratePostgres(ctx, pool))
 }
 
 // MigrateSQLite is [Migrate] for the file at path, which it creates if it is
 // missing.
 func MigrateSQLite(ctx context.Context, path string, opts ...Option) error {
-	if _, err := schemaOf(SQLite, opts); err != nil {
+	tables, err := tablesOf(SQLite, opts)
+	if err != nil {
 		return err
 	}
-	db, err := riverdb.OpenSQLite(ctx, path)
-	if err != nil {
-		return configError(err)
-	}
-	defer db.Close()
-	return migrate(ctx, db)
-}
-
-func migrate(ctx context.Context, db *riverdb.DB) error {
-	if err := db.Migrate(ctx, module, migrations); err != nil {
-		return configError(err)
-	}
-	return nil
+	return configError(tables.MigrateSQLite(ctx, path))
 }
 
 // Migrations returns what [Migrate] and [MigrateSQLite] run, in order, for a
 // database administrator or a migration tool. Only [WithSchema] matters here.
 func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
-	schema, err := schemaOf(d, opts)
+	tables, err := tablesOf(d, opts)
 	if err != nil {
 		return nil, err
 	}
-	all, err := riverdb.Migrations(d, schema, module, migrations)
-	if err != nil {
-		return nil, configError(err)
-	}
-	return all, nil
+	all, err := tables.Migrations(d)
+	return all, configError(err)
 }
 
-// schemaOf returns the schema that the options name. It is empty for SQLite.
-func schemaOf(d Dialect, opts []Option) (string, error) {
+// tablesOf returns the tables that the options describe.
+func tablesOf(d Dialect, opts []Option) (riverdb.Tables, error) {
 	c := applyOptions(opts)
 	schema, err := c.schemaFor(d)
-	return schema, errors.Join(append(c.mistakes, err)...)
+	return riverdb.Tables{Name: module, Schema: schema, Steps: migrations}, errors.Join(append(c.mistakes, err)...)
 }
 
 func (c *config) schemaFor(d Dialect) (string, error) {
