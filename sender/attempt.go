@@ -6,60 +6,73 @@ import (
 	"time"
 )
 
-// Outcome is what an attempt, or a whole delivery, came to. The values are short texts, fit for a log or a database.
+// Outcome is the result of an attempt or of a whole delivery. The values are
+// short texts for a log or a database.
 type Outcome string
 
 const (
-	// Delivered: the endpoint answered 2xx.
+	// Delivered means that the endpoint answered 2xx.
 	Delivered Outcome = "delivered"
-	// Failed: no 2xx; a later attempt may succeed.
+	// Failed means that there was no 2xx. A later attempt may succeed.
 	Failed Outcome = "failed"
-	// Gone: the endpoint answered 410. No more attempts; disable the endpoint.
+	// Gone means that the endpoint answered 410. Disable it, and make no more
+	// attempts.
 	Gone Outcome = "gone"
-	// Rejected: an answer that no retry changes. It is a client error (4xx) with [WithStopOnClientError], or a redirect
-	// (3xx) in the [Pipeline] schedule.
+	// Rejected means an answer that no retry changes. It is a client error
+	// (4xx) with [WithStopOnClientError], or a redirect (3xx) in the [Pipeline]
+	// schedule.
 	Rejected Outcome = "rejected"
-	// Refused: this side's policy forbids it: a forbidden address, a bad URL, no signer. Nothing was sent, and a retry
-	// gives the same.
+	// Refused means that the Sender's own policy forbids the attempt, because
+	// of a forbidden address, a bad URL or a missing signer, for example.
+	// Nothing was sent, and a retry gives the same.
 	Refused Outcome = "refused"
-	// Canceled: the caller's context ended, or the Sender was closed, first. It says nothing about the endpoint.
+	// Canceled means that the caller's context ended or the Sender was closed
+	// first. It says nothing about the endpoint.
 	Canceled Outcome = "canceled"
-	// Skipped: the endpoint's filter does not take this type of event, or its format has no message for it. Only in a
-	// [Receipt].
+	// Skipped means that the endpoint's filter does not take this type of
+	// event, or that its format has no message for it. Only a [Receipt] has
+	// this outcome.
 	Skipped Outcome = "skipped"
 )
 
-// Class is the kind of an attempt's failure. The values are short texts, fit for a log or a metric's label.
+// Class is the kind of an attempt's failure. The values are short texts for a
+// log or a metric's label.
 type Class string
 
 const (
-	// ClassNone: the attempt delivered.
+	// ClassNone means that the attempt delivered.
 	ClassNone Class = ""
-	// ClassStatus: there was an answer, and it was not 2xx.
+	// ClassStatus means that there was an answer other than 2xx.
 	ClassStatus Class = "status"
-	// ClassDNS: the host could not be resolved.
+	// ClassDNS means that the host could not be resolved.
 	ClassDNS Class = "dns"
-	// ClassConnect: no connection could be made.
+	// ClassConnect means that no connection could be made.
 	ClassConnect Class = "connect"
-	// ClassProxy: the proxy of [WithProxy] could not be reached, or did not connect.
+	// ClassProxy means that the proxy of [WithProxy] could not be reached, or
+	// did not connect to the endpoint.
 	ClassProxy Class = "proxy"
-	// ClassTLS: the TLS handshake failed; in most cases the certificate is not trusted.
+	// ClassTLS means that the TLS handshake failed. In most cases the
+	// certificate is not trusted.
 	ClassTLS Class = "tls"
-	// ClassTimeout: no answer within the attempt's deadline.
+	// ClassTimeout means that there was no answer within the attempt's
+	// deadline.
 	ClassTimeout Class = "timeout"
-	// ClassReset: the connection ended before there was an answer. The endpoint may have acted on the request.
+	// ClassReset means that the connection ended before there was an answer.
+	// The endpoint may have acted on the request.
 	ClassReset Class = "reset"
-	// ClassProtocol: the answer was not HTTP, or exceeded a bound.
+	// ClassProtocol means that the answer was not HTTP, or exceeded a bound.
 	ClassProtocol Class = "protocol"
-	// ClassCanceled: the caller's context ended, or the Sender was closed.
+	// ClassCanceled means that the caller's context ended, or the Sender was
+	// closed.
 	ClassCanceled Class = "canceled"
-	// ClassPolicy: this side refused: the URL, the address, the headers or the message.
+	// ClassPolicy means that the Sender refused the URL, the address, the
+	// headers or the message.
 	ClassPolicy Class = "policy"
-	// ClassSigner: the signer failed or signed nothing.
+	// ClassSigner means that the signer failed or signed nothing.
 	ClassSigner Class = "signer"
 )
 
-// describe is the class in words, for an error's text.
+// describe returns the class in words, for an error's text.
 func (c Class) describe() string {
 	switch c {
 	case ClassStatus:
@@ -89,8 +102,8 @@ func (c Class) describe() string {
 	}
 }
 
-// Timings says where an attempt's time went. Zero for a phase that did not happen: on a reused connection only
-// FirstByte and Total are set.
+// Timings are the durations of an attempt's phases. A phase that did not happen
+// has zero. On a reused connection only FirstByte and Total are set.
 type Timings struct {
 	// DNS is how long resolving the host took.
 	DNS time.Duration
@@ -104,49 +117,57 @@ type Timings struct {
 	Total time.Duration
 }
 
-// Attempt is the record of one try to deliver: what was sent, what came back, how long it took. It contains no
-// credential: see RequestHeader. It is a plain value; nothing else holds on to what it refers to.
+// Attempt is the record of one attempt to deliver. It has the request, the
+// answer and the timings, and no credential (see RequestHeader). It is a plain
+// value, and nothing else keeps the memory that it refers to.
 type Attempt struct {
-	// Number counts the attempts of a delivery from 1. [Sender.Attempt], which does not know of any others, sets 1.
+	// Number counts the attempts of a delivery from 1. [Sender.Attempt] always
+	// sets 1, because it knows of no other attempt.
 	Number int
 	// ID is the delivery's ID, the same for all its attempts.
 	ID string
 	// Start is when the attempt began. The signature's timestamp is this time.
 	Start time.Time
-	// Outcome is what it came to.
+	// Outcome is the result of the attempt.
 	Outcome Outcome
-	// Class is the kind of failure; empty if delivered.
+	// Class is the kind of failure. It is empty if delivered.
 	Class Class
 	// Status is the status code of the answer, or 0 if there was none.
 	Status int
-	// Err says what went wrong; nil exactly if delivered. In most cases it is an [*AttemptError] or an
-	// [*EndpointError].
+	// Err says what went wrong. It is nil exactly if delivered. In most cases
+	// it is an [*AttemptError] or an [*EndpointError].
 	Err error
 	// Timings says where the time went.
 	Timings Timings
-	// Addr is the address that was dialled, or that the reused connection goes to. Not valid if it came to neither.
+	// Addr is the address that was dialled, or that of the reused connection.
+	// It is not valid if there was neither.
 	Addr netip.AddrPort
 	// Reused reports whether the connection had served an earlier request.
 	Reused bool
-	// RequestHeader is the header that was sent; do not change it. The values of Content-Type, User-Agent and of the
-	// headers in which a signer puts a signature, its timestamp and its ID are shown; every other value is
-	// "[redacted]", since any of them may be an API key. A shown signature proves what was sent and is no help in
-	// forging another.
+	// RequestHeader is the header that was sent. Do not change it. It shows the
+	// values of Content-Type, User-Agent and the signer's headers with the
+	// signature, the timestamp and the ID. Every other value is "[redacted]",
+	// because it may be an API key. A shown signature proves what was sent, and
+	// does not help to forge another one.
 	RequestHeader http.Header
-	// ResponseHeader is the header of the answer; the values of Set-Cookie are "[redacted]", and of
-	// Location, Content-Location and Refresh scheme and host are left.
+	// ResponseHeader is the header of the answer. The values of Set-Cookie are
+	// "[redacted]". Location, Content-Location and Refresh keep scheme and host
+	// only.
 	ResponseHeader http.Header
-	// Body is the start of the answer's body, at most 16 KiB, as it came: compression is never undone. Where the answer
-	// repeats a redacted value of the request, or a part of the URL that may be a credential, that is overwritten, in
-	// whatever spelling (percent-encoding, JSON and HTML escapes). A credential is taken to have 8 bytes or more.
-	// Common words of URLs (api, hooks, webhooks) stay.
+	// Body is the start of the answer's body, at most 16 KiB, as it was
+	// received. Nothing is decompressed. If the answer repeats a redacted value
+	// of the request, or a part of the URL that may be a credential, Body has
+	// "[redacted]" there. This covers percent-encoding, JSON escapes and HTML
+	// escapes. Only parts of 8 bytes or more count as credentials. Common words
+	// of URLs (api, hooks, webhooks) stay.
 	Body []byte
 	// Truncated reports that the answer's body was longer than Body, or broke off.
 	Truncated bool
-	// RetryAfter is how long the endpoint asked to be left alone, from the answer's Retry-After, capped (see
-	// [WithMaxRetryAfter]); 0 if it did not ask.
+	// RetryAfter is the pause that the endpoint asked for with Retry-After,
+	// capped by [WithMaxRetryAfter]. It is 0 if the endpoint did not ask.
 	RetryAfter time.Duration
-	// Wait is how long Send or Deliver waits after this attempt; 0 if it was the last or stands alone.
+	// Wait is how long Send or Deliver waits after this attempt. It is 0 after
+	// the last attempt and for [Sender.Attempt].
 	Wait time.Duration
 }
 
@@ -154,14 +175,18 @@ type Attempt struct {
 type Receipt struct {
 	// ID is the delivery's ID.
 	ID string
-	// Outcome is what the delivery came to. [Delivered] comes without an error and so does [Skipped], unless it is the
-	// endpoint's format that had no message ([ErrNoMessage]); all others come with one.
+	// Outcome is the result of the delivery. [Delivered] comes without an
+	// error, and so does [Skipped] if the endpoint's filter caused it. All
+	// others come with an error, which is [ErrNoMessage] if the format had no
+	// message.
 	Outcome Outcome
-	// Attempts holds the attempts in order. Of a schedule with more than 32, the latest 32: their Number tells.
+	// Attempts holds the attempts in order. After more than 32 attempts it has
+	// the latest 32.
 	Attempts []Attempt
 }
 
-// newReceipt returns a receipt with room for one attempt, which is all that most deliveries need.
+// newReceipt returns a receipt with room for one attempt, which is enough for
+// most deliveries.
 func newReceipt(id string) *Receipt {
 	r := &struct {
 		Receipt
@@ -171,10 +196,10 @@ func newReceipt(id string) *Receipt {
 	return &r.Receipt
 }
 
-// maxKept bounds what a receipt holds of an endless schedule.
+// maxKept bounds the attempts in the receipt of an endless schedule.
 const maxKept = 32
 
-// attempts is how many there were; a nil receipt has none.
+// attempts returns the number of attempts, which is 0 for a nil receipt.
 func (r *Receipt) attempts() int {
 	if r == nil || len(r.Attempts) == 0 {
 		return 0

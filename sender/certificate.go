@@ -70,14 +70,16 @@ func (c ClientCertificate) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f
 // LogValue returns the fingerprint, for log/slog.
 func (c ClientCertificate) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// MarshalText returns the fingerprint. The certificate does not survive marshalling.
+// MarshalText returns the fingerprint. Marshalling loses the certificate on
+// purpose.
 func (c ClientCertificate) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // maxCertificates bounds the transports that are kept for client certificates.
 const maxCertificates = 64
 
-// certified are transports with a client certificate each. A connection belongs to
-// the certificate that it was made with, so no other endpoint may use it.
+// certified holds one transport per client certificate. A connection belongs to
+// the certificate of its handshake, so endpoints with another certificate must
+// not use it.
 type certified struct {
 	make func() *http.Transport
 
@@ -90,8 +92,8 @@ type certifiedTransport struct {
 	used time.Time
 }
 
-// transport returns the one for a certificate. When there are too many, the one that
-// was used least recently loses its idle connections.
+// transport returns the transport for a certificate. If there are too many
+// transports, the least recently used one loses its idle connections.
 func (c *certified) transport(cert ClientCertificate) *http.Transport {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,16 +7,20 @@ import (
 	"net/netip"
 )
 
-// Check reports everything that is wrong with an endpoint, as [*EndpointError]s joined with errors.Join, or nil: the
-// check to make when someone enters one. It applies the rules for the URL, signer, filter (typing mistakes included),
-// headers and timeout, resolves the host, and asks the guard about every address that it finds. Nothing is sent.
+// Check reports everything that is wrong with an endpoint, as [*EndpointError]s
+// joined with errors.Join. It returns nil if all is well. Call it when a person
+// enters an endpoint. It applies the rules for the URL, signer, filter (typing
+// mistakes included), headers and timeout. It also resolves the host and asks
+// the guard about every address. It sends nothing.
 //
 // A host that can't be resolved is an [*AttemptError] that wraps the *net.DNSError.
 //
-// What DNS says can change, or be made to change, a moment later. That the endpoint passes is therefore advice to
-// whoever enters it and no protection: each attempt checks again the address that it really dials.
+// The answer of DNS can change a moment later, and an attacker can make it
+// change. A passed check is therefore advice to the person who enters the
+// endpoint, and no protection. Each attempt checks the address that it dials.
 //
-// An error names addresses that the host resolved to. Show it to operators, and [Problems] of it to customers.
+// An error names addresses that the host resolved to. Show the error to
+// operators only, and its [Problems] to customers.
 func (s *Sender) Check(ctx context.Context, ep Endpoint) error {
 	if err := s.made(); err != nil {
 		return err
@@ -36,8 +40,9 @@ func (s *Sender) Check(ctx context.Context, ep Endpoint) error {
 	return errors.Join(faults...)
 }
 
-// checkAddresses resolves the host and asks the guard about each address. One that is forbidden is enough: which of
-// them a connection would use is up to chance and to whoever runs the name server.
+// checkAddresses resolves the host and asks the guard about each address. One
+// forbidden address is an error, because chance and the name server decide
+// which address a connection uses.
 func (s *Sender) checkAddresses(ctx context.Context, t *target) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()

@@ -16,14 +16,15 @@ import (
 	"github.com/deployhook/deployhook/internal/redact"
 )
 
-// newAttemptError turns an error of the transport into one that says what class it is and shows nothing that is secret.
-// ctx is the attempt's, at says how far it came.
+// newAttemptError turns an error of the transport into one that has a class and
+// shows no secret. ctx is the attempt's context, and at is the phase that the
+// attempt reached.
 func newAttemptError(ctx context.Context, t *target, err error, at progress) *AttemptError {
 	e := &AttemptError{Endpoint: t.origin(), Class: classify(err), cause: err}
 	switch {
 	case e.Class == ClassPolicy && at.permitted:
-		// The host has forbidden addresses and others. Which comes first is up to its
-		// name server, so the permitted one decides.
+		// The host has both forbidden and permitted addresses. Its name server
+		// chooses their order, so a permitted address decides.
 		e.Class, e.cause, err = ClassConnect, errSomeForbidden, errSomeForbidden
 	case e.Class == ClassPolicy:
 	case at.flooded:
@@ -114,8 +115,9 @@ func isAlert(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// detail is what an error's text says beside the class. For answers that are not HTTP it is nothing: the text would be
-// the endpoint's, which may echo what it was sent.
+// detail is the part of an error's text that follows the class. It is empty for
+// answers that are not HTTP, because the endpoint wrote that text and may echo
+// the request in it.
 func detail(class Class, err error, hidden *redact.URL) string {
 	switch class {
 	case ClassPolicy:
@@ -151,7 +153,8 @@ func detail(class Class, err error, hidden *redact.URL) string {
 	return ""
 }
 
-// clean makes a text that others had a part in fit for a log: one line, no control characters, no more than 256 bytes.
+// clean makes a foreign text safe for a log. The result is one line of at most
+// 256 bytes without control characters.
 func clean(text string) string {
 	if len(text) > 256 {
 		text = text[:256]

@@ -5,10 +5,11 @@ import (
 	"sync"
 )
 
-// conns are the open connections of a Sender and the attempts that are under way.
-// When the Sender is closed and the last attempt has ended, it closes all of them.
-// Transport.CloseIdleConnections alone does not: an HTTP/2 connection that carries
-// an attempt at that moment would stay open until its idle timeout.
+// conns holds the open connections of a Sender and counts the attempts in
+// progress. After the Sender was closed and the last attempt has ended, it
+// closes all connections. Transport.CloseIdleConnections alone is not enough.
+// It leaves an HTTP/2 connection that carries an attempt at that moment open
+// until its idle timeout.
 type conns struct {
 	mu       sync.Mutex
 	open     map[*trackedConn]struct{}
@@ -29,8 +30,9 @@ func (c *trackedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// track adds a connection. net/http may finish a dial after the attempt that it was
-// for; such a connection is closed at once when nothing can use it any more.
+// track adds a connection. net/http may finish a dial after its attempt has
+// ended. If no attempt can use the connection any more, track closes it at
+// once.
 func (s *conns) track(conn net.Conn) net.Conn {
 	c := &trackedConn{Conn: conn, set: s}
 	s.mu.Lock()
@@ -69,8 +71,8 @@ func (s *conns) close() {
 	s.closeIfDone()
 }
 
-// closeIfDone is called with the lock, which it releases: closing a connection takes
-// it, and a TLS connection may write before.
+// closeIfDone releases the lock that its caller holds. Closing a connection
+// takes the lock, and a TLS connection may write before it closes.
 func (s *conns) closeIfDone() {
 	var open []*trackedConn
 	if s.closing && s.attempts == 0 {

@@ -18,8 +18,8 @@ import (
 // way to the text. Make one with [NewURL].
 type URL struct{ text hidden.Value[string] }
 
-// NewURL takes the text of a URL. It does not check the text: [Sender.Check]
-// and every attempt do.
+// NewURL takes the text of a URL. It does not check the text, because
+// [Sender.Check] and every attempt do.
 func NewURL(text string) URL { return URL{hidden.Of(text)} }
 
 // Reveal returns the text of the URL. The zero URL gives "".
@@ -56,8 +56,8 @@ func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 // the only way to the values. Make one with [NewHeader].
 type Header struct{ values hidden.Value[http.Header] }
 
-// NewHeader takes a copy of h. It does not check the values: [Sender.Check] and
-// every attempt do.
+// NewHeader takes a copy of h. It does not check the values, because
+// [Sender.Check] and every attempt do.
 func NewHeader(h http.Header) Header {
 	if len(h) == 0 {
 		return Header{}

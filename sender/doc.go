@@ -1,5 +1,6 @@
-// Package sender delivers deployment events as signed webhooks: one call that keeps trying until the endpoint has the
-// event, and a record of every try.
+// Package sender delivers deployment events as signed webhooks. One call makes
+// attempts until the endpoint has the event, and returns a record of each
+// attempt.
 //
 //	s, err := sender.New()
 //	if err != nil {
@@ -12,15 +13,16 @@
 //	}
 //	fmt.Println(receipt.Outcome, receipt.ID)
 //
-// [Sender.Send] signs with any [github.com/deployhook/deployhook/signer.Signer], follows a [Schedule] ([Pipeline],
-// about a minute, unless told otherwise) and heeds Retry-After. [Sender.Deliver] does the same for a body that exists.
-// [Sender.Attempt] makes exactly one try: it is what a durable queue calls. [Sender.Check] is for the moment when someone
-// enters an endpoint.
+// [Sender.Send] signs with any [github.com/deployhook/deployhook/signer.Signer],
+// follows a [Schedule] and respects Retry-After. The default schedule is
+// [Pipeline], which takes about a minute. [Sender.Deliver] does the same for an
+// existing body. [Sender.Attempt] makes exactly one attempt, for a durable queue.
+// [Sender.Check] checks an endpoint when a person enters it.
 //
 // # Retry or final
 //
-// A 2xx is delivered. For everything else, Send and Deliver follow the schedule or
-// stop, and the last column is the attempt's Outcome:
+// A 2xx is delivered. After everything else, Send and Deliver follow the schedule
+// ("retried") or stop ("final"). The next word is the attempt's Outcome:
 //
 //	the signer fails or panics   retried, failed
 //	the signer is misused        final, refused: no active key, no header set, a header replaced
@@ -41,14 +43,16 @@
 //	408, 409, 425, 429           retried, failed, in every case
 //	5xx                          retried, failed
 //
-// After an answer with Retry-After, the next attempt comes no sooner than that asks
-// for, within the cap of [WithMaxRetryAfter].
+// After an answer with Retry-After, the next attempt waits at least that long, up
+// to the cap of [WithMaxRetryAfter].
 //
 // # What counts as delivered
 //
-// The endpoint has accepted a delivery as soon as the header of a 2xx is there, even if the body of that answer never
-// ends. Each attempt is one request with the same delivery ID and bytes, and a timestamp and signature of its own. An
-// attempt without an answer may have been acted upon: receivers recognise the repetition by its ID.
+// The endpoint has accepted a delivery as soon as it has sent the header of a
+// 2xx, even if the body of the answer never ends. Each attempt is one request
+// with the same delivery ID and bytes, and a fresh timestamp and signature. The
+// endpoint may have acted on an attempt that got no answer. Receivers recognise
+// the repetition by its ID.
 //
 // # Codes for customers
 //
@@ -87,36 +91,50 @@
 //
 // # Security properties
 //
-//   - What is signed is what is sent. The body is encoded once; a signer can set headers and nothing else.
-//   - Nothing is sent unsigned by mistake: an endpoint without a signer, and a signer that sets no header, are
-//     errors. The only other way is [InsecureUnsigned].
-//   - Server-side request forgery: URLs are taken to come from strangers. Every address is checked when it is dialled,
-//     after DNS, for every attempt; what is not public by the IANA special-purpose registries is refused, as is
-//     168.63.129.16. Proxies of the environment are ignored without [WithProxyFromEnvironment]; that and [WithProxy] ask
-//     one for addresses that were. Only https, TLS 1.2 or later, always verified. [AllowNetworks] opens networks by name,
-//     there also for http.
-//   - Hosts that software reads in different ways (127.1, 2130706433, ①②⑦.⓪.⓪.①, zones, names that are not ASCII) are
-//     refused before anything is resolved.
-//   - One request for each attempt. net/http repeats some requests on its own; it can't repeat these (see
-//     [Sender.Attempt]).
-//   - Answers are hostile: one deadline covers everything from DNS to the end of the body; the header is bounded
-//     (64 KiB), so are 1xx answers (8), what is read of the body (64 KiB) and what is kept of it (16 KiB); nothing
-//     is decompressed.
-//   - Bodies are bounded (1 MiB, [WithMaxBody]), since an event's texts come from whoever can write a commit message.
-//   - Records and errors hold no credential: of a URL they show scheme and host, of a header that may be an API key the
-//     name, and an endpoint's echo of it is overwritten.
+//   - The sent bytes are the signed bytes. The body is encoded once, and a signer
+//     can only set headers.
+//   - Nothing is sent unsigned by mistake. An endpoint without a signer is an
+//     error, and so is a signer that sets no header. [InsecureUnsigned] is the
+//     only exception.
+//   - URLs are assumed to come from strangers (server-side request forgery).
+//     Every attempt checks every address after DNS, when it is dialled.
+//     Addresses that are not public by the IANA special-purpose registries are
+//     refused, and so is 168.63.129.16. [AllowNetworks] opens networks by name,
+//     for http as well.
+//   - Only https is used, with TLS 1.2 or later and verified certificates.
+//   - Proxies of the environment are ignored without [WithProxyFromEnvironment].
+//     With that option and with [WithProxy], the proxy is asked for addresses
+//     that the guard has checked.
+//   - Hosts that software reads in different ways are refused before anything is
+//     resolved. Examples are 127.1, 2130706433, ①②⑦.⓪.⓪.①, zones, and names that
+//     are not ASCII.
+//   - Each attempt is one request. net/http by itself repeats some requests, but
+//     can't repeat these (see [Sender.Attempt]).
+//   - Answers are assumed to be hostile. One deadline covers everything from DNS
+//     to the end of the body. The header is bounded to 64 KiB, and 1xx answers to
+//     8. At most 64 KiB of the body are read and 16 KiB kept. Nothing is
+//     decompressed.
+//   - Bodies are bounded to 1 MiB ([WithMaxBody]), because anyone who can write a
+//     commit message chooses an event's texts.
+//   - Records and errors contain no credential. They show the scheme and host of
+//     a URL, and only the name of a header that may be an API key. A credential
+//     that the endpoint echoes is overwritten.
 //
 // # Misuses
 //
-//   - Checking a URL when it is entered, and then fetching it with another client. [Sender.Check] is advice, the dial
-//     guard is the protection.
-//   - AllowNetworks of 0.0.0.0/0 to get rid of an error. Name the network that the error names.
-//   - One signer, that is one secret, for several customers: each could then forge what another receives.
-//   - A message made once and sent to several endpoints: they share its ID. Make one for each ([NewMessage]).
-//   - Showing customers an error's text: it may name the internal address that their host resolved to. Show
-//     [Problems] of it.
-//   - A [Format] that puts an event's texts into a message as they are: they come from strangers, who can then ping a
-//     channel or hide where a link leads. The formats below this package escape them.
-//   - Send in a request handler: it may take a minute, and what it knows is lost in a crash. Queue the message, and call
-//     [Sender.Attempt] from the queue.
+//   - Checking a URL when it is entered, and then fetching it with another
+//     client. [Sender.Check] is advice. The dial guard is the protection.
+//   - Giving 0.0.0.0/0 to AllowNetworks to get rid of an error. Give the network
+//     that the error names.
+//   - Using one signer, and so one secret, for several customers. Each customer
+//     could then forge deliveries to the others.
+//   - Sending one message to several endpoints. They would share its ID. Make a
+//     message for each ([NewMessage]).
+//   - Showing customers an error's text. It may name the internal address that
+//     their host resolved to. Show its [Problems].
+//   - Writing a [Format] that does not escape an event's texts. Strangers choose
+//     these texts, and could ping a channel or hide where a link leads. The
+//     formats below this package escape them.
+//   - Calling Send in a request handler. It may take a minute, and a crash loses
+//     the event. Queue the message, and call [Sender.Attempt] from the queue.
 package sender

@@ -6,41 +6,50 @@ import (
 	"strings"
 )
 
-// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+// ErrConfig is wrapped by every error of [New]. The text names the option and
+// says what to write instead.
 var ErrConfig = errors.New("sender: invalid configuration")
 
-// Why a delivery ended without success. [*DeliveryError], which [Sender.Send] and [Sender.Deliver] return, wraps one of
-// them, or the error of the context that ended it.
+// The reasons why a delivery ended without success. [Sender.Send] and
+// [Sender.Deliver] return a [*DeliveryError]. It wraps one of them, or the
+// error of the context that ended the delivery.
 var (
-	// ErrGone: the endpoint answered 410, which asks the sender to stop. Disable the endpoint.
+	// ErrGone says that the endpoint answered 410, which asks the sender to
+	// stop. Disable the endpoint.
 	ErrGone = errors.New("sender: endpoint is gone (410)")
-	// ErrExhausted: every attempt that the schedule allows has failed.
+	// ErrExhausted says that every attempt of the schedule has failed.
 	ErrExhausted = errors.New("sender: all attempts failed")
-	// ErrRejected: the endpoint gave an answer that no retry changes. It is a client error (4xx) with
-	// [WithStopOnClientError], or a redirect (3xx) in the [Pipeline] schedule.
+	// ErrRejected says that the endpoint gave an answer that no retry changes.
+	// It is a client error (4xx) with [WithStopOnClientError], or a redirect
+	// (3xx) in the [Pipeline] schedule.
 	ErrRejected = errors.New("sender: endpoint rejected the delivery")
-	// ErrRefused: this side's policy forbids the delivery. No retry mends it; the configuration must change.
+	// ErrRefused says that the Sender's own policy forbids the delivery. A
+	// retry does not help, and the configuration must change.
 	ErrRefused = errors.New("sender: refused by policy")
-	// ErrForbiddenAddress: the endpoint's host is, or resolves to, an address that is not public and not opened with
-	// [AllowNetworks]. It wraps [ErrRefused].
+	// ErrForbiddenAddress says that the endpoint's host is, or resolves to, an
+	// address that is not public and not opened with [AllowNetworks]. It wraps
+	// [ErrRefused].
 	ErrForbiddenAddress = fmt.Errorf("%w: forbidden address", ErrRefused)
-	// ErrUnsigned: the endpoint has no signer, or its signer set no header. It wraps [ErrRefused].
+	// ErrUnsigned says that the endpoint has no signer, or its signer set no
+	// header. It wraps [ErrRefused].
 	ErrUnsigned = fmt.Errorf("%w: unsigned", ErrRefused)
-	// ErrInvalidMessage: the message can't be sent to anyone: no body, one that is too long, or an ID that receivers do
-	// not accept. Every *MessageError wraps it.
+	// ErrInvalidMessage says that a message can't be sent to any endpoint. Its
+	// body is missing or too long, or receivers do not accept its ID. Every
+	// *MessageError wraps it.
 	ErrInvalidMessage = errors.New("sender: invalid message")
-	// ErrClosed: the Sender was closed.
+	// ErrClosed says that the Sender was closed.
 	ErrClosed = errors.New("sender: closed")
 )
 
-// EndpointError says which field of an [Endpoint] is at fault. It wraps [ErrRefused], and [ErrForbiddenAddress] or
-// [ErrUnsigned] where they apply. Its text shows of the URL at most scheme and host, and of a header at most
-// the name.
+// EndpointError says which field of an [Endpoint] is invalid. It wraps
+// [ErrRefused], and [ErrForbiddenAddress] or [ErrUnsigned] where they apply.
+// Its text shows at most the scheme and host of the URL, and the name of a
+// header.
 type EndpointError struct {
 	// Field is the name of the Endpoint's field: "URL", "Signer", "BodyFormat", "Events", "Header", "Timeout" or "ClientCertificate".
 	Field string
-	// Reason says what is wrong with it and what to do, for the operator: it may name an address that the host
-	// resolved to.
+	// Reason says what is wrong with it and what to do. It is for the operator,
+	// because it may name an address that the host resolved to.
 	Reason string
 
 	kind error
@@ -64,7 +73,8 @@ func endpointError(kind error, field, format string, args ...any) *EndpointError
 	return &EndpointError{Field: field, Reason: fmt.Sprintf(format, args...), kind: kind}
 }
 
-// MessageError says which field of a [Message] is at fault. It wraps [ErrInvalidMessage]; its text repeats no content.
+// MessageError says which field of a [Message] is invalid. It wraps
+// [ErrInvalidMessage]. Its text repeats no content.
 type MessageError struct {
 	// Field is the name of the Message's field: "ID", "Body" or "ContentType".
 	Field string
@@ -79,9 +89,11 @@ func (e *MessageError) Error() string {
 // Unwrap returns ErrInvalidMessage.
 func (e *MessageError) Unwrap() error { return ErrInvalidMessage }
 
-// AttemptError says why one attempt did not deliver. It wraps what caused it: a sentinel of this package, an error of
-// package net or crypto/tls, or the context's. Its text shows of the URL only scheme and host, since the rest may be
-// a credential, and nothing that the endpoint chose except certificate names and the host of a redirect.
+// AttemptError says why one attempt did not deliver. It wraps the cause, which
+// is a sentinel of this package, an error of package net or crypto/tls, or the
+// context's error. Its text shows the scheme and host of the URL only, because
+// the rest may be a credential. It repeats nothing from the endpoint except
+// certificate names and the host of a redirect.
 type AttemptError struct {
 	// Endpoint is the scheme and host of the URL.
 	Endpoint string
@@ -107,21 +119,24 @@ func (e *AttemptError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the cause; nil where the answer's status is all there is.
+// Unwrap returns the cause. It is nil if the answer's status is the only cause.
 func (e *AttemptError) Unwrap() error { return e.cause }
 
-// DeliveryError is why [Sender.Send] or [Sender.Deliver] gave up. errors.Is finds in it one of the sentinels above or
-// the context's error, and the cause of the last attempt's failure.
+// DeliveryError says why [Sender.Send] or [Sender.Deliver] gave up. With
+// errors.Is it matches one of the sentinels above or the context's error, and
+// the cause of the last attempt's failure.
 type DeliveryError struct {
-	// Receipt is what happened up to there, with the attempts.
+	// Receipt is the record of the delivery, with its attempts.
 	Receipt *Receipt
-	// Endpoint is the scheme and host of the URL; empty if the URL is invalid.
+	// Endpoint is the scheme and host of the URL. It is empty if the URL is
+	// invalid.
 	Endpoint string
 
 	reason error
 	last   error
 	note   string
-	// interrupted: the last attempt had failed, and what ended the delivery was something else.
+	// interrupted says that the last attempt had failed, and something else
+	// ended the delivery.
 	interrupted bool
 }
 
@@ -146,7 +161,8 @@ func (e *DeliveryError) Error() string {
 	return b.String()
 }
 
-// lastText is the last attempt's error, without the words that the reason has said already.
+// lastText is the last attempt's error without the words that the reason
+// already contains.
 func (e *DeliveryError) lastText() string {
 	if e.reason == ErrRefused {
 		switch last := e.last.(type) {

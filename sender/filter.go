@@ -13,23 +13,27 @@ import (
 // maxPattern is the longest pattern in bytes: as long as the longest event type.
 const maxPattern = 128
 
-// Filter says which types of event an endpoint gets. The zero Filter takes all. Immutable, safe for concurrent use.
+// Filter says which types of event an endpoint gets. The zero Filter takes all.
+// A Filter is immutable and safe for concurrent use.
 type Filter struct {
 	patterns []string
 }
 
-// ParseFilter checks patterns and returns the filter that they make; an event passes if any of them matches. A pattern
-// is
+// ParseFilter checks patterns and returns their filter. An event passes if any
+// of them matches. A pattern is
 //
-//   - "*": every event;
-//   - a family such as "deploy.*": every event whose type begins with "deploy.", at any depth;
-//   - an exact type such as "deploy.failed": lower-case words of a-z, 0-9 and "_", joined by dots, at least two.
+//   - "*", for every event
+//   - a family such as "deploy.*", for every event whose type begins with
+//     "deploy.", at any depth
+//   - an exact type such as "deploy.failed", which is two or more words of a-z,
+//     0-9 and "_", joined by dots
 //
 // No pattern at all means every event. An error names the pattern and lists the
 // types that there are.
 //
-// A filter that never matches goes unnoticed until the event is missed that it was
-// meant for. Which patterns are refused for that reason depends on declared:
+// A filter that never matches goes unnoticed until an event is missed.
+// ParseFilter therefore refuses such patterns, by a rule that depends on
+// declared:
 //
 //   - Without declared types, a pattern is refused if it matches no type of package
 //     payload although it is in one of their families ("deploy.success",
@@ -110,7 +114,7 @@ func knownTypes() []payload.Type {
 	}
 }
 
-// checkKnown refuses a well-formed pattern that can't match: see [ParseFilter].
+// checkKnown refuses a well-formed pattern that can't match, see [ParseFilter].
 func checkKnown(p string, declared []payload.Type) error {
 	types := declared
 	if len(types) == 0 {
@@ -138,8 +142,8 @@ func checkKnown(p string, declared []payload.Type) error {
 		p, cmp.Or(meant, "."), strings.Join(list, ", "), hint)
 }
 
-// isOurs reports whether the first word of a pattern is that of a type of package
-// payload, or looks like one.
+// isOurs reports whether the first word of a pattern is, or resembles, that of
+// a type of package payload.
 func isOurs(p string) bool {
 	first, _, _ := strings.Cut(p, ".")
 	return slices.ContainsFunc(knownTypes(), func(t payload.Type) bool {
@@ -166,7 +170,8 @@ func closest(p string, types []payload.Type) string {
 	return ""
 }
 
-// oneSlip reports whether a becomes b by one letter that is missing, added or wrong, or by two that are swapped.
+// oneSlip reports whether a and b differ by one missing, added or wrong letter,
+// or by two swapped letters.
 func oneSlip(a, b string) bool {
 	if len(a) > len(b) {
 		a, b = b, a

@@ -10,12 +10,13 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Format turns an event into the body that a destination wants: a chat service's message, another record of the
-// deployment. Set one in [Endpoint].BodyFormat; the packages slack, discord, periscope, cdevents and template below this
-// one have them ready.
+// Format turns an event into the body that a destination wants, such as a chat
+// service's message. Set one in [Endpoint].BodyFormat. The packages slack,
+// discord, periscope, cdevents and template below this one provide formats.
 //
-// Implementations must be safe for concurrent use, and must give the same body whenever they are asked about the same
-// event: a body is made once for each delivery, but perhaps in several processes.
+// Implementations must be safe for concurrent use. They must return the same
+// body for the same event at any time, because several processes may encode the
+// same delivery.
 //
 // The interface is frozen. Further abilities become optional interfaces, which a
 // Sender looks for by type assertion.
@@ -24,7 +25,8 @@ type Format interface {
 	// delivery ID; it must not be changed. If the destination has no use for the event, the error wraps
 	// [ErrNoMessage]; any other error means that the event can't be put into the format.
 	//
-	// The texts of an event come from whoever could trigger a deployment: an Encode escapes them for its destination.
+	// Anyone who can trigger a deployment chooses the texts of an event, so
+	// Encode must escape them for its destination.
 	//
 	// ctx is that of [Sender.Send] or [Sender.Message], and in package outbox
 	// that of the call which publishes. An Encode that calls a service passes
@@ -35,24 +37,29 @@ type Format interface {
 	Encode(ctx context.Context, event *payload.Event) (contentType string, body []byte, err error)
 }
 
-// ErrNoMessage: the endpoint's [Format] has no message for this event, so that there is nothing to send. It is for the
-// caller to decide whether that is a mistake: an endpoint whose Events name only what its format can say never gets it.
+// ErrNoMessage says that the endpoint's [Format] has no message for this event,
+// so there is nothing to send. The caller decides whether that is a mistake. To
+// avoid the error, list in the endpoint's Events only types that its format
+// supports.
 var ErrNoMessage = errors.New("sender: the format has no message for this event")
 
-// NewMessage validates event and encodes it as JSON, under a fresh delivery ID if it has none. The event itself is not
-// changed. To deliver one event to several endpoints, make a message for each: every delivery has its own ID.
+// NewMessage validates event and encodes it as JSON, under a fresh delivery ID
+// if it has none. It does not change the event. To deliver one event to several
+// endpoints, make a message for each, because every delivery needs a different
+// ID.
 //
-// An invalid event is a [*payload.ValidationError]; a delivery ID with a dot in it, or a body over [DefaultMaxBody], is a
-// [*MessageError].
+// An invalid event gives a [*payload.ValidationError]. A delivery ID with a dot
+// in it, or a body over [DefaultMaxBody], gives a [*MessageError].
 func NewMessage(event *payload.Event) (Message, error) {
 	return newMessage(context.Background(), nil, event, DefaultMaxBody)
 }
 
-// Message is [NewMessage] through the endpoint's BodyFormat: it makes what [Sender.Send] would send to e. For a Sender
-// with another limit than [DefaultMaxBody], use [Sender.Message].
+// Message is [NewMessage] with the endpoint's BodyFormat. It returns the
+// message that [Sender.Send] would send to e. For a Sender with another limit
+// than [DefaultMaxBody], use [Sender.Message].
 //
-// Beside the errors of NewMessage there are those of the format, which wrap [ErrNoMessage] where there is nothing to
-// send.
+// Its errors are those of NewMessage and of the format. They wrap
+// [ErrNoMessage] if there is nothing to send.
 func (e Endpoint) Message(ctx context.Context, event *payload.Event) (Message, error) {
 	return newMessage(ctx, e.BodyFormat, event, DefaultMaxBody)
 }
@@ -70,7 +77,8 @@ func (s *Sender) Message(ctx context.Context, ep Endpoint, event *payload.Event)
 	return m, err
 }
 
-// newMessage returns a message with the event's ID and type also when it fails, for the receipt.
+// newMessage returns a message with the event's ID and type even if it fails,
+// for the receipt.
 func newMessage(ctx context.Context, f Format, event *payload.Event, limit int) (Message, error) {
 	if event == nil {
 		return Message{}, &MessageError{Field: "Body", Reason: "the event is nil"}
@@ -92,7 +100,7 @@ func newMessage(ctx context.Context, f Format, event *payload.Event, limit int) 
 	return m, m.check(limit)
 }
 
-// encode takes the event by value, so that it is on the heap only for a format's sake.
+// encode takes the event by value, so that only a format moves it to the heap.
 func encode(ctx context.Context, f Format, e payload.Event) (contentType string, body []byte, err error) {
 	if nilable.IsNil(f) {
 		return "", nil, nilFormat(f)

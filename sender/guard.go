@@ -9,8 +9,9 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// guard decides which addresses may be dialled. The same guard serves the check of an endpoint when it is entered and
-// every connection that is made; only the latter counts, since what a name resolves to can change in between.
+// guard decides which addresses may be dialled. Check and every connection use
+// the same guard. Only the check of the connection protects, because a name can
+// resolve to another address in between.
 type guard struct {
 	public    *ssrf.Guardian // what is public, by the IANA special-purpose registries
 	allowed   []netip.Prefix // AllowNetworks
@@ -20,7 +21,8 @@ type guard struct {
 	plainOpen bool           // InsecureHTTP
 }
 
-// violation is a refusal by the guard. It travels through package net as the error of a dial.
+// violation is a refusal by the guard. Package net returns it as the error of a
+// dial.
 type violation struct {
 	kind   error
 	reason string
@@ -38,7 +40,9 @@ func newGuard(c *config) *guard {
 		public: ssrf.New(
 			ssrf.WithAnyPort(),
 			ssrf.WithAnyNetwork(),
-			// The virtual address of a cloud provider's host services: public by registry, reachable only from inside.
+			// The virtual address of a cloud provider's host services. The
+			// registry lists it as public, but only machines of that cloud
+			// reach it.
 			ssrf.WithDeniedV4Prefixes(netip.PrefixFrom(netip.AddrFrom4([4]byte{168, 63, 129, 16}), 32)),
 		),
 		allowed:   c.networks,
@@ -59,9 +63,9 @@ func (g *guard) checkPort(port uint16) *violation {
 	return nil
 }
 
-// check decides on one address. plain says that the request is http, not https. An
-// address that embeds an IPv4 address is judged by that. DenyNetworks also closes
-// the address as it is.
+// check decides about one address. plain says that the request is http, not
+// https. If the address embeds an IPv4 address, that one decides. DenyNetworks
+// also closes the address as it is.
 func (g *guard) check(to netip.AddrPort, plain bool) *violation {
 	if v := g.checkPort(to.Port()); v != nil {
 		return v
@@ -88,7 +92,8 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// control is the guard as a net.Dialer's: called with each address that is about to be dialled, after DNS.
+// control is the net.Dialer's control function. Package net calls it after DNS,
+// with each address that it is about to dial.
 func (g *guard) control(network, address string, plain bool) (netip.AddrPort, error) {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || (network != "tcp4" && network != "tcp6") {
@@ -100,7 +105,8 @@ func (g *guard) control(network, address string, plain bool) (netip.AddrPort, er
 	return to, nil
 }
 
-// rawConn is the type of the socket that a dialer's control function gets and the guard has no use for.
+// rawConn is the type of the socket that a dialer's control function gets. The
+// guard does not use it.
 type rawConn = syscall.RawConn
 
 // normalPrefix returns p such that it compares with unmapped addresses.

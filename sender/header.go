@@ -58,8 +58,9 @@ func inspectHeader(t *target, ep *Endpoint) error {
 
 // reserved reports whether an endpoint may not set the header with this canonical name.
 //
-// Idempotency-Key is here because net/http takes a request that has it to be safe to repeat, and would send the
-// POST a second time, unseen, when a reused connection dies.
+// net/http takes a request with Idempotency-Key to be safe to repeat. It would
+// send the POST a second time when a reused connection dies, and no record
+// would show it.
 func reserved(name string) bool {
 	switch name {
 	case "Host", "User-Agent", "Accept-Encoding", "Idempotency-Key", "X-Idempotency-Key",
@@ -71,8 +72,8 @@ func reserved(name string) bool {
 		strings.Contains(strings.ToLower(name), "signature")
 }
 
-// isPublic reports whether the value of a header that the sender or a signer set may be shown in a record. What is
-// not known to be harmless is not shown.
+// isPublic reports whether a record may show the value of a header that the
+// sender or a signer set. Unknown headers are not shown.
 func isPublic(name string) bool {
 	switch name {
 	case "Content-Type", "Content-Digest", "User-Agent", "Signature", "Signature-Input":
@@ -86,11 +87,12 @@ func isPublic(name string) bool {
 	return false
 }
 
-// redactRequest returns what was sent in a form that is fit for a record, and hidden with the values that are not
-// appended. It never changes sent, and returns a copy if something is to be hidden or the transport may still be reading
-// (inUse).
+// redactRequest returns the sent header for a record, and appends the values
+// that it removed to hidden. It never changes sent. It returns a copy if it
+// removes something, or if the transport may still be reading (inUse).
 //
-// Where the signer carries a credential instead of signing, whatever it set may be one.
+// If the signer sends a credential instead of a signature, any header that it
+// set may hold the credential.
 func redactRequest(hidden []string, sent http.Header, t *target, inUse bool) (http.Header, []string) {
 	static := t.header
 	shown, copied := sent, false
@@ -119,8 +121,8 @@ type secrets struct {
 
 func (k *secrets) in(text string) bool { return k.url.In(k.room, text, k.sent...) }
 
-// redactResponse takes out of an answer what would turn its record into a credential: cookies, and the values that were
-// redacted from the request, which some endpoints echo.
+// redactResponse removes credentials from the record of an answer. These are
+// cookies and the redacted values of the request, which some endpoints echo.
 func redactResponse(a *Attempt, known *secrets) {
 	for name, values := range a.ResponseHeader {
 		switch {
@@ -135,7 +137,8 @@ func redactResponse(a *Attempt, known *secrets) {
 	known.url.Hide(known.room, a.Body, a.Truncated, known.sent...)
 }
 
-// origins keeps of each URL its scheme and host. Where an endpoint points is in most cases its own path, written in another way.
+// origins keeps the scheme and host of each URL. An endpoint mostly redirects
+// to another spelling of its own path, which may be a credential.
 func origins(values []string, known *secrets) []string {
 	shown := make([]string, len(values))
 	for i, value := range values {
@@ -147,8 +150,9 @@ func origins(values []string, known *secrets) []string {
 	return shown
 }
 
-// worthStealing reduces the values of headers to credentials: the part after a scheme ("Bearer …"), which is a plain
-// word, or the whole. Values of less than 8 bytes are no credentials, and looking for them would garble the record.
+// worthStealing reduces the values of headers to credentials. A credential is
+// the part after a scheme ("Bearer …"), or the whole value. Values of less than
+// 8 bytes do not count, because replacing them would garble the record.
 func worthStealing(values []string) []string {
 	worth := values[:0]
 	for _, v := range values {
@@ -177,7 +181,8 @@ func validName(name string) bool {
 	return true
 }
 
-// validValue reports whether v can be a header's value: no control character but the tab (RFC 9110 section 5.5).
+// validValue reports whether v can be a header's value. The only control
+// character in it may be the tab (RFC 9110 section 5.5).
 func validValue(v string) bool {
 	for i := range len(v) {
 		if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {

@@ -12,22 +12,29 @@ const (
 	maxID       = 255
 )
 
-// Message is what is delivered: exactly these bytes are signed and sent, in every attempt. A Sender reads it
-// and never changes it; do not change Body while a call is running.
+// Message is a body with its delivery ID. Every attempt signs and sends exactly
+// these bytes. A Sender never changes a Message. Do not change Body during a
+// call.
 type Message struct {
-	// ID is the delivery's ID, by which receivers recognise duplicates: the same for every attempt, different for every
-	// delivery. 1 to 255 bytes of visible ASCII without a dot, see [payload.NewDeliveryID]. Required.
+	// ID is the delivery's ID, by which receivers recognise duplicates. It is
+	// the same for every attempt and different for every delivery. It has 1 to
+	// 255 bytes of visible ASCII without a dot, see [payload.NewDeliveryID].
+	// Required.
 	ID string
-	// Type is the event's type, for the endpoint's filter. It is not sent; the body says it.
+	// Type is the event's type, for the endpoint's filter. It is not sent,
+	// because the body contains it.
 	Type payload.Type
 	// ContentType is the value of Content-Type. Empty means application/json.
 	ContentType string
-	// Body is the body. Required: not empty, and no longer than [WithMaxBody] allows, 1 MiB unless set.
+	// Body is the body. It must not be empty or longer than [WithMaxBody]
+	// allows, which is 1 MiB by default.
 	Body []byte
 }
 
-// check refuses what no receiver would accept, and a body over the limit. The rule for IDs is that of the signer package;
-// it also holds for what is not signed. The error does not repeat the ID, which may come from anywhere.
+// check refuses a message that no receiver would accept, and a body over the
+// limit. The rule for IDs is that of the signer package, and also applies to
+// unsigned messages. The error does not repeat the ID, because it may come from
+// an untrusted source.
 func (m *Message) check(limit int) error {
 	switch {
 	case !validID(m.ID):

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// wellKnownNAT64 is the prefix under which a NAT64 gateway reaches IPv4 addresses
-// unless its operator chose another (RFC 6052 section 2.1).
+// wellKnownNAT64 is the default prefix of NAT64 gateways (RFC 6052 section
+// 2.1).
 var wellKnownNAT64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // nat64Bytes are the bytes of an IPv6 address that hold the IPv4 address, by the
@@ -39,9 +39,9 @@ func WithNAT64(prefixes ...netip.Prefix) Option {
 	})
 }
 
-// judged returns the address that decides about a: the IPv4 address that it
-// embeds, or a itself. A zone is dropped, because to package netip fe80::1%eth0 is
-// not in fe80::/10.
+// judged returns the address that decides about a. It is the IPv4 address that
+// a embeds, or a itself. A zone is dropped, because package netip does not find
+// fe80::1%eth0 in fe80::/10.
 func (g *guard) judged(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	for _, p := range g.nat64 {

@@ -6,21 +6,23 @@ import (
 	"time"
 )
 
-// Request is what an attempt would send; see [Sender.Preview].
+// Request is the request that an attempt would send, see [Sender.Preview].
 type Request struct {
 	// Method is POST.
 	Method string
-	// URL is the endpoint's. It may be a credential: [URL.Reveal] shows it.
+	// URL is the endpoint's URL. It may be a credential, so only [URL.Reveal]
+	// shows it.
 	URL URL
-	// Header is what would be sent, signed now, with credentials redacted as in [Attempt].RequestHeader. Host,
-	// Content-Length and what the connection adds are not in it.
+	// Header is the header that would be sent, signed now, with credentials
+	// redacted as in [Attempt].RequestHeader. It lacks Host, Content-Length and
+	// the headers that the connection adds.
 	Header http.Header
 	// Body is the message's.
 	Body []byte
 }
 
-// Preview returns the request that an attempt would send now, without sending
-// it, and without asking DNS. The errors are those of an attempt that is refused
+// Preview returns the request that an attempt would send now. It sends nothing
+// and does not ask DNS. Its errors are those of an attempt that is refused
 // before it connects. The signer gets ctx, with the attempt's timeout.
 func (s *Sender) Preview(ctx context.Context, ep Endpoint, msg Message) (*Request, error) {
 	var t target

@@ -10,12 +10,13 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Problem is an error in a form that a platform can show its customers: a stable
-// code, and a sentence that names no Go identifier, no option and no address. The
-// error itself is for the operator.
+// Problem is an error in a form that a platform can show its customers. It has
+// a stable code, and a sentence that names no Go identifier, no option and no
+// address. The error itself is for the operator.
 type Problem struct {
-	// Field is the name of the field that is wrong: of an [Endpoint], of a [Message],
-	// or a member of the event in its JSON spelling. Empty if the error has none.
+	// Field is the name of the invalid field. It belongs to an [Endpoint] or a
+	// [Message], or is a member of the event in its JSON spelling. It is empty
+	// if the error concerns no field.
 	Field string
 	// Code is for programs. Codes never change their meaning.
 	Code string
@@ -60,9 +61,10 @@ var problemTexts = map[string]string{
 
 func problem(field, code string) Problem { return Problem{field, code, problemTexts[code]} }
 
-// Problems returns what of an error a customer may see, and nil for nil. It takes
-// every error of this package and [*payload.ValidationError]. Any other is one
-// Problem with the code "internal".
+// Problems returns the parts of an error that a customer may see. It returns
+// nil for nil. It takes every error of this package and
+// [*payload.ValidationError]. Any other error becomes one Problem with the code
+// "internal".
 //
 // A host that does not resolve and one with an address that is not public give the
 // same Problem. Otherwise a customer could learn which names exist in your network.
@@ -82,8 +84,8 @@ func Problems(err error) []Problem {
 	return found
 }
 
-// Problem returns what of the attempt's failure a customer may see, and the zero
-// Problem for one that delivered.
+// Problem returns the part of the attempt's failure that a customer may see. It
+// returns the zero Problem if the attempt delivered.
 func (a Attempt) Problem() Problem {
 	if a.Outcome == Delivered {
 		return Problem{}
@@ -94,8 +96,8 @@ func (a Attempt) Problem() Problem {
 	return ProblemOf(a.Class, a.Status)
 }
 
-// ProblemOf is [Attempt.Problem] for the class and the status that are on record.
-// It returns the zero Problem for [ClassNone].
+// ProblemOf is [Attempt.Problem] for a recorded class and status. It returns
+// the zero Problem for [ClassNone].
 func ProblemOf(class Class, status int) Problem {
 	codes := map[Class]string{
 		ClassDNS: "host_unreachable", ClassPolicy: "host_unreachable", ClassConnect: "connection_failed", ClassProxy: "connection_failed",
@@ -129,7 +131,7 @@ func statusProblem(status int) Problem {
 	return problem("", "status_unexpected")
 }
 
-// collect calls add with what err and the errors that it wraps say to a customer.
+// collect calls add with the Problems of err and of the errors that it wraps.
 func collect(err error, add func(Problem)) {
 	switch e := err.(type) {
 	case *EndpointError:

@@ -54,7 +54,8 @@ type proxy struct {
 	authorization hidden.Value[string] // the value of Proxy-Authorization, or ""
 }
 
-// newProxy never repeats the URL in an error: it may have a password in it.
+// newProxy never repeats the URL in an error, because it may contain a
+// password.
 func newProxy(u *url.URL) (*proxy, error) {
 	switch {
 	case u == nil:
@@ -81,8 +82,9 @@ func newProxy(u *url.URL) (*proxy, error) {
 	return p, nil
 }
 
-// proxyError is a failure that the proxy is to blame for. Its text names the proxy's address, never its credentials, and
-// nothing that the proxy answered but the status: it may repeat what it was sent.
+// proxyError is a failure of the proxy. Its text names the proxy's address and
+// never its credentials. It repeats only the status of the proxy's answer,
+// because an answer may echo the request.
 type proxyError struct {
 	text  string
 	cause error
@@ -127,7 +129,8 @@ func (d *dialer) dialThrough(ctx, lookup context.Context, address string) (net.C
 	return nil, err
 }
 
-// allowed resolves address and returns those of its addresses that the guard permits. It is an error if there is none.
+// allowed resolves address and returns the addresses that the guard permits. It
+// is an error if there is none.
 func (d *dialer) allowed(ctx context.Context, address string) (addrs []netip.AddrPort, err error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
@@ -159,8 +162,8 @@ func (d *dialer) allowed(ctx context.Context, address string) (addrs []netip.Add
 	return addrs, nil
 }
 
-// connect makes one tunnel. It takes no more than its share of the time that is left, so that one address that does not
-// answer does not keep the others from being tried.
+// connect makes one tunnel. It takes at most its share of the remaining time,
+// so that the other addresses are tried even if one does not answer.
 func (d *dialer) connect(ctx context.Context, to string, left int) (net.Conn, error) {
 	deadline, _ := ctx.Deadline()
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
@@ -182,7 +185,8 @@ func (d *dialer) connect(ctx context.Context, to string, left int) (net.Conn, er
 	return conn, nil
 }
 
-// reach connects to the proxy itself. The guard is not asked: the operator named this address.
+// reach connects to the proxy itself. It does not ask the guard, because the
+// operator named this address.
 func (d *dialer) reach(ctx context.Context) (net.Conn, error) {
 	conn, err := d.toProxy.DialContext(ctx, "tcp", d.proxy.address)
 	if err != nil {
@@ -224,7 +228,8 @@ func (p *proxy) ask(conn net.Conn, to, userAgent string) error {
 	return nil
 }
 
-// tunnel is a connection through the proxy. Its remote address is the endpoint's, which is what a record is to show.
+// tunnel is a connection through the proxy. Its remote address is the
+// endpoint's, which records show.
 type tunnel struct {
 	net.Conn
 	to netip.AddrPort // not valid where only the proxy knows it

@@ -5,8 +5,9 @@ import (
 	"net/http"
 )
 
-// read fills the record from an answer and closes its body. At most maxDrained bytes are read: to its end if it
-// is short, so that the connection can be used again, otherwise the connection is closed.
+// read fills the record from an answer and closes its body. It reads at most
+// maxDrained bytes. A short body is read to its end, so that the connection can
+// be used again. Otherwise the connection is closed.
 func (s *Sender) read(a *Attempt, resp *http.Response) {
 	defer resp.Body.Close()
 	a.Status, a.ResponseHeader = resp.StatusCode, resp.Header
@@ -45,7 +46,8 @@ func drain(a *Attempt, resp *http.Response, buf *[maxRecorded]byte) error {
 	return nil
 }
 
-// readUpTo fills p; unlike io.ReadFull it tells the end of the body from one that broke off.
+// readUpTo fills p. Unlike io.ReadFull it distinguishes the end of the body
+// from a body that broke off.
 func readUpTo(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var m int

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// retryAfter returns how long an answer asks to be left alone: its Retry-After (RFC 9110 section 10.2.3), a number of
-// seconds or an HTTP-date, capped at limit. A date counts from the answer's own Date where it has one, so that a wrong
-// clock on either side does not matter; otherwise from now. A date in the past is 0.
-// asked is false for anything else, which is ignored, and for a header that occurs
-// twice.
+// retryAfter returns the pause that an answer asks for with Retry-After (RFC
+// 9110 section 10.2.3), capped at limit. The header is a number of seconds or
+// an HTTP-date. A date counts from the answer's Date if it has one, so that a
+// wrong clock on either side does not matter, and otherwise from now. A date in
+// the past is 0. asked is false for any other value and for a header that
+// occurs twice.
 func retryAfter(h http.Header, now time.Time, limit time.Duration) (wait time.Duration, asked bool) {
 	values := h["Retry-After"]
 	if len(values) != 1 {
@@ -28,7 +29,8 @@ func retryAfter(h http.Header, now time.Time, limit time.Duration) (wait time.Du
 	return min(max(at.Sub(now), 0), limit), true // Sub saturates
 }
 
-// seconds reads 1*DIGIT, capped at limit however long it is. No sign, blank, fraction or exponent.
+// seconds reads 1*DIGIT of any length, capped at limit. It takes no sign,
+// blank, fraction or exponent.
 func seconds(text string, limit time.Duration) (time.Duration, bool) {
 	if text == "" {
 		return 0, false
@@ -39,7 +41,8 @@ func seconds(text string, limit time.Duration) (time.Duration, bool) {
 		if digit > 9 {
 			return 0, false
 		}
-		// At most ten times the limit, which is far from overflowing: see maxRetryAfterLimit.
+		// This is at most ten times the limit, which can't overflow, see
+		// maxRetryAfterLimit.
 		d = min(d*10+time.Duration(digit)*time.Second, limit)
 	}
 	return d, true

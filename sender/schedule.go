@@ -7,19 +7,27 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// Schedule returns the waits between the attempts of one delivery: a fresh BackOff at each call, which is used by one
-// goroutine. The first attempt is made at once; each NextBackOff is the wait before the next one, and [backoff.Stop] (as
-// any negative value) says that there is none.
+// Schedule returns the waits between the attempts of one delivery. Each call
+// returns a fresh BackOff for one goroutine. The first attempt is made at once,
+// and each NextBackOff returns the wait before the next one. [backoff.Stop] and
+// any other negative value end the schedule.
 //
-// Any backoff.BackOff will do; [Platform], [StandardWebhooks] and [Pipeline] are ready to use. A Schedule must be safe
-// for concurrent use.
+// Any backoff.BackOff will do. [Platform], [StandardWebhooks] and [Pipeline] are
+// ready to use. A Schedule must be safe for concurrent use.
 type Schedule func() backoff.BackOff
 
-// step is a wait, and what is added to it at random so that senders that failed together do not return together.
+// step is a wait and the bound of its random addition. The addition keeps
+// senders that failed together from returning together.
 type step struct{ wait, jitter time.Duration }
 
-// Platform is for a platform that delivers to its customers: 6 attempts over about 73 minutes. At once, then after 10 s
-// (+ 0 to 5), 30 s (+ 0 to 10), 2 min (+ 0 to 30 s), 10 min (+ 0 to 60 s) and 1 h.
+// Platform is for a platform that delivers to its customers. It makes 6 attempts
+// over about 73 minutes. The first is made at once. These waits follow:
+//
+//	10 s     and up to 5 s at random
+//	30 s     and up to 10 s
+//	2 min    and up to 30 s
+//	10 min   and up to 60 s
+//	1 h
 func Platform() backoff.BackOff {
 	return newSteps(
 		step{10 * time.Second, 5 * time.Second},
@@ -30,9 +38,10 @@ func Platform() backoff.BackOff {
 	)
 }
 
-// StandardWebhooks is the schedule that the Standard Webhooks specification recommends: 10 attempts over about 76 hours.
-// At once, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, to each of which up to a tenth is added at
-// random.
+// StandardWebhooks is the schedule that the Standard Webhooks specification
+// recommends. It makes 10 attempts over about 76 hours. The first is made at
+// once. The waits are 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h,
+// each with up to a tenth of it added at random.
 func StandardWebhooks() backoff.BackOff {
 	waits := []time.Duration{
 		5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour,
@@ -45,8 +54,16 @@ func StandardWebhooks() backoff.BackOff {
 	return newSteps(at...)
 }
 
-// Pipeline is for a CI job, which waits for the result: 7 attempts over about a minute. At once, then after 1 s (+ 0 to
-// 0.5), 2 s (+ 0 to 1), 4 s (+ 0 to 2), 8 s (+ 0 to 4), 16 s (+ 0 to 4) and 20 s (+ 0 to 4). It is the default.
+// Pipeline is for a CI job, which waits for the result. It is the default. It
+// makes 7 attempts over about a minute. The first is made at once. These waits
+// follow:
+//
+//	1 s     and up to 0.5 s at random
+//	2 s     and up to 1 s
+//	4 s     and up to 2 s
+//	8 s     and up to 4 s
+//	16 s    and up to 4 s
+//	20 s    and up to 4 s
 //
 // A redirect (3xx) ends it at once with [ErrRejected]. Redirects are never
 // followed, so the URL has to change before a retry can succeed.

@@ -9,17 +9,29 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Send delivers event to ep: it validates and encodes the event once, in the endpoint's BodyFormat and under a fresh
-// delivery ID if it has none, and then makes attempts until one is delivered, the endpoint is gone, policy refuses, the
-// schedule is exhausted or ctx ends. The caller's event is not changed. Each attempt has the same ID and bytes, and a
-// timestamp and signature of its own.
+// Send delivers event to ep. It validates the event and encodes it once, in the
+// endpoint's BodyFormat and under a fresh delivery ID if it has none. It then
+// makes attempts until one of these happens:
 //
-// The receipt is never nil. An event that the endpoint's filter does not take is not sent, which is no error: the
-// receipt's Outcome is [Skipped]. If the filter takes it but the format has no message for it, nothing is sent either,
-// and the error wraps [ErrNoMessage]. An invalid event is a [*payload.ValidationError] or a [*MessageError]; what a format
-// can't encode is the format's error; every other error is a [*DeliveryError].
+//   - an attempt delivers
+//   - the endpoint is gone
+//   - policy refuses the delivery
+//   - the schedule is exhausted
+//   - ctx ends
 //
-// Send blocks its caller through all waits: about a minute with the default schedule. See [Sender.Deliver] for the rest.
+// Each attempt has the same ID and bytes, and a fresh timestamp and signature.
+// Send does not change the caller's event.
+//
+// The receipt is never nil. If the endpoint's filter does not take the event,
+// Send sends nothing and returns no error, and the receipt's Outcome is
+// [Skipped]. If the filter takes the event but the format has no message for
+// it, Send sends nothing and the error wraps [ErrNoMessage]. An invalid event
+// gives a [*payload.ValidationError] or a [*MessageError]. An event that the
+// format can't encode gives the format's error. Every other error is a
+// [*DeliveryError].
+//
+// Send blocks its caller through all waits, which is about a minute with the
+// default schedule. See [Sender.Deliver] for the rest.
 func (s *Sender) Send(ctx context.Context, ep Endpoint, event *payload.Event) (*Receipt, error) {
 	if event != nil && !ep.Accepts(event.Type) {
 		ep.BodyFormat = skipped{}
@@ -34,19 +46,22 @@ func (s *Sender) Send(ctx context.Context, ep Endpoint, event *payload.Event) (*
 	return s.Deliver(ctx, ep, msg)
 }
 
-// skipped is the Format of an event that the endpoint does not get: Deliver checks everything else and skips it, whether
-// or not the endpoint's own format could have said it.
+// skipped is the Format of an event that the endpoint's filter does not take.
+// With it Deliver checks everything else and skips the event, even if the
+// endpoint's format has no message for it.
 type skipped struct{}
 
 func (skipped) Encode(context.Context, *payload.Event) (string, []byte, error) {
 	return "", []byte("{}"), nil
 }
 
-// Deliver is [Sender.Send] for a message that exists: another format's body, or one that is sent again.
+// Deliver is [Sender.Send] for an existing message, such as the body of another
+// format or a message that is sent again.
 //
-// Between attempts it waits as long as the schedule says, or as the endpoint asks with Retry-After if that is longer. The
-// wait ends at once when ctx does. If ctx has a deadline that comes before the next attempt, Deliver
-// does not wait for it in vain: it returns at once, with an error that wraps context.DeadlineExceeded.
+// Between attempts it waits as long as the schedule says, or as the endpoint
+// asks with Retry-After if that is longer. The wait ends at once when ctx does.
+// If the deadline of ctx comes before the next attempt, Deliver returns at once
+// with an error that wraps context.DeadlineExceeded.
 func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receipt, error) {
 	r := newReceipt(msg.ID)
 	var t target
@@ -93,8 +108,8 @@ func (e *DeliveryError) outcome(last Outcome) Outcome {
 	return last
 }
 
-// after decides what follows an attempt: nothing, if it was delivered; a wait, which it notes in the record; or giving
-// up.
+// after decides what follows an attempt. A delivered one ends the delivery.
+// Otherwise after notes the wait in the record, or gives up.
 func (s *Sender) after(ctx context.Context, a *Attempt, schedule *waits.BackOff) *DeliveryError {
 	switch a.Outcome {
 	case Delivered:

@@ -12,8 +12,10 @@ import (
 	"github.com/deployhook/deployhook/internal/redact"
 )
 
-// Sender delivers messages to endpoints. It keeps connections open for reuse and nothing else but the latest URLs: no
-// signer, no header, no goroutine but those of idle connections. Make one and share it; all methods are safe for concurrent use.
+// Sender delivers messages to endpoints. It keeps open connections for reuse
+// and the latest URLs, but no signer and no header. Its only goroutines are
+// those of idle connections. Make one and share it. All methods are safe for
+// concurrent use.
 type Sender struct {
 	config
 	guard     *guard

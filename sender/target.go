@@ -13,10 +13,11 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// maxURL is what a URL may have in bytes; the longest that servers commonly take.
+// maxURL is the longest URL in bytes. Servers commonly accept no more.
 const maxURL = 8 << 10
 
-// target is an endpoint that passed every check that needs no network, in the form that an attempt needs.
+// target is an endpoint that passed every check without the network, in the
+// form that an attempt needs.
 type target struct {
 	*checkedURL
 	signer     signer.Signer
@@ -28,7 +29,7 @@ type target struct {
 	cert       ClientCertificate
 }
 
-// origin is what may be shown of the URL; empty if there is none.
+// origin is the part of the URL that may be shown. It is empty without a URL.
 func (t *target) origin() string {
 	if t.checkedURL == nil {
 		return ""
@@ -36,7 +37,7 @@ func (t *target) origin() string {
 	return origin(&t.url)
 }
 
-// resolve makes a target of an endpoint, or returns the first thing that is wrong with it.
+// resolve turns an endpoint into a target, or returns its first mistake.
 func (s *Sender) resolve(t *target, ep *Endpoint) error {
 	if err := s.made(); err != nil {
 		return err
@@ -47,7 +48,8 @@ func (s *Sender) resolve(t *target, ep *Endpoint) error {
 	return nil
 }
 
-// inspect makes every check of ep that needs no network, and returns all that is wrong with it.
+// inspect makes every check of ep that needs no network, and returns all
+// mistakes.
 func (s *Sender) inspect(t *target, ep *Endpoint) (faults []error) {
 	t.signer, t.timeout, t.cert = ep.Signer, s.timeout, ep.ClientCertificate
 	for _, fault := range [...]error{
@@ -120,8 +122,9 @@ func portOf(u *url.URL) uint16 {
 	return 443
 }
 
-// parseURL applies the rules for URLs that do not depend on options. Its errors show nothing of the text but a
-// scheme's name: path, query and user information may be credentials, and url.Parse's own errors repeat them.
+// parseURL applies the rules for URLs that do not depend on options. Its errors
+// show only the scheme's name, because path, query and user information may be
+// credentials. Errors of url.Parse would repeat them.
 func parseURL(text string) (*url.URL, error) {
 	if text == "" {
 		return nil, errors.New("is empty")
@@ -130,7 +133,8 @@ func parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("is longer than 8192 bytes")
 	}
 	if strings.ContainsFunc(text, unicode.IsSpace) {
-		// net/url would encode a blank. It is a mistake: two URLs in one variable, or one that lost a piece.
+		// net/url would encode a blank. A blank is a mistake, such as two URLs
+		// in one variable or a truncated URL.
 		return nil, errors.New("is not a valid URL: it has white space in it (a blank is %20)")
 	}
 	u, err := url.Parse(text)
@@ -150,8 +154,8 @@ func parseURL(text string) (*url.URL, error) {
 	return u, normalizeHost(u)
 }
 
-// normalizeHost checks the host and rewrites u.Host so that one host has one spelling: lower case, without trailing dot
-// and empty port.
+// normalizeHost checks the host and rewrites u.Host so that each host has one
+// spelling. It is in lower case, without trailing dot and empty port.
 func normalizeHost(u *url.URL) error {
 	host, port := u.Hostname(), u.Port()
 	if port != "" {
@@ -179,11 +183,14 @@ func normalizeHost(u *url.URL) error {
 	return nil
 }
 
-// checkHostname: letters, digits, hyphens and underscores in labels, or a canonical IPv4 address.
+// checkHostname takes labels of letters, digits, hyphens and underscores, or a
+// canonical IPv4 address.
 //
-// Two kinds of name are refused because software reads them differently. Non-ASCII names: net/http maps them
-// (127。0。0。1 becomes 127.0.0.1) while a resolver does not. Names that end in a number (127.1, 0x7f.1, 2130706433):
-// the C library reads them as IPv4 addresses (inet_aton), as the URL standard of browsers does; Go's resolver asks DNS.
+// Two kinds of name are refused because software reads them differently.
+// net/http maps a name that is not ASCII (127。0。0。1 becomes 127.0.0.1), but a
+// resolver does not. The C library and browsers read a name that ends in a
+// number (127.1, 0x7f.1, 2130706433) as an IPv4 address, but Go's resolver asks
+// DNS.
 func checkHostname(host string) error {
 	if host == "" || len(host) > 253 {
 		return errors.New("has no host, or one longer than 253 bytes")
@@ -210,7 +217,8 @@ func checkHostname(host string) error {
 	return nil
 }
 
-// isNumber reports whether inet_aton would read the last label as a number: decimal, octal or hexadecimal.
+// isNumber reports whether inet_aton would read the last label as a decimal,
+// octal or hexadecimal number.
 func isNumber(label string) bool {
 	if hex, ok := strings.CutPrefix(label, "0x"); ok {
 		return strings.Trim(hex, "0123456789abcdef") == ""
@@ -218,7 +226,8 @@ func isNumber(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
-// isWordByte reports whether c occurs in the words of an event type or, with hyphens, in a host's labels.
+// isWordByte reports whether c may occur in the words of an event type or in a
+// host's labels, apart from hyphens.
 func isWordByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_'
 }

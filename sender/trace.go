@@ -19,11 +19,13 @@ import (
 // errInterim ends an attempt whose endpoint keeps sending 1xx answers.
 var errInterim = errors.New("too many 1xx answers")
 
-// trace notes an attempt's timings. It is the context of the attempt's request, too, so that the dialer finds it; and
-// it holds what the request needs, so that all of it is one allocation.
+// trace notes an attempt's timings. It is also the context of the attempt's
+// request, so that the dialer finds it. It holds everything that the request
+// needs, so that one allocation is enough.
 //
-// The transport calls it from its own goroutines, of which a dial can outlive the attempt: hence the mutex, and a
-// snapshot at the end.
+// The transport calls it from other goroutines, and a dial can outlive the
+// attempt. A mutex therefore guards it, and the end of the attempt takes a
+// snapshot.
 type trace struct {
 	context.Context // the attempt's, with its deadline
 	cancel          context.CancelFunc
@@ -61,8 +63,9 @@ func (t *trace) Value(key any) any {
 	return t.Context.Value(key)
 }
 
-// attach returns the context for the request. Hooks that a connection only needs when it is new are set by the dialer,
-// and those of TLS for https alone: each costs an allocation.
+// attach returns the context for the request. Each hook costs an allocation.
+// The dialer therefore sets the hooks that only a new connection needs, and the
+// hooks of TLS are set for https only.
 func (t *trace) attach(plain bool) context.Context {
 	t.hooks.GotConn = t.gotConn
 	t.hooks.GotFirstResponseByte = t.firstByte
@@ -91,9 +94,11 @@ func (t *trace) firstByte() {
 	t.at.gotByte = true
 }
 
-// got1xx bounds interim answers. It also ends the attempt's context, because its error is lost when the caller's context
-// has such a hook of its own: of two hooks, net/http/httptrace returns what the caller's does. And such a hook, like this
-// one, makes the transport apply its limit for headers to each interim answer alone, no longer to their sum.
+// got1xx bounds interim answers. The transport applies its limit for headers to
+// each interim answer alone as soon as there is such a hook, so this hook has
+// to count them. It also ends the attempt's context. Its error is not enough,
+// because net/http/httptrace returns the error of the caller's hook if the
+// caller's context has one.
 func (t *trace) got1xx(int, textproto.MIMEHeader) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -135,7 +140,8 @@ func (t *trace) withDNS(ctx context.Context) context.Context {
 	})
 }
 
-// connected notes a dial, successful or not; what it spent on DNS is not counted twice.
+// connected notes a dial, successful or not. The time of DNS is not counted
+// twice.
 func (t *trace) connected(begin, end time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,7 +152,8 @@ func (t *trace) connected(begin, end time.Time) {
 	t.at.dialing = false
 }
 
-// dialled notes an address that was tried; the connection that the request gets has the last word.
+// dialled notes an address that was tried. The connection of the request
+// overrides it.
 func (t *trace) dialled(addr netip.AddrPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,8 +162,8 @@ func (t *trace) dialled(addr netip.AddrPort) {
 	}
 }
 
-// permitted notes that the guard let an address pass, which is dialled now. A proxy
-// is dialled without asking the guard.
+// permitted notes that the guard permitted an address, which is dialled now.
+// The guard is not asked about a proxy.
 func (t *trace) permitted() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -164,7 +171,8 @@ func (t *trace) permitted() {
 	t.at.dialing = !t.got
 }
 
-// finish writes what was noted into the record, and says how far the attempt came.
+// finish copies the notes into the record, and returns the phase that the
+// attempt reached.
 func (t *trace) finish(a *Attempt) progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -21,21 +21,22 @@ const (
 	dialTimeout = 10 * time.Second
 	idleTimeout = 90 * time.Second
 	maxIdle     = 256 // also of one host, where many endpoints may be
-	// pingAfter is how long an HTTP/2 connection may be silent before it is probed, and pingTimeout how long the
-	// probe may take. Without them a connection whose peer is gone would fail every attempt until TCP gives up.
+	// pingAfter is how long an HTTP/2 connection may be silent before it is
+	// probed, and pingTimeout is how long the probe may take. Without them
+	// every attempt on a dead connection would fail until TCP gives up.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 10 * time.Second
 )
 
-// newTransport returns a transport of its own for http (plain) or https. Two of them, because a dialer does not
-// learn which scheme it dials for, and its guard must.
+// newTransport returns a transport for http (plain) or https. There are two,
+// because the guard must know the scheme and a dialer does not learn it.
 func newTransport(c *config, g *guard, open *conns, plain bool) *http.Transport {
 	d := &dialer{guard: g, plain: plain, proxy: c.proxy, proxyResolves: c.proxyResolves, environment: c.environment, rootCAs: c.rootCAs, conns: open, userAgent: userAgent(), faults: c.faults}
 	d.net = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver, ControlContext: d.control}
 	d.toProxy = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver}
 	return &http.Transport{
-		// Never a proxy from the environment: the guard would see its address instead of the endpoint's. With WithProxy
-		// the dialer asks the guard first, and then the proxy.
+		// A proxy here would hide the endpoint's address from the guard. With
+		// WithProxy the dialer asks the guard first, and then the proxy.
 		Proxy:       nil,
 		DialContext: d.dial,
 		TLSClientConfig: &tls.Config{
@@ -98,7 +99,8 @@ func (d *dialer) traced(ctx context.Context, network, address string) (net.Conn,
 	return d.conns.track(conn), nil
 }
 
-// connection dials directly or through the proxy; lookup is ctx with the hooks for the endpoint's name.
+// connection dials directly or through the proxy. lookup is ctx with the hooks
+// for the endpoint's name.
 func (d *dialer) connection(ctx, lookup context.Context, network, address string) (net.Conn, error) {
 	via := d.proxyFor(address)
 	if via == nil {
@@ -112,8 +114,8 @@ func (d *dialer) connection(ctx, lookup context.Context, network, address string
 	return through.dialThrough(ctx, lookup, address)
 }
 
-// control refuses what the guard does. package net calls it for every address of the host that it is about to try.
-// It may do so on another goroutine.
+// control asks the guard. Package net calls it for every address of the host
+// that it is about to try, perhaps on another goroutine.
 func (d *dialer) control(ctx context.Context, network, address string, _ rawConn) (err error) {
 	fault := d.faults.Inline(ctx, inDialing, func() {
 		var to netip.AddrPort

@@ -13,19 +13,26 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// Attempt makes exactly one try to deliver msg to ep and returns its record; it never retries and never waits for
-// anything but the endpoint. It is what a queue calls that keeps its own schedule. The endpoint's filter is not applied,
-// since whoever queued the message has decided that; everything else is checked as in [Sender.Deliver].
+// Attempt makes exactly one attempt to deliver msg to ep and returns its
+// record. It never retries, and waits only for the endpoint. It is for queues
+// that keep their own schedule. It does not apply the endpoint's filter,
+// because the queue has done that. Everything else is checked as in
+// [Sender.Deliver].
 //
-// The record's Err is nil exactly if the Outcome is [Delivered], which any 2xx is, even if its body breaks off.
-// Redirects are not followed: a 307 would re-send body and signature to a place that nobody checked.
+// The record's Err is nil exactly if the Outcome is [Delivered]. Any 2xx is
+// delivered, even if its body breaks off. Redirects are not followed, because a
+// 307 would send body and signature to an unchecked address.
 //
-// The endpoint sees the request at most once. net/http repeats a request on its own in some cases: over HTTP/1 when a
-// reused connection breaks, if it takes the request to be safe to repeat or has written nothing yet; over HTTP/2
-// after GOAWAY, REFUSED_STREAM and, to be kind to broken servers, PROTOCOL_ERROR, which says nothing about whether the
-// request was acted upon. All of it needs a body that can be read again (Request.GetBody), which the requests of a Sender
-// do not have. The price: where a connection dies before anything was written, the attempt fails and the schedule
-// makes another, which the record shows.
+// The endpoint sees the request at most once. net/http by itself repeats some
+// requests:
+//
+//   - over HTTP/1, if a reused connection breaks and the request is safe to repeat or nothing was written yet
+//   - over HTTP/2, after GOAWAY, REFUSED_STREAM and PROTOCOL_ERROR, although the endpoint may have acted after the last one
+//
+// Both need a body that can be read again (Request.GetBody). The requests of a
+// Sender have none. Therefore an attempt fails if its connection dies before
+// anything was written. The schedule then makes another attempt, which the
+// record shows.
 func (s *Sender) Attempt(ctx context.Context, ep Endpoint, msg Message) Attempt {
 	var t target
 	err := s.resolve(&t, &ep)
@@ -95,8 +102,9 @@ func contextError(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// unsigned notes why there was nothing to send. A signer of the application's own
-// may ask a key service, which can fail and recover. Only misuse stays as it is.
+// unsigned notes why there was nothing to send. The application's signer may
+// ask a key service, which can fail and recover. A retry does not help only
+// after a misuse of the signer.
 func (a *Attempt) unsigned(parent context.Context, t *target, err error) {
 	if parent.Err() != nil {
 		a.cancel(t, contextError(parent))
@@ -124,8 +132,8 @@ func (a *Attempt) fail(e *AttemptError) {
 	}
 }
 
-// redacted judges an answer and takes the credentials out of its record: the URL's,
-// and the values that were sent and are not shown.
+// redacted judges an answer and removes the credentials from its record. They
+// are those of the URL and the hidden values of the request.
 func (s *Sender) redacted(a *Attempt, t *target, sent []string) {
 	room := s.rooms.Get().(*redact.Room)
 	defer s.rooms.Put(room)
@@ -150,13 +158,13 @@ func (s *Sender) judge(a *Attempt, t *target, known *secrets) {
 	switch {
 	case a.Status == http.StatusGone:
 		a.Outcome, failure.cause = Gone, ErrGone
-	case s.stopOnClient && a.Status >= 400 && a.Status <= 499 && !asked && !mendable(a.Status):
+	case s.stopOnClient && a.Status >= 400 && a.Status <= 499 && !asked && !retryable(a.Status):
 		a.Outcome, failure.cause = Rejected, ErrRejected
 	}
 }
 
-// mendable reports whether a client error can go away by itself.
-func mendable(status int) bool {
+// retryable reports whether a client error can go away by itself.
+func retryable(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
@@ -183,8 +191,9 @@ func (s *Sender) transport(t *target) http.RoundTripper {
 	return s.secure
 }
 
-// request builds and signs the request of one attempt. What is signed is what is sent: after the signer, which is only
-// to set headers, everything else is put in place again, and a header that it had no business with is an error.
+// request builds and signs the request of one attempt. It sends exactly what
+// was signed. A signer may only set headers, so request restores everything
+// else after it. A header that the signer must not change is an error.
 func (s *Sender) request(tr *trace, t *target, msg *Message) (*http.Request, error) {
 	req := (&http.Request{
 		Method: http.MethodPost, URL: &tr.url,
@@ -205,15 +214,15 @@ func (s *Sender) request(tr *trace, t *target, msg *Message) (*http.Request, err
 	tr.url = t.url
 	tr.body.Reset(msg.Body)
 	req.Method, req.URL, req.Host = http.MethodPost, &tr.url, t.url.Host
-	// Not a type of our own, and no GetBody: net/http writes header and body at once only if it knows that the reader
-	// is in memory, and repeats a request only if it can read the body again.
+	// net/http writes header and body at once only if it knows this type of
+	// reader. Without GetBody it can't repeat the request.
 	req.Body, req.GetBody = io.NopCloser(&tr.body), nil
 	req.ContentLength, req.TransferEncoding = int64(len(msg.Body)), nil
 	return req, nil
 }
 
-// setHeader sets all headers but the signature's. Their values are the attempt's own, so that whoever changes a record
-// changes no other.
+// setHeader sets all headers except the signature's. It copies their values, so
+// that a caller who changes one record changes no other.
 func (s *Sender) setHeader(tr *trace, h http.Header, t *target, msg *Message) {
 	tr.values = [2]string{s.userAgent, contentType}
 	if msg.ContentType != "" {
@@ -226,7 +235,8 @@ func (s *Sender) setHeader(tr *trace, h http.Header, t *target, msg *Message) {
 	}
 }
 
-// checkSigned refuses what a signer must not do: replace a header, or set one that makes net/http repeat the request.
+// checkSigned refuses a signer that replaced a header, or set one that makes
+// net/http repeat the request.
 func checkSigned(h http.Header, t *target, msg *Message) error {
 	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if _, ok := h[name]; ok {

@@ -17,15 +17,16 @@ type checkedURL struct {
 	hidden *redact.URL // what no record may show: all but scheme and host may be a credential
 }
 
-// urls are the latest URLs that passed inspectURL. Deliveries go to the same few again and again, and to parse and check
-// one costs as much as to sign a message. Whether one passes depends on its text and on the sender's options alone, so that
-// nothing here grows old. URLs that share a slot take it from each other.
+// urls caches the latest URLs that passed inspectURL. Most deliveries go to a
+// few URLs, and checking a URL costs as much as signing a message. The result
+// depends only on the text and the sender's options, so an entry never becomes
+// stale. URLs that share a slot replace each other.
 type urls struct {
 	seed  maphash.Seed
 	slots [256]atomic.Pointer[checkedURL]
 }
 
-// of returns what is remembered of text, or nil, and the place to remember it in.
+// of returns the entry for text, or nil, and the slot to store it in.
 func (u *urls) of(text string) (*checkedURL, *atomic.Pointer[checkedURL]) {
 	slot := &u.slots[maphash.String(u.seed, text)%uint64(len(u.slots))]
 	if c := slot.Load(); c != nil && c.text == text {
@@ -34,8 +35,9 @@ func (u *urls) of(text string) (*checkedURL, *atomic.Pointer[checkedURL]) {
 	return nil, slot
 }
 
-// inspectURL applies the rules for URLs, and for hosts that are addresses also the rules for addresses: the same guard
-// that dials, so that the answer does not depend on when it is asked.
+// inspectURL applies the rules for URLs. If the host is an address, it also
+// asks the guard that decides about connections, so that both give the same
+// answer.
 func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
 	text := ep.URL.Reveal()
 	known, slot := s.urls.of(text)

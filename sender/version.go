@@ -7,8 +7,9 @@ import (
 
 const modulePath = "github.com/deployhook/deployhook"
 
-// userAgent is "deployhook/" and the version of this module that the program was built with; "devel" where the build does
-// not say, as in this module's own tests.
+// userAgent is "deployhook/" and this module's version in the program. The
+// version is "devel" if the build does not record one, as in this module's
+// tests.
 func userAgent() string {
 	version := "devel"
 	if info, ok := debug.ReadBuildInfo(); ok {

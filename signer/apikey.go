@@ -88,6 +88,7 @@ var _ Scheme = (*APIKeys)(nil)
 
 // APIKeys verifies "Authorization: Bearer <key>", as Periscope's deployment
 // webhook and many like it do. The key's principal is the caller.
+//
 // A bearer key identifies the sender and protects nothing else. It covers
 // neither the body nor the time nor the ID. An attacker who sees one request
 // can send any other, and only deduplication by the body recognises a replay.

@@ -38,6 +38,7 @@ type BodyOnly struct {
 // [NewLiteralSecret]. The header is "sha256=" and the lower-case hex
 // HMAC-SHA256 of the body. Bitbucket Cloud and Data Center send the same in
 // another header, so give WithHeader("X-Hub-Signature").
+//
 // There is no timestamp and no signed ID, see [BodyOnly]. GitHub's
 // X-GitHub-Delivery header is not signed and must not be used to deduplicate.
 //

@@ -11,6 +11,7 @@ import (
 // itself notices a key that is no point of the curve at the first verification
 // only. It accepts points of low order, for which anyone can make signatures
 // without a private key.
+//
 // A public key is not secret, so nothing here needs constant time.
 func checkPublic(key ed25519.PublicKey) error {
 	if len(key) != ed25519.PublicKeySize {

@@ -53,6 +53,7 @@ type Secret struct {
 
 // ParseSecret reads a Standard Webhooks secret, which is whsec_ followed by the
 // standard, padded base64 of 24 to 64 bytes. The key is the decoded bytes.
+//
 // ParseSecret is strict, because a secret that is almost right verifies nothing
 // later. Errors wrap [ErrInvalidSecret]. They name the mistake, such as
 // URL-safe base64, missing padding, a doubled prefix, white space or quotation

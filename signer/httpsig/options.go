@@ -62,6 +62,7 @@ func WithPrincipal(name string) Option {
 // https://hooks.example.com/deploy?env=prod. Path and query stay those of the
 // request line, even under [net/http.StripPrefix]. The request's Host is then
 // ignored. The option affects verification only.
+//
 // Default none. "Behind a proxy" in the package documentation says which
 // address is used then, and why X-Forwarded headers are no substitute. A URL
 // that is not absolute, not http or https, or has a user, a query or a fragment
