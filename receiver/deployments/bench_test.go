@@ -13,7 +13,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// BenchmarkRecord: the floor encodes the document and puts it into a map under a lock, which no ledger can do without.
+// BenchmarkRecord compares ledgers with a floor that every ledger needs. The
+// floor encodes the document and stores it in a map under a lock.
 func BenchmarkRecord(b *testing.B) {
 	b.Run("floor=map", func(b *testing.B) {
 		var mu sync.Mutex
@@ -48,7 +49,8 @@ func BenchmarkRecord(b *testing.B) {
 	})
 }
 
-// BenchmarkDeployments is the endpoint without a network, beside the decoding of its body with encoding/json.
+// BenchmarkDeployments compares the endpoint without a network with decoding
+// its body by encoding/json.
 func BenchmarkDeployments(b *testing.B) {
 	body := referenceBodies[1]
 	b.Run("floor=encoding-json", func(b *testing.B) {

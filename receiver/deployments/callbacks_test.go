@@ -17,8 +17,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// A deployment that is on record is answered as recorded, whatever the
-// application's callbacks do.
+// A stored deployment is answered as recorded, even if callbacks of the
+// application misbehave.
 func TestCallbacks(t *testing.T) {
 	t.Parallel()
 	cases := map[string]func(t *testing.T, f *callbacktest.Fault){
@@ -52,7 +52,7 @@ func TestCallbacks(t *testing.T) {
 			answered(t, f, "WithLogger", deployments.WithLogger(slog.New(badHandler{f.Happen})))
 		},
 	}
-	for name, test := range cases { // limits are in virtual time
+	for name, test := range cases { // time limits are in virtual time
 		cases[name] = func(t *testing.T, f *callbacktest.Fault) {
 			synctest.Test(t, func(t *testing.T) {
 				f.Reset(t)
@@ -63,7 +63,8 @@ func TestCallbacks(t *testing.T) {
 	callbacktest.Run(t, ".", cases)
 }
 
-// answered makes a delivery whose answer is there before the callback returns.
+// answered sends a delivery whose answer must arrive before the callback
+// returns.
 func answered(t *testing.T, f *callbacktest.Fault, name string, opt deployments.Option) {
 	t.Helper()
 	h := newDeployments(t, newLedger(t), opt)
@@ -73,7 +74,7 @@ func answered(t *testing.T, f *callbacktest.Fault, name string, opt deployments.
 	r.Header.Set("Authorization", "Bearer "+acmeKey)
 	go func() {
 		w := httptest.NewRecorder()
-		defer func() { answer <- w }() // also when the goroutine ends
+		defer func() { answer <- w }() // also if the goroutine ends
 		h.ServeHTTP(w, r)
 	}()
 	synctest.Wait()
@@ -98,7 +99,7 @@ func (l badLedger) Record(ctx context.Context, organization string, d *payload.D
 	return l.Ledger.Record(ctx, organization, d)
 }
 
-// badHandler is an application's log handler with a fault.
+// badHandler is an application's log handler that misbehaves.
 type badHandler struct{ fault func() }
 
 func (badHandler) Enabled(context.Context, slog.Level) bool    { return true }

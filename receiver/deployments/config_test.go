@@ -17,8 +17,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// What is verified but belongs to nobody would all become one organization's.
-func TestDeploymentsNeedAPrincipal(t *testing.T) {
+// Deliveries without a principal would all share one organization.
+func TestEndpoint_RequiresPrincipal(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	scheme := newScheme(t) // without WithPrincipal
@@ -101,7 +101,7 @@ func TestDeploymentBodyTooSlow(t *testing.T) {
 	require.Equal(t, 408, resp.StatusCode)
 }
 
-func TestDeploymentsPerRequestAnswerAsForKeys(t *testing.T) {
+func TestEndpoint_PerRequestAnswersLikeKeys(t *testing.T) {
 	t.Parallel()
 	keys := newAPIKeys(t)
 	h, err := deployments.New(receiver.PerRequest(func(r *http.Request) (string, signer.Verifier, error) {

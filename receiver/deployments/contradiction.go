@@ -6,21 +6,21 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Contradiction is two deliveries that have one deployment ID and can't be about
-// one deployment: they name different services, environments or commits. The legs
-// of a matrix do that if they share an ID.
+// Contradiction is a pair of deliveries with one deployment ID that cannot
+// describe one deployment. They name different services, environments or
+// commits. This happens when the jobs of a matrix share an ID.
 type Contradiction struct {
-	// Recorded is what was on record before the delivery.
+	// Recorded is the deployment as it was recorded before the delivery.
 	Recorded *payload.Deployment
-	// Received is what the delivery says.
+	// Received is the deployment in the delivery.
 	Received *payload.Deployment
-	// Members are the JSON names of the members that differ.
+	// Members has the JSON names of the members that differ.
 	Members []string
 }
 
-// contradiction compares what must not change during a deployment. A member that
-// is absent on one side contradicts nothing, and neither does a commit that
-// abbreviates the other.
+// contradiction compares the members that must not change during a deployment.
+// It ignores a member that is absent on one side, and a commit that abbreviates
+// the other one.
 func contradiction(old, d *payload.Deployment) *Contradiction {
 	var members []string
 	for _, member := range []struct{ name, old, new string }{

@@ -13,9 +13,9 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// Three legs of a matrix report under one ID. The answers are those of updates. The
-// operator is told of each.
-func TestContradictionsAreTold(t *testing.T) {
+// Three jobs of a matrix report under one ID. The answers are those of updates.
+// Each contradiction is logged.
+func TestContradiction_IsLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	var seen []deployments.Contradiction
@@ -40,7 +40,7 @@ func TestContradictionsAreTold(t *testing.T) {
 	require.Contains(t, log.String(), "deployment_id=run-1 differ=service")
 }
 
-func TestWhatContradicts(t *testing.T) {
+func TestContradiction_Members(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(d *payload.Deployment)
@@ -68,8 +68,8 @@ func TestWhatContradicts(t *testing.T) {
 	}
 }
 
-// A hook that panics costs neither the answer nor the record.
-func TestContradictionHookPanics(t *testing.T) {
+// A hook that panics affects neither the answer nor the record.
+func TestContradiction_HookPanics(t *testing.T) {
 	t.Parallel()
 	h, err := deployments.New(newAPIKeys(t), newLedger(t),
 		deployments.WithContradictionHook(func(context.Context, deployments.Contradiction) { panic("hook") }))

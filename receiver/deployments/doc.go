@@ -1,6 +1,6 @@
-// Package deployments keeps records of deployments: the endpoint that takes
-// them from pipelines with an API key, as Periscope's deployment webhook does,
-// and the ledgers that store them.
+// Package deployments receives and keeps records of deployments. Pipelines send
+// them with an API key to an endpoint that is compatible with Periscope's
+// deployment webhook. A ledger stores them.
 //
 //	ledger, err := deployments.NewMemoryLedger() // or sqlledger.OpenSQLite
 //	if err != nil {
@@ -12,20 +12,24 @@
 //	}
 //	http.Handle("POST /api/webhooks/deployments", endpoint)
 //
-// [Endpoint] has the answers. Package sqlledger keeps records in SQLite or
-// PostgreSQL, package gitlinker counts pull requests on a local git repository,
-// and package ledgertest checks a [Ledger] of your own.
+// [Endpoint] documents the answers. Other packages complete it:
+//
+//   - Package sqlledger stores records in SQLite or PostgreSQL.
+//   - Package gitlinker counts pull requests in a local git repository.
+//   - Package ledgertest tests your own [Ledger].
 //
 // # Security properties
 //
-//   - A request is authenticated before anything of it is recorded.
-//   - The organization comes from the key that matched, never from the body.
-//     No organization sees, changes or counts another's records.
-//   - The sender learns nothing from a refusal. The operator's log line says why.
+//   - A request is authenticated before anything in it is recorded.
+//   - The organization comes from the key that matched, never from the body. No
+//     organization sees, changes or counts another's records.
+//   - A refusal does not tell the sender the reason. The operator's log line
+//     does.
 //
 // # Misuses
 //
-//   - API keys without TLS: whoever captures a request can send it again.
-//   - A memory ledger behind a load balancer: each instance then has its own
+//   - API keys without TLS. An attacker who captures a request can send it
+//     again.
+//   - A memory ledger behind a load balancer. Each instance then has its own
 //     records.
 package deployments

@@ -11,10 +11,10 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// Azure DevOps puts the project's name into the link as it is, and serializers
-// write null for a field without a value. Neither costs the record, and the log
-// line names what the record is kept without.
-func TestRecordIsKeptWithoutWhatOnlyInforms(t *testing.T) {
+// Azure DevOps puts unescaped project names into links, and some serializers
+// write null for absent fields. The record is kept, and the log line names the
+// dropped members.
+func TestRecord_KeptWithoutInvalidInformation(t *testing.T) {
 	t.Parallel()
 	const base = `{"deploymentId":"ado-1","commitSha":"a1b2c3d","environment":"production","status":"success",` +
 		`"startedAt":"2024-01-15T10:30:00Z","completedAt":"2024-01-15T10:35:00Z"`

@@ -16,52 +16,62 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// ErrNotLinked is wrapped by [receiver.Result].Err where a deployment was
-// recorded and its pull requests could not be counted.
+// ErrNotLinked is wrapped by [receiver.Result].Err if a deployment was recorded
+// but its pull requests could not be counted.
 var ErrNotLinked = errors.New("deployments: the deployment is recorded, but its pull requests could not be linked")
 
-// Endpoint takes the records of deployments as Periscope's deployment webhook
-// does:
+// Endpoint receives deployment records, compatible with Periscope's deployment
+// webhook:
 //
 //	POST /api/webhooks/deployments
 //
-// Make it with [New]. The caller's organization is the principal that
-// verification returns. With an API key that is the one that the key belongs
-// to. Package receiver says what happens to a request. These answers are the
-// endpoint's own:
+// Make it with [New]. The organization is the principal that verification
+// returns, which is the owner of the API key. Package receiver documents the
+// steps of a request. The endpoint adds these answers:
 //
-//	a new deployment                         201 {"action":"created","deploymentId":42,"linkedPRs":3}
-//	one that is on record                    200 {"action":"updated","deploymentId":42,"linkedPRs":3}
-//	older than what is on record             200 {"action":"unchanged","deploymentId":42,"linkedPRs":3,"stale":true}
-//	recorded, pull requests not counted      201 or 200 {…,"linkedPRs":0,"linkFailed":true}
-//	invalid                                  400 {"error":"Invalid payload: commitSha must be a valid hex string (5-40 characters)"}
-//	no API key, or one that is not known     401 {"error":"Invalid or missing API key"}
-//	ledger down, slow or full                503, Retry-After
+//	a new deployment             201 {"action":"created","deploymentId":42,"linkedPRs":3}
+//	a recorded deployment        200 {"action":"updated","deploymentId":42,"linkedPRs":3}
+//	older than the record        200 {"action":"unchanged",…,"stale":true}
+//	pull requests not counted    201 or 200 {…,"linkedPRs":0,"linkFailed":true}
+//	invalid                      400 {"error":"Invalid payload: deploymentId is required"}
+//	missing or unknown API key   401 {"error":"Invalid or missing API key"}
+//	ledger down, slow or full    503, Retry-After
 //
-// In answers deploymentId is the number of the ledger's record. organizationSlug
-// is a safety check: one that is not the caller's organization is invalid, and
-// nothing tells whether there is such an organization.
+// In answers deploymentId is the number of the ledger's record. If
+// organizationSlug is present, it must be the caller's organization. Otherwise
+// the delivery is invalid, and the answer does not reveal whether such an
+// organization exists.
 //
-// A retry is harmless, because the ledger knows a deployment by its organization
-// and deploymentId. So no dedupe store takes part. The ledger also puts statuses
-// that overtook each other in order, see [Apply]. Whoever captures a request can
-// send it again and so write what its sender wrote once more, at worst over a
-// later correction of the same status. API keys belong on TLS. A scheme that
-// signs the time bounds how long a captured request is good for.
+// # Retries and replays
+//
+// The ledger identifies a deployment by its organization and deploymentId, so a
+// retry is harmless and no dedupe store is needed. [Apply] also orders statuses
+// that overtook each other.
+//
+// An attacker who captures a request can send it again. That repeats what its
+// sender wrote, at worst over a later correction of the same status. Use TLS
+// with API keys. A scheme that signs the time limits how long a captured
+// request is accepted.
+//
+// # Linking
 //
 // With [WithLinker], successful deployments to production are linked to pull
-// requests. [WithLinkedEnvironments] names other environments. The record is in
-// the ledger before the linker is asked. A linker that fails, panics or takes too
-// long costs only the number. The answer then says linkFailed, the log line has
-// level Error, and the record is not Linked. Sending the deployment again links
-// it. What has been linked is not counted again while its commits stay the same.
+// requests. [WithLinkedEnvironments] selects other environments. The record is
+// stored before the linker is called. If the linker fails, panics or takes too
+// long, only the number is missing. The answer then has linkFailed, the log
+// line has level Error, and the record is not Linked. Sending the deployment
+// again links it. Linked pull requests are not counted again while the commits
+// stay the same.
 //
-// Two deployments that have one ID by mistake overwrite each other's record. Such
-// a [Contradiction] changes no answer. It costs a line of level Warn, counts in
-// [Endpoint.Contradictions], and goes to [WithContradictionHook].
+// # Contradictions
 //
-// An Endpoint is immutable, safe for concurrent use, and owns nothing that has
-// to be closed. Ledger and linker stay the caller's.
+// Two deployments that share an ID by mistake overwrite each other's record.
+// Such a [Contradiction] does not change the answer. It is logged at level
+// Warn, counted by [Endpoint.Contradictions], and passed to
+// [WithContradictionHook].
+//
+// An Endpoint is immutable and safe for concurrent use. It owns nothing that
+// needs closing. The caller closes ledger and linker.
 type Endpoint struct {
 	config
 	ledger         Ledger
@@ -72,19 +82,21 @@ type Endpoint struct {
 
 var _ http.Handler = (*Endpoint)(nil)
 
-// New returns the endpoint for what v vouches for, recorded in ledger. v must
-// return a principal: take [signer.NewAPIKeys], [receiver.PerRequest], or a scheme
-// with [signer.WithPrincipal]. What it verifies without one is answered with 503
-// and not recorded. All configuration errors are reported at once and wrap
+// New returns the endpoint for requests that v verifies, and records them in
+// ledger. It reports all configuration errors at once, and they wrap
 // [ErrConfig].
+//
+// v must return a principal. Use [signer.NewAPIKeys], [receiver.PerRequest], or
+// a scheme with [signer.WithPrincipal]. A delivery without a principal is
+// answered with 503 and not recorded.
 func New(v signer.Verifier, ledger Ledger, opts ...Option) (*Endpoint, error) {
 	c, err := newConfig(opts)
 	problems := []error{err}
 	if nilable.IsNil(v) {
-		problems = append(problems, configError("the verifier is nil; make one with signer.NewAPIKeys, say, and check its error"))
+		problems = append(problems, configError("the verifier is nil; make one, for example with signer.NewAPIKeys, and check its error"))
 	}
 	if nilable.IsNil(ledger) {
-		problems = append(problems, configError("the ledger is nil; make one with NewMemoryLedger, say, and check its error"))
+		problems = append(problems, configError("the ledger is nil; make one, for example with NewMemoryLedger, and check its error"))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -101,8 +113,8 @@ func New(v signer.Verifier, ledger Ledger, opts ...Option) (*Endpoint, error) {
 	return e, nil
 }
 
-// keyVerifier gives every refusal the answer for API keys. A TenantVerifier hides
-// which kind of scheme a tenant has, and this endpoint is one that takes keys.
+// keyVerifier gives every refusal of a TenantVerifier the answer for API keys.
+// A TenantVerifier hides which kind of scheme a tenant has.
 type keyVerifier struct{ *receiver.TenantVerifier }
 
 func (v keyVerifier) Verify(r *http.Request, body []byte) (signer.Verified, error) {
@@ -113,7 +125,8 @@ func (v keyVerifier) Verify(r *http.Request, body []byte) (signer.Verified, erro
 	return verified, err
 }
 
-// ServeHTTP takes one delivery. An Endpoint that [New] did not make answers 503.
+// ServeHTTP receives one delivery. An Endpoint that [New] did not make answers
+// 503.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e == nil || e.handler == nil {
 		slog.ErrorContext(r.Context(), "webhook delivery", slog.String("outcome", string(receiver.Unavailable)),
@@ -121,7 +134,8 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Retry-After", "5")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = io.WriteString(w, `{"error":"Temporarily unavailable"}`) // the sender may have gone
+		// the connection may be gone
+		_, _ = io.WriteString(w, `{"error":"Temporarily unavailable"}`)
 		return
 	}
 	e.handler.ServeHTTP(w, r)
@@ -132,7 +146,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *Endpoint) decode(ctx context.Context, body []byte) (*payload.Deployment, error) {
 	delivery, _ := receiver.FromContext(ctx)
 	if delivery.Principal == "" {
-		return nil, receiver.TryAgain(0, configError("New: the verifier returned no principal, and a deployment belongs to an "+
+		return nil, receiver.TryAgain(0, configError("New: the verifier returned no principal, but every deployment belongs to an "+
 			"organization; give the scheme signer.WithPrincipal, or use signer.NewAPIKeys or receiver.PerRequest"))
 	}
 	d, err := payload.DecodeDeployment(body)
@@ -147,8 +161,8 @@ func (e *Endpoint) decode(ctx context.Context, body []byte) (*payload.Deployment
 	return d, nil
 }
 
-// handle records and links. Neither ends with the request: a pipeline that has
-// hung up has still deployed.
+// handle records and links. Neither step ends with the request, because a
+// pipeline that disconnected has still deployed.
 func (e *Endpoint) handle(ctx context.Context, d *payload.Deployment) error {
 	delivery, _ := receiver.FromContext(ctx)
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.ledgerTimeout)
@@ -169,7 +183,7 @@ func (e *Endpoint) handle(ctx context.Context, d *payload.Deployment) error {
 	return nil
 }
 
-// contradiction tells the operator of one.
+// contradiction counts and logs a contradiction and calls the hook.
 func (e *Endpoint) contradiction(ctx context.Context, organization string, c *Contradiction) {
 	if c == nil {
 		return
@@ -187,7 +201,8 @@ func (e *Endpoint) contradiction(ctx context.Context, organization string, c *Co
 	})
 }
 
-// Contradictions counts the contradictions since the Endpoint was made.
+// Contradictions returns the number of contradictions since the Endpoint was
+// made.
 func (e *Endpoint) Contradictions() uint64 { return e.contradictions.Load() }
 
 func (r *Recorded) action() string {
@@ -215,7 +230,7 @@ func (r *Recorded) answer(unlinked bool) (status int, body []byte) {
 	return status, append(body, '}')
 }
 
-// attrs are the log line's fields besides those that every delivery has.
+// attrs returns the endpoint's additional fields of the log line.
 func (r *Recorded) attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("action", r.action()), slog.Int64("record", r.ID), slog.Int("linked_prs", r.LinkedPRs)}
 	if r.Stale {

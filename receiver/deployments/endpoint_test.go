@@ -49,7 +49,7 @@ func newDeployments(t testing.TB, ledger deployments.Ledger, opts ...deployments
 	return h
 }
 
-// deploy posts a body with a key, as a pipeline does.
+// deploy posts a body with a key, like a pipeline.
 func deploy(h http.Handler, key, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/api/webhooks/deployments", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
@@ -64,7 +64,8 @@ func body(t testing.TB, d *payload.Deployment) string {
 	return string(text)
 }
 
-// The reference's four example payloads and its curl command, byte by byte.
+// The four example payloads and the curl command of Periscope's documentation,
+// byte for byte.
 var referenceBodies = []string{
 	`{
   "deploymentId": "azure-devops-run-12345",
@@ -218,12 +219,12 @@ func TestDeploymentValidationTexts(t *testing.T) {
 	require.Equal(t, 400, deploy(h, acmeKey, "").Code)
 	none, err := ledger.List(t.Context(), "acme", deployments.Filter{})
 	require.NoError(t, err)
-	require.Empty(t, none, "nothing that was refused is on record")
+	require.Empty(t, none, "refused deliveries are not recorded")
 	require.Equal(t, 201, deploy(h, acmeKey, edit("organizationSlug", "acme")).Code)
 }
 
-// Whatever is wrong with a key, the peer sees the same bytes, and the ledger nothing.
-func TestDeploymentsWithoutAValidKey(t *testing.T) {
+// Every invalid key gets the same bytes, and the ledger is not called.
+func TestEndpoint_InvalidKey(t *testing.T) {
 	t.Parallel()
 	ledger := newLedger(t)
 	h := newDeployments(t, ledger)
@@ -252,7 +253,7 @@ func TestDeploymentsWithoutAValidKey(t *testing.T) {
 	require.Empty(t, none)
 }
 
-func TestDeploymentsRefusesWhatIsNotAPost(t *testing.T) {
+func TestEndpoint_RefusesOtherMethods(t *testing.T) {
 	t.Parallel()
 	h := newDeployments(t, newLedger(t), deployments.WithMaxBody(600))
 	request := func(method, contentType, body string) *httptest.ResponseRecorder {
@@ -272,7 +273,7 @@ func TestDeploymentsRefusesWhatIsNotAPost(t *testing.T) {
 }
 
 // Each key's organization has its own records and numbers.
-func TestDeploymentsAreScopedByTheKey(t *testing.T) {
+func TestEndpoint_KeySelectsOrganization(t *testing.T) {
 	t.Parallel()
 	ledger := newLedger(t)
 	h := newDeployments(t, ledger)
@@ -282,7 +283,7 @@ func TestDeploymentsAreScopedByTheKey(t *testing.T) {
 	require.Equal(t, `{"action":"updated","deploymentId":2,"linkedPRs":0}`, deploy(h, acmeKey, referenceBodies[0]).Body.String())
 }
 
-func TestStaleDeploymentIsAnsweredWithWhatIsOnRecord(t *testing.T) {
+func TestEndpoint_StaleDeploymentReturnsRecord(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	linker := deployments.LinkerFunc(func(context.Context, deployments.Link) (int, error) { return 3, nil })
@@ -302,7 +303,7 @@ func TestStaleDeploymentIsAnsweredWithWhatIsOnRecord(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "\n"), "one line for each delivery")
 }
 
-func TestAThousandCopiesOfADeploymentAreOneRecord(t *testing.T) {
+func TestEndpoint_ConcurrentCopiesAreOneRecord(t *testing.T) {
 	t.Parallel()
 	h := newDeployments(t, newLedger(t))
 	var created, updated atomic.Int32
@@ -349,7 +350,7 @@ func (l *hookLedger) SetLinked(ctx context.Context, link deployments.Link, prs i
 	return l.Ledger.SetLinked(ctx, link, prs)
 }
 
-func TestLedgerThatIsDownIsAnsweredWithRetryAfter(t *testing.T) {
+func TestEndpoint_LedgerDownIs503(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(context.Context) error{
 		"down":  func(context.Context) error { return errors.New("connection refused") },
@@ -384,8 +385,8 @@ func TestLedgerThatIsDownIsAnsweredWithRetryAfter(t *testing.T) {
 	}
 }
 
-// A pipeline that hangs up still has deployed.
-func TestRecordAndLinkDoNotEndWithTheRequest(t *testing.T) {
+// A pipeline that disconnected has still deployed.
+func TestEndpoint_ContinuesAfterDisconnect(t *testing.T) {
 	t.Parallel()
 	hungUp, cancel := context.WithCancel(t.Context())
 	ledger := &hookLedger{Ledger: newLedger(t), record: func(ctx context.Context) error {

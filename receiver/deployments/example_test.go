@@ -13,7 +13,8 @@ import (
 )
 
 func ExampleNew() {
-	hash, err := signer.HashAPIKey("dh_0123456789abcdefghij") // what is stored of the key that the organization was shown
+	// store this hash of the key that the organization uses
+	hash, err := signer.HashAPIKey("dh_0123456789abcdefghij")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -61,7 +62,8 @@ func ExampleNew() {
 	// 400 {"error":"Invalid payload: commitSha must be a valid hex string (5-40 characters)"}
 }
 
-// The previous commit that a pipeline does not know is the one of the last success, even when deliveries overtake each other.
+// The previous commit is that of the last success, even if deliveries overtake
+// each other.
 func ExampleMemoryLedger() {
 	ledger, err := deployments.NewMemoryLedger()
 	if err != nil {

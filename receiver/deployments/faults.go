@@ -8,22 +8,26 @@ import (
 	"github.com/deployhook/deployhook/internal/contain"
 )
 
-// The names under which [Endpoint.Faults] counts faults.
+// Keys of the map that [Endpoint.Faults] returns.
 const (
 	inLedger = "ledger"
 	inLinker = "WithLinker"
 	inHook   = "WithContradictionHook"
 )
 
-// hookLimit is how long an answer waits for the hook of contradictions.
+// hookLimit is how long an answer waits for the contradiction hook.
 const hookLimit = 5 * time.Second
 
-// Faults returns how often code of the application has panicked, has ended its
-// goroutine (runtime.Goexit) or has gone on after its time was over. All of it
-// is contained, and what is on record is answered.
+// Faults returns how often application code panicked, ended its goroutine with
+// runtime.Goexit, or continued after its time limit. Such a fault does not
+// change the answer about a stored record. The map is empty if there were no
+// faults.
 //
-// The keys are "ledger", "WithLinker" and "WithContradictionHook", and those of
-// [receiver.Receiver.Faults]. The map is empty if there was no fault.
+//	key                      code
+//	"ledger"                 the ledger
+//	"WithLinker"             the linker
+//	"WithContradictionHook"  the hook
+//	others                   see [receiver.Receiver.Faults]
 func (e *Endpoint) Faults() map[string]uint64 {
 	if e == nil || e.faults == nil {
 		return map[string]uint64{}
@@ -35,8 +39,8 @@ func (e *Endpoint) Faults() map[string]uint64 {
 	return counts
 }
 
-// call makes one call to the ledger or the linker. It does not wait longer than
-// ctx allows: what a later answer says is not used.
+// call calls the ledger or the linker. It returns when ctx ends and ignores a
+// result that comes later.
 func call[T any](ctx context.Context, faults *contain.Faults, name string, f func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -53,7 +57,7 @@ func call[T any](ctx context.Context, faults *contain.Faults, name string, f fun
 	}
 	faults.Count(name)
 	var none T
-	// The value is not unwrapped, so that http.ErrAbortHandler does not cost
-	// the answer.
+	// The value is not unwrapped. Otherwise http.ErrAbortHandler would drop the
+	// answer.
 	return none, fmt.Errorf("deployments: %s %v\n%s", name, fault, fault.Stack)
 }

@@ -8,58 +8,73 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Ledger keeps the deployments that an [Endpoint] takes, one record for each organization and deployment ID.
-// [NewMemoryLedger] is the embedded one; package sqlledger keeps them in SQLite or PostgreSQL. For a ledger of your own,
-// [Apply] holds the rules and package ledgertest checks the result.
+// Ledger stores the deployments that an [Endpoint] receives, one record for
+// each organization and deployment ID. [NewMemoryLedger] is the embedded
+// implementation. Package sqlledger stores them in SQLite or PostgreSQL. To
+// write your own, use [Apply] for the rules and test it with package
+// ledgertest.
 //
-// Both methods must be safe for concurrent use, also by several processes where they share the ledger, must take effect
-// completely or not at all, and must be durable, as far as the ledger is, when they return nil. They return soon after
-// their context has ended. No organization ever sees, changes or counts another's records.
+// Both methods must:
+//
+//   - be safe for concurrent use, also by several processes that share the
+//     ledger;
+//   - take effect completely or not at all;
+//   - be durable when they return nil, as far as the ledger is durable;
+//   - return soon after their context ends;
+//   - never let an organization see, change or count another's records.
 type Ledger interface {
-	// Record creates the record of d or updates the one that its deployment ID has, by the rules of [Apply],
-	// and returns what is then on record. Of any number of concurrent calls for one deployment, exactly one creates it. An
-	// error means that nothing was changed; one that wraps [ErrLedgerFull] that there is no room. The ledger neither
-	// changes nor keeps d.
+	// Record creates or updates the record of d by the rules of [Apply] and
+	// returns the result. If several calls for one deployment run concurrently,
+	// exactly one creates it. An error means that nothing changed. The error
+	// wraps [ErrLedgerFull] if there is no room. The ledger neither changes nor
+	// keeps d.
 	Record(ctx context.Context, organization string, d *payload.Deployment) (Recorded, error)
 
-	// SetLinked stores how many pull requests a link has, zero included. If the record's commits, service or
-	// environment have become others since the link was made, the number belongs to the past: it is not stored, which is no
-	// error. A deployment that is not on record is [ErrNotRecorded].
+	// SetLinked stores the number of pull requests of a link, including zero.
+	// It returns nil without storing the number if the record's commits,
+	// service or environment changed since the link was made. It returns
+	// [ErrNotRecorded] for a deployment that is not recorded.
 	SetLinked(ctx context.Context, link Link, prs int) error
 }
 
 var (
-	// ErrLedgerFull is wrapped by what a bounded ledger returns when it has no room. It never makes room by forgetting.
+	// ErrLedgerFull is wrapped by the error of a bounded ledger without room. A
+	// ledger never makes room by forgetting records.
 	ErrLedgerFull = errors.New("deployments: the ledger is full")
-	// ErrNotRecorded is wrapped by what a ledger returns for a deployment that is not on record.
-	ErrNotRecorded = errors.New("deployments: the deployment is not on record")
-	// ErrNoOrganization is wrapped by what a ledger returns when it is called for no organization.
-	ErrNoOrganization = errors.New("deployments: a deployment belongs to an organization, and none was given")
+	// ErrNotRecorded is wrapped by a ledger's error for a deployment that is
+	// not recorded.
+	ErrNotRecorded = errors.New("deployments: the deployment is not recorded")
+	// ErrNoOrganization is wrapped by a ledger's error for an empty
+	// organization.
+	ErrNoOrganization = errors.New("deployments: the organization is empty; every deployment belongs to one")
 )
 
-// Record is what a ledger has on one deployment.
+// Record is a ledger's record of one deployment.
 type Record struct {
-	// ID is the number of the record, from 1, without gaps, within its organization. It never changes.
+	// ID numbers the records of an organization from 1, without gaps. It never
+	// changes.
 	ID int64
-	// Deployment is the deployment as its deliveries have told it, see [Apply]. Its PreviousCommitSHA may have been
-	// filled in.
+	// Deployment combines the deliveries about the deployment, see [Apply]. The
+	// ledger may have filled in its PreviousCommitSHA.
 	Deployment *payload.Deployment
-	// PreviousGiven reports that the sender gave the previous commit; otherwise the ledger filled it in, or found none.
+	// PreviousGiven reports whether the sender set the previous commit. If not,
+	// the ledger filled it in or found none.
 	PreviousGiven bool
-	// SucceededAt is when the deployment succeeded, to the microsecond. It is zero
-	// if it is not known to have succeeded. A rollback keeps it.
+	// SucceededAt is when the deployment succeeded, to the microsecond. It is
+	// zero if no success is known. A rollback keeps it.
 	SucceededAt time.Time
-	// LinkedPRs is how many pull requests the deployment brought; 0 until they have been counted.
+	// LinkedPRs is the number of pull requests in the deployment. It is 0 until
+	// they are counted.
 	LinkedPRs int
-	// Linked reports that LinkedPRs was counted for the commits on record.
+	// Linked reports whether LinkedPRs was counted for the recorded commits.
 	Linked bool
-	// RecordedAt is when the record was created, by the ledger's clock.
+	// RecordedAt is when the ledger created the record, by the ledger's clock.
 	RecordedAt time.Time
-	// UpdatedAt is when its deployment last changed, by the ledger's clock.
+	// UpdatedAt is when Deployment last changed, by the ledger's clock.
 	UpdatedAt time.Time
 }
 
-// Link returns what a [Linker] needs to count the record's pull requests.
+// Link returns the [Link] for counting the record's pull requests.
 func (r *Record) Link(organization string) Link {
 	d := r.Deployment
 	return Link{
@@ -68,48 +83,53 @@ func (r *Record) Link(organization string) Link {
 	}
 }
 
-// Recorded is what [Ledger.Record] did.
+// Recorded is the result of [Ledger.Record].
 type Recorded struct {
-	// Record is what is on record now.
+	// Record is the record after the call.
 	Record
-	// Created reports that there was no record before.
+	// Created reports whether the call created the record.
 	Created bool
-	// Stale reports that the delivery was older than the record, so that nothing of
-	// it was kept but the time of a success that was rolled back.
+	// Stale reports whether the delivery was older than the record. Nothing of
+	// a stale delivery is kept, except the time of a success that was rolled
+	// back.
 	Stale bool
-	// Transition is what the delivery's status meant to the one that was on record.
+	// Transition classifies the change from the recorded status to the
+	// delivery's.
 	Transition payload.Transition
-	// Contradiction is not nil if the delivery can't be about the deployment that
-	// was on record, although it has its ID.
+	// Contradiction is set if the delivery has the deployment's ID but cannot
+	// describe the recorded deployment.
 	Contradiction *Contradiction
-	// Shifted are other records whose filled-in previous commit changed, because it
-	// depends on this deployment. Their pull requests have to be counted again.
+	// Shifted has the other records whose filled-in previous commit changed
+	// because of this deployment. Their pull requests must be counted again.
 	Shifted []Record
 }
 
-// Filter chooses records. The zero filter is all of them; empty fields do not narrow.
+// Filter selects records. Zero fields match everything.
 type Filter struct {
 	Service     string
 	Environment string
 	Status      payload.Status
-	// Since leaves out what started before.
+	// Since excludes deployments that started before it.
 	Since time.Time
-	// Unlinked leaves only successful deployments whose pull requests have not been counted: where linking failed, or never was to
-	// happen. Name the environment with it.
+	// Unlinked selects successful deployments whose pull requests were not
+	// counted. Either linking failed, or their environment is not linked.
+	// Combine it with an environment.
 	Unlinked bool
-	// Limit is how many records to return at most. Zero and less mean 100; more than 1000 means 1000.
+	// Limit is the maximum number of records. Zero and less mean 100. Values
+	// over 1000 mean 1000.
 	Limit int
-	// Before is for the next page: only records with an ID lower than this, the last one's of the page before. Zero: no bound.
+	// Before selects the next page. Set it to the last ID of the previous page,
+	// and only records with lower IDs match. Zero means no bound.
 	Before int64
 }
 
-// The bounds of Filter.Limit.
+// Bounds of Filter.Limit.
 const (
 	defaultListLimit = 100
 	maxListLimit     = 1000
 )
 
-// PageSize is the number of records that Limit stands for.
+// PageSize returns the number of records that Limit stands for.
 func (f Filter) PageSize() int {
 	if f.Limit <= 0 {
 		return defaultListLimit
@@ -117,38 +137,39 @@ func (f Filter) PageSize() int {
 	return min(f.Limit, maxListLimit)
 }
 
-// Link is a successful deployment whose pull requests are to be counted.
+// Link describes a successful deployment whose pull requests are to be counted.
 type Link struct {
 	Organization string
 	DeploymentID string
-	// Service is empty where the deployment names none.
+	// Service is empty if the deployment names none.
 	Service     string
 	Environment string
-	// Commit is what was deployed: 5 to 40 hexadecimal digits.
+	// Commit is the deployed commit, 5 to 40 hexadecimal digits.
 	Commit string
-	// PreviousCommit is what was deployed there before, as the sender gave it (then it may be any text) or the ledger found
-	// it. Empty: not known.
+	// PreviousCommit is the commit that was deployed before, or empty if
+	// unknown. A value from the sender may be any text.
 	PreviousCommit string
 }
 
-// Linker counts the merged pull requests that a deployment brought: those between the previous commit, exclusive, and the
-// deployed one, inclusive; without a previous commit, the one that the deployed commit belongs to. Package gitlinker does it
-// on a local git repository.
+// Linker counts the merged pull requests in a deployment. They lie between the
+// previous commit, exclusive, and the deployed commit, inclusive. Without a
+// previous commit, only the deployed commit counts. Package gitlinker counts
+// them in a local git repository.
 //
-// An error means that the number is not known. A Linker must be safe for concurrent use and return soon after its
-// context has ended.
+// An error means that the number is unknown. A Linker must be safe for
+// concurrent use and return soon after its context ends.
 type Linker interface {
 	LinkedPRs(ctx context.Context, link Link) (int, error)
 }
 
-// LinkerFunc is a function as a [Linker]. A nil one returns an error that wraps
-// [ErrConfig].
+// LinkerFunc adapts a function to [Linker]. A nil LinkerFunc returns an error
+// that wraps [ErrConfig].
 type LinkerFunc func(ctx context.Context, link Link) (int, error)
 
 // LinkedPRs calls f.
 func (f LinkerFunc) LinkedPRs(ctx context.Context, link Link) (int, error) {
 	if f == nil {
-		return 0, configError("the LinkerFunc is nil")
+		return 0, configError("the LinkerFunc is nil; pass a function")
 	}
 	return f(ctx, link)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// link counts the pull requests of what was recorded, and counts those of the
-// records that it shifted again. unlinked reports that its own could not be
-// counted.
+// link counts the pull requests of the recorded deployment and counts those of
+// shifted records again. unlinked reports whether the deployment's own pull
+// requests could not be counted.
 func (e *Endpoint) link(ctx context.Context, organization string, recorded *Recorded) (unlinked bool, err error) {
 	if e.linker == nil || recorded.Stale {
 		return false, nil
@@ -43,8 +43,7 @@ func (e *Endpoint) linkRecord(ctx context.Context, organization string, r *Recor
 	return nil
 }
 
-// count asks the linker. Its faults are contained for each link by itself, so
-// that one does not cost the others.
+// count calls the linker. A fault in one link does not affect the others.
 func (e *Endpoint) count(ctx context.Context, link Link) (prs int, err error) {
 	prs, err = call(ctx, e.faults, inLinker, func(ctx context.Context) (int, error) { return e.linker.LinkedPRs(ctx, link) })
 	switch {

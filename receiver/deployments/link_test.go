@@ -19,7 +19,7 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// countingLinker remembers what it was asked and answers 3.
+// countingLinker records its calls and answers 3.
 type countingLinker struct {
 	mu    sync.Mutex
 	links []deployments.Link
@@ -39,7 +39,7 @@ func (l *countingLinker) LinkedPRs(ctx context.Context, link deployments.Link) (
 	return 3, nil
 }
 
-func TestOnlySuccessfulProductionDeploymentsAreLinked(t *testing.T) {
+func TestLink_OnlySuccessfulProduction(t *testing.T) {
 	t.Parallel()
 	linker := &countingLinker{}
 	h := newDeployments(t, newLedger(t), deployments.WithLinker(linker))
@@ -60,7 +60,7 @@ func TestOnlySuccessfulProductionDeploymentsAreLinked(t *testing.T) {
 		Organization: "acme", DeploymentID: "a", Service: "api", Environment: "production", Commit: d.CommitSHA, PreviousCommit: "f9e8d7c6b5",
 	}}, linker.links)
 
-	// An update that doesn't link is answered with the number on record.
+	// An update that is not linked returns the recorded number.
 	require.Contains(t, deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusRolledBack))).Body.String(), `"action":"updated","deploymentId":7,"linkedPRs":3}`)
 	require.Len(t, linker.links, 1)
 }
@@ -76,8 +76,9 @@ func TestLinkedEnvironments(t *testing.T) {
 	}
 }
 
-// What was counted stays counted: a retry is answered with the same number, whatever the linker would say now.
-func TestARetryDoesNotLinkAgain(t *testing.T) {
+// A retry returns the stored number, even if the linker would now return
+// another.
+func TestLink_RetryDoesNotLinkAgain(t *testing.T) {
 	t.Parallel()
 	linker := &countingLinker{}
 	h := newDeployments(t, newLedger(t), deployments.WithLinker(linker))
@@ -86,15 +87,16 @@ func TestARetryDoesNotLinkAgain(t *testing.T) {
 	linker.fail = func(context.Context) error { return errors.New("no") }
 	require.Equal(t, `{"action":"updated","deploymentId":1,"linkedPRs":3}`, deploy(h, acmeKey, body(t, d)).Body.String())
 	require.Len(t, linker.links, 1)
-	// Other commits are counted anew.
+	// Changed commits are counted again.
 	linker.fail = nil
 	d.PreviousCommitSHA = "f9e8d7c6b5"
 	require.Equal(t, 200, deploy(h, acmeKey, body(t, d)).Code)
 	require.Len(t, linker.links, 2)
 }
 
-// The record is there before the linker is asked, and stays whatever becomes of the link. The failure is never silent.
-func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
+// The record is stored before the linker is called, and does not depend on it.
+// A failure is always reported.
+func TestLink_FailureKeepsRecord(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("fatal: not a repository")
 	for name, fail := range map[string]func(context.Context) error{
@@ -122,7 +124,7 @@ func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
 				linker := &countingLinker{fail: func(ctx context.Context) error {
 					_, err := memory.Get(ctx, "acme", "a")
 					if err != nil {
-						t.Error("the record comes first")
+						t.Error("the record is stored first")
 					}
 					if fail == nil {
 						return nil
@@ -145,18 +147,19 @@ func TestLinkerThatFailsCostsOnlyTheNumber(t *testing.T) {
 				require.ErrorIs(t, observed.Err, deployments.ErrNotLinked)
 				unlinked, err := memory.List(t.Context(), "acme", deployments.Filter{Unlinked: true})
 				require.NoError(t, err)
-				require.Len(t, unlinked, 1, "the operator can find it")
+				require.Len(t, unlinked, 1, "the log line names the reason")
 
 				linker.fail, ledger.setLinked = nil, nil
 				w = deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusSuccess)))
-				require.Equal(t, `{"action":"updated","deploymentId":1,"linkedPRs":3}`, w.Body.String(), "sending it again links it")
+				require.Equal(t, `{"action":"updated","deploymentId":1,"linkedPRs":3}`, w.Body.String(), "sending the deployment again links it")
 			})
 		})
 	}
 }
 
-// A stale delivery changes nothing: it does not link what an earlier one could not.
-func TestStaleDeploymentDoesNotLink(t *testing.T) {
+// A stale delivery changes nothing. It does not link a deployment whose linking
+// failed.
+func TestLink_StaleDeploymentDoesNotLink(t *testing.T) {
 	t.Parallel()
 	linker := &countingLinker{fail: func(context.Context) error { return errors.New("no") }}
 	h := newDeployments(t, newLedger(t), deployments.WithLinker(linker))
@@ -166,16 +169,16 @@ func TestStaleDeploymentDoesNotLink(t *testing.T) {
 	require.Len(t, linker.links, 1)
 }
 
-func TestLinkerThatReturnsANegativeNumberHasFailed(t *testing.T) {
+func TestLink_NegativeNumberIsFailure(t *testing.T) {
 	t.Parallel()
 	linker := deployments.LinkerFunc(func(context.Context, deployments.Link) (int, error) { return -1, nil })
 	w := deploy(newDeployments(t, newLedger(t), deployments.WithLinker(linker)), acmeKey, referenceBodies[0])
 	require.Equal(t, `{"action":"created","deploymentId":1,"linkedPRs":0,"linkFailed":true}`, w.Body.String())
 }
 
-// The previous commit that the ledger found reaches the linker, and a deployment whose previous commit was put right is
-// counted again.
-func TestFilledInCommitsAreLinked(t *testing.T) {
+// The linker gets the previous commit that the ledger filled in. A deployment
+// whose previous commit was corrected is counted again.
+func TestLink_FilledInCommits(t *testing.T) {
 	t.Parallel()
 	ledger := newLedger(t)
 	linker := &countingLinker{}
@@ -199,7 +202,8 @@ func TestFilledInCommitsAreLinked(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, c.Linked)
 
-	// When only the other one's link fails, this one's answer does not say so, and the log does.
+	// If only a shifted record's link fails, the answer does not mention it,
+	// but the log line does.
 	linker.fail = nil
 	failed := false
 	linker.fail = func(context.Context) error {

@@ -28,7 +28,7 @@ func newScheme(t testing.TB, opts ...signer.Option) *signer.Standard {
 	return s
 }
 
-// signedRequest is a valid delivery with a new ID.
+// signedRequest returns a valid delivery with a new ID.
 func signedRequest(t testing.TB, s signer.Signer, body string) *http.Request {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", bytes.NewReader([]byte(body)))

@@ -12,10 +12,12 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// DefaultLedgerBytes is the room of a [MemoryLedger], in bytes: for some fifty thousand deployments of the usual kind.
+// DefaultLedgerBytes is the capacity of a [MemoryLedger] in bytes, enough for
+// about fifty thousand typical deployments.
 const DefaultLedgerBytes = 64 << 20
 
-// rowOverhead is what a record takes beside its document, in bytes, and then some.
+// rowOverhead is an upper bound of the memory per record besides its document,
+// in bytes.
 const rowOverhead = 640
 
 // A MemoryLedgerOption configures [NewMemoryLedger].
@@ -29,15 +31,18 @@ type memoryLedgerOption func(*memoryLedgerConfig)
 
 func (f memoryLedgerOption) applyToLedger(c *memoryLedgerConfig) { f(c) }
 
-// WithLedgerBytes bounds the memory of a [MemoryLedger], in bytes: the documents and 640 more for each. The default, which zero also
-// stands for, is 64 MiB ([DefaultLedgerBytes]). Less than 4096 is an error.
+// WithLedgerBytes sets the capacity of a [MemoryLedger] in bytes. A record uses
+// the bytes of its document plus 640. Default, and for zero: 64 MiB
+// ([DefaultLedgerBytes]). Less than 4096 is an error.
 func WithLedgerBytes(n int64) MemoryLedgerOption {
 	return memoryLedgerOption(func(c *memoryLedgerConfig) { c.bytes = n })
 }
 
-// MemoryLedger keeps deployments in memory: for tests, and for services that may forget them when they end. It is bounded and
-// never forgets by itself: when it is full, [ErrLedgerFull] refuses new deployments, which an [Endpoint] answers
-// with 503. Safe for concurrent use; it has no goroutine and need not be closed.
+// MemoryLedger keeps deployments in memory, for tests and for services that may
+// lose them when they end. It is bounded and never removes a record. A full
+// ledger refuses new deployments with [ErrLedgerFull], and an [Endpoint]
+// answers 503. It is safe for concurrent use. It has no goroutine and needs no
+// closing.
 type MemoryLedger struct {
 	capacity int64
 
@@ -48,7 +53,8 @@ type MemoryLedger struct {
 
 var _ Ledger = (*MemoryLedger)(nil)
 
-// NewMemoryLedger returns an empty ledger. All configuration errors are reported at once and wrap [ErrConfig].
+// NewMemoryLedger returns an empty ledger. It reports all configuration errors
+// at once, and they wrap [ErrConfig].
 func NewMemoryLedger(opts ...MemoryLedgerOption) (*MemoryLedger, error) {
 	var c memoryLedgerConfig
 	for _, o := range opts {
@@ -66,33 +72,34 @@ func NewMemoryLedger(opts ...MemoryLedgerOption) (*MemoryLedger, error) {
 	return &MemoryLedger{capacity: c.bytes, orgs: make(map[string]*memoryOrg)}, nil
 }
 
-// memoryOrg is one organization's records.
+// memoryOrg has the records of one organization.
 type memoryOrg struct {
-	rows   []*memoryRow // by ID, which is the index and 1
+	rows   []*memoryRow // by ID, which is the index plus 1
 	byID   map[string]*memoryRow
 	scopes map[memoryScope]*memoryPlaces
 }
 
-// memoryPlaces are the deployments of one service to one environment, in the
-// order of their positions.
+// memoryPlaces has the deployments of one service to one environment, ordered
+// by position.
 type memoryPlaces struct {
 	all       []*memoryRow
-	succeeded []*memoryRow // those with a time of success
+	succeeded []*memoryRow // those with a SucceededAt
 }
 
 type memoryScope struct{ service, environment string }
 
-// memoryRow holds the document encoded: it takes least room like that, and shares nothing with callers.
+// memoryRow stores the document encoded. That needs the least memory and shares
+// none with callers.
 type memoryRow struct {
 	meta     Record // without Deployment
 	document []byte
 	position Position
 	status   payload.Status
 	started  time.Time
-	until    int64 // when it was rolled back, in microseconds
+	until    int64 // when it was rolled back, in microseconds since 1970
 }
 
-// liveAt is Record.LiveAt.
+// liveAt implements Record.LiveAt.
 func (r *memoryRow) liveAt(at int64) bool {
 	return !r.meta.SucceededAt.IsZero() && r.position.At <= at && (r.status == payload.StatusSuccess || r.until > at)
 }
@@ -100,14 +107,14 @@ func (r *memoryRow) liveAt(at int64) bool {
 func (r *memoryRow) record() (*Record, error) {
 	d, err := payload.DecodeDeployment(r.document)
 	if err != nil {
-		return nil, fmt.Errorf("deployments: a record can't be read: %w", err)
+		return nil, fmt.Errorf("deployments: cannot decode a record: %w", err)
 	}
 	record := r.meta
 	record.Deployment = d
 	return &record, nil
 }
 
-// Record is [Ledger.Record].
+// Record implements [Ledger.Record].
 func (l *MemoryLedger) Record(ctx context.Context, organization string, d *payload.Deployment) (Recorded, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return Recorded{}, err
@@ -117,7 +124,7 @@ func (l *MemoryLedger) Record(ctx context.Context, organization string, d *paylo
 	return Apply(ctx, &memoryTx{ledger: l, organization: organization, org: l.orgs[organization]}, d)
 }
 
-// SetLinked is [Ledger.SetLinked].
+// SetLinked implements [Ledger.SetLinked].
 func (l *MemoryLedger) SetLinked(ctx context.Context, link Link, prs int) error {
 	if err := l.check(ctx, link.Organization); err != nil {
 		return err
@@ -138,7 +145,7 @@ func (l *MemoryLedger) SetLinked(ctx context.Context, link Link, prs int) error 
 	return nil
 }
 
-// Get returns the record of one deployment. Without one the error is [ErrNotRecorded].
+// Get returns the record of one deployment, or [ErrNotRecorded].
 func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID string) (*Record, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return nil, err
@@ -152,7 +159,8 @@ func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID strin
 	return row.record()
 }
 
-// List returns the records that the filter chooses, the newest first: in falling order of their IDs.
+// List returns the records that match the filter, newest first, in descending
+// order of their IDs.
 func (l *MemoryLedger) List(ctx context.Context, organization string, f Filter) ([]Record, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return nil, err
@@ -197,7 +205,7 @@ func (l *MemoryLedger) find(organization, deploymentID string) *memoryRow {
 	return org.byID[deploymentID]
 }
 
-// check is safe on a ledger that is nil.
+// check is safe to call on a nil ledger.
 func (l *MemoryLedger) check(ctx context.Context, organization string) error {
 	switch {
 	case l == nil || l.orgs == nil:
@@ -208,12 +216,13 @@ func (l *MemoryLedger) check(ctx context.Context, organization string) error {
 	return ctx.Err()
 }
 
-// memoryTx runs under the ledger's lock. What can fail fails before the first change, so there is nothing to roll back.
+// memoryTx is a transaction under the ledger's lock. Everything that can fail
+// does so before the first change, so nothing needs a rollback.
 type memoryTx struct {
 	ledger       *MemoryLedger
 	organization string
 	org          *memoryOrg // nil before its first record
-	found        int64      // the record that the call is about
+	found        int64      // the record that this call updates
 }
 
 var errNoRow = errors.New("deployments: the memory ledger has no such record")
@@ -265,7 +274,8 @@ func (tx *memoryTx) Update(_ context.Context, r *Record) error {
 	}
 	l := tx.ledger
 	grown := int64(len(document) - len(row.document))
-	// A commit that is filled in elsewhere is no reason to refuse: what it follows from has taken place.
+	// A filled-in commit of another record is never refused, because the
+	// deployment that it comes from is accepted.
 	if r.ID == tx.found && grown > 0 && l.used+grown > l.capacity {
 		return l.full()
 	}
@@ -277,7 +287,7 @@ func (tx *memoryTx) Update(_ context.Context, r *Record) error {
 }
 
 func (l *MemoryLedger) full() error {
-	return fmt.Errorf("%w: %d of %d bytes are in use; give it more with WithLedgerBytes, or keep deployments in a database with package sqlledger",
+	return fmt.Errorf("%w: %d of %d bytes are in use; raise WithLedgerBytes, or keep deployments in a database with package sqlledger",
 		ErrLedgerFull, l.used, l.capacity)
 }
 
@@ -285,7 +295,8 @@ func (r *memoryRow) set(record *Record, document []byte) {
 	r.meta, r.document = *record, document
 	r.position, r.status, r.started = record.Position(), record.Deployment.Status, record.Deployment.StartedAt
 	r.until = record.Deployment.CompletedAt.UnixMicro()
-	// Decoded strings share the memory of their document, which need not be kept twice.
+	// Decoded strings share the memory of their document. Clone them so that
+	// the document is not kept twice.
 	r.position.Service, r.position.Environment = strings.Clone(r.position.Service), strings.Clone(r.position.Environment)
 	r.position.DeploymentID = strings.Clone(r.position.DeploymentID)
 	r.status = payload.Status(strings.Clone(string(r.status)))
@@ -331,7 +342,7 @@ func (o *memoryOrg) leave(row *memoryRow) {
 	}
 }
 
-// places returns what there is of p's service and environment, or nothing.
+// places returns the records of p's service and environment, or none.
 func (tx *memoryTx) places(p Position) memoryPlaces {
 	if tx.org == nil || tx.org.scopes[p.scope()] == nil {
 		return memoryPlaces{}

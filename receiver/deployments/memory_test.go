@@ -38,8 +38,8 @@ func testDeployment(id string, status payload.Status) *payload.Deployment {
 	return d
 }
 
-// A full ledger refuses what is new and what grows, and forgets nothing.
-func TestFullMemoryLedgerRefusesAndKeeps(t *testing.T) {
+// A full ledger refuses new and growing records, and removes none.
+func TestMemoryLedger_FullRefusesAndKeeps(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, deployments.WithLedgerBytes(16<<10))
 	recorded := 0
@@ -71,8 +71,8 @@ func TestFullMemoryLedgerRefusesAndKeeps(t *testing.T) {
 	require.Len(t, all, recorded)
 }
 
-// Updates that grow by little each must not get past the bound either.
-func TestMemoryLedgerIsBoundedWhenUpdatesGrow(t *testing.T) {
+// Many small updates cannot exceed the bound either.
+func TestMemoryLedger_UpdatesAreBounded(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, deployments.WithLedgerBytes(8<<10))
 	for i := range 10_000 {
@@ -87,7 +87,7 @@ func TestMemoryLedgerIsBoundedWhenUpdatesGrow(t *testing.T) {
 	t.Fatal("the bound was never reached")
 }
 
-// What a caller does to what it got changes nothing on record.
+// Changing a returned value does not change the record.
 func TestMemoryLedgerSharesNothing(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
@@ -113,7 +113,8 @@ func TestMemoryLedgerConfiguration(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// fits returns how many records of one form a ledger of so many bytes takes.
+// fits returns how many records of the same form fit into a ledger of room
+// bytes.
 func fits(t *testing.T, room int64, organization, id func(i int) string) (n int) {
 	t.Helper()
 	l := newLedger(t, deployments.WithLedgerBytes(room))
@@ -127,8 +128,8 @@ func fits(t *testing.T, room int64, organization, id func(i int) string) (n int)
 	}
 }
 
-// The ledger counts the documents and 640 bytes more for each of them, and an
-// organization with its name in the same way.
+// A record counts with its document plus 640 bytes, and an organization with
+// its name plus 640 bytes.
 func TestMemoryLedgerCountsEachRecord(t *testing.T) {
 	t.Parallel()
 	const room, overhead = 64 << 10, 640
@@ -145,16 +146,17 @@ func TestMemoryLedgerCountsEachRecord(t *testing.T) {
 	require.Equal(t, room/(len(text)+2*overhead+200), many, "organizations with a record each")
 }
 
-// A record that arrives late fills in the commit that a later one follows. That
-// commit is on record already, so a full ledger does not refuse it.
-func TestFullMemoryLedgerFillsInCommits(t *testing.T) {
+// A late record fills in a later record's previous commit. That commit is
+// already stored, so a full ledger does not refuse it.
+func TestMemoryLedger_FullFillsInCommits(t *testing.T) {
 	t.Parallel()
 	later := testDeployment("later", payload.StatusSuccess)
 	later.StartedAt = later.StartedAt.Add(time.Hour)
 	later.CompletedAt = later.CompletedAt.Add(time.Hour)
 	require.NoError(t, later.Extra.Set("pad", strings.Repeat("x", 4096)))
 	earlier := testDeployment("first", payload.StatusSuccess)
-	// least is the smallest ledger that takes both.
+	// least returns the size of the smallest ledger that holds both records,
+	// and the ledger.
 	least := func(earlier *payload.Deployment) (int64, *deployments.MemoryLedger) {
 		for room := int64(4096); ; room++ {
 			l := newLedger(t, deployments.WithLedgerBytes(room))
@@ -167,7 +169,7 @@ func TestFullMemoryLedgerFillsInCommits(t *testing.T) {
 		}
 	}
 	elsewhere := *earlier
-	elsewhere.Environment = "production"[:9] + "x" // as long, and followed by nothing
+	elsewhere.Environment = "production"[:9] + "x" // equally long, and followed by no record
 	apart, _ := least(&elsewhere)
 	room, l := least(earlier)
 	require.Equal(t, apart, room)

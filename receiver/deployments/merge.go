@@ -7,10 +7,12 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// maxMergedExtra bounds what updates can pile up in members without a field, in bytes.
+// maxMergedExtra bounds the unknown members that updates can accumulate, in
+// bytes.
 const maxMergedExtra = 256 << 10
 
-// mergeDeployment returns what is known after d has updated old; again: the pipeline was run again.
+// mergeDeployment returns the deployment after d updated old. again reports
+// whether the pipeline ran again.
 func mergeDeployment(old, d *payload.Deployment, again bool) *payload.Deployment {
 	m := *d
 	m.Dropped = nil
@@ -49,8 +51,9 @@ func mergeDeployment(old, d *payload.Deployment, again bool) *payload.Deployment
 	return &m
 }
 
-// mergeExtra takes the members of both, the newer one's where both have one, in one pass: setting them one by one would
-// take time by the square of their number.
+// mergeExtra returns the members of both. If both have a member, the newer
+// value is used. It works in one pass, because setting members one by one takes
+// quadratic time.
 func mergeExtra(old, newer payload.Object) payload.Object {
 	switch {
 	case old.IsZero() || len(old.JSON())+len(newer.JSON()) > maxMergedExtra && !newer.IsZero():
@@ -65,7 +68,7 @@ func mergeExtra(old, newer payload.Object) payload.Object {
 	var text strings.Builder
 	add := func(name, value string) {
 		quoted, err := json.Marshal(name)
-		if err != nil { // a string always marshals
+		if err != nil { // marshalling a string never fails
 			return
 		}
 		if text.Len() == 0 {
@@ -91,7 +94,7 @@ func mergeExtra(old, newer payload.Object) payload.Object {
 		}
 	}
 	merged, err := payload.ParseObject([]byte(text.String() + "}"))
-	if err != nil { // both were objects
+	if err != nil { // both were valid objects
 		return newer
 	}
 	return merged

@@ -22,7 +22,7 @@ const (
 )
 
 // ErrConfig is wrapped by every error of this package's constructors. The text
-// names the option at fault.
+// names the option to change.
 var ErrConfig = errors.New("deployments: invalid configuration")
 
 func configError(format string, args ...any) error {
@@ -53,60 +53,62 @@ type config struct {
 	faults        *contain.Faults
 }
 
-// WithLinker sets what counts the pull requests of a successful deployment.
-// Default: nothing, and linkedPRs is 0. Nil is an error.
+// WithLinker sets the linker that counts the pull requests of a successful
+// deployment. Default: none, and linkedPRs is 0. Nil is an error.
 //
-// The answer waits for the linker until [WithLinkTimeout], also if the linker does
-// not end with its context. It then goes on by itself, and what it returns is not
-// used. A panic in it costs only the number, see [Endpoint.Faults].
+// The answer waits for the linker until [WithLinkTimeout], even if the linker
+// does not end with its context. The linker then continues, but its result is
+// ignored. A panic in it only costs the number, see [Endpoint.Faults].
 func WithLinker(l Linker) Option {
 	return optionFunc(func(c *config) { c.linker, c.linkerGiven = l, true })
 }
 
-// WithLinkedEnvironments names the environments whose deployments are linked to
-// pull requests, in their exact case. Default: "production" alone. No name and an
-// empty name are errors.
+// WithLinkedEnvironments sets the environments whose deployments are linked to
+// pull requests. Upper and lower case matter. Default: "production". No names
+// and empty names are errors.
 func WithLinkedEnvironments(names ...string) Option {
 	return optionFunc(func(c *config) { c.environments = slices.Clone(names) })
 }
 
-// WithLinkTimeout bounds the linker for each delivery. The sender waits that long
-// for its answer at most. Default 10 seconds ([DefaultLinkTimeout]). Zero is an
-// error.
+// WithLinkTimeout bounds how long the linker may take for each delivery. The
+// sender waits that long for its answer. Default: 10 seconds
+// ([DefaultLinkTimeout]). Zero is an error.
 func WithLinkTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.linkTimeout = d })
 }
 
-// WithLedgerTimeout bounds each call to the ledger. One that takes longer counts
-// as down, and the answer is 503. Default 5 seconds ([DefaultLedgerTimeout]). Zero
-// is an error.
+// WithLedgerTimeout bounds each call to the ledger. A slower ledger counts as
+// down, and the answer is 503. Default: 5 seconds ([DefaultLedgerTimeout]).
+// Zero is an error.
 func WithLedgerTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.ledgerTimeout = d })
 }
 
-// WithMaxBody sets the largest accepted body in bytes. Larger ones are answered
-// with 413. Default 1 MiB ([receiver.DefaultMaxBody]). Zero is an error.
+// WithMaxBody sets the largest accepted body in bytes. Larger bodies are
+// answered with 413. Default: 1 MiB ([receiver.DefaultMaxBody]). Zero is an
+// error.
 func WithMaxBody(bytes int64) Option {
 	return optionFunc(func(c *config) { c.maxBody = bytes })
 }
 
-// WithBodyTimeout sets how long a sender may take to send its body. A slower one
-// is answered with 408. Default 10 seconds ([receiver.DefaultBodyTimeout]). Zero is
-// an error. See [receiver.WithBodyTimeout] for what it needs.
+// WithBodyTimeout sets how long a sender may take to send its body. Slower
+// senders are answered with 408. Default: 10 seconds
+// ([receiver.DefaultBodyTimeout]). Zero is an error. See
+// [receiver.WithBodyTimeout] for its requirements.
 func WithBodyTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.bodyTimeout = d })
 }
 
-// WithLogger sets where the one line per delivery goes. See
-// [receiver.WithLogger] for the levels. A deployment that could not be linked is
-// of level Error. Default, and meaning of nil: [slog.Default].
+// WithLogger sets the logger for the one line per delivery. Default, and for
+// nil: [slog.Default]. See [receiver.WithLogger] for the levels. A deployment
+// that could not be linked has level Error.
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) { c.logger = l })
 }
 
-// WithObserver sets a function that is called with the result of every request,
-// after it was answered. See [receiver.WithObserver]. Default none. A nil function
-// is an error.
+// WithObserver sets a function that receives the result of every request after
+// it was answered. Default: none. A nil function is an error. See
+// [receiver.WithObserver].
 func WithObserver(f func(context.Context, receiver.Result)) Option {
 	return optionFunc(func(c *config) {
 		if f == nil {
@@ -116,9 +118,10 @@ func WithObserver(f func(context.Context, receiver.Result)) Option {
 	})
 }
 
-// WithContradictionHook sets a function that is called with each [Contradiction],
-// after the delivery was recorded and before it is answered. Default none. A nil
-// function is an error. It must be safe for concurrent use.
+// WithContradictionHook sets a function that is called with each
+// [Contradiction], after the delivery was recorded and before it is answered.
+// Default: none. A nil function is an error. It must be safe for concurrent
+// use.
 //
 // The answer waits for the function for at most 5 seconds. A panic in it is
 // contained, see [Endpoint.Faults].
@@ -157,7 +160,7 @@ func (c *config) validate() error {
 		problems = append(problems, configError("WithLinker: the linker is nil; check the error of its constructor, or leave the option out"))
 	}
 	if len(c.environments) == 0 || slices.Contains(c.environments, "") {
-		problems = append(problems, configError("WithLinkedEnvironments: name at least one environment, and none that is empty; to link nothing leave WithLinker out"))
+		problems = append(problems, configError("WithLinkedEnvironments: give at least one name, and no empty ones; to link nothing, leave WithLinker out"))
 	}
 	if c.linkTimeout <= 0 {
 		problems = append(problems, configError("WithLinkTimeout(%v): want more than zero", c.linkTimeout))
@@ -174,8 +177,8 @@ func (c *config) validate() error {
 	return errors.Join(problems...)
 }
 
-// receiver returns the options of the receiver that the endpoint stands on. The
-// ledger recognises repeated deployments itself, so there is no store.
+// receiver returns the options of the underlying receiver. It has no dedupe
+// store, because the ledger recognises repeated deployments.
 func (c *config) receiver() []receiver.Option {
 	opts := []receiver.Option{
 		receiver.InsecureNoDedupe(), receiver.WithMaxBody(c.maxBody), receiver.WithBodyTimeout(c.bodyTimeout),

@@ -9,8 +9,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Tx is one organization's records within one transaction: the little that a database has to offer for
-// [Apply] to make a ledger of it. Transactions of the same organization must run one after the other.
+// Tx gives [Apply] access to one organization's records in a transaction.
+// Transactions of the same organization must run one after the other.
 type Tx interface {
 	// Find returns the record of a deployment, or nil.
 	Find(ctx context.Context, deploymentID string) (*Record, error)
@@ -18,34 +18,34 @@ type Tx interface {
 	Insert(ctx context.Context, r *Record) error
 	// Update replaces the record that has the ID of r.
 	Update(ctx context.Context, r *Record) error
-	// Before returns the last record before p that was live at p.At, or nil. See
-	// [Record.LiveAt].
+	// Before returns the last record before p that was live at p.At, or nil.
+	// See [Record.LiveAt].
 	Before(ctx context.Context, p Position) (*Record, error)
-	// Following returns the records after p in their order, up to and including the
-	// first one of status success.
+	// Following returns the records after p in order, up to and including the
+	// first with status success.
 	Following(ctx context.Context, p Position) ([]*Record, error)
 }
 
 // Position is a place in the sequence of one organization's deployments of one
-// service to one environment. The order is that of [Position.Compare]. The record
-// of DeploymentID itself is neither before nor after it.
+// service to one environment. [Position.Compare] defines the order. The record
+// of DeploymentID itself is neither before nor after the position.
 type Position struct {
 	Service     string
 	Environment string
-	// At is when the deployment succeeded, in microseconds since 1970. For one that
-	// is not known to have succeeded it is when it started.
+	// At is when the deployment succeeded, in microseconds since 1970. If no
+	// success is known, it is when the deployment started.
 	At           int64
 	DeploymentID string
 }
 
-// Compare orders positions of one service and environment, first by At, then by
-// DeploymentID. So the order does not depend on which record came first.
+// Compare orders positions of one service and environment by At and then by
+// DeploymentID. The order does not depend on which record came first.
 func (p Position) Compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.At, q.At), cmp.Compare(p.DeploymentID, q.DeploymentID))
 }
 
-// Position returns the record's place among the deployments of its service and
-// environment.
+// Position returns the record's position among the deployments of its service
+// and environment.
 func (r *Record) Position() Position {
 	d := r.Deployment
 	p := Position{Service: d.Service, Environment: d.Environment, At: d.StartedAt.UnixMicro(), DeploymentID: d.DeploymentID}
@@ -55,8 +55,9 @@ func (r *Record) Position() Position {
 	return p
 }
 
-// LiveAt reports whether the deployment had succeeded and had not been rolled
-// back at a time in microseconds since 1970. Later deployments do not matter.
+// LiveAt reports whether the deployment had succeeded and was not rolled back
+// at the given time, in microseconds since 1970. Later deployments do not
+// matter.
 func (r *Record) LiveAt(at int64) bool {
 	if r.SucceededAt.IsZero() || r.SucceededAt.UnixMicro() > at {
 		return false
@@ -64,31 +65,51 @@ func (r *Record) LiveAt(at int64) bool {
 	return r.Deployment.Status == payload.StatusSuccess || r.Deployment.CompletedAt.UnixMicro() > at
 }
 
-// Apply is what [Ledger.Record] does, within a transaction of the ledger's. On an error the transaction must be
-// rolled back. The rules are:
+// Apply implements [Ledger.Record] within a transaction of the ledger. Roll the
+// transaction back if it returns an error. An invalid deployment is an error
+// that wraps [payload.ErrInvalid].
 //
-// A deployment ID that is new creates a record. Otherwise [payload.Status.Transition] decides. A status that moves the
-// deployment forward, or repeats what is known, updates the record; a stale one leaves it alone. A second,
-// different outcome, success after failure for example, updates the record only if it was completed later than the one on
-// record: pipelines that are run again under the same ID do that. An earlier one is stale.
+// # Which deliveries update the record
 //
-// An update replaces what it contains and keeps the rest: a member that is absent keeps its value, members without a field are
-// kept one by one (up to 256 KiB in all; beyond, the update's replace them), metadata and rawPayload are
-// replaced as a whole. There are two exceptions. A deployment starts once, so the earliest startedAt stays, unless a
-// pipeline was run again. And an abbreviated commit does not replace the full one that it abbreviates.
+// A new deployment ID creates a record. For a recorded one,
+// [payload.Status.Transition] and the completion time decide:
 //
-// A previous commit that no delivery gave is filled in. It is the commit of the
-// last deployment to the same service and environment that was live when this
-// one succeeded. For one that is not known to have succeeded, the start counts
-// instead. A deployment is live from its success until it is rolled back. The result depends on the
-// deployments alone and not on the order in which their deliveries arrive, so a
-// delivery can change the filled-in commit of other records. A success that
-// arrives after its rollback is stale, and only its time is kept.
+//	status of the delivery                       effect
+//	moves forward, or repeats what is known      update
+//	stale                                        none
+//	other outcome, completed later               update: the pipeline ran again
+//	other outcome, not completed later           none: stale
 //
-// When a record's commit, previous commit, service or environment changes, its number of linked pull requests is void: LinkedPRs is
-// 0 and Linked false until it is set again.
+// An outcome is a terminal status, for example a success after a failure.
 //
-// An invalid deployment is an error that wraps [payload.ErrInvalid].
+// # What an update changes
+//
+// An update replaces the members that it has and keeps the others.
+//
+//	member                     rule
+//	absent                     keeps its recorded value
+//	unknown to this package    merged one by one, up to 256 KiB in all;
+//	                           beyond that, the update's replace the recorded ones
+//	metadata, rawPayload       replaced as a whole
+//	startedAt                  the earliest stays, unless the pipeline ran again
+//	commitSha                  an abbreviation does not replace its full commit
+//
+// # Previous commits
+//
+// If no delivery had a previous commit, Apply fills it in. It is the commit of
+// the last deployment to the same service and environment that was live when
+// this one succeeded. If no success is known, the start counts instead. A
+// deployment is live from its success until it is rolled back.
+//
+// The result depends only on the deployments, not on the order in which their
+// deliveries arrive. A delivery can therefore change the filled-in commit of
+// other records. A success that arrives after its rollback is stale, and only
+// its time is kept.
+//
+// # Linked pull requests
+//
+// If a record's commit, previous commit, service or environment changes, its
+// pull requests must be counted again. LinkedPRs is then 0 and Linked is false.
 func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) {
 	if d == nil {
 		return Recorded{}, configError("the deployment to record is nil")
@@ -121,7 +142,7 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 	}
 	recorded := Recorded{Record: *old, Stale: stale, Transition: transition, Contradiction: contradiction(old.Deployment, d)}
 	if r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt) {
-		return recorded, nil // there is nothing to write
+		return recorded, nil // nothing to write
 	}
 	r.UpdatedAt = now
 	if r.Link("") != old.Link("") {
@@ -150,9 +171,9 @@ func create(ctx context.Context, tx Tx, d *payload.Deployment, now time.Time) (R
 	return Recorded{Record: *r, Created: true, Transition: payload.Legal, Shifted: shifted}, err
 }
 
-// succeededAt is when the deployment succeeded, now that the delivery d has made
-// it what merged says. A rollback keeps the time, and a success that arrives
-// after the rollback brings it.
+// succeededAt returns when the deployment succeeded, after delivery d turned
+// the record into merged. A rollback keeps the time. A success that arrives
+// after the rollback sets it.
 func succeededAt(old *Record, merged, d *payload.Deployment) time.Time {
 	at := time.Time{}
 	switch {
@@ -168,10 +189,10 @@ func succeededAt(old *Record, merged, d *payload.Deployment) time.Time {
 	if at.IsZero() {
 		return at
 	}
-	return time.UnixMicro(at.UnixMicro()).UTC() // as a database keeps it
+	return time.UnixMicro(at.UnixMicro()).UTC() // with the precision of a database
 }
 
-// fillPrevious sets the previous commit, unless the sender did.
+// fillPrevious sets the previous commit unless the sender did.
 func fillPrevious(ctx context.Context, tx Tx, r *Record) error {
 	if r.PreviousGiven {
 		return nil
@@ -187,10 +208,10 @@ func fillPrevious(ctx context.Context, tx Tx, r *Record) error {
 	return nil
 }
 
-// span is what of a record decides about the previous commits of others.
+// span has the fields of a record that affect the previous commits of others.
 type span struct {
 	from   Position
-	until  int64 // when it was rolled back; 0: it was not
+	until  int64 // when it was rolled back, or 0
 	commit string
 }
 
@@ -205,9 +226,9 @@ func (r *Record) span() (s span, live bool) {
 	return s, true
 }
 
-// shift fills in again what depends on r, where it is and where it was, and
-// returns the records that it changed. What comes after the next success depends
-// on that one or on later ones.
+// shift fills in the previous commits that depend on r again, at its old and
+// its new position. It returns the records that changed. Records after the next
+// success depend on that success or on later ones, so it stops there.
 func shift(ctx context.Context, tx Tx, old, r *Record) ([]Record, error) {
 	was, wasLive := old.span()
 	is, isLive := r.span()

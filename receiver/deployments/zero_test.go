@@ -30,7 +30,7 @@ func TestMemoryLedger_NilAndZero(t *testing.T) {
 	require.ErrorContains(t, err, "the LinkerFunc is nil")
 }
 
-// Not parallel: the line goes to the default logger.
+// Not parallel, because the line goes to the default logger.
 func TestEndpoint_NilAndZero(t *testing.T) {
 	var log bytes.Buffer
 	before := slog.Default()

@@ -12,7 +12,7 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 )
 
-// Those who wait for their turn stop waiting when their context ends.
+// A waiting count returns when its context ends.
 func TestProcessesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The package comment's code, compiled.
+// This compiles the package comment's code.
 var _ = linkerDoc
 
 func linkerDoc(keys *signer.APIKeys, ledger deployments.Ledger) error {

@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// repository runs git on one repository.
+// repository runs git in one repository.
 type repository struct {
 	git        string
 	dir        string
 	maxCommits int
 }
 
-// open refuses what would make a number that is too low.
+// open refuses a shallow clone and an unreadable repository. Both would make
+// the number too low.
 func (l *Linker) open(ctx context.Context, dir string) (*repository, error) {
 	gitDir, err := gitDir(dir)
 	if err != nil {
@@ -33,20 +34,21 @@ func (l *Linker) open(ctx context.Context, dir string) (*repository, error) {
 		return nil, err
 	}
 	if strings.TrimSpace(shallow) != "false" {
-		return nil, fmt.Errorf("%w: pull requests before its beginning could not be seen; complete it with git fetch --unshallow", ErrShallow)
+		return nil, fmt.Errorf("%w: older pull requests are missing; complete it with git fetch --unshallow", ErrShallow)
 	}
 	return r, nil
 }
 
-// resolve returns the full name of the one commit whose name begins with sha. As a revision sha could also be the name of a
-// branch; as the beginning of an object's name it can't.
+// resolve returns the full name of the one commit whose name begins with sha.
+// It searches object names by prefix. As a revision, sha could also be the name
+// of a branch.
 func (r *repository) resolve(ctx context.Context, sha string) (string, error) {
 	objects, err := r.output(ctx, "", "rev-parse", "--disambiguate="+strings.ToLower(sha))
 	if err != nil {
 		return "", err
 	}
 	if objects == "" {
-		return "", fmt.Errorf("%w: it is not in the repository; was it fetched before the deployment was reported?", ErrUnknownCommit)
+		return "", fmt.Errorf("%w: it is not in the repository; fetch before deployments are reported", ErrUnknownCommit)
 	}
 	kinds, err := r.output(ctx, objects, "cat-file", "--batch-check=%(objectname) %(objecttype)")
 	if err != nil {
@@ -59,7 +61,7 @@ func (r *repository) resolve(ctx context.Context, sha string) (string, error) {
 			continue
 		}
 		if commit != "" {
-			return "", fmt.Errorf("%w: it abbreviates more than one; send all 40 digits", ErrUnknownCommit)
+			return "", fmt.Errorf("%w: it abbreviates several commits; send all 40 digits", ErrUnknownCommit)
 		}
 		commit = name
 	}
@@ -69,7 +71,8 @@ func (r *repository) resolve(ctx context.Context, sha string) (string, error) {
 	return commit, nil
 }
 
-// walk calls f for each commit that is reachable from commit and not from previous; without previous for commit alone.
+// walk calls f for each commit that is reachable from commit but not from
+// previous. If previous is empty, it calls f only for commit.
 func (r *repository) walk(ctx context.Context, commit, previous string, f func(subject, body string)) error {
 	args := []string{"rev-list", "--encoding=UTF-8", "--format=%x00%s%x00%b%x00"}
 	if previous == "" {
@@ -81,7 +84,8 @@ func (r *repository) walk(ctx context.Context, commit, previous string, f func(s
 	return r.run(ctx, "", args, func(out io.Reader) error {
 		in := bufio.NewReader(out)
 		for {
-			// "commit <name>\n", the subject and the body, each up to a NUL, which a message can't contain; then a new line.
+			// A record is "commit <name>\n", the subject and the body, each
+			// ended by NUL, and a newline. A message cannot contain NUL.
 			var parts [3]string
 			for i := range parts {
 				text, err := in.ReadString(0)
@@ -94,14 +98,14 @@ func (r *repository) walk(ctx context.Context, commit, previous string, f func(s
 				parts[i] = strings.TrimSuffix(text, "\x00")
 			}
 			if commits++; commits > r.maxCommits {
-				return fmt.Errorf("%w: more than %d commits; raise WithMaxCommits if that is right", ErrTooLarge, r.maxCommits)
+				return fmt.Errorf("%w: more than %d commits; if this is expected, raise WithMaxCommits", ErrTooLarge, r.maxCommits)
 			}
 			f(parts[1], parts[2])
 		}
 	})
 }
 
-// output runs git and returns what it wrote.
+// output runs git and returns its output.
 func (r *repository) output(ctx context.Context, input string, args ...string) (string, error) {
 	var text []byte
 	err := r.run(ctx, input, args, func(out io.Reader) (err error) {
@@ -111,7 +115,8 @@ func (r *repository) output(ctx context.Context, input string, args ...string) (
 	return string(text), err
 }
 
-// run runs git and has read read what it writes, up to a bound. When read fails, or ctx ends, git is killed.
+// run runs git and passes a bounded part of its output to read. It kills git if
+// read fails or ctx ends.
 func (r *repository) run(ctx context.Context, input string, args []string, read func(io.Reader) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -120,7 +125,8 @@ func (r *repository) run(ctx context.Context, input string, args []string, read 
 		"-c", "core.hooksPath=" + os.DevNull, "-c", "core.fsmonitor=false",
 	}, args...)...)
 	cmd.Dir = r.dir
-	if info, err := os.Stat(r.dir); err == nil && !info.IsDir() { // the .git file of a linked working copy
+	// the .git file of a linked worktree
+	if info, err := os.Stat(r.dir); err == nil && !info.IsDir() {
 		cmd.Dir = strings.TrimSuffix(r.dir, ".git")
 	}
 	cmd.Env = environment()
@@ -141,7 +147,7 @@ func (r *repository) run(ctx context.Context, input string, args []string, read 
 	if limited.N <= 0 {
 		readErr = fmt.Errorf("%w: more than %d bytes of commit messages", ErrTooLarge, maxOutput)
 	}
-	ended := ctx.Err() // before we end it ourselves
+	ended := ctx.Err() // read before the function itself cancels ctx
 	if readErr != nil {
 		cancel()
 	}
@@ -161,7 +167,8 @@ func (r *repository) run(ctx context.Context, input string, args []string, read 
 	return nil
 }
 
-// environment is all that git gets to see: none of our variables (GIT_DIR and its like would lead it elsewhere), nobody's configuration.
+// environment returns git's entire environment. It excludes the process's
+// variables, such as GIT_DIR, and all system and user configuration.
 func environment() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"),

@@ -4,5 +4,6 @@ package gitlinker
 
 import "os/exec"
 
-// ownGroup does nothing where there are no process groups; the command itself is killed.
+// ownGroup does nothing on systems without process groups. Only the command
+// itself is killed.
 func ownGroup(*exec.Cmd) {}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ownGroup has the command, and whatever it starts, killed together.
+// ownGroup makes killing the command also kill its children.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -15,29 +15,40 @@ import (
 )
 
 var (
-	// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+	// ErrConfig is wrapped by every error of [New]. The text names the option
+	// to change.
 	ErrConfig = errors.New("gitlinker: invalid configuration")
-	// ErrUnknownService is for a [Lookup]: the organization has no repository for the service.
+	// ErrUnknownService is returned by a [Lookup] if the organization has no
+	// repository for the service.
 	ErrUnknownService = errors.New("gitlinker: no repository for this service")
-	// ErrUnknownCommit is wrapped by the error for a commit that the repository does not have, that is not 5 to 40
-	// hexadecimal digits, or that abbreviates several.
+	// ErrUnknownCommit is wrapped by the error for a commit that is not in the
+	// repository, is ambiguous, or is not 5 to 40 hexadecimal digits.
 	ErrUnknownCommit = errors.New("gitlinker: unknown commit")
-	// ErrShallow is wrapped by the error for a shallow clone, whose history ends somewhere.
+	// ErrShallow is wrapped by the error for a shallow clone, which lacks older
+	// commits.
 	ErrShallow = errors.New("gitlinker: the repository is a shallow clone")
-	// ErrRepository is wrapped by the error for a directory that is not a repository, or one that git can't read.
-	ErrRepository = errors.New("gitlinker: the repository can't be read")
-	// ErrTooLarge is wrapped by the error for a range of more commits or text than is allowed.
+	// ErrRepository is wrapped by the error for a directory that is not a git
+	// repository or that git cannot read.
+	ErrRepository = errors.New("gitlinker: cannot read the repository")
+	// ErrTooLarge is wrapped by the error for a range with more commits or text
+	// than allowed.
 	ErrTooLarge = errors.New("gitlinker: too much history between the commits")
 )
 
-// Lookup returns the directory of a service's repository: a bare one, or a working copy. For one that it does not know it
-// returns [ErrUnknownService]; an empty directory and no error means that there is deliberately none, and nothing to count.
+// Lookup returns the directory of a service's repository. It must be safe for
+// concurrent use.
 //
-// The service is the sender's text: it must not become part of a path. It must be safe for concurrent use.
+//	repository                   result
+//	bare, or a working copy      its directory
+//	none on purpose              "", nil: the number is 0
+//	unknown service              ErrUnknownService
+//
+// The sender chooses the service. It must not become part of a path.
 type Lookup func(ctx context.Context, organization, service string) (dir string, err error)
 
-// ByService returns a lookup for one organization, from services to directories; the service "" is for deployments that name none.
-// Others' deployments are of unknown services. It copies the map.
+// ByService returns a lookup for one organization. dirs maps services to
+// directories. Its key "" is for deployments without a service. The services of
+// other organizations are unknown. ByService copies dirs.
 func ByService(organization string, dirs map[string]string) Lookup {
 	dirs = maps.Clone(dirs)
 	return func(_ context.Context, org, service string) (string, error) {
@@ -49,16 +60,18 @@ func ByService(organization string, dirs map[string]string) Lookup {
 	}
 }
 
-// Linker counts pull requests. Make it with [New]. It is immutable and safe for concurrent use.
+// Linker counts pull requests. Make it with [New]. It is immutable and safe for
+// concurrent use.
 type Linker struct {
 	config
 	lookup Lookup
-	slots  chan struct{} // one token for each link that runs git
+	slots  chan struct{} // limits the number of links that run git
 }
 
 var _ deployments.Linker = (*Linker)(nil)
 
-// New returns a linker for the repositories that lookup finds. All configuration errors are reported at once and wrap [ErrConfig].
+// New returns a linker for the repositories that lookup finds. It reports all
+// configuration errors at once, and they wrap [ErrConfig].
 func New(lookup Lookup, opts ...Option) (*Linker, error) {
 	c, err := newConfig(opts)
 	if lookup == nil {
@@ -67,7 +80,7 @@ func New(lookup Lookup, opts ...Option) (*Linker, error) {
 	if err == nil {
 		c.git, err = exec.LookPath(c.git)
 		if err != nil {
-			err = fmt.Errorf("%w: WithGit: %w; install git, or name its path", ErrConfig, err)
+			err = fmt.Errorf("%w: WithGit: %w; install git, or set its path", ErrConfig, err)
 		}
 	}
 	if err != nil {
@@ -76,15 +89,17 @@ func New(lookup Lookup, opts ...Option) (*Linker, error) {
 	return &Linker{config: c, lookup: lookup, slots: make(chan struct{}, c.processes)}, nil
 }
 
-// LinkedPRs is [deployments.Linker]: how many pull requests the deployment brought.
+// LinkedPRs implements [deployments.Linker]. It returns the number of pull
+// requests in the deployment.
 func (l *Linker) LinkedPRs(ctx context.Context, link deployments.Link) (int, error) {
 	numbers, err := l.PullRequests(ctx, link)
 	return len(numbers), err
 }
 
-// PullRequests returns the numbers of the pull requests that the deployment brought, in rising order. Errors wrap
-// [ErrUnknownCommit], [ErrShallow], [ErrRepository], [ErrTooLarge], what the lookup returned ([ErrUnknownService] among it), or the
-// context's.
+// PullRequests returns the numbers of the pull requests in the deployment, in
+// ascending order. Its errors wrap [ErrUnknownCommit], [ErrShallow],
+// [ErrRepository], [ErrTooLarge], the lookup's error such as
+// [ErrUnknownService], or the context's error.
 func (l *Linker) PullRequests(ctx context.Context, link deployments.Link) ([]int, error) {
 	if l == nil || l.lookup == nil {
 		return nil, fmt.Errorf("%w: the Linker was not made with New; check the error of New", ErrConfig)
@@ -139,13 +154,14 @@ func (l *Linker) count(ctx context.Context, dir string, link deployments.Link) (
 
 var validCommit = regexp.MustCompile(`^[0-9a-fA-F]{5,40}$`)
 
-// gitDir returns where a repository's data are. It is given to git, which then does not look for a repository in the directories above.
+// gitDir returns the directory with a repository's data. With it git does not
+// search parent directories for a repository.
 func gitDir(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
-	inside := filepath.Join(dir, ".git") // a directory, or the file that a linked working copy has
+	inside := filepath.Join(dir, ".git") // a directory, or the file of a linked worktree
 	if _, err := os.Stat(inside); err == nil {
 		return inside, nil
 	}

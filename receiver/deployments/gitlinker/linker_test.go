@@ -26,7 +26,7 @@ func TestRange(t *testing.T) {
 	r := newRepo(t)
 	base := r.commit("One (#1)")
 	two := r.commit("Two (#2)", base)
-	// A branch whose commits name pull requests of their own, merged by another.
+	// A branch with its own pull requests, merged by another pull request.
 	side := r.line(base, "wip", "Nested (#20)")
 	merge := r.commit("Merge pull request #3 from acme/side", two, side[1])
 	again := r.commit("Cherry-picked Two (#2)", merge)
@@ -34,26 +34,27 @@ func TestRange(t *testing.T) {
 	l := newLinker(t, r.dir)
 
 	requirePRs(t, l, base, tip, 2, 3, 20)
-	requirePRs(t, l, two, tip, 2, 3, 20) // named again after it
+	requirePRs(t, l, two, tip, 2, 3, 20) // a later commit names #2 again
 	requirePRs(t, l, two, merge, 3, 20)
 	requirePRs(t, l, merge, tip, 2)
 	requirePRs(t, l, again, tip)
 	requirePRs(t, l, tip, tip)
-	requirePRs(t, l, tip, base) // back to an older commit
-	// Without a previous commit, it is the commit's own.
+	requirePRs(t, l, tip, base) // an older commit is deployed
+	// Without a previous commit only the deployed commit counts.
 	requirePRs(t, l, "", merge, 3)
 	requirePRs(t, l, "", tip)
 	requirePRs(t, l, "", side[1], 20)
-	// Not an ancestor: what the other line brings.
+	// The previous commit is not an ancestor.
 	other := r.line(base, "Four (#4)", "Five (#5)")
 	requirePRs(t, l, tip, other[1], 4, 5)
-	// No common history at all.
+	// The commits have no common history.
 	requirePRs(t, l, tip, r.commit("Orphan (#6)"), 6)
-	// Abbreviated, and in capitals.
+	// Abbreviated commits, in upper case.
 	requirePRs(t, l, strings.ToUpper(base[:12]), tip[:12], 2, 3, 20)
 }
 
-// The whole way: a deployment comes in, its previous commit is found, and its pull requests are counted.
+// A deployment arrives, its previous commit is found, and its pull requests are
+// counted.
 func TestEndpoint(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -115,14 +116,14 @@ func TestUnknownCommit(t *testing.T) {
 		if sha != "" {
 			_, err = l.LinkedPRs(t.Context(), link(sha, c))
 			require.ErrorIs(t, err, gitlinker.ErrUnknownCommit, "%q", sha)
-			require.NotContains(t, err.Error(), sha, "it is the sender's text")
+			require.NotContains(t, err.Error(), sha, "the sender chooses the service")
 		}
 	}
 	requirePRs(t, l, "", c, 1)
 }
 
-// What is not a commit's name does not even reach git.
-func TestGitSeesOnlyHexadecimalDigits(t *testing.T) {
+// Text that is not a commit name never reaches git.
+func TestCommit_OnlyHexadecimalDigitsReachGit(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	ran := filepath.Join(t.TempDir(), "ran")
@@ -140,8 +141,8 @@ func TestGitSeesOnlyHexadecimalDigits(t *testing.T) {
 	require.FileExists(t, ran)
 }
 
-// A branch or a tag that is called like a commit is not taken for one.
-func TestRefsAreNotCommits(t *testing.T) {
+// A branch or a tag with the name of a commit is not used.
+func TestCommit_RefsAreNotCommits(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	one := r.commit("One (#1)")
@@ -156,7 +157,7 @@ func TestRefsAreNotCommits(t *testing.T) {
 	requirePRs(t, l, "", one, 1)
 	_, err := l.LinkedPRs(t.Context(), link("", "abcdef"))
 	require.ErrorIs(t, err, gitlinker.ErrUnknownCommit)
-	// Nor is the history another one by replacement.
+	// A replacement object does not change the history.
 	r.git("replace", one, r.commit("Replaced (#9)"))
 	requirePRs(t, l, "", one, 1)
 }
@@ -164,7 +165,7 @@ func TestRefsAreNotCommits(t *testing.T) {
 func TestAmbiguousCommit(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
-	// Enough commits for two of them to share the first five digits: 2,000 of 16^5.
+	// With 2,000 commits, two share the first five of their hexadecimal digits.
 	texts := make([]string, 2000)
 	for i := range texts {
 		texts[i] = fmt.Sprint("c", i)
@@ -180,15 +181,15 @@ func TestAmbiguousCommit(t *testing.T) {
 		if seen[short] {
 			_, err := newLinker(t, r.dir).LinkedPRs(t.Context(), link("", short))
 			require.ErrorIs(t, err, gitlinker.ErrUnknownCommit)
-			require.ErrorContains(t, err, "more than one")
+			require.ErrorContains(t, err, "several commits")
 			return
 		}
 		seen[short] = true
 	}
-	t.Fatal("no two commits share their beginning; they are the same in every run, so there are too few")
+	t.Fatal("no two commits have the same first five digits; the commits are fixed, so raise their number")
 }
 
-// A shallow clone would count too few.
+// The number from a shallow clone would be too low.
 func TestShallowClone(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -234,7 +235,7 @@ func TestLookup(t *testing.T) {
 	require.ErrorContains(t, err, "database down")
 }
 
-// A directory that is no repository is not looked for in those above it.
+// git does not search parent directories for a repository.
 func TestNotARepository(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -261,7 +262,8 @@ func TestTooManyCommits(t *testing.T) {
 	require.ErrorContains(t, err, "WithMaxCommits")
 }
 
-// The machine's and the user's configuration, and our environment, have no say.
+// The configuration of the machine and the user and the process's environment
+// have no effect.
 func TestEnvironmentIsScrubbed(t *testing.T) {
 	r := newRepo(t)
 	one := r.commit("One (#1)")
@@ -280,7 +282,8 @@ func TestEnvironmentIsScrubbed(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(home, "trace"))
 }
 
-// What the repository's own configuration could make git run, it does not run; and nothing in it is written.
+// The repository's own configuration cannot make git run programs or write
+// files.
 func TestRepositoryConfigurationRunsNothing(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -300,7 +303,7 @@ func TestRepositoryConfigurationRunsNothing(t *testing.T) {
 	require.NoFileExists(t, ran)
 }
 
-// In a partial clone what is missing is not fetched.
+// Missing objects of a partial clone are not fetched.
 func TestPartialCloneIsNotCompleted(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -319,7 +322,7 @@ func TestPartialCloneIsNotCompleted(t *testing.T) {
 	requirePRs(t, l, names[1], later, 3)
 }
 
-// Where the history has a hole, git must neither fill it over the network nor count around it.
+// If a commit in the history is missing, git must neither fetch it nor skip it.
 func TestMissingCommitIsNotFetched(t *testing.T) {
 	t.Parallel()
 	origin := newRepo(t)
@@ -341,12 +344,13 @@ func TestMissingCommitIsNotFetched(t *testing.T) {
 	_, err := newLinker(t, holed).LinkedPRs(t.Context(), link(names[0], names[2]))
 	require.ErrorIs(t, err, gitlinker.ErrRepository)
 	require.NoFileExists(t, hole)
-	// git itself would have fetched it.
+	// Without the linker's settings git would have fetched it.
 	require.Contains(t, run(t, "", "--git-dir="+holed, "log", "--format=%s", names[2], "^"+names[0]), "Two (#2)")
 }
 
-// script makes an executable. Another process writes it: one that we had open for writing while a parallel test forks could
-// not be executed ("text file busy").
+// script creates an executable. Another process writes the file. If this
+// process had it open for writing while a parallel test forks, running it would
+// fail with "text file busy".
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "git")
@@ -356,7 +360,7 @@ func script(t *testing.T, text string) string {
 	return path
 }
 
-// slowGit is a git that hangs, with a child that holds its output open.
+// slowGit is a git that hangs, with a child process that keeps its output open.
 func slowGit(t *testing.T) (git, pid string) {
 	t.Helper()
 	pid = filepath.Join(t.TempDir(), "pid")
@@ -381,7 +385,8 @@ func TestContextAndTimeoutEndGit(t *testing.T) {
 			return err
 		},
 		"timeout": func(t *testing.T, dir, git, pid string) error {
-			for timeout := 500 * time.Millisecond; ; timeout *= 4 { // until the machine is quick enough to start the script
+			// repeat until the machine is fast enough to start the script
+			for timeout := 500 * time.Millisecond; ; timeout *= 4 {
 				_, err := newLinker(t, dir, gitlinker.WithGit(git), gitlinker.WithTimeout(timeout)).LinkedPRs(t.Context(), link("", "abcdef"))
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				if _, missing := os.Stat(pid); missing == nil || timeout > patience {
@@ -405,7 +410,7 @@ func TestContextAndTimeoutEndGit(t *testing.T) {
 	}
 }
 
-// alive reports whether a process runs; one that has ended and waits to be reaped does not.
+// alive reports whether a process runs. A zombie does not.
 func alive(t *testing.T, pid string) bool {
 	t.Helper()
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")

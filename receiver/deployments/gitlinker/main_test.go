@@ -17,19 +17,20 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 )
 
-// patience is for what has to happen some time. Only a hang takes longer.
+// patience is the limit for waiting. Only a hang takes longer.
 const patience = time.Minute
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// repo is a real repository that a test builds commit by commit.
+// repo is a real repository that a test builds one commit at a time.
 type repo struct {
 	testing.TB
 	dir     string
 	commits int
 }
 
-// newRepo makes a bare repository. Nothing of the machine's git configuration has a say in it.
+// newRepo makes a bare repository, independent of the machine's git
+// configuration.
 func newRepo(t testing.TB) *repo {
 	t.Helper()
 	r := &repo{TB: t, dir: filepath.Join(t.TempDir(), "repo.git")}
@@ -58,13 +59,13 @@ func (r *repo) git(args ...string) string {
 	return run(r, "", append([]string{"--git-dir=" + r.dir}, args...)...)
 }
 
-// commit adds a commit with a message and parents, and returns its name.
+// commit adds a commit and returns its name.
 func (r *repo) commit(message string, parents ...string) string {
 	r.Helper()
 	return r.add(parents, message)[0]
 }
 
-// line adds commits that follow each other.
+// line adds commits, each the parent of the next.
 func (r *repo) line(parent string, messages ...string) []string {
 	r.Helper()
 	var parents []string

@@ -12,7 +12,7 @@ const (
 	DefaultTimeout = 30 * time.Second
 	// DefaultMaxCommits bounds the commits of one count.
 	DefaultMaxCommits = 50_000
-	// DefaultProcesses bounds how many counts run at the same time.
+	// DefaultProcesses bounds the concurrent counts.
 	DefaultProcesses = 4
 
 	maxOutput = 64 << 20 // bytes of commit messages
@@ -34,19 +34,23 @@ type config struct {
 	processes  int
 }
 
-// WithGit sets the path of the git command. The default, which the empty string also stands for, is the one on PATH.
+// WithGit sets the path of the git command. Default, and for the empty string:
+// git in PATH.
 func WithGit(path string) Option { return option(func(c *config) { c.git = path }) }
 
-// WithTimeout bounds one count, waiting for others included. Default 30 seconds ([DefaultTimeout]), which zero also stands for.
-// Less is an error. The receiver's own WithLinkTimeout may end it sooner.
+// WithTimeout bounds one count, including the wait for other counts. Default,
+// and for zero: 30 seconds ([DefaultTimeout]). A negative value is an error.
+// The endpoint's WithLinkTimeout may end it sooner.
 func WithTimeout(d time.Duration) Option { return option(func(c *config) { c.timeout = d }) }
 
-// WithMaxCommits bounds how many commits one count may walk; where there are more the count fails with [ErrTooLarge]. Default 50,000
-// ([DefaultMaxCommits]), which zero also stands for. Less is an error.
+// WithMaxCommits bounds how many commits one count may read. A larger range
+// fails with [ErrTooLarge]. Default, and for zero: 50,000
+// ([DefaultMaxCommits]). A negative value is an error.
 func WithMaxCommits(n int) Option { return option(func(c *config) { c.maxCommits = n }) }
 
-// WithProcesses bounds how many counts run git at the same time; others wait. Default 4 ([DefaultProcesses]), which zero also
-// stands for. Less is an error.
+// WithProcesses bounds how many counts run git at the same time. Other counts
+// wait. Default, and for zero: 4 ([DefaultProcesses]). A negative value is an
+// error.
 func WithProcesses(n int) Option { return option(func(c *config) { c.processes = n }) }
 
 func newConfig(opts []Option) (config, error) {

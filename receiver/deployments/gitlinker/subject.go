@@ -6,11 +6,13 @@ import (
 	"strings"
 )
 
-// number is a pull request's: from 1, without leading zeros, and no longer than an int32.
+// number matches a pull request's number. It starts at 1, has no leading zeros,
+// and fits into an int32.
 const number = `([1-9][0-9]{0,8})`
 
-// subjects are how commits name the pull request that they merge. Each is anchored at both ends, or a subject that quotes another
-// one, a revert's, would count.
+// subjects match the forms in which a commit names its pull request. Each is
+// anchored at both ends. Otherwise the subject of a revert would count, because
+// it quotes another subject.
 var subjects = []*regexp.Regexp{
 	regexp.MustCompile(`^Merge pull request #` + number + ` (?:from|in) `),
 	regexp.MustCompile(`^Merge pull request ` + number + ` from .+ into `),
@@ -19,10 +21,11 @@ var subjects = []*regexp.Regexp{
 	regexp.MustCompile(`^.*\S \((?:pull request )?[#!]` + number + `\)$`),
 }
 
-// mergeRequest is the last line of GitLab's merge commits.
+// mergeRequest matches the last line of GitLab's merge commits.
 var mergeRequest = regexp.MustCompile(`^See merge request [^\s!]*!` + number + `$`)
 
-// pullRequest returns the number of the pull request that a commit merges, or 0.
+// pullRequest returns the number of the pull request that a commit merges, or
+// 0.
 func pullRequest(subject, body string) int {
 	subject = strings.TrimSpace(subject)
 	for _, s := range subjects {
@@ -30,7 +33,7 @@ func pullRequest(subject, body string) int {
 			return parse(m[1])
 		}
 	}
-	if strings.HasPrefix(subject, "Revert ") { // its body may quote the commit that it takes back
+	if strings.HasPrefix(subject, "Revert ") { // its body may quote the reverted commit
 		return 0
 	}
 	last := ""

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Which pull request each message names; 0 is none.
+// The pull request that each message names. 0 means none.
 var messages = map[string]int{
 	"Merge pull request #12 from acme/fix-timeout\n\nFix the timeout":                                      12,
 	"Merge pull request #12 from acme/fix-#13":                                                             12,
@@ -31,7 +31,8 @@ var messages = map[string]int{
 	"Merge branch 'fix' into 'main'\n\nSee merge request acme/api!7\n\nmore\n\nSee merge request x/api!12": 12,
 	`Revert "Fix the timeout (#12)" (#13)`:                                                                 13,
 	`Reapply "Fix the timeout (#12)" (#14)`:                                                                14,
-	"(#12)":                                                                                                0, // no title
+	// no title
+	"(#12)":                                                                                                0,
 	"Fix (#2147483)":                                                                                       2147483,
 	"Fix the timeout (#012)":                                                                               0,
 	"Fix the timeout (#0)":                                                                                 0,
@@ -82,7 +83,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// A message of any size is read, whatever is in it.
+// A message of any size is read.
 func TestLongMessage(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)

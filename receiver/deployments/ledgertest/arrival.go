@@ -10,13 +10,13 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// arrivalChecks are about records that must not depend on the order in which
+// arrivalChecks test that records do not depend on the order in which
 // deliveries arrive.
 func arrivalChecks() []check {
 	return []check{
-		{"a success that arrives late reaches deployments that did not succeed", lateSuccess},
-		{"a rollback that arrives late ends only what was live", lateRollback},
-		{"a success that arrives after its rollback tells when it was live", successAfterRollback},
+		{"a late success corrects unsuccessful deployments", lateSuccess},
+		{"a late rollback changes only later deployments", lateRollback},
+		{"a success that arrives after its rollback sets its time", successAfterRollback},
 		{"every order of arrival gives the same records", everyOrder},
 	}
 }
@@ -28,12 +28,12 @@ func lateSuccess(e *env) {
 	}
 	e.record(success("next", 'n', 30, 35))
 	e.record(deployment("later", payload.StatusFailure, commit('l'), 40, 45))
-	r := e.record(success("a", 'a', 0, 5)) // only now
+	r := e.record(success("a", 'a', 0, 5)) // recorded last
 	for i := range others {
 		e.previous(fmt.Sprint("other-", i), commit('a'), "it was live when this one started")
 	}
 	e.previous("next", commit('a'), "")
-	e.previous("later", commit('n'), "the next success ends what changes")
+	e.previous("later", commit('n'), "nothing changes after the next success")
 	require.Len(e, r.Shifted, len(others)+1)
 	e.record(success("a", 'b', 0, 5))
 	e.previous("other-2", commit('b'), "a corrected commit")
@@ -48,7 +48,7 @@ func lateRollback(e *env) {
 	e.record(deployment("during", payload.StatusFailure, commit('d'), 18, 19))
 	e.record(deployment("failed", payload.StatusFailure, commit('f'), 25, 26))
 	e.record(success("c", 'c', 30, 35))
-	r := e.record(deployment("b", payload.StatusRolledBack, commit('b'), 10, 20)) // only now
+	r := e.record(deployment("b", payload.StatusRolledBack, commit('b'), 10, 20)) // recorded last
 	require.Equal(e, at(15), r.SucceededAt)
 	e.previous("during", commit('b'), "it was live then")
 	e.previous("failed", commit('a'), "a was live again")
@@ -56,7 +56,7 @@ func lateRollback(e *env) {
 	e.previous("b", commit('a'), "what it replaced")
 	require.Len(e, r.Shifted, 2)
 	e.record(success("between", 'x', 16, 17))
-	e.previous("between", commit('b'), "b was live then, rolled back or not")
+	e.previous("between", commit('b'), "b was live then and rolled back later")
 }
 
 func successAfterRollback(e *env) {
@@ -64,9 +64,9 @@ func successAfterRollback(e *env) {
 	e.record(success("quick", 'q', 11, 13))
 	e.record(deployment("b", payload.StatusRolledBack, commit('b'), 10, 20))
 	e.record(deployment("during", payload.StatusFailure, commit('d'), 18, 19))
-	e.previous("during", commit('q'), "nothing tells that b was live")
+	e.previous("during", commit('q'), "b is not known to have been live")
 	e.previous("b", commit('a'), "it started before quick")
-	r := e.record(success("b", 'b', 10, 15)) // only now
+	r := e.record(success("b", 'b', 10, 15)) // recorded last
 	require.True(e, r.Stale)
 	require.Equal(e, payload.StatusRolledBack, r.Deployment.Status)
 	require.Equal(e, at(20), r.Deployment.CompletedAt)
@@ -77,7 +77,7 @@ func successAfterRollback(e *env) {
 	require.Empty(e, e.record(success("b", 'b', 10, 15)).Shifted, "a retry changes nothing")
 }
 
-// everyOrder records the same deliveries in many orders, each for another
+// everyOrder records the same deliveries in many orders, each in its own
 // organization.
 func everyOrder(e *env) {
 	deliveries := []*payload.Deployment{

@@ -11,20 +11,22 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// concurrencyChecks are about calls at the same time, half of them through the other instance.
+// concurrencyChecks test concurrent calls, half of them through the other
+// instance.
 func concurrencyChecks() []check {
 	return []check{
 		{"one of many copies creates the record", oneCreates},
-		{"a newer status wins whatever comes in between", newerWins},
+		{"a newer status wins over concurrent older ones", newerWins},
 		{"deployments recorded together follow each other", together},
 		{"organizations at the same time", organizations},
 	}
 }
 
-// callers is how many calls wait for an answer at the same time.
+// callers is the number of concurrent calls.
 const callers = 32
 
-// atOnce calls f n times, from many goroutines. f must not use require.
+// atOnce calls f n times from many goroutines. f must not use require, which
+// only works on the test's goroutine.
 func (e *env) atOnce(n int, f func(i int, l Ledger) error) {
 	e.Helper()
 	var wg sync.WaitGroup
@@ -81,7 +83,7 @@ func newerWins(e *env) {
 		}
 		r, err := l.Record(e.ctx, e.org, d)
 		if err == nil && d.Status == payload.StatusRolledBack && r.Stale {
-			return fmt.Errorf("the newest status was taken for stale")
+			return fmt.Errorf("the newest status was wrongly stale")
 		}
 		return err
 	})
@@ -96,14 +98,14 @@ func newerWins(e *env) {
 func together(e *env) {
 	n := min(e.copies/10, 60)
 	e.atOnce(n, func(i int, l Ledger) error {
-		// In an order of arrival that is not that of completion.
+		// Record in another order than that of completion.
 		at := i * 37 % n
 		_, err := l.Record(e.ctx, e.org, success(fmt.Sprint(at), byte(at), at, at+1))
 		return err
 	})
 	e.previous("0", "", "")
 	for i := 1; i < n; i++ {
-		e.previous(fmt.Sprint(i), commit(byte(i-1)), fmt.Sprintf("deployment %d follows %d, in whatever order they were recorded", i, i-1))
+		e.previous(fmt.Sprint(i), commit(byte(i-1)), fmt.Sprintf("deployment %d follows %d, regardless of the order in which they were recorded", i, i-1))
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package ledgertest checks that a [deployments.Ledger] keeps its contract. Every ledger of this module passes it unchanged, and
-// so should yours:
+// Package ledgertest tests the contract of a [deployments.Ledger]. All ledgers
+// of this module pass it unchanged. Run it for your own:
 //
 //	func TestLedger(t *testing.T) {
 //		ledgertest.Run(t, ledgertest.Config{
@@ -7,15 +7,17 @@
 //		})
 //	}
 //
-// The suite uses many organizations, so that it needs no empty ledger for each check, and goes through the interface alone.
+// The suite uses many organizations, so the checks can share a ledger. It uses
+// only the interface.
 //
 // # Security
 //
-// The suite looks for records that leak from one organization into another, under organizations and deployment IDs made to be
-// confused, and for text that a database could take for something else: quotes, wildcards, NUL.
+// The suite looks for records that leak from one organization into another. Its
+// organizations and deployment IDs are easy to confuse. It also uses text that
+// a database may misread, such as quotes, wildcards and NUL.
 //
 // # Misuses
 //
-//   - Running it against a ledger that is in use: it leaves its records behind.
-//   - Taking it for a proof of durability: it does not stop the ledger.
+//   - Running it against a ledger in use. Its records stay there.
+//   - Taking it as a proof of durability. It does not stop the ledger.
 package ledgertest

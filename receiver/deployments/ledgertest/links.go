@@ -7,14 +7,14 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// linkChecks are about the number of pull requests.
+// linkChecks test the number of pull requests.
 func linkChecks() []check {
 	return []check{
 		{"number of pull requests is kept", numberKept},
-		{"none is a number, too", numberZero},
-		{"other commits make the number void", numberVoid},
-		{"number that belongs to the past is not stored", numberLate},
-		{"deployment that is not on record has no number", numberUnknown},
+		{"zero pull requests are stored", numberZero},
+		{"changed commits reset the number", numberVoid},
+		{"number for changed commits is not stored", numberLate},
+		{"number for an unrecorded deployment is an error", numberUnknown},
 	}
 }
 
@@ -28,9 +28,9 @@ func numberKept(e *env) {
 	updated := e.record(again)
 	require.True(e, updated.Linked && updated.LinkedPRs == 3, "an update that leaves the commits alone keeps the number")
 	late := e.record(deployment("a", payload.StatusPending, commit('a'), 0, 0))
-	require.True(e, late.Linked && late.LinkedPRs == 3, "a stale delivery is answered with the number on record")
+	require.True(e, late.Linked && late.LinkedPRs == 3, "a stale delivery returns the recorded number")
 	back := e.record(deployment("a", payload.StatusRolledBack, commit('a'), 0, 9))
-	require.True(e, back.Linked && back.LinkedPRs == 3, "a rollback keeps what the deployment had brought")
+	require.True(e, back.Linked && back.LinkedPRs == 3, "a rollback keeps the number")
 	require.NoError(e, e.ledger.SetLinked(e.ctx, r.Link(e.org), 4))
 	require.Equal(e, 4, e.get("a").LinkedPRs)
 }

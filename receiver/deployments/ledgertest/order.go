@@ -8,7 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// orderChecks are about deliveries that overtake each other.
+// orderChecks test deliveries that overtake each other.
 func orderChecks() []check {
 	return []check{
 		{"stale status never overwrites a newer one", stale},
@@ -27,11 +27,12 @@ func stale(e *env) {
 	require.True(e, r.Stale)
 	require.False(e, r.Created)
 	require.Equal(e, payload.Stale, r.Transition)
-	require.Equal(e, done.Record, r.Record, "what is on record is returned, and nothing of the stale delivery is in it")
+	require.Equal(e, done.Record, r.Record, "the record is returned without changes of the stale delivery")
 	require.Equal(e, &done.Record, e.get("a"))
 }
 
-// transitions holds the ledger to the table of Status.Transition, with outcomes that were all completed at the same time.
+// transitions compares the ledger with Status.Transition. All outcomes have the
+// same completion time.
 func transitions(e *env) {
 	all := []payload.Status{
 		payload.StatusPending, payload.StatusInProgress, payload.StatusSuccess, payload.StatusFailure, payload.StatusCancelled, payload.StatusRolledBack,
@@ -70,8 +71,8 @@ func ranAgain(e *env) {
 		require.Equal(e, payload.StatusSuccess, d.Status, name)
 		require.Equal(e, at(25), d.CompletedAt, name)
 	}
-	require.Equal(e, at(20), e.get("in order").Deployment.StartedAt, "the second run has a start of its own")
-	// A rollback is final all the same.
+	require.Equal(e, at(20), e.get("in order").Deployment.StartedAt, "the second run has its own start")
+	// A rollback is final even then.
 	e.record(deployment("b", payload.StatusRolledBack, commit('a'), 0, 30))
 	require.True(e, e.record(deployment("b", payload.StatusSuccess, commit('a'), 0, 60)).Stale)
 }

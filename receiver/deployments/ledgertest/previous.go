@@ -8,17 +8,18 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// previousChecks are about the previous commit, which the ledger fills in where the sender gave none.
+// previousChecks test the previous commit, which the ledger fills in if the
+// sender gave none.
 func previousChecks() []check {
 	return []check{
 		{"previous commit is that of the last success", lastSuccess},
 		{"previous commit is of the same service and environment", sameScope},
 		{"previous commit that was given stays", givenStays},
-		{"previous commit goes by completion, not by start", byCompletion},
-		{"a deployment that arrives late puts the next one right", lateArrival},
+		{"previous commit depends on completion, not on start", byCompletion},
+		{"a late deployment corrects the previous commit of the next", lateArrival},
 		{"after a rollback the previous commit is the restored one", rollback},
-		{"a success that is taken back by a later failure no longer counts", superseded},
-		{"a corrected commit reaches the next deployment", corrected},
+		{"a success followed by a later failure no longer counts", superseded},
+		{"a corrected commit updates the next deployment", corrected},
 		{"a corrected time moves the deployment", moved},
 		{"deployments that completed at the same time are in the order of their IDs", sameTime},
 	}
@@ -32,13 +33,13 @@ func lastSuccess(e *env) {
 	} {
 		id := fmt.Sprint("other-", i)
 		e.record(deployment(id, status, commit(byte('m'+i)), 10+i, 11+i))
-		e.previous(id, commit('a'), "only what succeeded was live")
+		e.previous(id, commit('a'), "only successful deployments were live")
 	}
 	r := e.record(success("b", 'b', 20, 25))
 	require.Equal(e, commit('a'), r.Deployment.PreviousCommitSHA)
 	require.False(e, r.PreviousGiven)
 	e.record(success("b", 'b', 20, 25))
-	e.previous("b", commit('a'), "never its own commit, also when it is repeated")
+	e.previous("b", commit('a'), "never its own commit, not even after a repeated delivery")
 	e.record(success("c", 'c', 30, 35))
 	e.previous("c", commit('b'), "the last one")
 }
@@ -56,19 +57,19 @@ func sameScope(e *env) {
 	other = success("d", 'd', 30, 35)
 	other.Service = ""
 	e.record(other)
-	e.previous("d", "", "no service is a service of its own")
+	e.previous("d", "", "deployments without a service form their own sequence")
 	e.recordFor(e.org+"2", success("e", 'e', 40, 45))
 	e.record(success("f", 'f', 50, 55))
 	e.previous("f", commit('a'), "and never another organization's")
 	other = success("g", 'g', 60, 65)
 	other.Service = ""
 	e.record(other)
-	e.previous("g", commit('d'), "no service follows no service")
+	e.previous("g", commit('d'), "a deployment without a service follows another without one")
 	for i, scope := range [][2]string{{"ab", "c"}, {"a", "bc"}, {"", "abc"}, {"AB", "c"}} {
 		other = success(fmt.Sprint("h", i), byte('h'+i), 70+i, 75+i)
 		other.Service, other.Environment = scope[0], scope[1]
 		e.record(other)
-		e.previous(other.DeploymentID, "", "service and environment are told apart")
+		e.previous(other.DeploymentID, "", "service and environment are not joined into one text")
 	}
 }
 
@@ -80,18 +81,18 @@ func givenStays(e *env) {
 	e.record(success("c", 'c', 20, 25))
 	e.previous("c", commit('x'), "an update without one does not replace it")
 	require.Empty(e, e.record(success("b", 'b', 10, 15)).Shifted)
-	e.previous("c", commit('x'), "nor does a deployment in between")
+	e.previous("c", commit('x'), "a deployment in between does not replace it either")
 	e.record(success("d", 'd', 30, 35))
 	d = success("d", 'd', 30, 35)
 	d.PreviousCommitSHA = commit('y')
 	e.record(d)
-	e.previous("d", commit('y'), "one that is given later replaces what was filled in")
+	e.previous("d", commit('y'), "a commit that the sender gives later replaces the filled-in one")
 	e.record(success("e", 'e', 50, 55))
 	d = success("e", 'e', 50, 55)
-	d.PreviousCommitSHA = commit('d') // what was filled in as well
+	d.PreviousCommitSHA = commit('d') // equal to the filled-in commit
 	require.True(e, e.record(d).PreviousGiven)
 	require.Empty(e, e.record(success("between", 'f', 40, 45)).Shifted)
-	e.previous("e", commit('d'), "it is the sender's word now")
+	e.previous("e", commit('d'), "the sender has set it now")
 }
 
 func byCompletion(e *env) {
@@ -102,7 +103,7 @@ func byCompletion(e *env) {
 	e.previous("quick", commit('z'), "slow was not live yet")
 	e.previous("slow", commit('q'), "quick was live when slow replaced it")
 	e.record(deployment("slow", payload.StatusRolledBack, commit('s'), 10, 30))
-	e.previous("slow", commit('q'), "and stays what it replaced when it is rolled back")
+	e.previous("slow", commit('q'), "a rollback does not change it")
 }
 
 func lateArrival(e *env) {
@@ -110,9 +111,9 @@ func lateArrival(e *env) {
 	c := e.record(success("c", 'c', 20, 25))
 	require.NoError(e, e.ledger.SetLinked(e.ctx, c.Link(e.org), 3))
 	e.record(success("d", 'd', 30, 35))
-	b := e.record(success("b", 'b', 10, 15)) // only now
-	e.previous("b", commit('a'), "what was live when it was deployed")
-	e.previous("c", commit('b'), "the ledger knows better now")
+	b := e.record(success("b", 'b', 10, 15)) // recorded last
+	e.previous("b", commit('a'), "a was live when b was deployed")
+	e.previous("c", commit('b'), "b now precedes it")
 	e.previous("d", commit('c'), "only the next one changes")
 	require.Len(e, b.Shifted, 1)
 	require.Equal(e, "c", b.Shifted[0].Deployment.DeploymentID)
@@ -127,13 +128,13 @@ func rollback(e *env) {
 	e.record(success("a", 'a', 0, 5))
 	e.record(success("b", 'b', 10, 15))
 	r := e.record(deployment("b", payload.StatusRolledBack, commit('b'), 10, 20))
-	require.Equal(e, commit('a'), r.Deployment.PreviousCommitSHA, "it replaced a, rolled back or not")
+	require.Equal(e, commit('a'), r.Deployment.PreviousCommitSHA, "it replaced a, even if it was rolled back")
 	e.record(success("c", 'c', 30, 35))
 	e.previous("c", commit('a'), "a was live again")
 	r = e.record(deployment("a", payload.StatusRolledBack, commit('a'), 0, 60))
 	require.Empty(e, r.Shifted)
 	e.previous("c", commit('a'), "a was live when c was deployed; a later rollback does not change that")
-	// Rolled back by deploying the old commit again: that is a deployment like any other.
+	// A rollback by deploying the old commit again is an ordinary deployment.
 	e.record(success("again", 'a', 70, 75))
 	e.previous("again", commit('c'), "")
 	e.record(success("d", 'd', 80, 85))
@@ -147,7 +148,7 @@ func superseded(e *env) {
 	r := e.record(deployment("b", payload.StatusFailure, commit('b'), 10, 40))
 	require.False(e, r.Stale)
 	require.Len(e, r.Shifted, 1)
-	e.previous("c", commit('a'), "b was no success after all")
+	e.previous("c", commit('a'), "b did not succeed after all")
 }
 
 func corrected(e *env) {

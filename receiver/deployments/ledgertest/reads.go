@@ -9,7 +9,7 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// readChecks are about Get and List.
+// readChecks test Get and List.
 func readChecks() []check {
 	return []check{
 		{"organizations do not see each other", isolation},
@@ -20,13 +20,13 @@ func readChecks() []check {
 }
 
 func isolation(e *env) {
-	// Pairs that are the same text when they are put together without their lengths.
+	// Each pair gives the same text if it is joined without the lengths.
 	pairs := [][2]string{{"acme", "x:1"}, {"acme:x", "1"}, {"acm", "ex:1"}, {"ACME", "x:1"}, {"acme ", "x:1"}}
 	for i, pair := range pairs {
 		d := success(pair[1], byte('a'+i), 0, 5)
 		r := e.recordFor(e.org+pair[0], d)
 		require.True(e, r.Created, "%q", pair)
-		require.EqualValues(e, 1, r.ID, "another organization's records must not show, not even in the numbers")
+		require.EqualValues(e, 1, r.ID, "another organization's records must be invisible, even in the numbers")
 	}
 	for i, pair := range pairs {
 		r, err := e.ledger.Get(e.ctx, e.org+pair[0], pair[1])
@@ -83,7 +83,7 @@ func pages(e *env) {
 	}
 	var seen []string
 	f := deployments.Filter{Limit: 10}
-	for range 2 * records { // a ledger that ignores Before would never end
+	for range 2 * records { // bounded, for a ledger that ignores Before
 		page, err := e.ledger.List(e.ctx, e.org, f)
 		require.NoError(e, err)
 		require.LessOrEqual(e, len(page), 10)
@@ -97,7 +97,8 @@ func pages(e *env) {
 		if f.Before == 1 {
 			break
 		}
-		e.record(success(fmt.Sprint("new-", f.Before), 'a', 100, 101)) // must not show up on later pages
+		// must not appear on later pages
+		e.record(success(fmt.Sprint("new-", f.Before), 'a', 100, 101))
 	}
 	require.Len(e, seen, records)
 	for i, id := range seen {

@@ -13,18 +13,18 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// recordChecks are about what is stored.
+// recordChecks test what is stored.
 func recordChecks() []check {
 	return []check{
 		{"new deployment creates a record", create},
 		{"repeated deployment updates its record", update},
 		{"everything is kept to the byte", toTheByte},
-		{"absent members keep what was there", absentKept},
+		{"absent members keep their values", absentKept},
 		{"unknown members are kept one by one", unknownKept},
-		{"unknown members do not pile up without bound", unknownBounded},
+		{"unknown members are bounded", unknownBounded},
 		{"earliest start stays", earliestStart},
 		{"abbreviated commit does not replace the full one", abbreviated},
-		{"text that databases trip over", strangeText},
+		{"text that databases may misread", strangeText},
 		{"invalid deployment is refused", invalid},
 		{"no organization is refused", noOrganization},
 		{"ended context is an error and changes nothing", endedContext},
@@ -42,7 +42,7 @@ func create(e *env) {
 	require.Zero(e, r.LinkedPRs)
 	require.True(e, r.RecordedAt.After(before) && r.RecordedAt.Equal(r.UpdatedAt))
 	require.Equal(e, success("a", 'a', 0, 5), r.Deployment)
-	require.Equal(e, &r.Record, e.get("a"), "what Record returns is what is on record")
+	require.Equal(e, &r.Record, e.get("a"), "Record returns the stored record")
 	require.EqualValues(e, 2, e.record(success("b", 'b', 10, 15)).ID)
 }
 
@@ -91,7 +91,7 @@ func absentKept(e *env) {
 	want := *full
 	want.Status = payload.StatusInProgress
 	require.Equal(e, &want, e.get("everything").Deployment)
-	// What is there replaces, metadata and the CI system's payload as a whole.
+	// Metadata and rawPayload are replaced as a whole.
 	changed := want
 	changed.Service, changed.Branch, changed.TriggeredBy, changed.PipelineName, changed.PipelineURL = "s", "b", "t", "p", "https://x.example"
 	changed.CommitSHA, changed.Environment, changed.PreviousCommitSHA = commit('z'), "staging", commit('y')
@@ -124,7 +124,7 @@ func unknownBounded(e *env) {
 	extra := e.get("a").Deployment.Extra
 	require.LessOrEqual(e, len(extra.JSON()), 256<<10)
 	_, newest := extra.Get("x5")
-	require.True(e, newest, "what came last is kept in any case")
+	require.True(e, newest, "the latest delivery is always kept")
 }
 
 func earliestStart(e *env) {
@@ -146,14 +146,14 @@ func abbreviated(e *env) {
 }
 
 func strangeText(e *env) {
-	long := "" // as long as the payload allows, and nothing to compress
+	long := "" // the longest allowed text, which is not compressible
 	for range 37 {
 		long += "\U0001F680" + rand.Text()
 	}
 	for i, text := range []string{long, "'; DROP TABLE x; --", "%", "_", "a\x00b", "\u2028\U0001F680", `\x00`, "ä", "A\u0308", "?", "$1", " lead", strings.Repeat("\U0001F680", 255)} {
 		d := success(fmt.Sprint("id-", i), 'a', i, i+1)
 		d.Service, d.Environment, d.TriggeredBy = text, text, text
-		if !strings.Contains(text, "\x00") && text != long { // an ID may have neither
+		if !strings.Contains(text, "\x00") && text != long { // neither is allowed in an ID
 			d.DeploymentID = text
 		}
 		e.record(d)
@@ -161,7 +161,7 @@ func strangeText(e *env) {
 		require.Equal(e, d, got.Deployment, "%q", text)
 		listed, err := e.ledger.List(e.ctx, e.org, deployments.Filter{Service: text, Environment: text})
 		require.NoError(e, err)
-		require.Len(e, listed, 1, "%q is compared as it is", text)
+		require.Len(e, listed, 1, "%q is compared byte for byte", text)
 		org := e.org + d.DeploymentID[:min(len(d.DeploymentID), 400)]
 		require.EqualValues(e, 1, e.recordFor(org, d).ID)
 		_, err = e.ledger.Get(e.ctx, org, d.DeploymentID)

@@ -12,32 +12,35 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// Ledger is what the suite checks: a ledger that can be read.
+// Ledger is the ledger under test. It can also be read.
 type Ledger interface {
 	deployments.Ledger
 	Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error)
 	List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error)
 }
 
-// Config says what to check. Only New is required.
+// Config configures [Run]. Only New is required.
 type Config struct {
-	// New returns a ledger with room for ten thousand records. It is called once for each check and may return the same
-	// ledger every time. Clean up with t.Cleanup.
+	// New returns a ledger with room for ten thousand records. It is called
+	// once for each check and may always return the same ledger. Clean up with
+	// t.Cleanup.
 	New func(t testing.TB) Ledger
 
-	// Other returns a second instance on the data of one that New made, as another process would have it. Nil means the
-	// ledger itself, which is right for ledgers that are not shared.
+	// Other returns a second instance on the data of a ledger from New, as in
+	// another process. If it is nil, the suite uses the ledger itself, which is
+	// right for ledgers that are not shared.
 	Other func(t testing.TB, l Ledger) Ledger
 
-	// Copies is how many callers record one deployment at the same time. Zero means 1,000, with -short 100.
+	// Copies is how many callers record one deployment at the same time. Zero
+	// means 1,000, or 100 with -short.
 	Copies int
 }
 
-// Run checks a ledger, each rule of the contract in a subtest of its own.
+// Run tests each rule of the contract in its own subtest.
 func Run(t *testing.T, c Config) {
 	t.Helper()
 	if c.New == nil {
-		t.Fatal("ledgertest: Config.New is nil; give a function that makes the ledger to check")
+		t.Fatal("ledgertest: Config.New is nil; pass a function that makes the ledger to test")
 	}
 	if c.Other == nil {
 		c.Other = func(_ testing.TB, l Ledger) Ledger { return l }
@@ -75,7 +78,7 @@ func checks() []check {
 	return all
 }
 
-// env is what a check works with: a ledger, and an organization that nobody else uses.
+// env is the environment of a check, with a ledger and its own organization.
 type env struct {
 	*testing.T
 	ctx    context.Context
@@ -85,12 +88,13 @@ type env struct {
 	copies int
 }
 
-// start is when the suite's deployments begin; they are described in minutes after it.
+// start is when the suite's deployments begin. Their times are minutes after
+// it.
 var start = time.Date(2024, 1, 15, 10, 0, 0, 0, time.UTC)
 
 func at(minutes int) time.Time { return start.Add(time.Duration(minutes) * time.Minute) }
 
-// commit returns a commit of its own for each letter.
+// commit returns a different commit for each letter.
 func commit(letter byte) string {
 	const hexDigits = "0123456789abcdef"
 	sum := make([]byte, 40)
@@ -101,7 +105,8 @@ func commit(letter byte) string {
 	return string(sum)
 }
 
-// deployment is one of service api to production that started and ended at the given minutes.
+// deployment returns a deployment of service api to production that started and
+// ended at the given minutes.
 func deployment(id string, status payload.Status, sha string, began, ended int) *payload.Deployment {
 	d := &payload.Deployment{
 		DeploymentID: id, CommitSHA: sha, Environment: "production", Service: "api", Status: status, StartedAt: at(began),
@@ -116,7 +121,7 @@ func success(id string, letter byte, began, ended int) *payload.Deployment {
 	return deployment(id, payload.StatusSuccess, commit(letter), began, ended)
 }
 
-// record expects that a deployment is taken.
+// record requires that the ledger accepts a deployment.
 func (e *env) record(d *payload.Deployment) deployments.Recorded {
 	e.Helper()
 	return e.recordFor(e.org, d)
@@ -127,11 +132,11 @@ func (e *env) recordFor(org string, d *payload.Deployment) deployments.Recorded 
 	before := *d
 	r, err := e.ledger.Record(e.ctx, org, d)
 	require.NoError(e, err, "Record")
-	require.Equal(e, before, *d, "Record must not change what it is given")
+	require.Equal(e, before, *d, "Record must not change its argument")
 	return r
 }
 
-// get expects that a deployment is on record, the same for both instances.
+// get requires that both instances have the same record of a deployment.
 func (e *env) get(id string) *deployments.Record {
 	e.Helper()
 	r, err := e.ledger.Get(e.ctx, e.org, id)
@@ -142,7 +147,7 @@ func (e *env) get(id string) *deployments.Record {
 	return r
 }
 
-// previous expects what is on record as a deployment's previous commit.
+// previous checks the recorded previous commit of a deployment.
 func (e *env) previous(id, want, why string) {
 	e.Helper()
 	require.Equal(e, want, e.get(id).Deployment.PreviousCommitSHA, why)

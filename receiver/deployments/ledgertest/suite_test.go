@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// newMyLedger stands for yours in the package comment's code.
+// newMyLedger stands for your ledger in the package comment's code.
 func newMyLedger(testing.TB) ledgertest.Ledger { return newSimple("") }
 
 func TestLedger(t *testing.T) {
@@ -30,29 +30,29 @@ func TestLedger(t *testing.T) {
 	})
 }
 
-var bugFlag = flag.String("ledger.bug", "", "run the suite against a ledger with this bug; it is to fail")
+var bugFlag = flag.String("ledger.bug", "", "run the suite against a ledger with this bug; it must fail")
 
-// bugs are ways to break the contract, and a check that finds each.
+// bugs maps each way to break the contract to a check that finds it.
 var bugs = map[string]string{
 	"no lock":                      "one_of_many_copies_creates_the_record",
 	"organizations share":          "organizations_do_not_see_each_other",
 	"numbers are global":           "organizations_do_not_see_each_other",
 	"scope is ignored":             "previous_commit_is_of_the_same_service_and_environment",
 	"failures count":               "previous_commit_is_that_of_the_last_success",
-	"arrival decides":              "a_deployment_that_arrives_late_puts_the_next_one_right",
-	"next is not put right":        "a_deployment_that_arrives_late_puts_the_next_one_right",
-	"only successes are put right": "a_success_that_arrives_late_reaches_deployments_that_did_not_succeed",
-	"rollback is for all time":     "a_rollback_that_arrives_late_ends_only_what_was_live",
-	"rollback is ignored":          "a_rollback_that_arrives_late_ends_only_what_was_live",
+	"arrival decides":              "a_late_deployment_corrects_the_previous_commit_of_the_next",
+	"next is not corrected":        "a_late_deployment_corrects_the_previous_commit_of_the_next",
+	"only successes are corrected": "a_late_success_corrects_unsuccessful_deployments",
+	"rollback applies to the past": "a_late_rollback_changes_only_later_deployments",
+	"rollback is ignored":          "a_late_rollback_changes_only_later_deployments",
 	"newest outcome overwrites":    "stale_status_never_overwrites_a_newer_one",
 	"json is re-encoded":           "everything_is_kept_to_the_byte",
-	"late number is stored":        "number_that_belongs_to_the_past_is_not_stored",
-	"unknown number is accepted":   "deployment_that_is_not_on_record_has_no_number",
+	"late number is stored":        "number_for_changed_commits_is_not_stored",
+	"unknown number is accepted":   "number_for_an_unrecorded_deployment_is_an_error",
 	"number is lost":               "number_of_pull_requests_is_kept",
 	"context is ignored":           "ended_context_is_an_error_and_changes_nothing",
 	"list is ascending":            "list_pages",
 	"filter is ignored":            "list_filters",
-	"keeps what it is given":       "new_deployment_creates_a_record",
+	"keeps the given deployment":   "new_deployment_creates_a_record",
 }
 
 func TestBuggyLedger(t *testing.T) {
@@ -62,7 +62,7 @@ func TestBuggyLedger(t *testing.T) {
 	ledgertest.Run(t, ledgertest.Config{New: func(testing.TB) ledgertest.Ledger { return newSimple(*bugFlag) }, Copies: 60})
 }
 
-// The suite is run in a process of its own for each bug, since it is to fail.
+// The suite runs in its own process for each bug, because it must fail.
 func TestSuiteFindsBugs(t *testing.T) {
 	t.Parallel()
 	for bug, check := range bugs {
@@ -77,7 +77,7 @@ func TestSuiteFindsBugs(t *testing.T) {
 	}
 }
 
-// simple is a ledger as plain as can be on Apply.
+// simple is a minimal ledger with Apply.
 type simple struct {
 	bug  string
 	mu   sync.Mutex
@@ -93,7 +93,7 @@ func newSimple(bug string) *simple { return &simple{bug: bug} }
 
 func (l *simple) lock() func() {
 	l.mu.Lock()
-	if l.bug == "no lock" { // between the reads and the writes, but no data race
+	if l.bug == "no lock" { // not atomic, but without a data race
 		l.mu.Unlock()
 		time.Sleep(time.Millisecond)
 		l.mu.Lock()
@@ -126,7 +126,7 @@ func (l *simple) Record(ctx context.Context, organization string, d *payload.Dep
 		}
 	}
 	r, err := deployments.Apply(ctx, tx, d)
-	if l.bug == "keeps what it is given" {
+	if l.bug == "keeps the given deployment" {
 		d.Branch = "changed"
 	}
 	return r, err
@@ -251,7 +251,7 @@ func (tx *simpleTx) Update(_ context.Context, r *deployments.Record) error {
 	return nil
 }
 
-// chain returns the records of p's scope, but not p's own, in their order.
+// chain returns the other records of p's scope in order.
 func (tx *simpleTx) chain(p deployments.Position) []*deployments.Record {
 	var out []*deployments.Record
 	for _, row := range tx.l.rows {
@@ -271,7 +271,7 @@ func (tx *simpleTx) live(r *deployments.Record, p deployments.Position) bool {
 	switch tx.l.bug {
 	case "failures count":
 		return true
-	case "rollback is for all time":
+	case "rollback applies to the past":
 		return r.Deployment.Status == payload.StatusSuccess
 	case "rollback is ignored":
 		return !r.SucceededAt.IsZero()
@@ -289,7 +289,7 @@ func (tx *simpleTx) Before(_ context.Context, p deployments.Position) (*deployme
 }
 
 func (tx *simpleTx) Following(_ context.Context, p deployments.Position) ([]*deployments.Record, error) {
-	if tx.l.bug == "next is not put right" {
+	if tx.l.bug == "next is not corrected" {
 		return nil, nil
 	}
 	var following []*deployments.Record
@@ -298,7 +298,7 @@ func (tx *simpleTx) Following(_ context.Context, p deployments.Position) ([]*dep
 			continue
 		}
 		success := r.Deployment.Status == payload.StatusSuccess
-		if success || tx.l.bug != "only successes are put right" {
+		if success || tx.l.bug != "only successes are corrected" {
 			following = append(following, r)
 		}
 		if success {

@@ -10,8 +10,9 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// BenchmarkCreate and BenchmarkUpdate: the floors are transactions of bare driver calls that keep a document under a lock on the
-// organization and put it in its place in the sequence: the same statements, written by hand, without the rules.
+// BenchmarkCreate and BenchmarkUpdate compare the ledger with hand-written
+// transactions of the driver. Those run the same statements under the same lock
+// on the organization, but without the rules.
 
 func BenchmarkCreate(b *testing.B) {
 	benchmark(b, func(b *testing.B, db *sql.DB, f floor) {

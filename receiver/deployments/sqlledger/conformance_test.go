@@ -7,11 +7,11 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/ledgertest"
 )
 
-// Both instances of each ledger have a pool of their own, as two processes do.
+// The two instances of a ledger have separate pools, like two processes.
 
 func TestSQLiteConformance(t *testing.T) {
 	t.Parallel()
-	var paths sync.Map // of each ledger
+	var paths sync.Map // path of each ledger
 	ledgertest.Run(t, ledgertest.Config{
 		New: func(t testing.TB) ledgertest.Ledger {
 			path := newPath(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The package comment's code, compiled.
+// This compiles the package comment's code.
 var _ = []any{sqliteDoc, postgresDoc}
 
 func sqliteDoc(ctx context.Context, keys *signer.APIKeys) error {
@@ -34,7 +34,8 @@ func sqliteDoc(ctx context.Context, keys *signer.APIKeys) error {
 }
 
 func postgresDoc(ctx context.Context) error {
-	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL")) // import _ "github.com/jackc/pgx/v5/stdlib"
+	// import _ "github.com/jackc/pgx/v5/stdlib"
+	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func postgresDoc(ctx context.Context) error {
 	return err
 }
 
-// What was recorded is there when the service starts again.
+// Records survive a restart of the service.
 func ExampleOpenSQLite() {
 	dir, err := os.MkdirTemp("", "ledger")
 	if err != nil {

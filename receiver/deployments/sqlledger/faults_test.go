@@ -18,7 +18,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// Whatever was answered is there after a crash of the server, and the ledger goes on when it is back.
+// Answered records survive a crash of the server, and the ledger works again
+// when the server is back.
 func TestPostgresIsKilled(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartPostgres(t)
@@ -29,7 +30,7 @@ func TestPostgresIsKilled(t *testing.T) {
 	_, err = l.Record(t.Context(), "acme", deployment("2", payload.StatusSuccess))
 	require.Error(t, err)
 	server.Restart()
-	require.Eventually(t, func() bool { // dead connections leave the pool one by one
+	require.Eventually(t, func() bool { // broken connections leave the pool one by one
 		_, err = l.Record(t.Context(), "acme", deployment("2", payload.StatusSuccess))
 		return err == nil
 	}, patience, 50*time.Millisecond)
@@ -38,7 +39,7 @@ func TestPostgresIsKilled(t *testing.T) {
 	require.Len(t, all, 2)
 }
 
-// A frozen server holds nobody longer than their context.
+// With a frozen server, calls end with their context.
 func TestPostgresIsFrozen(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartPostgres(t)
@@ -66,7 +67,8 @@ func TestPostgresIsFrozen(t *testing.T) {
 
 const canary = "canary-4711"
 
-// withoutCanary fails if an error, or any that it wraps, shows the password in any form.
+// withoutCanary checks that neither an error nor one that it wraps contains the
+// password in any form.
 func withoutCanary(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)
@@ -77,15 +79,16 @@ func withoutCanary(t *testing.T, err error) {
 	}
 }
 
-// No error shows the password.
+// No error contains the password.
 func TestErrorsDoNotShowTheConnectionString(t *testing.T) {
 	t.Parallel()
 	_, err := sqlledger.NewPostgres(t.Context(), openPostgres(t, "postgres://user:"+canary+"@127.0.0.1:1/db?connect_timeout=2"))
 	withoutCanary(t, err)
-	require.NotErrorIs(t, err, sqlledger.ErrConfig, "a server that is down is no mistake of the caller's")
+	require.NotErrorIs(t, err, sqlledger.ErrConfig, "a server that is down is not a configuration error")
 }
 
-// A data source name with a mistake is found when the first connection is made, and the driver's error repeats it.
+// An invalid data source name is detected on the first connection, and the
+// driver's error repeats it.
 func TestMistakenDSNIsNotShown(t *testing.T) {
 	t.Parallel()
 	for dsn, want := range map[string]string{
@@ -102,12 +105,13 @@ func TestMistakenDSNIsNotShown(t *testing.T) {
 			withoutCanary(t, err)
 			require.ErrorIs(t, err, sqlledger.ErrConfig)
 			require.ErrorContains(t, err, want)
-			require.NotContains(t, err.Error(), "bogus", "no piece of the name is shown")
+			require.NotContains(t, err.Error(), "bogus", "no part of the data source name is shown")
 		}
 	}
 }
 
-// Another process that writes is waited for, but no longer than the context allows.
+// A call waits for another process that writes, but not longer than its
+// context.
 func TestSQLiteIsLocked(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
@@ -138,7 +142,8 @@ func TestSQLiteIsLocked(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// Instances that start together find the file locked while one of them switches it to write-ahead logging.
+// Instances that start together find the file locked while one of them switches
+// it to write-ahead logging.
 func TestOpenSQLiteWaits(t *testing.T) {
 	t.Parallel()
 	for _, opts := range [][]sqlledger.Option{nil, {sqlledger.WithoutMigration()}} {
@@ -172,14 +177,14 @@ func TestOpenSQLiteWaits(t *testing.T) {
 			}
 			done <- err
 		}()
-		time.Sleep(200 * time.Millisecond) // it asks for the lock several times
+		time.Sleep(200 * time.Millisecond) // long enough for several attempts to get the lock
 		_, err = conn.ExecContext(t.Context(), "ROLLBACK")
 		require.NoError(t, err)
 		require.NoError(t, <-done)
 	}
 }
 
-// A file with one connection, and a database in memory, work as well.
+// A file with one connection and a database in memory work too.
 func TestNewSQLite(t *testing.T) {
 	t.Parallel()
 	for _, dsn := range []string{":memory:", "file:" + newPath(t)} {
@@ -193,7 +198,8 @@ func TestNewSQLite(t *testing.T) {
 	}
 }
 
-// The ledger needs read committed, and gets it whatever the database's default.
+// The ledger needs read committed and sets it, whatever the database's default
+// is.
 func TestPostgresWithAnotherDefaultIsolation(t *testing.T) {
 	t.Parallel()
 	db := newSchema(t)

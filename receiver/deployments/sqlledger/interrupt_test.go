@@ -15,7 +15,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// A call that is given up in the middle of its transaction costs nothing but itself: a database in memory is its connection.
+// A call that is canceled during its transaction must not close the connection,
+// because a database in memory ends with it.
 func TestInterruptedCallKeepsMemory(t *testing.T) {
 	t.Parallel()
 	db, err := sql.Open("sqlite", ":memory:")
@@ -30,11 +31,11 @@ func TestInterruptedCallKeepsMemory(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	_, err = db.ExecContext(t.Context(), "DROP TRIGGER slow")
-	require.NoError(t, err, "everything is as it was")
+	require.NoError(t, err, "nothing changed")
 	stillRecords(t, l)
 }
 
-// The context may also end while the transaction begins, and it may have begun then.
+// The context may also end while the transaction begins.
 func TestInterruptedBeginKeepsMemory(t *testing.T) {
 	t.Parallel()
 	for _, begun := range []bool{true, false} {
@@ -83,7 +84,8 @@ func stillRecords(t *testing.T, l *sqlledger.Ledger) {
 	require.Equal(t, "1", all[1].Deployment.DeploymentID)
 }
 
-// connector makes connections to databases in memory whose beginnings of transactions can be interfered with.
+// connector connects to databases in memory and can interrupt the beginning of
+// a transaction.
 type connector struct {
 	driver sqlite.Driver
 	begin  func(run func() (driver.Result, error)) (driver.Result, error)

@@ -10,23 +10,26 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// maxOrganization bounds an organization's name, in bytes: it is part of index rows.
+// maxOrganization bounds an organization's name in bytes, because it is part of
+// index rows.
 const maxOrganization = 1024
 
-// Ledger is a [deployments.Ledger] in a database. Make it with [OpenSQLite], [NewSQLite] or [NewPostgres]. Safe for concurrent use, also
-// by several processes on the same database. It has no goroutine of its own.
+// Ledger is a [deployments.Ledger] in a database. Make it with [OpenSQLite],
+// [NewSQLite] or [NewPostgres]. It is safe for concurrent use, also by several
+// processes on one database. It has no goroutine.
 //
-// Its methods return when their context ends. An error then tells that the outcome is not known only if it came from
-// the commit itself; repeating the call is always safe.
+// Methods return when their context ends. If the commit itself failed, its
+// outcome is unknown. Every other error means that nothing changed. Repeating a
+// call is always safe.
 type Ledger struct {
 	db    *sqldb.DB
-	owned bool   // Close closes it
-	lock  string // the statement that locks an organization
+	owned bool   // opened by OpenSQLite, so Close closes it
+	lock  string // statement that locks an organization
 }
 
 var _ deployments.Ledger = (*Ledger)(nil)
 
-// Record is [deployments.Ledger.Record], in one transaction.
+// Record implements [deployments.Ledger.Record] in one transaction.
 func (l *Ledger) Record(ctx context.Context, organization string, d *payload.Deployment) (deployments.Recorded, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return deployments.Recorded{}, err
@@ -42,7 +45,7 @@ func (l *Ledger) Record(ctx context.Context, organization string, d *payload.Dep
 	return recorded, nil
 }
 
-// SetLinked is [deployments.Ledger.SetLinked], in one transaction.
+// SetLinked implements [deployments.Ledger.SetLinked] in one transaction.
 func (l *Ledger) SetLinked(ctx context.Context, link deployments.Link, prs int) error {
 	if err := l.check(ctx, link.Organization); err != nil {
 		return err
@@ -62,7 +65,8 @@ func (l *Ledger) SetLinked(ctx context.Context, link deployments.Link, prs int) 
 	return wrap("set linked", err)
 }
 
-// Get returns the record of one deployment. Without one the error wraps [deployments.ErrNotRecorded].
+// Get returns the record of one deployment. If there is none, the error wraps
+// [deployments.ErrNotRecorded].
 func (l *Ledger) Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return nil, err
@@ -78,7 +82,8 @@ func (l *Ledger) Get(ctx context.Context, organization, deploymentID string) (*d
 	return r, wrap("get", err)
 }
 
-// List returns the records that the filter chooses, the newest first: in falling order of their IDs.
+// List returns the records that match the filter, newest first, in descending
+// order of their IDs.
 func (l *Ledger) List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return nil, err
@@ -92,7 +97,7 @@ func (l *Ledger) List(ctx context.Context, organization string, f deployments.Fi
 	return page, wrap("list", err)
 }
 
-// listStatement adds a condition for each field that narrows.
+// listStatement adds a condition for each field that is set.
 func listStatement(organization string, f deployments.Filter) (string, []any) {
 	var conditions []string
 	args := []any{[]byte(organization)}
@@ -130,12 +135,12 @@ func (l *Ledger) check(ctx context.Context, organization string) error {
 	case organization == "":
 		return deployments.ErrNoOrganization
 	case len(organization) > maxOrganization:
-		return fmt.Errorf("sqlledger: the organization's name has %d bytes; at most %d can be kept", len(organization), maxOrganization)
+		return fmt.Errorf("sqlledger: the organization's name has %d bytes; use at most %d", len(organization), maxOrganization)
 	}
 	return ctx.Err()
 }
 
-// wrap says which call failed.
+// wrap adds the name of the call that failed.
 func wrap(call string, err error) error {
 	if err == nil {
 		return nil

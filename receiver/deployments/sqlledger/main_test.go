@@ -19,12 +19,12 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// patience is for what has to happen some time. Only a hang takes longer.
+// patience is the limit for waiting. Only a hang takes longer.
 const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// newSchema returns a pool on a PostgreSQL schema of the test's own.
+// newSchema returns a pool on the test's own PostgreSQL schema.
 func newSchema(t testing.TB) *sql.DB {
 	t.Helper()
 	server := servicetest.PostgresURL(t)

@@ -8,10 +8,10 @@ import (
 )
 
 type (
-	// Dialect is a database's kind of SQL.
+	// Dialect is the SQL dialect of a database.
 	Dialect = sqldb.Dialect
-	// Migration is one step of the tables as SQL. Its statements belong in one
-	// transaction. The last of them records the version.
+	// Migration is one step of the tables as SQL. Run its statements in one
+	// transaction. The last statement records the version.
 	Migration = sqldb.Migration
 )
 
@@ -21,11 +21,11 @@ const (
 	SQLite   = sqldb.SQLite
 )
 
-// Migrate creates the tables or updates them. It does nothing if they are
-// current, and any number of processes may call it at once. The constructors do
-// the same unless [WithoutMigration] is given. Call Migrate with a role that may
-// change the schema, so that the service's role need not. Of the options only
-// [WithTablePrefix] matters here.
+// Migrate creates or updates the tables. It does nothing if they are current.
+// Several processes may call it at once. The constructors also migrate, unless
+// [WithoutMigration] is set. Call Migrate with a role that may change the
+// schema. The service's role then does not need that right. Only the option
+// [WithTablePrefix] has an effect.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	c, err := configure(d, db, opts)
 	if err != nil {
@@ -39,8 +39,9 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	return opened(sqldb.New(db, d, c.prefix).Migrate(ctx, plan()))
 }
 
-// Migrations returns what [Migrate] runs, in order, for a database administrator
-// or a migration tool. Of the options only [WithTablePrefix] matters here.
+// Migrations returns the steps of [Migrate] in order, for a database
+// administrator or a migration tool. Only the option [WithTablePrefix] has an
+// effect.
 func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
 	c, err := newConfig(opts)
 	if err == nil {
@@ -52,10 +53,10 @@ func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
 	return sqldb.New(nil, d, c.prefix).Migrations(plan()), nil
 }
 
-// steps are the versions of the tables. A released one never changes.
+// steps has the versions of the tables. Released steps never change.
 //
-// The scope is the hash of service and environment. An index row of the two
-// themselves could be longer than PostgreSQL takes.
+// The column scope is the hash of service and environment. An index row with
+// both names could exceed PostgreSQL's limit.
 var steps = []sqldb.Step{{
 	`CREATE TABLE {schema}organizations (
 		organization {blob} NOT NULL PRIMARY KEY,
@@ -90,7 +91,7 @@ func plan() sqldb.Plan {
 	return sqldb.Plan{Modules: []sqldb.Module{sqldb.NewModule("ledger", "{schema}version", steps)}}
 }
 
-// prepareSchema creates the tables, or checks that they are there.
+// prepareSchema creates the tables or checks that they exist.
 func (l *Ledger) prepareSchema(ctx context.Context, c config) error {
 	if c.noMigrate {
 		return sqldb.WhileBusy(ctx, func() error { return l.db.CheckVersions(ctx, plan()) })

@@ -11,34 +11,36 @@ import (
 )
 
 const (
-	// sqliteConns lets readers go on beside the writer.
+	// sqliteConns allows readers to run while one connection writes.
 	sqliteConns = 4
-	// sqliteBusy is short because SQLite does not look at contexts while it waits.
-	// sqldb.WhileBusy waits for as long as the context allows.
+	// sqliteBusy is short because SQLite ignores contexts while it waits.
+	// sqldb.WhileBusy then retries until the context ends.
 	sqliteBusy = 50 * time.Millisecond
 )
 
-// NewPostgres returns a ledger in the PostgreSQL database (12 or later) that db is
-// a pool of connections to, made with any driver that takes $1 for a parameter,
-// such as pgx. It creates the tables or updates them, unless [WithoutMigration] is
-// given. db stays the caller's. Errors wrap [ErrConfig], or what the database said.
+// NewPostgres returns a ledger in the PostgreSQL database (12 or later) of db.
+// The driver must use $1 for parameters, as pgx does. NewPostgres creates or
+// updates the tables, unless [WithoutMigration] is set. The caller closes db.
+// Errors wrap [ErrConfig] or the database's error.
 func NewPostgres(ctx context.Context, db *sql.DB, opts ...Option) (*Ledger, error) {
 	return newLedger(ctx, db, Postgres, opts)
 }
 
-// NewSQLite is [NewPostgres] for a SQLite database (3.42 or later). db should be
-// made with modernc.org/sqlite. With another driver give it a busy timeout, or
-// calls fail when another process writes. Databases in memory must be limited to
-// one connection, because each connection has its own.
+// NewSQLite is [NewPostgres] for a SQLite database (3.42 or later). Open db
+// with modernc.org/sqlite. Another driver needs a busy timeout, or calls fail
+// while another process writes. Limit a database in memory to one connection,
+// because each connection has its own database.
 func NewSQLite(ctx context.Context, db *sql.DB, opts ...Option) (*Ledger, error) {
 	return newLedger(ctx, db, SQLite, opts)
 }
 
-// OpenSQLite returns a ledger in a SQLite file, which it creates, readable by its
-// owner alone, if it is missing. The directory must exist. Several processes of
-// one machine may share the file, and may start together. Close the ledger when it
-// is no longer needed. Errors are those of [NewSQLite]. A path that is a URI, or
-// names a database in memory, wraps [ErrConfig]. For a ledger in memory use
+// OpenSQLite returns a ledger in the SQLite file at path. It creates a missing
+// file, readable only by its owner. The directory must exist. Several processes
+// of one machine may share the file and may start at the same time. Close the
+// ledger after use.
+//
+// Errors are those of [NewSQLite]. A path that is a URI or names a database in
+// memory is an error that wraps [ErrConfig]. For a ledger in memory use
 // deployments.NewMemoryLedger.
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Ledger, error) {
 	if _, err := newConfig(opts); err != nil {
@@ -81,16 +83,16 @@ func configure(d Dialect, db *sql.DB, opts []Option) (config, error) {
 
 func checkDialect(d Dialect) error {
 	if d != Postgres && d != SQLite {
-		return fmt.Errorf("%w: %v: the dialect must be Postgres or SQLite", ErrConfig, d)
+		return fmt.Errorf("%w: the dialect is %v; use Postgres or SQLite", ErrConfig, d)
 	}
 	return nil
 }
 
-// opened makes an error of opening the ledger's.
+// opened turns an error of the database package into a ledger error.
 func opened(err error) error { return sqldb.WithSentinel(ErrConfig, "sqlledger", err) }
 
-// Close closes what [OpenSQLite] opened. For a ledger on the caller's own sql.DB
-// it does nothing. Calls after it fail.
+// Close closes a ledger from [OpenSQLite]. Its methods fail afterwards. On a
+// ledger with the caller's sql.DB, Close does nothing.
 func (l *Ledger) Close() error {
 	if l == nil || !l.owned {
 		return nil

@@ -6,12 +6,12 @@ import (
 	"regexp"
 )
 
-// DefaultTablePrefix begins the names of the ledger's tables.
+// DefaultTablePrefix is the default prefix of the ledger's table names.
 const DefaultTablePrefix = "deployhook_ledger_"
 
 var (
-	// ErrConfig is wrapped by every error of a constructor that a change of
-	// configuration fixes: an invalid option, or tables that are missing or of
+	// ErrConfig is wrapped by errors that a change of configuration fixes.
+	// Examples are an invalid option and tables that are missing or have
 	// another version. The text names the option.
 	ErrConfig = errors.New("sqlledger: invalid configuration")
 
@@ -33,26 +33,33 @@ type config struct {
 	prepared  bool
 }
 
-// WithTablePrefix sets what the names of the tables and indexes begin with: up to 40 lower-case letters, digits and underscores, a letter
-// first. Two ledgers with different prefixes share a database without meeting. The default, which the empty string also
-// stands for, is [DefaultTablePrefix].
+// WithTablePrefix sets the prefix of the table and index names. It has up to 40
+// lower-case letters, digits and underscores, and starts with a letter.
+// Default, and for the empty string: [DefaultTablePrefix]. Ledgers with
+// different prefixes can share a database.
 func WithTablePrefix(prefix string) Option {
 	return option(func(c *config) { c.prefix = prefix })
 }
 
 // WithoutMigration leaves the tables to the caller, see [Migrate] and
-// [Migrations]. The constructor changes nothing, and fails with an error that
-// wraps [ErrConfig] unless the tables are there and current. Default off.
+// [Migrations]. Default: off. The constructor then changes nothing. If the
+// tables are missing or outdated, it returns an error that wraps [ErrConfig].
 func WithoutMigration() Option {
 	return option(func(c *config) { c.noMigrate = true })
 }
 
-// WithPreparedStatements says that a pooler between this process and PostgreSQL
-// keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements,
-// or any in session mode. Default off. The constructor then fails if the
-// connections go through a pooler and pgx would keep prepared statements on them.
-// Add default_query_exec_mode=exec to the connection string to keep none. Without
-// a pooler, and on SQLite, it changes nothing.
+// WithPreparedStatements declares that the pooler in front of PostgreSQL keeps
+// prepared statements. Default: off.
+//
+//	pooler                             what to set
+//	PgBouncer 1.21 or later with       this option
+//	  max_prepared_statements
+//	any pooler in session mode         this option
+//	other poolers                      default_query_exec_mode=exec in the
+//	                                   connection string
+//
+// With neither setting, the constructor fails if the connections go through a
+// pooler. Without a pooler and on SQLite the option has no effect.
 func WithPreparedStatements() Option {
 	return option(func(c *config) { c.prepared = true })
 }
@@ -71,7 +78,7 @@ func newConfig(opts []Option) (config, error) {
 		c.prefix = DefaultTablePrefix
 	}
 	if !validPrefix.MatchString(c.prefix) {
-		return c, fmt.Errorf("%w: WithTablePrefix(%.50q): want up to 40 lower-case letters, digits and underscores, a letter first", ErrConfig, c.prefix)
+		return c, fmt.Errorf("%w: WithTablePrefix(%.50q): want up to 40 lower-case letters, digits and underscores, starting with a letter", ErrConfig, c.prefix)
 	}
 	return c, nil
 }

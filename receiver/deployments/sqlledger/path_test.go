@@ -9,8 +9,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// Every store has the same rule and the same text for paths.
-func TestOpenSQLite_PathsThatAreNoFile(t *testing.T) {
+// All stores have the same rule and error text for paths.
+func TestOpenSQLite_RefusesOtherPaths(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing", "a.db")
 	for path, want := range map[string]string{

@@ -13,8 +13,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// Through PgBouncer in transaction mode pgx's default protocol is refused. With the
-// one that works, 500 records of two ledgers get 500 different numbers.
+// Through PgBouncer in transaction mode pgx's default protocol is refused. With
+// the documented setting, 500 records of two ledgers get 500 different numbers.
 func TestPgBouncer(t *testing.T) {
 	t.Parallel()
 	pooled, _ := sqldbtest.NewPooler(t)

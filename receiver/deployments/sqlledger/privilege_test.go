@@ -11,8 +11,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// A role with the documented rights runs everything on tables that another role
-// made, and the server logs no error meanwhile.
+// A role with the documented rights can do everything on tables that another
+// role made. The server logs no error.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	r, ctx := sqldbtest.NewRestricted(t), t.Context()
@@ -40,10 +40,11 @@ func TestLeastPrivilege(t *testing.T) {
 		require.Empty(t, all)
 		require.NoError(t, l.Close())
 	}
-	require.Equal(t, failed, r.Errors(), "only what was to fail has failed")
+	require.Equal(t, failed, r.Errors(), "the server log has only the expected failure")
 }
 
-// The SQL for administrators leaves tables that the constructor takes.
+// The constructor accepts tables that were made with the SQL for
+// administrators.
 func TestMigrations(t *testing.T) {
 	t.Parallel()
 	db := newSchema(t)

@@ -46,7 +46,8 @@ func databases(t *testing.T, test func(t *testing.T, db *sql.DB, open constructo
 	})
 }
 
-// Instances that start at the same time make the tables once, and all of them work.
+// Instances that start at the same time create the tables once, and all of them
+// work.
 func TestManyInstancesStartAtOnce(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, _ *sql.DB, open constructor) {
@@ -88,8 +89,9 @@ func TestWithoutMigration(t *testing.T) {
 	})
 }
 
-// After a version of the service was rolled back, the older one must not write to tables that it does not know.
-func TestTablesOfANewerVersionAreRefused(t *testing.T) {
+// After a rollback of the service, the older version must not write to tables
+// that it does not know.
+func TestMigrate_RefusesNewerTables(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, db *sql.DB, open constructor) {
 		_, err := open(t.Context())
@@ -117,7 +119,8 @@ func TestPrefixesKeepLedgersApart(t *testing.T) {
 	})
 }
 
-// The document is stored as the bytes it is; a JSON column would rewrite numbers and escapes.
+// The document is stored as bytes. A JSON column would rewrite numbers and
+// escapes.
 func TestDocumentIsStoredAsBytes(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, db *sql.DB, open constructor) {
@@ -135,7 +138,7 @@ func TestDocumentIsStoredAsBytes(t *testing.T) {
 	})
 }
 
-// A document that somebody has damaged is an error of ours, never an invalid delivery.
+// A damaged document is an internal error, never an invalid delivery.
 func TestDamagedRecordIsAnError(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, db *sql.DB, open constructor) {

@@ -2,10 +2,10 @@ package sqlledger
 
 import "github.com/deployhook/deployhook/internal/sqldb"
 
-// columns are those of a record, in the order of scan.
+// columns lists the columns of a record in the order of scan.
 const columns = `id, document, succeeded_at, previous_given, linked, linked_prs, recorded_at, updated_at`
 
-// The statements for both databases. {schema} is the prefix of tables.
+// Statements for both databases. {schema} is the prefix of the tables.
 const (
 	addOrg = `INSERT INTO {schema}organizations (organization, last_id) VALUES (?, 0) ON CONFLICT (organization) DO NOTHING`
 	nextID = `UPDATE {schema}organizations SET last_id = ? WHERE organization = ?`
@@ -13,12 +13,13 @@ const (
 	selection = `SELECT ` + columns + ` FROM {schema}deployments WHERE organization = ?`
 	find      = selection + ` AND deployment_id = ?`
 
-	// The index deployments_live has the rows that have a success, in the order of
-	// their positions.
+	// The index deployments_live has the rows with a success, ordered by
+	// position.
 	scoped = selection + ` AND scope = ? AND deployment_id <> ?`
 	before = scoped + ` AND succeeded_at IS NOT NULL AND (position_at, deployment_id) < (?, ?)
 		AND (rolled_back_at IS NULL OR rolled_back_at > ?) ORDER BY position_at DESC, deployment_id DESC LIMIT 1`
-	// following reads up to a row of status success, which the caller recognizes.
+	// following may read beyond the next row with status success. The caller
+	// stops there.
 	following = scoped + ` AND (position_at, deployment_id) > (?, ?) ORDER BY position_at, deployment_id LIMIT ?`
 
 	insert = `INSERT INTO {schema}deployments (deployment_id, service, environment, scope, status, started_at, position_at,
@@ -30,8 +31,8 @@ const (
 	setLinked = `UPDATE {schema}deployments SET linked = ?, linked_prs = ? WHERE organization = ? AND id = ?`
 )
 
-// lockOrg locks an organization's row. SQLite's transactions exclude each other
-// anyway.
+// lockOrg returns the statement that locks an organization's row. SQLite needs
+// no lock, because its write transactions exclude each other.
 func lockOrg(d sqldb.Dialect) string {
 	const lock = `SELECT last_id FROM {schema}organizations WHERE organization = ?`
 	if d == sqldb.Postgres {

@@ -14,7 +14,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// orgTx is one organization's records within a transaction that holds its lock.
+// orgTx gives access to one organization's records in a transaction that locks
+// the organization.
 type orgTx struct {
 	q      sqldb.Querier
 	org    []byte
@@ -23,14 +24,17 @@ type orgTx struct {
 
 var _ deployments.Tx = (*orgTx)(nil)
 
-// inOrgTx runs f with the organization's row locked. create adds it if it is not there; otherwise f runs without a lock, and finds nothing.
+// inOrgTx runs f with the organization's row locked. If the row is missing,
+// create decides. With create it is added. Without it f runs without a lock and
+// finds no records.
 func (l *Ledger) inOrgTx(ctx context.Context, organization string, create bool, f func(*orgTx) error) error {
 	return l.db.InTx(ctx, func(ctx context.Context, q *sqldb.Tx) error {
 		tx := &orgTx{q: q, org: []byte(organization)}
 		lock := func() error { return q.QueryRow(ctx, l.lock, tx.org).Scan(&tx.lastID) }
 		err := lock()
 		if errors.Is(err, sqldb.ErrNoRows) && create {
-			// Somebody else may add it at the same time; then this waits until they are done.
+			// Another transaction may add the row at the same time. The
+			// statement then waits for it to end.
 			if _, err = q.Exec(ctx, addOrg, tx.org); err == nil {
 				err = lock()
 			}
@@ -51,7 +55,7 @@ func (tx *orgTx) Before(ctx context.Context, p deployments.Position) (*deploymen
 	return one(tx.q.QueryRow(ctx, before, tx.org, scope(p), id, p.At, id, p.At))
 }
 
-// Following reads a few rows at first, because the next success is near as a rule.
+// Following reads a few rows first, because the next success is usually near.
 func (tx *orgTx) Following(ctx context.Context, p deployments.Position) ([]*deployments.Record, error) {
 	var all []*deployments.Record
 	id, excluded := []byte(p.DeploymentID), []byte(p.DeploymentID)
@@ -112,7 +116,7 @@ func changeOne(ctx context.Context, q sqldb.Querier, statement string, args ...a
 	return err
 }
 
-// scope is the hash of a service and an environment, each with its length.
+// scope hashes service and environment, each with its length.
 func scope(p deployments.Position) []byte {
 	text := binary.AppendUvarint(nil, uint64(len(p.Service)))
 	text = append(append(text, p.Service...), p.Environment...)
@@ -120,7 +124,7 @@ func scope(p deployments.Position) []byte {
 	return sum[:]
 }
 
-// one reads a record, or nil if there is none.
+// one returns a record, or nil if there is none.
 func one(row sqldb.Row) (*deployments.Record, error) {
 	r, err := scan(row)
 	if errors.Is(err, sqldb.ErrNoRows) {
@@ -141,7 +145,8 @@ func scan(row sqldb.Row) (r deployments.Record, err error) {
 	}
 	d, err := payload.DecodeDeployment(document)
 	if err != nil {
-		return r, fmt.Errorf("record %d can't be read: %v", r.ID, err) // not ErrInvalid: the delivery is not at fault
+		// not ErrInvalid, because the delivery is valid
+		return r, fmt.Errorf("cannot read record %d: %v", r.ID, err)
 	}
 	r.Deployment = d
 	if succeeded.Valid {
