@@ -12,10 +12,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The benchmarks stand beside their floors: what the JSON packages need for the same document and a plain struct,
-// without any validation, kept members or failure paths. Compare figures of one run only.
+// Each benchmark has a baseline, which uses the JSON packages with a plain
+// struct for the same document. The baseline does no validation and records no
+// extra members or paths of failures. Compare only figures of the same run.
 
-// plainEvent is Event as a plain struct. M is what metadata is kept in.
+// plainEvent is Event as a plain struct. M is the type of the metadata.
 type plainEvent[M any] struct {
 	Event        string    `json:"event"`
 	Timestamp    time.Time `json:"timestamp"`

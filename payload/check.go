@@ -10,7 +10,7 @@ import (
 // The maximum lengths of strings, in characters, as JSON Schema counts them.
 // They keep values small enough for database columns, log lines and headers,
 // and far exceed what CI systems send. Texts for people (commit message, error,
-// reason) have no limit of their own.
+// reason) have no limit.
 const (
 	maxID   = 255
 	maxName = 1024
@@ -106,7 +106,8 @@ func (f *failures) date(path string, t time.Time) {
 
 // measure checks an optional number.
 func (f *failures) measure(path string, n *float64) {
-	if n != nil && !(*n >= 0 && *n <= maxNumber) { // The negation also catches NaN.
+	if n != nil && !(*n >= 0 && *n <= maxNumber) {
+		// The negation also catches NaN.
 		f.add(path, numberRange)
 	}
 }

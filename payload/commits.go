@@ -8,18 +8,20 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxCommits bounds the repositories of one deployment.
+// maxCommits is the maximum number of commits in one deployment.
 const maxCommits = 100
 
-// RepositoryCommit is what a deployment brought from one of its repositories.
+// RepositoryCommit is a commit that a deployment took from one of its
+// repositories.
 type RepositoryCommit struct {
-	// RepositoryURL is where the repository is. Encoding and decoding clean it as
-	// CleanURL does. JSON name "repositoryUrl". Required.
+	// RepositoryURL is the address of the repository. Encoding and decoding
+	// clean it with [CleanURL]. JSON name "repositoryUrl". Required.
 	RepositoryURL string
-	// CommitSHA is the commit: 5 to 40 hexadecimal digits. JSON name "commitSha".
-	// Required.
+	// CommitSHA is the commit in 5 to 40 hexadecimal digits. JSON name
+	// "commitSha". Required.
 	CommitSHA string
-	// Extra are the members that have no field above, as they were written.
+	// Extra holds the members that have no field above, exactly as they were
+	// written.
 	Extra Object
 }
 
@@ -41,7 +43,7 @@ func (c *RepositoryCommit) read(r *reader) {
 	c.Extra = extra.object()
 }
 
-// element is the path of one element of commits.
+// element returns the path of one element of commits.
 func element(i int) string { return fmt.Sprintf("commits[%d]", i) }
 
 func checkCommits(commits []RepositoryCommit, f *failures) {
@@ -119,8 +121,8 @@ func (w *writer) commits(name string, commits []RepositoryCommit) {
 	w.out = append(w.out, ']')
 }
 
-// digest is the form of an OCI digest.
+// digest matches an OCI digest.
 var digest = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$`)
 
-// isDigest reports whether s is algorithm:encoded, as OCI images have it.
+// isDigest reports whether s has the algorithm:encoded format of OCI digests.
 func isDigest(s string) bool { return len(s) <= maxID && digest.MatchString(s) }

@@ -19,7 +19,8 @@ func metadata(t *testing.T, text string) payload.Metadata {
 	return m
 }
 
-// Every field that both documents have survives the way there and back, for every status.
+// Every field that both documents have survives the conversion in both
+// directions, for every status.
 func TestConversionIsLossless(t *testing.T) {
 	t.Parallel()
 	for status, eventType := range map[payload.Status]payload.Type{
@@ -81,7 +82,7 @@ func TestConversionNamesWhatIsMissing(t *testing.T) {
 	require.EqualError(t, err, toDeployment+"commitSha is required; environment is required")
 	status, ok := build.DeploymentStatus()
 	assert.True(t, ok)
-	assert.Equal(t, payload.StatusInProgress, status, "a build's success is not the deployment's")
+	assert.Equal(t, payload.StatusInProgress, status, "the success of a build is not the success of the deployment")
 
 	custom := live
 	custom.Type = "platform.scaled"
@@ -114,7 +115,7 @@ func TestConversionNamesWhatIsMissing(t *testing.T) {
 	require.EqualError(t, err, toEvent+"app is required when event is deploy.failed")
 }
 
-// The events of one deployment, laid over each other, make its record.
+// Merging the events of one deployment gives its record.
 func TestEventsBuildARecord(t *testing.T) {
 	t.Parallel()
 	record := &payload.Deployment{PipelineName: "Deploy"}
@@ -160,7 +161,8 @@ func TestConversionChangesNeitherSide(t *testing.T) {
 	assert.Equal(t, &payload.Commit{SHA: "f4c8e2a", Message: "fix"}, event.Commit)
 }
 
-// A record has room for 40 digits of a commit, an event for 64.
+// The commit of a record has up to 40 digits, and the commit of an event up to
+// 64.
 func TestConversionKeepsSHA256Commits(t *testing.T) {
 	t.Parallel()
 	long := payload.Event{

@@ -59,7 +59,8 @@ func TestDecodeDeploymentPeriscopeExample(t *testing.T) {
 	}, deployment)
 }
 
-// The texts of Periscope's validation rules. They are what senders see and search for: changing one breaks a contract.
+// The texts of Periscope's validation rules. Senders see them and search for
+// them, so changing one breaks a contract.
 const (
 	textCommitSHA   = "Invalid payload: commitSha must be a valid hex string (5-40 characters)"
 	textStatus      = "Invalid payload: status must be one of: pending, in_progress, success, failure, cancelled, rolled_back"
@@ -69,7 +70,8 @@ const (
 		"(success, failure, cancelled, rolled_back)"
 )
 
-// TestDeploymentRules has, for each rule, the smallest change that breaks it and the text that says so.
+// TestDeploymentRules has the smallest change that breaks each rule, and the
+// error text for it.
 func TestDeploymentRules(t *testing.T) {
 	t.Parallel()
 	const base = `{"deploymentId":"d","commitSha":"a1b2c","environment":"e","status":"pending",` +

@@ -58,9 +58,9 @@ type Event struct {
 
 	// Status is the outcome of the step that the event reports. In a
 	// build.completed event, success means that the build succeeded, not the
-	// deployment. Third parties use words of their own, so any text of up to
-	// 1024 characters is accepted. [Status.Known] tells whether it is one of
-	// the six statuses. JSON name "status".
+	// deployment. Third parties use other words, so any text of up to 1024
+	// characters is accepted. [Status.Known] tells whether it is one of the six
+	// statuses. JSON name "status".
 	Status Status
 
 	// URL is the address of the deployed app. Encoding and decoding clean it

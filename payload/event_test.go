@@ -102,7 +102,8 @@ func TestDecodeEventEveryField(t *testing.T) {
 	assert.Nil(t, failed.ImageSizeMB)
 }
 
-// TestEventRules has, for each rule, the smallest change that breaks it and the text that says so.
+// TestEventRules has the smallest change that breaks each rule, and the error
+// text for it.
 func TestEventRules(t *testing.T) {
 	t.Parallel()
 	const base = `{"event":"deploy.live","timestamp":"2026-03-12T14:22:01Z","deployment_id":"d","app":"a",` +
@@ -210,8 +211,9 @@ func TestEventKnownTypesNeedWhatTheirReadersRead(t *testing.T) {
 	}
 }
 
-// Third parties have words and members of their own, which is no reason to refuse their events.
-func TestDecodeEventIsTolerantWhereNothingDependsOnIt(t *testing.T) {
+// Third parties use words and members of their own. Their events are accepted
+// too.
+func TestDecodeEvent_AcceptsThirdPartyWords(t *testing.T) {
 	t.Parallel()
 	const base = `{"event":"build.completed","timestamp":"2026-03-12T14:22:01Z","deployment_id":"d","x":0}`
 	for _, member := range []string{
@@ -229,7 +231,8 @@ func TestDecodeEventIsTolerantWhereNothingDependsOnIt(t *testing.T) {
 	}
 }
 
-// What Go code can set and JSON cannot hold is found by Validate, and never reaches the wire.
+// Validate finds values that Go code can set but JSON cannot represent, so they
+// are never sent.
 func TestEventValidateInGo(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*payload.Event){

@@ -16,7 +16,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// The seeds are committed; a number that shrinks means that some were lost.
+// The number of committed seeds is checked, so that a lost seed is noticed.
 func TestFuzzSeeds(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]int{"FuzzDecodeEvent": 24, "FuzzDecodeDeployment": 23, "FuzzParseTime": 24, "FuzzCleanURL": 12} {
@@ -99,13 +99,13 @@ func FuzzParseTime(f *testing.F) {
 	})
 }
 
-// rfc3339 is the grammar of RFC 3339 with its bounds on offsets: time.Parse also reads hours of one digit, commas, and
-// an offset of 24 hours.
+// rfc3339 is the grammar of RFC 3339 with its limits for offsets. time.Parse
+// would also accept one-digit hours, commas, and an offset of 24 hours.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 func inYears(t time.Time) bool { return t.Year() >= 1970 && t.Year() <= 9999 }
 
-// requireSafeError requires what the doc comment of ValidationError promises.
+// requireSafeError checks the promises in the doc comment of ValidationError.
 func requireSafeError(t *testing.T, err error) {
 	t.Helper()
 	var invalid *payload.ValidationError
@@ -120,7 +120,8 @@ func requireSafeError(t *testing.T, err error) {
 	}
 }
 
-// members reads the top level of an accepted document with encoding/json, which keeps raw values to the byte.
+// members reads the top level of an accepted document with encoding/json, which
+// keeps raw values byte for byte.
 func members(t *testing.T, data []byte) map[string]stdjson.RawMessage {
 	t.Helper()
 	dec := stdjson.NewDecoder(bytes.NewReader(data))
@@ -132,7 +133,7 @@ func members(t *testing.T, data []byte) map[string]stdjson.RawMessage {
 
 func requireSameBytes(t *testing.T, want stdjson.RawMessage, got string) {
 	t.Helper()
-	if string(want) == "null" { // the same as absent
+	if string(want) == "null" { // counts as absent
 		want = nil
 	}
 	require.Equal(t, string(want), got)
@@ -144,8 +145,9 @@ type readable interface {
 	JSON() string
 }
 
-// requireSameMembers requires that every member of a kept object is in the reference with the same bytes, and, for
-// metadata, reads each with encoding/json from its own text.
+// requireSameMembers requires that every member of a kept object has the same
+// bytes in the reference. For metadata it also decodes each value with
+// encoding/json.
 func requireSameMembers(t *testing.T, reference map[string]stdjson.RawMessage, got readable) {
 	t.Helper()
 	if m, isMetadata := got.(payload.Metadata); isMetadata {

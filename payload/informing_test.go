@@ -22,14 +22,14 @@ const (
 func TestCleanURL(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ in, want string }{
-		// What a browser opens as it is.
+		// Browsers open these links without a change.
 		{"https://example.com", "https://example.com"},
 		{"http://example.com:8080/a?b=c&d[]=1#e", "http://example.com:8080/a?b=c&d[]=1#e"},
 		{"HTTPS://EXAMPLE.COM/", "HTTPS://EXAMPLE.COM/"},
 		{"https://[::1]:8443/x", "https://[::1]:8443/x"},
 		{"https://example.com:/x", "https://example.com:/x"},
 		{"https://example.com/100%", "https://example.com/100%"},
-		// What a browser repairs.
+		// Browsers repair these links.
 		{
 			"https://dev.azure.com/org/My Project/_build/results?buildId=1",
 			"https://dev.azure.com/org/My%20Project/_build/results?buildId=1",
@@ -62,8 +62,9 @@ func TestCleanURL(t *testing.T) {
 	}
 }
 
-// Members that only inform are repaired or left out. They never cost the record.
-func TestDeploymentIsKeptWithoutWhatOnlyInforms(t *testing.T) {
+// Members that only inform people are repaired or left out. They never reject
+// the record.
+func TestDecodeDeployment_DropsInvalidInformationalMembers(t *testing.T) {
 	t.Parallel()
 	long := `"` + strings.Repeat("ä", 1025) + `"`
 	for _, test := range []struct{ member, path, message string }{
@@ -115,8 +116,8 @@ func TestEventIsKeptWithoutWhatOnlyInforms(t *testing.T) {
 	}
 }
 
-// The line between what informs and what the record means: these still cost it.
-func TestWhatTheRecordMeansStaysStrict(t *testing.T) {
+// An invalid value in any other member still rejects the record.
+func TestDecode_OtherMembersStayStrict(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ old, new, want string }{
 		{`"x":0`, `"completedAt":"yesterday"`, "completedAt must be a valid ISO 8601 date"},
@@ -137,8 +138,8 @@ func TestWhatTheRecordMeansStaysStrict(t *testing.T) {
 	assert.EqualError(t, err, "Invalid payload: error is required when event is deploy.failed")
 }
 
-// Serializers of most languages write a field without a value as null.
-func TestNullIsAbsence(t *testing.T) {
+// Serializers in most languages write null for a field without a value.
+func TestDecode_NullIsAbsent(t *testing.T) {
 	t.Parallel()
 	want, err := payload.DecodeDeployment(replace(t, recordBase, `,"x":0`, ``))
 	require.NoError(t, err)
@@ -168,7 +169,7 @@ func TestNullIsAbsence(t *testing.T) {
 	wantEvent.Commit, wantEvent.HealthCheck, wantEvent.Rollback = new(payload.Commit), new(payload.HealthCheck), new(payload.Rollback)
 	assert.Equal(t, wantEvent, got)
 
-	// Null in what is carried along stays as it was written.
+	// Null stays in members that the document only carries.
 	d, err := payload.DecodeDeployment(replace(t, recordBase, `"x":0`, `"rawPayload":{"a":null},"x":null`))
 	require.NoError(t, err)
 	encoded, err := d.Encode()
@@ -176,7 +177,7 @@ func TestNullIsAbsence(t *testing.T) {
 	assert.Contains(t, string(encoded), `"rawPayload":{"a":null},"x":null`)
 }
 
-// A program that sends a link with a blank sends the repaired link.
+// A program that sets a link with a blank sends the repaired link.
 func TestEncodeRepairsLinks(t *testing.T) {
 	t.Parallel()
 	d := payload.Deployment{
@@ -193,7 +194,7 @@ func TestEncodeRepairsLinks(t *testing.T) {
 	assert.EqualError(t, err, "Invalid payload: pipelineUrl "+linkRule)
 }
 
-// A cleaned link is one for net/url as well, with the same host and no user.
+// net/url accepts a cleaned link too, with the same host and no user.
 func FuzzCleanURL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		link, ok := payload.CleanURL(in)
@@ -213,7 +214,8 @@ func FuzzCleanURL(f *testing.F) {
 		require.NotEmpty(t, authority)
 		require.NotContains(t, authority, "@")
 		u, err := url.Parse(link)
-		if err != nil { // net/url refuses escapes that browsers let pass, and some hosts
+		if err != nil {
+			// net/url refuses some hosts and escapes that browsers accept
 			return
 		}
 		require.Nil(t, u.User)

@@ -12,7 +12,8 @@ import (
 	"github.com/deployhook/deployhook/internal/leaktest"
 )
 
-// update writes the golden files anew: go test ./payload -update. Read the difference before committing it.
+// update rewrites the golden files, as in go test ./payload -update. Read the
+// difference before committing it.
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -47,7 +48,8 @@ func requireGolden(t *testing.T, name string, got []byte) {
 	require.Equal(t, strings.TrimSuffix(string(readFile(t, file)), "\n"), string(got))
 }
 
-// replace replaces old, which must be there exactly once, so that a case cannot silently test the unchanged document.
+// replace replaces old, which must occur exactly once. Otherwise a test case
+// could silently use the unchanged document.
 func replace(t testing.TB, doc, old, replacement string) []byte {
 	t.Helper()
 	require.Equal(t, 1, strings.Count(doc, old), "%q in %s", old, doc)

@@ -12,10 +12,10 @@ const scalarMessage = "must be a string, number, or boolean"
 // This is the rule of Periscope's deployment webhook. Events have the same
 // rule, so that metadata moves between the two documents unchanged.
 //
-// The content stays byte for byte as it was written. The zero Metadata means
-// that there is none, unlike "{}". Reading is safe for concurrent use, and
-// copies are independent of each other. Two Metadata are equal with == if their
-// bytes are equal.
+// The content stays byte for byte as it was written. The zero Metadata is
+// absent, unlike "{}". Reading is safe for concurrent use, and copies are
+// independent of each other. Two Metadata are equal with == if their bytes are
+// equal.
 type Metadata struct{ object Object }
 
 // ParseMetadata checks that data is one JSON object of strings, numbers and

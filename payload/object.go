@@ -14,12 +14,11 @@ import (
 // written. Events and deployments keep members without a field in an Object,
 // and [Deployment.RawPayload] is one.
 //
-// The zero Object means that there is none, unlike "{}". The content of an
-// Object is always valid: UTF-8 without duplicate names, nested at most 128
-// levels deep. Reading is safe for concurrent use. Copies are independent of
-// each other, because [Object.Set] and [Object.Delete] replace the content
-// instead of changing it. Two Objects are equal with == if their bytes are
-// equal.
+// The zero Object is absent, unlike "{}". The content of an Object is always
+// valid: UTF-8 without duplicate names, nested at most 128 levels deep. Reading
+// is safe for concurrent use. Copies are independent of each other, because
+// [Object.Set] and [Object.Delete] replace the content instead of changing it.
+// Two Objects are equal with == if their bytes are equal.
 type Object struct{ text string }
 
 // ParseObject checks that data is one JSON object without duplicate names, in
@@ -179,7 +178,8 @@ func (o Object) members(yield func(member) bool) {
 		}
 		name := i
 		nameEnd := skipString(o.text, name)
-		value := skipSpace(o.text, skipSpace(o.text, nameEnd)+1) // +1 for the colon
+		// +1 for the colon
+		value := skipSpace(o.text, skipSpace(o.text, nameEnd)+1)
 		valueEnd := skipValue(o.text, value)
 		if !yield(member{o.text[name:nameEnd], o.text[value:valueEnd]}) {
 			return

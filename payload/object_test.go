@@ -32,7 +32,8 @@ func TestObjectReads(t *testing.T) {
 	}
 	assert.Equal(t, []string{"s", "n", "i", "t", "f", "z", "o", "a", "e", ""}, names)
 	for range o.All() {
-		break // leaving early is allowed
+		// All allows the caller to stop early.
+		break
 	}
 	for name, want := range map[string]struct {
 		kind payload.Kind
@@ -199,7 +200,7 @@ func TestMetadataSet(t *testing.T) {
 	}
 }
 
-// Both JSON packages of Go find the methods, on values and on pointers.
+// Both JSON packages of Go find the methods on values and on pointers.
 func TestGoJSON(t *testing.T) {
 	t.Parallel()
 	type wrapper struct {

@@ -12,7 +12,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// That the schemas accept what the Go code accepts is tested in a module of its own, internal/schematest.
+// The separate module internal/schematest tests that the schemas and the Go
+// code accept the same documents.
 
 type schema struct {
 	Schema     string             `json:"$schema"`
@@ -35,7 +36,8 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-// The Go code knows exactly the members that the schemas list: it refuses them in Extra, and no others.
+// The Go code knows exactly the members that the schemas list. It refuses these
+// and no others in Extra.
 func TestSchemasListEveryField(t *testing.T) {
 	t.Parallel()
 	var s schema

@@ -86,14 +86,14 @@ func (t Transition) String() string {
 // a stored status. The empty status as s means that the deployment is not known
 // yet.
 //
-//	s \ next     pending   in_progress  success   failure   cancelled  rolled_back
-//	(none)       legal     legal        legal     legal     legal      legal
-//	pending      repeated  legal        legal     legal     legal      legal
-//	in_progress  stale     repeated     legal     legal     legal      legal
-//	success      stale     stale        repeated  illegal   illegal    legal
-//	failure      stale     stale        illegal   repeated  illegal    legal
-//	cancelled    stale     stale        illegal   illegal   repeated   legal
-//	rolled_back  stale     stale        stale     stale     stale      repeated
+//	s \ next     pending  in_progress success  failure  cancelled rolled_back
+//	(none)       legal    legal       legal    legal    legal     legal
+//	pending      repeated legal       legal    legal    legal     legal
+//	in_progress  stale    repeated    legal    legal    legal     legal
+//	success      stale    stale       repeated illegal  illegal   legal
+//	failure      stale    stale       illegal  repeated illegal   legal
+//	cancelled    stale    stale       illegal  illegal  repeated  legal
+//	rolled_back  stale    stale       stale    stale    stale     repeated
 //
 // A deployment may skip stages, and any outcome can be rolled back. A second,
 // different outcome is illegal, because a pipeline that runs again is another

@@ -10,16 +10,17 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// transitions is the table of the doc comment on Status.Transition, word for word.
+// transitions is the table in the doc comment on Status.Transition, word for
+// word.
 const transitions = `
-s \ next     pending   in_progress  success   failure   cancelled  rolled_back
-(none)       legal     legal        legal     legal     legal      legal
-pending      repeated  legal        legal     legal     legal      legal
-in_progress  stale     repeated     legal     legal     legal      legal
-success      stale     stale        repeated  illegal   illegal    legal
-failure      stale     stale        illegal   repeated  illegal    legal
-cancelled    stale     stale        illegal   illegal   repeated   legal
-rolled_back  stale     stale        stale     stale     stale      repeated
+s \ next     pending  in_progress success  failure  cancelled rolled_back
+(none)       legal    legal       legal    legal    legal     legal
+pending      repeated legal       legal    legal    legal     legal
+in_progress  stale    repeated    legal    legal    legal     legal
+success      stale    stale       repeated illegal  illegal   legal
+failure      stale    stale       illegal  repeated illegal   legal
+cancelled    stale    stale       illegal  illegal  repeated  legal
+rolled_back  stale    stale       stale    stale    stale     repeated
 `
 
 func TestStatusTransition(t *testing.T) {

@@ -13,11 +13,13 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// A document kind is what the tests below need to treat events and deployments alike.
+// A kind is one of the two document types, so that the tests below can treat
+// events and deployments alike.
 type kind struct {
-	name   string
-	base   string // a valid document that ends in ,"x":0}
-	id     string // a known string member of it, with its value
+	name string
+	base string // a valid document that ends in ,"x":0}
+	// id is one of its string members, with its value.
+	id     string
 	decode func([]byte) (encode func() ([]byte, error), err error)
 }
 
@@ -96,7 +98,7 @@ func TestStrictSyntax(t *testing.T) {
 			assert.True(t, strings.HasPrefix(err.Error(), want), "%s\n%s", doc, err)
 		}
 		_, err := k.decode([]byte(" \t\r\n" + k.base + "\r\n\t "))
-		assert.NoError(t, err, "white space around the document is no trailing data")
+		assert.NoError(t, err, "white space around the document is not trailing data")
 	})
 }
 
@@ -125,7 +127,8 @@ func TestStrictDuplicateNames(t *testing.T) {
 	})
 }
 
-// encoding/json would take "Deployment_ID" for the field, and the last of both would win.
+// encoding/json would match "Deployment_ID" to the field, and the last of the
+// two would win.
 func TestStrictCase(t *testing.T) {
 	t.Parallel()
 	forKinds(t, func(t *testing.T, k kind) {
@@ -142,7 +145,7 @@ func TestStrictCase(t *testing.T) {
 	})
 }
 
-// A name is the same name in escapes.
+// A name with escapes matches the same field.
 func TestStrictEscapedNames(t *testing.T) {
 	t.Parallel()
 	forKinds(t, func(t *testing.T, k kind) {
@@ -168,7 +171,7 @@ func TestStrictUTF8(t *testing.T) {
 	})
 }
 
-// What a document carries for others comes out again to the byte.
+// Members that the document only carries are encoded byte for byte.
 func TestBytesAreKept(t *testing.T) {
 	t.Parallel()
 	values := []string{
@@ -211,7 +214,7 @@ func TestDepthIsBounded(t *testing.T) {
 		_, err = k.decode([]byte(deep(20_000)))
 		assert.ErrorIs(t, err, payload.ErrInvalid)
 		_, err = k.decode(replace(t, k.base, `"x":0`, `"other":"`+strings.Repeat("[", 1000)+`"`))
-		assert.NoError(t, err, "brackets in a string are no nesting")
+		assert.NoError(t, err, "brackets in a string are not nesting")
 	})
 	_, err := payload.DecodeDeployment(replace(t, kinds()[1].base, `"x":0`, `"rawPayload":{"a":`+deep(127)+`}`))
 	assert.NoError(t, err)
@@ -221,7 +224,8 @@ func TestDepthIsBounded(t *testing.T) {
 
 func deep(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
 
-// What comes from the input is bounded and escaped in an error, however much of it is wrong.
+// Errors limit and escape texts from the input, no matter how many failures
+// there are.
 func TestErrorsAreBounded(t *testing.T) {
 	t.Parallel()
 	forKinds(t, func(t *testing.T, k kind) {
@@ -256,7 +260,7 @@ func TestErrorsAreBounded(t *testing.T) {
 	})
 }
 
-// Documents above 4 KiB take another way to their strings.
+// Strings of documents above 4 KiB are copied separately.
 func TestLargeDocuments(t *testing.T) {
 	t.Parallel()
 	forKinds(t, func(t *testing.T, k kind) {
@@ -275,7 +279,7 @@ func TestLargeDocuments(t *testing.T) {
 	})
 }
 
-// A handler may reuse its buffer as soon as decoding is over.
+// A handler may reuse its buffer as soon as decoding has finished.
 func TestDecodeKeepsNoReference(t *testing.T) {
 	t.Parallel()
 	forKinds(t, func(t *testing.T, k kind) {

@@ -144,6 +144,6 @@ func TestStopJob_IsNamedAsNoDeployment(t *testing.T) {
 	e["CI_ENVIRONMENT_ACTION"], e["DEPLOYHOOK_SECRET"] = "stop", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	code, _, stderr := program(t, e, "-url", "https://hooks.example.com/deploy", "-dry-run")
 	require.Equal(t, 2, code)
-	require.Contains(t, stderr, "CI_ENVIRONMENT_ACTION says that this job is no deployment")
+	require.Contains(t, stderr, "CI_ENVIRONMENT_ACTION says that this job does not deploy")
 	require.Contains(t, stderr, "give -status")
 }

@@ -145,8 +145,8 @@ func TestDocumentedSample(t *testing.T) {
 	assert.Equal(t, "2025-07-02 09:14:30.52 +0000 UTC", d.StartedAt.String(), "that of the first step")
 }
 
-// A started event has the release beside the environment, a completed one within
-// the deployment. Both are about the same deployment.
+// A started event has the release next to the environment, and a completed one
+// has it within the deployment. Both describe the same deployment.
 func TestStartedAndCompletedHaveOneID(t *testing.T) {
 	t.Parallel()
 	completed := string(inboundtest.Read(t, "release_completed.json"))

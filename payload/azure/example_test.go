@@ -53,7 +53,7 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/azure", handler)
 
-	// What Azure DevOps does:
+	// Azure DevOps sends:
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/azure", strings.NewReader(string(event)))
 	r.Header.Set("Content-Type", "application/json")
 	sign(r.Header, event)

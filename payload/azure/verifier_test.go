@@ -50,9 +50,10 @@ func TestBasic(t *testing.T) {
 		"no password":    {credential("me:")},
 		"other password": {credential("me:" + secretText + "x")},
 		"prefix":         {credential("me:" + secretText[:len(secretText)-1])},
-		"NUL":            {credential("me:" + secretText + "\x00")}, // the same HMAC key
-		"too long":       {credential("me:" + strings.Repeat("x", 8<<10))},
-		"a MAC":          {"sha256=" + strings.Repeat("0", 64)},
+		// the same HMAC key
+		"NUL":      {credential("me:" + secretText + "\x00")},
+		"too long": {credential("me:" + strings.Repeat("x", 8<<10))},
+		"a MAC":    {"sha256=" + strings.Repeat("0", 64)},
 	} {
 		_, err := verify(v, values...)
 		require.ErrorIs(t, err, signer.ErrInvalidAPIKey, name)
@@ -80,7 +81,7 @@ func TestBasicRotation(t *testing.T) {
 	v, err = azure.NewVerifier("me", current, signer.WithKey(previous.NotAfter(time.Now().Add(-time.Second))))
 	require.NoError(t, err)
 	_, err = verify(v, credential("me:"+previous.Reveal()))
-	require.ErrorIs(t, err, signer.ErrInvalidAPIKey, "a password is no good past its end")
+	require.ErrorIs(t, err, signer.ErrInvalidAPIKey, "an expired password is refused")
 	_, err = verify(v, credential("me:"+current.Reveal()))
 	require.NoError(t, err)
 }
@@ -99,8 +100,8 @@ func TestBasicConfiguration(t *testing.T) {
 	require.ErrorIs(t, err, signer.ErrConfig)
 }
 
-// A verifier that NewVerifier did not make says so, and does not blame the
-// request.
+// The error of a verifier that NewVerifier did not create names that mistake
+// instead of blaming the request.
 func TestVerifier_NilAndZero(t *testing.T) {
 	t.Parallel()
 	for _, v := range []*azure.Basic{nil, {}} {

@@ -29,7 +29,7 @@ type config struct {
 
 // WithEnvironment names the environment of all deployments of this webhook.
 // Bitbucket's events do not name one, so this option or [WithComplete] is
-// required. The default, which "" also stands for, is none.
+// required. By default, and for "", the option sets nothing.
 func WithEnvironment(name string) Option {
 	return optionFunc(func(c *config) { c.environment = name })
 }

@@ -96,7 +96,7 @@ func TestRecords(t *testing.T) {
 	require.ErrorIs(t, err, bitbucket.ErrConfig)
 }
 
-// Which commit statuses are deployments is the caller's to say.
+// The caller decides which commit statuses are deployments.
 func TestComplete(t *testing.T) {
 	t.Parallel()
 	tell := func(_ context.Context, d *payload.Deployment) error {
@@ -180,7 +180,8 @@ func TestConfiguration(t *testing.T) {
 	_, err = bitbucket.NewDecoder()
 	require.ErrorIs(t, err, bitbucket.ErrConfig)
 	require.ErrorContains(t, err, "WithEnvironment")
-	// What the options leave empty is our mistake, so the answer is not a 400.
+	// A value that the options leave empty is a configuration mistake, so the
+	// response is not 400.
 	_, err = bitbucket.Decode(t.Context(), inboundtest.Read(t, "commit_status.json"),
 		bitbucket.WithComplete(func(context.Context, *payload.Deployment) error { return nil }))
 	require.ErrorIs(t, err, bitbucket.ErrConfig)

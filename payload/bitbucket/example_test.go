@@ -62,7 +62,7 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/bitbucket", handler)
 
-	// What Bitbucket does:
+	// Bitbucket sends:
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/bitbucket", strings.NewReader(string(event)))
 	r.Header.Set("Content-Type", "application/json")
 	sign(r.Header, event)

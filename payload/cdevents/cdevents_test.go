@@ -54,7 +54,8 @@ func TestDeploymentStatuses(t *testing.T) {
 	}
 }
 
-// requireDeployment sends the event in both modes and requires the same record at the other end.
+// requireDeployment sends the event in both modes and requires that the
+// receiver gets the same record.
 func requireDeployment(t *testing.T, want *payload.Deployment, e *cdevents.Event) {
 	t.Helper()
 	for _, again := range transmit(t, e) {
@@ -247,7 +248,7 @@ func TestAcrossDocuments(t *testing.T) {
 	assert.Equal(t, payload.StatusSuccess, d.Status)
 }
 
-// What the event says must be what customData says.
+// An event that contradicts its customData is refused.
 func TestCustomDataContradicts(t *testing.T) {
 	t.Parallel()
 	e, err := cdevents.FromDeployment(deployment(t, payload.StatusFailure), options)

@@ -11,7 +11,7 @@ import (
 )
 
 func Example() {
-	// The sender.
+	// The sender:
 	event, err := cdevents.FromDeployment(&payload.Deployment{
 		DeploymentID: "run-42", CommitSHA: "a1b2c3d", Environment: "production", Service: "shop",
 		Status: payload.StatusSuccess, StartedAt: time.Date(2026, 3, 12, 14, 22, 1, 0, time.UTC),
@@ -23,7 +23,7 @@ func Example() {
 	header, body := event.Binary() // sign body, send both
 	fmt.Println(header.Get("ce-type"), header.Get("ce-subject"), header.Get("Content-Type"))
 
-	// The receiver, once the signature has been verified.
+	// The receiver, after verifying the signature:
 	handle := func(header http.Header, body []byte) error {
 		event, err := cdevents.Decode(header, body)
 		if err != nil {
@@ -31,7 +31,7 @@ func Example() {
 		}
 		deployment, err := event.Deployment(payload.Deployment{})
 		if errors.Is(err, payload.ErrIgnored) {
-			return nil // valid, but no deployment's status: acknowledge it
+			return nil // valid, but not a deployment's status: acknowledge it
 		}
 		if err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 	"github.com/deployhook/deployhook/payload/cdevents"
 )
 
-// foreign is an event as another producer writes it.
+// foreign returns an event as another producer writes it.
 func foreign(t testing.TB, kind, subject, content string) *cdevents.Event {
 	t.Helper()
 	e, err := cdevents.Parse(fmt.Appendf(nil, `{"context":{"specversion":"0.5.1","id":"1","source":"/tekton","type":"dev.%s",

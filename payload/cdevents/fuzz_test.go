@@ -14,7 +14,7 @@ import (
 	"github.com/deployhook/deployhook/payload/cdevents"
 )
 
-// The seeds are committed; a number that shrinks means that some were lost.
+// The number of committed seeds is checked, so that a lost seed is noticed.
 func TestFuzzSeeds(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]int{"FuzzDecode": 6, "FuzzHeader": 5} {
@@ -24,7 +24,8 @@ func TestFuzzSeeds(t *testing.T) {
 	}
 }
 
-// FuzzDecode: nothing panics, errors are safe to show, and what decodes is written back to the byte.
+// FuzzDecode checks that nothing panics, that errors are safe to show, and that
+// a decoded event is encoded byte for byte.
 func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, structured bool, body []byte) {
 		var e *cdevents.Event
@@ -54,8 +55,9 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzHeader: whatever a service is called, its header is printable ASCII and reads back as the name; and no value of
-// the header but an encoding of the name is accepted.
+// FuzzHeader checks the header for any service name. The header is printable
+// ASCII and decodes to the name. Only an encoding of the name is accepted as
+// its header.
 func FuzzHeader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value string) {
 		event := step(t, payload.DeployLive)

@@ -13,7 +13,8 @@ import (
 	"github.com/deployhook/deployhook/payload/cdevents"
 )
 
-// headerTable has the examples of the HTTP protocol binding 1.0.2, section 3.1.3.2, and the edges of its rules.
+// headerTable has the examples of the HTTP protocol binding 1.0.2, section
+// 3.1.3.2, and the limits of its rules.
 var headerTable = []struct{ plain, encoded string }{
 	{"Euro € 😀", "Euro%20%E2%82%AC%20%F0%9F%98%80"},
 	{`say "hi"`, "say%20%22hi%22"},
@@ -50,15 +51,17 @@ func TestHeaderDecoding(t *testing.T) {
 	e, err := cdevents.FromEvent(event, options)
 	require.NoError(t, err)
 	for value, ok := range map[string]bool{
-		`say%20%22%C3%A9%22`:    true,
-		`say%20%22%c3%a9%22`:    true,  // lower case
-		`%73ay%20%22%C3%A9%22`:  true,  // more than needed
-		`say "%C3%A9"`:          true,  // not all that is needed: older senders
-		`"say \"%C3%A9\""`:      true,  // quoted, as older senders do
-		`"say \"%C3%A9\"`:       false, // not closed
-		`"say" "%C3%A9"`:        false, // more after the end
-		`"say \"%C3%A9\"\`:      false,
-		`say%2520%22%C3%A9%22`:  false, // encoded twice: decoded once, it is another subject
+		`say%20%22%C3%A9%22`:   true,
+		`say%20%22%c3%a9%22`:   true, // lower case
+		`%73ay%20%22%C3%A9%22`: true, // more than necessary
+		// less than necessary, from older senders
+		`say "%C3%A9"`:     true,
+		`"say \"%C3%A9\""`: true,  // quoted, from older senders
+		`"say \"%C3%A9\"`:  false, // not closed
+		`"say" "%C3%A9"`:   false, // more after the end
+		`"say \"%C3%A9\"\`: false,
+		// encoded twice; decoded once, it is another subject
+		`say%2520%22%C3%A9%22`:  false,
 		`say%20%22%E9%22`:       false, // Latin-1
 		`say%20%22%C1%A9%22`:    false, // overlong
 		`say%20%22%ED%A0%80%22`: false, // a surrogate

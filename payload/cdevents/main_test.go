@@ -15,7 +15,8 @@ import (
 	"github.com/deployhook/deployhook/payload/cdevents"
 )
 
-// update writes the golden files anew: go test ./payload/cdevents -update. Read the difference before committing it.
+// update rewrites the golden files, as in go test ./payload/cdevents -update.
+// Read the difference before committing it.
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -43,7 +44,8 @@ var (
 	options   = cdevents.Options{Source: "https://ci.example/acme/shop", ID: "evt-1"}
 )
 
-// deployment is a record of the status with everything that any of the CDEvents requires.
+// deployment returns a record with this status and everything that its CDEvent
+// requires.
 func deployment(t testing.TB, status payload.Status) *payload.Deployment {
 	t.Helper()
 	d := &payload.Deployment{
@@ -63,7 +65,7 @@ func deployment(t testing.TB, status payload.Status) *payload.Deployment {
 	return d
 }
 
-// step is an event of the type with everything that any of the CDEvents requires.
+// step returns an event of this type with everything that its CDEvent requires.
 func step(t testing.TB, kind payload.Type) *payload.Event {
 	t.Helper()
 	e := &payload.Event{

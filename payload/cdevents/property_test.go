@@ -14,7 +14,7 @@ import (
 
 const documents = 1500
 
-// names have what purls, headers and JSON each treat in a way of their own.
+// words are names that purls, headers and JSON each encode differently.
 var words = []string{"shop", "a/b", "a b", "é😀", `q"\`, "100%", "%41", "a@b", "x?y#z", "<&>", ":", ".", "\u2028", "a+b"}
 
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }

@@ -19,8 +19,9 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// TestThroughReceiver holds the package's documentation to what it says of package receiver: signed deliveries in
-// binary mode pass through Wrap, with the ce- headers that no signature covers cross-checked, and so do those in structured mode.
+// TestThroughReceiver checks what the package documentation says about package
+// receiver. Signed deliveries pass through Wrap in both modes. In binary mode
+// the unsigned ce- headers are compared with the body.
 func TestThroughReceiver(t *testing.T) {
 	t.Parallel()
 	scheme, err := signer.NewStandard(signer.GenerateSecret())
@@ -66,6 +67,7 @@ func TestThroughReceiver(t *testing.T) {
 	assert.Equal(t, http.StatusOK, send(e.Binary()))
 	assert.Equal(t, http.StatusOK, send(e.Structured()))
 	h, body := e.Binary()
-	h.Set("ce-type", "dev.cdevents.service.removed.0.3.0") // the signature still holds
+	// the signature is still valid
+	h.Set("ce-type", "dev.cdevents.service.removed.0.3.0")
 	assert.Equal(t, http.StatusBadRequest, send(h, body))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/deployhook/deployhook/payload/cdevents"
 )
 
-// The same run, as each version of CDEvents writes it.
+// The same run in each version of CDEvents.
 const (
 	run03 = `{"context":{"version":"0.3.0","id":"1","source":"/tekton","type":"dev.cdevents.pipelinerun.started.0.1.1",
 "timestamp":"2026-03-12T14:25:02Z"},"subject":{"id":"run-1","type":"pipelineRun","content":{"pipelineName":"p","url":"https://ci.example/1"}}}`
@@ -41,7 +41,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-func TestVersionsAreToldApart(t *testing.T) {
+func TestDecode_VersionRules(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, old, replacement, want string }{
 		{run03, `"0.3.0"`, `"0.2.0"`, "context.version is not a supported version of CDEvents; use 0.3 to 0.6"},
@@ -66,7 +66,7 @@ func TestVersionsAreToldApart(t *testing.T) {
 	}
 }
 
-// The charset of JSON does not matter.
+// The charset parameter of JSON does not matter.
 func TestDecode_CharsetIsIgnored(t *testing.T) {
 	t.Parallel()
 	e, err := cdevents.FromDeployment(deployment(t, payload.StatusSuccess), options)
@@ -122,11 +122,11 @@ func TestNewDecoder(t *testing.T) {
 	_, failure = payload.DecodeDeployment([]byte(`{`))
 	_, err = decode(t.Context(), []byte(run04))
 	require.Error(t, err)
-	require.NotErrorIs(t, err, payload.ErrInvalid, "a document that the lookup came upon is not the sender's")
+	require.NotErrorIs(t, err, payload.ErrInvalid, "an invalid document from the lookup is not the sender's")
 }
 
-// A link only informs: it never costs the record, and a credential in it is not
-// passed on.
+// A link only informs people. An invalid one never rejects the record, and a
+// credential in it is removed.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	base := payload.Deployment{CommitSHA: "abcdef1", Environment: "production"}

@@ -61,7 +61,7 @@ func text(s string) string {
 
 // link returns s, which is known to be a link to a web page, as a clean URL. A
 // reason with a URL says what was removed from it. A reason without a URL says
-// why there is none.
+// why s is unusable.
 func link(s string) (url, reason string) {
 	anonymous := redact.Text(s)
 	url, ok := payload.CleanURL(anonymous)

@@ -9,14 +9,15 @@ import (
 )
 
 func ExampleDetect() {
-	variables := map[string]string{ // in a program: os.Getenv
+	variables := map[string]string{ // a program uses os.Getenv
 		"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1658821493", "GITHUB_RUN_ATTEMPT": "1", "GITHUB_JOB": "deploy",
 		"GITHUB_REPOSITORY": "acme/shop", "GITHUB_REF": "refs/heads/main", "GITHUB_ACTOR": "ann", "GITHUB_WORKFLOW": "Deploy",
 		"GITHUB_SHA": "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334", "GITHUB_SERVER_URL": "https://github.com",
 	}
 	run, err := ci.Detect(context.Background(), ci.Environment{
 		Getenv: func(name string) string { return variables[name] },
-		// Files: os.DirFS("/"), and Git to run git
+		// A program also sets Files to os.DirFS("/"), and Git to a function
+		// that runs git.
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -26,7 +26,8 @@ func requireNoCanary(t testing.TB, run *ci.Run, canary string) {
 
 var commitForm = regexp.MustCompile(`^(|[0-9a-f]{7,40}|[0-9a-f]{64})$`)
 
-// FuzzDetect sets every variable of one system to texts around a URL with a token.
+// FuzzDetect sets every variable of one system to a text that contains a URL
+// with a token.
 func FuzzDetect(f *testing.F) {
 	for i := range pushes {
 		f.Add(uint(i), "user", "/acme/shop.git", "", `{"pull_request":{"head":{"sha":"`+headSHA+`"}}}`)
@@ -61,7 +62,8 @@ func FuzzDetect(f *testing.F) {
 	})
 }
 
-// requireValidFields requires that whatever Detect filled in passes validation.
+// requireValidFields requires that every field that Detect filled in passes
+// validation.
 func requireValidFields(t *testing.T, run *ci.Run) {
 	t.Helper()
 	d := run.Deployment()

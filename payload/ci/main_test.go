@@ -28,7 +28,8 @@ type vars map[string]string
 
 func (v vars) getenv(name string) string { return v[name] }
 
-// with returns a copy with more variables, or others; an empty value unsets.
+// with returns a copy with added or replaced variables. An empty value unsets a
+// variable.
 func (v vars) with(more vars) vars {
 	all := make(vars)
 	for name, value := range v {
@@ -68,7 +69,7 @@ func metadata(t testing.TB, run *ci.Run, name string) string {
 	return text
 }
 
-// problemsBut returns the problems of all fields but one.
+// problemsBut returns the problems of all other fields.
 func problemsBut(run *ci.Run, field string) []ci.Problem {
 	return slices.DeleteFunc(slices.Clone(run.Problems), func(p ci.Problem) bool { return p.Field == field })
 }
@@ -82,7 +83,7 @@ func problem(run *ci.Run, field string) ci.Problem {
 	return ci.Problem{}
 }
 
-// git answers by the first argument.
+// git returns a fake git that answers by its first argument.
 func git(answers map[string]string) func(context.Context, ...string) (string, error) {
 	return func(_ context.Context, args ...string) (string, error) {
 		answer, ok := answers[args[0]]

@@ -14,7 +14,8 @@ import (
 	"github.com/deployhook/deployhook/payload/ci"
 )
 
-// A token in any variable's URL, whatever its form, comes out nowhere; and variables that hold tokens are not read.
+// A token in any variable's URL, in any form, appears nowhere in the result.
+// Variables that hold tokens are not read.
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-7f3a"
@@ -48,7 +49,7 @@ func TestNothingElseIsRead(t *testing.T) {
 	t.Setenv("GITHUB_ACTIONS", "true")
 	t.Setenv("GITHUB_SHA", sha)
 	assert.Equal(t, &ci.Run{Missing: detectVars(t, vars{}).Missing}, detectVars(t, vars{}))
-	// Only the file that a variable points to is opened.
+	// Detect opens only the file that a variable points to.
 	files := &recordingFS{FS: event(`{}`)}
 	detect(t, ci.Environment{Getenv: github.getenv, Files: files})
 	assert.Equal(t, []string{eventPath[1:]}, slices.Compact(files.opened))
@@ -67,7 +68,7 @@ func (f *recordingFS) Open(name string) (fs.File, error) {
 	return f.FS.Open(name)
 }
 
-// endlessFS has one file that claims to be small and never ends.
+// endlessFS has one file that reports a small size and never ends.
 type endlessFS struct {
 	fstest.MapFS
 	read *int

@@ -207,12 +207,13 @@ var (
 	}
 )
 
-// expected is what a Run says, in a form that a table can hold.
+// expected holds the fields of a Run in a form that fits a table.
 type expected struct {
 	system, id, commit, branch, tag, actor, pipeline, url, repo, service, environment string
 	status                                                                            payload.Status
-	started                                                                           bool // at 10:30 UTC on 2024-01-15
-	pull                                                                              int
+	// started is true for 10:30 UTC on 2024-01-15.
+	started bool
+	pull    int
 }
 
 func seen(run *ci.Run) expected {
@@ -223,7 +224,7 @@ func seen(run *ci.Run) expected {
 	}
 }
 
-// pushes are all systems with a push to a branch.
+// pushes lists all systems with a push to a branch.
 var pushes = []struct {
 	vars vars
 	want expected
@@ -275,7 +276,8 @@ func TestPush(t *testing.T) {
 			t.Parallel()
 			run := detectVars(t, c.vars)
 			assert.Equal(t, c.want, seen(run))
-			// With what the system does not tell, the record is valid.
+			// After the values that the system does not tell are set, the
+			// record is valid.
 			d := run.Deployment()
 			d.Status, d.CompletedAt = payload.StatusSuccess, time.Unix(1705315000, 0)
 			if d.StartedAt.IsZero() {
@@ -295,7 +297,7 @@ func TestPush(t *testing.T) {
 	}
 }
 
-// The builds of pull requests: commit and branch are the source's.
+// In builds of pull requests, commit and branch are those of the source.
 func TestPullRequest(t *testing.T) {
 	t.Parallel()
 	pull := func(number string) string {
@@ -344,7 +346,7 @@ func TestPullRequest(t *testing.T) {
 				assert.Empty(t, problemsBut(run, "deploymentId"))
 			}
 			number := 75
-			switch c.name { // these have numbers of their own
+			switch c.name { // these do not number pull requests the same way
 			case "gitlab-ci":
 				number = 12
 			case "azure-pipelines":
@@ -355,7 +357,7 @@ func TestPullRequest(t *testing.T) {
 	}
 }
 
-// The builds of tags: the tag is never the branch.
+// In builds of tags, the tag is never the branch.
 func TestTag(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]vars{

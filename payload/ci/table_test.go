@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Every expression in the table is well formed: all its variables are found, and nothing is left of the notation.
+// Every expression in the table is well formed. All its variables are found,
+// and no notation is left over in the result.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	assert.Len(t, systems, 37)
@@ -27,7 +28,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// checkKeep checks that the names in metadata are all different, so that the document has no duplicates.
+// checkKeep checks that the names for the metadata are all different, so that
+// the document has no duplicates.
 func checkKeep(t *testing.T, row system) {
 	t.Helper()
 	names := map[string]bool{
@@ -64,7 +66,8 @@ func checkExpression(t *testing.T, where, expr string) {
 	}
 }
 
-// Of a file with passwords only what the table names is kept, in memory too.
+// Detect keeps only the values that the table names of a file with passwords,
+// also in memory.
 func TestPropertiesKeepsNoPasswords(t *testing.T) {
 	t.Parallel()
 	values := make(map[string]string)

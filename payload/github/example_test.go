@@ -52,7 +52,7 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/github", handler)
 
-	// What GitHub does:
+	// GitHub sends:
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/github", strings.NewReader(exampleEvent))
 	r.Header.Set("Content-Type", "application/json")
 	sign(r.Header, []byte(exampleEvent))

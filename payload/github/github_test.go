@@ -54,7 +54,7 @@ func TestEveryState(t *testing.T) {
 		require.NoError(t, err, state)
 		assert.Equal(t, want, d.Status, state)
 		assert.Equal(t, state, inboundtest.Meta(d, "originalStatus"))
-		assert.Equal(t, want.Terminal(), !d.CompletedAt.IsZero(), "%s: only an end has a time of its end", state)
+		assert.Equal(t, want.Terminal(), !d.CompletedAt.IsZero(), "%s: only an ended deployment has completedAt", state)
 
 		d, err = decode(github.WithPendingInProgress())(body)
 		require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestRollbacks(t *testing.T) {
 		assert.False(t, d.CompletedAt.IsZero())
 		d, err = decode(github.WithRollbacks())(inboundtest.Replace(t, body, `"state": "success"`, `"state": "failure"`))
 		require.NoError(t, err)
-		assert.Equal(t, payload.StatusFailure, d.Status, "%s: a rollback that failed took nothing back", name)
+		assert.Equal(t, payload.StatusFailure, d.Status, "%s: a failed rollback rolled nothing back", name)
 	}
 	d, err := decode(github.WithRollbacks())(event)
 	require.NoError(t, err)
@@ -170,7 +170,7 @@ func TestNullsAndFallbacks(t *testing.T) {
 	assert.Equal(t, "github-actions[bot]", d.TriggeredBy, "the deployment's creator")
 	assert.Empty(t, d.PipelineName)
 	assert.Equal(t, "https://github.com/octo-org/octo-repo/actions/runs/16023456789/job/45112233445", d.PipelineURL,
-		"a link that is none is passed over")
+		"an invalid link is skipped")
 	assert.Equal(t, "2025-07-02T09:14:58Z", d.StartedAt.Format("2006-01-02T15:04:05Z07:00"), "when it was created")
 }
 
@@ -185,7 +185,7 @@ func TestRefs(t *testing.T) {
 		"1.4.0-rc.1":           "",
 		"1.4":                  "1.4",
 		"refs/pull/7/merge":    "",
-		"3f786850e387550fdab836ed7e6dc881de23001b": "main", // as the run says
+		"3f786850e387550fdab836ed7e6dc881de23001b": "main", // from the run
 		"3f78685":  "",
 		"deadbeef": "deadbeef",
 	} {
@@ -237,8 +237,9 @@ func sign(h http.Header, body []byte) {
 	mac := hmac.New(sha256.New, []byte(secretText))
 	mac.Write(body)
 	h.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	h.Set("X-GitHub-Event", "push")     // not signed, so it decides nothing
-	h.Set("X-GitHub-Delivery", "1-2-3") // the same for all: not signed, so it deduplicates nothing
+	h.Set("X-GitHub-Event", "push") // not signed, so it does not matter
+	// the same for all; not signed, so it is not used for deduplication
+	h.Set("X-GitHub-Delivery", "1-2-3")
 }
 
 func TestEndToEnd(t *testing.T) {
@@ -303,7 +304,7 @@ func TestSHA256Commit(t *testing.T) {
 	assert.Equal(t, whole, inboundtest.Meta(d, "commit_sha256"))
 }
 
-// A member that only informs never costs the record.
+// A member that only informs people never rejects the record.
 func TestInformingMembersOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Read(t, "deployment_status.json")

@@ -1,7 +1,7 @@
 // Package gitlab converts GitLab's deployment webhooks ("Deployment Hook") to
 // deployment records.
 //
-//	signing, err := signer.ParseSecret(os.Getenv("GITLAB_SIGNING_TOKEN")) // whsec_…
+//	signing, err := signer.ParseSecret(os.Getenv("GITLAB_SIGNING_TOKEN"))
 //	if err != nil {
 //		return err
 //	}

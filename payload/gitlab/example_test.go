@@ -51,7 +51,7 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/gitlab", handler)
 
-	// What GitLab does:
+	// GitLab sends:
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/gitlab", strings.NewReader(exampleEvent))
 	r.Header.Set("Content-Type", "application/json")
 	signStandard(r.Header, []byte(exampleEvent))

@@ -64,7 +64,7 @@ func TestEveryStatus(t *testing.T) {
 		assert.Equal(t, at, d.StartedAt)
 		if want.Terminal() {
 			assert.Equal(t, at, d.CompletedAt)
-			assert.Equal(t, "true", inboundtest.Meta(d, "startedAtUnknown"), "and that is said")
+			assert.Equal(t, "true", inboundtest.Meta(d, "startedAtUnknown"), "and the metadata says so")
 		} else {
 			assert.True(t, d.CompletedAt.IsZero())
 			assert.Empty(t, inboundtest.Meta(d, "startedAtUnknown"))
@@ -139,19 +139,21 @@ func TestRefs(t *testing.T) {
 
 func signStandard(h http.Header, body []byte) {
 	sum := sha256.Sum256(body)
-	id, at := hex.EncodeToString(sum[:8]), strconv.FormatInt(time.Now().Unix(), 10) // an ID for each event
+	// an ID for each event
+	id, at := hex.EncodeToString(sum[:8]), strconv.FormatInt(time.Now().Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(id + "." + at + "."))
 	mac.Write(body)
 	h.Set("webhook-id", id)
 	h.Set("webhook-timestamp", at)
 	h.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
-	h.Set("X-Gitlab-Event", "Push Hook") // not signed, so it decides nothing
+	h.Set("X-Gitlab-Event", "Push Hook") // not signed, so it does not matter
 }
 
 func signToken(h http.Header, _ []byte) {
 	h.Set("X-Gitlab-Token", tokenText)
-	h.Set("Idempotency-Key", "always the same") // not signed, so it deduplicates nothing
+	// not signed, so it is not used for deduplication
+	h.Set("Idempotency-Key", "always the same")
 }
 
 func TestEndToEnd(t *testing.T) {
@@ -240,7 +242,7 @@ func TestSHA256Commit(t *testing.T) {
 	assert.Equal(t, whole, inboundtest.Meta(d, "commit_sha256"))
 }
 
-// A member that only informs never costs the record.
+// A member that only informs people never rejects the record.
 func TestInformingMembersOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	d, err := decode()(inboundtest.Replace(t, inboundtest.Read(t, "success.json"), `"user": {`, `"user": "root", "was_user": {`))

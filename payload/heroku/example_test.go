@@ -53,7 +53,7 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/heroku", handler)
 
-	// What Heroku does:
+	// Heroku sends:
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/heroku", strings.NewReader(string(event)))
 	r.Header.Set("Content-Type", "application/json")
 	sign(r.Header, event)

@@ -161,16 +161,18 @@ func TestEndToEnd(t *testing.T) {
 	}.Run(t)
 }
 
-// A retry has the body of another attempt, so the hash of the body would not know it again.
-func TestVerifierTakesTheDeliverysID(t *testing.T) {
+// A retry has a different body because of its attempt ID, so a hash of the body
+// would not identify it as a duplicate.
+func TestVerifier_ReturnsDeliveryID(t *testing.T) {
 	t.Parallel()
 	secret, err := signer.NewLiteralSecret(secretText)
 	require.NoError(t, err)
 	v, err := heroku.NewVerifier(secret, signer.WithPrincipal("acme"))
 	require.NoError(t, err)
 	for body, want := range map[string]string{
-		string(inboundtest.Read(t, "deploy.json")):                 "9a4e5b60-37d1-43b5-9b8f-bd2a24c9d7c3",
-		`{"webhook_metadata":{"delivery":{"id":"a.b"}}}`:           "", // the receiver's own hashes have a dot
+		string(inboundtest.Read(t, "deploy.json")): "9a4e5b60-37d1-43b5-9b8f-bd2a24c9d7c3",
+		// the receiver's own hashes contain a dot
+		`{"webhook_metadata":{"delivery":{"id":"a.b"}}}`:           "",
 		`{"webhook_metadata":{"delivery":{"id":"a b"}}}`:           "",
 		`{"webhook_metadata":{"delivery":{"id":7}}}`:               "",
 		`{"webhook_metadata":{"delivery":null}}`:                   "",
@@ -204,7 +206,8 @@ func TestConfiguration(t *testing.T) {
 	_, err = heroku.NewDecoder()
 	require.ErrorIs(t, err, heroku.ErrConfig)
 	require.ErrorContains(t, err, "WithEnvironment")
-	// What the options leave empty is our mistake, so the answer is not a 400.
+	// A value that the options leave empty is a configuration mistake, so the
+	// response is not 400.
 	_, err = heroku.Decode(t.Context(), inboundtest.Read(t, "deploy.json"),
 		heroku.WithComplete(func(context.Context, *payload.Deployment) error { return nil }))
 	require.ErrorIs(t, err, heroku.ErrConfig)
@@ -219,8 +222,8 @@ func TestFuzzSeeds(t *testing.T) {
 	inboundtest.Seeds(t, "FuzzDecode", 4)
 }
 
-// A verifier that NewVerifier did not make says so, and does not blame the
-// request.
+// The error of a verifier that NewVerifier did not create names that mistake
+// instead of blaming the request.
 func TestVerifier_NilAndZero(t *testing.T) {
 	t.Parallel()
 	for _, v := range []*heroku.Verifier{nil, {}} {

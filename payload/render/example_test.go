@@ -33,7 +33,7 @@ func Example() {
 		return
 	}
 	lookUp := func(_ context.Context, d *payload.Deployment) error {
-		// Ask Render's API about the event in d's metadata.
+		// A program asks Render's API about the event in d's metadata.
 		d.DeploymentID, d.CommitSHA = "dep-1", "3f786850e387550fdab836ed7e6dc881de23001b"
 		return nil
 	}
@@ -59,7 +59,7 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/render", handler)
 
-	// What Render does:
+	// Render sends:
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/render", strings.NewReader(string(event)))
 	r.Header.Set("Content-Type", "application/json")
 	sign(r.Header, event)

@@ -28,7 +28,7 @@ func base() []render.Option {
 	return []render.Option{render.WithEnvironment("production"), render.WithComplete(lookUp)}
 }
 
-// lookUp stands for a call to Render's API.
+// lookUp replaces a call to Render's API.
 func lookUp(_ context.Context, d *payload.Deployment) error {
 	d.DeploymentID, d.CommitSHA = "dep-1", "3f786850e387550fdab836ed7e6dc881de23001b"
 	return nil
@@ -100,7 +100,8 @@ const key = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // 32 bytes
 
 func sign(h http.Header, body []byte) {
 	sum := sha256.Sum256(body)
-	id, at := hex.EncodeToString(sum[:8]), strconv.FormatInt(time.Now().Unix(), 10) // an ID for each event
+	// an ID for each event
+	id, at := hex.EncodeToString(sum[:8]), strconv.FormatInt(time.Now().Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(id + "." + at + "."))
 	mac.Write(body)
@@ -143,7 +144,7 @@ func TestConfiguration(t *testing.T) {
 	require.ErrorContains(t, err, "WithComplete")
 	_, err = render.Decode(t.Context(), inboundtest.Read(t, "deploy_ended.json"), render.WithEnvironment("production"),
 		render.WithComplete(func(context.Context, *payload.Deployment) error { return nil }))
-	require.ErrorIs(t, err, render.ErrConfig, "what the lookup left empty is not the peer's fault")
+	require.ErrorIs(t, err, render.ErrConfig, "a field that the lookup left empty is not the sender's mistake")
 	require.NotErrorIs(t, err, payload.ErrInvalid)
 }
 

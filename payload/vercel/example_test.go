@@ -53,7 +53,7 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("POST /webhooks/vercel", handler)
 
-	// What Vercel does:
+	// Vercel sends:
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/vercel", strings.NewReader(string(event)))
 	r.Header.Set("Content-Type", "application/json")
 	sign(r.Header, event)

@@ -96,7 +96,7 @@ func TestComplete(t *testing.T) {
 	assert.Equal(t, "a84d88e", d.CommitSHA)
 }
 
-// The older events name the project by a text.
+// Older events have the project as a plain text.
 func TestProjectAsText(t *testing.T) {
 	t.Parallel()
 	d, err := decode()([]byte(`{"id":"evt_1","type":"deployment","createdAt":1751447742123,"payload":{"deploymentId":"dpl_1",
@@ -105,7 +105,7 @@ func TestProjectAsText(t *testing.T) {
 	assert.Equal(t, "storefront", d.Service)
 	assert.Equal(t, "storefront", inboundtest.Meta(d, "projectId"))
 	assert.Equal(t, payload.StatusInProgress, d.Status)
-	assert.Empty(t, d.TriggeredBy, "a member of another kind that only informs is passed over")
+	assert.Empty(t, d.TriggeredBy, "an informational member of the wrong type is skipped")
 }
 
 func TestInvalid(t *testing.T) {

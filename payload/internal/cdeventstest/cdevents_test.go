@@ -34,7 +34,8 @@ var (
 
 var services = []string{"shop", "a/b", "a b", "é😀", `q"\`, "100%", "%41", "a@b", "x?y#z", "<&>", "a:b", "a+b"}
 
-// produced returns events of every status and type, for services with names of every kind.
+// produced returns events of every status and type, for services with various
+// names.
 func produced(t *testing.T) map[string]*cdevents.Event {
 	t.Helper()
 	all := make(map[string]*cdevents.Event)
@@ -71,7 +72,8 @@ func produced(t *testing.T) map[string]*cdevents.Event {
 	return all
 }
 
-// schemas compiles the official schemas with their formats asserted, which the SDK itself does not do.
+// schemas compiles the official schemas with format checks, which the SDK
+// itself does not enable.
 func schemas(t *testing.T) *jsonschema.Compiler {
 	t.Helper()
 	compiler := jsonschema.NewCompiler()
@@ -104,7 +106,8 @@ func TestOutputIsValid(t *testing.T) {
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.JSON()))
 		require.NoError(t, err)
 		require.NoError(t, schema.Validate(doc), name)
-		// The schema does have an opinion: the markdown's "url" is not what it takes.
+		// The schema calls this member uri, unlike the text of the
+		// specification, which calls it url.
 		if text := string(e.JSON()); strings.Contains(text, `"uri":`) {
 			doc, err = jsonschema.UnmarshalJSON(strings.NewReader(strings.Replace(text, `"uri":`, `"url":`, 1)))
 			require.NoError(t, err)
@@ -123,7 +126,9 @@ func TestOfficialSDKReadsOutput(t *testing.T) {
 		assert.Equal(t, e.ID(), read.GetId())
 		assert.Equal(t, e.Source(), read.GetSource())
 		kind := read.GetType().String()
-		if custom, ok := read.(*v05.CustomTypeEvent); ok { // its GetType is the type that was set, not the one read
+		// GetType returns the type that the program set, not the one that was
+		// read.
+		if custom, ok := read.(*v05.CustomTypeEvent); ok {
 			kind = custom.Context.Type.String()
 		}
 		assert.Equal(t, e.Type(), kind)
@@ -136,7 +141,7 @@ func TestOfficialSDKReadsOutput(t *testing.T) {
 	}
 }
 
-// checkPurl reads the package URL back with the reference implementation.
+// checkPurl parses the package URL with the reference implementation.
 func checkPurl(t *testing.T, text, service string) {
 	t.Helper()
 	p, err := packageurl.FromString(text)
@@ -146,7 +151,7 @@ func checkPurl(t *testing.T, text, service string) {
 	assert.Equal(t, service, strings.TrimPrefix(p.Namespace+"/"+p.Name, "/"), text)
 }
 
-// TestOfficialSDKsEvents reads what the official SDK writes.
+// TestOfficialSDKsEvents reads the events that the official SDK writes.
 func TestOfficialSDKsEvents(t *testing.T) {
 	t.Parallel()
 	deployed, err := v05.NewServiceDeployedEvent()
@@ -192,7 +197,8 @@ func requireRead(t *testing.T, event api.CDEventV04) *payload.Deployment {
 	return d
 }
 
-// TestAllOfficialTypes reads every event type of the SDK: none is a surprise.
+// TestAllOfficialTypes reads every event type of the SDK. Each is either mapped
+// or ignored.
 func TestAllOfficialTypes(t *testing.T) {
 	t.Parallel()
 	for name, event := range v05.CDEventsByUnversionedTypes {
@@ -218,7 +224,8 @@ func TestAllOfficialTypes(t *testing.T) {
 	}
 }
 
-// post sends a CloudEvent as the CloudEvents SDK does, and decodes it on the server.
+// post sends a CloudEvent with the CloudEvents SDK and decodes it on the
+// server.
 func post(t *testing.T, event ce.Event, structured bool) *cdevents.Event {
 	t.Helper()
 	ctx := context.Background()
@@ -235,7 +242,8 @@ func post(t *testing.T, event ce.Event, structured bool) *cdevents.Event {
 	return e
 }
 
-// TestCloudEvents goes both ways in both modes.
+// TestCloudEvents exchanges events with the CloudEvents SDK in both directions
+// and both modes.
 func TestCloudEvents(t *testing.T) {
 	t.Parallel()
 	for name, e := range produced(t) {
@@ -249,7 +257,9 @@ func TestCloudEvents(t *testing.T) {
 			assert.Equal(t, e.Source(), cloud.Source())
 			assert.Equal(t, e.Type(), cloud.Type())
 			subject := cloud.Subject()
-			if !structured { // this SDK neither encodes nor decodes headers, in spite of section 3.1.3.2
+			// This SDK neither encodes nor decodes headers, although section
+			// 3.1.3.2 requires it.
+			if !structured {
 				subject, err = url.PathUnescape(subject)
 				require.NoError(t, err)
 			}

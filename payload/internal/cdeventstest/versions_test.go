@@ -18,7 +18,7 @@ import (
 	"github.com/deployhook/deployhook/payload/cdevents"
 )
 
-// versions are those that the SDK has, with their types.
+// versions lists the versions that the SDK supports, with their types.
 var versions = map[string]func(kind string) string{
 	"0.3.0": func(kind string) string {
 		return v03.CDEventsByUnversionedTypes["dev.cdevents."+kind].GetType().String()
@@ -32,8 +32,10 @@ var versions = map[string]func(kind string) string{
 }
 
 var kinds = map[string]struct {
-	subject string // its type before 0.5
-	content string // LINK is url before 0.5
+	// subject is the subject's type before 0.5.
+	subject string
+	// content has LINK for the member that is called url before 0.5.
+	content string
 	status  payload.Status
 }{
 	"pipelinerun.queued":   {"pipelineRun", `{"pipelineName":"p","LINK":"https://ci.example/1"}`, payload.StatusPending},
@@ -46,7 +48,7 @@ var kinds = map[string]struct {
 	"service.rolledback":   {"service", `{"environment":{"id":"production"},"artifactId":"pkg:generic/shop@abcdef1"}`, payload.StatusRolledBack},
 }
 
-// sample is a whole event of a version.
+// sample returns a complete event of a version.
 func sample(version, kind string) map[string]any {
 	k := kinds[kind]
 	contextMembers := map[string]any{
@@ -67,7 +69,7 @@ func sample(version, kind string) map[string]any {
 }
 
 // TestVersionsAgreeWithTheirSchemas changes each member of each event in each
-// version, and compares what is accepted with the official schema.
+// version. Parse must accept the same events as the official schema.
 func TestVersionsAgreeWithTheirSchemas(t *testing.T) {
 	t.Parallel()
 	compiler, compared, refused := schemas(t), 0, 0
@@ -120,8 +122,8 @@ func TestVersionsAgreeWithTheirSchemas(t *testing.T) {
 	assert.Less(t, refused, compared)
 }
 
-// TestOlderSDKsAreRead reads what the official SDK writes for each version, in
-// both modes.
+// TestOlderSDKsAreRead reads the events that the official SDK writes for each
+// version, in both modes.
 func TestOlderSDKsAreRead(t *testing.T) {
 	t.Parallel()
 	deployed03, err := v03.NewServiceDeployedEvent()

@@ -104,8 +104,9 @@ func TestSetMetaReportsWhatCannotBe(t *testing.T) {
 	assert.Equal(t, []payload.Failure{{Path: "metadata.nested", Message: "must be a string, number, or boolean"}}, b.failures)
 }
 
-// An invalid document that a Completer came upon is not the sender's fault.
-func TestNewDecoder_CompletersErrorsAreOurs(t *testing.T) {
+// An invalid document that the caller's function found is not the sender's
+// mistake.
+func TestNewDecoder_CompleterErrorIsNotInvalid(t *testing.T) {
 	t.Parallel()
 	var result error
 	decode := NewDecoder("test", func(*Builder, Node) error { return nil },
@@ -121,8 +122,7 @@ func TestNewDecoder_CompletersErrorsAreOurs(t *testing.T) {
 	require.EqualError(t, err, "test: WithComplete: not a deployment event: a test")
 }
 
-// An event made of nothing but mistakes does not get an answer that is longer
-// than itself.
+// The error about a very broken event is shorter than the event.
 func TestFailuresAreBounded(t *testing.T) {
 	t.Parallel()
 	decode := NewDecoder("test", func(_ *Builder, event Node) error {
@@ -160,7 +160,8 @@ func TestSHA256Commits(t *testing.T) {
 	}
 }
 
-// What only informs is dropped and named, whatever is wrong with it.
+// A member that only informs people is dropped and listed, whatever is wrong
+// with it.
 func TestDropped(t *testing.T) {
 	t.Parallel()
 	decode := NewDecoder("test", func(b *Builder, event Node) error {

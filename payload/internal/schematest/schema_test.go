@@ -18,7 +18,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// A side is a document kind: its schema, its Go decoder, and documents to begin from.
+// A side is a document type with its schema, its Go decoder and documents to
+// start from.
 type side struct {
 	name   string
 	schema *jsonschema.Schema
@@ -71,13 +72,13 @@ func documents(t *testing.T, kind string) map[string][]byte {
 	return docs
 }
 
-// accepts is the schema's verdict.
+// accepts reports whether the schema accepts the document.
 func (s side) accepts(data []byte) bool {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	return err == nil && s.schema.Validate(doc) == nil
 }
 
-// agree requires one verdict, and counts it.
+// agree requires that schema and decoder agree, and counts the result.
 func (s side) agree(t *testing.T, data []byte, count map[bool]int) {
 	t.Helper()
 	err := s.decode(data)
@@ -98,8 +99,9 @@ func TestSchemaAcceptsTheExamples(t *testing.T) {
 	}
 }
 
-// TestSchemaAgreesOnMutations drops every member of every example and replaces it with every kind of value, at the top
-// and in the nested objects, and adds each member that an example lacks.
+// TestSchemaAgreesOnMutations removes every member of every example and
+// replaces it with every kind of value, at the top and in nested objects. It
+// also adds each member that an example lacks.
 func TestSchemaAgreesOnMutations(t *testing.T) {
 	t.Parallel()
 	for _, s := range sides(t) {
@@ -118,7 +120,8 @@ func TestSchemaAgreesOnMutations(t *testing.T) {
 	}
 }
 
-// paths lists the members that the schema describes, and one at each level that it does not.
+// paths lists the members that the schema describes, and one unknown member at
+// each level.
 func paths(s *jsonschema.Schema) [][]string {
 	list := [][]string{{"unknown"}, {"metadata", "member"}}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
@@ -135,7 +138,8 @@ func paths(s *jsonschema.Schema) [][]string {
 	return list
 }
 
-// values are JSON values of every kind, at and beyond the bounds, and those that only the member of this name needs.
+// values returns JSON values of every kind, at and beyond the limits, and
+// special values for the named member.
 func values(name string) []string {
 	list := []string{
 		`null`, `true`, `false`, `0`, `-0`, `-0.0`, `1`, `-1`, `0.5`, `-0.5`, `200`, `1e2`, `200.0`, `999`, `1000`, `1e15`, `1e16`,
@@ -178,7 +182,7 @@ var urls = []string{
 	`"https://a\u007f"`, `"https://` + strings.Repeat("a", 8184) + `"`, `"https://` + strings.Repeat("a", 8185) + `"`,
 }
 
-// dates combines what may stand in each part of a date, right and wrong.
+// dates combines valid and invalid texts for each part of a date.
 func dates() []string {
 	list := []string{"", "now", "2024", "2024-01", "20240115", "2024-W03-1", "2024-01-15 ", " 2024-01-15", "2024-01-15\n", "10000-01-01"}
 	for _, day := range []string{
@@ -213,7 +217,8 @@ func quote(text string) string {
 	return string(quoted)
 }
 
-// edit sets the member at the path, creating the object around it, or removes it if value is nil.
+// edit sets the member at the path, creating the object around it. It removes
+// the member if value is nil.
 func edit(t *testing.T, base []byte, path []string, value json.RawMessage) []byte {
 	t.Helper()
 	var doc map[string]json.RawMessage
@@ -242,7 +247,8 @@ func edit(t *testing.T, base []byte, path []string, value json.RawMessage) []byt
 	return out.Bytes()
 }
 
-// TestSchemaAgreesOnEncoded checks the other direction: what Encode writes is valid by the schema.
+// TestSchemaAgreesOnEncoded checks that the output of Encode is valid by the
+// schema.
 func TestSchemaAgreesOnEncoded(t *testing.T) {
 	t.Parallel()
 	for _, s := range sides(t) {
@@ -264,7 +270,7 @@ func TestSchemaAgreesOnEncoded(t *testing.T) {
 	}
 }
 
-// What is no object is refused by both.
+// Both refuse a value that is not an object.
 func TestSchemaAgreesOnOtherValues(t *testing.T) {
 	t.Parallel()
 	count := map[bool]int{}
@@ -276,8 +282,9 @@ func TestSchemaAgreesOnOtherValues(t *testing.T) {
 	assert.Zero(t, count[true])
 }
 
-// TestWhatASchemaCannotSay lists every rule on which the two differ, with the reason. In all of them Go is what decides.
-func TestWhatASchemaCannotSay(t *testing.T) {
+// TestRulesBeyondTheSchema lists every rule on which the two differ, with the
+// reason. Go is stricter in all of them.
+func TestRulesBeyondTheSchema(t *testing.T) {
 	t.Parallel()
 	const event = `{"event":"build.completed","timestamp":"2026-03-12T14:22:01Z","deployment_id":"d","x":0}`
 	const deployment = `{"deploymentId":"d","commitSha":"a1b2c","environment":"e","status":"pending","startedAt":"2024-01-15","x":0}`
@@ -315,10 +322,10 @@ func TestWhatASchemaCannotSay(t *testing.T) {
 			differed = true
 			assert.Equal(t, difference.goSays, err == nil, difference.reason)
 		}
-		assert.True(t, differed, "no difference any more, remove it from the list: %s %s", difference.reason, difference.new)
+		assert.True(t, differed, "there is no difference anymore, remove it from the list: %s %s", difference.reason, difference.new)
 	}
 
-	// Trailing data ends before any schema: its validator is given one value.
+	// A schema cannot see trailing data, because its validator gets one value.
 	for _, s := range sides(t) {
 		for _, base := range s.bases {
 			assert.Error(t, s.decode(append(bytes.Clone(base), "{}"...)))

@@ -19,7 +19,9 @@ import (
 
 func event(text string) fs.FS { return file(eventPath, text) }
 
-// Traps 1 to 4: what GitHub's variables say of pull requests, re-runs and merge queues.
+// In pull requests, re-runs and merge queues, GITHUB_SHA, GITHUB_REF and
+// GITHUB_ACTOR do not describe the deployed commit, its branch and the person
+// who started the run.
 func TestGitHub(t *testing.T) {
 	t.Parallel()
 	t.Run("merge commit without the event file", func(t *testing.T) {
@@ -119,7 +121,8 @@ func TestGitHub(t *testing.T) {
 	})
 }
 
-// Trap 2: attempts, jobs and environments of one run are different deployments, the steps of a job are not.
+// Attempts, jobs and environments of one run are different deployments. The
+// steps of one job report the same deployment.
 func TestDeploymentID(t *testing.T) {
 	t.Parallel()
 	id := func(v vars, environment string) string {
@@ -160,7 +163,9 @@ func TestDeploymentID(t *testing.T) {
 	assert.Empty(t, detectVars(t, gitlab.with(vars{"CI_JOB_RETRY_COUNT": "x"})).Attempt)
 }
 
-// Trap 5.
+// GitLab's CI_COMMIT_BEFORE_SHA is the branch's previous commit or zeros, not
+// the previously deployed commit. Jobs that stop, prepare, verify or access an
+// environment do not deploy.
 func TestGitLab(t *testing.T) {
 	t.Parallel()
 	run := detectVars(t, gitlab)
@@ -179,7 +184,8 @@ func TestGitLab(t *testing.T) {
 	assert.Equal(t, "gitlab-ci", detectVars(t, gitlab.with(vars{"GITLAB_CI": "gitlab"})).System)
 }
 
-// Trap 6.
+// Jenkins prefixes the branch, appends it to the job's name, and may build a
+// merge commit. A server without a configured URL sets no JENKINS_URL.
 func TestJenkins(t *testing.T) {
 	t.Parallel()
 	free := jenkins.with(vars{"BRANCH_NAME": "", "JOB_NAME": "shop"})
@@ -206,11 +212,12 @@ func TestJenkins(t *testing.T) {
 	assert.Equal(t, "Ann Example", detectVars(t, jenkins.with(vars{"BUILD_USER_ID": ""})).TriggeredBy)
 }
 
-// Trap 7.
+// In pull requests, Azure's plain variables hold the merge commit, and the
+// actor is GitHub's service account. Stages are not environments.
 func TestAzure(t *testing.T) {
 	t.Parallel()
 	run := detectVars(t, azurePull)
-	assert.Empty(t, run.TriggeredBy, "GitHub is nobody")
+	assert.Empty(t, run.TriggeredBy, "the service account of GitHub is not an actor")
 	assert.Equal(t, sha, metadata(t, run, "merge_commit"))
 	assert.Equal(t, "x", detectVars(t, azurePull.with(vars{"SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/heads/x"})).Branch)
 	run = detectVars(t, azurePull.with(vars{"SYSTEM_PULLREQUEST_SOURCECOMMITID": "", "SYSTEM_PULLREQUEST_SOURCEBRANCH": ""}))
@@ -223,7 +230,8 @@ func TestAzure(t *testing.T) {
 	assert.Empty(t, detectVars(t, azure.with(vars{"ENVIRONMENT_NAME": "$(Environment.Name)"})).Environment)
 }
 
-// Traps 8, 9 and 10: without the source's variables, the target's are not taken.
+// Detect does not use the target's commit and branch for a pull request if the
+// variables for its source are missing.
 func TestTargetIsNotSource(t *testing.T) {
 	t.Parallel()
 	for _, v := range []vars{
@@ -244,7 +252,8 @@ func TestTargetIsNotSource(t *testing.T) {
 	assert.True(t, detectVars(t, render.with(vars{"IS_PULL_REQUEST": "true"})).IsPullRequest)
 }
 
-// Trap 12.
+// Detect uses only a full commit hash or an abbreviation as a commit. It does
+// not use HEAD, zeros or a branch name.
 func TestCommit(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a1", 32)
@@ -281,7 +290,8 @@ func TestCommit(t *testing.T) {
 	assert.Equal(t, long, run.Event(payload.DeployLive).Commit.SHA)
 }
 
-// Trap 16: names are exact.
+// Detect recognizes a system by its exact variable names. Prefixes such as GO_
+// and CF_, and general names such as CI and BUILD_ID, are not enough.
 func TestNamesAreExact(t *testing.T) {
 	t.Parallel()
 	for _, v := range []vars{
@@ -306,7 +316,8 @@ func TestNamesAreExact(t *testing.T) {
 	}
 }
 
-// Trap 17.
+// Only Vercel tells the commit of the last deployment. The previous commit of a
+// branch is not used for it.
 func TestPreviousCommit(t *testing.T) {
 	t.Parallel()
 	for _, c := range pushes {
@@ -320,7 +331,8 @@ func TestPreviousCommit(t *testing.T) {
 	}
 }
 
-// Where families overlap, the specific one wins over the one whose names it borrows.
+// If a system also sets the variables of another, the more specific system
+// wins.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	for name, families := range map[string][]vars{

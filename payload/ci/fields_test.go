@@ -15,9 +15,9 @@ import (
 	"github.com/deployhook/deployhook/payload/ci"
 )
 
-// The legs of a matrix deploy several services in one job of one run. Each leg is a
-// deployment of its own, and all steps of a leg report the same one.
-func TestMatrixLegsHaveIDsOfTheirOwn(t *testing.T) {
+// The legs of a matrix deploy several services in one job of one run. Each leg
+// is a separate deployment, and all steps of a leg report the same one.
+func TestRun_DeploymentIDPerMatrixLeg(t *testing.T) {
 	t.Parallel()
 	id := func(v vars, service string) string {
 		run := detectVars(t, v)
@@ -31,7 +31,7 @@ func TestMatrixLegsHaveIDsOfTheirOwn(t *testing.T) {
 	}
 	assert.Equal(t, "github-actions:1658821493:1:deploy:production", id(github, "shop"), "the service that was detected")
 
-	// What the system tells counts by itself.
+	// Variables that identify a leg are part of the ID.
 	node := func(index string) string {
 		return id(circle.with(vars{"CIRCLE_NODE_TOTAL": "2", "CIRCLE_NODE_INDEX": index}), "shop")
 	}
@@ -41,11 +41,12 @@ func TestMatrixLegsHaveIDsOfTheirOwn(t *testing.T) {
 	assert.NotEqual(t, id(woodpecker, "shop"), id(woodpecker.with(vars{"CI_WORKFLOW_NUMBER": "3"}), "shop"))
 	assert.NotEqual(t, id(gocd.with(vars{"GO_JOB_RUN_INDEX": "1"}), "shop"), id(gocd.with(vars{"GO_JOB_RUN_INDEX": "2"}), "shop"))
 
-	// What differs between two steps does not count.
+	// Variables that differ between two steps are not part of the ID.
 	assert.Equal(t, id(codefresh, "shop"), id(codefresh.with(vars{"CF_STEP_NAME": "finish"}), "shop"))
 	assert.Equal(t, id(argo, "shop"), id(argo.with(vars{"ARGO_NODE_ID": "node-2"}), "shop"))
 
-	// Where nothing tells the legs apart, a problem says what to give.
+	// If no variable identifies the legs, a problem tells the caller what to
+	// set.
 	for _, v := range []vars{
 		github, github.with(vars{"GITEA_ACTIONS": "true"}), github.with(vars{"FORGEJO_ACTIONS": "true"}), jenkins,
 	} {
@@ -58,7 +59,7 @@ func TestMatrixLegsHaveIDsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// The GitLab plugin of Jenkins has variables of its own.
+// Jenkins' GitLab plugin sets additional variables.
 func TestJenkinsWithGitLab(t *testing.T) {
 	t.Parallel()
 	push := jenkins.with(vars{
@@ -88,8 +89,8 @@ func TestJenkinsWithGitLab(t *testing.T) {
 	}
 }
 
-// In a pull request, commit, message and author are facts of one commit.
-func TestCommitFactsBelongTogether(t *testing.T) {
+// In a pull request, commit, message and author describe the same commit.
+func TestDetect_MessageAndAuthorMatchCommit(t *testing.T) {
 	t.Parallel()
 	const merge = "Merge db49 into dc78"
 	for name, v := range map[string]vars{
@@ -113,7 +114,7 @@ func TestCommitFactsBelongTogether(t *testing.T) {
 }
 
 // pull_request_target and Prow run with a commit of the target branch.
-func TestBaseCommitIsNoMergeCommit(t *testing.T) {
+func TestDetect_BaseCommitIsNotMergeCommit(t *testing.T) {
 	t.Parallel()
 	target := githubPull.with(vars{"GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": "pull_request_target"})
 	head := event(`{"pull_request":{"number":75,"head":{"sha":"` + headSHA + `"}}}`)
@@ -164,8 +165,8 @@ func TestAppVeyorMessage(t *testing.T) {
 	assert.Equal(t, "Fix it\n\nAll of it.", detectVars(t, v.with(vars{"APPVEYOR_REPO_COMMIT_MESSAGE_EXTENDED": "All of it."})).CommitMessage)
 }
 
-// References and UUIDs have forms that free text may only look like.
-func TestFreeTextStaysAsItIs(t *testing.T) {
+// References and UUIDs have formats that a free text may also have.
+func TestDetect_FreeTextIsUnchanged(t *testing.T) {
 	t.Parallel()
 	for _, message := range []string{
 		"{api} rename {id}", "{}", "$(make release) again (at last)", "${x} and {y}", "feat:@scope/pkg", "{ facade }", "Use $(BUILD ID)",
@@ -211,8 +212,8 @@ func TestPropertiesHaveSurrogatePairs(t *testing.T) {
 	}
 }
 
-// Git itself, in a repository whose tag has the branch's name and whose commits are
-// not in UTF-8.
+// The test runs git in a repository with a tag that has the branch's name and
+// with commits that are not in UTF-8.
 func TestRealGit(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("git"); err != nil {
