@@ -180,9 +180,6 @@ func endpointProblem(e *EndpointError) Problem {
 		"URL": "url_invalid", "Signer": "signer_invalid", "BodyFormat": "format_invalid", "Events": "events_invalid",
 		"Header": "header_invalid", "Timeout": "timeout_invalid", "ClientCertificate": "client_certificate_invalid",
 	}
-	if errors.Is(e.kind, ErrForbiddenAddress) {
-		return problem(e.Field, "host_unreachable")
-	}
 	if code, ok := codes[e.Field]; ok {
 		return problem(e.Field, code)
 	}

@@ -44,6 +44,7 @@ func TestProblems_OfEndpoints(t *testing.T) {
 	dns := newNameServer(t)
 	dns.set("inside.test", "10.0.0.1")
 	dns.set("denied.test", "192.0.2.7")
+	dns.set("public.test", "8.8.8.8")
 	s, err := sender.New(sender.WithResolver(dns.resolver()), sender.AllowNetworks(netip.MustParsePrefix("127.0.0.1/32")),
 		sender.DenyNetworks(netip.MustParsePrefix("192.0.2.0/24")), sender.WithPorts(443, 1), atOnce())
 	require.NoError(t, err)
@@ -53,7 +54,7 @@ func TestProblems_OfEndpoints(t *testing.T) {
 	for text, code := range map[string]string{
 		"": "url_invalid", "x": "url_invalid", "https://u:p@h.example": "url_invalid", "https://h.example/#f": "url_invalid", "https://": "url_invalid",
 		"https://h.example:0": "url_invalid", "https://127.1": "url_invalid", "https://h.example/a b": "url_invalid", "https://é.example": "url_invalid",
-		"http://8.8.8.8:1": "url_not_https", "https://127.0.0.1:22": "url_port",
+		"http://8.8.8.8:1": "url_not_https", "http://public.test:1": "url_not_https", "https://127.0.0.1:22": "url_port",
 		"https://10.0.0.1": "host_unreachable", "https://[::1]": "host_unreachable", "http://169.254.169.254:1/": "host_unreachable",
 		"https://inside.test": "host_unreachable", "https://denied.test": "host_unreachable", "https://none.test": "host_unreachable",
 	} {
