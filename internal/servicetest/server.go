@@ -76,13 +76,14 @@ func (s *Server) Kill() {
 	if s.process == nil {
 		return
 	}
+	deadline := time.Now().Add(patience)
+	s.stopForking(deadline)
 	family := s.family()
 	for _, pid := range family {
 		_ = kill(pid)
 	}
 	<-s.ended
 	s.process = nil
-	deadline := time.Now().Add(patience)
 	for _, pid := range family {
 		for alive(pid) {
 			if time.Now().After(deadline) {
@@ -90,6 +91,23 @@ func (s *Server) Kill() {
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
+	}
+}
+
+// stopForking freezes the server's process, so that it starts no child after its
+// children were listed. Such an orphan may wait forever for a lock of a process
+// that was killed. The next server then refuses to start on the same data.
+func (s *Server) stopForking(deadline time.Time) {
+	s.t.Helper()
+	pid := s.process.Process.Pid
+	if pause(pid) != nil {
+		return // it has ended, or this system can't freeze a process
+	}
+	for alive(pid) && state(pid) != "T" {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("process %d of the server did not stop", pid)
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -228,12 +246,22 @@ func (s *Server) family() []int {
 
 // alive reports whether the process runs; one that has ended and was not waited for does not.
 func alive(pid int) bool {
+	s := state(pid)
+	return s != "" && s != "Z"
+}
+
+// state returns the letter of a process's state, such as T for one that is
+// stopped. It is empty if there is no such process.
+func state(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return ""
 	}
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	return len(fields) > 0 && fields[0] != "Z"
+	if len(fields) == 0 {
+		return ""
+	}
+	return fields[0]
 }
 
 // Ports are taken from below the range from which the kernel takes those of
