@@ -3,6 +3,7 @@ package deployments
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
@@ -14,7 +15,7 @@ import (
 // write your own, use [Apply] for the rules and test it with package
 // ledgertest.
 //
-// Both methods must:
+// All methods must:
 //
 //   - be safe for concurrent use, also by several processes that share the
 //     ledger;
@@ -35,6 +36,23 @@ type Ledger interface {
 	// service or environment changed since the link was made. It returns
 	// [ErrNotRecorded] for a deployment that is not recorded.
 	SetLinked(ctx context.Context, link Link, prs int) error
+
+	// RecordIncident creates the record of i or updates the one that its incident ID
+	// has, by the rules of [ApplyIncident]. What Record promises holds here too.
+	RecordIncident(ctx context.Context, organization string, i *payload.Incident) (RecordedIncident, error)
+}
+
+// History is what metrics are computed from. The ledgers of this module have it.
+// What it yields first is not a snapshot of what it yields last: a record that
+// changes meanwhile can come twice or not at all. An error ends it.
+type History interface {
+	// Scopes returns the services and environments that have deployments, in order.
+	Scopes(ctx context.Context, organization string) ([]Scope, error)
+	// Runs yields the runs of one scope whose [Run.At] is in [from, to), in the order
+	// of [CompareRuns]. A zero time is no bound. It reads page by page.
+	Runs(ctx context.Context, organization string, s Scope, from, to time.Time) iter.Seq2[Run, error]
+	// Incidents yields all incidents in the order of their opening.
+	Incidents(ctx context.Context, organization string) iter.Seq2[payload.Incident, error]
 }
 
 var (
@@ -63,6 +81,10 @@ type Record struct {
 	// SucceededAt is when the deployment succeeded, to the microsecond. It is
 	// zero if no success is known. A rollback keeps it.
 	SucceededAt time.Time
+	// Reports are what the deliveries said, as far as metrics need it: of each status
+	// the earliest and the latest, stale ones included, in the order of their own
+	// times. See [Record.Run].
+	Reports []*payload.Deployment
 	// LinkedPRs is the number of pull requests in the deployment. It is 0 until
 	// they are counted.
 	LinkedPRs int

@@ -10,15 +10,16 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments/internal/documents"
 )
 
 // DefaultLedgerBytes is the capacity of a [MemoryLedger] in bytes, enough for
-// about fifty thousand typical deployments.
+// about thirty thousand typical deployments.
 const DefaultLedgerBytes = 64 << 20
 
-// rowOverhead is an upper bound of the memory per record besides its document,
+// rowOverhead is an upper bound of the memory per record besides its documents,
 // in bytes.
-const rowOverhead = 640
+const rowOverhead = 1024
 
 // A MemoryLedgerOption configures [NewMemoryLedger].
 type MemoryLedgerOption interface {
@@ -32,7 +33,7 @@ type memoryLedgerOption func(*memoryLedgerConfig)
 func (f memoryLedgerOption) applyToLedger(c *memoryLedgerConfig) { f(c) }
 
 // WithLedgerBytes sets the capacity of a [MemoryLedger] in bytes. A record uses
-// the bytes of its document plus 640. Default, and for zero: 64 MiB
+// the bytes of its document and of its reports plus 1024. Default, and for zero: 64 MiB
 // ([DefaultLedgerBytes]). Less than 4096 is an error.
 func WithLedgerBytes(n int64) MemoryLedgerOption {
 	return memoryLedgerOption(func(c *memoryLedgerConfig) { c.bytes = n })
@@ -77,6 +78,9 @@ type memoryOrg struct {
 	rows   []*memoryRow // by ID, which is the index plus 1
 	byID   map[string]*memoryRow
 	scopes map[memoryScope]*memoryPlaces
+
+	runs      map[Scope][]*Run // in the order of CompareRuns
+	incidents map[string]*memoryIncident
 }
 
 // memoryPlaces has the deployments of one service to one environment, ordered
@@ -93,6 +97,8 @@ type memoryScope struct{ service, environment string }
 type memoryRow struct {
 	meta     Record // without Deployment
 	document []byte
+	reports  []byte
+	run      *Run
 	position Position
 	status   payload.Status
 	started  time.Time
@@ -111,6 +117,9 @@ func (r *memoryRow) record() (*Record, error) {
 	}
 	record := r.meta
 	record.Deployment = d
+	if record.Reports, err = documents.Decode(r.reports, payload.DecodeDeployment); err != nil {
+		return nil, fmt.Errorf("deployments: a record can't be read: %w", err)
+	}
 	return &record, nil
 }
 
@@ -241,23 +250,17 @@ func (tx *memoryTx) Insert(_ context.Context, r *Record) error {
 	if err != nil {
 		return err
 	}
-	l := tx.ledger
-	size := int64(len(document)) + rowOverhead
-	if tx.org == nil {
-		size += int64(len(tx.organization)) + rowOverhead
+	reports, err := documents.Encode(r.Reports)
+	if err != nil {
+		return err
 	}
-	if l.used+size > l.capacity {
-		return l.full()
+	if err := tx.grow(int64(len(document)+len(reports)) + rowOverhead); err != nil {
+		return err
 	}
-	if tx.org == nil {
-		tx.org = &memoryOrg{byID: make(map[string]*memoryRow), scopes: make(map[memoryScope]*memoryPlaces)}
-		l.orgs[tx.organization] = tx.org
-	}
-	l.used += size
 	r.ID = int64(len(tx.org.rows)) + 1
 	row := &memoryRow{}
 	tx.org.rows = append(tx.org.rows, row)
-	row.set(r, document)
+	row.set(r, document, reports)
 	tx.org.byID[row.position.DeploymentID] = row
 	tx.org.join(row)
 	return nil
@@ -272,8 +275,12 @@ func (tx *memoryTx) Update(_ context.Context, r *Record) error {
 	if err != nil {
 		return err
 	}
+	reports, err := documents.Encode(r.Reports)
+	if err != nil {
+		return err
+	}
 	l := tx.ledger
-	grown := int64(len(document) - len(row.document))
+	grown := int64(len(document) - len(row.document) + len(reports) - len(row.reports))
 	// A filled-in commit of another record is never refused, because the
 	// deployment that it comes from is accepted.
 	if r.ID == tx.found && grown > 0 && l.used+grown > l.capacity {
@@ -281,8 +288,28 @@ func (tx *memoryTx) Update(_ context.Context, r *Record) error {
 	}
 	l.used += grown
 	tx.org.leave(row)
-	row.set(r, document)
+	row.set(r, document, reports)
 	tx.org.join(row)
+	return nil
+}
+
+// grow takes room for what is new, and creates the organization if it is.
+func (tx *memoryTx) grow(size int64) error {
+	l := tx.ledger
+	if tx.org == nil {
+		size += int64(len(tx.organization)) + rowOverhead
+	}
+	if l.used+size > l.capacity {
+		return l.full()
+	}
+	l.used += size
+	if tx.org == nil {
+		tx.org = &memoryOrg{
+			byID: make(map[string]*memoryRow), scopes: make(map[memoryScope]*memoryPlaces),
+			runs: make(map[Scope][]*Run), incidents: make(map[string]*memoryIncident),
+		}
+		l.orgs[tx.organization] = tx.org
+	}
 	return nil
 }
 
@@ -291,8 +318,10 @@ func (l *MemoryLedger) full() error {
 		ErrLedgerFull, l.used, l.capacity)
 }
 
-func (r *memoryRow) set(record *Record, document []byte) {
-	r.meta, r.document = *record, document
+func (r *memoryRow) set(record *Record, document, reports []byte) {
+	r.meta, r.document, r.reports = *record, document, reports
+	run := record.Run()
+	r.run = run.clone()
 	r.position, r.status, r.started = record.Position(), record.Deployment.Status, record.Deployment.StartedAt
 	r.until = record.Deployment.CompletedAt.UnixMicro()
 	// Decoded strings share the memory of their document. Clone them so that
@@ -300,7 +329,7 @@ func (r *memoryRow) set(record *Record, document []byte) {
 	r.position.Service, r.position.Environment = strings.Clone(r.position.Service), strings.Clone(r.position.Environment)
 	r.position.DeploymentID = strings.Clone(r.position.DeploymentID)
 	r.status = payload.Status(strings.Clone(string(r.status)))
-	r.meta.Deployment = nil
+	r.meta.Deployment, r.meta.Reports = nil, nil
 }
 
 func compareRow(r *memoryRow, p Position) int { return r.position.Compare(p) }
@@ -329,6 +358,9 @@ func (o *memoryOrg) join(row *memoryRow) {
 	if !row.meta.SucceededAt.IsZero() {
 		places.succeeded = insertRow(places.succeeded, row)
 	}
+	runs := o.runs[row.run.Scope]
+	i, _ := slices.BinarySearchFunc(runs, row.run, CompareRuns)
+	o.runs[row.run.Scope] = slices.Insert(runs, i, row.run)
 }
 
 func (o *memoryOrg) leave(row *memoryRow) {
@@ -339,6 +371,13 @@ func (o *memoryOrg) leave(row *memoryRow) {
 	}
 	if len(places.all) == 0 {
 		delete(o.scopes, row.position.scope())
+	}
+	runs := o.runs[row.run.Scope]
+	if i, ok := slices.BinarySearchFunc(runs, row.run, CompareRuns); ok {
+		runs = slices.Delete(runs, i, i+1)
+	}
+	if o.runs[row.run.Scope] = runs; len(runs) == 0 {
+		delete(o.runs, row.run.Scope)
 	}
 }
 

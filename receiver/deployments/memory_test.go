@@ -128,22 +128,23 @@ func fits(t *testing.T, room int64, organization, id func(i int) string) (n int)
 	}
 }
 
-// A record counts with its document plus 640 bytes, and an organization with
-// its name plus 640 bytes.
+// A record counts with its document and its report plus 1024 bytes, and an
+// organization with its name plus 1024 bytes.
 func TestMemoryLedgerCountsEachRecord(t *testing.T) {
 	t.Parallel()
-	const room, overhead = 64 << 10, 640
+	const room, overhead = 64 << 10, 1024
 	text, err := testDeployment("0000", payload.StatusInProgress).Encode()
 	require.NoError(t, err)
+	record := 2*len(text) + len("[]") + overhead
 	numbered := func(width int) func(int) string {
 		return func(i int) string { return fmt.Sprintf("%0*d", width, i) }
 	}
 	always := func(text string) func(int) string { return func(int) string { return text } }
 
 	one := fits(t, room, always("acme"), numbered(4))
-	require.Equal(t, (room-len("acme")-overhead)/(len(text)+overhead), one, "records of one organization")
+	require.Equal(t, (room-len("acme")-overhead)/record, one, "records of one organization")
 	many := fits(t, room, numbered(200), always("0000"))
-	require.Equal(t, room/(len(text)+2*overhead+200), many, "organizations with a record each")
+	require.Equal(t, room/(record+overhead+200), many, "organizations with a record each")
 }
 
 // A late record fills in a later record's previous commit. That commit is

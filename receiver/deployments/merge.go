@@ -2,6 +2,7 @@ package deployments
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/deployhook/deployhook/payload"
@@ -15,7 +16,7 @@ const maxMergedExtra = 256 << 10
 // whether the pipeline ran again.
 func mergeDeployment(old, d *payload.Deployment, again bool) *payload.Deployment {
 	m := *d
-	m.Dropped = nil
+	m.Dropped, m.Commits = nil, slices.Clone(d.Commits)
 	if old.StartedAt.Before(d.StartedAt) && !again {
 		m.StartedAt = old.StartedAt
 	}
@@ -36,10 +37,18 @@ func mergeDeployment(old, d *payload.Deployment, again bool) *payload.Deployment
 		{&m.TriggeredBy, old.TriggeredBy},
 		{&m.PipelineName, old.PipelineName},
 		{&m.PipelineURL, old.PipelineURL},
+		{&m.RepositoryURL, old.RepositoryURL},
+		{&m.ArtifactDigest, old.ArtifactDigest},
+		{&m.Version, old.Version},
+		{&m.RollbackOf, old.RollbackOf},
+		{&m.IncidentURL, old.IncidentURL},
 	} {
 		if *field.to == "" {
 			*field.to = field.kept
 		}
+	}
+	if len(d.Commits) == 0 {
+		m.Commits = old.Commits
 	}
 	if d.RawPayload.IsZero() {
 		m.RawPayload = old.RawPayload

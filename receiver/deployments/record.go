@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
@@ -12,6 +13,7 @@ import (
 // Tx gives [Apply] access to one organization's records in a transaction.
 // Transactions of the same organization must run one after the other.
 type Tx interface {
+	IncidentTx
 	// Find returns the record of a deployment, or nil.
 	Find(ctx context.Context, deploymentID string) (*Record, error)
 	// Insert adds a record and sets its ID.
@@ -110,6 +112,11 @@ func (r *Record) LiveAt(at int64) bool {
 //
 // If a record's commit, previous commit, service or environment changes, its
 // pull requests must be counted again. LinkedPRs is then 0 and Linked is false.
+//
+// # Reports
+//
+// The record also keeps the facts that metrics need from each delivery, including
+// stale ones. See [Record.Reports].
 func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) {
 	if d == nil {
 		return Recorded{}, configError("the deployment to record is nil")
@@ -137,14 +144,19 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 		r.PreviousGiven = old.PreviousGiven || d.PreviousCommitSHA != ""
 	}
 	r.SucceededAt = succeededAt(old, r.Deployment, d)
+	reports, reported := addReport(old.Reports, d)
+	r.Reports = reports
 	if err := fillPrevious(ctx, tx, &r); err != nil {
 		return Recorded{}, err
 	}
 	recorded := Recorded{Record: *old, Stale: stale, Transition: transition, Contradiction: contradiction(old.Deployment, d)}
-	if r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt) {
+	same := r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt)
+	if same && !reported {
 		return recorded, nil // nothing to write
 	}
-	r.UpdatedAt = now
+	if !same {
+		r.UpdatedAt = now
+	}
 	if r.Link("") != old.Link("") {
 		r.Linked, r.LinkedPRs = false, 0
 	}
@@ -158,8 +170,9 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 
 func create(ctx context.Context, tx Tx, d *payload.Deployment, now time.Time) (Recorded, error) {
 	copied := *d
-	copied.Dropped = nil
-	r := &Record{Deployment: &copied, PreviousGiven: d.PreviousCommitSHA != "", RecordedAt: now, UpdatedAt: now}
+	copied.Dropped, copied.Commits = nil, slices.Clone(d.Commits)
+	reports, _ := addReport(nil, d)
+	r := &Record{Deployment: &copied, Reports: reports, PreviousGiven: d.PreviousCommitSHA != "", RecordedAt: now, UpdatedAt: now}
 	r.SucceededAt = succeededAt(&Record{}, d, d)
 	if err := fillPrevious(ctx, tx, r); err != nil {
 		return Recorded{}, err

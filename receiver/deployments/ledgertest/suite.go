@@ -15,6 +15,7 @@ import (
 // Ledger is the ledger under test. It can also be read.
 type Ledger interface {
 	deployments.Ledger
+	deployments.History
 	Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error)
 	List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error)
 }
@@ -74,6 +75,7 @@ func checks() []check {
 	all = append(all, arrivalChecks()...)
 	all = append(all, linkChecks()...)
 	all = append(all, readChecks()...)
+	all = append(all, historyChecks()...)
 	all = append(all, concurrencyChecks()...)
 	return all
 }

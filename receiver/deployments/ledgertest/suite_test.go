@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"iter"
 	"os"
 	"os/exec"
 	"slices"
@@ -53,6 +54,11 @@ var bugs = map[string]string{
 	"list is ascending":            "list_pages",
 	"filter is ignored":            "list_filters",
 	"keeps the given deployment":   "new_deployment_creates_a_record",
+	"stale reports are lost":       "a_stale_delivery_fills_in_what_no_other_one_said",
+	"window is closed":             "runs_are_in_order_and_within_the_window",
+	"runs are as they arrived":     "runs_are_in_order_and_within_the_window",
+	"last incident wins":           "every_order_of_an_incident's_deliveries_gives_the_same_incident",
+	"incidents are shared":         "incidents_do_not_show_to_other_organizations",
 }
 
 func TestBuggyLedger(t *testing.T) {
@@ -82,6 +88,13 @@ type simple struct {
 	bug  string
 	mu   sync.Mutex
 	rows []*simpleRow
+
+	incidents []simpleIncident
+}
+
+type simpleIncident struct {
+	organization string
+	record       deployments.IncidentRecord
 }
 
 type simpleRow struct {
@@ -193,6 +206,109 @@ func copied(r *deployments.Record) *deployments.Record {
 	c, d := *r, *r.Deployment
 	c.Deployment = &d
 	return &c
+}
+
+func (l *simple) RecordIncident(ctx context.Context, organization string, i *payload.Incident) (deployments.RecordedIncident, error) {
+	if err := l.check(ctx, organization); err != nil {
+		return deployments.RecordedIncident{}, err
+	}
+	defer l.lock()()
+	r, err := deployments.ApplyIncident(ctx, &simpleTx{l: l, organization: organization}, i)
+	if l.bug == "last incident wins" && err == nil {
+		*r.Incident = *i
+	}
+	return r, err
+}
+
+func (l *simple) sameOfIncidents(a, b string) bool { return a == b || l.bug == "incidents are shared" }
+
+func (tx *simpleTx) FindIncident(_ context.Context, id string) (*deployments.IncidentRecord, error) {
+	for _, k := range tx.l.incidents {
+		if tx.l.sameOfIncidents(k.organization, tx.organization) && k.record.Incident.IncidentID == id {
+			return &k.record, nil
+		}
+	}
+	return nil, nil
+}
+
+func (tx *simpleTx) PutIncident(_ context.Context, r *deployments.IncidentRecord) error {
+	tx.l.incidents = slices.DeleteFunc(tx.l.incidents, func(k simpleIncident) bool {
+		return tx.l.sameOfIncidents(k.organization, tx.organization) && k.record.Incident.IncidentID == r.Incident.IncidentID
+	})
+	tx.l.incidents = append(tx.l.incidents, simpleIncident{tx.organization, *r})
+	return nil
+}
+
+func (l *simple) Scopes(ctx context.Context, organization string) (all []deployments.Scope, err error) {
+	if err := l.check(ctx, organization); err != nil {
+		return nil, err
+	}
+	defer l.lock()()
+	for _, row := range l.rows {
+		if l.same(row.organization, organization) {
+			all = append(all, row.record.Run().Scope)
+		}
+	}
+	slices.SortFunc(all, deployments.CompareScopes)
+	return slices.Compact(all), nil
+}
+
+func (l *simple) Runs(ctx context.Context, organization string, s deployments.Scope, from, to time.Time) iter.Seq2[deployments.Run, error] {
+	return func(yield func(deployments.Run, error) bool) {
+		if err := l.check(ctx, organization); err != nil {
+			yield(deployments.Run{}, err)
+			return
+		}
+		for _, run := range l.sortedRuns(organization, s) {
+			at := run.At()
+			late := !to.IsZero() && !at.Before(to)
+			if l.bug == "window is closed" {
+				late = !to.IsZero() && at.After(to)
+			}
+			if at.Before(from) || late {
+				continue
+			}
+			if !yield(*run, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (l *simple) sortedRuns(organization string, s deployments.Scope) (all []*deployments.Run) {
+	defer l.lock()()
+	for _, row := range l.rows {
+		r := row.record
+		if l.bug == "stale reports are lost" {
+			r.Reports = nil
+		}
+		if run := r.Run(); l.same(row.organization, organization) && run.Scope == s {
+			all = append(all, &run)
+		}
+	}
+	if l.bug != "runs are as they arrived" {
+		slices.SortFunc(all, deployments.CompareRuns)
+	}
+	return all
+}
+
+func (l *simple) Incidents(ctx context.Context, organization string) iter.Seq2[payload.Incident, error] {
+	return func(yield func(payload.Incident, error) bool) {
+		unlock := l.lock()
+		var all []payload.Incident
+		for _, k := range l.incidents {
+			if l.sameOfIncidents(k.organization, organization) {
+				all = append(all, *k.record.Incident)
+			}
+		}
+		unlock()
+		slices.SortFunc(all, func(a, b payload.Incident) int { return a.OpenedAt.Compare(b.OpenedAt) })
+		for _, i := range all {
+			if !yield(i, nil) {
+				return
+			}
+		}
+	}
 }
 
 type simpleTx struct {

@@ -34,6 +34,7 @@
 //
 //	GRANT USAGE ON SCHEMA public TO service;
 //	GRANT SELECT, INSERT, UPDATE ON deployhook_ledger_organizations, deployhook_ledger_deployments TO service;
+//	GRANT SELECT, INSERT, UPDATE ON deployhook_ledger_runs, deployhook_ledger_scopes, deployhook_ledger_incidents TO service;
 //	GRANT SELECT ON deployhook_ledger_version TO service;
 //
 // # Poolers

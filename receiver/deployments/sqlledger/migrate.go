@@ -75,6 +75,7 @@ var steps = []sqldb.Step{{
 		succeeded_at bigint,
 		rolled_back_at bigint,
 		document {blob} NOT NULL,
+		reports {blob} NOT NULL,
 		previous_given boolean NOT NULL,
 		linked boolean NOT NULL,
 		linked_prs bigint NOT NULL,
@@ -83,6 +84,33 @@ var steps = []sqldb.Step{{
 		PRIMARY KEY (organization, id),
 		UNIQUE (organization, deployment_id)
 	)`,
+	`CREATE TABLE {schema}runs (
+		organization {blob} NOT NULL,
+		deployment_id {blob} NOT NULL,
+		scope {blob} NOT NULL,
+		run_at bigint NOT NULL,
+		run {blob} NOT NULL,
+		PRIMARY KEY (organization, deployment_id)
+	)`,
+	`CREATE INDEX {schema}runs_place ON {schema}runs (organization, scope, run_at, deployment_id)`,
+	`CREATE TABLE {schema}scopes (
+		organization {blob} NOT NULL,
+		scope {blob} NOT NULL,
+		service {blob} NOT NULL,
+		environment {blob} NOT NULL,
+		PRIMARY KEY (organization, scope)
+	)`,
+	`CREATE TABLE {schema}incidents (
+		organization {blob} NOT NULL,
+		incident_id {blob} NOT NULL,
+		opened_at bigint NOT NULL,
+		document {blob} NOT NULL,
+		reports {blob} NOT NULL,
+		recorded_at bigint NOT NULL,
+		updated_at bigint NOT NULL,
+		PRIMARY KEY (organization, incident_id)
+	)`,
+	`CREATE INDEX {schema}incidents_opened ON {schema}incidents (organization, opened_at, incident_id)`,
 	`CREATE INDEX {schema}deployments_place ON {schema}deployments (organization, scope, position_at, deployment_id)`,
 	`CREATE INDEX {schema}deployments_live ON {schema}deployments (organization, scope, position_at, deployment_id) WHERE succeeded_at IS NOT NULL`,
 }}

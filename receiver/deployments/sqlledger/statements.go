@@ -3,7 +3,7 @@ package sqlledger
 import "github.com/deployhook/deployhook/internal/sqldb"
 
 // columns lists the columns of a record in the order of scan.
-const columns = `id, document, succeeded_at, previous_given, linked, linked_prs, recorded_at, updated_at`
+const columns = `id, document, reports, succeeded_at, previous_given, linked, linked_prs, recorded_at, updated_at`
 
 // Statements for both databases. {schema} is the prefix of the tables.
 const (
@@ -23,11 +23,28 @@ const (
 	following = scoped + ` AND (position_at, deployment_id) > (?, ?) ORDER BY position_at, deployment_id LIMIT ?`
 
 	insert = `INSERT INTO {schema}deployments (deployment_id, service, environment, scope, status, started_at, position_at,
-		succeeded_at, rolled_back_at, document, previous_given, linked, linked_prs, recorded_at, updated_at, organization, id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		succeeded_at, rolled_back_at, document, reports, previous_given, linked, linked_prs, recorded_at, updated_at, organization, id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	update = `UPDATE {schema}deployments SET deployment_id = ?, service = ?, environment = ?, scope = ?, status = ?, started_at = ?, position_at = ?,
-		succeeded_at = ?, rolled_back_at = ?, document = ?, previous_given = ?, linked = ?, linked_prs = ?, recorded_at = ?, updated_at = ?
+		succeeded_at = ?, rolled_back_at = ?, document = ?, reports = ?, previous_given = ?, linked = ?, linked_prs = ?, recorded_at = ?, updated_at = ?
 		WHERE organization = ? AND id = ?`
+	putRun = `INSERT INTO {schema}runs (organization, deployment_id, scope, run_at, run) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (organization, deployment_id) DO UPDATE SET scope = excluded.scope, run_at = excluded.run_at, run = excluded.run`
+	addScope = `INSERT INTO {schema}scopes (organization, scope, service, environment) VALUES (?, ?, ?, ?)
+		ON CONFLICT (organization, scope) DO NOTHING`
+	// A scope stays when its last run has moved to another one.
+	allScopes = `SELECT service, environment FROM {schema}scopes s WHERE organization = ? AND EXISTS (
+		SELECT 1 FROM {schema}runs r WHERE r.organization = s.organization AND r.scope = s.scope)`
+	runsFrom = `SELECT run_at, deployment_id, run FROM {schema}runs WHERE organization = ? AND scope = ?
+		AND (run_at, deployment_id) > (?, ?) AND run_at < ? ORDER BY run_at, deployment_id LIMIT ?`
+
+	findIncident = `SELECT document, reports, recorded_at, updated_at FROM {schema}incidents WHERE organization = ? AND incident_id = ?`
+	putIncident  = `INSERT INTO {schema}incidents (organization, incident_id, opened_at, document, reports, recorded_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (organization, incident_id) DO UPDATE SET opened_at = excluded.opened_at,
+		document = excluded.document, reports = excluded.reports, updated_at = excluded.updated_at`
+	incidentsFrom = `SELECT opened_at, incident_id, document FROM {schema}incidents WHERE organization = ?
+		AND (opened_at, incident_id) > (?, ?) ORDER BY opened_at, incident_id LIMIT ?`
+
 	setLinked = `UPDATE {schema}deployments SET linked = ?, linked_prs = ? WHERE organization = ? AND id = ?`
 )
 

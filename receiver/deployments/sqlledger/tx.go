@@ -12,6 +12,7 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/internal/documents"
 )
 
 // orgTx gives access to one organization's records in a transaction that locks
@@ -52,7 +53,7 @@ func (tx *orgTx) Find(ctx context.Context, deploymentID string) (*deployments.Re
 
 func (tx *orgTx) Before(ctx context.Context, p deployments.Position) (*deployments.Record, error) {
 	id := []byte(p.DeploymentID)
-	return one(tx.q.QueryRow(ctx, before, tx.org, scope(p), id, p.At, id, p.At))
+	return one(tx.q.QueryRow(ctx, before, tx.org, scope(p.Service, p.Environment), id, p.At, id, p.At))
 }
 
 // Following reads a few rows first, because the next success is usually near.
@@ -60,7 +61,7 @@ func (tx *orgTx) Following(ctx context.Context, p deployments.Position) ([]*depl
 	var all []*deployments.Record
 	id, excluded := []byte(p.DeploymentID), []byte(p.DeploymentID)
 	for limit := 4; ; limit = min(limit*4, 1000) {
-		rows, err := sqldb.Collect(ctx, tx.q, scan, following, tx.org, scope(p), excluded, p.At, id, limit)
+		rows, err := sqldb.Collect(ctx, tx.q, scan, following, tx.org, scope(p.Service, p.Environment), excluded, p.At, id, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -96,6 +97,13 @@ func (tx *orgTx) write(ctx context.Context, statement string, r *deployments.Rec
 	if err != nil {
 		return err
 	}
+	reports, err := documents.Encode(r.Reports)
+	if err != nil {
+		return err
+	}
+	if err := tx.putRun(ctx, r); err != nil {
+		return err
+	}
 	d, p := r.Deployment, r.Position()
 	var succeeded, rolledBack sql.NullInt64
 	if !r.SucceededAt.IsZero() {
@@ -103,8 +111,8 @@ func (tx *orgTx) write(ctx context.Context, statement string, r *deployments.Rec
 		rolledBack = sql.NullInt64{Int64: d.CompletedAt.UnixMicro(), Valid: d.Status != payload.StatusSuccess}
 	}
 	return changeOne(ctx, tx.q, statement,
-		[]byte(d.DeploymentID), []byte(d.Service), []byte(d.Environment), scope(p), string(d.Status), d.StartedAt.UnixMicro(), p.At, succeeded, rolledBack, document,
-		r.PreviousGiven, r.Linked, r.LinkedPRs, r.RecordedAt.UnixMicro(), r.UpdatedAt.UnixMicro(), tx.org, r.ID)
+		[]byte(d.DeploymentID), []byte(d.Service), []byte(d.Environment), scope(p.Service, p.Environment), string(d.Status),
+		d.StartedAt.UnixMicro(), p.At, succeeded, rolledBack, document, reports, r.PreviousGiven, r.Linked, r.LinkedPRs, r.RecordedAt.UnixMicro(), r.UpdatedAt.UnixMicro(), tx.org, r.ID)
 }
 
 // changeOne runs a statement that must change exactly one row.
@@ -117,9 +125,9 @@ func changeOne(ctx context.Context, q sqldb.Querier, statement string, args ...a
 }
 
 // scope hashes service and environment, each with its length.
-func scope(p deployments.Position) []byte {
-	text := binary.AppendUvarint(nil, uint64(len(p.Service)))
-	text = append(append(text, p.Service...), p.Environment...)
+func scope(service, environment string) []byte {
+	text := binary.AppendUvarint(nil, uint64(len(service)))
+	text = append(append(text, service...), environment...)
 	sum := sha256.Sum256(text)
 	return sum[:]
 }
@@ -137,10 +145,10 @@ func one(row sqldb.Row) (*deployments.Record, error) {
 }
 
 func scan(row sqldb.Row) (r deployments.Record, err error) {
-	var document []byte
+	var document, reports []byte
 	var recorded, updated int64
 	var succeeded sql.NullInt64
-	if err := row.Scan(&r.ID, &document, &succeeded, &r.PreviousGiven, &r.Linked, &r.LinkedPRs, &recorded, &updated); err != nil {
+	if err := row.Scan(&r.ID, &document, &reports, &succeeded, &r.PreviousGiven, &r.Linked, &r.LinkedPRs, &recorded, &updated); err != nil {
 		return r, err
 	}
 	d, err := payload.DecodeDeployment(document)
@@ -149,6 +157,9 @@ func scan(row sqldb.Row) (r deployments.Record, err error) {
 		return r, fmt.Errorf("cannot read record %d: %v", r.ID, err)
 	}
 	r.Deployment = d
+	if r.Reports, err = documents.Decode(reports, payload.DecodeDeployment); err != nil {
+		return r, fmt.Errorf("reports of record %d can't be read: %v", r.ID, err)
+	}
 	if succeeded.Valid {
 		r.SucceededAt = time.UnixMicro(succeeded.Int64).UTC()
 	}

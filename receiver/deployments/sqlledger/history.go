@@ -1,0 +1,199 @@
+package sqlledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/deployhook/deployhook/internal/sqldb"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/internal/documents"
+)
+
+// historyPage is how many rows a read takes at a time. No transaction and no
+// connection is kept between pages.
+const historyPage = 2000
+
+var (
+	_ deployments.History    = (*Ledger)(nil)
+	_ deployments.IncidentTx = (*orgTx)(nil)
+)
+
+// putRun writes what metrics are computed from, in a row of its own. Reading a
+// year of a service then does not touch the documents.
+func (tx *orgTx) putRun(ctx context.Context, r *deployments.Record) error {
+	run := r.Run()
+	text, err := json.Marshal(&run)
+	if err != nil {
+		return err
+	}
+	hash := scope(run.Service, run.Environment)
+	if _, err := tx.q.Exec(ctx, addScope, tx.org, hash, []byte(run.Service), []byte(run.Environment)); err != nil {
+		return err
+	}
+	return changeOne(ctx, tx.q, putRun, tx.org, []byte(run.DeploymentID), hash, run.At().UnixMicro(), text)
+}
+
+// Scopes is [deployments.History.Scopes].
+func (l *Ledger) Scopes(ctx context.Context, organization string) ([]deployments.Scope, error) {
+	if err := l.check(ctx, organization); err != nil {
+		return nil, err
+	}
+	read := func(row sqldb.Row) (deployments.Scope, error) {
+		var service, environment []byte
+		err := row.Scan(&service, &environment)
+		return deployments.Scope{Service: string(service), Environment: string(environment)}, err
+	}
+	var scopes []deployments.Scope
+	err := sqldb.WhileBusy(ctx, func() (err error) {
+		scopes, err = sqldb.Collect(ctx, l.db, read, allScopes, []byte(organization))
+		return err
+	})
+	slices.SortFunc(scopes, deployments.CompareScopes)
+	return scopes, wrap("scopes", err)
+}
+
+// place is where a page ended.
+type place struct {
+	at int64
+	id []byte
+}
+
+// Runs is [deployments.History.Runs].
+func (l *Ledger) Runs(ctx context.Context, organization string, s deployments.Scope, from, to time.Time) iter.Seq2[deployments.Run, error] {
+	start, end := place{at: math.MinInt64, id: []byte{}}, int64(math.MaxInt64)
+	if !from.IsZero() {
+		start.at = from.UnixMicro()
+	}
+	if !to.IsZero() {
+		end = to.UnixMicro()
+	}
+	org, hash := []byte(organization), scope(s.Service, s.Environment)
+	read := func(row sqldb.Row) (r entry[deployments.Run], err error) {
+		var text []byte
+		if err := row.Scan(&r.at, &r.id, &text); err != nil {
+			return r, err
+		}
+		if err := json.Unmarshal(text, &r.value); err != nil {
+			return r, fmt.Errorf("a run can't be read: %w", err)
+		}
+		return r, nil
+	}
+	return pages(ctx, l, organization, "runs", start, func(p place) ([]entry[deployments.Run], error) {
+		return sqldb.Collect(ctx, l.db, read, runsFrom, org, hash, p.at, p.id, end, historyPage)
+	})
+}
+
+// Incidents is [deployments.History.Incidents].
+func (l *Ledger) Incidents(ctx context.Context, organization string) iter.Seq2[payload.Incident, error] {
+	read := func(row sqldb.Row) (r entry[payload.Incident], err error) {
+		var text []byte
+		if err := row.Scan(&r.at, &r.id, &text); err != nil {
+			return r, err
+		}
+		i, err := payload.DecodeIncident(text)
+		if err != nil {
+			return r, fmt.Errorf("an incident can't be read: %v", err)
+		}
+		r.value = *i
+		return r, nil
+	}
+	start := place{at: math.MinInt64, id: []byte{}}
+	return pages(ctx, l, organization, "incidents", start, func(p place) ([]entry[payload.Incident], error) {
+		return sqldb.Collect(ctx, l.db, read, incidentsFrom, []byte(organization), p.at, p.id, historyPage)
+	})
+}
+
+type entry[T any] struct {
+	place
+	value T
+}
+
+// pages yields what next reads, one page after the other.
+func pages[T any](ctx context.Context, l *Ledger, organization, call string, p place, next func(place) ([]entry[T], error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		if err := l.check(ctx, organization); err != nil {
+			yield(none, err)
+			return
+		}
+		for {
+			var page []entry[T]
+			err := sqldb.WhileBusy(ctx, func() (err error) {
+				page, err = next(p)
+				return err
+			})
+			if err != nil {
+				yield(none, wrap(call, err))
+				return
+			}
+			for i := range page {
+				if !yield(page[i].value, nil) {
+					return
+				}
+			}
+			if len(page) < historyPage {
+				return
+			}
+			p = page[len(page)-1].place
+		}
+	}
+}
+
+// RecordIncident is [deployments.Ledger.RecordIncident], in one transaction.
+func (l *Ledger) RecordIncident(ctx context.Context, organization string, i *payload.Incident) (deployments.RecordedIncident, error) {
+	if err := l.check(ctx, organization); err != nil {
+		return deployments.RecordedIncident{}, err
+	}
+	var recorded deployments.RecordedIncident
+	err := l.inOrgTx(ctx, organization, true, func(tx *orgTx) (err error) {
+		recorded, err = deployments.ApplyIncident(ctx, tx, i)
+		return err
+	})
+	if err != nil {
+		return deployments.RecordedIncident{}, wrap("record incident", err)
+	}
+	return recorded, nil
+}
+
+// FindIncident is part of [deployments.IncidentTx].
+func (tx *orgTx) FindIncident(ctx context.Context, incidentID string) (*deployments.IncidentRecord, error) {
+	var document, reports []byte
+	var recorded, updated int64
+	err := tx.q.QueryRow(ctx, findIncident, tx.org, []byte(incidentID)).Scan(&document, &reports, &recorded, &updated)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &deployments.IncidentRecord{RecordedAt: time.UnixMicro(recorded).UTC(), UpdatedAt: time.UnixMicro(updated).UTC()}
+	var reportsErr error
+	r.Incident, err = payload.DecodeIncident(document)
+	r.Reports, reportsErr = documents.Decode(reports, payload.DecodeIncident)
+	if err := errors.Join(err, reportsErr); err != nil {
+		return nil, fmt.Errorf("incident %q can't be read: %v", incidentID, err)
+	}
+	return r, nil
+}
+
+// PutIncident is part of [deployments.IncidentTx].
+func (tx *orgTx) PutIncident(ctx context.Context, r *deployments.IncidentRecord) error {
+	document, err := r.Incident.Encode()
+	if err != nil {
+		return err
+	}
+	reports, err := documents.Encode(r.Reports)
+	if err != nil {
+		return err
+	}
+	return changeOne(ctx, tx.q, putIncident, tx.org, []byte(r.Incident.IncidentID), r.Incident.OpenedAt.UnixMicro(), document, reports,
+		r.RecordedAt.UnixMicro(), r.UpdatedAt.UnixMicro())
+}
