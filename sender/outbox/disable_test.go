@@ -61,8 +61,8 @@ func TestNothingIsCanceledOnceTheEndpointIsEnabled(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		id := o.publishOne("shop")
-		require.NoError(t, o.cancelPending(t.Context(), e, "the endpoint is disabled"))
-		require.NoError(t, o.cancelForgotten(t.Context()))
+		require.NoError(t, o.health.cancelPending(t.Context(), e, "the endpoint is disabled"))
+		require.NoError(t, o.retention.cancelForgotten(t.Context()))
 		require.Equal(t, Pending, o.delivery(id).State)
 	})
 }
@@ -75,7 +75,7 @@ func TestWhatDisablingHasMissedIsCanceledLater(t *testing.T) {
 		done, waits := o.publishOne("shop"), o.publishOne("shop")
 		o.write(o.loaded(done).delivered(time.Now()))
 		o.exec(`UPDATE {schema}outbox_endpoint SET state = 'disabled' WHERE id = ?`, e)
-		require.NoError(t, o.cancelForgotten(t.Context()))
+		require.NoError(t, o.retention.cancelForgotten(t.Context()))
 		require.Equal(t, Canceled, o.delivery(waits).State)
 		require.NotZero(t, o.delivery(waits).DoneAt)
 		require.Equal(t, Delivered, o.delivery(done).State)
@@ -86,7 +86,7 @@ func TestDisablingTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		var notices atomic.Int64
-		o.hook = func(context.Context, Notice) { notices.Add(1) }
+		o.notifier.hook = func(context.Context, Notice) { notices.Add(1) }
 		other := o.endpoint("shop", 0)
 		e := o.endpoint("shop", 0)
 		require.NoError(t, o.Disable(t.Context(), e, "the first\nreason \x00\xff"+strings.Repeat("x", 2000)))
@@ -107,22 +107,22 @@ func TestALateFailureSaysNothingAboutADisabledEndpoint(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		d := o.failingFor(time.Minute)
-		o.announceHold(t.Context(), d, time.Now().Add(time.Minute))
+		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(time.Minute))
 		late := []*result{d.failed(time.Now(), time.Now()), d.failed(time.Now(), time.Now())}
 		require.NoError(t, o.Enable(t.Context(), e))
 		o.write(late[0])
 		got := o.shown(e)
 		require.Zero(t, got.FailingSince, "it was enabled since")
-		require.Zero(t, got.HoldUntil)
+		require.Zero(t, got.BreakerOpenUntil)
 
 		d = o.loaded(d.id)
 		late[1] = d.failed(time.Now(), time.Now())
 		require.NoError(t, o.Disable(t.Context(), e, "test"))
 		o.write(late[1])
-		o.announceHold(t.Context(), d, time.Now().Add(time.Minute))
+		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(time.Minute))
 		got = o.shown(e)
 		require.Zero(t, got.FailingSince, "it was disabled since")
-		require.Zero(t, got.HoldUntil)
+		require.Zero(t, got.BreakerOpenUntil)
 		o.write(d.delivered(time.Now()))
 		require.Equal(t, EndpointDisabled, o.shown(e).State)
 	})
@@ -142,7 +142,7 @@ func TestAFormatThatIsUnknownKeepsNoEndpointEnabled(t *testing.T) {
 		_, _, err := o.CreateEndpoint(t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "silent"})
 		require.NoError(t, err)
 		e := o.endpoint("shop", 0)
-		delete(o.formats, "silent")
+		delete(o.rules.formats, "silent")
 		require.NoError(t, o.Disable(t.Context(), e, "test"))
 		require.Equal(t, EndpointDisabled, o.shown(e).State)
 	}, WithFormat("silent", silent{}))
@@ -153,9 +153,9 @@ func TestATestThatIsCutOffHasFailed(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		id := o.endpoint("shop", 0)
-		e, err := o.readOpen(t.Context(), o.db, id)
+		e, err := o.endpoints.readUnsealed(t.Context(), o.db, id)
 		require.NoError(t, err)
-		n, err := o.storeTest(t.Context(), e)
+		n, err := o.publisher.storeTest(t.Context(), e)
 		require.NoError(t, err)
 		d := o.delivery(n.id)
 		require.Equal(t, Failed, d.State)

@@ -1,11 +1,9 @@
 package outbox
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"time"
 
 	"github.com/deployhook/deployhook/sender"
@@ -86,10 +84,12 @@ type Endpoint struct {
 	State EndpointState
 	// Reason says why it is failing or disabled.
 	Reason string
-	// FailingSince is when the first attempt failed after which none has succeeded; zero if the last one did.
+	// FailingSince is the start of the current run of failures. It is zero if the last
+	// attempt succeeded.
 	FailingSince time.Time
-	// HoldUntil is until when it is left alone, after failures in a row; zero or past if it is not.
-	HoldUntil                        time.Time
+	// BreakerOpenUntil is until when its circuit breaker is open, after consecutive
+	// failures. It is zero or past if the breaker is closed.
+	BreakerOpenUntil                 time.Time
 	DisabledAt, CreatedAt, UpdatedAt time.Time
 }
 
@@ -120,88 +120,6 @@ type endpointRow struct {
 	header   sender.Header
 	keys     []storedKey
 	interval time.Duration // between attempts, from RateLimit
-}
-
-const (
-	maxAppLength         = 255
-	maxDescriptionLength = 1024
-	maxRate              = 100_000
-)
-
-// checkApp checks the name of an app.
-func checkApp(app string) error {
-	if app == "" || len(app) > maxAppLength || !plainText(app) {
-		return fieldError("App", "want 1 to %d bytes of text without control characters", maxAppLength)
-	}
-	return nil
-}
-
-func plainText(s string) bool {
-	for _, r := range s {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return false
-		}
-	}
-	return true
-}
-
-// checkSettings checks what does not need the database or the network.
-func (o *Outbox) checkSettings(e *endpointRow) error {
-	if len(e.Description) > maxDescriptionLength || !plainText(e.Description) {
-		return fieldError("Description", "want at most %d bytes of text without control characters", maxDescriptionLength)
-	}
-	if _, err := o.format(e.BodyFormat); err != nil {
-		return err
-	}
-	if _, ok := o.schedules[e.Schedule]; !ok {
-		return fieldError("Schedule", "%q is not registered; see WithSchedule", e.Schedule)
-	}
-	if e.Timeout < 0 || e.Timeout > o.maxTimeout {
-		return fieldError("Timeout", "%v: want 0 to %v; see WithMaxTimeout", e.Timeout, o.maxTimeout)
-	}
-	if e.MaxConcurrency < 0 || e.MaxConcurrency > maxSlots {
-		return fieldError("MaxConcurrency", "%d: want 0 to %d", e.MaxConcurrency, maxSlots)
-	}
-	if !(e.RateLimit >= 0 && e.RateLimit <= maxRate) || e.RateLimit > 0 && e.RateLimit < 1.0/86400 {
-		return fieldError("RateLimit", "want 0 for none, or from one a day to %d a second", maxRate)
-	}
-	e.interval = interval(e.RateLimit)
-	return nil
-}
-
-func interval(rate float64) time.Duration {
-	if rate == 0 {
-		return 0
-	}
-	return max(time.Duration(math.Round(float64(time.Second)/rate)).Round(time.Microsecond), time.Microsecond)
-}
-
-func rate(interval time.Duration) float64 {
-	if interval == 0 {
-		return 0
-	}
-	return float64(time.Second) / float64(interval)
-}
-
-// format returns the registered format, nil for JSON.
-func (o *Outbox) format(name string) (sender.Format, error) {
-	if name == FormatJSON {
-		return nil, nil
-	}
-	if f, ok := o.formats[name]; ok {
-		return f, nil
-	}
-	return nil, fieldError("BodyFormat", "%q is not registered; see WithFormat", name)
-}
-
-// target returns what the sender needs, and until when it is right.
-func (o *Outbox) target(e *endpointRow, now time.Time) (sender.Endpoint, time.Time, error) {
-	signs, until, err := e.Scheme.signer(e.SignatureHeader, e.keys, now)
-	if err != nil {
-		return sender.Endpoint{}, time.Time{}, err
-	}
-	timeout := min(cmp.Or(e.Timeout, o.timeout), o.maxTimeout) // another process may have stored a longer one
-	return sender.Endpoint{URL: e.url, Signer: signs, Events: e.Events, Header: e.header, Timeout: timeout}, until, nil
 }
 
 // Format prints String whatever the verb is, so that %#v does not show what %v hides.

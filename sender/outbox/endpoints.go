@@ -6,57 +6,51 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/sender"
 )
 
-// newID returns a prefix and a UUIDv7 without dashes, so that IDs sort by time.
-func newID(prefix string) string {
-	return prefix + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")
-}
-
-// RegisterApp makes an app known, so that events can be published before it has endpoints. Registering it again is no error.
-// Names have 1 to 255 bytes.
-func (o *Outbox) RegisterApp(ctx context.Context, app string) error {
-	if err := errors.Join(o.open(), checkApp(app)); err != nil {
-		return err
-	}
-	return o.registerApp(ctx, o.db, app)
-}
-
-func (o *Outbox) registerApp(ctx context.Context, q riverdb.Querier, app string) error {
-	_, err := q.Exec(ctx, `INSERT INTO {schema}outbox_app (id, created_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING`, app, micros(time.Now()))
-	if err != nil {
-		return fmt.Errorf("outbox: registering app: %w", err)
-	}
-	return nil
-}
-
-// lockApp makes the app's other registrations wait until this transaction has ended.
-func (o *Outbox) lockApp(ctx context.Context, tx *riverdb.Tx, app string) error {
-	if err := o.registerApp(ctx, tx, app); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_app SET locked = locked + 1 WHERE id = ?`, app)
-	return err
-}
-
-// CreateEndpoint checks and stores a new endpoint. The secret that comes with it is what the customer needs to verify
-// deliveries: show it now, since it is never returned again.
+// CreateEndpoint checks and stores a new endpoint. It also returns the secret that
+// the customer needs to verify deliveries. Show it now, since it is never returned
+// again.
 //
-// The URL, headers and filter are checked as every attempt will check them (sender.Sender.Check): the host is resolved, and
-// addresses that are not public are refused. Errors: [*FieldError], [ErrDuplicateEndpoint], [ErrTooManyEndpoints]. Nothing is sent; see
-// [Outbox.TestEndpoint].
+// The URL, headers and filter are checked as every attempt will check them, see
+// sender.Sender.Check: the host is resolved, and addresses that are not public are
+// refused. Errors: [*FieldError], [ErrDuplicateEndpoint], [ErrTooManyEndpoints].
+// Nothing is sent, see [Outbox.TestEndpoint].
 func (o *Outbox) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, Secret, error) {
 	if err := errors.Join(o.open(), checkApp(c.App)); err != nil {
 		return Endpoint{}, Secret{}, err
 	}
-	now := time.Now()
+	e, shown, err := c.row(time.Now())
+	if err != nil {
+		return Endpoint{}, Secret{}, err
+	}
+	if err := o.rules.check(ctx, e); err != nil {
+		return Endpoint{}, Secret{}, err
+	}
+	err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		if err := lockApp(ctx, tx, e.App); err != nil {
+			return err
+		}
+		count, err := o.endpoints.checkDuplicate(ctx, tx, e)
+		if err != nil {
+			return err
+		}
+		if count >= o.maxEndpoints {
+			return fmt.Errorf("%w: the app has %d; see WithMaxEndpoints", ErrTooManyEndpoints, count)
+		}
+		return o.endpoints.insert(ctx, tx, e)
+	})
+	if err != nil {
+		return Endpoint{}, Secret{}, wrap("creating endpoint", err)
+	}
+	return e.visible(), shown, nil
+}
+
+// row returns a new endpoint with the defaults filled in, and its secret.
+func (c EndpointConfig) row(now time.Time) (*endpointRow, Secret, error) {
 	e := &endpointRow{
 		Endpoint: Endpoint{
 			ID: newID("ep_"), App: c.App, Description: c.Description, BodyFormat: cmp.Or(c.BodyFormat, FormatJSON),
@@ -67,67 +61,14 @@ func (o *Outbox) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint
 		url: c.URL, header: c.Header,
 	}
 	key, shown, err := e.Scheme.newKey(c.Secret.Reveal())
-	if err != nil {
-		return Endpoint{}, Secret{}, err
-	}
-	if e.Scheme != InsecureUnsigned {
+	if err == nil && e.Scheme != InsecureUnsigned {
 		e.keys = []storedKey{key}
 	}
-	if err := o.check(ctx, e); err != nil {
-		return Endpoint{}, Secret{}, err
-	}
-	err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		if err := o.lockApp(ctx, tx, e.App); err != nil {
-			return err
-		}
-		count, err := o.checkDuplicate(ctx, tx, e)
-		if err != nil {
-			return err
-		}
-		if count >= o.maxEndpoints {
-			return fmt.Errorf("%w: the app has %d; see WithMaxEndpoints", ErrTooManyEndpoints, count)
-		}
-		return o.insertEndpoint(ctx, tx, e)
-	})
-	if err != nil {
-		return Endpoint{}, Secret{}, wrap("creating endpoint", err)
-	}
-	return o.visible(e), shown, nil
+	return e, shown, err
 }
 
-// check applies all rules and sets Host.
-func (o *Outbox) check(ctx context.Context, e *endpointRow) error {
-	if err := o.checkSettings(e); err != nil {
-		return err
-	}
-	to, _, err := o.target(e, time.Now())
-	if err != nil {
-		return &FieldError{Field: "SignatureHeader", Reason: err.Error(), cause: err}
-	}
-	if err := o.sender.Check(ctx, to); err != nil {
-		return checkError(err)
-	}
-	e.Host = to.String()
-	return nil
-}
-
-// checkError turns what the sender's check found into an error that names the field.
-func checkError(err error) error {
-	if fault, ok := errors.AsType[*sender.EndpointError](err); ok {
-		field := fault.Field
-		if field == "Signer" {
-			field = "Scheme"
-		}
-		return &FieldError{Field: field, Reason: fault.Reason, cause: err}
-	}
-	if fault, ok := errors.AsType[*sender.AttemptError](err); ok && fault.Class != sender.ClassCanceled {
-		return &FieldError{Field: "URL", Reason: "the host can't be resolved", cause: err}
-	}
-	return wrap("checking endpoint", err)
-}
-
-// visible is what callers get to see: a copy with the defaults filled in.
-func (o *Outbox) visible(e *endpointRow) Endpoint {
+// visible returns what callers see.
+func (e *endpointRow) visible() Endpoint {
 	v := e.Endpoint
 	v.Events, v.HeaderNames = slices.Clone(v.Events), slices.Clone(v.HeaderNames)
 	v.RateLimit = rate(e.interval)
@@ -139,14 +80,15 @@ func (o *Outbox) Endpoint(ctx context.Context, id string) (Endpoint, error) {
 	if err := o.open(); err != nil {
 		return Endpoint{}, err
 	}
-	e, _, err := o.readEndpoint(ctx, o.db, id)
+	e, _, err := o.endpoints.read(ctx, o.db, id)
 	if err != nil {
 		return Endpoint{}, err
 	}
-	return o.visible(e), nil
+	return e.visible(), nil
 }
 
-// Endpoints returns the endpoints of an app in the order they were made, or [ErrUnknownApp].
+// Endpoints returns the endpoints of an app in the order of their creation, or
+// [ErrUnknownApp].
 func (o *Outbox) Endpoints(ctx context.Context, app string) ([]Endpoint, error) {
 	if err := o.open(); err != nil {
 		return nil, err
@@ -154,106 +96,85 @@ func (o *Outbox) Endpoints(ctx context.Context, app string) ([]Endpoint, error) 
 	if !storable(app) {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownApp, clean(app))
 	}
-	all, err := riverdb.Collect(ctx, o.db, func(r riverdb.Row) (Endpoint, error) {
-		e, _, err := scanEndpoint(r)
-		if err != nil {
-			return Endpoint{}, err
-		}
-		return o.visible(e), nil
-	}, `SELECT `+endpointColumns+` FROM {schema}outbox_endpoint WHERE app = ? ORDER BY id`, app)
-	if err != nil {
-		return nil, wrap("reading endpoints", err)
-	}
-	if len(all) == 0 {
-		return nil, o.checkKnown(ctx, o.db, app)
-	}
-	return all, nil
+	return o.endpoints.list(ctx, app)
 }
 
-// Apps returns the names of all apps, sorted.
-func (o *Outbox) Apps(ctx context.Context) ([]string, error) {
-	if err := o.open(); err != nil {
-		return nil, err
-	}
-	apps, err := riverdb.Collect(ctx, o.db, func(r riverdb.Row) (app string, err error) { return app, r.Scan(&app) },
-		`SELECT id FROM {schema}outbox_app ORDER BY id`)
-	return apps, wrap("reading apps", err)
-}
-
-func (o *Outbox) checkKnown(ctx context.Context, q riverdb.Querier, app string) error {
-	var n int64
-	if err := q.QueryRow(ctx, `SELECT count(*) FROM {schema}outbox_app WHERE id = ?`, app).Scan(&n); err != nil {
-		return wrap("reading app", err)
-	}
-	if n == 0 {
-		return fmt.Errorf("%w: %q; register it, or create an endpoint for it", ErrUnknownApp, app)
-	}
-	return nil
-}
-
-// UpdateEndpoint changes an endpoint's settings and checks them as [Outbox.CreateEndpoint] does. Deliveries that are waiting are
-// sent with the new ones; their bodies stay as they are. A new URL makes a failing endpoint active.
+// UpdateEndpoint changes an endpoint's settings and checks them as
+// [Outbox.CreateEndpoint] does. Waiting deliveries are sent with the new settings.
+// Their bodies stay as they are. A new URL makes a failing endpoint active.
 func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (Endpoint, error) {
 	if err := o.open(); err != nil {
 		return Endpoint{}, err
 	}
-	// The check asks DNS, which is nothing to do inside a transaction. The version says whether it was for nothing.
-	before, err := o.readOpen(ctx, o.db, id)
-	if err != nil {
-		return Endpoint{}, err
-	}
-	e := *before
-	u.applyTo(&e)
-	if err := o.check(ctx, &e); err != nil {
-		return Endpoint{}, err
-	}
-	e.UpdatedAt = time.Now()
-	err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		if err := o.lockApp(ctx, tx, e.App); err != nil {
-			return err
-		}
-		if err := o.lockEndpoint(ctx, tx, id); err != nil {
-			return err
-		}
-		now, _, err := o.readEndpoint(ctx, tx, id)
+	for {
+		// The check asks DNS, which does not belong in a transaction. The version
+		// tells whether the endpoint has changed since.
+		before, err := o.endpoints.readUnsealed(ctx, o.db, id)
 		if err != nil {
-			return err
+			return Endpoint{}, err
 		}
-		if now.version != before.version+1 { // the one is the lock's
-			return errChanged
+		after := *before
+		u.applyTo(&after)
+		if err := o.rules.check(ctx, &after); err != nil {
+			return Endpoint{}, err
 		}
-		if _, err := o.checkDuplicate(ctx, tx, &e); err != nil {
-			return err
+		after.UpdatedAt = time.Now()
+		err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+			return o.endpoints.update(ctx, tx, before, &after)
+		})
+		if errors.Is(err, errChanged) {
+			continue
 		}
-		if e.url.Reveal() != before.url.Reveal() {
-			if err := o.resetHealth(ctx, tx, id); err != nil {
-				return err
-			}
+		if err != nil {
+			return Endpoint{}, wrap("updating endpoint", err)
 		}
-		if e.interval != before.interval {
-			if err := o.resetTurns(ctx, tx, id); err != nil {
-				return err
-			}
+		if after.hasNewURL(before) {
+			o.waker.makeDue(ctx, id, waitForBreaker)
 		}
-		return o.updateSettings(ctx, tx, &e)
-	})
-	if errors.Is(err, errChanged) {
-		return o.UpdateEndpoint(ctx, id, u)
+		if after.interval != before.interval {
+			o.waker.makeDue(ctx, id, waitForRateSlot)
+		}
+		return o.Endpoint(ctx, id)
 	}
-	if err != nil {
-		return Endpoint{}, wrap("updating endpoint", err)
-	}
-	if e.url.Reveal() != before.url.Reveal() {
-		o.pullForward(ctx, id, wereHeld)
-	}
-	if e.interval != before.interval {
-		o.pullForward(ctx, id, haveTurn)
-	}
-	return o.Endpoint(ctx, id)
 }
 
-// errChanged: someone else changed the endpoint meanwhile.
+// errChanged means that another caller has changed the endpoint meanwhile.
 var errChanged = errors.New("outbox: changed meanwhile")
+
+// update writes new settings, or returns errChanged.
+func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, after *endpointRow) error {
+	if err := lockApp(ctx, tx, after.App); err != nil {
+		return err
+	}
+	if err := s.lock(ctx, tx, after.ID); err != nil {
+		return err
+	}
+	now, _, err := s.read(ctx, tx, after.ID)
+	if err != nil {
+		return err
+	}
+	if now.version != before.version+1 { // lock has added one
+		return errChanged
+	}
+	if _, err := s.checkDuplicate(ctx, tx, after); err != nil {
+		return err
+	}
+	if after.hasNewURL(before) {
+		if err := s.resetHealth(ctx, tx, after.ID); err != nil {
+			return err
+		}
+	}
+	if after.interval != before.interval {
+		if err := s.resetRateSlots(ctx, tx, after.ID); err != nil {
+			return err
+		}
+	}
+	return s.updateSettings(ctx, tx, after)
+}
+
+func (e *endpointRow) hasNewURL(before *endpointRow) bool {
+	return e.url.Reveal() != before.url.Reveal()
+}
 
 func (u EndpointUpdate) applyTo(e *endpointRow) {
 	set(&e.url, u.URL)
@@ -279,19 +200,60 @@ func set[T any](field, value *T) {
 	}
 }
 
-// resetHealth forgets how an endpoint did, without enabling it.
-func (o *Outbox) resetHealth(ctx context.Context, tx *riverdb.Tx, id string) error {
-	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = 0, hold_until = 0,
-		reason = CASE WHEN state = ? THEN '' ELSE reason END,
-		state = CASE WHEN state = ? THEN ? ELSE state END WHERE id = ?`,
-		string(EndpointFailing), string(EndpointFailing), string(EndpointActive), id)
-	return err
-}
-
-// wrap says what was being done when the database failed. Errors of this package stay as they are.
-func wrap(doing string, err error) error {
-	if err == nil || strings.HasPrefix(err.Error(), "outbox: ") {
+// DeleteEndpoint removes an endpoint with its URL and secrets, and cancels its
+// waiting deliveries. Its log stays until it is pruned.
+func (o *Outbox) DeleteEndpoint(ctx context.Context, id string) error {
+	if err := o.open(); err != nil {
 		return err
 	}
-	return fmt.Errorf("outbox: %s: %w", doing, err)
+	if !storable(id) {
+		return unknownEndpoint(id)
+	}
+	n, err := o.db.Exec(ctx, `DELETE FROM {schema}outbox_endpoint WHERE id = ?`, id)
+	if err != nil {
+		return wrap("deleting endpoint", err)
+	}
+	if n == 0 {
+		return unknownEndpoint(id)
+	}
+	return o.health.cancelPending(ctx, id, "the endpoint was deleted")
+}
+
+// Enable makes an endpoint active again, and forgets its failures. Canceled
+// deliveries stay canceled. Replay them with [Outbox.ReplayRange].
+func (o *Outbox) Enable(ctx context.Context, id string) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	if !storable(id) {
+		return unknownEndpoint(id)
+	}
+	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0, breaker_open_until = 0, disabled_at = 0,
+		rate_slot_at = 0, version = version + 1 WHERE id = ?`, string(EndpointActive), id)
+	if err != nil {
+		return wrap("enabling endpoint", err)
+	}
+	if n == 0 {
+		return unknownEndpoint(id)
+	}
+	o.waker.makeDue(ctx, id, waitForBreaker)
+	o.waker.makeDue(ctx, id, waitForRateSlot)
+	return nil
+}
+
+// Disable stops an endpoint. It gets no new deliveries, and its waiting ones are
+// canceled. An attempt in flight is finished. reason is for people and is shown in
+// Endpoint.Reason. The app's other endpoints get an event of the type
+// endpoint.disabled, and the hook gets a notice. Disabling a disabled endpoint
+// changes nothing.
+//
+// An endpoint is disabled in the same way when it answers 410, and when it has
+// failed for as long as [WithDisableAfter] says.
+func (o *Outbox) Disable(ctx context.Context, id, reason string) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	notices, err := o.health.disable(ctx, id, clean(reason), "")
+	o.notifier.notify(ctx, notices...)
+	return err
 }

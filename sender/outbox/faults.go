@@ -2,12 +2,14 @@ package outbox
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/deployhook/deployhook/internal/contain"
-	"github.com/deployhook/deployhook/internal/contain/waits"
 	"github.com/deployhook/deployhook/internal/nilable"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/sender"
 )
 
@@ -18,7 +20,7 @@ const (
 	inRecording   = "recording"
 	inDelivering  = "delivering"
 	inMaintenance = "maintenance"
-	inCallingBack = "calling back"
+	inWaking      = "waking"
 
 	inHook     = "WithHook"
 	inSchedule = "WithSchedule"
@@ -32,7 +34,7 @@ const (
 // goes on.
 //
 // The keys are the names of options, such as "WithHook", and of the background
-// work: "loading", "recording", "delivering", "maintenance" and "calling back".
+// work: "loading", "recording", "delivering", "maintenance" and "waking".
 // The faults of the options in [WithSender] are among them, see
 // [sender.Sender.Faults]. The map is empty if there was no fault, which is what
 // a healthy process shows.
@@ -53,18 +55,40 @@ func answers(s sender.Schedule) bool {
 	return s != nil && contain.Call(func() { b = s() }) == nil && !nilable.IsNil(b)
 }
 
-// contained is the application's schedule, and the platform's after a fault.
-func (o *Outbox) contained(ctx context.Context, s sender.Schedule) sender.Schedule {
-	return func() backoff.BackOff {
-		return waits.New(ctx, o.faults, inSchedule, o.scheduleLimit, s, sender.Platform)
-	}
+// notifier calls the hook of the application.
+type notifier struct {
+	hook   func(context.Context, Notice)
+	faults *contain.Faults
 }
 
 // notify calls the hook with each notice.
-func (o *Outbox) notify(ctx context.Context, all ...Notice) {
-	for _, n := range all {
-		if o.hook != nil {
-			o.faults.Call(ctx, inHook, func() { o.hook(ctx, n) })
+func (n *notifier) notify(ctx context.Context, all ...Notice) {
+	for _, notice := range all {
+		if n.hook != nil {
+			n.faults.Call(ctx, inHook, func() { n.hook(ctx, notice) })
 		}
 	}
 }
+
+const (
+	// maxBatch is the number of deliveries that are read or written in one statement
+	// or transaction.
+	maxBatch = 256
+	// batchTimeout bounds one batch of reads or writes.
+	batchTimeout = 15 * time.Second
+)
+
+// newBatcher combines concurrent calls into batches, of which do runs one at a
+// time. It returns a result for each item, in their order. Its faults are counted
+// under the given name. A batch gets batchTimeout. If it fails, its items are tried
+// one by one and get as much again.
+func newBatcher[I, O any](faults *contain.Faults, name string, do func(context.Context, []I) ([]O, error)) *sqldb.Combiner[I, O] {
+	return &sqldb.Combiner[I, O]{
+		Run: do, Most: maxBatch, Width: 1, Timeout: 2 * batchTimeout, Alone: notTimeout, Faults: faults, In: name,
+	}
+}
+
+// notTimeout lets the items of a failed batch be tried one by one, so that one which
+// the database refuses does not fail the others. A database that did not answer in
+// time is not asked again for each item.
+func notTimeout(err error) bool { return !errors.Is(err, context.DeadlineExceeded) }

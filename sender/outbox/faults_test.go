@@ -47,20 +47,20 @@ func TestBackgroundWork_SurvivesFaults(t *testing.T) {
 	t.Parallel()
 	for name, inject := range map[string]func(o *Outbox, broken *atomic.Bool){
 		inLoading: func(o *Outbox, broken *atomic.Bool) {
-			load := o.loader.Run
-			o.loader.Run = func(ctx context.Context, ids []string) ([]loaded, error) {
+			load := o.worker.loader.batches.Run
+			o.worker.loader.batches.Run = func(ctx context.Context, ids []string) ([]loaded, error) {
 				panicIf(broken)
 				return load(ctx, ids)
 			}
 		},
 		inRecording: func(o *Outbox, broken *atomic.Bool) {
-			save := o.writer.Run
-			o.writer.Run = func(ctx context.Context, all []*result) ([]saved, error) {
+			save := o.worker.recorder.batches.Run
+			o.worker.recorder.batches.Run = func(ctx context.Context, all []*result) ([]struct{}, error) {
 				panicIf(broken)
 				return save(ctx, all)
 			}
 		},
-		inDelivering: breakClock, inMaintenance: breakClock, inCallingBack: breakClock,
+		inDelivering: breakClock, inMaintenance: breakClock, inWaking: breakClock,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +97,7 @@ func panicIf(broken *atomic.Bool) {
 }
 
 func breakClock(o *Outbox, broken *atomic.Bool) {
-	o.gate.clock = func() time.Time {
+	o.limiter.Clock = func() time.Time {
 		panicIf(broken)
 		return time.Now()
 	}

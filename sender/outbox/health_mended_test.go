@@ -57,7 +57,7 @@ func TestALateAnswerOfTheOldURLSaysNothingAboutTheNew(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, outbox.EndpointActive, got.State, got.Reason)
 			require.Zero(t, got.FailingSince)
-			require.Zero(t, got.HoldUntil)
+			require.Zero(t, got.BreakerOpenUntil)
 			closeSlowly(t, o)
 		}
 	})
@@ -246,7 +246,7 @@ func TestWhatWasHeldIsMadeWhenTheEndpointIsMended(t *testing.T) {
 		publish(t, o, "shop", event(payload.DeployLive, "d"))
 		eventually(t, func() bool {
 			x, err := o.Endpoint(context.Background(), e.ID)
-			return err == nil && !x.HoldUntil.IsZero()
+			return err == nil && !x.BreakerOpenUntil.IsZero()
 		}, "no hold")
 		late := publish(t, o, "shop", event(payload.DeployLive, "d2")).Deliveries[0]
 		require.Greater(t, time.Until(at(t, o, late.ID)), 10*time.Minute)
@@ -254,7 +254,7 @@ func TestWhatWasHeldIsMadeWhenTheEndpointIsMended(t *testing.T) {
 		require.NoError(t, err)
 		settled(t, o, late.ID, outbox.Delivered)
 
-		w.exec(t, fmt.Sprintf(`UPDATE {t} SET hold_until = %d`, time.Now().Add(24*time.Hour).UnixMicro())) // a clock that is wrong
+		w.exec(t, fmt.Sprintf(`UPDATE {t} SET breaker_open_until = %d`, time.Now().Add(24*time.Hour).UnixMicro())) // a clock that is wrong
 		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d3")).Deliveries[0].ID, outbox.Delivered)
 	})
 }
@@ -266,7 +266,7 @@ func TestEnableMakesDueWhatWasHeld(t *testing.T) {
 		api := w.open(t)
 		h := newHook(t, nil)
 		e, _ := create(t, api, endpointAt("shop", h.URL))
-		w.exec(t, fmt.Sprintf(`UPDATE {t} SET hold_until = %d`, time.Now().Add(9*time.Minute).UnixMicro()))
+		w.exec(t, fmt.Sprintf(`UPDATE {t} SET breaker_open_until = %d`, time.Now().Add(9*time.Minute).UnixMicro()))
 		id := publish(t, api, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID
 		require.Greater(t, time.Until(at(t, api, id)), 5*time.Minute)
 		require.NoError(t, api.Enable(t.Context(), e.ID))

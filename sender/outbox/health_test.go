@@ -64,7 +64,7 @@ func TestSuccessMakesAFailingEndpointActiveAgain(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, outbox.EndpointActive, got.State)
 		require.Zero(t, got.FailingSince)
-		require.Zero(t, got.HoldUntil)
+		require.Zero(t, got.BreakerOpenUntil)
 	})
 }
 

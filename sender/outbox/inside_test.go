@@ -69,14 +69,14 @@ func (o *inside) publishOne(app string) string {
 // loaded is what a worker would have in hand.
 func (o *inside) loaded(id string) *loaded {
 	o.t.Helper()
-	all, err := o.load(o.t.Context(), []string{id})
+	all, err := o.worker.loader.loadBatch(o.t.Context(), []string{id})
 	require.NoError(o.t, err)
 	return &all[0]
 }
 
 func (o *inside) write(results ...*result) {
 	o.t.Helper()
-	_, err := o.save(o.t.Context(), results)
+	_, err := o.worker.recorder.save(o.t.Context(), results)
 	require.NoError(o.t, err)
 }
 
@@ -107,11 +107,11 @@ func refused() *sender.Attempt {
 
 // delivered and failed are what a worker makes of an answer: the latter with no attempt left, or with one at a time.
 func (d *loaded) delivered(at time.Time) *result {
-	return decide(d, sender.Once, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: at}, at)
+	return newResult(d, sender.Once, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: at}, at)
 }
 
 func (d *loaded) failed(began, next time.Time) *result {
-	r := decide(d, sender.Once, refused(), began)
+	r := newResult(d, sender.Once, refused(), began)
 	r.attempt.Start, r.failingSince = began, began
 	if !next.IsZero() {
 		r.state, r.nextAt, r.doneAt = Pending, next, time.Time{}

@@ -24,7 +24,7 @@ func (o *inside) judge(d *loaded, left bool) {
 	if left {
 		next = time.Now().Add(time.Minute)
 	}
-	o.notify(o.t.Context(), o.judgeHealth(o.t.Context(), d, d.failed(time.Now(), next))...)
+	o.notifier.notify(o.t.Context(), o.health.afterFailure(o.t.Context(), d, d.failed(time.Now(), next))...)
 }
 
 // deadEarlier makes another delivery one that has used up its attempts that long ago.
@@ -63,7 +63,7 @@ func TestFailingIsSaidOnceAndOnlyWhileItIsTrue(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		var notices atomic.Int64
-		o.hook = func(context.Context, Notice) { notices.Add(1) }
+		o.notifier.hook = func(context.Context, Notice) { notices.Add(1) }
 		e := o.endpoint("shop", 0)
 		d := o.failingFor(time.Minute)
 		o.write(o.loaded(o.publishOne("shop")).delivered(time.Now()))

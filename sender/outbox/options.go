@@ -13,6 +13,7 @@ import (
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
 // Defaults of the options.
@@ -69,13 +70,12 @@ type config struct {
 	workers       int
 	maxEndpoints  int
 	concurrency   int
-	breaker       breakerConfig
+	breaker       admission.Breaker
 	disableAfter  time.Duration
 	supersede     bool
 	retention     time.Duration
 	deadRetention time.Duration
 	maxBytes      int64
-	timeout       time.Duration // where an endpoint has none
 	maxTimeout    time.Duration
 	stopTimeout   time.Duration
 	hook          func(context.Context, Notice)
@@ -109,7 +109,7 @@ func applyOptions(opts []Option) *config {
 			SchedulePlatform: sender.Platform, ScheduleStandardWebhooks: sender.StandardWebhooks, ScheduleOnce: sender.Once,
 		},
 		schema: defaultSchema, workers: DefaultWorkers, maxEndpoints: DefaultMaxEndpoints, concurrency: DefaultMaxConcurrency,
-		breaker:      breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause},
+		breaker:      admission.Breaker{Failures: DefaultBreakerThreshold, Pause: DefaultBreakerPause, MaxPause: DefaultBreakerMaxPause},
 		disableAfter: DefaultDisableAfter, retention: DefaultRetention, deadRetention: DefaultDeadRetention,
 		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery, scheduleLimit: waits.Limit,
 		logger: slog.New(slog.DiscardHandler),
@@ -273,7 +273,7 @@ func WithBreaker(failures int, pause, max time.Duration) Option {
 		if failures <= 0 || pause <= 0 || max < pause {
 			c.mistake("WithBreaker", "%d, %v, %v: want a number and a pause above zero, and a longest pause that is no shorter", failures, pause, max)
 		}
-		c.breaker = breakerConfig{failures, pause, max}
+		c.breaker = admission.Breaker{Failures: failures, Pause: pause, MaxPause: max}
 	})
 }
 

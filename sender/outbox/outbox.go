@@ -11,32 +11,44 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
 const (
-	// fetchPollInterval is how often the queue is looked at without a notification: for jobs that were put back.
+	// fetchPollInterval is the time between two polls of the queue without a
+	// notification. They find the jobs that were snoozed.
 	fetchPollInterval = 200 * time.Millisecond
 	fetchCooldown     = 10 * time.Millisecond
-	// completedFor is how long River keeps jobs that are done. Everything that anyone wants to know is in our own tables.
+	// completedFor is how long River keeps jobs that are done. Our own tables have
+	// everything that callers ask for.
 	completedFor = 10 * time.Minute
 	queueName    = "outbox"
 )
 
-// Outbox publishes events to endpoints, durably. Make it with [OpenSQLite] or [NewPostgres]. All methods are safe for
-// concurrent use.
+// Outbox publishes events to endpoints, durably. Make it with [OpenSQLite] or
+// [NewPostgres]. All methods are safe for concurrent use.
 type Outbox struct {
-	config
-	db     *riverdb.DB
-	sender *sender.Sender
-	client riverdb.Client
-	gate   *gate
-	cache  *endpointCache
-	loader *sqldb.Combiner[string, loaded]
-	writer *sqldb.Combiner[*result, saved]
-	calls  *callins
+	db            *riverdb.DB
+	client        riverdb.Client
+	sender        *sender.Sender
+	limiter       *admission.Limiter
+	endpoints     *endpointStore
+	rules         *rules
+	publisher     *publisher
+	worker        *worker
+	health        *health
+	waker         *waker
+	replayer      *replayer
+	retention     *retention
+	notifier      *notifier
+	faults        *contain.Faults
+	maxEndpoints  int
+	maintainEvery time.Duration
+	stopTimeout   time.Duration
 
 	mu      sync.Mutex
 	started bool
@@ -45,9 +57,10 @@ type Outbox struct {
 	tasks   sync.WaitGroup
 }
 
-// OpenSQLite opens the outbox in the file at path, and creates what is missing; the directory must exist. Several processes may
-// open the same file. Close closes it. The file is the outbox's own; an application's tables can be beside it (see
-// [Outbox.PublishTx]), another module's can't.
+// OpenSQLite opens the outbox in the file at path, and creates what is missing. The
+// directory must exist. Several processes may open the same file. Close closes it.
+// An application's tables can be in the same file (see [Outbox.PublishTx]), but
+// those of another module can't.
 //
 // Errors of the options wrap [ErrConfig].
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, error) {
@@ -63,8 +76,9 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, erro
 	return open(ctx, db, c)
 }
 
-// NewPostgres makes an outbox of the database that pool connects to, and creates what is missing in the schema of
-// [WithSchema]. The pool must allow at least 4 connections; it stays the caller's, who closes it after the Outbox.
+// NewPostgres makes an outbox of the database that pool connects to, and creates
+// what is missing in the schema of [WithSchema]. The pool must allow at least 4
+// connections. The caller closes it after the Outbox.
 //
 // Errors of the options wrap [ErrConfig].
 func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outbox, error) {
@@ -82,55 +96,90 @@ func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outb
 func configError(err error) error { return sqldb.WithSentinel(ErrConfig, "outbox", err) }
 
 func open(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
-	o := &Outbox{config: *c, db: db, cache: newEndpointCache()}
-	if err := o.prepare(ctx); err != nil {
+	o, err := assemble(ctx, db, c)
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return o, nil
 }
 
-func (o *Outbox) prepare(ctx context.Context) error {
-	if err := o.newSender(); err != nil {
-		return err
+// assemble prepares the database and connects the parts of an Outbox.
+func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
+	s, err := c.newSender()
+	if err != nil {
+		return nil, err
 	}
-	if err := o.db.Prepare(ctx, module, migrations, o.setup); err != nil {
-		return configError(err)
+	if err := db.Prepare(ctx, module, migrations, c.setup); err != nil {
+		return nil, configError(err)
 	}
-	o.calls = newCallins(o)
-	o.gate = newGate(o.workers, o.breaker, o.calls.add)
-	o.loader = newBatcher(o.faults, inLoading, o.load)
-	o.writer = newBatcher(o.faults, inRecording, o.save)
+	w := &worker{sender: s, scheduleLimit: c.scheduleLimit, concurrency: c.concurrency, faults: c.faults, logger: c.logger}
+	client, err := newClient(db, c, w)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	o := &Outbox{
+		db: db, client: client, sender: s, worker: w, faults: c.faults,
+		maxEndpoints: c.maxEndpoints, maintainEvery: c.maintainEvery, stopTimeout: c.stopTimeout,
+		limiter:   admission.New(admission.Config{Slots: c.workers, Breaker: c.breaker, PollInterval: fetchPollInterval}),
+		endpoints: &endpointStore{db: db, keys: c.keys},
+		rules:     &rules{sender: s, formats: c.formats, schedules: c.schedules, maxTimeout: c.maxTimeout},
+		retention: &retention{db: db, age: c.retention, deadAge: c.deadRetention, maxBytes: c.maxBytes, logger: c.logger},
+		notifier:  &notifier{hook: c.hook, faults: c.faults},
+	}
+	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede}
+	o.waker = &waker{db: db, client: client, limiter: o.limiter, logger: c.logger}
+	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, faults: c.faults}
+	o.health = &health{db: db, endpoints: o.endpoints, publisher: o.publisher, disableAfter: c.disableAfter, logger: c.logger}
+	w.loader = newLoader(db, c.supersede, c.faults)
+	w.targets = &targets{endpoints: o.endpoints, rules: o.rules, logger: c.logger, byID: map[string]target{}}
+	w.recorder = newRecorder(db, o.waker, c.faults)
+	w.limiter, w.health, w.notifier = o.limiter, o.health, o.notifier
+	return o, nil
+}
+
+func newClient(db *riverdb.DB, c *config, w *worker) (riverdb.Client, error) {
 	workers := river.NewWorkers()
-	var err error
-	if err = river.AddWorkerSafely(workers, &worker{o: o}); err != nil {
-		return fmt.Errorf("outbox: %w", err)
+	if err := river.AddWorkerSafely(workers, w); err != nil {
+		return nil, err
 	}
-	o.client, err = o.db.NewClient(&river.Config{
-		Queues:                      map[string]river.QueueConfig{queueName: {MaxWorkers: o.jobs()}},
+	return db.NewClient(&river.Config{
+		Queues:                      map[string]river.QueueConfig{queueName: {MaxWorkers: c.jobs()}},
 		Workers:                     workers,
 		FetchCooldown:               fetchCooldown,
 		FetchPollInterval:           fetchPollInterval,
-		JobTimeout:                  o.jobTimeout(),
-		RescueStuckJobsAfter:        o.rescueAfter(),
-		SoftStopTimeout:             o.stopTimeout,
+		JobTimeout:                  c.jobTimeout(),
+		RescueStuckJobsAfter:        c.rescueAfter(),
+		SoftStopTimeout:             c.stopTimeout,
 		CompletedJobRetentionPeriod: completedFor,
 		CancelledJobRetentionPeriod: completedFor,
 		DiscardedJobRetentionPeriod: completedFor,
-		Logger:                      o.riverLogger(),
+		Logger:                      slog.New(atLeastWarn{c.logger.Handler()}),
 	})
-	if err != nil {
-		return fmt.Errorf("outbox: %w", err)
-	}
-	return nil
 }
 
-// jobs is how many jobs may be in hand at once: more than attempts, so that while some are on the network others are read,
-// written down, or put back, and batches become large.
-func (o *Outbox) jobs() int { return min(2*o.workers+100, river.QueueNumWorkersMax) }
+// newSender makes the sender, which says how long an attempt may take. A job must
+// outlast its attempt.
+func (c *config) newSender() (*sender.Sender, error) {
+	opts := append([]sender.Option{
+		sender.WithLogger(c.logger), sender.WithMaxRetryAfter(DefaultMaxRetryAfter), sender.WithTimeout(min(sender.DefaultTimeout, c.maxTimeout)),
+	}, c.senderOptions...)
+	s, err := sender.New(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: WithSender: %w", ErrConfig, err)
+	}
+	if s.Timeout() > c.maxTimeout {
+		return nil, fmt.Errorf("%w: WithSender: sender.WithTimeout(%v) is over the %v of WithMaxTimeout; lower the one or raise the other",
+			ErrConfig, s.Timeout(), c.maxTimeout)
+	}
+	return s, nil
+}
 
-// riverLogger passes on what River warns of.
-func (o *Outbox) riverLogger() *slog.Logger { return slog.New(atLeastWarn{o.logger.Handler()}) }
+// jobs is the number of jobs that River runs at once. There are more jobs than
+// attempts. While some are on the network, others are read, recorded or snoozed, and
+// batches become large.
+func (c *config) jobs() int { return min(2*c.workers+100, river.QueueNumWorkersMax) }
 
+// atLeastWarn passes on what River warns of.
 type atLeastWarn struct{ slog.Handler }
 
 func (h atLeastWarn) Enabled(ctx context.Context, l slog.Level) bool {
@@ -145,9 +194,17 @@ func (h atLeastWarn) WithGroup(name string) slog.Handler {
 	return atLeastWarn{h.Handler.WithGroup(name)}
 }
 
-// Start begins to deliver. ctx bounds only the start: what runs afterwards ends with [Outbox.Stop]. Publishing needs no Start:
-// a process that only publishes leaves the deliveries to others on the same database. Starting twice is an error; after a Start
-// that failed, because the database could not be reached or ctx had ended, it can be tried again.
+const (
+	maintainEvery = time.Minute
+	// forgetAfter is how long the limiter remembers an endpoint without deliveries.
+	forgetAfter = 10 * time.Minute
+)
+
+// Start begins to deliver. ctx bounds only the start. What runs afterwards ends with
+// [Outbox.Stop]. Publishing needs no Start: a process that only publishes leaves the
+// deliveries to others on the same database. Starting twice is an error. After a
+// Start that failed, because the database could not be reached or ctx had ended, it
+// can be tried again.
 func (o *Outbox) Start(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -165,27 +222,30 @@ func (o *Outbox) Start(ctx context.Context) error {
 		return fmt.Errorf("outbox: Start: %w", err)
 	}
 	o.started, o.stop = true, cancel
+	o.waker.started.Store(true)
 	o.tasks.Go(func() { o.faults.Run(run, inMaintenance, o.maintain) })
-	o.tasks.Go(func() { o.faults.Run(run, inCallingBack, o.calls.run) })
+	o.tasks.Go(func() { o.faults.Run(run, inWaking, o.waker.run) })
 	return nil
 }
 
-// startClient starts River, which runs as long as run does; the end of ctx cuts only the start short.
+// startClient starts River, which runs as long as run does. The end of ctx ends only
+// the start.
 func (o *Outbox) startClient(ctx, run context.Context, cancel context.CancelFunc) error {
 	inTime := context.AfterFunc(ctx, cancel)
 	err := o.client.Start(run)
 	if inTime() {
 		return err
 	}
-	if err == nil { // it was up, and is on its way down
+	if err == nil { // it had started, and stops now
 		<-o.client.Stopped()
 	}
 	return context.Cause(ctx)
 }
 
-// Stop ends delivering: nothing new is begun, attempts in flight may end within [WithStopTimeout], and those that have not are cut
-// off and made again later, without counting. It returns when everything has ended, or with an error when ctx has. An Outbox that
-// was stopped can still publish, and can't be started again.
+// Stop ends delivering. No attempt begins, and attempts in flight may end within
+// [WithStopTimeout]. Those that have not are cut off and made again later, without
+// counting. Stop returns when everything has ended, or with an error when ctx has. An
+// Outbox that was stopped can still publish, and can't be started again.
 func (o *Outbox) Stop(ctx context.Context) error {
 	o.mu.Lock()
 	started := o.started
@@ -200,14 +260,14 @@ func (o *Outbox) Stop(ctx context.Context) error {
 	return nil
 }
 
-// halt ends, after Start, everything that isn't River's.
+// halt ends, after Start, everything except River.
 func (o *Outbox) halt() {
 	o.stop()
 	o.tasks.Wait()
 }
 
-// Close stops delivering, if it was started, as [Outbox.Stop] does, and closes what [OpenSQLite] opened. It may be called more than
-// once.
+// Close stops delivering as [Outbox.Stop] does, if it was started, and closes what
+// [OpenSQLite] opened. It may be called more than once.
 func (o *Outbox) Close() error {
 	o.mu.Lock()
 	closed := o.closed
@@ -219,11 +279,27 @@ func (o *Outbox) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), o.stopTimeout+10*time.Second)
 	defer cancel()
 	err := o.Stop(ctx)
-	if err != nil { // jobs that don't end; nothing else may go on with a database that is closed
+	if err != nil { // jobs that don't end; nothing else may use a closed database
 		o.halt()
 	}
 	o.sender.Close()
 	return errors.Join(err, o.db.Close())
+}
+
+// maintain does what is due about once a minute.
+func (o *Outbox) maintain(ctx context.Context) {
+	timer := time.NewTimer(jitter(o.maintainEvery))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		o.limiter.Sweep(forgetAfter)
+		o.retention.maintain(ctx)
+		timer.Reset(jitter(o.maintainEvery))
+	}
 }
 
 func (o *Outbox) open() error {

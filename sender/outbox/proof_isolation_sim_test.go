@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
 // TestProofIsolationInVirtualTime publishes 500 events to endpoints that hang
@@ -19,8 +21,8 @@ import (
 // the database and HTTP.
 //
 // A goroutine stands for each delivery. It takes one of the worker slots, asks
-// for admission and makes an attempt. If it is put back, it leaves the worker
-// slot and comes again when it is told to.
+// for admission and makes an attempt. If it is snoozed, it leaves the worker slot
+// and returns at the end of the snooze or when it is woken up.
 func TestProofIsolationInVirtualTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		endpoints int
@@ -68,7 +70,7 @@ func TestProofIsolationInVirtualTime(t *testing.T) {
 }
 
 type isolation struct {
-	g       *gate
+	limiter *admission.Limiter
 	workers chan struct{}
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -78,7 +80,7 @@ type isolation struct {
 	answered, all sync.WaitGroup // deliveries that are to be answered, and all goroutines
 
 	mu      sync.Mutex
-	waiting map[int64]chan struct{} // the jobs that were put back
+	waiting map[int64]chan struct{} // the jobs that are snoozed
 	jobs    int64
 	took    []time.Duration // from publishing to the attempt, of the endpoint that answers
 	hanging int
@@ -86,22 +88,11 @@ type isolation struct {
 }
 
 func newIsolation(t *testing.T, takes time.Duration) *isolation {
-	o := &Outbox{config: config{workers: DefaultWorkers}}
-	s := &isolation{workers: make(chan struct{}, o.jobs()), takes: takes, waiting: map[int64]chan struct{}{}}
+	c := config{workers: DefaultWorkers}
+	s := &isolation{workers: make(chan struct{}, c.jobs()), takes: takes, waiting: map[int64]chan struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(t.Context())
-	s.g = newGate(DefaultWorkers, breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause}, s.callBack)
-	s.all.Go(func() {
-		tick := time.NewTicker(fetchPollInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-s.ctx.Done():
-				return
-			case <-tick.C:
-				s.callBack(s.g.kick())
-			}
-		}
-	})
+	s.limiter = defaultLimiter()
+	s.all.Go(func() { s.limiter.Run(s.ctx, s.wake) })
 	return s
 }
 
@@ -131,10 +122,13 @@ func (s *isolation) deliver(endpoint string, job int64) {
 		case <-s.ctx.Done():
 			return
 		}
-		p, hold := s.g.admit(s.ctx, endpoint, laneLimits{cap: DefaultMaxConcurrency}, job)
+		p, snooze, err := s.limiter.Admit(s.ctx, &admission.Request{Endpoint: endpoint, Concurrency: DefaultMaxConcurrency, Job: job})
+		if err != nil {
+			panic(err) // there is no rate limit
+		}
 		if p == nil {
 			<-s.workers
-			s.wait(job, hold)
+			s.wait(job, snooze)
 			continue
 		}
 		done := s.attempt(endpoint, published, p)
@@ -147,7 +141,7 @@ func (s *isolation) deliver(endpoint string, job int64) {
 	}
 }
 
-func (s *isolation) attempt(endpoint string, published time.Time, p *permit) (done bool) {
+func (s *isolation) attempt(endpoint string, published time.Time, p *admission.Permit) (done bool) {
 	if endpoint == "good" || !s.hangs {
 		if endpoint == "good" {
 			s.mu.Lock()
@@ -155,16 +149,16 @@ func (s *isolation) attempt(endpoint string, published time.Time, p *permit) (do
 			s.mu.Unlock()
 		}
 		time.Sleep(5 * time.Millisecond)
-		p.done(endpointUp)
+		p.Release(admission.Succeeded)
 		return true
 	}
 	s.hang(1)
 	defer s.hang(-1)
 	select {
 	case <-time.After(s.takes):
-		p.done(endpointDown)
+		p.Release(admission.Failed)
 	case <-s.ctx.Done():
-		p.done(endpointUnknown)
+		p.Release(admission.Inconclusive)
 	}
 	return false
 }
@@ -176,19 +170,18 @@ func (s *isolation) hang(n int) {
 	s.most = max(s.most, s.hanging)
 }
 
-// wait is what a job does that was put back. The queue is looked at five times
-// a second.
+// wait is a snooze. The queue is polled five times a second.
 func (s *isolation) wait(job int64, d time.Duration) {
-	called := make(chan struct{})
+	woken := make(chan struct{})
 	s.mu.Lock()
-	s.waiting[job] = called
+	s.waiting[job] = woken
 	s.mu.Unlock()
 	at := time.Now().Add(d)
 	if rest := at.Sub(at.Truncate(fetchPollInterval)); rest > 0 {
 		d += fetchPollInterval - rest
 	}
 	select {
-	case <-called:
+	case <-woken:
 	case <-time.After(d):
 	case <-s.ctx.Done():
 	}
@@ -197,13 +190,20 @@ func (s *isolation) wait(job int64, d time.Duration) {
 	s.mu.Unlock()
 }
 
-func (s *isolation) callBack(jobs []int64) {
+func (s *isolation) wake(_ context.Context, jobs []int64) []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, job := range jobs {
-		if called := s.waiting[job]; called != nil {
-			close(called)
+		if woken := s.waiting[job]; woken != nil {
+			close(woken)
 			delete(s.waiting, job)
 		}
 	}
+	return nil
+}
+
+// defaultLimiter has the defaults of the options.
+func defaultLimiter() *admission.Limiter {
+	c := applyOptions(nil)
+	return admission.New(admission.Config{Slots: c.workers, Breaker: c.breaker, PollInterval: fetchPollInterval})
 }

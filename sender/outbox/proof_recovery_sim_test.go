@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
 var (
@@ -32,13 +33,13 @@ func recoveryBin(endpoints int) time.Duration {
 }
 
 // TestProofRecovery lets 2,000 endpoints fail, and come back at the same
-// second, or as many as -outbox.recovery says. It runs the outbox's own gate,
-// lanes, circuit breakers, calling back and schedule, in virtual time and in
-// one process. What stands for the rest is a goroutine for each delivery, which
-// does what Work does: it asks the gate, makes an attempt, which takes 20 to 80
-// ms and succeeds or fails as its endpoint does, and waits for as long as it is
-// told, to the next fifth of a second, at which the queue is looked at. There
-// is no database and no HTTP in it; TestProofRecoveryReal has them.
+// second, or as many as -outbox.recovery says. It runs the outbox's own
+// admission and schedule in virtual time and in one process. A goroutine for
+// each delivery does what Work does. It asks for admission and makes an attempt,
+// which takes 20 to 80 ms and succeeds or fails as its endpoint does. Then it
+// waits for as long as it is told, until the next poll of the queue, which is
+// polled five times a second. There is no database and no HTTP in it.
+// TestProofRecoveryReal has them.
 //
 // What is bounded is the peak second (see recoveryBin) against the mean over
 // the recovery, which lasts from the first attempt that succeeds until nine
@@ -98,13 +99,13 @@ func TestProofRecovery(t *testing.T) {
 }
 
 type simulation struct {
-	g        *gate
+	limiter  *admission.Limiter
 	back     time.Time // when all endpoints are back
 	schedule sender.Schedule
 
 	mu              sync.Mutex
-	waiting         map[int64]chan struct{} // the jobs that were put back
-	health          map[string]laneLimits   // what the endpoints' rows say
+	waiting         map[int64]chan struct{}      // the jobs that are snoozed
+	health          map[string]admission.Request // what the endpoints' rows say
 	up              map[string]bool
 	bin             time.Duration
 	recovered       []time.Duration // when each endpoint had its first success
@@ -115,45 +116,25 @@ type simulation struct {
 
 func simulate(t *testing.T, endpoints, backlog int, outage, within time.Duration) *simulation {
 	s := &simulation{
-		back: time.Now().Add(outage), bin: recoveryBin(endpoints), schedule: sender.Platform, waiting: map[int64]chan struct{}{}, health: map[string]laneLimits{}, up: map[string]bool{},
+		back: time.Now().Add(outage), bin: recoveryBin(endpoints), schedule: sender.Platform, waiting: map[int64]chan struct{}{}, health: map[string]admission.Request{}, up: map[string]bool{},
 	}
-	s.g = newGate(DefaultWorkers, breakerConfig{DefaultBreakerThreshold, DefaultBreakerPause, DefaultBreakerMaxPause}, s.callBack)
+	s.limiter = defaultLimiter()
 	var wg sync.WaitGroup
 	for i := range endpoints {
 		id := strconv.Itoa(i)
-		s.health[id] = laneLimits{cap: DefaultMaxConcurrency}
+		s.health[id] = admission.Request{Endpoint: id, Concurrency: DefaultMaxConcurrency}
 		for k := range backlog {
 			wg.Go(func() { s.deliver(id, int64(i*backlog+k), rand.N(within)) })
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	wg.Go(func() {
-		tick := time.NewTicker(fetchPollInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				s.callBack(s.g.kick())
-				if s.ended(endpoints * backlog) {
-					cancel()
-				}
-			}
-		}
-	})
+	defer cancel()
+	go s.limiter.Run(ctx, s.wake)
 	wg.Wait()
-	cancel()
 	return s
 }
 
-func (s *simulation) ended(all int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.delivered+s.dead == all
-}
-
-func (s *simulation) callBack(jobs []int64) {
+func (s *simulation) wake(_ context.Context, jobs []int64) []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, job := range jobs {
@@ -162,22 +143,27 @@ func (s *simulation) callBack(jobs []int64) {
 			delete(s.waiting, job)
 		}
 	}
+	return nil
 }
 
 // deliver is a delivery, from the time at which it is published.
 func (s *simulation) deliver(endpoint string, job int64, at time.Duration) {
 	time.Sleep(at)
 	s.mu.Lock()
-	hold := s.health[endpoint].holdUntil
+	openUntil := s.health[endpoint].BreakerOpenUntil
 	s.mu.Unlock()
-	time.Sleep(max(0, time.Until(hold))) // as Publish does
+	time.Sleep(max(0, time.Until(openUntil))) // as Publish does
 	for step := 0; ; {
 		s.mu.Lock()
-		limits := s.health[endpoint]
+		r := s.health[endpoint]
 		s.mu.Unlock()
-		p, hold := s.g.admit(context.Background(), endpoint, limits, job)
+		r.Job = job
+		p, snooze, err := s.limiter.Admit(context.Background(), &r)
+		if err != nil {
+			panic(err) // there is no rate limit
+		}
 		if p == nil {
-			s.wait(job, hold)
+			s.wait(job, snooze)
 			continue
 		}
 		if s.attempt(endpoint, p) {
@@ -202,7 +188,7 @@ func untilPoll(d time.Duration) time.Duration {
 	return d
 }
 
-// wait is what a job does that was put back.
+// wait is a snooze.
 func (s *simulation) wait(job int64, d time.Duration) {
 	ch := make(chan struct{})
 	s.mu.Lock()
@@ -219,7 +205,7 @@ func (s *simulation) wait(job int64, d time.Duration) {
 	}
 }
 
-func (s *simulation) attempt(endpoint string, p *permit) (ok bool) {
+func (s *simulation) attempt(endpoint string, p *admission.Permit) (ok bool) {
 	begin := time.Now()
 	ok = !begin.Before(s.back)
 	s.mu.Lock()
@@ -234,19 +220,19 @@ func (s *simulation) attempt(endpoint string, p *permit) (ok bool) {
 	}
 	s.mu.Unlock()
 	time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond))
-	v := endpointDown
+	outcome := admission.Failed
 	if ok {
-		v = endpointUp
+		outcome = admission.Succeeded
 	}
-	until := p.done(v)
+	until := p.Release(outcome)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.health[endpoint]
-	if h.failing = !ok; ok {
+	if h.Failing = !ok; ok {
 		s.delivered++
-		h.holdUntil = time.Time{}
+		h.BreakerOpenUntil = time.Time{}
 	} else if !until.IsZero() {
-		h.holdUntil = until
+		h.BreakerOpenUntil = until
 	}
 	s.health[endpoint] = h
 	return ok

@@ -107,7 +107,7 @@ func TestProofRecoveryReal(t *testing.T) {
 		// they pause for the longest time.
 		eventually(t, func() bool { return server.end(endpoints, outbox.DefaultBreakerThreshold+4) }, "endpoints are not tried any more")
 		var holds []int64
-		for _, text := range w.queryTexts(t, "SELECT CAST(hold_until AS text) FROM "+w.table("outbox_endpoint")) {
+		for _, text := range w.queryTexts(t, "SELECT CAST(breaker_open_until AS text) FROM "+w.table("outbox_endpoint")) {
 			n, err := strconv.ParseInt(text, 10, 64)
 			require.NoError(t, err)
 			holds = append(holds, n)

@@ -37,7 +37,7 @@ func TestWhatWaitsIsNeverPruned(t *testing.T) {
 		n, err := o.Prune(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, n, "the limit is for what is done")
-		o.maxBytes = 1
+		o.retention.maxBytes = 1
 		n, err = o.Prune(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 1, n)

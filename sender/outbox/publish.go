@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -28,56 +27,64 @@ func (f publishOption) applyToPublish(c *publishConfig) { f(c) }
 
 type publishConfig struct{ eventID string }
 
-// WithEventID sets the event's ID, which makes publishing idempotent: a second call with the same ID and the same event stores
-// nothing and returns the first one's deliveries, and one with another event is an error that wraps [ErrConflict]. IDs belong to
-// an app. 1 to 255 bytes of visible ASCII. Default: the event's own event_id member, or else a fresh ID.
+// WithEventID sets the event's ID, which makes publishing idempotent. A second call
+// with the same ID and the same event stores nothing and returns the deliveries of
+// the first. One with another event is an error that wraps [ErrConflict]. IDs
+// belong to an app. 1 to 255 bytes of visible ASCII. Default: the event's own
+// event_id member, or else a fresh ID.
 func WithEventID(id string) PublishOption {
 	return publishOption(func(c *publishConfig) { c.eventID = id })
 }
 
-// Publish stores one delivery of event for each of the app's endpoints that is not disabled and whose filter takes it: when Publish
-// returns nil, they survive a crash. Each has a delivery ID of its own, and they share the event's ID, which is the member
-// event_id of their JSON. Each body is encoded now, once, and sent as it is in every attempt.
+// Publish stores one delivery of event for each of the app's endpoints that is not
+// disabled and whose filter accepts it. When Publish returns nil, they survive a
+// crash. Each has its own delivery ID. They share the event's ID, which is the
+// member event_id of their JSON. Each body is encoded once, now, and every attempt
+// sends the same bytes.
 //
-// The event is not changed; a delivery ID in it is replaced. An app without fitting endpoints is no error. Errors:
-// [ErrUnknownApp], [ErrConflict], *payload.ValidationError, and a [*FieldError] that wraps [ErrBodyTooLarge]; nothing is stored then.
-// An event that the format of one endpoint can't express is no error: that endpoint gets no delivery
-// (sender.ErrNoMessage), or one that has [Failed] with the reason (anything else).
+// The event is not changed. A delivery ID in it is replaced. An app without
+// matching endpoints is no error. Errors: [ErrUnknownApp], [ErrConflict],
+// *payload.ValidationError, and a [*FieldError] that wraps [ErrBodyTooLarge].
+// Nothing is stored then. An event that the format of one endpoint can't express is
+// no error: that endpoint gets no delivery (sender.ErrNoMessage), or one that is
+// [Failed] with the reason (any other error).
 func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, opts ...PublishOption) (Publication, error) {
 	if err := o.open(); err != nil {
 		return Publication{}, err
 	}
-	draft, err := o.draft(ctx, app, event, opts)
+	draft, err := o.publisher.draft(ctx, app, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
 	var p Publication
 	for tries := 0; ; tries++ {
 		err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
-			p, err = o.publish(ctx, tx, draft)
+			p, err = o.publisher.publish(ctx, tx, draft)
 			return err
 		})
 		if err == nil {
 			return p, nil
 		}
-		// Another transaction was in the way, and the database has chosen this one to give in.
+		// The database has aborted this transaction in favor of another one.
 		if !sqldb.IsBusy(err) || tries == 2 {
 			return Publication{}, wrap("publishing", err)
 		}
 	}
 }
 
-// PublishTx is [Outbox.Publish] in the caller's own transaction: a pgx.Tx on the same PostgreSQL database, or a *sql.Tx on the same
-// SQLite file, from a connection of the caller's. The deliveries exist if and when it commits. After an error the transaction
-// is as it was before, and can be committed without the event.
+// PublishTx is [Outbox.Publish] in the caller's own transaction: a pgx.Tx on the
+// same PostgreSQL database, or a *sql.Tx on the same SQLite file from a connection
+// of the caller's. The deliveries exist if and when it commits. After an error the
+// transaction is as it was before, and can be committed without the event.
 //
-// A SQLite transaction must be a writing one (BEGIN IMMEDIATE: _txlock=immediate in the data source name of modernc.org/sqlite)
-// if it has read before, and everyone else who writes waits until it ends.
-func (o *Outbox) PublishTx(ctx context.Context, tx any, app string, event *payload.Event, opts ...PublishOption) (Publication, error) {
+// A SQLite transaction that has read before must be a writing one (BEGIN IMMEDIATE:
+// _txlock=immediate in the data source name of modernc.org/sqlite). All other
+// writers wait until it ends.
+func (o *Outbox) PublishTx(ctx context.Context, tx any, app string, event *payload.Event, opts ...PublishOption) (p Publication, err error) {
 	if err := o.open(); err != nil {
 		return Publication{}, err
 	}
-	draft, err := o.draft(ctx, app, event, opts)
+	draft, err := o.publisher.draft(ctx, app, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
@@ -85,33 +92,44 @@ func (o *Outbox) PublishTx(ctx context.Context, tx any, app string, event *paylo
 	if err != nil {
 		return Publication{}, fmt.Errorf("outbox: PublishTx: %w", err)
 	}
-	if _, err := own.Exec(ctx, `SAVEPOINT deployhook_publish`); err != nil {
-		return Publication{}, wrap("publishing", err)
-	}
-	undo := func() error {
-		ctx := context.WithoutCancel(ctx)
-		_, back := own.Exec(ctx, `ROLLBACK TO SAVEPOINT deployhook_publish`)
-		_, release := own.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`)
-		return errors.Join(back, release)
-	}
-	returned := false
-	defer func() {
-		if !returned { // a panic, which the caller may survive and commit
-			_ = undo()
-		}
-	}()
-	p, err := o.publish(ctx, own, draft)
-	returned = true
+	err = inSavepoint(ctx, own, func() error {
+		p, err = o.publisher.publish(ctx, own, draft)
+		return wrap("publishing", err)
+	})
 	if err != nil {
-		return Publication{}, errors.Join(wrap("publishing", err), undo())
-	}
-	if _, err := own.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`); err != nil {
 		return Publication{}, wrap("publishing", err)
 	}
 	return p, nil
 }
 
-// draft is an event that is fit to be stored.
+// inSavepoint runs f in a savepoint of a transaction. It undoes what f did if f
+// fails, and also if it panics, since the caller may survive that and commit.
+func inSavepoint(ctx context.Context, tx *riverdb.Tx, f func() error) error {
+	if _, err := tx.Exec(ctx, `SAVEPOINT deployhook_publish`); err != nil {
+		return err
+	}
+	undo := func() error {
+		ctx := context.WithoutCancel(ctx)
+		_, back := tx.Exec(ctx, `ROLLBACK TO SAVEPOINT deployhook_publish`)
+		_, release := tx.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`)
+		return errors.Join(back, release)
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			_ = undo()
+		}
+	}()
+	err := f()
+	returned = true
+	if err != nil {
+		return errors.Join(err, undo())
+	}
+	_, err = tx.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`)
+	return err
+}
+
+// draft is a checked event that can be stored.
 type draft struct {
 	app   string
 	event payload.Event // with its event_id, without a delivery ID
@@ -120,7 +138,7 @@ type draft struct {
 	at    time.Time
 }
 
-func (o *Outbox) draft(ctx context.Context, app string, event *payload.Event, opts []PublishOption) (*draft, error) {
+func (p *publisher) draft(ctx context.Context, app string, event *payload.Event, opts []PublishOption) (*draft, error) {
 	if event == nil {
 		return nil, fieldError("event", "is nil")
 	}
@@ -147,10 +165,10 @@ func (o *Outbox) draft(ctx context.Context, app string, event *payload.Event, op
 		return nil, err
 	}
 	d.hash = sha256.Sum256(body)
-	return d, o.checkSize(ctx, &d.event)
+	return d, p.checkSize(ctx, &d.event)
 }
 
-// identify settles the event's ID and puts it into the event.
+// identify decides the event's ID and puts it into the event.
 func (d *draft) identify(given string) error {
 	own, ok := d.event.Extra.Get(eventIDMember)
 	if ok {
@@ -189,8 +207,8 @@ func validEventID(id string) bool {
 }
 
 // checkSize refuses an event whose JSON is over the sender's limit.
-func (o *Outbox) checkSize(ctx context.Context, e *payload.Event) error {
-	_, err := o.sender.Message(ctx, sender.Endpoint{}, e)
+func (p *publisher) checkSize(ctx context.Context, e *payload.Event) error {
+	_, err := p.rules.sender.Message(ctx, sender.Endpoint{}, e)
 	var fault *sender.MessageError
 	if errors.As(err, &fault) && fault.Field == "Body" {
 		return &FieldError{Field: largestMember(e), Reason: fault.Reason, cause: fmt.Errorf("%w: %w", ErrBodyTooLarge, err)}
@@ -223,40 +241,4 @@ func largestMember(e *payload.Event) string {
 		consider(n, len(v.JSON()))
 	}
 	return name
-}
-
-// publish stores the event and its deliveries.
-func (o *Outbox) publish(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
-	n, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_event (app, id, hash, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (app, id) DO NOTHING`,
-		d.app, d.id, d.hash[:], micros(d.at))
-	if err != nil {
-		return Publication{}, err
-	}
-	if n == 0 {
-		return o.published(ctx, tx, d)
-	}
-	targets, err := o.subscribers(ctx, tx, d)
-	if err != nil {
-		return Publication{}, err
-	}
-	p := Publication{EventID: d.id}
-	for _, t := range targets {
-		p.Deliveries = append(p.Deliveries, Ref{ID: t.id, Endpoint: t.endpoint})
-	}
-	return p, o.insertDeliveries(ctx, tx, targets)
-}
-
-// published returns what the first call has stored, if it was about the same event.
-func (o *Outbox) published(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
-	var hash []byte
-	err := tx.QueryRow(ctx, `SELECT hash FROM {schema}outbox_event WHERE app = ? AND id = ?`, d.app, d.id).Scan(&hash)
-	if err != nil {
-		return Publication{}, err
-	}
-	if subtle.ConstantTimeCompare(hash, d.hash[:]) != 1 {
-		return Publication{}, fmt.Errorf("%w: %s", ErrConflict, d.id)
-	}
-	refs, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (ref Ref, err error) { return ref, r.Scan(&ref.ID, &ref.Endpoint) },
-		`SELECT id, endpoint FROM {schema}outbox_delivery WHERE app = ? AND event = ? ORDER BY id`, d.app, d.id)
-	return Publication{EventID: d.id, Duplicate: true, Deliveries: refs}, err
 }

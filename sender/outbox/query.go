@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -16,38 +15,40 @@ import (
 )
 
 const (
-	// DefaultPageLimit and MaxPageLimit are how many deliveries a page has unless told otherwise, and at most.
+	// DefaultPageLimit is the default of Page.Limit, and MaxPageLimit its maximum.
 	DefaultPageLimit = 50
 	MaxPageLimit     = 500
 )
 
-// DeliveryFilter says which deliveries are wanted. Fields that are empty want all.
+// DeliveryFilter selects deliveries. An empty field matches all.
 type DeliveryFilter struct {
 	App, Endpoint, EventID string
 	Type                   payload.Type
 	DeploymentID           string
-	// States names states. [Pending] includes [Delivering]; asking for Delivering alone is an error, since only the queue knows
-	// it: look at Delivery.State.
+	// States names states. [Pending] includes [Delivering]. Delivering alone is an
+	// error, since only the queue knows it. Look at Delivery.State.
 	States []State
-	// Since and Until bound when they were published, to the millisecond: Since is included, Until is not.
+	// Since and Until bound when they were published, to the millisecond. Since is
+	// included, and Until is not.
 	Since, Until time.Time
-	// Replay wants what a replay has scheduled, see [Outbox.ReplayRange].
+	// Replay is the ID of a replay that scheduled them, see [Outbox.ReplayRange].
 	Replay string
 }
 
-// Page says which part of a list is wanted. Lists come newest first.
+// Page selects a part of a list. Lists come newest first.
 type Page struct {
-	// Limit is how many there are on a page. Zero means 50 ([DefaultPageLimit]); more than 500 ([MaxPageLimit]) is an error.
+	// Limit is the number of items on a page. Zero means 50 ([DefaultPageLimit]). More
+	// than 500 ([MaxPageLimit]) is an error.
 	Limit int
-	// Cursor is the Next of the page before. Empty means the first page. What is published or deleted while someone reads page
-	// after page neither repeats a delivery nor hides one.
+	// Cursor is the Next of the previous page. Empty means the first page. Deliveries
+	// that are published or deleted meanwhile neither repeat others nor hide them.
 	Cursor string
 }
 
 // Deliveries is a page of deliveries, without their bodies.
 type Deliveries struct {
 	Items []Delivery
-	// Next is the cursor of the next page; empty on the last.
+	// Next is the cursor of the next page. It is empty on the last.
 	Next string
 }
 
@@ -130,12 +131,12 @@ func (p Page) parse(prefix string) (limit int, before string, err error) {
 	}
 	id, err := base64.RawURLEncoding.DecodeString(p.Cursor)
 	if err != nil || len(id) != len(prefix)+32 || !storable(string(id)) || !strings.HasPrefix(string(id), prefix) {
-		return 0, "", fieldError("Page.Cursor", "is none that Next was in a page of this list")
+		return 0, "", fieldError("Page.Cursor", "not a cursor returned by this list")
 	}
 	return limit, string(id), nil
 }
 
-// where returns the filter's conditions; one of them is always true.
+// where returns the filter's conditions. There is at least one.
 func (f DeliveryFilter) where() (conditions []string, args []any, err error) {
 	conditions = []string{`1 = 1`}
 	want := func(condition string, value any) {
@@ -156,7 +157,7 @@ func (f DeliveryFilter) where() (conditions []string, args []any, err error) {
 			want(`d.`+c.column+` = ?`, c.value)
 		}
 	}
-	if f.Replay != "" { // says that the partial index fits
+	if f.Replay != "" { // so that the partial index matches
 		conditions = append(conditions, `d.replay <> ''`)
 	}
 	if !f.Since.IsZero() {
@@ -182,7 +183,8 @@ func ceilMilli(t time.Time) time.Time {
 	return t
 }
 
-// states is literal SQL, of known words only, so that the partial indexes fit.
+// states returns literal SQL with known words only, so that the partial indexes
+// match.
 func (f DeliveryFilter) states() (string, error) {
 	if len(f.States) == 0 {
 		return "", nil
@@ -210,12 +212,12 @@ func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
 		return Delivery{}, err
 	}
 	if !storable(id) {
-		return Delivery{}, fmt.Errorf("%w: %s", ErrUnknownDelivery, clean(id))
+		return Delivery{}, unknownDelivery(id)
 	}
 	var body []byte
 	d, err := scanDelivery(o.db.QueryRow(ctx, `SELECT `+deliveryColumns+`, d.body FROM {schema}outbox_delivery d WHERE d.id = ?`, id), &body)
 	if errors.Is(err, riverdb.ErrNoRows) {
-		return Delivery{}, fmt.Errorf("%w: %s", ErrUnknownDelivery, clean(id))
+		return Delivery{}, unknownDelivery(id)
 	}
 	if err != nil {
 		return Delivery{}, wrap("reading delivery", err)
@@ -224,7 +226,8 @@ func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
 	return d, nil
 }
 
-// Attempts returns a delivery's attempts in order: none, if there was none yet or the delivery is unknown.
+// Attempts returns a delivery's attempts in order. There are none if there was none
+// yet or the delivery is unknown.
 func (o *Outbox) Attempts(ctx context.Context, deliveryID string) ([]Attempt, error) {
 	if err := o.open(); err != nil {
 		return nil, err

@@ -8,12 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
 // turn takes one more turn of the delivery's endpoint.
 func (o *inside) turn(d *loaded) time.Time {
 	o.t.Helper()
-	at, err := o.takeTurn(o.t.Context(), d)
+	at, err := o.slots(d).Reserve(o.t.Context())
 	require.NoError(o.t, err)
 	return at
 }
@@ -22,12 +23,24 @@ func (o *inside) turn(d *loaded) time.Time {
 func (o *inside) recorded(id string, turn time.Time) {
 	o.t.Helper()
 	d := o.loaded(id)
-	r := &result{id: id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: turn, slotAt: turn}
+	r := &result{id: id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: turn, rateSlot: turn}
 	o.write(r)
-	require.True(o.t, r.written)
+	require.True(o.t, r.slotRecorded)
 }
 
-func (d *loaded) limits() laneLimits { return laneLimits{version: d.version, cap: 10} }
+func (o *inside) slots(d *loaded) admission.RateSlots { return o.worker.request(d).Slots }
+
+// admit reports whether an attempt may be made, and otherwise for how long the job
+// is to be snoozed.
+func (o *inside) admit(d *loaded) (bool, time.Duration) {
+	o.t.Helper()
+	p, snooze, err := o.limiter.Admit(o.t.Context(), o.worker.request(d))
+	require.NoError(o.t, err)
+	if p != nil {
+		p.Release(admission.Inconclusive)
+	}
+	return p != nil, snooze
+}
 
 // Turns come one after another; those that nobody took are lost, so that an idle endpoint gets no burst.
 func TestTurnsAreHandedOutOneAfterAnother(t *testing.T) {
@@ -40,17 +53,17 @@ func TestTurnsAreHandedOutOneAfterAnother(t *testing.T) {
 		require.WithinRange(t, first, before, time.Now())
 		require.Equal(t, first.Add(time.Minute), o.turn(d))
 		require.Equal(t, first.Add(2*time.Minute), o.turn(d))
-		o.exec(`UPDATE {schema}outbox_endpoint SET slot_at = slot_at - 7200000000 WHERE id = ?`, e)
+		o.exec(`UPDATE {schema}outbox_endpoint SET rate_slot_at = rate_slot_at - 7200000000 WHERE id = ?`, e)
 		begin := stamp(time.Now())
 		require.False(t, o.turn(d).Before(begin))
 
 		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
-		_, err = o.takeTurn(t.Context(), d)
-		require.ErrorIs(t, err, errChanged, "the rate may be another")
+		_, err = o.slots(d).Reserve(t.Context())
+		require.ErrorIs(t, err, admission.ErrChanged, "the rate may be another")
 		require.NoError(t, o.DeleteEndpoint(t.Context(), e))
-		_, err = o.takeTurn(t.Context(), d)
-		require.ErrorIs(t, err, errChanged)
+		_, err = o.slots(d).Reserve(t.Context())
+		require.ErrorIs(t, err, admission.ErrChanged)
 	})
 }
 
@@ -61,18 +74,16 @@ func TestATurnCanBeUsedForAWhile(t *testing.T) {
 		o.endpoint("shop", 1.0/60)
 		d := o.loaded(o.publishOne("shop"))
 		next := o.turn(d).Add(time.Minute)
-		d.slotAt = time.Now().Add(-time.Millisecond)
-		wait, err := o.pace(t.Context(), d, d.limits(), d.job)
-		require.NoError(t, err)
-		require.Zero(t, wait)
+		d.rateSlot = time.Now().Add(-time.Millisecond)
+		ok, _ := o.admit(d)
+		require.True(t, ok)
 		require.Equal(t, next, o.turn(d), "it has taken one more turn")
 
-		d.slotAt = time.Now().Add(-turnLasts - time.Millisecond)
-		o.exec(`UPDATE {schema}outbox_endpoint SET slot_at = 0`)
-		_, err = o.pace(t.Context(), d, d.limits(), d.job)
-		require.NoError(t, err)
+		d.rateSlot = time.Now().Add(-admission.SlotLifetime - time.Millisecond)
+		o.exec(`UPDATE {schema}outbox_endpoint SET rate_slot_at = 0`)
+		o.admit(d)
 		var slot int64
-		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT slot_at FROM {schema}outbox_endpoint`).Scan(&slot))
+		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT rate_slot_at FROM {schema}outbox_endpoint`).Scan(&slot))
 		require.NotZero(t, slot, "no turn was taken")
 	})
 }
@@ -83,11 +94,9 @@ func TestAnOpenBreakerTakesNoTurns(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 1.0/60)
 		d := o.loaded(o.publishOne("shop"))
-		limits := d.limits()
-		limits.holdUntil = time.Now().Add(5 * time.Minute)
-		wait, err := o.pace(t.Context(), d, limits, d.job)
-		require.NoError(t, err)
-		require.Greater(t, wait, 2*time.Minute)
+		d.breakerOpenUntil = time.Now().Add(5 * time.Minute)
+		_, snooze := o.admit(d)
+		require.Greater(t, snooze, 2*time.Minute)
 		require.False(t, o.turn(d).After(time.Now()))
 	})
 }
@@ -100,15 +109,13 @@ func TestATurnThatIsNotOnRecordIsNotWaitedFor(t *testing.T) {
 		d := o.loaded(o.publishOne("shop"))
 		o.turn(d)
 		o.replay(d.id)
-		wait, err := o.pace(t.Context(), d, d.limits(), d.job)
-		require.NoError(t, err)
-		require.Equal(t, minHold, wait)
+		_, snooze := o.admit(d)
+		require.Equal(t, admission.MinSnooze, snooze)
 		o.recorded(o.publishOne("shop"), time.Now().Add(time.Hour)) // so that the turns are wanted
 		d = o.loaded(d.id)
-		wait, err = o.pace(t.Context(), d, d.limits(), d.job)
-		require.NoError(t, err)
-		require.Greater(t, wait, 30*time.Minute)
-		require.NotZero(t, o.loaded(d.id).slotAt)
+		_, snooze = o.admit(d)
+		require.Greater(t, snooze, 30*time.Minute)
+		require.NotZero(t, o.loaded(d.id).rateSlot)
 	})
 }
 
@@ -127,27 +134,27 @@ func TestOnlyTurnsThatNobodyNeedsAreTakenBack(t *testing.T) {
 		o.write(o.loaded(retry).failed(time.Now(), in(50)))
 		d := o.loaded(canceled)
 		o.write(&result{id: d.id, job: d.job, state: Canceled, doneAt: time.Now()})
-		o.exec(`UPDATE {schema}outbox_delivery SET slot_at = ? WHERE id = ?`, micros(in(30)), canceled)
+		o.exec(`UPDATE {schema}outbox_delivery SET rate_slot_at = ? WHERE id = ?`, micros(in(30)), canceled)
 		d = o.loaded(self)
 		other := o.endpoint("other", 1.0/60)
 		o.recorded(o.publishOne("other"), in(50))
 		set := func(at time.Time) {
-			o.exec(`UPDATE {schema}outbox_endpoint SET slot_at = ?`, micros(at))
+			o.exec(`UPDATE {schema}outbox_endpoint SET rate_slot_at = ?`, micros(at))
 		}
 		want := last.Add(time.Minute)
 
-		set(want.Add(time.Minute + turnLasts)) // hardly later than that
-		trimmed, err := o.trimTurns(t.Context(), d)
+		set(want.Add(time.Minute + admission.SlotLifetime)) // hardly later than that
+		trimmed, err := o.slots(d).Trim(t.Context())
 		require.NoError(t, err)
 		require.False(t, trimmed)
 		set(in(60))
-		trimmed, err = o.trimTurns(t.Context(), d)
+		trimmed, err = o.slots(d).Trim(t.Context())
 		require.NoError(t, err)
 		require.True(t, trimmed)
 		require.Equal(t, want, o.turn(d))
 		require.Equal(t, Pending, o.delivery(due).State)
 		var slot int64
-		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT slot_at FROM {schema}outbox_endpoint WHERE id = ?`, other).Scan(&slot))
+		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT rate_slot_at FROM {schema}outbox_endpoint WHERE id = ?`, other).Scan(&slot))
 		require.Greater(t, time.Until(fromMicros(slot)), 50*time.Minute, "the other endpoint's were taken back")
 	})
 }
@@ -174,11 +181,11 @@ func TestANewRateGivesNewTurns(t *testing.T) {
 			o.write(o.loaded(retry).failed(time.Now(), in))
 			change[name](e)
 			d := o.loaded(turned)
-			require.Zero(t, d.slotAt, name)
+			require.Zero(t, d.rateSlot, name)
 			require.Less(t, time.Until(d.nextAt), time.Minute, name)
 			require.False(t, o.turn(d).After(time.Now()), name)
 			require.Equal(t, stamp(in), o.loaded(retry).nextAt, "%s: the schedule's pause is gone", name)
-			require.Equal(t, stamp(in), o.loaded(others).slotAt, name)
+			require.Equal(t, stamp(in), o.loaded(others).rateSlot, name)
 		}
 	})
 }
@@ -207,8 +214,8 @@ func TestAChangeOfTheRateWaitsForATurnInHand(t *testing.T) {
 				return err
 			}
 			go func() {
-				r := &result{id: d.id, job: d.job, endpoint: e, version: d.version, nextAt: turn, slotAt: turn}
-				_, err := o.save(context.Background(), []*result{r})
+				r := &result{id: d.id, job: d.job, endpoint: e, version: d.version, nextAt: turn, rateSlot: turn}
+				_, err := o.worker.recorder.save(context.Background(), []*result{r})
 				written <- err
 			}()
 			require.Eventually(t, waiting(1), hangLimit, 10*time.Millisecond, "the turn waits for the delivery")
@@ -222,7 +229,7 @@ func TestAChangeOfTheRateWaitsForATurnInHand(t *testing.T) {
 		require.NoError(t, <-written)
 		require.NoError(t, <-updated)
 		now := o.loaded(d.id)
-		require.Zero(t, now.slotAt)
+		require.Zero(t, now.rateSlot)
 		require.Less(t, time.Until(now.nextAt), time.Minute)
 	})
 }

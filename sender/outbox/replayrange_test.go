@@ -27,7 +27,7 @@ func TestAReplayBeginsAnew(t *testing.T) {
 		require.Zero(t, d.DoneAt, "it would be pruned")
 		require.Empty(t, d.LastError)
 		require.Less(t, time.Until(d.NextAt), time.Minute)
-		require.Zero(t, o.loaded(id).slotAt)
+		require.Zero(t, o.loaded(id).rateSlot)
 		require.Zero(t, o.loaded(id).step)
 		require.Equal(t, 2, d.Replays)
 		require.Equal(t, before.Body, d.Body)
@@ -103,7 +103,7 @@ func TestAReplayKeepsItsPaceAcrossBatches(t *testing.T) {
 		for range each {
 			o.publishOne("shop")
 		}
-		o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1, next_at = 0 WHERE slot_at = 0`)
+		o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1, next_at = 0 WHERE rate_slot_at = 0`)
 		later := ""
 		ctx, stop := context.WithCancel(t.Context())
 		var id string

@@ -14,7 +14,7 @@ import (
 
 func (o *inside) keysOf(endpoint string) int {
 	o.t.Helper()
-	e, err := o.readOpen(o.t.Context(), o.db, endpoint)
+	e, err := o.endpoints.readUnsealed(o.t.Context(), o.db, endpoint)
 	require.NoError(o.t, err)
 	return len(e.keys)
 }
@@ -54,10 +54,10 @@ func TestReSealFindsWhatIsHalfDone(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
-		old := o.keys.current
+		old := o.endpoints.keys.current
 		both := testKeyring(t, "k2", "k3")
 		both.byID[old.id] = old
-		o.keys = both
+		o.endpoints.keys = both
 		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
 		n, err := o.ReSeal(t.Context())
@@ -80,7 +80,7 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 		require.NoError(t, err)
 		d := o.loaded(o.publishOne("shop"))
 		signatures := func(at time.Time) int {
-			to, err := o.ready(t.Context(), d, at)
+			to, err := o.worker.targets.get(t.Context(), d, at)
 			require.NoError(t, err)
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://hooks.example/", nil)
 			require.NoError(t, to.to.Signer.Sign(r.Context(), r, d.id, at, d.message.Body))
@@ -106,7 +106,7 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 
 func authorization(o *inside, d *loaded, at time.Time) string {
 	o.t.Helper()
-	to, err := o.ready(o.t.Context(), d, at)
+	to, err := o.worker.targets.get(o.t.Context(), d, at)
 	require.NoError(o.t, err)
 	r := httptest.NewRequestWithContext(o.t.Context(), http.MethodPost, "http://hooks.example/", nil)
 	require.NoError(o.t, to.to.Signer.Sign(r.Context(), r, d.id, at, d.message.Body))

@@ -92,27 +92,27 @@ func TestALateTurnIsNotWrittenDown(t *testing.T) {
 		id := o.publishOne("shop")
 		turn := time.Now().Add(time.Hour)
 		take := func(d *loaded) *result {
-			return &result{id: id, job: d.job, endpoint: e, version: d.version, nextAt: turn, slotAt: turn}
+			return &result{id: id, job: d.job, endpoint: e, version: d.version, nextAt: turn, rateSlot: turn}
 		}
 		late := take(o.loaded(id))
 		o.replay(id)
 		o.write(late)
-		require.False(t, late.written)
+		require.False(t, late.slotRecorded)
 		d := o.loaded(id)
-		require.Zero(t, d.slotAt)
+		require.Zero(t, d.rateSlot)
 		require.Less(t, time.Until(d.nextAt), time.Minute, "the replay was put off")
 		kept := take(d)
 		o.write(kept)
-		require.True(t, kept.written)
-		require.Equal(t, stamp(turn), o.loaded(id).slotAt)
+		require.True(t, kept.slotRecorded)
+		require.Equal(t, stamp(turn), o.loaded(id).rateSlot)
 
 		o.write(d.failed(time.Now(), time.Now().Add(time.Minute)))
-		require.Zero(t, o.loaded(id).slotAt, "the next attempt would use the turn of this one")
+		require.Zero(t, o.loaded(id).rateSlot, "the next attempt would use the turn of this one")
 
 		o.write(d.delivered(time.Now()))
 		late = take(d)
 		o.write(late)
-		require.False(t, late.written)
+		require.False(t, late.slotRecorded)
 		require.Zero(t, o.delivery(id).NextAt)
 	})
 }
@@ -174,16 +174,16 @@ func TestHealthIsThatOfTheConfiguration(t *testing.T) {
 		require.NoError(t, err)
 		o.write(d.failed(time.Now(), time.Now()))
 		require.Zero(t, o.shown(e).FailingSince)
-		o.announceHold(t.Context(), d, time.Now().Add(time.Minute))
-		require.Zero(t, o.shown(e).HoldUntil)
+		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(time.Minute))
+		require.Zero(t, o.shown(e).BreakerOpenUntil)
 
 		began := time.Now().Add(-time.Minute)
 		fresh := o.loaded(d.id)
 		o.write(fresh.failed(began, time.Now()))
-		o.announceHold(t.Context(), fresh, began.Add(time.Hour))
+		o.health.storeOpenBreaker(t.Context(), fresh, began.Add(time.Hour))
 		o.write(d.delivered(time.Now()))
 		require.Equal(t, stamp(began), o.shown(e).FailingSince)
-		require.Equal(t, stamp(began.Add(time.Hour)), o.shown(e).HoldUntil)
+		require.Equal(t, stamp(began.Add(time.Hour)), o.shown(e).BreakerOpenUntil)
 	})
 }
 
@@ -195,7 +195,7 @@ func TestSuccessMakesDueWhatWasHeld(t *testing.T) {
 		d := o.loaded(o.publishOne("shop"))
 		retry := o.publishOne("shop")
 		o.write(o.loaded(retry).failed(time.Now(), time.Now().Add(5*time.Minute)))
-		o.announceHold(t.Context(), d, time.Now().Add(5*time.Minute))
+		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(5*time.Minute))
 		held, replayed, turned := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop")
 		o.recorded(turned, time.Now().Add(5*time.Minute))
 		require.Greater(t, time.Until(o.delivery(held).NextAt), time.Minute)
@@ -205,6 +205,6 @@ func TestSuccessMakesDueWhatWasHeld(t *testing.T) {
 		require.Greater(t, time.Until(o.delivery(replayed).NextAt), time.Minute, "the replay's pace is gone")
 		require.Greater(t, time.Until(o.delivery(turned).NextAt), time.Minute, "the rate's turn is gone")
 		require.Greater(t, time.Until(o.delivery(retry).NextAt), time.Minute, "the schedule's pause is gone")
-		require.Zero(t, o.shown(e).HoldUntil)
+		require.Zero(t, o.shown(e).BreakerOpenUntil)
 	})
 }

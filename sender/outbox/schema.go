@@ -1,10 +1,7 @@
 package outbox
 
 import (
-	"time"
-
 	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // module names this package's tables and its schema on PostgreSQL.
@@ -30,8 +27,8 @@ var migrations = []riverdb.Step{{
 		updated_at bigint NOT NULL,
 		failing_since bigint NOT NULL DEFAULT 0,
 		disabled_at bigint NOT NULL DEFAULT 0,
-		hold_until bigint NOT NULL DEFAULT 0,
-		slot_at bigint NOT NULL DEFAULT 0,
+		breaker_open_until bigint NOT NULL DEFAULT 0,
+		rate_slot_at bigint NOT NULL DEFAULT 0,
 		host text NOT NULL,
 		description text NOT NULL,
 		format text NOT NULL,
@@ -71,7 +68,7 @@ var migrations = []riverdb.Step{{
 		step bigint NOT NULL DEFAULT 0,
 		created_at bigint NOT NULL,
 		next_at bigint NOT NULL,
-		slot_at bigint NOT NULL DEFAULT 0,
+		rate_slot_at bigint NOT NULL DEFAULT 0,
 		done_at bigint NOT NULL DEFAULT 0,
 		last_status bigint NOT NULL DEFAULT 0,
 		last_class text NOT NULL DEFAULT '',
@@ -123,6 +120,3 @@ var migrations = []riverdb.Step{{
 		done bigint NOT NULL DEFAULT 0
 	)`,
 }}
-
-func micros(t time.Time) int64     { return sqldb.Micros(t) }
-func fromMicros(n int64) time.Time { return sqldb.Time(n) }

@@ -31,7 +31,7 @@ func TestAJobsDeadlineIsAFailureAndStopIsNone(t *testing.T) {
 		"delivered":   {overdue, sender.Attempt{Outcome: sender.Delivered, RequestHeader: http.Header{}}, sender.Delivered},
 	} {
 		a := c.a
-		blameDeadline(c.ctx, &a, to)
+		failOnDeadline(c.ctx, &a, to)
 		require.Equal(t, c.want, a.Outcome, name)
 		if a.Outcome == sender.Failed {
 			require.Equal(t, sender.ClassTimeout, a.Class)
@@ -52,7 +52,7 @@ func TestAttemptDeadline(t *testing.T) {
 		} {
 			o.exec(`UPDATE {schema}outbox_endpoint SET timeout = ?, version = version + 1`, stored.Microseconds())
 			d := o.loaded(d.id)
-			to, err := o.ready(t.Context(), d, time.Now())
+			to, err := o.worker.targets.get(t.Context(), d, time.Now())
 			require.NoError(t, err)
 			require.Equal(t, want, to.to.Timeout)
 		}

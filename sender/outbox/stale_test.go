@@ -11,6 +11,10 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
+func (o *inside) setSupersession(on bool) {
+	o.publisher.supersede, o.worker.loader = on, newLoader(o.db, on, o.faults)
+}
+
 // newsAt publishes an event of a deployment, and returns its deliveries by their endpoint.
 func (o *inside) newsAt(typ payload.Type, deployment string, minute int) map[string]string {
 	o.t.Helper()
@@ -73,7 +77,7 @@ func TestWhatMakesNewsStale(t *testing.T) {
 					require.Equal(t, c.want, o.delivery(ids[both]).State == Superseded)
 					require.Equal(t, Pending, o.delivery(ids[deaf]).State, "it gets no news of the end")
 				}
-				o.supersede = true
+				o.setSupersession(true)
 				old := o.newsAt(c.old.typ, c.old.deployment, c.old.minute)
 				end := o.newsAt(c.end.typ, c.end.deployment, c.end.minute)
 				check(old)
@@ -83,11 +87,11 @@ func TestWhatMakesNewsStale(t *testing.T) {
 				check(late)
 				require.Equal(t, c.want, o.delivery(late[both]).DoneAt.IsZero() == false)
 
-				o.supersede = false
+				o.setSupersession(false)
 				unseen := o.newsAt(c.old.typ, c.old.deployment, c.old.minute)
 				require.Equal(t, Pending, o.delivery(unseen[both]).State)
 				require.False(t, o.loaded(unseen[both]).stale)
-				o.supersede = true
+				o.setSupersession(true)
 				require.Equal(t, c.want, o.loaded(unseen[both]).stale)
 				require.False(t, o.loaded(unseen[deaf]).stale)
 				o.replay(unseen[both])

@@ -8,7 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// isTerminal reports whether an event says that its deployment is over.
+// isTerminal reports whether an event ends its deployment.
 func isTerminal(e *payload.Event) bool {
 	switch e.Type {
 	case payload.DeployLive, payload.DeployFailed, payload.DeployRolledBack:
@@ -17,8 +17,8 @@ func isTerminal(e *payload.Event) bool {
 	return false
 }
 
-// isPassing reports whether an event is about a stage that a terminal event makes uninteresting.
-func isPassing(t payload.Type) bool {
+// isIntermediate reports whether a terminal event makes an event obsolete.
+func isIntermediate(t payload.Type) bool {
 	switch t {
 	case payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed:
 		return true
@@ -26,25 +26,27 @@ func isPassing(t payload.Type) bool {
 	return false
 }
 
-// applySupersession drops stale news in both directions: what is waiting when a terminal event comes, and what comes after
-// one. An event that is younger than the terminal one is not stale: the same deployment runs once more. One that is in
-// flight while it is superseded counts as delivered if it is. What someone replays is wanted, however stale.
-func (o *Outbox) applySupersession(ctx context.Context, tx *riverdb.Tx, d *draft, targets []*newDelivery) error {
+// supersede drops stale deliveries: those that wait when a terminal event comes, and
+// those that come after one. An event that is younger than the terminal one is not
+// stale, since the same deployment runs once more. A delivery that is in flight
+// while it is superseded counts as delivered if it succeeds. A replayed delivery is
+// never stale.
+func supersede(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
 	switch {
 	case isTerminal(&d.event):
-		return o.supersedeEarlier(ctx, tx, d, targets)
-	case isPassing(d.event.Type):
-		return o.supersedeLate(ctx, tx, d, targets)
+		return supersedeEarlier(ctx, tx, d, deliveries)
+	case isIntermediate(d.event.Type):
+		return supersedeLate(ctx, tx, d, deliveries)
 	}
 	return nil
 }
 
-func (o *Outbox) supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, targets []*newDelivery) error {
-	for _, t := range targets {
+func supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
+	for _, n := range deliveries {
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
 			WHERE deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?`,
-			string(Superseded), micros(d.at), fmt.Sprintf("superseded by %s %s", d.event.Type, t.id),
-			d.event.DeploymentID, t.endpoint, string(Pending),
+			string(Superseded), micros(d.at), fmt.Sprintf("superseded by %s %s", d.event.Type, n.id),
+			d.event.DeploymentID, n.endpoint, string(Pending),
 			string(payload.DeployStarted), string(payload.BuildCompleted), string(payload.HealthCheckPassed), micros(d.event.Timestamp))
 		if err != nil {
 			return err
@@ -53,20 +55,20 @@ func (o *Outbox) supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft,
 	return nil
 }
 
-func (o *Outbox) supersedeLate(ctx context.Context, tx *riverdb.Tx, d *draft, targets []*newDelivery) error {
-	for _, t := range targets {
-		if t.state != Pending {
+func supersedeLate(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
+	for _, n := range deliveries {
+		if n.state != Pending {
 			continue
 		}
-		var n int64
+		var later int64
 		err := tx.QueryRow(ctx, `SELECT count(*) FROM {schema}outbox_delivery
 			WHERE deployment = ? AND endpoint = ? AND terminal = 1 AND event_at >= ?`,
-			d.event.DeploymentID, t.endpoint, micros(d.event.Timestamp)).Scan(&n)
+			d.event.DeploymentID, n.endpoint, micros(d.event.Timestamp)).Scan(&later)
 		if err != nil {
 			return err
 		}
-		if n > 0 {
-			t.state, t.reason = Superseded, "superseded: the deployment was over when it was published"
+		if later > 0 {
+			n.state, n.reason = Superseded, "superseded: the deployment was over when it was published"
 		}
 	}
 	return nil

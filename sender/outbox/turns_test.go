@@ -28,7 +28,7 @@ func TestNobodyKeepsATurnOfARateThatIsGone(t *testing.T) {
 			// The first is delivered at once. Of the others, none to all have a turn on record by now.
 			want := int64(round % 4)
 			eventually(t, func() bool {
-				return w.queryInt(t, "SELECT count(*) FROM "+w.table("outbox_delivery")+" WHERE slot_at > 0 AND endpoint = '"+e.ID+"'") >= want
+				return w.queryInt(t, "SELECT count(*) FROM "+w.table("outbox_delivery")+" WHERE rate_slot_at > 0 AND endpoint = '"+e.ID+"'") >= want
 			}, "no turns")
 			_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{RateLimit: &fast})
 			require.NoError(t, err)

@@ -1,41 +1,61 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/riverqueue/river"
 
+	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/contain/waits"
 	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
 const (
-	// early is how far before its time a job may run: River looks at its queue a little ahead.
-	early = 100 * time.Millisecond
-	// lockedOut is about how long a delivery waits when its endpoint can't be unsealed, or the database fails.
-	lockedOut = time.Minute
+	// earlyMargin is how long before its time a job may run. River looks at its queue
+	// a little ahead.
+	earlyMargin = 100 * time.Millisecond
+	// unsealRetry is about how long a delivery waits if its endpoint can't be read
+	// and unsealed.
+	unsealRetry = time.Minute
 )
 
-// worker makes one attempt for each job. River's jobs are only the clock: where a delivery stands is in outbox_delivery.
+// worker makes one attempt for each job. River's jobs only say when. The state of a
+// delivery is in outbox_delivery.
 type worker struct {
 	river.WorkerDefaults[jobArgs]
 
-	o *Outbox
+	loader        *loader
+	targets       *targets
+	sender        *sender.Sender
+	scheduleLimit time.Duration
+	concurrency   int
+	limiter       *admission.Limiter
+	recorder      *recorder
+	health        *health
+	notifier      *notifier
+	faults        *contain.Faults
+	logger        *slog.Logger
 }
 
-// NextRetry is asked when Work has failed, which is a trouble of ours and not of the endpoint's, and when a job is taken up again
-// after a crash.
+// NextRetry is called when Work has failed, which is not the endpoint's failure, and
+// when a job is retried after a crash.
 func (w *worker) NextRetry(job *river.Job[jobArgs]) time.Time {
 	pause := time.Second << min(max(len(job.Errors)-1, 0), 5)
 	return time.Now().Add(rand.N(pause))
 }
 
-// Work does what is due for a delivery. A nil result means that the job is done, a snooze that it comes again.
+// Work does what is due for a delivery. A nil result means that the job is done, and
+// a snooze that it comes again.
 func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) {
-	fault := w.o.faults.Inline(ctx, inDelivering, func() { err = w.work(ctx, job) })
+	fault := w.faults.Inline(ctx, inDelivering, func() { err = w.work(ctx, job) })
 	if fault != nil {
 		return fmt.Errorf("outbox: delivering %s %w", job.Args.ID, fault)
 	}
@@ -43,8 +63,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) 
 }
 
 func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
-	o := w.o
-	d, err := o.loader.Do(ctx, job.Args.ID)
+	d, err := w.loader.load(ctx, job.Args.ID)
 	if err != nil {
 		return err
 	}
@@ -52,149 +71,136 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 	switch {
 	case !d.found || d.state != Pending || d.job != job.ID:
 		return nil // pruned, done, or another job's
-	case d.nextAt.Sub(now) > early:
-		return river.JobSnooze(d.nextAt.Sub(now)) // called back although it waits for a retry
+	case d.nextAt.Sub(now) > earlyMargin:
+		return river.JobSnooze(d.nextAt.Sub(now)) // woken up although it waits for a retry
 	case d.version == 0:
-		return o.drop(ctx, &d, Canceled, "the endpoint was deleted")
+		return w.end(ctx, &d, Canceled, "the endpoint was deleted")
 	case d.endpointState == EndpointDisabled:
-		return o.drop(ctx, &d, Canceled, "the endpoint is disabled")
+		return w.end(ctx, &d, Canceled, "the endpoint is disabled")
 	case d.stale:
-		return o.drop(ctx, &d, Superseded, "superseded: the deployment is over")
+		return w.end(ctx, &d, Superseded, "superseded: the deployment is over")
 	}
-	to, err := o.ready(ctx, &d, now)
+	to, err := w.targets.get(ctx, &d, now)
 	if err != nil {
-		o.logger.ErrorContext(ctx, "outbox: a delivery has to wait", slog.String("delivery", d.id),
+		w.logger.ErrorContext(ctx, "outbox: a delivery has to wait", slog.String("delivery", d.id),
 			slog.String("endpoint", d.endpoint), slog.Any("error", err))
-		return river.JobSnooze(jitter(lockedOut))
+		return river.JobSnooze(jitter(unsealRetry))
 	}
-	return o.deliver(ctx, &d, to, job.ID)
+	return w.deliver(ctx, &d, to)
 }
 
-// drop ends a delivery without an attempt.
-func (o *Outbox) drop(ctx context.Context, d *loaded, s State, reason string) error {
-	_, err := o.writer.Do(ctx, &result{id: d.id, job: d.job, state: s, reason: reason, doneAt: time.Now()})
-	return err
+// end ends a delivery without an attempt.
+func (w *worker) end(ctx context.Context, d *loaded, s State, reason string) error {
+	return w.recorder.record(ctx, &result{id: d.id, job: d.job, state: s, reason: reason, doneAt: time.Now()})
 }
 
-// ready returns the delivery's endpoint, unsealed.
-func (o *Outbox) ready(ctx context.Context, d *loaded, now time.Time) (cachedEndpoint, error) {
-	if e, ok := o.cache.get(d.endpoint, d.version, now); ok {
-		return e, nil
-	}
-	row, err := o.readOpen(ctx, o.db, d.endpoint)
+// deliver makes an attempt if it is admitted.
+func (w *worker) deliver(ctx context.Context, d *loaded, t target) error {
+	p, snooze, err := w.limiter.Admit(ctx, w.request(d))
 	if err != nil {
-		return cachedEndpoint{}, err
+		return err
 	}
-	to, until, err := o.target(row, now)
-	if err != nil {
-		return cachedEndpoint{}, err
-	}
-	schedule, ok := o.schedules[row.Schedule]
-	if !ok {
-		o.logger.WarnContext(ctx, "outbox: the endpoint's schedule is not registered; using platform",
-			slog.String("endpoint", d.endpoint), slog.String("schedule", row.Schedule))
-		schedule = sender.Platform
-	}
-	e := cachedEndpoint{version: row.version, to: to, until: until, schedule: schedule}
-	o.cache.put(d.endpoint, e)
-	return e, nil
-}
-
-// deliver makes an attempt, if the endpoint has a slot for it.
-func (o *Outbox) deliver(ctx context.Context, d *loaded, e cachedEndpoint, job int64) error {
-	limits := laneLimits{version: d.version, cap: d.concurrency, failing: !d.failingSince.IsZero(), holdUntil: d.holdUntil}
-	if limits.cap == 0 {
-		limits.cap = o.concurrency
-	}
-	if d.spacing > 0 {
-		if wait, err := o.pace(ctx, d, limits, job); err != nil || wait > 0 {
-			return snoozeOr(wait, err)
-		}
-	}
-	p, hold := o.gate.admit(ctx, d.endpoint, limits, job)
 	if p == nil {
-		return river.JobSnooze(hold)
+		return river.JobSnooze(snooze)
 	}
-	attempt := o.attempt(ctx, p, e.to, d)
-	if attempt.Outcome == sender.Canceled {
+	a := w.attempt(ctx, p, t.to, d)
+	if a.Outcome == sender.Canceled {
 		if ctx.Err() == nil {
 			return river.JobSnooze(jitter(time.Second)) // the sender was closed
 		}
 		return context.Cause(ctx)
 	}
-	if attempt.Outcome == sender.Rejected { // sender.WithStopOnClientError: no attempt will mend it
-		e.schedule = sender.Once
+	if a.Outcome == sender.Rejected { // sender.WithStopOnClientError: a retry would not help
+		t.schedule = sender.Once
 	}
-	return o.conclude(ctx, d, e.schedule, &attempt)
+	return w.conclude(ctx, d, t.schedule, &a)
 }
 
-func snoozeOr(wait time.Duration, err error) error {
-	if err != nil {
-		return err
+func (w *worker) request(d *loaded) *admission.Request {
+	return &admission.Request{
+		Job: d.job, Endpoint: d.endpoint, Version: d.version, Concurrency: cmp.Or(d.concurrency, w.concurrency),
+		Failing: !d.failingSince.IsZero(), BreakerOpenUntil: d.breakerOpenUntil,
+		Interval: d.interval, RateSlot: d.rateSlot, Slots: &rateSlots{w.recorder.db, w.recorder, d},
 	}
-	return river.JobSnooze(wait)
 }
 
-// attempt gives the permit back whatever happens: a signer, a format or an observer of the application may panic.
-func (o *Outbox) attempt(ctx context.Context, p *permit, to sender.Endpoint, d *loaded) (a sender.Attempt) {
-	v := endpointUnknown
+// attempt releases the permit in any case. The application's signer, format or
+// observer may panic.
+func (w *worker) attempt(ctx context.Context, p *admission.Permit, to sender.Endpoint, d *loaded) (a sender.Attempt) {
+	outcome := admission.Inconclusive
 	defer func() {
-		if until := p.done(v); !until.IsZero() {
-			o.announceHold(ctx, d, until)
+		if openUntil := p.Release(outcome); !openUntil.IsZero() {
+			w.health.storeOpenBreaker(ctx, d, openUntil)
 		}
 	}()
-	a = o.sender.Attempt(ctx, to, d.message)
-	blameDeadline(ctx, &a, to)
+	a = w.sender.Attempt(ctx, to, d.message)
+	failOnDeadline(ctx, &a, to)
 	a.Number = d.attempts + 1
 	switch {
 	case a.Outcome == sender.Delivered:
-		v = endpointUp
-	case a.Outcome == sender.Canceled, unsigned(&a):
+		outcome = admission.Succeeded
+	case a.Outcome == sender.Canceled, isUnsigned(&a):
 	case a.Outcome == sender.Gone:
-		v = endpointGone
+		outcome = admission.Gone
 	default:
-		v = endpointDown
+		outcome = admission.Failed
 	}
 	return a
 }
 
-// unsigned reports that there was nothing to send, because the signer failed. That
-// says nothing about the endpoint.
-func unsigned(a *sender.Attempt) bool { return a.Class == sender.ClassSigner }
+// failOnDeadline turns a canceled attempt into a failed one if its job's time was
+// up, since it had all the time that there is. An attempt that Stop has cut off stays
+// canceled, as does one that never began.
+func failOnDeadline(ctx context.Context, a *sender.Attempt, to sender.Endpoint) {
+	if a.Outcome == sender.Canceled && a.RequestHeader != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		a.Outcome, a.Class = sender.Failed, sender.ClassTimeout
+		a.Err = &sender.AttemptError{Endpoint: to.String(), Class: sender.ClassTimeout}
+	}
+}
 
-// conclude decides what the attempt means, and writes it down. From here on the job's own context does not matter: what the
-// endpoint has seen must be on record.
-func (o *Outbox) conclude(ctx context.Context, d *loaded, schedule sender.Schedule, a *sender.Attempt) error {
+// isUnsigned reports whether nothing was sent because the signer failed. That says
+// nothing about the endpoint.
+func isUnsigned(a *sender.Attempt) bool { return a.Class == sender.ClassSigner }
+
+// conclude decides what the attempt means, and records it. It ignores the end of the
+// job's context, since what the endpoint has received must be on record.
+func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedule, a *sender.Attempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*batchTimeout)
 	defer cancel()
-	r := decide(d, o.contained(ctx, schedule), a, time.Now())
-	if _, err := o.writer.Do(ctx, r); err != nil {
-		return err // made again: at least once
+	r := newResult(d, w.contained(ctx, schedule), a, time.Now())
+	if err := w.recorder.record(ctx, r); err != nil {
+		return err // the attempt is made again: at least once
 	}
-	// The hook comes last: it may hang.
-	var news []Notice
+	// The hook comes last, since it may hang.
+	var notices []Notice
 	switch {
 	case a.Outcome == sender.Gone:
-		news = o.disableQuietly(ctx, d.endpoint, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
-	case a.Outcome != sender.Delivered && !unsigned(a):
-		news = o.judgeHealth(ctx, d, r)
+		notices = w.health.tryDisable(ctx, d.endpoint, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
+	case a.Outcome != sender.Delivered && !isUnsigned(a):
+		notices = w.health.afterFailure(ctx, d, r)
 	}
-	o.report(ctx, d, r)
-	o.notify(ctx, news...)
+	w.notifier.notify(ctx, append(r.notices(d), notices...)...)
 	if r.state == Pending {
 		return river.JobSnooze(max(time.Until(r.nextAt), 0))
 	}
 	return nil
 }
 
-// decide turns an attempt into what is written.
-func decide(d *loaded, schedule sender.Schedule, a *sender.Attempt, now time.Time) *result {
+// contained is the application's schedule, and the platform's after a fault.
+func (w *worker) contained(ctx context.Context, s sender.Schedule) sender.Schedule {
+	return func() backoff.BackOff {
+		return waits.New(ctx, w.faults, inSchedule, w.scheduleLimit, s, sender.Platform)
+	}
+}
+
+// newResult turns an attempt into what is recorded.
+func newResult(d *loaded, schedule sender.Schedule, a *sender.Attempt, now time.Time) *result {
 	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, version: d.version, attempt: a, doneAt: now}
 	if a.Outcome == sender.Delivered {
 		r.state = Delivered
 		return r
 	}
-	if !unsigned(a) {
+	if !isUnsigned(a) {
 		r.failingSince = a.Start
 	}
 	wait, more := nthWait(schedule, d.step)
@@ -218,20 +224,21 @@ func nthWait(schedule sender.Schedule, n int) (time.Duration, bool) {
 	return d, d >= 0
 }
 
-// report tells the hook.
-func (o *Outbox) report(ctx context.Context, d *loaded, r *result) {
+// notices returns what the hook is told about a result.
+func (r *result) notices(d *loaded) []Notice {
 	n := Notice{
 		Kind: NoticeAttempt, App: d.app, Endpoint: d.endpoint, Delivery: d.id, Type: d.typ, State: r.state, Attempt: r.attempt,
 	}
-	o.notify(ctx, n)
+	all := []Notice{n}
 	if r.state != Pending {
 		n.Kind, n.Attempt = NoticeDone, nil
-		o.notify(ctx, n)
+		all = append(all, n)
 	}
 	if r.recovered {
-		o.notify(ctx, Notice{Kind: NoticeRecovered, App: d.app, Endpoint: d.endpoint})
+		all = append(all, Notice{Kind: NoticeRecovered, App: d.app, Endpoint: d.endpoint})
 	}
+	return all
 }
 
-// jitter is d, half to one and a half times.
+// jitter returns half to one and a half times d.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }

@@ -12,13 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
-// serving lets workers read and write, without River.
-func (o *inside) serving() *worker {
-	return &worker{o: o.Outbox}
-}
-
+// try runs a job without River.
 func (w *worker) try(ctx context.Context, id string, job int64) error {
 	return w.Work(ctx, &river.Job[jobArgs]{JobRow: &rivertype.JobRow{ID: job}, Args: jobArgs{ID: id}})
 }
@@ -46,17 +43,16 @@ func TestWhatAJobFinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			insideEach(t, func(t *testing.T, o *inside) {
-				w := o.serving()
 				o.endpoint("shop", 0)
 				id := o.publishOne("shop")
 				job := o.loaded(id).job
 				switch {
 				case name == "held":
-					o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ?`, micros(time.Now().Add(time.Minute)))
+					o.exec(`UPDATE {schema}outbox_endpoint SET breaker_open_until = ?`, micros(time.Now().Add(time.Minute)))
 				case c.change != "":
 					o.exec(c.change)
 				}
-				err := w.try(t.Context(), id, job)
+				err := o.worker.try(t.Context(), id, job)
 				var snooze *rivertype.JobSnoozeError
 				require.Equal(t, c.snooze, errors.As(err, &snooze), "%v", err)
 				require.True(t, c.snooze || err == nil, "%v", err)
@@ -75,16 +71,15 @@ func TestWhatAJobFinds(t *testing.T) {
 func TestALate410DisablesNothing(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		o.serving()
 		e := o.endpoint("shop", 0)
 		d := o.loaded(o.publishOne("shop"))
 		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
 		gone := &sender.Attempt{Outcome: sender.Gone, Status: 410, Start: time.Now()}
-		require.NoError(t, o.conclude(t.Context(), d, sender.Platform, gone))
+		require.NoError(t, o.worker.conclude(t.Context(), d, sender.Platform, gone))
 		require.Equal(t, EndpointActive, o.shown(e).State)
 		require.Equal(t, Failed, o.delivery(d.id).State)
-		require.NoError(t, o.conclude(t.Context(), o.loaded(o.publishOne("shop")), sender.Platform, gone))
+		require.NoError(t, o.worker.conclude(t.Context(), o.loaded(o.publishOne("shop")), sender.Platform, gone))
 		require.Equal(t, EndpointDisabled, o.shown(e).State)
 	})
 }
@@ -93,39 +88,48 @@ func TestALate410DisablesNothing(t *testing.T) {
 func TestAnAttemptIsRecordedWhateverBecomesOfTheJob(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		o.serving()
 		o.endpoint("shop", 0)
 		d := o.loaded(o.publishOne("shop"))
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.NoError(t, o.conclude(over, d, sender.Platform, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: time.Now()}))
+		require.NoError(t, o.worker.conclude(over, d, sender.Platform, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: time.Now()}))
 		require.Equal(t, Delivered, o.delivery(d.id).State)
 	})
 }
 
-// An attempt that was cut off on this side says nothing about the endpoint, and gives its slot back; a panic as well.
-func TestWhatWasCutOffIsNotHeldAgainstTheEndpoint(t *testing.T) {
+// An attempt that was cut off on this side says nothing about the endpoint. It does
+// not open the breaker, and it releases its permit. The same holds for a panic.
+func TestWorker_AttemptCutOffIsInconclusive(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		e := o.endpoint("shop", 0)
+		o.endpoint("shop", 0)
 		d := o.loaded(o.publishOne("shop"))
-		to, err := o.ready(t.Context(), d, time.Now())
+		to, err := o.worker.targets.get(t.Context(), d, time.Now())
 		require.NoError(t, err)
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
-		p, _ := o.gate.admit(t.Context(), e, d.limits(), d.job)
-		require.Equal(t, sender.Canceled, o.attempt(over, p, to.to, d).Outcome)
-		require.Zero(t, o.gate.lanes[e].failures)
-		require.Zero(t, o.gate.inFlight)
-		p, _ = o.gate.admit(t.Context(), e, d.limits(), d.job)
+		require.Equal(t, sender.Canceled, o.worker.attempt(over, o.permit(d), to.to, d).Outcome)
+		working := to.to.Signer
 		to.to.Signer = broken{}
-		a := o.attempt(t.Context(), p, to.to, d)
+		a := o.worker.attempt(t.Context(), o.permit(d), to.to, d)
 		require.Equal(t, sender.ClassSigner, a.Class)
 		require.Equal(t, sender.Failed, a.Outcome)
-		require.Zero(t, decide(d, sender.Platform, &a, time.Now()).failingSince)
-		require.Zero(t, o.gate.lanes[e].failures)
-		require.Zero(t, o.gate.inFlight)
-	})
+		require.Zero(t, newResult(d, sender.Platform, &a, time.Now()).failingSince)
+		to.to.Signer = working
+		require.Equal(t, sender.ClassConnect, o.worker.attempt(t.Context(), o.permit(d), to.to, d).Class)
+		p, _, err := o.limiter.Admit(t.Context(), o.worker.request(d))
+		require.NoError(t, err)
+		require.Nil(t, p, "a failure opens the breaker")
+	}, WithBreaker(1, time.Minute, time.Minute), WithMaxConcurrency(1))
+}
+
+// permit fails the test if the delivery is not admitted.
+func (o *inside) permit(d *loaded) *admission.Permit {
+	o.t.Helper()
+	p, _, err := o.limiter.Admit(o.t.Context(), o.worker.request(d))
+	require.NoError(o.t, err)
+	require.NotNil(o.t, p)
+	return p
 }
 
 // broken is a signer that panics.
@@ -141,17 +145,17 @@ func TestWhatAnAttemptMeans(t *testing.T) {
 	first, _ := nthWait(minute, 0)
 	d := &loaded{attempts: 50}
 	a := refused()
-	require.GreaterOrEqual(t, decide(d, minute, a, now).nextAt.Sub(now), time.Duration(0))
+	require.GreaterOrEqual(t, newResult(d, minute, a, now).nextAt.Sub(now), time.Duration(0))
 	a.RetryAfter = first + 48*time.Hour
-	r := decide(d, minute, a, now)
+	r := newResult(d, minute, a, now)
 	require.Equal(t, Pending, r.state, "the replay's first attempt")
 	require.Equal(t, now.Add(a.RetryAfter), r.nextAt)
 	require.Zero(t, r.doneAt)
 	a.Outcome = sender.Gone
-	require.Equal(t, Failed, decide(d, minute, a, now).state)
+	require.Equal(t, Failed, newResult(d, minute, a, now).state)
 	a.Outcome = sender.Failed
 	d.step = 50
-	r = decide(d, minute, a, now)
+	r = newResult(d, minute, a, now)
 	require.Equal(t, Failed, r.state)
 	require.Equal(t, now, r.doneAt)
 }
@@ -166,20 +170,25 @@ func TestJobsOutliveEveryTrouble(t *testing.T) {
 	require.Equal(t, later, jobParams("whk_1", later).InsertOpts.ScheduledAt)
 }
 
-// What the database says of an endpoint reaches the gate: its configuration, its cap, and that its last attempt failed.
-func TestTheGateKnowsWhatTheDatabaseSays(t *testing.T) {
+// A request says what the database knows of the endpoint.
+func TestWorker_Request(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		w := o.serving()
 		e := o.endpoint("shop", 0)
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{MaxConcurrency: new(3)})
+		require.Equal(t, DefaultMaxConcurrency, o.worker.request(o.loaded(o.publishOne("shop"))).Concurrency)
+		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{MaxConcurrency: new(3), RateLimit: new(2.0)})
 		require.NoError(t, err)
 		d := o.failingFor(time.Minute)
-		require.Error(t, w.try(t.Context(), d.id, d.job)) // a snooze
-		l := o.gate.lanes[e]
-		require.Equal(t, 3, l.cap)
-		require.Equal(t, d.version, l.version)
-		require.True(t, l.failing)
+		until := stamp(time.Now().Add(time.Minute))
+		o.health.storeOpenBreaker(t.Context(), d, until)
+		o.recorded(d.id, until)
+		d = o.loaded(d.id)
+		r := o.worker.request(d)
+		r.Slots = nil
+		require.Equal(t, &admission.Request{
+			Job: d.job, Endpoint: e, Version: d.version, Concurrency: 3, Failing: true,
+			BreakerOpenUntil: until, Interval: time.Second / 2, RateSlot: until,
+		}, r)
 	})
 }
 
@@ -187,12 +196,11 @@ func TestTheGateKnowsWhatTheDatabaseSays(t *testing.T) {
 func TestAJobFindsStaleNews(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		w := o.serving()
 		e := o.endpoint("shop", 0)
 		id := o.newsAt("deploy.started", "d", 1)[e]
 		o.newsAt("deploy.live", "d", 2)
-		o.supersede = true
-		require.NoError(t, w.try(t.Context(), id, o.loaded(id).job))
+		o.setSupersession(true)
+		require.NoError(t, o.worker.try(t.Context(), id, o.loaded(id).job))
 		require.Equal(t, Superseded, o.delivery(id).State)
 		require.Zero(t, o.delivery(id).Attempts)
 	})
@@ -203,9 +211,9 @@ func TestAHoldThatNoBreakerWroteIsIgnored(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
-		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(24*time.Hour)), e)
+		o.exec(`UPDATE {schema}outbox_endpoint SET breaker_open_until = ? WHERE id = ?`, micros(time.Now().Add(24*time.Hour)), e)
 		require.Less(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), time.Minute)
-		o.exec(`UPDATE {schema}outbox_endpoint SET hold_until = ? WHERE id = ?`, micros(time.Now().Add(10*time.Minute)), e)
+		o.exec(`UPDATE {schema}outbox_endpoint SET breaker_open_until = ? WHERE id = ?`, micros(time.Now().Add(10*time.Minute)), e)
 		require.Greater(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), 2*time.Minute)
 	}, WithBreaker(5, time.Minute, 10*time.Minute))
 }

@@ -1,0 +1,263 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/sender"
+)
+
+// endpointStore reads and writes apps and endpoints, and seals the columns that
+// hold credentials.
+type endpointStore struct {
+	db   *riverdb.DB
+	keys *keyring
+}
+
+// endpointColumns are read by scanEndpoint, in this order.
+const endpointColumns = `id, app, version, state, reason, created_at, updated_at, failing_since, disabled_at, breaker_open_until, host,
+	description, format, scheme, signature_header, events, header_names, timeout, schedule, concurrency, spacing,
+	url, header, keys`
+
+// sealed are the columns that only a key opens.
+type sealed struct{ url, header, keys []byte }
+
+func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
+	var (
+		e                                             endpointRow
+		s                                             sealed
+		created, updated, failing, disabled, openTill int64
+		state, scheme, events, headerNames            string
+		timeout, concurrency, spacing                 int64
+	)
+	err := r.Scan(&e.ID, &e.App, &e.version, &state, &e.Reason, &created, &updated, &failing, &disabled, &openTill, &e.Host,
+		&e.Description, &e.BodyFormat, &scheme, &e.SignatureHeader, &events, &headerNames, &timeout, &e.Schedule, &concurrency, &spacing,
+		&s.url, &s.header, &s.keys)
+	if err != nil {
+		return nil, s, err
+	}
+	e.Scheme, e.State = Scheme(scheme), EndpointState(state)
+	e.interval = time.Duration(spacing) * time.Microsecond
+	e.Timeout, e.MaxConcurrency, e.RateLimit = time.Duration(timeout)*time.Microsecond, int(concurrency), rate(e.interval)
+	e.FailingSince, e.BreakerOpenUntil, e.DisabledAt = fromMicros(failing), fromMicros(openTill), fromMicros(disabled)
+	e.CreatedAt, e.UpdatedAt = fromMicros(created), fromMicros(updated)
+	if err := json.Unmarshal([]byte(events), &e.Events); err != nil {
+		return nil, s, fmt.Errorf("outbox: endpoint %s: events: %w", e.ID, err)
+	}
+	if err := json.Unmarshal([]byte(headerNames), &e.HeaderNames); err != nil {
+		return nil, s, fmt.Errorf("outbox: endpoint %s: header names: %w", e.ID, err)
+	}
+	return &e, s, nil
+}
+
+func unknownEndpoint(id string) error { return fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id)) }
+
+// read returns an endpoint without what is sealed, and its sealed columns.
+func (s *endpointStore) read(ctx context.Context, q riverdb.Querier, id string) (*endpointRow, sealed, error) {
+	if !storable(id) {
+		return nil, sealed{}, unknownEndpoint(id)
+	}
+	e, columns, err := scanEndpoint(q.QueryRow(ctx, `SELECT `+endpointColumns+` FROM {schema}outbox_endpoint WHERE id = ?`, id))
+	if errors.Is(err, riverdb.ErrNoRows) {
+		return nil, columns, unknownEndpoint(id)
+	}
+	if err != nil {
+		return nil, columns, fmt.Errorf("outbox: reading endpoint %s: %w", id, err)
+	}
+	return e, columns, nil
+}
+
+// readUnsealed returns an endpoint with its sealed columns opened.
+func (s *endpointStore) readUnsealed(ctx context.Context, q riverdb.Querier, id string) (*endpointRow, error) {
+	e, columns, err := s.read(ctx, q, id)
+	if err != nil {
+		return nil, err
+	}
+	return e, s.keys.openEndpoint(e, columns)
+}
+
+// list returns the endpoints of an app in the order of their creation.
+func (s *endpointStore) list(ctx context.Context, app string) ([]Endpoint, error) {
+	all, err := riverdb.Collect(ctx, s.db, func(r riverdb.Row) (Endpoint, error) {
+		e, _, err := scanEndpoint(r)
+		if err != nil {
+			return Endpoint{}, err
+		}
+		return e.visible(), nil
+	}, `SELECT `+endpointColumns+` FROM {schema}outbox_endpoint WHERE app = ? ORDER BY id`, app)
+	if err != nil {
+		return nil, wrap("reading endpoints", err)
+	}
+	if len(all) == 0 {
+		return nil, requireApp(ctx, s.db, app)
+	}
+	return all, nil
+}
+
+// openEndpoint opens the sealed columns of an endpoint.
+func (r *keyring) openEndpoint(e *endpointRow, s sealed) error {
+	address, err := r.open(e.ID, columnURL, s.url)
+	if err != nil {
+		return err
+	}
+	header, err := r.open(e.ID, columnHeader, s.header)
+	if err != nil {
+		return err
+	}
+	keys, err := r.open(e.ID, columnKeys, s.keys)
+	if err != nil {
+		return err
+	}
+	e.url = sender.NewURL(string(address))
+	var values http.Header
+	if err := json.Unmarshal(header, &values); err != nil {
+		return fmt.Errorf("%w: endpoint %s: column header does not hold a header", ErrUnseal, e.ID)
+	}
+	e.header = sender.NewHeader(values)
+	if err := json.Unmarshal(keys, &e.keys); err != nil {
+		return fmt.Errorf("%w: endpoint %s: column keys does not hold keys", ErrUnseal, e.ID)
+	}
+	return nil
+}
+
+func (r *keyring) sealEndpoint(e *endpointRow) (sealed, error) {
+	header, err := json.Marshal(e.header.Reveal())
+	if err != nil {
+		return sealed{}, fmt.Errorf("outbox: header of endpoint %s: %w", e.ID, err)
+	}
+	keys, err := json.Marshal(e.keys)
+	if err != nil {
+		return sealed{}, fmt.Errorf("outbox: keys of endpoint %s: %w", e.ID, err)
+	}
+	return sealed{
+		url:    r.seal(e.ID, columnURL, []byte(e.url.Reveal())),
+		header: r.seal(e.ID, columnHeader, header),
+		keys:   r.seal(e.ID, columnKeys, keys),
+	}, nil
+}
+
+// list is a JSON array, never null.
+func list(items []string) string {
+	if items == nil {
+		items = []string{}
+	}
+	b, _ := json.Marshal(items) // strings always marshal
+	return string(b)
+}
+
+func (s *endpointStore) insert(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
+	columns, err := s.keys.sealEndpoint(e)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_endpoint (id, app, version, state, reason, created_at, updated_at, host,
+		description, format, scheme, signature_header, events, header_names, timeout, schedule, concurrency, spacing, url, header, keys)
+		VALUES (?, ?, 1, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.ID, e.App, string(e.State), micros(e.CreatedAt), micros(e.CreatedAt), e.Host, e.Description, e.BodyFormat, string(e.Scheme),
+		e.SignatureHeader, list(e.Events), list(e.HeaderNames), e.Timeout.Microseconds(), e.Schedule, int64(e.MaxConcurrency),
+		e.interval.Microseconds(), columns.url, columns.header, columns.keys)
+	return err
+}
+
+// updateSettings writes settings. It does not change keys and state.
+func (s *endpointStore) updateSettings(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
+	columns, err := s.keys.sealEndpoint(e)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, host = ?, description = ?,
+		format = ?, events = ?, header_names = ?, timeout = ?, schedule = ?, concurrency = ?, spacing = ?, url = ?, header = ?
+		WHERE id = ?`,
+		micros(e.UpdatedAt), e.Host, e.Description, e.BodyFormat, list(e.Events), list(e.HeaderNames), e.Timeout.Microseconds(),
+		e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(), columns.url, columns.header, e.ID)
+	return err
+}
+
+// updateSealed writes all sealed columns. The endpoint must have been read after
+// lock.
+func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
+	columns, err := s.keys.sealEndpoint(e)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, url = ?, header = ?, keys = ? WHERE id = ?`,
+		micros(e.UpdatedAt), columns.url, columns.header, columns.keys, e.ID)
+	return err
+}
+
+// lock makes other changes of the endpoint wait until the transaction has ended.
+func (s *endpointStore) lock(ctx context.Context, tx *riverdb.Tx, id string) error {
+	if !storable(id) {
+		return unknownEndpoint(id)
+	}
+	n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1 WHERE id = ?`, id)
+	if err == nil && n == 0 {
+		return unknownEndpoint(id)
+	}
+	return err
+}
+
+// resetHealth forgets the failures of an endpoint. It does not enable one.
+func (s *endpointStore) resetHealth(ctx context.Context, tx *riverdb.Tx, id string) error {
+	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = 0, breaker_open_until = 0,
+		reason = CASE WHEN state = ? THEN '' ELSE reason END,
+		state = CASE WHEN state = ? THEN ? ELSE state END WHERE id = ?`,
+		string(EndpointFailing), string(EndpointFailing), string(EndpointActive), id)
+	return err
+}
+
+// resetRateSlots forgets the reserved rate slots, which belong to another rate.
+// After the commit, call waker.makeDue.
+func (s *endpointStore) resetRateSlots(ctx context.Context, tx *riverdb.Tx, id string) error {
+	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = 0 WHERE id = ?`, id)
+	return err
+}
+
+// normalURL returns the form in which the URLs of an app are compared, since scheme
+// and host have many spellings.
+func normalURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return strings.TrimRight(text, "/")
+	}
+	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme] // Parse has made it lower case
+	}
+	u.Host = net.JoinHostPort(host, port)
+	return strings.TrimRight(u.String(), "/")
+}
+
+// checkDuplicate returns an error if the app has another endpoint with the URL, and
+// otherwise how many other endpoints it has. URLs are sealed, so each has to be
+// opened. An app has few endpoints, and its row is locked meanwhile.
+func (s *endpointStore) checkDuplicate(ctx context.Context, tx *riverdb.Tx, e *endpointRow) (count int, err error) {
+	type pair struct {
+		id  string
+		url []byte
+	}
+	others, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (p pair, err error) {
+		return p, r.Scan(&p.id, &p.url)
+	}, `SELECT id, url FROM {schema}outbox_endpoint WHERE app = ? AND id <> ?`, e.App, e.ID)
+	if err != nil {
+		return 0, err
+	}
+	for _, other := range others {
+		address, err := s.keys.open(other.id, columnURL, other.url)
+		if err != nil {
+			return 0, err
+		}
+		if normalURL(string(address)) == normalURL(e.url.Reveal()) {
+			return 0, fmt.Errorf("%w: %s has the same URL", ErrDuplicateEndpoint, other.id)
+		}
+	}
+	return len(others), nil
+}

@@ -1,0 +1,81 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/sender"
+)
+
+// TestEndpoint makes one attempt to deliver an event of the type webhook.test, now
+// and from this process, whatever the endpoint's filter, state and limits are. It
+// returns the delivery and its attempt, which are in the log like any other. An
+// endpoint that does not accept the delivery is no error of TestEndpoint. Look at
+// Delivery.State and Attempt.Status.
+func (o *Outbox) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt, error) {
+	if err := o.open(); err != nil {
+		return Delivery{}, Attempt{}, err
+	}
+	e, err := o.endpoints.readUnsealed(ctx, o.db, id)
+	if err != nil {
+		return Delivery{}, Attempt{}, err
+	}
+	to, _, err := o.rules.target(e, time.Now())
+	if err != nil {
+		return Delivery{}, Attempt{}, wrap("testing endpoint", err)
+	}
+	n, err := o.publisher.storeTest(ctx, e)
+	if err != nil {
+		return Delivery{}, Attempt{}, err
+	}
+	if n.body != nil {
+		if err := o.worker.attemptTest(ctx, n, to); err != nil {
+			return Delivery{}, Attempt{}, err
+		}
+	}
+	ctx = context.WithoutCancel(ctx)
+	d, err := o.Delivery(ctx, n.id)
+	if err != nil {
+		return Delivery{}, Attempt{}, err
+	}
+	attempts, err := o.Attempts(ctx, n.id)
+	if err != nil || len(attempts) == 0 {
+		return d, Attempt{}, err
+	}
+	return d, attempts[0], nil
+}
+
+// storeTest stores the delivery of a test as failed and without a job. No other
+// process makes an attempt, and a crash leaves nothing that waits.
+func (p *publisher) storeTest(ctx context.Context, e *endpointRow) (*newDelivery, error) {
+	d, err := p.draft(ctx, e.App, endpointEvent(EventTest, e, time.Now()), nil)
+	if err != nil {
+		return nil, err
+	}
+	n, err := p.newDelivery(ctx, d, &subscriber{id: e.ID, format: e.BodyFormat})
+	if err != nil {
+		return nil, err
+	}
+	if n == nil {
+		return nil, fmt.Errorf("outbox: testing endpoint %s: %w", e.ID, sender.ErrNoMessage)
+	}
+	if n.state == Pending {
+		n.state, n.reason = Failed, "the test was cut off"
+	}
+	err = p.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		return insertRows(ctx, tx, []*newDelivery{n})
+	})
+	return n, wrap("testing endpoint", err)
+}
+
+func (w *worker) attemptTest(ctx context.Context, n *newDelivery, to sender.Endpoint) error {
+	a := w.sender.Attempt(ctx, to, sender.Message{ID: n.id, Type: n.typ, ContentType: n.contentType, Body: n.body})
+	r := &result{id: n.id, state: Failed, doneAt: time.Now(), attempt: &a}
+	if a.Outcome == sender.Delivered {
+		r.state = Delivered
+	}
+	_, err := w.recorder.save(context.WithoutCancel(ctx), []*result{r})
+	return err
+}

@@ -1,0 +1,170 @@
+package outbox
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+)
+
+// loaded is a delivery with what an attempt needs to know of its endpoint.
+type loaded struct {
+	found bool
+	id    string
+	app   string
+	typ   payload.Type
+	state State
+	job   int64
+
+	attempts, step   int
+	nextAt, rateSlot time.Time
+	stale            bool // superseded since it was published, and not replayed
+	message          sender.Message
+
+	endpoint         string
+	version          int64 // 0 if the endpoint was deleted
+	endpointState    EndpointState
+	failingSince     time.Time
+	breakerOpenUntil time.Time
+	concurrency      int
+	interval         time.Duration // between attempts, from RateLimit
+}
+
+const (
+	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.rate_slot_at, d.content_type, d.body, d.endpoint,
+	COALESCE(e.version, 0), COALESCE(e.state, ''), COALESCE(e.failing_since, 0), COALESCE(e.breaker_open_until, 0),
+	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), `
+	neverStale = `0`
+	maybeStale = `CASE WHEN d.replays = 0 AND d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND EXISTS (
+		SELECT 1 FROM {schema}outbox_delivery t WHERE t.deployment = d.deployment AND t.endpoint = d.endpoint
+		AND t.terminal = 1 AND t.event_at >= d.event_at) THEN 1 ELSE 0 END`
+	loadFrom = ` FROM {schema}outbox_delivery d LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id `
+)
+
+// loader reads deliveries in batches.
+type loader struct {
+	db      *riverdb.DB
+	query   string
+	batches *sqldb.Combiner[string, loaded]
+}
+
+func newLoader(db *riverdb.DB, supersede bool, faults *contain.Faults) *loader {
+	stale := neverStale
+	if supersede {
+		stale = maybeStale
+	}
+	l := &loader{db: db, query: `SELECT ` + loadColumns + stale + loadFrom}
+	l.batches = newBatcher(faults, inLoading, l.loadBatch)
+	return l
+}
+
+// load reads a delivery together with those of other workers. If there is none,
+// found is false.
+func (l *loader) load(ctx context.Context, id string) (loaded, error) { return l.batches.Do(ctx, id) }
+
+func (l *loader) loadBatch(ctx context.Context, ids []string) ([]loaded, error) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	in, list := anyOf(l.db, ids)
+	all, err := riverdb.Collect(ctx, l.db, scanLoaded, l.query+in, list)
+	if err != nil {
+		return nil, wrap("reading deliveries", err)
+	}
+	byID := make(map[string]loaded, len(all))
+	for _, d := range all {
+		byID[d.id] = d
+	}
+	out := make([]loaded, len(ids))
+	for i, id := range ids {
+		out[i] = byID[id]
+	}
+	return out, nil
+}
+
+func scanLoaded(r riverdb.Row) (loaded, error) {
+	var (
+		d                                                                   = loaded{found: true}
+		state, typ, contentType, endpointState                              string
+		attempts, step, next, slot, failing, openTill, concurrency, spacing int64
+		stale                                                               int64
+	)
+	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &slot, &contentType, &d.message.Body, &d.endpoint,
+		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing, &stale)
+	d.typ, d.state, d.endpointState = payload.Type(typ), State(state), EndpointState(endpointState)
+	d.attempts, d.step, d.concurrency = int(attempts), int(step), int(concurrency)
+	d.nextAt, d.rateSlot, d.failingSince, d.breakerOpenUntil = fromMicros(next), fromMicros(slot), fromMicros(failing), fromMicros(openTill)
+	d.interval, d.stale = time.Duration(spacing)*time.Microsecond, stale != 0
+	d.message.ID, d.message.Type, d.message.ContentType = d.id, d.typ, contentType
+	return d, err
+}
+
+// maxTargets bounds the unsealed endpoints in memory.
+const maxTargets = 10_000
+
+// target is an unsealed endpoint that deliveries can be sent to.
+type target struct {
+	version  int64
+	to       sender.Endpoint
+	until    time.Time // when the use of a key ends; zero if none ends
+	schedule sender.Schedule
+}
+
+// targets unseals endpoints and caches them by their version. Every delivery is
+// read together with the current version, so the cache is never stale.
+type targets struct {
+	endpoints *endpointStore
+	rules     *rules
+	logger    *slog.Logger
+
+	mu   sync.Mutex
+	byID map[string]target
+}
+
+// get returns the target of a delivery.
+func (t *targets) get(ctx context.Context, d *loaded, now time.Time) (target, error) {
+	if e, ok := t.cached(d.endpoint, d.version, now); ok {
+		return e, nil
+	}
+	row, err := t.endpoints.readUnsealed(ctx, t.endpoints.db, d.endpoint)
+	if err != nil {
+		return target{}, err
+	}
+	to, until, err := t.rules.target(row, now)
+	if err != nil {
+		return target{}, err
+	}
+	schedule, ok := t.rules.schedules[row.Schedule]
+	if !ok {
+		t.logger.WarnContext(ctx, "outbox: the endpoint's schedule is not registered; using platform",
+			slog.String("endpoint", d.endpoint), slog.String("schedule", row.Schedule))
+		schedule = sender.Platform
+	}
+	e := target{version: row.version, to: to, until: until, schedule: schedule}
+	t.put(d.endpoint, e)
+	return e, nil
+}
+
+func (t *targets) cached(id string, version int64, now time.Time) (target, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.byID[id]
+	if !ok || e.version != version || !e.until.IsZero() && now.After(e.until) {
+		return target{}, false
+	}
+	return e, true
+}
+
+func (t *targets) put(id string, e target) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.byID) >= maxTargets {
+		clear(t.byID)
+	}
+	t.byID[id] = e
+}

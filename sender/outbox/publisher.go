@@ -1,0 +1,268 @@
+package outbox
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
+)
+
+// publisher stores events, and a delivery for each endpoint that accepts them.
+type publisher struct {
+	db        *riverdb.DB
+	client    riverdb.Client
+	rules     *rules
+	breaker   admission.Breaker
+	supersede bool
+}
+
+// publish stores the event and its deliveries.
+func (p *publisher) publish(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
+	inserted, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_event (app, id, hash, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (app, id) DO NOTHING`,
+		d.app, d.id, d.hash[:], micros(d.at))
+	if err != nil {
+		return Publication{}, err
+	}
+	if inserted == 0 {
+		return p.published(ctx, tx, d)
+	}
+	deliveries, err := p.newDeliveries(ctx, tx, d)
+	if err != nil {
+		return Publication{}, err
+	}
+	out := Publication{EventID: d.id}
+	for _, n := range deliveries {
+		out.Deliveries = append(out.Deliveries, Ref{ID: n.id, Endpoint: n.endpoint})
+	}
+	return out, p.insert(ctx, tx, deliveries)
+}
+
+// published returns what the first call has stored, if it had the same event.
+func (p *publisher) published(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
+	var hash []byte
+	err := tx.QueryRow(ctx, `SELECT hash FROM {schema}outbox_event WHERE app = ? AND id = ?`, d.app, d.id).Scan(&hash)
+	if err != nil {
+		return Publication{}, err
+	}
+	if subtle.ConstantTimeCompare(hash, d.hash[:]) != 1 {
+		return Publication{}, fmt.Errorf("%w: %s", ErrConflict, d.id)
+	}
+	refs, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (ref Ref, err error) { return ref, r.Scan(&ref.ID, &ref.Endpoint) },
+		`SELECT id, endpoint FROM {schema}outbox_delivery WHERE app = ? AND event = ? ORDER BY id`, d.app, d.id)
+	return Publication{EventID: d.id, Duplicate: true, Deliveries: refs}, err
+}
+
+// newDelivery is a delivery that is about to be stored.
+type newDelivery struct {
+	id, app, endpoint, event string
+	typ                      payload.Type
+	deployment               string
+	eventAt                  time.Time
+	terminal                 bool
+	state                    State
+	reason                   string // why it is not pending
+	job                      int64
+	due                      time.Time
+	createdAt                time.Time
+	contentType              string
+	body                     []byte
+}
+
+// subscriber is an endpoint as the publisher needs it.
+type subscriber struct {
+	id, format       string
+	events           []string
+	breakerOpenUntil time.Time
+}
+
+// newDeliveries returns a delivery for each endpoint that accepts the event.
+func (p *publisher) newDeliveries(ctx context.Context, tx *riverdb.Tx, d *draft) ([]*newDelivery, error) {
+	all, err := riverdb.Collect(ctx, tx, scanSubscriber,
+		`SELECT id, format, events, breaker_open_until FROM {schema}outbox_endpoint WHERE app = ? AND state <> ? ORDER BY id`,
+		d.app, string(EndpointDisabled))
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, requireApp(ctx, tx, d.app)
+	}
+	var deliveries []*newDelivery
+	for _, s := range all {
+		if !(sender.Endpoint{Events: s.events}).Accepts(d.event.Type) {
+			continue
+		}
+		n, err := p.newDelivery(ctx, d, &s)
+		if err != nil {
+			return nil, err
+		}
+		if n != nil {
+			deliveries = append(deliveries, n)
+		}
+	}
+	if p.supersede && len(deliveries) > 0 {
+		return deliveries, supersede(ctx, tx, d, deliveries)
+	}
+	return deliveries, nil
+}
+
+func scanSubscriber(r riverdb.Row) (subscriber, error) {
+	var (
+		s         subscriber
+		events    string
+		openUntil int64
+	)
+	if err := r.Scan(&s.id, &s.format, &events, &openUntil); err != nil {
+		return s, err
+	}
+	s.breakerOpenUntil = fromMicros(openUntil)
+	return s, json.Unmarshal([]byte(events), &s.events)
+}
+
+// newDelivery returns the delivery for one endpoint. It returns nil if the
+// endpoint's format does not express such events.
+func (p *publisher) newDelivery(ctx context.Context, d *draft, s *subscriber) (*newDelivery, error) {
+	id := payload.NewDeliveryID()
+	created := idTime(id)
+	n := &newDelivery{
+		id: id, app: d.app, endpoint: s.id, event: d.id, typ: d.event.Type, deployment: d.event.DeploymentID,
+		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: created, createdAt: created,
+	}
+	event := d.event
+	event.DeliveryID = id
+	format, err := p.rules.format(s.format)
+	if err != nil {
+		return nil, err
+	}
+	m, err := p.rules.sender.Message(ctx, sender.Endpoint{BodyFormat: format}, &event)
+	switch {
+	case errors.Is(err, sender.ErrNoMessage):
+		return nil, nil
+	case err != nil && (format == nil || ctx.Err() != nil):
+		return nil, err
+	case err != nil:
+		n.state, n.reason = Failed, clean(err.Error())
+		return n, nil
+	}
+	n.contentType, n.body = m.ContentType, m.Body
+	// Spare the workers from finding out one by one that the breaker is open.
+	if p.breaker.Plausible(s.breakerOpenUntil, n.due) {
+		n.due = s.breakerOpenUntil
+	}
+	return n, nil
+}
+
+// insert stores deliveries, and a job for each that is pending.
+func (p *publisher) insert(ctx context.Context, tx *riverdb.Tx, all []*newDelivery) error {
+	var pending []*newDelivery
+	var params []river.InsertManyParams
+	for _, n := range all {
+		if n.state == Pending {
+			pending = append(pending, n)
+			params = append(params, jobParams(n.id, n.due))
+		}
+	}
+	if len(params) > 0 {
+		inserted, err := p.client.InsertManyTx(ctx, tx, params)
+		if err != nil {
+			return err
+		}
+		for i, n := range pending {
+			n.job = inserted[i].Job.ID
+		}
+	}
+	for part := range slices.Chunk(all, maxInsert) {
+		if err := insertRows(ctx, tx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// maxInsert is the number of deliveries that one statement stores.
+	maxInsert = 50
+	// rowOverhead is added to the length of a body for the bytes of WithRetention.
+	rowOverhead = 512
+)
+
+func insertRows(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error {
+	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := make([]any, 0, 17*len(rows))
+	for _, n := range rows {
+		var doneAt, nextAt int64
+		if n.state == Pending {
+			nextAt = micros(n.due)
+		} else {
+			doneAt = micros(n.createdAt)
+		}
+		body := n.body
+		if body == nil {
+			body = []byte{}
+		}
+		args = append(args, n.id, n.app, n.endpoint, n.event, string(n.typ), n.deployment, micros(n.eventAt), flag(n.terminal), string(n.state),
+			n.job, micros(n.createdAt), nextAt, doneAt, n.reason, int64(len(body)+rowOverhead), n.contentType, body)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_delivery (id, app, endpoint, event, type, deployment, event_at, terminal, state, job,
+		created_at, next_at, done_at, last_error, size, content_type, body) VALUES `+row+strings.Repeat(", "+row, len(rows)-1), args...)
+	return err
+}
+
+const idPrefix = "whk_"
+
+// idTime returns the time in a delivery ID, to the millisecond. The ID is "whk_"
+// and a UUIDv7 without dashes.
+func idTime(id string) time.Time {
+	var ms int64
+	if b, err := hex.DecodeString(id[len(idPrefix) : len(idPrefix)+12]); err == nil {
+		for _, c := range b {
+			ms = ms<<8 | int64(c)
+		}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// firstID returns the least ID that a delivery of time t can have.
+func firstID(t time.Time) string { return fmt.Sprintf("%s%012x", idPrefix, max(t.UnixMilli(), 0)) }
+
+const (
+	// maxJobAttempts is River's count. It must never be used up, not even by a job
+	// that crashes its process again and again. The schedule has its own count in
+	// outbox_delivery.
+	maxJobAttempts = 30_000
+
+	// scheduledAfter is how far in the future a job must be due for River's own
+	// scheduler. The scheduler looks every 5 s for jobs that are due within the next
+	// 5 s. It would see a job that is due earlier too late, and all such jobs at once.
+	scheduledAfter = 6 * time.Second
+)
+
+// jobArgs refers to a delivery. What is sent is in outbox_delivery.
+type jobArgs struct {
+	ID string `json:"id"`
+}
+
+// Kind is the name of the jobs. It is stored.
+func (jobArgs) Kind() string { return "deployhook.outbox.deliver" }
+
+// jobParams is a job for a delivery that is due at a time. A job that is due soon
+// is inserted without a time. Its worker sees that it is early and snoozes it, which
+// River does to the moment.
+func jobParams(id string, due time.Time) river.InsertManyParams {
+	opts := &river.InsertOpts{Queue: queueName, MaxAttempts: maxJobAttempts}
+	if time.Until(due) > scheduledAfter {
+		opts.ScheduledAt = due
+	}
+	return river.InsertManyParams{Args: jobArgs{ID: id}, InsertOpts: opts}
+}

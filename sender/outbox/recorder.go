@@ -1,0 +1,402 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
+	"github.com/deployhook/deployhook/sender"
+)
+
+// result is what a worker records about a delivery.
+type result struct {
+	id       string
+	job      int64
+	endpoint string
+	version  int64 // of the endpoint's configuration, as the attempt was made
+	state    State // Pending: another attempt follows at nextAt
+	reason   string
+	nextAt   time.Time
+	doneAt   time.Time
+	rateSlot time.Time // only in a result without an attempt
+	attempt  *sender.Attempt
+	// failingSince is when a failed attempt began. The endpoint's row takes it if it
+	// is the first failure after a success.
+	failingSince time.Time
+	recovered    bool // set by the recorder: this success has made a failing endpoint active
+	slotRecorded bool // set by the recorder
+}
+
+// recorder stores results in batches.
+type recorder struct {
+	db      *riverdb.DB
+	waker   *waker
+	batches *sqldb.Combiner[*result, struct{}]
+}
+
+func newRecorder(db *riverdb.DB, w *waker, faults *contain.Faults) *recorder {
+	rec := &recorder{db: db, waker: w}
+	rec.batches = newBatcher(faults, inRecording, rec.save)
+	return rec
+}
+
+// record stores a result together with those of other workers.
+func (rec *recorder) record(ctx context.Context, r *result) error {
+	_, err := rec.batches.Do(ctx, r)
+	return err
+}
+
+// save stores results in one transaction, so that all workers that have just
+// finished share one commit.
+//
+// A result counts only while its job is the delivery's own. A job that was
+// overtaken by a replay, or whose process was taken for dead, undoes nothing that
+// happened since. A success always counts, since the endpoint has the delivery. An
+// attempt is always recorded.
+func (rec *recorder) save(ctx context.Context, results []*result) ([]struct{}, error) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	// Processes that write the same rows in the same order wait for each other and
+	// do not deadlock.
+	sorted := slices.SortedFunc(slices.Values(results), func(a, b *result) int { return cmp.Compare(a.id, b.id) })
+	var slots, endings, attempts []*result
+	for _, r := range sorted {
+		switch {
+		case r.attempt != nil:
+			attempts = append(attempts, r)
+		case r.rateSlot.IsZero():
+			endings = append(endings, r)
+		default:
+			slots = append(slots, r)
+		}
+	}
+	if err := rec.saveRateSlots(ctx, slots); err != nil {
+		return nil, wrap("recording rate slots", err)
+	}
+	var recovered []string
+	err := rec.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+		if err := saveEndings(ctx, tx, endings); err != nil {
+			return err
+		}
+		if err := rec.saveAttempts(ctx, tx, attempts); err != nil {
+			return err
+		}
+		recovered, err = rec.saveHealth(ctx, tx, attempts)
+		return err
+	})
+	if err != nil {
+		return nil, wrap("recording attempts", err)
+	}
+	for _, endpoint := range recovered {
+		rec.waker.makeDue(ctx, endpoint, waitForBreaker)
+	}
+	return make([]struct{}, len(results)), nil
+}
+
+// saveRateSlots stores the rate slots of deliveries, unless their endpoint has
+// changed since. Its rate may have changed, and the change did not know of a slot
+// that is not recorded yet. The lock makes a change wait for a slot that is about
+// to be recorded. It has its own transaction, so that nothing else is locked
+// meanwhile.
+func (rec *recorder) saveRateSlots(ctx context.Context, results []*result) error {
+	if len(results) == 0 {
+		return nil
+	}
+	lock := ` FOR SHARE`
+	if rec.db.Dialect() == riverdb.SQLite { // which has one writer at a time
+		lock = ``
+	}
+	return rec.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		for _, r := range results {
+			n, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery AS d SET next_at = ?, rate_slot_at = ?
+				FROM (SELECT id FROM {schema}outbox_endpoint WHERE id = ? AND version = ?`+lock+`) AS e
+				WHERE d.id = ? AND d.state = ? AND d.job = ?`,
+				micros(r.nextAt), micros(r.rateSlot), r.endpoint, r.version, r.id, string(Pending), r.job)
+			if err != nil {
+				return err
+			}
+			r.slotRecorded = n > 0
+		}
+		return nil
+	})
+}
+
+// saveEndings stores that deliveries were canceled or superseded.
+func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+	for _, r := range results {
+		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, next_at = ?, done_at = ?, rate_slot_at = 0, last_error = ?
+			WHERE id = ? AND state = ? AND job = ?`,
+			string(r.state), micros(r.nextAt), micros(r.doneAt), r.reason, r.id, string(Pending), r.job)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveHealth records, for each endpoint, the first failure after a success and the
+// first success after a failure. It ignores attempts with an endpoint's old
+// configuration. It returns the endpoints whose open breaker is closed now.
+func (rec *recorder) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*result) (recovered []string, err error) {
+	successes := map[configuration]*result{} // the last one of each
+	var ids []string
+	for _, r := range results {
+		r.recovered = false // it may be the second try
+		if r.state == Delivered && r.endpoint != "" {
+			if last := successes[r.configuration()]; last == nil || last.doneAt.Before(r.doneAt) {
+				successes[r.configuration()] = r
+			}
+			ids = append(ids, r.endpoint)
+		}
+	}
+	if len(ids) > 0 {
+		if recovered, err = rec.saveSuccesses(ctx, tx, successes, ids); err != nil {
+			return nil, err
+		}
+	}
+	return recovered, saveFailures(ctx, tx, successes, results)
+}
+
+// configuration is an endpoint in one version.
+type configuration struct {
+	endpoint string
+	version  int64
+}
+
+func (r *result) configuration() configuration { return configuration{r.endpoint, r.version} }
+
+func (c configuration) compare(other configuration) int {
+	return cmp.Or(cmp.Compare(c.endpoint, other.endpoint), cmp.Compare(c.version, other.version))
+}
+
+// saveSuccesses makes endpoints active that have accepted a delivery, unless a
+// failure began later. One statement asks for the whole batch and usually finds
+// nothing. What a delivery was loaded with is no answer, since another one may have
+// failed since, perhaps in another process.
+func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, ids []string) (recovered []string, err error) {
+	const unhealthy = `(failing_since <> 0 OR breaker_open_until <> 0 OR state = 'failing')`
+	type endpoint struct {
+		configuration
+		state     string
+		openUntil int64
+	}
+	in, list := anyOf(rec.db, ids)
+	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (e endpoint, err error) {
+		return e, r.Scan(&e.endpoint, &e.version, &e.state, &e.openUntil)
+	}, `SELECT id, version, state, breaker_open_until FROM {schema}outbox_endpoint WHERE `+unhealthy+` AND id `+in+` ORDER BY id`, list)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		success := successes[e.configuration]
+		if success == nil {
+			continue
+		}
+		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = 0, breaker_open_until = 0,
+			reason = CASE WHEN state = 'failing' THEN '' ELSE reason END, state = CASE WHEN state = 'failing' THEN 'active' ELSE state END
+			WHERE id = ? AND version = ? AND failing_since <= ? AND `+unhealthy, e.endpoint, e.version, micros(success.doneAt))
+		if err != nil {
+			return nil, err
+		}
+		success.recovered = n > 0 && e.state == string(EndpointFailing)
+		if n > 0 && fromMicros(e.openUntil).After(success.doneAt) {
+			recovered = append(recovered, e.endpoint)
+		}
+	}
+	return recovered, nil
+}
+
+// saveFailures records the first failure after the last success.
+func saveFailures(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, results []*result) error {
+	failures := map[configuration]time.Time{}
+	for _, r := range results {
+		c := r.configuration()
+		if r.failingSince.IsZero() || successes[c] != nil && !r.failingSince.After(successes[c].doneAt) {
+			continue
+		}
+		if first, ok := failures[c]; !ok || r.failingSince.Before(first) {
+			failures[c] = r.failingSince
+		}
+	}
+	for _, c := range slices.SortedFunc(maps.Keys(failures), configuration.compare) {
+		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = ? WHERE id = ? AND version = ? AND failing_since = 0`,
+			micros(failures[c]), c.endpoint, c.version)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attemptRow is an attempt in the form of the table.
+type attemptRow struct {
+	outcome, class, errText, addr, requestHeader, responseHeader string
+	started, dns, connect, tls, firstByte, total, retryAfter     int64
+	status, reused, truncated                                    int64
+	body                                                         []byte
+}
+
+func newAttemptRow(a *sender.Attempt) attemptRow {
+	r := attemptRow{
+		outcome: string(a.Outcome), class: string(a.Class), status: int64(a.Status), started: micros(a.Start),
+		dns: a.Timings.DNS.Microseconds(), connect: a.Timings.Connect.Microseconds(), tls: a.Timings.TLS.Microseconds(),
+		firstByte: a.Timings.FirstByte.Microseconds(), total: a.Timings.Total.Microseconds(),
+		retryAfter: a.RetryAfter.Microseconds(), reused: flag(a.Reused), truncated: flag(a.Truncated),
+		requestHeader: headerText(a.RequestHeader), responseHeader: headerText(a.ResponseHeader), body: a.Body,
+	}
+	if a.Addr.IsValid() {
+		r.addr = a.Addr.String()
+	}
+	if a.Err != nil {
+		r.errText = clean(a.Err.Error())
+	}
+	if r.body == nil {
+		r.body = []byte{}
+	}
+	return r
+}
+
+func (r *attemptRow) size() int64 {
+	return int64(len(r.body) + len(r.requestHeader) + len(r.responseHeader) + rowOverhead)
+}
+
+// headerText returns a header as JSON, whatever bytes an endpoint put into it.
+func headerText(h map[string][]string) string {
+	if len(h) == 0 {
+		return "{}"
+	}
+	b, _ := json.Marshal(h) // maps of strings always marshal
+	return string(b)
+}
+
+func (rec *recorder) saveAttempts(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+	if len(results) == 0 {
+		return nil
+	}
+	write := saveOnSQLite
+	if rec.db.Dialect() == riverdb.Postgres {
+		write = saveOnPostgres
+	}
+	for _, part := range distinct(results) {
+		if err := write(ctx, tx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// distinct splits results, which are sorted by ID, so that no part has an ID
+// twice. One statement can update a row only once.
+func distinct(results []*result) [][]*result {
+	parts := [][]*result{nil}
+	nth := 0
+	for i, r := range results {
+		if nth++; i == 0 || results[i-1].id != r.id {
+			nth = 0
+		}
+		if nth == len(parts) {
+			parts = append(parts, nil)
+		}
+		parts[nth] = append(parts[nth], r)
+	}
+	return parts
+}
+
+const (
+	// A success replaces every state. Any other result counts only while its job is
+	// still the delivery's.
+	saveSet = `attempts = d.attempts + 1, size = d.size + v.size, last_status = v.status, last_class = v.class, last_error = v.error,
+		state = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.state ELSE d.state END,
+		step = CASE WHEN d.state = 'pending' AND d.job = v.job THEN d.step + 1 ELSE d.step END,
+		next_at = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.next_at ELSE d.next_at END,
+		done_at = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.done_at ELSE d.done_at END,
+		rate_slot_at = 0`
+	attemptColumns = `delivery, number, started_at, outcome, class, status, error, dns, connect, tls, first_byte, total, retry_after, addr,
+		reused, truncated, request_header, response_header, body`
+)
+
+// saveOnSQLite stores attempts with two statements, since preparing statements
+// takes most of SQLite's time.
+func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+	const cells = `(?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := make([]any, 0, 9*len(results))
+	rows := make(map[string]attemptRow, len(results))
+	for _, r := range results {
+		a := newAttemptRow(r.attempt)
+		rows[r.id] = a
+		args = append(args, r.id, r.job, string(r.state), micros(r.nextAt), micros(r.doneAt), a.size(), a.status, a.class, a.errText)
+	}
+	type numbered struct {
+		id     string
+		number int64
+	}
+	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (n numbered, err error) { return n, r.Scan(&n.id, &n.number) },
+		`WITH v (id, job, state, next_at, done_at, size, status, class, error) AS (VALUES `+cells+strings.Repeat(`, `+cells, len(results)-1)+`)
+		UPDATE {schema}outbox_delivery AS d SET `+saveSet+` FROM v WHERE d.id = v.id RETURNING id, attempts`, args...)
+	if err != nil || len(all) == 0 { // deleted meanwhile
+		return err
+	}
+	const attemptCells = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args = make([]any, 0, 19*len(all))
+	for _, n := range all {
+		a := rows[n.id]
+		args = append(args, n.id, n.number, a.started, a.outcome, a.class, a.status, a.errText, a.dns, a.connect, a.tls, a.firstByte, a.total,
+			a.retryAfter, a.addr, a.reused, a.truncated, a.requestHeader, a.responseHeader, a.body)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_attempt (`+attemptColumns+`) VALUES `+
+		attemptCells+strings.Repeat(`, `+attemptCells, len(all)-1), args...)
+	return err
+}
+
+// saveOnPostgres stores attempts with one statement.
+func saveOnPostgres(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+	_, err := tx.Exec(ctx, postgresStatement, columns(results)...)
+	return err
+}
+
+// postgresStatement takes 8 arrays of texts, 14 of numbers and one of bytes.
+var postgresStatement = `WITH v AS MATERIALIZED (SELECT * FROM unnest(` +
+	strings.Repeat(`?::text[], `, 8) + strings.Repeat(`?::bigint[], `, 14) + `?::bytea[])
+	AS v (id, state, class, error, outcome, addr, request_header, response_header,
+		job, next_at, done_at, size, status, started_at, dns, connect, tls, first_byte, total, retry_after, reused, truncated, body)),
+	u AS (UPDATE {schema}outbox_delivery AS d SET ` + saveSet + ` FROM v WHERE d.id = v.id RETURNING d.id, d.attempts)
+	INSERT INTO {schema}outbox_attempt (` + attemptColumns + `)
+	SELECT u.id, u.attempts, v.started_at, v.outcome, v.class, v.status, v.error, v.dns, v.connect, v.tls, v.first_byte, v.total,
+		v.retry_after, v.addr, v.reused, v.truncated, v.request_header, v.response_header, v.body FROM u JOIN v ON v.id = u.id`
+
+// columns returns the arguments of postgresStatement.
+func columns(results []*result) []any {
+	var (
+		texts  [8][]string
+		nums   [14][]int64
+		bodies [][]byte
+	)
+	for _, r := range results {
+		a := newAttemptRow(r.attempt)
+		for i, s := range [...]string{r.id, string(r.state), a.class, a.errText, a.outcome, a.addr, a.requestHeader, a.responseHeader} {
+			texts[i] = append(texts[i], s)
+		}
+		for i, n := range [...]int64{
+			r.job, micros(r.nextAt), micros(r.doneAt), a.size(), a.status, a.started,
+			a.dns, a.connect, a.tls, a.firstByte, a.total, a.retryAfter, a.reused, a.truncated,
+		} {
+			nums[i] = append(nums[i], n)
+		}
+		bodies = append(bodies, a.body)
+	}
+	var args []any
+	for _, t := range texts {
+		args = append(args, t)
+	}
+	for _, n := range nums {
+		args = append(args, n)
+	}
+	return append(args, bodies)
+}

@@ -1,0 +1,293 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/riverdb"
+)
+
+type replayRow struct {
+	id, filter, cursor                           string
+	createdAt, spacing, scheduled, skipped, done int64
+}
+
+const replayColumns = `id, filter, cursor, created_at, spacing, scheduled, skipped, done`
+
+func scanReplay(s riverdb.Row) (r replayRow, err error) {
+	return r, s.Scan(&r.id, &r.filter, &r.cursor, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done)
+}
+
+func unknownReplay(id string) error { return fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id)) }
+
+func readReplay(ctx context.Context, q riverdb.Querier, id string) (row replayRow, err error) {
+	if !storable(id) {
+		return row, unknownReplay(id)
+	}
+	row, err = scanReplay(q.QueryRow(ctx, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE id = ?`, id))
+	if errors.Is(err, riverdb.ErrNoRows) {
+		return row, unknownReplay(id)
+	}
+	return row, wrap("reading replay", err)
+}
+
+func (r *replayer) status(ctx context.Context, id string) (ReplayStatus, error) {
+	row, err := readReplay(ctx, r.db, id)
+	if err != nil {
+		return ReplayStatus{}, err
+	}
+	all, err := r.statuses(ctx, []replayRow{row})
+	if err != nil {
+		return ReplayStatus{}, err
+	}
+	return all[0], nil
+}
+
+// statuses counts the deliveries of replays by their state.
+func (r *replayer) statuses(ctx context.Context, rows []replayRow) ([]ReplayStatus, error) {
+	all, ids, byID := make([]ReplayStatus, len(rows)), make([]string, len(rows)), map[string]*ReplayStatus{}
+	for i, row := range rows {
+		all[i] = ReplayStatus{
+			ID: row.id, CreatedAt: fromMicros(row.createdAt),
+			Scheduled: int(row.scheduled), Skipped: int(row.skipped), Complete: row.done != 0,
+		}
+		if err := json.Unmarshal([]byte(row.filter), &all[i].Filter); err != nil {
+			return nil, fmt.Errorf("outbox: reading replay %s: %w", row.id, err)
+		}
+		ids[i], byID[row.id] = row.id, &all[i]
+	}
+	type count struct {
+		replay, state string
+		n             int64
+	}
+	in, list := anyOf(r.db, ids)
+	counts, err := riverdb.Collect(ctx, r.db, func(r riverdb.Row) (c count, err error) { return c, r.Scan(&c.replay, &c.state, &c.n) },
+		`SELECT replay, state, count(*) FROM {schema}outbox_delivery WHERE replay `+in+` AND replay <> '' GROUP BY replay, state`, list)
+	for _, c := range counts {
+		*byID[c.replay].field(State(c.state)) += int(c.n)
+	}
+	return all, wrap("reading replay", err)
+}
+
+func (s *ReplayStatus) field(state State) *int {
+	switch state {
+	case Delivered:
+		return &s.Delivered
+	case Failed:
+		return &s.Failed
+	case Canceled:
+		return &s.Canceled
+	case Superseded:
+		return &s.Superseded
+	default:
+		return &s.Pending
+	}
+}
+
+// run schedules batch after batch.
+func (r *replayer) run(ctx context.Context, id string, progress func(ReplayStatus)) (ReplayStatus, error) {
+	for {
+		var done bool
+		err := r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+			done, err = r.scheduleBatch(ctx, tx, id)
+			return err
+		})
+		if err != nil {
+			return ReplayStatus{ID: id}, wrap("replaying", err)
+		}
+		s, err := r.status(ctx, id)
+		if err != nil {
+			return ReplayStatus{ID: id}, err
+		}
+		if progress != nil {
+			r.faults.Call(ctx, inProgress, func() { progress(s) })
+		}
+		if done {
+			return s, nil
+		}
+	}
+}
+
+// scheduleBatch schedules one batch, and stores its progress in the same
+// transaction.
+func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, id string) (done bool, err error) {
+	// Another process that resumes this replay waits here.
+	if _, err := tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = cursor WHERE id = ?`, id); err != nil {
+		return false, err
+	}
+	row, err := readReplay(ctx, tx, id)
+	if err != nil || row.done != 0 {
+		return true, err
+	}
+	batch, err := row.nextBatch(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	all, err := row.schedule(ctx, tx, batch)
+	if err != nil {
+		return false, err
+	}
+	if len(all) > 0 {
+		if err := r.requeue(ctx, tx, all, id); err != nil {
+			return false, err
+		}
+	}
+	cursor := row.cursor
+	if len(batch) > 0 {
+		cursor = batch[len(batch)-1].id
+	}
+	done = len(batch) < replayBatch
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = ?, scheduled = scheduled + ?, skipped = skipped + ?, done = ? WHERE id = ?`,
+		cursor, int64(len(all)), int64(len(batch)-len(all)), flag(done), id)
+	return done, err
+}
+
+// candidate is a delivery that matches the filter.
+type candidate struct {
+	id, endpoint, state string
+	length              int64
+}
+
+func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidate, error) {
+	var f DeliveryFilter
+	if err := json.Unmarshal([]byte(row.filter), &f); err != nil {
+		return nil, err
+	}
+	where, args, err := f.where()
+	if err != nil {
+		return nil, err
+	}
+	statement := `SELECT d.id, d.endpoint, COALESCE(e.state, ''), length(d.body) FROM {schema}outbox_delivery d
+		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id > ?`
+	for _, w := range where {
+		statement += ` AND ` + w
+	}
+	if f.Type == "" { // tests are sent again only on request
+		statement += ` AND d.type <> '` + string(EventTest) + `'`
+	}
+	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (c candidate, err error) {
+		return c, r.Scan(&c.id, &c.endpoint, &c.state, &c.length)
+	}, statement+` ORDER BY d.id LIMIT ?`, append(append([]any{row.cursor}, args...), int64(replayBatch))...)
+}
+
+// schedule gives each delivery that can be sent a time after those of earlier
+// batches.
+func (row *replayRow) schedule(ctx context.Context, tx *riverdb.Tx, batch []candidate) ([]requeued, error) {
+	now := time.Now()
+	spacing := time.Duration(row.spacing) * time.Microsecond
+	next := map[string]time.Time{}
+	var all []requeued
+	for _, c := range batch {
+		if c.length == 0 || c.state == "" || c.state == string(EndpointDisabled) {
+			continue
+		}
+		due, ok := next[c.endpoint]
+		if !ok {
+			var last int64
+			err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(next_at), 0) FROM {schema}outbox_delivery WHERE replay = ? AND replay <> '' AND endpoint = ?`,
+				row.id, c.endpoint).Scan(&last)
+			if err != nil {
+				return nil, err
+			}
+			if due = now; last != 0 {
+				due = later(now, fromMicros(last).Add(spacing))
+			}
+		}
+		all = append(all, requeued{id: c.id, due: due})
+		next[c.endpoint] = due.Add(spacing)
+	}
+	return all, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Replay sends a delivery again, from the beginning of its schedule, under the ID
+// and with the body that it has. Its attempts continue to be counted. A delivery
+// that waits for a retry is due now. A disabled endpoint is an error
+// ([ErrEndpointDisabled]), as is a deleted one ([ErrUnknownEndpoint]).
+func (o *Outbox) Replay(ctx context.Context, deliveryID string) error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	if !storable(deliveryID) {
+		return unknownDelivery(deliveryID)
+	}
+	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		return o.replayer.replay(ctx, tx, deliveryID)
+	})
+	return wrap("replaying", err)
+}
+
+func unknownDelivery(id string) error { return fmt.Errorf("%w: %s", ErrUnknownDelivery, clean(id)) }
+
+// replayer sends deliveries again.
+type replayer struct {
+	db        *riverdb.DB
+	client    riverdb.Client
+	endpoints *endpointStore
+	faults    *contain.Faults
+}
+
+func (r *replayer) replay(ctx context.Context, tx *riverdb.Tx, id string) error {
+	var (
+		endpoint string
+		length   int64
+	)
+	err := tx.QueryRow(ctx, `SELECT endpoint, length(body) FROM {schema}outbox_delivery WHERE id = ?`, id).Scan(&endpoint, &length)
+	if errors.Is(err, riverdb.ErrNoRows) {
+		return unknownDelivery(id)
+	}
+	if err != nil {
+		return err
+	}
+	if length == 0 {
+		return fieldError("body", "delivery %s has none: its format could not express the event", id)
+	}
+	e, _, err := r.endpoints.read(ctx, tx, endpoint)
+	if err != nil {
+		return err
+	}
+	if e.State == EndpointDisabled {
+		return fmt.Errorf("%w: %s; enable it first", ErrEndpointDisabled, endpoint)
+	}
+	return r.requeue(ctx, tx, []requeued{{id: id, due: time.Now()}}, "")
+}
+
+// requeued is a delivery that is to be sent again at a time.
+type requeued struct {
+	id  string
+	due time.Time
+}
+
+// requeue gives deliveries new jobs. A job that a delivery still has is no longer
+// its own, see recorder.save.
+func (r *replayer) requeue(ctx context.Context, tx *riverdb.Tx, all []requeued, replay string) error {
+	params := make([]river.InsertManyParams, len(all))
+	for i, d := range all {
+		params[i] = jobParams(d.id, d.due)
+	}
+	jobs, err := r.client.InsertManyTx(ctx, tx, params)
+	if err != nil {
+		return err
+	}
+	for i, d := range all {
+		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = 'pending', job = ?, step = 0, next_at = ?, rate_slot_at = 0, done_at = 0,
+			replays = replays + 1, replay = CASE WHEN ? <> '' THEN ? ELSE replay END, last_error = '' WHERE id = ?`,
+			jobs[i].Job.ID, micros(d.due), replay, replay, d.id)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

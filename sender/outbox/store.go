@@ -1,0 +1,135 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
+)
+
+func micros(t time.Time) int64     { return sqldb.Micros(t) }
+func fromMicros(n int64) time.Time { return sqldb.Time(n) }
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func scanText(r riverdb.Row) (text string, err error) { return text, r.Scan(&text) }
+
+// anyOf is a condition on a text that is one of many, and its argument.
+func anyOf(db *riverdb.DB, texts []string) (condition string, arg any) {
+	if db.Dialect() == riverdb.Postgres {
+		return `= ANY(?)`, texts
+	}
+	return `IN (SELECT value FROM json_each(?))`, list(texts)
+}
+
+// newID returns a prefix and a UUIDv7 without dashes, so that IDs sort by time.
+func newID(prefix string) string {
+	return prefix + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")
+}
+
+// storable reports whether a text can be in a column. PostgreSQL refuses zero bytes
+// and invalid UTF-8.
+func storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
+
+// clean makes a text fit for a column and a log: valid UTF-8 of bounded length
+// without control characters.
+func clean(text string) string {
+	text = strings.ToValidUTF8(text, "?")
+	if len(text) > 1024 {
+		text = strings.ToValidUTF8(text[:1024], "")
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// plainText reports whether a text is valid UTF-8 without control characters.
+func plainText(s string) bool {
+	for _, r := range s {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return false
+		}
+	}
+	return true
+}
+
+// wrap says what was being done when the database failed. Errors of this package
+// stay as they are.
+func wrap(doing string, err error) error {
+	if err == nil || strings.HasPrefix(err.Error(), "outbox: ") {
+		return err
+	}
+	return fmt.Errorf("outbox: %s: %w", doing, err)
+}
+
+const maxAppLength = 255
+
+// checkApp checks the name of an app.
+func checkApp(app string) error {
+	if app == "" || len(app) > maxAppLength || !plainText(app) {
+		return fieldError("App", "want 1 to %d bytes of text without control characters", maxAppLength)
+	}
+	return nil
+}
+
+// RegisterApp makes an app known, so that events can be published before it has
+// endpoints. Registering it again is no error. Names have 1 to 255 bytes.
+func (o *Outbox) RegisterApp(ctx context.Context, app string) error {
+	if err := errors.Join(o.open(), checkApp(app)); err != nil {
+		return err
+	}
+	return registerApp(ctx, o.db, app)
+}
+
+// Apps returns the names of all apps, sorted.
+func (o *Outbox) Apps(ctx context.Context) ([]string, error) {
+	if err := o.open(); err != nil {
+		return nil, err
+	}
+	apps, err := riverdb.Collect(ctx, o.db, scanText, `SELECT id FROM {schema}outbox_app ORDER BY id`)
+	return apps, wrap("reading apps", err)
+}
+
+func registerApp(ctx context.Context, q riverdb.Querier, app string) error {
+	_, err := q.Exec(ctx, `INSERT INTO {schema}outbox_app (id, created_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING`, app, micros(time.Now()))
+	if err != nil {
+		return fmt.Errorf("outbox: registering app: %w", err)
+	}
+	return nil
+}
+
+// lockApp makes other registrations of the app wait until the transaction has
+// ended.
+func lockApp(ctx context.Context, tx *riverdb.Tx, app string) error {
+	if err := registerApp(ctx, tx, app); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_app SET locked = locked + 1 WHERE id = ?`, app)
+	return err
+}
+
+func requireApp(ctx context.Context, q riverdb.Querier, app string) error {
+	var n int64
+	if err := q.QueryRow(ctx, `SELECT count(*) FROM {schema}outbox_app WHERE id = ?`, app).Scan(&n); err != nil {
+		return wrap("reading app", err)
+	}
+	if n == 0 {
+		return fmt.Errorf("%w: %q; register it, or create an endpoint for it", ErrUnknownApp, app)
+	}
+	return nil
+}
