@@ -8,13 +8,13 @@ import (
 	"github.com/deployhook/deployhook/payload/ci"
 )
 
-// check finds what is wrong whatever the run is.
+// check finds mistakes in the flags that do not depend on the run.
 func (o *options) check() error {
 	switch {
 	case o.url == "":
-		return usagef("no URL: give -url or set %s", twin("url"))
+		return usagef("no URL; give -url or set %s", variableOf("url"))
 	case o.start && o.finish:
-		return usagef("-start and -finish exclude each other: one reports the beginning, the other the end")
+		return usagef("-start and -finish exclude each other; give -start at the beginning and -finish at the end")
 	case o.timeout <= 0:
 		return usagef("%s %v: want more than zero", o.source("timeout"), o.timeout)
 	case !slices.Contains([]string{"", "standard", "timestamped", "temps", "stripe", "bearer"}, o.scheme):
@@ -22,7 +22,7 @@ func (o *options) check() error {
 	case !slices.Contains([]string{"event", "deployment", "cdevents"}, o.format):
 		return usagef("%s %q: want event, deployment or cdevents", o.source("format"), o.format)
 	case o.event != "" && o.format != "event":
-		return usagef("%s goes with -format event; a record has a -status", o.source("event"))
+		return usagef("%s needs -format event; for other formats give -status", o.source("event"))
 	}
 	if err := o.checkOutcome(); err != nil {
 		return err
@@ -34,26 +34,26 @@ func (o *options) check() error {
 	return err
 }
 
-// checkOutcome refuses flags that say different things of the outcome.
+// checkOutcome refuses flags that contradict each other about the outcome.
 func (o *options) checkOutcome() error {
 	if o.start && o.status != "" {
-		return usagef("-start reports that the deployment is in progress; leave %s to -finish", o.source("status"))
+		return usagef("-start reports that the deployment is in progress; give %s only with -finish", o.source("status"))
 	}
 	status, err := o.givenStatus()
 	if err != nil {
 		return err
 	}
 	if o.finish && status != "" && !status.Terminal() {
-		return usagef("-finish reports the end of a deployment, and %s says that it is %s", o.source("status"), status)
+		return usagef("-finish reports the end of a deployment, but %s says that it is %s", o.source("status"), status)
 	}
 	implied, known := payload.Type(o.event).DeploymentStatus()
 	switch {
 	case !known:
 		return nil
 	case o.start && payload.Type(o.event) != payload.DeployStarted:
-		return usagef("-start reports the beginning of a deployment, which %s %s is not", o.source("event"), o.event)
+		return usagef("-start reports the beginning of a deployment, but %s %s is a later event", o.source("event"), o.event)
 	case o.finish && !implied.Terminal():
-		return usagef("-finish reports the end of a deployment, which %s %s is not", o.source("event"), o.event)
+		return usagef("-finish reports the end of a deployment, but %s %s is an earlier event", o.source("event"), o.event)
 	case status != "" && !agrees(payload.Type(o.event), status):
 		return usagef("%s %s and %s %s contradict each other; leave one out", o.source("event"), o.event, o.source("status"), status)
 	}
@@ -70,7 +70,8 @@ func agrees(t payload.Type, status payload.Status) bool {
 	return of == t
 }
 
-// givenStatus is what -start or -status says, or "" if neither was given.
+// givenStatus returns the status of -start or -status, or "" if neither was
+// given.
 func (o *options) givenStatus() (payload.Status, error) {
 	if o.start {
 		return payload.StatusInProgress, nil
@@ -94,16 +95,16 @@ func (o *options) checkURLs() error {
 		{"incident-url", o.incidentURL},
 	} {
 		if u, err := url.Parse(c.text); err != nil || u.User != nil {
-			return usagef("%s: want a URL without user name, password or token in it", o.source(c.name))
+			return usagef("%s: want a URL without user name, password or token", o.source(c.name))
 		}
 	}
 	u, err := url.Parse(o.url)
 	switch {
-	case err != nil: // the sender says what is wrong with it
+	case err != nil: // the sender reports what is wrong with it
 	case u.User != nil:
 		return usagef("%s: must not contain a user name or a password; for an API key set %sAPI_KEY", o.source("url"), envPrefix)
 	case u.Scheme == "http" && len(o.networks) == 0:
-		return usagef("%s: the URL is http, not https; -allow-network CIDR opens a private network for http", o.source("url"))
+		return usagef("%s: the URL is http, not https; use https, or allow a private network with -allow-network CIDR", o.source("url"))
 	}
 	_, err = o.givenProxy()
 	return err

@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// maxCredential bounds a credential's file; a larger one is the wrong file.
+// maxCredential bounds the file of a credential. A larger file is the wrong
+// one.
 const maxCredential = 8 << 10
 
-func (o *options) readCredentials(s surroundings) (err error) {
+func (o *options) readCredentials(s system) (err error) {
 	if o.secret, err = credential(s, "SECRET"); err != nil {
 		return err
 	}
@@ -18,8 +19,8 @@ func (o *options) readCredentials(s surroundings) (err error) {
 }
 
 // credential reads DEPLOYHOOK_name, or the file that DEPLOYHOOK_name_FILE
-// names. One line end after it is not part of it.
-func credential(s surroundings, name string) (string, error) {
+// names. It removes one line end after the credential.
+func credential(s system, name string) (string, error) {
 	value, path := s.getenv(envPrefix+name), s.getenv(envPrefix+name+"_FILE")
 	if path == "" {
 		return value, nil

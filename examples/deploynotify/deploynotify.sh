@@ -1,6 +1,6 @@
 #!/bin/sh
 # Downloads one release of deploynotify, verifies it, and runs it with the
-# arguments that it gets. It runs nothing that is not what was pinned.
+# given arguments. It runs only what matches the pinned digest.
 #
 #   DEPLOYNOTIFY_VERSION    the release, such as v0.1.0
 #   DEPLOYNOTIFY_CHECKSUMS  SHA-256 of that release's checksums.txt, in hex
@@ -15,7 +15,7 @@ fail() {
 	exit 1
 }
 
-# fetch URL FILE. What it gets is verified, so that a redirect is no risk.
+# fetch URL FILE. The file is verified later, so redirects are safe.
 fetch() {
 	if command -v curl >/dev/null 2>&1; then
 		curl --fail --silent --show-error --location --proto '=https' --proto-redir '=https' \
@@ -43,7 +43,7 @@ sha256() {
 # verify FILE DIGEST NAME
 verify() {
 	actual=$(sha256 "$1")
-	[ "$actual" = "$2" ] || fail "$3 has the SHA-256 ${actual:-(none)}, and $2 was expected: not run"
+	[ "$actual" = "$2" ] || fail "$3 has the SHA-256 ${actual:-(none)}, but $2 was expected; nothing was run"
 }
 
 version=${DEPLOYNOTIFY_VERSION:-}
@@ -93,7 +93,7 @@ fetch "$mirror/$version/$name" "$dir/$name"
 verify "$dir/$name" "$digest" "$name"
 chmod 700 "$dir/$name"
 
-# In the background, so that a signal for this shell reaches it at once.
+# Run it in the background, so that this shell can pass signals on at once.
 "$dir/$name" "$@" &
 child=$! signaled=
 trap 'signaled=1; kill -TERM "$child" 2>/dev/null || :' INT TERM

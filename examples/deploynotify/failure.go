@@ -13,16 +13,16 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// ended says why the work had to stop.
-func ended(ctx context.Context) error {
+// endReason returns why the context ended.
+func endReason(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return errors.New("gave up: -timeout is over")
+		return errors.New("gave up: -timeout expired")
 	}
 	return errors.New("interrupted by a signal")
 }
 
-// failure makes one line of why it was not delivered, and says what to do.
-func (o *options) failure(ctx context.Context, s surroundings, receipt *sender.Receipt, err error) error {
+// failure explains in one line why the report was not delivered and what to do.
+func (o *options) failure(ctx context.Context, s system, receipt *sender.Receipt, err error) error {
 	n := len(receipt.Attempts)
 	if n == 0 {
 		return o.refusal(err)
@@ -30,24 +30,24 @@ func (o *options) failure(ctx context.Context, s surroundings, receipt *sender.R
 	last := receipt.Attempts[n-1]
 	parts := []string{o.gaveUp(ctx, receipt, last, err), o.lastAttempt(last)}
 	if name := o.ignoredProxy(s); name != "" && last.Status == 0 {
-		parts = append(parts, name+" is set and ignored, and -proxy env uses it")
+		parts = append(parts, name+" is set but ignored; to use it, give -proxy env")
 	}
 	return errors.New(strings.Join(parts, ": "))
 }
 
-// gaveUp says after which attempt and why there was no other.
+// gaveUp names the number of attempts and why there was no other.
 func (o *options) gaveUp(ctx context.Context, receipt *sender.Receipt, last sender.Attempt, err error) string {
 	after := " after " + attempts(last.Number)
 	switch {
 	case receipt.Outcome == sender.Canceled:
-		return ended(ctx).Error() + after
+		return endReason(ctx).Error() + after
 	case receipt.Outcome == sender.Failed && !errors.Is(err, sender.ErrExhausted):
 		return "gave up" + after + ": the next retry would come after -timeout"
 	}
 	return "gave up" + after
 }
 
-// lastAttempt describes the last attempt, and what to look at.
+// lastAttempt describes the last attempt and how to fix its error.
 func (o *options) lastAttempt(a sender.Attempt) string {
 	text := "POST " + o.origin() + ": "
 	switch a.Class {
@@ -77,25 +77,26 @@ func (o *options) answer(a sender.Attempt) string {
 	case a.Status >= 300 && a.Status <= 399:
 		return text + "; give the new address with -url"
 	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden:
-		return text + "; is the secret the receiver's, and the -scheme the one that it expects?"
+		return text + "; check that the secret and -scheme are those that the receiver expects"
 	case a.Status == http.StatusBadRequest:
 		return text + "; it says " + strconv.QuoteToASCII(fmt.Sprintf("%.200s", a.Body))
 	case a.Status == http.StatusGone:
-		return text + "; the receiver wants no more deliveries"
+		return text + "; the receiver accepts no more deliveries"
 	}
 	return text
 }
 
-// forbidden describes an address that the host resolved to.
+// forbidden describes an address of the host that the sender must not connect
+// to.
 func (o *options) forbidden(a sender.Attempt) string {
 	address := "the host's address"
 	if a.Addr.IsValid() {
 		address = a.Addr.Addr().String()
 	}
 	if errors.Is(a.Err, sender.ErrForbiddenAddress) {
-		return address + " is not public; give -allow-network CIDR if you mean to reach it"
+		return address + " is not public; to send to it, give -allow-network CIDR"
 	}
-	return address + " is in no network that -allow-network opens for http; use https"
+	return address + " is in no network that -allow-network allows for http; use https"
 }
 
 func tlsFailure(err error) string {
@@ -106,17 +107,18 @@ func tlsFailure(err error) string {
 	)
 	switch {
 	case errors.As(err, &record):
-		return "the receiver does not speak TLS; is it http?"
+		return "the receiver does not speak TLS; if it is plain http, change the URL and give -allow-network CIDR"
 	case errors.As(err, &verification):
 		return "TLS handshake failed: " + printable(verification.Err.Error()) +
-			"; add your certificate authority to the system's, or name its file in SSL_CERT_FILE"
+			"; add your certificate authority to the system's, or set SSL_CERT_FILE to its file"
 	case errors.As(err, &attempt) && attempt.Unwrap() != nil:
 		return "TLS handshake failed: " + printable(attempt.Unwrap().Error())
 	}
 	return "TLS handshake failed"
 }
 
-// refusal is what is wrong with the call itself, nearly always the URL.
+// refusal explains an error before the first attempt. Nearly always it is in
+// the URL.
 func (o *options) refusal(err error) error {
 	var (
 		endpoint *sender.EndpointError
@@ -126,19 +128,19 @@ func (o *options) refusal(err error) error {
 	case errors.As(err, &message) && message.Field == "Body":
 		return usagef("the message is over the limit of %d bytes; shorten -error or -metadata", sender.DefaultMaxBody)
 	case errors.Is(err, sender.ErrForbiddenAddress):
-		return usagef("%s: %s is not a public address; give -allow-network CIDR if you mean to reach it", o.source("url"), o.origin())
+		return usagef("%s: %s is not a public address; to send to it, give -allow-network CIDR", o.source("url"), o.origin())
 	case errors.As(err, &endpoint) && endpoint.Field == "URL" && strings.HasPrefix(o.origin(), "http://"):
-		return usagef("%s: %s is in no network that -allow-network opens for http; use https", o.source("url"), o.origin())
+		return usagef("%s: %s is in no network that -allow-network allows for http; use https", o.source("url"), o.origin())
 	case errors.As(err, &endpoint) && endpoint.Field == "URL":
 		return usagef("%s: the URL %s", o.source("url"), printable(endpoint.Reason))
 	}
 	return usagef("%s", oneLine(err))
 }
 
-// origin is what may be shown of -url.
+// origin returns scheme and host of -url. The rest may be a credential.
 func (o *options) origin() string { return sender.Endpoint{URL: sender.NewURL(o.url)}.String() }
 
-// printable makes a text that the receiver had a part in fit for one line.
+// printable makes a text from the receiver fit for one line of output.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -157,8 +159,8 @@ func attempts(n int) string {
 	return strconv.Itoa(n) + " attempts"
 }
 
-// what is the deployment in a few words.
-func (r *report) what() string {
+// summary describes the deployment in a few words.
+func (r *report) summary() string {
 	return fmt.Sprintf("%s of %s to %s", cmp.Or(string(r.record.Status), string(r.event)),
 		cmp.Or(r.record.Service, "(no service)"), cmp.Or(r.record.Environment, "(no environment)"))
 }

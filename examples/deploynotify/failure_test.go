@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// goNames matches what a program would call, and a person in a pipeline can't.
+// goNames matches names of the Go API, which users of the command do not know.
 var goNames = regexp.MustCompile(`\b(Allow|With|Insecure|Deny|New|Parse)[A-Z]\w+|Endpoint\.|Message\.|\b(sender|signer|payload|ci|context):|\bcontext\b`)
 
 func TestErrors_NameFlagsAndNoGoIdentifiers(t *testing.T) {
@@ -46,15 +46,15 @@ func TestErrors_NameFlagsAndNoGoIdentifiers(t *testing.T) {
 	}{
 		"wrong secret":        {env{"DEPLOYHOOK_URL": answer(401)}, 1, "gave up after 1 attempt: POST http://127.0.0.1:"},
 		"no time for a retry": {env{"DEPLOYHOOK_URL": answer(503), "DEPLOYHOOK_TIMEOUT": "60s"}, 1, "gave up after 1 attempt: the next retry would come after -timeout: POST"},
-		"gone":                {env{"DEPLOYHOOK_URL": answer(410)}, 1, "the receiver wants no more deliveries"},
+		"gone":                {env{"DEPLOYHOOK_URL": answer(410)}, 1, "the receiver accepts no more deliveries"},
 		"no receiver":         {env{"DEPLOYHOOK_URL": "http://127.0.0.1:1", "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "no connection"},
-		"unknown certificate": {env{"DEPLOYHOOK_URL": secure.URL, "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "name its file in SSL_CERT_FILE"},
+		"unknown certificate": {env{"DEPLOYHOOK_URL": secure.URL, "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "set SSL_CERT_FILE to its file"},
 		"no TLS":              {env{"DEPLOYHOOK_URL": strings.Replace(plain, "http:", "https:", 1), "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "does not speak TLS"},
-		"private by name":     {env{"DEPLOYHOOK_URL": "https://localhost/", "DEPLOYHOOK_ALLOW_NETWORK": ""}, 1, "is not public; give -allow-network CIDR"},
-		"http by name":        {env{"DEPLOYHOOK_URL": "http://localhost/", "DEPLOYHOOK_ALLOW_NETWORK": "10.0.0.0/8"}, 1, "is not public; give -allow-network CIDR"},
-		"private by address":  {env{"DEPLOYHOOK_URL": "https://10.0.0.1/"}, 2, "DEPLOYHOOK_URL: https://10.0.0.1 is not a public address; give -allow-network CIDR"},
+		"private by name":     {env{"DEPLOYHOOK_URL": "https://localhost/", "DEPLOYHOOK_ALLOW_NETWORK": ""}, 1, "is not public; to send to it, give -allow-network CIDR"},
+		"http by name":        {env{"DEPLOYHOOK_URL": "http://localhost/", "DEPLOYHOOK_ALLOW_NETWORK": "10.0.0.0/8"}, 1, "is not public; to send to it, give -allow-network CIDR"},
+		"private by address":  {env{"DEPLOYHOOK_URL": "https://10.0.0.1/"}, 2, "DEPLOYHOOK_URL: https://10.0.0.1 is not a public address; to send to it, give -allow-network CIDR"},
 		"http":                {env{"DEPLOYHOOK_URL": "http://hooks.example.com/", "DEPLOYHOOK_ALLOW_NETWORK": ""}, 2, "DEPLOYHOOK_URL: the URL is http, not https"},
-		"http by address":     {env{"DEPLOYHOOK_URL": "http://8.8.8.8/"}, 2, "is in no network that -allow-network opens for http"},
+		"http by address":     {env{"DEPLOYHOOK_URL": "http://8.8.8.8/"}, 2, "is in no network that -allow-network allows for http"},
 		"password":            {env{"DEPLOYHOOK_URL": "https://u:canary@hooks.example.com/"}, 2, "must not contain a user name or a password"},
 		"fragment":            {env{"DEPLOYHOOK_URL": "https://hooks.example.com/#canary"}, 2, "DEPLOYHOOK_URL: the URL must not have a fragment"},
 		"no URL":              {env{"DEPLOYHOOK_URL": "hooks.example.com"}, 2, "DEPLOYHOOK_URL: the URL must be an absolute URL"},
@@ -80,8 +80,8 @@ func TestErrors_NameFlagsAndNoGoIdentifiers(t *testing.T) {
 	}
 }
 
-// TestRedirect_IsToldAndNotRetried: whatever time there is.
-func TestRedirect_IsToldAndNotRetried(t *testing.T) {
+// TestRedirect_ReportedAndNotRetried has time for a retry.
+func TestRedirect_ReportedAndNotRetried(t *testing.T) {
 	t.Parallel()
 	for location, says := range map[string]string{
 		"/canary-elsewhere":                  "it redirects to another path of the same host, and redirects are never followed; give the new address with -url",
@@ -105,7 +105,7 @@ func TestRedirect_IsToldAndNotRetried(t *testing.T) {
 	}
 }
 
-// TestDryRun_ShowsNoCredential: the URL may be one, and so may its query.
+// The URL or its query may be a credential.
 func TestDryRun_ShowsNoCredential(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"event", "deployment", "cdevents"} {
@@ -122,8 +122,8 @@ func TestDryRun_ShowsNoCredential(t *testing.T) {
 	}
 }
 
-// TestDryRun_TellsWhatWasNotUsed of the CI system's values.
-func TestDryRun_TellsWhatWasNotUsed(t *testing.T) {
+// The values of the CI system that were not used are printed.
+func TestDryRun_PrintsUnusedValues(t *testing.T) {
 	t.Parallel()
 	code, _, stderr := inProcess(with(with(githubPush(), hook()), env{"GITHUB_SHA": "not-hex"}),
 		"-environment", "production", "-status", "success", "-dry-run")
@@ -162,8 +162,8 @@ func connecting(t *testing.T, to, password string) (address string, asked *atomi
 	return server.Listener.Addr().String(), asked
 }
 
-// TestProxy_IsUsedWhenAskedFor runs the program as a process, whose environment
-// is the real one. The addresses are those of documentation, which nobody has.
+// Runs the program as a process, with a real environment. The addresses are
+// reserved for documentation, so none of them answers.
 func TestProxy_IsUsedWhenAskedFor(t *testing.T) {
 	t.Parallel()
 	got := receive(t, nil)
@@ -198,12 +198,12 @@ func TestProxy_IsUsedWhenAskedFor(t *testing.T) {
 
 	code, _, stderr = program(t, with(with(env{}, e), env{}), append(args, "-proxy", "http://u:canary-password@"+guarded)...)
 	require.Equal(t, 2, code)
-	require.Contains(t, stderr, "-proxy: other users of the machine can read a password there; set DEPLOYHOOK_PROXY instead")
+	require.Contains(t, stderr, "-proxy: other users of the machine can read the password in a flag; set DEPLOYHOOK_PROXY instead")
 	require.NotContains(t, stderr, "canary")
 }
 
-// TestProxy_TheVariableThatIsIgnoredIsNamed where nothing answered.
-func TestProxy_TheVariableThatIsIgnoredIsNamed(t *testing.T) {
+// The variable is named only if no receiver answered.
+func TestProxy_IgnoredVariableIsNamed(t *testing.T) {
 	t.Parallel()
 	unauthorized := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 	t.Cleanup(unauthorized.Close)
@@ -212,11 +212,11 @@ func TestProxy_TheVariableThatIsIgnoredIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		url, variable string
 		proxy         func(*http.Request) (*url.URL, error)
-		says          string // "" for nothing
+		says          string // "" if none is named
 		args          []string
 	}{
-		"https":                 {"https://127.0.0.1:1", "HTTPS_PROXY", through, "HTTPS_PROXY is set and ignored, and -proxy env uses it", nil},
-		"http":                  {"http://127.0.0.1:1", "http_proxy", through, "http_proxy is set and ignored, and -proxy env uses it", nil},
+		"https":                 {"https://127.0.0.1:1", "HTTPS_PROXY", through, "HTTPS_PROXY is set but ignored; to use it, give -proxy env", nil},
+		"http":                  {"http://127.0.0.1:1", "http_proxy", through, "http_proxy is set but ignored; to use it, give -proxy env", nil},
 		"not for this host":     {"http://127.0.0.1:1", "http_proxy", func(*http.Request) (*url.URL, error) { return nil, nil }, "", nil},
 		"a proxy that is used":  {"http://127.0.0.1:1", "http_proxy", through, "", []string{"-proxy", "env"}},
 		"a receiver that spoke": {unauthorized.URL, "http_proxy", through, "", nil},
@@ -225,14 +225,14 @@ func TestProxy_TheVariableThatIsIgnoredIsNamed(t *testing.T) {
 			t.Parallel()
 			e := with(with(githubPush(), target(c.url)), env{c.variable: "http://u:canary@127.0.0.1:1"})
 			var errs bytes.Buffer
-			code := run(t.Context(), append([]string{"-environment", "production", "-status", "success", "-timeout", "3s"}, c.args...), surroundings{
+			code := run(t.Context(), append([]string{"-environment", "production", "-status", "success", "-timeout", "3s"}, c.args...), system{
 				getenv: func(name string) string { return e[name] }, files: fstest.MapFS{}, proxy: c.proxy,
 				git:    func(context.Context, ...string) (string, error) { return "", errors.New("no git") },
 				stdout: io.Discard, stderr: &errs,
 			})
 			require.Equal(t, 1, code)
 			require.Contains(t, errs.String(), c.says)
-			require.Equal(t, c.says != "", strings.Contains(errs.String(), "is set and ignored"), errs.String())
+			require.Equal(t, c.says != "", strings.Contains(errs.String(), "is set but ignored"), errs.String())
 			require.NotContains(t, errs.String(), "canary")
 		})
 	}

@@ -32,7 +32,8 @@ const (
 	asProgram  = "DEPLOYNOTIFY_TEST_AS_PROGRAM"
 )
 
-// The test binary is the program when it is told so: that is how the tests run it as a process.
+// The test binary becomes the program if an environment variable says so. Tests
+// run it as a process this way.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "1" {
 		main()
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 
 type env map[string]string
 
-// githubPush is what GitHub Actions sets on a push.
+// githubPush returns the environment of GitHub Actions on a push.
 func githubPush() env {
 	return env{
 		"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "67890", "GITHUB_RUN_ATTEMPT": "1", "GITHUB_JOB": "deploy",
@@ -63,7 +64,7 @@ func gitlabPush() env {
 	}
 }
 
-// program runs deploynotify as a process with nothing but the given environment.
+// program runs deploynotify as a process with only the given environment.
 func program(t *testing.T, e env, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -82,10 +83,10 @@ func program(t *testing.T, e env, args ...string) (code int, stdout, stderr stri
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// inProcess runs it without a process, which is enough for whatever never gets to sending.
+// inProcess runs the program in this process, for tests that never send.
 func inProcess(e env, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = run(context.Background(), args, surroundings{
+	code = run(context.Background(), args, system{
 		getenv: func(name string) string { return e[name] }, files: fstest.MapFS{},
 		git:    func(context.Context, ...string) (string, error) { return "", errors.New("no git") },
 		proxy:  func(*http.Request) (*url.URL, error) { return nil, nil },
@@ -94,17 +95,17 @@ func inProcess(e env, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// receiving is a real receiver that keeps what it was told.
+// receiving is a real receiver that records its requests.
 type receiving struct {
 	url    string
 	mu     sync.Mutex
 	events []*payload.Event
 	bodies []string
-	// of the bodies' requests
+	// of the requests with these bodies
 	headers []http.Header
 }
 
-// all returns what has come so far.
+// all returns everything that was received so far.
 func (r *receiving) all() (events []*payload.Event, bodies []string, headers []http.Header) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

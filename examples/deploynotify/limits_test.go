@@ -42,8 +42,8 @@ func TestFlags_CountByTheirValue(t *testing.T) {
 	require.EqualValues(t, "deploy.started", event.Type, "-finish=false leaves DEPLOYHOOK_START alone")
 }
 
-// TestTimeout_CoversDetection: git may hang, on a network file system for one.
-// It is given up whether or not it heeds its context.
+// git may hang, for example on a network file system. The program gives up even
+// if git ignores its context.
 func TestTimeout_CoversDetection(t *testing.T) {
 	t.Parallel()
 	for name, heeds := range map[string]bool{"git that ends": true, "git that hangs on": false} {
@@ -51,7 +51,7 @@ func TestTimeout_CoversDetection(t *testing.T) {
 			var errs bytes.Buffer
 			release := make(chan struct{})
 			begin := time.Now()
-			code := run(t.Context(), []string{"-status", "success", "-environment", "production", "-timeout", "20s"}, surroundings{
+			code := run(t.Context(), []string{"-status", "success", "-environment", "production", "-timeout", "20s"}, system{
 				getenv: func(name string) string { return hook()[name] }, files: fstest.MapFS{},
 				git: func(ctx context.Context, _ ...string) (string, error) {
 					if heeds {
@@ -65,16 +65,16 @@ func TestTimeout_CoversDetection(t *testing.T) {
 			})
 			close(release)
 			require.Equal(t, 1, code, name)
-			require.Contains(t, errs.String(), "not delivered: gave up: -timeout is over", name)
+			require.Contains(t, errs.String(), "not delivered: gave up: -timeout expired", name)
 			require.LessOrEqual(t, time.Since(begin), 20*time.Second+grace, name)
 		})
 	}
 }
 
-// start runs the program as a process, in a directory of its own.
+// start runs the program as a process in its own directory.
 func start(t *testing.T, e env, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // only so that a hang ends
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // ends a hang
 	t.Cleanup(cancel)
 	cmd = exec.CommandContext(ctx, os.Args[0], args...)
 	stderr = &bytes.Buffer{}
@@ -110,8 +110,8 @@ func TestSecretFile_ThatIsAPipeIsRefused(t *testing.T) {
 	require.Contains(t, stderr.String(), "DEPLOYHOOK_SECRET_FILE: want a regular file")
 }
 
-// TestSignals_EndIt while the receiver keeps it waiting, and while git does,
-// whose child keeps the output open.
+// The receiver keeps the program waiting, and git does, with a child that keeps
+// the output open.
 func TestSignals_EndIt(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -119,7 +119,8 @@ func TestSignals_EndIt(t *testing.T) {
 	}
 	reached := make(chan struct{}, 10)
 	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the client left
+		// otherwise the server does not notice that the client left
+		_, _ = io.Copy(io.Discard, r.Body)
 		reached <- struct{}{}
 		<-r.Context().Done()
 	}))
@@ -140,7 +141,7 @@ func TestSignals_EndIt(t *testing.T) {
 			child, err := os.ReadFile(running)
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = exec.Command("kill", strings.TrimSpace(string(child))).Run() })
-		}, "interrupted by a signal, while reading what the CI system and git say of the run"},
+		}, "interrupted by a signal, while reading the run's data from the CI system and git"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -153,7 +154,7 @@ func TestSignals_EndIt(t *testing.T) {
 	}
 }
 
-// TestSignals_EndItWhileItsOutputIsBlocked: such a write follows no context.
+// A blocked write does not end with its context.
 func TestSignals_EndItWhileItsOutputIsBlocked(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -164,10 +165,12 @@ func TestSignals_EndItWhileItsOutputIsBlocked(t *testing.T) {
 	defer out.Close()
 	part := strings.Repeat("x", 30<<10)
 	e := with(with(githubPush(), hook()), env{"DEPLOYHOOK_STATUS": "success", "DEPLOYHOOK_ENVIRONMENT": "production", "DEPLOYHOOK_DRY_RUN": "true"})
-	for i := range 4 { // a dry run's one line is more than a pipe holds, and a variable holds at most 128 KiB
+	// a dry run's line is larger than a pipe's buffer, and a variable holds at
+	// most 128 KiB
+	for i := range 4 {
 		e["DEPLOYHOOK_METADATA"] += fmt.Sprintf("part%d=%s\n", i, part)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // only so that a hang ends
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // ends a hang
 	defer cancel()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, os.Args[0])

@@ -1,14 +1,19 @@
-// Deploynotify reports a deployment from a pipeline. It reads what the CI
-// system says about the run, builds the event, signs it, sends it, and retries
-// for about a minute.
+// Deploynotify reports a deployment from a pipeline. It reads the run's data
+// from the CI system, builds and signs the event, sends it, and retries for
+// about a minute.
 //
 //	go run github.com/deployhook/deployhook/examples/deploynotify@latest -environment production -status success
 //
-// It exits with 0 when the event was delivered, 1 when it was not, and 2 when
-// it was called wrongly. One line says which. Every flag has a twin in the
-// environment. Secrets are read from there or from a file, never from a flag.
-// Run it with -h for all flags, and with -dry-run to see the request without
-// sending it.
+// It prints one line and exits with one of these:
+//
+//	status   meaning
+//	0        delivered
+//	1        not delivered
+//	2        wrong usage
+//
+// Every flag but -version can also be set by an environment variable. Secrets
+// are read from the environment or from a file, never from a flag. Use -h to
+// list all flags, and -dry-run to see the request without sending it.
 package main
 
 import (
@@ -37,26 +42,26 @@ const (
 	exitUsage        = 2
 )
 
-// grace is how long the work may go on after the timeout or a signal. Work
-// that follows its context needs none of it. The grace bounds a read or a write
-// that hangs in the kernel, such as one on a network file system.
+// grace is how long the work may continue after the timeout or a signal. Work
+// that ends with its context needs none of it. The limit matters for a read or
+// a write that hangs in the kernel, for example on a network file system.
 const grace = 2 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], surroundings{
+	code := run(ctx, os.Args[1:], system{
 		getenv: os.Getenv, files: os.DirFS("/"), git: runGit, proxy: http.ProxyFromEnvironment, stdout: os.Stdout, stderr: os.Stderr,
 	})
 	stop()
 	os.Exit(code)
 }
 
-// surroundings is what the program sees of the machine.
-type surroundings struct {
+// system is the part of the machine that the program uses.
+type system struct {
 	getenv         func(string) string
 	files          fs.FS
 	git            func(ctx context.Context, args ...string) (string, error)
-	proxy          func(*http.Request) (*url.URL, error) // of the environment
+	proxy          func(*http.Request) (*url.URL, error) // proxy selected by the environment
 	stdout, stderr io.Writer
 }
 
@@ -67,15 +72,15 @@ func runGit(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// usageError is a mistake in how the program was called. The exit status is 2.
+// usageError is a mistake in the call. The exit status is 2.
 type usageError struct{ text string }
 
 func (e usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-// run is the program. It returns the exit status.
-func run(ctx context.Context, args []string, s surroundings) int {
+// run runs the program and returns the exit status.
+func run(ctx context.Context, args []string, s system) int {
 	o, err := parse(args, s)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -99,15 +104,15 @@ func run(ctx context.Context, args []string, s surroundings) int {
 		fmt.Fprintln(s.stderr, "deploynotify:", err)
 		return exitUsage
 	case o.failOpen:
-		fmt.Fprintln(s.stderr, "deploynotify: NOT delivered, and -fail-open is set:", err)
+		fmt.Fprintln(s.stderr, "deploynotify: NOT delivered, but the exit status is 0 because of -fail-open:", err)
 		return exitDelivered
 	}
 	fmt.Fprintln(s.stderr, "deploynotify: not delivered:", err)
 	return exitNotDelivered
 }
 
-// within returns what work returns, or gives up on it when the context has
-// ended and the grace is over. The process is about to exit then.
+// within returns the result of work. If the context ends, it gives up after the
+// grace period. The process then exits.
 func within(ctx context.Context, work func() (string, error)) (string, error) {
 	type result struct {
 		line string
@@ -129,18 +134,18 @@ func within(ctx context.Context, work func() (string, error)) (string, error) {
 	case r := <-done:
 		return r.line, r.err
 	case <-timer.C:
-		return "", ended(ctx)
+		return "", endReason(ctx)
 	}
 }
 
 // notify does the work and returns the line to print.
-func notify(ctx context.Context, o *options, s surroundings) (string, error) {
+func notify(ctx context.Context, o *options, s system) (string, error) {
 	if err := o.readCredentials(s); err != nil {
 		return "", err
 	}
 	detected, err := ci.Detect(ctx, ci.Environment{Getenv: s.getenv, Files: s.files, Git: s.git})
 	if ctx.Err() != nil {
-		return "", fmt.Errorf("%w, while reading what the CI system and git say of the run", ended(ctx))
+		return "", fmt.Errorf("%w, while reading the run's data from the CI system and git", endReason(ctx))
 	}
 	if err != nil {
 		return "", err

@@ -73,8 +73,8 @@ func TestAPipelineReportsItsDeployment(t *testing.T) {
 	}
 }
 
-// One run that deploys to two environments makes two deployments, and a second
-// attempt of it a third.
+// A run that deploys to two environments makes two deployments. Its second
+// attempt makes another.
 func TestDeploymentIDsDiffer(t *testing.T) {
 	t.Parallel()
 	ids := map[string]bool{}
@@ -91,20 +91,20 @@ func TestDeploymentIDsDiffer(t *testing.T) {
 	require.Len(t, ids, 3)
 }
 
-// TestDeploymentIDs_OfAMatrix: GitHub gives all legs of a matrix the same
-// variables, so that the flags tell them apart, the same in every step.
+// All jobs of a GitHub matrix have the same variables. The flags distinguish
+// their deployments, in every step alike.
 func TestDeploymentIDs_OfAMatrix(t *testing.T) {
 	t.Parallel()
 	for _, flagName := range []string{"-service", "-deployment-id"} {
 		ids := map[string]bool{}
-		for _, leg := range []string{"api", "web", "worker"} {
-			args := []string{"-environment", "production", "-state-dir", t.TempDir(), flagName, leg}
+		for _, job := range []string{"api", "web", "worker"} {
+			args := []string{"-environment", "production", "-state-dir", t.TempDir(), flagName, job}
 			started := dryRun(t, with(githubPush(), hook()), append(args, "-start")...)
 			ended := dryRun(t, with(githubPush(), hook()), append(args, "-status", "success")...)
 			require.Equal(t, started.DeploymentID, ended.DeploymentID)
 			ids[ended.DeploymentID] = true
 			_, _, stderr := inProcess(with(githubPush(), hook()), append(args, "-status", "success", "-dry-run")...)
-			require.NotContains(t, stderr, "matrix", "nothing is left to say of it")
+			require.NotContains(t, stderr, "matrix", "the flags remove the note")
 		}
 		require.Len(t, ids, 3, flagName)
 	}
@@ -148,8 +148,8 @@ func TestNotDelivered(t *testing.T) {
 		args []string
 		says string
 	}{
-		"wrong secret":          {env{"DEPLOYHOOK_URL": got.url + "/events", "DEPLOYHOOK_SECRET": "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, nil, "is the secret the receiver's"},
-		"a receiver that hangs": {env{"DEPLOYHOOK_URL": hanging.URL}, []string{"-timeout", "3s"}, "gave up: -timeout is over after 1 attempt: POST " + hanging.URL + ": no answer yet"},
+		"wrong secret":          {env{"DEPLOYHOOK_URL": got.url + "/events", "DEPLOYHOOK_SECRET": "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, nil, "check that the secret and -scheme"},
+		"a receiver that hangs": {env{"DEPLOYHOOK_URL": hanging.URL}, []string{"-timeout", "3s"}, "gave up: -timeout expired after 1 attempt: POST " + hanging.URL + ": no answer yet"},
 		"no receiver":           {env{"DEPLOYHOOK_URL": nobody}, []string{"-timeout", "3s"}, "no connection"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// pairsFlag keeps each use of -metadata as it was given.
+// pairsFlag keeps each use of -metadata unchanged.
 type pairsFlag []string
 
 func (p *pairsFlag) String() string { return strings.Join(*p, ",") }
@@ -20,12 +20,16 @@ func (p *pairsFlag) Set(text string) error {
 	return nil
 }
 
-// anotherPair matches what begins a pair behind a comma. Any other text there
-// belongs to the value before the comma.
+// anotherPair matches the beginning of a pair after a comma. Other text after a
+// comma belongs to the value before it.
 var anotherPair = regexp.MustCompile(`^[\w.-]+=`)
 
-// pairs returns the name=value texts. Commas are text where the flag is
-// repeated and in a variable of several lines. A single use is a list.
+// pairs returns the name=value texts.
+//
+//	-metadata used once            a list of pairs with commas between them
+//	-metadata repeated             one pair each, commas are text
+//	DEPLOYHOOK_METADATA, one line  a list of pairs with commas between them
+//	more lines                     one pair each, commas are text
 func (o *options) pairs() (out []string) {
 	given := []string(o.metadata)
 	if len(given) == 1 && o.fromEnv["metadata"] {
@@ -53,8 +57,8 @@ func (o *options) pairs() (out []string) {
 	return out
 }
 
-// setMetadata adds what -metadata says. A value that reads as a number or a
-// boolean is one.
+// setMetadata sets the pairs of -metadata. Numbers and booleans keep their
+// type.
 func (o *options) setMetadata(m *payload.Metadata) error {
 	for _, item := range o.pairs() {
 		name, text, ok := strings.Cut(item, "=")

@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// hook is an environment with a receiver that a dry run accepts.
+// hook returns an environment with a receiver for dry runs.
 func hook() env {
 	return env{"DEPLOYHOOK_URL": "https://hooks.example.com/", "DEPLOYHOOK_SECRET": secretText}
 }
@@ -27,8 +27,8 @@ func dryRun(t *testing.T, e env, args ...string) *payload.Event {
 	return event
 }
 
-// TestEvent_NeedsWhatItsOwnTypeNeeds: no other type's rules apply to it.
-func TestEvent_NeedsWhatItsOwnTypeNeeds(t *testing.T) {
+// An event is validated only by the rules of its own type.
+func TestEvent_ValidatedByItsType(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		args   []string
@@ -62,7 +62,7 @@ func TestEvent_NeedsWhatItsOwnTypeNeeds(t *testing.T) {
 	}
 	code, _, stderr := inProcess(with(githubPush(), hook()), "-event", "deploy.live", "-dry-run")
 	require.Equal(t, 2, code)
-	require.Equal(t, "deploynotify: environment is required when event is deploy.live: give -environment (or set DEPLOYHOOK_ENVIRONMENT)\n", stderr)
+	require.Equal(t, "deploynotify: environment is required when event is deploy.live; give -environment (or set DEPLOYHOOK_ENVIRONMENT)\n", stderr)
 }
 
 func TestEvent_ContradictionsAreRefused(t *testing.T) {
@@ -92,7 +92,7 @@ func TestEvent_ContradictionsAreRefused(t *testing.T) {
 		"finish of a start":      {nil, []string{"-event", "deploy.started", "-finish"}, "-finish reports the end"},
 		"finish that runs":       {nil, []string{"-finish", "-status", "running"}, "-status says that it is in_progress"},
 		"finish of a job that runs": {
-			with(gitlabPush(), env{"CI_JOB_STATUS": "running"}), []string{"-finish"}, "the CI system says that it is in_progress: give -status",
+			with(gitlabPush(), env{"CI_JOB_STATUS": "running"}), []string{"-finish"}, "the CI system says that it is in_progress; give -status",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,9 +110,8 @@ func TestEvent_ContradictionsAreRefused(t *testing.T) {
 	}
 }
 
-// TestEvent_OtherCommitsFactsAreLeftOut: message, author and tag are those of
-// the run's own commit.
-func TestEvent_OtherCommitsFactsAreLeftOut(t *testing.T) {
+// Message, author and tag belong to the run's commit.
+func TestEvent_OmitsDataOfOtherCommit(t *testing.T) {
 	t.Parallel()
 	e := with(with(gitlabPush(), hook()), env{
 		"CI_COMMIT_TAG": "v2.1.0", "CI_COMMIT_BRANCH": "", "CI_COMMIT_MESSAGE": "Add search", "CI_COMMIT_AUTHOR": "Dana",

@@ -6,21 +6,22 @@ import (
 	"strings"
 )
 
-// proxyOfEnvironment is the value of -proxy that asks the environment.
+// proxyOfEnvironment is the value of -proxy that selects the environment's
+// proxy.
 const proxyOfEnvironment = "env"
 
-// givenProxy reads a -proxy that is a URL. Nothing is printed of it, since it
-// may have a password.
+// givenProxy parses -proxy if it is a URL. Errors do not show it, because it
+// may contain a password.
 func (o *options) givenProxy() (*url.URL, error) {
 	if o.proxy == "" || o.proxy == proxyOfEnvironment {
 		return nil, nil
 	}
 	u, err := url.Parse(o.proxy)
 	if err != nil || !usableProxy(u) {
-		return nil, usagef("%s: want env, or http:// or https:// with a host and a port and nothing behind them", o.source("proxy"))
+		return nil, usagef("%s: want env, or http:// or https:// with only host and port", o.source("proxy"))
 	}
 	if u.User != nil && !o.fromEnv["proxy"] {
-		return nil, usagef("-proxy: other users of the machine can read a password there; set %s instead", twin("proxy"))
+		return nil, usagef("-proxy: other users of the machine can read the password in a flag; set %s instead", variableOf("proxy"))
 	}
 	return u, nil
 }
@@ -30,34 +31,34 @@ func usableProxy(u *url.URL) bool {
 		strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
 }
 
-// chosenProxy is the proxy to send through, or nil.
-func (o *options) chosenProxy(s surroundings) (*url.URL, error) {
+// chosenProxy returns the proxy to use, or nil.
+func (o *options) chosenProxy(s system) (*url.URL, error) {
 	if o.proxy != proxyOfEnvironment {
 		return o.givenProxy()
 	}
-	u, err := o.environmentsProxy(s)
+	u, err := o.environmentProxy(s)
 	if err != nil || u != nil && !usableProxy(u) {
-		return nil, usagef("-proxy env: HTTPS_PROXY or HTTP_PROXY: want http:// or https:// with a host and a port and nothing behind them")
+		return nil, usagef("-proxy env: HTTPS_PROXY or HTTP_PROXY: want http:// or https:// with only host and port")
 	}
 	return u, nil
 }
 
-// environmentsProxy is the proxy that the environment names for -url, or nil.
-func (o *options) environmentsProxy(s surroundings) (*url.URL, error) {
+// environmentProxy returns the environment's proxy for -url, or nil.
+func (o *options) environmentProxy(s system) (*url.URL, error) {
 	u, err := url.Parse(o.url)
 	if err != nil {
-		return nil, nil // the sender says what is wrong with it
+		return nil, nil // the sender reports what is wrong with it
 	}
 	return s.proxy(&http.Request{URL: u})
 }
 
-// ignoredProxy names the variable whose proxy is not used because -proxy is not
-// given, or "".
-func (o *options) ignoredProxy(s surroundings) string {
+// ignoredProxy returns the variable of a proxy that is not used because -proxy
+// is missing, or "".
+func (o *options) ignoredProxy(s system) string {
 	if o.proxy != "" {
 		return ""
 	}
-	if u, err := o.environmentsProxy(s); u == nil && err == nil {
+	if u, err := o.environmentProxy(s); u == nil && err == nil {
 		return ""
 	}
 	names := []string{"HTTPS_PROXY", "https_proxy"}

@@ -15,9 +15,9 @@ import (
 
 const published = "go run github.com/deployhook/deployhook/examples/deploynotify@latest"
 
-// The README's snippets for bash are executed as they stand, but for the
-// program's place, against a running receiver.
-func TestBashSnippetsOfTheReadme(t *testing.T) {
+// Runs the README's bash snippets against a real receiver. Only the program's
+// location is replaced.
+func TestReadme_BashSnippetsRun(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -54,11 +54,10 @@ func TestBashSnippetsOfTheReadme(t *testing.T) {
 	}
 }
 
-// TestReadme_BitbucketStepVerifiesTheBinary runs the step as it stands, but for
-// the place of the release.
+// Runs the step of the README. Only the location of the release is replaced.
 func TestReadme_BitbucketStepVerifiesTheBinary(t *testing.T) {
 	t.Parallel()
-	steps(t) // skips where these shells are not
+	steps(t) // skips the test where these shells are missing
 	var step string
 	for _, block := range blocks(t, "yaml") {
 		if _, text, found := strings.Cut(block, "    after-script:\n      - |\n"); found {
@@ -89,7 +88,7 @@ func TestReadme_BitbucketStepVerifiesTheBinary(t *testing.T) {
 	require.Equal(t, payload.DeployFailed, events[0].Type)
 }
 
-// TestReadme_ActionsInputsExist and the required ones are given.
+// The inputs exist, and the required ones are given.
 func TestReadme_ActionsInputsExist(t *testing.T) {
 	t.Parallel()
 	action, err := os.ReadFile("action.yml")
@@ -110,8 +109,8 @@ func TestReadme_ActionsInputsExist(t *testing.T) {
 	}
 }
 
-// Every other snippet calls the program with flags that it has.
-func TestCallsInTheReadmeParse(t *testing.T) {
+// All other snippets call the program with valid flags.
+func TestReadme_CallsParse(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -119,7 +118,7 @@ func TestCallsInTheReadmeParse(t *testing.T) {
 	require.GreaterOrEqual(t, len(calls), 9)
 	for _, call := range calls {
 		args := strings.Fields(regexp.MustCompile(`"\$\{?[^"]*"`).ReplaceAllString(call[1], "0"))
-		_, err := parse(args, surroundings{getenv: func(string) string { return "" }, stdout: os.Stderr})
+		_, err := parse(args, system{getenv: func(string) string { return "" }, stdout: os.Stderr})
 		require.ErrorContains(t, err, "no URL", "%v: only what the environment gives is missing", args)
 	}
 }

@@ -11,33 +11,33 @@ import (
 	"github.com/deployhook/deployhook/payload/ci"
 )
 
-// report is what is going to be said: the record of the deployment, and the
-// event that speaks of it.
+// report is the deployment to report, as a record and as an event.
 type report struct {
 	run    *ci.Run
 	record payload.Deployment
 	event  payload.Type
-	state  string // the file that -start leaves for -finish, or ""
+	state  string // file in which -start stores its time for -finish, or ""
 	notes  []string
 }
 
-// note adds to the line at the end.
+// note adds a note to the final line.
 func (r *report) note(format string, args ...any) {
 	r.notes = append(r.notes, " ("+fmt.Sprintf(format, args...)+")")
 }
 
-// report joins what the CI system says with what the flags say. A flag wins.
+// report combines the CI system's data with the flags. Flags win.
 func (o *options) report(run *ci.Run) (*report, error) {
 	status, event, err := o.outcome(run)
 	if err != nil {
 		return nil, err
 	}
-	// The flags go into the run, since they count in the ID that it makes.
+	// Apply the flags to the run first, because the deployment ID depends on
+	// them.
 	o.override(run)
 	run.Status = status
 	r := &report{run: run, record: run.Deployment(), event: event}
 	r.record.PreviousCommitSHA = cmp.Or(o.previousCommit, r.record.PreviousCommitSHA)
-	// Periscope's records do not have these, so only a flag sets them.
+	// Periscope's records do not have these members, so only flags set them.
 	r.record.Version, r.record.RepositoryURL = o.deployVersion, o.repositoryURL
 	r.record.ArtifactDigest, r.record.RollbackOf, r.record.IncidentURL = o.artifactDigest, o.rollbackOf, o.incidentURL
 	if err := o.setMetadata(&r.record.Metadata); err != nil {
@@ -46,10 +46,10 @@ func (o *options) report(run *ci.Run) (*report, error) {
 	return r, o.times(r)
 }
 
-// override puts into the run what the flags say of it.
+// override applies the flags to the run.
 func (o *options) override(run *ci.Run) {
 	if o.commit != "" && !strings.HasPrefix(run.CommitSHA, strings.ToLower(o.commit)) {
-		// These belong to the run's commit, and another one is deployed.
+		// These belong to the run's commit, but another one is deployed.
 		run.Tag, run.CommitMessage, run.CommitAuthor = "", "", ""
 	}
 	for _, f := range []struct {
@@ -68,8 +68,8 @@ func (o *options) override(run *ci.Run) {
 	}
 }
 
-// whyNot says what kept the CI system's own value of a field from being used.
-func whyNot(run *ci.Run, field string) string {
+// problemWith returns why the CI system's value of a field was not used.
+func problemWith(run *ci.Run, field string) string {
 	for _, p := range run.Problems {
 		if p.Field == field {
 			return ". " + p.Variable + " " + p.Reason
@@ -78,8 +78,8 @@ func whyNot(run *ci.Run, field string) string {
 	return ""
 }
 
-// outcome is the deployment's status and the type of event. An event type that
-// is not one of ours needs no status.
+// outcome returns the deployment's status and the event type. An event type of
+// another platform needs no status.
 func (o *options) outcome(run *ci.Run) (payload.Status, payload.Type, error) {
 	status, err := o.givenStatus()
 	if err != nil {
@@ -89,17 +89,18 @@ func (o *options) outcome(run *ci.Run) (payload.Status, payload.Type, error) {
 	implied, known := event.DeploymentStatus()
 	switch {
 	case known:
-		// The type decides. A status chooses between those that it stands for.
+		// The event type decides. A given status is used only if it belongs to
+		// that type.
 		if of, _ := status.EventType(); of != event {
 			status = implied
 		}
 		return status, event, nil
 	case event != "" || status != "":
 	case run.Status == "":
-		return "", "", usagef("no status: give -status (or set %s)%s", twin("status"), whyNot(run, "status"))
+		return "", "", usagef("no status; give -status (or set %s)%s", variableOf("status"), problemWith(run, "status"))
 	case o.finish && !run.Status.Terminal():
-		return "", "", usagef("-finish reports the end of a deployment, and the CI system says that it is %s: give -status (or set %s)",
-			run.Status, twin("status"))
+		return "", "", usagef("-finish reports the end of a deployment, but the CI system says that it is %s; give -status (or set %s)",
+			run.Status, variableOf("status"))
 	default:
 		status = run.Status
 	}
@@ -109,7 +110,7 @@ func (o *options) outcome(run *ci.Run) (payload.Status, payload.Type, error) {
 	return status, event, nil
 }
 
-// times sets when it started and ended, and the ID that -start and -finish share.
+// times sets the start and end times and the ID that -start and -finish share.
 func (o *options) times(r *report) error {
 	now := time.Now().UTC().Truncate(time.Second)
 	d := &r.record
@@ -128,14 +129,14 @@ func (o *options) times(r *report) error {
 		case d.DeploymentID == "":
 			return usagef("-finish: %v; run -start first in the same job, or give -deployment-id to both", err)
 		default:
-			r.note("when it began is not known: %v", err)
+			r.note("the start time is unknown: %v", err)
 		}
 	}
 	d.DeploymentID = cmp.Or(d.DeploymentID, payload.NewDeploymentID())
 	if d.Status.Terminal() {
 		d.CompletedAt = now
 		if began.After(now) {
-			r.note("it began at %s, which is after its end by this machine's clock, so the end stands for both", began.Format(time.RFC3339))
+			r.note("the start time %s is after this machine's time, so the end time is used for both", began.Format(time.RFC3339))
 			began = now
 		}
 	}
@@ -143,7 +144,7 @@ func (o *options) times(r *report) error {
 	return nil
 }
 
-// flagsOf names the flag that fills a member of either document.
+// flagsOf returns the flag that sets a member of an event or a record.
 func flagsOf(path string) string {
 	switch path {
 	case "deploymentId", "deployment_id":
@@ -180,8 +181,8 @@ func flagsOf(path string) string {
 	return ""
 }
 
-// explain turns a validation error into a line that says which flag to give,
-// and what the CI system had there.
+// explain turns a validation error into a line that names the flag to set and
+// the problem with the CI system's value.
 func (r *report) explain(err error) error {
 	var invalid *payload.ValidationError
 	if !errors.As(err, &invalid) {
@@ -192,7 +193,7 @@ func (r *report) explain(err error) error {
 		text := failure.String()
 		name := flagsOf(failure.Path)
 		if name != "" {
-			text += fmt.Sprintf(": give -%s (or set %s)", name, twin(name))
+			text += fmt.Sprintf("; give -%s (or set %s)", name, variableOf(name))
 		}
 		for _, p := range r.run.Problems {
 			if p.Field == failure.Path || name != "" && flagsOf(p.Field) == name {
@@ -204,7 +205,7 @@ func (r *report) explain(err error) error {
 	return usageError{strings.Join(parts, "; ")}
 }
 
-// failureReason is -error, or what is known of a failure without it.
+// failureReason returns -error, or a default for failures.
 func (o *options) failureReason(r *report) string {
 	switch {
 	case o.reason != "" || r.event != payload.DeployFailed:
@@ -215,8 +216,8 @@ func (o *options) failureReason(r *report) string {
 	return "the pipeline reported a failure"
 }
 
-// asEvent is the event that reports the deployment. It is validated once, by
-// the rules of its type.
+// asEvent returns the event that reports the deployment, validated by the rules
+// of its type.
 func (r *report) asEvent(o *options) (*payload.Event, error) {
 	d := &r.record
 	e := r.run.Event(r.event)
@@ -232,7 +233,7 @@ func (r *report) asEvent(o *options) (*payload.Event, error) {
 	default:
 		e.Timestamp = time.Now().UTC().Truncate(time.Second)
 	}
-	// An event has no member for this, and its readers want it.
+	// An event has no member for the start time, but its readers want it.
 	if err := e.Metadata.Set("started_at", d.StartedAt.Format(time.RFC3339)); err != nil {
 		return nil, err
 	}

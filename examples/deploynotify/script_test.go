@@ -31,15 +31,15 @@ func digest(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// binaryName is what the release calls the binary for this machine.
+// binaryName returns the name of the release's binary for this machine.
 func binaryName() string {
 	return "deploynotify_" + strings.TrimPrefix(release, "v") + "_" + runtime.GOOS + "_" + runtime.GOARCH
 }
 
 // mirror serves the files of a release over https.
 type mirror struct {
-	url, authority string // authority is the file of its certificate
-	checksums      string // the digest of checksums.txt
+	url, authority string // authority is the file with its certificate
+	checksums      string // digest of checksums.txt
 
 	mu    sync.Mutex
 	files map[string]string
@@ -52,7 +52,7 @@ func (m *mirror) file(path string) (text string, found bool) {
 	return text, found
 }
 
-// put replaces a file, and takes it away if nothing is given.
+// put replaces a file, or removes it if no text is given.
 func (m *mirror) put(path string, text ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,7 +90,8 @@ func newMirror(t *testing.T) *mirror {
 	return m
 }
 
-// toolsWithout is a PATH with what the script needs, except for some commands.
+// toolsWithout returns a PATH with the script's tools, except for some
+// commands.
 func toolsWithout(t *testing.T, missing ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -103,7 +104,8 @@ func toolsWithout(t *testing.T, missing ...string) string {
 	return dir
 }
 
-// steps are the texts that CI systems run, all of which come from one script.
+// steps returns the commands that CI systems run. They all come from one
+// script.
 func steps(t *testing.T) map[string][]string {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -119,15 +121,16 @@ func steps(t *testing.T) map[string][]string {
 	_, block, ok := strings.Cut(read("gitlab/deploynotify.yml"), "    - |\n")
 	require.True(t, ok)
 	component := regexp.MustCompile(`(?m)^      `).ReplaceAllString(block, "")
-	require.Equal(t, "(\n"+read("deploynotify.sh")+")\n", component, "the component has the script as it is")
+	require.Equal(t, "(\n"+read("deploynotify.sh")+")\n", component, "the component contains the script unchanged")
 	return map[string][]string{
 		"the action":          {"bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found[1]},
 		"the component, bash": {"bash", "-c", component},
-		"the component, sh":   {"sh", "-c", component}, // dash on Debian, BusyBox on Alpine
+		// sh is dash on Debian and BusyBox on Alpine
+		"the component, sh": {"sh", "-c", component},
 	}
 }
 
-// runStep runs one of the texts with the variables that the CI system sets.
+// runStep runs a command with the variables that the CI system sets.
 func runStep(t *testing.T, step []string, e env) (code int, output string, left []os.DirEntry) {
 	t.Helper()
 	here, err := filepath.Abs(".")
@@ -144,7 +147,7 @@ func runStep(t *testing.T, step []string, e env) (code int, output string, left 
 	return cmd.ProcessState.ExitCode(), string(out), left
 }
 
-// settings are the variables of a step that works.
+// settings returns the variables of a step that works.
 func (m *mirror) settings(receiver string) env {
 	return with(with(githubPush(), target(receiver)), env{
 		"DEPLOYNOTIFY_VERSION": release, "DEPLOYNOTIFY_CHECKSUMS": m.checksums, "DEPLOYNOTIFY_MIRROR": m.url,
@@ -183,7 +186,7 @@ func TestScript_RunsWhatIsPinned(t *testing.T) {
 	require.Equal(t, payload.DeployLive, events[0].Type)
 }
 
-// TestScript_FailsClosed: whatever is not as pinned, nothing is run.
+// If anything differs from what was pinned, nothing is run.
 func TestScript_FailsClosed(t *testing.T) {
 	t.Parallel()
 	name := "/" + release + "/" + binaryName()
@@ -234,7 +237,7 @@ func TestScript_FailsClosed(t *testing.T) {
 	}
 }
 
-// TestScript_PassesStatusAndArgumentsOn of the program.
+// The program's exit status and the script's arguments are passed on.
 func TestScript_PassesStatusAndArgumentsOn(t *testing.T) {
 	t.Parallel()
 	steps(t)
@@ -248,8 +251,8 @@ func TestScript_PassesStatusAndArgumentsOn(t *testing.T) {
 	require.Equal(t, 2, code, out)
 }
 
-// TestAction_PassesInputsAsVariables: none is put into the text of a command,
-// each is used, and each variable is one that the program reads.
+// Inputs never become part of a command's text. Each is used, and each variable
+// is one that the program reads.
 func TestAction_PassesInputsAsVariables(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("action.yml")
@@ -258,7 +261,7 @@ func TestAction_PassesInputsAsVariables(t *testing.T) {
 	require.True(t, ok)
 	_, declared, _ = strings.Cut(declared, "\ninputs:\n")
 	known := map[string]bool{"DEPLOYHOOK_SECRET": true, "DEPLOYHOOK_API_KEY": true, "DEPLOYNOTIFY_VERSION": true, "DEPLOYNOTIFY_CHECKSUMS": true}
-	(&options{}).flags(io.Discard).VisitAll(func(f *flag.Flag) { known[twin(f.Name)] = true })
+	(&options{}).flags(io.Discard).VisitAll(func(f *flag.Flag) { known[variableOf(f.Name)] = true })
 	inputs := regexp.MustCompile(`(?m)^  ([a-z-]+):$`).FindAllStringSubmatch(declared, -1)
 	require.GreaterOrEqual(t, len(inputs), 20)
 	for _, input := range inputs {
@@ -272,7 +275,7 @@ func TestAction_PassesInputsAsVariables(t *testing.T) {
 			require.True(t, known[set[1]], set[1])
 			if strings.HasPrefix(set[1], envPrefix) {
 				require.Equal(t, set[1], set[3], "the job's variable is kept")
-				require.Equal(t, set[1], twin(set[2]), "the input has the flag's name")
+				require.Equal(t, set[1], variableOf(set[2]), "the input has the flag's name")
 			}
 		}
 	}

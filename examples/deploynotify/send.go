@@ -16,7 +16,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// message encodes the report in the format that was asked for; header is what goes along with it.
+// message encodes the report in the chosen format. header has additional
+// headers.
 func (r *report) message(o *options) (msg sender.Message, header http.Header, err error) {
 	switch o.format {
 	case "event":
@@ -38,7 +39,8 @@ func (r *report) message(o *options) (msg sender.Message, header http.Header, er
 	return sender.Message{ID: payload.NewDeliveryID(), Body: body}, nil, err
 }
 
-// asCDEvent is the record in binary mode: the CDEvent is the body, whose bytes are signed.
+// asCDEvent returns the record as a CDEvent in binary mode. The body is the
+// CDEvent, and its bytes are signed.
 func (r *report) asCDEvent(o *options) (sender.Message, http.Header, error) {
 	d := r.record
 	if err := d.Validate(); err != nil {
@@ -52,17 +54,17 @@ func (r *report) asCDEvent(o *options) (sender.Message, http.Header, error) {
 		return sender.Message{}, nil, r.explain(err)
 	}
 	header, body := event.Binary()
-	header.Del("Content-Type") // the sender's own
+	header.Del("Content-Type") // the sender sets it
 	return sender.Message{ID: id, Body: body}, header, nil
 }
 
-// signer makes the scheme. Its errors name the variable and never the value.
+// signer makes the signer. Its errors name the variable and never the value.
 func (o *options) signer() (signer.Signer, error) {
 	scheme := o.scheme
 	if scheme == "" {
 		switch {
 		case o.secret != "" && o.apiKey != "":
-			return nil, usagef("both %sSECRET and %sAPI_KEY are set: choose with -scheme", envPrefix, envPrefix)
+			return nil, usagef("both %sSECRET and %sAPI_KEY are set; choose one with -scheme", envPrefix, envPrefix)
 		case o.apiKey != "":
 			scheme = "bearer"
 		default:
@@ -74,7 +76,7 @@ func (o *options) signer() (signer.Signer, error) {
 		variable, text = envPrefix+"API_KEY", o.apiKey
 	}
 	if text == "" {
-		return nil, usagef("no secret for -scheme %s: set %s", scheme, variable)
+		return nil, usagef("no secret for -scheme %s; set %s", scheme, variable)
 	}
 	s, err := newSigner(scheme, text, o.header)
 	if err != nil {
@@ -83,8 +85,7 @@ func (o *options) signer() (signer.Signer, error) {
 	return s, nil
 }
 
-// secretMistake is what is wrong with a secret, without the names of functions
-// that only a program would call.
+// secretMistake explains an invalid secret without names of the Go API.
 func secretMistake(err error) string {
 	text := oneLine(err)
 	if strings.Contains(text, "NewLiteralSecret") {
@@ -121,8 +122,9 @@ func newSigner(scheme, text, header string) (signer.Signer, error) {
 	return nil, errors.New("want standard, timestamped, temps, stripe or bearer")
 }
 
-// send delivers the message, or prints its request, and returns the line to print.
-func (o *options) send(ctx context.Context, s surroundings, r *report, msg sender.Message, header http.Header) (string, error) {
+// send delivers the message, or prints its request, and returns the line to
+// print.
+func (o *options) send(ctx context.Context, s system, r *report, msg sender.Message, header http.Header) (string, error) {
 	scheme, err := o.signer()
 	if err != nil {
 		return "", err
@@ -137,7 +139,7 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 	}
 	defer out.Close()
 	endpoint := sender.Endpoint{URL: sender.NewURL(o.url), Signer: scheme, Header: sender.NewHeader(header)}
-	o.keepState(r)
+	o.saveState(r)
 	if o.dryRun {
 		return o.preview(ctx, s, out, r, endpoint, msg)
 	}
@@ -145,12 +147,12 @@ func (o *options) send(ctx context.Context, s surroundings, r *report, msg sende
 	if err != nil {
 		return "", o.failure(ctx, s, receipt, err)
 	}
-	o.dropState(r)
+	o.removeState(r)
 	last := receipt.Attempts[len(receipt.Attempts)-1]
-	return fmt.Sprintf("delivered %s as %s: %d after %s%s", r.what(), receipt.ID, last.Status, attempts(last.Number), strings.Join(r.notes, "")), nil
+	return fmt.Sprintf("delivered %s as %s: %d after %s%s", r.summary(), receipt.ID, last.Status, attempts(last.Number), strings.Join(r.notes, "")), nil
 }
 
-func (o *options) senderOptions(s surroundings) ([]sender.Option, error) {
+func (o *options) senderOptions(s system) ([]sender.Option, error) {
 	opts := []sender.Option{sender.WithStopOnClientError()}
 	networks, err := o.prefixes()
 	if err != nil {
@@ -169,10 +171,10 @@ func (o *options) senderOptions(s surroundings) ([]sender.Option, error) {
 	return opts, nil
 }
 
-// preview prints the request that would be sent, without credentials. The
-// signature is there and the secret is not. Of the URL only scheme and host
-// are there, since the rest may be a credential.
-func (o *options) preview(ctx context.Context, s surroundings, out *sender.Sender, r *report, ep sender.Endpoint, msg sender.Message) (string, error) {
+// preview prints the request without sending it. It shows the signature but no
+// credential. It shows only scheme and host of the URL, because the rest may be
+// a credential.
+func (o *options) preview(ctx context.Context, s system, out *sender.Sender, r *report, ep sender.Endpoint, msg sender.Message) (string, error) {
 	request, err := out.Preview(ctx, ep, msg)
 	if err != nil {
 		return "", o.refusal(err)
@@ -181,7 +183,9 @@ func (o *options) preview(ctx context.Context, s surroundings, out *sender.Sende
 	for name, values := range request.Header {
 		headers[name] = strings.Join(values, ", ")
 	}
-	for name, values := range ep.Header.Reveal() { // redacted in a record, since they may be credentials; these describe the event
+	// redacted in the request because headers may be credentials, but these
+	// only describe the event
+	for name, values := range ep.Header.Reveal() {
 		headers[http.CanonicalHeaderKey(name)] = strings.Join(values, ", ")
 	}
 	encoder := json.NewEncoder(s.stdout)
@@ -193,7 +197,7 @@ func (o *options) preview(ctx context.Context, s surroundings, out *sender.Sende
 		Body    string            `json:"body"`
 	}{request.Method, o.origin(), headers, string(request.Body)})
 	for _, problem := range r.run.Problems {
-		// Either flag says which deployment it is.
+		// With either flag the deployment ID is unambiguous.
 		if problem.Field != "deploymentId" || o.service == "" && o.deploymentID == "" {
 			fmt.Fprintln(s.stderr, "deploynotify: note:", problem)
 		}

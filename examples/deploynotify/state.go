@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// maxState bounds the file of a state.
+// maxState bounds the size of a state file.
 const maxState = 4 << 10
 
-// state is what -start leaves for -finish.
+// state is stored by -start for -finish.
 type state struct {
 	DeploymentID string    `json:"deployment_id"`
 	StartedAt    time.Time `json:"started_at"`
 }
 
-// statePath is the same for the two steps of a job, and different for other
-// jobs, services and environments. The steps of a job share the run's
-// deployment ID, and without a CI system the work tree.
+// statePath returns the same path for the two steps of a job, and another for
+// other jobs, services and environments. The steps of a job share the run's
+// deployment ID. Without a CI system they share the working directory.
 func (o *options) statePath(r *report) string {
 	place := r.record.DeploymentID
 	if place == "" {
@@ -35,34 +35,34 @@ func (o *options) statePath(r *report) string {
 	return filepath.Join(o.stateDir, "deploynotify-"+hex.EncodeToString(sum[:12])+".json")
 }
 
-// keepState is called when the report is complete, and before it is sent:
-// -finish needs the state of a -start that was not delivered, too.
-func (o *options) keepState(r *report) {
+// saveState is called after the report is complete and before it is sent.
+// -finish needs the state even if -start was not delivered.
+func (o *options) saveState(r *report) {
 	if !o.start {
 		return
 	}
 	if o.dryRun {
-		r.note("-finish will not know of a dry run")
+		r.note("-finish does not see the start of a dry run")
 		return
 	}
 	if err := writeState(r.state, state{DeploymentID: r.record.DeploymentID, StartedAt: r.record.StartedAt}); err != nil {
-		r.note("-finish will not know when it began: %v", err)
+		r.note("-finish will not know the start time: %v", err)
 	}
 }
 
-// dropState removes the state that a delivered -finish has used.
-func (o *options) dropState(r *report) {
+// removeState removes the state after -finish was delivered.
+func (o *options) removeState(r *report) {
 	if !o.finish {
 		return
 	}
 	if err := os.Remove(r.state); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.note("the state of -start stays behind: %v", err)
+		r.note("the state file of -start was not removed: %v", err)
 	}
 }
 
-// writeState makes a new file that only this user can read. The directory may
-// be one that others write to, so whatever stands there under the name is
-// removed and never followed.
+// writeState creates a file that only this user can read. Others may write to
+// the directory. An existing file or link is therefore removed and never
+// followed.
 func writeState(path string, s state) error {
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -79,8 +79,8 @@ func writeState(path string, s state) error {
 	return errors.Join(err, f.Close())
 }
 
-// readState reads what writeState wrote. A file of another user, or one that
-// others can use, may be forged.
+// readState reads a file from writeState. It refuses a file of another user and
+// one that others can access, because it may be forged.
 func readState(path string) (state, error) {
 	named, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -89,7 +89,7 @@ func readState(path string) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	notOurs := fmt.Errorf("%s is not what -start wrote", path)
+	notOurs := fmt.Errorf("%s was not written by -start", path)
 	if !named.Mode().IsRegular() || named.Size() > maxState {
 		return state{}, notOurs
 	}

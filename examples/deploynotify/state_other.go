@@ -4,6 +4,6 @@ package main
 
 import "io/fs"
 
-// private accepts every file. The mode says nothing here, and the temporary
-// directory is the user's own.
+// private accepts every file. The mode says nothing on this system, and the
+// temporary directory belongs to the user.
 func private(fs.FileInfo) error { return nil }

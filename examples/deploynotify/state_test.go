@@ -40,19 +40,20 @@ func TestStartAndFinishAreOneDeployment(t *testing.T) {
 		require.False(t, ended.CompletedAt.Before(ended.StartedAt))
 	}
 	got, dir := receive(t, nil), t.TempDir()
-	// Without -start and a CI system that names the run there is nothing to
-	// finish. With such a system only the time is missing.
+	// Without -start, and without a CI system that identifies the run, there is
+	// nothing to finish. With such a system only the start time is missing.
 	args := []string{"-finish", "-status", "success", "-environment", "production", "-service", "api", "-commit", sha, "-state-dir", dir}
 	code, _, stderr := inProcess(target(got.url+"/events"), args...)
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "-start")
 	code, _, stderr = inProcess(with(githubPush(), target(got.url+"/events")), args...)
 	require.Equal(t, 0, code)
-	require.Contains(t, stderr, "when it began is not known")
+	require.Contains(t, stderr, "the start time is unknown")
 }
 
-// The state's place may be shared with others: what stands there is never followed.
-func TestStateFilesAreNotFollowed(t *testing.T) {
+// Other users may write to the state's directory. Their links are never
+// followed.
+func TestState_LinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	victim := filepath.Join(dir, "victim")
@@ -75,8 +76,8 @@ func TestStateFilesAreNotFollowed(t *testing.T) {
 	}
 }
 
-// A rehearsal must not change what -finish will say.
-func TestADryRunLeavesNoState(t *testing.T) {
+// A dry run must not affect -finish.
+func TestState_NotWrittenByDryRun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://hooks.example.com/", "DEPLOYHOOK_SECRET": secretText, "RUNNER_TEMP": dir})
@@ -88,7 +89,7 @@ func TestADryRunLeavesNoState(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// TestState_IsRemovedAfterUse: a -finish that was not delivered may be repeated.
+// A -finish that was not delivered may be repeated.
 func TestState_IsRemovedAfterUse(t *testing.T) {
 	t.Parallel()
 	var refuse atomic.Bool
@@ -115,7 +116,7 @@ func TestState_IsRemovedAfterUse(t *testing.T) {
 	require.Equal(t, 1, files())
 	code, _, stderr = inProcess(e, append(finish, "-dry-run")...)
 	require.Equal(t, 0, code, stderr)
-	require.Equal(t, 1, files(), "a dry run uses nothing up")
+	require.Equal(t, 1, files(), "a dry run keeps the state")
 	refuse.Store(true)
 	code, _, stderr = inProcess(e, finish...)
 	require.Equal(t, 1, code, stderr)
@@ -127,10 +128,10 @@ func TestState_IsRemovedAfterUse(t *testing.T) {
 	require.Zero(t, files())
 	code, _, stderr = inProcess(e, finish...)
 	require.Equal(t, 0, code, stderr)
-	require.Contains(t, stderr, "when it began is not known: there was no -start in this job")
+	require.Contains(t, stderr, "the start time is unknown: there was no -start in this job")
 }
 
-// TestState_IsKeptWhenTheStartIsNotDelivered, and not when the call is wrong.
+// The state is not stored if the call is wrong.
 func TestState_IsKeptWhenTheStartIsNotDelivered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -148,8 +149,7 @@ func TestState_IsKeptWhenTheStartIsNotDelivered(t *testing.T) {
 	}
 }
 
-// TestState_OfOthersIsNotUsed: others could say when a deployment began, and
-// which one ends.
+// Other users could choose the start time and the deployment.
 func TestState_OfOthersIsNotUsed(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -167,7 +167,7 @@ func TestState_OfOthersIsNotUsed(t *testing.T) {
 		"of another user": {func(path string) error { return os.Chown(path, 12345, -1) }, "belongs to another user, so it is not used"},
 		"a link to our own": {func(path string) error {
 			return errors.Join(os.Rename(path, path+".moved"), os.Symlink(path+".moved", path))
-		}, "is not what -start wrote"},
+		}, "was not written by -start"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,15 +187,15 @@ func TestState_OfOthersIsNotUsed(t *testing.T) {
 	}
 }
 
-// TestTimes_AStartAfterTheEndIsTold: the CI system's clock may be ahead of this
-// machine's. No deployment of a negative length is sent.
-func TestTimes_AStartAfterTheEndIsTold(t *testing.T) {
+// The CI system's clock may be ahead of this machine's. No deployment with a
+// negative duration is sent.
+func TestTimes_StartAfterEnd(t *testing.T) {
 	t.Parallel()
 	got := receive(t, nil)
 	e := with(with(gitlabPush(), target(got.url+"/raw")), env{"CI_JOB_STARTED_AT": "2999-03-12T14:22:01Z"})
 	code, _, stderr := inProcess(e, "-format", "deployment")
 	require.Equal(t, 0, code, stderr)
-	require.Contains(t, stderr, "it began at 2999-03-12T14:22:01Z, which is after its end by this machine's clock")
+	require.Contains(t, stderr, "the start time 2999-03-12T14:22:01Z is after this machine's time")
 	_, bodies, _ := got.all()
 	d, err := payload.DecodeDeployment([]byte(bodies[0]))
 	require.NoError(t, err)

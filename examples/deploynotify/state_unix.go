@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// private returns an error unless the file belongs to this user alone.
+// private returns an error unless only this user can access the file.
 func private(info fs.FileInfo) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Uid) != os.Geteuid() {
 		return errors.New("belongs to another user, so it is not used")

@@ -20,33 +20,33 @@ func TestUsageErrors(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no URL":                    {env{"DEPLOYHOOK_URL": ""}, args, "DEPLOYHOOK_URL"},
-		"no secret":                 {env{"DEPLOYHOOK_SECRET": ""}, args, "DEPLOYHOOK_SECRET"},
-		"secret with a line end":    {env{"DEPLOYHOOK_SECRET": secretText + "\n"}, args, "white space"},
-		"literal as standard":       {env{"DEPLOYHOOK_SECRET": "a-canary-literal-secret"}, args, "whsec_"},
-		"key as an argument":        {nil, append(args, "whsec_canary"), "argument"},
-		"token in -deploy-url":      {nil, append(args, "-deploy-url", "https://u:canary@x.example"), "-deploy-url"},
-		"both credentials":          {env{"DEPLOYHOOK_API_KEY": "0123456789abcdef"}, args, "-scheme"},
-		"unknown scheme":            {nil, append(args, "-scheme", "md5"), "want standard"},
-		"unknown format":            {nil, append(args, "-format", "xml"), "want event"},
-		"unknown flag":              {nil, []string{"-secret", "x"}, "-secret"},
-		"argument":                  {nil, append(args, "extra"), "argument"},
-		"no status":                 {nil, []string{"-environment", "production"}, "-status"},
-		"unknown status":            {nil, []string{"-environment", "production", "-status", "meh"}, "want pending"},
-		"no environment":            {nil, []string{"-status", "success"}, "-environment"},
-		"rollback without version":  {nil, []string{"-environment", "production", "-status", "rolled_back"}, "-previous-version"},
-		"start and finish":          {nil, append(args, "-start", "-finish"), "exclude"},
-		"start with a status":       {nil, append(args, "-start"), "-status"},
-		"bad network":               {nil, append(args, "-allow-network", "10.0.0.1"), "CIDR"},
-		"bad metadata":              {nil, append(args, "-metadata", "version"), "name=value"},
-		"plain http":                {env{"DEPLOYHOOK_URL": "http://hooks.example.com/"}, args, "https"},
-		"private address":           {env{"DEPLOYHOOK_URL": "https://169.254.169.254/latest"}, args, "169.254.169.254"},
-		"URL with a blank":          {env{"DEPLOYHOOK_URL": "https://hooks.example.com/a b"}, args, "URL"},
-		"URL with a token":          {env{"DEPLOYHOOK_URL": "https://user:canary@hooks.example.com/"}, args, "URL"},
-		"commit that is HEAD":       {nil, append(args, "-format", "deployment", "-commit", "HEAD"), "-commit"},
-		"commit of the run not hex": {env{"GITHUB_SHA": "not-hex"}, append(args, "-format", "deployment"), "GITHUB_SHA"},
-		"both a secret and a file":  {env{"DEPLOYHOOK_SECRET_FILE": "/nonexistent"}, args, "leave one out"},
-		"bad environment twin":      {env{"DEPLOYHOOK_TIMEOUT": "soon"}, args, "DEPLOYHOOK_TIMEOUT"},
+		"no URL":                     {env{"DEPLOYHOOK_URL": ""}, args, "DEPLOYHOOK_URL"},
+		"no secret":                  {env{"DEPLOYHOOK_SECRET": ""}, args, "DEPLOYHOOK_SECRET"},
+		"secret with a line end":     {env{"DEPLOYHOOK_SECRET": secretText + "\n"}, args, "white space"},
+		"literal as standard":        {env{"DEPLOYHOOK_SECRET": "a-canary-literal-secret"}, args, "whsec_"},
+		"key as an argument":         {nil, append(args, "whsec_canary"), "argument"},
+		"token in -deploy-url":       {nil, append(args, "-deploy-url", "https://u:canary@x.example"), "-deploy-url"},
+		"both credentials":           {env{"DEPLOYHOOK_API_KEY": "0123456789abcdef"}, args, "-scheme"},
+		"unknown scheme":             {nil, append(args, "-scheme", "md5"), "want standard"},
+		"unknown format":             {nil, append(args, "-format", "xml"), "want event"},
+		"unknown flag":               {nil, []string{"-secret", "x"}, "-secret"},
+		"argument":                   {nil, append(args, "extra"), "argument"},
+		"no status":                  {nil, []string{"-environment", "production"}, "-status"},
+		"unknown status":             {nil, []string{"-environment", "production", "-status", "meh"}, "want pending"},
+		"no environment":             {nil, []string{"-status", "success"}, "-environment"},
+		"rollback without version":   {nil, []string{"-environment", "production", "-status", "rolled_back"}, "-previous-version"},
+		"start and finish":           {nil, append(args, "-start", "-finish"), "exclude"},
+		"start with a status":        {nil, append(args, "-start"), "-status"},
+		"bad network":                {nil, append(args, "-allow-network", "10.0.0.1"), "CIDR"},
+		"bad metadata":               {nil, append(args, "-metadata", "version"), "name=value"},
+		"plain http":                 {env{"DEPLOYHOOK_URL": "http://hooks.example.com/"}, args, "https"},
+		"private address":            {env{"DEPLOYHOOK_URL": "https://169.254.169.254/latest"}, args, "169.254.169.254"},
+		"URL with a blank":           {env{"DEPLOYHOOK_URL": "https://hooks.example.com/a b"}, args, "URL"},
+		"URL with a token":           {env{"DEPLOYHOOK_URL": "https://user:canary@hooks.example.com/"}, args, "URL"},
+		"commit that is HEAD":        {nil, append(args, "-format", "deployment", "-commit", "HEAD"), "-commit"},
+		"commit of the run not hex":  {env{"GITHUB_SHA": "not-hex"}, append(args, "-format", "deployment"), "GITHUB_SHA"},
+		"both a secret and a file":   {env{"DEPLOYHOOK_SECRET_FILE": "/nonexistent"}, args, "leave one out"},
+		"bad environment variableOf": {env{"DEPLOYHOOK_TIMEOUT": "soon"}, args, "DEPLOYHOOK_TIMEOUT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +81,7 @@ func TestHelp(t *testing.T) {
 	require.Contains(t, stdout, "-dry-run\n", "the flags are listed")
 }
 
-// Every word that CI systems have for an outcome is understood.
+// All words of CI systems for an outcome are understood.
 func TestStatusWords(t *testing.T) {
 	t.Parallel()
 	for word, want := range map[string]string{
@@ -96,9 +96,9 @@ func TestStatusWords(t *testing.T) {
 	}
 }
 
-// The environment is often the whole job's, and a flag is one step's. The flag
-// silences the variables that it excludes.
-func TestFlagsSilenceTheVariablesTheyExclude(t *testing.T) {
+// A variable is often set for the whole job, but a flag for one step. A flag
+// overrides the variables that it excludes.
+func TestFlags_OverrideVariablesTheyExclude(t *testing.T) {
 	t.Parallel()
 	for flagName, variable := range map[string]string{"-start": "DEPLOYHOOK_STATUS=success", "-finish": "DEPLOYHOOK_START=true"} {
 		name, value, _ := strings.Cut(variable, "=")
@@ -112,7 +112,8 @@ func TestFlagsSilenceTheVariablesTheyExclude(t *testing.T) {
 	}
 }
 
-// A URL that is refused is so in a dry run, too, and both name the flag that opens a network.
+// A dry run refuses the same URLs. Both errors name the flag that allows a
+// network.
 func TestRefusedURLNamesTheFlag(t *testing.T) {
 	t.Parallel()
 	e := with(githubPush(), env{"DEPLOYHOOK_URL": "http://10.0.0.1/", "DEPLOYHOOK_SECRET": secretText})
@@ -123,9 +124,9 @@ func TestRefusedURLNamesTheFlag(t *testing.T) {
 	}
 }
 
-// -fail-open covers a name that resolves to a private address, since that is
-// the network's doing. A bad URL stays wrong usage.
-func TestFailOpenCoversWhatTheNetworkDoes(t *testing.T) {
+// -fail-open covers a name that resolves to a private address, because that
+// depends on the network. An invalid URL is still wrong usage.
+func TestFailOpen_CoversNetworkErrors(t *testing.T) {
 	t.Parallel()
 	e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://localhost/", "DEPLOYHOOK_SECRET": secretText})
 	args := []string{"-environment", "production", "-status", "success"}
@@ -136,9 +137,9 @@ func TestFailOpenCoversWhatTheNetworkDoes(t *testing.T) {
 	require.Equal(t, 0, code, stderr)
 }
 
-// A GitLab job with action: stop is no deployment, which is more help than that a
-// flag is missing.
-func TestStopJob_IsNamedAsNoDeployment(t *testing.T) {
+// A GitLab job with action: stop deploys nothing. The error says so, instead of
+// asking for a flag.
+func TestStopJob_ErrorNamesReason(t *testing.T) {
 	t.Parallel()
 	e := gitlabPush()
 	e["CI_ENVIRONMENT_ACTION"], e["DEPLOYHOOK_SECRET"] = "stop", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -9,16 +9,16 @@ import (
 
 const modulePath = "github.com/deployhook/deployhook"
 
-// toolVersion is the line that -version prints. The linker records the
-// version: the release's tag in a release's binary and with "go run …@V", a
-// pseudo-version in a build from a work tree.
+// toolVersion returns the line that -version prints. The Go linker records the
+// version. It is the release's tag in a release's binary and with "go run …@V",
+// and a pseudo-version in a build from a working tree.
 func toolVersion() string {
 	info, _ := debug.ReadBuildInfo()
 	return fmt.Sprintf("deploynotify %s (%s, %s/%s)", moduleVersion(info), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// moduleVersion finds the version of this module. The main module is another
-// one where a project lists this program among its tools in go.mod.
+// moduleVersion returns the version of this module. If a project lists this
+// program as a tool in its go.mod, the main module is another one.
 func moduleVersion(info *debug.BuildInfo) string {
 	if info == nil {
 		return "devel"

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestVersion_IsTheToolsOwn also checks that nothing else is needed: neither a
-// URL nor a secret, and that no variable of the job stands in for the flag.
-func TestVersion_IsTheToolsOwn(t *testing.T) {
+// -version needs neither a URL nor a secret, and no variable of the job
+// replaces the flag.
+func TestVersion_OfTheTool(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := program(t, env{"DEPLOYHOOK_VERSION": "9.9.9"}, "-version")
 	require.Equal(t, 0, code, stderr)
@@ -47,7 +47,7 @@ func TestVersion_ComesFromTheBuild(t *testing.T) {
 	}
 }
 
-// TestVersion_OfTheDeployment: the deployed version has a flag of its own.
+// The deployed version has its own flag.
 func TestVersion_OfTheDeployment(t *testing.T) {
 	t.Parallel()
 	e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://hooks.example.com/", "DEPLOYHOOK_SECRET": secretText})
