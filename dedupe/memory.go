@@ -111,8 +111,11 @@ func (m *Memory) Len() int {
 	return int(m.used.Load())
 }
 
-// Close forgets everything and frees the memory. Calls that come later return [ErrClosed], so that nothing is
-// handled unprotected. Closing again does nothing. The error is always nil.
+// Close forgets everything and frees the memory. It waits for nothing. Further
+// calls return [ErrClosed], so that nothing is handled unprotected.
+//
+// Closing again does nothing, nor does closing a nil or zero Memory. The error
+// is always nil.
 func (m *Memory) Close() error {
 	if m.empty() {
 		return nil

@@ -46,7 +46,7 @@ func benchSend(b *testing.B, url string, goroutines int) {
 	require.NoError(b, err)
 	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
 	require.NoError(b, err)
-	b.Cleanup(s.Close)
+	b.Cleanup(func() { require.NoError(b, s.Close()) })
 
 	msg := sender.Message{ID: "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", Body: bytes.Repeat([]byte("x"), 700)}
 	unsigned := sender.Endpoint{URL: sender.NewURL(url), Signer: sender.InsecureUnsigned()}

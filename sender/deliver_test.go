@@ -206,7 +206,7 @@ func TestWaitEndsWithContext(t *testing.T) {
 			return ctx
 		}, []error{context.Canceled, cause}},
 		"close": {func(ctx context.Context, s *sender.Sender) context.Context {
-			time.AfterFunc(100*time.Millisecond, s.Close)
+			time.AfterFunc(100*time.Millisecond, func() { _ = s.Close() })
 			return ctx
 		}, []error{sender.ErrClosed}},
 	} {
@@ -301,8 +301,8 @@ func TestClosed(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
 	calls := fake(s, statuses(200))
-	s.Close()
-	s.Close()
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close())
 	r, err := s.Deliver(t.Context(), sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}, message())
 	require.ErrorIs(t, err, sender.ErrClosed)
 	require.Equal(t, sender.Canceled, r.Outcome)

@@ -51,7 +51,7 @@ func FuzzRetryAfter(f *testing.F) {
 func FuzzURL(f *testing.F) {
 	s, err := sender.New(sender.InsecureHTTP())
 	require.NoError(f, err)
-	f.Cleanup(s.Close)
+	f.Cleanup(func() { require.NoError(f, s.Close()) })
 	calls := fake(s, func(_ int, r *http.Request) (*http.Response, error) {
 		return answer(200, "X-Host", r.URL.Host)
 	})

@@ -39,7 +39,7 @@ func newSender(t testing.TB, opts ...sender.Option) *sender.Sender {
 	t.Helper()
 	s, err := sender.New(append([]sender.Option{loopback()}, opts...)...)
 	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
 }
 

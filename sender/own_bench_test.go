@@ -24,7 +24,7 @@ func BenchmarkOwn(b *testing.B) {
 	require.NoError(b, err)
 	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
 	require.NoError(b, err)
-	b.Cleanup(s.Close)
+	b.Cleanup(func() { require.NoError(b, s.Close()) })
 	sender.SetRoundTripper(s, instant{})
 	msg := sender.Message{ID: "whk_0198f2c4b1f07c3e9d5a6b7c8d9e0f10", Body: make([]byte, 700)}
 	for name, ep := range map[string]sender.Endpoint{

@@ -110,7 +110,7 @@ func TestRetryOrFinal(t *testing.T) {
 				}
 				s, err := sender.New(opts...)
 				require.NoError(t, err)
-				t.Cleanup(s.Close)
+				t.Cleanup(func() { require.NoError(t, s.Close()) })
 				if c.fake != nil {
 					fake(s, c.fake)
 				}

@@ -72,15 +72,18 @@ func New(opts ...Option) (*Sender, error) {
 	}, nil
 }
 
-// Close closes idle connections and ends the waits between attempts: Send and Deliver return [ErrClosed]. An attempt in
-// flight is finished, and its connection closed then; to cut it short, cancel its context. No attempt begins after
-// Close. Close may be called more than once.
-// A nil or zero Sender has nothing to close.
+// Close ends the waits between attempts and closes idle connections. Send and
+// Deliver then return [ErrClosed], and no attempt begins. Close does not wait
+// for an attempt in flight, whose connection is closed when the attempt is over.
+// To cut an attempt short, cancel its context.
+//
+// Closing again does nothing, nor does closing a nil or zero Sender. The error
+// is always nil.
 //
 // No goroutine stays behind, but for a DNS query that was abandoned: package net ends it by its own timeout, 5 s.
-func (s *Sender) Close() {
+func (s *Sender) Close() error {
 	if s.made() != nil {
-		return
+		return nil
 	}
 	s.once.Do(func() { close(s.closed) })
 	for _, t := range []http.RoundTripper{s.secure, s.plain} {
@@ -90,6 +93,7 @@ func (s *Sender) Close() {
 	}
 	s.certified.CloseIdleConnections()
 	s.conns.close()
+	return nil
 }
 
 // Timeout is how long an attempt may take whose endpoint does not say: see [WithTimeout].

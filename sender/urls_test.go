@@ -19,7 +19,7 @@ func TestURLsAreNotMixedUp(t *testing.T) {
 	t.Parallel()
 	s, err := sender.New()
 	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	fake(s, func(_ int, r *http.Request) (*http.Response, error) {
 		n := r.Header.Get("X-Number")
 		if r.URL.String() != "https://h"+n+".example.com:8443/hooks/"+n || r.Host != "h"+n+".example.com:8443" {

@@ -32,7 +32,7 @@ func TestZeroValues(t *testing.T) {
 			require.Equal(t, sender.Refused, a.Outcome)
 			assert.Empty(t, s.Faults())
 			assert.Zero(t, s.Timeout())
-			s.Close()
+			require.NoError(t, s.Close())
 		})
 	}
 

@@ -32,8 +32,8 @@ const leastMajor = 5
 //
 // Errors: [ErrUnsafe] with the way out, the context's error, failures of the connection.
 func (s *Store) Check(ctx context.Context) error {
-	if s.empty() {
-		return errEmpty
+	if err := s.usable(); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err

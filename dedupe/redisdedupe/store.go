@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,6 +27,7 @@ type Store struct {
 	client redis.UniversalClient
 	prefix string
 	ttl    time.Duration
+	closed atomic.Bool
 }
 
 var _ dedupe.Store = (*Store)(nil)
@@ -50,6 +52,29 @@ var errEmpty = fmt.Errorf("%w: redisdedupe: the Store is empty; make it with New
 
 func (s *Store) empty() bool { return s == nil || s.client == nil }
 
+// Close ends the store. It waits for nothing, and leaves the client open. Further
+// calls return [dedupe.ErrClosed], so that nothing is handled unprotected.
+//
+// Closing again does nothing, nor does closing a nil or zero Store. The error is
+// always nil.
+func (s *Store) Close() error {
+	if !s.empty() {
+		s.closed.Store(true)
+	}
+	return nil
+}
+
+// usable returns an error if the store was closed, or was not made.
+func (s *Store) usable() error {
+	switch {
+	case s.empty():
+		return errEmpty
+	case s.closed.Load():
+		return dedupe.ErrClosed
+	}
+	return nil
+}
+
 // TTL implements [dedupe.Store]. It is zero for a Store that [New] did not make.
 func (s *Store) TTL() time.Duration {
 	if s.empty() {
@@ -60,8 +85,8 @@ func (s *Store) TTL() time.Duration {
 
 // Claim implements [dedupe.Store].
 func (s *Store) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
-	if s.empty() {
-		return dedupe.Claim{}, errEmpty
+	if err := s.usable(); err != nil {
+		return dedupe.Claim{}, err
 	}
 	if err := checkLease(ctx, key, lease); err != nil {
 		return dedupe.Claim{}, err
@@ -83,8 +108,8 @@ func (s *Store) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) 
 
 // Renew implements [dedupe.Store].
 func (s *Store) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) error {
-	if s.empty() {
-		return errEmpty
+	if err := s.usable(); err != nil {
+		return err
 	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err
@@ -97,8 +122,8 @@ func (s *Store) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) 
 
 // Complete implements [dedupe.Store].
 func (s *Store) Complete(ctx context.Context, c dedupe.Claim) error {
-	if s.empty() {
-		return errEmpty
+	if err := s.usable(); err != nil {
+		return err
 	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err
@@ -108,8 +133,8 @@ func (s *Store) Complete(ctx context.Context, c dedupe.Claim) error {
 
 // Release implements [dedupe.Store].
 func (s *Store) Release(ctx context.Context, c dedupe.Claim) error {
-	if s.empty() {
-		return errEmpty
+	if err := s.usable(); err != nil {
+		return err
 	}
 	if err := checkClaim(ctx, c); err != nil {
 		return err

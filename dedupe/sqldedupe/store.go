@@ -126,8 +126,12 @@ func (s *Store) closePrepared() error {
 	return errors.Join(errs...)
 }
 
-// Close ends the store: calls that come later return [dedupe.ErrClosed], so that nothing is handled unprotected. A database
-// that the store has opened is closed, one that it was given is not. Closing again does nothing.
+// Close ends the store. It closes the file that [OpenSQLite] opened, after the
+// statements in progress. It leaves the database of [NewPostgres] and
+// [NewSQLite] open. Further calls return [dedupe.ErrClosed], so that nothing is
+// handled unprotected.
+//
+// Closing again does nothing, nor does closing a nil or zero Store.
 func (s *Store) Close() error {
 	if s.empty() || s.closed.Swap(true) {
 		return nil

@@ -73,7 +73,7 @@ func newPlatform(ctx context.Context, o *options, getenv func(string) string, lo
 	if err != nil {
 		return nil, err
 	}
-	p.closer = append(p.closer, p.engine.Close)
+	p.closer = append(p.closer, func() { _ = p.engine.Close() })
 	return p, nil
 }
 

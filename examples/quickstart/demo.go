@@ -83,7 +83,7 @@ func newDemo(event *payload.Event, scale float64) (*demo, error) {
 
 // close stops both ends and waits for the server.
 func (d *demo) close() {
-	d.sender.Close()
+	_ = d.sender.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_ = d.server.Shutdown(ctx)

@@ -84,7 +84,7 @@ func keysAndSchemes(t *testing.T) []any {
 func endpoints(t *testing.T) []any {
 	t.Helper()
 	s := must[*sender.Sender](t)(sender.New())
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	ep := sender.Endpoint{
 		URL:    sender.NewURL("https://hooks.example.com/" + sharedCanary),
 		Header: sender.NewHeader(http.Header{"X-Api-Key": {sharedCanary}}),

@@ -62,6 +62,8 @@ var (
 	// ErrNotRecorded is wrapped by a ledger's error for a deployment that is
 	// not recorded.
 	ErrNotRecorded = errors.New("deployments: the deployment is not recorded")
+	// ErrClosed is wrapped by every error of a ledger that was closed.
+	ErrClosed = errors.New("deployments: the ledger is closed")
 	// ErrNoOrganization is wrapped by a ledger's error for an empty
 	// organization.
 	ErrNoOrganization = errors.New("deployments: the organization is empty; every deployment belongs to one")

@@ -42,14 +42,14 @@ func WithLedgerBytes(n int64) MemoryLedgerOption {
 // MemoryLedger keeps deployments in memory, for tests and for services that may
 // lose them when they end. It is bounded and never removes a record. A full
 // ledger refuses new deployments with [ErrLedgerFull], and an [Endpoint]
-// answers 503. It is safe for concurrent use. It has no goroutine and needs no
-// closing.
+// answers 503. It is safe for concurrent use. It has no goroutine.
 type MemoryLedger struct {
 	capacity int64
 
-	mu   sync.Mutex
-	used int64
-	orgs map[string]*memoryOrg
+	mu     sync.Mutex
+	closed bool
+	used   int64
+	orgs   map[string]*memoryOrg
 }
 
 var _ Ledger = (*MemoryLedger)(nil)
@@ -71,6 +71,22 @@ func NewMemoryLedger(opts ...MemoryLedgerOption) (*MemoryLedger, error) {
 		return nil, configError("WithLedgerBytes(%d): want at least 4096, or 0 for the default of %d", c.bytes, DefaultLedgerBytes)
 	}
 	return &MemoryLedger{capacity: c.bytes, orgs: make(map[string]*memoryOrg)}, nil
+}
+
+// Close forgets everything and frees the memory. It waits for nothing. Further
+// calls return [ErrClosed].
+//
+// Closing again does nothing, nor does closing a nil or zero MemoryLedger. The
+// error is always nil.
+func (l *MemoryLedger) Close() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed, l.used = true, 0
+	clear(l.orgs)
+	return nil
 }
 
 // memoryOrg has the records of one organization.
@@ -125,20 +141,18 @@ func (r *memoryRow) record() (*Record, error) {
 
 // Record implements [Ledger.Record].
 func (l *MemoryLedger) Record(ctx context.Context, organization string, d *payload.Deployment) (Recorded, error) {
-	if err := l.check(ctx, organization); err != nil {
+	if err := l.begin(ctx, organization); err != nil {
 		return Recorded{}, err
 	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
 	return Apply(ctx, &memoryTx{ledger: l, organization: organization, org: l.orgs[organization]}, d)
 }
 
 // SetLinked implements [Ledger.SetLinked].
 func (l *MemoryLedger) SetLinked(ctx context.Context, link Link, prs int) error {
-	if err := l.check(ctx, link.Organization); err != nil {
+	if err := l.begin(ctx, link.Organization); err != nil {
 		return err
 	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
 	row := l.find(link.Organization, link.DeploymentID)
 	if row == nil {
@@ -156,10 +170,9 @@ func (l *MemoryLedger) SetLinked(ctx context.Context, link Link, prs int) error 
 
 // Get returns the record of one deployment, or [ErrNotRecorded].
 func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID string) (*Record, error) {
-	if err := l.check(ctx, organization); err != nil {
+	if err := l.begin(ctx, organization); err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
 	row := l.find(organization, deploymentID)
 	if row == nil {
@@ -171,10 +184,9 @@ func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID strin
 // List returns the records that match the filter, newest first, in descending
 // order of their IDs.
 func (l *MemoryLedger) List(ctx context.Context, organization string, f Filter) ([]Record, error) {
-	if err := l.check(ctx, organization); err != nil {
+	if err := l.begin(ctx, organization); err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
 	org := l.orgs[organization]
 	if org == nil {
@@ -214,15 +226,23 @@ func (l *MemoryLedger) find(organization, deploymentID string) *memoryRow {
 	return org.byID[deploymentID]
 }
 
-// check is safe to call on a nil ledger.
-func (l *MemoryLedger) check(ctx context.Context, organization string) error {
+// begin locks the ledger unless it returns an error. It is safe to call on a nil
+// ledger.
+func (l *MemoryLedger) begin(ctx context.Context, organization string) error {
 	switch {
 	case l == nil || l.orgs == nil:
 		return configError("the MemoryLedger was not made with NewMemoryLedger; check the error of NewMemoryLedger")
 	case organization == "":
 		return ErrNoOrganization
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
-	return ctx.Err()
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	return nil
 }
 
 // memoryTx is a transaction under the ledger's lock. Everything that can fail

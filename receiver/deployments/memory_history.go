@@ -46,10 +46,9 @@ func (r *Run) clone() *Run {
 
 // RecordIncident is [Ledger.RecordIncident].
 func (l *MemoryLedger) RecordIncident(ctx context.Context, organization string, i *payload.Incident) (RecordedIncident, error) {
-	if err := l.check(ctx, organization); err != nil {
+	if err := l.begin(ctx, organization); err != nil {
 		return RecordedIncident{}, err
 	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
 	return ApplyIncident(ctx, &memoryTx{ledger: l, organization: organization, org: l.orgs[organization]}, i)
 }
@@ -92,10 +91,9 @@ func (tx *memoryTx) PutIncident(_ context.Context, r *IncidentRecord) error {
 
 // Scopes is [History.Scopes].
 func (l *MemoryLedger) Scopes(ctx context.Context, organization string) ([]Scope, error) {
-	if err := l.check(ctx, organization); err != nil {
+	if err := l.begin(ctx, organization); err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
 	org := l.orgs[organization]
 	if org == nil {
@@ -112,11 +110,12 @@ func CompareScopes(a, b Scope) int {
 // Runs is [History.Runs].
 func (l *MemoryLedger) Runs(ctx context.Context, organization string, s Scope, from, to time.Time) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
-		if err := l.check(ctx, organization); err != nil {
+		runs, err := l.runs(ctx, organization, s)
+		if err != nil {
 			yield(Run{}, err)
 			return
 		}
-		for _, run := range l.runs(organization, s) {
+		for _, run := range runs {
 			if at := run.At(); at.Before(from) || !to.IsZero() && !at.Before(to) {
 				continue
 			}
@@ -132,23 +131,26 @@ func (l *MemoryLedger) Runs(ctx context.Context, organization string, s Scope, f
 }
 
 // runs returns a copy of the list. A Run in it never changes.
-func (l *MemoryLedger) runs(organization string, s Scope) []*Run {
-	l.mu.Lock()
+func (l *MemoryLedger) runs(ctx context.Context, organization string, s Scope) ([]*Run, error) {
+	if err := l.begin(ctx, organization); err != nil {
+		return nil, err
+	}
 	defer l.mu.Unlock()
 	if org := l.orgs[organization]; org != nil {
-		return slices.Clone(org.runs[s])
+		return slices.Clone(org.runs[s]), nil
 	}
-	return nil
+	return nil, nil
 }
 
 // Incidents is [History.Incidents].
 func (l *MemoryLedger) Incidents(ctx context.Context, organization string) iter.Seq2[payload.Incident, error] {
 	return func(yield func(payload.Incident, error) bool) {
-		if err := l.check(ctx, organization); err != nil {
+		incidents, err := l.incidents(ctx, organization)
+		if err != nil {
 			yield(payload.Incident{}, err)
 			return
 		}
-		for _, m := range l.incidents(organization) {
+		for _, m := range incidents {
 			i, err := payload.DecodeIncident(m.incident)
 			if err = errors.Join(err, ctx.Err()); err != nil {
 				yield(payload.Incident{}, fmt.Errorf("deployments: read incidents: %w", err))
@@ -161,12 +163,14 @@ func (l *MemoryLedger) Incidents(ctx context.Context, organization string) iter.
 	}
 }
 
-func (l *MemoryLedger) incidents(organization string) []*memoryIncident {
-	l.mu.Lock()
+func (l *MemoryLedger) incidents(ctx context.Context, organization string) ([]*memoryIncident, error) {
+	if err := l.begin(ctx, organization); err != nil {
+		return nil, err
+	}
 	defer l.mu.Unlock()
 	org := l.orgs[organization]
 	if org == nil {
-		return nil
+		return nil, nil
 	}
 	ids := slices.SortedFunc(maps.Keys(org.incidents), func(a, b string) int {
 		return cmp.Or(org.incidents[a].opened.Compare(org.incidents[b].opened), strings.Compare(a, b))
@@ -175,5 +179,5 @@ func (l *MemoryLedger) incidents(organization string) []*memoryIncident {
 	for i, id := range ids {
 		list[i] = org.incidents[id]
 	}
-	return list
+	return list, nil
 }

@@ -22,12 +22,28 @@ func TestMemoryLedger_NilAndZero(t *testing.T) {
 			require.ErrorIs(t, err, deployments.ErrConfig)
 			require.ErrorContains(t, err, "NewMemoryLedger")
 		}
+		require.NoError(t, l.Close())
 	}
 	_, err := newLedger(t).Record(ctx, "acme", nil)
 	require.ErrorIs(t, err, deployments.ErrConfig)
 	_, err = deployments.LinkerFunc(nil).LinkedPRs(ctx, deployments.Link{})
 	require.ErrorIs(t, err, deployments.ErrConfig)
 	require.ErrorContains(t, err, "the LinkerFunc is nil")
+}
+
+func TestMemoryLedger_Closed(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	_, err := l.Record(t.Context(), "acme", testDeployment("a", payload.StatusPending))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	require.NoError(t, l.Close())
+	_, record := l.Record(t.Context(), "acme", testDeployment("a", payload.StatusPending))
+	_, get := l.Get(t.Context(), "acme", "a")
+	_, list := l.List(t.Context(), "acme", deployments.Filter{})
+	for _, err := range []error{record, get, list, l.SetLinked(t.Context(), deployments.Link{Organization: "acme"}, 1)} {
+		require.ErrorIs(t, err, deployments.ErrClosed)
+	}
 }
 
 // Not parallel, because the line goes to the default logger.

@@ -48,6 +48,9 @@ const (
 // Errors wrap [ErrConfig]. The handler works before [Inbox.Start] and after
 // [Inbox.Stop], until [Inbox.Close].
 func (in *Inbox) Handler(v signer.Verifier, source string, opts ...receiver.Option) (http.Handler, error) {
+	if err := in.open(); err != nil {
+		return nil, err
+	}
 	if source == "" || len(source) > maxSource {
 		return nil, configError("Handler: the source needs a name of 1 to %d bytes, such as the sending system's", maxSource)
 	}

@@ -39,8 +39,8 @@ var (
 	// contradicts what was already handled, such as a success after a failure.
 	ErrContradiction = errors.New("inbox: the event contradicts the deployment's known status")
 
-	// ErrClosed is returned by [Inbox.Start] after [Inbox.Close]. It is also
-	// why deliveries are then answered with 503.
+	// ErrClosed is returned by every call after [Inbox.Close]. It is also why
+	// deliveries are then answered with 503.
 	ErrClosed = errors.New("inbox: closed")
 
 	errGoexit  = errors.New("inbox: the handler ended its goroutine")

@@ -23,4 +23,9 @@ const (
 //	"handler"                       the function that handles deliveries
 //	"storing", "handling",          the Inbox's own work
 //	"pruning", "renewing leases"
-func (in *Inbox) Faults() map[string]uint64 { return in.faults.Counts() }
+func (in *Inbox) Faults() map[string]uint64 {
+	if in == nil || in.db == nil {
+		return map[string]uint64{}
+	}
+	return in.faults.Counts()
+}

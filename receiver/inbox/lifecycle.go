@@ -18,6 +18,9 @@ import (
 // A process that does not call Start only stores deliveries, and other
 // processes handle them.
 func (in *Inbox) Start(ctx context.Context) error {
+	if err := in.open(); err != nil {
+		return err
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	switch {
@@ -38,6 +41,9 @@ func (in *Inbox) Start(ctx context.Context) error {
 // deliveries return to the queue, and the attempt does not count. Deliveries
 // are still accepted. Stop does nothing if the inbox is not started.
 func (in *Inbox) Stop(ctx context.Context) error {
+	if in == nil || in.db == nil {
+		return errNotMade
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.stop(ctx)
@@ -63,9 +69,16 @@ func (in *Inbox) stop(ctx context.Context) error {
 	return nil
 }
 
-// Close stops the work as [Inbox.Stop] does, and closes a SQLite file. The
-// caller closes a PostgreSQL pool. Deliveries are then answered with 503.
+// Close stops handling deliveries as [Inbox.Stop] does. It waits for handlers,
+// at most for [WithStopTimeout] and [WithStoreTimeout]. It closes the file that
+// [OpenSQLite] opened, and leaves the pool of [NewPostgres] open. Further calls
+// return [ErrClosed], and deliveries are answered with 503.
+//
+// Closing again does nothing, nor does closing a nil or zero Inbox.
 func (in *Inbox) Close() error {
+	if in == nil || in.db == nil {
+		return nil
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed.Swap(true) {
@@ -75,6 +88,19 @@ func (in *Inbox) Close() error {
 	defer cancel()
 	err := in.stop(ctx)
 	return errors.Join(err, in.db.Close())
+}
+
+var errNotMade = fmt.Errorf("%w: the Inbox is nil or zero; make it with OpenSQLite or NewPostgres and check its error", ErrConfig)
+
+// open returns an error if the inbox was closed, or was not made.
+func (in *Inbox) open() error {
+	switch {
+	case in == nil || in.db == nil:
+		return errNotMade
+	case in.closed.Load():
+		return ErrClosed
+	}
+	return nil
 }
 
 // upkeep runs the goroutines of a started inbox that are not River's.

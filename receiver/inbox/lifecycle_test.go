@@ -129,6 +129,8 @@ func TestStartAndClose(t *testing.T) {
 		require.NoError(t, in.Close())
 		require.NoError(t, in.Close())
 		require.ErrorIs(t, in.Start(t.Context()), inbox.ErrClosed)
+		_, err := in.List(t.Context(), inbox.Filter{})
+		require.ErrorIs(t, err, inbox.ErrClosed)
 		assert.Equal(t, http.StatusServiceUnavailable, at.post("x", started(1)).Code)
 	})
 }

@@ -76,6 +76,9 @@ func (d *Delivery) scan(row riverdb.Row, more ...any) error {
 
 // Get returns a delivery with its body, or an error that wraps [ErrNotFound].
 func (in *Inbox) Get(ctx context.Context, id int64) (*Delivery, error) {
+	if err := in.open(); err != nil {
+		return nil, err
+	}
 	var d Delivery
 	err := d.scan(in.db.QueryRow(ctx, "SELECT "+deliveryColumns+", body FROM {schema}inbox_delivery WHERE id = ?", id), &d.Body)
 	switch {
@@ -134,6 +137,9 @@ func (f Filter) where() (clause string, args []any) {
 // A filter by state or by deployment ID uses an index. Other fields are
 // compared row by row.
 func (in *Inbox) List(ctx context.Context, f Filter) ([]Delivery, error) {
+	if err := in.open(); err != nil {
+		return nil, err
+	}
 	where, args := f.where()
 	if f.Cursor > 0 {
 		where, args = where+" AND id < ?", append(args, f.Cursor)
@@ -161,6 +167,9 @@ type Stats struct {
 // Stats counts the deliveries. It reads an index, which takes some tens of
 // milliseconds for a hundred thousand deliveries.
 func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
+	if err := in.open(); err != nil {
+		return Stats{}, err
+	}
 	var s Stats
 	counts := map[State]*int{Pending: &s.Pending, Handled: &s.Handled, Superseded: &s.Superseded, Dead: &s.Dead}
 	_, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (struct{}, error) {

@@ -20,6 +20,9 @@ const replayHead = `UPDATE {schema}inbox_delivery SET state = 'pending', round =
 //	Pending      error that wraps [ErrPending]
 //	missing      error that wraps [ErrNotFound]
 func (in *Inbox) Replay(ctx context.Context, id int64) error {
+	if err := in.open(); err != nil {
+		return err
+	}
 	n, err := in.replay(ctx, "state <> 'pending' AND id = ?", id)
 	if err != nil {
 		return fmt.Errorf("inbox: Replay: %w", err)
@@ -41,6 +44,9 @@ const replayBatch = 50
 // call. It ignores State, Limit and Cursor of f. If it returns an error, the
 // first n deliveries were replayed.
 func (in *Inbox) ReplayDead(ctx context.Context, f Filter) (n int, err error) {
+	if err := in.open(); err != nil {
+		return 0, err
+	}
 	f.State = Dead
 	where, args := f.where()
 	var last int64

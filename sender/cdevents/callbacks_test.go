@@ -21,7 +21,7 @@ func TestCallbacks(t *testing.T) {
 			require.NoError(t, err)
 			s, err := sender.New()
 			require.NoError(t, err)
-			t.Cleanup(s.Close)
+			t.Cleanup(func() { require.NoError(t, s.Close()) })
 			ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: sender.InsecureUnsigned(), BodyFormat: format}
 			err = callbacktest.Outlives(t, f, func() error {
 				_, err := s.Message(t.Context(), ep, &payload.Event{

@@ -39,6 +39,9 @@ const (
 // [sender.Sender.Faults]. The map is empty if there was no fault, which is what
 // a healthy process shows.
 func (o *Outbox) Faults() map[string]uint64 {
+	if o == nil || o.db == nil {
+		return map[string]uint64{}
+	}
 	counts := o.faults.Counts()
 	for name, n := range o.sender.Faults() {
 		if name == "Endpoint.BodyFormat" {

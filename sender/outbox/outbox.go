@@ -206,6 +206,9 @@ const (
 // Start that failed, because the database could not be reached or ctx had ended, it
 // can be tried again.
 func (o *Outbox) Start(ctx context.Context) error {
+	if err := o.open(); err != nil {
+		return err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -247,6 +250,9 @@ func (o *Outbox) startClient(ctx, run context.Context, cancel context.CancelFunc
 // counting. Stop returns when everything has ended, or with an error when ctx has. An
 // Outbox that was stopped can still publish, and can't be started again.
 func (o *Outbox) Stop(ctx context.Context) error {
+	if o == nil || o.db == nil {
+		return errNotMade
+	}
 	o.mu.Lock()
 	started := o.started
 	o.mu.Unlock()
@@ -266,9 +272,16 @@ func (o *Outbox) halt() {
 	o.tasks.Wait()
 }
 
-// Close stops delivering as [Outbox.Stop] does, if it was started, and closes what
-// [OpenSQLite] opened. It may be called more than once.
+// Close stops delivering as [Outbox.Stop] does. It waits for attempts in flight,
+// at most for [WithStopTimeout] and 10 seconds more. It closes the file that
+// [OpenSQLite] opened, and leaves the pool of [NewPostgres] open. Further calls
+// return [ErrClosed].
+//
+// Closing again does nothing, nor does closing a nil or zero Outbox.
 func (o *Outbox) Close() error {
+	if o.open() != nil {
+		return nil
+	}
 	o.mu.Lock()
 	closed := o.closed
 	o.closed = true
@@ -282,8 +295,7 @@ func (o *Outbox) Close() error {
 	if err != nil { // jobs that don't end; nothing else may use a closed database
 		o.halt()
 	}
-	o.sender.Close()
-	return errors.Join(err, o.db.Close())
+	return errors.Join(err, o.sender.Close(), o.db.Close())
 }
 
 // maintain does what is due about once a minute.
@@ -302,7 +314,13 @@ func (o *Outbox) maintain(ctx context.Context) {
 	}
 }
 
+var errNotMade = fmt.Errorf("%w: the Outbox is nil or zero; make it with OpenSQLite or NewPostgres and check its error", ErrConfig)
+
+// open returns an error if the outbox was closed, or was not made.
 func (o *Outbox) open() error {
+	if o == nil || o.db == nil {
+		return errNotMade
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {

@@ -224,6 +224,7 @@ func TestClosedLedgerFails(t *testing.T) {
 	l, err := sqlledger.OpenSQLite(t.Context(), newPath(t))
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
+	require.NoError(t, l.Close())
 	_, err = l.Record(t.Context(), "acme", deployment("1", payload.StatusSuccess))
-	require.Error(t, err)
+	require.ErrorIs(t, err, deployments.ErrClosed)
 }

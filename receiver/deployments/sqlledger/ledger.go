@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
@@ -25,6 +26,8 @@ type Ledger struct {
 	db    *sqldb.DB
 	owned bool   // opened by OpenSQLite, so Close closes it
 	lock  string // statement that locks an organization
+
+	closed atomic.Bool
 }
 
 var _ deployments.Ledger = (*Ledger)(nil)
@@ -132,6 +135,8 @@ func (l *Ledger) check(ctx context.Context, organization string) error {
 	switch {
 	case l == nil || l.db == nil:
 		return errZero
+	case l.closed.Load():
+		return fmt.Errorf("sqlledger: %w", deployments.ErrClosed)
 	case organization == "":
 		return deployments.ErrNoOrganization
 	case len(organization) > maxOrganization:

@@ -68,7 +68,10 @@ func newPostgres(t testing.TB, db *sql.DB, opts ...sqlledger.Option) *sqlledger.
 	t.Helper()
 	l, err := sqlledger.NewPostgres(t.Context(), db, opts...)
 	require.NoError(t, err)
-	require.NoError(t, l.Close(), "and db stays open")
+	t.Cleanup(func() {
+		require.NoError(t, l.Close())
+		require.NoError(t, db.PingContext(context.WithoutCancel(t.Context())), "db stays open")
+	})
 	return l
 }
 

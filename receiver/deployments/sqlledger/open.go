@@ -91,10 +91,13 @@ func checkDialect(d Dialect) error {
 // opened turns an error of the database package into a ledger error.
 func opened(err error) error { return sqldb.WithSentinel(ErrConfig, "sqlledger", err) }
 
-// Close closes a ledger from [OpenSQLite]. Its methods fail afterwards. On a
-// ledger with the caller's sql.DB, Close does nothing.
+// Close ends the ledger. It closes the file that [OpenSQLite] opened, after the
+// statements in progress. It leaves the database of [NewPostgres] and
+// [NewSQLite] open. Further calls return [deployments.ErrClosed].
+//
+// Closing again does nothing, nor does closing a nil or zero Ledger.
 func (l *Ledger) Close() error {
-	if l == nil || !l.owned {
+	if l == nil || l.db == nil || l.closed.Swap(true) || !l.owned {
 		return nil
 	}
 	return l.db.SQL().Close()

@@ -109,7 +109,7 @@ func finish(resp *http.Response, err error) error {
 func ours(t testing.TB, url string, signed bool) func(context.Context) error {
 	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
 	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	ep := sender.Endpoint{URL: sender.NewURL(url), Signer: sender.InsecureUnsigned()}
 	if signed {
 		ep.Signer, err = signer.NewStandard(signer.GenerateSecret())

@@ -103,8 +103,8 @@ func (e *Engine) Cancel() {
 }
 
 // Close cancels the deployments in progress, waits until their events are recorded, and stops every instance. It returns when no process
-// and no goroutine of the engine is left.
-func (e *Engine) Close() {
+// and no goroutine of the engine is left. Closing again does nothing. The error is always nil.
+func (e *Engine) Close() error {
 	e.Cancel()
 	e.wg.Wait()
 	var stopping sync.WaitGroup
@@ -113,6 +113,7 @@ func (e *Engine) Close() {
 	}
 	stopping.Wait()
 	e.transport.CloseIdleConnections()
+	return nil
 }
 
 // begin counts in something that Close has to wait for.

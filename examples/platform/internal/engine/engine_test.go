@@ -55,7 +55,7 @@ func newBench(t *testing.T, change func(*engine.Config)) *bench {
 	}
 	e, err := engine.New(t.Context(), cfg)
 	require.NoError(t, err)
-	t.Cleanup(e.Close)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	b.engine = e
 	mux := http.NewServeMux()
 	mux.HandleFunc("/apps/{app}/live/", e.Handler)
