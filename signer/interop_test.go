@@ -15,29 +15,17 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
 const interopBody = "{\"event\":\"deploy.live\", \"app\": \"h\u00e9\", \"n\": 1.0}\n"
-
-// program finds a program that an interop test needs. Without it the test is
-// skipped, except where the environment says that everything must be there.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("DEPLOYHOOK_TEST_REQUIRE_SERVICES") == "1" {
-			t.Fatalf("%s is required and not installed", name)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
 
 // A receiver written in Node to the common pattern accepts what Timestamped
 // signs, and only that.
 func TestNodeReceiverAcceptsTimestamped(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), program(t, "node"), filepath.Join("testdata", "pattern.mjs"), "receive")
+	cmd := exec.CommandContext(t.Context(), servicetest.Program(t, "node"), filepath.Join("testdata", "pattern.mjs"), "receive")
 	cmd.Env = append(os.Environ(), "SECRET="+literal)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
@@ -75,7 +63,7 @@ func TestNodeReceiverAcceptsTimestamped(t *testing.T) {
 // The reverse: Node's crypto signs, Timestamped verifies.
 func TestTimestampedAcceptsNodeSignature(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), program(t, "node"), filepath.Join("testdata", "pattern.mjs"), "sign")
+	cmd := exec.CommandContext(t.Context(), servicetest.Program(t, "node"), filepath.Join("testdata", "pattern.mjs"), "sign")
 	cmd.Env = append(os.Environ(), "SECRET="+literal)
 	cmd.Stdin = strings.NewReader(interopBody)
 	out, err := cmd.Output()
@@ -89,7 +77,7 @@ func TestTimestampedAcceptsNodeSignature(t *testing.T) {
 func TestTimestampedAcceptsOpenSSLSignature(t *testing.T) {
 	t.Parallel()
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
-	cmd := exec.CommandContext(t.Context(), program(t, "openssl"), "dgst", "-sha256", "-hmac", literal, "-r")
+	cmd := exec.CommandContext(t.Context(), servicetest.Program(t, "openssl"), "dgst", "-sha256", "-hmac", literal, "-r")
 	cmd.Stdin = strings.NewReader(timestamp + "." + interopBody)
 	out, err := cmd.Output()
 	require.NoError(t, err)

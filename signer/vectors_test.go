@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -291,7 +292,7 @@ func (c vector) apiKeys() (signer.Verifier, error) {
 // The generator gives the committed file, byte for byte.
 func TestVectorsAreWhatTheGeneratorWrites(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), program(t, "node"), filepath.Join("testdata", "make_vectors.mjs"))
+	cmd := exec.CommandContext(t.Context(), servicetest.Program(t, "node"), filepath.Join("testdata", "make_vectors.mjs"))
 	got, err := cmd.Output()
 	require.NoError(t, err)
 	want, err := os.ReadFile(filepath.Join("testdata", "vectors.json"))
@@ -304,7 +305,7 @@ func TestVectorsAreWhatTheGeneratorWrites(t *testing.T) {
 // package, agrees with every case.
 func TestVectorsAgreeWithPython(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), program(t, "python3"), filepath.Join("testdata", "check_vectors.py"))
+	cmd := exec.CommandContext(t.Context(), servicetest.Program(t, "python3"), filepath.Join("testdata", "check_vectors.py"))
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), fmt.Sprintf("%d cases and 11 primitives, 0 wrong", vectorCount))

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
 func TestFlags_CountByTheirValue(t *testing.T) {
@@ -98,10 +100,10 @@ func exitStatus(t *testing.T, cmd *exec.Cmd) int {
 
 func TestSecretFile_ThatIsAPipeIsRefused(t *testing.T) {
 	t.Parallel()
-	mkfifo, err := exec.LookPath("mkfifo")
-	if err != nil {
-		t.Skip("there is no mkfifo")
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no named pipes in folders")
 	}
+	mkfifo := servicetest.Program(t, "mkfifo")
 	pipe := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, exec.Command(mkfifo, pipe).Run())
 	cmd, stderr := start(t, with(githubPush(), env{"DEPLOYHOOK_URL": "https://hooks.example.com/", "DEPLOYHOOK_SECRET_FILE": pipe}),

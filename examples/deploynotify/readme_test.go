@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -20,10 +21,7 @@ const published = "go run github.com/deployhook/deployhook/examples/deploynotify
 func TestReadme_BashSnippetsRun(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "openssl"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			require.NotEqual(t, "1", os.Getenv("DEPLOYHOOK_TEST_REQUIRE_SERVICES"), "%s is required and not installed", tool)
-			t.Skipf("%s is not installed", tool)
-		}
+		servicetest.Program(t, tool)
 	}
 	snippets := blocks(t, "bash")
 	require.Len(t, snippets, 4)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -19,10 +20,7 @@ import (
 func TestCommandsOfTheReadme(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "sed"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			require.NotEqual(t, "1", os.Getenv("DEPLOYHOOK_TEST_REQUIRE_SERVICES"), "%s is required and not installed", tool)
-			t.Skipf("%s is not installed", tool)
-		}
+		servicetest.Program(t, tool)
 	}
 	snippets := bashBlocks(t)
 	require.Len(t, snippets, 6)

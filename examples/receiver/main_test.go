@@ -325,10 +325,7 @@ func TestMistakesAtTheStart(t *testing.T) {
 // The call that Periscope's users have in their pipelines, with another host and key.
 func TestCurl(t *testing.T) {
 	t.Parallel()
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		servicetest.Skip(t, "no curl on PATH: install Debian's package curl")
-	}
+	curl := servicetest.Program(t, "curl")
 	p := start(t, []string{"DEPLOYHOOK_API_KEYS=acme=" + apiKey}, "-store", "memory")
 	require.NotEmpty(t, p.base, p.output())
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -344,9 +341,7 @@ func TestCurl(t *testing.T) {
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			servicetest.Skip(t, "no "+tool+" on PATH")
-		}
+		servicetest.Program(t, tool)
 	}
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -370,10 +365,7 @@ func TestReadme(t *testing.T) {
 // Pull requests are counted in the organization's own repository, and nowhere else.
 func TestLinkedPullRequests(t *testing.T) {
 	t.Parallel()
-	git, err := exec.LookPath("git")
-	if err != nil {
-		servicetest.Skip(t, "no git on PATH")
-	}
+	git := servicetest.Program(t, "git")
 	repos := t.TempDir()
 	repo := filepath.Join(repos, "acme", "api")
 	run := func(args ...string) string {

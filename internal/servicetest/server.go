@@ -89,7 +89,7 @@ func (s *Server) Kill() {
 			if time.Now().After(deadline) {
 				s.t.Fatalf("process %d of the server outlived SIGKILL", pid)
 			}
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond) // no event for processes that are not our children
 		}
 	}
 }
@@ -107,7 +107,7 @@ func (s *Server) stopForking(deadline time.Time) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("process %d of the server did not stop", pid)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // no event for it
 	}
 }
 
@@ -139,14 +139,14 @@ func (s *Server) tryStart(deadline time.Time) error {
 		select {
 		case <-s.ended:
 			s.process = nil
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // before another try
 			return errors.New("it ended")
 		default:
 		}
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // the server tells nobody when it is ready
 	}
 }
 

@@ -14,6 +14,7 @@ package servicetest
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 )
 
@@ -54,4 +55,15 @@ func Skip(t testing.TB, reason string) {
 		t.Fatalf("%s (%s=1 makes this a failure)", reason, RequireEnv)
 	}
 	t.Skip(reason)
+}
+
+// Program returns the path of a program that the test runs, such as "git". Without
+// it the test is skipped.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Skip(t, name+" is not on PATH: install it")
+	}
+	return path
 }

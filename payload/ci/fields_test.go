@@ -216,9 +216,7 @@ func TestPropertiesHaveSurrogatePairs(t *testing.T) {
 // with commits that are not in UTF-8.
 func TestRealGit(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("git"); err != nil {
-		servicetest.Skip(t, "git is not installed")
-	}
+	servicetest.Program(t, "git")
 	dir := t.TempDir()
 	command := func(ctx context.Context, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, "git", args...)

@@ -40,10 +40,7 @@ func newRepo(t testing.TB) *repo {
 
 func run(t testing.TB, input string, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		servicetest.Skip(t, "no git on PATH")
-	}
-	cmd := exec.Command("git", args...)
+	cmd := exec.Command(servicetest.Program(t, "git"), args...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "LC_ALL=C",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",

@@ -149,15 +149,6 @@ func sign(t testing.TB, s signer.Signer, at time.Time, body []byte) http.Header 
 	return r.Header
 }
 
-// serviceRequired fails or skips a test for want of something outside Go.
-func serviceRequired(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("DEPLOYHOOK_TEST_REQUIRE_SERVICES") == "1" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
 // version returns the one of a module that go.mod requires.
 func version(t *testing.T, module string) string {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"maps"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/signer"
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
@@ -54,9 +56,7 @@ type node struct{ dir string }
 func newNode(t *testing.T) *node {
 	t.Helper()
 	for _, name := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(name); err != nil {
-			serviceRequired(t, "%s is not installed", name)
-		}
+		servicetest.Program(t, name)
 	}
 	n := &node{t.TempDir()}
 	for _, name := range []string{"package.json", "package-lock.json", "peers.mjs"} {
@@ -67,7 +67,7 @@ func newNode(t *testing.T) *node {
 	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
 	cmd.Dir = n.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		serviceRequired(t, "npm ci: %v\n%s", err, out)
+		servicetest.Skip(t, fmt.Sprintf("npm ci: %v\n%s", err, out))
 	}
 	return n
 }
