@@ -123,7 +123,7 @@ func compare(t *testing.T, program []byte, keys, capacity, shards int) {
 			require.Equal(t, expected, c)
 		case 3:
 			d := steps[b%len(steps)]
-			time.Sleep(d)
+			time.Sleep(d) // fake time of the bubble
 			want.now += d
 		case 4:
 			c := recent()

@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// An Incident is the record of one incident: JSON with names in camelCase. Sending
-// a record with the same IncidentID again updates it.
+// An Incident is the record of one incident: JSON with names in camelCase.
+// Sending a record with the same IncidentID again updates it.
 //
-// IncidentID and OpenedAt are required. For strings, empty means absent. Members
-// that have no field here are kept in Extra and come out again on encoding.
+// IncidentID and OpenedAt are required. For strings, empty means absent.
+// Members that have no field here are kept in Extra and come out again on
+// encoding.
 type Incident struct {
-	// IncidentID is the incident system's own ID: 1 to 255 characters, none of them a
-	// control character. JSON name "incidentId". Required.
+	// IncidentID is the incident system's own ID: 1 to 255 characters, none of them
+	// a control character. JSON name "incidentId". Required.
 	IncidentID string
 	// OpenedAt is when the incident began. JSON name "openedAt". Required.
 	OpenedAt time.Time
-	// ResolvedAt is when service was restored. Absent while the incident is open. It
-	// is not before OpenedAt. JSON name "resolvedAt".
+	// ResolvedAt is when service was restored. Absent while the incident is open.
+	// It is not before OpenedAt. JSON name "resolvedAt".
 	ResolvedAt time.Time
 	// UpdatedAt is when the incident system last changed the incident. It decides
 	// which of two records is the newer one. Absent, it is ResolvedAt, or else
@@ -132,9 +133,9 @@ func isIncidentField(name string) bool {
 	}
 }
 
-// Encode validates the incident and returns it as JSON. Members come in the order
-// of the fields, absent ones are left out, those in Extra follow. An invalid
-// incident is a [*ValidationError].
+// Encode validates the incident and returns it as JSON. Members come in the
+// order of the fields, absent ones are left out, those in Extra follow. An
+// invalid incident is a [*ValidationError].
 func (i *Incident) Encode() ([]byte, error) {
 	if err := i.Validate(); err != nil {
 		return nil, err

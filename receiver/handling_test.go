@@ -249,7 +249,7 @@ type slowGrants struct {
 
 func (s *slowGrants) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
 	c, err := s.Store.Claim(ctx, k, lease)
-	time.Sleep(s.takes)
+	time.Sleep(s.takes) // fake time of the bubble
 	return c, err
 }
 
@@ -550,7 +550,7 @@ type lateStore struct{ dedupe.Store }
 
 func (s lateStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
 	c, err := s.Store.Claim(ctx, k, lease)
-	time.Sleep(lease)
+	time.Sleep(lease) // fake time of the bubble
 	return c, err
 }
 

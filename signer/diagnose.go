@@ -187,8 +187,8 @@ func sorted(body []byte) []byte {
 	return encoded
 }
 
-// cheap reports whether re-encoding a body costs little. It also counts brackets
-// and commas in strings.
+// cheap reports whether re-encoding a body costs little. It also counts
+// brackets and commas in strings.
 func cheap(body []byte) bool {
 	tokens, depth, indent := 0, 0, 0
 	for _, c := range body {

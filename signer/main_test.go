@@ -31,7 +31,7 @@ func at(t *testing.T, unix int64) {
 	t.Helper()
 	wait := time.Until(time.Unix(unix, 0))
 	require.GreaterOrEqual(t, wait, time.Duration(0))
-	time.Sleep(wait)
+	time.Sleep(wait) // fake time of the bubble
 }
 
 func secret(t testing.TB, text string) signer.Secret {

@@ -29,7 +29,7 @@ func signRemote(ctx context.Context, key crypto.Signer, message []byte) ([]byte,
 	select {
 	case r := <-done:
 		if r.panicked != nil {
-			panic(r.panicked)
+			panic(r.panicked) // the panic of the sign function, in the goroutine of its caller
 		}
 		return r.signature, r.err
 	case <-ctx.Done():

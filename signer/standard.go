@@ -100,8 +100,8 @@ func (s *Standard) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Stand
 
 // Sign sets the three headers, with a signature by every key that can sign and
 // is active at the given time. Errors wrap [ErrInvalidMessage] or
-// [ErrNoActiveKey], or come from your [crypto.Signer]. After an error the request
-// is unchanged. Only a key of [NewSigningKey] uses ctx.
+// [ErrNoActiveKey], or come from your [crypto.Signer]. After an error the
+// request is unchanged. Only a key of [NewSigningKey] uses ctx.
 func (s *Standard) Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Standard", "NewStandard")

@@ -318,7 +318,7 @@ func (c *listener) getsType(want payload.Type) {
 }
 
 func assertEventually(is func() bool) bool {
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // another process does it
 		if is() {
 			return true
 		}

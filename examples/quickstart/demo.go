@@ -102,7 +102,7 @@ func (d *demo) handle(ctx context.Context, _ *payload.Event) error {
 		}
 	}
 	if d.crashes.Add(-1) >= 0 {
-		panic("the handler crashes half way")
+		panic("the handler crashes half way") // a crash to show that a retry follows
 	}
 	d.handled.Add(1)
 	return nil

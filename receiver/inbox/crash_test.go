@@ -119,7 +119,7 @@ func (m crashMode) open(t testing.TB, handler func(app) receiver.EventHandler) (
 // handler makes one effect per call, slowly, and sometimes fails.
 func (m crashMode) handler(own app) receiver.EventHandler {
 	return func(ctx context.Context, e *payload.Event) error {
-		time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
+		time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond) // work that a kill interrupts
 		if rand.IntN(10) == 0 {
 			return fmt.Errorf("at random")
 		}
@@ -182,7 +182,7 @@ func (s *crashSender) run(ctx context.Context, sender int) {
 		id := payload.NewDeliveryID()
 		body := []byte(eventText(payload.BuildCompleted, fmt.Sprintf("dep_%d_%d", sender, n/10), n))
 		for ctx.Err() == nil && !s.send(id, body) {
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) // a back-off while the server is down
 		}
 	}
 }

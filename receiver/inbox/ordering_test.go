@@ -211,7 +211,7 @@ func TestOrdering_Property(t *testing.T) {
 				defer l.leave(e.DeploymentID, "")
 				panic("at random")
 			case 2:
-				time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
+				time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond) // work during which others arrive
 			}
 			l.leave(e.DeploymentID, status)
 			return nil

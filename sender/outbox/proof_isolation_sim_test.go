@@ -110,7 +110,7 @@ func (s *isolation) publish(bad, good, endpoints int) {
 			s.answered.Add(1)
 		}
 		s.all.Go(func() { s.deliver(endpoint, job) })
-		time.Sleep(250 * time.Microsecond)
+		time.Sleep(250 * time.Microsecond) // fake time of the bubble
 	}
 }
 
@@ -148,7 +148,7 @@ func (s *isolation) attempt(endpoint string, published time.Time, p *admission.P
 			s.took = append(s.took, time.Since(published))
 			s.mu.Unlock()
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // fake time of the bubble
 		p.Release(admission.Succeeded)
 		return true
 	}

@@ -148,7 +148,7 @@ func (s *simulation) wake(_ context.Context, jobs []int64) []int64 {
 
 // deliver is a delivery, from the time at which it is published.
 func (s *simulation) deliver(endpoint string, job int64, at time.Duration) {
-	time.Sleep(at)
+	time.Sleep(at) // fake time of the bubble
 	s.mu.Lock()
 	openUntil := s.health[endpoint].BreakerOpenUntil
 	s.mu.Unlock()
@@ -176,7 +176,7 @@ func (s *simulation) deliver(endpoint string, job int64, at time.Duration) {
 			s.mu.Unlock()
 			return
 		}
-		time.Sleep(untilPoll(wait))
+		time.Sleep(untilPoll(wait)) // fake time of the bubble
 	}
 }
 
@@ -219,7 +219,7 @@ func (s *simulation) attempt(endpoint string, p *admission.Permit) (ok bool) {
 		s.before = append(s.before, begin.Sub(s.back))
 	}
 	s.mu.Unlock()
-	time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond))
+	time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond)) // fake time of the bubble
 	outcome := admission.Failed
 	if ok {
 		outcome = admission.Succeeded

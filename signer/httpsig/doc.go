@@ -31,23 +31,24 @@
 //   - The key that keyid names decides the algorithm. Sign never sends an alg
 //     parameter. If a message has one, it must agree with the key.
 //   - The headers must have the canonical spelling of RFC 9651 §4.1. A label, a
-//     parameter or a signature that occurs twice is refused. Each covered header
-//     must occur exactly once.
+//     parameter or a signature that occurs twice is refused. Each covered
+//     header must occur exactly once.
 //   - A header has at most 8 KiB, a request 16 signatures, and a signature 32
-//     components and 32 KiB of covered text. A scheme has at most 16 keys, and at
-//     most 2 of them are Ed25519 keys. Of each key the first two signatures
+//     components and 32 KiB of covered text. A scheme has at most 16 keys, and
+//     at most 2 of them are Ed25519 keys. Of each key the first two signatures
 //     count, so a request costs at most four Ed25519 verifications.
 //   - Errors wrap the sentinels of package signer and contain no secret, no
 //     signature and no query string.
 //
 // # Behind a proxy
 //
-// The target URI is the URL that the sender called. A server behind a proxy does
-// not see it, because the proxy ends TLS and may rewrite the Host or remove a
-// path prefix. State the public address with [WithExternalURL]. Do not rebuild it
-// from X-Forwarded-Host or X-Forwarded-Proto. Any client that reaches the
-// server can set those. A request that was captured on the way to one endpoint
-// could then be posted to another, with headers that say it belongs there.
+// The target URI is the URL that the sender called. A server behind a proxy
+// does not see it, because the proxy ends TLS and may rewrite the Host or
+// remove a path prefix. State the public address with [WithExternalURL]. Do not
+// rebuild it from X-Forwarded-Host or X-Forwarded-Proto. Any client that
+// reaches the server can set those. A request that was captured on the way to
+// one endpoint could then be posted to another, with headers that say it
+// belongs there.
 //
 // Without the option the scheme is https if the request came over TLS,
 // otherwise http, and the host is the Host header. A request whose Host names
@@ -56,12 +57,12 @@
 //
 // # Misuses
 //
-//   - Signing before the request is complete. Sign covers the URL, the Host, the
-//     method and the content type as they are at that moment.
+//   - Signing before the request is complete. Sign covers the URL, the Host,
+//     the method and the content type as they are at that moment.
 //   - Following redirects with a signed request. The signature is for the first
 //     URL.
-//   - Decompressing or re-encoding the body before Verify. The digest is that of
-//     the bytes on the wire.
+//   - Decompressing or re-encoding the body before Verify. The digest is that
+//     of the bytes on the wire.
 //   - One HMAC key for several tenants. The URL in the signature tells
 //     endpoints apart only if their URLs differ.
 //

@@ -242,7 +242,7 @@ func (k *activeKey) signEd25519(ctx context.Context, base []byte) ([]byte, error
 	case fault.Late():
 		return nil, context.Cause(ctx)
 	case fault.Value != nil:
-		panic(fault.Value)
+		panic(fault.Value) // the panic of the sign function, in the goroutine of its caller
 	}
 	return nil, fault
 }

@@ -377,7 +377,7 @@ func TestContextAndTimeoutEndGit(t *testing.T) {
 					if _, err := os.Stat(pid); err == nil {
 						cancel()
 					}
-					time.Sleep(time.Millisecond)
+					time.Sleep(time.Millisecond) // another process writes the file
 				}
 			}()
 			_, err := newLinker(t, dir, gitlinker.WithGit(git)).LinkedPRs(ctx, link("", "abcdef"))

@@ -108,7 +108,7 @@ func (l *simple) lock() func() {
 	l.mu.Lock()
 	if l.bug == "no lock" { // not atomic, but without a data race
 		l.mu.Unlock()
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // widens the gap of the bug
 		l.mu.Lock()
 	}
 	return l.mu.Unlock
@@ -320,7 +320,7 @@ func (tx *simpleTx) Find(_ context.Context, deploymentID string) (*deployments.R
 	found := tx.find(deploymentID)
 	if tx.l.bug == "no lock" {
 		tx.l.mu.Unlock()
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // widens the gap of the bug
 		tx.l.mu.Lock()
 	}
 	return found, nil

@@ -118,7 +118,7 @@ func (c *child) open(ctx context.Context) error {
 		if errors.Is(err, redisdedupe.ErrConfig) || errors.Is(err, sqldedupe.ErrConfig) {
 			return err // waiting does not fix it
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // the server is starting in another process
 	}
 }
 

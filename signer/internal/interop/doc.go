@@ -3,9 +3,9 @@
 // module, so that users of signer do not download those libraries.
 //
 //   - Signatures go both ways. Each library verifies ours, and signer verifies
-//     theirs. They are the Go libraries of Standard Webhooks and Svix, stripe-go,
-//     and the npm packages standardwebhooks, svix and http-message-signatures
-//     (for signer/httpsig). go-github can only verify.
+//     theirs. They are the Go libraries of Standard Webhooks and Svix,
+//     stripe-go, and the npm packages standardwebhooks, svix and
+//     http-message-signatures (for signer/httpsig). go-github can only verify.
 //   - README.md has a table of requests that other libraries accept and signer
 //     refuses. Each row is a test, and the test fails if table and rows differ.
 //     To write the table again, run go test -run TestTable -update.

@@ -70,7 +70,7 @@ func (l *limiter) succeed(r admission.Request, took time.Duration) {
 	l.t.Helper()
 	for range r.Concurrency + 1 {
 		p := l.admit(r, 0)
-		time.Sleep(took)
+		time.Sleep(took) // fake time of the bubble
 		p.Release(admission.Succeeded)
 	}
 }
@@ -152,7 +152,7 @@ func (l *limiter) run() *woken {
 
 // take waits for two polls and returns the jobs that were woken up.
 func (w *woken) take() []int64 {
-	time.Sleep(2 * pollInterval)
+	time.Sleep(2 * pollInterval) // fake time of the bubble
 	return w.drain()
 }
 
