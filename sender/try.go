@@ -26,8 +26,10 @@ import (
 // The endpoint sees the request at most once. net/http by itself repeats some
 // requests:
 //
-//   - over HTTP/1, if a reused connection breaks and the request is safe to repeat or nothing was written yet
-//   - over HTTP/2, after GOAWAY, REFUSED_STREAM and PROTOCOL_ERROR, although the endpoint may have acted after the last one
+//   - over HTTP/1, if a reused connection breaks and the request is safe to
+//     repeat or nothing was written yet
+//   - over HTTP/2, after GOAWAY, REFUSED_STREAM and PROTOCOL_ERROR, although
+//     the endpoint may have acted after the last one
 //
 // Both need a body that can be read again (Request.GetBody). The requests of a
 // Sender have none. Therefore an attempt fails if its connection dies before

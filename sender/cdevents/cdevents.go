@@ -63,8 +63,10 @@ func WithArtifact(artifact func(*payload.Event) string) Option {
 	})
 }
 
-// New returns a Format. source says what produces the events: a URI-reference such as the URL of the repository; receivers
-// tell duplicates by it and the event's ID together. Every mistake is reported here, all at once.
+// New returns a Format. source is a URI-reference that identifies the producer
+// of the events, such as the URL of the repository. Receivers recognise
+// duplicates by the source and the event's ID together. New reports all
+// mistakes at once.
 func New(source string, opts ...Option) (*Format, error) {
 	c := config{Format: Format{options: cdevents.Options{Source: source}}}
 	for _, o := range opts {
@@ -98,7 +100,8 @@ func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, er
 	return header.Get("Content-Type"), body, nil
 }
 
-// try makes a CDEvent of a made-up event, so that a bad source or pipeline comes out now.
+// try makes a CDEvent of a sample event, so that New finds a bad source or
+// pipeline.
 func (c *config) try() error {
 	e := payload.Event{
 		Type: payload.DeployStarted, Timestamp: time.Unix(0, 0), DeploymentID: "dep_1", DeliveryID: "whk_1",

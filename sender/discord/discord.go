@@ -14,7 +14,8 @@ import (
 	"github.com/deployhook/deployhook/sender/internal/chat"
 )
 
-// Discord's limits in characters: https://discord.com/developers/docs/resources/message#embed-object-embed-limits.
+// Discord's limits in characters, from
+// https://discord.com/developers/docs/resources/message#embed-object-embed-limits.
 const (
 	maxTitle    = 256
 	maxName     = 256
@@ -29,7 +30,8 @@ const (
 // ErrConfig is wrapped by every error of [New]. The text names the option at fault.
 var ErrConfig = errors.New("discord: invalid configuration")
 
-// Format makes messages with one embed of events. It is immutable and safe for concurrent use.
+// Format turns events into messages with one embed. It is immutable and safe
+// for concurrent use.
 type Format struct {
 	look chat.Look
 }
@@ -69,7 +71,7 @@ func WithColor(t payload.Type, color string) Option {
 	return optionFunc(func(c *config) { c.note("WithColor", c.look.SetColor(t, color)) })
 }
 
-// New returns a Format. Every mistake in the options is reported here, all at once.
+// New returns a Format. It reports all mistakes in the options at once.
 func New(opts ...Option) (*Format, error) {
 	var c config
 	for _, o := range opts {
@@ -85,14 +87,16 @@ func New(opts ...Option) (*Format, error) {
 	return &c.Format, nil
 }
 
-// The parts of a message: https://discord.com/developers/docs/resources/webhook#execute-webhook.
+// The parts of a message, from
+// https://discord.com/developers/docs/resources/webhook#execute-webhook.
 type (
 	message struct {
 		Embeds   []embed  `json:"embeds"`
 		Mentions mentions `json:"allowed_mentions"`
 	}
 
-	// mentions says what a message may ping. An empty list, as opposed to none, means nothing:
+	// mentions says what a message may ping. An empty list means nothing, but a
+	// missing list means anything. See
 	// https://discord.com/developers/docs/resources/message#allowed-mentions-object.
 	mentions struct {
 		Parse []string `json:"parse"`
@@ -132,8 +136,8 @@ func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, er
 	return contentType, body, err
 }
 
-// link is the address behind the title. Discord refuses a message, all of it, if an address's host is a name without a dot,
-// such as localhost.
+// link is the address behind the title. Discord refuses a whole message if an
+// address's host is a name without a dot, such as localhost.
 func link(raw string) string {
 	text := chat.Link(raw, maxURL)
 	u, err := url.Parse(text)
@@ -153,7 +157,8 @@ func footerText(e *payload.Event) string {
 	return e.DeploymentID
 }
 
-// fields shows as many facts as fit; the most important come first, and a long one leaves room for the others.
+// fields shows as many facts as fit. The most important facts come first, and a
+// long one leaves room for the others.
 func fields(facts []chat.Fact, room int) []field {
 	var list []field
 	for _, fact := range facts {
@@ -172,12 +177,14 @@ func fields(facts []chat.Fact, room int) []field {
 	return list
 }
 
-// markup are the characters with a meaning in Discord's Markdown, anywhere in a line: emphasis, code, spoilers, quotes,
-// headings, links, mentions, emoji codes; the colon takes the schemes of addresses apart, so that they are no links.
+// markup are the characters with a meaning anywhere in a line of Discord's
+// Markdown. They are for emphasis, code, spoilers, quotes, headings, links,
+// mentions and emoji codes. The escaped colon keeps addresses from becoming
+// links.
 const markup = "\\`*_~|<>#:[]()@!"
 
-// escape puts a backslash before what would be markup. A hyphen or plus is markup at the beginning of a line only, and so is
-// a dot after a number.
+// escape puts a backslash before markup. A hyphen or plus is markup only at the
+// beginning of a line, and so is a dot after a number.
 func escape(before, r rune) string {
 	switch {
 	case strings.ContainsRune(markup, r):

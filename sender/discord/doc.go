@@ -1,5 +1,6 @@
-// Package discord turns deployment events into messages for Discord's webhooks: one embed with the facts, a bar whose
-// colour says how it went, and the app's address behind the title.
+// Package discord turns deployment events into messages for Discord's webhooks. A
+// message has one embed with the facts, a bar whose colour shows the result, and
+// a title that links to the app.
 //
 //	format, err := discord.New()
 //	if err != nil {
@@ -14,17 +15,23 @@
 //
 // # Security
 //
-//   - An event's texts come from whoever could trigger a deployment: the author of a commit, a build's log. A backslash
-//     stands before every character with a meaning in Discord's Markdown, and addresses in them are no links.
-//   - Nobody is pinged: allowed_mentions permits no mention, whatever a text says.
-//   - Control characters, and those that turn the direction of writing around, are dropped.
-//   - The title leads to the event's URL, http or https, without user information. It is the only link. A host without a
-//     dot, such as localhost, gets none: Discord would refuse the message.
-//   - Every text is cut to what Discord takes, counted after escaping, never inside an escape or an emoji, and so is their
-//     sum. A message over a limit, or with an empty value, would be refused as a whole.
+//   - Anyone who can trigger a deployment chooses an event's texts, for example
+//     as the author of a commit. A backslash stands before every character with a
+//     meaning in Discord's Markdown, and addresses in the texts are no links.
+//   - No text can ping a person, because allowed_mentions permits no mention.
+//   - Control characters are dropped, and so are characters that turn the
+//     direction of writing around.
+//   - The title leads to the event's URL, which is http or https, without user
+//     information. It is the only link. A host without a dot, such as localhost,
+//     gets no link, because Discord would refuse the message.
+//   - Every text and the sum of all texts are cut to Discord's limits. The limits
+//     count after escaping, and a cut never falls inside an escape or an emoji.
+//     Discord refuses a whole message over a limit or with an empty value.
 //
 // # Misuses
 //
-//   - Using the webhook's URL in a log or as an ID: whoever has it can post. An endpoint shows scheme and host only.
-//   - Putting members of the metadata on show (WithMetadata) that not everybody in the channel may see.
+//   - Using the webhook's URL in a log or as an ID. Anyone who has it can post.
+//     An endpoint shows scheme and host only.
+//   - Showing members of the metadata (WithMetadata) that some people in the
+//     channel may not see.
 package discord

@@ -13,10 +13,12 @@ import (
 // ErrConfig is wrapped by every error of [New]. The text names the option at fault.
 var ErrConfig = errors.New("periscope: invalid configuration")
 
-// ErrUnknownStart: nothing says when the deployment started, and [WithExactStart] is set.
+// ErrUnknownStart says that the start of the deployment is unknown and
+// [WithExactStart] is set.
 var ErrUnknownStart = errors.New("periscope: nothing says when the deployment started")
 
-// StartedAt and AssumedStart are names in an event's or a record's metadata; see [Format].
+// StartedAt and AssumedStart are names in the metadata of events and records,
+// see [Format].
 const (
 	// StartedAt is the member by which an event can say when its deployment started.
 	StartedAt = "startedAt"
@@ -24,10 +26,12 @@ const (
 	AssumedStart = "startedAtAssumed"
 )
 
-// Format makes records for Periscope's deployment webhook of events. It is immutable and safe for concurrent use.
+// Format turns events into records for Periscope's deployment webhook. It is
+// immutable and safe for concurrent use.
 //
-// A record must say when the deployment started, and of all events only a deploy.started knows that. For the others
-// startedAt is the first of these that there is:
+// A record must say when the deployment started, and only a deploy.started
+// event knows it. The startedAt of other events comes from the first of these
+// that exists:
 //
 //  1. what the function set with [WithStartTimes] says;
 //  2. the member "startedAt" of the event's metadata, in any form that [payload.ParseTime] reads;
@@ -90,7 +94,7 @@ func WithStartTimes(starts func(deploymentID string) (time.Time, bool)) Option {
 // Default off.
 func WithExactStart() Option { return optionFunc(func(c *config) { c.exact = true }) }
 
-// New returns a Format. Every mistake in the options is reported here, all at once.
+// New returns a Format. It reports all mistakes in the options at once.
 func New(opts ...Option) (*Format, error) {
 	var c config
 	for _, o := range opts {
@@ -109,7 +113,8 @@ func New(opts ...Option) (*Format, error) {
 	return &c.Format, nil
 }
 
-// checkBase validates the base with what events say filled in, so that its mistakes come out now.
+// checkBase completes the base with the values of a sample event and validates
+// it, so that New reports its mistakes.
 func (c *config) checkBase() error {
 	d := c.base
 	d.DeploymentID, d.Status = "dep", payload.StatusPending
@@ -126,10 +131,16 @@ func (c *config) checkBase() error {
 	return d.Validate()
 }
 
-// Encode returns the record as JSON, with the members that Periscope documents. Events that don't change the status of a deployment (build.completed,
-// health_check.passed, and types that are not known unless their status is a deployment's) wrap [sender.ErrNoMessage], and
-// so do events without a commit, unless the base has one: Periscope takes no record without it. What else is missing is a
-// *payload.ValidationError that names it.
+// Encode returns the record as JSON, with the members that Periscope documents.
+// Some events have no record, and the error then wraps [sender.ErrNoMessage]:
+//
+//   - events that do not change the status of a deployment, which are
+//     build.completed, health_check.passed and unknown types without a
+//     deployment's status
+//   - events without a commit if the base has none either, because Periscope
+//     takes no record without a commit
+//
+// Any other missing member is a *payload.ValidationError that names it.
 func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	if e.Type == payload.BuildCompleted || e.Type == payload.HealthCheckPassed {
 		return "", nil, fmt.Errorf("%w: %s changes no deployment's status", sender.ErrNoMessage, e.Type)

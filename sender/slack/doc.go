@@ -1,5 +1,7 @@
-// Package slack turns deployment events into messages for Slack's incoming webhooks: a header, the facts beside a bar
-// whose colour says how it went, who started it and when, and a button that opens the app.
+// Package slack turns deployment events into messages for Slack's incoming
+// webhooks. A message has a header, the facts next to a bar whose colour shows
+// the result, the person who started the deployment, and a button that opens the
+// app.
 //
 //	format, err := slack.New()
 //	if err != nil {
@@ -12,23 +14,32 @@
 //		Events:     []string{"deploy.failed", "deploy.rolled_back"},
 //	}, event)
 //
-// One webhook is one channel: have an endpoint for each and let its Events say what goes there.
+// A webhook posts to one channel. Make an endpoint for each channel, and choose
+// its events with Endpoint.Events.
 //
 // # Security
 //
-//   - An event's texts come from whoever could trigger a deployment: the author of a commit, a build's log. They stand in
-//     plain_text objects only, where <!channel>, <@U123>, @here, links, emoji codes and formatting are what they look like:
-//     text. &, < and > are escaped besides.
-//   - Control characters, and those that turn the direction of writing around, are dropped.
-//   - The button leads to the event's URL, http or https, without user information. It is the only link.
-//   - Every text, and the sum of all of them, is cut to what Slack takes, counted after escaping, never inside an escape or an emoji. A message over a
-//     limit would be refused as a whole: the longest error would be the one that nobody sees.
+//   - Anyone who can trigger a deployment chooses an event's texts, for example
+//     as the author of a commit. The texts stand in plain_text objects only.
+//     There <!channel>, <@U123>, @here, links, emoji codes and formatting are
+//     plain text. The characters &, < and > are also escaped.
+//   - Control characters are dropped, and so are characters that turn the
+//     direction of writing around.
+//   - The button leads to the event's URL, which is http or https, without user
+//     information. It is the only link.
+//   - Every text and the sum of all texts are cut to Slack's limits. The limits
+//     count after escaping, and a cut never falls inside an escape or an emoji.
+//     Slack refuses a whole message over a limit, so the longest error would
+//     otherwise never be seen.
 //
 // # Misuses
 //
-//   - Using the webhook's URL in a log or as an ID: whoever has it can post. An endpoint shows scheme and host only.
-//   - Putting members of the metadata on show (WithMetadata) that not everybody in the channel may see.
+//   - Using the webhook's URL in a log or as an ID. Anyone who has it can post.
+//     An endpoint shows scheme and host only.
+//   - Showing members of the metadata (WithMetadata) that some people in the
+//     channel may not see.
 //
-// A message's button sends an interaction to the app that owns the webhook; if that app takes none, Slack may show a
-// warning sign beside a button that works. WithButton("") leaves it out.
+// Slack sends an interaction for each click on the button to the app that owns
+// the webhook. If that app takes none, Slack may show a warning sign next to a
+// working button. WithButton("") leaves the button out.
 package slack

@@ -27,7 +27,8 @@ const (
 // ErrConfig is wrapped by every error of [New]. The text names the option at fault.
 var ErrConfig = errors.New("slack: invalid configuration")
 
-// Format makes Block Kit messages of events. It is immutable and safe for concurrent use.
+// Format turns events into Block Kit messages. It is immutable and safe for
+// concurrent use.
 type Format struct {
 	look   chat.Look
 	button string
@@ -82,7 +83,7 @@ func WithButton(text string) Option {
 	})
 }
 
-// New returns a Format. Every mistake in the options is reported here, all at once.
+// New returns a Format. It reports all mistakes in the options at once.
 func New(opts ...Option) (*Format, error) {
 	c := config{Format: Format{button: "Open app"}}
 	for _, o := range opts {
@@ -113,8 +114,9 @@ func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, er
 	return contentType, body, err
 }
 
-// blocks are those next to the coloured bar. Their texts have at most room
-// characters. The most important facts come first, so what is cut off matters least.
+// blocks returns the blocks next to the coloured bar. Their texts have at most
+// room characters in all. The most important facts come first, so a cut loses
+// the least important ones.
 func (f *Format) blocks(e *payload.Event, room int) []block {
 	var blocks []block
 	facts := chat.Facts(e, f.look.Metadata)
@@ -145,8 +147,8 @@ func (f *Format) blocks(e *payload.Event, room int) []block {
 	return blocks
 }
 
-// fields are label and value in turn, which Slack shows as two columns. It takes
-// their length from room, and leaves out what does not fit.
+// fields returns labels and values in turn, which Slack shows as two columns.
+// It subtracts their length from room, and leaves out what does not fit.
 func fields(facts []chat.Fact, room *int) []text {
 	var list []text
 	for _, fact := range facts {

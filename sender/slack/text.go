@@ -6,7 +6,8 @@ import (
 	"github.com/deployhook/deployhook/sender/internal/chat"
 )
 
-// The parts of a message: https://docs.slack.dev/messaging/formatting-message-text and
+// The parts of a message, from
+// https://docs.slack.dev/messaging/formatting-message-text and
 // https://docs.slack.dev/reference/block-kit.
 type (
 	message struct {
@@ -18,7 +19,7 @@ type (
 	}
 
 	attachment struct {
-		// Fallback is what a preview of the attachment says
+		// Fallback is the preview of the attachment
 		// (https://docs.slack.dev/legacy/legacy-messaging/legacy-secondary-message-attachments).
 		Fallback string  `json:"fallback"`
 		Color    string  `json:"color"`
@@ -35,9 +36,11 @@ type (
 	text struct {
 		Type string `json:"type"`
 		Text string `json:"text"`
-		// Emoji says whether :smile: becomes a picture; for plain_text only, where the default is true.
+		// Emoji says whether :smile: becomes a picture. Only plain_text has it,
+		// and there the default is true.
 		Emoji *bool `json:"emoji,omitempty"`
-		// Verbatim says that names of channels and people are not looked for; for mrkdwn only.
+		// Verbatim says that Slack must not look for names of channels and
+		// people. Only mrkdwn has it.
 		Verbatim bool `json:"verbatim,omitempty"`
 	}
 
@@ -48,8 +51,9 @@ type (
 	}
 )
 
-// plain is for every text that may come from an event. In a plain_text object nothing is markup, a mention or a link;
-// that &, < and > are escaped keeps it so where a text is copied into another field.
+// plain is for every text that may come from an event. A plain_text object has
+// no markup, mentions or links. Escaping &, < and > keeps the text harmless if
+// it is copied into another field.
 func plain(s string, max int) text {
 	return text{Type: "plain_text", Text: chat.Cut(s, max, escape), Emoji: new(false)}
 }
@@ -74,8 +78,8 @@ func escape(_, r rune) string {
 	return ""
 }
 
-// escapeFallback also takes @here and @channel apart: an app that was set up to link names finds mentions in a message's
-// text without any markup.
+// escapeFallback also breaks up @here and @channel, because an app that links
+// names finds mentions in a text without any markup.
 func escapeFallback(before, r rune) string {
 	if r == '@' {
 		return "@\u200b"

@@ -13,13 +13,14 @@ import (
 // escaper is the function that is put behind every inserted value.
 const escaper = "_escape"
 
-// limited is a value with a limit of its own.
+// limited is a value with its own limit.
 type limited struct {
 	text string
 	max  int
 }
 
-// functions are those that templates may call, beside and, or, not, eq, ne and len.
+// functions are those that templates may call, in addition to and, or, not, eq,
+// ne and len.
 func (f *Format) functions() template.FuncMap {
 	escape := f.escape()
 	return template.FuncMap{
@@ -53,7 +54,8 @@ func (f *Format) functions() template.FuncMap {
 	}
 }
 
-// changed makes a function of a template: one that keeps the limit of a value that was truncated before.
+// changed turns f into a function for templates that keeps the limit of a
+// truncated value.
 func changed(change func(string) string) func(any) any {
 	return func(v any) any {
 		if l, ok := v.(limited); ok {
@@ -74,14 +76,16 @@ func text(v any) string {
 	}
 }
 
-// arguments is how many arguments the functions take that templates may call; -1 means one or more.
+// arguments is the number of arguments of each function that templates may
+// call. -1 means one or more.
 var arguments = map[string]int{
 	"upper": 1, "lower": 1, "firstLine": 1, "truncate": 2, "default": 2,
 	"and": -1, "or": -1, "not": 1, "eq": -1, "ne": 2, "len": 1,
 }
 
-// compile parses a template, checks it, and puts the escaper behind every value that it inserts. The author of a template
-// has no say in that, as with html/template.
+// compile parses a template, checks it, and puts the escaper behind every
+// inserted value. The author of a template can't prevent that, as with
+// html/template.
 func (f *Format) compile(source string) (*template.Template, error) {
 	t, err := template.New("").Option("missingkey=error").Funcs(f.functions()).Parse(source)
 	if err != nil {
@@ -93,7 +97,8 @@ func (f *Format) compile(source string) (*template.Template, error) {
 	return t, checkList(t.Root, true)
 }
 
-// checkList checks the nodes of a list; whole says that dot is Data, not a text.
+// checkList checks the nodes of a list. whole says that dot is Data, not a
+// text.
 func checkList(list *parse.ListNode, whole bool) error {
 	if list == nil {
 		return nil
@@ -149,7 +154,8 @@ func checkPipe(p *parse.PipeNode, whole bool) error {
 	return nil
 }
 
-// checkCommand checks one step of a pipeline; piped says that it gets one more argument from the step before.
+// checkCommand checks one step of a pipeline. piped says that it gets one more
+// argument from the step before.
 func checkCommand(c *parse.CommandNode, whole, piped bool) error {
 	for _, arg := range c.Args {
 		if err := checkArgument(arg, whole); err != nil {

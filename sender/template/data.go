@@ -42,14 +42,16 @@ type Data struct {
 	metadata payload.Metadata
 }
 
-// Link is an address that is safe to insert as it is: http or https, ASCII, without user information and without any
-// character that ends a link in JSON, Markdown or HTML. An event's URL that can't be made so is left out.
+// Link is an address that is safe to insert unescaped. It is http or https and
+// ASCII, without user information and without any character that ends a link in
+// JSON, Markdown or HTML. An event's URL that can't be written so is left out.
 type Link string
 
 // Color is # and six hexadecimal digits, and inserted as it is.
 type Color string
 
-// Metadata returns a member of the event's metadata as text, or nothing if there is none of that name.
+// Metadata returns a member of the event's metadata as text, or an empty text
+// if it is absent.
 func (d Data) Metadata(name string) string {
 	v, ok := d.metadata.Get(name)
 	if !ok {
@@ -96,7 +98,8 @@ func level(e *payload.Event) string {
 	}
 }
 
-// samples are events of all types, sparse ones and such with every field, so that what depends on a field runs both ways.
+// samples are sparse and full events of all types, so that each condition on a
+// field runs both ways.
 func samples() []*payload.Event {
 	var list []*payload.Event
 	for _, t := range []payload.Type{

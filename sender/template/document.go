@@ -143,8 +143,9 @@ func notJSON(err error) error {
 	return fmt.Errorf("the document is not JSON: %w", err)
 }
 
-// renderer executes a document's templates and writes it as JSON: the texts are encoded after they are made, so that
-// nothing in them can end a string.
+// renderer executes a document's templates and writes it as JSON. It encodes
+// the texts after their templates ran, so that nothing in them can end a
+// string.
 type renderer struct {
 	data Data
 	out  bytes.Buffer

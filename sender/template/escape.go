@@ -7,8 +7,9 @@ import (
 	"github.com/deployhook/deployhook/sender/internal/chat"
 )
 
-// markup are the characters with a meaning in some kind of Markdown, anywhere in a line, before which CommonMark and its
-// relatives take a backslash: https://spec.commonmark.org/0.31.2/#backslash-escapes.
+// markup are the characters with a meaning anywhere in a line of some kind of
+// Markdown, before which CommonMark and similar formats take a backslash. See
+// https://spec.commonmark.org/0.31.2/#backslash-escapes.
 const markup = "\\`*_{}[]()#!~|"
 
 func escapeMarkdown(before, r rune) string {

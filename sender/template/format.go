@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// DefaultMaxValue is how long one inserted value gets, in UTF-16 code units, unless truncate says less.
+	// DefaultMaxValue is the longest inserted value in UTF-16 code units.
+	// truncate can set less.
 	DefaultMaxValue = 1000
 
 	maxValueLimit = 100_000
@@ -22,23 +23,32 @@ const (
 // ErrConfig is wrapped by every error of [New] and the presets. The text names the place in the document.
 var ErrConfig = errors.New("template: invalid configuration")
 
-// Markup is how a destination reads text, which decides how inserted values are escaped.
+// Markup says how a destination reads text, and so how inserted values are
+// escaped.
 type Markup int
 
 const (
-	// Plain is for destinations, and members, whose text is text. Nothing is escaped.
+	// Plain is for destinations that read plain text. Nothing is escaped.
 	Plain Markup = iota + 1
-	// Markdown is for Mattermost, Rocket.Chat and whatever else reads some kind of Markdown: values get backslashes before
-	// what would be emphasis, code, a link, a heading, a list or a table; &, < and > become entities; a zero-width space
-	// after @ and before // takes mentions and addresses apart, one before = keeps the line above from being a heading, and
-	// blanks that indent a line become such as don't.
+	// Markdown is for Mattermost, Rocket.Chat and other services that read some
+	// kind of Markdown. These changes make a value plain text:
+	//
+	//   - Backslashes stand before emphasis, code, links, headings, lists and
+	//     tables.
+	//   - The characters &, < and > become entities.
+	//   - A zero-width space after @ and before // breaks up mentions and
+	//     addresses.
+	//   - A zero-width space before = keeps the line above from becoming a
+	//     heading.
+	//   - Blanks that indent a line become blanks that do not.
 	Markdown
-	// HTML is for Google Chat's cards and other subsets of HTML: &, <, >, " and ' become entities.
+	// HTML is for Google Chat's cards and other subsets of HTML. The characters
+	// &, <, >, " and ' become entities.
 	HTML
 )
 
-// Format makes messages of events by a JSON document whose strings are templates. It is immutable and safe for concurrent
-// use.
+// Format turns events into messages by a JSON document whose strings are
+// templates. It is immutable and safe for concurrent use.
 type Format struct {
 	root   node
 	look   chat.Look
@@ -88,9 +98,10 @@ func WithColor(t payload.Type, color string) Option {
 	})
 }
 
-// New returns a Format of a JSON document, up to 256 KiB, whose texts the destination reads as markup. Everything that is
-// wrong with the document is reported here: that it is not JSON, a template that can't be parsed, a field or function that
-// there is not. The templates are also executed with events of all types, sparse and full ones.
+// New returns a Format for a JSON document of up to 256 KiB, whose texts the
+// destination reads as markup. It reports every mistake in the document, such
+// as invalid JSON, a malformed template, or an unknown field or function. It
+// also executes the templates with sparse and full events of all types.
 func New(document string, markup Markup, opts ...Option) (*Format, error) {
 	c := config{Format: Format{max: DefaultMaxValue, markup: markup}}
 	for _, o := range opts {
@@ -118,8 +129,9 @@ func New(document string, markup Markup, opts ...Option) (*Format, error) {
 	return f, nil
 }
 
-// Encode returns the document with its templates executed, as application/json. Where the document itself has an "$if" that
-// comes out empty, the error wraps [sender.ErrNoMessage]. A message over 1 MiB is an error.
+// Encode executes the document's templates and returns the document as
+// application/json. If the "$if" of the document itself gives an empty text,
+// the error wraps [sender.ErrNoMessage]. A message over 1 MiB is an error.
 func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	body, err := f.render(f.data(e))
 	if err != nil {

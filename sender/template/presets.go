@@ -21,14 +21,18 @@ func Mattermost(opts ...Option) (*Format, error) { return New(mattermost, Markdo
 // (https://docs.rocket.chat/docs/integrations).
 func RocketChat(opts ...Option) (*Format, error) { return New(rocketChat, Markdown, opts...) }
 
-// Teams returns a Format for webhooks of Microsoft Teams (the workflow "Post to a channel when a webhook request is
-// received"): an Adaptive Card, of at most 28 KB
-// (https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook). Its texts are
-// runs of a RichTextBlock, in which there is no markup (https://adaptivecards.io/explorer/TextRun.html). What clients show
-// that can't show the card is the kind of event alone, since they may read Markdown there.
+// Teams returns a Format for webhooks of Microsoft Teams, which the workflow
+// "Post to a channel when a webhook request is received" makes. A message is an
+// Adaptive Card of at most 28 KB
+// (https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook).
+// Its texts are runs of a RichTextBlock, which has no markup
+// (https://adaptivecards.io/explorer/TextRun.html). Clients that can't show the
+// card show only the kind of event, because they may read Markdown there.
 func Teams(opts ...Option) (*Format, error) { return New(teams, Plain, opts...) }
 
-// GoogleChat returns a Format for Google Chat's incoming webhooks: a card, of at most 32,000 bytes
-// (https://developers.google.com/workspace/chat/create-messages). Its texts are a subset of HTML
+// GoogleChat returns a Format for Google Chat's incoming webhooks. A message is
+// a card of at most 32,000 bytes
+// (https://developers.google.com/workspace/chat/create-messages). Its texts are
+// a subset of HTML
 // (https://developers.google.com/workspace/chat/format-messages#card-formatting).
 func GoogleChat(opts ...Option) (*Format, error) { return New(googleChat, HTML, opts...) }

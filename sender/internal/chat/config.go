@@ -21,7 +21,7 @@ type Look struct {
 	Colors   map[payload.Type]int
 }
 
-// AddMetadata adds names of metadata members to show, or says what is wrong with them.
+// AddMetadata adds names of metadata members to show, or returns an error.
 func (l *Look) AddMetadata(names []string) error {
 	if len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return Blank(strings.Trim(n, "*")) }) {
 		return fmt.Errorf("names no member, or a blank one; leave it out")
@@ -51,8 +51,9 @@ func (l *Look) SetColor(t payload.Type, color string) error {
 	return nil
 }
 
-// Color returns an event's colour as a number of 24 bits. Green, red and blue are those of the guide by Temps; a rollback,
-// which is blue there, is amber: it must not look like a step on the way.
+// Color returns an event's colour as a number of 24 bits. Green, red and blue
+// are those of the guide by Temps. A rollback is blue there and amber here,
+// because it must not look like a step of a deployment in progress.
 func (l *Look) Color(e *payload.Event) int {
 	if c, ok := l.Colors[e.Type]; ok {
 		return c

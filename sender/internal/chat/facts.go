@@ -21,7 +21,7 @@ const (
 	Bad                  // it failed
 )
 
-// LevelOf returns the level of an event. A step that failed is Bad whatever its type is.
+// LevelOf returns the level of an event. A failed step of any type is Bad.
 func LevelOf(e *payload.Event) Level {
 	switch {
 	case e.Type == payload.DeployFailed || e.Status == payload.StatusFailure:
@@ -34,7 +34,7 @@ func LevelOf(e *payload.Event) Level {
 	return Info
 }
 
-// Title is the event's type in words: "DEPLOY ROLLED BACK".
+// Title is the event's type in words, such as "DEPLOY ROLLED BACK".
 func Title(e *payload.Event) string {
 	return cmp.Or(Line(strings.ToUpper(strings.NewReplacer(".", " ", "_", " ").Replace(string(e.Type)))), "EVENT")
 }
@@ -52,14 +52,16 @@ func Summary(e *payload.Event) string {
 	return s
 }
 
-// Fact is one thing to show of an event. The value is as it came: not cleaned, not cut, not escaped, but never blank.
+// Fact is one fact of an event. The value is the original text, neither cleaned
+// nor cut nor escaped, and never blank.
 type Fact struct {
 	Label, Value string
 	Long         bool // a text of several lines, not a word
 }
 
-// Facts returns what people want to see of an event, the most important first, and after that the metadata with the given
-// names. There are at most 16 and one for each name.
+// Facts returns the facts that people want to see, the most important first.
+// The metadata with the given names follow. There are at most 16 facts, and one
+// more for each name.
 func Facts(e *payload.Event, metadata []string) []Fact {
 	var list facts
 	list.add("App", e.App)
@@ -83,8 +85,8 @@ func Facts(e *payload.Event, metadata []string) []Fact {
 	return list
 }
 
-// Context says who started the deployment, when the step happened and which deployment it belongs to. The name is as it
-// came.
+// Context says who started the deployment, when the step happened and which
+// deployment it belongs to. The name is the original text.
 func Context(e *payload.Event) string {
 	s := ""
 	if by := Line(e.TriggeredBy); by != "" {

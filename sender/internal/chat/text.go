@@ -1,5 +1,6 @@
-// Package chat is what the formats for chat services share: which facts of an event people want to see, and how a text
-// that a stranger may have written is made fit for a message.
+// Package chat is shared by the formats for chat services. It chooses the facts
+// of an event that people want to see, and makes untrusted texts safe for a
+// message.
 package chat
 
 import (
@@ -12,23 +13,27 @@ import (
 	"unicode/utf8"
 )
 
-// Escape returns what stands for r in a destination's markup, given the rune before it in the text (0 at its start,
-// [AfterNumber] in a line that looks like an item of a list); "" means r itself.
+// Escape returns the text for r in a destination's markup, or "" for r itself.
+// It gets the rune before r. At the start of a text that is 0, and in some
+// other places [AfterNumber] or [AfterWWW].
 type Escape func(before, r rune) string
 
-// AfterNumber is what an [Escape] gets as the rune before one that stands between a number at the beginning of a line and a
-// blank: if it is a dot or a parenthesis, Markdown takes the line for an item of a list, and counts the items anew.
+// AfterNumber is the rune that an [Escape] gets as the one before, if r stands
+// between a number at the beginning of a line and a blank. If r is a dot or a
+// parenthesis, Markdown turns the line into an item of a list.
 const AfterNumber = -1
 
-// AfterWWW is what an [Escape] gets as the rune before a dot that follows the word
-// www. Some kinds of Markdown make a link of what begins so.
+// AfterWWW is the rune that an [Escape] gets as the one before a dot that
+// follows the word www. Some kinds of Markdown turn such a text into a link.
 const AfterWWW = -2
 
 // Plain is the Escape of a destination without markup.
 func Plain(_, _ rune) string { return "" }
 
-// Length is how long s is in UTF-16 code units. Services say "characters" and mean code points, UTF-16 units or what a
-// reader takes for one; of these, UTF-16 units are never the fewest, so that a text within the limit is so by any count.
+// Length returns the length of s in UTF-16 code units. Services count
+// "characters", by which they mean code points, UTF-16 units or what a reader
+// sees as one. A text never has fewer UTF-16 units than any of these, so a text
+// within the limit is within it by any count.
 func Length(s string) int {
 	n := 0
 	for _, r := range s {
@@ -47,8 +52,9 @@ func units(r rune) int {
 // ellipsis marks what was cut.
 const ellipsis = "…"
 
-// Cut cleans and escapes s and cuts the result to max UTF-16 units, the ellipsis included. It cuts between what readers
-// take for characters: never inside an escape, a surrogate pair, or an emoji of several code points.
+// Cut cleans and escapes s and cuts the result to max UTF-16 units, the
+// ellipsis included. It never cuts inside an escape, a surrogate pair, or an
+// emoji of several code points.
 func Cut(s string, max int, escape Escape) string {
 	if max <= 0 {
 		return ""
@@ -124,11 +130,12 @@ func blankAt(s string, i int) bool { return i >= len(s) || s[i] == ' ' || s[i] =
 
 func digit(r rune) bool { return r >= '0' && r <= '9' }
 
-// maxScanned is how many bytes of a text are looked at for its first line, or to find that it is blank.
+// maxScanned is the number of bytes that are searched for the first line of a
+// text, or for a character that is not blank.
 const maxScanned = 16 << 10
 
-// head returns the first n bytes of s, so that what is looked at does not grow with what a stranger wrote. Where it leaves
-// something out it says so.
+// head returns the first n bytes of s, so that the work does not grow with an
+// untrusted text. It reports whether it left something out.
 func head(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -139,8 +146,9 @@ func head(s string, n int) string {
 	return s[:n] + ellipsis
 }
 
-// cluster is the length in bytes of the first thing in s that readers take for one character: a simple form of the
-// extended grapheme clusters of Unicode Standard Annex 29, with at most 32 code points.
+// cluster returns the length in bytes of the first character of s, as a reader
+// sees it. It is a simple form of the extended grapheme clusters of Unicode
+// Standard Annex 29, with at most 32 code points.
 func cluster(s string) int {
 	first, size := utf8.DecodeRuneInString(s)
 	last, flags := first, isFlag(first)
@@ -161,16 +169,18 @@ func cluster(s string) int {
 
 const zeroWidthJoiner = '\u200d'
 
-// extends reports whether r belongs to the character before it: a combining mark, a joiner, a skin tone, a tag.
+// extends reports whether r belongs to the character before it. Such runes are
+// combining marks, joiners, skin tones and tags.
 func extends(r rune) bool {
 	return r >= 0x300 && unicode.In(r, unicode.M) || r == zeroWidthJoiner || r >= 0x1f3fb && r <= 0x1f3ff || r >= 0xe0020 && r <= 0xe007f
 }
 
 func isFlag(r rune) bool { return r >= 0x1f1e6 && r <= 0x1f1ff }
 
-// Clean returns s as valid UTF-8 with \n for every line break and without what makes a text look different from what it
-// says: control characters, and those that turn the direction of writing around (U+202A to U+202E, U+2066 to U+2069).
-// White space at both ends is dropped, which services do anyway; a text of nothing else becomes empty.
+// Clean returns s as valid UTF-8 with \n for every line break. It drops control
+// characters, and those that turn the direction of writing around (U+202A to
+// U+202E, U+2066 to U+2069), because they make a text look different from what
+// it says. It also drops white space at both ends, as services do.
 func Clean(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")
 	s = strings.Map(func(r rune) rune {
@@ -199,9 +209,11 @@ func FirstLine(s string) string {
 	return Line(line)
 }
 
-// Link returns raw as a link that may be offered for a click, or "": only http and https, a host that can be one, in ASCII,
-// no longer than max bytes. User information is left out: it is a credential, or a host's name that is none. Services refuse
-// a whole message for the sake of one address that they take for malformed.
+// Link returns raw as a link that is safe to click, or "". A link is http or
+// https, in ASCII, with a possible host, and has at most max bytes. User
+// information is left out, because it is a credential or a name that pretends
+// to be the host. Services refuse a whole message if one address in it is
+// malformed.
 func Link(raw string, max int) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -215,8 +227,8 @@ func Link(raw string, max int) string {
 	return link
 }
 
-// isHost refuses names that are not ASCII, which readers take for others that look the same, encoded ones, and what is no
-// name at all.
+// isHost refuses names that are not ASCII, because they can look like another
+// name. It also refuses encoded and malformed names.
 func isHost(name string) bool {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return addr.Zone() == ""
@@ -225,7 +237,8 @@ func isHost(name string) bool {
 	return len(name) <= 253 && !slices.ContainsFunc(strings.Split(name, "."), notLabel)
 }
 
-// notLabel refuses what is none of the parts between a name's dots. Underscores are in names that exist.
+// notLabel reports whether a text can't stand between the dots of a name.
+// Underscores are allowed, because existing names have them.
 func notLabel(s string) bool {
 	return s == "" || len(s) > 63 || strings.ContainsFunc(s, func(r rune) bool {
 		return !digit(r) && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-' && r != '_'

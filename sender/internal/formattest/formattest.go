@@ -1,4 +1,5 @@
-// Package formattest has what the tests of all formats need: events of every type, hostile ones, and golden files.
+// Package formattest has what the tests of all formats need. It has events of
+// every type, hostile events, and golden files.
 package formattest
 
 import (
@@ -15,7 +16,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// Events returns an event of each of the six types and one of a platform's own, by name.
+// Events returns an event of each of the six types and one of a custom type, by
+// name.
 func Events() map[string]*payload.Event {
 	at := func(minute, second int) time.Time { return time.Date(2026, 3, 12, 14, minute, second, 0, time.UTC) }
 	commit := func() *payload.Commit {

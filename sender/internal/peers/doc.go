@@ -1,3 +1,3 @@
-// Package peers compares package sender with other clients that retry. It is a module of its own so that nobody who
-// imports the sender downloads them.
+// Package peers compares package sender with other clients that retry. It is a
+// separate module, so that users of the sender do not download them.
 package peers
