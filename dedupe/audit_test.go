@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newTestMemory makes a store with so few shards that keys meet.
+// newTestMemory creates a store with so few shards that keys collide.
 func newTestMemory(t testing.TB, ttl time.Duration, capacity, shards int) *Memory {
 	t.Helper()
 	c, err := newMemoryConfig([]MemoryOption{WithTTL(ttl), WithCapacity(capacity)})
@@ -17,10 +17,10 @@ func newTestMemory(t testing.TB, ttl time.Duration, capacity, shards int) *Memor
 	return newMemory(c, shards)
 }
 
-// elapse makes a store's clock go on without waiting.
+// elapse moves a store's clock forward without waiting.
 func (m *Memory) elapse(d time.Duration) { m.base = m.base.Add(-d) }
 
-// audit checks what always holds between the parts of a store that nobody is using.
+// audit checks the invariants between the parts of an idle store.
 func (m *Memory) audit() error {
 	used := 0
 	for i := range m.shards {

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// floor is what a Memory is measured against: the plainest store that keeps duplicates out, shards of a mutex and a
-// map. It has no leases, no tokens, no bound, and never forgets.
+// floor is the simplest store that keeps duplicates out, with shards of a
+// mutex and a map. It has no leases, no tokens and no limit, and never forgets
+// a key.
 type floor struct {
 	base   time.Time
 	shards []floorShard
@@ -78,7 +79,8 @@ type claimer interface {
 	Release(ctx context.Context, c Claim) error
 }
 
-// numberedKey spreads numbers over keys as evenly as a digest would, at next to no cost.
+// numberedKey distributes numbers over keys as evenly as a digest, at almost no
+// cost.
 func numberedKey(n uint64) (k Key) {
 	for i := range 4 {
 		n += 0x9e3779b97f4a7c15
@@ -90,7 +92,8 @@ func numberedKey(n uint64) (k Key) {
 	return k
 }
 
-// eachStore runs a benchmark on the floor and on a Memory for so many keys, with as many shards.
+// eachStore runs a benchmark on the floor and on a Memory with the same
+// capacity and number of shards.
 func eachStore(b *testing.B, capacity int, run func(b *testing.B, make func() claimer)) {
 	newMemory := func() *Memory {
 		m, err := NewMemory(WithCapacity(capacity))
@@ -121,8 +124,8 @@ func fill(b *testing.B, s claimer, n int) {
 	}
 }
 
-// BenchmarkHandle claims and completes deliveries that are all new, in stores that fill from empty to a million and
-// are then replaced: growing is part of the figure.
+// BenchmarkHandle claims and completes new deliveries. The stores grow from
+// empty to a million keys and are then replaced, so the time includes growth.
 func BenchmarkHandle(b *testing.B) {
 	const upTo = 1 << 20
 	eachStore(b, upTo, func(b *testing.B, make func() claimer) {
@@ -151,8 +154,10 @@ func BenchmarkHandleParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkDuplicate claims what has been completed, in a store of a million. Retries repeat recent deliveries, which
-// are in the processor's cache. Any of the million is the worst case: there, waiting for main memory is what is measured.
+// BenchmarkDuplicate claims completed keys in a store of a million. Retries
+// usually repeat recent deliveries, which are in the CPU cache. A random one of
+// the million is the worst case, in which the time is mostly access to main
+// memory.
 func BenchmarkDuplicate(b *testing.B) {
 	const n = 1 << 20
 	for _, among := range []struct {
@@ -175,7 +180,8 @@ func BenchmarkDuplicate(b *testing.B) {
 	}
 }
 
-// BenchmarkRelease claims and releases beside a million remembered deliveries.
+// BenchmarkRelease claims and releases keys in a store with a million
+// remembered deliveries.
 func BenchmarkRelease(b *testing.B) {
 	const n = 1 << 20
 	eachStore(b, n+1, func(b *testing.B, make func() claimer) {
@@ -194,7 +200,8 @@ func BenchmarkRelease(b *testing.B) {
 	})
 }
 
-// BenchmarkBytes measures the memory of a remembered ID over the sizes between two doublings of the tables.
+// BenchmarkBytes measures the memory of a remembered ID for the sizes between
+// two doublings of the tables.
 func BenchmarkBytes(b *testing.B) {
 	for _, n := range []int{700_000, 786_000, 790_000, 900_000, 1_000_000, 1_200_000, 1_500_000, 1_572_000, 1_580_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -221,7 +228,7 @@ func heap() uint64 {
 	return s.HeapAlloc
 }
 
-// BenchmarkNewKey derives keys of ordinary length.
+// BenchmarkNewKey computes keys of ordinary length.
 func BenchmarkNewKey(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

@@ -16,9 +16,10 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestMemoryConforms(t *testing.T) {
 	t.Parallel()
-	ids := 1000 // of each of which 1,000 copies come at the same time
+	// 1,000 copies of each delivery arrive at the same time.
+	ids := 1000
 	if testing.Short() {
-		ids = 0 // the suite's own
+		ids = 0 // the default of the suite
 	}
 	dedupetest.Run(t, dedupetest.Config{
 		New: func(t testing.TB, ttl time.Duration) dedupetest.Subject {

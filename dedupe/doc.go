@@ -1,13 +1,15 @@
-// Package dedupe makes sure that each delivery is handled once: a [Store] gives exactly one of its copies the right to be
-// handled, and remembers the ones that have been.
+// Package dedupe ensures that each delivery is handled once. A [Store] grants
+// exactly one copy of a delivery the right to be handled, and remembers handled
+// deliveries.
 //
 //	store, err := dedupe.NewMemory()
 //	if err != nil {
 //		return err
 //	}
-//	claim, err := store.Claim(ctx, dedupe.NewKey("deploys", "acme", id), time.Minute)
+//	key := dedupe.NewKey("deploys", "acme", id)
+//	claim, err := store.Claim(ctx, key, time.Minute)
 //	if err != nil {
-//		return err // 503: nothing is handled that could not be remembered
+//		return err // 503: without a claim, handle nothing
 //	}
 //	switch claim.State {
 //	case dedupe.Completed:
@@ -15,51 +17,73 @@
 //	case dedupe.InFlight:
 //		return errors.New("in flight") // 409, Retry-After: claim.RetryAfter
 //	}
-//	// What has been done must be recorded even if the sender hangs up.
-//	owed := context.WithoutCancel(ctx)
+//	// The result must be recorded even if the sender disconnects.
+//	uncancelled := context.WithoutCancel(ctx)
 //	if err := handle(ctx); err != nil {
-//		return errors.Join(err, store.Release(owed, claim)) // 500: a retry runs at once
+//		// 500: a retry can run at once.
+//		return errors.Join(err, store.Release(uncancelled, claim))
 //	}
-//	return store.Complete(owed, claim)
+//	return store.Complete(uncancelled, claim)
 //
-// Package receiver does this for every delivery, after its signature has been verified, and renews the claims of handlers
-// that take long. [Memory] is the embedded store. Stores that several instances of a service share implement the same
-// interface; package dedupetest checks that they do.
+// Package receiver does this for every delivery after it has verified the
+// signature. It also renews the claims of slow handlers. [Memory] is the
+// embedded store. Stores that several instances of a service share implement
+// the same interface. Package dedupetest checks implementations.
 //
-// # Claim, do not just remember
+// # Claims instead of a list of IDs
 //
-// An ID that is remembered before it is handled is lost when the handler crashes; one that is remembered
-// afterwards is handled twice when copies come in together. So a delivery is claimed first, for the time of a lease, and
-// completed when it has been handled. If its handler crashes, the lease ends and a retry is handled.
+// If a receiver records an ID before handling the delivery, a crash of the
+// handler loses the delivery. If it records the ID afterwards, two copies that
+// arrive together are handled twice. Instead, the receiver first claims the
+// delivery for the time of a lease, and completes it after handling. If the
+// handler crashes, the lease ends and a retry is handled.
 //
-// A handler may outlive its lease, be it through a long pause of the process or a slow database. Each claim therefore has
-// a fencing [Token], greater than that of every earlier claim of the same key. The slow worker's Renew, Complete
-// and Release fail with [ErrLeaseLost] while its successor holds the claim, and leave it alone.
+// A handler may outlive its lease, for example because of a long pause of the
+// process or a slow database. Each claim therefore has a fencing [Token] that
+// is greater than the token of every earlier claim of the same key. While
+// another worker holds the key, the slow worker's Renew, Complete and Release
+// fail with [ErrLeaseLost] and change nothing.
 //
-// What this gives is at-least-once handling, in which a delivery is handled again only if a handler crashed or outlived its
-// lease. For exactly-once effects the effect and the completion have to be committed in one transaction.
+// This gives at-least-once handling. A delivery is handled again only if a
+// handler crashed or outlived its lease. For exactly-once effects, commit the
+// effect and the completion in one transaction.
 //
 // # Security
 //
-//   - Keys are digests of source, principal and ID, each with its length, so one tenant's delivery never passes for another's.
-//     Key by the principal, not by the signing key, which changes with rotation.
-//   - Only claim what has been verified. An ID from an unsigned header or an unsigned request lets anybody
-//     have a delivery refused before it was sent.
-//   - The replay window is closed only while completed deliveries are remembered: the TTL must be at least twice the tolerance
-//     of the verifier, which a receiver enforces.
-//   - A store under pressure refuses; it never forgets early. An attacker who could push IDs out of the memory could replay them.
-//   - Leases and TTLs of a Memory are measured with the monotonic clock: setting the machine's clock opens no window.
-//   - Every doubt is an error, and with an error nobody has the right to handle anything.
+//   - A key is a digest of source, principal and ID, each with its length, so
+//     deliveries of different tenants never have the same key. Use the
+//     principal instead of the signing key, because rotation changes the
+//     signing key.
+//   - Claim only verified deliveries. With an ID from an unsigned header or
+//     request, anyone could make the receiver refuse a delivery before it was
+//     sent.
+//   - Replays are impossible only while completed deliveries are remembered.
+//     The TTL must be at least twice the tolerance of the verifier, which a
+//     receiver checks.
+//   - A full store refuses new keys and never forgets a key early. Otherwise an
+//     attacker could make it forget IDs and then replay them.
+//   - A Memory measures leases and TTLs with the monotonic clock, so a change
+//     of the machine's clock does not make replays possible.
+//   - Every doubt is an error. An error never grants the right to handle a
+//     delivery.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - A TTL shorter than the sender's schedule of retries: a retry that comes after it is handled again.
-//   - Completing before handling, or after handing the work to a goroutine or a queue in memory: a crash loses the event.
-//   - A lease shorter than the handler takes, and no Renew: the next retry is handled beside it.
-//   - Handling on an error of Claim, or answering 2xx to a delivery in flight: if the other copy fails, the sender never
-//     tries again.
-//   - Completing or releasing with a context that has ended: the key stays claimed until the lease ends.
-//   - A Memory in each of several instances of a service: every instance handles its own copy. Nor does a Memory outlive its
-//     process: after a restart, what is still within the tolerance can be replayed once.
-//   - A capacity below the number of deliveries in a TTL: from then on deliveries are refused until older ones expire.
+//   - If the TTL is shorter than the sender's retry schedule, a retry after the
+//     TTL is handled again.
+//   - Do not complete a delivery before handling it, or after passing the work
+//     to a goroutine or an in-memory queue. A crash would lose the event.
+//   - If the lease is shorter than the handler's duration and nothing renews
+//     it, the next retry is handled at the same time.
+//   - Do not handle a delivery after an error of Claim. Do not answer 2xx to a
+//     delivery in flight, because the sender would not retry it if the other
+//     copy fails.
+//   - Do not complete or release with a context that has ended. The key would
+//     stay claimed until the lease ends.
+//   - Do not use a Memory in each of several instances of a service. Every
+//     instance would handle its own copy.
+//   - A Memory does not survive a restart. Afterwards, each delivery that is
+//     still within the tolerance can be replayed once.
+//   - The capacity must not be less than the number of deliveries in a TTL.
+//     Otherwise a full store refuses deliveries until older ones expire.
 package dedupe

@@ -2,44 +2,52 @@ package dedupe
 
 import "time"
 
-// entry is what a Memory keeps of one key. It and everything that refers to it is free of pointers, so that
-// the garbage collector never looks at a store's contents, whatever their number.
+// entry is the record of one key in a Memory. It and everything that refers to
+// it contain no pointers, so that the garbage collector never scans the
+// contents of a store.
 type entry struct {
 	key Key
-	// deadline is the end of the lease or of the TTL, on the store's clock.
+	// deadline is the end of the lease or of the TTL on the store's clock.
 	deadline time.Duration
-	// mark is the token of the claim while it runs, and that number negated once it has been completed.
+	// mark is the token of an active claim, or the negated token of a completed
+	// one.
 	mark Token
-	// prev and next link completed entries, the oldest first. While the entry is leased, prev is its place in the
-	// heap of leases; while it is unused, next is the next unused one.
+	// prev and next link completed entries from the oldest to the newest. In a
+	// leased entry, prev is its position in the heap of leases. In an unused
+	// entry, next is the next unused one.
 	prev, next ref
 }
 
 func (e *entry) completed() bool { return e.mark < 0 }
 
-// liveAt reports whether the lease or the TTL is still running. Both end at the deadline, not after it.
+// liveAt reports whether the lease or the TTL is still running. Both end
+// exactly at the deadline.
 func (e *entry) liveAt(now time.Duration) bool { return now < e.deadline }
 
-// ref is an entry's number in its slab. The zero ref is none.
+// ref is the number of an entry in its slab. The zero ref means no entry.
 type ref uint32
 
 const none ref = 0
 
 const (
-	// A chunk of 512 entries is 28 KiB, which is one of the allocator's size classes: nothing is lost to rounding.
+	// A chunk of 512 entries has 28 KiB. That is a size class of the allocator,
+	// so no memory is lost to rounding.
 	chunkBits = 9
 	chunkLen  = 1 << chunkBits
-	// The first chunk starts small and doubles, so that a store with few keys stays small.
+	// The first chunk starts small and doubles, so that a store with few keys
+	// stays small.
 	firstLen = 8
 )
 
-// slab holds the entries of a shard. It grows chunk by chunk, so growing never moves more than one chunk and
-// costs the same at every size. Entries that are freed are used again, the latest first, while they are in the cache.
-// Entry 0 is never handed out; it is the root of the list of completed entries.
+// slab holds the entries of a shard. It grows by chunks, so growing never moves
+// more than one chunk and costs the same at every size. It reuses freed
+// entries, the latest first, while they are still in the CPU cache. Entry 0 is
+// the root of the list of completed entries and is never allocated.
 type slab struct {
 	chunks [][]entry
-	used   ref // entries handed out so far, with the root
-	free   ref
+	// used is the number of allocated entries, including the root.
+	used ref
+	free ref
 }
 
 func (s *slab) at(r ref) *entry {

@@ -9,7 +9,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// What a receiver does with each delivery, once its signature has been verified.
+// A receiver does this for each delivery after verifying its signature.
 func Example() {
 	store, err := dedupe.NewMemory()
 	if err != nil {
@@ -21,7 +21,7 @@ func Example() {
 	deliver := func(ctx context.Context, id string, handle func(context.Context) error) error {
 		claim, err := store.Claim(ctx, dedupe.NewKey("deploys", "acme", id), time.Minute)
 		if err != nil {
-			return err // 503: nothing is handled that could not be remembered
+			return err // 503: without a claim, handle nothing
 		}
 		switch claim.State {
 		case dedupe.Completed:
@@ -29,12 +29,13 @@ func Example() {
 		case dedupe.InFlight:
 			return errors.New("in flight") // 409, Retry-After: claim.RetryAfter
 		}
-		// What has been done must be recorded even if the sender hangs up.
-		owed := context.WithoutCancel(ctx)
+		// The result must be recorded even if the sender disconnects.
+		uncancelled := context.WithoutCancel(ctx)
 		if err := handle(ctx); err != nil {
-			return errors.Join(err, store.Release(owed, claim)) // 500: a retry runs at once
+			// 500: a retry can run at once.
+			return errors.Join(err, store.Release(uncancelled, claim))
 		}
-		return store.Complete(owed, claim)
+		return store.Complete(uncancelled, claim)
 	}
 
 	crash := func(context.Context) error { return errors.New("handler failed") }

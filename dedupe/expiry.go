@@ -1,10 +1,12 @@
 package dedupe
 
-// Entries expire in two orders. Completed ones all live for the same TTL, so they expire in the order of
-// their completion: a list is enough. Leases differ in length and are renewed: they need a heap, which is small, for it
-// holds only what is in flight. Between them, what expires next is always known without a search.
+// Entries expire in two orders. Completed entries all have the same TTL, so
+// they expire in the order of their completion, and a list is enough. Leases
+// have different lengths and are renewed, so they need a heap. The heap is
+// small, because it holds only deliveries in flight. The next entry to expire
+// is therefore always known without a search.
 
-// push appends an entry to the list of completed ones.
+// push appends an entry to the list of completed entries.
 func (s *shard) push(r ref) {
 	root, e := s.entries.at(none), s.entries.at(r)
 	last := root.prev
@@ -13,14 +15,14 @@ func (s *shard) push(r ref) {
 	root.prev = r
 }
 
-// unlink takes an entry out of the list of completed ones, wherever in it it is.
+// unlink removes an entry from any position in the list of completed entries.
 func (s *shard) unlink(r ref) {
 	e := s.entries.at(r)
 	s.entries.at(e.prev).next = e.next
 	s.entries.at(e.next).prev = e.prev
 }
 
-// oldest returns the completed entry that expires first, or none.
+// oldest returns the completed entry that expires first, or 0.
 func (s *shard) oldest() ref {
 	if len(s.entries.chunks) == 0 {
 		return none
@@ -28,8 +30,9 @@ func (s *shard) oldest() ref {
 	return s.entries.at(none).next
 }
 
-// leases is a binary heap of the leased entries, the one whose lease ends first at the top. Each entry
-// knows its place, so that completing or renewing finds it.
+// leases is a binary heap of the leased entries. The lease at the top ends
+// first. Each entry knows its position in the heap, so that completing or
+// renewing it needs no search.
 type leases []ref
 
 func (s *shard) addLease(r ref) {

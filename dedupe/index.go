@@ -6,8 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// hasher spreads keys over shards and index slots. It is seeded for each store, because an authenticated sender can
-// grind IDs until their digests begin alike, and would otherwise make the lookups of everybody walk along them.
+// hasher distributes keys over shards and index slots. Each store has its own
+// seed. Otherwise an authenticated sender could search for IDs whose digests
+// have the same beginning, and so slow down the lookups of all senders.
 type hasher [4]uint64
 
 func newHasher() hasher {
@@ -22,21 +23,23 @@ func (s *hasher) hash(k *Key) uint64 {
 	return hi ^ lo
 }
 
-// index finds entries by hash: open addressing with linear probing. A slot is the 32 bits of the hash and the
-// ref, so probing, deleting and growing touch no entry but the one looked for.
+// index finds entries by hash, with open addressing and linear probing. A slot
+// holds the 32 bits of the hash and the ref. Probing, deleting and growing
+// therefore read no entry except the requested one.
 type index struct {
 	slots []uint64
 	count uint32
-	shift uint8 // a hash's home is its upper bits, hash >> shift
+	shift uint8 // the home slot of a hash is its upper bits, hash >> shift
 }
 
-// A table of 3/4 at most and 3/8 at least, once it has begun to grow, costs 11 to 21 bytes a key.
+// Once the table has begun to grow, it is between 3/8 and 3/4 full and costs 11
+// to 21 bytes a key.
 const (
 	minSlotBits = 4
 	loadNum     = 3
 	loadDen     = 4
 	hashBits    = 32
-	emptySlot   = 0 // no slot in use is 0, for no ref is
+	emptySlot   = 0 // 0 never occurs in a used slot, because refs are not 0
 )
 
 func newSlot(h uint32, r ref) uint64   { return uint64(h)<<hashBits | uint64(r) }
@@ -45,7 +48,7 @@ func slotRef(slot uint64) ref          { return ref(uint32(slot)) }
 func (x *index) home(h uint32) uint32  { return h >> x.shift }
 func (x *index) after(i uint32) uint32 { return (i + 1) & uint32(len(x.slots)-1) }
 
-// find returns the entry of the key, or none.
+// find returns the entry of the key, or 0.
 func (x *index) find(h uint32, key *Key, entries *slab) ref {
 	if x.count == 0 {
 		return none
@@ -58,7 +61,7 @@ func (x *index) find(h uint32, key *Key, entries *slab) ref {
 	return none
 }
 
-// add puts in an entry that is not there yet.
+// add inserts an entry that is not in the index yet.
 func (x *index) add(h uint32, r ref) {
 	if (int(x.count)+1)*loadDen > len(x.slots)*loadNum {
 		x.grow()
@@ -75,7 +78,8 @@ func (x *index) place(slot uint64) {
 	x.slots[i] = slot
 }
 
-// remove takes out an entry that is there, and closes the gap, so that there are no tombstones to clean up.
+// remove deletes an entry that is in the index, and closes the gap, so that
+// there are no tombstones to clean up.
 func (x *index) remove(h uint32, r ref) {
 	gap := x.home(h)
 	for slot := newSlot(h, r); x.slots[gap] != slot; {
@@ -83,7 +87,7 @@ func (x *index) remove(h uint32, r ref) {
 	}
 	mask := uint32(len(x.slots) - 1)
 	for i := x.after(gap); x.slots[i] != emptySlot; i = x.after(i) {
-		// A slot may move back to the gap unless that lies before its home.
+		// A slot may move to the gap unless the gap lies before its home slot.
 		if home := x.home(slotHash(x.slots[i])); (i-home)&mask >= (i-gap)&mask {
 			x.slots[gap] = x.slots[i]
 			gap = i
@@ -93,7 +97,8 @@ func (x *index) remove(h uint32, r ref) {
 	x.count--
 }
 
-// grow doubles the table. Home slots keep their order, so this is one pass over both tables from front to back.
+// grow doubles the table. Home slots keep their order, so one pass over both
+// tables from front to back is enough.
 func (x *index) grow() {
 	old := x.slots
 	if len(old) == 0 {

@@ -14,7 +14,8 @@ import (
 func claimNumber(t testing.TB, m *Memory, n uint64, lease time.Duration) Claim {
 	t.Helper()
 	c, err := m.Claim(context.Background(), numberedKey(n), lease)
-	if err != nil || c.State != Claimed { // require is too slow for a million
+	if err != nil || c.State != Claimed {
+		// require is too slow for a million calls
 		t.Fatalf("key %d: %v, %v", n, c.State, err)
 	}
 	return c
@@ -27,8 +28,9 @@ func completeNumber(t testing.TB, m *Memory, n uint64) {
 	}
 }
 
-// step makes the machine's clock look as if it had been set, d later than it was, since the store was made. In time.Time,
-// bits 30 to 62 of the first word are the seconds of the wall clock, beside which the monotonic reading stays as it is.
+// step simulates that the machine's clock was set forward by d since the store
+// was created. Bits 30 to 62 of the first word of time.Time are the seconds of
+// the wall clock. The monotonic reading next to them does not change.
 func (m *Memory) step(t *testing.T, d time.Duration) {
 	const hasMonotonic = 1 << 63
 	wall := (*uint64)(unsafe.Pointer(&m.base))
@@ -58,7 +60,8 @@ func TestSettingTheClockChangesNothing(t *testing.T) {
 	}
 }
 
-// pointers reports whether the garbage collector has anything to look for in values of a type.
+// pointers reports whether values of a type contain anything for the garbage
+// collector to scan.
 func pointers(of reflect.Type) bool {
 	switch of.Kind() {
 	case reflect.Struct:
@@ -85,15 +88,17 @@ func TestTablesHaveNoPointers(t *testing.T) {
 	require.Zero(t, unsafe.Sizeof(shard{})%64, "shards are whole cache lines")
 }
 
-// scannable is how much of the heap the garbage collector has to look at, as of its latest cycle.
+// scannable returns the number of heap bytes that the garbage collector had to
+// scan in its latest cycle.
 func scannable() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/scan/heap:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// Not parallel: it measures the heap. The first number of keys leaves the index as empty as it gets: it has just grown.
-// BenchmarkBytes has more of them.
+// This test is not parallel, because it measures the heap. After the first
+// number of keys the index has just grown, so it is as empty as possible.
+// BenchmarkBytes measures more numbers.
 func TestMemoryOfAKey(t *testing.T) {
 	for _, n := range []uint64{225_000, 1_000_000} {
 		if testing.Short() && n > 500_000 {
@@ -119,7 +124,8 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	m := newTestMemory(t, time.Minute, 2000, 4)
 	n := uint64(0)
 	turn := func() {
-		m.elapse(time.Minute / 1000) // a thousand are remembered at any time
+		// a thousand keys are remembered at any time
+		m.elapse(time.Minute / 1000)
 		completeNumber(t, m, n)
 		c := claimNumber(t, m, n+1, time.Second)
 		if m.Renew(ctx, c, time.Minute) != nil || m.Release(ctx, c) != nil {
@@ -149,7 +155,8 @@ func TestFullStoreDoesNotAllocate(t *testing.T) {
 	}))
 }
 
-// One call does little, however much has expired, and few calls are enough to catch up.
+// One call does little work no matter how much has expired, and a few calls are
+// enough to catch up.
 func TestPruningIsBoundedAndCatchesUp(t *testing.T) {
 	t.Parallel()
 	const n = 5000
@@ -186,7 +193,7 @@ func TestExpiredRoomIsUsedAgain(t *testing.T) {
 			total += len(m.shards[i].entries.chunks)
 		}
 		if round > 0 {
-			require.LessOrEqual(t, total, chunks+2, "the store grows though nothing more is remembered")
+			require.LessOrEqual(t, total, chunks+2, "the store grows although it remembers no more keys")
 		}
 		chunks = max(chunks, total)
 		m.elapse(time.Hour)
@@ -209,7 +216,7 @@ func TestGrowingKeepsEverything(t *testing.T) {
 	}
 }
 
-// Large stores have more shards, so that none of them grows for long.
+// Large stores have more shards, so that no shard takes long to grow.
 func TestShardsStaySmall(t *testing.T) {
 	t.Parallel()
 	for capacity, want := range map[int]int{1: 64, 1 << 20: 64, 1 << 21: 128, 1 << 24: 1024, 1 << 30: 1024} {
@@ -219,29 +226,31 @@ func TestShardsStaySmall(t *testing.T) {
 	}
 }
 
-// Which slots keys go to is a secret of each store, or a sender could choose IDs whose keys all go to the same.
-func TestKeysCannotBeMadeToMeet(t *testing.T) {
+// Each store has a secret distribution of keys to slots. Otherwise a sender
+// could choose IDs whose keys all go to the same slots.
+func TestMemory_HashIsSecretPerStore(t *testing.T) {
 	t.Parallel()
 	a, b := newHasher(), newHasher()
 	hashes := make(map[uint64]bool)
 	shards := make(map[uint64]bool)
 	for i := range 32 * 255 {
-		var k Key // they differ from each other in one or two bytes only, at any place
+		var k Key // keys that differ only in one or two bytes, at any position
 		k[i/255] = byte(1 + i%255)
 		h := a.hash(&k)
 		hashes[h], shards[h>>58] = true, true
 		require.NotEqual(t, h, b.hash(&k))
 	}
 	require.Len(t, hashes, 32*255)
-	require.Len(t, shards, 64, "keys that look alike gather in few shards")
+	require.Len(t, shards, 64, "similar keys end up in few shards")
 }
 
-// Even keys with the same hash are different deliveries.
-func TestKeysThatMeetAreKeptApart(t *testing.T) {
+// Keys with the same hash are still different deliveries.
+func TestMemory_CollidingKeysStayDistinct(t *testing.T) {
 	t.Parallel()
 	const n = 100
 	m := newTestMemory(t, time.Hour, 2*n, 4)
-	m.hasher[2] = 0 // with the third word of all keys zero, the last product is
+	// the third word of all keys is zero, so the last product is too
+	m.hasher[2] = 0
 	var claims []Claim
 	for i := range n {
 		var k Key // half of them begin alike, the others end alike
@@ -271,8 +280,9 @@ func TestKeysThatMeetAreKeptApart(t *testing.T) {
 	}
 }
 
-// A caller who has been given room for a new key, but finds that the key has come in meanwhile, gives it back.
-func TestRoomThatIsNotNeededIsGivenBack(t *testing.T) {
+// A caller that reserved room for a new key, but finds that the key exists
+// meanwhile, returns the room.
+func TestMemory_ReturnsUnusedRoom(t *testing.T) {
 	t.Parallel()
 	m := newTestMemory(t, time.Hour, 10, 1)
 	c := claimNumber(t, m, 1, time.Minute)

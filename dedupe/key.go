@@ -6,16 +6,20 @@ import (
 	"encoding/hex"
 )
 
-// Key identifies one delivery from one source. It is a SHA-256 digest: of fixed size whatever the sender chose as ID,
-// revealing none of what went into it, and comparable. The zero Key is no delivery's; stores refuse it.
+// Key identifies one delivery from one source. It is a comparable SHA-256
+// digest, so it has a fixed size and reveals nothing about the ID. Stores
+// refuse the zero Key.
 type Key [sha256.Size]byte
 
-// NewKey derives the key of a delivery from the source that it came from, the principal (tenant, organization) that
-// verification returned, and the delivery's ID.
+// NewKey returns the key of a delivery. It combines the source of the delivery,
+// the principal (tenant, organization) that verification returned, and the
+// delivery's ID.
 //
-// Each part is hashed with its length before it, so ("a", "bc") and ("ab", "c") differ, and no choice of an ID lets
-// one tenant's delivery pass for another's. Any part may be empty and hold any bytes.
-// The derivation never changes: instances of different versions can share a store.
+// Each part is hashed together with its length, so ("a", "bc") and ("ab", "c")
+// give different keys. A tenant cannot choose an ID that equals another
+// tenant's key. Each part may be empty and may contain any bytes. The
+// computation never changes, so instances of different versions can share a
+// store.
 //
 // NewKey does not allocate.
 func NewKey(source, principal, id string) Key {
@@ -38,7 +42,8 @@ func appendPart(b []byte, part string) []byte {
 	return append(b, part...)
 }
 
-// newLongKey hashes the same bytes piece by piece, for parts that are too long for NewKey's buffer.
+// newLongKey hashes the same bytes in pieces, for parts that are too long for
+// NewKey's buffer.
 func newLongKey(source, principal, id string) (k Key) {
 	h := sha256.New()
 	var buf [512]byte

@@ -13,7 +13,7 @@ import (
 //
 //	hashlib.sha256(b''.join(struct.pack('>Q', len(p)) + p for p in parts)).hexdigest()
 //
-// They may never change: instances of different versions share stores.
+// They must never change, because instances of different versions share stores.
 func TestKeyIsTheDigestOfLengthPrefixedParts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ source, principal, id, want string }{
@@ -22,7 +22,8 @@ func TestKeyIsTheDigestOfLengthPrefixedParts(t *testing.T) {
 		{"a", "bc", "d", "5f57d28dfd0ca19a2024a5c7e99508c5c479adac47d802042b37a4cf78a7a205"},
 		{strings.Repeat("s", 300), strings.Repeat("p", 300), strings.Repeat("i", 300), "5846254acdebd27430c176128b39f7918a3ed12b204ccc2ef5f074b9263c0c1b"},
 		{"quelle", "größe", "\x00\xff", "b820f3cce15f9fe302d882acf59a6624656904bd7ff8519978d1766d1adcc28e"},
-		// The longest that is hashed in one piece, and the shortest that is not.
+		// These are the longest input that is hashed in one piece, and the
+		// shortest that is not.
 		{strings.Repeat("s", 488), "", "", "117b902d35db716526fa0b7aca63b3e713bba9c16737fef116f1c5a07cea4ba6"},
 		{strings.Repeat("s", 489), "", "", "61755cd5853c8f5562ad92e7ba41c12261f1326000a08e8ad9c780a616d29187"},
 	} {
@@ -35,7 +36,7 @@ func TestKeyPartsAreNotConcatenated(t *testing.T) {
 	require.NotEqual(t, dedupe.NewKey("a", "bc", "d"), dedupe.NewKey("ab", "c", "d"))
 	require.NotEqual(t, dedupe.NewKey("a", "b", "cd"), dedupe.NewKey("a", "bc", "d"))
 	require.NotEqual(t, dedupe.NewKey("", "a", ""), dedupe.NewKey("a", "", ""))
-	// An ID that imitates the next part's length prefix.
+	// This ID imitates the length prefix of the next part.
 	require.NotEqual(t, dedupe.NewKey("a", "b", "c"), dedupe.NewKey("a\x00\x00\x00\x00\x00\x00\x00\x01b", "", "c"))
 }
 

@@ -9,47 +9,57 @@ import (
 	"time"
 )
 
-// Memory is a [Store] in the memory of one process. It forgets everything when the process ends, and
-// nothing else shares it: run one instance of the service, or use a store that all of them reach.
+// Memory is a [Store] in the memory of one process. It forgets everything when
+// the process ends. Run only one instance of the service, or use a store that
+// all instances share.
 //
-// It never forgets early. When it holds as many keys as its capacity allows, claims of further ones fail with [ErrFull]
-// until leases or TTLs end, while duplicates of what it holds are still recognised.
+// A Memory never forgets a key early. At its capacity, claims of new keys fail
+// with [ErrFull] until leases or TTLs end. It still recognizes duplicates of
+// the stored keys.
 //
-// Time is monotonic: setting the clock of the machine moves neither leases nor TTLs. In a bubble of testing/synctest it is
-// the bubble's; make the store inside.
+// Its clock is monotonic, so changing the machine's clock affects neither
+// leases nor TTLs. In a testing/synctest bubble, create the store inside the
+// bubble to use its clock.
 //
-// There is no goroutine behind it. Each Claim frees a few expired keys, so expired keys of an idle store are
-// only counted, and their memory reused, when it is busy again. A store keeps the memory that it has grown to.
-// In steady state no call allocates.
+// A Memory has no goroutine. Each Claim frees a few expired keys. An idle store
+// keeps its expired keys until it is used again. A store never returns memory
+// to the system. In steady state no call allocates.
 //
-// Tokens begin with the time at which the store is made, in microseconds, so they
-// also rise across restarts unless the machine's clock was set back meanwhile.
+// Tokens start at the time in microseconds when the store is created. They
+// therefore also increase across restarts, unless the machine's clock was set
+// back in between.
 //
-// All methods may be called from any goroutine at any time.
+// All methods are safe for concurrent use.
 type Memory struct {
 	ttl      time.Duration
 	capacity int64
-	base     time.Time // the zero of the store's clock, with a monotonic reading
-	hasher   hasher
-	shards   []shard
-	shift    uint8 // a hash's shard is its upper bits, hash >> shift
+	// the zero of the store's clock, with a monotonic reading
+	base   time.Time
+	hasher hasher
+	shards []shard
+	shift  uint8 // the shard of a hash is its upper bits, hash >> shift
 
-	_    [64]byte // what is above is only read; keep it out of the cache line that every new key writes
+	// The fields above are only read. Keep them out of the cache line that
+	// every new key writes.
+	_    [64]byte
 	used atomic.Int64
 }
 
 var _ Store = (*Memory)(nil)
 
-// More shards than minShards only serve to keep them small, so that the longest pause, growing one shard's index,
-// stays the same for large stores: at capacity, a shard has about shardLen keys, until there are maxShards.
+// The number of shards above minShards only keeps them small. The longest
+// pause, which is the growth of one shard's index, is then the same for large
+// stores. At capacity a shard has about shardLen keys, until there are
+// maxShards.
 const (
 	minShards = 64
 	maxShards = 1024
 	shardLen  = 1 << 14
 )
 
-// NewMemory returns an empty store. Without options it remembers up to [DefaultCapacity] deliveries for [DefaultTTL].
-// Its error names every option that is wrong, and the way out.
+// NewMemory returns an empty store. By default it remembers up to
+// [DefaultCapacity] deliveries for [DefaultTTL]. The error names every invalid
+// option and the solution.
 func NewMemory(opts ...MemoryOption) (*Memory, error) {
 	c, err := newMemoryConfig(opts)
 	if err != nil {
@@ -62,7 +72,7 @@ func NewMemory(opts ...MemoryOption) (*Memory, error) {
 	return newMemory(c, n), nil
 }
 
-// newMemory makes a store of so many shards, a power of two.
+// newMemory creates a store with the given number of shards, a power of two.
 func newMemory(c memoryConfig, shards int) *Memory {
 	m := &Memory{
 		ttl:      c.ttl,
@@ -72,8 +82,8 @@ func newMemory(c memoryConfig, shards int) *Memory {
 		shards:   make([]shard, shards),
 		shift:    uint8(64 - bits.TrailingZeros(uint(shards))),
 	}
-	// A store that is made after a restart goes on above the tokens of the one
-	// before, because no shard grants a claim each microsecond all the time.
+	// After a restart the tokens of the new store are greater than those of the
+	// old one, because no shard grants a claim in every microsecond for long.
 	first := Token(max(m.base.UnixMicro(), 0))
 	for i := range m.shards {
 		m.shards[i].hasher, m.shards[i].token = &m.hasher, first
@@ -81,12 +91,13 @@ func newMemory(c memoryConfig, shards int) *Memory {
 	return m
 }
 
-// errEmptyMemory is the error of a Memory that no constructor made.
-var errEmptyMemory = fmt.Errorf("%w: the Memory is empty; make it with NewMemory", ErrInvalid)
+// errEmptyMemory is the error of a Memory that was not created with NewMemory.
+var errEmptyMemory = fmt.Errorf("%w: the Memory is empty; create it with NewMemory", ErrInvalid)
 
 func (m *Memory) empty() bool { return m == nil || len(m.shards) == 0 }
 
-// TTL implements [Store]. It is zero for a Memory that [NewMemory] did not make.
+// TTL implements [Store]. It returns zero for a Memory that was not created
+// with [NewMemory].
 func (m *Memory) TTL() time.Duration {
 	if m.empty() {
 		return 0
@@ -94,7 +105,7 @@ func (m *Memory) TTL() time.Duration {
 	return m.ttl
 }
 
-// Capacity is the greatest number of keys that the store holds.
+// Capacity returns the maximum number of keys.
 func (m *Memory) Capacity() int {
 	if m.empty() {
 		return 0
@@ -102,8 +113,9 @@ func (m *Memory) Capacity() int {
 	return int(m.capacity)
 }
 
-// Len is the number of keys that the store holds, claimed and completed, among them keys whose time is over but which
-// have not been cleaned up yet. It is meant for metrics, and never greater than Capacity.
+// Len returns the number of claimed and completed keys. It includes expired
+// keys that were not freed yet, and is never greater than Capacity. Use it for
+// metrics.
 func (m *Memory) Len() int {
 	if m.empty() {
 		return 0
@@ -111,11 +123,11 @@ func (m *Memory) Len() int {
 	return int(m.used.Load())
 }
 
-// Close forgets everything and frees the memory. It waits for nothing. Further
-// calls return [ErrClosed], so that nothing is handled unprotected.
+// Close removes all keys and frees the memory. It does not wait. Later calls
+// return [ErrClosed], so that no delivery is handled without protection.
 //
-// Closing again does nothing, nor does closing a nil or zero Memory. The error
-// is always nil.
+// Closing again does nothing, and neither does closing a nil or zero Memory.
+// The error is always nil.
 func (m *Memory) Close() error {
 	if m.empty() {
 		return nil
@@ -146,7 +158,8 @@ func (m *Memory) Claim(ctx context.Context, key Key, lease time.Duration) (Claim
 	return c, err
 }
 
-// claim does the work of Claim. It has room for a new key if room is 1; otherwise it needs to find some.
+// claim implements Claim. If room is 1, room for a new key is already reserved.
+// Otherwise claim must find some.
 func (m *Memory) claim(h uint64, key Key, lease time.Duration, room int) (Claim, error) {
 	s := m.lock(h)
 	defer s.mu.Unlock()
@@ -173,7 +186,7 @@ func (m *Memory) claim(h uint64, key Key, lease time.Duration, room int) (Claim,
 	return Claim{Key: key, State: Claimed, Token: s.lease(r, after(now, lease))}, nil
 }
 
-// held answers a claim of a key that is not free.
+// held returns the result of claiming a key that is not free.
 func held(e *entry, now time.Duration) Claim {
 	if e.completed() {
 		return Claim{Key: e.key, State: Completed}
@@ -227,7 +240,7 @@ func (m *Memory) Complete(ctx context.Context, c Claim) error {
 	return err
 }
 
-// complete does the work of Complete, with room as for claim.
+// complete implements Complete. room has the same meaning as in claim.
 func (m *Memory) complete(h uint64, c Claim, room int) error {
 	s := m.lock(h)
 	defer s.mu.Unlock()
@@ -238,7 +251,8 @@ func (m *Memory) complete(h uint64, c Claim, room int) error {
 	now := m.now()
 	r := s.index.find(uint32(h), &c.Key, &s.entries)
 	if r == none {
-		// The lease has ended and been cleaned up, or been released.
+		// The claim was released, or its lease has ended and the entry was
+		// freed.
 		if room == 0 && !m.reserve() {
 			return ErrFull
 		}
@@ -285,15 +299,16 @@ func (m *Memory) Release(ctx context.Context, c Claim) error {
 	return nil
 }
 
-// lock returns the shard of a hash, locked.
+// lock locks the shard of a hash and returns it.
 func (m *Memory) lock(h uint64) *shard {
 	s := &m.shards[h>>m.shift]
 	s.mu.Lock()
 	return s
 }
 
-// reclaim looks in all shards for an expired entry when the store is full, frees it, and keeps its room for the caller.
-// It begins after the caller's own shard, which has none.
+// reclaim searches all shards of a full store for an expired entry, frees it,
+// and reserves its room for the caller. It starts after the caller's own shard,
+// which has none.
 func (m *Memory) reclaim(h uint64) bool {
 	own := int(h >> m.shift)
 	for i := range m.shards {
@@ -309,7 +324,7 @@ func (m *Memory) reclaim(h uint64) bool {
 	return false
 }
 
-// reserve takes room for one key out of the capacity.
+// reserve reserves room for one key within the capacity.
 func (m *Memory) reserve() bool {
 	for {
 		used := m.used.Load()
@@ -328,11 +343,12 @@ func (m *Memory) giveBack(room int) {
 	}
 }
 
-// now is the time on the store's clock. The clock is read with the lock held: within a shard it never
-// runs backwards, and a caller who had to wait for the lock is not given less than a whole lease or TTL.
+// now returns the time on the store's clock. It is called with the lock held.
+// Within a shard the time then never goes backwards, and a caller that waited
+// for the lock still gets a full lease or TTL.
 func (m *Memory) now() time.Duration { return time.Since(m.base) }
 
-// after adds without overflow: the longest durations stand for ever.
+// after adds without overflow. The longest durations never end.
 func after(now, d time.Duration) time.Duration {
 	if d > math.MaxInt64-now {
 		return math.MaxInt64
@@ -343,17 +359,17 @@ func after(now, d time.Duration) time.Duration {
 func checkLease(ctx context.Context, key Key, lease time.Duration) error {
 	switch {
 	case lease <= 0:
-		return fmt.Errorf("%w: lease of %v: must be greater than zero, and longer than the handler takes", ErrInvalid, lease)
+		return fmt.Errorf("%w: the lease is %v; it must be greater than zero, and longer than the handler takes", ErrInvalid, lease)
 	case key == Key{}:
-		return fmt.Errorf("%w: the key is zero; make it with NewKey", ErrInvalid)
+		return fmt.Errorf("%w: the key is zero; create it with NewKey", ErrInvalid)
 	}
 	return ctx.Err()
 }
 
 func checkClaim(ctx context.Context, c Claim) error {
 	if c.State != Claimed || c.Token <= 0 || c.Key == (Key{}) {
-		return fmt.Errorf("%w: a claim in state %v with token %d gives no rights; only one that Store.Claim answered "+
-			"as claimed does", ErrInvalid, c.State, c.Token)
+		return fmt.Errorf("%w: the claim has state %v and token %d, but must be one that Store.Claim returned "+
+			"with state claimed", ErrInvalid, c.State, c.Token)
 	}
 	return ctx.Err()
 }

@@ -46,12 +46,12 @@ func TestDefaults(t *testing.T) {
 func TestConfigurationErrorsNameTheOptionAndTheWayOut(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string][]dedupe.MemoryOption{
-		"WithTTL(48ns): must be at least 1s; give a number with its unit, such as 48*time.Hour, or 0 for": {dedupe.WithTTL(48)},
-		"WithTTL(-1h0m0s): must be at least 1s":                                                           {dedupe.WithTTL(-time.Hour)},
-		"WithTTL(999.999999ms): must be at least 1s":                                                      {dedupe.WithTTL(time.Second - 1)},
-		"WithCapacity(-1): must be between 1 and 2147483647; give the number of deliveries":               {dedupe.WithCapacity(-1)},
-		"WithCapacity(9223372036854775807): must be between 1 and":                                        {dedupe.WithCapacity(math.MaxInt)},
-		"an option is nil; leave it out":                                                                  {nil},
+		"WithTTL(48ns): must be at least 1s; use a number with a unit, such as 48*time.Hour, or 0 for": {dedupe.WithTTL(48)},
+		"WithTTL(-1h0m0s): must be at least 1s":                                                        {dedupe.WithTTL(-time.Hour)},
+		"WithTTL(999.999999ms): must be at least 1s":                                                   {dedupe.WithTTL(time.Second - 1)},
+		"WithCapacity(-1): must be between 1 and 2147483647; use the number of deliveries":             {dedupe.WithCapacity(-1)},
+		"WithCapacity(9223372036854775807): must be between 1 and":                                     {dedupe.WithCapacity(math.MaxInt)},
+		"an option is nil; leave it out":                                                               {nil},
 	} {
 		m, err := dedupe.NewMemory(opts...)
 		require.ErrorContains(t, err, want)
@@ -66,12 +66,12 @@ func TestErrorsOfArgumentsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	_, err := m.Claim(t.Context(), numbered(1), 0)
-	require.EqualError(t, err, "dedupe: invalid argument: lease of 0s: must be greater than zero, and longer than the handler takes")
+	require.EqualError(t, err, "dedupe: invalid argument: the lease is 0s; it must be greater than zero, and longer than the handler takes")
 	_, err = m.Claim(t.Context(), dedupe.Key{}, time.Minute)
-	require.EqualError(t, err, "dedupe: invalid argument: the key is zero; make it with NewKey")
+	require.EqualError(t, err, "dedupe: invalid argument: the key is zero; create it with NewKey")
 	require.EqualError(t, m.Complete(t.Context(), dedupe.Claim{Key: numbered(1), State: dedupe.InFlight}),
-		"dedupe: invalid argument: a claim in state in-flight with token 0 gives no rights; "+
-			"only one that Store.Claim answered as claimed does")
+		"dedupe: invalid argument: the claim has state in-flight and token 0, "+
+			"but must be one that Store.Claim returned with state claimed")
 	require.Zero(t, m.Len())
 }
 
@@ -93,7 +93,8 @@ func TestClosedStoreRefuses(t *testing.T) {
 	require.Zero(t, m.Len())
 }
 
-// The capacity is for the whole store: hashing unevenly over its shards must not refuse a key that there is room for.
+// The capacity applies to the whole store. An uneven distribution over its
+// shards must not refuse a key for which there is room.
 func TestCapacityIsExact(t *testing.T) {
 	t.Parallel()
 	for _, capacity := range []int{1, 2, 63, 64, 65, 1000, 10_000} {
@@ -123,7 +124,8 @@ func TestFullStoreHasRoomAgainAsKeysExpire(t *testing.T) {
 		_, err := m.Claim(t.Context(), numbered(-1), time.Minute)
 		require.ErrorIs(t, err, dedupe.ErrFull)
 		time.Sleep(time.Hour - capacity*time.Second)
-		// One expires every second, and exactly one new one can take its place, in whichever shards the two are.
+		// One key expires every second, and exactly one new key can replace it,
+		// no matter which shards the two are in.
 		for i := range capacity {
 			handle(t, m, numbered(capacity+i))
 			_, err := m.Claim(t.Context(), numbered(-1), time.Minute)
@@ -134,7 +136,8 @@ func TestFullStoreHasRoomAgainAsKeysExpire(t *testing.T) {
 	})
 }
 
-// A late holder whose room is taken cannot be remembered: it must get to know.
+// The completion of a late holder whose room is taken cannot be remembered, so
+// it must return an error.
 func TestLateCompletionInAFullStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -166,7 +169,7 @@ func TestVeryLongLeasesDoNotOverflow(t *testing.T) {
 	})
 }
 
-// Many callers that together bring more than there is room for.
+// The callers together claim more keys than there is room for.
 func TestCapacityHoldsUnderConcurrency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -193,7 +196,7 @@ func TestCapacityHoldsUnderConcurrency(t *testing.T) {
 				})
 			}
 			all.Wait()
-			require.EqualValues(t, callers*each, claimed.Load()+refused.Load(), "every call is answered, one way or the other")
+			require.EqualValues(t, callers*each, claimed.Load()+refused.Load(), "every call returns a valid result")
 			require.EqualValues(t, capacity, claimed.Load())
 			require.Equal(t, capacity, m.Len())
 			time.Sleep(time.Hour)
@@ -201,7 +204,8 @@ func TestCapacityHoldsUnderConcurrency(t *testing.T) {
 	})
 }
 
-// Callers that claim, renew, complete and release the same keys while others close the store.
+// Callers claim, renew, complete and release the same keys while others close
+// the store.
 func TestCloseDuringCalls(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, dedupe.WithCapacity(1000))
@@ -227,8 +231,8 @@ func TestCloseDuringCalls(t *testing.T) {
 	require.Zero(t, m.Len())
 }
 
-// A resource that keeps the greatest token of a key must take the retry after a
-// restart of the process, whose memory is empty then.
+// A resource that keeps the greatest token of a key must accept the retry after
+// a restart, when the memory is empty.
 func TestMemory_TokensRiseAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// model is the contract in its plainest form, to compare a Memory with.
+// model is the simplest form of the contract, for comparison with a Memory.
 type model struct {
 	ttl      time.Duration
 	capacity int
@@ -40,7 +40,7 @@ func (m *model) full() bool {
 	return n >= m.capacity
 }
 
-// claim answers without a token: those are the store's choice.
+// claim returns no token, because the store chooses the tokens.
 func (m *model) claim(k Key) (Claim, error) {
 	r, live := m.live(k)
 	switch {
@@ -86,7 +86,7 @@ func (m *model) release(c Claim) error {
 	return nil
 }
 
-// steps are durations around those at which things happen.
+// steps are durations near the times at which something happens.
 var steps = []time.Duration{
 	1, time.Second, 10*time.Second - 1, 10 * time.Second, 10*time.Second + 1, 20 * time.Second, time.Minute,
 	30 * time.Minute, time.Hour - time.Minute, time.Hour - 1, time.Hour, 3 * time.Hour,
@@ -94,13 +94,14 @@ var steps = []time.Duration{
 
 var leaseLengths = []time.Duration{1, time.Second, 10 * time.Second, 10 * time.Second, time.Minute, time.Hour}
 
-// compare runs a program of random operations, three bytes each, on a Memory and on the model.
+// compare runs a program of random operations, three bytes each, on a Memory
+// and on the model.
 func compare(t *testing.T, program []byte, keys, capacity, shards int) {
 	ctx := context.Background()
 	store := newTestMemory(t, time.Hour, capacity, shards)
 	want := model{ttl: time.Hour, capacity: capacity, records: make(map[Key]modelRecord)}
 	latest := make(map[Key]Token)
-	var claims []Claim // all that were granted, also those long lost
+	var claims []Claim // all granted claims, including those lost long ago
 	for ; len(program) >= 3; program = program[3:] {
 		op, a, b := program[0], int(program[1]), int(program[2])
 		lease := leaseLengths[b%len(leaseLengths)]

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// DefaultCapacity is how many keys a [Memory] holds unless it is told otherwise: six deliveries a second, day and
-// night, for [DefaultTTL]; about 80 MB when it is full.
+// DefaultCapacity is the default number of keys of a [Memory]. It is enough for
+// six deliveries a second during [DefaultTTL]. A full store of this size takes
+// about 80 MB.
 const DefaultCapacity = 1 << 20
 
 // A MemoryOption changes a default of [NewMemory].
@@ -25,17 +26,19 @@ type memoryOption func(*memoryConfig)
 
 func (o memoryOption) applyToMemory(c *memoryConfig) { o(c) }
 
-// WithTTL sets how long a completed delivery is remembered. The default, which zero also stands for, is [DefaultTTL].
-// Less than [MinTTL] is an error. It should outlast the sender's last retry, and must be at least twice the
-// tolerance of the receiver, which checks it.
+// WithTTL sets how long a completed delivery is remembered. The default, also
+// for zero, is [DefaultTTL]. A TTL below [MinTTL] is an error. The TTL should
+// exceed the time to the sender's last retry. It must be at least twice the
+// receiver's tolerance, which the receiver checks.
 func WithTTL(ttl time.Duration) MemoryOption {
 	return memoryOption(func(c *memoryConfig) { c.ttl = ttl })
 }
 
-// WithCapacity bounds the number of keys, claimed and completed together. The default, which zero also stands for, is
-// [DefaultCapacity]; negative numbers and those above 2,147,483,647 are errors. The bound is exact: a store holds
-// that many keys and not one more. It needs to be the number of deliveries that come in during a TTL.
-// Memory is not taken before it is needed; a full store of a hundred thousand keys or more takes less than 80 bytes a key.
+// WithCapacity sets the maximum number of claimed and completed keys together.
+// The default, also for zero, is [DefaultCapacity]. Negative numbers and those
+// above 2,147,483,647 are errors. The limit is exact. It must be at least the
+// number of deliveries that arrive during a TTL. Memory is allocated only when
+// needed. A full store of 100,000 keys or more takes less than 80 bytes a key.
 func WithCapacity(keys int) MemoryOption {
 	return memoryOption(func(c *memoryConfig) { c.capacity = keys })
 }
@@ -61,7 +64,7 @@ func (c memoryConfig) checkTTL() error {
 	if c.ttl >= MinTTL {
 		return nil
 	}
-	return fmt.Errorf("dedupe: WithTTL(%v): must be at least %v; give a number with its unit, such as 48*time.Hour, "+
+	return fmt.Errorf("dedupe: WithTTL(%v): must be at least %v; use a number with a unit, such as 48*time.Hour, "+
 		"or 0 for the default of %v", c.ttl, MinTTL, DefaultTTL)
 }
 
@@ -69,6 +72,6 @@ func (c memoryConfig) checkCapacity() error {
 	if c.capacity > 0 && c.capacity <= math.MaxInt32 {
 		return nil
 	}
-	return fmt.Errorf("dedupe: WithCapacity(%d): must be between 1 and %d; give the number of deliveries that come in "+
+	return fmt.Errorf("dedupe: WithCapacity(%d): must be between 1 and %d; use the number of deliveries that arrive "+
 		"during a TTL, or 0 for the default of %d", c.capacity, math.MaxInt32, DefaultCapacity)
 }

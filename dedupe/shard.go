@@ -6,29 +6,35 @@ import (
 	"time"
 )
 
-// shard is the part of a Memory that one lock guards. All its methods want the lock held.
+// shard is the part of a Memory that one lock protects. The caller of a method
+// holds the lock.
 type shard struct {
 	mu      sync.Mutex
 	index   index
 	entries slab
 	leases  leases
-	// soonest is no later than the first deadline of any entry. While it lies ahead there is nothing to prune, and
-	// no entry needs to be looked at to know that.
+	// soonest is not later than the earliest deadline of any entry. Until then
+	// there is nothing to prune, and prune need not look at any entry.
 	soonest time.Duration
-	// token is the latest one given out. It is the shard's and not the entry's, for it must go on rising when the
-	// entry has been freed; a key is always in the same shard.
+	// token is the latest token. It belongs to the shard instead of the entry,
+	// because tokens must increase even after the entry was freed. A key is
+	// always in the same shard.
 	token  Token
 	hasher *hasher
 	closed bool
-	// All this fills two cache lines, so that shards next to each other do not slow each other down.
+	// The shard fills two cache lines, so that adjacent shards do not slow each
+	// other down.
 	_ [7]byte
 }
 
-// pruneLimit is how many expired entries of each kind one Claim frees. It adds one entry at most, so two
-// are enough to catch up with any backlog, and the work is the same for a call that finds a million of them.
+// pruneLimit is the number of expired entries of each kind that one Claim
+// frees. Claim adds at most one entry, so two are enough to work off any
+// backlog. The work per call stays the same even with a million expired
+// entries.
 const pruneLimit = 2
 
-// prune frees up to limit expired entries of each kind, and returns how many it freed. Their room still counts as used.
+// prune frees up to limit expired entries of each kind and returns how many.
+// Their room still counts as used.
 func (s *shard) prune(now time.Duration, limit int) (freed int) {
 	if now < s.soonest {
 		return 0
@@ -58,7 +64,8 @@ func (s *shard) firstDeadline() time.Duration {
 	return first
 }
 
-// insert makes an entry for a key that has none. It belongs to neither order of expiry yet.
+// insert creates an entry for a key that has none. The entry is not in an order
+// of expiry yet.
 func (s *shard) insert(h uint32, key *Key) ref {
 	r := s.entries.alloc()
 	s.entries.at(r).key = *key
@@ -73,7 +80,7 @@ func (s *shard) forget(r ref) {
 	s.entries.release(r)
 }
 
-// detach takes an entry out of the order of expiry that it is in.
+// detach removes an entry from its order of expiry.
 func (s *shard) detach(r ref) {
 	if s.entries.at(r).completed() {
 		s.unlink(r)
@@ -82,7 +89,7 @@ func (s *shard) detach(r ref) {
 	}
 }
 
-// lease makes a detached entry a claimed one, with the next token.
+// lease claims a detached entry and returns the next token.
 func (s *shard) lease(r ref, deadline time.Duration) Token {
 	s.token++
 	e := s.entries.at(r)
@@ -99,7 +106,7 @@ func (s *shard) renew(r ref, deadline time.Duration) {
 	s.fixLease(r)
 }
 
-// complete makes a detached entry a completed one.
+// complete marks a detached entry as completed.
 func (s *shard) complete(r ref, t Token, deadline time.Duration) {
 	e := s.entries.at(r)
 	e.mark, e.deadline = -t, deadline

@@ -9,7 +9,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// argumentChecks are about calls that a store must refuse.
+// argumentChecks test calls that a store must refuse.
 func argumentChecks() []check {
 	return []check{
 		{"zero key is refused", zeroKey},
@@ -21,29 +21,29 @@ func argumentChecks() []check {
 
 func zeroKey(e *env) {
 	_, err := e.store.Claim(e.ctx, dedupe.Key{}, e.Lease)
-	e.fails("Claim of the zero key", err, dedupe.ErrInvalid, "a key that was never set would make all deliveries one")
+	e.fails("Claim of the zero key", err, dedupe.ErrInvalid, "with a key that was never set, all deliveries would be the same")
 }
 
 func noLease(e *env) {
 	k := key("no lease")
 	for _, lease := range []time.Duration{0, -1, -time.Hour} {
 		c, err := e.store.Claim(e.ctx, k, lease)
-		e.fails(fmt.Sprintf("Claim with a lease of %v", lease), err, dedupe.ErrInvalid, "such a claim keeps nobody out")
+		e.fails(fmt.Sprintf("Claim with a lease of %v", lease), err, dedupe.ErrInvalid, "such a claim does not keep other callers out")
 		if c.State == dedupe.Claimed {
-			e.failf("Claim with a lease of %v answered claimed beside an error: an error gives no rights", lease)
+			e.failf("Claim with a lease of %v returned the state claimed with an error: an error gives no rights", lease)
 		}
 	}
 	c := e.claim(k, e.amply, "refused calls leave no trace")
 	for _, lease := range []time.Duration{0, -1, -time.Hour} {
 		err := e.store.Renew(e.ctx, c, lease)
-		e.fails(fmt.Sprintf("Renew with a lease of %v", lease), err, dedupe.ErrInvalid, "such a lease keeps nobody out")
+		e.fails(fmt.Sprintf("Renew with a lease of %v", lease), err, dedupe.ErrInvalid, "such a lease does not keep other callers out")
 	}
 	e.inFlight(k, "refused calls change nothing")
 }
 
 func noRights(e *env) {
 	held, done, unclaimed := key("held"), key("done"), key("unclaimed")
-	e.claim(held, e.amply, "nobody has claimed the key before")
+	e.claim(held, e.amply, "no caller has claimed the key before")
 	e.complete(e.first(done))
 	for _, c := range []dedupe.Claim{
 		{},
@@ -56,7 +56,7 @@ func noRights(e *env) {
 		e.ask(e.store, done, e.Lease),
 	} {
 		what := fmt.Sprintf(" with state %v and token %d", c.State, c.Token)
-		const why = "only a claim that was answered as claimed gives rights"
+		const why = "only a claim with state claimed gives rights"
 		e.fails("Complete"+what, e.store.Complete(e.ctx, c), dedupe.ErrInvalid, why)
 		e.fails("Release"+what, e.store.Release(e.ctx, c), dedupe.ErrInvalid, why)
 		e.fails("Renew"+what, e.store.Renew(e.ctx, c, e.Lease), dedupe.ErrInvalid, why)
@@ -76,7 +76,7 @@ func endedContext(e *env) {
 		c, err := e.store.Claim(ctx, k, e.Lease)
 		e.ended(ctx, "Claim", err)
 		if c.State == dedupe.Claimed {
-			e.failf("Claim answered claimed beside an error: an error gives no rights")
+			e.failf("Claim returned the state claimed with an error: an error gives no rights")
 		}
 		held := e.claim(k, e.amply, "a call whose context had ended leaves no trace")
 		e.ended(ctx, "Complete", e.store.Complete(ctx, held))

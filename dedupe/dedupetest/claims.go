@@ -6,11 +6,11 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// claimChecks are about what claims are answered, without much time passing.
+// claimChecks test the results of claims within a short time.
 func claimChecks() []check {
 	return []check{
 		{"first claim is granted", firstClaim},
-		{"claimed key is in flight for everybody", claimedIsInFlight},
+		{"claimed key is in flight for every caller", claimedIsInFlight},
 		{"completed key is a duplicate", completedIsDuplicate},
 		{"released key is free at once", releasedIsFree},
 		{"tokens rise with every claim", tokensRise},
@@ -31,9 +31,9 @@ func claimedIsInFlight(e *env) {
 		e.failf("RetryAfter is %v, but the lease of %v ends sooner", c.RetryAfter, e.Lease)
 	}
 	e.advance(e.Lease / 4)
-	// Other callers' claims must not have prolonged it either.
+	// Claims of other callers must not have prolonged the lease either.
 	if c = e.ask(e.other, k, 2*e.Lease); c.RetryAfter > e.Lease*3/4+e.Slack {
-		e.failf("a quarter of a lease of %v has passed and RetryAfter is %v: it must be what remains", e.Lease, c.RetryAfter)
+		e.failf("a quarter of a lease of %v has passed and RetryAfter is %v: it must be the rest of the lease", e.Lease, c.RetryAfter)
 	}
 }
 
@@ -43,7 +43,7 @@ func completedIsDuplicate(e *env) {
 	e.complete(c)
 	e.completed(k, "it has been handled")
 	e.advance(e.Lease + e.Slack)
-	e.completed(k, "what is handled stays handled when the lease would have ended")
+	e.completed(k, "a handled delivery stays handled when the lease would have ended")
 }
 
 func releasedIsFree(e *env) {
@@ -98,7 +98,7 @@ func scope(e *env) {
 	}
 }
 
-// wholeKeys finds stores that cut keys short.
+// wholeKeys finds stores that use only a part of the key.
 func wholeKeys(e *env) {
 	k := key("whole")
 	e.complete(e.first(k))
@@ -107,12 +107,12 @@ func wholeKeys(e *env) {
 		near[bit/8] ^= 1 << (bit % 8)
 		e.claim(near, e.Lease, fmt.Sprintf("the key differs, in bit %d", bit))
 	}
-	e.completed(k, "no other key may have touched it")
+	e.completed(k, "calls for other keys must not change it")
 }
 
 func othersLeftAlone(e *env) {
 	held, done := key("held"), key("done")
-	c := e.claim(held, e.amply, "nobody has claimed the key before")
+	c := e.claim(held, e.amply, "no caller has claimed the key before")
 	e.complete(e.first(done))
 	e.complete(e.first(key("completed")))
 	e.release(e.first(key("released")))

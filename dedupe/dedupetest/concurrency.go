@@ -7,7 +7,8 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// concurrencyChecks have many callers at once. None of their leases ends by itself, however slow the machine is.
+// concurrencyChecks have many concurrent callers. Their leases never end during
+// a check, however slow the machine is.
 func concurrencyChecks() []check {
 	return []check{
 		{"one of many copies is handled", oneOfManyCopies},
@@ -16,7 +17,7 @@ func concurrencyChecks() []check {
 	}
 }
 
-// instance spreads callers over both instances of a store.
+// instance distributes callers over both instances of a store.
 func (e *env) instance(i int) dedupe.Store {
 	if i%2 == 0 {
 		return e.store
@@ -24,7 +25,8 @@ func (e *env) instance(i int) dedupe.Store {
 	return e.other
 }
 
-// together runs n calls that all start at the same time, and fails the check with the first error.
+// together runs n calls that start at the same time, and fails the check with
+// the first error.
 func (e *env) together(n int, call func(i int) error) {
 	var (
 		ready, done sync.WaitGroup
@@ -49,14 +51,14 @@ func (e *env) together(n int, call func(i int) error) {
 	}
 }
 
-// claimAtOnce claims, and reports answers that cannot be right.
+// claimAtOnce claims a key, and reports an invalid result.
 func (e *env) claimAtOnce(i int, k dedupe.Key) (dedupe.Claim, error) {
 	c, err := e.instance(i).Claim(e.ctx, k, e.amply)
 	if err != nil {
-		return c, failuref("Claim: %v; a caller among many is answered like one alone", err)
+		return c, failuref("Claim: %v; one of many callers must get the same answer as a single caller", err)
 	}
 	if problem := malformed(c, k); problem != "" {
-		return c, failuref("Claim answered %+v: %s", c, problem)
+		return c, failuref("Claim returned %+v: %s", c, problem)
 	}
 	return c, nil
 }
@@ -77,7 +79,7 @@ func oneOfManyCopies(e *env) {
 			return nil
 		})
 		if n := effects.Load(); n != 1 {
-			e.failf("%d of %d concurrent copies of one delivery were claimed: exactly one may be", n, e.Copies)
+			e.failf("%d of %d concurrent copies of one delivery were claimed: it must be exactly one", n, e.Copies)
 		}
 		e.completed(k, "one of the copies was handled")
 	}
@@ -100,14 +102,14 @@ func oneTakesOver(e *env) {
 		return err
 	})
 	if n := claims.Load(); n != 1 {
-		e.failf("%d of %d callers took an ended lease over: exactly one may", n, e.Copies)
+		e.failf("%d of %d callers took over an ended lease: it must be exactly one", n, e.Copies)
 	}
 	e.rising(slow, *current.Load())
 	e.lost("Complete by the slow worker", e.store.Complete(e.ctx, slow), "another caller has taken the delivery over")
 	e.ok("Complete by the successor", e.store.Complete(e.ctx, *current.Load()), "it holds the claim")
 }
 
-// mutualExclusion has callers claim, renew and release the same few keys again and again.
+// mutualExclusion has callers repeatedly claim, renew and release a few keys.
 func mutualExclusion(e *env) {
 	const keys, rounds = 3, 20
 	var (

@@ -1,5 +1,6 @@
-// Package dedupetest checks that a [dedupe.Store] keeps its contract. Every store of this module passes it unchanged,
-// and so should yours:
+// Package dedupetest checks that a [dedupe.Store] implements its contract.
+// Every store of this module passes the suite without changes. Run it for your
+// own store:
 //
 //	func TestConformance(t *testing.T) {
 //		dedupetest.Run(t, dedupetest.Config{
@@ -12,23 +13,29 @@
 //
 // # Time
 //
-// Most of the contract is about time. The suite makes it pass with [Subject.Advance], which defaults to [time.Sleep]:
+// Most of the contract depends on time. The suite lets time pass with
+// [Subject.Advance], which defaults to [time.Sleep]:
 //
-//   - A store whose clock is the process's own runs in a bubble of testing/synctest, as above, where sleeping takes no time.
+//   - A store that uses the process's clock runs in a testing/synctest bubble,
+//     as above, where sleeping takes no time.
+//   - For an embedded server with an adjustable clock, Advance moves that
+//     clock.
+//   - A real server's clock cannot be moved, so the suite really waits. Make
+//     [Config.Lease] and [Config.TTL] short, and make [Config.Slack] longer
+//     than the slowest call.
 //
-//   - An embedded server with a clock that can be set has it moved by Advance.
+// For a real server, use for example:
 //
-//   - A real server's clock cannot be moved, so the suite really waits. Make [Config.Lease] and [Config.TTL] short, and
-//     [Config.Slack] long enough for the slowest answer.
+//	dedupetest.Config{
+//		Lease: time.Second, TTL: 2 * time.Second,
+//		Slack: 500 * time.Millisecond, Parallel: true,
+//	}
 //
-// For a real server, say:
+// # Limits of the suite
 //
-//	dedupetest.Config{Lease: time.Second, TTL: 2 * time.Second, Slack: 500 * time.Millisecond, Parallel: true}
-//
-// # What is not covered
-//
-// A store that fails: connections lost, servers restarted. What a store does with what it cannot reach is
-// its own tests' matter. Neither are capabilities beyond the interface, such as completing in a transaction of the
-// caller; to cover that one, wrap the store in one whose Complete begins and commits such a transaction, and run the suite
-// on the wrapper as well.
+// The suite does not test failures, such as lost connections and restarted
+// servers. Write separate tests for these. It also does not test features
+// beyond the interface, such as completing in a transaction of the caller. To
+// cover that one, write a wrapper whose Complete begins and commits such a
+// transaction, and run the suite on the wrapper too.
 package dedupetest

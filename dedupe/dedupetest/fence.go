@@ -2,7 +2,7 @@ package dedupetest
 
 import "github.com/deployhook/deployhook/dedupe"
 
-// fenceChecks are about the slow worker: its lease has ended, and another has taken the delivery over.
+// fenceChecks test a slow worker whose lease has ended and was taken over.
 func fenceChecks() []check {
 	return []check{
 		{"slow worker cannot complete its successor's claim", fenced("Complete", complete)},
@@ -43,14 +43,15 @@ func fencedDone(name string, call func(*env, dedupe.Claim) error) func(*env) {
 	}
 }
 
-// successorTooLate has both leases end: whoever completes first has handled the delivery, and the other gets to know.
+// successorTooLate lets both leases end. The first caller that completes the
+// key has handled the delivery, and the other one gets an error.
 func successorTooLate(e *env) {
 	k := key("both late")
 	slow := e.first(k)
 	e.advance(e.Lease + e.Slack)
 	successor := e.expect(e.other, k, e.Lease, dedupe.Claimed, "the lease has ended")
 	e.advance(e.Lease + e.Slack)
-	e.ok("Complete by the first", e.store.Complete(e.ctx, slow), "both leases have ended, so nobody holds the key")
+	e.ok("Complete by the first", e.store.Complete(e.ctx, slow), "both leases have ended, so no caller holds the key")
 	e.lost("Complete by the second", e.other.Complete(e.ctx, successor), "another caller has completed the delivery")
 	e.completed(k, "it has been handled")
 }

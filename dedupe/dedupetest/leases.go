@@ -2,7 +2,7 @@ package dedupetest
 
 import "github.com/deployhook/deployhook/dedupe"
 
-// leaseChecks are about when leases end, and what a holder may do before and after.
+// leaseChecks test when leases end, and what a holder may do before and after.
 func leaseChecks() []check {
 	return []check{
 		{"lease keeps others out until it ends", leaseEnds},
@@ -10,9 +10,9 @@ func leaseChecks() []check {
 		{"renewal keeps others out", renewalHolds},
 		{"renewal can shorten a lease", renewalShortens},
 		{"renewal does not revive an ended lease", noRevival},
-		{"renewal of what is done or given up fails", renewalTooLate},
-		{"late completion counts if nobody succeeded", lateCompletion},
-		{"late completion counts if the successor gave up", lateCompletionAfterRelease},
+		{"renewal of a completed or released claim fails", renewalTooLate},
+		{"late completion counts without a successor", lateCompletion},
+		{"late completion counts if the successor released the key", lateCompletionAfterRelease},
 		{"late release is harmless", lateRelease},
 		{"completion can be repeated", repeatedCompletion},
 		{"release can be repeated", repeatedRelease},
@@ -34,8 +34,8 @@ func leaseEnds(e *env) {
 
 func leasesDiffer(e *env) {
 	long, short := key("long"), key("short")
-	e.claim(long, 4*e.Lease, "nobody has claimed the key before")
-	e.claim(short, e.Lease, "nobody has claimed the key before")
+	e.claim(long, 4*e.Lease, "no caller has claimed the key before")
+	e.claim(short, e.Lease, "no caller has claimed the key before")
 	e.advance(e.Lease + e.Slack)
 	e.inFlight(long, "its lease is the longer one")
 	e.claim(short, e.amply, "its lease has ended")
@@ -62,11 +62,11 @@ func renewalHolds(e *env) {
 
 func renewalShortens(e *env) {
 	k := key("shortened")
-	c := e.claim(k, 8*e.Lease, "nobody has claimed the key before")
+	c := e.claim(k, 8*e.Lease, "no caller has claimed the key before")
 	e.ok("Renew", e.store.Renew(e.ctx, c, e.Lease), "the lease has not ended")
 	e.inFlight(k, "the lease has not ended yet")
 	e.advance(e.Lease + e.Slack)
-	e.claim(k, e.amply, "the lease was made to end sooner")
+	e.claim(k, e.amply, "the lease was shortened")
 }
 
 func noRevival(e *env) {
@@ -74,8 +74,8 @@ func noRevival(e *env) {
 	c := e.first(k)
 	e.advance(e.Lease + e.Slack)
 	e.lost("Renew", e.store.Renew(e.ctx, c, e.amply),
-		"the lease has ended; others may have had the claim and given it up since, so the token is not the greatest any more")
-	e.claim(k, e.Lease, "a failed renewal keeps nobody out")
+		"the lease has ended; other callers may have claimed and released the key since, so the token may no longer be the greatest")
+	e.claim(k, e.Lease, "a failed renewal does not keep other callers out")
 }
 
 func renewalTooLate(e *env) {
@@ -88,7 +88,7 @@ func renewalTooLate(e *env) {
 	c = e.first(given)
 	e.release(c)
 	e.lost("Renew", e.store.Renew(e.ctx, c, e.amply), "the claim was released")
-	e.claim(given, e.Lease, "a failed renewal keeps nobody out")
+	e.claim(given, e.Lease, "a failed renewal does not keep other callers out")
 }
 
 func lateCompletion(e *env) {
@@ -96,24 +96,24 @@ func lateCompletion(e *env) {
 	c := e.first(k)
 	e.advance(e.Lease + e.Slack)
 	e.ok("Complete", e.store.Complete(e.ctx, c),
-		"nobody has taken the delivery over, and it was handled: forgetting that would only make it happen again")
-	e.completed(k, "it was completed, if late")
+		"no caller has taken over the delivery, and it was handled: forgetting that would only repeat it")
+	e.completed(k, "it was completed, although late")
 }
 
 func lateCompletionAfterRelease(e *env) {
 	k := key("late after release")
 	slow, successor := e.succeed(k)
 	e.ok("Release", e.other.Release(e.ctx, successor), "the successor holds the claim")
-	e.ok("Complete", e.store.Complete(e.ctx, slow), "nobody holds the key, and the delivery was handled")
-	e.completed(k, "it was completed, if late")
+	e.ok("Complete", e.store.Complete(e.ctx, slow), "no caller holds the key, and the delivery was handled")
+	e.completed(k, "it was completed, although late")
 }
 
 func lateRelease(e *env) {
 	k := key("late release")
 	c := e.first(k)
 	e.advance(e.Lease + e.Slack)
-	e.ok("Release", e.store.Release(e.ctx, c), "nobody holds the key, which is what was asked for")
-	e.rising(c, e.claim(k, e.Lease, "nobody holds the key"))
+	e.ok("Release", e.store.Release(e.ctx, c), "no caller holds the key, which is the purpose of the call")
+	e.rising(c, e.claim(k, e.Lease, "no caller holds the key"))
 }
 
 func repeatedCompletion(e *env) {
@@ -132,8 +132,8 @@ func repeatedRelease(e *env) {
 	k := key("released twice")
 	c := e.first(k)
 	e.release(c)
-	e.ok("Release, again", e.store.Release(e.ctx, c), "nobody holds the key, which is what was asked for")
-	next := e.claim(k, e.amply, "nobody holds the key")
+	e.ok("Release, again", e.store.Release(e.ctx, c), "no caller holds the key, which is the purpose of the call")
+	next := e.claim(k, e.amply, "no caller holds the key")
 	e.lost("Release, a third time", e.store.Release(e.ctx, c), "another caller holds the key now")
 	e.inFlight(k, "a failed release does not free it")
 	e.complete(next)

@@ -6,10 +6,10 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// memoryChecks are about how long and how much a store remembers.
+// memoryChecks test how long and how much a store remembers.
 func memoryChecks() []check {
 	return []check{
-		{"TTL is the one asked for", ttlIsAsked},
+		{"TTL is the configured one", ttlIsAsked},
 		{"completed key is forgotten after the TTL and not before", ttlEnds},
 		{"completed keys are never evicted", nothingEvicted},
 	}
@@ -23,7 +23,7 @@ func ttlIsAsked(e *env) {
 
 func ttlEnds(e *env) {
 	k := key("ttl")
-	c := e.claim(k, e.Lease+e.TTL, "nobody has claimed the key before")
+	c := e.claim(k, e.Lease+e.TTL, "no caller has claimed the key before")
 	e.advance(e.Lease / 2)
 	e.complete(c)
 	e.advance(e.TTL / 2)
@@ -31,37 +31,37 @@ func ttlEnds(e *env) {
 	e.advance(e.TTL - e.TTL/2 - e.Slack)
 	e.completed(k, "the TTL, counted from completion, has not passed")
 	e.advance(2 * e.Slack)
-	again := e.claim(k, e.Lease, "the TTL has passed, whether or not duplicates have come in meanwhile")
+	again := e.claim(k, e.Lease, "the TTL has passed, even if duplicates arrived meanwhile")
 	e.rising(c, again)
 	e.inFlight(k, "it was claimed again")
 }
 
 func nothingEvicted(e *env) {
 	for i := range e.Remembered {
-		e.complete(e.claim(numbered(i), e.amply, "nobody has claimed the key before"))
+		e.complete(e.claim(numbered(i), e.amply, "no caller has claimed the key before"))
 	}
 	for i := range e.Remembered {
 		e.expect(e.other, numbered(i), e.amply, dedupe.Completed,
-			fmt.Sprintf("it was completed, as were %d others; none may be forgotten before the TTL has passed", e.Remembered-1))
+			fmt.Sprintf("it was completed, as were %d others; the store must not forget any of them before the TTL has passed", e.Remembered-1))
 	}
 }
 
 func numbered(i int) dedupe.Key { return key(fmt.Sprint("number ", i)) }
 
-// bound is the capacity asked for in boundChecks.
+// bound is the capacity in boundChecks.
 const bound = 64
 
-// boundChecks are about stores that can be full.
+// boundChecks test stores with a capacity.
 func boundChecks() []check {
 	return []check{
-		{"full store refuses and forgets nothing", fullRefuses},
+		{"full store refuses new keys and forgets nothing", fullRefuses},
 		{"full store has room again after the TTL", fullUntilTTL},
 		{"full store has room again when leases end", fullUntilLease},
 		{"full store has room again after a release", fullUntilRelease},
 	}
 }
 
-// fill makes a bounded store and claims keys until it is full.
+// fill creates a store with a capacity and claims keys until it is full.
 func (e *env) fill(each func(dedupe.Claim)) (held int) {
 	e.use(e.NewBounded(e.t, e.TTL, bound))
 	for i := range 20 * bound {
@@ -74,11 +74,11 @@ func (e *env) fill(each func(dedupe.Claim)) (held int) {
 			return i
 		}
 		if c.State != dedupe.Claimed {
-			e.failf("Claim answered %v, want claimed: nobody has claimed the key before", c.State)
+			e.failf("Claim returned %v, want claimed: no caller has claimed the key before", c.State)
 		}
 		each(c)
 	}
-	e.failf("a store for %d keys took %d and did not refuse: it is not bounded, or it forgets", bound, 20*bound)
+	e.failf("a store for %d keys accepted %d: it has no limit, or it forgets keys", bound, 20*bound)
 	return 0
 }
 
@@ -99,10 +99,10 @@ func fullRefuses(e *env) {
 	})
 	e.stillFull(held)
 	for i := range held - 1 {
-		e.completed(numbered(i), "a full store still recognises what it has promised to remember")
+		e.completed(numbered(i), "a full store still recognizes completed keys")
 	}
 	e.inFlight(last.Key, "a full store does not evict live claims")
-	e.ok("Complete", e.store.Complete(e.ctx, last), "it needs no further room")
+	e.ok("Complete", e.store.Complete(e.ctx, last), "it needs no additional room")
 	e.completed(last.Key, "it has been handled")
 }
 
@@ -112,7 +112,7 @@ func fullUntilTTL(e *env) {
 	e.stillFull(held)
 	e.advance(e.Lease + e.Slack)
 	for i := range held {
-		e.complete(e.claim(numbered(held+i), e.Lease, "the TTL of all that filled the store has passed"))
+		e.complete(e.claim(numbered(held+i), e.Lease, "the TTL of all keys in the store has passed"))
 	}
 }
 
@@ -121,7 +121,7 @@ func fullUntilLease(e *env) {
 	e.stillFull(held)
 	e.advance(e.Lease + e.Slack)
 	for i := range held {
-		e.complete(e.claim(numbered(held+i), e.Lease, "all the leases that filled the store have ended"))
+		e.complete(e.claim(numbered(held+i), e.Lease, "all leases in the store have ended"))
 	}
 }
 

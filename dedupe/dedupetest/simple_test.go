@@ -9,11 +9,13 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// bug is one way in which a simple store breaks the contract. The zero bug is none.
+// bug is one way in which a simple store breaks the contract. The zero bug
+// breaks nothing.
 type bug string
 
-// simple is the plainest store that keeps the contract, unless it is given a bug. It is also a second
-// implementation that the suite must not be wrong about.
+// simple is the simplest store that implements the contract, apart from an
+// optional bug. It is also a second implementation for which the suite must
+// report no failure.
 type simple struct {
 	bug bug
 	ttl time.Duration
@@ -36,7 +38,7 @@ func newSimple(b bug, ttl time.Duration, capacity int) *simple {
 }
 
 func (s *simple) TTL() time.Duration {
-	if s.bug == "TTL is not what was asked for" {
+	if s.bug == "TTL is not the configured one" {
 		return s.ttl / 2
 	}
 	return s.ttl
@@ -87,7 +89,7 @@ func (s *simple) checkClaim(ctx context.Context, key dedupe.Key, lease time.Dura
 	return ctx.Err()
 }
 
-// taken answers a claim of a key that is not free.
+// taken returns the result of claiming a key that is not free.
 func (s *simple) taken(key dedupe.Key, r *record, lease time.Duration) dedupe.Claim {
 	if r.completed {
 		if s.bug == "duplicates prolong the TTL" {
@@ -116,7 +118,7 @@ func (s *simple) taken(key dedupe.Key, r *record, lease time.Duration) dedupe.Cl
 	return c
 }
 
-// grant makes a record of a claim.
+// grant creates the record of a claim.
 func (s *simple) grant(key dedupe.Key, lease time.Duration) dedupe.Token {
 	switch s.bug {
 	case "token is a constant":
@@ -283,7 +285,7 @@ func (s *simple) Release(ctx context.Context, c dedupe.Claim) error {
 	return nil
 }
 
-// check finds the arguments that the methods for holders must refuse.
+// check finds arguments that the methods for holders must refuse.
 func (s *simple) check(ctx context.Context, c dedupe.Claim, method string) error {
 	invalid := c.State != dedupe.Claimed || c.Token <= 0 || c.Key == dedupe.Key{}
 	switch {
@@ -295,7 +297,7 @@ func (s *simple) check(ctx context.Context, c dedupe.Claim, method string) error
 	return ctx.Err()
 }
 
-// live returns what keeps a key from being free.
+// live returns the record that keeps a key from being free.
 func (s *simple) live(key dedupe.Key) *record {
 	if r := s.records[key]; r != nil && time.Now().Before(r.deadline) {
 		return r
@@ -303,7 +305,7 @@ func (s *simple) live(key dedupe.Key) *record {
 	return nil
 }
 
-// stored is the key under which a delivery is kept.
+// stored returns the key under which a delivery is stored.
 func (s *simple) stored(key dedupe.Key) dedupe.Key {
 	switch s.bug {
 	case "key is cut short":

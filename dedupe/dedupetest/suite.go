@@ -9,36 +9,44 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// Config says what to check and how to make time pass. Only New is required.
+// Config sets the store to check and how time passes. Only New is required.
 type Config struct {
-	// New returns a store that is empty, is used by nobody else, and remembers completed deliveries for ttl.
-	// It is called once for each check. Clean up with t.Cleanup.
+	// New returns an empty store that has no other users and remembers
+	// completed deliveries for ttl. Run calls it once for each check. Clean up
+	// with t.Cleanup.
 	New func(t testing.TB, ttl time.Duration) Subject
 
-	// NewBounded returns such a store that holds about as many keys as given. Nil leaves out the checks of what a full store
-	// does, which is right for stores that are not bounded.
+	// NewBounded returns such a store with a capacity of about the given number
+	// of keys. If it is nil, Run skips the checks of full stores. Leave it nil
+	// for stores without a capacity.
 	NewBounded func(t testing.TB, ttl time.Duration, keys int) Subject
 
-	// Around runs one check; synctest.Test fits. Nil runs it as it is.
+	// Around runs one check, as synctest.Test does. If it is nil, Run calls the
+	// check directly.
 	Around func(t *testing.T, check func(t *testing.T))
 
-	// Parallel runs the checks at the same time, which saves the waiting where time is real.
+	// Parallel runs the checks at the same time, which shortens the wait if the
+	// time is real.
 	Parallel bool
 
-	// TTL is the one that stores are made with. Zero means 48 hours.
+	// TTL is the TTL of the stores. Zero means 48 hours.
 	TTL time.Duration
-	// Lease is the one that most claims are made with. Zero means one minute. It should be shorter than TTL.
+	// Lease is the lease of most claims. It should be shorter than TTL. Zero
+	// means one minute.
 	Lease time.Duration
-	// Slack is how far before and after the end of a lease or a TTL the suite looks. Zero means one millisecond, which fits
-	// clocks that stand still between two calls of Advance. It may be half of Lease at most.
+	// Slack is how long before and after the end of a lease or a TTL the suite
+	// looks. It may be at most half of Lease. Zero means one millisecond, which
+	// suits clocks that stand still between two calls of Advance.
 	Slack time.Duration
 
-	// Copies is how many callers claim one delivery at the same time. Zero means 1,000, with -short 100.
+	// Copies is the number of callers that claim one delivery at the same time.
+	// Zero means 1,000, or 100 with -short.
 	Copies int
-	// IDs is how many deliveries are claimed like that, one after the other. Zero means 100, with -short 10.
+	// IDs is the number of deliveries that are claimed in this way, one after
+	// the other. Zero means 100, or 10 with -short.
 	IDs int
-	// Remembered is how many completed deliveries a store is expected to keep, to find those that evict.
-	// Zero means 10,000, with -short 1,000.
+	// Remembered is the number of completed deliveries that a store must keep,
+	// to find stores that evict. Zero means 10,000, or 1,000 with -short.
 	Remembered int
 }
 
@@ -46,15 +54,15 @@ type Config struct {
 type Subject struct {
 	Store dedupe.Store
 
-	// Other is a second instance on the same data, as another process would have it. Nil means Store itself, which is right
-	// for stores that are not shared.
+	// Other is a second instance with the same data, as in another process. Nil
+	// means Store itself, for stores that are not shared.
 	Other dedupe.Store
 
-	// Advance makes the time pass on the store's clock. Nil means time.Sleep.
+	// Advance lets time pass on the store's clock. Nil means time.Sleep.
 	Advance func(d time.Duration)
 }
 
-// Run checks a store, each rule of the contract in a subtest of its own.
+// Run checks a store, each rule of the contract in a separate subtest.
 func Run(t *testing.T, c Config) {
 	t.Helper()
 	c, err := c.withDefaults(testing.Short())
@@ -75,8 +83,9 @@ func Run(t *testing.T, c Config) {
 	}
 }
 
-// check is one rule of the contract. It returns an error instead of failing a test, so that the suite's own tests can
-// show that it finds stores which break the rule.
+// check is one rule of the contract. It returns an error instead of failing a
+// test. The suite's own tests can then show that it finds stores that break the
+// rule.
 type check struct {
 	name string
 	run  func(*env)
@@ -96,7 +105,7 @@ func (c Config) checks() []check {
 	return all
 }
 
-// do runs a check up to its first failure.
+// do runs a check until its first failure.
 func (k check) do(e *env) (err error) {
 	defer func() {
 		switch p := recover().(type) {
@@ -111,7 +120,8 @@ func (k check) do(e *env) (err error) {
 	return nil
 }
 
-// failure is what env.failf panics with, a full sentence for whoever wrote the store.
+// failure is the panic value of env.failf. It is a full sentence for the author
+// of the store.
 type failure string
 
 func failuref(format string, args ...any) failure { return failure(fmt.Sprintf(format, args...)) }
@@ -120,7 +130,7 @@ func (f failure) Error() string { return string(f) }
 
 func (c Config) withDefaults(short bool) (Config, error) {
 	if c.New == nil {
-		return c, errors.New("dedupetest: Config.New is nil; give a function that makes the store to check")
+		return c, errors.New("dedupetest: Config.New is nil; set it to a function that creates the store to check")
 	}
 	if c.Around == nil {
 		c.Around = func(t *testing.T, check func(t *testing.T)) { check(t) }

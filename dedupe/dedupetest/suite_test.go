@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// config is small, because it is run for every bug.
+// config returns a small configuration, because it runs for every bug.
 func config(b bug) Config {
 	return Config{
 		New: func(_ testing.TB, ttl time.Duration) Subject {
@@ -36,7 +36,8 @@ func TestCorrectStorePasses(t *testing.T) {
 	Run(t, config(""))
 }
 
-// failures runs the suite against a store and returns what each failed check said.
+// failures runs the suite on a store and returns the message of each failed
+// check.
 func failures(t *testing.T, c Config) map[string]string {
 	t.Helper()
 	c, err := c.withDefaults(true)
@@ -52,19 +53,20 @@ func failures(t *testing.T, c Config) map[string]string {
 	return failed
 }
 
-// bugs lists every way to break the contract that the suite is known to find, and one of the checks that find it.
+// bugs lists every way to break the contract that the suite finds, and one
+// check that finds it.
 var bugs = map[bug]string{
-	"TTL is not what was asked for": "TTL is the one asked for",
+	"TTL is not the configured one": "TTL is the configured one",
 
 	"claim is not atomic":                    "one of many copies is handled",
 	"claimed beside an error":                "lease must be greater than zero",
-	"in flight is answered as completed":     "claimed key is in flight for everybody",
-	"RetryAfter is zero":                     "claimed key is in flight for everybody",
-	"RetryAfter is a constant":               "claimed key is in flight for everybody",
-	"RetryAfter is too long":                 "claimed key is in flight for everybody",
-	"claims of others prolong a lease":       "claimed key is in flight for everybody",
+	"in flight is answered as completed":     "claimed key is in flight for every caller",
+	"RetryAfter is zero":                     "claimed key is in flight for every caller",
+	"RetryAfter is a constant":               "claimed key is in flight for every caller",
+	"RetryAfter is too long":                 "claimed key is in flight for every caller",
+	"claims of others prolong a lease":       "claimed key is in flight for every caller",
 	"duplicates have a RetryAfter":           "completed key is a duplicate",
-	"token for everybody":                    "claimed key is in flight for everybody",
+	"token for everybody":                    "claimed key is in flight for every caller",
 	"token is a constant":                    "tokens rise with every claim",
 	"token falls":                            "tokens rise with every claim",
 	"token starts again":                     "tokens rise with every claim",
@@ -88,10 +90,10 @@ var bugs = map[bug]string{
 	"renewal changes the token":              "renewal keeps others out",
 	"renewal only prolongs":                  "renewal can shorten a lease",
 	"renewal revives":                        "renewal does not revive an ended lease",
-	"renewal undoes completion":              "renewal of what is done or given up fails",
-	"late completion fails":                  "late completion counts if nobody succeeded",
-	"late completion is dropped":             "late completion counts if nobody succeeded",
-	"late completion needs the latest token": "late completion counts if the successor gave up",
+	"renewal undoes completion":              "renewal of a completed or released claim fails",
+	"late completion fails":                  "late completion counts without a successor",
+	"late completion is dropped":             "late completion counts without a successor",
+	"late completion needs the latest token": "late completion counts if the successor released the key",
 	"completion fails the second time":       "completion can be repeated",
 	"repeated completion prolongs":           "completion can be repeated",
 	"release fails the second time":          "release can be repeated",
@@ -121,10 +123,10 @@ var bugs = map[bug]string{
 	"Release ignores the context":  "ended context is an error and changes nothing",
 	"Renew ignores the context":    "ended context is an error and changes nothing",
 
-	"is not bounded":                  "full store refuses and forgets nothing",
-	"evicts when full":                "full store refuses and forgets nothing",
-	"evicts completed keys when full": "full store refuses and forgets nothing",
-	"refuses early":                   "full store refuses and forgets nothing",
+	"is not bounded":                  "full store refuses new keys and forgets nothing",
+	"evicts when full":                "full store refuses new keys and forgets nothing",
+	"evicts completed keys when full": "full store refuses new keys and forgets nothing",
+	"refuses early":                   "full store refuses new keys and forgets nothing",
 	"stays full":                      "full store has room again after the TTL",
 	"leases that ended stay":          "full store has room again when leases end",
 }
@@ -149,9 +151,9 @@ func TestEveryBugIsFound(t *testing.T) {
 			})
 		}
 	})
-	// A check that no bug fails would be one that checks nothing.
+	// A check that finds no bug would be useless.
 	for _, k := range config("").checks() {
-		require.True(t, found[k.name], "no bug fails the check %q", k.name)
+		require.True(t, found[k.name], "no bug makes the check %q fail", k.name)
 	}
 }
 
@@ -159,11 +161,11 @@ func TestMessagesSayWhatTheContractIs(t *testing.T) {
 	t.Parallel()
 	for b, want := range map[bug]string{
 		"ownerless release":  `Release: <nil>, want "dedupe: lease lost": another caller has taken the delivery over`,
-		"remembers at claim": "Claim answered completed, want in-flight: the lease has not ended yet",
-		"token is a constant": "token 1 of a later claim follows token 1: each later claim of a key needs a greater one, " +
-			"or a slow worker cannot be told from its successor",
-		"claim is not atomic": "concurrent copies of one delivery were claimed: exactly one may be",
-		"evicts the oldest":   "none may be forgotten before the TTL has passed",
+		"remembers at claim": "Claim returned completed, want in-flight: the lease has not ended yet",
+		"token is a constant": "a later claim has token 1 after token 1: each later claim of a key needs a greater token, " +
+			"or a slow worker cannot be distinguished from its successor",
+		"claim is not atomic": "concurrent copies of one delivery were claimed: it must be exactly one",
+		"evicts the oldest":   "the store must not forget any of them before the TTL has passed",
 	} {
 		var said []string
 		for _, message := range failures(t, config(b)) {
@@ -206,7 +208,8 @@ func TestOtherPanicsAreNotSwallowed(t *testing.T) {
 	require.PanicsWithValue(t, "a bug of the store", func() { _ = k.do(nil) })
 }
 
-// Without a second instance, a bubble or other options, the checks that need no waiting work as they are.
+// Checks without waiting work without a second instance, a bubble or other
+// options.
 func TestPlainConfig(t *testing.T) {
 	t.Parallel()
 	c, err := Config{New: config("").New}.withDefaults(true)
@@ -215,7 +218,7 @@ func TestPlainConfig(t *testing.T) {
 		c.Around(t, func(t *testing.T) { require.NoError(t, k.do(newEnv(t, c))) })
 	}
 	for _, k := range c.checks() {
-		require.NotContains(t, k.name, "full store", "the bound is only checked where NewBounded is given")
+		require.NotContains(t, k.name, "full store", "the capacity is checked only with NewBounded")
 	}
 }
 

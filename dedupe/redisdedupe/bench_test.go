@@ -20,7 +20,7 @@ import (
 
 const benchTTL = 10 * time.Minute
 
-// bench is a connection to the real server with keys of its own.
+// bench is a connection to the real server with a separate key prefix.
 type bench struct {
 	client *redis.Client
 	store  *redisdedupe.Store
@@ -48,7 +48,7 @@ func check(err error) {
 	}
 }
 
-// handle is one delivery, the way that a receiver does it.
+// handle handles one delivery in the same way as a receiver.
 func (x *bench) handle(ctx context.Context) {
 	c, err := x.store.Claim(ctx, x.key(), time.Minute)
 	check(err)
@@ -58,7 +58,7 @@ func (x *bench) handle(ctx context.Context) {
 	check(x.store.Complete(ctx, c))
 }
 
-// The floors are what the same number of round trips costs with the same client.
+// The floors measure the same number of round trips with the same client.
 var (
 	trivial      = redis.NewScript("return {1, 0}")
 	trivialWrite = redis.NewScript("redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3]) return {1, 0}")
@@ -72,7 +72,8 @@ func (x *bench) scripts(ctx context.Context, script *redis.Script) {
 	}
 }
 
-// setNX is the plainest deduplication there is: no fencing, and whoever comes late overwrites his successor's claim.
+// setNX is the simplest deduplication. It has no fencing, so a late worker
+// overwrites its successor's claim.
 func (x *bench) setNX(ctx context.Context) {
 	name := x.name(x.key())
 	got, err := x.client.SetArgs(ctx, name, "1", redis.SetArgs{Mode: "NX", TTL: time.Minute}).Result()
@@ -119,7 +120,7 @@ func BenchmarkHandle(b *testing.B) {
 	}
 }
 
-// BenchmarkDuplicate claims what has been completed.
+// BenchmarkDuplicate claims a completed key.
 func BenchmarkDuplicate(b *testing.B) {
 	for _, goroutines := range []int{1, 64} {
 		for _, c := range []struct {
@@ -149,8 +150,10 @@ func BenchmarkDuplicate(b *testing.B) {
 	}
 }
 
-// BenchmarkBytes measures the server's memory for a delivery, with the default prefix: by its own account of one key, and by what
-// a hundred thousand take, with their share of the tables of keys and expiries.
+// BenchmarkBytes measures the server's memory for a delivery with the default
+// prefix. It reports the server's own figure for one key, and the memory of
+// 100,000 keys divided by their number, which includes the tables of keys and
+// expiries.
 func BenchmarkBytes(b *testing.B) {
 	const n = 100_000
 	client := newClient(b, options(b, servicetest.StartRedis(b, "--appendonly", "no").URL()))

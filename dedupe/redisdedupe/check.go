@@ -14,23 +14,33 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// ErrUnsafe is wrapped by the errors of [Store.Check] about a server that answers, but would not keep what a store promises.
-var ErrUnsafe = errors.New("redisdedupe: the server is not safe for remembering deliveries")
+// ErrUnsafe is wrapped by the errors of [Store.Check] for a server that
+// responds but would lose data that a store must keep.
+var ErrUnsafe = errors.New("redisdedupe: the server is not safe for deduplication")
 
-// leastMajor is the first major version that sends a script's effects to replicas and to its log instead of the
-// script. Scripts before that must not write after they have looked at the clock.
+// leastMajor is the first major version that replicates the effects of a script
+// instead of the script itself. In older versions a script must not write after
+// reading the clock.
 const leastMajor = 5
 
-// Check connects, and finds out whether Redis will keep what a store promises: that it is at least version 5, that it does
-// not evict keys to make room (maxmemory-policy is noeviction where maxmemory is set; policies whose names begin with "volatile-"
-// evict exactly the keys of a store), and that the user is allowed to run the scripts. In a Cluster it looks at every master.
-// Call it when the service starts; a failed Check need not keep it from starting, for each call of a store that does not get its
-// answer is an error.
+// Check connects to Redis and checks the conditions that a store needs:
 //
-// It runs INFO, and claims and completes a delivery that nobody sends, which is forgotten after two seconds. It does not look at
-// persistence: see the package's documentation for what is lost without.
+//   - The version is at least 5.
+//   - The server does not evict keys to free memory. If maxmemory is set,
+//     maxmemory-policy must be noeviction. Policies that begin with "volatile-"
+//     would evict exactly the keys of a store.
+//   - The user may run the scripts.
 //
-// Errors: [ErrUnsafe] with the way out, the context's error, failures of the connection.
+// In a Cluster, Check looks at every master. Call it when the service starts.
+// The service may start in spite of an error, because every later call of the
+// store that gets no answer returns an error.
+//
+// Check runs INFO, and claims and completes a delivery with a random key that
+// Redis forgets after two seconds. It does not check persistence. The package
+// documentation describes what is lost without it.
+//
+// Errors wrap [ErrUnsafe] and tell the solution, or they are the context's
+// error or a connection failure.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -72,12 +82,12 @@ func checkServer(ctx context.Context, c redis.Cmdable) error {
 	limit, policy := info["maxmemory"], info["maxmemory_policy"]
 	if limit != "0" && policy != "noeviction" {
 		return fmt.Errorf("%w: with maxmemory %q its maxmemory-policy is %q, which forgets deliveries early when memory is "+
-			"short; set maxmemory-policy noeviction, or use a server of its own for deduplication", ErrUnsafe, limit, policy)
+			"short; set maxmemory-policy noeviction, or use a separate server for deduplication", ErrUnsafe, limit, policy)
 	}
 	return nil
 }
 
-// parseInfo reads the lines of INFO, "name:value".
+// parseInfo parses the lines "name:value" of INFO.
 func parseInfo(text string) map[string]string {
 	info := make(map[string]string)
 	for line := range strings.Lines(text) {
@@ -89,7 +99,8 @@ func parseInfo(text string) map[string]string {
 	return info
 }
 
-// checkScripts claims and completes a delivery under a random key, with a TTL that soon passes.
+// checkScripts claims and completes a delivery with a random key and a short
+// TTL.
 func (s *Store) checkScripts(ctx context.Context) error {
 	probe := &Store{client: s.client, prefix: s.prefix, ttl: time.Second}
 	c, err := probe.Claim(ctx, dedupe.NewKey("redisdedupe", "check", rand.Text()), time.Second)

@@ -90,7 +90,7 @@ func TestCluster(t *testing.T) {
 	dedupetest.Run(t, conformance)
 }
 
-// move is a slot on its way to another node.
+// move is a slot that is moving to another node.
 type move struct {
 	slot     int
 	from, to *redis.Client
@@ -123,16 +123,18 @@ func (m move) finish(t testing.TB) {
 
 func redisKey(key dedupe.Key) string { return redisdedupe.DefaultPrefix + string(key[:]) }
 
-// movingSlots has calls follow their keys to another node, without one failing.
+// movingSlots requires that calls follow their keys to another node without a
+// failure.
 func movingSlots(t *testing.T, c *cluster, s, other dedupe.Store) {
 	ctx := t.Context()
 	held, fresh := testKey("held"), testKey("fresh")
 	first := claim(t, s, held, time.Hour)
 	m := c.startMove(t, held)
-	requireState(t, other, held, dedupe.InFlight) // still where it was
+	requireState(t, other, held, dedupe.InFlight) // not moved yet
 	host, port, _ := net.SplitHostPort(m.to.Options().Addr)
 	require.NoError(t, m.from.Migrate(ctx, host, port, redisKey(held), 0, 10*time.Second).Err())
-	requireState(t, other, held, dedupe.InFlight) // moved, which only the old node knows
+	// moved; only the old node knows
+	requireState(t, other, held, dedupe.InFlight)
 	require.NoError(t, s.Renew(ctx, first, time.Hour))
 	m.finish(t)
 	requireState(t, other, held, dedupe.InFlight)
@@ -148,7 +150,8 @@ func movingSlots(t *testing.T, c *cluster, s, other dedupe.Store) {
 	requireState(t, s, fresh, dedupe.Completed)
 }
 
-// startSentinel watches a master, so that its replica takes over when it is gone.
+// startSentinel monitors a master, so that its replica takes over if the master
+// fails.
 func startSentinel(t testing.TB, master string) (addr string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(master)
@@ -203,7 +206,7 @@ func TestSentinelFailover(t *testing.T) {
 		masters, err := watched.Do(t.Context(), "SENTINEL", "REPLICAS", "dedupe").Slice()
 		return err == nil && len(masters) == 1
 	}, patience, 100*time.Millisecond)
-	// A replica acknowledges once a second how far it has come.
+	// A replica reports its replication offset once a second.
 	offset := func(name string) string {
 		info, _ := direct.Info(t.Context(), "replication").Result()
 		_, after, _ := strings.Cut(info, name)

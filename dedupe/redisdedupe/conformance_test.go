@@ -21,12 +21,12 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// real is the conformance suite on servers whose clock can't be moved.
+// real runs the conformance suite on servers whose clock cannot be moved.
 var real = flag.Bool("dedupe.real", false, "run the conformance suite in real time on Redis servers, for a minute; without it the embedded server runs it")
 
 var ids = flag.Int("dedupe.ids", 100, "how many deliveries are claimed by 1,000 callers each, on the real server")
 
-// mini is an embedded server whose clock stands still until it is moved.
+// mini is an embedded server with a clock that moves only on request.
 type mini struct {
 	*miniredis.Miniredis
 	now time.Time
@@ -38,7 +38,8 @@ func newMini(t testing.TB) *mini {
 	return m
 }
 
-// advance moves both of its clocks: the one that TIME tells, and the one that expires keys.
+// advance moves both of its clocks, the one behind TIME and the one that
+// expires keys.
 func (m *mini) advance(d time.Duration) {
 	m.now = m.now.Add(d)
 	m.SetTime(m.now)
@@ -64,8 +65,8 @@ func TestEmbeddedServerConforms(t *testing.T) {
 	})
 }
 
-// realTime are settings for servers whose clock cannot be moved. No answer takes
-// as long as the slack.
+// realTime returns settings for servers whose clock cannot be moved. No answer
+// takes as long as the slack.
 func realTime(newSubject func(t testing.TB, ttl time.Duration) dedupetest.Subject) dedupetest.Config {
 	return dedupetest.Config{
 		New:      newSubject,
@@ -73,9 +74,10 @@ func realTime(newSubject func(t testing.TB, ttl time.Duration) dedupetest.Subjec
 		TTL:      40 * time.Second,
 		Slack:    5 * time.Second,
 		Parallel: true,
-		// As many as can be completed and asked for again well within the TTL; TestManyAreRemembered has more.
+		// So many can be completed and read again well within the TTL.
+		// TestManyAreRemembered uses more.
 		Remembered: 200,
-		IDs:        20, // TestManyClaims has more
+		IDs:        20, // TestManyClaims uses more
 	}
 }
 
@@ -97,7 +99,7 @@ func TestServerConforms(t *testing.T) {
 	dedupetest.Run(t, c)
 }
 
-// pipelined puts the scripts of concurrent callers into common round trips.
+// pipelined combines the scripts of concurrent callers into common round trips.
 type pipelined struct {
 	redis.UniversalClient
 	auto *redis.AutoPipeliner
@@ -116,9 +118,10 @@ func (p pipelined) EvalSha(ctx context.Context, sha1 string, keys []string, args
 	return p.auto.EvalSha(ctx, sha1, keys, args...)
 }
 
-// A thousand claims of each delivery, a million with -dedupe.ids=1000. It is one
-// check of the suite, on clients that can take so many, and runs by itself: it
-// would starve the tests that measure time.
+// The test claims each delivery a thousand times, which makes a million claims
+// with -dedupe.ids=1000. It is one check of the suite, with clients that can
+// handle so many. It does not run in parallel, because it would starve the
+// tests that measure time.
 func TestManyClaims(t *testing.T) {
 	o := options(t, servicetest.RedisURL(t))
 	one, two := newPipelined(t, o), newPipelined(t, o)

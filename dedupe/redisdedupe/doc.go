@@ -1,91 +1,135 @@
-// Package redisdedupe keeps the memory of deliveries in Redis, so that all instances of a service share it: a
-// [dedupe.Store] for package receiver.
+// Package redisdedupe implements a [dedupe.Store] in Redis for package
+// receiver. All instances of a service can share it.
 //
-//	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379", ContextTimeoutEnabled: true})
+//	client := redis.NewClient(&redis.Options{
+//		Addr: "redis.internal:6379", ContextTimeoutEnabled: true,
+//	})
 //	store, err := redisdedupe.New(client)
 //	if err != nil {
 //		return err
 //	}
 //	if err := store.Check(ctx); err != nil {
-//		return err // no connection, an eviction policy that forgets, or scripts that are not permitted
+//		return err // no connection, unsafe eviction, or missing rights
 //	}
-//	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform")) // scheme from package signer
+//	// scheme comes from package signer.
+//	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform"))
 //	if err != nil {
 //		return err
 //	}
 //	http.Handle("POST /webhooks/deploy", rcv.Events(onEvent))
 //
-// The client is one of github.com/redis/go-redis/v9. With a Cluster the store is made in the same way:
+// The client comes from github.com/redis/go-redis/v9. For a Cluster, create the
+// store the same way:
 //
 //	store, err := redisdedupe.New(redis.NewClusterClient(&redis.ClusterOptions{
-//		Addrs: []string{"node-1:6379", "node-2:6379", "node-3:6379"}, ContextTimeoutEnabled: true,
+//		Addrs:                 []string{"node-1:6379", "node-2:6379"},
+//		ContextTimeoutEnabled: true,
 //	}))
 //
-// or, behind Sentinel:
+// For Sentinel:
 //
-//	store, err := redisdedupe.New(redis.NewFailoverClient(&redis.FailoverOptions{
-//		MasterName: "dedupe", SentinelAddrs: []string{"sentinel-1:26379", "sentinel-2:26379"}, ContextTimeoutEnabled: true,
-//	}))
+//	client := redis.NewFailoverClient(&redis.FailoverOptions{
+//		MasterName:            "dedupe",
+//		SentinelAddrs:         []string{"sentinel-1:26379", "sentinel-2:26379"},
+//		ContextTimeoutEnabled: true,
+//	})
 //
 // # How it works
 //
-// Each delivery has one key, with a record of less than 50 bytes while it is claimed and an integer once it is completed: 170 bytes of
-// the server's memory for each that is remembered, most of them its name, expiry and place in the tables of Redis 7.0. Each call
-// is one Lua script on that one key, and so one atomic step and one round trip. That needs Redis 5 or later, or Valkey. The
-// scripts are sent with EVALSHA, and with EVAL to a server that does not know them yet; FUNCTIONs need Redis 7, an
-// administrator to load them on every master, and one version of the library for all instances, in return for nothing here.
-// The user needs the commands EVALSHA, EVAL, GET, SET, PEXPIRE and TIME on keys that begin with the prefix, and INFO for
-// [Store.Check]:
+// Each delivery has one key. The value is a record of less than 50 bytes while
+// the delivery is claimed, and an integer after completion. A remembered
+// delivery takes 170 bytes of memory on Redis 7.0, mostly for its name, its
+// expiry and its table entries.
 //
-//	ACL SETUSER deploys on >password ~deployhook:dedupe:* +evalsha +eval +get +set +pexpire +time +info +cluster|slots +cluster|shards +command +hello +client +ping
+// Each call is one Lua script on one key, so it is atomic and takes one round
+// trip. This needs Redis 5 or later, or Valkey. The store sends the scripts
+// with EVALSHA, and with EVAL if the server does not know them yet. It does not
+// use FUNCTIONs. They need Redis 7, an administrator who loads them on every
+// master, and one library version for all instances, without any benefit here.
 //
-// Tokens are the server's time in microseconds, but always greater than the last token in the key's record. A record stays
-// until the TTL has passed since the last claim, also when that was released or its lease ended; so a delivery that failed and
-// never came back takes as much memory as one that was handled.
+// The user needs EVALSHA, EVAL, GET, SET, PEXPIRE and TIME on keys that begin
+// with the prefix, and INFO for [Store.Check]:
 //
-// A command whose answer is lost with its connection is repeated by the client library, up to MaxRetries times. The
-// store recognises its own claim when that happens, so it is neither lost nor granted twice.
+//	ACL SETUSER deploys on >password ~deployhook:dedupe:* +evalsha +eval +get
+//	    +set +pexpire +time +info +cluster|slots +cluster|shards +command
+//	    +hello +client +ping
+//
+// Tokens are the server's time in microseconds, but always greater than the
+// last token in the key's record. Redis keeps a record until the TTL has passed
+// since the last claim, even if the claim was released or its lease ended. A
+// failed delivery without a retry therefore takes as much memory as a completed
+// one.
+//
+// The client library repeats a command, up to MaxRetries times, if the
+// connection is lost before the answer arrives. The store then recognizes its
+// own claim, so a claim is neither lost nor granted twice.
 //
 // # Security
 //
-//   - Fails closed: an answer that does not come, or says anything unexpected, is an error, and with an error nobody has the right to
-//     handle anything. A receiver answers 503, and the sender tries again.
-//   - A full Redis refuses: Claim fails with [dedupe.ErrFull] while everything it holds is still recognised, and holders can still
-//     renew, complete and release. [Store.Check] finds a server that would evict instead.
-//   - Calls end at their context's deadline, also on a server that hangs; New refuses clients for which that does not hold.
-//   - Keys are digests: whoever reads the database learns no IDs, tenants or sources. Whoever can write to it can forge and erase
-//     what is remembered, so give the prefix to nobody else.
-//   - Errors name servers by host and port, never with credentials.
+//   - Missing and unexpected answers are errors. An error never grants the
+//     right to handle a delivery. The receiver answers 503 and the sender
+//     retries.
+//   - If Redis is full, Claim fails with [dedupe.ErrFull]. Redis still
+//     recognizes all stored keys, and their holders can still renew, complete
+//     and release. [Store.Check] detects a server that would evict keys
+//     instead.
+//   - Calls end at their context's deadline, even if the server hangs. New
+//     refuses clients that ignore the deadline.
+//   - Keys are digests, so a reader of the database learns no IDs, tenants or
+//     sources. Anyone who can write to it can forge and erase records, so do
+//     not share the prefix with other users.
+//   - Errors name servers by host and port and never contain credentials.
 //
 // # What a failure can lose
 //
-// An acknowledged claim or completion is as durable as Redis has been set up to make it. What is forgotten may be
-// handled again, and may be replayed while its timestamp is within the tolerance of the receiver; no delivery is missed.
+// A confirmed claim or completion is as durable as the configuration of Redis
+// makes it. A lost completion means that the delivery may be handled again, and
+// that it may be replayed while its timestamp is within the receiver's
+// tolerance. No delivery is skipped.
 //
-//   - No persistence: a restart forgets everything.
-//   - appendonly yes, appendfsync everysec: nothing when the process is killed; when the machine stops, the last second, or two
-//     seconds when the disk is slow. With appendfsync always, nothing.
-//   - Snapshots (save) only: everything since the last one.
-//   - Failover, with Sentinel, Cluster or a managed service: replication does not wait, so what the new master had not received,
-//     usually milliseconds. A master that is cut off from the others goes on accepting until it notices, and what it accepts is lost:
-//     in a Cluster for up to cluster-node-timeout, 15 seconds by default, otherwise without bound, unless min-replicas-to-write 1
-//     and min-replicas-max-lag bound it, which refuse writes instead. WAIT would not: it reports what has not been replicated,
-//     but does not undo it.
-//   - Lost claims are fenced like ended leases as long as the new master's clock is not behind the time of the lost claim: a later
-//     token is the greater one.
+//	Configuration                  What is lost
+//	no persistence                 everything at each restart
+//	appendonly yes, appendfsync    nothing if the process is killed; the last
+//	everysec                       second if the machine stops, or two seconds
+//	                               with a slow disk
+//	appendonly yes, appendfsync    nothing
+//	always
+//	snapshots (save) only          everything since the last snapshot
 //
-// The server's clock, which a failover may change for another machine's: setting it forward ends leases and TTLs sooner by as
-// much. Choose a TTL that is longer than twice the tolerance by more than any step that you expect, as the default is. Setting it
-// back lets them last longer by as much, so a delivery whose handler crashed waits longer. Tokens rise in spite of it, unless it is
-// set back by more than the TTL, or by more than has passed since a claim whose record was lost.
+// A failover, with Sentinel, Cluster or a managed service, loses the writes
+// that the new master had not received. Replication is asynchronous and usually
+// lags by milliseconds. A master that is cut off from the others accepts writes
+// until it notices, and all of these are lost. In a Cluster it notices within
+// cluster-node-timeout, 15 seconds by default. Otherwise there is no limit,
+// unless min-replicas-to-write 1 and min-replicas-max-lag make the master
+// refuse writes. WAIT does not help, because it only reports that a write was
+// not replicated.
 //
-// # Misuses
+// Fencing also protects against lost claims, because a later token is greater.
+// This requires that the new master's clock is not behind the time of the lost
+// claim.
 //
-//   - An eviction policy other than noeviction, on a server that is shared with a cache: call Check.
-//   - FLUSHDB, or deleting keys with the prefix to make room: it opens the replay window for all that had been completed.
-//   - A Ring: see [InsecureRing].
-//   - Stores of one service with different prefixes: each remembers only its own deliveries. With different TTLs: each delivery
-//     is remembered for the TTL of the instance that completed it.
-//   - MaxRetries and DialTimeout that add up to more than the receiver's store timeout: calls to a server that is down then end
-//     with the timeout instead of sooner. That is safe, but slow.
+// A failover may also change the clock to that of another machine:
+//
+//   - A clock that moves forward ends leases and TTLs earlier by the same
+//     amount. Choose a TTL that exceeds twice the tolerance by more than any
+//     expected step. The default does.
+//   - A clock that moves back extends leases and TTLs by the same amount, so a
+//     delivery whose handler crashed waits longer. Tokens still increase. The
+//     exceptions are a step of more than the TTL, and a lost claim that is more
+//     recent than the step is long.
+//
+// # Common mistakes
+//
+//   - Do not use an eviction policy other than noeviction on a server that is
+//     shared with a cache. Call Check.
+//   - Do not use FLUSHDB, and do not delete keys with the prefix to free
+//     memory. It makes replays of all completed deliveries possible.
+//   - Do not use a Ring, see [InsecureRing].
+//   - Stores of one service need the same prefix, because each remembers only
+//     deliveries under its own. They also need the same TTL. Otherwise each
+//     delivery is remembered for the TTL of the instance that completed it.
+//   - MaxRetries and DialTimeout together should not exceed the receiver's
+//     store timeout. Otherwise calls to an unavailable server end only with
+//     that timeout, which is safe but slow.
 package redisdedupe

@@ -16,9 +16,11 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// Two instances of a service on one server: what one has handled is a duplicate to the other.
+// Two instances of a service share one server. A delivery that one has handled
+// is a duplicate for the other.
 func Example() {
-	server, err := miniredis.Run() // an embedded stand-in for your Redis
+	// An embedded server replaces Redis.
+	server, err := miniredis.Run()
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -52,7 +54,7 @@ func Example() {
 	// two: completed <nil>
 }
 
-// What a client that would wait beyond its context's deadline is answered.
+// New refuses a client that would wait beyond its context's deadline.
 func ExampleNew_contextTimeoutEnabled() {
 	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379"})
 	defer client.Close()
@@ -61,10 +63,11 @@ func ExampleNew_contextTimeoutEnabled() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// redisdedupe: invalid configuration: the client goes on waiting when a context's deadline has passed; set ContextTimeoutEnabled in its options to true, also in those that redis.ParseURL returns
+	// redisdedupe: invalid configuration: the client ignores the deadline of a context; set ContextTimeoutEnabled to true in its options, also in options that redis.ParseURL returned
 }
 
-// The functions below are the package documentation's snippets. They are compiled and not run.
+// The functions below are the snippets of the package documentation. They are
+// compiled but not run.
 var _ = []any{snippetReceiver, snippetCluster, snippetSentinel}
 
 func snippetReceiver(ctx context.Context, scheme signer.Verifier, onEvent receiver.EventHandler) error {
@@ -74,9 +77,11 @@ func snippetReceiver(ctx context.Context, scheme signer.Verifier, onEvent receiv
 		return err
 	}
 	if err := store.Check(ctx); err != nil {
-		return err // no connection, an eviction policy that forgets, or scripts that are not permitted
+		// no connection, unsafe eviction, or missing rights
+		return err
 	}
-	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform")) // scheme from package signer
+	// scheme comes from package signer.
+	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform"))
 	if err != nil {
 		return err
 	}

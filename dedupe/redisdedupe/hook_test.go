@@ -17,7 +17,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe/redisdedupe"
 )
 
-// hook sees a client's commands in place of the server.
+// hook processes a client's commands instead of the server.
 type hook func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error
 
 func (hook) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -50,7 +50,8 @@ func TestEndedContextSendsNothing(t *testing.T) {
 	require.Zero(t, sent.Load())
 }
 
-// lateContext is one whose deadline has passed a moment ago, before its own timer has noticed.
+// lateContext is a context whose deadline has just passed, before its own timer
+// has noticed.
 type lateContext struct{ context.Context }
 
 func (lateContext) Deadline() (time.Time, bool) { return time.Now(), true }
@@ -66,13 +67,15 @@ func TestConnectionNoticesTheDeadlineFirst(t *testing.T) {
 	require.NotErrorIs(t, err, context.DeadlineExceeded, "the client's own limit, not the caller's")
 }
 
-// The answer is there: whoever would be told otherwise would not know that he holds the claim.
-func TestAnswerIsNotWithheld(t *testing.T) {
+// A caller that did not get an existing answer would not know that it holds the
+// claim.
+func TestStore_ReturnsLateAnswer(t *testing.T) {
 	t.Parallel()
 	m := newMini(t)
 	client := newClient(t, m.options())
 	s := newStore(t, client)
-	claim(t, s, testKey("scripts"), time.Minute) // so that the next one is a single command
+	// so that the next one is a single command
+	claim(t, s, testKey("scripts"), time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	client.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		defer cancel()
@@ -84,8 +87,8 @@ func TestAnswerIsNotWithheld(t *testing.T) {
 	require.Error(t, ctx.Err())
 }
 
-// What no server of ours would answer gives no rights.
-func TestStrangeAnswersAreErrors(t *testing.T) {
+// An answer that no supported server gives must not grant rights.
+func TestStore_UnexpectedAnswerIsError(t *testing.T) {
 	t.Parallel()
 	var answer any
 	client := newClient(t, newMini(t).options())
@@ -119,7 +122,8 @@ func TestStrangeAnswersAreErrors(t *testing.T) {
 		require.Error(t, err, "%v", answer)
 		require.Zero(t, c)
 	}
-	for _, answer = range []any{list(int64(2), int64(1)), list(int64(3), int64(0))} { // only a claim is answered so
+	// Only a claim can return these.
+	for _, answer = range []any{list(int64(2), int64(1)), list(int64(3), int64(0))} {
 		require.Error(t, s.Complete(t.Context(), held), "%v", answer)
 	}
 }
@@ -144,7 +148,8 @@ func TestCheckVersion(t *testing.T) {
 		"redis_version:4.0.14\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n":                        false,
 		"redis_version:\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n":                              false,
 		"maxmemory:0\r\nmaxmemory_policy:noeviction\r\n":                                                false,
-		"redis_version:7.0.0\r\n": false, // a proxy that tells nothing about memory
+		// a proxy that reports no memory settings
+		"redis_version:7.0.0\r\n": false,
 		"":                        false,
 	} {
 		info = text

@@ -12,7 +12,8 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// lossy is a store whose answers can be lost, and another one on the same keys that sees what really happened.
+// lossy is a store whose answers can be lost, and a second store with the same
+// keys that shows the real state.
 type lossy struct {
 	*proxy
 	store, direct *redisdedupe.Store
@@ -27,7 +28,8 @@ func newLossy(t testing.TB, maxRetries int, opts ...redisdedupe.Option) *lossy {
 	through := *o
 	through.Addr, through.MaxRetries = p.addr(), maxRetries
 	l := &lossy{p, newStore(t, newClient(t, &through), opts...), newStore(t, direct, opts...)}
-	// The server must know the scripts, so that a lost answer is one to a script that ran.
+	// The server must know the scripts, so that a lost answer belongs to a
+	// script that ran.
 	c := claim(t, l.direct, testKey("scripts"), time.Minute)
 	require.NoError(t, l.direct.Renew(t.Context(), c, time.Minute))
 	require.NoError(t, l.direct.Release(t.Context(), c))
@@ -41,8 +43,9 @@ func (l *lossy) lose(t testing.TB, n int64) {
 	t.Cleanup(func() { l.loseAnswers.Store(0) })
 }
 
-// The client library repeats what was not answered. A claim that took effect must then not keep itself out.
-func TestRepeatedCommandFindsItself(t *testing.T) {
+// The client library repeats a command without an answer. A claim that took
+// effect must then recognize itself.
+func TestClaim_RepeatedCommandFindsItself(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, 3)
 	key := testKey("repeated")
@@ -68,8 +71,8 @@ func TestRepeatedCommandFindsItself(t *testing.T) {
 	requireState(t, l.direct, key, dedupe.Completed)
 }
 
-// A repeated claim must not find itself in what another call did.
-func TestRepeatedClaimDoesNotFindAnother(t *testing.T) {
+// A repeated claim must not mistake another call's claim for its own.
+func TestClaim_RepeatedCommandDoesNotFindAnother(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, 3)
 	claim(t, l.direct, testKey("other"), time.Minute)
@@ -78,8 +81,9 @@ func TestRepeatedClaimDoesNotFindAnother(t *testing.T) {
 	require.EqualValues(t, 2, l.lost.Load())
 }
 
-// A caller who gets an error does not know whether the call took effect. Repeating it settles that.
-func TestLostAnswersAreErrors(t *testing.T) {
+// A caller that gets an error does not know whether the call took effect.
+// Repeating the call tells.
+func TestStore_LostAnswerIsError(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, -1)
 	key := testKey("lost")
@@ -89,7 +93,8 @@ func TestLostAnswersAreErrors(t *testing.T) {
 	c, err := l.store.Claim(t.Context(), key, lease)
 	require.Error(t, err)
 	require.Zero(t, c, "an error gives no rights")
-	requireState(t, l.store, key, dedupe.InFlight) // the lost claim, until its lease ends
+	// the lost claim, until its lease ends
+	requireState(t, l.store, key, dedupe.InFlight)
 	require.Eventually(t, func() bool {
 		c, err = l.store.Claim(t.Context(), key, time.Minute)
 		return err == nil && c.State == dedupe.Claimed

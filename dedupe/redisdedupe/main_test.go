@@ -14,10 +14,11 @@ import (
 	"github.com/deployhook/deployhook/internal/leaktest"
 )
 
-// Most tests wait for a real server's clock, which costs no processor: let more of them wait at the same time.
+// Most tests wait for a real server's clock, which needs no CPU, so more of
+// them run at the same time.
 func TestMain(m *testing.M) {
 	leaktest.Parallel(32)
-	redis.SetLogger(silent{}) // it logs each connection that a test cuts
+	redis.SetLogger(silent{}) // it would log each connection that a test cuts
 	leaktest.Main(m)
 }
 
@@ -25,10 +26,10 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// patience is for what has to happen some time, on machines that others are using too.
+// patience limits waits on a machine with other users. Only a hang exceeds it.
 const patience = 2 * time.Minute
 
-// options reads a server's URL the way that the package's documentation shows.
+// options parses a server's URL as the package documentation shows.
 func options(t testing.TB, url string) *redis.Options {
 	t.Helper()
 	o, err := redis.ParseURL(url)
@@ -51,7 +52,8 @@ func newStore(t testing.TB, c redis.UniversalClient, opts ...redisdedupe.Option)
 	return s
 }
 
-// freshPrefix returns a prefix that nobody else uses, and removes its keys when the test ends.
+// freshPrefix returns an unused prefix, and removes its keys when the test
+// ends.
 func freshPrefix(t testing.TB, c redis.UniversalClient) string {
 	prefix := "test:" + rand.Text() + ":"
 	t.Cleanup(func() {

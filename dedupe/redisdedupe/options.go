@@ -12,10 +12,12 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// DefaultPrefix begins the name of every key in Redis unless [WithPrefix] says otherwise.
+// DefaultPrefix begins the name of every key in Redis, unless [WithPrefix] sets
+// another.
 const DefaultPrefix = "deployhook:dedupe:"
 
-// ErrConfig is wrapped by every error of [New]. The text names the option at fault, and the way out.
+// ErrConfig is wrapped by every error of [New]. The text names the invalid
+// option and the solution.
 var ErrConfig = errors.New("redisdedupe: invalid configuration")
 
 // An Option changes a default of [New].
@@ -33,26 +35,32 @@ type option func(*config)
 
 func (o option) apply(c *config) { o(c) }
 
-// WithTTL sets how long a completed delivery is remembered. The default, which zero also stands for, is
-// [dedupe.DefaultTTL], 48 hours. Less than [dedupe.MinTTL] is an error. Parts of a millisecond count as a whole one. It should
-// outlast the sender's last retry, and must be at least twice the tolerance of the receiver, which checks it. All stores
-// that share a prefix should have the same.
+// WithTTL sets how long a completed delivery is remembered. The default, also
+// for zero, is [dedupe.DefaultTTL], 48 hours. A TTL below [dedupe.MinTTL] is an
+// error. Fractions of a millisecond are rounded up. The TTL should exceed the
+// time to the sender's last retry. It must be at least twice the receiver's
+// tolerance, which the receiver checks. All stores that share a prefix should
+// have the same TTL.
 func WithTTL(ttl time.Duration) Option {
 	return option(func(c *config) { c.ttl = ttl })
 }
 
-// WithPrefix sets what the name of every key in Redis begins with, to keep apart what must not meet: the staging
-// environment from production, when both use one server. The default, which the empty string also stands for, is
-// [DefaultPrefix]. It may have up to 100 letters, digits and characters of ":._-/". Stores that are to share what they
-// remember must have the same prefix.
+// WithPrefix sets the beginning of every key's name in Redis. Use it to
+// separate environments, such as staging and production, on one server. The
+// default, also for "", is [DefaultPrefix]. The prefix may have up to 100
+// letters, digits and characters of ":._-/". Stores need the same prefix to
+// share what they remember.
 func WithPrefix(prefix string) Option {
 	return option(func(c *config) { c.prefix = prefix })
 }
 
-// InsecureRing allows a [redis.Ring] as the client; without it New refuses one. While a shard of a Ring is down, and whenever its
-// list of shards changes, the Ring looks for the shard's keys on other shards. They have never seen them: what was completed is
-// handled again, replays that are still within the tolerance are accepted, and two workers may hold one delivery. Redis Cluster
-// refuses such calls instead. It is for handlers that bear being called twice.
+// InsecureRing allows a [redis.Ring] as the client, which New refuses by
+// default. A Ring looks for the keys of a shard on other shards while the shard
+// is down, and whenever the list of shards changes. The other shards do not
+// know these keys. Completed deliveries are then handled again, replays within
+// the tolerance are accepted, and two workers may hold one delivery. Redis
+// Cluster refuses such calls instead. Use InsecureRing only for handlers that
+// may run twice.
 func InsecureRing() Option {
 	return option(func(c *config) { c.ring = true })
 }
@@ -78,7 +86,7 @@ func (c config) checkTTL() error {
 	if c.ttl >= dedupe.MinTTL {
 		return nil
 	}
-	return fmt.Errorf("%w: WithTTL(%v): must be at least %v; give a number with its unit, such as 48*time.Hour, "+
+	return fmt.Errorf("%w: WithTTL(%v): must be at least %v; use a number with a unit, such as 48*time.Hour, "+
 		"or 0 for the default of %v", ErrConfig, c.ttl, dedupe.MinTTL, dedupe.DefaultTTL)
 }
 
@@ -87,8 +95,9 @@ func (c config) checkPrefix() error {
 	if len(c.prefix) > maxPrefix {
 		return fmt.Errorf("%w: WithPrefix: %d bytes; up to %d are allowed", ErrConfig, len(c.prefix), maxPrefix)
 	}
-	// Braces would be a hash tag, which puts all keys on one node of a cluster; others have a meaning in the
-	// patterns of SCAN and of access control lists.
+	// Braces would be a hash tag, which stores all keys on one node of a
+	// Cluster. Other characters have a meaning in the patterns of SCAN and of
+	// access control lists.
 	if i := strings.IndexFunc(c.prefix, func(r rune) bool { return !allowedInPrefix(r) }); i >= 0 {
 		return fmt.Errorf("%w: WithPrefix(%q): the character at offset %d is not allowed; use letters, digits and :._-/",
 			ErrConfig, c.prefix, i)
@@ -106,18 +115,19 @@ func (c config) checkClient(client redis.UniversalClient) error {
 			"redis.NewFailoverClient", ErrConfig)
 	}
 	if _, ok := client.(*redis.Ring); ok && !c.ring {
-		return fmt.Errorf("%w: the client is a Ring, which looks for the keys of a shard that is down on another one, where they "+
-			"have never been seen; use a redis.ClusterClient, or InsecureRing if handling deliveries again does no harm", ErrConfig)
+		return fmt.Errorf("%w: the client is a Ring, which looks for the keys of a failed shard on another one, which does "+
+			"not know them; use a redis.ClusterClient, or InsecureRing if handling deliveries again does no harm", ErrConfig)
 	}
 	if !honoursContext(client) {
-		return fmt.Errorf("%w: the client goes on waiting when a context's deadline has passed; set ContextTimeoutEnabled "+
-			"in its options to true, also in those that redis.ParseURL returns", ErrConfig)
+		return fmt.Errorf("%w: the client ignores the deadline of a context; set ContextTimeoutEnabled "+
+			"to true in its options, also in options that redis.ParseURL returned", ErrConfig)
 	}
 	return nil
 }
 
-// honoursContext reports whether a client ends its waits at a context's deadline, which go-redis does only when it is told to.
-// Clients of other types are trusted.
+// honoursContext reports whether a client stops waiting at a context's
+// deadline. go-redis does so only with ContextTimeoutEnabled. Clients of other
+// types are trusted.
 func honoursContext(client redis.UniversalClient) bool {
 	switch c := client.(type) {
 	case *redis.Client:

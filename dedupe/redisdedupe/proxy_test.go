@@ -10,12 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands between a client and a server, and loses what it is told to. It relies on the client waiting for each answer
-// before it sends its next command.
+// proxy is between a client and a server, and loses answers and connections on
+// request. It relies on a client that waits for each answer before it sends the
+// next command.
 type proxy struct {
 	listener net.Listener
 	target   string
-	// loseAnswers is how many more answers to scripts are lost with their connections. The server has run those scripts.
+	// loseAnswers is the number of further script answers to lose together with
+	// their connections. The server has run these scripts.
 	loseAnswers atomic.Int64
 	lost        atomic.Int64
 	down        atomic.Bool // refuses connections
@@ -42,7 +44,7 @@ func newProxy(t testing.TB, target string) *proxy {
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
 
-// sever cuts all connections and lets no new ones through until restore.
+// sever cuts all connections and refuses new ones until restore.
 func (p *proxy) sever() {
 	p.down.Store(true)
 	p.cut()
@@ -78,7 +80,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// keep notes a pair of connections for cut, unless the proxy is down.
+// keep records a pair of connections for cut, unless the proxy is down.
 func (p *proxy) keep(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

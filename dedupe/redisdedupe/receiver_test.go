@@ -22,13 +22,13 @@ import (
 
 const event = `{"event":"deploy.started","timestamp":"2026-03-12T14:22:01Z","deployment_id":"dep_a1b2c3d4","app":"api-service"}`
 
-// endpoint is a receiver behind HTTP, and its peer.
+// endpoint is a receiver behind HTTP, and its sender.
 type endpoint struct {
 	t       testing.TB
 	url     string
 	scheme  *signer.Standard
 	effects atomic.Int64
-	handle  func(ctx context.Context) error // nil does nothing more than count
+	handle  func(ctx context.Context) error // nil only counts calls
 }
 
 func newEndpoint(t testing.TB, store dedupe.Store, opts ...receiver.Option) *endpoint {
@@ -106,14 +106,15 @@ func TestReceiverWithoutConnection(t *testing.T) {
 	l.sever()
 	requireUnavailable(t, e.post("whk_new"))
 	requireUnavailable(t, e.post("whk_before"))
-	require.EqualValues(t, 1, e.effects.Load(), "nothing is handled that could not be remembered")
+	require.EqualValues(t, 1, e.effects.Load(), "no delivery is handled without a claim")
 	l.restore()
 	require.JSONEq(t, received, e.retry("whk_new").body)
 	require.JSONEq(t, duplicate, e.retry("whk_before").body)
 	require.EqualValues(t, 2, e.effects.Load())
 }
 
-// The answer to the claim is lost: nothing has been handled, and the retry that comes after the lease is.
+// The answer to the claim is lost, so the delivery is not handled. The retry
+// after the lease is.
 func TestReceiverLosesAnswerToClaim(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, -1)
@@ -126,7 +127,8 @@ func TestReceiverLosesAnswerToClaim(t *testing.T) {
 	require.JSONEq(t, duplicate, e.post("whk_1").body)
 }
 
-// The answer to the completion is lost: it took effect, and the retry finds a duplicate.
+// The answer to the completion is lost although it took effect, so the retry is
+// a duplicate.
 func TestReceiverLosesAnswerToCompletion(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, -1)
@@ -138,7 +140,8 @@ func TestReceiverLosesAnswerToCompletion(t *testing.T) {
 	require.EqualValues(t, 1, e.effects.Load())
 }
 
-// The connection is lost between claim and completion: nobody is told that it worked, and a retry runs when the lease has ended.
+// The connection is lost between claim and completion. The sender gets no
+// success, and a retry is handled when the lease has ended.
 func TestReceiverLosesConnectionWhileHandling(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, -1)
@@ -158,7 +161,8 @@ func TestReceiverLosesConnectionWhileHandling(t *testing.T) {
 	require.EqualValues(t, 2, e.effects.Load())
 }
 
-// The client library repeats commands by default: then the same losses go unnoticed.
+// The client library repeats commands by default, so the same losses have no
+// effect.
 func TestReceiverWithRepeatedCommands(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, 3)
@@ -199,7 +203,7 @@ func TestReceiverWithFullServer(t *testing.T) {
 		}
 		return nil
 	}
-	require.JSONEq(t, received, e.post("whk_during").body, "what is being handled can still be completed")
+	require.JSONEq(t, received, e.post("whk_during").body, "a delivery in flight can still be completed")
 	requireUnavailable(t, e.post("whk_new"))
 	require.JSONEq(t, duplicate, e.post("whk_before").body)
 	require.JSONEq(t, duplicate, e.post("whk_during").body)

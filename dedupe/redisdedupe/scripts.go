@@ -2,24 +2,31 @@ package redisdedupe
 
 import "github.com/redis/go-redis/v9"
 
-// Each method of a store is one script, and so one atomic step. Every script reads and writes one key, so it runs on any
-// kind of cluster, also while slots are being moved. A key's value is its record:
+// Each method of a store is one script and so one atomic step. Every script
+// reads and writes only one key. It therefore runs on any kind of cluster, even
+// while slots are being moved. A key's value is its record:
 //
 //	TOKEN DEADLINE NONCE   claimed; free from the deadline on
 //	TOKEN                  released, so free
-//	-TOKEN                 completed; an integer, which Redis keeps without allocating a string
+//	-TOKEN                 completed; an integer, which Redis keeps without
+//	                       allocating a string
 //
-// Tokens and deadlines are the server's time in microseconds since 1970. As numbers in Lua they are exact up to the year 2255.
+// Tokens and deadlines are the server's time in microseconds since 1970. Lua
+// numbers are exact for them up to the year 2255.
 //
-// Redis forgets completed records when the TTL has passed. It keeps the others that long, too, although they are free,
-// for the next claim's token to be greater than theirs even if the server's clock has been set back by as much meanwhile.
+// Redis forgets completed records after the TTL. It also keeps free records
+// that long, so that the token of the next claim is greater than theirs even if
+// the server's clock was set back meanwhile.
 //
-// The nonce tells the claim of one call from all others. The client library repeats a command whose answer was lost with its
-// connection; a repeated claim then finds itself, and is answered like the first time.
+// The nonce identifies the claim of one call. The client library repeats a
+// command if the connection is lost before the answer arrives. A repeated claim
+// then finds its own nonce and gets the same answer.
 //
-// A full Redis refuses a script's writes, but "only if this is the first write" of the script, for a script could not be stopped
-// half-way; and setting an expiry is a write that it never refuses. So when the record is there already, and no more room
-// is needed, the expiry is set first. Otherwise a full Redis would keep holders from completing what they have handled.
+// A full Redis refuses a script's writes, but only if the first write of the
+// script fails, because it cannot stop a script halfway. It never refuses to
+// set an expiry. If the record exists and needs no more room, the script
+// therefore sets the expiry first. Otherwise a full Redis would keep holders
+// from completing handled deliveries.
 const prelude = `
 local key, now = KEYS[1], redis.call('TIME')
 now = now[1] * 1000000 + now[2]
@@ -44,19 +51,23 @@ local function put(value, ms)
 end
 `
 
-// An outcome is the first of the two numbers that a script returns. The second is 0 unless said otherwise.
+// An outcome is the first of the two numbers that a script returns. The second
+// is 0 unless stated otherwise.
 type outcome int64
 
 const (
-	done      outcome = iota + 1 // 1; claim adds the token
-	inFlight                     // 2, only from claim, which adds what remains of the lease, in microseconds
-	completed                    // 3, only from claim
-	lost                         // 4
-	full                         // 5
+	done outcome = iota + 1 // 1; claim also returns the token
+	// 2, only from claim, which also returns the rest of the lease in
+	// microseconds
+	inFlight
+	completed // 3, only from claim
+	lost      // 4
+	full      // 5
 )
 
-// scripts is read-only. Run asks for a script by its hash, and sends its text to a server that does not know it: one
-// that was restarted, or has just become the master.
+// scripts must not be modified. Run sends the hash of a script. It sends the
+// text to a server that does not know the script, for example after a restart
+// or a failover.
 var scripts = struct{ claim, renew, complete, release *redis.Script }{
 	// Arguments: nonce, lease in microseconds, expiry in milliseconds.
 	claim: redis.NewScript(prelude + `

@@ -20,7 +20,8 @@ import (
 
 var crashes = flag.Int("dedupe.crashes", 3, "how often the server is killed under load")
 
-// impatient is a client that does not repeat commands, so that a test sees each failure.
+// impatient returns a client that does not repeat commands, so that a test sees
+// each failure.
 func impatient(t testing.TB, url string) *redis.Client {
 	t.Helper()
 	o := options(t, url)
@@ -70,11 +71,13 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	require.NoError(t, s.Complete(t.Context(), successor))
 }
 
-// delivery is what workers do with one delivery while the server is killed again and again.
+// delivery is one delivery that workers handle while the server is killed again
+// and again.
 type delivery struct {
 	key    dedupe.Key
 	tokens []dedupe.Token
-	// acknowledged says that a Complete was answered without an error. From then on nobody may get a claim.
+	// acknowledged is true after a Complete without an error. From then on no
+	// worker may get a claim.
 	acknowledged bool
 }
 
@@ -84,7 +87,7 @@ func (d *delivery) handle(ctx context.Context, s dedupe.Store) error {
 		c, err := s.Claim(ctx, d.key, time.Second)
 		switch {
 		case err != nil || c.State == dedupe.InFlight:
-			time.Sleep(5 * time.Millisecond) // a sender's back-off
+			time.Sleep(5 * time.Millisecond) // a sender's backoff
 			continue
 		case c.State == dedupe.Completed:
 			return nil
@@ -95,7 +98,7 @@ func (d *delivery) handle(ctx context.Context, s dedupe.Store) error {
 		}
 		d.tokens = append(d.tokens, c.Token)
 		if s.Complete(ctx, c) == nil {
-			d.acknowledged = true // and go round once more, to find it completed
+			d.acknowledged = true // run once more, to find it completed
 		}
 	}
 	return ctx.Err()
@@ -155,7 +158,7 @@ func TestPausedServer(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartRedis(t)
 	o := options(t, server.URL())
-	o.ReadTimeout = 2 * patience // the client's own limit, for each try
+	o.ReadTimeout = 2 * patience // the client's own limit for each attempt
 	repeating := newStore(t, newClient(t, o))
 	o = options(t, server.URL())
 	o.ReadTimeout, o.MaxRetries = 2*patience, -1
@@ -206,7 +209,7 @@ func TestScriptsAreSentAgain(t *testing.T) {
 	requireState(t, s, testKey("flushed"), dedupe.Completed)
 }
 
-// A full server takes no new deliveries, and forgets none.
+// A full server refuses new deliveries and forgets none.
 func TestFullServer(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartRedis(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
@@ -234,7 +237,7 @@ func TestFullServer(t *testing.T) {
 	require.NoError(t, s.Complete(t.Context(), held[0]))
 	requireState(t, s, held[0].Key, dedupe.Completed)
 	require.NoError(t, s.Release(t.Context(), held[1]))
-	// Whatever has a record needs no more room.
+	// A delivery with a record needs no more room.
 	claim(t, s, held[1].Key, time.Hour)
 	require.Greater(t, claim(t, s, released.Key, time.Hour).Token, released.Token)
 	require.Eventually(t, func() bool {
@@ -244,7 +247,7 @@ func TestFullServer(t *testing.T) {
 	require.NoError(t, s.Complete(t.Context(), late))
 	requireState(t, s, late.Key, dedupe.Completed)
 
-	// A completion whose record is gone is the one that finds no room.
+	// Only a completion without a record needs room.
 	require.NoError(t, client.Del(t.Context(), redisdedupe.DefaultPrefix+string(late.Key[:])).Err())
 	require.ErrorIs(t, s.Complete(t.Context(), late), dedupe.ErrFull)
 
@@ -254,7 +257,7 @@ func TestFullServer(t *testing.T) {
 	require.NoError(t, s.Check(t.Context()))
 }
 
-// fill takes all memory that the server may use.
+// fill uses all memory that the server may allocate.
 func fill(t testing.TB, client *redis.Client) {
 	t.Helper()
 	for size := 1 << 20; size >= 1<<10; size /= 2 {
@@ -266,7 +269,7 @@ func fill(t testing.TB, client *redis.Client) {
 			require.NoError(t, err)
 		}
 	}
-	// What connections take comes and goes; be well above the limit.
+	// The memory of connections varies, so exceed the limit clearly.
 	used, err := client.Info(t.Context(), "memory").Result()
 	require.NoError(t, err)
 	require.Contains(t, used, "maxmemory_policy:noeviction")
@@ -310,7 +313,7 @@ func TestCheck(t *testing.T) {
 	require.Error(t, s.Check(t.Context()), "a replica")
 }
 
-// The documented list of permissions is enough, and a user without them is found out.
+// The documented rights are enough, and Check detects a user without them.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartRedis(t)
@@ -349,7 +352,7 @@ func requireNoSecret(t testing.TB, values ...any) {
 
 func TestErrorsShowNoPassword(t *testing.T) {
 	t.Parallel()
-	server := servicetest.StartRedis(t) // which does not know the user
+	server := servicetest.StartRedis(t) // it does not know the user
 	wrong := options(t, server.URL())
 	wrong.Username, wrong.Password, wrong.MaxRetries = "canary-user", "canary-password", -1
 	refused := options(t, "redis://canary-user:canary-password@127.0.0.1:1/0?max_retries=-1")

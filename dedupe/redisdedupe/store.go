@@ -14,15 +14,19 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// Store is a [dedupe.Store] in Redis, shared by all instances of a service that have the same server and prefix.
+// Store is a [dedupe.Store] in Redis. All instances of a service with the same
+// server and prefix share it.
 //
-// Leases and TTLs are measured with the server's clock, in milliseconds, rounded up; more than 100 years count as 100.
-// There is no goroutine behind it, and the client stays the caller's.
+// The server's clock measures leases and TTLs. They are rounded up to
+// milliseconds and limited to 100 years. The store has no goroutine, and the
+// caller owns the client.
 //
-// Calls end at their context's deadline. A call whose context is cancelled before that may wait for the answer until the
-// client's own ReadTimeout, 3 seconds by default. An answer that has come is never withheld because the context ended.
+// Calls end at their context's deadline. If the context is cancelled earlier, a
+// call may still wait for the answer until the client's own ReadTimeout, 3
+// seconds by default. A call returns an answer that has arrived even if the
+// context has ended.
 //
-// All methods may be called from any goroutine at any time.
+// All methods are safe for concurrent use.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
@@ -32,13 +36,15 @@ type Store struct {
 
 var _ dedupe.Store = (*Store)(nil)
 
-// New returns a store in the Redis that client is connected to. Without options it remembers deliveries for
-// [dedupe.DefaultTTL] in keys that begin with [DefaultPrefix].
+// New returns a store in the Redis to which client is connected. By default it
+// remembers deliveries for [dedupe.DefaultTTL] in keys that begin with
+// [DefaultPrefix].
 //
-// The client may be of any kind, with a single server, Sentinel or Cluster behind it, but must have ContextTimeoutEnabled
-// set; for a Ring see [InsecureRing]. New does not connect. Call [Store.Check] when the service starts.
+// The client may use a single server, Sentinel or a Cluster, and must have
+// ContextTimeoutEnabled set. See [InsecureRing] for a Ring. New does not
+// connect. Call [Store.Check] when the service starts.
 //
-// Its error names everything that is wrong, and wraps [ErrConfig].
+// The error names all configuration mistakes and wraps [ErrConfig].
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	c, err := newConfig(client, opts)
 	if err != nil {
@@ -47,16 +53,16 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	return &Store{client: client, prefix: c.prefix, ttl: c.ttl}, nil
 }
 
-// errEmpty is the error of a Store that New did not make.
-var errEmpty = fmt.Errorf("%w: redisdedupe: the Store is empty; make it with New", dedupe.ErrInvalid)
+// errEmpty is the error of a Store that was not created with New.
+var errEmpty = fmt.Errorf("%w: redisdedupe: the Store is empty; create it with New", dedupe.ErrInvalid)
 
 func (s *Store) empty() bool { return s == nil || s.client == nil }
 
-// Close ends the store. It waits for nothing, and leaves the client open. Further
-// calls return [dedupe.ErrClosed], so that nothing is handled unprotected.
+// Close closes the store, but not the client. It does not wait. Later calls
+// return [dedupe.ErrClosed], so that no delivery is handled without protection.
 //
-// Closing again does nothing, nor does closing a nil or zero Store. The error is
-// always nil.
+// Closing again does nothing, and neither does closing a nil or zero Store. The
+// error is always nil.
 func (s *Store) Close() error {
 	if !s.empty() {
 		s.closed.Store(true)
@@ -64,7 +70,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// usable returns an error if the store was closed, or was not made.
+// usable returns an error if the store was closed or was not created with
+// [New].
 func (s *Store) usable() error {
 	switch {
 	case s.empty():
@@ -75,7 +82,8 @@ func (s *Store) usable() error {
 	return nil
 }
 
-// TTL implements [dedupe.Store]. It is zero for a Store that [New] did not make.
+// TTL implements [dedupe.Store]. It returns zero for a Store that was not
+// created with [New].
 func (s *Store) TTL() time.Duration {
 	if s.empty() {
 		return 0
@@ -142,7 +150,7 @@ func (s *Store) Release(ctx context.Context, c dedupe.Claim) error {
 	return s.settle(ctx, "release", scripts.release, c, millis(s.ttl))
 }
 
-// settle runs one of the scripts for holders.
+// settle runs a script that changes the claim of a holder.
 func (s *Store) settle(ctx context.Context, call string, script *redis.Script, c dedupe.Claim, args ...any) error {
 	args = append([]any{int64(c.Token)}, args...)
 	o, _, err := s.run(ctx, call, script, c.Key, args...)
@@ -159,12 +167,12 @@ func (s *Store) run(ctx context.Context, call string, script *redis.Script, key 
 		return 0, 0, failure(ctx, call, err)
 	}
 	if len(reply) != 2 {
-		return 0, 0, fmt.Errorf("redisdedupe: %s: the script answered %d numbers instead of 2", call, len(reply))
+		return 0, 0, fmt.Errorf("redisdedupe: %s: the script returned %d numbers instead of 2", call, len(reply))
 	}
 	return outcome(reply[0]), reply[1], nil
 }
 
-// err is the error of a script that did not do what it was asked for.
+// err returns the error for the outcome of a failed script.
 func (o outcome) err(call string) error {
 	switch o {
 	case lost:
@@ -172,14 +180,16 @@ func (o outcome) err(call string) error {
 	case full:
 		return fmt.Errorf("%w: Redis has reached its maxmemory; raise it, or shorten the TTL", dedupe.ErrFull)
 	}
-	return fmt.Errorf("redisdedupe: %s: the script answered something unknown, %d", call, int64(o))
+	return fmt.Errorf("redisdedupe: %s: the script returned the unknown outcome %d", call, int64(o))
 }
 
-// failure wraps an error of the client. Its errors name hosts and ports, and quote the server; they have no credentials.
+// failure wraps an error of the client. Client errors contain hosts, ports and
+// texts of the server, but no credentials.
 func failure(ctx context.Context, call string, err error) error {
 	ended := ctx.Err()
 	if deadline, ok := ctx.Deadline(); ended == nil && ok && !time.Now().Before(deadline) {
-		ended = context.DeadlineExceeded // the connection's own timer for that deadline was the first to fire
+		// The connection's own timer for that deadline was faster.
+		ended = context.DeadlineExceeded
 	}
 	switch {
 	case ended != nil && !errors.Is(err, ended):
@@ -190,10 +200,12 @@ func failure(ctx context.Context, call string, err error) error {
 	return fmt.Errorf("redisdedupe: %s: %w", call, err)
 }
 
-// longest keeps sums of times within what numbers in Lua and expiries in Redis hold exactly.
+// longest limits durations so that their sums are exact in Lua numbers and in
+// Redis expiries.
 const longest = 100 * 365 * 24 * time.Hour
 
-// millis is d in milliseconds, rounded up, so that nothing ends early and no lease is zero.
+// millis returns d in milliseconds. It rounds up, so that nothing ends early
+// and no lease is zero.
 func millis(d time.Duration) int64 {
 	return int64((min(d, longest) + time.Millisecond - 1) / time.Millisecond)
 }
@@ -203,17 +215,17 @@ func micros(d time.Duration) int64 { return millis(d) * 1000 }
 func checkLease(ctx context.Context, key dedupe.Key, lease time.Duration) error {
 	switch {
 	case lease <= 0:
-		return fmt.Errorf("%w: lease of %v: must be greater than zero, and longer than the handler takes", dedupe.ErrInvalid, lease)
+		return fmt.Errorf("%w: the lease is %v; it must be greater than zero, and longer than the handler takes", dedupe.ErrInvalid, lease)
 	case key == dedupe.Key{}:
-		return fmt.Errorf("%w: the key is zero; make it with NewKey", dedupe.ErrInvalid)
+		return fmt.Errorf("%w: the key is zero; create it with NewKey", dedupe.ErrInvalid)
 	}
 	return ctx.Err()
 }
 
 func checkClaim(ctx context.Context, c dedupe.Claim) error {
 	if c.State != dedupe.Claimed || c.Token <= 0 || c.Key == (dedupe.Key{}) {
-		return fmt.Errorf("%w: a claim in state %v with token %d gives no rights; only one that Store.Claim answered "+
-			"as claimed does", dedupe.ErrInvalid, c.State, c.Token)
+		return fmt.Errorf("%w: the claim has state %v and token %d, but must be one that Store.Claim returned "+
+			"with state claimed", dedupe.ErrInvalid, c.State, c.Token)
 	}
 	return ctx.Err()
 }

@@ -69,7 +69,8 @@ func TestConfiguration(t *testing.T) {
 	newStore(t, client, redisdedupe.WithPrefix("staging/deploys_1.2:a-b"))
 }
 
-// The clock of a server is set, or a failover changes it for another machine's.
+// The clock of a server may be set, or a failover may change to another
+// machine's clock.
 func TestTokensRiseWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	m := newMini(t)
@@ -90,11 +91,13 @@ func TestTokensRiseWhenTheClockIsSetBack(t *testing.T) {
 	}
 	m.advance(time.Minute)
 	setBack(time.Hour)
-	requireState(t, s, testKey("back"), dedupe.InFlight) // leases last longer by as much; nothing is lost
+	// leases last longer by the same time; nothing is lost
+	requireState(t, s, testKey("back"), dedupe.InFlight)
 }
 
-// An hour forward is an hour less to be remembered. That leaves a hole only if the TTL is not longer than twice the
-// tolerance by as much.
+// A clock that is one hour ahead shortens the memory by one hour. Replays are
+// possible only if the TTL does not exceed twice the tolerance by at least that
+// hour.
 func TestClockSetForward(t *testing.T) {
 	t.Parallel()
 	m := newMini(t)
@@ -187,7 +190,7 @@ func TestReleaseOfFreeKeyLeavesNothing(t *testing.T) {
 	require.Empty(t, m.Keys())
 }
 
-// The longest durations stand for ever, and neither overflow nor lose digits.
+// The longest durations have no overflow and keep all digits.
 func TestLongestSpans(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, options(t, servicetest.RedisURL(t)))

@@ -18,8 +18,8 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// BenchmarkClaimComplete handles one delivery after the other, each for the first time. The floor is what a claim and
-// a completion are to a database, an insert and an update of one row, on a table of the same kind, and nothing else.
+// BenchmarkClaimComplete handles new deliveries one after the other. The floor
+// is an insert and an update of one row in the same kind of table.
 func BenchmarkClaimComplete(b *testing.B) {
 	onEachBench(b, func(b *testing.B, backend *backend, workers int) {
 		s := backend.store(backend.db, sqldedupe.WithoutPruning(), sqldedupe.InsecureUnsynced())
@@ -51,7 +51,8 @@ func BenchmarkClaimComplete(b *testing.B) {
 	})
 }
 
-// BenchmarkDuplicate claims what has been completed. The floor is reading the row by its key.
+// BenchmarkDuplicate claims a completed key. The floor reads the row by its
+// key.
 func BenchmarkDuplicate(b *testing.B) {
 	onEachBench(b, func(b *testing.B, backend *backend, workers int) {
 		s := backend.store(backend.db, sqldedupe.WithoutPruning(), sqldedupe.InsecureUnsynced())
@@ -85,7 +86,9 @@ func BenchmarkDuplicate(b *testing.B) {
 	})
 }
 
-// BenchmarkInTx has an effect for each delivery, committed with the completion, beside one that is committed before it.
+// BenchmarkInTx commits an effect for each delivery together with the
+// completion. It is compared with an effect that is committed before the
+// completion.
 func BenchmarkInTx(b *testing.B) {
 	onEachBench(b, func(b *testing.B, backend *backend, workers int) {
 		s := backend.store(backend.db, sqldedupe.WithoutPruning(), sqldedupe.InsecureUnsynced())
@@ -93,7 +96,8 @@ func BenchmarkInTx(b *testing.B) {
 		effect := backend.effect("one")
 		each := func(b *testing.B, f func(k dedupe.Key) error) { each(b, workers, f) }
 		ctx := b.Context()
-		b.Run("complete", func(b *testing.B) { // in a second transaction, which is not exactly once
+		// A second transaction is not exactly once.
+		b.Run("complete", func(b *testing.B) {
 			each(b, func(k dedupe.Key) error {
 				c, err := s.Claim(ctx, k, time.Minute)
 				if err != nil {
@@ -135,8 +139,8 @@ func errOr(err error, c dedupe.Claim) error {
 	return unexpected(c)
 }
 
-// unsynced are the databases without waiting for the disk: what remains is the cost of the statements, which a slow disk or
-// one that others use as well would hide.
+// unsynced lists the databases without waits for the disk. They show the cost
+// of the statements, which a slow or shared disk would hide.
 var unsynced = []place{
 	{"sqlite-unsynced", func(t testing.TB) *backend {
 		path := filepath.Join(t.TempDir(), "test.db")
@@ -170,7 +174,7 @@ func onEachBench(b *testing.B, bench func(b *testing.B, backend *backend, worker
 
 var benchKeys atomic.Uint64
 
-// each calls f b.N times from a number of goroutines, each time with a key that was never used.
+// each calls f b.N times from several goroutines, each time with a new key.
 func each(b *testing.B, workers int, f func(k dedupe.Key) error) {
 	b.Helper()
 	b.ReportAllocs()
@@ -198,7 +202,8 @@ func each(b *testing.B, workers int, f func(k dedupe.Key) error) {
 
 type rowQuery func(ctx context.Context, args ...any) *sql.Row
 
-// floorStatements are prepared statements on a table with the same columns and index as the store's.
+// floorStatements returns prepared statements for a table with the same columns
+// and index as the store's.
 func floorStatements(b *testing.B, backend *backend) (insert, update rowQuery) {
 	b.Helper()
 	table := "floor_effects"

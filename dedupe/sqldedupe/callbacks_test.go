@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/internal/callbacktest"
 )
 
-// A claim that was granted is returned whatever the hook does. Otherwise nobody
+// A granted claim is returned no matter what the hook does. Otherwise no worker
 // would release it.
 func TestCallbacks(t *testing.T) {
 	t.Parallel()

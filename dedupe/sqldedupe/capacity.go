@@ -8,33 +8,38 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// fullFor is how long a store that is full believes it without counting again.
+// fullFor is how long a full store refuses new keys without counting again.
 const fullFor = time.Second
 
-// room is how many keys this instance may still claim before it counts again. Counting reads the whole table, so it is not
-// done for every claim.
+// room is the number of keys that this instance may still claim before it
+// counts again. Counting reads the whole table, so the store does not do it for
+// every claim.
 type room struct {
 	capacity int64
-	turn     chan struct{} // a mutex that is waited for with a context; held while counting
+	// counting is a mutex whose waiters can stop at the end of a context. It is
+	// locked while counting.
+	counting chan struct{}
 
-	mu      sync.Mutex
-	left    int64
-	pending int64     // claims that have taken room and have no answer yet
-	full    time.Time // until then there is no room
+	mu   sync.Mutex
+	left int64
+	// claims with reserved room whose outcome is not known yet
+	pending int64
+	full    time.Time // the store is full until then
 }
 
 func newRoom(capacity int64) *room {
-	return &room{capacity: capacity, turn: make(chan struct{}, 1)}
+	return &room{capacity: capacity, counting: make(chan struct{}, 1)}
 }
 
-// take takes the room for one key, or returns ErrFull. After nil the caller owes a call of settle.
+// take reserves room for one key, or returns ErrFull. After nil the caller must
+// call settle.
 func (r *room) take(ctx context.Context, count func(context.Context) (held int64, next time.Duration, err error)) error {
 	select {
-	case r.turn <- struct{}{}:
+	case r.counting <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-r.turn }()
+	defer func() { <-r.counting }()
 	if taken, full := r.takeLeft(); taken || full {
 		if full {
 			return dedupe.ErrFull
@@ -42,7 +47,9 @@ func (r *room) take(ctx context.Context, count func(context.Context) (held int64
 		return nil
 	}
 	r.mu.Lock()
-	pending := r.pending // the rows of these are there already when we count, or are not; nobody adds to them before we are done
+	// The count may or may not include the rows of these claims. No claim can
+	// become pending before the count is done.
+	pending := r.pending
 	r.mu.Unlock()
 	held, next, err := count(ctx)
 	if err != nil {
@@ -53,7 +60,7 @@ func (r *room) take(ctx context.Context, count func(context.Context) (held int64
 	free := r.capacity - held - pending
 	if free <= 0 {
 		if pending == 0 {
-			// Not beyond the moment at which the first key is over.
+			// Count again when the first key expires, even if that is earlier.
 			r.full = time.Now().Add(min(fullFor, next))
 		}
 		return dedupe.ErrFull
@@ -74,7 +81,7 @@ func (r *room) takeLeft() (taken, full bool) {
 	return false, time.Now().Before(r.full)
 }
 
-// settle says what became of a claim that room was taken for.
+// settle records the outcome of a claim with reserved room.
 func (r *room) settle(claimed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,14 +91,15 @@ func (r *room) settle(claimed bool) {
 	}
 }
 
-// released has the next claim count again.
+// released makes the next claim count again.
 func (r *room) released() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.full = time.Time{}
 }
 
-// count is how many keys are in force, and how long it is until the first of them isn't.
+// count returns the number of active keys, and the time until the first of them
+// expires.
 func (s *Store) count(ctx context.Context) (held int64, next time.Duration, err error) {
 	var rest int64
 	err = s.engine.auto(ctx, s.db, func(r runner) error {
@@ -101,7 +109,7 @@ func (s *Store) count(ctx context.Context) (held int64, next time.Duration, err 
 	return held, time.Duration(rest) * s.engine.unit(), err
 }
 
-// isFree says whether nobody holds the key and it is not completed.
+// isFree reports whether the key is neither claimed nor completed.
 func (s *Store) isFree(ctx context.Context, key dedupe.Key) (bool, error) {
 	var by int64
 	var inForce bool

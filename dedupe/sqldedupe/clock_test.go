@@ -18,14 +18,16 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// clocked is a backend whose clock can be moved: the function that the statements ask for the time is another one. So the
-// conformance suite need not wait, and a slow machine does not have its leases end too soon. Nothing is synced to the disk.
+// clocked is a backend whose clock can be moved, because another function
+// replaces the one that the statements call for the time. The conformance suite
+// then need not wait, and leases do not end early on a slow machine. Nothing is
+// synced to the disk.
 type clocked struct {
 	*backend
 	advance func(time.Duration)
 }
 
-// clockedSQLite has a driver of its own, with an unixepoch of its own.
+// clockedSQLite uses a separate driver with a replaced function unixepoch.
 func clockedSQLite(t testing.TB) clocked {
 	t.Helper()
 	var ahead atomic.Int64
@@ -52,7 +54,8 @@ type connector struct {
 func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
 func (c connector) Driver() driver.Driver                        { return c.driver }
 
-// clockedPostgres has a schema in which clock_timestamp is another function, and which stands first in the search path.
+// clockedPostgres uses a schema with a replaced clock_timestamp, which is first
+// in the search path.
 func clockedPostgres(t testing.TB, url string) clocked {
 	t.Helper()
 	schema := fmt.Sprintf("t%016x", rand.Uint64())
@@ -77,7 +80,7 @@ func clockedPostgres(t testing.TB, url string) clocked {
 	}}
 }
 
-// onEachClocked runs a test on each database, by a clock that is moved.
+// onEachClocked runs a test on each database with a clock that can be moved.
 func onEachClocked(t *testing.T, test func(t *testing.T, b clocked)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {

@@ -72,7 +72,8 @@ func TestDefaults(t *testing.T) {
 	})
 }
 
-// A SQLite database that would lose what it has acknowledged, or fail under load, is refused.
+// NewSQLite refuses a SQLite database that would lose confirmed commits, or
+// fail under load.
 func TestUnfitSQLite(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ pragmas, want string }{
@@ -80,7 +81,7 @@ func TestUnfitSQLite(t *testing.T) {
 		"memory":  {"_pragma=busy_timeout(1000)&_pragma=journal_mode(MEMORY)", "journal_mode"},
 		"normal":  {"_pragma=busy_timeout(1000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)", "InsecureUnsynced"},
 		"no wait": {"_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)", "busy_timeout"},
-		// Before the commit a second try would be told that it is a duplicate.
+		// Before the commit, a second attempt would already be a duplicate.
 		"dirty reads": {"cache=shared&_pragma=read_uncommitted(1)&_pragma=busy_timeout(1000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)", "read_uncommitted"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,7 +104,7 @@ func TestUnfitSQLite(t *testing.T) {
 		_, err = sqldedupe.NewSQLite(t.Context(), db)
 		require.ErrorIs(t, err, sqldedupe.ErrConfig)
 	})
-	// A pragma that is not in the name holds for one connection of several.
+	// A pragma outside the name applies to only one of several connections.
 	t.Run("one connection only", func(t *testing.T) {
 		t.Parallel()
 		db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "test.db"))
@@ -185,7 +186,7 @@ func TestTablesAreApart(t *testing.T) {
 	})
 }
 
-// Every name of a file is taken as it is.
+// Every file name is used unchanged.
 func TestOpenSQLite(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -219,7 +220,8 @@ func TestOpenSQLite(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Keys are digests, and yet nobody else's business. A file that is there keeps its permissions.
+// Other users must not read the file, although keys are digests. An existing
+// file keeps its permissions.
 func TestSQLiteFileIsPrivate(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

@@ -16,7 +16,7 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// full is 1,000 copies of 1,000 deliveries, which takes minutes.
+// full runs 1,000 copies of 1,000 deliveries, which takes minutes.
 var full = flag.Bool("dedupe.full", false, "run the conformance suite with 1,000 copies of 1,000 deliveries")
 
 func TestConforms(t *testing.T) {
@@ -25,15 +25,17 @@ func TestConforms(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) { conforms(t, atPostgres(t, ""), plain) })
 }
 
-// TestTransactionsConform has every Complete begin a transaction, complete the claim in it and commit.
+// TestTransactionsConform runs the suite on a store whose Complete begins a
+// transaction, completes the claim in it and commits.
 func TestTransactionsConform(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) { conforms(t, clockedSQLite, inTransactions) })
 	t.Run("postgres", func(t *testing.T) { conforms(t, atPostgres(t, ""), inTransactions) })
 }
 
-// TestConformsUnderSettings shows that the store works whatever the database's default isolation is, and however the driver
-// sends statements.
+// TestConformsUnderSettings shows that the store works with every default
+// isolation of the database, and with every way in which the driver sends
+// statements.
 func TestConformsUnderSettings(t *testing.T) {
 	t.Parallel()
 	for name, setting := range map[string]string{
@@ -53,7 +55,7 @@ func atPostgres(t *testing.T, settings string) func(testing.TB) clocked {
 func plain(_ *sql.DB, s *sqldedupe.Store) dedupe.Store           { return s }
 func inTransactions(db *sql.DB, s *sqldedupe.Store) dedupe.Store { return transactional{s, db} }
 
-// transactional is a store that completes in transactions.
+// transactional is a store that completes claims in transactions.
 type transactional struct {
 	*sqldedupe.Store
 	db *sql.DB
@@ -66,7 +68,8 @@ func (s transactional) Complete(ctx context.Context, c dedupe.Claim) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	err = s.CompleteTx(ctx, tx, c)
-	if errors.Is(err, sqldedupe.ErrCompleted) { // which a Complete is content with
+	// Complete must return nil in this case.
+	if errors.Is(err, sqldedupe.ErrCompleted) {
 		return nil
 	}
 	if err != nil {
@@ -75,8 +78,9 @@ func (s transactional) Complete(ctx context.Context, c dedupe.Claim) error {
 	return tx.Commit()
 }
 
-// conforms runs the suite by a clock that is moved, so that only what takes minutes could be too late. All checks share it
-// and the database, one after the other, and each has a table of its own.
+// conforms runs the suite with a clock that can be moved, so that only a delay
+// of minutes could cause a failure. All checks share the clock and the
+// database. They run one after the other, each with a separate table.
 func conforms(t *testing.T, open func(testing.TB) clocked, wrap func(*sql.DB, *sqldedupe.Store) dedupe.Store) {
 	t.Parallel()
 	place := open(t)
@@ -90,7 +94,8 @@ func conforms(t *testing.T, open func(testing.TB) clocked, wrap func(*sql.DB, *s
 		if keys > 0 {
 			s.Advance = func(d time.Duration) {
 				place.advance(d)
-				time.Sleep(1100 * time.Millisecond) // that a store is full is believed for a second of the process's own time
+				// A store stays full for one second of the process's own time.
+				time.Sleep(1100 * time.Millisecond)
 			}
 		}
 		return s
@@ -103,13 +108,15 @@ func conforms(t *testing.T, open func(testing.TB) clocked, wrap func(*sql.DB, *s
 	})
 }
 
-// subject is two stores with a handle each, as two processes would have.
+// subject returns two stores with separate database handles, as in two
+// processes.
 func subject(b *backend, other *sql.DB, wrap func(*sql.DB, *sqldedupe.Store) dedupe.Store, opts ...sqldedupe.Option) dedupetest.Subject {
 	return dedupetest.Subject{Store: wrap(b.db, b.store(b.db, opts...)), Other: wrap(other, b.store(other, opts...))}
 }
 
-// TestFullConformance is for a machine with time: go test -run FullConformance -dedupe.full -timeout 2h
-// Its clocks are the databases' own, and every commit is on the disk.
+// TestFullConformance takes long. Run it with go test -run FullConformance
+// -dedupe.full -timeout 2h. It uses the databases' own clocks, and every commit
+// is synced to disk.
 func TestFullConformance(t *testing.T) {
 	if !*full {
 		t.Skip("without -dedupe.full; TestConforms runs the same checks with fewer copies")

@@ -1,5 +1,7 @@
-// Package sqldedupe remembers deliveries in a SQL database, PostgreSQL or SQLite, that all instances of a service share, and
-// can commit a delivery's effect and its completion together, so that each event takes effect exactly once.
+// Package sqldedupe implements a [dedupe.Store] in a PostgreSQL or SQLite
+// database that all instances of a service share. It can commit a delivery's
+// effect and its completion together, so that each event takes effect exactly
+// once.
 //
 //	store, err := sqldedupe.OpenSQLite(ctx, "deliveries.db")
 //	if err != nil {
@@ -8,77 +10,106 @@
 //	defer store.Close()
 //	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "deploys"))
 //
-// [NewPostgres] and [NewSQLite] take a *sql.DB instead, the one that the application's own tables are in. A handler whose
-// effects are rows in those completes its claim in the same transaction:
+// [NewPostgres] and [NewSQLite] take the *sql.DB of the application's own
+// tables. A handler that writes to these tables completes its claim in the same
+// transaction:
 //
 //	record := func(ctx context.Context, e *payload.Event) error {
 //		d, _ := receiver.FromContext(ctx)
+//		insert := func(ctx context.Context, tx *sql.Tx) error {
+//			_, err := tx.ExecContext(ctx,
+//				"INSERT INTO releases (app, version) VALUES (?, ?)",
+//				e.App, e.Version)
+//			return err
+//		}
 //		return d.CompleteWith(func(c dedupe.Claim) error {
-//			return store.InTx(ctx, c, func(ctx context.Context, tx *sql.Tx) error {
-//				_, err := tx.ExecContext(ctx, "INSERT INTO releases (app, version) VALUES (?, ?)", e.App, e.Version)
-//				return err
-//			})
+//			return store.InTx(ctx, c, insert)
 //		})
 //	}
 //
-// If the process crashes at any point of this, neither the row nor the completion is there, and the sender's next try is
-// handled; or both are, and it is a duplicate. A worker whose lease was taken over fails at the completion, and what it has done
-// is rolled back. [Store.CompleteTx] and [Store.CompletePgxTx] do it in a transaction that the caller begins and commits.
+// A crash at any point leaves either both the row and the completion, or
+// neither. In the first case the sender's retry is a duplicate, and in the
+// second it is handled. If another worker took over the lease, the slow
+// worker's completion fails and its transaction is rolled back.
+// [Store.CompleteTx] and [Store.CompletePgxTx] do the same in a transaction
+// that the caller begins and commits.
 //
-// [OpenSQLite] uses modernc.org/sqlite, which needs no cgo. For PostgreSQL any driver
-// will do whose errors have a method SQLState() string.
+// [OpenSQLite] uses modernc.org/sqlite, which needs no cgo. PostgreSQL needs a
+// driver whose errors have a method SQLState() string.
 //
 // # Operation
 //
-// The constructors make the table, or bring it up to date, in one transaction; instances that start together wait for each
-// other. [Migrate] and [Migrations] do it beforehand. A delivery is one row, deleted some time after its TTL: claims do that
-// on the side, a batch at a time, or [Store.RunPruner] does. Deleting rows that are over by hand does no harm; deleting others
-// forgets them.
+// The constructors create or update the table in one transaction. Instances
+// that start together wait for each other. [Migrate] and [Migrations] do it in
+// advance.
 //
-// In production let an owner call [Migrate], or run the SQL of [Migrations], and
-// give the service's role these rights alone:
+// A delivery is one row, which is deleted some time after its TTL. Claims
+// delete expired rows in small batches, or [Store.RunPruner] does. You may
+// delete expired rows by hand. The store forgets a delivery if you delete
+// another row.
+//
+// In production, let the owner of the tables call [Migrate] or run the SQL of
+// [Migrations]. Give the service's role only these rights:
 //
 //	GRANT USAGE ON SCHEMA public TO service;
 //	GRANT SELECT, INSERT, UPDATE, DELETE ON deployhook_dedupe TO service;
 //	GRANT SELECT ON deployhook_dedupe_schema TO service;
 //	GRANT USAGE ON SEQUENCE deployhook_dedupe_token TO service;
 //
-// A delivery costs two commits, and each waits for the disk: about as many deliveries a second as the disk has syncs for
-// SQLite and for a single PostgreSQL connection; PostgreSQL syncs many connections' commits at once. Duplicates only read.
+// A delivery needs two commits, and each waits for the disk. SQLite and a
+// single PostgreSQL connection therefore handle about as many deliveries a
+// second as the disk can sync. PostgreSQL syncs the commits of many connections
+// together. Duplicates only read.
 //
 // # Poolers
 //
-// The constructor recognises PgBouncer and other poolers, and refuses settings that
-// fail in transaction mode. [The page on poolers] lists what to set.
+// The constructor recognizes PgBouncer and other poolers, and refuses settings
+// that fail in transaction mode. [The page on poolers] lists what to set.
 //
 // # Security
 //
-//   - A key is kept as a digest (see [dedupe.NewKey]); neither IDs nor payloads are in the table.
-//   - Every doubt is an error, so that a receiver answers 503 and the sender tries again: a database that is down, slow,
-//     locked, read-only or full, a lost connection, a schema that is newer than the package.
-//   - Full is [dedupe.ErrFull]: nothing is forgotten to make room, and duplicates are still recognised.
-//   - Whoever takes a lease over gets a greater token, and from then on the slow worker's calls fail, its transaction too.
-//   - The constructors refuse a database that acknowledges commits before they are on disk; see [InsecureUnsynced].
-//   - Statements have parameters, and table names are checked, so nothing that comes from outside is ever part of SQL.
-//   - No error contains a data source name. A driver that can't parse one repeats
-//     it, and the constructors and Migrate replace that error. Other errors of the
-//     driver, which are wrapped, may name host, user and database.
-//   - OpenSQLite makes a file that only its owner can read.
+//   - The table contains a digest of each key (see [dedupe.NewKey]), but no IDs
+//     and no payloads.
+//   - Every doubt is an error, so that a receiver answers 503 and the sender
+//     retries. Examples are a lost connection, a database that is down, slow,
+//     locked, read-only or full, and a schema that is newer than the package.
+//   - A full store returns [dedupe.ErrFull]. It forgets nothing to make room,
+//     and still recognizes duplicates.
+//   - The worker that takes over a lease gets a greater token. From then on the
+//     calls and the transaction of the slow worker fail.
+//   - The constructors refuse a database that confirms commits before they are
+//     on disk, see [InsecureUnsynced].
+//   - Statements have parameters and table names are checked, so no input
+//     becomes part of the SQL.
+//   - No error contains a data source name. If a driver cannot parse a name,
+//     its error repeats the name, so the constructors and Migrate replace that
+//     error. Other errors of the driver are wrapped and may name host, user and
+//     database.
+//   - OpenSQLite creates a file that only its owner can read.
 //
-// # Misuses
+// # Common mistakes
 //
-//   - An effect outside the transaction, a call to another service for example, is at least once like with any store: it
-//     happens before the commit, and is not undone. Give it the delivery's ID as an idempotency key, or queue it in
-//     the same transaction.
-//   - Completing in one transaction what was done in another, which a crash in between handles twice.
-//   - Going on after a statement's error in a SQLite transaction: SQLite may have ended it, and commits what follows at once.
-//     [Store.InTx] keeps it from that, and CompleteTx fails if it is too late.
-//   - A clock that is set: leases and TTLs follow the database's. A step of hours forward forgets that much too early, so
-//     choose a TTL that is longer than twice the receiver's tolerance by more than any step.
-//   - A replica that is not synchronous: after a failover the last completions are missing, and deliveries are handled again.
-//   - A SQLite file on a network file system, whose locks cannot be relied on.
-//   - Long transactions. PostgreSQL keeps a delivery in flight while one that has completed it stays open, even if the
-//     process that began it has vanished: set idle_in_transaction_session_timeout. SQLite keeps everybody waiting.
+//   - An effect outside the transaction, such as a call to another service,
+//     happens at least once, as with any store. It happens before the commit
+//     and is not undone. Pass the delivery's ID as an idempotency key, or queue
+//     the effect in the same transaction.
+//   - Do not complete in one transaction what was done in another. After a
+//     crash in between, the delivery is handled twice.
+//   - Do not continue in a SQLite transaction after a statement's error. SQLite
+//     may have ended the transaction, and then commits each following statement
+//     at once. [Store.InTx] prevents that, and CompleteTx fails if it is too
+//     late.
+//   - Leases and TTLs follow the database's clock. A step of hours forward
+//     forgets deliveries that much too early. Choose a TTL that exceeds twice
+//     the receiver's tolerance by more than any expected step.
+//   - An asynchronous replica lacks the last completions after a failover, so
+//     these deliveries are handled again.
+//   - Do not put a SQLite file on a network file system, because its locks are
+//     unreliable.
+//   - Avoid long transactions. In PostgreSQL, a delivery stays in flight while
+//     a transaction that completed it is open, even if its process has
+//     vanished. Set idle_in_transaction_session_timeout. In SQLite, all other
+//     writers wait.
 //
 // [The page on poolers]: https://github.com/deployhook/deployhook/blob/main/internal/sqldb/POOLERS.md
 package sqldedupe

@@ -13,7 +13,8 @@ import (
 
 const canary = "canary-4711"
 
-// withoutCanary fails if an error, or any that it wraps, shows the password in any form.
+// withoutCanary fails if an error, or any error that it wraps, contains the
+// password in any form.
 func withoutCanary(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)
@@ -24,13 +25,13 @@ func withoutCanary(t *testing.T, err error) {
 	}
 }
 
-// A driver's errors are passed on, and with them whatever they say. Passwords are not among it.
+// The errors of a driver are passed on with their texts, but without passwords.
 func TestErrorsHaveNoPassword(t *testing.T) {
 	t.Parallel()
 	db := lazyDB(t, "postgres://user:"+canary+"@127.0.0.1:1/app?sslmode=disable&application_name="+canary)
 	_, err := sqldedupe.NewPostgres(t.Context(), db)
 	withoutCanary(t, err)
-	require.NotErrorIs(t, err, sqldedupe.ErrConfig, "a server that is down is no mistake of the caller's")
+	require.NotErrorIs(t, err, sqldedupe.ErrConfig, "an unavailable server is not the caller's mistake")
 	require.Error(t, errors.Unwrap(err))
 }
 
@@ -42,7 +43,8 @@ func lazyDB(t *testing.T, dsn string) *sql.DB {
 	return db
 }
 
-// A data source name with a mistake is found when the first connection is made, and the driver's error repeats it.
+// An invalid data source name causes an error at the first connection, and the
+// driver's error repeats the name.
 func TestMistakenDSNIsNotShown(t *testing.T) {
 	t.Parallel()
 	for dsn, want := range map[string]string{

@@ -10,17 +10,19 @@ import (
 )
 
 var (
-	// ErrCompleted says that the claim has been completed already by the same claim's holder: what was done for the delivery
-	// has been committed before, and must not be a second time. The transaction must be rolled back.
-	ErrCompleted = errors.New("sqldedupe: the claim has been completed before, by its own holder")
+	// ErrCompleted reports that the same claim was already completed. The
+	// effect of the delivery was committed before and must not be committed
+	// again, so roll back the transaction.
+	ErrCompleted = errors.New("sqldedupe: the same claim was already completed")
 
-	// ErrOutcomeUnknown says that the connection was lost during the commit, and that the database could not be asked
-	// afterwards: the effect and the completion are both there, or neither is. Answer as after any other error: the sender
-	// tries again, and is then told that it is a duplicate, or the delivery is handled.
-	ErrOutcomeUnknown = errors.New("sqldedupe: whether the transaction was committed is not known")
+	// ErrOutcomeUnknown reports that the connection was lost during the commit,
+	// and that the database could not be asked for the outcome. Either both the
+	// effect and the completion exist, or neither does. Treat it as any other
+	// error. The sender's retry is then a duplicate or is handled.
+	ErrOutcomeUnknown = errors.New("sqldedupe: it is unknown whether the transaction was committed")
 )
 
-// fail turns a database's error into the store's.
+// fail wraps an error of the database.
 func (s *Store) fail(ctx context.Context, operation string, err error) error {
 	switch {
 	case err == nil:
@@ -30,7 +32,8 @@ func (s *Store) fail(ctx context.Context, operation string, err error) error {
 	case sqldb.IsFull(err):
 		err = fmt.Errorf("%w: %w", dedupe.ErrFull, err)
 	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
-		// Drivers say in many ways that they were interrupted.
+		// Drivers report an interruption in many ways, so add the context's
+		// error.
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	return fmt.Errorf("sqldedupe: %s: %w", operation, err)

@@ -23,7 +23,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// Two deliveries of one event make one row, the second after the service has been started again.
+// Two deliveries of one event create one row, even if the service restarts in
+// between.
 func Example() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -91,7 +92,7 @@ func service(ctx context.Context, path string, scheme *signer.Standard) error {
 	return nil
 }
 
-// deliver is a peer: it signs an event and posts it.
+// deliver is a sender that signs an event and posts it.
 func deliver(h http.Handler, s signer.Signer, id string) (status int, answer string) {
 	const body = `{"event":"deploy.succeeded","timestamp":"2026-03-12T14:22:01Z","deployment_id":"dep_a1b2c3d4","app":"api","version":"1.2.3"}`
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", strings.NewReader(body))
@@ -125,7 +126,7 @@ func ExampleOpenSQLite() {
 	// Output: 48h0m0s
 }
 
-// The snippets of the documentation that are not in an example.
+// The documentation snippets that are not in an example.
 
 func newReceiver(ctx context.Context, scheme *signer.Standard) error {
 	store, err := sqldedupe.OpenSQLite(ctx, "deliveries.db")

@@ -1,6 +1,6 @@
 package sqldedupe
 
-// PruneStatements are the statements that prune, for EXPLAIN.
+// PruneStatements returns the statements that prune, for EXPLAIN.
 func PruneStatements(d Dialect, table string) []string {
 	n, err := newNames(d, table)
 	if err != nil {

@@ -26,14 +26,14 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// endpoint is a service with a receiver, and its peer.
+// endpoint is a service with a receiver, and its sender.
 type endpoint struct {
 	t      testing.TB
 	scheme *signer.Standard
 	server *httptest.Server
 }
 
-// newEndpoint takes further options of the receiver, whose lease is short.
+// newEndpoint takes further options for the receiver, whose lease is short.
 func newEndpoint(t testing.TB, s dedupe.Store, handler receiver.EventHandler, opts ...receiver.Option) *endpoint {
 	t.Helper()
 	scheme, err := signer.NewStandard(signer.GenerateSecret())
@@ -67,14 +67,15 @@ func (e *endpoint) post(id string) (status int, answer string) {
 	return response.StatusCode, string(text)
 }
 
-// insist sends a delivery until it is accepted, as senders do, and returns the answers before that.
+// insist sends a delivery until it is accepted, as senders do, and returns the
+// earlier answers.
 func (e *endpoint) insist(id string) (refused []int) {
 	e.t.Helper()
 	_, refused = e.answer(id)
 	return refused
 }
 
-// answer is what insist gets in the end, and what came before.
+// answer returns the last answer to insist, and the earlier ones.
 func (e *endpoint) answer(id string) (accepted string, refused []int) {
 	e.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -90,7 +91,8 @@ func (e *endpoint) answer(id string) (accepted string, refused []int) {
 	}
 }
 
-// inTx is a handler whose effect is in the transaction of the completion. before is called inside it.
+// inTx returns a handler whose effect is in the transaction of the completion.
+// It calls before inside the transaction.
 func inTx(b *backend, s *sqldedupe.Store, before func()) receiver.EventHandler {
 	return func(ctx context.Context, e *payload.Event) error {
 		d, _ := receiver.FromContext(ctx)
@@ -107,7 +109,8 @@ func inTx(b *backend, s *sqldedupe.Store, before func()) receiver.EventHandler {
 	}
 }
 
-// A connection that is lost at any point of it costs a try, never the delivery, and it takes effect once.
+// A lost connection at any point costs an attempt but never the delivery, and
+// the effect takes place once.
 func TestLostConnections(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
@@ -126,7 +129,8 @@ func TestLostConnections(t *testing.T) {
 	}{
 		"between claim and completion": {pass, p.cut, true},
 		"before the commit arrived":    {loseCommit, func() {}, true},
-		// The store asks what became of the commit, and is told that it took effect.
+		// The store asks for the outcome of the commit, and learns that it took
+		// effect.
 		"after the commit": {loseAnswer, func() {}, false},
 	} {
 		id := "whk_" + strings.ReplaceAll(name, " ", "_")
@@ -147,7 +151,8 @@ func TestLostConnections(t *testing.T) {
 	}
 }
 
-// Whoever cannot be told what became of a commit is told that. The delivery stays in flight until it is known.
+// If the outcome of a commit cannot be determined, the error says so. The
+// delivery stays in flight until the outcome is known.
 func TestOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
@@ -165,7 +170,7 @@ func TestOutcomeUnknown(t *testing.T) {
 	err = s.InTx(ctx, c, b.effect("1"))
 	require.ErrorIs(t, err, sqldedupe.ErrOutcomeUnknown)
 	require.Zero(t, b.count("1"))
-	// To the server the connection is as it was, and so is the transaction.
+	// The server still sees the connection and the transaction as open.
 	claim(t, other, key("1"), amply, dedupe.InFlight)
 	p.cut()
 	var again dedupe.Claim
@@ -173,12 +178,12 @@ func TestOutcomeUnknown(t *testing.T) {
 		again, err = other.Claim(t.Context(), key("1"), amply)
 		require.NoError(t, err)
 		return again.State == dedupe.Claimed
-	}, patience, 20*time.Millisecond, "the server has rolled it back")
+	}, patience, 20*time.Millisecond, "the server has rolled back the transaction")
 	require.NoError(t, other.InTx(t.Context(), again, b.effect("1")))
 	require.Equal(t, 1, b.count("1"))
 }
 
-// The server is killed at different points of deliveries that go on meanwhile.
+// The server is killed at different points of concurrent deliveries.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartPostgres(t)
@@ -199,7 +204,7 @@ func TestServerKilled(t *testing.T) {
 	before.Store(&nothing)
 	for _, id := range []string{"whk_before", "whk_during"} {
 		answer, _ := e.answer(id)
-		require.JSONEq(t, `{"received":true,"duplicate":true}`, answer, "what was answered with 200 is kept")
+		require.JSONEq(t, `{"received":true,"duplicate":true}`, answer, "a delivery with the answer 200 is remembered")
 		require.Equal(t, 1, b.count(id))
 	}
 
@@ -207,7 +212,7 @@ func TestServerKilled(t *testing.T) {
 	status, _ := e.post("whk_down")
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	status, _ = e.post("whk_before")
-	require.Equal(t, http.StatusServiceUnavailable, status, "what can't be looked up is not said to be a duplicate")
+	require.Equal(t, http.StatusServiceUnavailable, status, "without a lookup the answer is not a duplicate")
 	server.Restart()
 	e.insist("whk_down")
 	require.Equal(t, 1, b.count("whk_down"))
@@ -216,13 +221,13 @@ func TestServerKilled(t *testing.T) {
 	began := time.Now()
 	status, _ = e.post("whk_paused")
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Less(t, time.Since(began), patience, "the store's timeout of 2 s bounds it")
+	require.Less(t, time.Since(began), patience, "the store's timeout of 2 s limits the wait")
 	server.Resume()
 	e.insist("whk_paused")
 	require.Equal(t, 1, b.count("whk_paused"))
 }
 
-// A server that is killed again and again, while deliveries come in from all sides.
+// The server is killed again and again while deliveries arrive concurrently.
 func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartPostgres(t)
@@ -281,7 +286,7 @@ func TestTooManyConnections(t *testing.T) {
 	var state interface{ SQLState() string }
 	require.ErrorAs(t, err, &state)
 	require.Equal(t, "53300", state.SQLState())
-	require.NotErrorIs(t, err, dedupe.ErrFull, "there is room, though not for us now")
+	require.NotErrorIs(t, err, dedupe.ErrFull, "there is room, but not for this store at the moment")
 	for _, conn := range held {
 		require.NoError(t, conn.Close())
 	}
@@ -292,7 +297,8 @@ func TestTooManyConnections(t *testing.T) {
 	}, patience, 20*time.Millisecond)
 }
 
-// A full disk refuses what is new, and goes on to recognise duplicates.
+// With a full disk the store refuses new deliveries and still recognizes
+// duplicates.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	b := openSQLite(t)
@@ -314,7 +320,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	require.ErrorIs(t, full(), dedupe.ErrFull)
 	refused := 0
-	for i := range 20 { // a page may yet have room for some
+	for i := range 20 { // a page may still have room for some
 		status, _ := e.post(fmt.Sprintf("whk_new_%d", i))
 		if status == http.StatusServiceUnavailable {
 			refused++
@@ -354,7 +360,7 @@ func TestReadOnly(t *testing.T) {
 	})
 }
 
-// Another process that holds the lock for longer than we wait.
+// Another process holds the lock for longer than the store waits.
 func TestSQLiteBusy(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "busy.db")

@@ -11,8 +11,10 @@ import (
 	sqlitedriver "modernc.org/sqlite"
 )
 
-// guard keeps statements from being committed one by one after SQLite has ended a transaction by itself: while it is on, every
-// commit of the connection is turned into a rollback. A nil guard does nothing.
+// guard prevents commits after SQLite has ended a transaction on its own.
+// SQLite would otherwise commit each following statement separately. While the
+// guard is on, it turns every commit of the connection into a rollback. A nil
+// guard does nothing.
 type guard struct {
 	conn  *sql.Conn
 	armed bool
@@ -52,16 +54,19 @@ func (g *guard) off() error {
 	return err
 }
 
-// close comes after the end of the transaction, and gives the connection back.
+// close removes the guard after the end of the transaction and returns the
+// connection to the pool.
 func (g *guard) close() {
 	if g == nil {
 		return
 	}
-	_ = g.off() // fails only where the connection has been given up
+	// It fails only if the connection was closed.
+	_ = g.off()
 	_ = g.conn.Close()
 }
 
-// refuseCommits sets or removes the commit hook of a connection. It returns false if the driver has none.
+// refuseCommits sets or removes the commit hook of a connection. It returns
+// false if the driver has no hook.
 func refuseCommits(conn any, on bool) bool {
 	switch c := conn.(type) {
 	case interface {
@@ -73,21 +78,22 @@ func refuseCommits(conn any, on bool) bool {
 		}
 		c.RegisterCommitHook(func() int32 { return 1 })
 		return true
-	case interface{ RegisterCommitHook(func() int) }: // github.com/mattn/go-sqlite3
+	case interface{ RegisterCommitHook(func() int) }:
+		// github.com/mattn/go-sqlite3
 		if !on {
 			c.RegisterCommitHook(nil)
 			return true
 		}
 		c.RegisterCommitHook(func() int { return 1 })
 		return true
-	case interface{ Raw() driver.Conn }: // one that wraps another, for tracing for example
+	case interface{ Raw() driver.Conn }: // a wrapper, for example for tracing
 		return refuseCommits(c.Raw(), on)
 	}
 	return false
 }
 
-// inside asks for something that SQLite refuses inside a transaction and that does nothing outside: the temporary database has
-// no such setting.
+// inside runs a statement that SQLite refuses inside a transaction. Outside it
+// has no effect, because the temporary database does not use the setting.
 func (l *sqlite) inside(ctx context.Context, tx Tx) error {
 	var nothing any
 	_, err := (within{tx}).one(ctx, &statement{text: "PRAGMA temp.synchronous = FULL"}, nil, &nothing)

@@ -16,7 +16,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe/sqldedupe"
 )
 
-// endings are what has SQLite end a transaction by itself.
+// endings lists actions after which SQLite ends a transaction on its own.
 var endings = map[string]func(ctx context.Context, t *testing.T, tx *sql.Tx){
 	"conflict clause": func(ctx context.Context, t *testing.T, tx *sql.Tx) {
 		_, err := tx.ExecContext(ctx, "INSERT INTO seen VALUES ('x')")
@@ -42,8 +42,9 @@ func makeEnding(t *testing.T, db *sql.DB) {
 	require.NoError(t, err)
 }
 
-// A handler that goes on after an error has SQLite, which has ended the transaction, commit its later statements one by
-// one. None of it may stand, since the completion is gone, and the retry does it again.
+// If a handler continues after an error that ended the transaction, SQLite
+// commits each later statement separately. None of them may be kept, because
+// the completion is missing and the retry repeats the work.
 func TestEndedSQLiteTransactionCommitsNothing(t *testing.T) {
 	t.Parallel()
 	for name, end := range endings {
@@ -52,7 +53,8 @@ func TestEndedSQLiteTransactionCommitsNothing(t *testing.T) {
 			b := openSQLite(t)
 			makeEnding(t, b.db)
 			s := b.store(b.db)
-			for _, after := range []string{"", "SAVEPOINT a", "BEGIN"} { // both begin another transaction
+			// Each begins another transaction.
+			for _, after := range []string{"", "SAVEPOINT a", "BEGIN"} {
 				c := claim(t, s, key("1"), amply, dedupe.Claimed)
 				err := s.InTx(t.Context(), c, func(ctx context.Context, tx *sql.Tx) error {
 					end(ctx, t, tx)
@@ -75,7 +77,7 @@ func TestEndedSQLiteTransactionCommitsNothing(t *testing.T) {
 	}
 }
 
-// The error that the later statement gets is one that the handler may return.
+// The handler may return the error of the later statement.
 func TestEndedSQLiteTransactionRefusesStatements(t *testing.T) {
 	t.Parallel()
 	b := openSQLite(t)
@@ -93,7 +95,7 @@ func TestEndedSQLiteTransactionRefusesStatements(t *testing.T) {
 	require.NoError(t, b.effect("2")(t.Context(), begin(t, b.db)))
 }
 
-// begin begins a transaction that the end of the test rolls back.
+// begin begins a transaction that is rolled back at the end of the test.
 func begin(t *testing.T, db *sql.DB) *sql.Tx {
 	t.Helper()
 	tx, err := db.BeginTx(t.Context(), nil)
@@ -102,7 +104,8 @@ func begin(t *testing.T, db *sql.DB) *sql.Tx {
 	return tx
 }
 
-// Whoever uses the connection next can commit, whatever became of the transaction.
+// The next user of the connection can commit, whatever the outcome of the
+// transaction was.
 func TestCommitsAreAllowedAfterInTx(t *testing.T) {
 	t.Parallel()
 	b := openSQLite(t)
@@ -128,7 +131,8 @@ func TestCommitsAreAllowedAfterInTx(t *testing.T) {
 	}
 }
 
-// A completion after SQLite has ended the transaction would stand by itself, and the event would be lost.
+// A completion after SQLite has ended the transaction would be committed
+// without the effect, and the event would be lost.
 func TestCompleteTxNotesEndedSQLiteTransaction(t *testing.T) {
 	t.Parallel()
 	for name, end := range endings {
@@ -160,7 +164,8 @@ func TestCompleteTxNotesEndedSQLiteTransaction(t *testing.T) {
 	})
 }
 
-// plainConn is modernc's connection as a driver that knows no hooks has it; tracedConn as one that wraps it for tracing.
+// plainConn is modernc's connection in a driver without hooks. tracedConn is a
+// connection in a tracing wrapper.
 type (
 	plainConn  struct{ sqliteConn }
 	tracedConn struct{ sqliteConn }
@@ -175,7 +180,7 @@ type (
 
 func (c tracedConn) Raw() driver.Conn { return c.sqliteConn }
 
-// mattnConn has the hook in the form of github.com/mattn/go-sqlite3.
+// mattnConn has the hook of github.com/mattn/go-sqlite3.
 type mattnConn struct {
 	sqliteConn
 	set *atomic.Int32
@@ -204,7 +209,8 @@ func (c wrappingConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return c.wrap(conn.(sqliteConn)), nil
 }
 
-// Drivers differ in how the hook is reached. Without one InTx fails at least, and the event is not said to be handled.
+// Drivers provide the hook in different ways. Without a hook InTx at least
+// fails, and the event does not count as handled.
 func TestOtherSQLiteDrivers(t *testing.T) {
 	t.Parallel()
 	var set atomic.Int32

@@ -21,8 +21,9 @@ import (
 	"github.com/deployhook/deployhook/receiver"
 )
 
-// In a transaction of a stricter isolation a renewal since its beginning is a conflict; nothing is done then. Completed first,
-// the claim is safe from that.
+// In a transaction with stricter isolation, a renewal since its beginning is a
+// conflict, and the transaction has no effect. Completing the claim first
+// avoids the conflict.
 func TestStricterTransactions(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
@@ -45,7 +46,8 @@ func TestStricterTransactions(t *testing.T) {
 	require.Equal(t, 1, b.count("1"))
 }
 
-// A handler that outlasts the receiver's renewals succeeds at the first try under any default isolation.
+// A handler that runs during the receiver's renewals succeeds at the first
+// attempt under every default isolation.
 func TestStrictTransactionOutlivesRenewals(t *testing.T) {
 	t.Parallel()
 	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
@@ -62,7 +64,8 @@ func TestStrictTransactionOutlivesRenewals(t *testing.T) {
 						if err := b.effect(d.ID)(ctx, tx); err != nil {
 							return err
 						}
-						time.Sleep(lease + 200*time.Millisecond) // on the server's clock
+						// on the server's clock
+						time.Sleep(lease + 200*time.Millisecond)
 						return nil
 					})
 				})
@@ -81,7 +84,8 @@ func strictDB(t testing.TB, isolation string) *sql.DB {
 	return postgresDB(t, servicetest.PostgresURL(t)+"&default_transaction_isolation="+url.PathEscape(isolation))
 }
 
-// A default that becomes stricter after the store was made costs one try.
+// A default isolation that becomes stricter after the store was created costs
+// one attempt.
 func TestIsolationThatChanges(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
@@ -106,20 +110,22 @@ func TestIsolationThatChanges(t *testing.T) {
 	require.NoError(t, attempt(func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		defer cancel()
-		_ = renewing.Renew(ctx, c, amply) // the claim is completed first now, so it waits in vain
+		// The claim is completed first now, so the renewal waits in vain.
+		_ = renewing.Renew(ctx, c, amply)
 		return nil
 	}))
 	require.Equal(t, 1, b.count("1"))
 }
 
-// Completed first, the claim may meet a renewal that began before. InTx begins again then, and runs the function once.
+// A completion at the start of the transaction may conflict with a concurrent
+// renewal. InTx then starts again, and calls the function once.
 func TestStrictTransactionMeetsRenewal(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
 	b.effects()
 	s := b.store(strictDB(t, "repeatable read"))
 	c := claim(t, s, key("1"), amply, dedupe.Claimed)
-	renewal := begin(t, b.db) // what Renew does, and takes its time over
+	renewal := begin(t, b.db) // does the same as Renew, but slowly
 	_, err := renewal.ExecContext(t.Context(), "UPDATE "+b.table+" SET expires = expires + interval '1 second'")
 	require.NoError(t, err)
 	calls, done := 0, make(chan error, 1)
@@ -141,7 +147,8 @@ func TestStrictTransactionMeetsRenewal(t *testing.T) {
 	require.Equal(t, 1, b.count("1"))
 }
 
-// Under SERIALIZABLE, copies that come in together make transactions fail; tried again, each delivery takes effect once.
+// Under SERIALIZABLE, concurrent copies make transactions fail. After retries,
+// each delivery takes effect once.
 func TestSerializableEffects(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
@@ -190,7 +197,8 @@ func TestSerializableEffects(t *testing.T) {
 	t.Logf("%d conflicts", conflicts.Load())
 }
 
-// Several stores on one table keep the bound, within as many keys as there are stores.
+// Several stores on one table exceed the capacity by at most as many keys as
+// there are stores.
 func TestCapacityIsShared(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
@@ -214,7 +222,7 @@ func TestCapacityIsShared(t *testing.T) {
 	})
 }
 
-// Callers that ask at the same time do not get past the bound of a store.
+// Concurrent callers do not exceed the capacity of a store.
 func TestCapacityIsExact(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
@@ -225,7 +233,8 @@ func TestCapacityIsExact(t *testing.T) {
 		for w := range 8 {
 			callers.Go(func() {
 				for i := range capacity {
-					// Two callers for each key, so that some of the room that was taken is given back.
+					// Two callers use each key, so that some of the reserved
+					// room is returned.
 					c, err := s.Claim(t.Context(), key(fmt.Sprint(w/2, " ", i)), amply)
 					if err == nil && c.State == dedupe.Claimed {
 						held.Add(1)

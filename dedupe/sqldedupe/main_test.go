@@ -18,34 +18,36 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// patience is for what has to happen some time. Only a hang takes longer.
+// patience limits waits. Only a hang exceeds it.
 const patience = 2 * time.Minute
 
-// TestMain lets more tests wait at the same time than there are processors: the servers' clocks can't be moved.
+// TestMain runs more tests at the same time than there are processors, because
+// many of them wait for the servers' clocks.
 func TestMain(m *testing.M) {
 	leaktest.Parallel(16)
 	leaktest.Main(m)
 }
 
-// place is where a test runs.
+// place is a database on which a test runs.
 type place struct {
 	name string
 	open func(t testing.TB) *backend
 }
 
-// backends are the databases that most tests run on.
+// backends lists the databases on which most tests run.
 var backends = []place{
 	{"sqlite", openSQLite},
 	{"postgres", openPostgres},
 }
 
-// backend is an empty place for a store, with what tests need to know of it.
+// backend is an empty place for a store, and the values that tests need to know
+// about it.
 type backend struct {
 	t       testing.TB
 	dialect sqldedupe.Dialect
-	db      *sql.DB // the application's
+	db      *sql.DB // the application's handle
 	table   string
-	open    func() *sql.DB // as another process would
+	open    func() *sql.DB // another handle, as in another process
 }
 
 func onEach(t *testing.T, test func(t *testing.T, b *backend)) {
@@ -106,7 +108,7 @@ func closeAfter(t testing.TB, db *sql.DB) {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 }
 
-// dropTables drops what a test has made, the application's table included.
+// dropTables drops the tables of a test, including the application's.
 func dropTables(t testing.TB, url, table string) {
 	db, err := sql.Open("pgx", url)
 	require.NoError(t, err)
@@ -119,7 +121,7 @@ func dropTables(t testing.TB, url, table string) {
 	}
 }
 
-// store makes a store on the given handle.
+// store creates a store on the given handle.
 func (b *backend) store(db *sql.DB, opts ...sqldedupe.Option) *sqldedupe.Store {
 	b.t.Helper()
 	s, err := b.tryStore(db, opts...)
@@ -138,7 +140,7 @@ func (b *backend) tryStore(db *sql.DB, opts ...sqldedupe.Option) (*sqldedupe.Sto
 	return sqldedupe.NewSQLite(ctx, db, opts...)
 }
 
-// effects makes the application's table, one row for each effect.
+// effects creates the application's table, with one row for each effect.
 func (b *backend) effects() {
 	b.t.Helper()
 	_, err := b.db.ExecContext(b.t.Context(), "CREATE TABLE "+b.effectsTable()+" (id TEXT NOT NULL)")
@@ -152,7 +154,7 @@ func (b *backend) effectsTable() string {
 	return b.table + "_effects"
 }
 
-// effect is what a handler does for a delivery.
+// effect does the work of a handler for a delivery.
 func (b *backend) effect(id string) func(ctx context.Context, tx *sql.Tx) error {
 	return func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO "+b.effectsTable()+" (id) VALUES ('"+id+"')")
@@ -160,7 +162,7 @@ func (b *backend) effect(id string) func(ctx context.Context, tx *sql.Tx) error 
 	}
 }
 
-// count is how many effects a delivery has had.
+// count returns how many effects a delivery has had.
 func (b *backend) count(id string) int {
 	b.t.Helper()
 	var n int
@@ -169,7 +171,7 @@ func (b *backend) count(id string) int {
 	return n
 }
 
-// rows is how many rows the store's table has, whether they are in force or not.
+// rows returns the number of rows in the store's table, including expired ones.
 func (b *backend) rows() int {
 	b.t.Helper()
 	var n int

@@ -9,24 +9,24 @@ import (
 )
 
 type (
-	// Dialect is a database's kind of SQL.
+	// Dialect is the SQL dialect of a database.
 	Dialect = sqldb.Dialect
-	// Migration is one step of the tables as SQL. Its statements belong in one
-	// transaction. The last of them records the version.
+	// Migration is the SQL for one version of the tables. Run its statements in
+	// one transaction. The last one records the version.
 	Migration = sqldb.Migration
 )
 
-// The dialects.
+// The supported dialects.
 const (
 	Postgres = sqldb.Postgres
 	SQLite   = sqldb.SQLite
 )
 
-// Migrate creates the tables or updates them. It does nothing if they are
-// current, and any number of processes may call it at once. The constructors do
-// the same unless [WithoutMigration] is given. Call Migrate with a role that may
-// change the schema, so that the role which claims need not. Of the options only
-// [WithTable] matters here.
+// Migrate creates or updates the tables. It does nothing if they are current,
+// and any number of processes may call it at once. The constructors do the
+// same, unless [WithoutMigration] is given. Call Migrate with a role that may
+// change the schema, so that the service's role need not. Only the option
+// [WithTable] has an effect.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	_, n, err := configure("Migrate", d, db, opts)
 	if err != nil {
@@ -40,8 +40,8 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	return opened("Migrate", sqldb.New(db, d, "").Migrate(ctx, plan(d, n)))
 }
 
-// Migrations returns what [Migrate] runs, in order, for a database administrator
-// or a migration tool. Of the options only [WithTable] matters here.
+// Migrations returns the steps of [Migrate] in order, for a database
+// administrator or a migration tool. Only the option [WithTable] has an effect.
 func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
 	c, err := newConfig("Migrations", opts)
 	if err != nil {
@@ -54,19 +54,25 @@ func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
 	return sqldb.New(nil, d, "").Migrations(plan(d, n)), nil
 }
 
-// steps are the versions of the tables. A released one never changes.
+// steps lists the versions of the tables. A released version never changes.
 func steps(d Dialect) []sqldb.Step {
 	if d == Postgres {
 		return []sqldb.Step{{
-			// Completing a claim changes no indexed column, and a third of each page is kept for the new versions of its rows: so
-			// they stay in their page, and no index is written. completed_by is the token that completed the key; until expires, that
-			// or the claim is in force. At sweep the row is looked at to see whether it is over: not before a TTL after the lease.
+			// Completing a claim changes no indexed column, and a third of each
+			// page stays free for new versions of its rows. The new versions
+			// therefore stay in the same page, and PostgreSQL writes no index.
+			// completed_by is the token that completed the key. The claim or
+			// the completion is valid until expires. At sweep, pruning checks
+			// whether the row has expired. That is at least a TTL after the end
+			// of the lease.
 			`CREATE TABLE {table} (key bytea PRIMARY KEY, token bigint NOT NULL, completed_by bigint, expires timestamptz NOT NULL, sweep timestamptz NOT NULL) WITH (fillfactor = 70)`,
 			`CREATE INDEX {index} ON {table} (sweep)`,
-			// Without a cache, which would hand out tokens to connections in advance and so out of order.
+			// A cache would reserve tokens for each connection in advance, so
+			// that they would be out of order.
 			`CREATE SEQUENCE {sequence} AS bigint CACHE 1 OWNED BY {table}.token`,
-			// The first token is the time, as in the stores in memory and in Redis. So tokens keep rising when a service
-			// moves from one of those to this one, or makes its tables anew.
+			// The first token is the time, as in the stores in memory and in
+			// Redis. Tokens therefore keep increasing if a service moves from
+			// another store to this one, or recreates its tables.
 			`SELECT setval('{sequence}', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`,
 		}}
 	}
@@ -75,7 +81,8 @@ func steps(d Dialect) []sqldb.Step {
 		`CREATE INDEX {index} ON {table} (sweep)`,
 		`CREATE TABLE {floor} (floor INTEGER NOT NULL)`,
 		`INSERT INTO {floor} (floor) VALUES (CAST(unixepoch('subsec') * 1000000 AS INTEGER))`,
-		// New rows get tokens above the floor, and whoever deletes a row raises it.
+		// New rows get tokens above the floor, and deleting a row raises the
+		// floor.
 		`CREATE TRIGGER {trigger} AFTER DELETE ON {table} BEGIN UPDATE {floor} SET floor = OLD.token WHERE floor < OLD.token; END`,
 	}}
 }
@@ -90,7 +97,7 @@ func plan(d Dialect, n names) sqldb.Plan {
 	return sqldb.Plan{Modules: []sqldb.Module{sqldb.NewModule("dedupe", n.versions, all)}}
 }
 
-// prepareSchema creates the tables, or checks that they are there.
+// prepareSchema creates the tables, or checks that they exist.
 func prepareSchema(ctx context.Context, db *sql.DB, d Dialect, n names, c config) error {
 	if c.noMigration {
 		return sqldb.New(db, d, "").CheckVersions(ctx, plan(d, n))
@@ -98,7 +105,7 @@ func prepareSchema(ctx context.Context, db *sql.DB, d Dialect, n names, c config
 	return sqldb.New(db, d, "").Migrate(ctx, plan(d, n))
 }
 
-// opened makes an error of opening the store's.
+// opened wraps an error of opening the database.
 func opened(constructor string, err error) error {
 	if err == nil {
 		return nil

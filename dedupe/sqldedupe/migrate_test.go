@@ -19,10 +19,12 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// starter is the environment variable that makes the test binary one of the instances that start together.
+// starter is the environment variable that makes the test binary one of the
+// instances that start together.
 const starter = "SQLDEDUPE_TEST_START"
 
-// TestStart is not a test: it is what TestInstancesStartTogether runs in processes of its own.
+// TestStart is not a test. TestInstancesStartTogether runs it in separate
+// processes.
 func TestStart(t *testing.T) {
 	place := os.Getenv(starter)
 	if place == "" {
@@ -71,11 +73,11 @@ func TestInstancesStartTogether(t *testing.T) {
 				n++
 			}
 		}
-		require.Equal(t, 1, n, "of 8 instances one got the delivery")
+		require.Equal(t, 1, n, "one of 8 instances got the delivery")
 	})
 }
 
-// The same within a process, again and again.
+// TestMigrateTogether does the same repeatedly within one process.
 func TestMigrateTogether(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
@@ -126,12 +128,13 @@ func TestMigrateByHand(t *testing.T) {
 	})
 }
 
-// A service that moves here from a store in memory or in Redis keeps tokens that
-// rise, because they all begin with the time in microseconds.
+// Tokens keep increasing if a service moves here from a store in memory or in
+// Redis, because all tokens start with the time in microseconds.
 func TestTokensBeginWithTheTime(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
-		before := time.Now().Add(-time.Minute) // the server's clock may be another machine's
+		// the server's clock may be another machine's
+		before := time.Now().Add(-time.Minute)
 		s := b.store(b.db)
 		c := claim(t, s, key("1"), amply, dedupe.Claimed)
 		require.Greater(t, int64(c.Token), before.UnixMicro())
@@ -139,7 +142,7 @@ func TestTokensBeginWithTheTime(t *testing.T) {
 	})
 }
 
-// A failed migration leaves nothing behind, and a schema from the future is not touched.
+// A failed migration leaves nothing behind, and a newer schema is not changed.
 func TestSchemaVersions(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
@@ -174,7 +177,7 @@ func TestSchemaVersions(t *testing.T) {
 	})
 }
 
-// other makes a table of the application's.
+// other creates a table of the application.
 func (b *backend) other() string {
 	b.effects()
 	return b.effectsTable()

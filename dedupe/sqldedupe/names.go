@@ -6,18 +6,20 @@ import (
 	"strings"
 )
 
-// names are what the store's objects are called, quoted for use in statements.
+// names holds the names of the store's database objects, quoted for statements.
 type names struct {
 	table    string
-	versions string // the table with the version of the tables
-	sequence string // PostgreSQL's source of tokens
-	index    string // never with a schema before it
-	floor    string // SQLite's least token for a new row
-	trigger  string
+	versions string // the table with the schema version
+	sequence string // the source of tokens in PostgreSQL
+	index    string // never has a schema prefix
+	// floor is SQLite's table with the lower limit for tokens of new rows.
+	floor   string
+	trigger string
 }
 
-// identifier leaves room for the longest suffix within PostgreSQL's 63 bytes. It has no character that would have to be
-// quoted or escaped, in an identifier or in a string.
+// identifier allows names that leave room for the longest suffix within
+// PostgreSQL's 63 bytes. No allowed character needs quoting or escaping, in an
+// identifier or in a string.
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,47}$`)
 
 func newNames(d Dialect, table string) (names, error) {
@@ -49,11 +51,11 @@ func newNames(d Dialect, table string) (names, error) {
 }
 
 func tableError(table string) error {
-	return fmt.Errorf("%w: table %q: a name has letters, digits and underscores, no digit first, no sqlite_ before it, and at most 48 bytes; "+
-		"in PostgreSQL a schema and a dot may stand before it", ErrConfig, table)
+	return fmt.Errorf("%w: table %q: use at most 48 letters, digits and underscores, not beginning with a digit or sqlite_; "+
+		"in PostgreSQL the name may begin with a schema and a dot", ErrConfig, table)
 }
 
-// expand puts the names into a statement.
+// expand inserts the names into a statement.
 func (n names) expand(statement string) string {
 	return strings.NewReplacer(
 		"{table}", n.table, "{floor}", n.floor, "{sequence}", n.sequence, "{index}", n.index, "{trigger}", n.trigger,

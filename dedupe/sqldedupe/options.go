@@ -8,7 +8,8 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// DefaultTable is the name of the store's table unless [WithTable] says otherwise.
+// DefaultTable is the name of the store's table unless [WithTable] says
+// otherwise.
 const DefaultTable = "deployhook_dedupe"
 
 const (
@@ -17,8 +18,9 @@ const (
 	maxPruneBatch        = 10_000
 )
 
-// ErrConfig is wrapped by every error of a constructor that is the caller's to mend: an option, a table that is not there, a
-// database whose settings would lose what it has acknowledged.
+// ErrConfig is wrapped by every constructor error that the caller must correct.
+// Examples are an invalid option, a missing table, and a database whose
+// settings can lose confirmed commits.
 var ErrConfig = errors.New("sqldedupe: invalid configuration")
 
 // An Option changes a default of [NewPostgres], [NewSQLite] or [OpenSQLite].
@@ -44,86 +46,104 @@ type config struct {
 	hooked        bool
 }
 
-// WithTTL sets how long a completed delivery is remembered. The default, which zero also stands for, is
-// [dedupe.DefaultTTL]. Less than [dedupe.MinTTL] is an error. It should outlast the sender's last retry, and must be at
-// least twice the tolerance of the receiver, which checks it. Stores on one table may differ in it: a delivery is remembered
-// for the TTL of the store that completed it.
+// WithTTL sets how long a completed delivery is remembered. The default, also
+// for zero, is [dedupe.DefaultTTL]. A TTL below [dedupe.MinTTL] is an error.
+// The TTL should exceed the time to the sender's last retry. It must be at
+// least twice the receiver's tolerance, which the receiver checks. Stores on
+// one table may have different TTLs. The TTL of the store that completed a
+// delivery applies to it.
 func WithTTL(ttl time.Duration) Option {
 	return option(func(c *config) { c.ttl = ttl })
 }
 
-// WithTable sets the name of the store's table. The default, which the empty name also stands for, is [DefaultTable]. Names have
-// letters, digits and underscores, do not begin with a digit, are at most 48 bytes long and are taken as they are written. For
-// PostgreSQL a schema, which must exist, may stand before the name and a dot; without one the search path decides. What
-// else the store needs (an index, the schema's version, the source of tokens) has the table's name and a suffix.
+// WithTable sets the name of the store's table. The default, also for "", is
+// [DefaultTable]. A name has up to 48 letters, digits and underscores and does
+// not begin with a digit. It is case-sensitive. In PostgreSQL, an existing
+// schema and a dot may precede the name. Without a schema the search path
+// applies. The index, the schema version and the source of tokens have the
+// table's name and a suffix.
 //
-// Two receivers can share a table, since their keys differ by source.
+// Two receivers can share a table, because their keys differ by source.
 func WithTable(name string) Option {
 	return option(func(c *config) { c.table = name })
 }
 
-// WithoutMigration leaves the schema to the caller, see [Migrations] and [Migrate]: the constructor makes and changes
-// nothing, and fails with an [ErrConfig] unless the schema is there and current. Default off.
+// WithoutMigration leaves the schema to the caller, see [Migrations] and
+// [Migrate]. The constructor then changes nothing, and fails with an
+// [ErrConfig] unless the schema is current. Off by default.
 func WithoutMigration() Option {
 	return option(func(c *config) { c.noMigration = true })
 }
 
-// WithPreparedStatements says that a pooler between this process and PostgreSQL
-// keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements,
-// or any in session mode. Default off. The constructor then fails if the
-// connections go through a pooler and pgx would keep prepared statements on them.
-// Add default_query_exec_mode=exec to the connection string to keep none. Without
-// a pooler, and on SQLite, it changes nothing.
+// WithPreparedStatements declares that a pooler between this process and
+// PostgreSQL supports prepared statements. PgBouncer 1.21 or later does with
+// max_prepared_statements, and any pooler does in session mode. Off by default.
+// Without this option, the constructor fails if the connections go through a
+// pooler and pgx would prepare statements. To prepare none, add
+// default_query_exec_mode=exec to the connection string. Without a pooler, and
+// for SQLite, the option has no effect.
 func WithPreparedStatements() Option {
 	return option(func(c *config) { c.prepared = true })
 }
 
-// WithPruneInterval sets how long a Claim lets expired rows lie after the last time that there were only few of them. The
-// default, which zero also stands for, is 10 seconds; negative durations are errors.
+// WithPruneInterval sets the pause between two prunings by Claim, after one
+// that found only few expired rows. The default, also for zero, is 10 seconds.
+// A negative interval is an error.
 func WithPruneInterval(d time.Duration) Option {
 	return option(func(c *config) { c.pruneInterval = d })
 }
 
-// WithPruneBatch bounds how many rows one [Store.Prune] looks at, and so what pruning adds to a Claim. The default, which
-// zero also stands for, is 100; negative numbers and those above 10,000 are errors. While there are as many expired rows
-// as that, every Claim prunes, so the table shrinks faster than it grows.
+// WithPruneBatch sets the maximum number of rows that one [Store.Prune] reads,
+// which limits the time that pruning adds to a Claim. The default, also for
+// zero, is 100. Negative numbers and those above 10,000 are errors. While a
+// full batch of rows has expired, every Claim prunes, so the table shrinks
+// faster than it grows.
 func WithPruneBatch(rows int) Option {
 	return option(func(c *config) { c.pruneBatch = rows })
 }
 
-// WithoutPruning has Claim never prune: for those who call [Store.Prune] or [Store.RunPruner] elsewhere. Unless somebody does,
-// the table grows for ever. Default off.
+// WithoutPruning turns off pruning in Claim, for programs that call
+// [Store.Prune] or [Store.RunPruner] elsewhere. Otherwise the table grows
+// without limit. Off by default.
 func WithoutPruning() Option {
 	return option(func(c *config) { c.noPruning = true })
 }
 
-// WithPruneHook has f called after every round of pruning with what it deleted and its error, for metrics and logs: an error
-// of the pruning inside Claim is reported nowhere else. f must be safe for concurrent use. Default none. A nil function is an
-// error.
+// WithPruneHook sets a function that is called after every pruning with the
+// number of deleted rows and the error. Use it for metrics and logs, because
+// errors of pruning inside Claim are not reported elsewhere. f must be safe for
+// concurrent use. None by default. A nil function is an error.
 //
-// The Claim that pruned, [Store.Prune] or [Store.RunPruner] waits for f. A claim that
-// was granted is held meanwhile, so one that hangs keeps its delivery in flight until
+// Claim, [Store.Prune] or [Store.RunPruner] waits for f. During that time a
+// granted claim is held, so an f that hangs keeps the delivery in flight until
 // the lease ends. A panic in f is contained, see [Store.Faults].
 func WithPruneHook(f func(deleted int64, err error)) Option {
 	return option(func(c *config) { c.onPrune, c.hooked = f, true })
 }
 
-// WithCapacity bounds the keys, claimed and completed together, that are remembered at the same time: with more, claims of
-// further ones fail with [dedupe.ErrFull] until leases or TTLs end, while duplicates of what is held are still recognised. The
-// default, zero, is no bound but the disk's; negative numbers are errors. It needs to be more than the number of deliveries
-// that come in during a TTL.
+// WithCapacity sets the maximum number of claimed and completed keys together.
+// At the limit, claims of new keys fail with [dedupe.ErrFull] until leases or
+// TTLs end. Duplicates of stored keys are still recognized. The default, zero,
+// sets no limit except the disk. Negative numbers are errors. The limit must
+// exceed the number of deliveries that arrive during a TTL.
 //
-// The rows are counted, which takes the database a moment, each time that an eighth of the room found free has been used,
-// and once a second while there is none. With up to eight stores on one table the bound is therefore exceeded by no more
-// keys than there are stores. A store by itself keeps it exactly.
+// Counting the rows takes the database a moment. The store counts each time
+// that an eighth of the free room has been used, and once a second while it is
+// full. A single store never exceeds the limit. Up to eight stores on one table
+// exceed it by at most as many keys as there are stores.
 func WithCapacity(rows int64) Option {
 	return option(func(c *config) { c.capacity = rows })
 }
 
-// InsecureUnsynced accepts a database that acknowledges a commit before it is on disk: synchronous_commit or fsync off in
-// PostgreSQL, synchronous below FULL in SQLite. The constructors refuse those otherwise. A power cut, with PostgreSQL also a
-// crash of the server, then loses the last completions, so that deliveries are handled again; with [Store.InTx] it loses their
-// effects together with them, after the sender was told that they were handled and will not send them again. Default off.
+// InsecureUnsynced accepts a database that confirms a commit before it is on
+// disk. The constructors refuse such a database by default. In PostgreSQL this
+// is the case if synchronous_commit or fsync is off, and in SQLite if
+// synchronous is below FULL.
+//
+// A power cut then loses the last completions, as does a crash of the
+// PostgreSQL server, so that these deliveries are handled again. With
+// [Store.InTx] their effects are lost too, although the sender was told that
+// the deliveries were handled and will not retry them. Off by default.
 func InsecureUnsynced() Option {
 	return option(func(c *config) { c.unsynced = true })
 }
@@ -154,20 +174,20 @@ func (c config) check() error {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
 	}
 	if c.ttl < dedupe.MinTTL {
-		wrong("WithTTL(%v): must be at least %v; give a number with its unit, such as 48*time.Hour, or 0 for the default of %v",
+		wrong("WithTTL(%v): must be at least %v; use a number with a unit, such as 48*time.Hour, or 0 for the default of %v",
 			c.ttl, dedupe.MinTTL, dedupe.DefaultTTL)
 	}
 	if c.hooked && c.onPrune == nil {
 		wrong("WithPruneHook: the function is nil; leave it out")
 	}
 	if c.pruneInterval < 0 {
-		wrong("WithPruneInterval(%v): must not be negative; give 0 for the default of %v, or use WithoutPruning", c.pruneInterval, defaultPruneInterval)
+		wrong("WithPruneInterval(%v): must not be negative; use 0 for the default of %v, or use WithoutPruning", c.pruneInterval, defaultPruneInterval)
 	}
 	if c.pruneBatch < 0 || c.pruneBatch > maxPruneBatch {
 		wrong("WithPruneBatch(%d): must be between 1 and %d, or 0 for the default of %d", c.pruneBatch, maxPruneBatch, defaultPruneBatch)
 	}
 	if c.capacity < 0 {
-		wrong("WithCapacity(%d): must not be negative; give the number of deliveries that come in during a TTL, or 0 for no bound", c.capacity)
+		wrong("WithCapacity(%d): must not be negative; use the number of deliveries that arrive during a TTL, or 0 for no limit", c.capacity)
 	}
 	return errors.Join(errs...)
 }

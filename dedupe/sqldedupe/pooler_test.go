@@ -15,8 +15,9 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 )
 
-// Through PgBouncer in transaction mode pgx's default protocol is refused. With the
-// one that works, each of 500 deliveries is granted to exactly one of two stores.
+// PgBouncer in transaction mode does not work with pgx's default protocol, so
+// the constructor refuses it. With a working protocol, each of 500 deliveries
+// is granted to exactly one of two stores.
 func TestPgBouncer(t *testing.T) {
 	t.Parallel()
 	pooled, _ := sqldbtest.NewPooler(t)
@@ -26,7 +27,8 @@ func TestPgBouncer(t *testing.T) {
 
 	b := &backend{t: t, dialect: sqldedupe.Postgres, table: "pooled", open: func() *sql.DB {
 		db := postgresDB(t, sqldbtest.ExecMode(t, pooled))
-		db.SetMaxOpenConns(8) // with both stores more than PgBouncer has
+		// both stores together have more connections than PgBouncer
+		db.SetMaxOpenConns(8)
 		return db
 	}}
 	b.db = b.open()
@@ -78,7 +80,7 @@ func TestPgBouncer(t *testing.T) {
 	t.Logf("%d claims of %d deliveries: %d granted, %d completed", granted.Load()+refused.Load(), deliveries, granted.Load(), completed.Load())
 }
 
-// A pooler in session mode keeps prepared statements.
+// A pooler in session mode supports prepared statements.
 func TestPgBouncer_SessionMode(t *testing.T) {
 	t.Parallel()
 	pooled, _ := sqldbtest.NewPooler(t, "pool_mode = session")

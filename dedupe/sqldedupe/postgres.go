@@ -11,15 +11,19 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// NewPostgres returns a store in a PostgreSQL database, version 12 or later, makes its table or brings it up to date, and checks
-// that it can be used. db may come from any driver whose errors have a method SQLState() string; the store is tested with
-// github.com/jackc/pgx/v5/stdlib. It stays the caller's: [Store.Close] does not close it.
+// NewPostgres returns a store in a PostgreSQL database, version 12 or later. It
+// creates or updates the table and checks that it can be used. The driver of db
+// needs errors with a method SQLState() string. The store is tested with
+// github.com/jackc/pgx/v5/stdlib. The caller owns db, so [Store.Close] does not
+// close it.
 //
-// Each instance needs a connection for every call in progress. Bound them with db.SetMaxOpenConns: PostgreSQL refuses more
-// than its max_connections, and a refused claim is answered with 503.
+// Each instance needs a connection for every concurrent call. Limit the
+// connections with db.SetMaxOpenConns. PostgreSQL refuses more than its
+// max_connections, and the receiver answers a refused claim with 503.
 //
-// Errors: every option that is wrong, and a database that is not fit, wrap [ErrConfig]; failures of the database, and the
-// context's error.
+// Errors wrap [ErrConfig] if an option is invalid or the database is
+// unsuitable. Other errors are failures of the database and the context's
+// error.
 func NewPostgres(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 	c, n, err := configure("NewPostgres", Postgres, db, opts)
 	if err != nil {
@@ -47,7 +51,8 @@ func NewPostgres(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error
 	return newStore(db, c, e, n, pgCommon), nil
 }
 
-// checkPostgres also finds whether transactions are stricter than READ COMMITTED by default.
+// checkPostgres checks the server. strict reports whether the default isolation
+// of transactions is stricter than READ COMMITTED.
 func checkPostgres(ctx context.Context, db *sql.DB, c config) (strict bool, err error) {
 	var version int
 	var commit, fsync string
@@ -57,9 +62,9 @@ func checkPostgres(ctx context.Context, db *sql.DB, c config) (strict bool, err 
 	case err != nil:
 		return false, err
 	case version < 120000:
-		return false, sqldb.ConfigErrorf("the server's version is %d; the store needs PostgreSQL 12 or later", version)
+		return false, sqldb.ConfigErrorf("the server has version %d, but the store needs PostgreSQL 12 or later", version)
 	case (commit == "off" || fsync == "off") && !c.unsynced:
-		return false, sqldb.ConfigErrorf("the database has synchronous_commit %s and fsync %s, so what it has acknowledged can be lost; "+
+		return false, sqldb.ConfigErrorf("the database has synchronous_commit %s and fsync %s, so confirmed commits can be lost; "+
 			"set them to on, or use InsecureUnsynced", commit, fsync)
 	}
 	return strict, nil
@@ -75,17 +80,20 @@ func checkPrivileges(ctx context.Context, db *sql.DB, n names) error {
 	return err
 }
 
-// The clock is clock_timestamp(): now() stands still from the beginning of a transaction, in which a lease may end.
+// The statements use clock_timestamp(), because now() is constant within a
+// transaction, while a lease may end.
 
-// pgClaimNew finds the delivery, or claims it if there is no row, in one statement. Duplicates only read: they take no lock, write
-// nothing, and don't wait for a transaction that is about to complete the claim.
+// pgClaimNew finds the delivery, or claims it if there is no row, in one
+// statement. For a duplicate it only reads. It takes no lock and does not wait
+// for a transaction that is about to complete the claim.
 //
-// A token is drawn before the row is inserted, and another caller may have claimed and given up the key in between. Rows
-// outlive their claims by a TTL, so that the row is then there, and this statement does nothing.
+// The token is drawn before the row is inserted. Another caller may have
+// claimed and released the key in between. Rows outlive their claims by a TTL,
+// so the row then exists and this statement does nothing.
 //
-// Whoever inserts a row holds the lock of its key until the end of the
-// transaction. A claim that does not get the lock at once inserts nothing, because
-// the insertion would wait for that transaction.
+// The transaction that inserts a row holds the key's lock until its end. A
+// claim that cannot get the lock at once inserts nothing, because the insertion
+// would wait for that transaction.
 const pgClaimNew = `
 WITH found AS MATERIALIZED (
 	SELECT completed_by IS NOT NULL AS completed, (extract(epoch FROM expires - clock_timestamp()) * 1000000)::bigint AS rest
@@ -103,8 +111,9 @@ SELECT (SELECT token FROM new), found.completed, found.rest FROM (SELECT) AS alw
 // pgKeyLock is the number of a key's advisory lock.
 const pgKeyLock = `hashtextextended('deployhook/dedupe {table} ' || encode($1::bytea, 'hex'), 0)`
 
-// pgTakeOver claims a key whose row is free. The row is locked before the token is drawn, so tokens rise in the order of
-// the claims. Whoever finds it locked does not wait: a transaction that completes the claim may take its time.
+// pgTakeOver claims a key with a free row. It locks the row before it draws the
+// token, so tokens increase in the order of the claims. It does not wait for a
+// locked row, because a transaction that completes the claim may be slow.
 const pgTakeOver = `
 WITH free AS MATERIALIZED (
 	SELECT key FROM {table} WHERE key = $1::bytea AND expires <= clock_timestamp() FOR UPDATE SKIP LOCKED
@@ -115,8 +124,9 @@ UPDATE {table} AS t SET token = nextval('{sequence}'), completed_by = NULL,
 FROM free WHERE t.key = free.key AND t.expires <= clock_timestamp()
 RETURNING t.token`
 
-// pgPrune takes the rows that are due, deletes those which are over, and puts the others off until they are. The clock is
-// read once, in subqueries, so that the index can be used.
+// pgPrune selects the rows that are due. It deletes the expired ones and
+// postpones the others until they expire. Subqueries read the clock once, so
+// that the index can be used.
 const pgPrune = `
 WITH due AS MATERIALIZED (
 	SELECT key, expires <= (SELECT clock_timestamp()) AS over
@@ -128,7 +138,8 @@ WITH due AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM later)`
 
-// The updates leave sweep, which is indexed, as it is: then PostgreSQL need not touch the indexes.
+// The updates do not change the indexed column sweep, so that PostgreSQL need
+// not write the indexes.
 var pgCommon = commonStatements{
 	complete: `UPDATE {table} SET completed_by = $2::bigint, expires = clock_timestamp() + $3::bigint * interval '1 microsecond'
 		WHERE key = $1::bytea AND (expires <= clock_timestamp() OR token = $2::bigint AND completed_by IS NULL) RETURNING 1`,
@@ -143,32 +154,36 @@ var pgCommon = commonStatements{
 		WHERE key = $1::bytea AND token = $2::bigint AND completed_by IS NULL AND expires > clock_timestamp() RETURNING 1`,
 	count: `SELECT count(*), coalesce((extract(epoch FROM min(expires) - clock_timestamp()) * 1000000)::bigint, 0)
 		FROM {table} WHERE expires > clock_timestamp()`,
-	// FOR UPDATE waits until a transaction whose connection was lost has come to its end.
+	// FOR UPDATE waits for the end of a transaction whose connection was lost.
 	confirm: `SELECT coalesce(completed_by, 0) FROM {table} WHERE key = $1::bytea FOR UPDATE`,
 }
 
 type postgres struct {
 	claimNew, takeOver, pruning statement
-	strict                      atomic.Bool // transactions may be stricter than READ COMMITTED by default
+	// strict is true if transactions may be stricter than READ COMMITTED by
+	// default.
+	strict atomic.Bool
 }
 
-// stateSerialization is PostgreSQL's code for a transaction that can't be
-// serialized with another one.
+// stateSerialization is PostgreSQL's code for a serialization failure.
 const stateSerialization = "40001"
 
 const (
 	claimTries = 4
-	lockedWait = time.Second // the RetryAfter where the lease that is in the way is not known
+	// lockedWait is RetryAfter if the other caller's lease is unknown.
+	lockedWait = time.Second
 )
 
 func (p *postgres) units(d time.Duration) int64 { return ceil(d, time.Microsecond) }
 func (p *postgres) unit() time.Duration         { return time.Microsecond }
 
-// completesFirst: in a stricter transaction a row that was changed after the first statement can't be changed any more, and
-// renewals change the claim's.
+// completesFirst returns true for stricter isolation. There a transaction
+// cannot change a row that was changed after its first statement, and a renewal
+// changes the claim's row.
 func (p *postgres) completesFirst() bool { return p.strict.Load() }
 
-// learn: the default may differ between connections, and change.
+// learn notes a stricter isolation, because the default may differ between
+// connections and may change.
 func (p *postgres) learn(err error) {
 	if sqldb.SQLState(err) == stateSerialization {
 		p.strict.Store(true)
@@ -199,13 +214,14 @@ func (p *postgres) claim(ctx context.Context, r runner, key dedupe.Key, lease, t
 		case rest.Int64 > 0:
 			return answer{completed: completed.Bool, rest: rest.Int64}, nil
 		case !completed.Valid:
-			continue // inserted, or being inserted, by another since the statement began
+			continue // inserted concurrently since the statement began
 		}
 		if taken, err := r.one(ctx, &p.takeOver, args, &token); err != nil || taken {
 			return answer{token: token.Int64}, err
 		}
 	}
-	// The key looks free, and somebody holds its row: a transaction that completes the claim has yet to end.
+	// The key looks free, but its row is locked by a transaction that completes
+	// the claim and has not ended.
 	return answer{rest: int64(lockedWait / p.unit())}, nil
 }
 
@@ -217,9 +233,11 @@ func (p *postgres) prune(ctx context.Context, db *sql.DB, batch int) (deleted, l
 	return deleted, later, err
 }
 
-// auto runs f outside a transaction. Where the database's default isolation is stricter than READ COMMITTED, a statement
-// that meets another on its row fails; it is run again under READ COMMITTED, which it is made for. (It is not begun in such a
-// transaction because that takes two more round trips.)
+// auto runs f outside a transaction. If the database's default isolation is
+// stricter than READ COMMITTED, a statement may fail because of a concurrent
+// change of its row. auto then runs it again under READ COMMITTED, for which it
+// was written. auto does not begin with such a transaction, because that takes
+// two more round trips.
 func (p *postgres) auto(ctx context.Context, db *sql.DB, f func(runner) error) error {
 	err := f(direct{db})
 	if !sqldb.IsConflict(err) {
@@ -229,14 +247,14 @@ func (p *postgres) auto(ctx context.Context, db *sql.DB, f func(runner) error) e
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	defer func() { _ = tx.Rollback() }() // no effect after a commit
 	if err := f(within{tx}); err != nil {
 		return err
 	}
 	return tx.Commit()
 }
 
-// pause waits a little before a repetition.
+// pause waits briefly before a repetition.
 func pause(ctx context.Context, try int) error {
 	if try == 0 {
 		return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 )
 
-// A role with the documented rights runs everything on tables that another role
-// made, and the server logs no error meanwhile.
+// A role with the documented rights can run everything on tables that another
+// role created, and the server logs no error meanwhile.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	r, ctx := sqldbtest.NewRestricted(t), t.Context()
@@ -45,5 +45,5 @@ func TestLeastPrivilege(t *testing.T) {
 		require.EqualValues(t, 3, n)
 		require.NoError(t, s.Close())
 	}
-	require.Equal(t, failed, r.Errors(), "only what was to fail has failed")
+	require.Equal(t, failed, r.Errors(), "only the expected statements have failed")
 }

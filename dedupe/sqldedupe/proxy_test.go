@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands between a store and its server, and loses connections.
+// proxy is between a store and its server, and loses connections on request.
 type proxy struct {
 	t        testing.TB
 	listener net.Listener
@@ -21,7 +21,7 @@ type proxy struct {
 	onCommit atomic.Int32  // one of the constants below
 	cutOff   chan struct{} // closed by the first cut
 	cutOnce  sync.Once
-	held     chan struct{} // closed when a COMMIT is held
+	held     chan struct{} // closed when a COMMIT is delayed
 	heldOnce sync.Once
 
 	mu     sync.Mutex
@@ -29,12 +29,13 @@ type proxy struct {
 	conns  map[net.Conn]struct{}
 }
 
-// What becomes of a COMMIT.
+// What the proxy does with a COMMIT.
 const (
 	pass       int32 = iota
 	loseCommit       // the connection is lost before the server gets it
 	loseAnswer       // the connection is lost after the server has committed
-	holdCommit       // it is on its way for ever, until cut
+	// The COMMIT never arrives until cut.
+	holdCommit
 )
 
 func newProxy(t testing.TB, server string) *proxy {
@@ -54,7 +55,7 @@ func newProxy(t testing.TB, server string) *proxy {
 	return p
 }
 
-// url is the server's, through the proxy.
+// url returns the server's URL through the proxy.
 func (p *proxy) url(server string) string {
 	u, err := url.Parse(server)
 	require.NoError(p.t, err)
@@ -62,7 +63,7 @@ func (p *proxy) url(server string) string {
 	return u.String()
 }
 
-// cut loses all connections.
+// cut closes all connections.
 func (p *proxy) cut() {
 	p.cutOnce.Do(func() { close(p.cutOff) })
 	p.mu.Lock()
@@ -109,7 +110,8 @@ func (p *proxy) serve(client net.Conn) {
 		buf := make([]byte, 64<<10)
 		for {
 			n, err := server.Read(buf)
-			if err != nil || answers.Load() { // an answer to the commit: it has been done
+			// This is an answer to the commit, so the server has committed.
+			if err != nil || answers.Load() {
 				return
 			}
 			if _, err := client.Write(buf[:n]); err != nil {
@@ -143,7 +145,7 @@ func (p *proxy) forward(client io.Reader, server io.Writer, loseAnswers *atomic.
 			return
 		}
 		if loseAnswers.Load() {
-			// The other direction ends the connection when the answer comes.
+			// The other direction ends the connection when the answer arrives.
 			_, _ = io.Copy(io.Discard, client)
 			return
 		}

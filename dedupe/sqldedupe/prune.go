@@ -9,15 +9,16 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// pruneTimeout bounds what pruning adds to a Claim that has been answered.
+// pruneTimeout limits the time that pruning adds to a Claim with a known
+// result.
 const pruneTimeout = time.Second
 
 // inPruneHook is the name under which [Store.Faults] counts faults.
 const inPruneHook = "WithPruneHook"
 
-// Faults returns how often the function of [WithPruneHook] has panicked or ended its
-// goroutine (runtime.Goexit), under the name of the option. Both are contained. The
-// map is empty if there was no fault.
+// Faults returns how often the function of [WithPruneHook] has panicked or
+// ended its goroutine (runtime.Goexit), by the name of the option. Both faults
+// are contained. Without a fault the map is empty.
 func (s *Store) Faults() map[string]uint64 {
 	if s.empty() {
 		return map[string]uint64{}
@@ -25,17 +26,20 @@ func (s *Store) Faults() map[string]uint64 {
 	return s.faults.Counts()
 }
 
-// pruner knows when Claim prunes next.
+// pruner records when Claim prunes next.
 type pruner struct {
-	next    atomic.Pointer[time.Time] // nil: at once
+	next    atomic.Pointer[time.Time] // nil means at once
 	running atomic.Bool
 }
 
-// Prune deletes expired rows, at most one batch of them (see [WithPruneBatch]), and returns how many. It never deletes what is
-// still remembered. Rows of claims that were given up are kept for a TTL, so that their tokens stay behind later ones. Any
-// number of callers may prune at the same time, besides any other calls; with PostgreSQL they share the work.
+// Prune deletes at most one batch of expired rows (see [WithPruneBatch]) and
+// returns how many. It never deletes a row that is still valid. It keeps the
+// rows of released claims for a TTL, so that later tokens are greater. Any
+// number of callers may prune concurrently with all other calls. In PostgreSQL
+// they share the work.
 //
-// Errors: [dedupe.ErrClosed], the context's error, failures of the database.
+// Errors are [dedupe.ErrClosed], the context's error, and failures of the
+// database.
 func (s *Store) Prune(ctx context.Context) (deleted int64, err error) {
 	if s.empty() {
 		return 0, fmt.Errorf("sqldedupe: Prune: %w", errEmpty)
@@ -44,7 +48,7 @@ func (s *Store) Prune(ctx context.Context) (deleted int64, err error) {
 	return deleted, err
 }
 
-// prune reports to the hook.
+// prune deletes one batch and reports the result to the hook.
 func (s *Store) prune(ctx context.Context) (deleted int64, more bool, err error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, false, fmt.Errorf("sqldedupe: Prune: %w", err)
@@ -60,16 +64,18 @@ func (s *Store) prune(ctx context.Context) (deleted int64, more bool, err error)
 	return deleted, deleted+later >= int64(s.config.pruneBatch), err
 }
 
-// RunPruner prunes until ctx ends, and returns its error: at once while there is much to delete, and then whenever every has
-// passed; zero stands for the interval of [WithPruneInterval], and negative durations for an error that wraps
-// [dedupe.ErrInvalid]. A failure is reported to the hook of [WithPruneHook], and the next round is the next try. It runs
-// on the caller's goroutine, and returns early only if the store is closed.
+// RunPruner prunes until ctx ends, and returns its error. It prunes without a
+// pause while there are many expired rows, and then once per interval. Zero
+// means the interval of [WithPruneInterval]. A negative interval gives an error
+// that wraps [dedupe.ErrInvalid]. RunPruner reports a failure to the hook of
+// [WithPruneHook] and retries in the next round. It runs on the caller's
+// goroutine, and returns early only if the store is closed.
 func (s *Store) RunPruner(ctx context.Context, every time.Duration) error {
 	if s.empty() {
 		return fmt.Errorf("sqldedupe: RunPruner: %w", errEmpty)
 	}
 	if every < 0 {
-		return fmt.Errorf("%w: sqldedupe: RunPruner: an interval of %v; give 0 for the store's own of %v", dedupe.ErrInvalid, every, s.config.pruneInterval)
+		return fmt.Errorf("%w: sqldedupe: RunPruner: the interval is %v; use 0 for the store's own of %v", dedupe.ErrInvalid, every, s.config.pruneInterval)
 	}
 	if every == 0 {
 		every = s.config.pruneInterval
@@ -94,8 +100,8 @@ func (s *Store) RunPruner(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// pruneIfDue prunes one batch at most, on one of the goroutines that claim. The claim has been answered already, so whatever
-// happens here does not change it.
+// pruneIfDue prunes at most one batch on the goroutine of a Claim. The result
+// of the Claim is already known, so pruning cannot change it.
 func (s *Store) pruneIfDue(ctx context.Context) {
 	p := &s.pruner
 	if s.config.noPruning {

@@ -17,7 +17,8 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// waitOut lets TTLs and leases of at most d end on the database's clock.
+// waitOut waits until TTLs and leases of at most d have ended on the database's
+// clock.
 func waitOut(d time.Duration) { time.Sleep(d + 100*time.Millisecond) }
 
 func TestPruneIsBoundedAndNeverEarly(t *testing.T) {
@@ -31,9 +32,11 @@ func TestPruneIsBoundedAndNeverEarly(t *testing.T) {
 		for i := range 25 {
 			complete(s, s, fmt.Sprint("over ", i))
 		}
-		b.advance(time.Second) // what comes now is later, also for a clock that is read in milliseconds
-		// These look as though they were over at the same time, until they are looked at: completed by a store that remembers
-		// longer, and renewed.
+		// All later times differ, even for a clock in milliseconds.
+		b.advance(time.Second)
+		// All of these seem to have expired at the same time until pruning
+		// reads them. They were renewed, or completed by a store with a longer
+		// TTL.
 		for i := range 15 {
 			complete(s, long, fmt.Sprint("remembered ", i))
 		}
@@ -51,14 +54,15 @@ func TestPruneIsBoundedAndNeverEarly(t *testing.T) {
 			require.LessOrEqual(t, n, int64(10))
 			deleted = append(deleted, n)
 		}
-		require.Equal(t, []int64{10, 10, 5, 0, 0, 0}, deleted, "in the order of their time, and the others are put off")
+		require.Equal(t, []int64{10, 10, 5, 0, 0, 0}, deleted, "in the order of their time, and the others are postponed")
 		require.Equal(t, 16, b.rows())
 		for i := range 15 {
 			claim(t, s, key(fmt.Sprint("remembered ", i)), amply, dedupe.Completed)
 		}
 		claim(t, s, key("held"), amply, dedupe.InFlight)
 
-		// More rows than a batch that look as though they were over must not keep it from those that are.
+		// A batch full of rows that only seem to have expired must not block
+		// pruning of expired rows.
 		complete(s, s, "later")
 		b.advance(71 * time.Minute)
 		n, err = s.Prune(t.Context())
@@ -68,7 +72,8 @@ func TestPruneIsBoundedAndNeverEarly(t *testing.T) {
 	})
 }
 
-// Claims prune on the side: once in an interval, and each time as long as there is much to do.
+// Claims prune once in an interval, and without a pause while there are many
+// expired rows.
 func TestClaimsPrune(t *testing.T) {
 	t.Parallel()
 	onEachClocked(t, func(t *testing.T, b clocked) {
@@ -100,7 +105,7 @@ func TestClaimsPrune(t *testing.T) {
 	})
 }
 
-// Pruning that fails changes no answer.
+// A failure of pruning changes no answer.
 func TestFailedPruningIsReported(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
@@ -154,10 +159,11 @@ func TestRunPruner(t *testing.T) {
 	})
 }
 
-var pruneFor = flag.Duration("prune.for", 2*time.Second, "how long TestPruningBesideClaims claims and prunes, for each database")
+var pruneFor = flag.Duration("prune.for", 2*time.Second, "how long TestPrune_ConcurrentWithClaims claims and prunes, for each database")
 
-// Rows come and go by the millisecond while everybody prunes. No two callers hold a key, tokens rise, and what is remembered stays.
-func TestPruningBesideClaims(t *testing.T) {
+// Rows are created and deleted within milliseconds while all callers prune. No
+// two callers hold a key, tokens increase, and remembered keys stay.
+func TestPrune_ConcurrentWithClaims(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		opts := []sqldedupe.Option{sqldedupe.WithTTL(time.Second), sqldedupe.WithPruneInterval(time.Nanosecond), sqldedupe.WithPruneBatch(3)}
@@ -208,7 +214,8 @@ func TestPruningBesideClaims(t *testing.T) {
 	})
 }
 
-// Tokens rise though the row has been deleted in between, by us or by hand.
+// Tokens increase even if the row was deleted in between, by the store or by
+// hand.
 func TestTokensOutliveRows(t *testing.T) {
 	t.Parallel()
 	onEachClocked(t, func(t *testing.T, b clocked) {
@@ -227,7 +234,8 @@ func TestTokensOutliveRows(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, int64(1), n)
 
-		// A late completion, whose row is gone, is remembered, and its token does not set the tokens back.
+		// A late completion without a row is remembered, and its token does not
+		// make later tokens smaller.
 		require.NoError(t, s.Complete(t.Context(), last))
 		require.NoError(t, s.Complete(t.Context(), last))
 		claim(t, s, key("1"), amply, dedupe.Completed)
@@ -237,7 +245,7 @@ func TestTokensOutliveRows(t *testing.T) {
 	})
 }
 
-// Pruning reads what is due by the index, not the table.
+// Pruning finds due rows with the index instead of reading the table.
 func TestPruningUsesIndex(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
@@ -279,7 +287,7 @@ func TestPruningUsesIndex(t *testing.T) {
 	})
 }
 
-// PostgreSQL completes a claim without touching an index (a heap-only tuple).
+// PostgreSQL completes a claim without writing an index (a heap-only tuple).
 func TestCompletionsAreHeapOnly(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
@@ -304,7 +312,8 @@ func TestCompletionsAreHeapOnly(t *testing.T) {
 	workers.Wait()
 	var updates, heapOnly int
 	require.Eventually(t, func() bool {
-		// Connections report what they did when they are idle for a moment, or closed.
+		// Connections report their statistics when they are idle for a moment,
+		// or closed.
 		_, err := b.db.ExecContext(t.Context(), "SELECT pg_stat_clear_snapshot()")
 		require.NoError(t, err)
 		err = b.db.QueryRowContext(t.Context(), "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1", b.table).Scan(&updates, &heapOnly)

@@ -11,8 +11,8 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// A transaction that completes a claim whose row was pruned inserts the row again.
-// Until it ends, other claims of the key must be answered and not wait for it.
+// A transaction that completes a claim with a pruned row inserts the row again.
+// Until it ends, other claims of the key must return without waiting for it.
 func TestClaim_DoesNotWaitForACompletionOfAPrunedRow(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
@@ -20,14 +20,15 @@ func TestClaim_DoesNotWaitForACompletionOfAPrunedRow(t *testing.T) {
 	for name, end := range map[string]func(*sql.Tx) error{"committed": (*sql.Tx).Commit, "rolled back": (*sql.Tx).Rollback} {
 		k := key(name)
 		c := claim(t, s, k, time.Minute, dedupe.Claimed)
-		_, err := b.db.ExecContext(t.Context(), "DELETE FROM "+b.table) // as pruning does after the lease and a TTL
+		// Pruning does the same after the lease and a TTL.
+		_, err := b.db.ExecContext(t.Context(), "DELETE FROM "+b.table)
 		require.NoError(t, err)
 		tx, err := b.db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		require.NoError(t, s.CompleteTx(t.Context(), tx, c))
 
-		// The transaction ends only after the answers, so a claim that waits for it
-		// waits until this context ends.
+		// The transaction ends only after the answers, so a claim that waits
+		// for it would wait until this context ends.
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		for range 3 {
 			answer, err := other.Claim(ctx, k, time.Minute)

@@ -5,23 +5,24 @@ import (
 	"database/sql"
 )
 
-// querier is what statements run on: a database, a connection or a transaction.
+// querier runs statements. It is a database, a connection or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// runner runs a statement that gives one row or none.
+// runner runs a statement that returns at most one row.
 type runner interface {
 	one(ctx context.Context, st *statement, args []any, into ...any) (found bool, err error)
 }
 
-// statement is the text of one and, where the driver does not keep prepared statements by itself, the prepared one.
+// statement is the text of a statement, and its prepared form if the driver
+// does not prepare statements itself.
 type statement struct {
 	text     string
 	prepared *sql.Stmt
 }
 
-// direct runs statements on the store's own database, each in a transaction of its own.
+// direct runs statements on the store's database without a transaction.
 type direct struct{ db *sql.DB }
 
 func (d direct) one(ctx context.Context, st *statement, args []any, into ...any) (bool, error) {
@@ -40,8 +41,8 @@ func (w within) one(ctx context.Context, st *statement, args []any, into ...any)
 	return scanOne(rows, err, into)
 }
 
-// scanOne reads to the end of the rows, which sql.Row does not: SQLite commits a statement only when it has run to its end,
-// and a commit that fails must not go unnoticed.
+// scanOne reads all rows, unlike sql.Row. SQLite commits a statement only at
+// its end, and a failed commit must not be missed.
 func scanOne(rows *sql.Rows, err error, into []any) (found bool, e error) {
 	if err != nil {
 		return false, err

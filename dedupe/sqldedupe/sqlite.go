@@ -10,18 +10,22 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// OpenSQLite opens the SQLite file, which it creates, readable by its owner
-// alone, if it is missing, and returns a store in it that owns the database.
-// [Store.Close] closes it. The directory must exist. Several stores, also of
-// several processes on one machine, may share a file, as long as it is not on a
-// network file system.
+// OpenSQLite opens or creates a SQLite file and returns a store that owns the
+// database. [Store.Close] closes it. A new file is readable only by its owner.
+// The directory must exist. Several stores and processes on one machine may
+// share a file, but not on a network file system.
 //
-// It opens the file with write-ahead logging, synchronous=FULL, which puts every
-// commit on the disk before it is acknowledged, immediate transactions and one
-// connection. A process that finds the file locked waits for up to 10 seconds.
+// OpenSQLite uses these settings:
 //
-// Errors are those of [NewSQLite]. A path that is a URI, or names a database in
-// memory, wraps [ErrConfig]. For a store in memory use dedupe.NewMemory.
+//   - write-ahead logging
+//   - synchronous=FULL, which writes every commit to disk before confirming it
+//   - immediate transactions
+//   - one connection
+//   - a wait of up to 10 seconds for a file that another process has locked
+//
+// Errors are those of [NewSQLite]. A path that is a URI or an in-memory
+// database gives an error that wraps [ErrConfig]. For a store in memory use
+// dedupe.NewMemory.
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	if _, err := newConfig("OpenSQLite", opts); err != nil {
 		return nil, err
@@ -38,21 +42,30 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Store, error
 	return s, nil
 }
 
-// NewSQLite returns a store in a SQLite database, version 3.42 or later, makes its table or brings it up to date, and checks
-// that it can be used. The store is for deliveries whose effects are in the same database, see [Store.InTx]; otherwise
-// [OpenSQLite] is simpler. The database stays the caller's: [Store.Close] does not close it.
+// NewSQLite returns a store in a SQLite database, version 3.42 or later. It
+// creates or updates the table and checks that it can be used. Use this store
+// for deliveries whose effects are in the same database, see [Store.InTx].
+// Otherwise [OpenSQLite] is simpler. The caller owns the database, so
+// [Store.Close] does not close it.
 //
-// The constructor refuses, with an [ErrConfig] that names the pragma, connections without a busy_timeout, which fail whenever
-// another one writes, with a journal in memory or none, and with synchronous below FULL. It looks at two connections, because
-// pragmas that are not part of the data source name hold for one only. read_uncommitted is refused too: what has not been
-// committed must not be answered as a duplicate. For modernc.org/sqlite a good name is
+// NewSQLite refuses the following connections with an [ErrConfig] that names
+// the pragma. It checks two connections, because a pragma outside the data
+// source name applies to only one.
 //
-//	file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate
+//	busy_timeout       not set, so calls fail while another connection writes
+//	journal_mode       MEMORY or OFF
+//	synchronous        below FULL
+//	read_uncommitted   on, so an uncommitted completion makes a duplicate
 //
-// together with db.SetMaxOpenConns(1), with which writers queue in the process instead of failing on each other's locks.
+// For modernc.org/sqlite, use this name together with db.SetMaxOpenConns(1).
+// Writers then queue in the process instead of failing on each other's locks.
 //
-// Errors: every option that is wrong, and a database that is not fit, wrap [ErrConfig]; failures of the database, and the
-// context's error.
+//	file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)
+//	    &_pragma=synchronous(FULL)&_txlock=immediate
+//
+// Errors wrap [ErrConfig] if an option is invalid or the database is
+// unsuitable. Other errors are failures of the database and the context's
+// error.
 func NewSQLite(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 	return newSQLite(ctx, "NewSQLite", db, opts)
 }
@@ -76,14 +89,14 @@ func newSQLite(ctx context.Context, constructor string, db *sql.DB, opts []Optio
 		gone:  statement{text: n.expand(liteGone)},
 	}
 	s := newStore(db, c, e, n, liteCommon)
-	// The driver parses a statement each time unless it is prepared.
+	// Without preparation the driver would parse a statement for each call.
 	if err := s.prepare(ctx, &e.find, &e.take, &s.stmts.complete, &s.stmts.renew, &s.stmts.release); err != nil {
 		return failed(err)
 	}
 	return s, nil
 }
 
-// checkSQLite looks at two connections at once where there may be two.
+// checkSQLite checks two connections at once if the database allows two.
 func checkSQLite(ctx context.Context, db *sql.DB, c config) error {
 	first, err := db.Conn(ctx)
 	if err != nil {
@@ -124,24 +137,26 @@ func checkConnection(ctx context.Context, conn *sql.Conn, c config) error {
 	case journal == "memory" || journal == "off":
 		return sqldb.ConfigErrorf("journal_mode is %s, so a crash may destroy the database, or it is in memory only; open a file with _pragma=journal_mode(WAL)", journal)
 	case synchronous < 2 && !c.unsynced:
-		return sqldb.ConfigErrorf("synchronous is %d, so a power cut loses what has been acknowledged; open the database with _pragma=synchronous(FULL), "+
+		return sqldb.ConfigErrorf("synchronous is %d, so a power cut loses confirmed commits; open the database with _pragma=synchronous(FULL), "+
 			"or use InsecureUnsynced", synchronous)
 	case timeout <= 0:
 		return sqldb.ConfigErrorf("busy_timeout is 0, so every call fails while another connection writes; open the database with _pragma=busy_timeout(10000)")
 	case dirty != 0:
-		return sqldb.ConfigErrorf("read_uncommitted is on, so a delivery whose transaction may yet be rolled back would be answered as a duplicate; " +
+		return sqldb.ConfigErrorf("read_uncommitted is on, so a delivery could be a duplicate of one whose transaction is rolled back later; " +
 			"open the database without that pragma")
 	}
 	return nil
 }
 
-// Times are integers, milliseconds since 1970 by the clock of the machine, which is all that SQLite tells.
+// Times are integers in milliseconds since 1970 by the machine's clock, which
+// is the precision of SQLite.
 const liteNow = `CAST(round(unixepoch('subsec') * 1000) AS INTEGER)`
 
 const (
 	liteFind = `SELECT completed_by IS NOT NULL, expires - ` + liteNow + ` FROM {table} WHERE key = ?1 AND expires > ` + liteNow
 
-	// A row's next token is one more than its last; a new row's is more than that of any row that was ever deleted.
+	// The next token of a row is its last token plus one. The token of a new
+	// row is greater than that of every deleted row.
 	liteTake = `INSERT INTO {table} AS t (key, token, expires, sweep)
 		VALUES (?1, (SELECT floor + 1 FROM {floor}), ` + liteNow + ` + ?2, ` + liteNow + ` + ?2 + ?3)
 		ON CONFLICT (key) DO UPDATE SET token = t.token + 1, completed_by = NULL, expires = excluded.expires, sweep = excluded.sweep
@@ -174,12 +189,14 @@ type sqlite struct {
 func (l *sqlite) units(d time.Duration) int64 { return ceil(d, time.Millisecond) }
 func (l *sqlite) unit() time.Duration         { return time.Millisecond }
 
-// completesFirst: the completion takes the lock on the file, which is waited for. A transaction that has begun by reading
-// and writes later is not given it if another has written in between.
+// completesFirst returns true, because the completion waits for the lock on the
+// file. A transaction that first reads and later writes cannot get the lock if
+// another one wrote in between.
 func (l *sqlite) completesFirst() bool { return true }
 func (l *sqlite) learn(error)          {}
 
-// claim looks before it takes, so that duplicates need neither the lock on the file nor room on the disk.
+// claim first reads, so that duplicates need neither the lock on the file nor
+// disk space.
 func (l *sqlite) claim(ctx context.Context, r runner, key dedupe.Key, lease, ttl int64) (answer, error) {
 	for try := range claimTries {
 		if err := pause(ctx, try); err != nil {
@@ -193,7 +210,8 @@ func (l *sqlite) claim(ctx context.Context, r runner, key dedupe.Key, lease, ttl
 			return a, err
 		}
 	}
-	// Each time the key was free and then was not: others claimed it while we asked, and it was in flight then.
+	// Each time the key was free when read but claimed when written, so other
+	// callers claimed it meanwhile.
 	return answer{rest: int64(lockedWait / l.unit())}, nil
 }
 
@@ -202,7 +220,7 @@ func (l *sqlite) prune(ctx context.Context, db *sql.DB, batch int) (deleted, lat
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	defer func() { _ = tx.Rollback() }() // no effect after a commit
 	var now int64
 	if err := tx.QueryRowContext(ctx, "SELECT "+liteNow).Scan(&now); err != nil {
 		return 0, 0, err

@@ -14,16 +14,18 @@ import (
 
 var _ dedupe.Store = (*Store)(nil)
 
-// Store is a [dedupe.Store] in a table of a PostgreSQL or SQLite database. Everybody who uses the table shares it: other
-// processes, other machines.
+// Store is a [dedupe.Store] in a table of a PostgreSQL or SQLite database. All
+// users of the table share it, including other processes and machines.
 //
-// Time is measured with the database's clock: clock_timestamp() of the PostgreSQL server, to the microsecond, or the clock
-// of the machine for SQLite, to the millisecond; durations are rounded up to that. A claim, a renewal, a completion and a
-// release are one statement each on the common path.
+// The database's clock measures time. For PostgreSQL this is clock_timestamp()
+// of the server in microseconds, and for SQLite the machine's clock in
+// milliseconds. Durations are rounded up to these units. Usually a claim, a
+// renewal, a completion and a release take one statement each.
 //
-// There is no goroutine behind it. Claims delete expired rows, a few at a time; see [WithPruneBatch].
+// The store has no goroutine. Claims delete a few expired rows each, see
+// [WithPruneBatch].
 //
-// All methods may be called from any goroutine at any time.
+// All methods are safe for concurrent use.
 type Store struct {
 	db     *sql.DB
 	owned  bool
@@ -32,13 +34,13 @@ type Store struct {
 	engine engine
 	stmts  statements
 	ttl    int64 // in the engine's units
-	room   *room // nil without a bound
+	room   *room // nil without a capacity
 	pruner pruner
 	faults *contain.Faults
 	made   []*sql.Stmt
 }
 
-// engine is what differs between the databases.
+// engine implements the differences between the databases.
 type engine interface {
 	units(time.Duration) int64 // rounds up
 	unit() time.Duration
@@ -46,33 +48,44 @@ type engine interface {
 	prune(ctx context.Context, db *sql.DB, batch int) (deleted, later int64, err error)
 	// auto runs f outside a transaction.
 	auto(ctx context.Context, db *sql.DB, f func(runner) error) error
-	// completesFirst says that InTx completes the claim before it does anything else in the transaction.
+	// completesFirst reports whether InTx must complete the claim before it
+	// calls the function.
 	completesFirst() bool
-	// learn is told the error of a completion that came last.
+	// learn receives the error of a transaction that completed the claim last.
 	learn(err error)
-	// begin begins a transaction of InTx. The guard is nil where a transaction that failed can only be rolled back.
+	// begin begins a transaction for InTx. The guard is nil if a failed
+	// transaction can only be rolled back.
 	begin(ctx context.Context, db *sql.DB) (*sql.Tx, *guard, error)
-	// inside fails where the database can tell that a caller's transaction is none.
+	// inside returns an error if the database can tell that tx is not in a
+	// transaction.
 	inside(ctx context.Context, tx Tx) error
 }
 
-// answer is what became of a claim: a token if it was granted, else what holds the key, and for how long.
+// answer is the result of a claim. It is the token of a granted claim, or else
+// the state that blocks the key and the remaining time.
 type answer struct {
 	token     int64
 	completed bool
 	rest      int64 // in the engine's units
 }
 
-// commonStatements are the texts of what both databases do in the same way. Parameters are the key, the token, and a
-// lease or the TTL.
+// commonStatements holds the statements that both databases have. Their
+// parameters are the key, the token, and a lease or the TTL.
 type commonStatements struct {
-	complete    string // completes a claim whose row is there, if the state allows it
-	completeNew string // the same if the row is not there
-	standing    string // the token that completed the key or 0, and whether that or the claim is in force
-	renew       string
-	release     string
-	count       string // of the keys in force, and how long until the first of them isn't
-	confirm     string // like standing, after any transaction that is under way
+	// complete completes a claim with an existing row, if its state allows it.
+	complete string
+	// completeNew does the same without an existing row.
+	completeNew string
+	// standing returns the token that completed the key or 0, and whether the
+	// claim or the completion is still valid.
+	standing string
+	renew    string
+	release  string
+	// count returns the number of valid keys, and the time until the first of
+	// them expires.
+	count string
+	// confirm is standing, but waits for any open transaction.
+	confirm string
 }
 
 type statements struct {
@@ -126,12 +139,12 @@ func (s *Store) closePrepared() error {
 	return errors.Join(errs...)
 }
 
-// Close ends the store. It closes the file that [OpenSQLite] opened, after the
-// statements in progress. It leaves the database of [NewPostgres] and
-// [NewSQLite] open. Further calls return [dedupe.ErrClosed], so that nothing is
-// handled unprotected.
+// Close closes the store. It closes the file that [OpenSQLite] opened, after
+// the statements in progress have ended. It leaves the database of
+// [NewPostgres] and [NewSQLite] open. Later calls return [dedupe.ErrClosed], so
+// that no delivery is handled without protection.
 //
-// Closing again does nothing, nor does closing a nil or zero Store.
+// Closing again does nothing, and neither does closing a nil or zero Store.
 func (s *Store) Close() error {
 	if s.empty() || s.closed.Swap(true) {
 		return nil
@@ -143,12 +156,13 @@ func (s *Store) Close() error {
 	return err
 }
 
-// errEmpty is the error of a Store that no constructor made.
-var errEmpty = fmt.Errorf("%w: the Store is empty; make it with OpenSQLite, NewSQLite or NewPostgres", dedupe.ErrInvalid)
+// errEmpty is the error of a Store that no constructor created.
+var errEmpty = fmt.Errorf("%w: the Store is empty; create it with OpenSQLite, NewSQLite or NewPostgres", dedupe.ErrInvalid)
 
 func (s *Store) empty() bool { return s == nil || s.engine == nil }
 
-// TTL implements [dedupe.Store]. It is zero for a Store that no constructor made.
+// TTL implements [dedupe.Store]. It returns zero for a Store that no
+// constructor created.
 func (s *Store) TTL() time.Duration {
 	if s.empty() {
 		return 0
@@ -156,14 +170,16 @@ func (s *Store) TTL() time.Duration {
 	return s.config.ttl
 }
 
-// Claim implements [dedupe.Store]. With PostgreSQL it never waits for a transaction that completes the claim, see
-// [Store.InTx]: if the lease ends before such a transaction does, the answer stays in flight, with a RetryAfter of a second.
+// Claim implements [dedupe.Store]. In PostgreSQL it never waits for a
+// transaction that completes the claim, see [Store.InTx]. If the lease ends
+// before that transaction, the delivery stays in flight with a RetryAfter of
+// one second.
 func (s *Store) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
 	if key == (dedupe.Key{}) {
-		return dedupe.Claim{}, fmt.Errorf("%w: sqldedupe: Claim: the zero Key; make one with dedupe.NewKey", dedupe.ErrInvalid)
+		return dedupe.Claim{}, fmt.Errorf("%w: sqldedupe: Claim: the key is zero; create it with dedupe.NewKey", dedupe.ErrInvalid)
 	}
 	if lease <= 0 {
-		return dedupe.Claim{}, fmt.Errorf("%w: sqldedupe: Claim: a lease of %v; it must be greater than zero", dedupe.ErrInvalid, lease)
+		return dedupe.Claim{}, fmt.Errorf("%w: sqldedupe: Claim: the lease is %v; it must be greater than zero", dedupe.ErrInvalid, lease)
 	}
 	if err := s.usable(ctx); err != nil {
 		return dedupe.Claim{}, fmt.Errorf("sqldedupe: Claim: %w", err)
@@ -192,7 +208,7 @@ func (s *Store) claim(ctx context.Context, key dedupe.Key, lease time.Duration) 
 			if err = s.room.take(ctx, s.count); err != nil {
 				return a, err
 			}
-			// After an error the row may be there all the same.
+			// The row may exist even after an error.
 			defer func() { s.room.settle(a.token > 0 || err != nil) }()
 		}
 	}
@@ -203,10 +219,11 @@ func (s *Store) claim(ctx context.Context, key dedupe.Key, lease time.Duration) 
 	return a, err
 }
 
-// Renew implements [dedupe.Store]. It waits for a transaction of the same claim that has completed it and has not ended.
+// Renew implements [dedupe.Store]. It waits for an open transaction that
+// completed the same claim.
 func (s *Store) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) error {
 	if lease <= 0 {
-		return fmt.Errorf("%w: sqldedupe: Renew: a lease of %v; it must be greater than zero", dedupe.ErrInvalid, lease)
+		return fmt.Errorf("%w: sqldedupe: Renew: the lease is %v; it must be greater than zero", dedupe.ErrInvalid, lease)
 	}
 	if err := s.owns(ctx, "Renew", c); err != nil {
 		return err
@@ -221,8 +238,9 @@ func (s *Store) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) 
 	}))
 }
 
-// Complete implements [dedupe.Store]. Without a bound's ErrFull: a delivery that has been handled is remembered whatever
-// [WithCapacity] says, as long as the disk has room.
+// Complete implements [dedupe.Store]. It does not return [dedupe.ErrFull]
+// because of [WithCapacity]. A handled delivery is remembered as long as the
+// disk has room.
 func (s *Store) Complete(ctx context.Context, c dedupe.Claim) error {
 	if err := s.owns(ctx, "Complete", c); err != nil {
 		return err
@@ -234,7 +252,7 @@ func (s *Store) Complete(ctx context.Context, c dedupe.Claim) error {
 	return s.fail(ctx, "Complete", err)
 }
 
-// complete returns ErrCompleted if the same claim has completed the key before.
+// complete returns ErrCompleted if the same claim already completed the key.
 func (s *Store) complete(ctx context.Context, r runner, c dedupe.Claim) error {
 	var one int
 	args := []any{c.Key[:], int64(c.Token), s.ttl}
@@ -258,12 +276,13 @@ func (s *Store) complete(ctx context.Context, r runner, c dedupe.Claim) error {
 		case found:
 			continue // it has become free since
 		}
-		// The row has been pruned, so nobody holds the key.
+		// The row was pruned, so no other caller holds the key.
 		if done, err := r.one(ctx, &s.stmts.completeNew, args, &one); err != nil || done {
 			return err
 		}
 	}
-	// Each time another held the key, and had given it up when we looked.
+	// Each time another caller held the key when written, but had released it
+	// when read.
 	return dedupe.ErrLeaseLost
 }
 
@@ -291,10 +310,10 @@ func (s *Store) Release(ctx context.Context, c dedupe.Claim) error {
 	return s.fail(ctx, "Release", err)
 }
 
-// owns refuses what gives no rights.
+// owns refuses a claim that gives no rights.
 func (s *Store) owns(ctx context.Context, operation string, c dedupe.Claim) error {
 	if c.State != dedupe.Claimed || c.Token <= 0 || c.Key == (dedupe.Key{}) {
-		return fmt.Errorf("%w: sqldedupe: %s: the claim (%v) gives no rights; use one that Claim answered as claimed", dedupe.ErrInvalid, operation, c.State)
+		return fmt.Errorf("%w: sqldedupe: %s: the claim has state %v; use one that Claim returned with state claimed", dedupe.ErrInvalid, operation, c.State)
 	}
 	if err := s.usable(ctx); err != nil {
 		return fmt.Errorf("sqldedupe: %s: %w", operation, err)
@@ -312,7 +331,7 @@ func (s *Store) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// ceil is d in units, rounded up: a lease must not end before it was asked to.
+// ceil returns d in units, rounded up, because a lease must not end too early.
 func ceil(d, unit time.Duration) int64 {
 	n := int64(d / unit)
 	if d%unit > 0 {

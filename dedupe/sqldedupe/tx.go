@@ -13,34 +13,45 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// confirmTimeout bounds the question whether a commit took effect, which is asked even if the context has ended.
+// confirmTimeout limits the question whether a commit took effect. The store
+// asks it even if the context has ended.
 const confirmTimeout = 5 * time.Second
 
-// Tx is a transaction that a claim can be completed in: a *sql.Tx, a *sql.Conn on which one has been begun, or something
-// that embeds one of them.
+// Tx is a transaction in which a claim can be completed. It is a *sql.Tx, a
+// *sql.Conn with an open transaction, or a type that embeds one of them.
 type Tx interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// CompleteTx completes the claim in the caller's transaction, on the store's database: when that is committed, the delivery
-// is remembered together with whatever else was done in it, and when it is rolled back, neither is. From here until the
-// end of the transaction nobody can take the delivery over, even if its lease ends. So commit soon; [Store.InTx] does
-// all of it.
+// CompleteTx completes the claim in the caller's transaction on the store's
+// database. The completion takes effect together with everything else in the
+// transaction when it is committed, or not at all. Until the transaction ends,
+// no other worker can take over the delivery, even if the lease ends, so commit
+// soon. [Store.InTx] does all of this.
 //
-// After an error the transaction must be rolled back:
-//   - [dedupe.ErrLeaseLost]: another holds the claim or has completed it. What was done in the transaction is done, or will
-//     be, in the other's.
-//   - [ErrCompleted]: the same claim was completed in an earlier transaction, which Complete would have been content with. What
-//     was done is done.
-//   - [sql.ErrTxDone], with SQLite: there is no transaction, or no longer, see below. Nothing has been completed.
-//   - [dedupe.ErrInvalid], among others for a *sql.DB and what embeds one, which is no transaction; [dedupe.ErrFull] if the
-//     disk is full; [dedupe.ErrClosed], context errors, failures of the database. A transaction stricter than READ
-//     COMMITTED fails with SQLSTATE 40001 if the claim was renewed since it began: complete the claim first in those.
+// After an error, roll back the transaction:
 //
-// SQLite ends a transaction by itself when a write is interrupted, as by a context that ends, on ON CONFLICT ROLLBACK and
-// RAISE(ROLLBACK), and on some failures of the disk. database/sql does not notice: statements that follow commit one by
-// one, and only the Commit fails. So with SQLite roll back after any error of a statement, or use InTx, which does not let
-// that happen.
+//   - [dedupe.ErrLeaseLost]: another worker holds the claim or has completed
+//     it. The work of this transaction is done or will be done by that worker.
+//   - [ErrCompleted]: an earlier transaction completed the same claim, and its
+//     work is done. Complete would return nil in this case.
+//   - [sql.ErrTxDone]: SQLite has no open transaction, see below. Nothing was
+//     completed.
+//   - [dedupe.ErrInvalid]: an argument is invalid. Among others, a *sql.DB is
+//     not a transaction.
+//   - [dedupe.ErrFull]: the disk is full.
+//   - SQLSTATE 40001: the isolation is stricter than READ COMMITTED, and the
+//     claim was renewed since the transaction began. Complete the claim first
+//     in such transactions.
+//   - Other errors are [dedupe.ErrClosed], context errors, and failures of the
+//     database.
+//
+// SQLite ends a transaction on its own if a write is interrupted, for example
+// by the end of a context. It does the same for ON CONFLICT ROLLBACK,
+// RAISE(ROLLBACK) and some disk failures. database/sql does not notice that.
+// Each following statement is committed separately, and only the Commit fails.
+// With SQLite, therefore roll back after any error of a statement, or use InTx,
+// which prevents this.
 func (s *Store) CompleteTx(ctx context.Context, tx Tx, c dedupe.Claim) error {
 	if err := refuseNoTx(tx); err != nil {
 		return err
@@ -54,7 +65,8 @@ func (s *Store) CompleteTx(ctx context.Context, tx Tx, c dedupe.Claim) error {
 	return s.completeTx(ctx, "CompleteTx", within{tx}, c)
 }
 
-// refuseNoTx refuses what can be told from a transaction by its methods: a completion there stands without the effect.
+// refuseNoTx refuses types that are not transactions, as far as their methods
+// show it. A completion there would be committed without the effect.
 func refuseNoTx(tx Tx) error {
 	if t, ok := tx.(*sql.Tx); tx == nil || ok && t == nil {
 		return fmt.Errorf("%w: sqldedupe: CompleteTx: the transaction is nil", dedupe.ErrInvalid)
@@ -63,10 +75,11 @@ func refuseNoTx(tx Tx) error {
 	_, begins := tx.(interface {
 		BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
 	})
-	_, conn := tx.(interface{ Raw(f func(any) error) error }) // one that a transaction was begun on by hand
+	// A connection may have a transaction that the caller began by hand.
+	_, conn := tx.(interface{ Raw(f func(any) error) error })
 	_, ends := tx.(interface{ Commit() error })
 	if pool || begins && !conn && !ends {
-		return fmt.Errorf("%w: sqldedupe: CompleteTx: a %T is no transaction; begin one, or use InTx", dedupe.ErrInvalid, tx)
+		return fmt.Errorf("%w: sqldedupe: CompleteTx: a %T is not a transaction; begin one, or use InTx", dedupe.ErrInvalid, tx)
 	}
 	return nil
 }
@@ -78,38 +91,59 @@ func (s *Store) completeTx(ctx context.Context, operation string, r runner, c de
 	return s.fail(ctx, operation, s.complete(ctx, r, c))
 }
 
-// InTx begins a transaction, runs fn, completes the claim in the same transaction, and commits: what fn did in tx takes effect
-// exactly once, whatever crashes and whenever. If fn fails or panics, or the claim is lost, everything is rolled back, and the
-// error is fn's own, or as for [Store.CompleteTx]. It uses the database's default isolation. Give ctx a timeout: it bounds
-// every wait for the database.
+// InTx begins a transaction, calls fn, completes the claim in the same
+// transaction, and commits. The effect of fn in tx takes place exactly once, no
+// matter which process crashes or when. If fn fails or panics, or the claim is
+// lost, InTx rolls everything back. The error is fn's own or one of
+// [Store.CompleteTx]. InTx uses the database's default isolation. Give ctx a
+// timeout, because it limits every wait for the database.
 //
 //	d, _ := receiver.FromContext(ctx)
+//	insert := func(ctx context.Context, tx *sql.Tx) error {
+//		_, err := tx.ExecContext(ctx,
+//			"INSERT INTO deployments (id, app) VALUES (?, ?)",
+//			e.DeploymentID, e.App)
+//		return err
+//	}
 //	return d.CompleteWith(func(c dedupe.Claim) error {
-//		return store.InTx(ctx, c, func(ctx context.Context, tx *sql.Tx) error {
-//			_, err := tx.ExecContext(ctx, "INSERT INTO deployments (id, app) VALUES (?, ?)", e.DeploymentID, e.App)
-//			return err
-//		})
+//		return store.InTx(ctx, c, insert)
 //	})
 //
-// fn must do all of its work on tx, and neither commit it nor roll it back; nothing else is undone by a rollback. Nor is there a
-// second connection to do it on with the one that a SQLite store has: a call on the database inside fn waits until ctx ends.
-// While fn runs a SQLite file can't be written by anybody else, so fn should be short.
+// fn must follow these rules:
 //
-// With SQLite the claim is completed before fn runs, so that fn begins with the lock on the file; with PostgreSQL
-// afterwards, so that the claim can be renewed while fn runs. Under a default isolation stricter than READ COMMITTED it is
-// completed before as well, because a renewal that comes in between would make the transaction fail: renewals then wait for
-// its end, so fn must not renew the claim itself, and nobody can take the delivery over until then.
+//   - It does all of its work in tx, because a rollback undoes nothing else.
+//   - It neither commits tx nor rolls it back.
+//   - It does not use the database outside of tx. A SQLite store has only one
+//     connection, so such a call waits until ctx ends.
+//   - It is short, because no other process can write to a SQLite file while it
+//     runs.
 //
-// SQLite ends a transaction by itself on some errors, see CompleteTx. If fn goes on after one, nothing that it does is
-// committed: its writes fail (SQLITE_CONSTRAINT_COMMITHOOK, 531), and if it ignores that too, InTx fails with an error that
-// wraps [sql.ErrTxDone]. For that it takes the commit hook of the connection
-// while fn runs, and leaves it without one. This needs modernc.org/sqlite, github.com/mattn/go-sqlite3, or a wrapper of one
-// with a method Raw() driver.Conn. With another driver InTx fails likewise, but what fn did after such an error may
-// have been committed, and happens again with the next try: fn must return every error there.
+// The time of the completion depends on the database:
 //
-// If the connection is lost during the commit the database is asked what became of it: nil means that it has been
-// committed, and an error that it has not. The error wraps [ErrOutcomeUnknown] if there is no answer within 5 seconds, for
-// which InTx may outlast ctx. Return it like any other: if the commit took effect, the sender's next try is a duplicate.
+//	SQLite                           before fn, so that fn has the file's lock
+//	PostgreSQL, READ COMMITTED       after fn, so that renewals work meanwhile
+//	PostgreSQL, stricter isolation   before fn, because a renewal in between
+//	                                 would make the transaction fail
+//
+// If the claim is completed before fn in PostgreSQL, renewals wait for the end
+// of the transaction, so fn must not renew the claim. No other worker can take
+// over the delivery until then.
+//
+// SQLite ends a transaction on its own after some errors, see CompleteTx. If fn
+// continues after such an error, InTx commits nothing of its work. Later writes
+// of fn fail with SQLITE_CONSTRAINT_COMMITHOOK (531). If fn ignores that too,
+// InTx fails with an error that wraps [sql.ErrTxDone]. To do so, InTx uses the
+// connection's commit hook while fn runs, and removes the hook afterwards. This
+// works with modernc.org/sqlite, github.com/mattn/go-sqlite3, and a wrapper of
+// one with a method Raw() driver.Conn. With another driver InTx also fails, but
+// the work of fn after such an error may have been committed, and the retry
+// repeats it. With such a driver, fn must return every error.
+//
+// If the connection is lost during the commit, InTx asks the database for the
+// outcome. It returns nil if the transaction was committed, and an error if it
+// was not. The error wraps [ErrOutcomeUnknown] if the database does not answer
+// within 5 seconds, which may be longer than ctx. Return it like any other
+// error. If the commit took effect, the sender's retry is a duplicate.
 func (s *Store) InTx(ctx context.Context, c dedupe.Claim, fn func(ctx context.Context, tx *sql.Tx) error) error {
 	if fn == nil {
 		return fmt.Errorf("%w: sqldedupe: InTx: the function is nil", dedupe.ErrInvalid)
@@ -134,19 +168,22 @@ func (s *Store) InTx(ctx context.Context, c dedupe.Claim, fn func(ctx context.Co
 		case called || !sqldb.IsConflict(err) || try == claimTries-1:
 			return err
 		}
-		// Completed first, the claim met a renewal. Nothing has been done yet.
+		// The early completion conflicted with a renewal. fn has not been
+		// called yet.
 	}
 	return nil // not reached
 }
 
-// tryInTx is one transaction of InTx. committing says that an error is the commit's. When it returns, the connection is free.
+// tryInTx runs one transaction of InTx. committing reports that an error came
+// from the commit. The connection is free when tryInTx returns.
 func (s *Store) tryInTx(ctx context.Context, c dedupe.Claim, fn func(ctx context.Context, tx *sql.Tx) error) (committing bool, err error) {
 	tx, g, err := s.engine.begin(ctx, s.db)
 	if err != nil {
 		return false, s.fail(ctx, "InTx: begin", err)
 	}
 	defer g.close()
-	defer func() { _ = tx.Rollback() }() // also after a panic; does nothing after a commit
+	// also after a panic; no effect after a commit
+	defer func() { _ = tx.Rollback() }()
 	if s.engine.completesFirst() {
 		err = s.completeAndRun(ctx, tx, g, c, fn)
 	} else if err = fn(ctx, tx); err == nil {
@@ -172,18 +209,19 @@ func (s *Store) completeAndRun(ctx context.Context, tx *sql.Tx, g *guard, c dedu
 	if g == nil {
 		return nil
 	}
-	// If the completion is not there, the transaction has been ended, whether or not another has been begun since.
+	// If the completion is missing, SQLite has ended the transaction, even if
+	// another one has begun since.
 	var by int64
 	if _, err := (within{tx}).one(ctx, &s.stmts.confirm, []any{c.Key[:]}, &by); err != nil {
 		return s.fail(ctx, "InTx", err)
 	}
 	if by != int64(c.Token) {
-		return s.fail(ctx, "InTx", fmt.Errorf("SQLite ended the transaction after an error that the function went on from: %w", sql.ErrTxDone))
+		return s.fail(ctx, "InTx", fmt.Errorf("SQLite ended the transaction after an error, but the function continued: %w", sql.ErrTxDone))
 	}
 	return s.fail(ctx, "InTx", g.off())
 }
 
-// settle finds out what became of a commit that ended with an error.
+// settle finds out whether a commit that returned an error took effect.
 func (s *Store) settle(ctx context.Context, c dedupe.Claim, failure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
 	defer cancel()
@@ -196,7 +234,7 @@ func (s *Store) settle(ctx context.Context, c dedupe.Claim, failure error) error
 	switch {
 	case err != nil:
 		return errors.Join(fmt.Errorf("%w: %w", ErrOutcomeUnknown, failure), s.fail(ctx, "InTx: after the commit", err))
-	case !found: // a row that the transaction may yet insert
+	case !found: // a row that the transaction may still insert
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, failure)
 	case by == int64(c.Token):
 		return nil
@@ -204,12 +242,13 @@ func (s *Store) settle(ctx context.Context, c dedupe.Claim, failure error) error
 	return failure
 }
 
-// CompletePgxTx is [Store.CompleteTx] for the native interface of pgx: tx is a
-// transaction on the database of the store, which itself uses it through
+// CompletePgxTx is [Store.CompleteTx] for the native interface of pgx. tx is a
+// transaction on the store's database, which the store itself uses through
 // database/sql.
 //
 //	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-//		if _, err := tx.Exec(ctx, "INSERT INTO deployments (id) VALUES ($1)", id); err != nil {
+//		_, err := tx.Exec(ctx, "INSERT INTO deployments (id) VALUES ($1)", id)
+//		if err != nil {
 //			return err
 //		}
 //		return store.CompletePgxTx(ctx, tx, claim)

@@ -152,7 +152,8 @@ func TestCompleteTxTakesWrappedTransactions(t *testing.T) {
 	})
 }
 
-// A SQLite connection on which a transaction was begun by hand will do.
+// CompleteTx accepts a SQLite connection on which the caller began a
+// transaction.
 func TestCompleteTxOnConnection(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
@@ -176,7 +177,8 @@ func TestCompleteTxOnConnection(t *testing.T) {
 	})
 }
 
-// takenOver returns a claim whose lease has ended, and the one of the successor.
+// takenOver returns a claim whose lease has ended, and the claim of its
+// successor.
 func takenOver(t *testing.T, s, other dedupe.Store, k dedupe.Key, successorLease time.Duration) (slow, successor dedupe.Claim) {
 	t.Helper()
 	slow = claim(t, s, k, 50*time.Millisecond, dedupe.Claimed)
@@ -189,8 +191,9 @@ func takenOver(t *testing.T, s, other dedupe.Store, k dedupe.Key, successorLease
 	return slow, successor
 }
 
-// A worker that was slow learns it at the end of its transaction, and what it did has not happened.
-func TestSlowWorkersEffectIsRolledBack(t *testing.T) {
+// A slow worker gets an error at the end of its transaction, and its work is
+// rolled back.
+func TestInTx_SlowWorkerIsRolledBack(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		b.effects()
@@ -220,7 +223,8 @@ func TestSlowWorkersEffectIsRolledBack(t *testing.T) {
 	})
 }
 
-// Taken over while the effect is being made: with PostgreSQL others can claim then.
+// The lease is taken over while the handler works. In PostgreSQL other callers
+// can then claim the key.
 func TestTakeoverDuringTransaction(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
@@ -242,9 +246,10 @@ func TestTakeoverDuringTransaction(t *testing.T) {
 	require.Equal(t, 1, b.count("1"))
 }
 
-// Between the completion in a transaction and its end nobody gets the delivery, though the lease has ended. Nobody waits
-// for the transaction either.
-func TestNobodyTakesOverFromAnOpenTransaction(t *testing.T) {
+// Between the completion in a transaction and its end, no other caller gets the
+// delivery, although the lease has ended. No caller waits for the transaction
+// either.
+func TestCompleteTx_NoTakeoverBeforeTransactionEnds(t *testing.T) {
 	t.Parallel()
 	b := openPostgres(t)
 	s, other := b.store(b.db), b.store(b.open())
@@ -273,7 +278,8 @@ func TestNobodyTakesOverFromAnOpenTransaction(t *testing.T) {
 	}
 }
 
-// With SQLite the open transaction has the file for itself, and a claim waits for it, for as long as its context allows.
+// In SQLite the open transaction has locked the file, and a claim waits for it
+// as long as its context allows.
 func TestClaimWaitsForSQLiteTransaction(t *testing.T) {
 	t.Parallel()
 	b := openSQLite(t)
@@ -301,7 +307,8 @@ func TestClaimWaitsForSQLiteTransaction(t *testing.T) {
 	require.Equal(t, dedupe.Completed, (<-answer).State)
 }
 
-// The TTL begins when the claim is completed, not when the transaction began: now() would stand still.
+// The TTL begins when the claim is completed, not when the transaction began.
+// The function now() would give the latter.
 func TestClockGoesOnInTransactions(t *testing.T) {
 	t.Parallel()
 	b := clockedPostgres(t, servicetest.PostgresURL(t))
@@ -346,14 +353,16 @@ func TestCompletePgxTx(t *testing.T) {
 	require.ErrorIs(t, run(slow, "2", nil), dedupe.ErrLeaseLost)
 	require.Zero(t, b.count("2"))
 
-	// A row that has been pruned: the statements find none, which pgx reports in its own way.
+	// The row was pruned. The statements return no row, which pgx reports in
+	// its own way.
 	late := dedupe.Claim{Key: key("3"), State: dedupe.Claimed, Token: 1}
 	require.NoError(t, run(late, "3", nil))
 	claim(t, s, key("3"), amply, dedupe.Completed)
 }
 
-// With several connections and transactions that begin without the lock on the file, one that has read first cannot write
-// any more once another has. InTx writes first.
+// With several connections and transactions that begin without the file's lock,
+// a transaction that has read first can no longer write after another one
+// wrote. InTx writes first.
 func TestInTxTakesTheLockFirst(t *testing.T) {
 	t.Parallel()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")+
