@@ -25,7 +25,7 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestOnTheWire: what an endpoint gets.
+// TestOnTheWire checks the request that an endpoint gets.
 func TestOnTheWire(t *testing.T) {
 	t.Parallel()
 	scheme := standard(t)
@@ -105,7 +105,7 @@ func TestTLS(t *testing.T) {
 	require.ErrorContains(t, a.Err, "is it http?")
 }
 
-// TestOldTLS: 1.1 is refused, by both of them.
+// TestOldTLS checks that the sender refuses TLS 1.1, and so does its server.
 func TestOldTLS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -138,7 +138,7 @@ func TestNetworkFailures(t *testing.T) {
 	require.NotEmpty(t, a.RequestHeader)
 }
 
-// TestUnsigned: there is no way to send unsigned without saying so.
+// TestUnsigned checks that nothing is sent unsigned without InsecureUnsigned.
 func TestUnsigned(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
@@ -170,7 +170,8 @@ func (p *signFuncPointer) Sign(ctx context.Context, r *http.Request, id string, 
 	return p.f(ctx, r, id, at, body)
 }
 
-// TestSignerIsHeldToHeaders: what a signer does beyond setting its headers is undone or an error.
+// TestSignerIsHeldToHeaders checks that a signer can only set its headers.
+// Anything else that it does is undone or an error.
 func TestSignerIsHeldToHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
@@ -211,8 +212,9 @@ func TestSignerIsHeldToHeaders(t *testing.T) {
 	require.EqualValues(t, len(message().Body), sent.ContentLength)
 }
 
-// TestCanaryIsNowhere sends a secret in every place that holds one, to endpoints that fail in every way and echo
-// what they got, and looks for it in all that comes back.
+// TestCanaryIsNowhere puts a secret in every place that can hold one. The
+// endpoints fail in every way and echo the request. No record or error may
+// contain the secret.
 func TestCanaryIsNowhere(t *testing.T) {
 	t.Parallel()
 	echo := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -293,7 +295,8 @@ func TestEndpointPrintsItsOriginOnly(t *testing.T) {
 	}
 }
 
-// TestTracesOfTheCaller: a trace that comes with the context still works, and does not lift the bounds.
+// TestTracesOfTheCaller checks that a trace in the caller's context works and
+// does not lift the bounds.
 func TestTracesOfTheCaller(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(http.ResponseWriter, *http.Request) {})
@@ -362,7 +365,7 @@ func (c *closeNotifier) Close() error {
 	return nil
 }
 
-// TestHostIsNormalised: one host has one spelling, on the wire, too.
+// TestHostIsNormalised checks that one host has one spelling on the wire.
 func TestHostIsNormalised(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
@@ -380,7 +383,8 @@ func TestHostIsNormalised(t *testing.T) {
 	}
 }
 
-// A record shows of the endpoint's URL scheme and host: its path may be a credential, signed or not, and endpoints repeat it.
+// A record shows the scheme and host of the endpoint's URL only. Its path may
+// be a credential, and endpoints repeat it.
 func TestThePathIsInNoRecord(t *testing.T) {
 	t.Parallel()
 	endpoint := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -20,13 +20,15 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// BenchmarkSend: a delivery of 700 bytes over loopback beside its floors, a bare http.Client that posts the same body to
-// the same server; by one goroutine and by 64.
+// BenchmarkSend measures a delivery of 700 bytes over loopback, by one
+// goroutine and by 64. Its floors are a bare http.Client that posts the same
+// body to the same server.
 //
-// server=http is net/http's, as receivers run it. server=fixed does nothing and allocates nothing, so that all
-// allocations are the client's, and every difference shows. floor=bare-client has no deadline at all;
-// floor=bare-deadline has the one that nobody should send a webhook without. Neither signs, and both keep as many
-// connections as a Sender does.
+// server=http is the server of net/http, as receivers run it. server=fixed
+// allocates nothing, so that all allocations are the client's.
+// floor=bare-client has no deadline. floor=bare-deadline has one, as every
+// sender of webhooks should. Neither signs, and both keep as many connections
+// as a Sender.
 func BenchmarkSend(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -19,7 +19,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestDeliverFollowsTheSchedule: real waits in virtual time, attempt by attempt.
+// TestDeliverFollowsTheSchedule measures the real waits in virtual time,
+// attempt by attempt.
 func TestDeliverFollowsTheSchedule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -53,7 +54,8 @@ func TestDeliverFollowsTheSchedule(t *testing.T) {
 	})
 }
 
-// TestDeliverSignsEachAttemptAfresh: same ID, same bytes, a timestamp of its own.
+// TestDeliverSignsEachAttemptAfresh checks that each attempt has the same ID
+// and bytes and a fresh timestamp.
 func TestDeliverSignsEachAttemptAfresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -169,7 +171,8 @@ func TestDeliverStops(t *testing.T) {
 	}
 }
 
-// TestDeliverKeepsALimitedRecord: a schedule without end does not make a receipt without end.
+// TestDeliverKeepsALimitedRecord checks that an endless schedule does not make
+// an endless receipt.
 func TestDeliverKeepsALimitedRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,7 +233,8 @@ func TestWaitEndsWithContext(t *testing.T) {
 	}
 }
 
-// TestNoWaitInVain: if the next attempt can't come before the deadline, there is nothing to wait for.
+// TestNoWaitInVain checks that Deliver returns at once if the next attempt
+// would come after the deadline.
 func TestNoWaitInVain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -309,7 +313,8 @@ func TestClosed(t *testing.T) {
 	require.Zero(t, calls.n.Load())
 }
 
-// TestRetryAfterDelays: the endpoint's wish counts where it is longer than the schedule's wait, up to the cap.
+// TestRetryAfterDelays checks that Retry-After counts if it is longer than the
+// schedule's wait, up to the cap.
 func TestRetryAfterDelays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nameServer is a DNS server in this process: it answers questions for A and AAAA with the addresses that it holds for the
-// name, and "no such host" for all other names.
+// nameServer is a DNS server in this process. It answers questions for A and
+// AAAA with the addresses of the name, and "no such host" for all other names.
 type nameServer struct {
 	conn net.PacketConn
 

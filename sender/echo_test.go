@@ -16,8 +16,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestEcho_NoFormOfTheURLIsOnRecord: an endpoint repeats a part of its URL in any
-// encoding, in its body, in a header's value and in a header's name.
+// TestEcho_NoFormOfTheURLIsOnRecord lets an endpoint repeat parts of its URL in
+// any encoding, in its body, in a header's value and in a header's name.
 func TestEcho_NoFormOfTheURLIsOnRecord(t *testing.T) {
 	t.Parallel()
 	const uri = "/services/T0000/canary%2Bpath-1?key=canary%2Fquery-2&x=3"
@@ -56,7 +56,7 @@ func TestEcho_NoFormOfTheURLIsOnRecord(t *testing.T) {
 	}
 }
 
-// TestEcho_CommonWordsStay: a record stays readable.
+// TestEcho_CommonWordsStay checks that a record stays readable.
 func TestEcho_CommonWordsStay(t *testing.T) {
 	t.Parallel()
 	const text = `{"error":"webhooks v1 of the api: no deployment, connection refused"}`
@@ -65,8 +65,8 @@ func TestEcho_CommonWordsStay(t *testing.T) {
 	require.Equal(t, text, string(a.Body))
 }
 
-// TestEcho_SecretAtTheEdge: of a secret that the end of the record cuts, nothing is
-// left, whether it is the URL's or a header's.
+// TestEcho_SecretAtTheEdge checks that nothing is left of a secret that the end
+// of the record cuts, whether it is the URL's or a header's.
 func TestEcho_SecretAtTheEdge(t *testing.T) {
 	t.Parallel()
 	const limit = 16 << 10
@@ -86,7 +86,8 @@ func TestEcho_SecretAtTheEdge(t *testing.T) {
 	}
 }
 
-// TestEcho_AHeadersValueInOtherEncodings: what holds for the URL holds for a key.
+// TestEcho_AHeadersValueInOtherEncodings checks an API key in the same
+// encodings as the URL.
 func TestEcho_AHeadersValueInOtherEncodings(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"canary/key+1", `canary\/key+1`, "canary%2Fkey%2B1", "canary&#47;key&#43;1", "CANARY/KEY+1"} {
@@ -102,7 +103,8 @@ func TestEcho_AHeadersValueInOtherEncodings(t *testing.T) {
 	}
 }
 
-// TestEcho_ASignersErrorShowsNoURL: a signer sees the request and may quote it.
+// TestEcho_ASignersErrorShowsNoURL checks the errors of a signer, which sees
+// the request and may quote it.
 func TestEcho_ASignersErrorShowsNoURL(t *testing.T) {
 	t.Parallel()
 	quoting := signFunc(func(_ context.Context, r *http.Request, _ string, _ time.Time, _ []byte) error {

@@ -12,7 +12,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestReasonsAreSaidOnce: an error's chain says "refused by policy" in each part; its text says it once.
+// TestReasonsAreSaidOnce checks that an error's text says "refused by policy"
+// once, although each part of its chain does.
 func TestReasonsAreSaidOnce(t *testing.T) {
 	t.Parallel()
 	s, err := sender.New()

@@ -11,7 +11,8 @@ import (
 // SetRoundTripper replaces both transports.
 func SetRoundTripper(s *Sender, rt http.RoundTripper) { s.secure, s.plain = rt, rt }
 
-// Plain is the transport for http, without the checks that come before it: what the dial guard must do alone.
+// Plain is the transport for http without the checks before it. It tests the
+// dial guard alone.
 func Plain(s *Sender) http.RoundTripper { return s.plain }
 
 // Transports are the real ones.

@@ -116,7 +116,7 @@ func field(name string) func(*testing.T, error) {
 	}
 }
 
-// A format is asked only about events that are valid and that the endpoint gets.
+// A format gets only valid events that the endpoint's filter takes.
 func TestFormatNotAsked(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
@@ -201,7 +201,8 @@ func TestMessageWithoutFormat(t *testing.T) {
 	field("ID")(t, err)
 }
 
-// Check reports a format that can't be called, like everything else that is wrong with an endpoint.
+// Check reports a format that can't be called, like every other mistake in an
+// endpoint.
 func TestCheckFormat(t *testing.T) {
 	t.Parallel()
 	err := newSender(t).Check(t.Context(), sender.Endpoint{

@@ -16,7 +16,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestSeeds: every case of the tables is a committed seed of its fuzz target.
+// TestSeeds checks that every case of the tables is a committed seed of its
+// fuzz target.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
 	for target, n := range map[string]int{
@@ -28,7 +29,8 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// FuzzRetryAfter: never negative, never over the limit, and only plain digits or a date mean anything.
+// FuzzRetryAfter checks that a wait is never negative and never over the limit,
+// and that only plain digits or a date count.
 func FuzzRetryAfter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		now := time.Date(2026, 3, 12, 14, 22, 1, 0, time.UTC)
@@ -47,7 +49,8 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// FuzzURL: what is accepted is in normal form, is not a form of a forbidden address, and its own origin.
+// FuzzURL checks that an accepted URL is in normal form and is no form of a
+// forbidden address.
 func FuzzURL(f *testing.F) {
 	s, err := sender.New(sender.InsecureHTTP())
 	require.NoError(f, err)
@@ -82,7 +85,8 @@ func FuzzURL(f *testing.F) {
 	})
 }
 
-// FuzzFilter: a pattern that is accepted matches something, one that is not matches nothing.
+// FuzzFilter checks that an accepted pattern matches something and a refused
+// one matches nothing.
 func FuzzFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p string) {
 		filter, err := sender.ParseFilter([]string{p})

@@ -58,7 +58,7 @@ func TestGuardRanges(t *testing.T) {
 	}
 }
 
-// TestGuardOptions: what each option opens and what it does not.
+// TestGuardOptions checks which addresses each option opens and closes.
 func TestGuardOptions(t *testing.T) {
 	t.Parallel()
 	const https, http = false, true
@@ -184,7 +184,8 @@ func counter(t *testing.T, address string) (port string, n *atomic.Int64) {
 	return port, n
 }
 
-// TestRebinding: DNS says a public address when the endpoint is registered and loopback when it is dialled.
+// TestRebinding lets DNS answer with a public address when the endpoint is
+// registered, and with loopback when it is dialled.
 func TestRebinding(t *testing.T) {
 	t.Parallel()
 	dns := newNameServer(t)
@@ -216,8 +217,8 @@ func TestRebinding(t *testing.T) {
 	require.Zero(t, connections.Load())
 }
 
-// TestEveryAddressEveryAttempt: of several addresses the allowed one is used and the other never touched, and an
-// answer that changes between attempts is checked anew.
+// TestEveryAddressEveryAttempt checks that only the allowed one of several
+// addresses is dialled, and that each attempt checks the answer of DNS again.
 func TestEveryAddressEveryAttempt(t *testing.T) {
 	t.Parallel()
 	dns := newNameServer(t)
@@ -280,9 +281,11 @@ func loopbackNames() []string {
 	}
 }
 
-// TestLoopbackNamesAtTheGuard takes away every check before the dial: the guard alone must hold, with Go's resolver and
-// with the C library's, which reads many more of these. The resolver is chosen when a program starts, hence the child
-// processes. Through a proxy, here the server that nothing may reach, it must hold as well.
+// TestLoopbackNamesAtTheGuard removes every check before the dial, so that the
+// guard alone has to refuse. It uses Go's resolver and the C library's, which
+// reads many more of these names. A program chooses its resolver when it
+// starts, so the test starts child processes. The guard must also refuse
+// through a proxy, which here is the server that no attempt may reach.
 func TestLoopbackNamesAtTheGuard(t *testing.T) {
 	t.Parallel()
 	port, connections := counter(t, "127.0.0.1:0")
@@ -335,8 +338,9 @@ func dialLoopback(t *testing.T, s *sender.Sender, port string) {
 	}
 }
 
-// TestLoopbackNamesInURLs: before anything is dialled, and without DNS, all of them are refused but the one name that must
-// be resolved first, and those that are the plain address.
+// TestLoopbackNamesInURLs checks that these names are refused before a dial and
+// without DNS. The exceptions are one name that must be resolved first, and
+// spellings of the plain address.
 func TestLoopbackNamesInURLs(t *testing.T) {
 	t.Parallel()
 	s, err := sender.New()
@@ -354,13 +358,15 @@ func TestLoopbackNamesInURLs(t *testing.T) {
 	}
 }
 
-// TestProxiesOfTheEnvironmentAreIgnored: the guard would see the proxy's address, not the endpoint's. net/http reads the
-// environment once for each process, hence the child.
+// TestProxiesOfTheEnvironmentAreIgnored checks that no proxy hides the
+// endpoint's address from the guard. net/http reads the environment once per
+// process, so the test starts a child process.
 func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	proxy := serve(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
-	// Not loopback to the eye: net/http never uses a proxy for that.
+	// net/http never uses a proxy for a host that looks like loopback, so this
+	// one does not.
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProxy$", "-test.v")
 	cmd.Env = os.Environ()
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
@@ -397,14 +403,15 @@ func TestHelperProxy(t *testing.T) {
 	t.Log("child done")
 }
 
-// TestHungNameServer: the deadline covers DNS, and nothing stays behind.
+// TestHungNameServer checks that the deadline covers DNS, and that no goroutine
+// is left.
 func TestHungNameServer(t *testing.T) {
 	t.Parallel()
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
-	// Package net ends a query that nobody waits for any more only by its own timeout, after 5 s. The test does not wait
-	// for that: it closes the query's socket.
+	// Package net ends an abandoned query only after its own timeout of 5 s.
+	// The test does not wait for that, but closes the query's socket.
 	var mu sync.Mutex
 	var queries []net.Conn
 	s := newSender(t, sender.WithResolver(&net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {

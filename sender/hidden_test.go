@@ -28,9 +28,9 @@ func credentialed(t *testing.T) sender.Endpoint {
 	}
 }
 
-// What holds an endpoint's credentials shows them nowhere, neither by itself
-// nor from a field of another struct.
-// Not parallel: what is dumped reaches net.DefaultResolver, which other tests use.
+// No type shows an endpoint's credentials, neither by itself nor from a field
+// of another struct. The test is not parallel, because the dump reads
+// net.DefaultResolver, which other tests use.
 func TestCredentialsAreHidden(t *testing.T) {
 	ep := credentialed(t)
 	proxy, err := url.Parse("http://proxy:" + hiddenCanary + "@127.0.0.1:3128")

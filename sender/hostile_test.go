@@ -40,7 +40,8 @@ func listen(t testing.TB, f func(conn net.Conn, n int)) string {
 	return l.Addr().String()
 }
 
-// readRequest reads one request whole, and returns its body; nil at the end of the connection.
+// readRequest reads one whole request and returns its body, or nil at the end
+// of the connection.
 func readRequest(conn net.Conn) []byte {
 	r, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {
@@ -50,7 +51,8 @@ func readRequest(conn net.Conn) []byte {
 	return body
 }
 
-// spew writes s again and again until the peer has had enough, and returns how many bytes went out.
+// spew writes s again and again until the client closes the connection, and
+// returns the number of bytes.
 func spew(conn net.Conn, s string) (n int64) {
 	chunk := []byte(strings.Repeat(s, 1+(16<<10)/len(s)))
 	for {
@@ -67,7 +69,8 @@ func flood1xx(conn net.Conn, _ int) {
 	spew(conn, "HTTP/1.1 102 Processing\r\nX: "+strings.Repeat("x", 200)+"\r\n\r\n")
 }
 
-// TestHostileAnswers: each ends soon, in the expected way, with a bounded record and bounded memory.
+// TestHostileAnswers checks that each attempt ends soon, in the expected way,
+// with a bounded record and bounded memory.
 func TestHostileAnswers(t *testing.T) {
 	t.Parallel()
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -173,7 +176,8 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// drip sends a byte now and then until the peer is gone. Real time: the deadline under test is that of real connections.
+// drip sends a byte now and then until the client is gone. It uses real time,
+// because the tested deadline is that of real connections.
 func drip(conn net.Conn) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -184,8 +188,8 @@ func drip(conn net.Conn) {
 	}
 }
 
-// TestAnswersAreReadToALimit: of a long answer 64 KiB are read and no more, of a shorter one all, so that the
-// connection is used again.
+// TestAnswersAreReadToALimit checks that 64 KiB of a long answer are read. A
+// shorter one is read to its end, so that the connection is used again.
 func TestAnswersAreReadToALimit(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -205,7 +209,7 @@ func TestAnswersAreReadToALimit(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded: a thousand times what is kept is thrown at the sender.
+// TestMemoryIsBounded sends a thousand times the bytes that a record keeps.
 func TestMemoryIsBounded(t *testing.T) {
 	var sent atomic.Int64
 	done := make(chan struct{})
@@ -226,7 +230,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Less(t, sent.Load(), int64(16<<20), "the connection was closed; the rest is the kernel's buffers")
 }
 
-// TestCompressionIsNotUndone: neither asked for nor decoded.
+// TestCompressionIsNotUndone checks that the sender neither asks for
+// compression nor decodes it.
 func TestCompressionIsNotUndone(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
@@ -245,7 +250,8 @@ func TestCompressionIsNotUndone(t *testing.T) {
 	require.Equal(t, "gzip", a.ResponseHeader.Get("Content-Encoding"))
 }
 
-// TestRedirectsAreNotFollowed: body and signature go nowhere else.
+// TestRedirectsAreNotFollowed checks that body and signature go to no other
+// address.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	var elsewhere atomic.Int64
@@ -265,7 +271,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	require.Zero(t, elsewhere.Load())
 }
 
-// TestCancelLeavesNothing: cancelling while the endpoint hangs ends the attempt at once, and TestMain finds no goroutine.
+// TestCancelLeavesNothing checks that a cancelled context ends an attempt at a
+// hanging endpoint at once. TestMain checks that no goroutine is left.
 func TestCancelLeavesNothing(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{})

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 // patience is for what has to happen some time. Only a hang takes longer.
 const patience = time.Minute
 
-// canary stands for every secret: it must turn up in no error and no record.
+// canary stands for every secret. It must be in no error and no record.
 const canary = "canary-5f0e9d3c7b1a"
 
 func loopback() sender.Option {
@@ -99,7 +99,7 @@ func fake(s *sender.Sender, f transport) *counting {
 	return c
 }
 
-// answer makes a response; fields are alternately names and values.
+// answer makes a response. fields are names and values in turn.
 func answer(status int, fields ...string) (*http.Response, error) {
 	h := http.Header{}
 	for i := 0; i < len(fields); i += 2 {

@@ -16,8 +16,9 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestOncePerAttempt: a server that reads the request, and may act on it, and then closes a connection that has served
-// before. net/http repeats requests in that place if it takes them to be safe to repeat.
+// TestOncePerAttempt uses a server that reads the request and then closes a
+// connection that has served before. The server may have acted on the request.
+// net/http would repeat a request there that it takes to be safe to repeat.
 func TestOncePerAttempt(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(conn net.Conn){
@@ -60,8 +61,9 @@ func TestOncePerAttempt(t *testing.T) {
 	}
 }
 
-// TestOncePerAttemptHTTP2: answers after which net/http repeats a request that it can read again, though the server has
-// read it. In the case of PROTOCOL_ERROR nothing says that it was not acted upon.
+// TestOncePerAttemptHTTP2 uses answers after which net/http repeats a request
+// that it can read again, although the server has read it. After PROTOCOL_ERROR
+// the server may even have acted on it.
 func TestOncePerAttemptHTTP2(t *testing.T) {
 	t.Parallel()
 	const (
@@ -76,7 +78,7 @@ func TestOncePerAttemptHTTP2(t *testing.T) {
 			writeFrame(conn, frameRST, stream, binary.BigEndian.AppendUint32(nil, refusedSt))
 		},
 		"GOAWAY": func(conn net.Conn, _ uint32) {
-			// Last stream 0: none of them was, or so it says.
+			// Last stream 0 says that the server acted on no request.
 			writeFrame(conn, frameGoAway, 0, binary.BigEndian.AppendUint32(make([]byte, 4), noError))
 		},
 		"close": func(conn net.Conn, _ uint32) { _ = conn.Close() },
@@ -96,7 +98,8 @@ func TestOncePerAttemptHTTP2(t *testing.T) {
 	}
 }
 
-// serveHTTP2 runs a server that speaks just enough HTTP/2 to read requests; f is called at the end of each.
+// serveHTTP2 runs a server that speaks just enough HTTP/2 to read requests. It
+// calls f at the end of each.
 func serveHTTP2(t *testing.T, f func(conn net.Conn, stream uint32)) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())

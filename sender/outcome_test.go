@@ -60,8 +60,8 @@ func TestSignerFailuresFollowTheSchedule(t *testing.T) {
 	}
 }
 
-// A host has a forbidden address, and a permitted one that refuses connections. The
-// order in which DNS lists them decides nothing.
+// A host has a forbidden address, and a permitted one that refuses connections.
+// Their order in DNS does not matter.
 func TestMixedAddressesAreRetried(t *testing.T) {
 	t.Parallel()
 	dns := newNameServer(t)

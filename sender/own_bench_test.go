@@ -18,7 +18,8 @@ func (instant) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusNoContent, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
-// BenchmarkOwn is what a Sender adds to its transport: checks, signature, deadline, record. floor=sign is the signature.
+// BenchmarkOwn measures what a Sender adds to its transport, which is checks,
+// signature, deadline and record. floor=sign is the signature alone.
 func BenchmarkOwn(b *testing.B) {
 	standard, err := signer.NewStandard(signer.GenerateSecret())
 	require.NoError(b, err)

@@ -14,7 +14,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// What a preview shows is what an attempt sends: it verifies, and has no credential in it.
+// A preview shows the request that an attempt sends. It verifies, and contains
+// no credential.
 func TestPreview(t *testing.T) {
 	t.Parallel()
 	scheme, err := signer.NewStandard(signer.GenerateSecret())
@@ -46,7 +47,8 @@ func TestPreview(t *testing.T) {
 	require.ErrorIs(t, err, sender.ErrInvalidMessage)
 }
 
-// A signer that sends a key may use any header: none that it sets is shown.
+// A signer that sends a key may use any header, so none of its headers is
+// shown.
 func TestACredentialIsHiddenUnderAnyHeader(t *testing.T) {
 	t.Parallel()
 	key, err := signer.NewLiteralSecret("canary-api-key-canary")
@@ -63,7 +65,8 @@ func TestACredentialIsHiddenUnderAnyHeader(t *testing.T) {
 	}
 }
 
-// Without a signature the URL is the credential: an endpoint that repeats it does not get it into a record.
+// Without a signature the URL is the credential. No record contains it, even if
+// the endpoint repeats it.
 func TestAnEchoedURLIsHiddenWhereItIsTheCredential(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

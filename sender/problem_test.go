@@ -20,8 +20,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// private matches what no customer may see: identifiers of Go, types, addresses and
-// internal names.
+// private matches texts that no customer may see, which are identifiers of Go,
+// types, addresses and internal names.
 var private = regexp.MustCompile(`[a-z][A-Z]|\*[a-z]+\.|With[A-Z]|Insecure|Endpoint\.|Message\.|sender:|Err[A-Z]|127\.|10\.0\.|::1|` +
 	`\d+\.\d+\.\d+\.\d+|\.test|proxy|AllowNetworks|DenyNetworks`)
 
@@ -38,7 +38,8 @@ func checkProblems(t *testing.T, err error, wants ...string) {
 	assert.Equal(t, wants, codes, "%v", err)
 }
 
-// TestProblems_OfEndpoints: each reason for which Check and Deliver refuse one.
+// TestProblems_OfEndpoints covers each reason for which Check and Deliver
+// refuse an endpoint.
 func TestProblems_OfEndpoints(t *testing.T) {
 	t.Parallel()
 	dns := newNameServer(t)
@@ -88,7 +89,7 @@ func TestProblems_OfEndpoints(t *testing.T) {
 	checkProblems(t, open.Check(t.Context(), plain), "client_certificate_invalid")
 }
 
-// TestProblems_OfMessages: those of events, formats and messages.
+// TestProblems_OfMessages covers the problems of events, formats and messages.
 func TestProblems_OfMessages(t *testing.T) {
 	t.Parallel()
 	s := newSender(t, sender.WithMaxBody(100))
@@ -122,7 +123,7 @@ func (f *fixedFormat) Encode(context.Context, *payload.Event) (string, []byte, e
 	return "", nil, f.err
 }
 
-// TestProblems_OfAttempts: each class, and the statuses.
+// TestProblems_OfAttempts covers each class, and the statuses.
 func TestProblems_OfAttempts(t *testing.T) {
 	t.Parallel()
 	op := func(op string) error { return &net.OpError{Op: op, Net: "tcp", Err: errors.New("connect: 10.0.0.1")} }

@@ -103,7 +103,8 @@ func pool(servers ...*httptest.Server) *x509.CertPool {
 	return p
 }
 
-// TestProxy: names are resolved here and the proxy is asked for the address; TLS is with the endpoint, under its name.
+// TestProxy checks that names are resolved here, that the proxy gets the
+// address, and that TLS is with the endpoint under its name.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	for _, secureProxy := range []bool{false, true} {
@@ -150,7 +151,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestProxyKeepsTheGuard: what the guard refuses, the proxy is never asked for, whatever DNS says and when.
+// TestProxyKeepsTheGuard checks that the proxy is never asked for an address
+// that the guard refuses, even if DNS changes its answer.
 func TestProxyKeepsTheGuard(t *testing.T) {
 	t.Parallel()
 	p := newForward(t, false)
@@ -182,8 +184,9 @@ func TestProxyKeepsTheGuard(t *testing.T) {
 	require.Empty(t, p.requests())
 }
 
-// TestProxyEveryAddress: of several addresses only what the guard permits is asked for, and one that fails does not keep
-// the next from being tried.
+// TestProxyEveryAddress checks that the proxy is asked for each permitted
+// address in turn, and that a failure does not keep the next one from being
+// tried.
 func TestProxyEveryAddress(t *testing.T) {
 	t.Parallel()
 	p := newForward(t, false)
@@ -198,7 +201,8 @@ func TestProxyEveryAddress(t *testing.T) {
 	require.NotContains(t, strings.Join(p.requests(), " "), "10.0.0.1")
 }
 
-// TestProxyAddressesShareTheTime: the proxy says nothing about the first address, and there is time for the second.
+// TestProxyAddressesShareTheTime checks that there is time for the second
+// address if the proxy does not answer for the first.
 func TestProxyAddressesShareTheTime(t *testing.T) {
 	t.Parallel()
 	_, port, err := net.SplitHostPort(serve(t, func(http.ResponseWriter, *http.Request) {}).Listener.Addr().String())
@@ -229,7 +233,8 @@ func TestProxyAddressesShareTheTime(t *testing.T) {
 	require.NoError(t, attempt(t, s, ep).Err)
 }
 
-// TestProxyManyAddresses: a name with many addresses does not make many connections.
+// TestProxyManyAddresses checks that a name with many addresses does not make
+// many connections.
 func TestProxyManyAddresses(t *testing.T) {
 	t.Parallel()
 	p := newForward(t, false)
@@ -242,7 +247,8 @@ func TestProxyManyAddresses(t *testing.T) {
 	require.Len(t, p.requests(), 4)
 }
 
-// TestProxyFailures: each is an attempt that ends in time and says what the proxy did, but nothing that it echoes.
+// TestProxyFailures checks that each attempt ends in time. Its error says what
+// the proxy did, and repeats nothing that the proxy echoes.
 func TestProxyFailures(t *testing.T) {
 	t.Parallel()
 	say := func(text string) func(net.Conn, int) {
@@ -299,7 +305,8 @@ func TestProxyFailures(t *testing.T) {
 	}
 }
 
-// TestProxyNotReached: it is down, its name is unknown, its certificate is not trusted.
+// TestProxyNotReached covers a proxy that is down, has an unknown name, or has
+// an untrusted certificate.
 func TestProxyNotReached(t *testing.T) {
 	t.Parallel()
 	dns := newNameServer(t)
@@ -318,7 +325,8 @@ func TestProxyNotReached(t *testing.T) {
 	require.Empty(t, secure.requests())
 }
 
-// TestProxyCancel: an attempt that is cancelled while the proxy is silent ends at once, and so does its connection.
+// TestProxyCancel checks that a cancelled attempt at a silent proxy ends at
+// once, and so does its connection.
 func TestProxyCancel(t *testing.T) {
 	t.Parallel()
 	asked, gone := make(chan struct{}), make(chan struct{})

@@ -12,8 +12,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestProxyFromEnvironment runs itself again, since a process reads the variables
-// once.
+// TestProxyFromEnvironment runs itself in new processes, because a process
+// reads the variables once.
 func TestProxyFromEnvironment(t *testing.T) {
 	const child = "DEPLOYHOOK_TEST_PROXY_CHILD"
 	ep := sender.Endpoint{URL: sender.NewURL("https://192.0.2.9:1"), Signer: standard(t)}

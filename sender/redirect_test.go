@@ -12,8 +12,9 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestRedirect_EndsThePipelineSchedule: a CI job hears of a moved URL at once.
-// The other schedules belong to queues, which outlive a proxy's mistake.
+// TestRedirect_EndsThePipelineSchedule checks that a CI job fails at once if
+// its URL has moved. The other schedules are for queues, which can wait until a
+// proxy's mistake is fixed.
 func TestRedirect_EndsThePipelineSchedule(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -48,7 +49,8 @@ func TestRedirect_EndsThePipelineSchedule(t *testing.T) {
 	}
 }
 
-// TestRedirect_ErrorNamesTheTarget: the host is named, and the path never is.
+// TestRedirect_ErrorNamesTheTarget checks that the error names the host and
+// never the path.
 func TestRedirect_ErrorNamesTheTarget(t *testing.T) {
 	t.Parallel()
 	const secretPath = "/canary-path?k=canary-query"

@@ -57,7 +57,8 @@ func TestRetryAfter(t *testing.T) {
 	require.Equal(t, 7*24*hr, sender.RetryAfter(http.Header{"Retry-After": {strings.Repeat("9", 60_000)}}, now, 7*24*hr))
 }
 
-// TestRetryAfterDateCountsFromTheServersClock: both dates are the server's, so a wrong clock cancels out.
+// TestRetryAfterDateCountsFromTheServersClock uses two dates of the server, so
+// that its wrong clock cancels out.
 func TestRetryAfterDateCountsFromTheServersClock(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -65,7 +65,8 @@ func TestPipelineTakesAboutAMinute(t *testing.T) {
 	require.LessOrEqual(t, sum(waits(sender.Pipeline(), true)), 70*sec)
 }
 
-// TestSchedulesAreJittered: 100 deliveries that fail together do not return together.
+// TestSchedulesAreJittered checks that 100 deliveries that fail together do not
+// return together.
 func TestSchedulesAreJittered(t *testing.T) {
 	t.Parallel()
 	for name, schedule := range map[string]sender.Schedule{

@@ -12,8 +12,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// A host that does not answer the first packet of a connection: on Linux, a
-// listener whose queue is full.
+// A host that does not answer the first packet of a connection. On Linux that
+// is a listener with a full queue.
 func TestSilentHostIsNoConnection(t *testing.T) {
 	t.Parallel()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)

@@ -13,8 +13,10 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// More URLs than a Sender remembers, asked for at once and again and again: each delivery goes to its own endpoint, and what
-// is refused once is always refused. A signer that rewrites the request's URL spoils it for nobody.
+// The test uses more URLs than a Sender remembers, at the same time and
+// repeatedly. Each delivery goes to the right endpoint, and a refused URL is
+// refused each time. A signer that rewrites its request's URL changes no other
+// request.
 func TestURLsAreNotMixedUp(t *testing.T) {
 	t.Parallel()
 	s, err := sender.New()

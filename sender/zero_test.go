@@ -9,8 +9,7 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestZeroValues: what was not constructed answers with an error that names the
-// constructor.
+// TestZeroValues checks that a zero value's error names the constructor.
 func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: standard(t)}

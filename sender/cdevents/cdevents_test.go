@@ -26,7 +26,8 @@ func TestGolden(t *testing.T) {
 	formattest.Golden(t, newFormat(t, cdevents.WithPipeline("Deploy", "https://ci.example/runs/1")), "golden", *update)
 }
 
-// What is sent is read back to the same event, under the delivery's ID, and is the same each time.
+// A sent event is read back as the same event under the delivery's ID. Each
+// encoding gives the same bytes.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	f := newFormat(t)
@@ -89,7 +90,7 @@ func TestSeeds(t *testing.T) {
 	formattest.Seeds(t, *update)
 }
 
-// check: whatever comes out is a valid CDEvent.
+// check requires a valid CDEvent.
 func check(t testing.TB, f *cdevents.Format, typ, text, name string) {
 	t.Helper()
 	contentType, body, err := f.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))

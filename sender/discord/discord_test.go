@@ -112,7 +112,8 @@ func text(t testing.TB, s string, most int, markdown bool) int {
 	return n
 }
 
-// A hyphen or a number begins a list at the start of a line; in a name they are what they are.
+// A hyphen or a number begins a list at the start of a line. Inside a name they
+// are plain text.
 func TestLists(t *testing.T) {
 	t.Parallel()
 	e := formattest.Events()["deploy_failed"]

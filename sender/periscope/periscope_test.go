@@ -101,7 +101,7 @@ func TestNoMessage(t *testing.T) {
 	require.ErrorIs(t, err, sender.ErrNoMessage)
 	require.Equal(t, "abcdef0", record(t, newFormat(t, periscope.WithBase(payload.Deployment{CommitSHA: "abcdef0"})), noCommit).CommitSHA)
 
-	// A status of its own makes an unknown type a change of status.
+	// An event of an unknown type with a status is a change of status.
 	cancelled := events["custom"]
 	cancelled.Status = payload.StatusCancelled
 	d := record(t, f, cancelled)
@@ -140,7 +140,7 @@ func TestSeeds(t *testing.T) {
 	formattest.Seeds(t, *update)
 }
 
-// check: whatever comes out is a valid record.
+// check requires a valid record.
 func check(t testing.TB, f *periscope.Format, typ, text, name string) {
 	t.Helper()
 	_, body, err := f.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))
@@ -163,7 +163,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// The whole way: the key goes in the header and nowhere else.
+// The key is in the header of the request and nowhere else.
 func TestSend(t *testing.T) {
 	t.Parallel()
 	const key = "periscope-key-0123456789abcdef"

@@ -22,7 +22,7 @@ func newFormat(t testing.TB, document string, markup template.Markup, opts ...te
 	return f
 }
 
-// presets are the ready documents, with the most that their service takes in bytes.
+// presets are the preset documents with the limits of their services in bytes.
 var presets = map[string]struct {
 	make   func(...template.Option) (*template.Format, error)
 	markup template.Markup
@@ -121,7 +121,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// check: the document keeps its shape whatever the texts are.
+// check requires that the document keeps its shape.
 func check(t testing.TB, f *template.Format, markup template.Markup, typ, text string) {
 	t.Helper()
 	_, body, err := f.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))
@@ -147,7 +147,7 @@ func TestSeeds(t *testing.T) {
 	formattest.Seeds(t, *update)
 }
 
-// FuzzNew: a document that is accepted makes JSON of any event.
+// FuzzNew checks that an accepted document turns any event into JSON.
 func FuzzNew(f *testing.F) {
 	for _, document := range badDocuments {
 		f.Add(document)
@@ -167,7 +167,7 @@ func FuzzNew(f *testing.F) {
 	})
 }
 
-// badDocuments are refused when the format is made, by the part of the error that says why.
+// badDocuments maps documents that New refuses to a part of the error.
 var badDocuments = map[string]string{
 	"":                    "not JSON",
 	"{":                   "not JSON",
@@ -259,7 +259,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// What makes lines into headings, lists or code in Markdown is what it looks like: text.
+// Texts that would be headings, lists or code in Markdown stay plain text.
 func TestMarkdownBlocks(t *testing.T) {
 	t.Parallel()
 	f := newFormat(t, `["{{.Error}}"]`, template.Markdown)
@@ -279,7 +279,8 @@ func TestMarkdownBlocks(t *testing.T) {
 	}
 }
 
-// Text of an event stands in a preset only where its service reads it as it was escaped, and no two texts make one.
+// A preset inserts an event's text only where its service reads the same
+// markup, and never joins two texts.
 func TestPresetsPlaces(t *testing.T) {
 	t.Parallel()
 	e := formattest.HostileEvent(payload.DeployFailed, "[bank](https://evil.example) a_b & c")
@@ -299,7 +300,8 @@ func TestPresetsPlaces(t *testing.T) {
 	require.Equal(t, "at 2026-03-12T14:22:01Z", got["googlechat"]["cardsV2/0/card/header/subtitle"]) // plain text
 }
 
-// Mattermost and Rocket.Chat make a link of what begins with www, without a scheme.
+// Mattermost and Rocket.Chat turn a text that begins with www into a link, even
+// without a scheme.
 func TestWWWIsNoLink(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

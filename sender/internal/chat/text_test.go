@@ -63,7 +63,8 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// Whatever the text, the result is valid, within the limit by every way of counting, and shorter only if it says so.
+// For any text the result is valid, within the limit by every way of counting,
+// and ends with an ellipsis if it is shorter.
 func TestCutHostile(t *testing.T) {
 	t.Parallel()
 	for name, text := range formattest.Hostile() {
@@ -154,8 +155,8 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// A health check's address may be anything. Its password is shown in no case, not
-// even where no reader of URLs can make sense of the rest.
+// A health check's address may be any text. Its password is never shown, even
+// if the rest is no URL.
 func TestHealthCheckThatIsNoURLShowsNoPassword(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{

@@ -30,8 +30,9 @@ type client struct {
 	make func(t testing.TB, url string) func(context.Context) error
 }
 
-// clients are a bare http.Client with a deadline, the same with a signature, go-retryablehttp and ours. All encode the event,
-// read the answer's body and keep as many connections; ours also records the attempt.
+// clients are a bare http.Client with a deadline, the same with a signature,
+// go-retryablehttp and ours. All encode the event, read the answer's body and
+// keep as many connections. Ours also records the attempt.
 var clients = []client{
 	{"floor=bare-client", func(t testing.TB, url string) func(context.Context) error { return bare(t, url, false) }},
 	{"floor=bare-signed", func(t testing.TB, url string) func(context.Context) error { return bare(t, url, true) }},
@@ -132,7 +133,7 @@ func serve(t testing.TB) string {
 	return server.URL
 }
 
-// TestClients: what is measured below works.
+// TestClients checks that the measured clients work.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
@@ -141,8 +142,8 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// BenchmarkSend: cpu-ns/op is the processor time of client and server together, which other processes disturb less than they
-// do the time on the wall.
+// BenchmarkSend reports cpu-ns/op, the processor time of client and server
+// together. Other processes disturb it less than the wall time.
 func BenchmarkSend(b *testing.B) {
 	url := serve(b)
 	for _, goroutines := range []int{1, 64} {

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// cpuTime is what this process has spent so far, in user and system mode. Unlike the clock on the wall it does not run on
-// while other processes have the processor.
+// cpuTime is the processor time of this process so far, in user and system
+// mode. Unlike the wall clock it stops while other processes have the
+// processor.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -10,10 +10,12 @@ import (
 	"time"
 )
 
-// BenchmarkSendInTurns has the clients send a few hundred events each, in turns, so that whatever else the machine does
-// meets all of them: the ratios of the processor time and of the time on the wall to the bare client's, medians of the
-// turns, are steady to one in a hundred where those of BenchmarkSend are not. Each op is a turn of each client. At least
-// 50 are needed for that: -benchtime 100x.
+// BenchmarkSendInTurns lets the clients send a few hundred events each, in
+// turns, so that other load on the machine affects all of them. It reports
+// ratios of processor time and wall time to those of the bare client, as
+// medians of the turns. Each op is one turn of each client. With at least 50
+// turns (-benchtime 100x) the ratios are steady to one percent, unlike those of
+// BenchmarkSend.
 func BenchmarkSendInTurns(b *testing.B) {
 	url := serve(b)
 	for _, goroutines := range []int{1, 64} {
