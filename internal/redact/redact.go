@@ -76,11 +76,13 @@ func withoutUsers(s string) string {
 // of what follows "://", and 0 if there is none.
 func userLength(s string) int {
 	region := s
-	if end := strings.IndexFunc(region, endsURL); end >= 0 {
-		region = region[:end]
-	}
+	// The next separator comes first. Otherwise a text of many URLs without a blank
+	// would be read to its end for each of them.
 	if next := separator.FindStringIndex(region); next != nil {
 		region = region[:next[0]]
+	}
+	if end := strings.IndexFunc(region, endsURL); end >= 0 {
+		region = region[:end]
 	}
 	authority := region
 	if end := hostEnd.FindStringIndex(region); end != nil {
@@ -120,26 +122,36 @@ func endsURL(r rune) bool {
 // where a query's value ends, and where running text ends a URL.
 func withoutParameters(s string) string {
 	var b strings.Builder
+	// asks is true if a parameter was removed together with its question mark. The
+	// "&" in front of the next one, where s begins, then becomes the question mark.
+	asks := false
+	write := func(text string) {
+		if asks && text != "" {
+			b.WriteByte('?')
+			text, asks = text[1:], false
+		}
+		b.WriteString(text)
+	}
 	for {
 		m := named.FindStringSubmatchIndex(s)
 		if m == nil {
-			b.WriteString(s)
+			write(s)
 			return b.String()
 		}
 		start, end, mark, name := m[0], m[1], s[m[2]:m[3]], s[m[4]:m[5]]
 		if !IsCredential(name) {
-			b.WriteString(s[:end]) // its value may be a URL
+			write(s[:end]) // its value may be a URL
 			s = s[end:]
 			continue
 		}
-		b.WriteString(s[:start])
+		first := mark == "?" || asks && start == 0
+		write(s[:start])
 		s = s[end:]
 		if end = strings.IndexFunc(s, endsValue); end < 0 {
 			return b.String()
 		}
-		if s = s[end:]; mark == "?" && s[0] == '&' {
-			s = "?" + s[1:] // the next parameter takes over the question mark
-		}
+		s = s[end:]
+		asks = first && s[0] == '&'
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -39,6 +41,10 @@ func TestText(t *testing.T) {
 		{"https://h.example/?token=secret&a=1", "https://h.example/?a=1"},
 		{"https://h.example/?a=1&pass=secret#access_token=secret", "https://h.example/?a=1"},
 		{"https://h.example/?pw=secret", "https://h.example/"},
+		{"https://h.example/?pw=secret&token=secret&a=1&sig=secret&b=2", "https://h.example/?a=1&b=2"},
+		{"https://h.example/?pw=secret&&a=1", "https://h.example/?&a=1"},
+		{"https://h.example/?pw=secret&token=secret", "https://h.example/"},
+		{"https://h.example/?pw=secret& more", "https://h.example/? more"},
 		{"https://h.example/?to%6Ben=secret&b=2", "https://h.example/?b=2"},
 		{"https://h.example/?to%256Ben=secret", "https://h.example/"},
 		{"https://h.example/?next=https%3A%2F%2Fi.example%2F%3Ftoken%3Dsecret", "https://h.example/?next=https%3A%2F%2Fi.example%2F"},
@@ -56,6 +62,34 @@ func TestText(t *testing.T) {
 		got := redact.Text(test.in)
 		assert.Equal(t, test.want, got)
 		assert.Equal(t, got, redact.Text(got), "a second time changes nothing")
+	}
+}
+
+// The time that a text takes grows with its length only, whatever it repeats.
+// With the square of the length, one of these would take minutes.
+func TestText_TimeGrowsWithTheLength(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	done := make(chan string)
+	units := []string{
+		"://", "://[", "a://b", "a://b/", "a://@", "a://b:c", "x://?a=1&", "a://u:p@", "a://b ", "a:", "a:b@", "@", "?a", "?a=", "?token=", "?token=1&",
+		"?%25", "%25", "%253A%252F%252F", `:\/\/`, "a.", "\\",
+	}
+	for _, unit := range units {
+		go func() {
+			redact.Text("https://u:p@h.example/?token=1 " + strings.Repeat(unit, size/len(unit)))
+			done <- unit
+		}()
+	}
+	limit := time.After(3 * time.Minute)
+	left := slices.Clone(units)
+	for range units {
+		select {
+		case unit := <-done:
+			left = slices.DeleteFunc(left, func(u string) bool { return u == unit })
+		case <-limit:
+			require.Empty(t, left, "still running")
+		}
 	}
 }
 
