@@ -1,7 +1,9 @@
 package ci_test
 
 import (
+	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -269,6 +271,25 @@ var pushes = []struct {
 	{heroku, expected{"heroku", "heroku:hk-1", sha, "main", "", "", "shop", "", "", "shop", "", "", false, 0}},
 }
 
+// A row of the table needs a fixture for each kind of build that it knows.
+func TestEverySystemHasFixtures(t *testing.T) {
+	t.Parallel()
+	inPushes, inPulls := map[string]bool{}, map[string]bool{}
+	for _, c := range pushes {
+		inPushes[c.want.system] = true
+	}
+	for _, c := range pullRequests {
+		inPulls[c.name] = true
+	}
+	for _, row := range ci.Systems() {
+		const add = "payload/ci/systems_test.go: add a row for %q to %s, because its row in table.go %s"
+		assert.True(t, inPushes[row.ID], add, row.ID, "pushes", "exists")
+		assert.Equal(t, row.PullRequests, inPulls[row.ID], add, row.ID, "pullRequests", "sets pr, or remove it because pr is empty")
+		_, ok := tags[row.ID]
+		assert.Equal(t, row.Tags, ok, add, row.ID, "tags", "sets tag, or remove it because tag is empty")
+	}
+}
+
 func TestPush(t *testing.T) {
 	t.Parallel()
 	for _, c := range pushes {
@@ -297,47 +318,55 @@ func TestPush(t *testing.T) {
 	}
 }
 
-// In builds of pull requests, commit and branch are those of the source.
+// pullRequests are builds of pull requests. Commit and branch are those of the
+// source.
+var pullRequests = []struct {
+	name   string
+	vars   vars
+	commit string
+	branch string
+}{
+	{"github-actions", githubPull, headSHA, "feature/pr-branch"},
+	{"gitea-actions", githubPull.with(vars{"GITEA_ACTIONS": "true"}), headSHA, "feature/pr-branch"},
+	{"gitlab-ci", gitlabMR, headSHA, "feature/x"},
+	{"woodpecker", woodpecker.with(vars{"CI_COMMIT_PULL_REQUEST": "75", "CI_COMMIT_SOURCE_BRANCH": "topic"}), sha, "topic"},
+	{"harness", harness.with(vars{"DRONE_PULL_REQUEST": "75", "DRONE_SOURCE_BRANCH": "topic"}), sha, "topic"},
+	{"drone", drone.with(vars{"DRONE_PULL_REQUEST": "75", "DRONE_SOURCE_BRANCH": "topic"}), sha, "topic"},
+	{"azure-pipelines", azurePull, headSHA, "feature/azure-pipelines"},
+	{"circleci", circle.with(vars{"CIRCLE_PULL_REQUEST": "https://github.com/acme/shop/pull/75"}), sha, "main"},
+	{"buildkite", buildkite.with(vars{"BUILDKITE_PULL_REQUEST": "75"}), sha, "main"},
+	{"bitbucket-pipelines", bitbucket.with(vars{"BITBUCKET_PR_ID": "75", "BITBUCKET_COMMIT": sha[:12]}), sha[:12], "main"},
+	{"travis-ci", travis.with(vars{"TRAVIS_PULL_REQUEST": "75", "TRAVIS_PULL_REQUEST_SHA": headSHA, "TRAVIS_PULL_REQUEST_BRANCH": "topic"}), headSHA, "topic"},
+	{"appveyor", appveyor.with(vars{"APPVEYOR_PULL_REQUEST_NUMBER": "75", "APPVEYOR_PULL_REQUEST_HEAD_COMMIT": headSHA, "APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH": "topic"}), headSHA, "topic"},
+	{"semaphore", semaphore.with(vars{"SEMAPHORE_GIT_PR_NUMBER": "75", "SEMAPHORE_GIT_PR_SHA": headSHA, "SEMAPHORE_GIT_WORKING_BRANCH": "topic"}), headSHA, "topic"},
+	{"codefresh", codefresh.with(vars{"CF_PULL_REQUEST_NUMBER": "75", "CF_BRANCH": "topic"}), sha, "topic"},
+	{"bitrise", bitrise.with(vars{"BITRISE_PULL_REQUEST": "75"}), sha, "main"},
+	{"cirrus-ci", cirrus.with(vars{"CIRRUS_PR": "75", "CIRRUS_BRANCH": "pull/75"}), sha, ""},
+	{"buddy", buddy.with(vars{"BUDDY_EXECUTION_PULL_REQUEST_ID": "pull/75", "BUDDY_EXECUTION_PULL_REQUEST_HEAD_BRANCH": "topic"}), sha, "topic"},
+	{"vela", vela.with(vars{"VELA_BUILD_PULL_REQUEST": "75", "VELA_PULL_REQUEST_SOURCE": "topic"}), sha, "topic"},
+	{"screwdriver", screwdriver.with(vars{"SD_PULL_REQUEST": "75", "PR_BRANCH_NAME": "origin/topic"}), sha, "topic"},
+	{"prow", prow.with(vars{"PULL_NUMBER": "75", "PULL_PULL_SHA": headSHA, "PULL_HEAD_REF": "topic"}), headSHA, "topic"},
+	{"aws-codebuild", codebuild.with(vars{"CODEBUILD_WEBHOOK_TRIGGER": "pr/75", "CODEBUILD_WEBHOOK_HEAD_REF": "refs/heads/topic"}), sha, "topic"},
+	{"jenkins", jenkins.with(vars{"CHANGE_ID": "75", "CHANGE_BRANCH": "topic", "BRANCH_NAME": "PR-75"}), sha, "topic"},
+	{"google-cloud-build", cloudbuild.with(vars{"_PR_NUMBER": "75", "_HEAD_BRANCH": "topic"}), sha, "topic"},
+	{"vercel", vercel.with(vars{"VERCEL_GIT_PULL_REQUEST_ID": "75"}), sha, "main"},
+	{"netlify", netlify.with(vars{"PULL_REQUEST": "true", "REVIEW_ID": "75", "BRANCH": "pull/75/head", "HEAD": "topic"}), sha, "topic"},
+	{"forgejo-actions", githubPull.with(vars{"GITEA_ACTIONS": "true", "FORGEJO_ACTIONS": "true"}), headSHA, "feature/pr-branch"},
+	{"teamcity", teamcity, sha, "topic"},
+	{"bamboo", bamboo.with(vars{"bamboo_repository_pr_key": "75", "bamboo_repository_pr_sourceBranch": "topic"}), sha, "topic"},
+	{"render", render.with(vars{"IS_PULL_REQUEST": "true"}), sha, "main"},
+}
+
 func TestPullRequest(t *testing.T) {
 	t.Parallel()
-	pull := func(number string) string {
-		return `{"pull_request":{"number":` + number + `,"merged":false,"head":{"sha":"` + headSHA + `"}}}`
+	files := fstest.MapFS{
+		strings.TrimPrefix(eventPath, "/"): {Data: []byte(`{"pull_request":{"number":75,"merged":false,"head":{"sha":"` + headSHA + `"}}}`)},
+		"tc/build.properties":              {Data: []byte("teamcity.pullRequest.number=75\nteamcity.pullRequest.source.branch=topic\n")},
 	}
-	for _, c := range []struct {
-		name   string
-		vars   vars
-		commit string
-		branch string
-	}{
-		{"github-actions", githubPull, headSHA, "feature/pr-branch"},
-		{"gitea-actions", githubPull.with(vars{"GITEA_ACTIONS": "true"}), headSHA, "feature/pr-branch"},
-		{"gitlab-ci", gitlabMR, headSHA, "feature/x"},
-		{"woodpecker", woodpecker.with(vars{"CI_COMMIT_PULL_REQUEST": "75", "CI_COMMIT_SOURCE_BRANCH": "topic"}), sha, "topic"},
-		{"harness", harness.with(vars{"DRONE_PULL_REQUEST": "75", "DRONE_SOURCE_BRANCH": "topic"}), sha, "topic"},
-		{"drone", drone.with(vars{"DRONE_PULL_REQUEST": "75", "DRONE_SOURCE_BRANCH": "topic"}), sha, "topic"},
-		{"azure-pipelines", azurePull, headSHA, "feature/azure-pipelines"},
-		{"circleci", circle.with(vars{"CIRCLE_PULL_REQUEST": "https://github.com/acme/shop/pull/75"}), sha, "main"},
-		{"buildkite", buildkite.with(vars{"BUILDKITE_PULL_REQUEST": "75"}), sha, "main"},
-		{"bitbucket-pipelines", bitbucket.with(vars{"BITBUCKET_PR_ID": "75", "BITBUCKET_COMMIT": sha[:12]}), sha[:12], "main"},
-		{"travis-ci", travis.with(vars{"TRAVIS_PULL_REQUEST": "75", "TRAVIS_PULL_REQUEST_SHA": headSHA, "TRAVIS_PULL_REQUEST_BRANCH": "topic"}), headSHA, "topic"},
-		{"appveyor", appveyor.with(vars{"APPVEYOR_PULL_REQUEST_NUMBER": "75", "APPVEYOR_PULL_REQUEST_HEAD_COMMIT": headSHA, "APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH": "topic"}), headSHA, "topic"},
-		{"semaphore", semaphore.with(vars{"SEMAPHORE_GIT_PR_NUMBER": "75", "SEMAPHORE_GIT_PR_SHA": headSHA, "SEMAPHORE_GIT_WORKING_BRANCH": "topic"}), headSHA, "topic"},
-		{"codefresh", codefresh.with(vars{"CF_PULL_REQUEST_NUMBER": "75", "CF_BRANCH": "topic"}), sha, "topic"},
-		{"bitrise", bitrise.with(vars{"BITRISE_PULL_REQUEST": "75"}), sha, "main"},
-		{"cirrus-ci", cirrus.with(vars{"CIRRUS_PR": "75", "CIRRUS_BRANCH": "pull/75"}), sha, ""},
-		{"buddy", buddy.with(vars{"BUDDY_EXECUTION_PULL_REQUEST_ID": "pull/75", "BUDDY_EXECUTION_PULL_REQUEST_HEAD_BRANCH": "topic"}), sha, "topic"},
-		{"vela", vela.with(vars{"VELA_BUILD_PULL_REQUEST": "75", "VELA_PULL_REQUEST_SOURCE": "topic"}), sha, "topic"},
-		{"screwdriver", screwdriver.with(vars{"SD_PULL_REQUEST": "75", "PR_BRANCH_NAME": "origin/topic"}), sha, "topic"},
-		{"prow", prow.with(vars{"PULL_NUMBER": "75", "PULL_PULL_SHA": headSHA, "PULL_HEAD_REF": "topic"}), headSHA, "topic"},
-		{"aws-codebuild", codebuild.with(vars{"CODEBUILD_WEBHOOK_TRIGGER": "pr/75", "CODEBUILD_WEBHOOK_HEAD_REF": "refs/heads/topic"}), sha, "topic"},
-		{"jenkins", jenkins.with(vars{"CHANGE_ID": "75", "CHANGE_BRANCH": "topic", "BRANCH_NAME": "PR-75"}), sha, "topic"},
-		{"google-cloud-build", cloudbuild.with(vars{"_PR_NUMBER": "75", "_HEAD_BRANCH": "topic"}), sha, "topic"},
-		{"vercel", vercel.with(vars{"VERCEL_GIT_PULL_REQUEST_ID": "75"}), sha, "main"},
-		{"netlify", netlify.with(vars{"PULL_REQUEST": "true", "REVIEW_ID": "75", "BRANCH": "pull/75/head", "HEAD": "topic"}), sha, "topic"},
-	} {
+	for _, c := range pullRequests {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			run := detect(t, ci.Environment{Getenv: c.vars.getenv, Files: file(eventPath, pull("75"))})
+			run := detect(t, ci.Environment{Getenv: c.vars.getenv, Files: files})
 			assert.Equal(t, c.name, run.System)
 			assert.Equal(t, c.commit, run.CommitSHA)
 			assert.Equal(t, c.branch, run.Branch)
@@ -351,37 +380,44 @@ func TestPullRequest(t *testing.T) {
 				number = 12
 			case "azure-pipelines":
 				number = 9
+			case "render": // says that it is one, and not which
+				number = 0
 			}
 			assert.Equal(t, number, run.PullRequest)
 		})
 	}
 }
 
-// In builds of tags, the tag is never the branch.
+// tags are builds of tags. The tag is never the branch.
+var tags = map[string]vars{
+	"github-actions":      github.with(vars{"GITHUB_REF": "refs/tags/v1.2", "GITHUB_REF_NAME": "v1.2", "GITHUB_REF_TYPE": "tag"}),
+	"gitlab-ci":           gitlabTag,
+	"woodpecker":          woodpecker.with(vars{"CI_COMMIT_TAG": "v1.2", "CI_COMMIT_BRANCH": ""}),
+	"drone":               drone.with(vars{"DRONE_TAG": "v1.2", "DRONE_BRANCH": "refs/tags/v1.2"}),
+	"azure-pipelines":     azure.with(vars{"BUILD_SOURCEBRANCH": "refs/tags/v1.2", "BUILD_SOURCEBRANCHNAME": "v1.2"}),
+	"circleci":            circle.with(vars{"CIRCLE_TAG": "v1.2", "CIRCLE_BRANCH": ""}),
+	"buildkite":           buildkite.with(vars{"BUILDKITE_TAG": "v1.2", "BUILDKITE_BRANCH": "v1.2"}),
+	"bitbucket-pipelines": bitbucket.with(vars{"BITBUCKET_TAG": "v1.2", "BITBUCKET_BRANCH": ""}),
+	"travis-ci":           travis.with(vars{"TRAVIS_TAG": "v1.2", "TRAVIS_BRANCH": "v1.2"}),
+	"appveyor":            appveyor.with(vars{"APPVEYOR_REPO_TAG": "True", "APPVEYOR_REPO_TAG_NAME": "v1.2", "APPVEYOR_REPO_BRANCH": "v1.2"}),
+	"semaphore":           semaphore.with(vars{"SEMAPHORE_GIT_TAG_NAME": "v1.2", "SEMAPHORE_GIT_WORKING_BRANCH": "", "SEMAPHORE_GIT_BRANCH": "v1.2"}),
+	"codefresh":           codefresh.with(vars{"CF_BRANCH": "tags/v1.2"}),
+	"bitrise":             bitrise.with(vars{"BITRISE_GIT_TAG": "v1.2", "BITRISE_GIT_BRANCH": ""}),
+	"cirrus-ci":           cirrus.with(vars{"CIRRUS_TAG": "v1.2", "CIRRUS_BRANCH": ""}),
+	"buddy":               buddy.with(vars{"BUDDY_EXECUTION_TAG": "v1.2", "BUDDY_EXECUTION_BRANCH": ""}),
+	"vela":                vela.with(vars{"VELA_BUILD_TAG": "v1.2", "VELA_BUILD_BRANCH": "v1.2"}),
+	"sourcehut":           sourcehut.with(vars{"GIT_REF": "refs/tags/v1.2"}),
+	"aws-codebuild":       codebuild.with(vars{"CODEBUILD_WEBHOOK_TRIGGER": "tag/v1.2", "CODEBUILD_WEBHOOK_HEAD_REF": "refs/tags/v1.2"}),
+	"jenkins":             jenkins.with(vars{"BRANCH_NAME": "", "GIT_BRANCH": "origin/tags/v1.2"}),
+	"google-cloud-build":  cloudbuild.with(vars{"TAG_NAME": "v1.2", "BRANCH_NAME": ""}),
+	"gitea-actions":       github.with(vars{"GITHUB_REF": "refs/tags/v1.2", "GITHUB_REF_NAME": "v1.2", "GITHUB_REF_TYPE": "tag", "GITEA_ACTIONS": "true"}),
+	"forgejo-actions":     github.with(vars{"GITHUB_REF": "refs/tags/v1.2", "GITHUB_REF_NAME": "v1.2", "GITHUB_REF_TYPE": "tag", "GITEA_ACTIONS": "true", "FORGEJO_ACTIONS": "true"}),
+	"harness":             harness.with(vars{"DRONE_TAG": "v1.2", "DRONE_BRANCH": ""}),
+}
+
 func TestTag(t *testing.T) {
 	t.Parallel()
-	for name, v := range map[string]vars{
-		"github-actions":      github.with(vars{"GITHUB_REF": "refs/tags/v1.2", "GITHUB_REF_NAME": "v1.2", "GITHUB_REF_TYPE": "tag"}),
-		"gitlab-ci":           gitlabTag,
-		"woodpecker":          woodpecker.with(vars{"CI_COMMIT_TAG": "v1.2", "CI_COMMIT_BRANCH": ""}),
-		"drone":               drone.with(vars{"DRONE_TAG": "v1.2", "DRONE_BRANCH": "refs/tags/v1.2"}),
-		"azure-pipelines":     azure.with(vars{"BUILD_SOURCEBRANCH": "refs/tags/v1.2", "BUILD_SOURCEBRANCHNAME": "v1.2"}),
-		"circleci":            circle.with(vars{"CIRCLE_TAG": "v1.2", "CIRCLE_BRANCH": ""}),
-		"buildkite":           buildkite.with(vars{"BUILDKITE_TAG": "v1.2", "BUILDKITE_BRANCH": "v1.2"}),
-		"bitbucket-pipelines": bitbucket.with(vars{"BITBUCKET_TAG": "v1.2", "BITBUCKET_BRANCH": ""}),
-		"travis-ci":           travis.with(vars{"TRAVIS_TAG": "v1.2", "TRAVIS_BRANCH": "v1.2"}),
-		"appveyor":            appveyor.with(vars{"APPVEYOR_REPO_TAG": "True", "APPVEYOR_REPO_TAG_NAME": "v1.2", "APPVEYOR_REPO_BRANCH": "v1.2"}),
-		"semaphore":           semaphore.with(vars{"SEMAPHORE_GIT_TAG_NAME": "v1.2", "SEMAPHORE_GIT_WORKING_BRANCH": "", "SEMAPHORE_GIT_BRANCH": "v1.2"}),
-		"codefresh":           codefresh.with(vars{"CF_BRANCH": "tags/v1.2"}),
-		"bitrise":             bitrise.with(vars{"BITRISE_GIT_TAG": "v1.2", "BITRISE_GIT_BRANCH": ""}),
-		"cirrus-ci":           cirrus.with(vars{"CIRRUS_TAG": "v1.2", "CIRRUS_BRANCH": ""}),
-		"buddy":               buddy.with(vars{"BUDDY_EXECUTION_TAG": "v1.2", "BUDDY_EXECUTION_BRANCH": ""}),
-		"vela":                vela.with(vars{"VELA_BUILD_TAG": "v1.2", "VELA_BUILD_BRANCH": "v1.2"}),
-		"sourcehut":           sourcehut.with(vars{"GIT_REF": "refs/tags/v1.2"}),
-		"aws-codebuild":       codebuild.with(vars{"CODEBUILD_WEBHOOK_TRIGGER": "tag/v1.2", "CODEBUILD_WEBHOOK_HEAD_REF": "refs/tags/v1.2"}),
-		"jenkins":             jenkins.with(vars{"BRANCH_NAME": "", "GIT_BRANCH": "origin/tags/v1.2"}),
-		"google-cloud-build":  cloudbuild.with(vars{"TAG_NAME": "v1.2", "BRANCH_NAME": ""}),
-	} {
+	for name, v := range tags {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			run := detectVars(t, v)

@@ -12,7 +12,6 @@ import (
 // and no notation is left over in the result.
 func TestTable(t *testing.T) {
 	t.Parallel()
-	assert.Len(t, systems, 37)
 	ids := make(map[string]bool)
 	for _, row := range systems {
 		assert.False(t, ids[row.id], row.id)
