@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,11 +48,15 @@ func (rc *Receiver) complete(ctx context.Context, c dedupe.Claim) error {
 	return rc.contained(func() error { return rc.store.Complete(call, c) })
 }
 
-// release gives the claim back so that a retry runs the handler.
+// release gives the claim back so that a retry runs the handler. If it fails, a
+// retry runs when the lease ends.
 func (rc *Receiver) release(ctx context.Context, c dedupe.Claim) error {
 	call := rc.storeContext(ctx, time.Now())
 	defer call.end(nil)
-	return rc.contained(func() error { return rc.store.Release(call, c) })
+	if err := rc.contained(func() error { return rc.store.Release(call, c) }); err != nil {
+		return fmt.Errorf("receiver: release: %w", err)
+	}
+	return nil
 }
 
 // giveUp releases the claim of a failed handler. It keeps the claim if the

@@ -38,7 +38,7 @@ func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, c consumer) {
 	decided := false
 	defer func() {
 		if !decided { // the goroutine is ending (runtime.Goexit)
-			res.Outcome, res.Err, a = Failed, errGoexit, failedAnswer()
+			res.Outcome, res.Err, a = Failed, errors.Join(errGoexit, res.Err), failedAnswer()
 		}
 		rc.conclude(w, r, a, &res, start)
 	}()
@@ -171,14 +171,15 @@ func (rc *Receiver) verify(r *http.Request, body []byte) (v signer.Verified, err
 	return v, err
 }
 
+var errLateClaim = errors.New("receiver: the store took longer than the lease to grant a claim")
+
 // handleClaimed runs the handler while its claim is renewed, then completes or
 // releases the claim.
 func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, asked time.Time, res *Result) answer {
 	if time.Since(asked) >= rc.lease {
 		// The store took so long to grant the claim that another instance may
 		// hold it now.
-		res.Outcome, res.Err = Unavailable, errors.New("receiver: the store took longer than the lease to grant a claim")
-		_ = rc.release(r.Context(), d.Claim)
+		res.Outcome, res.Err = Unavailable, errors.Join(errLateClaim, rc.release(r.Context(), d.Claim))
 		return unavailableAnswer()
 	}
 	ctx := &lazyContext{parent: r.Context(), delivery: d}
@@ -190,7 +191,7 @@ func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, aske
 		// Release the claim so that a retry can run.
 		if !settled {
 			renewer.stop()
-			_ = rc.giveUp(r.Context(), d)
+			res.Err = rc.giveUp(r.Context(), d)
 		}
 	}()
 	a := rc.handle(ctx, r, c, d, res)
@@ -198,8 +199,7 @@ func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, aske
 	settled = true
 	if !res.tookEffect() {
 		if err := rc.giveUp(r.Context(), d); err != nil {
-			// The retry runs when the lease ends.
-			res.Err = errors.Join(res.Err, fmt.Errorf("receiver: release: %w", err))
+			res.Err = errors.Join(res.Err, err)
 		}
 		return a
 	}
