@@ -60,6 +60,18 @@ func TestCallbacks(t *testing.T) {
 			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 500, callbacktest.Exits: 500, callbacktest.Hangs: 200})
 			p.counts("handler", 1)
 		},
+		"serving": func(t *testing.T, f *callbacktest.Fault) { // middleware may replace the body
+			p := newClient(t, f, nil)
+			next := p.rcv.Events(ok)
+			p.mount(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.Body = badBody{r.Body, f.Happen}
+				next.ServeHTTP(w, r)
+			}))
+			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 500, callbacktest.Exits: 500, callbacktest.Hangs: 200})
+			if f.Kind == callbacktest.Panics {
+				p.counts("serving", 1)
+			}
+		},
 	})
 }
 
@@ -155,6 +167,58 @@ func (badHandler) Enabled(context.Context, slog.Level) bool    { return true }
 func (h badHandler) Handle(context.Context, slog.Record) error { h.fault(); return nil }
 func (h badHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
 func (h badHandler) WithGroup(string) slog.Handler             { return h }
+
+// badBody is a request's body with a fault.
+type badBody struct {
+	io.ReadCloser
+	fault func()
+}
+
+func (b badBody) Read(p []byte) (int, error) { b.fault(); return b.ReadCloser.Read(p) }
+
+// What a verifier panics with may be a key.
+func TestVerifierThatPanics_ValueIsNotShown(t *testing.T) {
+	t.Parallel()
+	const canary = "s3cret-canary"
+	v := receiver.PerRequest(func(*http.Request) (string, signer.Verifier, error) { panic(canary) })
+	var log bytes.Buffer
+	var shown error
+	h := newReceiver(t, v, receiver.InsecureNoDedupe(), receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+		receiver.WithObserver(func(_ context.Context, r receiver.Result) { shown = r.Err })).Events(ok)
+	require.Equal(t, 503, serve(h, signedRequest(t, newScheme(t), "", eventBody)).Code)
+	require.ErrorContains(t, shown, "panicked: a string")
+	require.NotContains(t, shown.Error(), canary)
+	require.NotContains(t, log.String(), canary)
+}
+
+// A lookup that returns nothing is a mistake in the application, and no panic.
+func TestPerRequest_LookupWithoutVerifier(t *testing.T) {
+	t.Parallel()
+	var none *signer.Standard
+	for _, v := range []signer.Verifier{nil, none} {
+		_, err := receiver.PerRequest(func(*http.Request) (string, signer.Verifier, error) { return "acme", v, nil }).
+			Verify(signedRequest(t, newScheme(t), "", eventBody), []byte(eventBody))
+		require.ErrorIs(t, err, receiver.ErrConfig)
+		require.ErrorContains(t, err, "neither a verifier nor an error")
+	}
+}
+
+// wrapped is a ResponseWriter of middleware, which can flush through Unwrap alone.
+type wrapped struct{ inner *httptest.ResponseRecorder }
+
+func (w wrapped) Header() http.Header         { return w.inner.Header() }
+func (w wrapped) Write(p []byte) (int, error) { return w.inner.Write(p) }
+func (w wrapped) WriteHeader(status int)      { w.inner.WriteHeader(status) }
+func (w wrapped) Unwrap() http.ResponseWriter { return w.inner }
+
+func TestAnswer_SentBeforeTheObserverThroughMiddleware(t *testing.T) {
+	t.Parallel()
+	scheme, w := newScheme(t), httptest.NewRecorder()
+	sent := false
+	h := newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithObserver(func(context.Context, receiver.Result) { sent = w.Flushed })).Events(ok)
+	h.ServeHTTP(wrapped{w}, signedRequest(t, scheme, "", eventBody))
+	require.True(t, sent)
+}
 
 // A renewal runs on another goroutine. A fault in it must not end the process
 // or later renewals.

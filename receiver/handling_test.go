@@ -124,7 +124,9 @@ func TestAbortHandlerDropsTheConnection(t *testing.T) {
 	h := newReceiver(t, scheme, receiver.WithDedupe(newMemory(t), "test")).Events(func(context.Context, *payload.Event) error {
 		panic(http.ErrAbortHandler)
 	})
-	require.PanicsWithValue(t, http.ErrAbortHandler, func() { serve(h, signedRequest(t, scheme, "", eventBody)) })
+	w := httptest.NewRecorder()
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.ServeHTTP(w, signedRequest(t, scheme, "", eventBody)) })
+	require.False(t, w.Flushed, "no answer precedes the end of the connection")
 }
 
 // A handler that runs for many leases keeps its claim and takes effect once.

@@ -46,6 +46,7 @@ func TestMount_ZeroReceiver(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 	defer slog.SetDefault(before)
 	for _, rcv := range []*receiver.Receiver{nil, {}} {
+		require.Empty(t, rcv.Faults())
 		for _, h := range []http.Handler{
 			rcv.Events(ok), rcv.Wrap(http.NotFoundHandler()),
 			rcv.Records(func(context.Context, []byte) (*payload.Deployment, error) { return nil, nil }, nil),

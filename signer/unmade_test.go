@@ -3,6 +3,7 @@ package signer_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,9 @@ func TestNilAndZeroSchemesAreErrors(t *testing.T) {
 		_, err := s.Verify(request(nil), nil)
 		require.ErrorIs(t, err, signer.ErrConfig, name)
 		require.NotErrorIs(t, err, signer.ErrUnverified, name)
+		if _, ok := s.(fmt.Formatter); ok {
+			require.Equal(t, strings.TrimPrefix(fmt.Sprintf("%T", s), "*"), fmt.Sprint(s))
+		}
 		require.ErrorContains(t, err, "make one with", name)
 		scheme := s.(signer.Scheme)
 		require.False(t, scheme.Present(http.Header{"X": {"x"}}), name)

@@ -147,3 +147,22 @@ func TestLinks(t *testing.T) {
 		}
 	}
 }
+
+// What one event loses is not told of another that has the same base.
+func TestLinks_BaseIsNotShared(t *testing.T) {
+	t.Parallel()
+	base := payload.Deployment{CommitSHA: "abcdef1", Environment: "production"}
+	base.Dropped = append(make([]payload.Failure, 0, 4), payload.Failure{Path: "base", Message: "is long"})
+	dropped := func(text string) []payload.Failure {
+		e, err := cdevents.Parse([]byte(strings.Replace(text, "https://ci.example/1", "urn:run:1", 1)))
+		require.NoError(t, err)
+		d, err := e.Deployment(base)
+		require.NoError(t, err)
+		return d.Dropped
+	}
+	first, second := dropped(run04), dropped(run05)
+	require.Len(t, first, 2)
+	require.Len(t, second, 2)
+	require.Equal(t, "subject.content.url", first[1].Path)
+	require.Equal(t, "subject.content.uri", second[1].Path)
+}

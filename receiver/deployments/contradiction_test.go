@@ -3,7 +3,10 @@ package deployments_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -66,6 +69,23 @@ func TestContradiction_Members(t *testing.T) {
 		require.Equal(t, test.want, members, name)
 		require.Equal(t, test.want != nil, h.Contradictions() == 1, name)
 	}
+}
+
+// The hook has its time even if the sender has hung up.
+func TestContradiction_HookDoesNotEndWithTheRequest(t *testing.T) {
+	t.Parallel()
+	hungUp, cancel := context.WithCancel(t.Context())
+	ended := errors.New("the hook was not called")
+	ledger := &hookLedger{Ledger: newLedger(t), record: func(context.Context) error { cancel(); return nil }}
+	h := newDeployments(t, ledger, deployments.WithContradictionHook(func(ctx context.Context, _ deployments.Contradiction) { ended = ctx.Err() }))
+	d := testDeployment("run-1", payload.StatusSuccess)
+	require.Equal(t, 201, deploy(h, acmeKey, body(t, d)).Code)
+	d.Environment = "other"
+	r := httptest.NewRequestWithContext(hungUp, http.MethodPost, "/", strings.NewReader(body(t, d)))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+acmeKey)
+	require.Equal(t, 200, serve(h, r).Code)
+	require.NoError(t, ended)
 }
 
 // A hook that panics affects neither the answer nor the record.

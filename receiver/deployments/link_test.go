@@ -216,3 +216,36 @@ func TestLink_FilledInCommits(t *testing.T) {
 	require.Equal(t, `{"action":"created","deploymentId":4,"linkedPRs":3}`, send("a2", "a2a2a2a2", 1))
 	require.True(t, failed)
 }
+
+// A record whose previous commit was filled in is linked again. A failure changes
+// nothing for the delivery that filled it in, and the operator is told.
+func TestLink_FailureOfAFilledInCommitIsReported(t *testing.T) {
+	t.Parallel()
+	ledger := newLedger(t)
+	linker := &countingLinker{}
+	var observed receiver.Result
+	h := newDeployments(t, ledger, deployments.WithLinker(linker),
+		deployments.WithObserver(func(_ context.Context, r receiver.Result) { observed = r }))
+	send := func(id, commit string, minutes int) string {
+		d := testDeployment(id, payload.StatusSuccess)
+		d.CommitSHA = commit
+		d.CompletedAt = d.StartedAt.Add(time.Duration(minutes) * time.Minute)
+		return deploy(h, acmeKey, body(t, d)).Body.String()
+	}
+	send("a", "aaaaaaa", 1)
+	send("c", "ccccccc", 3)
+	calls := 0
+	linker.fail = func(context.Context) error {
+		if calls++; calls == 2 {
+			return errors.New("no repository")
+		}
+		return nil
+	}
+	require.Equal(t, `{"action":"created","deploymentId":3,"linkedPRs":3}`, send("b", "bbbbbbb", 2))
+	require.Equal(t, 2, calls)
+	require.ErrorIs(t, observed.Err, deployments.ErrNotLinked)
+	require.ErrorContains(t, observed.Err, `deployment "c": no repository`)
+	c, err := ledger.Get(t.Context(), "acme", "c")
+	require.NoError(t, err)
+	require.False(t, c.Linked)
+}

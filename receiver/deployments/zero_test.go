@@ -53,6 +53,7 @@ func TestEndpoint_NilAndZero(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 	defer slog.SetDefault(before)
 	for _, e := range []*deployments.Endpoint{nil, {}} {
+		require.Empty(t, e.Faults())
 		log.Reset()
 		w := deploy(e, acmeKey, referenceBodies[0])
 		require.Equal(t, 503, w.Code)

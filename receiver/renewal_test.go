@@ -1,0 +1,126 @@
+package receiver_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+)
+
+// A handler that ends its goroutine leaves no renewals behind.
+func TestRenewal_EndsWithTheGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &hookStore{Store: newMemory(t)}
+		err := failedResult(t, func(context.Context, *payload.Event) error { runtime.Goexit(); return nil }, receiver.WithDedupe(store, "test"))
+		require.ErrorContains(t, err, "ended the goroutine")
+		time.Sleep(5 * time.Minute)
+		require.Zero(t, store.renewals())
+	})
+}
+
+// slowStore is a store whose answers come late.
+type slowStore struct {
+	dedupe.Store
+	claims, renews time.Duration
+	renew          func(ctx context.Context) error
+}
+
+func (s slowStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
+	c, err := s.Store.Claim(ctx, k, lease)
+	time.Sleep(s.claims) // in the tests' virtual time
+	return c, err
+}
+
+func (s slowStore) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) error {
+	if s.renew != nil {
+		if err := s.renew(ctx); err != nil {
+			return err
+		}
+	}
+	err := s.Store.Renew(ctx, c, lease)
+	select { // a renewal must end with its context
+	case <-ctx.Done():
+	case <-time.After(s.renews):
+	}
+	return err
+}
+
+// The answer does not wait for a store that is slow to renew.
+func TestRenewal_EndsWithTheHandler(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := slowStore{Store: newMemory(t), renew: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+		scheme, start := newScheme(t), time.Now()
+		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second))
+		h := rcv.Events(func(context.Context, *payload.Event) error { time.Sleep(11 * time.Second); return nil })
+		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+		require.Equal(t, 11*time.Second, time.Since(start), "the renewal began at 10 s")
+	})
+}
+
+var errAway = errors.New("store is away")
+
+// A lease may have begun when it was asked for, however late the answer came.
+func TestRenewal_LeaseCountsFromTheQuestion(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		store    slowStore
+		renewals int // that succeed
+		want     time.Duration
+	}{
+		"the claim":   {slowStore{claims: 4 * time.Second}, 0, 30 * time.Second},
+		"the renewal": {slowStore{renews: 4 * time.Second}, 1, 40 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := c.store
+				store.Store = newMemory(t)
+				store.renew = func(context.Context) error {
+					if c.renewals--; c.renewals < 0 {
+						return errAway
+					}
+					return nil
+				}
+				scheme, start := newScheme(t), time.Now()
+				rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second))
+				var told time.Duration
+				h := rcv.Events(func(ctx context.Context, _ *payload.Event) error {
+					<-ctx.Done()
+					told = time.Since(start)
+					return context.Cause(ctx)
+				})
+				require.Equal(t, 500, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+				require.Equal(t, c.want, told)
+			})
+		})
+	}
+}
+
+// Renewals that take most of the lease still follow each other in time.
+func TestRenewal_NextCountsFromTheQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := newScheme(t)
+		store := slowStore{Store: newMemory(t), renews: 2500 * time.Millisecond}
+		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(3*time.Second))
+		h := rcv.Events(func(ctx context.Context, _ *payload.Event) error {
+			select {
+			case <-time.After(time.Minute):
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+	})
+}
