@@ -29,8 +29,8 @@ func testBatcher(do func(ctx context.Context, items []int) ([]int, error)) (b *s
 	}), proceed
 }
 
-// oneBatch makes n calls that are all in one batch, and returns their errors. It
-// runs in a synctest bubble.
+// oneBatch makes n calls that are all in one batch, and returns their errors.
+// It runs in a synctest bubble.
 func oneBatch(t *testing.T, n int, do func(ctx context.Context, items []int) ([]int, error)) []error {
 	b, proceed := testBatcher(do)
 	errs := make([]error, n)
@@ -69,8 +69,8 @@ func TestOneBadItemFailsAlone(t *testing.T) {
 	})
 }
 
-// A database that does not answer in time is not asked again for each call of the batch. The calls would wait for one
-// timeout after the other.
+// A database that does not answer in time is not asked again for each call of
+// the batch. The calls would wait for one timeout after the other.
 func TestBatcher_TimeoutFailsTheWholeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin, rounds := time.Now(), 0

@@ -23,7 +23,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// benchWorkers is how many attempts both sides make at once where nothing else is said.
+// benchWorkers is how many attempts both sides make at once where nothing else
+// is said.
 const benchWorkers = 50
 
 // onBoth runs a benchmark on both databases.
@@ -55,7 +56,8 @@ func benchEvent() *payload.Event {
 	return e
 }
 
-// bareArgs is a job of the floor: River, and a worker that POSTs a body, which is in the job.
+// bareArgs is a job of the floor: River, and a worker that POSTs a body, which
+// is in the job.
 type bareArgs struct {
 	URL  string `json:"url"`
 	Body []byte `json:"body"`
@@ -108,9 +110,11 @@ func bareRiver(b *testing.B, w *world, atOnce int) (*riverdb.DB, riverdb.Client)
 	return db, client
 }
 
-// BenchmarkDeliver is how fast deliveries that wait are made, by as many attempts at once on both sides. What ours does beside the
-// floor's work: it reads the delivery, signs, guards the dial, and stores what became of the delivery and the attempt. To that
-// end it has more jobs in hand than attempts, so that with few attempts at once it is ahead of the floor.
+// BenchmarkDeliver measures how fast waiting deliveries are made, with as many
+// attempts at once on both sides. The outbox does more than the floor: it reads
+// the delivery, signs, guards the dial, and stores the results of the delivery
+// and the attempt. It runs more jobs than attempts for that, so with few
+// attempts at once it is ahead of the floor.
 func BenchmarkDeliver(b *testing.B) {
 	onBoth(b, func(b *testing.B, w *world) {
 		for _, atOnce := range []int{benchWorkers, outbox.DefaultWorkers} {
@@ -210,7 +214,8 @@ func publishMany(t testing.TB, w *world, o *outbox.Outbox, n int, e *payload.Eve
 	}
 }
 
-// BenchmarkPublish is what one event for one endpoint takes to store. The floor is a job with the body, inserted in a transaction.
+// BenchmarkPublish is what one event for one endpoint takes to store. The floor
+// is a job with the body, inserted in a transaction.
 func BenchmarkPublish(b *testing.B) {
 	onBoth(b, func(b *testing.B, w *world) {
 		b.Run("floor", func(b *testing.B) {

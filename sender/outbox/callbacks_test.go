@@ -101,8 +101,8 @@ type customer struct {
 	id       string
 }
 
-// newCustomer has an endpoint that answers with a status. A callback that hangs is
-// released before the outbox closes.
+// newCustomer has an endpoint that answers with a status. A callback that hangs
+// is released before the outbox closes.
 func newCustomer(t *testing.T, f *callbacktest.Fault, status int, e EndpointConfig, opts ...Option) *customer {
 	t.Helper()
 	c := &customer{inside: newInside(t, opts...), f: f, hits: new(atomic.Int64)}
@@ -120,7 +120,8 @@ func newCustomer(t *testing.T, f *callbacktest.Fault, status int, e EndpointConf
 	return c
 }
 
-// settles waits until one attempt is on record and the delivery is in the state.
+// settles waits until one attempt is on record and the delivery is in the
+// state.
 func (c *customer) settles(s State) Delivery {
 	c.t.Helper()
 	<-c.f.Entered()
@@ -143,8 +144,8 @@ func (c *customer) counts(name string) {
 	require.Eventually(c.t, func() bool { return c.Faults()[name] > 0 }, hangLimit, 5*time.Millisecond)
 }
 
-// A hook that hangs on the first notice of an attempt does not keep a gone endpoint
-// enabled, or a delivery that waits for it pending.
+// A hook that hangs on the first notice of an attempt does not keep a gone
+// endpoint enabled, or a delivery that waits for it pending.
 func TestHook_HangDoesNotDelayDisabling(t *testing.T) {
 	t.Parallel()
 	f := &callbacktest.Fault{Kind: callbacktest.Hangs}

@@ -8,45 +8,52 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// State is where a delivery stands. The values are stored.
+// State is the state of a delivery. The values are stored.
 type State string
 
 const (
 	// Pending: it waits for its first or its next attempt.
 	Pending State = "pending"
-	// Delivering: a process has it in hand right now. It is stored as Pending and told by the queue.
+	// Delivering: a process is working on it now. It is stored as Pending, and
+	// the queue knows which jobs are running.
 	Delivering State = "delivering"
 	// Delivered: the endpoint has answered 2xx.
 	Delivered State = "delivered"
-	// Failed: the schedule is exhausted, or the endpoint answered 410, or the event can't be put into its format: a dead
-	// letter, to be replayed or looked at.
+	// Failed: a dead letter, which can be replayed. The schedule is exhausted, or
+	// the endpoint answered 410, or the event can't be put into its format.
 	Failed State = "failed"
 	// Canceled: the endpoint was disabled or deleted before it was delivered.
 	Canceled State = "canceled"
-	// Superseded: a newer event of the same deployment made it stale, see [WithSupersession].
+	// Superseded: a newer event of the same deployment made it stale, see
+	// [WithSupersession].
 	Superseded State = "superseded"
 )
 
-// Delivery is one event on its way to one endpoint. Its ID, body and content type never change, whatever becomes of it.
+// Delivery is one event on its way to one endpoint. Its ID, body and content
+// type never change.
 type Delivery struct {
-	// ID is the delivery ID that receivers see: the same for every attempt and every replay.
+	// ID is the delivery ID that receivers see. It is the same for every attempt
+	// and every replay.
 	ID string
-	// EventID is the event's, the same for all deliveries of it. It is in the body as event_id, where the format is JSON.
+	// EventID is the event's ID, the same for all deliveries of the event. If the
+	// format is JSON, it is in the body as event_id.
 	EventID string
-	// App and Endpoint say whose it is.
+	// App owns the delivery, and Endpoint receives it.
 	App, Endpoint string
 	// Type and DeploymentID are the event's.
 	Type         payload.Type
 	DeploymentID string
-	// State is where it stands.
+	// State is its state.
 	State State
-	// Attempts counts the attempts so far, Replays how often it was replayed.
+	// Attempts counts the attempts so far, and Replays how often it was replayed.
 	Attempts, Replays int
-	// CreatedAt is when it was published, to the millisecond. NextAt is when the next attempt is due, at the earliest; zero
-	// if there is none. DoneAt is when it came to an end; zero if it has not.
+	// CreatedAt is when it was published, to the millisecond. NextAt is the
+	// earliest time of the next attempt. It is zero if there is none. DoneAt is
+	// when it ended. It is zero if it has not.
 	CreatedAt, NextAt, DoneAt time.Time
-	// LastStatus, LastClass and LastError say what the last attempt ran into; LastError also why there was none.
-	// LastError is for the operator, and Delivery.Problem for customers.
+	// LastStatus, LastClass and LastError describe the failure of the last
+	// attempt. LastError also says why there was no attempt. It is for the
+	// operator, and Delivery.Problem for customers.
 	LastStatus int
 	LastClass  sender.Class
 	LastError  string
@@ -55,7 +62,8 @@ type Delivery struct {
 	Body        []byte
 }
 
-// Attempt is the record of one attempt: see sender.Attempt for what the fields mean and what is redacted in them.
+// Attempt is the record of one attempt. See sender.Attempt for what the fields
+// mean and what is redacted in them.
 type Attempt struct {
 	DeliveryID     string
 	Number         int
@@ -76,10 +84,11 @@ type Attempt struct {
 
 // Publication is what [Outbox.Publish] has stored.
 type Publication struct {
-	// EventID is the event's ID: the one that was given, or a generated one.
+	// EventID is the event's ID, given or generated.
 	EventID string
-	// Duplicate reports that the same event had been published before: nothing was stored this time, and Deliveries are
-	// those of the first time, as far as they have not been pruned.
+	// Duplicate reports that the same event had been published before. Nothing was
+	// stored this time. Deliveries are those of the first time that have not been
+	// pruned.
 	Duplicate bool
 	// Deliveries holds one for each endpoint that gets the event.
 	Deliveries []Ref
@@ -88,20 +97,21 @@ type Publication struct {
 // Ref names a delivery.
 type Ref struct{ ID, Endpoint string }
 
-// NoticeKind says what a [Notice] is about.
+// NoticeKind is the kind of a [Notice].
 type NoticeKind string
 
 // The kinds of notices.
 const (
-	// NoticeAttempt: an attempt has ended; Attempt is its record.
+	// NoticeAttempt: an attempt has ended. Attempt is its record.
 	NoticeAttempt NoticeKind = "attempt"
-	// NoticeDone: a delivery was delivered or has failed for good, as State says.
+	// NoticeDone: a delivery was delivered or is a dead letter, as State says.
 	NoticeDone NoticeKind = "delivery"
-	// NoticeFailing: an endpoint has used up a delivery's attempts, or failed for an hour.
+	// NoticeFailing: an endpoint has used up a delivery's attempts, or failed for
+	// an hour.
 	NoticeFailing NoticeKind = "endpoint.failing"
 	// NoticeRecovered: an endpoint that was failing has accepted a delivery.
 	NoticeRecovered NoticeKind = "endpoint.recovered"
-	// NoticeDisabled: an endpoint gets nothing more; Reason says why.
+	// NoticeDisabled: an endpoint was disabled. Reason says why.
 	NoticeDisabled NoticeKind = "endpoint.disabled"
 )
 

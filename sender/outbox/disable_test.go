@@ -55,7 +55,8 @@ func TestDisableCancelsAllThatWaits(t *testing.T) {
 	}
 }
 
-// Canceling goes on in batches; someone who enables the endpoint meanwhile, and publishes, loses nothing.
+// Deliveries are canceled in batches. A caller who enables the endpoint
+// meanwhile, and publishes, loses none.
 func TestNothingIsCanceledOnceTheEndpointIsEnabled(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -101,7 +102,8 @@ func TestDisablingTwiceChangesNothing(t *testing.T) {
 	})
 }
 
-// An attempt that was under way says nothing about an endpoint that was disabled or enabled meanwhile.
+// An attempt that was under way says nothing about an endpoint that was
+// disabled or enabled meanwhile.
 func TestALateFailureSaysNothingAboutADisabledEndpoint(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -135,7 +137,8 @@ func (silent) Encode(context.Context, *payload.Event) (string, []byte, error) {
 	return "text/plain", []byte("x"), nil
 }
 
-// A process that can't tell the app's other endpoints, since it does not know their format, disables all the same.
+// A process that can't tell the app's other endpoints, since it does not know
+// their format, disables all the same.
 func TestAFormatThatIsUnknownKeepsNoEndpointEnabled(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -148,7 +151,8 @@ func TestAFormatThatIsUnknownKeepsNoEndpointEnabled(t *testing.T) {
 	}, WithFormat("silent", silent{}))
 }
 
-// A test whose process dies in the middle leaves nothing behind that waits for an attempt.
+// A test whose process dies in the middle leaves nothing behind that waits for
+// an attempt.
 func TestATestThatIsCutOffHasFailed(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

@@ -9,49 +9,61 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// EndpointState is how an endpoint is doing. The values are stored.
+// EndpointState says whether an endpoint gets deliveries. The values are
+// stored.
 type EndpointState string
 
 const (
 	// EndpointActive: it gets deliveries.
 	EndpointActive EndpointState = "active"
-	// EndpointFailing: it still gets deliveries, but a delivery has used up its attempts, or none has succeeded for an hour,
-	// and none has succeeded since. One success makes it active again; failing for longer than [WithDisableAfter] disables it.
+	// EndpointFailing: it gets deliveries, but one has used up its attempts, or
+	// none has succeeded for an hour. One success makes it active again. Failing
+	// for longer than [WithDisableAfter] disables it.
 	EndpointFailing EndpointState = "failing"
 	// EndpointDisabled: it gets nothing until [Outbox.Enable].
 	EndpointDisabled EndpointState = "disabled"
 )
 
-// EndpointConfig is a new endpoint. URL, Secret and Header are credentials: they are sealed in the database, and printing an
-// EndpointConfig shows none of them.
+// EndpointConfig is a new endpoint. URL, Secret and Header are credentials.
+// They are sealed in the database, and printing an EndpointConfig shows none of
+// them.
 type EndpointConfig struct {
-	// App is whose endpoint it is: 1 to 255 bytes without control characters. Required. The first endpoint registers the app.
+	// App owns the endpoint: 1 to 255 bytes without control characters. Required.
+	// The first endpoint registers the app.
 	App string
-	// URL takes the POST, from sender.NewURL; see sender.Endpoint. An app can't have the same URL twice. Required.
+	// URL takes the POST, from sender.NewURL, see sender.Endpoint. An app can't
+	// have the same URL twice. Required.
 	URL sender.URL
 	// Description is for people, up to 1024 bytes without control characters.
 	Description string
-	// BodyFormat names what the destination wants: a name of [WithFormat]. Empty means "json", the event itself.
+	// BodyFormat is the format that the destination wants: a name of [WithFormat].
+	// Empty means "json", the event itself.
 	BodyFormat string
 	// Scheme says how deliveries are authenticated. Empty means [SchemeStandard].
 	Scheme Scheme
-	// SignatureHeader replaces a header's name or prefix where the scheme has one to replace. Empty means the scheme's own.
+	// SignatureHeader replaces the scheme's header name or prefix, if it has one
+	// to replace. Empty means the scheme's own.
 	SignatureHeader string
-	// Secret is the key, from [NewSecret]. The zero Secret generates one, which [Outbox.CreateEndpoint] returns; SchemeBearer needs it given.
+	// Secret is the key, from [NewSecret]. The zero Secret generates one, which
+	// [Outbox.CreateEndpoint] returns. SchemeBearer needs it given.
 	Secret Secret
-	// Events says which types the endpoint gets, see sender.ParseFilter. Empty means all.
+	// Events says which types the endpoint gets, see sender.ParseFilter. Empty
+	// means all.
 	Events []string
-	// Header is sent with every attempt, from sender.NewHeader; see sender.Endpoint.
+	// Header is sent with every attempt, from sender.NewHeader, see
+	// sender.Endpoint.
 	Header sender.Header
-	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or what [WithMaxTimeout] allows if that is shorter; longer
-	// than that is an error.
+	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or that of
+	// [WithMaxTimeout] if it is shorter. A longer one than that is an error.
 	Timeout time.Duration
-	// Schedule names the retry schedule, see [WithSchedule]. Empty means "platform": 6 attempts over about 73 minutes.
+	// Schedule names the retry schedule, see [WithSchedule]. Empty means
+	// "platform": 6 attempts over about 73 minutes.
 	Schedule string
-	// MaxConcurrency is how many attempts a process makes at once. Zero means [WithMaxConcurrency]; at most 5000.
+	// MaxConcurrency is the number of attempts that a process makes at once. Zero
+	// means [WithMaxConcurrency]. At most 5000.
 	MaxConcurrency int
-	// RateLimit is how many attempts a second all processes together make at most: from one a day (1.0/86400) to 100,000.
-	// Zero means no limit.
+	// RateLimit is the number of attempts a second that all processes together
+	// make at most, from one a day (1.0/86400) to 100,000. Zero means no limit.
 	RateLimit float64
 }
 
@@ -66,7 +78,7 @@ func (c EndpointConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c
 // LogValue is String for log/slog.
 func (c EndpointConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// Endpoint is an endpoint as it is shown: without its URL, headers' values and keys.
+// Endpoint is an endpoint without its URL, headers' values and keys.
 type Endpoint struct {
 	ID, App         string
 	Host            string // scheme and host of the URL
@@ -84,17 +96,17 @@ type Endpoint struct {
 	State EndpointState
 	// Reason says why it is failing or disabled.
 	Reason string
-	// FailingSince is the start of the current run of failures. It is zero if the last
-	// attempt succeeded.
+	// FailingSince is the start of the current run of failures. It is zero if the
+	// last attempt succeeded.
 	FailingSince time.Time
-	// BreakerOpenUntil is until when its circuit breaker is open, after consecutive
-	// failures. It is zero or past if the breaker is closed.
+	// BreakerOpenUntil is until when its circuit breaker is open, after
+	// consecutive failures. It is zero or past if the breaker is closed.
 	BreakerOpenUntil                 time.Time
 	DisabledAt, CreatedAt, UpdatedAt time.Time
 }
 
-// EndpointUpdate says what to change of an endpoint. Nil fields stay as they are. The scheme of an endpoint can't change: make
-// another one, or rotate its secret.
+// EndpointUpdate changes an endpoint. Nil fields stay as they are. The scheme
+// of an endpoint can't change. Make another endpoint, or rotate the secret.
 type EndpointUpdate struct {
 	URL            *sender.URL
 	Description    *string
@@ -112,7 +124,7 @@ func (u EndpointUpdate) String() string {
 	return fmt.Sprintf("endpoint update (URL %t, header %t)", u.URL != nil, u.Header != nil)
 }
 
-// endpointRow is an endpoint as it is stored, unsealed.
+// endpointRow is a stored endpoint, unsealed.
 type endpointRow struct {
 	Endpoint
 	version  int64
@@ -122,5 +134,6 @@ type endpointRow struct {
 	interval time.Duration // between attempts, from RateLimit
 }
 
-// Format prints String whatever the verb is, so that %#v does not show what %v hides.
+// Format prints String whatever the verb is, so that %#v does not show what %v
+// hides.
 func (u EndpointUpdate) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, u.String()) }

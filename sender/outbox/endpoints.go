@@ -11,14 +11,14 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// CreateEndpoint checks and stores a new endpoint. It also returns the secret that
-// the customer needs to verify deliveries. Show it now, since it is never returned
-// again.
+// CreateEndpoint checks and stores a new endpoint. It also returns the secret
+// that the customer needs to verify deliveries. Show it now, since it is never
+// returned again.
 //
 // The URL, headers and filter are checked as every attempt will check them, see
-// sender.Sender.Check: the host is resolved, and addresses that are not public are
-// refused. Errors: [*FieldError], [ErrDuplicateEndpoint], [ErrTooManyEndpoints].
-// Nothing is sent, see [Outbox.TestEndpoint].
+// sender.Sender.Check: the host is resolved, and addresses that are not public
+// are refused. Errors: [*FieldError], [ErrDuplicateEndpoint],
+// [ErrTooManyEndpoints]. Nothing is sent, see [Outbox.TestEndpoint].
 func (o *Outbox) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, Secret, error) {
 	if err := errors.Join(o.open(), checkApp(c.App)); err != nil {
 		return Endpoint{}, Secret{}, err
@@ -100,8 +100,9 @@ func (o *Outbox) Endpoints(ctx context.Context, app string) ([]Endpoint, error) 
 }
 
 // UpdateEndpoint changes an endpoint's settings and checks them as
-// [Outbox.CreateEndpoint] does. Waiting deliveries are sent with the new settings.
-// Their bodies stay as they are. A new URL makes a failing endpoint active.
+// [Outbox.CreateEndpoint] does. Waiting deliveries are sent with the new
+// settings. Their bodies stay as they are. A new URL makes a failing endpoint
+// active.
 func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (Endpoint, error) {
 	if err := o.open(); err != nil {
 		return Endpoint{}, err
@@ -241,9 +242,9 @@ func (o *Outbox) Enable(ctx context.Context, id string) error {
 	return nil
 }
 
-// Disable stops an endpoint. It gets no new deliveries, and its waiting ones are
-// canceled. An attempt in flight is finished. reason is for people and is shown in
-// Endpoint.Reason. The app's other endpoints get an event of the type
+// Disable stops an endpoint. It gets no new deliveries, and its waiting ones
+// are canceled. An attempt in flight is finished. reason is for people and is
+// shown in Endpoint.Reason. The app's other endpoints get an event of the type
 // endpoint.disabled, and the hook gets a notice. Disabling a disabled endpoint
 // changes nothing.
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -193,8 +194,8 @@ func TestEverySchemeVerifies(t *testing.T) {
 	})
 }
 
-// Receivers with the old secret, the new one and both see every delivery as authentic during the grace; afterwards the old
-// one is of no use.
+// Receivers with the old secret, the new one and both see every delivery as
+// authentic during the grace; afterwards the old one is of no use.
 func TestRotationKeepsBothSecretsForTheGrace(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -315,5 +316,24 @@ func TestTestEndpointMakesOneAttemptAtOnce(t *testing.T) {
 		require.Equal(t, 1, d.Attempts)
 		_, _, err = o.TestEndpoint(t.Context(), "ep_unknown")
 		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+	})
+}
+
+func TestDuplicatesInAnotherSpelling(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		u, err := url.Parse(newHook(t, nil).URL)
+		require.NoError(t, err)
+		port := ":" + u.Port()
+		create(t, o, endpointAt("shop", "http://localhost"+port+"/x"))
+		create(t, o, endpointAt("shop", "http://127.0.0.1/x"))
+		for _, same := range []string{"HTTP://localhost" + port + "/x/", "http://LocalHost." + port + "/x", "http://127.0.0.1:80/x"} {
+			_, _, err := o.CreateEndpoint(t.Context(), endpointAt("shop", same))
+			require.ErrorIs(t, err, outbox.ErrDuplicateEndpoint, same)
+		}
+		for _, other := range []string{"http://localhost" + port + "/X", "http://127.0.0.1:8080/x"} {
+			create(t, o, endpointAt("shop", other))
+		}
 	})
 }

@@ -181,8 +181,8 @@ func (s *endpointStore) updateSettings(ctx context.Context, tx *riverdb.Tx, e *e
 	return err
 }
 
-// updateSealed writes all sealed columns. The endpoint must have been read after
-// lock.
+// updateSealed writes all sealed columns. The endpoint must have been read
+// after lock.
 func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
 	columns, err := s.keys.sealEndpoint(e)
 	if err != nil {
@@ -193,7 +193,8 @@ func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *end
 	return err
 }
 
-// lock makes other changes of the endpoint wait until the transaction has ended.
+// lock makes other changes of the endpoint wait until the transaction has
+// ended.
 func (s *endpointStore) lock(ctx context.Context, tx *riverdb.Tx, id string) error {
 	if !storable(id) {
 		return unknownEndpoint(id)
@@ -221,8 +222,8 @@ func (s *endpointStore) resetRateSlots(ctx context.Context, tx *riverdb.Tx, id s
 	return err
 }
 
-// normalURL returns the form in which the URLs of an app are compared, since scheme
-// and host have many spellings.
+// normalURL returns the form in which the URLs of an app are compared, since
+// scheme and host have many spellings.
 func normalURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -236,9 +237,9 @@ func normalURL(text string) string {
 	return strings.TrimRight(u.String(), "/")
 }
 
-// checkDuplicate returns an error if the app has another endpoint with the URL, and
-// otherwise how many other endpoints it has. URLs are sealed, so each has to be
-// opened. An app has few endpoints, and its row is locked meanwhile.
+// checkDuplicate returns an error if the app has another endpoint with the URL,
+// and otherwise how many other endpoints it has. URLs are sealed, so each has
+// to be opened. An app has few endpoints, and its row is locked meanwhile.
 func (s *endpointStore) checkDuplicate(ctx context.Context, tx *riverdb.Tx, e *endpointRow) (count int, err error) {
 	type pair struct {
 		id  string

@@ -9,11 +9,11 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestEndpoint makes one attempt to deliver an event of the type webhook.test, now
-// and from this process, whatever the endpoint's filter, state and limits are. It
-// returns the delivery and its attempt, which are in the log like any other. An
-// endpoint that does not accept the delivery is no error of TestEndpoint. Look at
-// Delivery.State and Attempt.Status.
+// TestEndpoint makes one attempt to deliver an event of the type webhook.test,
+// now and from this process, whatever the endpoint's filter, state and limits
+// are. It returns the delivery and its attempt, which are in the log like any
+// other. An endpoint that does not accept the delivery is no error of
+// TestEndpoint. Look at Delivery.State and Attempt.Status.
 func (o *Outbox) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt, error) {
 	if err := o.open(); err != nil {
 		return Delivery{}, Attempt{}, err

@@ -5,45 +5,52 @@ import (
 	"fmt"
 )
 
-// What goes wrong. Every error of this package wraps one of them, the context's error, or the database's.
+// Every error of this package wraps one of these, the context's error, or the
+// database's.
 var (
-	// ErrConfig is wrapped by every error of [OpenSQLite] and [NewPostgres] that the options cause. The text names the option.
+	// ErrConfig is wrapped by every error of [OpenSQLite] and [NewPostgres] that
+	// the options cause. The text names the option.
 	ErrConfig = errors.New("outbox: invalid configuration")
-	// ErrInvalid: a field of what was passed is not acceptable. Every [*FieldError] wraps it.
+	// ErrInvalid: a field of an argument is invalid. Every [*FieldError] wraps it.
 	ErrInvalid = errors.New("outbox: invalid")
-	// ErrUnknownApp: no application of that name was registered, and none of its endpoints ever was: a typing mistake, or
-	// an application that is yet to be set up ([Outbox.RegisterApp]).
+	// ErrUnknownApp: no app of that name was registered ([Outbox.RegisterApp]),
+	// and none of its endpoints ever was.
 	ErrUnknownApp = errors.New("outbox: unknown app")
-	// ErrUnknownEndpoint: there is no endpoint with that ID; it may have been deleted.
+	// ErrUnknownEndpoint: there is no endpoint with that ID. It may have been
+	// deleted.
 	ErrUnknownEndpoint = errors.New("outbox: unknown endpoint")
-	// ErrUnknownDelivery: there is no delivery with that ID; it may have been pruned.
+	// ErrUnknownDelivery: there is no delivery with that ID. It may have been
+	// pruned.
 	ErrUnknownDelivery = errors.New("outbox: unknown delivery")
 	// ErrUnknownReplay: there is no replay with that ID.
 	ErrUnknownReplay = errors.New("outbox: unknown replay")
-	// ErrDuplicateEndpoint: the app has an endpoint with that URL already.
+	// ErrDuplicateEndpoint: the app already has an endpoint with that URL.
 	ErrDuplicateEndpoint = errors.New("outbox: duplicate endpoint")
-	// ErrTooManyEndpoints: the app has as many endpoints as [WithMaxEndpoints] allows.
+	// ErrTooManyEndpoints: the app has as many endpoints as [WithMaxEndpoints]
+	// allows.
 	ErrTooManyEndpoints = errors.New("outbox: too many endpoints")
-	// ErrEndpointDisabled: the endpoint takes no deliveries until [Outbox.Enable].
+	// ErrEndpointDisabled: the endpoint gets no deliveries until [Outbox.Enable].
 	ErrEndpointDisabled = errors.New("outbox: endpoint is disabled")
-	// ErrConflict: an event of the same ID and another content was published before.
+	// ErrConflict: an event with the same ID and other content was published
+	// before.
 	ErrConflict = errors.New("outbox: another event was published under this ID")
-	// ErrBodyTooLarge: the event's body is over the limit of sender.WithMaxBody. It comes in a [*FieldError] that names the
-	// largest member.
+	// ErrBodyTooLarge: the event's body is over the limit of sender.WithMaxBody.
+	// It comes in a [*FieldError] that names the largest member.
 	ErrBodyTooLarge = errors.New("outbox: body too large")
-	// ErrUnseal: a sealed column can't be opened: the key is not among those of [WithSealingKeys], or the blob was altered or
-	// belongs to another endpoint.
+	// ErrUnseal: a sealed column can't be opened. Its key is missing in
+	// [WithSealingKeys], or the value was altered or belongs to another endpoint.
 	ErrUnseal = errors.New("outbox: can't unseal")
 	// ErrClosed: the Outbox was closed.
 	ErrClosed = errors.New("outbox: closed")
 )
 
-// FieldError says which field was not acceptable, and why. It wraps [ErrInvalid] and what caused it. Its text repeats no
-// credential: of a URL scheme and host at most, of a header the name, of a secret nothing. It is for the operator: it may name
+// FieldError says which field is invalid, and why. It wraps [ErrInvalid] and
+// its cause. Its text contains no credential. It shows at most scheme and host
+// of a URL, and the name of a header. It is for the operator, since it may name
 // options and internal addresses. Show customers [Problems] of it.
 type FieldError struct {
-	// Field is the name of the field: of EndpointConfig ("URL"), of the event in its JSON spelling ("commit.message"), or of
-	// an option.
+	// Field is the name of a field of EndpointConfig ("URL"), of a field of the
+	// event in its JSON spelling ("commit.message"), or of an option.
 	Field string
 	// Reason says what is wrong and what to do.
 	Reason string

@@ -34,8 +34,8 @@ const (
 // goes on.
 //
 // The keys are the names of options, such as "WithHook", and of the background
-// work: "loading", "recording", "delivering", "maintenance" and "waking".
-// The faults of the options in [WithSender] are among them, see
+// work: "loading", "recording", "delivering", "maintenance" and "waking". The
+// faults of the options in [WithSender] are among them, see
 // [sender.Sender.Faults]. The map is empty if there was no fault, which is what
 // a healthy process shows.
 func (o *Outbox) Faults() map[string]uint64 {
@@ -74,24 +74,24 @@ func (n *notifier) notify(ctx context.Context, all ...Notice) {
 }
 
 const (
-	// maxBatch is the number of deliveries that are read or written in one statement
-	// or transaction.
+	// maxBatch is the number of deliveries that are read or written in one
+	// statement or transaction.
 	maxBatch = 256
 	// batchTimeout bounds one batch of reads or writes.
 	batchTimeout = 15 * time.Second
 )
 
 // newBatcher combines concurrent calls into batches, of which do runs one at a
-// time. It returns a result for each item, in their order. Its faults are counted
-// under the given name. A batch gets batchTimeout. If it fails, its items are tried
-// one by one and get as much again.
+// time. It returns a result for each item, in their order. Its faults are
+// counted under the given name. A batch gets batchTimeout. If it fails, its
+// items are tried one by one and get as much again.
 func newBatcher[I, O any](faults *contain.Faults, name string, do func(context.Context, []I) ([]O, error)) *sqldb.Combiner[I, O] {
 	return &sqldb.Combiner[I, O]{
 		Run: do, Most: maxBatch, Width: 1, Timeout: 2 * batchTimeout, Alone: notTimeout, Faults: faults, In: name,
 	}
 }
 
-// notTimeout lets the items of a failed batch be tried one by one, so that one which
-// the database refuses does not fail the others. A database that did not answer in
-// time is not asked again for each item.
+// notTimeout lets the items of a failed batch be tried one by one, so that one
+// which the database refuses does not fail the others. A database that did not
+// answer in time is not asked again for each item.
 func notTimeout(err error) bool { return !errors.Is(err, context.DeadlineExceeded) }

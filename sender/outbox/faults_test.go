@@ -20,7 +20,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// hangLimit ends a test that would wait forever. No test is to be faster than it.
+// hangLimit ends a test that would wait forever. No test is to be faster than
+// it.
 const hangLimit = 4 * time.Minute
 
 // lockedBuffer takes a log's lines from several goroutines.
@@ -41,8 +42,8 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// Each background loop has a fault and goes on: it is counted and logged, and the
-// next event is delivered.
+// Each background loop has a fault and goes on: it is counted and logged, and
+// the next event is delivered.
 func TestBackgroundWork_SurvivesFaults(t *testing.T) {
 	t.Parallel()
 	for name, inject := range map[string]func(o *Outbox, broken *atomic.Bool){

@@ -16,13 +16,15 @@ const (
 	// failing then even if no delivery has used up its attempts, since an open
 	// circuit breaker lets few attempts through.
 	failingAfter = time.Hour
-	// cancelBatch is the number of deliveries that are canceled in one transaction.
+	// cancelBatch is the number of deliveries that are canceled in one
+	// transaction.
 	cancelBatch = 1000
 )
 
-// EventEndpointDisabled is the type of the event that the app's other endpoints get
-// when one is disabled. EventTest is that of [Outbox.TestEndpoint]. Events need a
-// deployment ID, which is the endpoint's ID here. The member endpoint says more.
+// EventEndpointDisabled is the type of the event that the app's other endpoints
+// get when one is disabled. EventTest is that of [Outbox.TestEndpoint]. Events
+// need a deployment ID, which is the endpoint's ID here. The member endpoint
+// says more.
 const (
 	EventEndpointDisabled payload.Type = "endpoint.disabled"
 	EventTest             payload.Type = "webhook.test"
@@ -50,9 +52,9 @@ func (h *health) storeOpenBreaker(ctx context.Context, d *loaded, until time.Tim
 	}
 }
 
-// afterFailure marks an endpoint as failing, or disables it. It changes nothing if
-// the endpoint was changed or enabled since the attempt began. It returns notices
-// for the hook.
+// afterFailure marks an endpoint as failing, or disables it. It changes nothing
+// if the endpoint was changed or enabled since the attempt began. It returns
+// notices for the hook.
 func (h *health) afterFailure(ctx context.Context, d *loaded, r *result) []Notice {
 	since := d.failingSince
 	if since.IsZero() {
@@ -83,9 +85,9 @@ func (h *health) afterFailure(ctx context.Context, d *loaded, r *result) []Notic
 }
 
 // failedTooLong reports whether an endpoint has failed for as long as
-// WithDisableAfter says. The age of its last success alone is no evidence. Nothing
-// may have been sent since, or two deployments of the customer's may have failed
-// two attempts.
+// WithDisableAfter says. The age of its last success alone is no evidence.
+// Nothing may have been sent since, or two deployments of the customer's may
+// have failed two attempts.
 func (h *health) failedTooLong(ctx context.Context, d *loaded, r *result) bool {
 	if h.disableAfter <= 0 || d.failingSince.IsZero() || time.Since(d.failingSince) < h.disableAfter {
 		return false
@@ -100,8 +102,8 @@ func (h *health) failedTooLong(ctx context.Context, d *loaded, r *result) bool {
 	return failed && err == nil
 }
 
-// hasEarlierDeadLetter reports whether this delivery has used up its attempts, and
-// another one had done so a good while earlier.
+// hasEarlierDeadLetter reports whether this delivery has used up its attempts,
+// and another one had done so a good while earlier.
 func (h *health) hasEarlierDeadLetter(ctx context.Context, d *loaded, r *result) (bool, error) {
 	if r.state != Failed {
 		return false, nil
@@ -113,9 +115,9 @@ func (h *health) hasEarlierDeadLetter(ctx context.Context, d *loaded, r *result)
 	return n > 0, err
 }
 
-// failedThroughout reports whether attempts have failed in at least four fifths of
-// the time. With a backlog, an open circuit breaker lets so few attempts through
-// that hardly any delivery uses up its attempts.
+// failedThroughout reports whether attempts have failed in at least four fifths
+// of the time. With a backlog, an open circuit breaker lets so few attempts
+// through that hardly any delivery uses up its attempts.
 func (h *health) failedThroughout(ctx context.Context, d *loaded) (bool, error) {
 	const parts = 5
 	now := time.Now()
@@ -137,8 +139,8 @@ func (h *health) tryDisable(ctx context.Context, id, reason, condition string, a
 	return notices
 }
 
-// disable disables an endpoint if it is enabled and the condition holds. It returns
-// notices for the hook, also with an error.
+// disable disables an endpoint if it is enabled and the condition holds. It
+// returns notices for the hook, also with an error.
 func (h *health) disable(ctx context.Context, id, reason, condition string, args ...any) ([]Notice, error) {
 	if !storable(id) {
 		return nil, unknownEndpoint(id)
@@ -165,8 +167,8 @@ func (h *health) disable(ctx context.Context, id, reason, condition string, args
 	return notices, h.cancelPending(ctx, id, "the endpoint is disabled")
 }
 
-// publishDisabled tells the app's other endpoints. There can't be a loop, since a
-// disabled endpoint stays disabled until a caller enables it.
+// publishDisabled tells the app's other endpoints. There can't be a loop, since
+// a disabled endpoint stays disabled until a caller enables it.
 func (h *health) publishDisabled(ctx context.Context, tx *riverdb.Tx, e *endpointRow, now time.Time) error {
 	d, err := h.publisher.draft(ctx, e.App, endpointEvent(EventEndpointDisabled, e, now), nil)
 	if err != nil {
@@ -189,8 +191,9 @@ func endpointEvent(t payload.Type, e *endpointRow, now time.Time) *payload.Event
 	return event
 }
 
-// cancelPending cancels an endpoint's waiting deliveries in batches, until a caller
-// enables it. If it fails half-way, workers cancel the others one by one.
+// cancelPending cancels an endpoint's waiting deliveries in batches, until a
+// caller enables it. If it fails half-way, workers cancel the others one by
+// one.
 func (h *health) cancelPending(ctx context.Context, endpoint, reason string) error {
 	for {
 		n, err := h.db.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?

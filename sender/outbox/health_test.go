@@ -1,7 +1,9 @@
 package outbox_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -68,8 +71,8 @@ func TestSuccessMakesAFailingEndpointActiveAgain(t *testing.T) {
 	})
 }
 
-// A dead endpoint is tried now and then, and what was held meanwhile is delivered when it is back, with no attempts used up by
-// waiting.
+// A dead endpoint is tried now and then, and what has waited meanwhile is
+// delivered when it is back, with no attempts used up by waiting.
 func TestABacklogIsDeliveredAfterRecovery(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -122,7 +125,7 @@ func TestTheRateLimitHoldsAcrossProcesses(t *testing.T) {
 	})
 }
 
-func TestRetryAfterIsHeeded(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		const wait = 2 * time.Second
@@ -145,7 +148,7 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 	})
 }
 
-func TestAPanickingHookHarmsNobody(t *testing.T) {
+func TestHook_Panic(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		var calls atomic.Int64
@@ -159,7 +162,8 @@ func TestAPanickingHookHarmsNobody(t *testing.T) {
 	})
 }
 
-// An endpoint's answer can't make its record unwritable: headers and bodies are whatever bytes it likes.
+// An endpoint's answer can't make its record unwritable: headers and bodies are
+// whatever bytes it likes.
 func TestHostileAnswersAreRecorded(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -175,5 +179,164 @@ func TestHostileAnswersAreRecorded(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, attempts, 1)
 		require.Len(t, attempts[0].ResponseHeader["X-Bad"], 2)
+	})
+}
+
+// delayed answers the attempts of one deployment only when it is released, and
+// all others at once.
+func delayed(deployment string, status, others int) (answer func(int, received) int, in, release chan struct{}) {
+	in, release = make(chan struct{}, 1), make(chan struct{})
+	return func(_ int, r received) int {
+		if !bytes.Contains(r.body, []byte(`"`+deployment+`"`)) {
+			return others
+		}
+		in <- struct{}{}
+		<-release
+		return status
+	}, in, release
+}
+
+func TestALateAnswerOfTheOldURLSaysNothingAboutTheNew(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		for _, status := range []int{410, 500} {
+			app := fmt.Sprint("app", status)
+			o := w.start(t, outbox.WithBreaker(1, time.Hour, time.Hour))
+			answer, in, release := delayed("late", status, 200)
+			old, fixed := newHook(t, answer), newHook(t, nil)
+			e, _ := create(t, o, endpointAt(app, old.URL))
+			for range 3 { // so that one that hangs does not keep the others waiting
+				settled(t, o, publish(t, o, app, event(payload.DeployLive, "d1")).Deliveries[0].ID, outbox.Delivered)
+			}
+			late := publish(t, o, app, event(payload.DeployLive, "late")).Deliveries[0].ID
+			<-in
+			_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(fixed.URL))})
+			require.NoError(t, err)
+			settled(t, o, publish(t, o, app, event(payload.DeployLive, "d2")).Deliveries[0].ID, outbox.Delivered)
+			close(release)
+			eventually(t, func() bool {
+				d, err := o.Delivery(context.Background(), late)
+				require.NoError(t, err)
+				return d.Attempts > 0
+			}, "no answer")
+			settled(t, o, publish(t, o, app, event(payload.DeployLive, "d3")).Deliveries[0].ID, outbox.Delivered)
+			got, err := o.Endpoint(t.Context(), e.ID)
+			require.NoError(t, err)
+			require.Equal(t, outbox.EndpointActive, got.State, got.Reason)
+			require.Zero(t, got.FailingSince)
+			require.Zero(t, got.BreakerOpenUntil)
+			closeSlowly(t, o)
+		}
+	})
+}
+
+func TestALateFailureDoesNotDisableWhatWasEnabledSince(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithDisableAfter(time.Hour), outbox.WithSchedule("platform", platformIn(1)))
+		answer, in, release := delayed("late", 500, 500)
+		h := newHook(t, answer)
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Failed)
+		w.exec(t, `UPDATE {t} SET failing_since = failing_since - 7200000000`)
+		w.exec(t, `UPDATE `+w.table("outbox_delivery")+` SET done_at = done_at - 7000000000`)
+		late := publish(t, o, "shop", event(payload.DeployLive, "late")).Deliveries[0].ID
+		<-in
+		require.NoError(t, o.Enable(t.Context(), e.ID))
+		h.set(nil)
+		good := publish(t, o, "shop", event(payload.DeployLive, "d3")).Deliveries[0].ID
+		close(release)
+		settled(t, o, late, outbox.Failed)
+		settled(t, o, good, outbox.Delivered)
+		require.NoError(t, o.Stop(t.Context())) // which waits for what an attempt entails
+		got, err := o.Endpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.NotEqual(t, outbox.EndpointDisabled, got.State)
+	})
+}
+
+// Nothing was sent for longer than WithDisableAfter: that is no evidence.
+func TestAQuietEndpointIsNotDisabled(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, shortBreaker(), outbox.WithDisableAfter(time.Hour), outbox.WithSchedule("platform", platformIn(2)))
+		h := newHook(t, always(500))
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		require.Equal(t, outbox.EndpointActive, e.State)
+		_, _, err := o.TestEndpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		publish(t, o, "shop", event(payload.DeployLive, "d"))
+		eventually(t, func() bool {
+			x, err := o.Endpoint(context.Background(), e.ID)
+			return err == nil && !x.FailingSince.IsZero()
+		}, "not failing")
+		w.exec(t, `UPDATE {t} SET failing_since = failing_since - 7200000000`)
+		for _, d := range []string{"d2", "d3"} { // both now
+			settled(t, o, publish(t, o, "shop", event(payload.DeployLive, d)).Deliveries[0].ID, outbox.Failed)
+		}
+		require.NoError(t, o.Stop(t.Context())) // which waits for what an attempt entails
+		got, err := o.Endpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.NotEqual(t, outbox.EndpointDisabled, got.State)
+	})
+}
+
+// With an open breaker and a backlog, no delivery may use up its attempts for
+// weeks.
+func TestAnEndpointThatWasTriedAllTheTimeIsDisabled(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithBreaker(1, 100*time.Millisecond, 100*time.Millisecond), outbox.WithDisableAfter(time.Hour),
+			outbox.WithSchedule("platform", platformIn(1000)))
+		h := newHook(t, always(500))
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		for range 20 {
+			publish(t, o, "shop", event(payload.DeployLive, "d"))
+		}
+		// An hour passes in fifths, in each of which an attempt has failed.
+		for range 5 {
+			recorded := "SELECT count(*) FROM " + w.table("outbox_attempt")
+			before := w.queryInt(t, recorded)
+			eventually(t, func() bool { return w.queryInt(t, recorded) > before }, "no attempt")
+			got, err := o.Endpoint(t.Context(), e.ID)
+			require.NoError(t, err)
+			require.NotEqual(t, outbox.EndpointDisabled, got.State)
+			w.exec(t, `UPDATE `+w.table("outbox_attempt")+` SET started_at = started_at - 720000000`)
+			w.exec(t, `UPDATE {t} SET failing_since = failing_since - 720000000`)
+		}
+		eventually(t, func() bool {
+			got, err := o.Endpoint(context.Background(), e.ID)
+			return err == nil && got.State == outbox.EndpointDisabled
+		}, "not disabled")
+	})
+}
+
+func TestASuccessThatOverlappedAFailureEndsFailing(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		var notices notices
+		o := w.start(t, outbox.WithSchedule("platform", platformIn(1)), outbox.WithHook(notices.add))
+		answer, in, release := delayed("block", 200, 200)
+		h := newHook(t, func(n int, r received) int {
+			if bytes.Contains(r.body, []byte(`"fail"`)) {
+				return 500
+			}
+			return answer(n, r)
+		})
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		for i := range 3 {
+			settled(t, o, publish(t, o, "shop", event(payload.DeployLive, fmt.Sprint("d", i))).Deliveries[0].ID, outbox.Delivered)
+		}
+		b := publish(t, o, "shop", event(payload.DeployLive, "block")).Deliveries[0].ID
+		<-in
+		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "fail")).Deliveries[0].ID, outbox.Failed)
+		eventually(t, func() bool { return len(notices.of(outbox.NoticeFailing)) == 1 }, "not failing")
+		close(release)
+		settled(t, o, b, outbox.Delivered)
+		got, err := o.Endpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.Equal(t, outbox.EndpointActive, got.State)
+		require.Zero(t, got.FailingSince)
+		eventually(t, func() bool { return len(notices.of(outbox.NoticeRecovered)) == 1 }, "no notice")
 	})
 }

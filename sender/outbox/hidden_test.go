@@ -18,8 +18,8 @@ const (
 	hiddenValue = "CANARYCANARYCANARYCANARYCANARYCA"
 )
 
-// What holds a customer's or the platform's secrets shows them nowhere, neither
-// by itself nor from a field of another struct.
+// Values with a secret of a customer or the platform do not show it, neither by
+// themselves nor from a field of another struct.
 func TestSecretsAreHidden(t *testing.T) {
 	t.Parallel()
 	key, err := outbox.NewKey("2026-11", []byte(hiddenKey)[:32])

@@ -16,7 +16,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// inside is an outbox that is not started: the test says what its workers find out, and when they write it down.
+// inside is an outbox that is not started: the test says what its workers find
+// out, and when they write it down.
 type inside struct {
 	*Outbox
 	t testing.TB
@@ -54,7 +55,8 @@ func (o *inside) endpoint(app string, rate float64) string {
 	return e.ID
 }
 
-// publishOne publishes something that no other event supersedes, and returns the delivery for the app's first endpoint.
+// publishOne publishes something that no other event supersedes, and returns
+// the delivery for the app's first endpoint.
 func (o *inside) publishOne(app string) string {
 	o.t.Helper()
 	p, err := o.Publish(o.t.Context(), app, &payload.Event{
@@ -66,7 +68,7 @@ func (o *inside) publishOne(app string) string {
 	return p.Deliveries[0].ID
 }
 
-// loaded is what a worker would have in hand.
+// loaded returns a delivery as a worker loads it.
 func (o *inside) loaded(id string) *loaded {
 	o.t.Helper()
 	all, err := o.worker.loader.loadBatch(o.t.Context(), []string{id})
@@ -105,7 +107,8 @@ func refused() *sender.Attempt {
 	return &sender.Attempt{Outcome: sender.Failed, Class: sender.ClassStatus, Status: 500, Start: time.Now(), Err: errors.New("500")}
 }
 
-// delivered and failed are what a worker makes of an answer: the latter with no attempt left, or with one at a time.
+// delivered and failed are what a worker makes of an answer: the latter with no
+// attempt left, or with one at a time.
 func (d *loaded) delivered(at time.Time) *result {
 	return newResult(d, sender.Once, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: at}, at)
 }

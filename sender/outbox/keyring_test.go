@@ -23,7 +23,8 @@ func testKeyring(t testing.TB, ids ...string) *keyring {
 	return r
 }
 
-// However a sealed value was cut, altered or moved: it does not open, and the error says nothing that was in it.
+// However a sealed value was cut, altered or moved: it does not open, and the
+// error says nothing that was in it.
 func TestASealedValueOpensOnlyAsItWasSealed(t *testing.T) {
 	t.Parallel()
 	r := testKeyring(t, "k1", "k2")
@@ -61,7 +62,8 @@ func TestASealedValueOpensOnlyAsItWasSealed(t *testing.T) {
 	require.False(t, r.isCurrent(other))
 }
 
-// The same value sealed twice shows nobody that it is the same; with a nonce that comes twice, AES-GCM gives up its key.
+// A value sealed twice gives two different texts. With a repeated nonce,
+// AES-GCM would reveal its key.
 func TestEverySealIsAnother(t *testing.T) {
 	t.Parallel()
 	r := testKeyring(t, "k1")

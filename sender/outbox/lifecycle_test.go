@@ -2,14 +2,19 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -68,7 +73,8 @@ func TestAClosedOutboxSaysSo(t *testing.T) {
 	})
 }
 
-// What is in flight when Stop is called ends first; what was published meanwhile is there for the next process.
+// What is in flight when Stop is called ends first; what was published
+// meanwhile is there for the next process.
 func TestStopLetsAttemptsEnd(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -100,7 +106,8 @@ func TestStopLetsAttemptsEnd(t *testing.T) {
 	})
 }
 
-// An attempt that Stop cuts off does not count, and is made again by the next process.
+// An attempt that Stop cuts off does not count, and is made again by the next
+// process.
 func TestStopCutsOffWhatHangs(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -149,7 +156,8 @@ func TestSeveralProcessesShareTheWork(t *testing.T) {
 			seen[r.header.Get("Webhook-Id")]++
 		}
 		require.Len(t, seen, n)
-		// A database that takes 15 s for a write fails a job after its attempt, which is then made again.
+		// A database that takes 15 s for a write fails a job after its attempt, which
+		// is then made again.
 		failed := w.queryInt(t, "SELECT count(*) FROM "+w.table("river_job")+" WHERE errors IS NOT NULL")
 		for id, count := range seen {
 			if count > 1 {
@@ -167,7 +175,8 @@ func TestNoPublicAddressNoDelivery(t *testing.T) {
 		h := newHook(t, nil)
 		create(t, o, endpointAt("shop", h.URL))
 		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
-		// Another process does not open the loopback: the guard looks at every attempt, not only at registration.
+		// Another process does not open the loopback: the guard looks at every
+		// attempt, not only at registration.
 		strict, err := w.rawOpen(outbox.WithSealingKeys(testKey), quick(), outbox.WithBreaker(100, time.Second, time.Second),
 			outbox.WithSender(sender.AllowNetworks(netip.MustParsePrefix("10.0.0.0/8"))))
 		require.NoError(t, err)
@@ -176,5 +185,83 @@ func TestNoPublicAddressNoDelivery(t *testing.T) {
 		d := settled(t, strict, id, outbox.Failed)
 		require.Equal(t, sender.ClassPolicy, d.LastClass)
 		require.Zero(t, h.count())
+	})
+}
+
+// switchable is a pool whose connections can be cut.
+func switchable(t *testing.T) (pool *pgxpool.Pool, down *atomic.Bool) {
+	cfg, err := pgxpool.ParseConfig(sqldbtest.NewDatabase(t))
+	require.NoError(t, err)
+	down = new(atomic.Bool)
+	dial := cfg.ConnConfig.DialFunc
+	cfg.MaxConns = 10
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if down.Load() {
+			return nil, errors.New("the database is down")
+		}
+		return dial(ctx, network, addr)
+	}
+	pool, err = pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool, down
+}
+
+func TestAStartThatFailedCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	pool, down := switchable(t)
+	w := &world{pool: pool}
+	o := w.open(t)
+	h := newHook(t, nil)
+	create(t, o, endpointAt("shop", h.URL))
+	for range 2 {
+		down.Store(true)
+		pool.Reset()
+		require.ErrorContains(t, o.Start(t.Context()), "the database is down")
+	}
+	require.NoError(t, o.Stop(t.Context()), "nothing to stop")
+	down.Store(false)
+	require.NoError(t, o.Start(t.Context()))
+	settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
+	require.NoError(t, o.Stop(t.Context()))
+}
+
+func TestStart_EndOfContext(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, o.Start(ended), context.Canceled)
+		for pause := time.Duration(0); pause < 20*time.Millisecond; pause += 2 * time.Millisecond {
+			short, cancel := context.WithTimeout(t.Context(), pause)
+			err := o.Start(short)
+			cancel()
+			if err == nil {
+				break
+			}
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		_ = o.Start(t.Context()) // unless one of them was in time, whose context has ended by now
+		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
+	})
+}
+
+func TestCloseAfterAnImpatientStop(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithStopTimeout(patience))
+		in, release := make(chan struct{}), make(chan struct{})
+		h := newHook(t, func(int, received) int { close(in); <-release; return 200 })
+		create(t, o, endpointAt("shop", h.URL))
+		publish(t, o, "shop", event(payload.DeployLive, "d"))
+		<-in
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, o.Stop(impatient), context.Canceled)
+		close(release)
+		require.NoError(t, o.Close())
 	})
 }

@@ -18,34 +18,39 @@ import (
 
 // Defaults of the options.
 const (
-	// DefaultWorkers is how many attempts a process makes at once.
+	// DefaultWorkers is the number of attempts that a process makes at once.
 	DefaultWorkers = 200
-	// DefaultMaxEndpoints is how many endpoints an app can have.
+	// DefaultMaxEndpoints is the number of endpoints that an app can have.
 	DefaultMaxEndpoints = 10
-	// DefaultMaxConcurrency is how many attempts to one endpoint a process makes at once.
+	// DefaultMaxConcurrency is the number of attempts to one endpoint that a
+	// process makes at once.
 	DefaultMaxConcurrency = 10
-	// DefaultDisableAfter is for how long an endpoint may fail before it is disabled.
+	// DefaultDisableAfter is how long an endpoint may fail before it is disabled.
 	DefaultDisableAfter = 5 * 24 * time.Hour
-	// DefaultRetention is how long finished deliveries are kept, and DefaultDeadRetention dead letters.
+	// DefaultRetention is how long finished deliveries are kept, and
+	// DefaultDeadRetention how long dead letters are.
 	DefaultRetention     = 30 * 24 * time.Hour
 	DefaultDeadRetention = 90 * 24 * time.Hour
-	// DefaultBreakerThreshold is after how many failed attempts in a row an endpoint is left alone for a while: about
-	// DefaultBreakerPause at first, twice as long each time, up to DefaultBreakerMaxPause.
+	// DefaultBreakerThreshold is the number of consecutive failures that opens the
+	// circuit breaker of an endpoint. It stays open for about DefaultBreakerPause
+	// at first, twice as long each time, up to DefaultBreakerMaxPause.
 	DefaultBreakerThreshold = 5
 	DefaultBreakerPause     = 10 * time.Second
 	DefaultBreakerMaxPause  = 5 * time.Minute
 	// DefaultMaxRetryAfter is the longest wait that an endpoint can ask for.
 	DefaultMaxRetryAfter = 6 * time.Hour
-	// DefaultMaxTimeout is the longest that an endpoint may ask an attempt to take.
+	// DefaultMaxTimeout is the longest timeout that an endpoint can have.
 	DefaultMaxTimeout = 30 * time.Second
 	// DefaultStopTimeout is how long [Outbox.Stop] waits for attempts in flight.
 	DefaultStopTimeout = 20 * time.Second
 )
 
 const (
-	// jobMargin is what a job may take beside its attempt: waiting for a slot and for the database.
+	// jobMargin is added to the timeout of an attempt for the waits of its job:
+	// for a slot and for the database.
 	jobMargin = 10 * time.Second
-	// rescueMargin is how much longer than a job may take it must have been running to be that of a crashed process.
+	// rescueMargin is added to the job timeout before a running job is assumed to
+	// belong to a crashed process.
 	rescueMargin = 20 * time.Second
 	maxSlots     = 5000
 )
@@ -101,7 +106,7 @@ func newConfig(opts []Option) (*config, error) {
 	return c, errors.Join(c.mistakes...)
 }
 
-// applyOptions collects mistakes, but does not look for what is missing.
+// applyOptions collects mistakes. It accepts that options are missing.
 func applyOptions(opts []Option) *config {
 	c := &config{
 		formats: map[string]sender.Format{},
@@ -124,7 +129,7 @@ func applyOptions(opts []Option) *config {
 	return c
 }
 
-// Names of schedules that are always there; see EndpointConfig.Schedule.
+// Names of the schedules that always exist, see EndpointConfig.Schedule.
 const (
 	SchedulePlatform         = "platform"
 	ScheduleStandardWebhooks = "standard_webhooks"
@@ -136,9 +141,11 @@ const FormatJSON = "json"
 
 const defaultSchema = "deployhook_outbox"
 
-// WithSealingKeys sets the keys that endpoints' URLs, headers and secrets are sealed with in the database. Required. What is
-// stored from now on is sealed with current; previous ones can still be opened. To change keys: give the new one as current
-// and the old one as previous in every process, call [Outbox.ReSeal], and then leave the old one out.
+// WithSealingKeys sets the keys that seal endpoints' URLs, headers and secrets
+// in the database. Required. New values are sealed with current. Values that
+// were sealed with a previous key can still be opened. To change keys, give the
+// new one as current and the old one as previous in every process, call
+// [Outbox.ReSeal], and then leave the old one out.
 func WithSealingKeys(current Key, previous ...Key) Option {
 	return optionFunc(func(c *config) {
 		keys, err := newKeyring(current, previous)
@@ -150,18 +157,28 @@ func WithSealingKeys(current Key, previous ...Key) Option {
 	})
 }
 
-// WithSender passes options to the sender that makes the attempts: the dial guard's networks, certificate authorities, the
-// longest body. Default none: only https to public addresses. Options repeated add up. A schedule is set with
-// [WithSchedule] and EndpointConfig.Schedule instead, and Retry-After is heeded for up to 6 hours ([DefaultMaxRetryAfter]) unless
-// sender.WithMaxRetryAfter says otherwise. sender.WithTimeout is for endpoints without a timeout of their own; one over
-// [WithMaxTimeout] is an error. sender.WithStopOnClientError makes such an answer the delivery's last.
+// WithSender passes options to the sender that makes the attempts, such as the
+// networks of the dial guard, certificate authorities and the longest body.
+// Default none, which allows only https to public addresses. Repeated options
+// add up.
+//
+// Some options of the sender have another meaning here:
+//
+//   - A schedule is set with [WithSchedule] and EndpointConfig.Schedule
+//     instead.
+//   - Retry-After counts for up to 6 hours ([DefaultMaxRetryAfter]), unless
+//     sender.WithMaxRetryAfter says otherwise.
+//   - sender.WithTimeout is for endpoints without a timeout of their own. One
+//     over [WithMaxTimeout] is an error.
+//   - sender.WithStopOnClientError makes such an answer the delivery's last.
 func WithSender(opts ...sender.Option) Option {
 	return optionFunc(func(c *config) { c.senderOptions = append(c.senderOptions, opts...) })
 }
 
-// WithFormat registers a format under a name, for EndpointConfig.BodyFormat. Endpoints store the name, so every process that
-// publishes must register the same ones. Default: only "json", the event itself. An empty name, "json", nil and a name that is
-// taken are errors.
+// WithFormat registers a format under a name, for EndpointConfig.BodyFormat.
+// Endpoints store the name, so every process that publishes must register the
+// same formats. Default: only "json", the event itself. An empty name, "json",
+// nil and a name that is taken are errors.
 func WithFormat(name string, f sender.Format) Option {
 	return optionFunc(func(c *config) {
 		_, taken := c.formats[name]
@@ -173,12 +190,14 @@ func WithFormat(name string, f sender.Format) Option {
 	})
 }
 
-// WithSchedule registers a retry schedule under a name, for EndpointConfig.Schedule. Default: "platform", which
-// endpoints have unless they say otherwise, "standard_webhooks" and "once", see package sender. Those can be replaced. An empty
-// name and nil are errors. A process that does not know an endpoint's schedule uses "platform" for it.
+// WithSchedule registers a retry schedule under a name, for
+// EndpointConfig.Schedule. Default: "platform", which is the default of
+// endpoints, "standard_webhooks" and "once", see package sender. Those can be
+// replaced. An empty name and nil are errors. A process that does not know an
+// endpoint's schedule uses "platform".
 //
-// Where a schedule panics or does not answer within 5 seconds, the attempt is on
-// record and "platform" says when the next one is due, see [Outbox.Faults].
+// If a schedule panics or does not answer within 5 seconds, the attempt is
+// recorded and "platform" says when the next one is due, see [Outbox.Faults].
 func WithSchedule(name string, s sender.Schedule) Option {
 	return optionFunc(func(c *config) {
 		if !validName(name) || !answers(s) {
@@ -190,8 +209,9 @@ func WithSchedule(name string, s sender.Schedule) Option {
 	})
 }
 
-// WithSchema sets the PostgreSQL schema that holds all tables. Default "deployhook_outbox". An empty name is an error, as is
-// the option for a SQLite file.
+// WithSchema sets the PostgreSQL schema of all tables. Default
+// "deployhook_outbox". An empty name is an error, as is the option for a SQLite
+// file.
 func WithSchema(name string) Option {
 	return optionFunc(func(c *config) {
 		if name == "" {
@@ -208,30 +228,32 @@ func WithoutMigration() Option {
 	return optionFunc(func(c *config) { c.setup.WithoutMigration = true })
 }
 
-// WithPolling has the workers poll the tables instead of listening for PostgreSQL's
-// notifications, which do not pass a pooler in transaction mode. A delivery then waits
-// up to 200 ms for a worker.
-// Default off. The constructor fails if the connections go
-// through a pooler and the option is missing. On SQLite it changes nothing.
+// WithPolling has the workers poll the tables instead of listening for
+// PostgreSQL's notifications, which do not pass a pooler in transaction mode. A
+// delivery then waits up to 200 ms for a worker. Default off. The constructor
+// fails if the connections go through a pooler and the option is missing. On
+// SQLite it changes nothing.
 func WithPolling() Option {
 	return optionFunc(func(c *config) { c.setup.Polling = true })
 }
 
 // WithPreparedStatements says that a pooler between this process and PostgreSQL
-// keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements,
-// or any in session mode. Default off. The constructor then fails if the
-// connections go through a pooler and pgx would keep prepared statements on them.
-// Add default_query_exec_mode=exec to the connection string to keep none. Without
-// a pooler, and on SQLite, it changes nothing.
+// keeps prepared statements: PgBouncer 1.21 or later with
+// max_prepared_statements, or any in session mode. Default off. The constructor
+// then fails if the connections go through a pooler and pgx would keep prepared
+// statements on them. Add default_query_exec_mode=exec to the connection string
+// to keep none. Without a pooler, and on SQLite, it changes nothing.
 func WithPreparedStatements() Option {
 	return optionFunc(func(c *config) { c.setup.PreparedStatements = true })
 }
 
-// WithWorkers sets how many attempts this process makes at once. Default 200 ([DefaultWorkers]), at most 5000. Zero is an error.
+// WithWorkers sets the number of attempts that this process makes at once.
+// Default 200 ([DefaultWorkers]), at most 5000. Zero is an error.
 //
-// Of these slots, endpoints that fail or are slow share half, and they together with endpoints of which nothing is known yet seven
-// eighths. What it takes to delay an endpoint that has never had a success is therefore 175 others that have had neither a success
-// nor a failure and hang at the same moment; one that answers is delayed by none.
+// Endpoints that fail or are slow share half of these slots. They and endpoints
+// without a history share seven eighths. So it takes 175 endpoints without a
+// history that hang at the same moment to delay another one without a history.
+// An endpoint that answers is delayed by none.
 func WithWorkers(n int) Option {
 	return optionFunc(func(c *config) {
 		if n <= 0 || n > maxSlots {
@@ -241,8 +263,9 @@ func WithWorkers(n int) Option {
 	})
 }
 
-// WithMaxEndpoints sets how many endpoints an app can have, disabled ones included. Default 10 ([DefaultMaxEndpoints]), at most
-// 1000. Zero is an error.
+// WithMaxEndpoints sets the number of endpoints that an app can have, including
+// disabled ones. Default 10 ([DefaultMaxEndpoints]), at most 1000. Zero is an
+// error.
 func WithMaxEndpoints(n int) Option {
 	return optionFunc(func(c *config) {
 		if n <= 0 || n > 1000 {
@@ -252,8 +275,9 @@ func WithMaxEndpoints(n int) Option {
 	})
 }
 
-// WithMaxConcurrency sets how many attempts to one endpoint a process makes at once, where EndpointConfig.MaxConcurrency is
-// zero. Default 10 ([DefaultMaxConcurrency]). Zero is an error.
+// WithMaxConcurrency sets the number of attempts to one endpoint that a process
+// makes at once if EndpointConfig.MaxConcurrency is zero. Default 10
+// ([DefaultMaxConcurrency]). Zero is an error.
 func WithMaxConcurrency(n int) Option {
 	return optionFunc(func(c *config) {
 		if n <= 0 || n > maxSlots {
@@ -263,11 +287,15 @@ func WithMaxConcurrency(n int) Option {
 	})
 }
 
-// WithBreaker sets the circuit breaker that each endpoint has: after failures failed attempts in a row the endpoint is left
-// alone for about pause, at random half to one and a half times that; then one attempt tries it, and if that fails, the next pause is
-// twice as long, up to max. If it succeeds, the endpoint is brought back slowly: one attempt may begin in the next second, two in the
-// one after, then four, up to 64 in the seventh. Nothing is lost meanwhile, and only the attempts that are made count: of the delivery
-// that tries the endpoint one, of those that wait none. Defaults 5, 10 s and 5 min. Zero is an error, as is a max under pause.
+// WithBreaker sets the circuit breaker that each endpoint has. It opens after
+// failures failed attempts in a row, for about pause: at random half to one and
+// a half times that. Then one attempt probes the endpoint. If it fails, the
+// next pause is twice as long, up to max. If it succeeds, one attempt may start
+// in the next second, two in the one after, then four, up to 64 in the seventh.
+// Defaults 5, 10 s and 5 min. Zero is an error, as is a max under pause.
+//
+// No delivery is lost meanwhile, and only attempts that are made count: one for
+// the delivery that probes the endpoint, and none for those that wait.
 func WithBreaker(failures int, pause, max time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if failures <= 0 || pause <= 0 || max < pause {
@@ -277,12 +305,16 @@ func WithBreaker(failures int, pause, max time.Duration) Option {
 	})
 }
 
-// WithDisableAfter sets for how long an endpoint may fail, without one success, before it is disabled. Default 5 days
-// ([DefaultDisableAfter]). Zero never disables one for failing; 410 does so all the same. Negative is an error.
+// WithDisableAfter sets how long an endpoint may fail, without one success,
+// before it is disabled. Default 5 days ([DefaultDisableAfter]). Zero never
+// disables one for failing, but 410 still does. Negative is an error.
 //
-// Time without traffic is no evidence. When the time is over, an endpoint is disabled as soon as a delivery uses up its attempts
-// and another one had done so at least a tenth of the time earlier; or as soon as an attempt fails and others had failed throughout
-// the time (in four of its five fifths).
+// Time without traffic is no evidence. After that time, an endpoint is disabled
+// in two cases:
+//
+//   - A delivery uses up its attempts, and another one had done so at least a
+//     tenth of the time earlier.
+//   - An attempt fails, and others had failed in four fifths of the time.
 func WithDisableAfter(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 {
@@ -292,17 +324,21 @@ func WithDisableAfter(d time.Duration) Option {
 	})
 }
 
-// WithSupersession drops an undelivered deploy.started, build.completed or health_check.passed when a terminal event of the same
-// deployment (deploy.live, deploy.failed, deploy.rolled_back) is there for the same endpoint and is not older: the news is
-// stale. Terminal events and types of the platform's own are never dropped. Default off.
+// WithSupersession drops an undelivered deploy.started, build.completed or
+// health_check.passed if there is a terminal event of the same deployment
+// (deploy.live, deploy.failed, deploy.rolled_back) for the same endpoint that
+// is not older. Terminal events and the platform's own types are never dropped.
+// Default off.
 func WithSupersession() Option {
 	return optionFunc(func(c *config) { c.supersede = true })
 }
 
-// WithRetention sets how long finished deliveries are kept, with their bodies and attempts: at most age, and, if bytes is not
-// zero, at most so many bytes of them in all, the oldest going first. Defaults 30 days ([DefaultRetention]) and no bound in
-// bytes. Age must be at least a minute. An event's ID is recognised, see [WithEventID], for as long as age.
-// Dead letters have a retention of their own, [WithDeadRetention], but count for bytes.
+// WithRetention sets how long finished deliveries are kept, with their bodies
+// and attempts. They are kept for age. If bytes is not zero, the oldest are
+// deleted while all together have more bytes. Defaults 30 days
+// ([DefaultRetention]) and no limit in bytes. Age must be at least a minute. An
+// event's ID is recognized for as long as age, see [WithEventID]. Dead letters
+// have their own age, [WithDeadRetention], but count for bytes.
 func WithRetention(age time.Duration, bytes int64) Option {
 	return optionFunc(func(c *config) {
 		if age < time.Minute || bytes < 0 {
@@ -312,8 +348,8 @@ func WithRetention(age time.Duration, bytes int64) Option {
 	})
 }
 
-// WithDeadRetention sets how long deliveries that have failed for good are kept. Default 90 days ([DefaultDeadRetention]), at
-// least a minute.
+// WithDeadRetention sets how long dead letters are kept. Default 90 days
+// ([DefaultDeadRetention]), at least a minute.
 func WithDeadRetention(age time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if age < time.Minute {
@@ -323,9 +359,13 @@ func WithDeadRetention(age time.Duration) Option {
 	})
 }
 
-// WithMaxTimeout bounds every attempt, EndpointConfig.Timeout and the sender's own timeout, and with it when the deliveries that a crashed process had in hand are taken up
-// again: 30 seconds after the longest time that an attempt may take, which is looked for every 30 seconds; sooner where this is
-// under 10 seconds. Default 30 s ([DefaultMaxTimeout]), at most 10 minutes. Zero is an error.
+// WithMaxTimeout bounds every attempt, EndpointConfig.Timeout and the sender's
+// own timeout. Default 30 s ([DefaultMaxTimeout]), at most 10 minutes. Zero is
+// an error.
+//
+// If a process crashes, its deliveries are retried 30 seconds after this
+// timeout, or sooner if it is under 10 seconds. A leader checks every 30
+// seconds.
 func WithMaxTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d <= 0 || d > 10*time.Minute {
@@ -340,13 +380,15 @@ func (c *config) jobTimeout() time.Duration {
 	return c.maxTimeout + min(jobMargin, max(c.maxTimeout, 2*time.Second))
 }
 
-// rescueAfter is when River takes a job for one of a crashed process.
+// rescueAfter is how long a job runs before River assumes that its process
+// crashed.
 func (c *config) rescueAfter() time.Duration {
 	return c.jobTimeout() + min(rescueMargin, max(c.maxTimeout, 2*time.Second))
 }
 
-// WithStopTimeout sets how long [Outbox.Stop] waits for attempts in flight. Those that have not ended by then are cut off and
-// made again later. Default 20 s ([DefaultStopTimeout]). Zero is an error.
+// WithStopTimeout sets how long [Outbox.Stop] waits for attempts in flight.
+// Those that have not ended by then are cut off and made again later. Default
+// 20 s ([DefaultStopTimeout]). Zero is an error.
 func WithStopTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d <= 0 {
@@ -356,12 +398,13 @@ func WithStopTimeout(d time.Duration) Option {
 	})
 }
 
-// WithHook sets a function that is told what happens: attempts, finished deliveries, endpoints that fail, recover or are
-// disabled. Default none; nil is an error. It must be safe for concurrent use.
+// WithHook sets a function that is told what happens: attempts, finished
+// deliveries, and endpoints that fail, recover or are disabled. Default none.
+// Nil is an error. It must be safe for concurrent use.
 //
-// It runs after the change is committed. The worker waits for it, so a slow hook
-// takes up one of [WithWorkers], and one that hangs takes it up until it returns. A
-// panic in it is contained, see [Outbox.Faults].
+// It runs after the change is committed. The worker waits for it, so a slow
+// hook takes up one of [WithWorkers], and one that hangs takes it up until it
+// returns. A panic in it is contained, see [Outbox.Faults].
 func WithHook(hook func(context.Context, Notice)) Option {
 	return optionFunc(func(c *config) {
 		if hook == nil {
@@ -371,11 +414,13 @@ func WithHook(hook func(context.Context, Notice)) Option {
 	})
 }
 
-// WithLogger sets where troubles are logged: the database's, endpoints that were disabled, secrets that can't be unsealed. No
-// line has a URL, a secret or a body. Default none; nil is an error.
+// WithLogger sets where troubles are logged, such as those of the database,
+// endpoints that were disabled, and secrets that can't be unsealed. No line has
+// a URL, a secret or a body. Default none. Nil is an error.
 //
-// Whatever writes a line waits for the logger, so one that hangs keeps that worker or
-// background loop waiting. A panic in its handler is contained, see [Outbox.Faults].
+// The code that writes a line waits for the logger, so one that hangs stops
+// that worker or background loop. A panic in its handler is contained, see
+// [Outbox.Faults].
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
 		if l == nil {

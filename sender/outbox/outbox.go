@@ -57,10 +57,10 @@ type Outbox struct {
 	tasks   sync.WaitGroup
 }
 
-// OpenSQLite opens the outbox in the file at path, and creates what is missing. The
-// directory must exist. Several processes may open the same file. Close closes it.
-// An application's tables can be in the same file (see [Outbox.PublishTx]), but
-// those of another module can't.
+// OpenSQLite opens the outbox in the file at path, and creates what is missing.
+// The directory must exist. Several processes may open the same file. Close
+// closes it. An application's tables can be in the same file (see
+// [Outbox.PublishTx]), but those of another module can't.
 //
 // Errors of the options wrap [ErrConfig].
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, error) {
@@ -76,9 +76,9 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, erro
 	return open(ctx, db, c)
 }
 
-// NewPostgres makes an outbox of the database that pool connects to, and creates
-// what is missing in the schema of [WithSchema]. The pool must allow at least 4
-// connections. The caller closes it after the Outbox.
+// NewPostgres makes an outbox of the database that pool connects to, and
+// creates what is missing in the schema of [WithSchema]. The pool must allow at
+// least 4 connections. The caller closes it after the Outbox.
 //
 // Errors of the options wrap [ErrConfig].
 func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outbox, error) {
@@ -157,8 +157,8 @@ func newClient(db *riverdb.DB, c *config, w *worker) (riverdb.Client, error) {
 	})
 }
 
-// newSender makes the sender, which says how long an attempt may take. A job must
-// outlast its attempt.
+// newSender makes the sender, which says how long an attempt may take. A job
+// must outlast its attempt.
 func (c *config) newSender() (*sender.Sender, error) {
 	opts := append([]sender.Option{
 		sender.WithLogger(c.logger), sender.WithMaxRetryAfter(DefaultMaxRetryAfter), sender.WithTimeout(min(sender.DefaultTimeout, c.maxTimeout)),
@@ -175,8 +175,8 @@ func (c *config) newSender() (*sender.Sender, error) {
 }
 
 // jobs is the number of jobs that River runs at once. There are more jobs than
-// attempts. While some are on the network, others are read, recorded or snoozed, and
-// batches become large.
+// attempts. While some are on the network, others are read, recorded or
+// snoozed, and batches become large.
 func (c *config) jobs() int { return min(2*c.workers+100, river.QueueNumWorkersMax) }
 
 // atLeastWarn passes on what River warns of.
@@ -196,15 +196,16 @@ func (h atLeastWarn) WithGroup(name string) slog.Handler {
 
 const (
 	maintainEvery = time.Minute
-	// forgetAfter is how long the limiter remembers an endpoint without deliveries.
+	// forgetAfter is how long the limiter remembers an endpoint without
+	// deliveries.
 	forgetAfter = 10 * time.Minute
 )
 
-// Start begins to deliver. ctx bounds only the start. What runs afterwards ends with
-// [Outbox.Stop]. Publishing needs no Start: a process that only publishes leaves the
-// deliveries to others on the same database. Starting twice is an error. After a
-// Start that failed, because the database could not be reached or ctx had ended, it
-// can be tried again.
+// Start begins to deliver. ctx bounds only the start. What runs afterwards ends
+// with [Outbox.Stop]. Publishing needs no Start: a process that only publishes
+// leaves the deliveries to others on the same database. Starting twice is an
+// error. After a Start that failed, because the database could not be reached
+// or ctx had ended, it can be tried again.
 func (o *Outbox) Start(ctx context.Context) error {
 	if err := o.open(); err != nil {
 		return err
@@ -231,8 +232,8 @@ func (o *Outbox) Start(ctx context.Context) error {
 	return nil
 }
 
-// startClient starts River, which runs as long as run does. The end of ctx ends only
-// the start.
+// startClient starts River, which runs as long as run does. The end of ctx ends
+// only the start.
 func (o *Outbox) startClient(ctx, run context.Context, cancel context.CancelFunc) error {
 	inTime := context.AfterFunc(ctx, cancel)
 	err := o.client.Start(run)
@@ -245,10 +246,11 @@ func (o *Outbox) startClient(ctx, run context.Context, cancel context.CancelFunc
 	return context.Cause(ctx)
 }
 
-// Stop ends delivering. No attempt begins, and attempts in flight may end within
-// [WithStopTimeout]. Those that have not are cut off and made again later, without
-// counting. Stop returns when everything has ended, or with an error when ctx has. An
-// Outbox that was stopped can still publish, and can't be started again.
+// Stop ends delivering. No attempt begins, and attempts in flight may end
+// within [WithStopTimeout]. Those that have not are cut off and made again
+// later, without counting. Stop returns when everything has ended, or with an
+// error when ctx has. An Outbox that was stopped can still publish, and can't
+// be started again.
 func (o *Outbox) Stop(ctx context.Context) error {
 	if o == nil || o.db == nil {
 		return errNotMade
@@ -272,12 +274,11 @@ func (o *Outbox) halt() {
 	o.tasks.Wait()
 }
 
-// Close stops delivering as [Outbox.Stop] does. It waits for attempts in flight,
-// at most for [WithStopTimeout] and 10 seconds more. It closes the file that
-// [OpenSQLite] opened, and leaves the pool of [NewPostgres] open. Further calls
-// return [ErrClosed].
-//
-// Closing again does nothing, nor does closing a nil or zero Outbox.
+// Close stops delivering as [Outbox.Stop] does. It waits for attempts in
+// flight, at most for [WithStopTimeout] and 10 seconds more. It closes the file
+// that [OpenSQLite] opened, and leaves the pool of [NewPostgres] open. Other
+// methods return [ErrClosed] afterwards. Closing again does nothing, nor does
+// closing a nil or zero Outbox.
 func (o *Outbox) Close() error {
 	if o.open() != nil {
 		return nil

@@ -209,3 +209,16 @@ func TestGoneDisablesTheEndpointAndCancelsWhatWaits(t *testing.T) {
 		}, "replay does not end")
 	})
 }
+
+// A client error ends the delivery if the sender was told so.
+func TestStopOnClientError(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithSender(sender.WithStopOnClientError()))
+		h := newHook(t, always(http.StatusBadRequest))
+		create(t, o, endpointAt("shop", h.URL))
+		d := settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Failed)
+		require.Equal(t, 1, d.Attempts)
+		require.Equal(t, 1, h.count())
+	})
+}

@@ -14,8 +14,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// Through PgBouncer in transaction mode the constructor names every option that is
-// missing. With them, 500 events are delivered once each by two processes.
+// Through PgBouncer in transaction mode the constructor names every option that
+// is missing. With them, 500 events are delivered once each by two processes.
 func TestPgBouncer(t *testing.T) {
 	t.Parallel()
 	pooled, _ := sqldbtest.NewPooler(t)

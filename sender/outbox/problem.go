@@ -6,7 +6,7 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// problems are the codes of this package, beside those of package sender.
+// problems are the codes of this package. Package sender has more.
 var problems = []struct {
 	is         error
 	code, text string
@@ -22,8 +22,8 @@ var problems = []struct {
 	{ErrBodyTooLarge, "body_invalid", "The body is too long."},
 }
 
-// fieldProblems are the codes and texts for fields that have no cause in package
-// sender.
+// fieldProblems are the codes and texts for fields whose errors have no cause
+// in package sender.
 var fieldProblems = map[string][2]string{
 	"App":             {"app_invalid", "The app's name must be 1 to 255 bytes of text without control characters."},
 	"Description":     {"description_invalid", "The description must be at most 1024 bytes of text without control characters."},
@@ -45,9 +45,9 @@ var fieldProblems = map[string][2]string{
 	"body":            {"body_missing", "The delivery has no body that can be sent."},
 }
 
-// Problems returns what of an error of this package a customer may see: see
-// [sender.Problems], whose codes it uses for what both packages refuse. Field is
-// that of the [*FieldError].
+// Problems returns what a customer may see of an error of this package. It uses
+// the codes of [sender.Problems] for what both packages refuse. Field is that
+// of the [*FieldError].
 func Problems(err error) []sender.Problem {
 	fault, isField := errors.AsType[*FieldError](err)
 	if isField {
@@ -85,12 +85,12 @@ func fieldProblem(fault *FieldError) sender.Problem {
 	return sender.Problem{}
 }
 
-// Problem returns what of the attempt's failure a customer may see, and the zero
-// Problem if it delivered. Error is for the operator.
+// Problem returns what a customer may see of the attempt's failure. It is the
+// zero Problem if the attempt succeeded. Error is for the operator.
 func (a Attempt) Problem() sender.Problem { return sender.ProblemOf(a.Class, a.Status) }
 
-// Problem returns what of the last attempt's failure a customer may see. It is the
-// zero Problem if there was none. LastError is for the operator.
+// Problem returns what a customer may see of the last attempt's failure. It is
+// the zero Problem if there was none. LastError is for the operator.
 func (d Delivery) Problem() sender.Problem {
 	if p := sender.ProblemOf(d.LastClass, d.LastStatus); p.Code != "" || d.LastError == "" || d.State != Failed {
 		return p

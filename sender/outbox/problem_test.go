@@ -15,7 +15,8 @@ import (
 // private matches what no customer may see.
 var private = regexp.MustCompile(`[a-z][A-Z]|With[A-Z]|Insecure|outbox:|sender:|\d+\.\d+\.\d+\.\d+|AllowNetworks`)
 
-// TestProblems: each error of this package has a code, and a text for customers.
+// TestProblems: each error of this package has a code, and a text for
+// customers.
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("10.0.0.0/8")))

@@ -140,7 +140,7 @@ func (s *crashServer) layer(path string, next http.Handler) http.Handler {
 		answer := httptest.NewRecorder()
 		next.ServeHTTP(answer, r)
 		if luck == 1 && !s.reliable.Load() {
-			panic(http.ErrAbortHandler) // it was handled, and nobody hears of it
+			panic(http.ErrAbortHandler) // it was handled, and the sender gets no answer
 		}
 		if answer.Code >= 400 && answer.Code != http.StatusConflict { // 409: a copy of it is being handled
 			s.fault(fmt.Sprintf("the receiver answered %d %s", answer.Code, answer.Body))
@@ -274,9 +274,9 @@ func (c *crash) publishAgain(t *testing.T) {
 func (c *crash) drain(t *testing.T) {
 	c.server.reliable.Store(true)
 	if *crashFor < time.Minute {
-		// What the dead processes were working on is overdue, and there is no
-		// leader. So the first look of the new leader finds it, and the test is
-		// over 40 s sooner.
+		// What the dead processes were working on is overdue, and there is no leader.
+		// So the first look of the new leader finds it, and the test is over 40 s
+		// sooner.
 		earlier := "datetime(attempted_at, '-1 hour')"
 		if c.w.pool != nil {
 			earlier = "attempted_at - interval '1 hour'"

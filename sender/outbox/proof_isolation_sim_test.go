@@ -21,8 +21,8 @@ import (
 // the database and HTTP.
 //
 // A goroutine stands for each delivery. It takes one of the worker slots, asks
-// for admission and makes an attempt. If it is snoozed, it leaves the worker slot
-// and returns at the end of the snooze or when it is woken up.
+// for admission and makes an attempt. If it is snoozed, it leaves the worker
+// slot and returns at the end of the snooze or when it is woken up.
 func TestProofIsolationInVirtualTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		endpoints int

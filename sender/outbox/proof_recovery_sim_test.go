@@ -35,10 +35,10 @@ func recoveryBin(endpoints int) time.Duration {
 // TestProofRecovery lets 2,000 endpoints fail, and come back at the same
 // second, or as many as -outbox.recovery says. It runs the outbox's own
 // admission and schedule in virtual time and in one process. A goroutine for
-// each delivery does what Work does. It asks for admission and makes an attempt,
-// which takes 20 to 80 ms and succeeds or fails as its endpoint does. Then it
-// waits for as long as it is told, until the next poll of the queue, which is
-// polled five times a second. There is no database and no HTTP in it.
+// each delivery does what Work does. It asks for admission and makes an
+// attempt, which takes 20 to 80 ms and succeeds or fails as its endpoint does.
+// Then it waits for as long as it is told, until the next poll of the queue,
+// which is polled five times a second. There is no database and no HTTP in it.
 // TestProofRecoveryReal has them.
 //
 // What is bounded is the peak second (see recoveryBin) against the mean over

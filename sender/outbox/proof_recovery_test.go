@@ -72,9 +72,9 @@ func (s *outage) delivered() int {
 // TestProofRecoveryReal is TestProofRecovery with a database and HTTP, and with
 // pauses of the circuit breakers that are shorter: a tenth of a second at
 // first, 800 ms at most. It looks at when the breakers let the endpoints be
-// tried again, as the database has it when the outage ends, and at how each
-// endpoint is brought back. How many attempts there are in a second is what
-// TestProofRecovery bounds, in virtual time.
+// tried again, as the database has it when the outage ends, and at the ramp of
+// each endpoint. TestProofRecovery bounds the attempts in a second, in virtual
+// time.
 func TestProofRecoveryReal(t *testing.T) {
 	endpoints := 60
 	switch {
@@ -103,29 +103,29 @@ func TestProofRecoveryReal(t *testing.T) {
 				publish(t, o, e.App, e)
 			}
 		}
-		// Until all breakers have opened and let so many probes through that
-		// they pause for the longest time.
+		// Until all breakers have opened and let so many probes through that they
+		// pause for the longest time.
 		eventually(t, func() bool { return server.end(endpoints, outbox.DefaultBreakerThreshold+4) }, "endpoints are not tried any more")
-		var holds []int64
+		var opens []int64
 		for _, text := range w.queryTexts(t, "SELECT CAST(breaker_open_until AS text) FROM "+w.table("outbox_endpoint")) {
 			n, err := strconv.ParseInt(text, 10, 64)
 			require.NoError(t, err)
-			holds = append(holds, n)
+			opens = append(opens, n)
 		}
 		eventually(t, func() bool { return server.delivered() == endpoints*backlog }, "some events do not arrive")
 
-		slices.Sort(holds)
-		counts := make([]int, (holds[len(holds)-1]-holds[0])/(maxPause/4).Microseconds()+1)
-		for _, hold := range holds {
-			counts[(hold-holds[0])/(maxPause/4).Microseconds()]++
+		slices.Sort(opens)
+		counts := make([]int, (opens[len(opens)-1]-opens[0])/(maxPause/4).Microseconds()+1)
+		for _, until := range opens {
+			counts[(until-opens[0])/(maxPause/4).Microseconds()]++
 		}
 		t.Logf("%d endpoints, which may be tried again after each other, each 200 ms: %v", endpoints, counts)
-		// The pauses are half to one and a half times the longest, which is
-		// four such bins, and did not begin together.
+		// The pauses are half to one and a half times the longest, which is four such
+		// bins, and did not begin together.
 		assert.LessOrEqual(t, slices.Max(counts), endpoints*3/4)
 		for app, at := range server.arrived {
 			require.Len(t, at, backlog, app)
-			assert.GreaterOrEqual(t, at[2].Sub(at[0]), rampStep, "%s was not brought back slowly", app)
+			assert.GreaterOrEqual(t, at[2].Sub(at[0]), rampStep, "%s was not ramped up", app)
 		}
 	})
 }

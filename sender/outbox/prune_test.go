@@ -25,7 +25,8 @@ func (o *inside) attempts(id string) int {
 	return len(all)
 }
 
-// However old it is, and however much there is: what waits is neither pruned nor counted.
+// However old it is, and however much there is: what waits is neither pruned
+// nor counted.
 func TestWhatWaitsIsNeverPruned(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -47,7 +48,8 @@ func TestWhatWaitsIsNeverPruned(t *testing.T) {
 	}, WithRetention(time.Hour, 100_000), WithDeadRetention(time.Hour))
 }
 
-// Much that waits does not keep what is done from being pruned, and each kind has its own retention, whichever is longer.
+// Much that waits does not keep what is done from being pruned, and each kind
+// has its own retention, whichever is longer.
 func TestEachKindHasItsOwnRetention(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -96,7 +98,8 @@ func TestPruningEndsWhenAllIsGone(t *testing.T) {
 	})
 }
 
-// An event's ID is remembered for as long as the retention, and as long as there is a delivery of it; IDs belong to an app.
+// An event's ID is remembered for as long as the retention, and as long as
+// there is a delivery of it; IDs belong to an app.
 func TestEventIDsAreForgottenWithTheirDeliveries(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

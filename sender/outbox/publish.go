@@ -27,27 +27,27 @@ func (f publishOption) applyToPublish(c *publishConfig) { f(c) }
 
 type publishConfig struct{ eventID string }
 
-// WithEventID sets the event's ID, which makes publishing idempotent. A second call
-// with the same ID and the same event stores nothing and returns the deliveries of
-// the first. One with another event is an error that wraps [ErrConflict]. IDs
-// belong to an app. 1 to 255 bytes of visible ASCII. Default: the event's own
-// event_id member, or else a fresh ID.
+// WithEventID sets the event's ID, which makes publishing idempotent. A second
+// call with the same ID and the same event stores nothing and returns the
+// deliveries of the first. One with another event is an error that wraps
+// [ErrConflict]. IDs belong to an app. 1 to 255 bytes of visible ASCII.
+// Default: the event's own event_id member, or else a fresh ID.
 func WithEventID(id string) PublishOption {
 	return publishOption(func(c *publishConfig) { c.eventID = id })
 }
 
-// Publish stores one delivery of event for each of the app's endpoints that is not
-// disabled and whose filter accepts it. When Publish returns nil, they survive a
-// crash. Each has its own delivery ID. They share the event's ID, which is the
-// member event_id of their JSON. Each body is encoded once, now, and every attempt
-// sends the same bytes.
+// Publish stores one delivery of event for each of the app's endpoints that is
+// not disabled and whose filter accepts it. When Publish returns nil, they
+// survive a crash. Each has its own delivery ID. They share the event's ID,
+// which is the member event_id of their JSON. Each body is encoded once, now,
+// and every attempt sends the same bytes.
 //
 // The event is not changed. A delivery ID in it is replaced. An app without
 // matching endpoints is no error. Errors: [ErrUnknownApp], [ErrConflict],
 // *payload.ValidationError, and a [*FieldError] that wraps [ErrBodyTooLarge].
-// Nothing is stored then. An event that the format of one endpoint can't express is
-// no error: that endpoint gets no delivery (sender.ErrNoMessage), or one that is
-// [Failed] with the reason (any other error).
+// Nothing is stored then. An event that the format of one endpoint can't
+// express is no error: that endpoint gets no delivery (sender.ErrNoMessage), or
+// one that is [Failed] with the reason (any other error).
 func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, opts ...PublishOption) (Publication, error) {
 	if err := o.open(); err != nil {
 		return Publication{}, err
@@ -72,14 +72,15 @@ func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, 
 	}
 }
 
-// PublishTx is [Outbox.Publish] in the caller's own transaction: a pgx.Tx on the
-// same PostgreSQL database, or a *sql.Tx on the same SQLite file from a connection
-// of the caller's. The deliveries exist if and when it commits. After an error the
-// transaction is as it was before, and can be committed without the event.
+// PublishTx is [Outbox.Publish] in the caller's own transaction: a pgx.Tx on
+// the same PostgreSQL database, or a *sql.Tx on the same SQLite file from a
+// connection of the caller's. The deliveries exist if and when it commits.
+// After an error the transaction is as it was before, and can be committed
+// without the event.
 //
-// A SQLite transaction that has read before must be a writing one (BEGIN IMMEDIATE:
-// _txlock=immediate in the data source name of modernc.org/sqlite). All other
-// writers wait until it ends.
+// A SQLite transaction that has read before must be a writing one (BEGIN
+// IMMEDIATE: _txlock=immediate in the data source name of modernc.org/sqlite).
+// All other writers wait until it ends.
 func (o *Outbox) PublishTx(ctx context.Context, tx any, app string, event *payload.Event, opts ...PublishOption) (p Publication, err error) {
 	if err := o.open(); err != nil {
 		return Publication{}, err

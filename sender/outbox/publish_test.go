@@ -9,9 +9,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -142,7 +144,8 @@ func TestPublishTxHappensIfTheCallersTransactionDoes(t *testing.T) {
 		_, err = o.Delivery(t.Context(), p.Deliveries[0].ID)
 		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
 
-		// An error leaves the caller's transaction usable, and nothing of the event in it.
+		// An error leaves the caller's transaction usable, and nothing of the event
+		// in it.
 		tx = w.begin(t)
 		kept, err := o.PublishTx(t.Context(), tx.tx, "shop", e, outbox.WithEventID("rolled-back"))
 		require.NoError(t, err)
@@ -235,10 +238,66 @@ func TestFormatsMakeTheBody(t *testing.T) {
 		require.Zero(t, d.Attempts)
 		requireField(t, o.Replay(t.Context(), d.ID), "body")
 
-		// A process that does not know the format can't publish to it, and says so before anything is stored.
+		// A process that does not know the format can't publish to it, and says so
+		// before anything is stored.
 		other := w.open(t)
 		_, err = other.Publish(t.Context(), "shop", event(payload.DeployLive, "dep_2"))
 		requireField(t, err, "BodyFormat")
 		require.NoError(t, other.Disable(t.Context(), e.ID, "test"))
 	})
+}
+
+type bomb struct{}
+
+func (bomb) Encode(context.Context, *payload.Event) (string, []byte, error) { panic("boom") }
+
+func TestAPanickingFormatFailsItsEndpointOnly(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t, outbox.WithFormat("bomb", bomb{}))
+		h := newHook(t, nil)
+		good, _ := create(t, o, endpointAt("shop", h.URL))
+		c := endpointAt("shop", h.URL+"/b")
+		c.BodyFormat = "bomb"
+		bad, _ := create(t, o, c)
+		tx := w.begin(t)
+		p, err := o.PublishTx(t.Context(), tx.tx, "shop", event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
+		require.NoError(t, err)
+		tx.commit(t)
+		states := map[string]outbox.State{}
+		for _, ref := range p.Deliveries {
+			d, err := o.Delivery(t.Context(), ref.ID)
+			require.NoError(t, err)
+			states[ref.Endpoint] = d.State
+		}
+		require.Equal(t, map[string]outbox.State{good.ID: outbox.Pending, bad.ID: outbox.Failed}, states)
+	})
+}
+
+// failingTx panics where the deliveries are about to be made, as no driver
+// should.
+type failingTx struct{ pgx.Tx }
+
+func (tx failingTx) Query(ctx context.Context, statement string, args ...any) (pgx.Rows, error) {
+	if strings.Contains(statement, "outbox_endpoint") {
+		panic("boom")
+	}
+	return tx.Tx.Query(ctx, statement, args...)
+}
+
+func TestAPanicLeavesNoHalfEventBehind(t *testing.T) {
+	t.Parallel()
+	address := sqldbtest.NewDatabase(t)
+	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
+	o := w.open(t)
+	create(t, o, endpointAt("shop", newHook(t, nil).URL))
+	tx, err := w.pool.Begin(t.Context())
+	require.NoError(t, err)
+	require.Panics(t, func() {
+		_, _ = o.PublishTx(t.Context(), failingTx{tx}, "shop", event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
+	})
+	require.NoError(t, tx.Commit(t.Context()))
+	p := publish(t, o, "shop", event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
+	require.False(t, p.Duplicate)
+	require.Len(t, p.Deliveries, 1)
 }

@@ -221,8 +221,8 @@ func insertRows(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error 
 
 const idPrefix = "whk_"
 
-// idTime returns the time in a delivery ID, to the millisecond. The ID is "whk_"
-// and a UUIDv7 without dashes.
+// idTime returns the time in a delivery ID, to the millisecond. The ID is
+// "whk_" and a UUIDv7 without dashes.
 func idTime(id string) time.Time {
 	var ms int64
 	if b, err := hex.DecodeString(id[len(idPrefix) : len(idPrefix)+12]); err == nil {
@@ -243,8 +243,9 @@ const (
 	maxJobAttempts = 30_000
 
 	// scheduledAfter is how far in the future a job must be due for River's own
-	// scheduler. The scheduler looks every 5 s for jobs that are due within the next
-	// 5 s. It would see a job that is due earlier too late, and all such jobs at once.
+	// scheduler. The scheduler looks every 5 s for jobs that are due within the
+	// next 5 s. It would see a job that is due earlier too late, and all such jobs
+	// at once.
 	scheduledAfter = 6 * time.Second
 )
 
@@ -256,9 +257,9 @@ type jobArgs struct {
 // Kind is the name of the jobs. It is stored.
 func (jobArgs) Kind() string { return "deployhook.outbox.deliver" }
 
-// jobParams is a job for a delivery that is due at a time. A job that is due soon
-// is inserted without a time. Its worker sees that it is early and snoozes it, which
-// River does to the moment.
+// jobParams is a job for a delivery that is due at a time. A job that is due
+// soon is inserted without a time. Its worker sees that it is early and snoozes
+// it, which River does to the moment.
 func jobParams(id string, due time.Time) river.InsertManyParams {
 	opts := &river.InsertOpts{Queue: queueName, MaxAttempts: maxJobAttempts}
 	if time.Until(due) > scheduledAfter {

@@ -37,11 +37,12 @@ type DeliveryFilter struct {
 
 // Page selects a part of a list. Lists come newest first.
 type Page struct {
-	// Limit is the number of items on a page. Zero means 50 ([DefaultPageLimit]). More
-	// than 500 ([MaxPageLimit]) is an error.
+	// Limit is the number of items on a page. Zero means 50 ([DefaultPageLimit]).
+	// More than 500 ([MaxPageLimit]) is an error.
 	Limit int
-	// Cursor is the Next of the previous page. Empty means the first page. Deliveries
-	// that are published or deleted meanwhile neither repeat others nor hide them.
+	// Cursor is the Next of the previous page. Empty means the first page.
+	// Deliveries that are published or deleted meanwhile neither repeat others nor
+	// hide them.
 	Cursor string
 }
 
@@ -226,8 +227,8 @@ func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
 	return d, nil
 }
 
-// Attempts returns a delivery's attempts in order. There are none if there was none
-// yet or the delivery is unknown.
+// Attempts returns a delivery's attempts in order. There are none if there was
+// none yet or the delivery is unknown.
 func (o *Outbox) Attempts(ctx context.Context, deliveryID string) ([]Attempt, error) {
 	if err := o.open(); err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package outbox_test
 
 import (
+	"encoding/base64"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,7 +100,7 @@ func TestFiltersSelect(t *testing.T) {
 	})
 }
 
-func TestADeliveryInHandIsShownAsSuch(t *testing.T) {
+func TestDelivery_Delivering(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t)
@@ -109,5 +111,51 @@ func TestADeliveryInHandIsShownAsSuch(t *testing.T) {
 		settled(t, o, p.Deliveries[0].ID, outbox.Delivering)
 		close(release)
 		settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
+	})
+}
+
+func TestQuery_UnstorableTexts(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		ctx := t.Context()
+		for _, bad := range []string{"\x00", "\xff", "a\x00b"} {
+			_, err := o.Delivery(ctx, bad)
+			require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
+			require.ErrorIs(t, o.Replay(ctx, bad), outbox.ErrUnknownDelivery)
+			attempts, err := o.Attempts(ctx, bad)
+			require.NoError(t, err)
+			require.Empty(t, attempts)
+			_, err = o.ReplayStatus(ctx, bad)
+			require.ErrorIs(t, err, outbox.ErrUnknownReplay)
+			_, err = o.ResumeReplay(ctx, bad)
+			require.ErrorIs(t, err, outbox.ErrUnknownReplay)
+			_, err = o.Publish(ctx, bad, event(payload.DeployLive, "d"))
+			require.ErrorIs(t, err, outbox.ErrUnknownApp)
+			_, err = o.Endpoints(ctx, bad)
+			require.ErrorIs(t, err, outbox.ErrUnknownApp)
+			_, err = o.Endpoint(ctx, bad)
+			require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+			_, _, err = o.TestEndpoint(ctx, bad)
+			require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+			_, err = o.UpdateEndpoint(ctx, bad, outbox.EndpointUpdate{})
+			require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+			_, err = o.RotateSecret(ctx, bad, "", 0)
+			require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+			require.ErrorIs(t, o.Enable(ctx, bad), outbox.ErrUnknownEndpoint)
+			require.ErrorIs(t, o.Disable(ctx, bad, ""), outbox.ErrUnknownEndpoint)
+			require.ErrorIs(t, o.DeleteEndpoint(ctx, bad), outbox.ErrUnknownEndpoint)
+			for _, f := range []outbox.DeliveryFilter{{App: bad}, {Endpoint: bad}, {EventID: bad}, {Type: payload.Type(bad)}, {DeploymentID: bad}, {Replay: bad}} {
+				list, err := o.Deliveries(ctx, f, outbox.Page{})
+				require.NoError(t, err)
+				require.Empty(t, list.Items)
+				f.App += "x"
+				_, err = o.ReplayRange(ctx, f)
+				require.ErrorIs(t, err, outbox.ErrInvalid)
+			}
+			id := "whk_" + bad + strings.Repeat("0", 32-len(bad))
+			_, err = o.Deliveries(ctx, outbox.DeliveryFilter{}, outbox.Page{Cursor: base64.RawURLEncoding.EncodeToString([]byte(id))})
+			requireField(t, err, "Page.Cursor")
+		}
 	})
 }

@@ -11,27 +11,27 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
-// turn takes one more turn of the delivery's endpoint.
-func (o *inside) turn(d *loaded) time.Time {
+// reserve reserves one more rate slot of the delivery's endpoint.
+func (o *inside) reserve(d *loaded) time.Time {
 	o.t.Helper()
 	at, err := o.slots(d).Reserve(o.t.Context())
 	require.NoError(o.t, err)
 	return at
 }
 
-// recorded writes down that a delivery has a turn.
-func (o *inside) recorded(id string, turn time.Time) {
+// recorded stores that a delivery has a rate slot.
+func (o *inside) recorded(id string, slot time.Time) {
 	o.t.Helper()
 	d := o.loaded(id)
-	r := &result{id: id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: turn, rateSlot: turn}
+	r := &result{id: id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: slot, rateSlot: slot}
 	o.write(r)
 	require.True(o.t, r.slotRecorded)
 }
 
 func (o *inside) slots(d *loaded) admission.RateSlots { return o.worker.request(d).Slots }
 
-// admit reports whether an attempt may be made, and otherwise for how long the job
-// is to be snoozed.
+// admit reports whether an attempt may be made, and otherwise for how long the
+// job is to be snoozed.
 func (o *inside) admit(d *loaded) (bool, time.Duration) {
 	o.t.Helper()
 	p, snooze, err := o.limiter.Admit(o.t.Context(), o.worker.request(d))
@@ -42,20 +42,21 @@ func (o *inside) admit(d *loaded) (bool, time.Duration) {
 	return p != nil, snooze
 }
 
-// Turns come one after another; those that nobody took are lost, so that an idle endpoint gets no burst.
-func TestTurnsAreHandedOutOneAfterAnother(t *testing.T) {
+// Slots come one after another. Unused ones are lost, so that an idle endpoint
+// gets no burst.
+func TestRateSlots_ReservedOneAfterAnother(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 1.0/60)
 		d := o.loaded(o.publishOne("shop"))
 		before := stamp(time.Now())
-		first := o.turn(d)
+		first := o.reserve(d)
 		require.WithinRange(t, first, before, time.Now())
-		require.Equal(t, first.Add(time.Minute), o.turn(d))
-		require.Equal(t, first.Add(2*time.Minute), o.turn(d))
+		require.Equal(t, first.Add(time.Minute), o.reserve(d))
+		require.Equal(t, first.Add(2*time.Minute), o.reserve(d))
 		o.exec(`UPDATE {schema}outbox_endpoint SET rate_slot_at = rate_slot_at - 7200000000 WHERE id = ?`, e)
 		begin := stamp(time.Now())
-		require.False(t, o.turn(d).Before(begin))
+		require.False(t, o.reserve(d).Before(begin))
 
 		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
@@ -67,29 +68,31 @@ func TestTurnsAreHandedOutOneAfterAnother(t *testing.T) {
 	})
 }
 
-// A turn on record is used, also somewhat late, but not much later: those that were missed would come all at once.
-func TestATurnCanBeUsedForAWhile(t *testing.T) {
+// A recorded slot is used, also somewhat late. It is not used much later, or
+// all missed ones would be used at once.
+func TestRateSlots_RecordedSlotIsUsed(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 1.0/60)
 		d := o.loaded(o.publishOne("shop"))
-		next := o.turn(d).Add(time.Minute)
+		next := o.reserve(d).Add(time.Minute)
 		d.rateSlot = time.Now().Add(-time.Millisecond)
 		ok, _ := o.admit(d)
 		require.True(t, ok)
-		require.Equal(t, next, o.turn(d), "it has taken one more turn")
+		require.Equal(t, next, o.reserve(d), "it has reserved one more slot")
 
 		d.rateSlot = time.Now().Add(-admission.SlotLifetime - time.Millisecond)
 		o.exec(`UPDATE {schema}outbox_endpoint SET rate_slot_at = 0`)
 		o.admit(d)
 		var slot int64
 		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT rate_slot_at FROM {schema}outbox_endpoint`).Scan(&slot))
-		require.NotZero(t, slot, "no turn was taken")
+		require.NotZero(t, slot, "no slot was reserved")
 	})
 }
 
-// While its breaker is open, an endpoint's deliveries take no turns, which nobody would use.
-func TestAnOpenBreakerTakesNoTurns(t *testing.T) {
+// While its breaker is open, an endpoint's deliveries reserve no slots, which
+// would remain unused.
+func TestRateSlots_OpenBreakerReservesNone(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 1.0/60)
@@ -97,21 +100,21 @@ func TestAnOpenBreakerTakesNoTurns(t *testing.T) {
 		d.breakerOpenUntil = time.Now().Add(5 * time.Minute)
 		_, snooze := o.admit(d)
 		require.Greater(t, snooze, 2*time.Minute)
-		require.False(t, o.turn(d).After(time.Now()))
+		require.False(t, o.reserve(d).After(time.Now()))
 	})
 }
 
-// One who could not write its turn down looks again soon at what has become of the delivery.
-func TestATurnThatIsNotOnRecordIsNotWaitedFor(t *testing.T) {
+// A worker that could not record its slot soon looks at the delivery again.
+func TestRateSlots_UnrecordedSlotIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 1.0/3600)
 		d := o.loaded(o.publishOne("shop"))
-		o.turn(d)
+		o.reserve(d)
 		o.replay(d.id)
 		_, snooze := o.admit(d)
 		require.Equal(t, admission.MinSnooze, snooze)
-		o.recorded(o.publishOne("shop"), time.Now().Add(time.Hour)) // so that the turns are wanted
+		o.recorded(o.publishOne("shop"), time.Now().Add(time.Hour)) // so that the slots are needed
 		d = o.loaded(d.id)
 		_, snooze = o.admit(d)
 		require.Greater(t, snooze, 30*time.Minute)
@@ -119,9 +122,9 @@ func TestATurnThatIsNotOnRecordIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// Turns are taken back as far as nobody needs them: behind the last one on record, and one for each delivery that is about to
-// take one.
-func TestOnlyTurnsThatNobodyNeedsAreTakenBack(t *testing.T) {
+// Slots are freed that no delivery needs. Needed are those up to the last
+// recorded one, and one for each delivery that is about to reserve one.
+func TestRateSlots_TrimKeepsNeededSlots(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 1.0/60)
@@ -151,16 +154,17 @@ func TestOnlyTurnsThatNobodyNeedsAreTakenBack(t *testing.T) {
 		trimmed, err = o.slots(d).Trim(t.Context())
 		require.NoError(t, err)
 		require.True(t, trimmed)
-		require.Equal(t, want, o.turn(d))
+		require.Equal(t, want, o.reserve(d))
 		require.Equal(t, Pending, o.delivery(due).State)
 		var slot int64
 		require.NoError(t, o.db.QueryRow(t.Context(), `SELECT rate_slot_at FROM {schema}outbox_endpoint WHERE id = ?`, other).Scan(&slot))
-		require.Greater(t, time.Until(fromMicros(slot)), 50*time.Minute, "the other endpoint's were taken back")
+		require.Greater(t, time.Until(fromMicros(slot)), 50*time.Minute, "the other endpoint's were freed")
 	})
 }
 
-// A change of the rate gives new turns to those that have one, and changes nothing for those that wait for something else.
-func TestANewRateGivesNewTurns(t *testing.T) {
+// After a change of the rate, deliveries with a slot get a new one. Nothing
+// changes for those that wait for something else.
+func TestRateSlots_NewRateResets(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e, slow := o.endpoint("shop", 1.0/3600), 1.0/60
@@ -173,25 +177,26 @@ func TestANewRateGivesNewTurns(t *testing.T) {
 			"enabled": func(endpoint string) { require.NoError(t, o.Enable(t.Context(), endpoint)) },
 		}
 		for _, name := range []string{"rate", "enabled"} {
-			turned, retry, others := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("other")
+			limited, retry, others := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("other")
 			in := time.Now().Add(time.Hour)
-			o.turn(o.loaded(turned))
-			o.recorded(turned, in)
+			o.reserve(o.loaded(limited))
+			o.recorded(limited, in)
 			o.recorded(others, in)
 			o.write(o.loaded(retry).failed(time.Now(), in))
 			change[name](e)
-			d := o.loaded(turned)
+			d := o.loaded(limited)
 			require.Zero(t, d.rateSlot, name)
 			require.Less(t, time.Until(d.nextAt), time.Minute, name)
-			require.False(t, o.turn(d).After(time.Now()), name)
+			require.False(t, o.reserve(d).After(time.Now()), name)
 			require.Equal(t, stamp(in), o.loaded(retry).nextAt, "%s: the schedule's pause is gone", name)
 			require.Equal(t, stamp(in), o.loaded(others).rateSlot, name)
 		}
 	})
 }
 
-// Who changes the rate waits for a turn of the old one that is being written down, and then takes it back.
-func TestAChangeOfTheRateWaitsForATurnInHand(t *testing.T) {
+// A change of the rate waits for a slot of the old rate that is being recorded,
+// and then frees it.
+func TestRateSlots_ChangeWaitsForARecord(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		if o.db.Dialect() == riverdb.SQLite {
@@ -199,7 +204,7 @@ func TestAChangeOfTheRateWaitsForATurnInHand(t *testing.T) {
 		}
 		e, fast := o.endpoint("shop", 1.0/3600), 1000.0
 		d := o.loaded(o.publishOne("shop"))
-		turn := time.Now().Add(time.Hour)
+		slot := time.Now().Add(time.Hour)
 		waiting := func(want int64) func() bool {
 			return func() bool {
 				var n int64
@@ -214,16 +219,16 @@ func TestAChangeOfTheRateWaitsForATurnInHand(t *testing.T) {
 				return err
 			}
 			go func() {
-				r := &result{id: d.id, job: d.job, endpoint: e, version: d.version, nextAt: turn, rateSlot: turn}
+				r := &result{id: d.id, job: d.job, endpoint: e, version: d.version, nextAt: slot, rateSlot: slot}
 				_, err := o.worker.recorder.save(context.Background(), []*result{r})
 				written <- err
 			}()
-			require.Eventually(t, waiting(1), hangLimit, 10*time.Millisecond, "the turn waits for the delivery")
+			require.Eventually(t, waiting(1), hangLimit, 10*time.Millisecond, "the slot waits for the delivery")
 			go func() {
 				_, err := o.UpdateEndpoint(context.Background(), e, EndpointUpdate{RateLimit: &fast})
 				updated <- err
 			}()
-			require.Eventually(t, waiting(2), hangLimit, 10*time.Millisecond, "the change waits for the turn")
+			require.Eventually(t, waiting(2), hangLimit, 10*time.Millisecond, "the change waits for the slot")
 			return nil
 		}))
 		require.NoError(t, <-written)

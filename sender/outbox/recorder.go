@@ -27,8 +27,8 @@ type result struct {
 	doneAt   time.Time
 	rateSlot time.Time // only in a result without an attempt
 	attempt  *sender.Attempt
-	// failingSince is when a failed attempt began. The endpoint's row takes it if it
-	// is the first failure after a success.
+	// failingSince is when a failed attempt began. The endpoint's row takes it if
+	// it is the first failure after a success.
 	failingSince time.Time
 	recovered    bool // set by the recorder: this success has made a failing endpoint active
 	slotRecorded bool // set by the recorder
@@ -57,9 +57,9 @@ func (rec *recorder) record(ctx context.Context, r *result) error {
 // finished share one commit.
 //
 // A result counts only while its job is the delivery's own. A job that was
-// overtaken by a replay, or whose process was taken for dead, undoes nothing that
-// happened since. A success always counts, since the endpoint has the delivery. An
-// attempt is always recorded.
+// overtaken by a replay, or whose process was taken for dead, undoes nothing
+// that happened since. A success always counts, since the endpoint has the
+// delivery. An attempt is always recorded.
 func (rec *recorder) save(ctx context.Context, results []*result) ([]struct{}, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
@@ -101,10 +101,10 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]struct{}, e
 }
 
 // saveRateSlots stores the rate slots of deliveries, unless their endpoint has
-// changed since. Its rate may have changed, and the change did not know of a slot
-// that is not recorded yet. The lock makes a change wait for a slot that is about
-// to be recorded. It has its own transaction, so that nothing else is locked
-// meanwhile.
+// changed since. Its rate may have changed, and the change did not know of a
+// slot that is not recorded yet. The lock makes a change wait for a slot that
+// is about to be recorded. It has its own transaction, so that nothing else is
+// locked meanwhile.
 func (rec *recorder) saveRateSlots(ctx context.Context, results []*result) error {
 	if len(results) == 0 {
 		return nil
@@ -141,8 +141,8 @@ func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
 	return nil
 }
 
-// saveHealth records, for each endpoint, the first failure after a success and the
-// first success after a failure. It ignores attempts with an endpoint's old
+// saveHealth records, for each endpoint, the first failure after a success and
+// the first success after a failure. It ignores attempts with an endpoint's old
 // configuration. It returns the endpoints whose open breaker is closed now.
 func (rec *recorder) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*result) (recovered []string, err error) {
 	successes := map[configuration]*result{} // the last one of each
@@ -178,8 +178,8 @@ func (c configuration) compare(other configuration) int {
 
 // saveSuccesses makes endpoints active that have accepted a delivery, unless a
 // failure began later. One statement asks for the whole batch and usually finds
-// nothing. What a delivery was loaded with is no answer, since another one may have
-// failed since, perhaps in another process.
+// nothing. What a delivery was loaded with is no answer, since another one may
+// have failed since, perhaps in another process.
 func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, ids []string) (recovered []string, err error) {
 	const unhealthy = `(failing_since <> 0 OR breaker_open_until <> 0 OR state = 'failing')`
 	type endpoint struct {
@@ -310,8 +310,8 @@ func distinct(results []*result) [][]*result {
 }
 
 const (
-	// A success replaces every state. Any other result counts only while its job is
-	// still the delivery's.
+	// A success replaces every state. Any other result counts only while its job
+	// is still the delivery's.
 	saveSet = `attempts = d.attempts + 1, size = d.size + v.size, last_status = v.status, last_class = v.class, last_error = v.error,
 		state = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.state ELSE d.state END,
 		step = CASE WHEN d.state = 'pending' AND d.job = v.job THEN d.step + 1 ELSE d.step END,

@@ -95,7 +95,7 @@ func TestAReplayedRangeIsPacedAndShowsItsProgress(t *testing.T) {
 	})
 }
 
-// The pace holds from the first delivery on.
+// The rate applies from the first delivery on.
 func TestAReplayIsPacedFromItsBeginning(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -150,7 +150,7 @@ func TestAnInterruptedReplayGoesOnWhereItStopped(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, s.Complete)
 		require.Equal(t, 200, s.Scheduled)
-		unfinished, err := w.open(t).Replays(t.Context(), outbox.Page{}) // what someone sees who did not begin it
+		unfinished, err := w.open(t).Replays(t.Context(), outbox.Page{}) // what another process sees
 		require.NoError(t, err)
 		require.Equal(t, []outbox.ReplayStatus{s}, unfinished.Items)
 		require.Equal(t, "shop", s.Filter.App)
@@ -219,7 +219,7 @@ func TestReplaysAreListedAndForgotten(t *testing.T) {
 }
 
 // A retry that waits is made now, and only once.
-func TestReplayingAPendingDeliveryBringsItForward(t *testing.T) {
+func TestReplay_PendingIsDueNow(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithSchedule(outbox.SchedulePlatform, hourly))
@@ -263,12 +263,30 @@ func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
 		job := w.queryInt(t, "SELECT max(id) FROM "+jobs)
 		require.NoError(t, o.Replay(t.Context(), id))
 		attempted(2)
-		// The retry's hour is over. It may be some time until River has written
-		// that the job waits.
+		// The retry's hour is over. It may be some time until River has written that
+		// the job waits.
 		eventually(t, func() bool {
 			w.exec(t, fmt.Sprintf("UPDATE %s SET state = 'available', scheduled_at = created_at WHERE id = %d AND state = 'scheduled'", jobs, job))
 			return h.count() > 2 || w.queryInt(t, fmt.Sprintf("SELECT count(*) FROM %s WHERE id = %d AND state = 'completed'", jobs, job)) == 1
 		}, "the retry's job has not run")
 		require.Equal(t, 2, h.count())
+	})
+}
+
+func TestATestIsReplayedOnlyIfAskedFor(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		h := newHook(t, always(500))
+		e, _ := create(t, o, endpointAt("shop", h.URL))
+		_, _, err := o.TestEndpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		h.set(nil)
+		s, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop"})
+		require.NoError(t, err)
+		require.Zero(t, s.Scheduled)
+		s, err = o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop", Type: outbox.EventTest})
+		require.NoError(t, err)
+		require.Equal(t, 1, s.Scheduled)
 	})
 }

@@ -212,9 +212,9 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// Replay sends a delivery again, from the beginning of its schedule, under the ID
-// and with the body that it has. Its attempts continue to be counted. A delivery
-// that waits for a retry is due now. A disabled endpoint is an error
+// Replay sends a delivery again, from the beginning of its schedule, under the
+// ID and with the body that it has. Its attempts continue to be counted. A
+// delivery that waits for a retry is due now. A disabled endpoint is an error
 // ([ErrEndpointDisabled]), as is a deleted one ([ErrUnknownEndpoint]).
 func (o *Outbox) Replay(ctx context.Context, deliveryID string) error {
 	if err := o.open(); err != nil {
@@ -270,8 +270,8 @@ type requeued struct {
 	due time.Time
 }
 
-// requeue gives deliveries new jobs. A job that a delivery still has is no longer
-// its own, see recorder.save.
+// requeue gives deliveries new jobs. A job that a delivery still has is no
+// longer its own, see recorder.save.
 func (r *replayer) requeue(ctx context.Context, tx *riverdb.Tx, all []requeued, replay string) error {
 	params := make([]river.InsertManyParams, len(all))
 	for i, d := range all {

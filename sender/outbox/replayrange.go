@@ -11,10 +11,11 @@ import (
 )
 
 const (
-	// DefaultReplayRate is the number of deliveries a second that a replay sends to
-	// an endpoint.
+	// DefaultReplayRate is the number of deliveries a second that a replay sends
+	// to an endpoint.
 	DefaultReplayRate = 10
-	// replayBatch is the number of deliveries that are scheduled in one transaction.
+	// replayBatch is the number of deliveries that are scheduled in one
+	// transaction.
 	replayBatch  = 200
 	replayPrefix = "rpl_"
 )
@@ -34,18 +35,19 @@ type replayConfig struct {
 	err      error
 }
 
-// WithReplayRate sets how many of the deliveries an endpoint gets each second, so
-// that an endpoint which has just recovered is not flooded. Default 10
-// ([DefaultReplayRate]). Zero or less is an error. A resumed replay keeps its rate.
+// WithReplayRate sets how many of the deliveries an endpoint gets each second,
+// so that an endpoint which has just recovered is not flooded. Default 10
+// ([DefaultReplayRate]). Zero or less is an error. A resumed replay keeps its
+// rate.
 func WithReplayRate(perSecond float64) ReplayOption {
 	return replayOption(func(c *replayConfig) { c.rate = perSecond })
 }
 
-// WithReplayProgress sets a function that is called after each batch of up to 200
-// scheduled deliveries. Default none. Nil is an error.
+// WithReplayProgress sets a function that is called after each batch of up to
+// 200 scheduled deliveries. Default none. Nil is an error.
 //
-// The batch is stored before the call. The replay waits for the function, so one
-// that hangs delays the next batches. A panic in it is contained, see
+// The batch is stored before the call. The replay waits for the function, so
+// one that hangs delays the next batches. A panic in it is contained, see
 // [Outbox.Faults].
 func WithReplayProgress(f func(ReplayStatus)) ReplayOption {
 	return replayOption(func(c *replayConfig) {
@@ -62,28 +64,29 @@ type ReplayStatus struct {
 	CreatedAt time.Time
 	// Filter is what it replays, with its defaults filled in.
 	Filter DeliveryFilter
-	// Scheduled counts the deliveries that were scheduled so far. Skipped counts those
-	// that can't be sent, because their endpoint is disabled or deleted, or because
-	// they have no body.
+	// Scheduled counts the deliveries that were scheduled so far. Skipped counts
+	// those that can't be sent, because their endpoint is disabled or deleted, or
+	// because they have no body.
 	Scheduled, Skipped int
 	// Complete reports that all have been scheduled. If a replay was interrupted
 	// before, [Outbox.ResumeReplay] continues it.
 	Complete bool
-	// Pending counts the scheduled deliveries that still wait. The other fields say
-	// how the others ended.
+	// Pending counts the scheduled deliveries that still wait. The other fields
+	// say how the others ended.
 	Pending, Delivered, Failed, Canceled, Superseded int
 }
 
-// ReplayRange sends the deliveries again that match the filter, oldest first, each
-// as [Outbox.Replay] does. It gives each delivery a time, so that they are spaced
-// ([WithReplayRate]), and returns when all have one. The deliveries follow at their
-// times, and [Outbox.ReplayStatus] reports their progress. What ReplayRange has
-// stored survives a crash, and [Outbox.ResumeReplay] does the rest.
+// ReplayRange sends the deliveries again that match the filter, oldest first,
+// each as [Outbox.Replay] does. It gives each delivery a time, so that they are
+// spaced ([WithReplayRate]), and returns when all have one. The deliveries
+// follow at their times, and [Outbox.ReplayStatus] reports their progress. What
+// ReplayRange has stored survives a crash, and [Outbox.ResumeReplay] does the
+// rest.
 //
-// App or Endpoint is required. Empty States mean [Failed] and [Canceled]. [Pending]
-// is an error, since such deliveries are sent anyway. Zero Until means now. Empty
-// Type means all but [EventTest]. ReplayRange needs no Start. If this process does
-// not deliver, another one does.
+// App or Endpoint is required. Empty States mean [Failed] and [Canceled].
+// [Pending] is an error, since such deliveries are sent anyway. Zero Until
+// means now. Empty Type means all but [EventTest]. ReplayRange needs no Start.
+// If this process does not deliver, another one does.
 func (o *Outbox) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...ReplayOption) (ReplayStatus, error) {
 	if err := o.open(); err != nil {
 		return ReplayStatus{}, err
@@ -148,8 +151,8 @@ func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
 	return f, err
 }
 
-// ResumeReplay continues a replay that was interrupted. It returns at once if the
-// replay is complete.
+// ResumeReplay continues a replay that was interrupted. It returns at once if
+// the replay is complete.
 func (o *Outbox) ResumeReplay(ctx context.Context, id string, opts ...ReplayOption) (ReplayStatus, error) {
 	if err := o.open(); err != nil {
 		return ReplayStatus{}, err
@@ -179,9 +182,9 @@ type Replays struct {
 	Next string
 }
 
-// Replays returns the replays of ranges, newest first. One that is not Complete was
-// interrupted, or some process is scheduling it. A replay is forgotten when it and
-// its deliveries are older than [WithRetention] and [WithDeadRetention].
+// Replays returns the replays of ranges, newest first. One that is not Complete
+// was interrupted, or some process is scheduling it. A replay is forgotten when
+// it and its deliveries are older than [WithRetention] and [WithDeadRetention].
 func (o *Outbox) Replays(ctx context.Context, p Page) (Replays, error) {
 	if err := o.open(); err != nil {
 		return Replays{}, err

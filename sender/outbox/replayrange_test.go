@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A replay begins anew: nothing of how the delivery ended is left, but whose replay it was.
+// A replay begins anew: nothing of how the delivery ended is left, but whose
+// replay it was.
 func TestAReplayBeginsAnew(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -45,7 +46,8 @@ func TestAReplayBeginsAnew(t *testing.T) {
 	})
 }
 
-// Without states, what has failed and what was canceled is replayed: neither what arrived nor what is stale.
+// Without states, what has failed and what was canceled is replayed: neither
+// what arrived nor what is stale.
 func TestWhatARangeIsUnlessItSaysSo(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -92,8 +94,9 @@ func (o *inside) dueTimes(replay string) map[string][]time.Time {
 	}
 }
 
-// Each endpoint gets its deliveries at the pace that the replay began with, from batch to batch, after an interruption, and whatever
-// else waits for it; and only those that were there when it began.
+// Each endpoint gets its deliveries at the pace that the replay began with,
+// from batch to batch, after an interruption, and whatever else waits for it;
+// and only those that were there when it began.
 func TestAReplayKeepsItsPaceAcrossBatches(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -155,7 +158,8 @@ func TestAReplayPacesEachEndpointByItself(t *testing.T) {
 	})
 }
 
-// What can't be sent is counted, in batch after batch of it, and keeps its state.
+// What can't be sent is counted, in batch after batch of it, and keeps its
+// state.
 func TestAReplaySkipsWhatCantBeSent(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -181,7 +185,8 @@ func TestAReplaySkipsWhatCantBeSent(t *testing.T) {
 	})
 }
 
-// A replay that is complete does nothing any more, whatever has come to match its filter since.
+// A replay that is complete does nothing any more, whatever has come to match
+// its filter since.
 func TestACompleteReplayIsNotResumed(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -200,8 +205,8 @@ func TestACompleteReplayIsNotResumed(t *testing.T) {
 	})
 }
 
-// Two who resume a replay at the same time share the work.
-func TestTwoWhoResumeAReplay(t *testing.T) {
+// Two processes that resume a replay at the same time share the work.
+func TestReplay_ResumedByTwo(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 0)

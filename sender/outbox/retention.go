@@ -8,12 +8,12 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// pruneBatch is the number of deliveries that are deleted in one transaction, so
-// that others never wait for long.
+// pruneBatch is the number of deliveries that are deleted in one transaction,
+// so that others never wait for long.
 const pruneBatch = 500
 
-// retention deletes what is old or too much. Every process may run it. One finds
-// nothing that another has deleted.
+// retention deletes what is old or too much. Every process may run it. One
+// finds nothing that another has deleted.
 type retention struct {
 	db       *riverdb.DB
 	age      time.Duration
@@ -32,9 +32,10 @@ func (r *retention) maintain(ctx context.Context) {
 	}
 }
 
-// Prune deletes what is older than [WithRetention] and [WithDeadRetention] allow, or
-// is too much, and returns the number of deleted deliveries. A started Outbox does so
-// by itself, about once a minute. Prune is for processes that only publish.
+// Prune deletes what is older than [WithRetention] and [WithDeadRetention]
+// allow, or is too much, and returns the number of deleted deliveries. A
+// started Outbox does so by itself, about once a minute. Prune is for processes
+// that only publish.
 func (o *Outbox) Prune(ctx context.Context) (int, error) {
 	if err := o.open(); err != nil {
 		return 0, err
@@ -64,8 +65,8 @@ func (r *retention) prune(ctx context.Context) (int, error) {
 	return count, r.pruneReplays(ctx, micros(now.Add(-max(r.age, r.deadAge))))
 }
 
-// pruneBatches deletes the finished deliveries that match a condition, with their
-// attempts, oldest first.
+// pruneBatches deletes the finished deliveries that match a condition, with
+// their attempts, oldest first.
 func (r *retention) pruneBatches(ctx context.Context, condition string, arg any) (int, error) {
 	for count := 0; ; {
 		n, err := r.pruneBatch(ctx, condition, arg, pruneBatch)
@@ -99,7 +100,8 @@ func (r *retention) pruneBatch(ctx context.Context, condition string, arg any, l
 	return count, err
 }
 
-// pruneSize deletes the oldest finished deliveries while all have too many bytes.
+// pruneSize deletes the oldest finished deliveries while all have too many
+// bytes.
 func (r *retention) pruneSize(ctx context.Context) (int, error) {
 	for count := 0; r.maxBytes > 0; {
 		var total, n int64
@@ -144,8 +146,8 @@ func (r *retention) pruneReplays(ctx context.Context, before int64) error {
 	return wrap("pruning replays", err)
 }
 
-// cancelForgotten cancels the waiting deliveries of disabled endpoints if that was
-// interrupted.
+// cancelForgotten cancels the waiting deliveries of disabled endpoints if that
+// was interrupted.
 func (r *retention) cancelForgotten(ctx context.Context) error {
 	_, err := r.db.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = 'the endpoint is disabled'
 		WHERE state = 'pending' AND endpoint IN (SELECT id FROM {schema}outbox_endpoint WHERE state = ?) AND id IN (

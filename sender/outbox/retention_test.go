@@ -93,7 +93,8 @@ func TestRetentionInBytesKeepsTheNewest(t *testing.T) {
 	})
 }
 
-// A dead letter that is replayed while it is being pruned stays, with its attempts.
+// A dead letter that is replayed while it is being pruned stays, with its
+// attempts.
 func TestWhatIsReplayedMeanwhileIsNotPruned(t *testing.T) {
 	t.Parallel()
 	address := sqldbtest.NewDatabase(t)

@@ -11,14 +11,16 @@ import (
 // maxGrace bounds the time for which an old secret stays in use.
 const maxGrace = 30 * 24 * time.Hour
 
-// RotateSecret gives an endpoint a new secret and returns it, to be shown once. text
-// is the new secret, or empty to generate one. [SchemeBearer] needs it given.
+// RotateSecret gives an endpoint a new secret and returns it, to be shown once.
+// text is the new secret, or empty to generate one. [SchemeBearer] needs it
+// given.
 //
-// For the length of grace the old secret stays in use. Every delivery is signed with
-// both (Standard, Ed25519, Stripe). Where a request has room for one signature only
-// (Timestamped, Bearer), it is signed with the old one, so that the customer has that
-// long to add the new one. With a grace of zero the old secret is no longer used. A
-// rotation within a rotation ends the older of the secrets. At most 30 days.
+// For the length of grace the old secret stays in use. Every delivery is signed
+// with both (Standard, Ed25519, Stripe). Where a request has room for one
+// signature only (Timestamped, Bearer), it is signed with the old one, so that
+// the customer has that long to add the new one. With a grace of zero the old
+// secret is no longer used. A rotation within a rotation ends the older of the
+// secrets. At most 30 days.
 func (o *Outbox) RotateSecret(ctx context.Context, id, text string, grace time.Duration) (Secret, error) {
 	if err := o.open(); err != nil {
 		return Secret{}, err
@@ -68,9 +70,10 @@ func (e *endpointRow) rotate(text string, now time.Time, grace time.Duration) (S
 	return shown, err
 }
 
-// ReSeal seals every endpoint again that is not sealed with the current key, and
-// returns how many there were. Call it after a change of keys, see
-// [WithSealingKeys]. It may be called again after an error, and while deliveries run.
+// ReSeal seals every endpoint again that is not sealed with the current key,
+// and returns how many there were. Call it after a change of keys, see
+// [WithSealingKeys]. It may be called again after an error, and while
+// deliveries run.
 func (o *Outbox) ReSeal(ctx context.Context) (int, error) {
 	if err := o.open(); err != nil {
 		return 0, err
@@ -98,8 +101,8 @@ func (s *endpointStore) isCurrent(columns sealed) bool {
 
 // reSeal reports whether an endpoint had to be sealed again.
 func (s *endpointStore) reSeal(ctx context.Context, id string) (done bool, err error) {
-	// The lock makes a new version. Every process then unseals the endpoint again and
-	// resets its breaker, so avoid it.
+	// The lock makes a new version. Every process then unseals the endpoint again
+	// and resets its breaker, so avoid it.
 	if _, columns, err := s.read(ctx, s.db, id); err != nil || s.isCurrent(columns) {
 		return false, err
 	}

@@ -40,7 +40,8 @@ func (r *rules) check(ctx context.Context, e *endpointRow) error {
 	return nil
 }
 
-// checkSettings checks what needs neither database nor network, and sets interval.
+// checkSettings checks what needs neither database nor network, and sets
+// interval.
 func (r *rules) checkSettings(e *endpointRow) error {
 	if len(e.Description) > maxDescriptionLength || !plainText(e.Description) {
 		return fieldError("Description", "want at most %d bytes of text without control characters", maxDescriptionLength)

@@ -7,10 +7,18 @@ import (
 // module names this package's tables and its schema on PostgreSQL.
 const module = "outbox"
 
-// Times are microseconds since 1970, 0 where there is none. Lists and maps are JSON.
+// Times are microseconds since 1970, 0 where there is none. Lists and maps are
+// JSON.
 //
-// The indexes serve, in this order: the log of an app and of an endpoint, newest first; supersession, and the log of a
-// deployment; what to cancel when an endpoint is disabled; dead letters; pruning by age and size; a replay's progress.
+// The indexes of outbox_delivery are for, in this order:
+//
+//   - the log of an app, and of an endpoint, newest first
+//   - supersession, and the log of a deployment
+//   - the deliveries of an event
+//   - the waiting deliveries of an endpoint
+//   - dead letters
+//   - pruning by age and size
+//   - the progress of a replay
 var migrations = []riverdb.Step{{
 	`CREATE TABLE {schema}outbox_app (
 		id text NOT NULL PRIMARY KEY,

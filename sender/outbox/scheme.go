@@ -13,39 +13,48 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// Scheme says how an endpoint's deliveries are authenticated. The values are stored.
+// Scheme says how an endpoint's deliveries are authenticated. The values are
+// stored.
 type Scheme string
 
-// The schemes, which package signer explains.
+// The schemes. Package signer explains them.
 const (
-	// SchemeStandard is Standard Webhooks with a shared whsec_ secret: the default, and the one to choose.
+	// SchemeStandard is Standard Webhooks with a shared whsec_ secret. It is the
+	// default and recommended.
 	SchemeStandard Scheme = "standard"
-	// SchemeEd25519 is Standard Webhooks with a key pair: the customer gets a public key, with which nobody can forge.
+	// SchemeEd25519 is Standard Webhooks with a key pair. The customer gets a
+	// public key, which can't be used to forge.
 	SchemeEd25519 Scheme = "ed25519"
-	// SchemeTimestamped is the common pattern, the hex HMAC of "timestamp.body"; SignatureHeader replaces "X-Webhook" in
-	// the header names ("X-Temps").
+	// SchemeTimestamped is the common pattern, the hex HMAC of "timestamp.body".
+	// SignatureHeader replaces "X-Webhook" in the header names, for example with
+	// "X-Temps".
 	SchemeTimestamped Scheme = "timestamped"
-	// SchemeStripe is the layout of Stripe's webhooks; SignatureHeader replaces "Stripe-Signature".
+	// SchemeStripe is the layout of Stripe's webhooks. SignatureHeader replaces
+	// "Stripe-Signature".
 	SchemeStripe Scheme = "stripe"
-	// SchemeBearer sends an API key, the customer's, in Authorization or in the header that SignatureHeader names.
+	// SchemeBearer sends an API key of the customer's in Authorization, or in the
+	// header that SignatureHeader names.
 	SchemeBearer Scheme = "bearer"
-	// InsecureUnsigned sends no signature, for chat services whose URL is the credential; see sender.InsecureUnsigned for
-	// what is lost.
+	// InsecureUnsigned sends no signature. It is for chat services whose URL is
+	// the credential. See sender.InsecureUnsigned for what is lost.
 	InsecureUnsigned Scheme = "unsigned"
 )
 
-// Secret is what a customer needs to verify deliveries, as [Outbox.CreateEndpoint] and [Outbox.RotateSecret] return it once:
-// a whsec_ or literal secret, or the public whpk_ key of [SchemeEd25519]. It is empty for schemes without one. Printing a
-// Secret shows nothing, in whatever field it stands; Reveal is the way to its text.
+// Secret is what a customer needs to verify deliveries. [Outbox.CreateEndpoint]
+// and [Outbox.RotateSecret] return it once. It is a whsec_ or literal secret,
+// or the public whpk_ key of [SchemeEd25519]. It is empty for schemes without
+// one. Printing a Secret shows nothing, also inside other values. Use Reveal to
+// get its text.
 type Secret struct{ text hidden.Value[string] }
 
-// NewSecret takes a key that the customer has, for [EndpointConfig] and [Outbox.RotateSecret], which check it.
+// NewSecret wraps a key that the customer has, for [EndpointConfig] and
+// [Outbox.RotateSecret], which check it.
 func NewSecret(text string) Secret { return Secret{hidden.Of(text)} }
 
-// Reveal returns the text, to be shown to the customer once and never logged.
+// Reveal returns the text. Show it to the customer once, and never log it.
 func (s Secret) Reveal() string { return s.text.Reveal() }
 
-// IsZero reports whether there is none.
+// IsZero reports whether the secret is empty.
 func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // String shows nothing of the secret.
@@ -57,22 +66,22 @@ func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 // LogValue is String for log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText returns String: a secret does not survive marshalling.
+// MarshalText returns String. The text of a secret is not marshaled.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// storedKey is a key as it is sealed. The newest comes first.
+// storedKey is a key of an endpoint. The newest comes first.
 type storedKey struct {
 	text     hidden.Value[string]
 	NotAfter int64 // microseconds; 0 means no end
 }
 
-// keyJSON is the form of a storedKey that is sealed.
+// keyJSON is the sealed form of a storedKey.
 type keyJSON struct {
 	Text     string `json:"text"`
 	NotAfter int64  `json:"not_after,omitempty"`
 }
 
-// MarshalJSON is for sealing: the text is in the result.
+// MarshalJSON is for sealing. The result contains the text.
 func (k storedKey) MarshalJSON() ([]byte, error) {
 	return json.Marshal(keyJSON{k.text.Reveal(), k.NotAfter})
 }
@@ -88,11 +97,13 @@ func (k *storedKey) UnmarshalJSON(data []byte) error {
 
 func (k storedKey) active(now time.Time) bool { return k.NotAfter == 0 || micros(now) <= k.NotAfter }
 
-// single reports whether a request has room for one signature only. During a rotation such a scheme keeps using the old
-// key, since a receiver that has not been given the new one yet would refuse every delivery.
+// single reports whether a request has room for one signature only. During a
+// rotation, such a scheme uses the old key, since a receiver that does not have
+// the new one yet would refuse every delivery.
 func (s Scheme) single() bool { return s == SchemeTimestamped || s == SchemeBearer }
 
-// newKey returns a key for the scheme: text checked, or a fresh one if it is empty; and what the customer needs.
+// newKey returns a key for the scheme, and what the customer needs. It checks
+// text, or generates a key if text is empty.
 func (s Scheme) newKey(text string) (storedKey, Secret, error) {
 	given := text != ""
 	switch s {
@@ -128,7 +139,7 @@ func (s Scheme) newKey(text string) (storedKey, Secret, error) {
 	return k, shown, nil
 }
 
-// shown returns what the customer needs of a key, or what is wrong with it.
+// shown returns what the customer needs of a key, or why the key is invalid.
 func (s Scheme) shown(k storedKey) (Secret, error) {
 	if s == SchemeEd25519 {
 		key, err := signer.ParseSigningKey(k.text.Reveal())
@@ -161,7 +172,8 @@ func (s Scheme) parse(k storedKey) (signer.Key, error) {
 	}
 }
 
-// signer returns what signs with keys now, and until when it is right: the end of a key's use, or the zero time.
+// signer returns a signer for now, and until when it is valid: the end of a
+// key's use, or the zero time.
 func (s Scheme) signer(header string, keys []storedKey, now time.Time) (signer.Signer, time.Time, error) {
 	if s == InsecureUnsigned {
 		return sender.InsecureUnsigned(), time.Time{}, nil

@@ -12,8 +12,8 @@ import (
 	"github.com/deployhook/deployhook/internal/hidden"
 )
 
-// sealVersion is the first byte of every sealed blob. What follows is the length of the key's ID, the ID, the nonce and
-// the ciphertext.
+// A sealed value consists of sealVersion, the length of the key's ID, the ID,
+// the nonce and the ciphertext.
 const (
 	sealVersion = 1
 	keySize     = 32
@@ -21,17 +21,20 @@ const (
 	nonceSize   = 12
 )
 
-// Key is a key that endpoints' URLs, headers and secrets are sealed with in the database: AES-256-GCM, from [NewKey].
-// Printing a Key shows its ID. The zero Key is not a key.
+// Key seals endpoints' URLs, headers and secrets in the database, with
+// AES-256-GCM. Make it with [NewKey]. Printing a Key shows its ID. The zero Key
+// is not a key.
 type Key struct {
 	id   string
 	aead hidden.Value[cipher.AEAD]
 }
 
-// NewKey returns a sealing key. id names it in the database, so that the right one is found after a change of keys: 1 to 32
-// letters, digits, "_" and "-"; it is not secret and must never be used for another key. secret is 32 random bytes, from a
-// key management service or the environment, never from the database that it protects. Errors wrap [ErrConfig] and never contain
-// the secret.
+// NewKey returns a sealing key. id names it in the database, so that the right
+// one is found after a change of keys. It has 1 to 32 letters, digits, "_" and
+// "-". It is not secret and must never be used for another key. secret is 32
+// random bytes, from a key management service or the environment, never from
+// the database that it protects. Errors wrap [ErrConfig] and never contain the
+// secret.
 func NewKey(id string, secret []byte) (Key, error) {
 	if !validKeyID(id) {
 		return Key{}, fmt.Errorf("%w: NewKey: the ID must be 1 to %d letters, digits, _ and -", ErrConfig, maxKeyID)
@@ -108,8 +111,9 @@ func newKeyring(current Key, previous []Key) (*keyring, error) {
 	return r, nil
 }
 
-// column is a sealed column. It is part of what a blob is bound to, so that one can't be moved to another column or
-// another endpoint by someone who can write to the database but does not have the key.
+// column is a sealed column. A sealed value is bound to its column and
+// endpoint. An attacker who can write to the database, but has no key, can't
+// move it to others.
 type column string
 
 const (
@@ -152,7 +156,7 @@ func (r *keyring) open(endpointID string, c column, blob []byte) ([]byte, error)
 	return plain, nil
 }
 
-// splitBlob returns the ID of the key, and nonce with ciphertext.
+// splitBlob returns the ID of the key, and the nonce with the ciphertext.
 func splitBlob(blob []byte) (id string, rest []byte, ok bool) {
 	if len(blob) < 2 || blob[0] != sealVersion {
 		return "", nil, false

@@ -1,14 +1,17 @@
 package outbox_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -16,7 +19,7 @@ import (
 
 const canary = "canary-7f3a1c5e9b"
 
-// Whoever gets the database's files gets no URL, header or secret.
+// The database's files contain no URL, header or secret.
 func TestCredentialsAreSealedAtRest(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "outbox.db")
@@ -104,7 +107,8 @@ func TestOnlyTheRightKeyOpens(t *testing.T) {
 	})
 }
 
-// Someone who can write to the database, but has no key, moves one endpoint's secret to another, or one column's to another.
+// An attacker who can write to the database, but has no key, moves a sealed
+// value to another endpoint or column.
 func TestSealedValuesCantBeMoved(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -139,4 +143,85 @@ func TestKeysAreCheckedAndNotPrinted(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		require.Equal(t, "sealing key 2026-11", fmt.Sprintf(verb, k))
 	}
+}
+
+// A rotation and a change of settings that begin at the same moment both take
+// effect, whichever is first.
+func TestAChangeOfSettingsKeepsARotation(t *testing.T) {
+	t.Parallel()
+	address := sqldbtest.NewDatabase(t)
+	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
+	o := w.start(t)
+	h := newHook(t, nil)
+	c := endpointAt("shop", h.URL)
+	c.Scheme, c.Secret = outbox.SchemeBearer, outbox.NewSecret("old-key-0123456789abcdefghijklmnopqrstuvw")
+	e, _ := create(t, o, c)
+	tx, err := w.pool.Begin(t.Context()) // makes both wait, so that the order is always the same
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SELECT 1 FROM deployhook_outbox.outbox_endpoint WHERE id = $1 FOR UPDATE`, e.ID)
+	require.NoError(t, err)
+	rotated, updated := make(chan error, 1), make(chan error, 1)
+	waiting := func(n int) func() bool {
+		return func() bool {
+			var got int
+			err := w.pool.QueryRow(context.Background(), `SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&got)
+			return err == nil && got == n
+		}
+	}
+	go func() {
+		_, err := o.RotateSecret(context.Background(), e.ID, "new-key-0123456789abcdefghijklmnopqrstuvw", 0)
+		rotated <- err
+	}()
+	eventually(t, waiting(1), "the rotation waits for the lock")
+	go func() {
+		_, err := o.UpdateEndpoint(context.Background(), e.ID, outbox.EndpointUpdate{Description: new("hello")})
+		updated <- err
+	}()
+	eventually(t, waiting(2), "the update waits for the lock")
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, <-rotated)
+	require.NoError(t, <-updated)
+	got, err := o.Endpoint(t.Context(), e.ID)
+	require.NoError(t, err)
+	require.Equal(t, "hello", got.Description)
+	settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
+	require.Contains(t, h.requests()[0].header.Get("Authorization"), "new-key")
+}
+
+func TestRotationsSurviveUpdates(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		e, _ := create(t, o, endpointAt("shop", newHook(t, nil).URL))
+		for range 30 {
+			updated := make(chan error, 1)
+			go func() {
+				_, err := o.UpdateEndpoint(context.Background(), e.ID, outbox.EndpointUpdate{Description: new("hello")})
+				updated <- err
+			}()
+			s, err := o.RotateSecret(t.Context(), e.ID, "", 0)
+			require.NoError(t, err)
+			require.NoError(t, <-updated)
+			_, err = o.RotateSecret(t.Context(), e.ID, s.Reveal(), time.Minute)
+			require.ErrorIs(t, err, outbox.ErrInvalid, "the new secret must be the one that is in use")
+		}
+	})
+}
+
+func TestReSealLeavesAloneWhatIsSealedWithTheCurrentKey(t *testing.T) {
+	t.Parallel()
+	address := sqldbtest.NewDatabase(t)
+	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
+	o := w.open(t)
+	create(t, o, endpointAt("shop", newHook(t, nil).URL))
+	version := func() (n int64) {
+		require.NoError(t, w.pool.QueryRow(t.Context(), `SELECT version FROM `+w.table("outbox_endpoint")).Scan(&n))
+		return n
+	}
+	before := version()
+	n, err := o.ReSeal(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+	require.Equal(t, before, version())
 }

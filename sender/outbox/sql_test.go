@@ -20,7 +20,8 @@ func (w *world) table(name string) string {
 	return name
 }
 
-// exec runs a statement behind the outbox's back; {t} is the table of endpoints.
+// exec runs a statement behind the outbox's back; {t} is the table of
+// endpoints.
 func (w *world) exec(t testing.TB, statement string) {
 	t.Helper()
 	if w.pool != nil {

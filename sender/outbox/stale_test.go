@@ -15,8 +15,9 @@ func (o *inside) setSupersession(on bool) {
 	o.publisher.supersede, o.worker.loader = on, newLoader(o.db, on, o.faults)
 }
 
-// newsAt publishes an event of a deployment, and returns its deliveries by their endpoint.
-func (o *inside) newsAt(typ payload.Type, deployment string, minute int) map[string]string {
+// publishAt publishes an event of a deployment, and returns its deliveries by
+// their endpoint.
+func (o *inside) publishAt(typ payload.Type, deployment string, minute int) map[string]string {
 	o.t.Helper()
 	e := &payload.Event{
 		Type: typ, Timestamp: time.Date(2026, 3, 12, 14, minute, 0, 0, time.UTC), DeploymentID: deployment, App: "shop",
@@ -37,88 +38,89 @@ func (o *inside) newsAt(typ payload.Type, deployment string, minute int) map[str
 	return ids
 }
 
-// deaf is an endpoint that wants only these types.
-func (o *inside) deaf(types ...string) string {
+// filtered is an endpoint that wants only these types.
+func (o *inside) filtered(types ...string) string {
 	o.t.Helper()
 	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/" + newID("x")), Events: types})
 	require.NoError(o.t, err)
 	return e.ID
 }
 
-// News that is stale is so for the same deployment, at the same endpoint, from a terminal event that is no older; nobody has asked
-// for it to be sent again; and it is told alike by who publishes, in either order, and by the worker.
-func TestWhatMakesNewsStale(t *testing.T) {
+// A delivery is stale if there is a terminal event of the same deployment for
+// the same endpoint that is not older, and if it was not replayed. Publishing,
+// in either order, and the worker agree on that.
+func TestSupersession_Stale(t *testing.T) {
 	t.Parallel()
-	type news struct {
+	type published struct {
 		typ        payload.Type
 		deployment string
 		minute     int
 	}
 	for name, c := range map[string]struct {
-		old, end news
+		old, end published
 		want     bool
 	}{
-		"older":              {news{payload.DeployStarted, "d", 1}, news{payload.DeployLive, "d", 2}, true},
-		"of the same moment": {news{payload.BuildCompleted, "d", 2}, news{payload.DeployFailed, "d", 2}, true},
-		"after a rollback":   {news{payload.HealthCheckPassed, "d", 1}, news{payload.DeployRolledBack, "d", 2}, true},
-		"younger":            {news{payload.DeployStarted, "d", 3}, news{payload.DeployLive, "d", 2}, false},
-		"another deployment": {news{payload.DeployStarted, "d2", 1}, news{payload.DeployLive, "d", 2}, false},
-		"not terminal":       {news{payload.DeployStarted, "d", 1}, news{payload.HealthCheckPassed, "d", 2}, false},
-		"itself terminal":    {news{payload.DeployFailed, "d", 1}, news{payload.DeployLive, "d", 2}, false},
-		"of its own type":    {news{"release.canary", "d", 1}, news{payload.DeployLive, "d", 2}, false},
+		"older":              {published{payload.DeployStarted, "d", 1}, published{payload.DeployLive, "d", 2}, true},
+		"of the same moment": {published{payload.BuildCompleted, "d", 2}, published{payload.DeployFailed, "d", 2}, true},
+		"after a rollback":   {published{payload.HealthCheckPassed, "d", 1}, published{payload.DeployRolledBack, "d", 2}, true},
+		"younger":            {published{payload.DeployStarted, "d", 3}, published{payload.DeployLive, "d", 2}, false},
+		"another deployment": {published{payload.DeployStarted, "d2", 1}, published{payload.DeployLive, "d", 2}, false},
+		"not terminal":       {published{payload.DeployStarted, "d", 1}, published{payload.HealthCheckPassed, "d", 2}, false},
+		"itself terminal":    {published{payload.DeployFailed, "d", 1}, published{payload.DeployLive, "d", 2}, false},
+		"of its own type":    {published{"release.canary", "d", 1}, published{payload.DeployLive, "d", 2}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			insideEach(t, func(t *testing.T, o *inside) {
 				both := o.endpoint("shop", 0)
-				deaf := o.deaf(string(c.old.typ))
+				filtered := o.filtered(string(c.old.typ))
 				check := func(ids map[string]string) {
 					t.Helper()
 					require.Equal(t, c.want, o.delivery(ids[both]).State == Superseded)
-					require.Equal(t, Pending, o.delivery(ids[deaf]).State, "it gets no news of the end")
+					require.Equal(t, Pending, o.delivery(ids[filtered]).State, "it does not get the terminal event")
 				}
 				o.setSupersession(true)
-				old := o.newsAt(c.old.typ, c.old.deployment, c.old.minute)
-				end := o.newsAt(c.end.typ, c.end.deployment, c.end.minute)
+				old := o.publishAt(c.old.typ, c.old.deployment, c.old.minute)
+				end := o.publishAt(c.end.typ, c.end.deployment, c.end.minute)
 				check(old)
 				require.Equal(t, Pending, o.delivery(end[both]).State)
 
-				late := o.newsAt(c.old.typ, c.old.deployment, c.old.minute)
+				late := o.publishAt(c.old.typ, c.old.deployment, c.old.minute)
 				check(late)
 				require.Equal(t, c.want, o.delivery(late[both]).DoneAt.IsZero() == false)
 
 				o.setSupersession(false)
-				unseen := o.newsAt(c.old.typ, c.old.deployment, c.old.minute)
+				unseen := o.publishAt(c.old.typ, c.old.deployment, c.old.minute)
 				require.Equal(t, Pending, o.delivery(unseen[both]).State)
 				require.False(t, o.loaded(unseen[both]).stale)
 				o.setSupersession(true)
 				require.Equal(t, c.want, o.loaded(unseen[both]).stale)
-				require.False(t, o.loaded(unseen[deaf]).stale)
+				require.False(t, o.loaded(unseen[filtered]).stale)
 				o.replay(unseen[both])
-				require.False(t, o.loaded(unseen[both]).stale, "someone wants it")
-				o.newsAt(c.end.typ, c.end.deployment, c.end.minute)
-				require.Equal(t, Pending, o.delivery(unseen[both]).State, "someone wants it")
+				require.False(t, o.loaded(unseen[both]).stale, "it was replayed")
+				o.publishAt(c.end.typ, c.end.deployment, c.end.minute)
+				require.Equal(t, Pending, o.delivery(unseen[both]).State, "it was replayed")
 			}, WithSupersession())
 		})
 	}
 }
 
 // What has ended stays as it ended.
-func TestOnlyWhatWaitsIsSuperseded(t *testing.T) {
+func TestSupersession_OnlyPending(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
-		delivered, failed := o.newsAt(payload.DeployStarted, "d", 1)[e], o.newsAt(payload.DeployStarted, "d", 1)[e]
+		delivered, failed := o.publishAt(payload.DeployStarted, "d", 1)[e], o.publishAt(payload.DeployStarted, "d", 1)[e]
 		o.write(o.loaded(delivered).delivered(time.Now()), o.loaded(failed).failed(time.Now(), time.Time{}))
-		o.newsAt(payload.DeployLive, "d", 2)
+		o.publishAt(payload.DeployLive, "d", 2)
 		require.Equal(t, Delivered, o.delivery(delivered).State)
 		require.Equal(t, Failed, o.delivery(failed).State)
 		// One that can't be sent says so, and not that it is stale.
 		c := EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/mute"), BodyFormat: "mute"}
 		mute, _, err := o.CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
-		o.newsAt(payload.DeployLive, "d", 2)
-		require.Equal(t, Failed, o.delivery(o.newsAt(payload.DeployStarted, "d", 1)[mute.ID]).State)
+		o.publishAt(payload.DeployLive, "d", 2)
+		require.Equal(t, Failed, o.delivery(o.publishAt(payload.DeployStarted, "d", 1)[mute.ID]).State)
 	}, WithSupersession(), WithFormat("mute", mute{}))
 }
 

@@ -39,8 +39,8 @@ func newID(prefix string) string {
 	return prefix + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")
 }
 
-// storable reports whether a text can be in a column. PostgreSQL refuses zero bytes
-// and invalid UTF-8.
+// storable reports whether a text can be in a column. PostgreSQL refuses zero
+// bytes and invalid UTF-8.
 func storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
 // clean makes a text fit for a column and a log: valid UTF-8 of bounded length
@@ -68,8 +68,8 @@ func plainText(s string) bool {
 	return true
 }
 
-// wrap says what was being done when the database failed. Errors of this package
-// stay as they are.
+// wrap says what was being done when the database failed. Errors of this
+// package stay as they are.
 func wrap(doing string, err error) error {
 	if err == nil || strings.HasPrefix(err.Error(), "outbox: ") {
 		return err

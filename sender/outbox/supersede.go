@@ -26,11 +26,11 @@ func isIntermediate(t payload.Type) bool {
 	return false
 }
 
-// supersede drops stale deliveries: those that wait when a terminal event comes, and
-// those that come after one. An event that is younger than the terminal one is not
-// stale, since the same deployment runs once more. A delivery that is in flight
-// while it is superseded counts as delivered if it succeeds. A replayed delivery is
-// never stale.
+// supersede drops stale deliveries: those that wait when a terminal event
+// comes, and those that come after one. An event that is younger than the
+// terminal one is not stale, since the same deployment runs once more. A
+// delivery that is in flight while it is superseded counts as delivered if it
+// succeeds. A replayed delivery is never stale.
 func supersede(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
 	switch {
 	case isTerminal(&d.event):

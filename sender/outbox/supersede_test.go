@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-func TestStaleNewsIsSuperseded(t *testing.T) {
+func TestSupersession_DropsStaleDeliveries(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t, outbox.WithSupersession())
@@ -63,7 +63,8 @@ func TestWithoutTheOptionNothingIsSuperseded(t *testing.T) {
 	})
 }
 
-// Two transactions that don't see each other publish the start and the end: the worker finds out.
+// Two transactions that don't see each other publish the start and the end: the
+// worker finds out.
 func TestSupersessionHoldsForConcurrentTransactions(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -83,5 +84,20 @@ func TestSupersessionHoldsForConcurrentTransactions(t *testing.T) {
 		require.NoError(t, o.Start(t.Context()))
 		settled(t, o, live.Deliveries[0].ID, outbox.Delivered)
 		settled(t, o, started.Deliveries[0].ID, outbox.Superseded)
+	})
+}
+
+func TestSupersession_ReplayedIsSent(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t, outbox.WithSupersession())
+		h := newHook(t, nil)
+		create(t, o, endpointAt("shop", h.URL))
+		id := publish(t, o, "shop", event(payload.DeployStarted, "d")).Deliveries[0].ID
+		settled(t, o, id, outbox.Delivered)
+		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
+		require.NoError(t, o.Replay(t.Context(), id))
+		eventually(t, func() bool { return len(h.sent(id)) == 2 }, "not sent again")
+		settled(t, o, id, outbox.Delivered)
 	})
 }

@@ -36,14 +36,14 @@ func (w *waker) run(ctx context.Context) {
 	})
 }
 
-// retry makes jobs due. Deleted jobs are skipped. Jobs that are not due afterwards
-// are returned, or they would sleep until their own time:
+// retry makes jobs due. Deleted jobs are skipped. Jobs that are not due
+// afterwards are returned, or they would sleep until their own time:
 //
 //   - A job is still running. River records only some time later that it was
 //     snoozed.
 //   - River was recording that at this moment. On PostgreSQL the statement then
-//     waits for the row, sees that the job was running when the statement began,
-//     and changes nothing, but returns the row as it is now.
+//     waits for the row, sees that the job was running when the statement
+//     began, and changes nothing, but returns the row as it is now.
 //
 // All processes lock the rows in the order of their IDs, so that none waits for
 // another that waits for it.
@@ -74,9 +74,9 @@ const (
 	waitForRateSlot = `rate_slot_at > 0`
 )
 
-// makeDue makes an endpoint's deliveries due whose reason to wait is gone. If it
-// fails, they come at their own time, which may be hours away. So it tries again
-// until batchTimeout has passed.
+// makeDue makes an endpoint's deliveries due whose reason to wait is gone. If
+// it fails, they come at their own time, which may be hours away. So it tries
+// again until batchTimeout has passed.
 func (w *waker) makeDue(ctx context.Context, endpoint, condition string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
@@ -109,7 +109,8 @@ func (w *waker) makeBatchDue(ctx context.Context, endpoint, condition string) (i
 	return len(jobs), w.wake(ctx, jobs)
 }
 
-// wake makes jobs due. If the outbox was started, that happens in the background.
+// wake makes jobs due. If the outbox was started, that happens in the
+// background.
 func (w *waker) wake(ctx context.Context, jobs []int64) error {
 	if w.started.Load() {
 		w.limiter.Wake(jobs)
@@ -123,9 +124,9 @@ func (w *waker) wake(ctx context.Context, jobs []int64) error {
 	return nil
 }
 
-// rateSlots are the slots of an endpoint's rate limit, for one delivery. The row
-// of the endpoint hands them out to all processes. A slot in the future is recorded
-// with the delivery, and the process that takes it up then finds it.
+// rateSlots are the slots of an endpoint's rate limit, for one delivery. The
+// row of the endpoint hands them out to all processes. A slot in the future is
+// recorded with the delivery, and the process that takes it up then finds it.
 type rateSlots struct {
 	db       *riverdb.DB
 	recorder *recorder
@@ -158,8 +159,8 @@ func (s *rateSlots) Record(ctx context.Context, slot time.Time) (bool, error) {
 }
 
 // Trim frees slots that were reserved for deliveries which are canceled or
-// superseded by now. A delivery that is due without a recorded slot may be about to
-// record one.
+// superseded by now. A delivery that is due without a recorded slot may be
+// about to record one.
 func (s *rateSlots) Trim(ctx context.Context) (bool, error) {
 	d := s.delivery
 	now := micros(time.Now())

@@ -10,8 +10,8 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// A deleted job does not keep others from being woken up. A job that is still running
-// is returned until River has recorded its snooze.
+// A deleted job does not keep others from being woken up. A job that is still
+// running is returned until River has recorded its snooze.
 func TestWaker_Retry(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -36,8 +36,8 @@ func TestWaker_Retry(t *testing.T) {
 	})
 }
 
-// River records the snooze of a job while the job is woken up. The job is not due
-// then, so it has to be woken up again.
+// River records the snooze of a job while the job is woken up. The job is not
+// due then, so it has to be woken up again.
 func TestWaker_RetryWhileRiverRecordsTheSnooze(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

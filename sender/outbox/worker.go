@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// earlyMargin is how long before its time a job may run. River looks at its queue
-	// a little ahead.
+	// earlyMargin is how long before its time a job may run. River looks at its
+	// queue a little ahead.
 	earlyMargin = 100 * time.Millisecond
 	// unsealRetry is about how long a delivery waits if its endpoint can't be read
 	// and unsealed.
 	unsealRetry = time.Minute
 )
 
-// worker makes one attempt for each job. River's jobs only say when. The state of a
-// delivery is in outbox_delivery.
+// worker makes one attempt for each job. River's jobs only say when. The state
+// of a delivery is in outbox_delivery.
 type worker struct {
 	river.WorkerDefaults[jobArgs]
 
@@ -45,15 +45,15 @@ type worker struct {
 	logger        *slog.Logger
 }
 
-// NextRetry is called when Work has failed, which is not the endpoint's failure, and
-// when a job is retried after a crash.
+// NextRetry is called when Work has failed, which is not the endpoint's
+// failure, and when a job is retried after a crash.
 func (w *worker) NextRetry(job *river.Job[jobArgs]) time.Time {
 	pause := time.Second << min(max(len(job.Errors)-1, 0), 5)
 	return time.Now().Add(rand.N(pause))
 }
 
-// Work does what is due for a delivery. A nil result means that the job is done, and
-// a snooze that it comes again.
+// Work does what is due for a delivery. A nil result means that the job is
+// done, and a snooze that it comes again.
 func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) {
 	fault := w.faults.Inline(ctx, inDelivering, func() { err = w.work(ctx, job) })
 	if fault != nil {
@@ -148,9 +148,9 @@ func (w *worker) attempt(ctx context.Context, p *admission.Permit, to sender.End
 	return a
 }
 
-// failOnDeadline turns a canceled attempt into a failed one if its job's time was
-// up, since it had all the time that there is. An attempt that Stop has cut off stays
-// canceled, as does one that never began.
+// failOnDeadline turns a canceled attempt into a failed one if its job's time
+// was up, since it had all the time that there is. An attempt that Stop has cut
+// off stays canceled, as does one that never began.
 func failOnDeadline(ctx context.Context, a *sender.Attempt, to sender.Endpoint) {
 	if a.Outcome == sender.Canceled && a.RequestHeader != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		a.Outcome, a.Class = sender.Failed, sender.ClassTimeout
@@ -158,12 +158,12 @@ func failOnDeadline(ctx context.Context, a *sender.Attempt, to sender.Endpoint) 
 	}
 }
 
-// isUnsigned reports whether nothing was sent because the signer failed. That says
-// nothing about the endpoint.
+// isUnsigned reports whether nothing was sent because the signer failed. That
+// says nothing about the endpoint.
 func isUnsigned(a *sender.Attempt) bool { return a.Class == sender.ClassSigner }
 
-// conclude decides what the attempt means, and records it. It ignores the end of the
-// job's context, since what the endpoint has received must be on record.
+// conclude decides what the attempt means, and records it. It ignores the end
+// of the job's context, since what the endpoint has received must be on record.
 func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedule, a *sender.Attempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*batchTimeout)
 	defer cancel()

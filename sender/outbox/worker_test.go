@@ -20,8 +20,9 @@ func (w *worker) try(ctx context.Context, id string, job int64) error {
 	return w.Work(ctx, &river.Job[jobArgs]{JobRow: &rivertype.JobRow{ID: job}, Args: jobArgs{ID: id}})
 }
 
-// A job makes an attempt only for a delivery that waits, that is due, whose job it is, and whose endpoint wants it.
-func TestWhatAJobFinds(t *testing.T) {
+// A job makes an attempt only for a delivery that waits, that is due, whose job
+// it is, and whose endpoint wants it.
+func TestWorker_Job(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change  string // to what there is
@@ -37,7 +38,7 @@ func TestWhatAJobFinds(t *testing.T) {
 		"not due":             {`UPDATE {schema}outbox_delivery SET next_at = next_at + 60000000`, false, Pending, true},
 		"the endpoint is off": {`UPDATE {schema}outbox_endpoint SET state = 'disabled'`, false, Canceled, false},
 		"the endpoint left":   {`DELETE FROM {schema}outbox_endpoint`, false, Canceled, false},
-		"held":                {``, false, Pending, true},
+		"breaker is open":     {``, false, Pending, true},
 		"sealed otherwise":    {`UPDATE {schema}outbox_endpoint SET keys = header`, false, Pending, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +48,7 @@ func TestWhatAJobFinds(t *testing.T) {
 				id := o.publishOne("shop")
 				job := o.loaded(id).job
 				switch {
-				case name == "held":
+				case name == "breaker is open":
 					o.exec(`UPDATE {schema}outbox_endpoint SET breaker_open_until = ?`, micros(time.Now().Add(time.Minute)))
 				case c.change != "":
 					o.exec(c.change)
@@ -67,8 +68,9 @@ func TestWhatAJobFinds(t *testing.T) {
 	}
 }
 
-// A 410 that comes when someone has changed the endpoint ends the delivery, and disables nothing.
-func TestALate410DisablesNothing(t *testing.T) {
+// A 410 that comes after a change of the endpoint ends the delivery, and
+// disables nothing.
+func TestWorker_Late410(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
@@ -85,7 +87,7 @@ func TestALate410DisablesNothing(t *testing.T) {
 }
 
 // What the endpoint has seen is on record, also when the job's time is up.
-func TestAnAttemptIsRecordedWhateverBecomesOfTheJob(t *testing.T) {
+func TestWorker_RecordsAfterTheJobsContext(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 0)
@@ -97,8 +99,9 @@ func TestAnAttemptIsRecordedWhateverBecomesOfTheJob(t *testing.T) {
 	})
 }
 
-// An attempt that was cut off on this side says nothing about the endpoint. It does
-// not open the breaker, and it releases its permit. The same holds for a panic.
+// An attempt that was cut off on this side says nothing about the endpoint. It
+// does not open the breaker, and it releases its permit. The same holds for a
+// panic.
 func TestWorker_AttemptCutOffIsInconclusive(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -137,8 +140,9 @@ type broken struct{}
 
 func (broken) Sign(context.Context, *http.Request, string, time.Time, []byte) error { panic("mine") }
 
-// The wait after an attempt is the schedule's or the endpoint's own, whichever is longer, and counts from the last replay.
-func TestWhatAnAttemptMeans(t *testing.T) {
+// The wait after an attempt is the schedule's or the endpoint's own, whichever
+// is longer, and counts from the last replay.
+func TestNewResult(t *testing.T) {
 	t.Parallel()
 	minute := sender.Schedule(sender.Platform)
 	now := time.Now()
@@ -160,8 +164,9 @@ func TestWhatAnAttemptMeans(t *testing.T) {
 	require.Equal(t, now, r.doneAt)
 }
 
-// No crash and no database that is away uses up a job: River's count of attempts is out of reach.
-func TestJobsOutliveEveryTrouble(t *testing.T) {
+// No crash and no database that is away uses up a job: River's count of
+// attempts is out of reach.
+func TestJobParams(t *testing.T) {
 	t.Parallel()
 	p := jobParams("whk_1", time.Now())
 	require.Equal(t, maxJobAttempts, p.InsertOpts.MaxAttempts)
@@ -192,13 +197,14 @@ func TestWorker_Request(t *testing.T) {
 	})
 }
 
-// What two transactions that did not see each other have published is found to be stale by the worker.
-func TestAJobFindsStaleNews(t *testing.T) {
+// What two transactions that did not see each other have published is found to
+// be stale by the worker.
+func TestWorker_FindsStaleDelivery(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
-		id := o.newsAt("deploy.started", "d", 1)[e]
-		o.newsAt("deploy.live", "d", 2)
+		id := o.publishAt("deploy.started", "d", 1)[e]
+		o.publishAt("deploy.live", "d", 2)
 		o.setSupersession(true)
 		require.NoError(t, o.worker.try(t.Context(), id, o.loaded(id).job))
 		require.Equal(t, Superseded, o.delivery(id).State)
@@ -206,8 +212,9 @@ func TestAJobFindsStaleNews(t *testing.T) {
 	})
 }
 
-// A time until which an endpoint is to be left alone that no breaker can have written is a clock's fault.
-func TestAHoldThatNoBreakerWroteIsIgnored(t *testing.T) {
+// A time until which an endpoint is to be left alone that no breaker can have
+// written is a clock's fault.
+func TestPublish_IgnoresImplausibleOpenBreaker(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)

@@ -111,8 +111,8 @@ func TestBreaker_RampsUp(t *testing.T) {
 	})
 }
 
-// Attempts that were in flight when the breaker opened neither lengthen the pause
-// nor open it again.
+// Attempts that were in flight when the breaker opened neither lengthen the
+// pause nor open it again.
 func TestBreaker_OpensOnceForABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("a", 20)
@@ -144,8 +144,8 @@ func TestBreaker_ChangeOfTheEndpointCloses(t *testing.T) {
 	})
 }
 
-// The outcome of an attempt with the old configuration does not touch the breaker of
-// the new one, not even that of a probe.
+// The outcome of an attempt with the old configuration does not touch the
+// breaker of the new one, not even that of a probe.
 func TestBreaker_IgnoresOutcomesOfTheOldConfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, before, after := newLimiter(t, 100), endpoint("a", 1), endpoint("a", 1)
@@ -178,8 +178,8 @@ func TestBreaker_AdoptsThatOfAnotherProcess(t *testing.T) {
 	})
 }
 
-// The breaker of another process counts for as long as it says, and only if this
-// process has not opened its own.
+// The breaker of another process counts for as long as it says, and only if
+// this process has not opened its own.
 func TestBreaker_OwnBreakerIsStronger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("over", 4)
@@ -226,8 +226,8 @@ func TestBreaker_ProbeNeedsASlot(t *testing.T) {
 	})
 }
 
-// Endpoints that failed together are not tried together again: the busiest second has
-// at most twice the mean.
+// Endpoints that failed together are not tried together again: the busiest
+// second has at most twice the mean.
 func TestBreaker_PausesAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 5000

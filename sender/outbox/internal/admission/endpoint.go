@@ -90,8 +90,8 @@ func (e *endpoint) health(now time.Time) health {
 	return unknown
 }
 
-// attemptTime estimates how long an attempt takes. It also considers the attempts
-// in flight.
+// attemptTime estimates how long an attempt takes. It also considers the
+// attempts in flight.
 func (e *endpoint) attemptTime(now time.Time) time.Duration {
 	d := e.latency
 	for _, start := range e.starts {
@@ -112,8 +112,8 @@ func (e *endpoint) expectedWait(now time.Time) time.Duration {
 	return timemath.Add(timemath.Times(each, doublings), timemath.Times(each, ahead)/time.Duration(window))
 }
 
-// snooze returns for how long the next job is to be snoozed. Every job returns a
-// little after the one before.
+// snooze returns for how long the next job is to be snoozed. Every job returns
+// a little after the one before.
 func (e *endpoint) snooze(now time.Time, spacing time.Duration) time.Duration {
 	at := e.backlog.nextAt
 	if earliest := now.Add(min(max(e.expectedWait(now), MinSnooze), maxExpectedWait)); at.Before(earliest) {
@@ -129,8 +129,8 @@ func (e *endpoint) snooze(now time.Time, spacing time.Duration) time.Duration {
 	return at.Sub(now)
 }
 
-// spacing returns the time between the ends of two snoozes. There are snoozed jobs
-// of so many endpoints.
+// spacing returns the time between the ends of two snoozes. There are snoozed
+// jobs of so many endpoints.
 func (e *endpoint) spacing(now time.Time, endpoints int) time.Duration {
 	pace := maxSpacing
 	if e.breaker.openings == 0 && e.failures == 0 {
@@ -229,14 +229,14 @@ type Breaker struct {
 	Pause, MaxPause time.Duration
 }
 
-// Plausible reports whether a breaker can be open until then. A time too far ahead
-// comes from a wrong clock.
+// Plausible reports whether a breaker can be open until then. A time too far
+// ahead comes from a wrong clock.
 func (b Breaker) Plausible(until, now time.Time) bool {
 	return until.After(now) && until.Sub(now) <= timemath.Times(b.MaxPause, 2)
 }
 
-// pause returns half to one and a half times the nominal pause, so that endpoints
-// that failed together are not tried together again.
+// pause returns half to one and a half times the nominal pause, so that
+// endpoints that failed together are not tried together again.
 func (b Breaker) pause(openings int) time.Duration {
 	d := b.Pause
 	for range min(openings, 16) {
@@ -256,7 +256,8 @@ type breaker struct {
 	started   int // attempts since rampStart
 }
 
-// blocks reports whether the breaker is open, or half-open with a probe in flight.
+// blocks reports whether the breaker is open, or half-open with a probe in
+// flight.
 func (b *breaker) blocks(now time.Time) bool {
 	return b.openings > 0 && (now.Before(b.openUntil) || b.probing)
 }
@@ -288,8 +289,8 @@ func (b *breaker) allowance(now time.Time) int {
 }
 
 const (
-	// maxBacklog bounds the jobs that an endpoint remembers to wake up. Jobs beyond
-	// it return at the end of their snooze.
+	// maxBacklog bounds the jobs that an endpoint remembers to wake up. Jobs
+	// beyond it return at the end of their snooze.
 	maxBacklog = 10_000
 	// minAsleep is how long a job must be snoozed before it can be woken up. River
 	// records a snooze up to 250 ms later.

@@ -1,21 +1,25 @@
 // Package admission decides which deliveries a process may attempt now, so that
-// an endpoint that hangs, fails or has a large backlog delays no other endpoint:
+// an endpoint that hangs, fails or has a large backlog delays no other
+// endpoint:
 //
-//   - Each endpoint has a window of attempts in flight. The window grows with each
-//     success, up to the endpoint's own limit, and halves with each failure.
-//   - Endpoints that fail or are slow share half of all slots. They and endpoints
-//     without a history share seven eighths. Healthy endpoints always find a slot.
-//   - A circuit breaker stops attempts after consecutive failures. After a jittered
-//     pause it is half-open and admits one probe at a time. A probe that succeeds
-//     closes it, and the attempts per second double from one.
+//   - Each endpoint has a window of attempts in flight. The window grows with
+//     each success, up to the endpoint's own limit, and halves with each
+//     failure.
+//   - Endpoints that fail or are slow share half of all slots. They and
+//     endpoints without a history share seven eighths. Healthy endpoints always
+//     find a slot.
+//   - A circuit breaker stops attempts after consecutive failures. After a
+//     jittered pause it is half-open and admits one probe at a time. A probe
+//     that succeeds closes it, and the attempts per second double from one.
 //   - A rate limit spaces the attempts of all processes, see [RateSlots].
 //
-// A job that is not admitted is snoozed: it goes back to the queue for a time that
-// grows with the backlog of its endpoint. [Limiter.Run] wakes it up earlier when
-// its endpoint has free slots.
+// A job that is not admitted is snoozed: it goes back to the queue for a time
+// that grows with the backlog of its endpoint. [Limiter.Run] wakes it up
+// earlier when its endpoint has free slots.
 //
-// A [Limiter] decides for its own process and has no database. The caller stores
-// until when a breaker is open and passes it to the limiters of other processes.
+// A [Limiter] decides for its own process and has no database. The caller
+// stores until when a breaker is open and passes it to the limiters of other
+// processes.
 package admission
 
 import (
@@ -66,7 +70,8 @@ func New(c Config) *Limiter {
 	}
 }
 
-// Request asks for one attempt. It says what the database knows of the endpoint.
+// Request asks for one attempt. It says what the database knows of the
+// endpoint.
 type Request struct {
 	// Job is the job that wants to make the attempt. If it is snoozed, Limiter.Run
 	// wakes it up.
@@ -274,8 +279,8 @@ func (p *Permit) settle(o Outcome) (openUntil time.Time, jobs []int64) {
 	return openUntil, l.admitWaiters(e, now)
 }
 
-// admitWaiters gives permits to waiters. If there is room after that, it returns
-// snoozed jobs to wake up.
+// admitWaiters gives permits to waiters. If there is room after that, it
+// returns snoozed jobs to wake up.
 func (l *Limiter) admitWaiters(e *endpoint, now time.Time) []int64 {
 	if e.breaker.openings > 0 {
 		return nil
@@ -292,8 +297,8 @@ func (l *Limiter) admitWaiters(e *endpoint, now time.Time) []int64 {
 	return e.backlog.take(min(e.wakeCount(l.PollInterval), e.breaker.allowance(now)), now)
 }
 
-// wakeable returns the snoozed jobs to wake up at endpoints without an attempt in
-// flight, whose end would wake them up.
+// wakeable returns the snoozed jobs to wake up at endpoints without an attempt
+// in flight, whose end would wake them up.
 func (l *Limiter) wakeable() (jobs []int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

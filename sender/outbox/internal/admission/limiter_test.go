@@ -83,8 +83,8 @@ func TestWaiter_OneSlotAdmitsOne(t *testing.T) {
 	})
 }
 
-// A burst to a new endpoint that answers quickly is not snoozed, since its window
-// soon grows.
+// A burst to a new endpoint that answers quickly is not snoozed, since its
+// window soon grows.
 func TestWaiter_BurstToNewEndpointIsNotSnoozed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct{ concurrency, burst int }{{200, 1000}, {10, 300}, {1, 40}} {
@@ -107,8 +107,8 @@ func TestWaiter_BurstToNewEndpointIsNotSnoozed(t *testing.T) {
 	})
 }
 
-// Endpoints that hang or that have no history can't take the slots that healthy ones
-// need.
+// Endpoints that hang or that have no history can't take the slots that healthy
+// ones need.
 func TestSlots_LeftForHealthyEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for failing, want := range map[bool]int{false: 14, true: 8} { // of 16: seven eighths, half
@@ -121,8 +121,8 @@ func TestSlots_LeftForHealthyEndpoints(t *testing.T) {
 	})
 }
 
-// No endpoint gets more than all slots. One that is slow or failing never gets the
-// last eighth.
+// No endpoint gets more than all slots. One that is slow or failing never gets
+// the last eighth.
 func TestSlots_Bounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, good, slow := newLimiter(t, 16), endpoint("good", 40), endpoint("slow", 40)

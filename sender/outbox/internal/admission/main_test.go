@@ -84,7 +84,8 @@ func (l *limiter) open(r admission.Request) (until time.Time) {
 	return until
 }
 
-// fill admits one attempt to each of many new endpoints, and returns the permits.
+// fill admits one attempt to each of many new endpoints, and returns the
+// permits.
 func (l *limiter) fill(name string, failing bool) (held []*admission.Permit) {
 	l.t.Helper()
 	for i := range 2 * l.Slots {
@@ -114,7 +115,8 @@ func (l *limiter) requireIdle() {
 	require.Len(l.t, others, l.Slots*7/8)
 }
 
-// isSuspect reports whether an endpoint competes for the slots of suspects only.
+// isSuspect reports whether an endpoint competes for the slots of suspects
+// only.
 func (l *limiter) isSuspect(r admission.Request) bool {
 	l.t.Helper()
 	held := l.fill("occupied", true)

@@ -33,8 +33,8 @@ type RateSlots interface {
 	Trim(ctx context.Context) (bool, error)
 }
 
-// pace waits for the rate slot of a request, or returns for how long the job is to
-// be snoozed until then. A job whose request is out of date returns soon.
+// pace waits for the rate slot of a request, or returns for how long the job is
+// to be snoozed until then. A job whose request is out of date returns soon.
 func (l *Limiter) pace(ctx context.Context, r *Request) (time.Duration, error) {
 	if snooze := l.snoozeIfBlocked(r); snooze > 0 {
 		return snooze, nil
@@ -68,8 +68,8 @@ func (l *Limiter) pace(ctx context.Context, r *Request) (time.Duration, error) {
 	}
 }
 
-// nextSlot reserves a slot. One job of an endpoint does so at a time, so that none
-// holds a late slot while the slots are trimmed.
+// nextSlot reserves a slot. One job of an endpoint does so at a time, so that
+// none holds a late slot while the slots are trimmed.
 func (l *Limiter) nextSlot(ctx context.Context, r *Request) (time.Time, error) {
 	reserve := l.reserve(r)
 	select {

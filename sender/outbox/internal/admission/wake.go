@@ -51,9 +51,9 @@ func (l *Limiter) Wake(jobs []int64) {
 	}
 }
 
-// Run wakes up jobs until ctx ends. The function wake makes jobs due, and returns
-// those for which it has to be called again. At most [WakeBatch] jobs are passed
-// to it at once.
+// Run wakes up jobs until ctx ends. The function wake makes jobs due, and
+// returns those for which it has to be called again. At most [WakeBatch] jobs
+// are passed to it at once.
 func (l *Limiter) Run(ctx context.Context, wake func(ctx context.Context, jobs []int64) (again []int64)) {
 	tick := time.NewTicker(l.PollInterval)
 	defer tick.Stop()

@@ -53,8 +53,8 @@ func TestWake_Again(t *testing.T) {
 	})
 }
 
-// A job is woken up once, and only when it has been snoozed for long enough that
-// River has recorded it.
+// A job is woken up once, and only when it has been snoozed for long enough
+// that River has recorded it.
 func TestWake_NotRightAfterTheSnooze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("a", 1)
@@ -75,7 +75,8 @@ func TestWake_NotRightAfterTheSnooze(t *testing.T) {
 	})
 }
 
-// An endpoint remembers a bounded number of jobs. The others return by themselves.
+// An endpoint remembers a bounded number of jobs. The others return by
+// themselves.
 func TestWake_BoundedBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("a", 1)

@@ -7,8 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An attempt that was overtaken by a replay is on record, and the replay goes on as if it had not been; unless it has succeeded.
-func TestALateAnswerDoesNotDisturbTheReplay(t *testing.T) {
+// An attempt that was overtaken by a replay is on record, and the replay goes
+// on as if it had not been; unless it has succeeded.
+func TestRecorder_LateAnswerKeepsReplay(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 0)
@@ -38,8 +39,9 @@ func TestALateAnswerDoesNotDisturbTheReplay(t *testing.T) {
 	})
 }
 
-// What was canceled while an attempt was under way stays so, unless the attempt has succeeded.
-func TestALateFailureDoesNotReviveWhatWasCanceled(t *testing.T) {
+// What was canceled while an attempt was under way stays so, unless the attempt
+// has succeeded.
+func TestRecorder_LateFailureKeepsCanceled(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
@@ -63,8 +65,9 @@ func TestALateFailureDoesNotReviveWhatWasCanceled(t *testing.T) {
 	})
 }
 
-// A worker that was about to cancel a delivery finds that it was replayed, or that it is done.
-func TestALateCancellationDoesNothing(t *testing.T) {
+// A worker that was about to cancel a delivery finds that it was replayed, or
+// that it is done.
+func TestRecorder_LateCancellationIsIgnored(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 0)
@@ -84,15 +87,16 @@ func TestALateCancellationDoesNothing(t *testing.T) {
 	})
 }
 
-// A turn in a limited rate is written down only for the job that it was taken for, and while the delivery waits.
-func TestALateTurnIsNotWrittenDown(t *testing.T) {
+// A rate slot is recorded only for the job that reserved it, and while the
+// delivery waits.
+func TestRecorder_LateRateSlotIsIgnored(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 1)
 		id := o.publishOne("shop")
-		turn := time.Now().Add(time.Hour)
+		slot := time.Now().Add(time.Hour)
 		take := func(d *loaded) *result {
-			return &result{id: id, job: d.job, endpoint: e, version: d.version, nextAt: turn, rateSlot: turn}
+			return &result{id: id, job: d.job, endpoint: e, version: d.version, nextAt: slot, rateSlot: slot}
 		}
 		late := take(o.loaded(id))
 		o.replay(id)
@@ -104,10 +108,10 @@ func TestALateTurnIsNotWrittenDown(t *testing.T) {
 		kept := take(d)
 		o.write(kept)
 		require.True(t, kept.slotRecorded)
-		require.Equal(t, stamp(turn), o.loaded(id).rateSlot)
+		require.Equal(t, stamp(slot), o.loaded(id).rateSlot)
 
 		o.write(d.failed(time.Now(), time.Now().Add(time.Minute)))
-		require.Zero(t, o.loaded(id).rateSlot, "the next attempt would use the turn of this one")
+		require.Zero(t, o.loaded(id).rateSlot, "the next attempt would use the slot of this one")
 
 		o.write(d.delivered(time.Now()))
 		late = take(d)
@@ -117,8 +121,9 @@ func TestALateTurnIsNotWrittenDown(t *testing.T) {
 	})
 }
 
-// Two attempts of one delivery that end together, as after a replay, are both on record.
-func TestTwoAttemptsOfOneDeliveryInOneBatch(t *testing.T) {
+// Two attempts of one delivery that end together, as after a replay, are both
+// on record.
+func TestRecorder_TwoAttemptsOfOneDelivery(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 0)
@@ -137,8 +142,9 @@ func TestTwoAttemptsOfOneDeliveryInOneBatch(t *testing.T) {
 	})
 }
 
-// Which came first, the failure or the success, is told by their times, be they in one batch or not.
-func TestTheOrderOfFailureAndSuccess(t *testing.T) {
+// Which came first, the failure or the success, is told by their times, be they
+// in one batch or not.
+func TestRecorder_OrderOfFailureAndSuccess(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
@@ -164,8 +170,9 @@ func TestTheOrderOfFailureAndSuccess(t *testing.T) {
 	})
 }
 
-// What was found out about a configuration that someone has changed since says nothing about the endpoint.
-func TestHealthIsThatOfTheConfiguration(t *testing.T) {
+// The outcome of an attempt with an old configuration says nothing about the
+// endpoint.
+func TestRecorder_IgnoresOldConfiguration(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
@@ -187,8 +194,9 @@ func TestHealthIsThatOfTheConfiguration(t *testing.T) {
 	})
 }
 
-// A success makes due what was published while the endpoint was to be left alone.
-func TestSuccessMakesDueWhatWasHeld(t *testing.T) {
+// A success makes due what was published while the endpoint was to be left
+// alone.
+func TestRecorder_SuccessMakesDeliveriesDue(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
@@ -196,14 +204,14 @@ func TestSuccessMakesDueWhatWasHeld(t *testing.T) {
 		retry := o.publishOne("shop")
 		o.write(o.loaded(retry).failed(time.Now(), time.Now().Add(5*time.Minute)))
 		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(5*time.Minute))
-		held, replayed, turned := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop")
-		o.recorded(turned, time.Now().Add(5*time.Minute))
-		require.Greater(t, time.Until(o.delivery(held).NextAt), time.Minute)
+		waiting, replayed, limited := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop")
+		o.recorded(limited, time.Now().Add(5*time.Minute))
+		require.Greater(t, time.Until(o.delivery(waiting).NextAt), time.Minute)
 		o.exec(`UPDATE {schema}outbox_delivery SET replays = 1 WHERE id = ?`, replayed) // its time is that of the replay
 		o.write(d.delivered(time.Now()))
-		require.Less(t, time.Until(o.delivery(held).NextAt), time.Minute)
+		require.Less(t, time.Until(o.delivery(waiting).NextAt), time.Minute)
 		require.Greater(t, time.Until(o.delivery(replayed).NextAt), time.Minute, "the replay's pace is gone")
-		require.Greater(t, time.Until(o.delivery(turned).NextAt), time.Minute, "the rate's turn is gone")
+		require.Greater(t, time.Until(o.delivery(limited).NextAt), time.Minute, "the rate slot is gone")
 		require.Greater(t, time.Until(o.delivery(retry).NextAt), time.Minute, "the schedule's pause is gone")
 		require.Zero(t, o.shown(e).BreakerOpenUntil)
 	})

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// failingFor makes the app's endpoint failing since then, and returns a delivery to it that a worker has in hand.
+// failingFor makes the app's endpoint fail for that long, and returns a
+// delivery to it as a worker loads it.
 func (o *inside) failingFor(since time.Duration) *loaded {
 	o.t.Helper()
 	d := o.loaded(o.publishOne("shop"))
@@ -17,8 +18,9 @@ func (o *inside) failingFor(since time.Duration) *loaded {
 	return o.loaded(d.id)
 }
 
-// judge says what a worker finds that has just failed: whether the delivery has an attempt left or not.
-func (o *inside) judge(d *loaded, left bool) {
+// fail does what a worker does after a failed attempt. The delivery may have an
+// attempt left.
+func (o *inside) fail(d *loaded, left bool) {
 	o.t.Helper()
 	var next time.Time
 	if left {
@@ -27,7 +29,8 @@ func (o *inside) judge(d *loaded, left bool) {
 	o.notifier.notify(o.t.Context(), o.health.afterFailure(o.t.Context(), d, d.failed(time.Now(), next))...)
 }
 
-// deadEarlier makes another delivery one that has used up its attempts that long ago.
+// deadEarlier makes another delivery one that has used up its attempts that
+// long ago.
 func (o *inside) deadEarlier(ago time.Duration) (id string) {
 	o.t.Helper()
 	id = o.publishOne("shop")
@@ -35,7 +38,8 @@ func (o *inside) deadEarlier(ago time.Duration) (id string) {
 	return id
 }
 
-// An endpoint is failing as soon as a delivery has used up its attempts, or when for an hour nothing has succeeded.
+// An endpoint is failing as soon as a delivery has used up its attempts, or
+// when for an hour nothing has succeeded.
 func TestWhenAnEndpointIsFailing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -51,15 +55,16 @@ func TestWhenAnEndpointIsFailing(t *testing.T) {
 			t.Parallel()
 			insideEach(t, func(t *testing.T, o *inside) {
 				e := o.endpoint("shop", 0)
-				o.judge(o.failingFor(c.since), c.left)
+				o.fail(o.failingFor(c.since), c.left)
 				require.Equal(t, c.want, o.shown(e).State)
 			})
 		})
 	}
 }
 
-// Two workers that find it out at the same time say it once; and what has happened since the attempt began has the last word.
-func TestFailingIsSaidOnceAndOnlyWhileItIsTrue(t *testing.T) {
+// Two workers that find it out at the same time say it once; and what has
+// happened since the attempt began has the last word.
+func TestFailing_NoticeOnce(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		var notices atomic.Int64
@@ -67,18 +72,18 @@ func TestFailingIsSaidOnceAndOnlyWhileItIsTrue(t *testing.T) {
 		e := o.endpoint("shop", 0)
 		d := o.failingFor(time.Minute)
 		o.write(o.loaded(o.publishOne("shop")).delivered(time.Now()))
-		o.judge(d, false)
+		o.fail(d, false)
 		require.Equal(t, EndpointActive, o.shown(e).State, "it has succeeded since")
 
 		d = o.failingFor(time.Minute)
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("mended")})
+		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
-		o.judge(d, false)
+		o.fail(d, false)
 		require.Equal(t, EndpointActive, o.shown(e).State, "it was changed since")
 
 		d = o.loaded(d.id)
-		o.judge(d, false)
-		o.judge(d, false)
+		o.fail(d, false)
+		o.fail(d, false)
 		require.Equal(t, EndpointFailing, o.shown(e).State)
 		require.EqualValues(t, 1, notices.Load())
 	})
@@ -114,7 +119,7 @@ func TestWhatDisablesAnEndpoint(t *testing.T) {
 				if c.change != "" {
 					o.exec(`UPDATE {schema}outbox_delivery SET `+c.change+` WHERE id = ?`, other)
 				}
-				o.judge(d, c.left)
+				o.fail(d, c.left)
 				require.Equal(t, c.want, o.shown(e).State == EndpointDisabled)
 			}, WithDisableAfter(after))
 		})
@@ -128,18 +133,18 @@ func TestOneDeadLetterAloneDisablesNothing(t *testing.T) {
 		e := o.endpoint("shop", 0)
 		d := o.failingFor(2 * time.Hour)
 		o.write(d.failed(time.Now().Add(-time.Hour), time.Time{}))
-		o.judge(d, false)
+		o.fail(d, false)
 		require.Equal(t, EndpointFailing, o.shown(e).State)
 	}, WithDisableAfter(time.Hour))
 }
 
-func TestAnEndpointThatWasWellIsNotDisabledForOldDeadLetters(t *testing.T) {
+func TestDisable_NotForDeadLettersBeforeASuccess(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		o.deadEarlier(30 * time.Minute)
 		o.write(o.loaded(o.publishOne("shop")).delivered(time.Now()))
-		o.judge(o.loaded(o.publishOne("shop")), false)
+		o.fail(o.loaded(o.publishOne("shop")), false)
 		require.Equal(t, EndpointActive, o.shown(e).State)
 	}, WithDisableAfter(time.Hour))
 }
@@ -150,31 +155,32 @@ func TestZeroNeverDisables(t *testing.T) {
 		e := o.endpoint("shop", 0)
 		d := o.failingFor(1000 * time.Hour)
 		o.deadEarlier(500 * time.Hour)
-		o.judge(d, false)
+		o.fail(d, false)
 		require.Equal(t, EndpointFailing, o.shown(e).State)
 	}, WithDisableAfter(0))
 }
 
 // What has happened since the attempt began has the last word here, too.
-func TestALateVerdictDoesNotDisable(t *testing.T) {
+func TestDisable_NotAfterAChange(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		d := o.failingFor(2 * time.Hour)
 		o.deadEarlier(30 * time.Minute)
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("mended")})
+		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
-		o.judge(d, false)
+		o.fail(d, false)
 		require.NotEqual(t, EndpointDisabled, o.shown(e).State, "it was changed since")
 
 		d = o.loaded(d.id)
 		o.write(o.loaded(o.publishOne("shop")).delivered(time.Now()))
-		o.judge(d, false)
+		o.fail(d, false)
 		require.NotEqual(t, EndpointDisabled, o.shown(e).State, "it has succeeded since")
 	}, WithDisableAfter(time.Hour))
 }
 
-// Attempts that failed throughout the time are evidence: in four of its five fifths, of deliveries to this endpoint that wait.
+// Attempts that failed throughout the time are evidence: in four of its five
+// fifths, of deliveries to this endpoint that wait.
 func TestTriedThroughout(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -201,7 +207,7 @@ func TestTriedThroughout(t *testing.T) {
 				if c.change != "" {
 					o.exec(`UPDATE {schema}outbox_delivery SET `+c.change+` WHERE id = ?`, other)
 				}
-				o.judge(d, true)
+				o.fail(d, true)
 				require.Equal(t, c.want, o.shown(e).State == EndpointDisabled)
 			}, WithDisableAfter(time.Hour))
 		})

@@ -13,7 +13,7 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-func TestAJobsDeadlineIsAFailureAndStopIsNone(t *testing.T) {
+func TestAttempt_CanceledByDeadlineFails(t *testing.T) {
 	t.Parallel()
 	overdue, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
@@ -41,8 +41,9 @@ func TestAJobsDeadlineIsAFailureAndStopIsNone(t *testing.T) {
 	}
 }
 
-// An attempt's deadline is the endpoint's, or else the sender's, and WithMaxTimeout bounds both.
-func TestAttemptDeadline(t *testing.T) {
+// An attempt's deadline is the endpoint's, or else the sender's, and
+// WithMaxTimeout bounds both.
+func TestAttempt_Timeout(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		o.endpoint("shop", 0)
