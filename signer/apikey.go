@@ -189,7 +189,7 @@ func (s *APIKeys) Principals() []string {
 // Format prints the scheme's name and nothing of its keys, whatever the verb.
 func (s *APIKeys) Format(f fmt.State, _ rune) {
 	name := "APIKeys"
-	if s != nil {
+	if s != nil && s.name != "" {
 		name = s.name
 	}
 	io.WriteString(f, "signer."+name)
