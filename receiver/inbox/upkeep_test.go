@@ -28,7 +28,7 @@ func TestUpkeep_ContinuesAfterPanics(t *testing.T) {
 		u := in.startUpkeep(t.Context())
 		time.Sleep(time.Minute + time.Millisecond)
 		u.end()
-		require.Equal(t, map[string]uint64{inPruning: 1, inRenewing: 60}, in.Faults())
+		require.Equal(t, map[string]uint64{inPruning: 1, inRenewing: 60}, in.faults.Counts())
 		require.Equal(t, 1, strings.Count(log.String(), `in="renewing leases" fault="panicked: runtime error: invalid memory address`), log.String())
 
 		rounds := 0
@@ -38,6 +38,6 @@ func TestUpkeep_ContinuesAfterPanics(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		require.Equal(t, 10, rounds)
-		require.EqualValues(t, 10, in.Faults()["exit"])
+		require.EqualValues(t, 10, in.faults.Counts()["exit"])
 	})
 }
