@@ -33,6 +33,7 @@ const (
 // names the option to change.
 var ErrConfig = errors.New("receiver: invalid configuration")
 
+// Option is an option of [New].
 type Option interface {
 	apply(*config)
 }

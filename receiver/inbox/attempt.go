@@ -113,7 +113,7 @@ func (in *Inbox) setHandled(ctx context.Context, tx *riverdb.Tx, r *record, l *l
 }
 
 // call runs the handler. A panic or runtime.Goexit becomes an error.
-func (in *Inbox) call(ctx context.Context, a *Attempt) (err error, completes bool) {
+func (in *Inbox) call(ctx context.Context, a *Attempt) (completes bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, in.handlerTimeout, ErrTimeout)
 	defer cancel()
 	ctx = receiver.NewContext(ctx, a.record.delivery(a.event))
@@ -126,7 +126,7 @@ func (in *Inbox) call(ctx context.Context, a *Attempt) (err error, completes boo
 	default:
 		err = &panicError{fault}
 	}
-	return err, a.end()
+	return a.end(), err
 }
 
 // panicError has the panic value's text and the place where it occurred.

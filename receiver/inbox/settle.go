@@ -53,7 +53,7 @@ func (in *Inbox) attempt(ctx context.Context, r *record, l *lease) ending {
 	callCtx, stop := l.context(ctx)
 	defer stop()
 	start := time.Now()
-	err, completes := in.call(callCtx, a)
+	completes, err := in.call(callCtx, a)
 	took := time.Since(start)
 	// Store the result even if the worker is told to stop.
 	recordCtx := context.WithoutCancel(ctx)
