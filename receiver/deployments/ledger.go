@@ -103,7 +103,7 @@ func (r *Record) Link(organization string) Link {
 	d := r.Deployment
 	return Link{
 		Organization: organization, DeploymentID: d.DeploymentID, Service: d.Service, Environment: d.Environment,
-		Commit: d.CommitSHA, PreviousCommit: d.PreviousCommitSHA,
+		RepositoryURL: d.RepositoryURL, Commit: d.CommitSHA, PreviousCommit: d.PreviousCommitSHA,
 	}
 }
 
@@ -168,6 +168,8 @@ type Link struct {
 	// Service is empty if the deployment names none.
 	Service     string
 	Environment string
+	// RepositoryURL is empty if the deployment has none.
+	RepositoryURL string
 	// Commit is the deployed commit, 5 to 40 hexadecimal digits.
 	Commit string
 	// PreviousCommit is the commit that was deployed before, or empty if

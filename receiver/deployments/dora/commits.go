@@ -43,6 +43,8 @@ type Repository struct {
 	// URL is empty where the deployments name no repository. It is then the
 	// service's.
 	URL string
+	// Further is set for a repository that deployments name only besides their own.
+	Further bool
 }
 
 // Commit is a commit in the history of a repository.

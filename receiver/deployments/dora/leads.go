@@ -26,9 +26,10 @@ func (h *history) measure(ctx context.Context) error {
 		for _, p := range d.repos {
 			l := lineages[p.url]
 			if l == nil {
-				l = &lineage{Repository: Repository{Organization: h.organization, Service: h.scope.Service, URL: p.url}}
+				l = &lineage{Repository: Repository{Organization: h.organization, Service: h.scope.Service, URL: p.url, Further: true}}
 				lineages[p.url] = l
 			}
+			l.Further = l.Further && p.url != d.own
 			l.items = append(l.items, d)
 			l.names = append(l.names, p.commit)
 		}

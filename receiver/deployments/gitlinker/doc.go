@@ -40,6 +40,16 @@
 // A pull request whose number is in no commit message is not counted. GitLab's
 // fast-forward merges are an example.
 //
+// # Metrics
+//
+// A Linker is also the source of commits for package dora:
+//
+//	calculator, err := dora.New(ledger, dora.WithCommits(linker))
+//
+// A deployment of several repositories names their URLs. [WithRepositories] has the
+// directories for them. A repository that is unknown, or is a shallow clone, gives
+// no lead times, and the report says so.
+//
 // # Keeping the repository fresh
 //
 // The linker never fetches. Make a full mirror. Update it before deployments

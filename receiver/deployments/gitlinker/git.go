@@ -19,6 +19,7 @@ type repository struct {
 	git        string
 	dir        string
 	maxCommits int
+	maxOutput  int64
 }
 
 // open refuses a shallow clone and an unreadable repository. Both would make
@@ -28,7 +29,7 @@ func (l *Linker) open(ctx context.Context, dir string) (*repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRepository, err)
 	}
-	r := &repository{git: l.git, dir: gitDir, maxCommits: l.maxCommits}
+	r := &repository{git: l.git, dir: gitDir, maxCommits: l.maxCommits, maxOutput: maxOutput}
 	shallow, err := r.output(ctx, "", "rev-parse", "--is-shallow-repository")
 	if err != nil {
 		return nil, err
@@ -142,10 +143,10 @@ func (r *repository) run(ctx context.Context, input string, args []string, read 
 	if err := cmd.Start(); err != nil {
 		return errors.Join(ctx.Err(), fmt.Errorf("gitlinker: start git: %w", err))
 	}
-	limited := &io.LimitedReader{R: out, N: maxOutput}
+	limited := &io.LimitedReader{R: out, N: r.maxOutput}
 	readErr := read(limited)
 	if limited.N <= 0 {
-		readErr = fmt.Errorf("%w: more than %d bytes of commit messages", ErrTooLarge, maxOutput)
+		readErr = fmt.Errorf("%w: more than %d bytes of output", ErrTooLarge, r.maxOutput)
 	}
 	ended := ctx.Err() // read before the function itself cancels ctx
 	if readErr != nil {

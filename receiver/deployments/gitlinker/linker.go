@@ -104,22 +104,40 @@ func (l *Linker) PullRequests(ctx context.Context, link deployments.Link) ([]int
 	if l == nil || l.lookup == nil {
 		return nil, fmt.Errorf("%w: the Linker was not made with New; check the error of New", ErrConfig)
 	}
-	dir, err := l.lookup(ctx, link.Organization, link.Service)
+	dir, err := l.directory(ctx, link.Organization, link.Service, link.RepositoryURL)
+	if err != nil || dir == "" {
+		return nil, err
+	}
+	ctx, done, err := l.begin(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("gitlinker: service %.100q: %w", link.Service, err)
+		return nil, err
 	}
-	if dir == "" {
-		return nil, nil
+	defer done()
+	return l.count(ctx, dir, link)
+}
+
+// directory finds the repository of a deployment.
+func (l *Linker) directory(ctx context.Context, organization, service, url string) (string, error) {
+	if dir, ok := l.byURL[organizationURL{organization, url}]; ok {
+		return dir, nil
 	}
+	dir, err := l.lookup(ctx, organization, service)
+	if err != nil {
+		return "", fmt.Errorf("gitlinker: service %.100q: %w", service, err)
+	}
+	return dir, nil
+}
+
+// begin waits until git may run. done ends it.
+func (l *Linker) begin(ctx context.Context) (limited context.Context, done func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
 	select {
 	case l.slots <- struct{}{}:
-		defer func() { <-l.slots }()
+		return ctx, func() { <-l.slots; cancel() }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("gitlinker: %w", ctx.Err())
+		cancel()
+		return nil, nil, fmt.Errorf("gitlinker: %w", ctx.Err())
 	}
-	return l.count(ctx, dir, link)
 }
 
 func (l *Linker) count(ctx context.Context, dir string, link deployments.Link) ([]int, error) {

@@ -15,7 +15,8 @@ const (
 	// DefaultProcesses bounds the concurrent counts.
 	DefaultProcesses = 4
 
-	maxOutput = 64 << 20 // bytes of commit messages
+	maxOutput  = 64 << 20 // bytes of commit messages
+	maxHistory = 4 << 30  // bytes of a history without messages
 )
 
 // Option configures [New].
@@ -32,6 +33,7 @@ type config struct {
 	timeout    time.Duration
 	maxCommits int
 	processes  int
+	byURL      map[organizationURL]string
 }
 
 // WithGit sets the path of the git command. Default, and for the empty string:
@@ -53,6 +55,24 @@ func WithMaxCommits(n int) Option { return option(func(c *config) { c.maxCommits
 // error.
 func WithProcesses(n int) Option { return option(func(c *config) { c.processes = n }) }
 
+// organizationURL is a repository URL in the deployments of one organization.
+type organizationURL struct{ organization, url string }
+
+// WithRepositories adds directories for the repository URLs that deployments of one
+// organization name. A repository with a URL is looked up here first. The lookup of
+// the service is used for a deployment's own repository if the URL is not here.
+// Default none. An empty name, URL or directory is an error.
+func WithRepositories(organization string, dirs map[string]string) Option {
+	return option(func(c *config) {
+		if c.byURL == nil {
+			c.byURL = make(map[organizationURL]string)
+		}
+		for url, dir := range dirs {
+			c.byURL[organizationURL{organization, url}] = dir
+		}
+	})
+}
+
 func newConfig(opts []Option) (config, error) {
 	var c config
 	for _, o := range opts {
@@ -62,6 +82,12 @@ func newConfig(opts []Option) (config, error) {
 		o.apply(&c)
 	}
 	var problems []error
+	for at, dir := range c.byURL {
+		if at.organization == "" || at.url == "" || dir == "" {
+			problems = append(problems, fmt.Errorf("%w: WithRepositories(%.100q): %.100q: %.100q: want an organization, a URL and a directory",
+				ErrConfig, at.organization, at.url, dir))
+		}
+	}
 	if c.timeout < 0 {
 		problems = append(problems, fmt.Errorf("%w: WithTimeout(%v): want more than zero, or zero for the default of %v", ErrConfig, c.timeout, DefaultTimeout))
 	}
