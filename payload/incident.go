@@ -5,47 +5,49 @@ import (
 	"time"
 )
 
-// An Incident is the record of one incident: JSON with names in camelCase.
-// Sending a record with the same IncidentID again updates it.
+// An Incident is the record of one incident: JSON with camelCase names. Sending
+// a record with the same IncidentID again updates it.
 //
-// IncidentID and OpenedAt are required. For strings, empty means absent.
-// Members that have no field here are kept in Extra and come out again on
+// IncidentID and OpenedAt are required. An empty string means that the member
+// is absent. Members without a field are kept in Extra and written back on
 // encoding.
 type Incident struct {
-	// IncidentID is the incident system's own ID: 1 to 255 characters, none of them
-	// a control character. JSON name "incidentId". Required.
+	// IncidentID is the incident system's own ID. It has 1 to 255 characters
+	// and no control characters. JSON name "incidentId". Required.
 	IncidentID string
-	// OpenedAt is when the incident began. JSON name "openedAt". Required.
+	// OpenedAt is the start of the incident. JSON name "openedAt". Required.
 	OpenedAt time.Time
-	// ResolvedAt is when service was restored. Absent while the incident is open.
-	// It is not before OpenedAt. JSON name "resolvedAt".
+	// ResolvedAt is the time at which service was restored. It is absent while
+	// the incident is open, and not before OpenedAt. JSON name "resolvedAt".
 	ResolvedAt time.Time
-	// UpdatedAt is when the incident system last changed the incident. It decides
-	// which of two records is the newer one. Absent, it is ResolvedAt, or else
-	// OpenedAt. JSON name "updatedAt".
+	// UpdatedAt is the time of the incident system's last change to the
+	// incident. The record with the later UpdatedAt is newer. If UpdatedAt is
+	// absent, it is ResolvedAt, or else OpenedAt. JSON name "updatedAt".
 	UpdatedAt time.Time
-	// Service is what the incident affects. JSON name "service", up to 1024
+	// Service is the affected service. JSON name "service", up to 1024
 	// characters.
 	Service string
-	// Environment is where. JSON name "environment", up to 1024 characters.
+	// Environment is the affected environment. JSON name "environment", up to
+	// 1024 characters.
 	Environment string
-	// DeploymentID is the deployment that caused the incident, if that is known.
-	// JSON name "deploymentId".
+	// DeploymentID is the deployment that caused the incident, if known. JSON
+	// name "deploymentId".
 	DeploymentID string
-	// URL is where the incident is described. Encoding and decoding clean it as
-	// CleanURL does. JSON name "url".
+	// URL is the page of the incident. Encoding and decoding clean it with
+	// [CleanURL]. JSON name "url".
 	URL string
-	// Title is for people. JSON name "title", up to 1024 characters.
+	// Title is a text for people. JSON name "title", up to 1024 characters.
 	Title string
-	// Extra are the members that have no field above, as they were written.
+	// Extra holds the members that have no field above, exactly as they were
+	// written.
 	Extra Object
-	// Dropped lists the members that decoding left out because it could not keep
-	// them. Encoding ignores it.
+	// Dropped lists the members that decoding left out because their values
+	// were unusable. Encoding ignores it.
 	Dropped []Failure
 }
 
 // DecodeIncident reads an incident from JSON and validates it, by the rules of
-// [DecodeDeployment]. The members url and title only inform.
+// [DecodeDeployment]. The members url and title are informational.
 func DecodeIncident(data []byte) (*Incident, error) {
 	i := new(Incident)
 	dropped, err := decode(data, i)
@@ -56,8 +58,8 @@ func DecodeIncident(data []byte) (*Incident, error) {
 	return i, nil
 }
 
-// UnmarshalJSON is [DecodeIncident] for json.Unmarshal. It replaces the whole
-// incident, and leaves it alone on error.
+// UnmarshalJSON implements json.Unmarshaler with [DecodeIncident]. It replaces
+// the whole incident, and leaves it unchanged on error.
 func (i *Incident) UnmarshalJSON(data []byte) error {
 	decoded, err := DecodeIncident(data)
 	if err == nil {
@@ -95,7 +97,7 @@ func (i *Incident) read(r *reader) {
 	i.Extra = extra.object()
 }
 
-// Validate reports everything that is wrong with the incident, as a
+// Validate returns everything that is wrong with the incident as a
 // [*ValidationError], or nil.
 func (i *Incident) Validate() error {
 	var f failures
@@ -134,8 +136,8 @@ func isIncidentField(name string) bool {
 }
 
 // Encode validates the incident and returns it as JSON. Members come in the
-// order of the fields, absent ones are left out, those in Extra follow. An
-// invalid incident is a [*ValidationError].
+// order of the fields, followed by those in Extra. Absent members are left out.
+// The error for an invalid incident is a [*ValidationError].
 func (i *Incident) Encode() ([]byte, error) {
 	if err := i.Validate(); err != nil {
 		return nil, err
@@ -154,7 +156,7 @@ func (i *Incident) Equal(other *Incident) bool {
 	return bytes.Equal(a.out, b.out)
 }
 
-// MarshalJSON is [Incident.Encode] for json.Marshal.
+// MarshalJSON implements json.Marshaler with [Incident.Encode].
 func (i Incident) MarshalJSON() ([]byte, error) { return i.Encode() }
 
 func (i *Incident) write(w *writer) {

@@ -1,8 +1,8 @@
-// Package callbacktest tests what a package does when a callback of the
-// application misbehaves: when it panics, ends its goroutine or hangs.
+// Package callbacktest tests how a package handles an application's callback
+// that panics, ends its goroutine or hangs.
 //
-// [Run] compares the cases of a test with the options in the package's source, so
-// that an option which takes a callback can't be without one.
+// [Run] compares the cases of a test with the options in the package's source.
+// Every option that takes a callback must have a case.
 package callbacktest
 
 import (
@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// Kind is a way not to return.
+// Kind is a way in which a callback fails to return.
 type Kind string
 
-// The kinds.
+// The kinds of faults.
 const (
 	Panics Kind = "panics"
 	Exits  Kind = "exits" // ends its goroutine with runtime.Goexit
-	Hangs  Kind = "hangs" // until the test ends
+	Hangs  Kind = "hangs" // hangs until the test ends
 )
 
-// Fault is what the callback under test does.
+// Fault is the fault of the callback under test.
 type Fault struct {
 	Kind  Kind
 	calls atomic.Int64
@@ -38,7 +38,8 @@ type gate struct {
 
 func newGate() *gate { return &gate{entered: make(chan struct{}), end: make(chan struct{})} }
 
-// Happen is called by the callback. It does not return, or only after Release.
+// Happen causes the fault. The callback calls it. It does not return, or
+// returns only after Release.
 func (f *Fault) Happen() {
 	f.calls.Add(1)
 	f.enter.Do(func() { close(f.entered) })
@@ -52,23 +53,23 @@ func (f *Fault) Happen() {
 	}
 }
 
-// Calls is how often the callback was called.
+// Calls returns how often the callback was called.
 func (f *Fault) Calls() int { return int(f.calls.Load()) }
 
-// Entered is closed when the callback is called.
+// Entered returns a channel that is closed when the callback is called.
 func (f *Fault) Entered() <-chan struct{} { return f.entered }
 
-// Release lets calls return that hang, now and later. The end of the test does so,
-// too.
+// Release lets hanging calls return, now and later. The end of the test has the
+// same effect.
 func (f *Fault) Release() { f.leave.Do(func() { close(f.end) }) }
 
-// Reset makes f the fault of t, which may run in a bubble of testing/synctest.
+// Reset prepares f for the test t, which may run in a testing/synctest bubble.
 func (f *Fault) Reset(t *testing.T) {
 	f.gate = newGate()
 	t.Cleanup(f.Release)
 }
 
-// Outlives runs do, whose callback has the fault. It returns what do returns. If
+// Outlives runs do, whose callback has the fault, and returns its result. If
 // the callback hangs, do must not return before the release.
 func Outlives[T any](t *testing.T, f *Fault, do func() T) T {
 	t.Helper()
@@ -97,12 +98,13 @@ func Outlives[T any](t *testing.T, f *Fault, do func() T) T {
 	return result
 }
 
-// Run runs each case once with each kind of fault. The key of a case is the name
-// of an option, or, for other callbacks, a name that does not begin with With. A
-// case makes the callback call Happen, and asserts what its documentation says.
+// Run runs each case once with each kind of fault. The key of a case is the
+// name of an option. For other callbacks it is a name that does not begin with
+// With. A case makes the callback call Happen, and asserts the documented
+// behavior.
 //
-// The test fails if a callback option of the package in dir has no case, if a case
-// has no option, and if a case did not have its callback called.
+// The test fails if a callback option of the package in dir has no case, if a
+// case has no option, or if a case did not call its callback.
 func Run(t *testing.T, dir string, cases map[string]func(t *testing.T, f *Fault)) {
 	t.Helper()
 	options, err := Options(dir)
@@ -126,7 +128,7 @@ func Run(t *testing.T, dir string, cases map[string]func(t *testing.T, f *Fault)
 				f := &Fault{Kind: kind}
 				f.Reset(t)
 				test(t, f)
-				// It may be called only now, since some callbacks are told last.
+				// Wait for the call, because some callbacks run last.
 				for over := time.Now().Add(time.Minute); f.Calls() == 0; time.Sleep(time.Millisecond) {
 					if time.Now().After(over) {
 						t.Fatal("the callback was not called")

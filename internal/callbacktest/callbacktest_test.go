@@ -22,8 +22,8 @@ func TestOptions(t *testing.T) {
 	require.ErrorContains(t, err, "cannot tell whether encoding/json.Decoder is a callback")
 }
 
-// Each package that has an option which takes a callback tests what happens when
-// the callback misbehaves.
+// Each package with an option that takes a callback tests how it handles a
+// fault of the callback.
 func TestEveryPackageHasCases(t *testing.T) {
 	t.Parallel()
 	dirs, err := callbacktest.Packages("../..")

@@ -16,16 +16,16 @@ import (
 // modulePath begins the import path of every package of the tree.
 const modulePath = "github.com/deployhook/deployhook/"
 
-// foreign says which types of other modules hold code of the application's. A
-// scan that meets a type which is not here fails.
+// foreign tells which types of other modules may hold code of the application.
+// A scan fails if it finds a type that is not listed here.
 var foreign = map[string]bool{
 	"log/slog.Logger": true, "net.Resolver": true, "net/http.Handler": true, "net/http.RoundTripper": true, "io.Reader": true, "io.Writer": true,
 	"context.Context": false, "crypto/x509.CertPool": false, "crypto/tls.Certificate": false, "net/url.URL": false, "net/netip.Prefix": false, "time.Duration": false, "time.Time": false,
 }
 
-// Options returns the exported functions of the package in dir whose names begin
-// with With and that take a callback: a function, an interface, or a type that
-// holds one. Test files do not count.
+// Options returns the exported functions of the package in dir whose names
+// begin with With and that take a callback. A callback is a function, an
+// interface, or a type that holds one. Options skips test files.
 func Options(dir string) ([]string, error) {
 	root, err := findRoot(dir)
 	if err != nil {
@@ -74,7 +74,7 @@ func findRoot(dir string) (string, error) {
 	}
 }
 
-// source is the files of one package.
+// source holds the files of one package.
 type source struct {
 	root  string
 	files []*ast.File
@@ -139,8 +139,8 @@ func (p *source) declares(name string) bool {
 	return false
 }
 
-// isOpen reports whether an application can implement a type. It can't implement
-// an interface that has an unexported method.
+// isOpen reports whether an application can implement the type. It cannot
+// implement an interface with an unexported method.
 func isOpen(t ast.Expr) bool {
 	switch t := t.(type) {
 	case *ast.FuncType:
@@ -158,7 +158,7 @@ func isOpen(t ast.Expr) bool {
 	return false
 }
 
-// isForeign looks at a type of another package.
+// isForeign reports whether a type of another package is a callback.
 func (p *source) isForeign(file *ast.File, t *ast.SelectorExpr) (bool, error) {
 	path, err := importPath(file, t.X.(*ast.Ident).Name)
 	if err != nil {
@@ -174,7 +174,7 @@ func (p *source) isForeign(file *ast.File, t *ast.SelectorExpr) (bool, error) {
 	name := path + "." + t.Sel.Name
 	callback, known := foreign[name]
 	if !known {
-		return false, fmt.Errorf("callbacktest: cannot tell whether %s is a callback; say so in the table foreign", name)
+		return false, fmt.Errorf("callbacktest: cannot tell whether %s is a callback; add it to the table foreign", name)
 	}
 	return callback, nil
 }

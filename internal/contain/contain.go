@@ -1,15 +1,15 @@
-// Package contain keeps a fault in an application's callback, or in a
-// background loop of ours, from ending more than the call in which it happened.
+// Package contain limits the effect of a fault in an application's callback, or
+// in a background loop of this repository, to the call in which it happened.
 //
-// A fault is a panic, or the end of the goroutine (runtime.Goexit, which also
-// t.FailNow calls). Each fault is counted under the name of the callback or
-// loop. A log line says so at most once a minute for each name.
+// A fault is a panic, or the end of the goroutine (runtime.Goexit, which
+// t.FailNow also calls). Each fault is counted under the name of the callback
+// or loop. It is logged at most once a minute for each name.
 //
-// A deferred function stops a panic for free, but nothing stops runtime.Goexit
-// on the goroutine that it ends. [Faults.Call] therefore runs the callback on a
-// new goroutine and waits for it, which takes about as long as writing a log
-// line. [Faults.Inline] stays on the caller's goroutine. It is for hot paths
-// whose deferred functions do what is left to do.
+// A deferred function stops a panic at no cost, but nothing stops
+// runtime.Goexit on the same goroutine. [Faults.Call] therefore runs the
+// callback on a new goroutine and waits for it, which takes about as long as
+// writing a log line. [Faults.Inline] stays on the caller's goroutine. Use it
+// on hot paths whose deferred functions complete the work.
 package contain
 
 import (
@@ -23,27 +23,28 @@ import (
 )
 
 const (
-	// logEvery is how often faults of one name are logged.
+	// logEvery is the time between two log lines for faults of one name.
 	logEvery = time.Minute
 	// restartAfter is the pause before a loop that had a fault runs again.
 	restartAfter = time.Second
-	// grace is how long a callback has to return when its context has ended.
+	// grace is how long a callback may run after its context has ended.
 	grace    = 100 * time.Millisecond
 	maxValue = 500     // bytes of a panic's text
 	maxStack = 4 << 10 // bytes of a stack
 )
 
-// Fault is how a contained call ended, if it did not return.
+// Fault describes a contained call that did not return.
 type Fault struct {
-	// Value is what the call panicked with. It is nil if it did not panic.
+	// Value is the value of the panic. It is nil if there was no panic.
 	Value any
-	// Stack is where it panicked.
+	// Stack is the stack of the panic.
 	Stack []byte
 
 	late bool
 }
 
-// Late reports whether the call was abandoned, see [CallUntil].
+// Late reports whether the caller stopped waiting for the call, see
+// [CallUntil].
 func (f *Fault) Late() bool { return f.late }
 
 // Error describes the fault without its stack.
@@ -57,14 +58,14 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("panicked: %.*s", maxValue, text(f.Value))
 }
 
-// Unwrap returns the error that the call panicked with, if it was one.
+// Unwrap returns the value of the panic if it was an error.
 func (f *Fault) Unwrap() error {
 	err, _ := f.Value.(error)
 	return err
 }
 
-// Discreet returns the fault of a callback that handles secrets. Its text names
-// the type of the value that it panicked with, unless the runtime made the
+// Discreet returns the fault of a callback that handles secrets. Its text
+// contains only the type of the panic's value, unless the runtime created the
 // value.
 func (f *Fault) Discreet() *Fault {
 	if _, ok := f.Value.(runtime.Error); ok || f.Value == nil {
@@ -73,7 +74,8 @@ func (f *Fault) Discreet() *Fault {
 	return &Fault{Value: fmt.Sprintf("a %T", f.Value), Stack: f.Stack}
 }
 
-// text is the value in words. Its own methods may panic, which fmt contains.
+// text formats the value. The value's own methods may panic, which package fmt
+// contains.
 func text(value any) string { return fmt.Sprint(value) }
 
 func panicked(value any) *Fault {
@@ -101,7 +103,7 @@ func run(f func(), done chan<- *Fault) {
 	fault = nil
 }
 
-// These are shared, so that a call that returns allocates no fault.
+// These are shared, so that a call without a fault allocates nothing.
 var (
 	exited = Fault{}
 	late   = Fault{late: true}
@@ -119,9 +121,9 @@ func Inline(f func()) (fault *Fault) {
 	return nil
 }
 
-// CallUntil is like [Call], but waits only until a moment after ctx ends, in which
-// a callback that heeds its context returns. A callback that has not returned by
-// then is abandoned on its goroutine: it must not write to anything that the caller
+// CallUntil is like [Call], but stops waiting shortly after ctx ends. A
+// callback that follows its context returns by then. Any other callback
+// continues on its goroutine, so it must not write to anything that the caller
 // reads after a fault.
 func CallUntil(ctx context.Context, f func()) *Fault {
 	done := make(chan *Fault, 1)
@@ -141,7 +143,7 @@ func CallUntil(ctx context.Context, f func()) *Fault {
 	}
 }
 
-// Faults counts and logs the faults of one component. Make it with [New]. All
+// Faults counts and logs the faults of one component. Create it with [New]. All
 // methods are safe for concurrent use.
 type Faults struct {
 	component string
@@ -178,8 +180,8 @@ func (f *Faults) Counts() map[string]uint64 {
 	return counts
 }
 
-// Call runs callback on a new goroutine, waits for it, and reports a fault.
-// It returns nil if callback returned.
+// Call runs callback on a new goroutine, waits for it, and reports a fault. It
+// returns nil if callback returned.
 func (f *Faults) Call(ctx context.Context, name string, callback func()) *Fault {
 	fault := Call(callback)
 	if fault != nil {
@@ -188,7 +190,7 @@ func (f *Faults) Call(ctx context.Context, name string, callback func()) *Fault 
 	return fault
 }
 
-// CallUntil is [Faults.Call] with the limit of the function [CallUntil].
+// CallUntil is [Faults.Call] with the time limit of the function [CallUntil].
 func (f *Faults) CallUntil(ctx context.Context, name string, callback func()) *Fault {
 	fault := CallUntil(ctx, callback)
 	if fault != nil {
@@ -235,8 +237,8 @@ func ended(returned bool, value any) *Fault {
 	return &exited
 }
 
-// Run runs a loop until ctx ends. After a fault it reports it, pauses for a
-// second and runs the loop again. A loop that returns is not run again.
+// Run runs a loop until ctx ends. It reports a fault, waits for a second and
+// runs the loop again. It does not run a loop again that returned.
 func (f *Faults) Run(ctx context.Context, name string, loop func(context.Context)) {
 	for f.Call(ctx, name, func() { loop(ctx) }) != nil {
 		pause := time.NewTimer(restartAfter)
@@ -249,8 +251,8 @@ func (f *Faults) Run(ctx context.Context, name string, loop func(context.Context
 	}
 }
 
-// Report counts a fault, and logs it unless another one of that name was logged
-// within the last minute. A handler that has a fault itself is contained.
+// Report counts a fault, and logs it unless another fault of that name was
+// logged within the last minute. It also contains faults of the log handler.
 func (f *Faults) Report(ctx context.Context, name string, fault *Fault) {
 	missed, due := f.count(name)
 	if !due {

@@ -60,8 +60,8 @@ func TestInline_DefersRunAfterGoexit(t *testing.T) {
 	require.Equal(t, map[string]uint64{"panics": 1, "exits": 1}, f.Counts())
 }
 
-// A loop goes on after a panic and after the end of its goroutine, and a flood of
-// faults is one line a minute.
+// A loop continues after a panic and after the end of its goroutine, and many
+// faults give one line a minute.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// bad is an application's log handler with a fault in the method that is named.
+// bad is an application's log handler with a fault in the named method.
 type bad struct {
 	method string
 	fault  func()

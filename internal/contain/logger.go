@@ -11,24 +11,24 @@ import (
 const LoggerName = "WithLogger"
 
 // Logger returns a logger that writes to the application's handler and contains
-// its faults, on a new goroutine for each line.
+// its faults. It uses a new goroutine for each line.
 func (f *Faults) Logger() *slog.Logger { return slog.New(&handler{f.handler, f, f.Call}) }
 
 // InlineLogger is like [Faults.Logger] on the caller's goroutine, see
 // [Faults.Inline].
 func (f *Faults) InlineLogger() *slog.Logger { return slog.New(inlineHandler{f.handler, f}) }
 
-// handler is the application's, contained.
+// handler contains the faults of the application's handler.
 type handler struct {
 	own    slog.Handler
 	faults *Faults
 	call   func(context.Context, string, func()) *Fault
 }
 
-// Enabled reports false if the application's handler has a fault.
+// Enabled returns false if the application's handler has a fault.
 //
-// A handler of package slog is asked on the caller's goroutine: it looks at a
-// number, and is asked far more often than it writes.
+// It calls a handler of package slog on the caller's goroutine. Such a handler
+// only compares a number, and Enabled is called far more often than Handle.
 func (h *handler) Enabled(ctx context.Context, level slog.Level) (enabled bool) {
 	switch {
 	case h.own == slog.DiscardHandler:
@@ -52,7 +52,7 @@ func isStandard(own slog.Handler) bool {
 	return t.PkgPath() == "log/slog"
 }
 
-// Handle passes the line on.
+// Handle passes the line to the application's handler.
 func (h *handler) Handle(ctx context.Context, line slog.Record) (err error) {
 	if fault := h.call(ctx, LoggerName, func() { err = h.own.Handle(ctx, line) }); fault != nil {
 		return fault
@@ -60,12 +60,12 @@ func (h *handler) Handle(ctx context.Context, line slog.Record) (err error) {
 	return err
 }
 
-// WithAttrs returns h as it is if the application's handler has a fault.
+// WithAttrs returns h unchanged if the application's handler has a fault.
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &handler{h.with(func() slog.Handler { return h.own.WithAttrs(attrs) }), h.faults, h.call}
 }
 
-// WithGroup returns h as it is if the application's handler has a fault.
+// WithGroup returns h unchanged if the application's handler has a fault.
 func (h *handler) WithGroup(name string) slog.Handler {
 	return &handler{h.with(func() slog.Handler { return h.own.WithGroup(name) }), h.faults, h.call}
 }
@@ -79,7 +79,7 @@ func (h *handler) with(derive func() slog.Handler) slog.Handler {
 	return own
 }
 
-// inlineHandler is a handler that allocates nothing.
+// inlineHandler is a handler without allocations.
 type inlineHandler struct {
 	own    slog.Handler
 	faults *Faults

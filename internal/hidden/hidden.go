@@ -1,9 +1,9 @@
-// Package hidden keeps values that are secret out of the reach of printers.
+// Package hidden keeps secret values out of printed output.
 //
 // Package fmt calls no method on an unexported field of another struct. A
-// redacting Format or String method is therefore not enough: the fields of a
-// type are printed as they are once it stands in such a field. A [Value] keeps
-// the secret in a closure, which no reflection can look into.
+// Format or String method that redacts a type is therefore not enough. If a
+// value of that type is in such a field, fmt prints the value's own fields. A
+// [Value] keeps the secret in a closure, which reflection cannot read.
 package hidden
 
 import (
@@ -14,15 +14,16 @@ import (
 
 const redacted = "[redacted]"
 
-// Value is a value that shows nothing of itself, whoever prints, logs or
-// marshals it and in whatever field it stands. [Value.Reveal] is the only way
-// to it. The zero Value hides nothing.
+// Value hides a value from printing, logging and marshalling, no matter which
+// field holds it. Only [Value.Reveal] returns the hidden value. The zero Value
+// hides nothing.
 type Value[T any] struct{ reveal func() T }
 
 // Of hides v.
 func Of[T any](v T) Value[T] { return Value[T]{func() T { return v }} }
 
-// Reveal returns the hidden value. Of the zero Value it is T's zero value.
+// Reveal returns the hidden value. For the zero Value it returns T's zero
+// value.
 func (v Value[T]) Reveal() T {
 	if v.reveal == nil {
 		var zero T
@@ -46,6 +47,6 @@ func (v Value[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacte
 // LogValue returns "[redacted]", for log/slog.
 func (v Value[T]) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText returns "[redacted]". A hidden value does not survive
-// marshalling.
+// MarshalText returns "[redacted]". Unmarshalling therefore cannot restore the
+// hidden value.
 func (v Value[T]) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -25,20 +25,21 @@ import (
 )
 
 const (
-	sharedCanary = "CANARYCANARYCANARYCANARYCANARYCA" // base64 as well
+	sharedCanary = "CANARYCANARYCANARYCANARYCANARYCA" // also valid base64
 	seedCanary   = "SEEDCANARYSEEDCANARYSEEDCANARYSEEDCANARYSEE="
 )
 
-// recordsExcuse: the values of a record's headers are redacted before anyone
-// sees it, and a record is made to be shown.
-const recordsExcuse = "a record, whose header values are redacted when it is made"
+// recordsExcuse explains that a record's header values are redacted when it is
+// created, because records are meant to be shown.
+const recordsExcuse = "a record, whose header values are redacted when it is created"
 
-// replyExcuse: what was received is not in it.
-const replyExcuse = "its header is that of our own answer"
+// replyExcuse explains that the type holds nothing that was received.
+const replyExcuse = "its header is that of the receiver's own answer"
 
-// Every exported type of the module that can hold a secret is here with one,
-// and shows it nowhere. The list is checked against the types: a new type that
-// can hold a secret fails this test until it is in it.
+// The list contains a value of every exported type of the module that can hold
+// a secret, and no value shows its secret. The test compares the list with the
+// types, so it fails for a new type that can hold a secret and is not in the
+// list.
 func TestEveryTypeThatHoldsASecretHidesIt(t *testing.T) {
 	t.Parallel()
 	covered := append(keysAndSchemes(t), endpoints(t)...)
@@ -94,7 +95,7 @@ func endpoints(t *testing.T) []any {
 	return []any{ep, ep.URL, ep.Header, s, request, certificate(t)}
 }
 
-// certificate is a client certificate whose private key is the canary.
+// certificate returns a client certificate whose private key is the canary.
 func certificate(t *testing.T) sender.ClientCertificate {
 	t.Helper()
 	seed := must[[]byte](t)(base64.StdEncoding.DecodeString(seedCanary))
@@ -124,7 +125,7 @@ func receivers(t *testing.T) []any {
 	}
 }
 
-// The other modules of the workspace hold no secret, or test theirs themselves.
+// The other modules of the workspace hold no secret, or have their own tests.
 func TestModulesOfTheWorkspaceHoldNoOtherSecrets(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()

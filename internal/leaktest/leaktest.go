@@ -1,6 +1,7 @@
-// Package leaktest fails a package's tests when goroutines that they started are still running at the end.
+// Package leaktest fails a package's tests if goroutines that they started are
+// still running at the end.
 //
-// It exists so that the root module needs no dependency for the check:
+// Because of it the root module needs no dependency for this check:
 //
 //	func TestMain(m *testing.M) { leaktest.Main(m) }
 package leaktest
@@ -16,13 +17,13 @@ import (
 	"time"
 )
 
-// grace is how long goroutines that are already on their way out may take: closing a connection and
-// stopping a server are seen by other goroutines a little later. A goroutine
-// that leaks costs a failing run this long.
+// grace is how long ending goroutines may take. Goroutines notice a closed
+// connection or a stopped server with a short delay. A leaked goroutine makes a
+// failing run this much longer.
 const grace = 15 * time.Second
 
-// Main runs the tests of a package and exits: with the tests' own status if they failed, with 1 if they passed but
-// left a goroutine behind.
+// Main runs the tests of a package and exits with their status. If they passed
+// but left a goroutine behind, the status is 1.
 func Main(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
@@ -34,9 +35,9 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Parallel lets so many tests run at the same time, unless -parallel says how
-// many. It is for packages whose tests wait for other processes most of the
-// time, and is called before [Main].
+// Parallel sets the number of tests that run at the same time, unless -parallel
+// does. Use it for packages whose tests mostly wait for other processes, and
+// call it before [Main].
 func Parallel(n int) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -44,8 +45,9 @@ func Parallel(n int) {
 	}
 }
 
-// Leaked returns the stacks of all goroutines other than the caller's, the runtime's and the testing package's,
-// polling until there is none or wait is over.
+// Leaked returns the stacks of all goroutines, except the caller's, the
+// runtime's and those of the testing package. It polls until there are no such
+// goroutines or wait has passed.
 func Leaked(wait time.Duration) []string {
 	deadline := time.Now().Add(wait)
 	for {
@@ -53,7 +55,8 @@ func Leaked(wait time.Duration) []string {
 		if len(leaked) == 0 || time.Now().After(deadline) {
 			return leaked
 		}
-		time.Sleep(10 * time.Millisecond) // the runtime tells nobody that a goroutine ended
+		// the runtime has no event for the end of a goroutine
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -68,7 +71,7 @@ func running() []string {
 		buf = make([]byte, 2*len(buf))
 	}
 	var out []string
-	// The first stack is the caller's own.
+	// The first stack is the caller's.
 	for _, stack := range strings.Split(string(buf), "\n\n")[1:] {
 		if !expected(stack) {
 			out = append(out, stack)
@@ -77,14 +80,16 @@ func running() []string {
 	return out
 }
 
-// expected reports whether a goroutine belongs to the test binary itself rather than to a test.
+// expected reports whether a goroutine belongs to the test binary itself rather
+// than to a test.
 func expected(stack string) bool {
 	for _, of := range []string{
-		"testing.(*M).",         // the alarm of -timeout
-		"testing.runFuzzing",    // the coordinator of -fuzz
-		"testing/internal/",     // its workers
-		"internal/fuzz.",        //
-		"os/signal.signal_recv", // started once by the first signal.Notify, never stopped
+		"testing.(*M).",      // the timer of -timeout
+		"testing.runFuzzing", // the coordinator of -fuzz
+		"testing/internal/",  // its workers
+		"internal/fuzz.",     //
+		// started once by the first signal.Notify, never stopped
+		"os/signal.signal_recv",
 		"os/signal.loop",
 		"runtime.ensureSigM",
 	} {

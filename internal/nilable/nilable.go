@@ -4,8 +4,8 @@ package nilable
 
 import "reflect"
 
-// IsNil reports whether v is nil or an interface that holds a nil pointer, func,
-// map, slice or channel. Such a value panics when it is first used.
+// IsNil reports whether v is nil or an interface that holds a nil pointer,
+// func, map, slice or channel. Such a value panics when it is first used.
 func IsNil(v any) bool {
 	if v == nil {
 		return true

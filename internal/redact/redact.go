@@ -1,5 +1,5 @@
-// Package redact takes credentials out of text that other people wrote: commit
-// messages, links, variables of CI systems, answers of servers.
+// Package redact removes credentials from texts of other authors, such as
+// commit messages, links, variables of CI systems and answers of servers.
 //
 //	redact.Text("see https://ci:secret@git.example.com/shop?token=secret")
 //	// see https://git.example.com/shop
@@ -7,12 +7,12 @@
 // It removes two things from every URL in a text:
 //
 //   - the user name and the password,
-//   - parameters whose name speaks of a credential, such as token or password.
+//   - parameters whose name suggests a credential, such as token or password.
 //
-// It finds URLs inside URLs, percent-encoded at any depth, and with slashes that
-// JSON escaped. It also removes the user and password of user:password@host, which
-// git and docker accept without a scheme. When it is unsure where a password ends,
-// it removes more rather than less.
+// It finds URLs inside URLs, percent-encoded at any depth, and with slashes
+// that JSON escaped. It also removes the user and password of
+// user:password@host, which git and docker accept without a scheme. When it is
+// unsure where a password ends, it removes more rather than less.
 package redact
 
 import (
@@ -21,7 +21,7 @@ import (
 	"strings"
 )
 
-// The parts of a URL, as they are and percent-encoded at any depth.
+// The parts of a URL, unencoded and percent-encoded at any depth.
 const (
 	colon = `(?::|%(?:25)*3[aA])`
 	slash = `(?:\\*/|%(?:25)*2[fF])`
@@ -31,11 +31,11 @@ const (
 var (
 	// separator is the "://" of a URL.
 	separator = regexp.MustCompile(colon + slash + slash)
-	// userEnd is what ends user name and password.
+	// userEnd is the end of user name and password.
 	userEnd = regexp.MustCompile(at)
-	// hostEnd is what ends the host.
+	// hostEnd is the end of the host.
 	hostEnd = regexp.MustCompile(`[?#]|%(?:25)*(?:3[fF]|23)|` + slash)
-	// address begins an IPv6 address, which has colons of its own.
+	// address begins an IPv6 address, which contains colons.
 	address = regexp.MustCompile(`^(?:\[|%(?:25)*5[bB])`)
 	// named is the beginning of a parameter, up to its value.
 	named = regexp.MustCompile(`([?&#;]|%(?:25)*(?:3[fF]|26|23|3[bB]))` +
@@ -73,7 +73,7 @@ func withoutUsers(s string) string {
 }
 
 // userLength returns the length of user name, password and "@" at the beginning
-// of what follows "://", and 0 if there is none.
+// of the text after "://", and 0 if there is no user name.
 func userLength(s string) int {
 	region := s
 	// The next separator comes first. Otherwise a text of many URLs without a blank
@@ -91,8 +91,8 @@ func userLength(s string) int {
 	if users := userEnd.FindAllStringIndex(authority, -1); users != nil {
 		return users[len(users)-1][1]
 	}
-	// A token may have a slash that its owner did not escape. The authority then
-	// seems to end early, with a port that is no number.
+	// A token may contain an unescaped slash. The authority then seems to end
+	// early, with a port that is not a number.
 	if _, port, ok := cutColon(authority); ok && !address.MatchString(authority) && strings.Trim(port, "0123456789") != "" {
 		if users := userEnd.FindAllStringIndex(region, -1); users != nil {
 			return users[len(users)-1][1]
@@ -111,15 +111,15 @@ func cutColon(s string) (before, after string, found bool) {
 	return s[:i[0]], s[i[1]:], true
 }
 
-// endsURL reports what ends a URL in running text for certain. Commas and
-// semicolons do not: passwords have them.
+// endsURL reports whether r certainly ends a URL in running text. Commas and
+// semicolons do not, because passwords may contain them.
 func endsURL(r rune) bool {
 	return r <= ' ' || r == 0x7f || r == 0x85 || r == 0xa0 || r >= 0x2000 && r <= 0x200a || r == 0x2028 || r == 0x2029 ||
 		strings.ContainsRune("\"<>`", r)
 }
 
 // withoutParameters removes the parameters that hold a credential. A value ends
-// where a query's value ends, and where running text ends a URL.
+// at the end of a query's value, or of a URL in running text.
 func withoutParameters(s string) string {
 	var b strings.Builder
 	// asks is true if a parameter was removed together with its question mark. The
@@ -157,9 +157,9 @@ func withoutParameters(s string) string {
 
 func endsValue(r rune) bool { return r == '&' || r == '#' || r == ';' || endsURL(r) }
 
-// withoutLogins removes user:password@ where no scheme stands in front. It leaves
-// words such as 10:30@office alone only if nothing stands between the colon and
-// the @, because a password can be anything.
+// withoutLogins removes user:password@ without a scheme in front. A password
+// may be any text, so it also removes words such as 10:30@office. It leaves a
+// text alone only if there is nothing between the colon and the @.
 func withoutLogins(s string) string {
 	if !strings.Contains(s, "@") {
 		return s
@@ -167,8 +167,8 @@ func withoutLogins(s string) string {
 	return login.ReplaceAllString(s, "")
 }
 
-// IsCredential reports whether the name of a parameter speaks of a credential. The
-// name may be percent-encoded.
+// IsCredential reports whether the name of a parameter suggests a credential.
+// The name may be percent-encoded.
 func IsCredential(name string) bool {
 	for range 4 {
 		decoded, err := url.PathUnescape(name)

@@ -49,7 +49,7 @@ func TestText(t *testing.T) {
 		{"https://h.example/?to%256Ben=secret", "https://h.example/"},
 		{"https://h.example/?next=https%3A%2F%2Fi.example%2F%3Ftoken%3Dsecret", "https://h.example/?next=https%3A%2F%2Fi.example%2F"},
 
-		// What has no credential stays as it is.
+		// A text without a credential does not change.
 		{"", ""},
 		{"Fix {api}: rename {id} to 100%", "Fix {api}: rename {id} to 100%"},
 		{"feat:@scope/pkg", "feat:@scope/pkg"},
@@ -147,7 +147,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// The seeds are committed. A number that shrinks means that some were lost.
+// The number of committed seeds is checked, so that a lost seed is noticed.
 func TestFuzzSeeds(t *testing.T) {
 	t.Parallel()
 	entries, err := os.ReadDir("testdata/fuzz/FuzzText")

@@ -10,25 +10,28 @@ import (
 )
 
 const (
-	// maxPasses bounds how often escapes are undone.
+	// maxPasses is the maximum number of nested encodings that are decoded.
 	maxPasses = 8
-	// maxEntity is the longest HTML entity that is undone.
+	// maxEntity is the maximum length of an HTML entity that is decoded.
 	maxEntity = 12
-	// maxEscape is the longest end of a text that may be an escape without its end.
+	// maxEscape is the maximum length of an incomplete escape at the end of a
+	// text.
 	maxEscape = 24
 )
 
-// Room is what [URL.Hide] works in, to be used again. It is not safe for concurrent
-// use, and it keeps nothing of what it has seen.
+// Room is the reusable working memory of [URL.Hide]. It is not safe for
+// concurrent use, and it keeps nothing after a call.
 type Room struct {
-	text    []byte  // in lower case, decoded by the passes so far
-	start   []int32 // where in the original each byte begins, and the original's length
-	escaped bool    // there may be something to decode
+	text []byte // in lower case, decoded by the passes so far
+	// start is the position in the original of each byte of text. The last
+	// element is the original's length.
+	start   []int32
+	escaped bool // the text may contain something to decode
 	passes  int
 
-	forms [][]byte // the URL's, and those of a call's other secrets
-	arena []byte   // what forms are made of
-	spare *Room    // where the other secrets are decoded
+	forms [][]byte // those of the URL and of a call's other secrets
+	arena []byte   // the memory of forms
+	spare *Room    // decodes the other secrets
 }
 
 // NewRoom returns a Room.
@@ -43,7 +46,7 @@ func beginRoom[T string | []byte](r *Room, text T) {
 	}
 }
 
-// end forgets the texts and secrets.
+// end clears the texts and secrets.
 func (r *Room) end() {
 	clear(r.text)
 	clear(r.arena)
@@ -69,7 +72,7 @@ func (r *Room) with(forms [][]byte, others []string) [][]byte {
 	return r.forms
 }
 
-// appendForms appends a secret as it is after each pass.
+// appendForms appends the form of a secret after each pass.
 func (r *Room) appendForms(forms [][]byte, secret string) [][]byte {
 	beginRoom(r, secret)
 	for more := true; more; more = r.decode() {
@@ -82,7 +85,7 @@ func (r *Room) appendForms(forms [][]byte, secret string) [][]byte {
 	return forms
 }
 
-// origin returns where in the original the byte i of the text begins.
+// origin returns the position in the original of byte i of the text.
 func (r *Room) origin(i int) int {
 	if r.passes == 0 {
 		return i
@@ -90,7 +93,7 @@ func (r *Room) origin(i int) int {
 	return int(r.start[i])
 }
 
-// mask overwrites in original what appears as form in the text.
+// mask overwrites the parts of original that appear as form in the text.
 func (r *Room) mask(original, form []byte) {
 	for from := 0; ; {
 		i := bytes.Index(r.text[from:], form)
@@ -108,8 +111,8 @@ func (r *Room) overwrite(original []byte, begin, end int) {
 	}
 }
 
-// maskEnd overwrites the end of original if form begins there. An escape of which
-// the end was cut off hides nothing of what is before it.
+// maskEnd overwrites the end of original if form begins there. An escape whose
+// end was cut off does not hide the text before it.
 func (r *Room) maskEnd(original, form []byte) {
 	for end := len(r.text); end >= minCut && end >= len(r.text)-maxEscape; end-- {
 		if end < len(r.text) && !isMark(r.text[end]) {
@@ -124,7 +127,7 @@ func (r *Room) maskEnd(original, form []byte) {
 	}
 }
 
-// decode undoes one level of escapes. It returns false if there are none.
+// decode undoes one level of escapes. It returns false if there are no escapes.
 func (r *Room) decode() bool {
 	if !r.escaped || r.passes == maxPasses {
 		return false
@@ -169,9 +172,9 @@ func lower(c byte) byte {
 // isMark reports whether c can begin an escape.
 func isMark(c byte) bool { return c == '%' || c == '\\' || c == '&' || c == '+' }
 
-// decodeOne writes what the escape at the beginning of s stands for, and returns
-// how many bytes that is and how long the escape is, 0 if there is none. s is in
-// lower case.
+// decodeOne decodes the escape at the beginning of s into to. It returns the
+// number of decoded bytes, and the length of the escape or 0 if there is no
+// escape. s is in lower case.
 func decodeOne(s []byte, to *[utf8.UTFMax]byte) (size, length int) {
 	var char rune
 	switch s[0] {
@@ -190,7 +193,8 @@ func decodeOne(s []byte, to *[utf8.UTFMax]byte) (size, length int) {
 	return utf8.EncodeRune(to[:], char), length
 }
 
-// decodePercent reads %41, and %u0041 as JavaScript's escape writes it.
+// decodePercent decodes %41, and %u0041 as JavaScript's escape function writes
+// it.
 func decodePercent(s []byte, to *[utf8.UTFMax]byte) (size, length int) {
 	if n, ok := number(s[1:], 2, 16); ok {
 		to[0] = byte(n)
@@ -204,7 +208,8 @@ func decodePercent(s []byte, to *[utf8.UTFMax]byte) (size, length int) {
 	return 0, 0
 }
 
-// decodeBackslash reads the escapes of JSON and JavaScript that a URL can need.
+// decodeBackslash decodes the escapes of JSON and JavaScript that a URL can
+// need.
 func decodeBackslash(s []byte) (char rune, length int) {
 	if len(s) < 2 {
 		return 0, 0
@@ -231,7 +236,8 @@ func decodeBackslash(s []byte) (char rune, length int) {
 	return 0, 0
 }
 
-// decodeEntity reads the entities of HTML, as numbers also without their semicolon.
+// decodeEntity decodes the entities of HTML. Numeric entities may lack the
+// semicolon.
 func decodeEntity(s []byte) (char rune, length int) {
 	if len(s) > 2 && s[1] == '#' {
 		return decodeNumeric(s)

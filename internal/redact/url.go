@@ -8,41 +8,44 @@ import (
 )
 
 const (
-	// minSecret is the least length of what is hidden. A shorter text occurs by
-	// chance, and hiding it would garble what the text says.
+	// minSecret is the minimum length of a hidden text. A shorter text may
+	// occur by chance, and hiding it would make the message unreadable.
 	minSecret = 8
-	// minNamed is the least length of the value of a parameter that IsCredential.
+	// minNamed is the minimum length of the value of a parameter for which
+	// IsCredential is true.
 	minNamed = 4
-	// longSegment is the length from which a segment is hidden whatever it is made of.
+	// longSegment is the length from which a segment is always hidden.
 	longSegment = 16
-	// minCut is how much of a secret at a cut end is hidden.
+	// minCut is the minimum length of the beginning of a secret that is hidden
+	// at a cut end.
 	minCut = 3
-	// maxSecrets bounds the search for URLs that are made of segments.
+	// maxSecrets limits the search for URLs with many segments.
 	maxSecrets = 64
 )
 
-// URL hides what of a URL may be a credential from the texts of its server: errors,
-// answers and headers. Where Text looks for any URL, this knows the one that was
-// used, and finds its parts alone and in other encodings.
+// URL hides the possible credentials of a URL in texts from its server, such as
+// errors, answers and headers. Unlike Text, which looks for any URL, it knows
+// the URL. It also finds the URL's parts alone and in other encodings.
 //
 // These parts are hidden if they have at least 8 bytes:
 //
 //   - the path, the query and both together,
-//   - the rest of the path from any segment on, unless all of it is common words,
+//   - the rest of the path from any segment on, unless it consists of common
+//     words,
 //   - a segment with 16 bytes, a digit, or letters of both cases,
 //   - the last segment, and each value of the query,
 //   - the pieces of these between the characters : ; , = and @.
 //
-// A segment or value of common words, such as webhooks or incoming-webhook, is not
-// hidden alone. The value of a parameter whose name speaks of a credential is
-// hidden if it has at least 4 bytes.
+// A segment or value of common words, such as webhooks or incoming-webhook, is
+// not hidden alone. The value of a parameter whose name suggests a credential
+// is hidden if it has at least 4 bytes.
 //
-// The case of letters is ignored. Percent-encoding and the escapes of JSON and HTML
-// are undone, up to eight of them inside each other. Other encodings, such as
-// base64, are not.
+// Upper and lower case are equal. Percent-encoding and the escapes of JSON and
+// HTML are decoded, up to eight nested ones. Other encodings, such as base64,
+// are not.
 type URL struct{ forms [][]byte }
 
-// NewURL returns what hides u.
+// NewURL returns a URL that hides u.
 func NewURL(u *url.URL) *URL {
 	found := &collection{}
 	found.add(u.EscapedPath(), minSecret)
@@ -56,7 +59,8 @@ func NewURL(u *url.URL) *URL {
 		hides.forms = room.appendForms(hides.forms, text)
 	}
 	for i, form := range hides.forms {
-		hides.forms[i] = bytes.Clone(form) // not the room's
+		// The clone does not share the room's memory.
+		hides.forms[i] = bytes.Clone(form)
 	}
 	return hides
 }
@@ -70,7 +74,8 @@ func (c *collection) add(text string, least int) {
 	}
 }
 
-// maxTails bounds from how many segments the rest of a path is hidden.
+// maxTails is the maximum number of segments from which the rest of a path is
+// hidden.
 const maxTails = 16
 
 func (c *collection) addPath(path string) {
@@ -112,7 +117,7 @@ func (c *collection) addQuery(query string) {
 	}
 }
 
-// tells reports whether a part is hidden where it stands alone.
+// tells reports whether a part is hidden if it stands alone.
 func tells(part string, last bool) bool {
 	return len(part) >= minSecret && uncommon(part) && (last || len(part) >= longSegment || mixed(part))
 }
@@ -122,17 +127,19 @@ func mixed(text string) bool {
 	return strings.ContainsAny(text, "0123456789") || strings.ToLower(text) != text && strings.ToUpper(text) != text
 }
 
-// commonWords are what paths of webhooks are made of beside credentials.
+// commonWords are the words in the paths of webhooks that are not credentials.
 const commonWords = " api app apps actions bot build builds callback callbacks channel channels ci delivery deliveries deploy" +
 	" deployed deployment deployments endpoint endpoints event events github gitlab hook hooks http https in inbound incoming" +
 	" ingest integration integrations internal listener message messages notification notifications notify of project projects" +
 	" public receive receiver release releases rest send service services status team teams test trigger triggers update" +
 	" updates v webhook webhooks workflow workflows "
 
-// maxVersion is how many digits a common word may end with, as in v2.
+// maxVersion is the maximum number of digits at the end of a common word, as in
+// v2.
 const maxVersion = 2
 
-// uncommon reports whether a text is more than common words and numbers of versions.
+// uncommon reports whether a text is more than common words and version
+// numbers.
 func uncommon(text string) bool {
 	for word := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return strings.ContainsRune("-_.", r) }) {
 		name := strings.TrimRight(word, "0123456789")
@@ -143,9 +150,9 @@ func uncommon(text string) bool {
 	return false
 }
 
-// Hide overwrites with asterisks what of text may be a credential, and the other
-// secrets with it. A text that may have lost its end is cut: there the beginning
-// of a secret is hidden, too. Hide keeps the length.
+// Hide overwrites possible credentials of the URL, and the other secrets, with
+// asterisks in text. cut means that the text may have lost its end. Hide then
+// also hides the beginning of a secret there. It does not change the length.
 func (u *URL) Hide(room *Room, text []byte, cut bool, others ...string) {
 	if len(text) < minCut {
 		return
@@ -163,7 +170,7 @@ func (u *URL) Hide(room *Room, text []byte, cut bool, others ...string) {
 	}
 }
 
-// Text is Hide for a whole text that is rarely needed, such as an error's.
+// Text is Hide for a whole text that is rarely needed, such as an error.
 func (u *URL) Text(text string, others ...string) string {
 	hidden := []byte(text)
 	u.Hide(NewRoom(), hidden, false, others...)

@@ -45,7 +45,7 @@ func TestURL_HidesEachPartInEachEncoding(t *testing.T) {
 		{"https://h.example/k/quoted-%22-key", `"\u0071uoted-\"-key"`, `"******************"`},
 		{"https://h.example/k/abcdefg9", "100%abcdefg9", "100%********"},
 
-		// Common words stay, and so do short ones.
+		// Common and short words stay.
 		{"https://h.example/api/v1/hooks/webhooks", "the api v1 has no webhooks", "the api v1 has no webhooks"},
 		{"https://h.example/incoming-webhook", "no incoming-webhook", "no incoming-webhook"},
 		{"https://h.example/connection/deploy", "connection refused", "connection refused"},
@@ -88,8 +88,8 @@ func TestURL_HidesTheBeginningAtACutEnd(t *testing.T) {
 	}
 }
 
-// encoders write a text in every way that an answer may repeat it. Each may write
-// any character as an escape.
+// encoders encode a text in every way in which an answer may repeat it. Each
+// may escape any character.
 var encoders = []func(r *rand.Rand, s string) string{
 	func(_ *rand.Rand, s string) string { return s },
 	func(_ *rand.Rand, s string) string { return url.QueryEscape(s) },
@@ -116,9 +116,9 @@ var encoders = []func(r *rand.Rand, s string) string{
 	},
 }
 
-// each writes some of the ASCII characters as an escape, and the one that begins
-// such an escape. Like real encoders it treats equal characters alike. Nobody
-// writes the escapes of a JSON string with escapes of the same kind.
+// each escapes some of the ASCII characters, and the character that begins such
+// an escape. Like real encoders it treats equal characters alike. No real
+// encoder escapes a JSON string with escapes of the same kind.
 func each(r *rand.Rand, s, format string) string {
 	if format[0] == '\\' && strings.Contains(s, `\`) {
 		return s
@@ -135,8 +135,8 @@ func each(r *rand.Rand, s, format string) string {
 	return b.String()
 }
 
-// TestURL_Canary puts a canary into every place of a URL, and lets an answer repeat
-// each part in every encoding, as a whole and cut.
+// TestURL_Canary puts a canary into every place of a URL. An answer then
+// repeats each part in every encoding, as a whole and cut.
 func TestURL_Canary(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 4))
@@ -173,7 +173,8 @@ func TestURL_Canary(t *testing.T) {
 	}
 }
 
-// requireNoCanary looks for the canary with decoders other than those of the package.
+// requireNoCanary looks for the canary with decoders other than those of the
+// package.
 func requireNoCanary(t *testing.T, u *url.URL, in, text string) {
 	t.Helper()
 	for level := text; ; {
@@ -201,7 +202,7 @@ func TestURL_OtherSecrets(t *testing.T) {
 	assert.False(t, hides.In(room, "key+of/them"), "of the call before")
 }
 
-// What has no escape costs no allocation.
+// A text without an escape costs no allocation.
 func TestURL_AllocatesNothing(t *testing.T) {
 	hides, room := redact.NewURL(parse(t, "https://h.example/hooks/abcdefgh1")), redact.NewRoom()
 	text := []byte(`{"received":true}`)

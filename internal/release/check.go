@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// check proves that the tree can be published: it packs every module, fetches the
-// tags as the go command does, checks tidiness, vets each module by itself and
-// then acts as an outside user.
+// check proves that the tree can be published. It packs every module, fetches
+// the tags as the go command does, checks that the modules are tidy, vets each
+// module alone, and then acts as an outside user.
 func (r *runner) check(ctx context.Context, worktree bool) error {
 	if changed, err := git(ctx, r.top, nil, "status", "--porcelain"); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (r *runner) checked(ctx context.Context, worktree bool) (*sandbox, error) {
 	return r.newSandbox(ctx, "HEAD")
 }
 
-// vet vets each module as it is published, without its siblings' files.
+// vet vets each module as it is published, without the files of other modules.
 func (s *sandbox) vet(ctx context.Context) error {
 	var problems []error
 	for _, m := range s.mods {

@@ -32,7 +32,8 @@ func TestCheck(t *testing.T) {
 	assert.Empty(t, r.git("tag", "--list"), "the tags are made in the clone only")
 }
 
-// Each change makes a tree that can't be published, or that users can't use.
+// Each change creates a tree that cannot be published, or that users cannot
+// use.
 func TestCheck_Fails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -140,7 +141,7 @@ func TestCheck_Fails(t *testing.T) {
 	}
 }
 
-// What is not committed counts with -worktree alone.
+// Changes that are not committed count only with -worktree.
 func TestCheck_Worktree(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)

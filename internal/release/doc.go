@@ -10,6 +10,6 @@
 //
 // The modules require each other at the next version, which is not published
 // yet. In the workspace go.work maps it to the tree. Commands that ignore
-// go.work, such as go mod tidy, run against a module proxy in a temporary folder
-// that holds every module at that version.
+// go.work, such as go mod tidy, run against a module proxy in a temporary
+// folder that holds every module at that version.
 package main

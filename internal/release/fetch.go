@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// fetchTags tags the clone and has the go command fetch every module from it
-// with its own git code, as a module proxy does. The sums must be those of the
-// packed modules.
+// fetchTags tags the clone and makes the go command fetch every module from it
+// with its own git code, as a module proxy does. The sums must equal those of
+// the packed modules.
 func (s *sandbox) fetchTags(ctx context.Context) error {
 	empty := s.path("fetch")
 	if err := os.MkdirAll(empty, 0o755); err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// topLevel returns the root folder of the repository that dir is in.
+// topLevel returns the root folder of the repository that contains dir.
 func topLevel(ctx context.Context, dir string) (string, error) {
 	out, err := git(ctx, dir, nil, "rev-parse", "--show-toplevel")
 	if err != nil {
@@ -19,8 +19,8 @@ func topLevel(ctx context.Context, dir string) (string, error) {
 	return filepath.FromSlash(strings.TrimSpace(out)), nil
 }
 
-// git runs git in a folder, with further environment variables, and returns what
-// it printed.
+// git runs git in a folder, with additional environment variables, and returns
+// its output.
 func git(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = dir
@@ -34,8 +34,8 @@ func git(ctx context.Context, dir string, env []string, args ...string) (string,
 	return string(out), nil
 }
 
-// gitEnviron is the environment without the variables that point git at another
-// repository, as a hook of git sets them.
+// gitEnviron returns the environment without the variables that point git to
+// another repository, as git sets them for its hooks.
 func gitEnviron() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -47,10 +47,10 @@ func gitEnviron() []string {
 	return env
 }
 
-// ident is who makes the commits of the clone. Nobody sees them.
+// ident is the author of the clone's commits, which are temporary.
 var ident = []string{"-c", "user.name=release", "-c", "user.email=release@localhost"}
 
-// commitOfWorktree makes a commit of the files as they are, without those that
+// commitOfWorktree creates a commit of the current files, without those that
 // git ignores. It changes neither the index nor a branch.
 func commitOfWorktree(ctx context.Context, top string) (string, error) {
 	dir, err := os.MkdirTemp("", "release-index")
@@ -74,8 +74,8 @@ func commitOfWorktree(ctx context.Context, top string) (string, error) {
 	return strings.TrimSpace(commit), err
 }
 
-// cloneCommit makes a new repository in dir with one commit checked out. A
-// shallow repository, as CI has one, is enough for it.
+// cloneCommit creates a new repository in dir with one commit checked out. A
+// shallow repository, as in CI, is enough.
 func cloneCommit(ctx context.Context, top, commit, dir string) error {
 	steps := [][]string{
 		{"init", "--quiet"},

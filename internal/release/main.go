@@ -31,8 +31,8 @@ func main() {
 	os.Exit(run(ctx, ".", os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program. It returns the exit code: 1 for a failed check, 2 for a
-// wrong command line.
+// run is the program. It returns the exit code, 1 for a failed check and 2 for
+// a wrong command line.
 func run(ctx context.Context, dir string, args []string, out, errOut io.Writer) int {
 	err := command(ctx, dir, args, out, errOut)
 	switch {

@@ -11,15 +11,15 @@ import (
 
 const root = "github.com/example/tree"
 
-// A repo is a small repository with modules of its own.
+// A repo is a small repository with several modules.
 type repo struct {
 	t   *testing.T
 	dir string
 }
 
-// newRepo makes a repository that passes the check: a root module with a program,
-// a nested module that requires it, an internal module that both stand beside, and
-// an example.
+// newRepo creates a repository that passes the check. It has a root module with
+// a program, a nested module that requires it, an internal module, and an
+// example.
 func newRepo(t *testing.T) *repo {
 	t.Helper()
 	r := &repo{t, t.TempDir()}
@@ -60,12 +60,13 @@ replace (
 	return r
 }
 
-// program is a main package that reads its build information.
+// program returns a main package that reads its build information.
 func program(call, body string) string {
 	return "package main\n\nimport (\n\t\"fmt\"\n\t\"runtime/debug\"\n)\n\nfunc main() {\n\tinfo, _ := " + call + body + "\n}\n"
 }
 
-// requiring is the go.mod file of a module that requires others of the tree.
+// requiring returns the go.mod file of a module that requires others of the
+// tree.
 func requiring(dir string, paths ...string) string {
 	text := "module " + root + "/" + dir + "\n\ngo 1.26.0\n"
 	for _, p := range paths {
@@ -94,7 +95,7 @@ func (r *repo) read(name string) string {
 	return string(text)
 }
 
-// replace changes a file in which old occurs.
+// replace replaces old in a file, which must contain it.
 func (r *repo) replace(name, old, with string) {
 	r.t.Helper()
 	text := r.read(name)

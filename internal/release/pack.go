@@ -15,18 +15,19 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// maxRootZip bounds the root module, which every user downloads.
+// maxRootZip is the maximum size of the root module, which every user
+// downloads.
 const maxRootZip = 3 << 19 // 1.5 MiB
 
-// A packed module is one that lies in the file proxy.
+// A packed module is in the file proxy.
 type packed struct {
 	*mod
 	size int64
 	hash string // h1:…, as in go.sum
 }
 
-// pack writes every module into a module proxy in a folder. Each zip is made as
-// the go command makes it from a tag. All problems are reported at once.
+// pack writes every module into a module proxy in a folder. It creates each zip
+// as the go command does from a tag, and reports all problems at once.
 func (t *tree) pack(ctx context.Context, proxy string) ([]packed, error) {
 	var all []packed
 	var problems []error
@@ -95,7 +96,8 @@ func (t *tree) packOne(m *mod, proxy string) (packed, error) {
 	)
 }
 
-// proxyFile is where a module version's files are in a proxy, without extension.
+// proxyFile returns the path of a module version's files in a proxy, without
+// extension.
 func proxyFile(proxy string, v module.Version) (string, error) {
 	p, err := module.EscapePath(v.Path)
 	if err != nil {
@@ -105,7 +107,7 @@ func proxyFile(proxy string, v module.Version) (string, error) {
 	return filepath.Join(proxy, filepath.FromSlash(p), "@v", version), err
 }
 
-// largest names the folders that make most of a module's zip.
+// largest returns the largest folders in a module's zip.
 func largest(proxy string, m *mod, version string) string {
 	base, err := proxyFile(proxy, module.Version{Path: m.path, Version: version})
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tools turns on the tests of what other people's tools find. They are fetched
-// from a module proxy and compiled. The gate sets it.
+// tools turns on the tests with third-party tools. They are fetched from a
+// module proxy and compiled. CI sets the flag.
 var tools = flag.Bool("release.tools", false, "test with govulncheck and apidiff")
 
 func needTools(t *testing.T) {
@@ -102,7 +102,8 @@ func TestVuln_Unreachable(t *testing.T) {
 	assert.Contains(t, out, "SKIPPED the vulnerability check: the database can't be reached: ")
 }
 
-// A database that knows one vulnerability of the root module's releases.
+// vulnDB returns a database with one vulnerability of the root module's
+// releases.
 func vulnDB(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// A runner carries out one command of the program.
+// A runner runs one command of the program.
 type runner struct {
 	top    string
 	out    io.Writer
@@ -24,8 +24,8 @@ type runner struct {
 func (r *runner) printf(format string, args ...any) { fmt.Fprintf(r.out, format+"\n", args...) }
 
 // A sandbox is a clone of one commit, a module proxy that holds the clone's
-// modules, and a separate module cache. The go command never drops a module from
-// its cache, so the unpublished versions must not reach the user's cache.
+// modules, and a separate module cache. The go command never drops a module
+// from its cache, so the unpublished versions must not reach the user's cache.
 type sandbox struct {
 	*tree
 
@@ -37,7 +37,7 @@ type sandbox struct {
 	runner *runner
 }
 
-// newWorktreeSandbox makes a sandbox of the files as they are.
+// newWorktreeSandbox creates a sandbox with the current files.
 func (r *runner) newWorktreeSandbox(ctx context.Context) (*sandbox, error) {
 	commit, err := commitOfWorktree(ctx, r.top)
 	if err != nil {
@@ -84,9 +84,9 @@ func (s *sandbox) fill(ctx context.Context, commit string) error {
 
 func (s *sandbox) close() error { return os.RemoveAll(s.tmp) }
 
-// setEnv makes the environment of the go command. Modules of this repository come
-// from the sandbox's proxy alone. Others come from the user's module cache or, if
-// they are not there, from the user's proxy.
+// setEnv sets the environment of the go command. Modules of this repository
+// come only from the sandbox's proxy. Others come from the user's module cache
+// or, if they are missing there, from the user's proxy.
 func (s *sandbox) setEnv(ctx context.Context) error {
 	names := []string{"GOCACHE", "GOFLAGS", "GOMODCACHE", "GONOSUMDB", "GOPATH", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN"}
 	out, err := exec.CommandContext(ctx, "go", append([]string{"env", "-json"}, names...)...).Output()
@@ -102,30 +102,33 @@ func (s *sandbox) setEnv(ctx context.Context) error {
 	if err := shareProofs(download, filepath.Join(cache, "cache", "download")); err != nil {
 		return err
 	}
-	// Without paths the build cache serves every run, wherever its sandbox is.
+	// Without paths, all runs share the build cache, wherever their sandbox is.
 	s.flags = strings.TrimSpace(user["GOFLAGS"] + " -trimpath -modcacherw")
 	s.env = gitEnviron()
 	for _, name := range names {
 		s.env = append(s.env, name+"="+user[name])
 	}
 	s.env = append(s.env,
-		"GOENV=off", "GOPRIVATE=", "GONOPROXY=", // nothing may lead past the proxy
+		// All downloads must use the proxy.
+		"GOENV=off", "GOPRIVATE=", "GONOPROXY=",
 		"GOWORK=off",
 		"GOMODCACHE="+cache,
 		"GOPROXY="+fileURL(s.proxy)+","+fileURL(download)+","+user["GOPROXY"],
-		"GONOSUMDB="+strings.Trim(user["GONOSUMDB"]+","+s.root, ","), // these sums are in no database yet
-		"GOBIN="+s.path("bin"), // go install must not replace the user's programs
+		// These sums are not in a database yet.
+		"GONOSUMDB="+strings.Trim(user["GONOSUMDB"]+","+s.root, ","),
+		// go install must not replace the user's programs.
+		"GOBIN="+s.path("bin"),
 		"GOFLAGS="+s.flags,
 	)
 	return nil
 }
 
-// shareProofs lets the sandbox use what the checksum database has proved to the
-// user before, and add to it. Each proof holds for everybody.
+// shareProofs lets the sandbox use and extend the proofs that the user has
+// received from the checksum database. A proof is valid for every user.
 func shareProofs(user, sandbox string) error {
 	proofs := filepath.Join(user, "sumdb")
 	if _, err := os.Stat(proofs); err != nil {
-		return nil // there are none yet
+		return nil // no proofs yet
 	}
 	if err := os.MkdirAll(sandbox, 0o755); err != nil {
 		return err
@@ -133,12 +136,12 @@ func shareProofs(user, sandbox string) error {
 	return os.Symlink(proofs, filepath.Join(sandbox, "sumdb"))
 }
 
-// path is a file of the sandbox.
+// path returns the path of a file in the sandbox.
 func (s *sandbox) path(elem ...string) string {
 	return filepath.Join(append([]string{s.tmp}, elem...)...)
 }
 
-// moduleDir is the folder of a module in the clone.
+// moduleDir returns the folder of a module in the clone.
 func (s *sandbox) moduleDir(m *mod) string { return filepath.Join(s.dir, filepath.FromSlash(m.dir)) }
 
 func fileURL(p string) string {
@@ -149,12 +152,11 @@ func fileURL(p string) string {
 	return "file://" + p
 }
 
-// hangs is far above what any command takes. It exists so that a program that
-// hangs ends.
+// hangs far exceeds the time of any command. It ends a program that hangs.
 const hangs = 10 * time.Minute
 
 // run runs a command in a folder with the sandbox's environment and returns its
-// standard output. The error of a failed command holds all that it printed.
+// standard output. The error of a failed command contains its whole output.
 func (s *sandbox) run(ctx context.Context, dir string, name string, args ...string) (string, error) {
 	return s.runEnv(ctx, nil, dir, name, args...)
 }

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// prepare sets the version of every module, tidies, checks the result and prints
-// what is left to do.
+// prepare sets the version of every module, tidies, checks the result and
+// prints the remaining steps.
 func (r *runner) prepare(ctx context.Context, version string) error {
 	if !semver.IsValid(version) || semver.Canonical(version) != version {
 		return fmt.Errorf("%w: %q is no version such as v0.2.0", errUsage, version)
@@ -45,7 +45,7 @@ func (r *runner) set(ctx context.Context, version string) error {
 	if t == nil {
 		return err
 	}
-	// The other problems are for the check, which comes after.
+	// check reports the other problems later.
 	for _, m := range t.mods {
 		changed := false
 		for _, req := range m.file.Require {
@@ -102,8 +102,8 @@ func (r *runner) tags(ctx context.Context) error {
 	return errors.Join(r.printTags(ctx, s.tree), s.close())
 }
 
-// printTags prints one tag per line, dependencies first. A tag that exists is an
-// error, since published versions never change.
+// printTags prints one tag per line, dependencies first. An existing tag is an
+// error, because published versions never change.
 func (r *runner) printTags(ctx context.Context, t *tree) error {
 	var problems []error
 	for _, m := range t.mods {

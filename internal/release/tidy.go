@@ -13,13 +13,13 @@ import (
 
 // A drift is a file that go mod tidy would change.
 type drift struct {
-	name      string // slash-separated, relative to the root
+	name      string // relative to the root, with slashes
 	was, tidy []byte
 }
 
-// tidyClone runs go mod tidy in every module of the clone. It leaves the clone's
-// go.sum with the sums of this repository's modules, which later commands need.
-// The drifts are without them.
+// tidyClone runs go mod tidy in every module of the clone. The clone's go.sum
+// keeps the sums of this repository's modules, which later commands need. The
+// drifts do not contain them.
 func (s *sandbox) tidyClone(ctx context.Context) ([]drift, error) {
 	var drifts []drift
 	var problems []error
@@ -66,7 +66,7 @@ func (s *sandbox) checkTidy(ctx context.Context) error {
 	return fmt.Errorf("run go run ./internal/release tidy, which makes these changes:%s", text.Bytes())
 }
 
-// lineDiff lists the lines that only one of two texts has.
+// lineDiff lists the lines that are in only one of two texts.
 func lineDiff(was, tidy []byte) string {
 	before, after := slices.Collect(bytes.Lines(was)), slices.Collect(bytes.Lines(tidy))
 	var text bytes.Buffer
@@ -85,8 +85,8 @@ func lineDiff(was, tidy []byte) string {
 	return text.String()
 }
 
-// tidyRounds bounds the repetition of tidy. A change in one module may change
-// what those that require it need.
+// tidyRounds is the maximum number of repetitions of tidy. A change in one
+// module may change the requirements of modules that depend on it.
 const tidyRounds = 5
 
 // tidy runs go mod tidy for every module of the working tree.
@@ -128,8 +128,8 @@ func (r *runner) tidyOnce(ctx context.Context) ([]drift, error) {
 	return drifts, nil
 }
 
-// dropOurSums removes the sums of this repository's modules from the go.sum files
-// of the working tree. Commands that ran with GOWORK=off may have left them.
+// dropOurSums removes the sums of this repository's modules from the go.sum
+// files of the working tree. Commands with GOWORK=off may have added them.
 func (r *runner) dropOurSums(ctx context.Context) error {
 	t, err := readTree(ctx, r.top)
 	if t == nil {

@@ -16,7 +16,8 @@ import (
 // A mod is one module of the tree.
 type mod struct {
 	path string
-	dir  string // slash-separated and relative to the root; "." for the root module
+	// dir is relative to the root, with slashes. It is "." for the root module.
+	dir  string
 	file *modfile.File
 	sum  []byte // go.sum, which may be empty
 }
@@ -27,7 +28,7 @@ func (m *mod) public() bool { return !slices.Contains(strings.Split(m.dir, "/"),
 // example reports whether the module is a program that users install.
 func (m *mod) example() bool { return strings.HasPrefix(m.dir, "examples/") }
 
-// tag is the tag that publishes the module at a version.
+// tag returns the tag that publishes the module at a version.
 func (m *mod) tag(version string) string {
 	if m.dir == "." {
 		return version
@@ -39,13 +40,13 @@ func (m *mod) tag(version string) string {
 type tree struct {
 	dir     string
 	root    string // the root module's path
-	version string // what the modules require each other at
+	version string // the version at which the modules require each other
 	mods    []*mod // dependencies first
 	links   []string
 }
 
-// readTree reads the go.mod files and go.work of a clone. It reports every reason
-// why a module of it could not be published.
+// readTree reads the go.mod files and go.work of a clone. It reports every
+// reason why a module cannot be published.
 func readTree(ctx context.Context, dir string) (*tree, error) {
 	t := &tree{dir: dir}
 	files, err := git(ctx, dir, nil, "ls-files", "-z", "--stage")
@@ -121,8 +122,7 @@ func (t *tree) byPath(p string) *mod {
 	return nil
 }
 
-// sort puts the modules in an order in which each one comes after those that it
-// requires.
+// sort orders the modules so that each one follows those that it requires.
 func (t *tree) sort() []error {
 	slices.SortFunc(t.mods, func(a, b *mod) int { return strings.Compare(a.dir, b.dir) })
 	var sorted []*mod

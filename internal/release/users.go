@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// usersDir holds the programs of outside users: DIR/main.go for the module in
-// DIR, NAME/main.go for the root module, where NAME ends its path, and
-// commands.txt.
+// usersDir holds the programs of outside users. The program for the module in
+// DIR is DIR/main.go. For the root module it is NAME/main.go, where NAME ends
+// its path. commands.txt lists commands.
 const usersDir = "internal/release/testdata/users"
 
-// outsideUsers uses the packed modules as strangers would: each public module by
-// itself in a new module, each example by go install, and the commands of
-// commands.txt by go run.
+// outsideUsers uses the packed modules as an outside user would. It requires
+// each public module alone in a new module, installs each example with go
+// install, and runs the commands of commands.txt with go run.
 func (s *sandbox) outsideUsers(ctx context.Context) error {
 	var problems []error
 	try := func(what string, err error) {
@@ -48,7 +48,8 @@ func (s *sandbox) outsideUsers(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// use makes a module that requires one module of ours, and runs a program in it.
+// use creates a module that requires one module of this repository, and runs a
+// program in it.
 func (s *sandbox) use(ctx context.Context, m *mod) error {
 	name := m.dir
 	if name == "." {
@@ -85,7 +86,7 @@ func (s *sandbox) use(ctx context.Context, m *mod) error {
 	return nil
 }
 
-// install installs an example and looks at the version in the binary.
+// install installs an example and checks the version in the binary.
 func (s *sandbox) install(ctx context.Context, m *mod) error {
 	if _, err := s.run(ctx, s.tmp, "go", "install", m.path+"@"+s.version); err != nil {
 		return err

@@ -16,9 +16,9 @@ const (
 	defaultVulnDB = "https://vuln.go.dev"
 )
 
-// vuln runs govulncheck in every module, each with the versions that its own
-// go.mod gives. A database that can't be reached is an error unless the caller
-// allows it. A finding is always one.
+// vuln runs govulncheck in every module, each with the versions from its own
+// go.mod. A database that cannot be reached is an error unless the caller
+// allows it. A finding is always an error.
 func (r *runner) vuln(ctx context.Context, db string, allowUnreachable bool) error {
 	if err := reach(ctx, db); err != nil {
 		if !allowUnreachable {
@@ -35,7 +35,8 @@ func (r *runner) vuln(ctx context.Context, db string, allowUnreachable bool) err
 	if _, err := s.run(ctx, s.tmp, "go", "install", govulncheck); err != nil {
 		return err
 	}
-	if _, err := s.tidyClone(ctx); err != nil { // go.sum then has our own modules' sums
+	// go.sum then contains the sums of this repository's modules.
+	if _, err := s.tidyClone(ctx); err != nil {
 		return err
 	}
 	var problems []error
@@ -49,7 +50,7 @@ func (r *runner) vuln(ctx context.Context, db string, allowUnreachable bool) err
 	return errors.Join(problems...)
 }
 
-// reach asks for the index of a vulnerability database, three times at most.
+// reach requests the index of a vulnerability database, at most three times.
 func reach(ctx context.Context, db string) error {
 	u, err := url.Parse(db)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// Defaults that [DB.NewClient] sets where the configuration leaves a field zero, instead of River's own.
+// Defaults that [DB.NewClient] sets for zero fields of the configuration,
+// instead of River's own.
 const (
 	DefaultFetchCooldown   = 10 * time.Millisecond
 	DefaultJobTimeout      = 20 * time.Second
@@ -19,8 +20,9 @@ const (
 	DefaultSoftStopTimeout = 10 * time.Second
 )
 
-// Client is River's client without its type parameter. Methods whose names end in Tx take part in a transaction of the same
-// [DB]; the others must not be called while one is open on the same goroutine. See river.Client for what each does.
+// Client is River's client without its type parameter. Methods whose names end
+// in Tx run in a transaction of the same [DB]. Do not call the others while a
+// transaction is open on the same goroutine. See river.Client for the methods.
 type Client interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
@@ -47,11 +49,11 @@ type Client interface {
 	Subscribe(kinds ...river.EventKind) (<-chan *river.Event, func())
 }
 
-// NewClient returns a client of the database, which is not started. It copies the
-// configuration and sets the schema. Fields that are zero get defaults that suit
+// NewClient returns a client of the database that is not started. It copies the
+// configuration and sets the schema. Zero fields get defaults that suit
 // deliveries:
 //
-//   - It fetches every 10 ms at most, and only known kinds.
+//   - It fetches at most every 10 ms, and only known kinds.
 //   - A job may take 20 seconds, and is rescued a minute after that.
 //   - A soft stop takes 10 seconds.
 //   - Discarded jobs are kept until they are deleted.
@@ -59,8 +61,8 @@ type Client interface {
 //
 // Without Queues the client only inserts.
 //
-// On SQLite the client has a substitute for LISTEN, a table that is polled every
-// 50 ms. On PostgreSQL [DB.Prepare] decides whether it listens, and whether it
+// SQLite has no LISTEN, so the client polls a table every 50 ms instead. On
+// PostgreSQL, [DB.Prepare] decides whether the client listens, and whether it
 // rebuilds indexes.
 func (db *DB) NewClient(config *river.Config) (Client, error) {
 	c := db.complete(config)
@@ -74,8 +76,8 @@ func (db *DB) NewClient(config *river.Config) (Client, error) {
 	return newClient(riverpgxv5.New(db.Pool()), c, (*Tx).Pgx)
 }
 
-// complete returns a copy of config with the defaults, and with what is known of
-// the database.
+// complete returns a copy of config with the defaults and the properties of the
+// database.
 func (db *DB) complete(config *river.Config) *river.Config {
 	c := *config
 	c.Schema = db.schema

@@ -83,7 +83,7 @@ func TestClientJobsInTransactions(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
 		db, ctx := migrated(t, open), t.Context()
-		client, _ := newClient(t, db) // not started: it only inserts
+		client, _ := newClient(t, db) // not started, because it only inserts
 		inserted, err := client.Insert(ctx, noteArgs{"one"}, nil)
 		require.NoError(t, err)
 		id := inserted.Job.ID

@@ -11,7 +11,7 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// What callers need of package sqldb besides a [DB].
+// The names of package sqldb that callers need besides a [DB].
 type (
 	// Querier runs statements: a [DB] outside any transaction, or a [Tx].
 	Querier = sqldb.Querier
@@ -25,7 +25,7 @@ type (
 	Step = sqldb.Step
 	// Migration is one step as SQL for a person or a tool to run.
 	Migration = sqldb.Migration
-	// Dialect is a database's kind of SQL.
+	// Dialect is the SQL dialect of a database.
 	Dialect = sqldb.Dialect
 )
 
@@ -35,25 +35,25 @@ const (
 	Postgres = sqldb.Postgres
 )
 
-// The errors that callers tell apart.
+// The errors that callers distinguish.
 var (
 	ErrConfig = sqldb.ErrConfig
 	ErrNoRows = sqldb.ErrNoRows
 	ErrTx     = sqldb.ErrTx
 )
 
-// MinConns is the least number of connections that a pool given to [NewPostgres]
-// must allow. River keeps one to listen, and its leader and its producers each
-// need one now and then while transactions are open.
+// MinConns is the minimum number of connections of a pool for [NewPostgres].
+// River uses one to listen. Its leader and its producers each need one now and
+// then while transactions are open.
 const MinConns = 4
 
-// DB is a database that has River in it. Make it with [OpenSQLite] or
-// [NewPostgres]. It is safe for concurrent use.
+// DB is a database with River. Create it with [OpenSQLite] or [NewPostgres]. It
+// is safe for concurrent use.
 type DB struct {
 	*sqldb.DB
 
-	schema string // bare; empty on SQLite
-	// What Prepare found out.
+	schema string // unquoted; empty on SQLite
+	// ^ The results of Prepare.
 	polling   bool
 	noReindex bool
 }
@@ -61,11 +61,12 @@ type DB struct {
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
 // OpenSQLite opens a SQLite file with one connection, see [sqldb.OpenSQLite].
-// With more, River's own parts meet SQLITE_BUSY in each other. [DB.Close] closes it.
-// It fails on 32-bit systems, for which River has no SQLite driver.
+// With several connections, River's own parts would cause SQLITE_BUSY for each
+// other. [DB.Close] closes it. OpenSQLite fails on 32-bit systems, for which
+// River has no SQLite driver.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	if _, err := sqliteDriver(nil); err != nil {
-		return nil, err // before it makes a file
+		return nil, err // before it creates a file
 	}
 	lite, err := sqldb.OpenSQLite(ctx, path, 1, sqldb.BusyTimeout)
 	if err != nil {
@@ -74,16 +75,17 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	return &DB{DB: sqldb.NewImmediate(lite, "")}, nil
 }
 
-// NewPostgres uses pool, which stays the caller's: [DB.Close] leaves it open.
-// Tables are in the given schema, which [DB.Migrate] creates. Its name consists of
-// at most 40 lower-case letters, digits and underscores. The pool must allow
-// [MinConns] connections. No connection is made yet.
+// NewPostgres returns a DB that uses pool. The caller owns the pool, so
+// [DB.Close] leaves it open. The tables are in the given schema, which
+// [DB.Migrate] creates. The schema's name has 1 to 40 lower-case letters,
+// digits and underscores. The pool must allow [MinConns] connections.
+// NewPostgres does not connect.
 func NewPostgres(pool *pgxpool.Pool, schema string) (*DB, error) {
 	if pool == nil {
-		return nil, sqldb.ConfigErrorf("the pool is nil; make one with pgxpool.New")
+		return nil, sqldb.ConfigErrorf("the pool is nil; create one with pgxpool.New")
 	}
 	if n := pool.Config().MaxConns; n < MinConns {
-		return nil, sqldb.ConfigErrorf("the pool allows %d connections, and at least %d are needed; set MaxConns in pgxpool.Config "+
+		return nil, sqldb.ConfigErrorf("the pool allows %d connections, but needs at least %d; set MaxConns in pgxpool.Config "+
 			"or pool_max_conns in the connection string", n, MinConns)
 	}
 	if err := checkSchema(schema); err != nil {
@@ -94,13 +96,13 @@ func NewPostgres(pool *pgxpool.Pool, schema string) (*DB, error) {
 
 func checkSchema(name string) error {
 	if !schemaName.MatchString(name) {
-		return sqldb.ConfigErrorf("WithSchema(%.50q): a name has 1 to 40 lower-case letters, digits and underscores, and does not "+
+		return sqldb.ConfigErrorf("WithSchema(%.50q): use 1 to 40 lower-case letters, digits and underscores, and do not "+
 			"begin with a digit", name)
 	}
 	return nil
 }
 
-// prefix returns what stands before the names of tables.
+// prefix returns the text before the names of tables.
 func prefix(schema string) string {
 	if schema == "" {
 		return ""
@@ -108,7 +110,7 @@ func prefix(schema string) string {
 	return `"` + schema + `".`
 }
 
-// Close closes what [OpenSQLite] opened. A PostgreSQL pool stays open. Stop
+// Close closes the database of [OpenSQLite]. A PostgreSQL pool stays open. Stop
 // clients first.
 func (db *DB) Close() error {
 	if lite := db.SQL(); lite != nil {
@@ -120,8 +122,8 @@ func (db *DB) Close() error {
 // Schema returns the name of the schema on PostgreSQL. It is empty on SQLite.
 func (db *DB) Schema() string { return db.schema }
 
-// Wrap is [sqldb.DB.Wrap] for transactions that River can insert jobs in: a
-// *sql.Tx on SQLite, a pgx.Tx on PostgreSQL.
+// Wrap is [sqldb.DB.Wrap] for transactions in which River can insert jobs, a
+// *sql.Tx on SQLite and a pgx.Tx on PostgreSQL.
 func (db *DB) Wrap(tx any) (*Tx, error) {
 	if _, ok := tx.(*sql.Tx); ok && db.Dialect() == Postgres {
 		return nil, fmt.Errorf("%w: it must be a pgx.Tx on the same PostgreSQL database, and is %T", ErrTx, tx)
@@ -129,7 +131,7 @@ func (db *DB) Wrap(tx any) (*Tx, error) {
 	return db.DB.Wrap(tx)
 }
 
-// Collect runs a query and returns what scan makes of each row.
+// Collect runs a query and returns the result of scan for each row.
 func Collect[T any](ctx context.Context, q Querier, scan func(Row) (T, error), statement string, args ...any) ([]T, error) {
 	return sqldb.Collect(ctx, q, scan, statement, args...)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// River can't insert jobs in a PostgreSQL transaction of database/sql.
+// River cannot insert jobs in a PostgreSQL transaction of database/sql.
 func TestWrapRefusesWhatRiverCannotUse(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open func() *riverdb.DB) {

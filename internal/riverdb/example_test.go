@@ -10,14 +10,16 @@ import (
 
 var _ = use
 
-// use is the snippet of the package's documentation, so that it is compiled.
+// use is the snippet of the package documentation, so that it is compiled.
 func use(ctx context.Context, args river.JobArgs, body []byte) error {
-	db, err := riverdb.OpenSQLite(ctx, "hooks.db") // or riverdb.NewPostgres(pool, "deployhook_inbox")
+	// or riverdb.NewPostgres(pool, "deployhook_inbox")
+	db, err := riverdb.OpenSQLite(ctx, "hooks.db")
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx, "inbox", steps); err != nil { // ours, and then River's tables
+	if err := db.Migrate(ctx, "inbox", steps); err != nil {
+		// ^ It creates the tables of the module and of River.
 		return err
 	}
 	client, err := db.NewClient(&river.Config{})

@@ -2,5 +2,5 @@ package riverdb
 
 import "github.com/riverqueue/river"
 
-// Complete is what [DB.NewClient] makes of a configuration.
+// Complete returns the configuration that [DB.NewClient] uses.
 func (db *DB) Complete(c *river.Config) *river.Config { return db.complete(c) }

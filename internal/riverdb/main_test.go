@@ -25,7 +25,8 @@ var steps = []riverdb.Step{
 	{`ALTER TABLE {schema}thing ADD COLUMN note text`},
 }
 
-// onEach runs a test on both databases. open returns one more handle of the same database, as another process would have.
+// onEach runs a test on both databases. open returns another handle of the same
+// database, as in another process.
 func onEach(t *testing.T, test func(t *testing.T, open func() *riverdb.DB)) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()

@@ -15,14 +15,14 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// Tables are the tables of one module. The module's own functions for migrations
-// use them, which need no open module.
+// Tables describes the tables of one module. The module's own functions for
+// migrations use it without an open module.
 type Tables struct {
 	// Name is the module's name, which is recorded with the versions.
 	Name string
 	// Schema is the schema on PostgreSQL. It is empty for SQLite.
 	Schema string
-	// Steps are the versions of the tables.
+	// Steps lists the versions of the tables.
 	Steps []Step
 }
 
@@ -44,7 +44,7 @@ func (t Tables) MigrateSQLite(ctx context.Context, path string) error {
 	return errors.Join(db.Migrate(ctx, t.Name, t.Steps), db.Close())
 }
 
-// Migrations returns everything that [DB.Migrate] does as SQL.
+// Migrations returns the SQL of [DB.Migrate].
 func (t Tables) Migrations(d Dialect) ([]Migration, error) {
 	db := sqldb.NewImmediate(nil, "")
 	switch d {
@@ -64,19 +64,20 @@ func (t Tables) Migrations(d Dialect) ([]Migration, error) {
 	return db.Migrations(plan), nil
 }
 
-// Setup says how [DB.Prepare] prepares a database.
+// Setup configures [DB.Prepare].
 type Setup struct {
 	// WithoutMigration only checks the tables.
 	WithoutMigration bool
-	// PreparedStatements says that a pooler keeps prepared statements.
+	// PreparedStatements declares that a pooler supports prepared statements.
 	PreparedStatements bool
-	// Polling has River poll its tables instead of listening for notifications.
+	// Polling makes River poll its tables instead of listening for
+	// notifications.
 	Polling bool
 }
 
-// Prepare checks that the connections can do what River needs, and migrates or
-// checks the tables of River and of the module that name stands for. It finds out
-// whether the role may rebuild River's indexes, which only their owner may.
+// Prepare checks that the connections support River, and migrates or checks the
+// tables of River and of the named module. It also finds out whether the role
+// may rebuild River's indexes, which only their owner may.
 func (db *DB) Prepare(ctx context.Context, name string, steps []Step, setup Setup) error {
 	pooled, err := db.CheckPooler(ctx, setup.PreparedStatements)
 	if pooled && !setup.Polling {
@@ -101,7 +102,8 @@ func (db *DB) Prepare(ctx context.Context, name string, steps []Step, setup Setu
 	return db.findOwner(ctx)
 }
 
-// findOwner turns River's reindexer off for a role that does not own the tables.
+// findOwner turns off River's reindexer for a role that does not own the
+// tables.
 func (db *DB) findOwner(ctx context.Context) error {
 	if db.Dialect() == SQLite {
 		return nil
@@ -117,10 +119,10 @@ func (db *DB) findOwner(ctx context.Context) error {
 	return nil
 }
 
-// Migrate creates or updates River's tables and those of the module that name
-// stands for. Any number of processes may call it at once. A file or schema has
-// one module: the name of another one is an error that wraps [ErrConfig], as are
-// tables that a later release made.
+// Migrate creates or updates the tables of River and of the named module. Any
+// number of processes may call it at once. A file or schema has only one
+// module. The name of another module, and tables of a later release, give an
+// error that wraps [ErrConfig].
 func (db *DB) Migrate(ctx context.Context, name string, steps []Step) error {
 	plan, err := newPlan(db.Dialect(), db.schema, name, steps)
 	if err != nil {
@@ -129,8 +131,8 @@ func (db *DB) Migrate(ctx context.Context, name string, steps []Step) error {
 	return db.DB.Migrate(ctx, plan)
 }
 
-// newPlan puts our own tables first. The check that the database is this module's
-// must precede any change to River's tables.
+// newPlan puts the module's own tables first. The check that the database
+// belongs to the module must precede any change to River's tables.
 func newPlan(d Dialect, schema, name string, steps []Step) (sqldb.Plan, error) {
 	river, err := riverTables(d, prefix(schema))
 	if err != nil {
@@ -141,10 +143,11 @@ func newPlan(d Dialect, schema, name string, steps []Step) (sqldb.Plan, error) {
 }
 
 // riverLineSince is the first version of River's tables in which the versions
-// themselves belong to a line.
+// belong to a line.
 const riverLineSince = 5
 
-// riverTables describes River's tables, so that they are migrated like ours.
+// riverTables describes River's tables, so that they are migrated in the same
+// way.
 func riverTables(d Dialect, prefix string) (sqldb.Module, error) {
 	all, err := riverVersions(riverpgxv5.New(nil))
 	if d == SQLite {
@@ -165,7 +168,7 @@ func riverTables(d Dialect, prefix string) (sqldb.Module, error) {
 	}
 	for i, v := range all {
 		if v.Version != i+1 {
-			return m, fmt.Errorf("version %d where %d was expected", v.Version, i+1)
+			return m, fmt.Errorf("version %d, want %d", v.Version, i+1)
 		}
 		m.Steps = append(m.Steps, Step{strings.ReplaceAll(v.SQLUp, "/* TEMPLATE: schema */", prefix)})
 	}

@@ -49,7 +49,7 @@ func TestMigrateInSteps(t *testing.T) {
 	})
 }
 
-// run runs a script as it is, with whatever it has in it.
+// run runs a script unchanged.
 func run(t *testing.T, db *riverdb.DB, script string) {
 	t.Helper()
 	var err error
@@ -61,7 +61,8 @@ func run(t *testing.T, db *riverdb.DB, script string) {
 	require.NoError(t, err, script)
 }
 
-// Only the owner of River's indexes may rebuild them, so nobody else tries.
+// Only the owner may rebuild River's indexes, so clients of other roles do not
+// try.
 func TestPrepare_ReindexerRunsForTheOwnerAlone(t *testing.T) {
 	t.Parallel()
 	r, ctx := sqldbtest.NewRestricted(t), t.Context()

@@ -14,7 +14,8 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// River itself finds its tables complete, whether Migrate or a person made them.
+// River accepts its tables as complete, both after Migrate and after a person
+// ran the SQL.
 func TestMigrations_SatisfyRiver(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open func() *riverdb.DB) {

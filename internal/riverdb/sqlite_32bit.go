@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// sqliteDriver fails, since River's SQLite driver does not compile where int has
+// sqliteDriver fails, because River's SQLite driver does not compile if int has
 // 32 bits.
 func sqliteDriver(*sql.DB) (riverdriver.Driver[*sql.Tx], error) {
 	return nil, sqldb.ConfigErrorf("River has no SQLite driver for 32-bit systems; use PostgreSQL")

@@ -19,9 +19,7 @@ const width = 80
 // the folders below it. Take a folder off the list when its comments are wrapped,
 // and add none.
 var unwrapped = []string{
-	"dedupe", "examples", "receiver/deployments", "sender",
-	"internal/callbacktest", "internal/contain", "internal/leaktest", "internal/nilable", "internal/redact", "internal/release",
-	"internal/riverdb", "internal/servicetest", "internal/sourcetest", "internal/sqldb",
+	"examples", "receiver/deployments", "sender",
 }
 
 // Words that can't be broken, such as addresses, may be longer. So may code and

@@ -5,11 +5,11 @@ import (
 	"syscall"
 )
 
-// DieWithParent has the kernel send the command's process a signal when its
-// parent dies.
-// The kernel watches the thread that starts the process, so the caller locks
-// its goroutine to that thread until the process has ended. Systems other than
-// Linux can't do this, and there the process may outlive a parent that is killed.
+// DieWithParent makes the kernel send a signal to the command's process when
+// its parent dies. The kernel watches the thread that starts the process. The
+// caller must therefore lock its goroutine to that thread until the process has
+// ended. Only Linux supports this. On other systems the process may outlive a
+// killed parent.
 func DieWithParent(cmd *exec.Cmd, sig syscall.Signal) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

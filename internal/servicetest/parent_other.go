@@ -7,6 +7,6 @@ import (
 	"syscall"
 )
 
-// DieWithParent does nothing here, since only Linux can tie a process to its
-// parent. The process may outlive a parent that is killed.
+// DieWithParent does nothing here, because only Linux can tie a process to its
+// parent. The process may outlive a killed parent.
 func DieWithParent(*exec.Cmd, syscall.Signal) {}

@@ -10,23 +10,25 @@ import (
 	"testing"
 )
 
-// StartPgBouncer starts PgBouncer in front of a server of [StartPostgres], in
-// transaction mode and with 5 connections to it, so that clients share them. The
-// further arguments are lines of its configuration: "pool_mode = session". Clients
-// log in as user postgres. As root it runs under the account "postgres". Without
-// PgBouncer it skips the test.
+// StartPgBouncer starts PgBouncer in front of a server of [StartPostgres]. It
+// uses transaction mode and 5 server connections, which the clients share.
+// Further arguments are lines of its configuration, such as "pool_mode =
+// session". Clients log in as user postgres. If the test runs as root,
+// PgBouncer runs under the account "postgres". Without PgBouncer it skips the
+// test.
 func StartPgBouncer(t testing.TB, upstream *Server, settings ...string) *Server {
 	t.Helper()
 	path := pgBouncerPath()
 	if path == "" {
-		Skip(t, "no PgBouncer: install Debian's package pgbouncer")
+		Skip(t, "no PgBouncer; install Debian's package pgbouncer")
 	}
 	host, port, err := net.SplitHostPort(upstream.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	account := serverAccount(t)
-	base, err := os.MkdirTemp("", "servicetest") // which the server's account can reach
+	// which the server's account can reach
+	base, err := os.MkdirTemp("", "servicetest")
 	if err != nil {
 		t.Fatal(err)
 	}

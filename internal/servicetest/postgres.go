@@ -15,23 +15,28 @@ import (
 	"time"
 )
 
-// StartPostgres makes a new database cluster and starts the newest PostgreSQL that is installed on it, in its default settings,
-// in which a commit is on disk before it is acknowledged. Further arguments are settings: "max_connections=20". Everybody on
-// loopback is trusted as user postgres. As root it runs under the account "postgres", since the server refuses root.
-// Without PostgreSQL it skips the test.
+// StartPostgres creates a database cluster and starts the newest installed
+// PostgreSQL on it. It uses the default settings, in which a commit is on disk
+// before it is confirmed. Further arguments are settings, such as
+// "max_connections=20". Every local client can log in as user postgres. If the
+// test runs as root, the server runs under the account "postgres", because it
+// refuses root. Without PostgreSQL it skips the test.
 func StartPostgres(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	bin := postgresBin()
 	if bin == "" {
-		Skip(t, "no PostgreSQL: install Debian's package postgresql")
+		Skip(t, "no PostgreSQL; install Debian's package postgresql")
 	}
 	account := serverAccount(t)
-	// Not t.TempDir: the server's account must be able to reach it.
+	// Do not use t.TempDir, because the server's account must be able to access
+	// the folder.
 	base, err := os.MkdirTemp("", "servicetest")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(base) }) // before launch registers the end of the server, so it runs after it
+	// This is registered before launch registers the end of the server, so it
+	// runs after it.
+	t.Cleanup(func() { _ = os.RemoveAll(base) })
 	if account != nil {
 		if err := os.Chown(base, account.uid, account.gid); err != nil {
 			t.Fatal(err)
@@ -68,7 +73,8 @@ func StartPostgres(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// postgresBin finds the newest installed version: Debian keeps the server's programs off PATH.
+// postgresBin finds the newest installed version. Debian does not put the
+// server's programs on PATH.
 func postgresBin() string {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	sort.Slice(found, func(i, j int) bool { return version(found[i]) > version(found[j]) })
@@ -80,7 +86,7 @@ func postgresBin() string {
 		return ""
 	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // initdb lies beside it
+		path = real // initdb is next to it
 	}
 	return filepath.Dir(path)
 }
@@ -94,7 +100,7 @@ func version(path string) int {
 type account struct{ uid, gid int }
 
 // serverAccount returns the account that runs the server. It is nil unless the
-// test runs as root, since then the test's own account does.
+// test runs as root. Otherwise the server runs under the test's account.
 func serverAccount(t testing.TB) *account {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -102,7 +108,7 @@ func serverAccount(t testing.TB) *account {
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		Skip(t, "PostgreSQL refuses to run as root, and there is no account postgres")
+		Skip(t, "PostgreSQL refuses to run as root; create the account postgres")
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 31)
 	if err != nil {
@@ -115,8 +121,9 @@ func serverAccount(t testing.TB) *account {
 	return &account{uid: int(uid), gid: int(gid)}
 }
 
-// postgresReady sends the start-up message of the protocol's version 3.0 as user postgres. A server that accepts
-// connections answers with an authentication request ('R'), one that is still starting with an error ('E').
+// postgresReady sends the start-up message of protocol version 3.0 as user
+// postgres. A ready server answers with an authentication request ('R'), and a
+// starting one with an error ('E').
 func postgresReady(addr string) error {
 	conn, err := net.DialTimeout("tcp", addr, answerTime)
 	if err != nil {

@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// StartRedis starts the redis-server on PATH with every write synced to disk before it is acknowledged. Further arguments are
-// its own: "--maxmemory", "4mb". Without a redis-server it skips the test.
+// StartRedis starts the redis-server on PATH. It syncs every write to disk
+// before it confirms it. Further arguments are its own, such as "--maxmemory",
+// "4mb". Without a redis-server it skips the test.
 func StartRedis(t testing.TB, args ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
-		Skip(t, "no redis-server on PATH: install Debian's package redis-server")
+		Skip(t, "no redis-server on PATH; install Debian's package redis-server")
 	}
 	dir := t.TempDir()
 	s := &Server{
@@ -35,7 +36,7 @@ func StartRedis(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// redisReady asks for a PONG, which a server that still loads its data refuses.
+// redisReady requests a PONG, which a server refuses while it loads its data.
 func redisReady(addr string) error {
 	conn, err := net.DialTimeout("tcp", addr, answerTime)
 	if err != nil {

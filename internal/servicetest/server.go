@@ -16,16 +16,18 @@ import (
 	"time"
 )
 
-// patience is how long a server may take to start or to end. Only a hang takes
-// longer, on shared machines, too.
+// patience is how long a server may take to start or to end. Only a hang
+// exceeds it, also on shared machines.
 const patience = 2 * time.Minute
 
-// answerTime is how long a server gets for one answer before it is asked again.
-// One that is just starting may take a connection and never answer on it.
+// answerTime is how long a server gets for one answer before the next request.
+// A starting server may accept a connection and never answer on it.
 const answerTime = 2 * time.Second
 
-// Server is a private server process on a port of its own on loopback, with durable settings: what it has acknowledged is on
-// disk. It is stopped, and its data removed, when the test ends. Its methods are for the test's goroutine.
+// Server is a private server process on a separate loopback port. Its settings
+// are durable, so a confirmed write is on disk. At the end of the test the
+// server is stopped and its data removed. Call its methods only on the test's
+// goroutine.
 type Server struct {
 	t       testing.TB
 	scheme  string // of the URL, with the account
@@ -35,11 +37,11 @@ type Server struct {
 	command func(port string) *exec.Cmd
 	ready   func(addr string) error
 	process *exec.Cmd
-	ended   chan struct{} // closed when process has been waited for
+	ended   chan struct{} // closed when the process has ended
 }
 
-// launch starts the server for the first time. If its port is taken before it
-// has it, launch tries another one.
+// launch starts the server for the first time. If another process takes its
+// port first, launch tries another port.
 func (s *Server) launch() {
 	s.t.Helper()
 	s.t.Cleanup(s.end)
@@ -54,13 +56,14 @@ func (s *Server) launch() {
 	}
 }
 
-// URL is where the server is: postgres://… or redis://…, the same after a restart.
+// URL returns the server's URL, postgres://… or redis://…. It is the same after
+// a restart.
 func (s *Server) URL() string { return s.scheme + s.addr + s.path }
 
-// Addr is the server's host and port, for a proxy in front of it.
+// Addr returns the server's host and port, for a proxy in front of it.
 func (s *Server) Addr() string { return s.addr }
 
-// Log returns what the server has logged so far.
+// Log returns the server's log so far.
 func (s *Server) Log() string {
 	s.t.Helper()
 	text, err := os.ReadFile(s.log)
@@ -70,7 +73,8 @@ func (s *Server) Log() string {
 	return string(text)
 }
 
-// Kill ends the server and its children with SIGKILL and returns when they are gone.
+// Kill ends the server and its children with SIGKILL. It returns after they
+// have ended.
 func (s *Server) Kill() {
 	s.t.Helper()
 	if s.process == nil {
@@ -89,19 +93,22 @@ func (s *Server) Kill() {
 			if time.Now().After(deadline) {
 				s.t.Fatalf("process %d of the server outlived SIGKILL", pid)
 			}
-			time.Sleep(5 * time.Millisecond) // no event for processes that are not our children
+			// no event for processes that are not our children
+			time.Sleep(5 * time.Millisecond)
 		}
 	}
 }
 
-// stopForking freezes the server's process, so that it starts no child after its
-// children were listed. Such an orphan may wait forever for a lock of a process
-// that was killed. The next server then refuses to start on the same data.
+// stopForking freezes the server's process, so that it starts no child after
+// its children were listed. Such an orphan could wait forever for a lock of a
+// killed process. The next server would then refuse to start with the same
+// data.
 func (s *Server) stopForking(deadline time.Time) {
 	s.t.Helper()
 	pid := s.process.Process.Pid
 	if pause(pid) != nil {
-		return // it has ended, or this system can't freeze a process
+		// The process has ended, or this system cannot freeze it.
+		return
 	}
 	for alive(pid) && state(pid) != "T" {
 		if time.Now().After(deadline) {
@@ -111,12 +118,14 @@ func (s *Server) stopForking(deadline time.Time) {
 	}
 }
 
-// Restart starts the server again after [Server.Kill], with the same port and data, and returns when it answers.
+// Restart starts the server again after [Server.Kill], with the same port and
+// data. It returns when the server answers.
 func (s *Server) Restart() {
 	s.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		err := s.tryStart(deadline) // its old port or its lock may still be taken
+		// its old port or its lock may still be in use
+		err := s.tryStart(deadline)
 		if err == nil {
 			return
 		}
@@ -128,7 +137,7 @@ func (s *Server) Restart() {
 
 // tryStart starts the server unless it runs, and waits until it answers, ends
 // or the deadline has passed. A server that has ended may have lost its port to
-// another one, whose answer does not count.
+// another process, whose answer does not count.
 func (s *Server) tryStart(deadline time.Time) error {
 	s.t.Helper()
 	if s.process == nil {
@@ -146,7 +155,8 @@ func (s *Server) tryStart(deadline time.Time) error {
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond) // the server tells nobody when it is ready
+		// the server has no event for being ready
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -166,12 +176,14 @@ func (s *Server) start() {
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	DieWithParent(cmd, syscall.SIGKILL) // a test binary that is killed leaves no server behind
+	// a test binary that is killed leaves no server behind
+	DieWithParent(cmd, syscall.SIGKILL)
 	started := make(chan error, 1)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// The parent of Pdeathsig is the thread that starts the process, so that thread must live on: Wait keeps it.
+		// Pdeathsig refers to the thread that starts the process, so that
+		// thread must live on. Wait keeps it.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- err
@@ -195,8 +207,9 @@ func (s *Server) end() {
 	s.Kill()
 }
 
-// Pause freezes the server with SIGSTOP: connections stay open, new ones are accepted by the kernel, and nothing answers.
-// On a system without that signal it skips the test.
+// Pause freezes the server with SIGSTOP. Connections stay open and the kernel
+// accepts new ones, but the server does not answer. On a system without that
+// signal it skips the test.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.signal(pause)
@@ -220,7 +233,8 @@ func (s *Server) signal(send func(pid int) error) {
 	}
 }
 
-// family is the server's process and its children, which PostgreSQL puts into sessions of their own.
+// family returns the server's process and its children. PostgreSQL puts these
+// into separate sessions.
 func (s *Server) family() []int {
 	root := s.process.Process.Pid
 	family := []int{root}
@@ -230,7 +244,8 @@ func (s *Server) family() []int {
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		// "pid (name) state ppid …", where the name may hold anything.
+		// The line is "pid (name) state ppid …". The name may contain any
+		// character.
 		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 		if len(fields) < 2 {
 			continue
@@ -244,14 +259,15 @@ func (s *Server) family() []int {
 	return family
 }
 
-// alive reports whether the process runs; one that has ended and was not waited for does not.
+// alive reports whether the process runs. It returns false for a process that
+// has ended, even before its parent has waited for it.
 func alive(pid int) bool {
 	s := state(pid)
 	return s != "" && s != "Z"
 }
 
-// state returns the letter of a process's state, such as T for one that is
-// stopped. It is empty if there is no such process.
+// state returns the letter of a process's state, such as T for a stopped one.
+// It is empty if there is no such process.
 func state(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -264,12 +280,12 @@ func state(pid int) string {
 	return fields[0]
 }
 
-// Ports are taken from below the range from which the kernel takes those of
-// outgoing connections and of listeners without a port. None of these can then
-// take a port while its server is down.
+// The ports are below the range that the kernel uses for outgoing connections
+// and for listeners without a fixed port. These can therefore not take a port
+// while its server is down.
 const firstPort, afterLastPort = 15000, 32000
 
-// FreePort finds a port on loopback that is not in use.
+// FreePort returns an unused port on loopback.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	var problem error

@@ -18,8 +18,9 @@ func answers(s *servicetest.Server, limit time.Duration) bool {
 		return false
 	}
 	defer conn.Close()
-	// A line that Redis answers at once; PostgreSQL takes it for a broken start-up message and hangs up, which is an
-	// answer as well.
+	// Redis answers this line at once. PostgreSQL treats it as an invalid
+	// start-up message and closes the connection, which also counts as an
+	// answer.
 	_ = conn.SetDeadline(time.Now().Add(limit))
 	if _, err := conn.Write([]byte("PING\r\n\r\n")); err != nil {
 		return false
@@ -29,7 +30,7 @@ func answers(s *servicetest.Server, limit time.Duration) bool {
 	return err == nil || !isNet || !timeout.Timeout()
 }
 
-// amply is longer than any answer takes.
+// amply exceeds the time of any answer.
 const amply = time.Minute
 
 func TestServers(t *testing.T) {

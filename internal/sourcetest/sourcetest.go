@@ -1,5 +1,5 @@
-// Package sourcetest serves another system's webhook as a service does, and
-// posts to it. It is for the tests of the packages that read such webhooks.
+// Package sourcetest serves another system's webhook as a service would, and
+// posts to it. The tests of the packages that read such webhooks use it.
 package sourcetest
 
 import (
@@ -24,22 +24,23 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// An EndToEnd is a system's webhook as the system calls it.
+// An EndToEnd describes the requests of a system's webhook.
 type EndToEnd struct {
-	// Verifier and Decode are what the package makes.
+	// Verifier and Decode come from the package under test.
 	Verifier signer.Verifier
 	Decode   receiver.RecordDecoder
-	// Sign authenticates a request by hand. Forge does so wrongly. Nil means Sign
-	// of another body.
+	// Sign adds a valid signature to a request, and Forge an invalid one. If
+	// Forge is nil, the signature of another body is used.
 	Sign, Forge func(h http.Header, body []byte)
-	// Event is about a deployment, Other about a second one, Ignored about none,
-	// and Invalid should be about one.
+	// Event is about a deployment, Other is about a second one, and Ignored is
+	// not about a deployment. Invalid is an invalid event about a deployment.
 	Event, Other, Ignored, Invalid []byte
-	// Retry is Event as it comes a second time. Nil means the same bytes.
+	// Retry is the body of Event's retry. Nil means the same bytes.
 	Retry []byte
-	// InvalidText is what the sender is told about Invalid after "Invalid payload: ".
+	// InvalidText is the answer to Invalid after "Invalid payload: ".
 	InvalidText string
-	// Unauthorized is the answer to a forged request. Default: {"error":"Invalid signature"}.
+	// Unauthorized is the answer to a forged request. The default is
+	// {"error":"Invalid signature"}.
 	Unauthorized string
 }
 
@@ -51,7 +52,7 @@ type run struct {
 	lines  *lines
 
 	got     []*payload.Deployment
-	failure error // what the handler returns
+	failure error // the handler's error
 }
 
 // Run serves the webhook over HTTP and posts to it.
@@ -83,7 +84,7 @@ func (e EndToEnd) Run(t *testing.T) {
 
 const handled, duplicate = `{"received":true}`, `{"received":true,"duplicate":true}`
 
-// forged: nothing that is not authentic gets through.
+// forged tests that forged requests are refused.
 func (s *run) forged(t *testing.T) {
 	t.Helper()
 	s.post(t, s.Forge, s.Event, 401, s.Unauthorized, "unauthenticated")
@@ -108,7 +109,7 @@ func (s *run) handledOnce(t *testing.T) {
 	require.Len(t, s.got, 1)
 }
 
-// neverClaimed: what is ignored or invalid does not reach the store.
+// neverClaimed tests that ignored and invalid events do not reach the store.
 func (s *run) neverClaimed(t *testing.T) {
 	t.Helper()
 	before := s.store.calls()
@@ -119,7 +120,8 @@ func (s *run) neverClaimed(t *testing.T) {
 	require.Len(t, s.got, 1)
 }
 
-// retried: the claim of a handler that failed is released, so the retry runs.
+// retried tests that the claim of a failed handler is released, so that the
+// retry runs.
 func (s *run) retried(t *testing.T) {
 	t.Helper()
 	s.failure = errors.New("the database is down")
@@ -129,7 +131,7 @@ func (s *run) retried(t *testing.T) {
 	require.Len(t, s.got, 3)
 }
 
-// post sends one request and looks at the answer and the one log line.
+// post sends one request and checks the answer and the only log line.
 func (s *run) post(t *testing.T, sign func(http.Header, []byte), body []byte, status int, want, outcome string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.server.URL, bytes.NewReader(body))
@@ -149,7 +151,7 @@ func (s *run) post(t *testing.T, sign func(http.Header, []byte), body []byte, st
 	assert.Equal(t, 1, strings.Count(line, "\n"), line)
 }
 
-// lines collects what was logged.
+// lines collects log lines.
 type lines struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -193,19 +195,19 @@ func (s *countingStore) count() {
 	s.n++
 }
 
-// Claim counts and passes on.
+// Claim counts the call and passes it on.
 func (s *countingStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
 	s.count()
 	return s.Store.Claim(ctx, k, lease)
 }
 
-// Complete counts and passes on.
+// Complete counts the call and passes it on.
 func (s *countingStore) Complete(ctx context.Context, c dedupe.Claim) error {
 	s.count()
 	return s.Store.Complete(ctx, c)
 }
 
-// Release counts and passes on.
+// Release counts the call and passes it on.
 func (s *countingStore) Release(ctx context.Context, c dedupe.Claim) error {
 	s.count()
 	return s.Store.Release(ctx, c)

@@ -8,7 +8,7 @@ import (
 )
 
 // WhileBusy repeats f while it fails because a SQLite file is locked, until ctx
-// ends. SQLite itself does not look at contexts while it waits for a lock.
+// ends. SQLite itself ignores contexts while it waits for a lock.
 func WhileBusy(ctx context.Context, f func() error) error {
 	for {
 		err := f()

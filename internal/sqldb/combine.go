@@ -11,28 +11,30 @@ import (
 	"github.com/deployhook/deployhook/internal/contain"
 )
 
-// Combiner runs calls that come in at the same time together: one transaction, and
-// one wait for the disk, for all of them. The first caller runs its own call at
-// once. The calls that come meanwhile wait, and the first of them then runs all
-// that have gathered. So a lone call never waits for another, and no goroutine is
-// needed. Its fields must not change while it is used.
+// Combiner runs concurrent calls together, with one transaction and one wait
+// for the disk for all of them. The first caller runs its own call at once.
+// Calls that arrive meanwhile wait. When a run ends, the first waiting caller
+// leads the next run, with all waiting calls. A single call therefore never
+// waits for another, and no goroutine is needed. Do not change the fields of a
+// Combiner in use.
 type Combiner[T, R any] struct {
-	// Run returns a result for each item, in their order.
+	// Run returns a result for each item, in the order of the items.
 	Run func(ctx context.Context, items []T) ([]R, error)
-	// Most is how many items are in one run, and Width how many runs are under way
-	// at a time.
+	// Most is the maximum number of items in one run, and Width the maximum
+	// number of concurrent runs.
 	Most, Width int
-	// Timeout bounds one run, whose context does not end with a caller's.
+	// Timeout limits one run. The context of a run does not end with that of a
+	// caller.
 	Timeout time.Duration
-	// Alone reports whether after an error each item is tried by itself, so that
-	// one bad item does not fail the others.
+	// Alone reports whether, after an error, each item is tried separately, so
+	// that one bad item does not fail the others.
 	Alone func(error) bool
 	// Faults counts and logs the panics of Run under the name In.
 	Faults *contain.Faults
 	In     string
 
 	mu    sync.Mutex
-	busy  int // runs under way
+	busy  int // current runs
 	queue []*call[T, R]
 }
 
@@ -40,12 +42,16 @@ type call[T, R any] struct {
 	item   T
 	result R
 	err    error
-	leads  bool          // it is this caller's turn to run; under mu, and read after wake is closed
-	wake   chan struct{} // closed when leads is set or the result is there; nil for a call that runs at once
+	// leads is true if this caller runs the next batch. It is protected by mu,
+	// and read after wake is closed.
+	leads bool
+	// wake is closed when leads is set or the result exists. It is nil for a
+	// call that runs at once.
+	wake chan struct{}
 }
 
-// Do returns what Run makes of item. If ctx ends while the call waits, Do returns
-// at once.
+// Do returns the result of Run for item. If ctx ends while the call waits, Do
+// returns at once.
 func (c *Combiner[T, R]) Do(ctx context.Context, item T) (R, error) {
 	own := &call[T, R]{item: item}
 	c.mu.Lock()
@@ -71,7 +77,8 @@ func (c *Combiner[T, R]) Do(ctx context.Context, item T) (R, error) {
 	return own.result, own.err
 }
 
-// leave takes own out of the queue, and passes the turn on if it has come meanwhile.
+// leave removes own from the queue. If own was chosen as leader meanwhile, it
+// passes the lead on.
 func (c *Combiner[T, R]) leave(own *call[T, R]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,7 +91,7 @@ func (c *Combiner[T, R]) leave(own *call[T, R]) {
 	}
 }
 
-// pass gives the turn to the next in the queue. The caller holds mu.
+// pass makes the first call in the queue the leader. The caller holds mu.
 func (c *Combiner[T, R]) pass() {
 	if len(c.queue) == 0 {
 		c.busy--
@@ -97,7 +104,9 @@ func (c *Combiner[T, R]) pass() {
 }
 
 func (c *Combiner[T, R]) runFrom(ctx context.Context, own *call[T, R]) {
-	runtime.Gosched() // those that became runnable together with this caller, River's workers say, join it
+	// Calls that became runnable at the same time, for example those of River's
+	// workers, join the run.
+	runtime.Gosched()
 	c.mu.Lock()
 	n := min(len(c.queue), c.Most-1)
 	batch := append([]*call[T, R]{own}, c.queue[:n]...)
@@ -111,7 +120,7 @@ func (c *Combiner[T, R]) runFrom(ctx context.Context, own *call[T, R]) {
 		defer c.mu.Unlock()
 		c.pass()
 	}()
-	// The others' calls must not end with this caller's context.
+	// The calls of the others must not end with this caller's context.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Timeout)
 	defer cancel()
 	c.runBatch(ctx, batch)
@@ -137,7 +146,8 @@ func (c *Combiner[T, R]) runBatch(ctx context.Context, batch []*call[T, R]) {
 	}
 }
 
-// runContained turns a fault into an error, since the other callers wait for a result.
+// runContained turns a fault into an error, because the other callers wait for
+// a result.
 func (c *Combiner[T, R]) runContained(ctx context.Context, items []T) (results []R, err error) {
 	if fault := c.Faults.Call(ctx, c.In, func() { results, err = c.Run(ctx, items) }); fault != nil {
 		return nil, fmt.Errorf("%s %w", c.In, fault)

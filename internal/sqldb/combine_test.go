@@ -15,7 +15,8 @@ import (
 	"github.com/deployhook/deployhook/internal/contain"
 )
 
-// slowly doubles numbers, a second per run, and notes how many came together.
+// slowly doubles numbers, with one second per run, and records how many items
+// came together.
 func slowly(runs *[]int) *Combiner[int, int] {
 	var mu sync.Mutex
 	return &Combiner[int, int]{
@@ -122,7 +123,8 @@ func TestCombinerLetsCallersLeave(t *testing.T) {
 	})
 }
 
-// A caller whose context ends runs the others' calls to their end.
+// The run continues for the other callers after the context of its leader has
+// ended.
 func TestCombinerRunOutlivesItsLeadersContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

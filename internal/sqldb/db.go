@@ -8,22 +8,24 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// DB is a database whose statements are written once for both dialects. Make it
-// with [New] or [NewPool]. It is safe for concurrent use.
+// DB is a database for statements that are written once for both dialects.
+// Create it with [New] or [NewPool]. It is safe for concurrent use.
 type DB struct {
 	dialect Dialect
 	prefix  string
 	sql     *sql.DB
 	pool    *pgxpool.Pool // instead of sql
-	writer  chan struct{} // see [Tx] on SQLite; nil if transactions begin with the lock by themselves
+	// writer serializes the transactions of SQLite, see [Tx]. It is nil if
+	// transactions lock the file themselves.
+	writer chan struct{}
 }
 
-// New returns the database behind db, a SQLite file or PostgreSQL. prefix stands
-// before the names of tables: a quoted schema and its dot, or the beginning of a
-// name. db stays the caller's.
+// New returns a DB for db, a SQLite file or PostgreSQL. prefix precedes the
+// names of tables. It is a quoted schema with its dot, or the beginning of a
+// name. The caller owns db.
 //
-// On SQLite a transaction begins with the lock on the file, whether or not db was
-// opened that way.
+// On SQLite every transaction begins with the lock on the file, even if db was
+// opened differently.
 func New(db *sql.DB, d Dialect, prefix string) *DB {
 	made := &DB{dialect: d, prefix: prefix, sql: db}
 	if d == SQLite {
@@ -32,18 +34,18 @@ func New(db *sql.DB, d Dialect, prefix string) *DB {
 	return made
 }
 
-// NewImmediate is [New] for a SQLite file of [OpenSQLite]. Its transactions begin
-// with the lock by themselves, so each [Tx] has a *sql.Tx.
+// NewImmediate is [New] for a SQLite file of [OpenSQLite]. Its transactions
+// lock the file themselves, so each [Tx] has a *sql.Tx.
 func NewImmediate(db *sql.DB, prefix string) *DB {
 	return &DB{dialect: SQLite, prefix: prefix, sql: db}
 }
 
-// NewPool is [New] for PostgreSQL through pgx's own interface.
+// NewPool is [New] for PostgreSQL with pgx's native interface.
 func NewPool(pool *pgxpool.Pool, prefix string) *DB {
 	return &DB{dialect: Postgres, prefix: prefix, pool: pool}
 }
 
-// Dialect returns the kind of database.
+// Dialect returns the SQL dialect of the database.
 func (db *DB) Dialect() Dialect { return db.dialect }
 
 // SQL returns the *sql.DB behind db. It is nil for a pgx pool.
@@ -52,11 +54,12 @@ func (db *DB) SQL() *sql.DB { return db.sql }
 // Pool returns the pgx pool behind db. It is nil for a *sql.DB.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
-// Text returns a statement as the database gets it, see [Dialect.Rewrite].
+// Text returns a statement in the database's dialect, see [Dialect.Rewrite].
 func (db *DB) Text(statement string) string { return db.dialect.Rewrite(statement, db.prefix) }
 
-// Now returns the time of the database's clock, cut to microseconds: the one
-// clock that all its processes share. For a SQLite file that is the machine's.
+// Now returns the time of the database's clock in microseconds. All processes
+// that use the database share this clock. For a SQLite file it is the machine's
+// clock.
 func (db *DB) Now(ctx context.Context) (time.Time, error) {
 	if db.dialect == SQLite {
 		return time.Now().Truncate(time.Microsecond), nil
@@ -66,8 +69,8 @@ func (db *DB) Now(ctx context.Context) (time.Time, error) {
 	return Time(micros), err
 }
 
-// Micros returns how a time is stored: in microseconds since 1970. The zero time
-// is 0.
+// Micros returns the stored form of a time, in microseconds since 1970. The
+// zero time is 0.
 func Micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

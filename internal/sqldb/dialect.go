@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Dialect is a database's kind of SQL.
+// Dialect is the SQL dialect of a database.
 type Dialect uint8
 
 const (
@@ -32,9 +32,9 @@ const (
 	nowMark    = "{now}"
 )
 
-// Rewrite turns a statement that is written for both databases into the
-// dialect's own. It replaces each ? by $1, $2, … on PostgreSQL, {schema} by
-// prefix, and {now} by the time in microseconds. It leaves text in quotes alone.
+// Rewrite converts a statement for both databases to the dialect's own. It
+// replaces each ? by $1, $2, … on PostgreSQL, {schema} by prefix, and {now} by
+// the time in microseconds. It does not change quoted text.
 func (d Dialect) Rewrite(statement, prefix string) string {
 	var b strings.Builder
 	b.Grow(len(statement) + 64)
@@ -68,8 +68,8 @@ func (d Dialect) Rewrite(statement, prefix string) string {
 	return b.String()
 }
 
-// now is an expression for the time at which the statement runs. The time at
-// which its transaction began may be long ago.
+// now returns an expression for the time at which the statement runs. The start
+// of its transaction may be long ago.
 func (d Dialect) now() string {
 	if d == SQLite {
 		return "CAST(unixepoch('subsec') * 1000000 AS integer)"
@@ -77,7 +77,7 @@ func (d Dialect) now() string {
 	return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 }
 
-// types fills in the names of the column types that the dialects spell differently.
+// types inserts the names of the column types that differ between the dialects.
 func (d Dialect) types(statement string) string {
 	blob, id := "blob", "integer PRIMARY KEY AUTOINCREMENT"
 	if d == Postgres {

@@ -1,7 +1,8 @@
-// Package sqldb is what every SQL store of this repository shares. It opens and
-// checks a SQLite file or a PostgreSQL pool, runs statements that are written once
-// for both, migrates tables, and runs transactions. The stores are sqldedupe,
-// sqlledger, and, through package riverdb, the inbox and the outbox.
+// Package sqldb holds the common code of all SQL stores of this repository. It
+// opens and checks a SQLite file or a PostgreSQL pool, runs statements that are
+// written once for both, migrates tables, and runs transactions. The stores
+// sqldedupe and sqlledger use it directly, and the inbox and the outbox through
+// package riverdb.
 //
 //	db, err := sqldb.OpenSQLite(ctx, "hooks.db", 1, sqldb.BusyTimeout)
 //	if err != nil {
@@ -12,22 +13,23 @@
 //		return sqldb.WithSentinel(ErrConfig, "hooks", err)
 //	}
 //	return store.InTx(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-//		_, err := tx.Exec(ctx, "INSERT INTO {schema}delivery (body) VALUES (?)", body)
+//		insert := "INSERT INTO {schema}delivery (body) VALUES (?)"
+//		_, err := tx.Exec(ctx, insert, body)
 //		return err
 //	})
 //
-// # Statements for both
+// # Statements for both databases
 //
-// A statement is written once, see [Dialect.Rewrite]. Keep to what both databases
-// take: bigint, text and bytes ({blob} in a migration), ON CONFLICT, RETURNING,
-// partial indexes. Avoid arrays. Times are integers: microseconds since 1970
-// ([Micros], [Time]).
+// A statement is written once, see [Dialect.Rewrite]. Use only the features
+// that both databases have, such as bigint, text and bytes ({blob} in a
+// migration), ON CONFLICT, RETURNING and partial indexes. Avoid arrays. Store
+// times as integers in microseconds since 1970, see [Micros] and [Time].
 //
 // # Sessions
 //
-// Nothing here depends on a PostgreSQL session. The lock of migrations is one of a
-// transaction, so everything also works through a pooler in transaction mode, see
-// [CheckPooler].
+// This package does not depend on a PostgreSQL session. The lock for migrations
+// belongs to a transaction, so everything also works through a pooler in
+// transaction mode, see [CheckPooler].
 //
 // No error of this package contains a connection string.
 package sqldb

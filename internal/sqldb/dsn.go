@@ -8,11 +8,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// HideDSN replaces the error of a driver that can't parse its data source name.
-// Such an error repeats the name, and no driver finds every password in a name
-// that it can't parse. database/sql hands the name to the driver only for the
-// first connection, so every call can return such an error. The result wraps
-// [ErrConfig] and not err. Any other error is returned as it is.
+// HideDSN replaces the error of a driver that cannot parse its data source
+// name. Such an error repeats the name, and a driver cannot find the password
+// in a name that it cannot parse. database/sql passes the name to the driver
+// only for the first connection, so every call can return such an error. The
+// result wraps [ErrConfig] and not err. HideDSN returns any other error
+// unchanged.
 func HideDSN(err error) error {
 	reason := ""
 	if parsing, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {

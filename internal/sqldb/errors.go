@@ -8,11 +8,11 @@ import (
 
 var (
 	// ErrConfig is wrapped by every error that a change of configuration fixes.
-	// The texts of these errors have no prefix, because each store puts its own
-	// in front with [WithSentinel].
+	// The texts of these errors have no prefix, because each store adds its own
+	// with [WithSentinel].
 	ErrConfig = errors.New("invalid configuration")
-	// ErrNoRows is returned by Row.Scan if a query found nothing. errors.Is also
-	// holds for sql.ErrNoRows.
+	// ErrNoRows is returned by Row.Scan if a query found no row. errors.Is(err,
+	// sql.ErrNoRows) is also true for it.
 	ErrNoRows = noRows{}
 	// ErrTx is wrapped by errors about a transaction of the wrong kind.
 	ErrTx = errors.New("the transaction does not fit this database")
@@ -38,9 +38,9 @@ func (e *config) Error() string        { return e.text }
 func (e *config) Is(target error) bool { return target == ErrConfig }
 func (e *config) Unwrap() error        { return e.cause }
 
-// WithSentinel makes err an error of a store's constructor. A configuration error
-// wraps the store's sentinel, whose text begins with the store's name. Any other
-// error gets the name as its prefix.
+// WithSentinel converts err to an error of a store's constructor. A
+// configuration error wraps the store's sentinel, whose text begins with the
+// store's name. Any other error gets the name as its prefix.
 func WithSentinel(sentinel error, store string, err error) error {
 	switch err = HideDSN(err); {
 	case err == nil:
@@ -73,7 +73,7 @@ const (
 )
 
 // SQLState returns the SQLSTATE of a PostgreSQL driver's error, or an empty
-// string. Every driver whose errors have a method SQLState is understood.
+// string. It supports every driver whose errors have a method SQLState.
 func SQLState(err error) string {
 	if with, ok := errors.AsType[interface {
 		error
@@ -95,14 +95,15 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// IsUniqueViolation reports whether err comes from a primary key or a unique index.
+// IsUniqueViolation reports whether err comes from a primary key or a unique
+// index.
 func IsUniqueViolation(err error) bool {
 	code := sqliteCode(err)
 	return code == codeUnique || code == codePrimaryKey || SQLState(err) == stateUniqueViolation
 }
 
-// IsFull reports whether err means that the disk, or the size that the database
-// may have, is used up.
+// IsFull reports whether the disk is full, or the database has reached its
+// maximum size.
 func IsFull(err error) bool {
 	return sqliteCode(err)&0xff == codeFull || SQLState(err) == stateDiskFull
 }
@@ -114,8 +115,8 @@ func IsConflict(err error) bool {
 	return state == stateSerialization || state == stateDeadlock
 }
 
-// IsBusy reports whether another process or transaction was in the way, so that
-// the same call may succeed a moment later.
+// IsBusy reports whether another process or transaction blocked the call, so
+// that it may succeed a moment later.
 func IsBusy(err error) bool {
 	return isLocked(err) || IsConflict(err) || SQLState(err) == stateLockNotFree
 }
@@ -126,8 +127,8 @@ func isLocked(err error) bool {
 	return code == codeBusy || code == codeLocked
 }
 
-// IsRejected reports whether the statement's own values were refused. Another
-// statement may well succeed.
+// IsRejected reports whether the database refused the values of the statement.
+// Another statement may succeed.
 func IsRejected(err error) bool {
 	switch sqliteCode(err) & 0xff {
 	case codeConstraint, codeTooBig, codeMismatch:

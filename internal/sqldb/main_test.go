@@ -29,11 +29,10 @@ var steps = []sqldb.Step{
 	{`ALTER TABLE {schema}thing ADD COLUMN note text`},
 }
 
-// backend is one way to reach a database.
+// backend is one way to connect to a database.
 type backend struct {
 	plan sqldb.Plan
-	// open returns one more handle of the same database, as another process would
-	// have.
+	// open returns another handle of the same database, as in another process.
 	open func() *sqldb.DB
 }
 
@@ -48,7 +47,7 @@ func planOf(name string, steps []sqldb.Step) sqldb.Plan {
 	return sqldb.Plan{Modules: []sqldb.Module{sqldb.NewModule(name, "{schema}deployhook_migration", steps)}}
 }
 
-// onEach runs a test on each way to reach a database.
+// onEach runs a test on each backend.
 func onEach(t *testing.T, test func(t *testing.T, b backend)) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()

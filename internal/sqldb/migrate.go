@@ -7,50 +7,50 @@ import (
 	"strings"
 )
 
-// Step is one version of a module's tables: statements that bring the version
-// before to this one. A released step must never change. {blob} stands for the
-// type of bytes and {id} for that of a generated integer primary key.
+// Step is one version of a module's tables. Its statements update the previous
+// version to this one. A released step must never change. {blob} stands for the
+// type of bytes, and {id} for that of a generated integer primary key.
 type Step []string
 
-// Migration is one step as SQL for a person or a tool to run. Its statements
-// belong in one transaction. The last of them records the version.
+// Migration is one step as SQL for a person or a tool to run. Run its
+// statements in one transaction. The last one records the version.
 type Migration struct {
-	// Module names the tables that the step belongs to: a store of this
-	// repository, or River.
+	// Module names the owner of the tables, which is a store of this repository
+	// or River.
 	Module string
-	// Version is the module's version after the step, from 1.
+	// Version is the module's version after the step, counted from 1.
 	Version int
-	// Statements are the step, in order.
+	// Statements are the statements of the step, in order.
 	Statements []string
 }
 
-// Module is a set of tables that has a version of its own. Make it with
-// [NewModule], unless the tables and their versions are another project's.
+// Module is a set of tables with a version. Create it with [NewModule], unless
+// the tables and their versions belong to another project.
 type Module struct {
 	// Name is the module's name, for messages and [Migration].
 	Name string
 	// Steps are the versions, in order.
 	Steps []Step
-	// Raw says that statements are run as they are, without [Dialect.Rewrite].
+	// Raw means that statements run unchanged, without [Dialect.Rewrite].
 	Raw bool
-	// Versions is the table that records the version. {schema} may stand before
-	// its name.
+	// Versions is the table that records the version. {schema} may precede its
+	// name.
 	Versions string
 	// Read is a query for the version, one integer. It runs if Versions exists.
 	Read string
 	// Record returns the statement that records a version.
 	Record func(version int) string
-	// First creates Versions. It is empty if the first step does.
+	// First creates Versions. It is empty if the first step does so.
 	First string
 	// Foreign counts the versions of other modules in Versions. It is empty if
-	// others may have theirs there.
+	// other modules may use the table too.
 	Foreign string
-	// AcceptsNewer says that tables which a later release made can be used.
+	// AcceptsNewer means that tables of a later release are usable.
 	AcceptsNewer bool
 }
 
-// NewModule returns a module whose versions are in a table of the given name. The
-// table belongs to this module alone.
+// NewModule returns a module that records its versions in the named table. The
+// table belongs only to this module.
 func NewModule(name, versions string, steps []Step) Module {
 	own := "module = '" + name + "'"
 	return Module{
@@ -65,19 +65,20 @@ func NewModule(name, versions string, steps []Step) Module {
 	}
 }
 
-// Plan is everything that a store keeps in its database.
+// Plan describes everything that a store keeps in its database.
 type Plan struct {
-	// Schema is the bare name of the PostgreSQL schema that all tables are in. It
-	// is created if it is missing. Empty means that the schema is not ours.
+	// Schema is the unquoted name of the PostgreSQL schema of all tables. It is
+	// created if it is missing. Empty means that the caller manages the schema.
 	Schema string
-	// Modules are the sets of tables, in the order in which they are made.
+	// Modules are the sets of tables, in the order of their creation.
 	Modules []Module
 }
 
-// Migrate brings the tables up to date, one step in each transaction. It looks
-// first, so that a role that may not change tables can call it on current ones.
-// Any number of processes may call it at once: a lock of each transaction makes
-// them wait for each other, and no state of a session is used.
+// Migrate updates the tables, with one transaction for each step. It first
+// reads the versions, so that a role that may not change tables can call it for
+// current ones. Any number of processes may call it at once. A lock in each
+// transaction makes them wait for each other, and no state of a session is
+// used.
 func (db *DB) Migrate(ctx context.Context, plan Plan) error {
 	for _, m := range plan.Modules {
 		for {
@@ -95,17 +96,17 @@ func (db *DB) Migrate(ctx context.Context, plan Plan) error {
 	return nil
 }
 
-// explain says what to do about a right that the role lacks.
+// explain adds advice about a missing right.
 func (db *DB) explain(err error) error {
 	state := SQLState(err)
 	if state != stateNoPermission && state != stateNoSchema || errors.Is(err, ErrConfig) {
 		return err
 	}
-	return ConfigErrorf("the role may not do that, or its schema is missing: %w; let a role that may run Migrate, or the SQL of Migrations, and grant this one "+
+	return ConfigErrorf("the role lacks a right, or its schema is missing: %w; let another role run Migrate or the SQL of Migrations, and grant this role "+
 		"the rights that the package's documentation lists", err)
 }
 
-// migrateOnce runs the next step, if another process has not done so.
+// migrateOnce runs the next step, unless another process has done so.
 func (db *DB) migrateOnce(ctx context.Context, schema string, m Module) error {
 	return db.InTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := tx.lockMigrations(ctx, m); err != nil {
@@ -128,7 +129,7 @@ func (db *DB) migrateOnce(ctx context.Context, schema string, m Module) error {
 	})
 }
 
-// lockMigrations lets one process at a time past. SQLite's transactions exclude
+// lockMigrations admits one process at a time. On SQLite, transactions exclude
 // each other anyway.
 func (tx *Tx) lockMigrations(ctx context.Context, m Module) error {
 	if tx.db.dialect == SQLite {
@@ -139,8 +140,8 @@ func (tx *Tx) lockMigrations(ctx context.Context, m Module) error {
 	return err
 }
 
-// createSchema asks first: CREATE SCHEMA IF NOT EXISTS needs the privilege even
-// if the schema exists.
+// createSchema first checks whether the schema exists, because CREATE SCHEMA IF
+// NOT EXISTS needs the right even then.
 func (tx *Tx) createSchema(ctx context.Context, schema string) error {
 	if schema == "" {
 		return nil
@@ -162,7 +163,7 @@ func (tx *Tx) createSchema(ctx context.Context, schema string) error {
 
 func createSchema(name string) string { return `CREATE SCHEMA IF NOT EXISTS "` + name + `"` }
 
-// statements returns everything that one step runs.
+// statements returns all statements of one step.
 func (db *DB) statements(m Module, version int) []string {
 	var all []string
 	if version == 1 && m.First != "" {
@@ -193,7 +194,7 @@ func (db *DB) Migrations(plan Plan) []Migration {
 }
 
 // CheckVersions returns an error that wraps [ErrConfig] unless the tables are
-// there and current. It only reads.
+// current. It only reads.
 func (db *DB) CheckVersions(ctx context.Context, plan Plan) error {
 	for _, m := range plan.Modules {
 		version, err := db.version(ctx, db, m)
@@ -201,7 +202,7 @@ func (db *DB) CheckVersions(ctx context.Context, plan Plan) error {
 			return fmt.Errorf("reading the version of the tables of %s: %w", m.Name, db.explain(err))
 		}
 		if version < len(m.Steps) {
-			return ConfigErrorf("WithoutMigration: the tables of %s have version %d, and %d is needed; let a role that may change "+
+			return ConfigErrorf("WithoutMigration: the tables of %s have version %d, but need version %d; let a role that may change "+
 				"tables run Migrate, or the SQL of Migrations", m.Name, version, len(m.Steps))
 		}
 	}
@@ -209,7 +210,7 @@ func (db *DB) CheckVersions(ctx context.Context, plan Plan) error {
 }
 
 // version returns 0 if there are no tables. A version of a later release is an
-// error, since its rules are not known.
+// error, because its rules are unknown.
 func (db *DB) version(ctx context.Context, q Querier, m Module) (int, error) {
 	there, err := db.tableExists(ctx, q, db.Text(m.Versions))
 	if err != nil || !there {
@@ -222,27 +223,27 @@ func (db *DB) version(ctx context.Context, q Querier, m Module) (int, error) {
 		}
 	}
 	if foreign > 0 {
-		return 0, ConfigErrorf("the database is another module's; give each a file, or a schema, of its own")
+		return 0, ConfigErrorf("the database belongs to another module; use a separate file or schema for each")
 	}
 	if err := q.QueryRow(ctx, m.Read).Scan(&version); err != nil {
 		return 0, err
 	}
 	if version > len(m.Steps) && !m.AcceptsNewer {
-		return 0, ConfigErrorf("the tables of %s have version %d, and this release knows %d; use the later release", m.Name, version, len(m.Steps))
+		return 0, ConfigErrorf("the tables of %s have version %d, but this release supports up to version %d; use the later release", m.Name, version, len(m.Steps))
 	}
 	return version, nil
 }
 
-// tableExists looks for a table by its name as it stands in statements.
+// tableExists looks for a table by its name in statements.
 func (db *DB) tableExists(ctx context.Context, q Querier, table string) (there bool, err error) {
 	if db.dialect == SQLite {
 		err = q.QueryRow(ctx, "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE",
 			strings.Trim(table, `"`)).Scan(&there)
 		return there, err
 	}
-	// Asking pg_class makes the connection learn what others made since it last
-	// looked, as a lock on a table does and an advisory lock does not.
-	// to_regclass alone may answer from its cache.
+	// The query of pg_class makes the connection learn about changes by other
+	// connections since its last query. A lock on a table does the same, but an
+	// advisory lock does not. to_regclass alone may answer from its cache.
 	err = q.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = to_regclass(CAST(? AS text)))", table).Scan(&there)
 	return there, err
 }

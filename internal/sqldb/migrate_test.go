@@ -56,7 +56,7 @@ func TestMigrate_InSteps(t *testing.T) {
 	})
 }
 
-// The SQL that a person runs leaves the database as Migrate does.
+// The SQL that a person runs has the same result as Migrate.
 func TestMigrations_AreWhatMigrateRuns(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b backend) {
@@ -79,8 +79,8 @@ func TestMigrations_AreWhatMigrateRuns(t *testing.T) {
 	})
 }
 
-// A lock that another process holds for its migration is waited for, and what it
-// did is then seen.
+// Migrate waits for the lock of another process's migration, and then sees its
+// result.
 func TestMigrate_WaitsForAnotherProcess(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b backend) {

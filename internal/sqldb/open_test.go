@@ -25,8 +25,9 @@ func TestHideDSN(t *testing.T) {
 		return err
 	}
 	for name, test := range map[string]struct {
-		err  error
-		want string // in the text; none for errors that may be shown
+		err error
+		// want is part of the text. It is empty for errors that may be shown.
+		want string
 	}{
 		"none":                     {nil, ""},
 		"another error":            {io.ErrUnexpectedEOF, ""},
@@ -60,7 +61,8 @@ func TestOpenSQLite_PathsThatAreNoFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	t.Chdir(dir) // so that a name taken for a file would be made here
+	// A name that is mistaken for a file would create it here.
+	t.Chdir(dir)
 	const notAFile = "want the plain path of a file"
 	for path, want := range map[string]string{
 		"": notAFile, ":memory:": notAFile, ":memory:x": notAFile, ":MEMORY:": notAFile, "file:a.db": notAFile, "FILE:a.db": notAFile,

@@ -7,14 +7,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// CheckPooler reports whether connections go through a pooler such as PgBouncer.
-// If they do, it returns an error that wraps [ErrConfig] unless the driver's
-// protocol works when each transaction gets another server connection. prepared
-// says that the pooler keeps prepared statements.
+// CheckPooler reports whether connections go through a pooler such as
+// PgBouncer. If they do, it returns an error that wraps [ErrConfig] unless the
+// driver's protocol works with a different server connection for each
+// transaction. prepared declares that the pooler supports prepared statements.
 //
-// A pooler is recognised by the process ID: the one that the connection was told
-// when it was made is not that of the server process behind it. On SQLite, and
-// with a driver other than pgx, nothing is recognised.
+// The process ID tells whether there is a pooler. A pooler gives the connection
+// an ID that is not that of the server process behind it. On SQLite, and with a
+// driver other than pgx, CheckPooler recognizes no pooler.
 func (db *DB) CheckPooler(ctx context.Context, prepared bool) (pooled bool, err error) {
 	if db.dialect != Postgres {
 		return false, nil
@@ -27,10 +27,10 @@ func (db *DB) CheckPooler(ctx context.Context, prepared bool) (pooled bool, err 
 	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeCacheDescribe:
 		return true, nil
 	}
-	return true, ConfigErrorf("the connections go through a pooler such as PgBouncer, and pgx keeps prepared statements on them (%v), "+
-		"which another server connection does not have; add default_query_exec_mode=exec to the connection string, or use "+
-		"WithPreparedStatements if the pooler keeps prepared statements: PgBouncer 1.21 or later with max_prepared_statements, "+
-		"or session mode", mode)
+	return true, ConfigErrorf("the connections go through a pooler such as PgBouncer, and pgx prepares statements on them (%v), "+
+		"which other server connections lack; add default_query_exec_mode=exec to the connection string, or use "+
+		"WithPreparedStatements if the pooler supports prepared statements (PgBouncer 1.21 or later with max_prepared_statements, "+
+		"or session mode)", mode)
 }
 
 func (db *DB) askPID(ctx context.Context) (mode pgx.QueryExecMode, pooled bool, err error) {
@@ -65,8 +65,8 @@ func (db *DB) askPID(ctx context.Context) (mode pgx.QueryExecMode, pooled bool, 
 	return mode, pooled, err
 }
 
-// pgxConn returns pgx's connection behind a driver's, or nil. Drivers that wrap
-// another one, for tracing for example, have a method Raw.
+// pgxConn returns the pgx connection within a driver's connection, or nil.
+// Wrapping drivers, for example for tracing, have a method Raw.
 func pgxConn(conn any) *pgx.Conn {
 	switch c := conn.(type) {
 	case interface{ Conn() *pgx.Conn }:

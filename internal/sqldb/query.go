@@ -10,15 +10,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Querier runs statements: a [DB] outside any transaction, or a [Tx]. The
-// package's documentation says how statements are written.
+// Querier runs statements. It is a [DB] outside of transactions, or a [Tx]. The
+// package documentation describes how to write statements.
 type Querier interface {
-	// Exec runs a statement and returns how many rows it affected.
+	// Exec runs a statement and returns the number of affected rows.
 	Exec(ctx context.Context, statement string, args ...any) (affected int64, err error)
-	// Query runs a query. Its rows must be closed before the next statement.
+	// Query runs a query. Close its rows before the next statement.
 	Query(ctx context.Context, statement string, args ...any) (Rows, error)
-	// QueryRow runs a query of which the first row matters. Scan returns
-	// ErrNoRows if there is none.
+	// QueryRow runs a query and uses only the first row. Scan returns ErrNoRows
+	// if there is no row.
 	QueryRow(ctx context.Context, statement string, args ...any) Row
 }
 
@@ -28,7 +28,7 @@ type Row interface {
 	Scan(dest ...any) error
 }
 
-// Rows is a result, read like sql.Rows.
+// Rows is a result. Read it like sql.Rows.
 type Rows interface {
 	Row
 	Next() bool
@@ -41,7 +41,7 @@ var (
 	_ Querier = (*Tx)(nil)
 )
 
-// Collect runs a query and returns what scan makes of each row.
+// Collect runs a query and returns the result of scan for each row.
 func Collect[T any](ctx context.Context, q Querier, scan func(Row) (T, error), statement string, args ...any) ([]T, error) {
 	rows, err := q.Query(ctx, statement, args...)
 	if err != nil {
@@ -62,9 +62,9 @@ func Collect[T any](ctx context.Context, q Querier, scan func(Row) (T, error), s
 	return all, rows.Close()
 }
 
-// IsAnyOf returns the condition that a column of integers is one of ids, and its
-// one argument. The statement stays the same however many ids there are, so that
-// it is prepared once.
+// IsAnyOf returns the condition that an integer column is one of ids, and its
+// only argument. The statement does not depend on the number of ids, so that it
+// is prepared once.
 func (db *DB) IsAnyOf(column string, ids []int64) (condition string, arg any) {
 	if db.dialect == Postgres {
 		return column + " = ANY(?)", ids
@@ -79,18 +79,18 @@ func (db *DB) IsAnyOf(column string, ids []int64) (condition string, arg any) {
 	return column + " IN (SELECT value FROM json_each(?))", string(append(list, ']'))
 }
 
-// Exec implements [Querier] outside any transaction.
+// Exec implements [Querier] outside of transactions.
 func (db *DB) Exec(ctx context.Context, statement string, args ...any) (int64, error) {
 	return db.querier().Exec(ctx, statement, args...)
 }
 
-// Query implements [Querier] outside any transaction. On a database with one
-// connection the rows hold it until they are closed.
+// Query implements [Querier] outside of transactions. On a database with one
+// connection, the rows block it until they are closed.
 func (db *DB) Query(ctx context.Context, statement string, args ...any) (Rows, error) {
 	return db.querier().Query(ctx, statement, args...)
 }
 
-// QueryRow implements [Querier] outside any transaction.
+// QueryRow implements [Querier] outside of transactions.
 func (db *DB) QueryRow(ctx context.Context, statement string, args ...any) Row {
 	return db.querier().QueryRow(ctx, statement, args...)
 }
@@ -176,7 +176,7 @@ func (r pgxRows) Close() error {
 	return r.Err()
 }
 
-// firstRow gives both libraries' missing row one error.
+// firstRow returns the same error for a missing row with both libraries.
 type firstRow struct{ row Row }
 
 func (r firstRow) Scan(dest ...any) error {

@@ -15,21 +15,23 @@ import (
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
 
-// BusyTimeout is how long a connection of [OpenSQLite] waits for another process
-// that writes to the file.
+// BusyTimeout is how long a connection of [OpenSQLite] waits for another
+// process that writes to the file.
 const BusyTimeout = 10 * time.Second
 
 // OpenSQLite opens the SQLite file at path through database/sql. It creates a
-// missing file, readable by its owner only. The directory must exist. Several
-// processes of one machine may open the same file, but not on a network file
-// system, which does not lock it reliably.
+// missing file, readable only by its owner. The directory must exist. Several
+// processes of one machine may open the same file. A network file system does
+// not lock files reliably.
 //
-// Every commit is on disk before it returns (WAL, synchronous=FULL), transactions
-// begin with the lock on the file, and each connection waits up to busy for other
-// processes. conns bounds the number of connections. With more than one, readers
-// do not wait for the writer, and calls should be wrapped in [WhileBusy].
+// Every commit is on disk before it returns (WAL, synchronous=FULL).
+// Transactions begin with the lock on the file, and each connection waits up to
+// busy for other processes. conns is the maximum number of connections. With
+// more than one, readers do not wait for the writer, and calls should be
+// wrapped in [WhileBusy].
 //
-// Names in memory, URIs and other mistakes in path are errors that wrap [ErrConfig].
+// In-memory names, URIs and other mistakes in path give an error that wraps
+// [ErrConfig].
 func OpenSQLite(ctx context.Context, path string, conns int, busy time.Duration) (*sql.DB, error) {
 	full, err := checkPath(path)
 	if err != nil {
@@ -52,9 +54,9 @@ func OpenSQLite(ctx context.Context, path string, conns int, busy time.Duration)
 }
 
 // FirstConnection makes the first connection to a SQLite file. The switch to
-// write-ahead logging needs the file for itself, and SQLite does not wait for it
-// when several processes switch at once. So this repeats the attempt for up to
-// [BusyTimeout].
+// write-ahead logging needs exclusive access to the file, and SQLite does not
+// wait if several processes switch at once. FirstConnection therefore repeats
+// the attempt for up to [BusyTimeout].
 func FirstConnection(ctx context.Context, db *sql.DB) error {
 	waiting, cancel := context.WithTimeout(ctx, BusyTimeout)
 	defer cancel()
@@ -64,8 +66,8 @@ func FirstConnection(ctx context.Context, db *sql.DB) error {
 func checkPath(path string) (full string, err error) {
 	lower := strings.ToLower(path)
 	if path == "" || strings.HasPrefix(lower, ":memory:") || strings.HasPrefix(lower, "file:") || strings.Contains(path, "://") {
-		return "", ConfigErrorf("path %q: want the plain path of a file, such as deployhook.db; a URI, or a database in memory "+
-			"that a crash would lose, can't be opened here", withoutSecrets(path))
+		return "", ConfigErrorf("path %q: want the plain path of a file, such as deployhook.db, instead of a URI or an in-memory "+
+			"database, which a crash would lose", withoutSecrets(path))
 	}
 	full, err = filepath.Abs(path)
 	if err != nil {
@@ -80,7 +82,8 @@ func checkPath(path string) (full string, err error) {
 	return full, nil
 }
 
-// withoutSecrets keeps the scheme of a URL, which may contain a password.
+// withoutSecrets returns only the scheme of a URL, which may contain a
+// password.
 func withoutSecrets(path string) string {
 	if scheme, _, found := strings.Cut(path, "://"); found {
 		return scheme + "://…"
@@ -88,8 +91,8 @@ func withoutSecrets(path string) string {
 	return path
 }
 
-// createPrivate makes a missing file readable for its owner only. SQLite gives
-// its -wal and -shm files the same mode.
+// createPrivate creates a missing file that only its owner can read. SQLite
+// gives its -wal and -shm files the same mode.
 func createPrivate(path, full string) error {
 	file, err := os.OpenFile(full, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrExist) {

@@ -12,40 +12,45 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rollbackTimeout bounds a rollback, which must also run after the transaction's
-// own context has ended.
+// rollbackTimeout limits a rollback, which must also run after the
+// transaction's own context has ended.
 const rollbackTimeout = 5 * time.Second
 
-// querier is Querier under a name that keeps it unexported where it is embedded.
+// querier is an unexported name for Querier, for embedding.
 type querier = Querier
 
 // Tx is an open transaction, for one goroutine.
 type Tx struct {
 	querier
 
-	db   *DB
-	sql  *sql.Tx
-	conn *sql.Conn // on which a SQLite transaction was begun by a statement
+	db  *DB
+	sql *sql.Tx
+	// conn is the connection on which a statement began a SQLite transaction.
+	conn *sql.Conn
 	pgx  pgx.Tx
 }
 
-// SQL returns the transaction as database/sql's. It is nil for pgx's, and on
-// SQLite for a transaction that [New] made the database of.
+// SQL returns the *sql.Tx of the transaction. It is nil for a pgx transaction,
+// and on SQLite for a database from [New].
 func (tx *Tx) SQL() *sql.Tx { return tx.sql }
 
-// Pgx returns the transaction as pgx's. It is nil for database/sql's.
+// Pgx returns the pgx.Tx of the transaction. It is nil for a database/sql
+// transaction.
 func (tx *Tx) Pgx() pgx.Tx { return tx.pgx }
 
-// InTx runs f in a transaction and commits it if f returns nil. After an error or
-// a panic it is rolled back. f must not keep tx, and on SQLite it must not use db.
+// InTx runs f in a transaction and commits it if f returns nil. After an error
+// or a panic it rolls back. f must not keep tx, and on SQLite it must not use
+// db.
 //
-// On PostgreSQL the isolation is READ COMMITTED whatever the database's default
-// is, so that a statement that waited for a lock sees what the holder committed.
-// On SQLite the transaction begins with the lock on the file. One that read first
-// and finds that another process wrote meanwhile could not go on.
+// On PostgreSQL the isolation is always READ COMMITTED. A statement that waited
+// for a lock then sees the changes of the lock's holder. On SQLite the
+// transaction begins with the lock on the file. Otherwise a transaction that
+// reads first would fail at its first write if another process wrote in
+// between.
 func (db *DB) InTx(ctx context.Context, f func(ctx context.Context, tx *Tx) error) error {
 	if db.writer != nil {
-		select { // writers of this process wait here, where it costs nothing, and in order
+		// Writers of this process wait here, in order and at no cost.
+		select {
 		case db.writer <- struct{}{}:
 			defer func() { <-db.writer }()
 		case <-ctx.Done():
@@ -97,12 +102,13 @@ func (db *DB) begin(ctx context.Context) (*Tx, error) {
 	return db.wrapSQL(tx), nil
 }
 
-// beginImmediate takes SQLite's write lock at once. It waits for other processes'
-// writers until ctx ends.
+// beginImmediate takes SQLite's write lock at once. It waits for writers of
+// other processes until ctx ends.
 func (db *DB) beginImmediate(ctx context.Context) (*Tx, error) {
 	var conn *sql.Conn
 	err := WhileBusy(ctx, func() (err error) {
-		conn, err = db.sql.Conn(ctx) // a new connection may have to switch to write-ahead logging
+		// A new connection may have to switch to write-ahead logging.
+		conn, err = db.sql.Conn(ctx)
 		return err
 	})
 	if err != nil {
@@ -122,9 +128,10 @@ func (db *DB) beginImmediate(ctx context.Context) (*Tx, error) {
 	return tx, nil
 }
 
-// Wrap makes the caller's own transaction usable here: a *sql.Tx or a pgx.Tx on
-// the same database. A *Tx is returned as it is. Anything else is an error that
-// wraps [ErrTx]. The caller still commits it or rolls it back.
+// Wrap returns a Tx for the caller's own transaction, a *sql.Tx or a pgx.Tx on
+// the same database. It returns a *Tx unchanged. Any other type gives an error
+// that wraps [ErrTx]. The caller still commits the transaction or rolls it
+// back.
 func (db *DB) Wrap(tx any) (*Tx, error) {
 	switch own := tx.(type) {
 	case *Tx:
@@ -159,16 +166,18 @@ func (tx *Tx) commit(ctx context.Context) error {
 	case tx.sql != nil:
 		return tx.sql.Commit()
 	}
-	if err := ctx.Err(); err != nil { // SQLite may have ended the transaction by itself
+	// SQLite may have ended the transaction on its own.
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// A commit that has begun is not interrupted: its outcome would not be known.
+	// A commit that has begun must not be interrupted, because its outcome
+	// would be unknown.
 	_, err := tx.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
 	return err
 }
 
-// rollback reports nothing. If it fails, the connection is closed, which ends the
-// transaction, too.
+// rollback reports no error. If it fails, the connection is closed, which also
+// ends the transaction.
 func (tx *Tx) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
@@ -178,9 +187,9 @@ func (tx *Tx) rollback(ctx context.Context) {
 	case tx.sql != nil:
 		_ = tx.sql.Rollback()
 	default:
-		// An interrupted write makes SQLite end the transaction by itself. The
-		// connection is given up only if it may still have one. A database in
-		// memory would be lost with it.
+		// SQLite ends the transaction on its own if a write is interrupted.
+		// Close the connection only if it may still have a transaction, because
+		// closing it would lose an in-memory database.
 		_, err := tx.conn.ExecContext(ctx, "ROLLBACK")
 		if err != nil && !strings.Contains(err.Error(), "no transaction is active") {
 			_ = tx.conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -188,7 +197,8 @@ func (tx *Tx) rollback(ctx context.Context) {
 	}
 }
 
-// script runs SQL text as it is. It may have several statements and no parameters.
+// script runs SQL text unchanged. It may have several statements and no
+// parameters.
 func (tx *Tx) script(ctx context.Context, text string) error {
 	return tx.querier.(interface {
 		script(ctx context.Context, text string) error

@@ -1,9 +1,10 @@
 // Package timemath calculates with times and durations without overflow.
 //
-// Clock readings can be out of order, since other machines write some of them,
-// and durations can come from an application or from a peer. A result that
-// doesn't fit is cut at the nearest value that does, so that no caller shifts
-// by a negative count, draws a random number below zero or waits for the past.
+// Clock readings can be out of order, because other machines write some of
+// them, and durations can come from an application or a remote system. A result
+// that does not fit is replaced by the nearest value that does. No caller then
+// shifts by a negative count, draws a random number below zero or waits for the
+// past.
 package timemath
 
 import (
@@ -14,7 +15,7 @@ import (
 
 const longest = time.Duration(math.MaxInt64)
 
-// Elapsed is the time from one reading to a later one. It is zero if the
+// Elapsed returns the time from one reading to a later one. It is zero if the
 // readings are out of order.
 func Elapsed(from, to time.Time) time.Duration { return max(to.Sub(from), 0) }
 

@@ -1,5 +1,5 @@
-// Package sourcetest tests what the receiver does when the application's part of a
-// source's decoder misbehaves.
+// Package sourcetest tests how the receiver handles a failure of the
+// application's callback in a source's decoder.
 package sourcetest
 
 import (
@@ -20,10 +20,10 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// Complete is the case of an option WithComplete. decoder returns the source's
-// decoder with the option, and body is an event that gets as far as to call it.
+// Complete is the case for an option WithComplete. decoder returns the source's
+// decoder with the option, and body is an event for which the decoder calls it.
 //
-// The sender gets 500, nothing is claimed, and the retry is handled.
+// The sender gets 500, the delivery is not claimed, and the retry is handled.
 func Complete(body []byte, decoder func(func(context.Context, *payload.Deployment) error) (receiver.RecordDecoder, error)) func(*testing.T, *callbacktest.Fault) {
 	return func(t *testing.T, f *callbacktest.Fault) {
 		store, err := dedupe.NewMemory()
@@ -49,7 +49,8 @@ func Complete(body []byte, decoder func(func(context.Context, *payload.Deploymen
 			answer := make(chan int, 1)
 			go func() {
 				w := httptest.NewRecorder()
-				defer func() { answer <- w.Code }() // also when the goroutine ends
+				// also if the goroutine ends
+				defer func() { answer <- w.Code }()
 				h.ServeHTTP(w, r)
 			}()
 			return <-answer

@@ -1,4 +1,5 @@
-// Package waits asks a schedule of the application for waits between attempts.
+// Package waits gets the waits between attempts from a schedule of the
+// application.
 package waits
 
 import (
@@ -11,12 +12,12 @@ import (
 	"github.com/deployhook/deployhook/internal/nilable"
 )
 
-// Limit is how long a schedule of the application may take to answer.
+// Limit is the time that a schedule of the application has for one answer.
 const Limit = 5 * time.Second
 
-// BackOff asks a schedule of the application for waits. After a fault, or an
-// answer that takes longer than the limit, it goes on with another schedule at
-// the same place. It is for one goroutine.
+// BackOff gets waits from a schedule of the application. After a fault, or if
+// an answer exceeds the limit, it continues with the fallback schedule at the
+// same position. It is not safe for concurrent use.
 type BackOff struct {
 	faults   *contain.Faults
 	ctx      context.Context
@@ -28,11 +29,12 @@ type BackOff struct {
 	asked int
 }
 
-// New returns the waits of the application's schedule. Waiting for it ends
-// with ctx.
+// New returns a BackOff for the application's schedule. It stops waiting for
+// the schedule when ctx ends.
 func New(ctx context.Context, f *contain.Faults, name string, limit time.Duration, own, fallback func() backoff.BackOff) *BackOff {
 	b := &BackOff{faults: f, ctx: ctx, name: name, limit: limit, fallback: fallback}
-	opened := make(chan backoff.BackOff, 1) // a late answer is not read
+	// A late answer is not read.
+	opened := make(chan backoff.BackOff, 1)
 	if b.answers(func() { opened <- own() }) {
 		b.from = <-opened
 	}
@@ -48,10 +50,10 @@ func (b *BackOff) answers(ask func()) bool {
 	return b.faults.CallUntil(ctx, b.name, ask) == nil
 }
 
-// From is the schedule that the next wait comes from.
+// From returns the schedule that supplies the next wait.
 func (b *BackOff) From() backoff.BackOff { return b.from }
 
-// Reset does nothing: a BackOff is for one delivery.
+// Reset does nothing, because a BackOff is for one delivery.
 func (b *BackOff) Reset() {}
 
 // NextBackOff returns the next wait, or a negative one at the end of the

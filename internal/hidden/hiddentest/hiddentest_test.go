@@ -13,7 +13,7 @@ import (
 
 const canary = "CANARYCANARYCANARYCANARYCANARYCA"
 
-// failures collects what a check reports.
+// failures collects the reports of a check.
 type failures struct{ texts []string }
 
 func (f *failures) Helper() {}
@@ -70,8 +70,8 @@ func TestRevealGivesTheValueBack(t *testing.T) {
 	require.Empty(t, hidden.Value[string]{}.Reveal())
 }
 
-// A type that holds a secret and is not in the list is reported by its name,
-// and so is an excuse that nothing needs.
+// RequireCovered reports the name of a type that holds a secret and is not in
+// the list. It also reports an unnecessary excuse.
 func TestRequireCoveredNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	text := report(func(t hiddentest.T) { hiddentest.RequireCovered(t, "../../..", nil) })

@@ -21,8 +21,9 @@ import (
 
 const repository = "github.com/deployhook/deployhook/"
 
-// secretTypes are types that are a secret or lead to one. Their own fields are
-// not looked at: what is behind an interface or in a closure has no type there.
+// secretTypes lists types that are a secret or contain one. The search does not
+// look at their own fields, because a value in an interface or a closure has no
+// type there.
 var secretTypes = map[string]bool{
 	repository + "internal/hidden.Value": true,
 
@@ -46,15 +47,15 @@ var secretTypes = map[string]bool{
 	"net/url.Userinfo":          true,
 }
 
-// secretName matches the names of fields whose string or bytes are a secret.
+// secretName matches the names of string and byte fields that are a secret.
 var secretName = regexp.MustCompile(`(?i)(secret|password|passwd|passphrase|api_?key|private|authorization|credential|bearer|dsn)`)
 
-// secretType matches the names of types that are a secret themselves.
+// secretType matches the names of types that are a secret.
 var secretType = regexp.MustCompile(`(Secret|Token|Credential|Password)s?$`)
 
-// RequireCovered fails when an exported struct type can hold a secret and is
-// not among the covered values. It looks at the fields of all types in the
-// public packages of the module around dir. An excuse says why a type needs no
+// RequireCovered fails if an exported struct type can hold a secret but is not
+// among the covered values. It looks at the fields of all types in the public
+// packages of the module around dir. An excuse explains why a type needs no
 // test. Its key is the type's name, such as "sender.Attempt".
 func RequireCovered(t T, dir string, excuses map[string]string, covered ...any) {
 	t.Helper()
@@ -85,7 +86,7 @@ func RequireCovered(t T, dir string, excuses map[string]string, covered ...any) 
 	require.Empty(t, unused, "excuses for types that hold no secret")
 }
 
-// listed is what "go list" says of a package.
+// listed is the output of "go list" for a package.
 type listed struct {
 	ImportPath, Export string
 	DepOnly            bool
@@ -93,7 +94,7 @@ type listed struct {
 }
 
 // holders returns the exported struct types of the module's public packages
-// that can hold a secret, each with the field that leads to it.
+// that can hold a secret. The value is the field that leads to the secret.
 func holders(dir string) (map[string]string, error) {
 	packages, err := list(dir)
 	if err != nil {
@@ -150,7 +151,7 @@ func list(dir string) ([]listed, error) {
 	}
 }
 
-// wayToSecret returns the way from an exported struct type to a secret, or "".
+// wayToSecret returns the path from an exported struct type to a secret, or "".
 func wayToSecret(t *types.Named) string {
 	if secretType.MatchString(t.Obj().Name()) {
 		return "its name"
@@ -159,10 +160,10 @@ func wayToSecret(t *types.Named) string {
 	return s.named(t)
 }
 
-// search looks for a secret in a type and in whatever it is made of.
+// search looks for a secret in a type and in all types that it contains.
 type search struct{ seen map[types.Type]bool }
 
-// find returns the way to a secret, or "".
+// find returns the path to a secret, or "".
 func (s *search) find(t types.Type) string {
 	switch t := types.Unalias(t).(type) {
 	case *types.Named:
@@ -193,8 +194,8 @@ func (s *search) find(t types.Type) string {
 	return ""
 }
 
-// named looks into types of this repository. What other modules keep in their
-// own types is theirs to hide.
+// named searches the types of this repository. Other modules are responsible
+// for hiding the fields of their types.
 func (s *search) named(t *types.Named) string {
 	if s.seen[t] {
 		return ""
@@ -225,7 +226,7 @@ func (s *search) fields(t *types.Struct) string {
 }
 
 // givesText reports whether t is a function without parameters that returns
-// strings or bytes. A closure like that hides a secret.
+// strings or bytes. Such a closure hides a secret.
 func givesText(t types.Type) bool {
 	signature, ok := t.Underlying().(*types.Signature)
 	if !ok || signature.Params().Len() > 0 {
@@ -239,7 +240,7 @@ func givesText(t types.Type) bool {
 	return false
 }
 
-// isText reports whether t is made of strings or bytes.
+// isText reports whether t consists of strings or bytes.
 func isText(t types.Type) bool {
 	switch t := t.Underlying().(type) {
 	case *types.Basic:

@@ -1,4 +1,4 @@
-// Package hiddentest tests that types which hold a secret show nothing of it.
+// Package hiddentest tests that types with a secret do not show it.
 package hiddentest
 
 import (
@@ -18,30 +18,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// verbs are all that package fmt has, and combinations that change what is
-// printed.
+// verbs lists all verbs of package fmt, and combinations that change the
+// output.
 var verbs = []string{
 	"%v", "%+v", "%#v", "%s", "%q", "%+q", "%#q", "%x", "%X", "% x", "%#x", "%d", "%b", "%o", "%O", "%c", "%U",
 	"%e", "%g", "%t", "%T", "%p", "%w", "%20.8v", "%!",
 }
 
-// T is what the checks need of a *testing.T.
+// T is the part of *testing.T that the checks need.
 type T interface {
 	Helper()
 	Errorf(format string, args ...any)
 	FailNow()
 }
 
-// RequireHidden prints values in every way that leads to a log, and fails when
-// a canary shows. Each value stands by itself, behind a pointer, in exported
-// and unexported fields, in slices and in maps.
+// RequireHidden prints values in every way that leads to a log, and fails if a
+// canary appears. It prints each value alone, behind a pointer, in exported and
+// unexported fields, in slices and in maps.
 func RequireHidden(t T, canaries []string, values ...any) {
 	t.Helper()
 	requireAbsent(t, canaries, values, func(value any) string { return printed(value) + dumped(value) })
 }
 
-// RequireNotPrinted is [RequireHidden] without what follows pointers and calls
-// no method. It is for values from which half the process can be reached.
+// RequireNotPrinted is like [RequireHidden], but follows no pointers and calls
+// no methods. Use it for values that refer to half of the process.
 func RequireNotPrinted(t T, canaries []string, values ...any) {
 	t.Helper()
 	requireAbsent(t, canaries, values, printed)
@@ -59,18 +59,19 @@ func requireAbsent(t T, canaries []string, values []any, show func(any) string) 
 	}
 }
 
-// RequireAbsent fails when output contains one of the traces.
+// RequireAbsent fails if output contains one of the traces.
 func RequireAbsent(t T, traces []string, output string) {
 	t.Helper()
 	require.NotEmpty(t, output)
 	for _, trace := range traces {
-		if i := strings.Index(output, trace); i >= 0 { // NotContains would print all of it
+		if i := strings.Index(output, trace); i >= 0 {
+			// NotContains would print all of it
 			require.Fail(t, "a secret is shown", "%q in ...%q", trace, output[max(0, i-200):i+len(trace)])
 		}
 	}
 }
 
-// forms are the places in which a value can stand when it is printed.
+// forms returns the places in which a value can be when it is printed.
 func forms(value any) []any {
 	type unexported struct {
 		name  string
@@ -91,8 +92,8 @@ func forms(value any) []any {
 	}
 }
 
-// printed is what every fmt verb, slog's handlers, the encoders of the standard
-// library and a panic show of a value.
+// printed returns the output of every fmt verb, slog's handlers, the encoders
+// of the standard library and a panic for a value.
 func printed(value any) string {
 	var out strings.Builder
 	for _, verb := range verbs {
@@ -107,8 +108,8 @@ func printed(value any) string {
 	return out.String()
 }
 
-// dumped is what a failed assertion shows of a value. It follows pointers and
-// unexported fields and calls no method.
+// dumped returns the output of a failed assertion for a value. It follows
+// pointers and unexported fields and calls no method.
 func dumped(value any) string {
 	var out strings.Builder
 	assert.Equal(recorder{&out}, value, reflect.New(reflect.TypeOf(value)).Elem().Interface())
@@ -125,7 +126,8 @@ func marshal(out *strings.Builder, value any) {
 		out.Write(encoded)
 	}
 	var binary bytes.Buffer
-	_ = gob.NewEncoder(&binary).Encode(value) // most types can't be encoded: then there is nothing to look at
+	// Most types cannot be encoded. Then there is no output to check.
+	_ = gob.NewEncoder(&binary).Encode(value)
 	out.Write(binary.Bytes())
 }
 
@@ -134,13 +136,13 @@ func panicked(value any) (recovered any) {
 	panic(value)
 }
 
-// recorder collects what assertions say.
+// recorder collects the output of assertions.
 type recorder struct{ out *strings.Builder }
 
 func (r recorder) Errorf(format string, args ...any) { fmt.Fprintf(r.out, format, args...) }
 
-// Traces are the ways in which a secret can look in output. The first 12 bytes
-// are enough. A canary that is base64 also stands for the bytes that it
+// Traces returns the forms in which a secret can appear in output. The first 12
+// bytes are enough. A canary that is base64 also stands for the bytes that it
 // encodes.
 func Traces(canaries ...string) []string {
 	var out []string

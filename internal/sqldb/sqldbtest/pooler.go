@@ -9,9 +9,9 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// NewPooler starts PgBouncer in front of a PostgreSQL server, both of the test's
-// own, or skips the test. The settings are lines of PgBouncer's configuration. It
-// returns the URLs of PgBouncer and of the server itself.
+// NewPooler starts a PostgreSQL server for the test and PgBouncer in front of
+// it, or skips the test. The settings are lines of PgBouncer's configuration.
+// It returns the URLs of PgBouncer and of the server.
 func NewPooler(t testing.TB, settings ...string) (pooled, direct string) {
 	t.Helper()
 	server := servicetest.StartPostgres(t)

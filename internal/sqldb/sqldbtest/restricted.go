@@ -16,8 +16,8 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// Restricted is a PostgreSQL server of the test's own with an owner, who may
-// create schemas and tables, and a role named service without any rights.
+// Restricted is a PostgreSQL server for one test with two roles. The owner may
+// create schemas and tables, and the role named service has no rights.
 type Restricted struct {
 	t      testing.TB
 	server *servicetest.Server
@@ -47,8 +47,8 @@ func NewRestricted(t testing.TB) *Restricted {
 
 var grant = regexp.MustCompile(`(?m)^//\t(GRANT .*;)$`)
 
-// Grant gives the service the rights that a package's documentation lists: the
-// GRANT statements of the file named.
+// Grant gives the service the rights that a package documents, which are the
+// GRANT statements of the named file.
 func (r *Restricted) Grant(doc string) {
 	r.t.Helper()
 	text, err := os.ReadFile(doc)
@@ -64,7 +64,8 @@ func (r *Restricted) Grant(doc string) {
 	}
 }
 
-// Refused runs a statement as the service and requires that it may not.
+// Refused runs a statement as the service and requires that the server refuses
+// it.
 func (r *Restricted) Refused(statement string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -85,7 +86,7 @@ func (r *Restricted) Ran(texts ...string) {
 	}
 }
 
-// Errors returns the lines of the server's log about statements that failed.
+// Errors returns the lines of the server's log about failed statements.
 func (r *Restricted) Errors() (lines []string) {
 	for line := range strings.Lines(r.server.Log()) {
 		if strings.Contains(line, "ERROR:") || strings.Contains(line, "FATAL:") {

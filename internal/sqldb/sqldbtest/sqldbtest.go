@@ -1,4 +1,4 @@
-// Package sqldbtest gives tests PostgreSQL databases of their own.
+// Package sqldbtest creates PostgreSQL databases for tests.
 package sqldbtest
 
 import (
@@ -16,14 +16,15 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// MaxConns is how many connections a pool of [NewPool] makes at most.
+// MaxConns is the maximum number of connections of a pool from [NewPool].
 const MaxConns = 10
 
-// patience bounds what is done to the server itself.
+// patience limits statements on the server itself.
 const patience = time.Minute
 
-// NewDatabase creates an empty database on the server that DEPLOYHOOK_TEST_POSTGRES names, or skips the test, and returns its
-// URL. It is dropped when the test ends.
+// NewDatabase creates an empty database on the server of
+// DEPLOYHOOK_TEST_POSTGRES and returns its URL, or skips the test. The database
+// is dropped when the test ends.
 func NewDatabase(t testing.TB) (url string) {
 	t.Helper()
 	server := servicetest.PostgresURL(t)
@@ -47,14 +48,14 @@ func onServer(t testing.TB, url, statement string) {
 	require.NoError(t, err)
 }
 
-// NewPool returns a pool of at most [MaxConns] connections to an empty database of its own, or skips the test. It is closed
-// when the test ends.
+// NewPool returns a pool of at most [MaxConns] connections to a new, empty
+// database, or skips the test. The pool is closed when the test ends.
 func NewPool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	return OpenPool(t, NewDatabase(t))
 }
 
-// OpenPool returns one more pool to a database of [NewDatabase].
+// OpenPool returns another pool to a database of [NewDatabase].
 func OpenPool(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(url)
