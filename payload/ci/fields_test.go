@@ -38,6 +38,10 @@ func TestRun_DeploymentIDPerMatrixLeg(t *testing.T) {
 	assert.Equal(t, "circleci:w-1:-:j-1/0:production", node("0"))
 	assert.Equal(t, "circleci:w-1:-:j-1/1:production", node("1"))
 	assert.Equal(t, "circleci:w-1:-:j-1:production", id(circle.with(vars{"CIRCLE_NODE_TOTAL": "1", "CIRCLE_NODE_INDEX": "0"}), "shop"))
+	parallel := func(job, index string) string {
+		return id(gitlab.with(vars{"CI_JOB_ID": job, "CI_NODE_TOTAL": "3", "CI_NODE_INDEX": index}), "shop")
+	}
+	assert.NotEqual(t, parallel("42", "1"), parallel("43", "2"), "GitLab gives each parallel job an ID")
 	assert.NotEqual(t, id(woodpecker, "shop"), id(woodpecker.with(vars{"CI_WORKFLOW_NUMBER": "3"}), "shop"))
 	assert.NotEqual(t, id(gocd.with(vars{"GO_JOB_RUN_INDEX": "1"}), "shop"), id(gocd.with(vars{"GO_JOB_RUN_INDEX": "2"}), "shop"))
 
