@@ -122,7 +122,7 @@ func (r *keyring) openEndpoint(e *endpointRow, s sealed) error {
 		return fmt.Errorf("%w: endpoint %s: column header does not hold a header", ErrUnseal, e.ID)
 	}
 	e.header = sender.NewHeader(values)
-	if err := json.Unmarshal(keys, &e.keys); err != nil {
+	if e.keys, err = decodeKeys(keys); err != nil {
 		return fmt.Errorf("%w: endpoint %s: column keys does not hold keys", ErrUnseal, e.ID)
 	}
 	return nil
@@ -133,7 +133,7 @@ func (r *keyring) sealEndpoint(e *endpointRow) (sealed, error) {
 	if err != nil {
 		return sealed{}, fmt.Errorf("outbox: header of endpoint %s: %w", e.ID, err)
 	}
-	keys, err := json.Marshal(e.keys)
+	keys, err := encodeKeys(e.keys)
 	if err != nil {
 		return sealed{}, fmt.Errorf("outbox: keys of endpoint %s: %w", e.ID, err)
 	}

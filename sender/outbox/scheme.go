@@ -75,24 +75,33 @@ type storedKey struct {
 	NotAfter int64 // microseconds; 0 means no end
 }
 
-// keyJSON is the sealed form of a storedKey.
+// keyJSON is the form of a storedKey that is sealed. Only [encodeKeys] makes one,
+// so that a storedKey shows no text wherever it is logged.
 type keyJSON struct {
 	Text     string `json:"text"`
 	NotAfter int64  `json:"not_after,omitempty"`
 }
 
-// MarshalJSON is for sealing. The result contains the text.
-func (k storedKey) MarshalJSON() ([]byte, error) {
-	return json.Marshal(keyJSON{k.text.Reveal(), k.NotAfter})
+// encodeKeys returns what is sealed.
+func encodeKeys(keys []storedKey) ([]byte, error) {
+	out := make([]keyJSON, len(keys))
+	for i, k := range keys {
+		out[i] = keyJSON{k.text.Reveal(), k.NotAfter}
+	}
+	return json.Marshal(out)
 }
 
-func (k *storedKey) UnmarshalJSON(data []byte) error {
-	var in keyJSON
+// decodeKeys reads what [encodeKeys] wrote.
+func decodeKeys(data []byte) ([]storedKey, error) {
+	var in []keyJSON
 	if err := json.Unmarshal(data, &in); err != nil {
-		return err
+		return nil, err
 	}
-	*k = storedKey{hidden.Of(in.Text), in.NotAfter}
-	return nil
+	var keys []storedKey
+	for _, k := range in {
+		keys = append(keys, storedKey{hidden.Of(k.Text), k.NotAfter})
+	}
+	return keys, nil
 }
 
 func (k storedKey) active(now time.Time) bool { return k.NotAfter == 0 || micros(now) <= k.NotAfter }
