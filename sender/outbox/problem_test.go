@@ -47,13 +47,53 @@ func TestProblems(t *testing.T) {
 		assert.NotRegexp(t, private, found[0].Text)
 	}
 	assert.Equal(t, Problems(checkError(s.Check(t.Context(), inside))), Problems(checkError(&sender.AttemptError{Class: sender.ClassDNS})), "one answer")
-	for _, known := range fieldProblems {
-		assert.NotRegexp(t, private, known[1])
-	}
 	assert.Nil(t, Problems(nil))
 
-	assert.Equal(t, "timeout", Attempt{Class: sender.ClassTimeout}.Problem().Code)
 	assert.Equal(t, "client_error", Delivery{LastClass: sender.ClassStatus, LastStatus: 404, State: Failed}.Problem().Code)
-	assert.Equal(t, "format_invalid", Delivery{LastError: "can't", State: Failed}.Problem().Code)
 	assert.Zero(t, Delivery{State: Delivered}.Problem())
+	assert.Zero(t, Delivery{State: Failed}.Problem())
+
+	// The errors of attempts and deliveries are the operator's.
+	const operators = "POST https://a.test: 10.0.0.1 is not a public address; AllowNetworks would open it"
+	attempt := Attempt{Class: sender.ClassPolicy, Error: operators}
+	assert.Equal(t, sender.ProblemOf(sender.ClassPolicy, 0), attempt.Problem())
+	assert.Equal(t, "timeout", Attempt{Class: sender.ClassTimeout, Error: operators}.Problem().Code)
+	for code, delivery := range map[string]Delivery{
+		"host_unreachable": {LastClass: sender.ClassPolicy, LastError: operators, State: Failed},
+		"format_invalid":   {LastError: operators, State: Failed},
+	} {
+		assert.Equal(t, code, delivery.Problem().Code)
+		assert.NotRegexp(t, private, delivery.Problem().Text)
+	}
+}
+
+// Codes never change and none gets lost.
+func TestProblems_Codes(t *testing.T) {
+	t.Parallel()
+	for err, code := range map[error]string{
+		ErrUnknownApp: "unknown_app", ErrUnknownEndpoint: "unknown_endpoint", ErrUnknownDelivery: "unknown_delivery",
+		ErrUnknownReplay: "unknown_replay", ErrDuplicateEndpoint: "duplicate_endpoint", ErrTooManyEndpoints: "too_many_endpoints",
+		ErrEndpointDisabled: "endpoint_disabled", ErrConflict: "event_conflict", ErrBodyTooLarge: "body_invalid",
+	} {
+		requireProblem(t, fmt.Errorf("10.0.0.1: %w", err), "", code)
+	}
+	for field, code := range map[string]string{
+		"App": "app_invalid", "Description": "description_invalid", "Schedule": "schedule_invalid", "Timeout": "timeout_invalid",
+		"MaxConcurrency": "concurrency_invalid", "RateLimit": "rate_invalid", "WithReplayRate": "rate_invalid",
+		"BodyFormat": "format_invalid", "SignatureHeader": "signature_header_invalid", "Secret": "secret_invalid",
+		"Scheme": "scheme_invalid", "grace": "grace_invalid", "Page.Limit": "limit_invalid", "Page.Cursor": "cursor_invalid",
+		"States": "states_invalid", "DeliveryFilter": "filter_invalid", "event_id": "event_id_invalid", "body": "body_missing",
+	} {
+		requireProblem(t, fieldError(field, "10.0.0.1, see WithX"), field, code)
+	}
+}
+
+func requireProblem(t *testing.T, err error, field, code string) {
+	t.Helper()
+	found := Problems(err)
+	require.Len(t, found, 1, code)
+	assert.Equal(t, code, found[0].Code)
+	assert.Equal(t, field, found[0].Field, code)
+	assert.Regexp(t, `^[A-Z].*\.$`, found[0].Text)
+	assert.NotRegexp(t, private, found[0].Text)
 }
