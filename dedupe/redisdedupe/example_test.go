@@ -71,14 +71,15 @@ func ExampleNew_contextTimeoutEnabled() {
 var _ = []any{snippetReceiver, snippetCluster, snippetSentinel}
 
 func snippetReceiver(ctx context.Context, scheme signer.Verifier, onEvent receiver.EventHandler) error {
-	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379", ContextTimeoutEnabled: true})
+	client := redis.NewClient(&redis.Options{
+		Addr: "redis.internal:6379", ContextTimeoutEnabled: true,
+	})
 	store, err := redisdedupe.New(client)
 	if err != nil {
 		return err
 	}
 	if err := store.Check(ctx); err != nil {
-		// no connection, unsafe eviction, or missing rights
-		return err
+		return err // no connection, unsafe eviction, or missing rights
 	}
 	// scheme comes from package signer.
 	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform"))
@@ -91,16 +92,20 @@ func snippetReceiver(ctx context.Context, scheme signer.Verifier, onEvent receiv
 
 func snippetCluster() error {
 	store, err := redisdedupe.New(redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs: []string{"node-1:6379", "node-2:6379", "node-3:6379"}, ContextTimeoutEnabled: true,
+		Addrs:                 []string{"node-1:6379", "node-2:6379"},
+		ContextTimeoutEnabled: true,
 	}))
 	_ = store
 	return err
 }
 
 func snippetSentinel() error {
-	store, err := redisdedupe.New(redis.NewFailoverClient(&redis.FailoverOptions{
-		MasterName: "dedupe", SentinelAddrs: []string{"sentinel-1:26379", "sentinel-2:26379"}, ContextTimeoutEnabled: true,
-	}))
+	client := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName:            "dedupe",
+		SentinelAddrs:         []string{"sentinel-1:26379", "sentinel-2:26379"},
+		ContextTimeoutEnabled: true,
+	})
+	store, err := redisdedupe.New(client)
 	_ = store
 	return err
 }

@@ -69,11 +69,14 @@ func service(ctx context.Context, path string, scheme *signer.Standard) error {
 
 	record := func(ctx context.Context, e *payload.Event) error {
 		d, _ := receiver.FromContext(ctx)
+		insert := func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx,
+				"INSERT INTO releases (app, version) VALUES (?, ?)",
+				e.App, e.Version)
+			return err
+		}
 		return d.CompleteWith(func(c dedupe.Claim) error {
-			return store.InTx(ctx, c, func(ctx context.Context, tx *sql.Tx) error {
-				_, err := tx.ExecContext(ctx, "INSERT INTO releases (app, version) VALUES (?, ?)", e.App, e.Version)
-				return err
-			})
+			return store.InTx(ctx, c, insert)
 		})
 	}
 

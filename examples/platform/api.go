@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// handler is the whole of what the platform serves: the API, and customers' apps under /apps/{app}/live/.
+// handler serves the API, and customers' apps under /apps/{app}/live/.
 func (p *platform) handler() http.Handler {
 	api := http.NewServeMux()
 	for pattern, h := range map[string]apiFunc{
@@ -33,8 +33,9 @@ func (p *platform) handler() http.Handler {
 	return mux
 }
 
-// visit passes a request on to a customer's app, which is not to be trusted with the platform: its pages get an origin of their own, so
-// that their scripts can't call the API, and it never sees the API's token.
+// visit forwards a request to a customer's app, which is not trusted. Its pages
+// get their own origin, so their scripts cannot call the API. The app never
+// sees the API's token.
 func (p *platform) visit(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "sandbox allow-forms allow-scripts")
 	if p.o.token != "" && strings.Contains(strings.Join(r.Header.Values("Authorization"), " "), p.o.token) {
@@ -43,22 +44,26 @@ func (p *platform) visit(w http.ResponseWriter, r *http.Request) {
 	p.engine.Handler(w, r)
 }
 
-// protect lets nobody call the API who should not: with a token set, whoever has it; without one, whoever is on this machine, which the
-// address sees to, except for the pages of other sites in a browser that runs here.
+// protect restricts who can call the API.
+//
+//	token set       clients that send the token
+//	no token set    clients on this machine, but not the pages of other sites in its browsers
+//
+// Without a token the server only listens on a loopback address.
 func (p *platform) protect(next http.Handler) http.Handler {
 	guarded := http.NewCrossOriginProtection().Handler(next)
 	want := sha256.Sum256([]byte(p.o.token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p.o.token == "" {
-			if !local(r.Host) { // a name of somebody else's that leads here: DNS rebinding
-				writeError(w, http.StatusForbidden, "this host name is not the platform's; use its address", nil)
+			if !local(r.Host) { // a foreign name that resolves to this machine (DNS rebinding)
+				writeError(w, http.StatusForbidden, "this host name does not belong to the platform; use its address", nil)
 				return
 			}
 		} else if r.URL.Path != "/healthz" {
 			got := sha256.Sum256([]byte(bearer(r)))
 			if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 				w.Header().Set("WWW-Authenticate", "Bearer")
-				writeError(w, http.StatusUnauthorized, "want Authorization: Bearer and the token of PLATFORM_API_TOKEN", nil)
+				writeError(w, http.StatusUnauthorized, "want Authorization: Bearer, followed by the token of PLATFORM_API_TOKEN", nil)
 				return
 			}
 		}
@@ -75,7 +80,7 @@ func bearer(r *http.Request) string {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}
-	return strings.TrimLeft(token, " ") // one blank or more, RFC 9110, section 11.4
+	return strings.TrimLeft(token, " ") // one or more spaces (RFC 9110, section 11.4)
 }
 
 // local reports whether a Host header names this machine.
@@ -87,7 +92,8 @@ func local(host string) bool {
 	return host == "localhost" || (err == nil && addr.IsLoopback())
 }
 
-// jsonErrors gives what the mux itself refuses, unknown paths and methods, the form of all other errors.
+// jsonErrors gives the mux's own errors, for unknown paths and methods, the
+// form of all other errors.
 func jsonErrors(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, pattern := mux.Handler(r)
@@ -106,7 +112,7 @@ func jsonErrors(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// statusOnly takes an answer and drops its body.
+// statusOnly records a status and drops the body.
 type statusOnly struct{ header http.Header }
 
 func (s *statusOnly) Header() http.Header         { return s.header }

@@ -19,7 +19,7 @@ func (p *platform) sources(*http.Request) (int, any, error) {
 
 var appName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
-// deploymentID is what payload.NewDeploymentID makes.
+// deploymentID matches the IDs of payload.NewDeploymentID.
 var deploymentID = regexp.MustCompile(`^dep_[0-9a-f]{1,64}$`)
 
 func (p *platform) createApp(r *http.Request) (int, any, error) {
@@ -59,7 +59,7 @@ func (p *platform) listApps(r *http.Request) (int, any, error) {
 	return http.StatusOK, map[string]any{"apps": apps}, nil
 }
 
-// app returns the app that a path names, if it is registered.
+// app returns the app in the path, if it is registered.
 func (p *platform) app(r *http.Request) (string, error) {
 	name := r.PathValue("app")
 	_, err := p.outbox.Endpoints(r.Context(), name)
@@ -96,7 +96,7 @@ func (p *platform) deploy(r *http.Request) (int, any, error) {
 
 func (p *platform) getDeployment(r *http.Request) (int, any, error) {
 	id := r.PathValue("id")
-	if !deploymentID.MatchString(id) { // PostgreSQL takes no text that is not one
+	if !deploymentID.MatchString(id) { // PostgreSQL refuses some texts that are not an ID
 		return 0, nil, errNotFound
 	}
 	d, err := p.store.deployment(r.Context(), id)
@@ -114,7 +114,7 @@ func (p *platform) listDeployments(r *http.Request) (int, any, error) {
 	}
 	cursor := r.URL.Query().Get("cursor")
 	if cursor != "" && !deploymentID.MatchString(cursor) {
-		return 0, nil, badField(http.StatusUnprocessableEntity, "cursor", "is none that this list has given")
+		return 0, nil, badField(http.StatusUnprocessableEntity, "cursor", "not a cursor returned by this list")
 	}
 	found, err := p.store.deployments(r.Context(), name, cursor, n+1)
 	if err != nil {

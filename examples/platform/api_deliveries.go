@@ -9,7 +9,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// delivery is a line of the delivery log.
+// delivery is an entry of the delivery log.
 type delivery struct {
 	ID           string     `json:"id"`
 	EventID      string     `json:"event_id"`
@@ -26,7 +26,7 @@ type delivery struct {
 	LastStatus   int        `json:"last_status,omitzero"`
 	LastClass    string     `json:"last_class,omitempty"`
 	ContentType  string     `json:"content_type,omitempty"`
-	Body         string     `json:"body,omitempty"` // exactly what is sent
+	Body         string     `json:"body,omitempty"` // the exact bytes that are sent
 }
 
 func deliveryOf(d outbox.Delivery) delivery {
@@ -37,8 +37,9 @@ func deliveryOf(d outbox.Delivery) delivery {
 	}
 }
 
-// attempt is one attempt, with what customers need to see why it failed. The error's text and the address that was dialled are not
-// among it: they may name hosts of the network that the platform is in.
+// attempt is an attempt with the information that explains a failure to
+// customers. It omits the error's text and the dialled address, because they
+// may name internal hosts.
 type attempt struct {
 	Number          int                 `json:"number"`
 	Start           time.Time           `json:"start"`
@@ -101,11 +102,11 @@ func (p *platform) listDeliveries(r *http.Request) (int, any, error) {
 	return http.StatusOK, out, nil
 }
 
-// selection is what both the log and a replay are asked with.
+// selection selects deliveries for the log and for a replay.
 type selection struct {
 	Endpoint     string `json:"endpoint"`
 	Type         string `json:"type"`
-	State        string `json:"state"` // several are separated by commas
+	State        string `json:"state"` // comma-separated
 	DeploymentID string `json:"deployment_id"`
 	Since        string `json:"since"`
 	Until        string `json:"until"`

@@ -10,7 +10,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// endpoint is an endpoint as it is shown: without its URL, which may be a credential.
+// endpoint is an endpoint in an answer. It has no URL, because the URL may be a
+// credential.
 type endpoint struct {
 	ID             string     `json:"id"`
 	App            string     `json:"app"`
@@ -39,7 +40,7 @@ func shown(e outbox.Endpoint) endpoint {
 	}
 }
 
-// settings are what customers enter.
+// settings are the settings of an endpoint that customers can change.
 type settings struct {
 	URL            *string            `json:"url"`
 	Description    *string            `json:"description"`
@@ -52,13 +53,14 @@ type settings struct {
 	RateLimit      *float64           `json:"rate_limit"`
 }
 
-// check finds what the outbox could not see any more, or would say in other words than a customer's.
+// check finds mistakes that the outbox cannot see after conversion, or would
+// report in terms that customers do not know.
 func (s settings) check() error {
 	seen := map[string]bool{}
 	for name := range or(s.Headers) {
 		name = http.CanonicalHeaderKey(name)
 		if seen[name] {
-			return badField(http.StatusUnprocessableEntity, "headers", name+" is there twice; upper and lower case are the same")
+			return badField(http.StatusUnprocessableEntity, "headers", name+" is given twice; header names ignore upper and lower case")
 		}
 		seen[name] = true
 	}
@@ -93,8 +95,8 @@ func (s settings) timeout() *time.Duration {
 	return new(seconds(*s.TimeoutSeconds))
 }
 
-// seconds converts to a duration. A number that has no duration becomes the
-// longest or shortest one, which no limit allows.
+// seconds converts a number to a duration. Numbers out of range become the
+// longest or shortest duration, which every limit refuses.
 func seconds(f float64) time.Duration {
 	switch d := f * float64(time.Second); {
 	case d >= math.MaxInt64:
@@ -106,7 +108,7 @@ func seconds(f float64) time.Duration {
 	}
 }
 
-// or is what a pointer points to, or the zero value.
+// or returns the value that p points to, or the zero value.
 func or[T any](p *T) (v T) {
 	if p != nil {
 		v = *p
@@ -127,7 +129,7 @@ func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
 	if err := in.check(); err != nil {
 		return 0, nil, err
 	}
-	name, err := p.app(r) // apps are registered by name, not by their first endpoint
+	name, err := p.app(r) // apps are registered by their name, not by their first endpoint
 	if err != nil {
 		return 0, nil, err
 	}
@@ -141,7 +143,7 @@ func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
 	}
 	return http.StatusCreated, struct {
 		Endpoint endpoint `json:"endpoint"`
-		Secret   string   `json:"secret,omitempty"` // shown now and never again
+		Secret   string   `json:"secret,omitempty"` // only in this answer
 	}{shown(e), secret.Reveal()}, nil
 }
 

@@ -20,7 +20,7 @@ func decode(text string, out any) error {
 	return json.Unmarshal([]byte(text), out, json.MatchCaseInsensitiveNames(true))
 }
 
-// The whole API on both databases, across a restart.
+// Tests the whole API on both databases, across a restart.
 func TestWholeAPI(t *testing.T) {
 	t.Parallel()
 	for name, where := range map[string]func(*testing.T) string{
@@ -42,7 +42,7 @@ func TestWholeAPI(t *testing.T) {
 			require.Zero(t, p.stop(syscall.SIGTERM), p.output())
 			require.Contains(t, p.output(), "msg=stopped")
 
-			// The next process has it all, and the app is live again.
+			// The next process has all data, and the app is live again.
 			p = start(t, dir, env)
 			require.NotNil(t, p.api, p.output())
 			require.True(t, assertEventually(func() bool { return p.live() == "hello from shop v1" }), p.output())
@@ -70,7 +70,7 @@ func checkEndpoints(t *testing.T, p *program, c *listener, id string) {
 	require.NotContains(t, text, "canary", "of a URL only scheme and host are shown")
 	require.NotContains(t, text, "whsec_")
 	require.Contains(t, text, id)
-	require.NotContains(t, text, "rate_limit", "what was not set is left out")
+	require.NotContains(t, text, "rate_limit", "fields that are not set are omitted")
 
 	var e endpoint
 	p.must(http.StatusOK, "PATCH", "/endpoints/"+id, `{"description":"the shop's own","events":["deploy.*","build.*","health_check.passed"],"headers":{"X-Team":"canary-header-value"},"timeout_seconds":10}`, &e)
@@ -114,7 +114,7 @@ func checkDeployments(t *testing.T, p *program, c *listener) {
 	c.getsType(payload.DeployRolledBack)
 	require.Equal(t, "hello from shop v1", p.live())
 
-	// Page after page, every deployment comes once.
+	// Paging returns every deployment once.
 	var ids []string
 	for cursor := ""; ; {
 		var page struct {
@@ -142,11 +142,11 @@ func checkRotation(t *testing.T, p *program, c *listener, id string) {
 		p.must(http.StatusOK, "POST", "/endpoints/"+id+"/test", "", &test)
 		require.Equal(t, want, test.Delivery.State)
 	}
-	verified("delivered") // by the old secret, which is in its grace
+	verified("delivered") // by the old secret, which is still in its grace period
 	c.accept(rotated.Secret)
-	verified("delivered") // by the new one
+	verified("delivered") // by the new secret
 	p.must(http.StatusOK, "POST", "/endpoints/"+id+"/rotate", `{"grace_seconds":0}`, &rotated)
-	verified("failed") // the old one is out of use at once
+	verified("failed") // the old secret is revoked at once
 	c.accept(rotated.Secret)
 	verified("delivered")
 }
@@ -187,13 +187,14 @@ func checkReplay(t *testing.T, p *program, c *listener) {
 		require.JSONEq(t, `{"received":true}`, log.Attempts[0].ResponseBody)
 		require.NotContains(t, log.Attempts[0].RequestHeaders["X-Team"], "canary-header-value")
 		require.Positive(t, log.Attempts[1].LatencyMS)
-		// The receiver has begun anew with the last secret, so it takes the event once more, and not a third time.
+		// The receiver only knows the last secret now, so it accepts the event
+		// once more, but not a third time.
 		require.LessOrEqual(t, len(c.all()), before+1)
 		break
 	}
 }
 
-// checkNoSecrets looks for credentials where they must not be: in what is logged and in what is stored.
+// checkNoSecrets looks for credentials in the log and in stored data.
 func checkNoSecrets(t *testing.T, dir, log string, secrets []string) {
 	t.Helper()
 	stored := ""
@@ -210,8 +211,9 @@ func checkNoSecrets(t *testing.T, dir, log string, secrets []string) {
 	}
 }
 
-// What an outage left undelivered is replayed as a range, paced, and with its progress in sight.
-func TestReplayOfARangeShowsItsProgress(t *testing.T) {
+// Events that an outage left undelivered are replayed with a rate limit and
+// visible progress.
+func TestReplay_ShowsProgress(t *testing.T) {
 	t.Parallel()
 	c := listen(t)
 	p := start(t, t.TempDir(), nil, "-retry-scale", "0")
@@ -227,12 +229,12 @@ func TestReplayOfARangeShowsItsProgress(t *testing.T) {
 	require.True(t, assertEventually(func() bool { return failed() == 8 }), "%d failed", failed())
 	c.down.Store(false)
 
-	open := c.hold()
+	unblock := c.block()
 	var r replay
 	p.must(http.StatusAccepted, "POST", "/apps/shop/replay", `{"state":"failed","since":"2026-01-01T00:00:00Z","rate_per_second":20}`, &r)
 	require.Equal(t, 8, r.Total)
 	p.says(fmt.Sprintf("msg=replaying replay=%s done=0 total=8", r.ID))
-	open()
+	unblock()
 	var done []int
 	require.True(t, assertEventually(func() bool {
 		p.must(http.StatusOK, "GET", "/replays/"+r.ID, "", &r)

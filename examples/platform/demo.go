@@ -19,11 +19,11 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// demoCase is one deployment and the events that it is to make.
+// demoCase is a deployment with its expected events.
 type demoCase struct {
 	source, version, what string
 	want                  []payload.Type
-	health, watch         time.Duration // zero keeps the demo's own
+	health, watch         time.Duration // zero: the demo's default
 }
 
 var demoCases = []demoCase{
@@ -35,12 +35,13 @@ var demoCases = []demoCase{
 }
 
 const (
-	demoTime   = 10 * time.Minute // for all of it, on a slow machine that has never compiled net/http
+	demoTime   = 10 * time.Minute // total time, on a slow machine that has never compiled net/http
 	demoHealth = time.Minute
 	demoWatch  = time.Second
 )
 
-// runDemo starts a platform and a customer's receiver, both for real and on loopback, and deploys every case.
+// runDemo starts a real platform and a real receiver on loopback, and deploys
+// every case.
 func runDemo(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTime)
 	defer cancel()
@@ -69,7 +70,7 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	return d.run(ctx)
 }
 
-// demoEnv is an environment with nothing but a fresh sealing key.
+// demoEnv returns an environment with only a new sealing key.
 func demoEnv() func(string) string {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
@@ -85,7 +86,7 @@ type demo struct {
 	api      *client
 	out      io.Writer
 	customer *customer
-	versions map[string]string // by deployment
+	versions map[string]string // by deployment ID
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -118,7 +119,8 @@ func (d *demo) run(ctx context.Context) error {
 	return nil
 }
 
-// register does what a customer does: makes an app, says where its events go, and gets the secret that they are signed with.
+// register does the steps of a customer. It creates an app, registers an
+// endpoint, and gets the secret that its events are signed with.
 func (d *demo) register(ctx context.Context) (err error) {
 	if err := d.api.post(ctx, "/apps", map[string]string{"name": "shop"}, nil); err != nil {
 		return err
@@ -134,7 +136,7 @@ func (d *demo) register(ctx context.Context) (err error) {
 	return d.customer.serve(created.Secret)
 }
 
-// deploy runs one case to its end.
+// deploy runs one case until it ends.
 func (d *demo) deploy(ctx context.Context, c demoCase) (string, error) {
 	fmt.Fprintf(d.out, "%-4s %-9s %-28s ", c.version, c.source, c.what)
 	begun := time.Now()
@@ -161,7 +163,7 @@ func (d *demo) deploy(ctx context.Context, c demoCase) (string, error) {
 	return record.ID, err
 }
 
-// printDeliveries shows the log as the platform keeps it.
+// printDeliveries prints the platform's log of deliveries.
 func (d *demo) printDeliveries(ctx context.Context) error {
 	deliveries, err := d.deliveries(ctx)
 	if err != nil {
@@ -182,8 +184,8 @@ func (d *demo) printDeliveries(ctx context.Context) error {
 	return nil
 }
 
-// deliveries returns the log, oldest first, once nothing is on its way: the receiver has an event a moment before the platform has
-// its answer.
+// deliveries returns the log, oldest first, when no delivery is in progress.
+// The receiver has an event a moment before the platform has its answer.
 func (d *demo) deliveries(ctx context.Context) ([]delivery, error) {
 	for {
 		var page struct{ Deliveries []delivery }
@@ -200,7 +202,7 @@ func (d *demo) deliveries(ctx context.Context) ([]delivery, error) {
 	}
 }
 
-// pause waits, unless ctx ends.
+// pause waits for d or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

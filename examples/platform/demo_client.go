@@ -36,7 +36,7 @@ func (c *client) get(ctx context.Context, path string, out any) error {
 	return c.call(ctx, http.MethodGet, path, nil, out)
 }
 
-// text returns an answer as it is, whatever its status.
+// text returns the body of an answer, whatever its status.
 func (c *client) text(ctx context.Context, path string) (string, error) {
 	_, text, err := c.do(ctx, http.MethodGet, path, nil)
 	return strings.TrimSpace(string(text)), err

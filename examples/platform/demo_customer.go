@@ -18,7 +18,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// customer is who gets the events of the demonstration: a service with a receiver.
+// customer receives the events of the demonstration with a receiver.
 type customer struct {
 	listener net.Listener
 	server   *http.Server
@@ -27,7 +27,7 @@ type customer struct {
 
 	mu   sync.Mutex
 	got  []arrival
-	came chan struct{} // has room for one
+	came chan struct{} // buffered for one
 }
 
 type arrival struct {
@@ -47,7 +47,7 @@ func newCustomer(ctx context.Context) (*customer, error) {
 
 func (c *customer) url() string { return "http://" + c.listener.Addr().String() + "/webhooks/deploy" }
 
-// serve begins to take events that are signed with the secret which the platform has handed out.
+// serve starts to receive events that are signed with the platform's secret.
 func (c *customer) serve(text string) error {
 	secret, err := signer.ParseSecret(text)
 	if err != nil {
@@ -71,7 +71,8 @@ func (c *customer) serve(text string) error {
 	return nil
 }
 
-// ServeHTTP fails once, as a receiver does that is being deployed itself, so that there is a second attempt to be seen.
+// ServeHTTP fails the first request, like a receiver that is being restarted,
+// to show a second attempt.
 func (c *customer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.calls.Add(1) == 1 {
 		http.Error(w, "restarting", http.StatusServiceUnavailable)
@@ -80,7 +81,7 @@ func (c *customer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.handler.ServeHTTP(w, r)
 }
 
-// on has an event that is authentic, fresh and new.
+// on handles an event that is authentic, fresh and new.
 func (c *customer) on(_ context.Context, e *payload.Event) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,10 +99,11 @@ func (c *customer) arrivals() []arrival {
 	return slices.Clone(c.got)
 }
 
-// awaitTime is how long the last events may take.
+// awaitTime bounds the wait for the last events.
 const awaitTime = time.Minute
 
-// await returns when every wanted event has come, or time is over, with what is missing or too much.
+// await waits for the wanted events. It returns the missing and unexpected
+// events.
 func (c *customer) await(ctx context.Context, wanted map[string][]payload.Type) []string {
 	ctx, cancel := context.WithTimeout(ctx, awaitTime)
 	defer cancel()
@@ -147,7 +149,7 @@ func (c *customer) print(w io.Writer, versions map[string]string) {
 	}
 }
 
-// says is an event in a few words.
+// says describes an event in a few words.
 func says(e *payload.Event) string {
 	switch e.Type {
 	case payload.DeployStarted:
@@ -171,7 +173,7 @@ func orNone(s string) string {
 	return s
 }
 
-// cut makes one line of a text.
+// cut shortens a text to one line.
 func cut(s string) string {
 	const room = 110
 	out := make([]rune, 0, room)

@@ -54,10 +54,10 @@ func TestErrorsOfTheAPI(t *testing.T) {
 		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","scheme":"rot13"}`, 422, "scheme", ""},
 		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","secret":"hunter2"}`, 422, "secret", ""},
 		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","events":["de*loy"]}`, 422, "events", ""},
-		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","headers":{"x-a":"1","X-A":"2"}}`, 422, "headers", "X-A is there twice"},
+		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","headers":{"x-a":"1","X-A":"2"}}`, 422, "headers", "X-A is given twice"},
 		{"POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/a","timeout_seconds":1e300}`, 422, "timeout_seconds", "up to 30"},
 		{"PATCH", at, `{"timeout_seconds":-1e300}`, 422, "timeout_seconds", "up to 30"},
-		{"GET", "/apps/shop/deployments?cursor=zzz", "", 422, "cursor", "none that this list"},
+		{"GET", "/apps/shop/deployments?cursor=zzz", "", 422, "cursor", "not a cursor returned by this list"},
 		{"POST", "/apps/shop/replay", `{"deployment_id":"\u0000"}`, 422, "filter", "nothing can match"},
 		{"GET", "/endpoints/nosuch", "", 404, "", "no such endpoint"},
 		{"PATCH", "/endpoints/nosuch", `{"description":"x"}`, 404, "", "no such endpoint"},
@@ -102,13 +102,14 @@ func TestErrorsOfTheAPI(t *testing.T) {
 	resp, err := p.api.http.Get(p.api.base + "/apps/shop/live/")
 	require.NoError(t, err)
 	_ = resp.Body.Close()
-	assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "sandbox", "a customer's page is of another origin than the API")
-	require.NotContains(t, p.output(), "level=ERROR") // at its end the queue may complain that a database is slow
+	assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "sandbox", "a customer's page must have another origin than the API")
+	// while stopping, the queue may complain about a slow database
+	require.NotContains(t, p.output(), "level=ERROR")
 	require.Zero(t, p.stop(syscall.SIGTERM))
 }
 
-// A body that never comes does not hold a connection for ever.
-func TestABodyThatDoesNotCome(t *testing.T) {
+// A body that never arrives does not hold the connection forever.
+func TestBody_ThatNeverArrives(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), nil, "-read-timeout", "200ms")
 	require.NotNil(t, p.api, p.output())
@@ -121,12 +122,13 @@ func TestABodyThatDoesNotCome(t *testing.T) {
 	answer, err := io.ReadAll(conn)
 	require.NoError(t, err)
 	require.Contains(t, string(answer), "HTTP/1.1 400 ")
-	require.Contains(t, string(answer), "can't be read")
+	require.Contains(t, string(answer), "cannot read the body")
 	require.Zero(t, p.stop(syscall.SIGTERM))
 }
 
-// Without a token the API is for whoever is on this machine, but not for the pages that a browser on it shows.
-func TestPagesInABrowserCanNotCallTheAPI(t *testing.T) {
+// Without a token any client on this machine may call the API, except web pages
+// in its browser.
+func TestAPI_RefusesPagesInABrowser(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), nil)
 	require.NotNil(t, p.api, p.output())
@@ -169,14 +171,15 @@ func TestToken(t *testing.T) {
 		}
 	}
 	p.must(http.StatusOK, "GET", "/healthz", "", nil)
-	p.must(http.StatusServiceUnavailable, "GET", "/apps/shop/live/", "", nil) // customers' visitors have no token
+	// visitors of apps have no token
+	p.must(http.StatusServiceUnavailable, "GET", "/apps/shop/live/", "", nil)
 
 	p.api.token = apiToken
 	p.must(http.StatusCreated, "POST", "/apps", `{"name":"shop"}`, nil)
 	p.deploy("hello", "v1")
 	for token, want := range map[string]string{apiToken: "hello from shop v1", "a visitor's": "hello from shop v1, Bearer a visitor's"} {
 		p.api.token = token
-		require.Equal(t, want, p.live(), "an app sees its visitors' credentials and not the platform's")
+		require.Equal(t, want, p.live(), "an app sees its visitors' credentials, but not the platform's")
 	}
 	for _, pid := range childrenOf(t, p.cmd.Process.Pid) {
 		env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
@@ -188,8 +191,9 @@ func TestToken(t *testing.T) {
 	require.NotContains(t, p.output(), apiToken)
 }
 
-// What is no ID is unknown, and no text that a database refuses.
-func TestIDsThatAreNone(t *testing.T) {
+// An invalid ID is unknown, and is never passed to a database that would refuse
+// it.
+func TestAPI_InvalidIDs(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), []string{"PLATFORM_DATABASE=" + database(t), "PLATFORM_SEALING_KEY=" + newKey()})
 	require.NotNil(t, p.api, p.output())
@@ -207,12 +211,14 @@ func TestIDsThatAreNone(t *testing.T) {
 			assert.Equal(t, http.StatusUnprocessableEntity, status, "%s: %s", path+text, answer)
 		}
 	}
-	require.NotContains(t, p.output(), "level=ERROR") // at its end the queue may complain that a database is slow
+	// while stopping, the queue may complain about a slow database
+	require.NotContains(t, p.output(), "level=ERROR")
 	require.Zero(t, p.stop(syscall.SIGTERM))
 }
 
-// The time that a body gets does not end a request that takes longer once its body is there.
-func TestALongRequest(t *testing.T) {
+// The time limit for a body does not end a request that runs longer after its
+// body has arrived.
+func TestBody_LimitDoesNotEndTheRequest(t *testing.T) {
 	t.Parallel()
 	const limit = 100 * time.Millisecond
 	server := httptest.NewServer((&platform{o: &options{read: limit}}).answer(func(r *http.Request) (int, any, error) {

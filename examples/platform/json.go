@@ -21,14 +21,14 @@ import (
 // apiFunc answers a request with a status and a value, or an error.
 type apiFunc func(r *http.Request) (status int, body any, err error)
 
-// fieldError is one thing that is wrong with a request.
+// fieldError is a mistake in one field of a request.
 type fieldError struct {
 	Field  string `json:"field"`
 	Code   string `json:"code,omitempty"`
 	Reason string `json:"reason"`
 }
 
-// apiError is an error with the status that it is answered with.
+// apiError is an error with the status of its answer.
 type apiError struct {
 	status int
 	text   string
@@ -45,7 +45,7 @@ func badField(status int, field, reason string) error {
 	return &apiError{status: status, text: field + ": " + reason, fields: []fieldError{{Field: field, Reason: reason}}}
 }
 
-// answer runs an apiFunc and writes what it returns.
+// answer runs an apiFunc and writes its result.
 func (p *platform) answer(f apiFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = limitReading(w, r, p.o.read)
@@ -65,9 +65,11 @@ func (p *platform) answer(f apiFunc) http.Handler {
 	})
 }
 
-// limitReading limits how long a request's body may take to come: drop by drop it must not hold the connection for ever. The limit ends with
-// the body, since the server goes on reading, to learn whether the client goes away, and would end the request with it. The server
-// has to find its own body in its own request, to get rid of what is left of it.
+// limitReading limits how long a request's body may take to arrive, so that a
+// slow client cannot hold the connection forever. The limit is removed after
+// the body, because the server keeps reading to notice a disconnect and would
+// otherwise end the request. The server needs its own body in its own request
+// to discard the rest of it.
 func limitReading(w http.ResponseWriter, r *http.Request, limit time.Duration) *http.Request {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r
@@ -81,7 +83,7 @@ func limitReading(w http.ResponseWriter, r *http.Request, limit time.Duration) *
 	return limited
 }
 
-// limitedBody tells when it has been read to its end.
+// limitedBody notices the end of the body.
 type limitedBody struct {
 	io.ReadCloser
 	whole func()
@@ -107,7 +109,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store") // some answers have a secret
+	h.Set("Cache-Control", "no-store") // some answers contain a secret
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n'))
@@ -120,7 +122,7 @@ func writeError(w http.ResponseWriter, status int, text string, fields []fieldEr
 	}{text, fields})
 }
 
-// statuses says which answer goes with which kind of error.
+// statuses maps kinds of errors to answers.
 var statuses = []struct {
 	is     error
 	status int
@@ -142,7 +144,8 @@ var statuses = []struct {
 	{outbox.ErrClosed, http.StatusServiceUnavailable},
 }
 
-// asAPIError finds the answer to an error. What is not known to be the caller's to see is an internal error.
+// asAPIError converts an error to an answer. Errors that the caller should not
+// see become an internal error.
 func asAPIError(err error) *apiError {
 	var known *apiError
 	var field *outbox.FieldError
@@ -152,7 +155,7 @@ func asAPIError(err error) *apiError {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &field):
-		// The error itself may name options and internal addresses.
+		// The error itself may name Go options and internal addresses.
 		p := outbox.Problems(err)[0]
 		name := jsonName(p.Field)
 		return &apiError{http.StatusUnprocessableEntity, name + ": " + p.Text, []fieldError{{name, p.Code, p.Text}}}
@@ -180,7 +183,8 @@ func failures(e *payload.ValidationError) (out []fieldError) {
 	return out
 }
 
-// jsonNames are the API's names of fields that package outbox names otherwise than in lower case.
+// jsonNames are the API's names of fields whose name in package outbox differs
+// by more than case.
 var jsonNames = map[string]string{
 	"BodyFormat": "format", "SignatureHeader": "signature_header", "MaxConcurrency": "max_concurrency", "RateLimit": "rate_limit",
 	"Timeout": "timeout_seconds", "Header": "headers", "States": "state", "Page.Cursor": "cursor", "Page.Limit": "limit",
@@ -195,10 +199,11 @@ func jsonName(field string) string {
 	return strings.ToLower(field)
 }
 
-// maxRequest bounds a request's body.
+// maxRequest bounds a request's body in bytes.
 const maxRequest = 64 << 10
 
-// read decodes a request's body: strictly, so that a misspelt member is an error and not a setting that is ignored.
+// read decodes a request's body. Unknown members are errors, so that misspelt
+// settings are not ignored.
 func read[T any](r *http.Request) (v T, err error) {
 	if r.ContentLength == 0 {
 		return v, nil
@@ -212,7 +217,7 @@ func read[T any](r *http.Request) (v T, err error) {
 		return v, &apiError{status: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the body is over %d bytes", maxRequest)}
 	}
 	if err != nil {
-		return v, badRequest("the body can't be read")
+		return v, badRequest("cannot read the body")
 	}
 	if err := json.Unmarshal(text, &v, json.RejectUnknownMembers(true)); err != nil {
 		return v, decodeError(err)
@@ -235,7 +240,7 @@ func decodeError(err error) error {
 	return badField(http.StatusBadRequest, name, "is of the wrong kind")
 }
 
-// limit reads ?limit= with its default and maximum.
+// limit returns the value of ?limit=, with its default and maximum.
 func limit(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("limit")
 	if text == "" {
@@ -248,7 +253,7 @@ func limit(r *http.Request) (int, error) {
 	return n, nil
 }
 
-// moment reads a time, which may be absent.
+// moment parses a time, which may be empty.
 func moment(field, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -260,7 +265,7 @@ func moment(field, text string) (time.Time, error) {
 	return t, nil
 }
 
-// optional leaves a zero time out.
+// optional returns nil for a zero time.
 func optional(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -51,15 +51,16 @@ func tmpOf(env []string) string {
 	return ""
 }
 
-// A deployment in progress is cancelled by SIGTERM, and the customer hears of it though the platform is gone by then.
-func TestSIGTERMCancelsADeployment(t *testing.T) {
+// SIGTERM cancels a running deployment. The customer is told, although the
+// platform has already stopped.
+func TestSIGTERM_CancelsDeployment(t *testing.T) {
 	t.Parallel()
 	dir, c := t.TempDir(), listen(t)
 	p := start(t, dir, nil)
 	require.NotNil(t, p.api, p.output())
 	p.register(c, "")
 	p.deploy("hello", "v1")
-	c.down.Store(true) // so that the event has to outlive the process
+	c.down.Store(true) // so that the event must outlive the process
 	var d engine.Deployment
 	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"sick","version":"v2"}`, &d)
 	p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepStarting })
@@ -79,7 +80,8 @@ func TestSIGTERMCancelsADeployment(t *testing.T) {
 	require.Zero(t, p.stop(syscall.SIGTERM))
 }
 
-// A platform that is killed leaves no program behind, says afterwards what became of its deployments, and goes on.
+// A platform that is killed leaves no program running. Afterwards it reports
+// the outcome of its deployments and continues.
 func TestSIGKILL(t *testing.T) {
 	t.Parallel()
 	dir, c := t.TempDir(), listen(t)
@@ -128,15 +130,15 @@ func childrenOf(t *testing.T, pid int) (out []int) {
 	return out
 }
 
-// gone reports whether a process has ended; nobody may have waited for it.
+// gone reports whether a process has ended, even if it was not waited for.
 func gone(pid int) bool {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	_, rest, _ := strings.Cut(string(text), ") ")
 	return err != nil || strings.HasPrefix(rest, "Z")
 }
 
-// A step and the event that reports it are stored together or not at all.
-func TestARecordAndItsEventAreOneTransaction(t *testing.T) {
+// A step and its event are stored together or not at all.
+func TestRecord_AndItsEventAreOneTransaction(t *testing.T) {
 	t.Parallel()
 	for name, where := range map[string]func(*testing.T) string{"sqlite": func(*testing.T) string { return "" }, "postgres": database} {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +152,7 @@ func TestARecordAndItsEventAreOneTransaction(t *testing.T) {
 			started := &payload.Event{Type: payload.DeployStarted, Timestamp: now, DeploymentID: d.ID, App: "shop"}
 			require.ErrorIs(t, p.record(t.Context(), d, started), outbox.ErrUnknownApp)
 			_, err = p.store.deployment(t.Context(), d.ID)
-			require.ErrorIs(t, err, errNotFound, "the record went the way of its event")
+			require.ErrorIs(t, err, errNotFound, "the record is rolled back with its event")
 
 			_, _, err = p.outbox.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:9/hook")})
 			require.NoError(t, err)
@@ -184,7 +186,7 @@ func TestSealingKey(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, p.output(), strings.TrimSpace(string(key)))
 
-	// Without the file nothing is made up, and another key is noticed at once.
+	// Without the key file no key is made, and a wrong key is detected at once.
 	require.NoError(t, os.Rename(file, file+".away"))
 	p = start(t, dir, nil)
 	require.Nil(t, p.api)
@@ -197,7 +199,8 @@ func TestSealingKey(t *testing.T) {
 	require.Contains(t, p.output(), "is not the key that the database was sealed with")
 	require.NotContains(t, p.output(), other)
 
-	// The change of keys: the old one as previous, then without it.
+	// A change of keys needs the old one as the previous key, and then no
+	// longer.
 	change := []string{"PLATFORM_SEALING_KEY=" + other, "PLATFORM_SEALING_KEY_PREVIOUS=" + string(key)}
 	for _, env := range [][]string{change, change[:1]} {
 		p = start(t, dir, env)

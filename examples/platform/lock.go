@@ -13,22 +13,25 @@ import (
 	"modernc.org/sqlite"
 )
 
-// errSecond: what a platform finds unfinished at its start it takes for the remains of one that was killed, and tells customers that it
-// was cancelled. So there is one platform on a database at a time, and a second one does not start.
-var errSecond = errors.New("another platform runs on this database; stop it first, or give this one a database of its own")
+// errSecond is returned if another platform runs on the database. At its start
+// a platform assumes that unfinished deployments belong to a killed platform,
+// and tells customers that they were cancelled. Only one platform may therefore
+// run on a database.
+var errSecond = errors.New("another platform runs on this database; stop it first, or give this one another database")
 
-// waiting is logged once, before a platform waits for the lock.
+// waiting is logged once before a platform waits for the lock.
 const waiting = "another platform runs on this database; waiting for it to end"
 
-// lockFile takes a lock on a file beside the database, which ends with release or with the process, however that ends. The lock is
-// SQLite's own, since that works on every system. The platform before may take
-// wait to end, so that the next can be started while it stops.
+// lockFile locks a file next to the database. The lock ends with release or
+// with the process. It is a lock of SQLite, because that works on every system.
+// lockFile waits for the previous platform to end, so the next one can be
+// started while it stops.
 func lockFile(ctx context.Context, path string, wait time.Duration, logger *slog.Logger) (release func(), err error) {
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String())
 	if err != nil {
 		return nil, err
 	}
-	conn, err := db.Conn(ctx) // one connection holds the transaction, and with it the lock
+	conn, err := db.Conn(ctx) // this connection holds the transaction and therefore the lock
 	if err == nil {
 		_, err = conn.ExecContext(ctx, "BEGIN EXCLUSIVE")
 	}
@@ -50,19 +53,19 @@ func lockFile(ctx context.Context, path string, wait time.Duration, logger *slog
 	}, nil
 }
 
-// busy reports SQLite's own word for a lock that another process has.
+// busy reports whether err means that another process has the lock.
 func busy(err error) bool {
 	var failed *sqlite.Error
 	return errors.As(err, &failed) && failed.Code()&0xff == 5 // SQLITE_BUSY
 }
 
-// lockNumber is what the lock is known by within a PostgreSQL database.
+// lockNumber identifies the lock in a PostgreSQL database.
 const lockNumber = 0x6465706c6f79 // "deploy"
 
-// unlockTimeout bounds saying goodbye to the server.
+// unlockTimeout bounds closing the connection to the server.
 const unlockTimeout = 5 * time.Second
 
-// lockPostgres takes a lock that lasts as long as its connection.
+// lockPostgres takes a lock that is held until its connection ends.
 func lockPostgres(ctx context.Context, cfg *pgx.ConnConfig, wait time.Duration, logger *slog.Logger) (release func(), err error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {

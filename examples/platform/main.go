@@ -1,10 +1,11 @@
-// Platform is a toy platform as a service whose deployments are real: it builds small programs, runs them, checks their
-// health, switches traffic, goes back when a version fails, and tells customers' endpoints about every step.
+// Platform is a small platform as a service that really deploys. It builds
+// programs, runs them, checks their health, switches traffic, rolls failed
+// versions back, and reports every step to customers' endpoints.
 //
 //	go run ./examples/platform -demo
 //
-// shows all of it and exits. Without -demo it serves a JSON API, from a SQLite file and nothing else installed but Go, and
-// stops cleanly on SIGTERM:
+// shows all of this and exits. Without -demo it serves a JSON API. It needs
+// only Go, keeps its data in a SQLite file, and stops cleanly on SIGTERM:
 //
 //	POST   /apps                        {"name":"shop"}
 //	POST   /apps/{app}/endpoints        {"url":"https://…","events":["deploy.*"]}; answers the secret, once
@@ -16,7 +17,8 @@
 //	GET    /apps/{app}/deliveries       ?state=&type=&endpoint=&cursor=
 //	GET    /deliveries/{id}             also /deliveries/{id}/attempts
 //	POST   /deliveries/{id}/replay
-//	POST   /apps/{app}/replay           {"since":"…","state":"failed"}; its progress: GET /replays/{id}; POST /replays/{id}/resume
+//	POST   /apps/{app}/replay           {"since":"…","state":"failed"}
+//	GET    /replays/{id}                progress; POST /replays/{id}/resume
 //	GET    /apps/{app}/live/            the app itself
 //	GET    /sources, /healthz
 package main
@@ -37,7 +39,7 @@ func main() {
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
 	context.AfterFunc(signals, func() {
-		stop() // first: a second signal then ends the process at once
+		stop() // first, so that a second signal ends the process at once
 		cancel()
 	})
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// options is what flags and environment say.
+// options has the values of flags and environment variables.
 type options struct {
 	addr, data, database string
 	token                string
@@ -22,7 +22,7 @@ type options struct {
 	demo                 bool
 }
 
-// networks takes a flag several times, or a comma-separated list once.
+// networks is a flag that may be repeated or has a comma-separated list.
 type networks []netip.Prefix
 
 func (n *networks) String() string { return fmt.Sprint(*n) }
@@ -42,15 +42,15 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*option
 	o := &options{token: getenv("PLATFORM_API_TOKEN")}
 	f := flag.NewFlagSet("platform", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "where to listen; a token must be set for an address that is not loopback")
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` to listen on; an address other than loopback needs PLATFORM_API_TOKEN")
 	f.StringVar(&o.data, "data", "platform-data", "`folder` of the database file, the key and the built programs")
-	f.StringVar(&o.database, "database", getenv("PLATFORM_DATABASE"), "postgres://… instead of a file; better given as PLATFORM_DATABASE, where the password is not seen")
-	f.Var(&o.networks, "allow-networks", "`CIDRs` that customers' endpoints may be in though they are not public, there also by plain http: for demonstrations")
-	f.DurationVar(&o.health, "health-timeout", 10*time.Second, "how long a new version may take to become healthy")
-	f.DurationVar(&o.watch, "watch", 3*time.Second, "how long a version that went live is watched with the one before at hand")
-	f.DurationVar(&o.read, "read-timeout", 10*time.Second, "how long a request's body may take to arrive")
-	f.DurationVar(&o.lockWait, "lock-wait", 5*time.Second, "how long to wait for another platform on this database to end; 0 does not wait")
-	f.Float64Var(&o.retryScale, "retry-scale", 1, "the waits between attempts, as a fraction of those in production: for demonstrations")
+	f.StringVar(&o.database, "database", getenv("PLATFORM_DATABASE"), "postgres:// `URL` to use instead of a file; set PLATFORM_DATABASE instead to hide a password from other users")
+	f.Var(&o.networks, "allow-networks", "private network `CIDRs` to which customers' endpoints may resolve, also by plain http; only for demonstrations")
+	f.DurationVar(&o.health, "health-timeout", 10*time.Second, "maximum `time` for a new version to become healthy")
+	f.DurationVar(&o.watch, "watch", 3*time.Second, "`time` to watch a version that went live, while the version before is kept running")
+	f.DurationVar(&o.read, "read-timeout", 10*time.Second, "maximum `time` for a request's body to arrive")
+	f.DurationVar(&o.lockWait, "lock-wait", 5*time.Second, "maximum `time` to wait for another platform on this database to end; 0 does not wait")
+	f.Float64Var(&o.retryScale, "retry-scale", 1, "`factor` for the waits between attempts, from 0 to 1; only for demonstrations")
 	f.BoolVar(&o.demo, "demo", false, "deploy five versions of an app, receive their events, print them, and exit")
 	f.Usage = func() {
 		fmt.Fprint(stderr, usage)
@@ -74,7 +74,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*option
 	return o, o.checkToken()
 }
 
-// scaled is a wait of production, shortened as -retry-scale says.
+// scaled shortens a wait by -retry-scale.
 func (o *options) scaled(d time.Duration) time.Duration {
 	return max(time.Duration(float64(d)*o.retryScale), 10*time.Millisecond)
 }
@@ -93,7 +93,8 @@ environment only:
 
 const minToken = 16
 
-// checkToken refuses to serve the API to a network without a token: who reaches it can run programs and read what customers get.
+// checkToken refuses to serve the API to a network without a token. A client of
+// the API can run programs and read customers' events.
 func (o *options) checkToken() error {
 	if o.token != "" && len(o.token) < minToken {
 		return fmt.Errorf("PLATFORM_API_TOKEN: want at least %d characters", minToken)

@@ -26,7 +26,8 @@ import (
 	"github.com/deployhook/deployhook/sender/template"
 )
 
-// platform is everything together: what deploys, what tells about it, and where both are kept.
+// platform combines the engine that deploys, the outbox that reports, and their
+// database.
 type platform struct {
 	o        *options
 	logger   *slog.Logger
@@ -38,7 +39,7 @@ type platform struct {
 
 	ctx        context.Context // ends when the platform stops
 	cancel     context.CancelFunc
-	background sync.WaitGroup // replays
+	background sync.WaitGroup // running replays
 }
 
 func newPlatform(ctx context.Context, o *options, getenv func(string) string, logger *slog.Logger) (_ *platform, err error) {
@@ -77,7 +78,8 @@ func newPlatform(ctx context.Context, o *options, getenv func(string) string, lo
 	return p, nil
 }
 
-// openDatabase opens the outbox and, beside its tables, ours.
+// openDatabase opens the outbox and creates the platform's table in its
+// database.
 func (p *platform) openDatabase(ctx context.Context, current outbox.Key, previous []outbox.Key) error {
 	opts, err := outboxOptions(p.o, current, previous, p.logger)
 	if err != nil {
@@ -121,7 +123,8 @@ func (p *platform) openSQLite(ctx context.Context, s *store, opts []outbox.Optio
 func (p *platform) openPostgres(ctx context.Context, s *store, opts []outbox.Option) error {
 	cfg, err := pgxpool.ParseConfig(p.o.database)
 	if err != nil {
-		return errors.New("not a PostgreSQL URL") // the error would repeat it with its password
+		// the error would contain the URL with its password
+		return errors.New("not a PostgreSQL URL")
 	}
 	cfg.MaxConns = min(cfg.MaxConns, 10)
 	cfg.MaxConns = max(cfg.MaxConns, 5)
@@ -141,19 +144,21 @@ func (p *platform) openPostgres(ctx context.Context, s *store, opts []outbox.Opt
 	return nil
 }
 
-// checkKey finds out now whether the key is the right one, and seals what is still sealed with the previous key.
+// checkKey checks at the start whether the key is correct. It also seals data
+// of the previous key again.
 func (p *platform) checkKey(ctx context.Context) error {
 	n, err := p.outbox.ReSeal(ctx)
 	if errors.Is(err, outbox.ErrUnseal) {
-		return errors.New("PLATFORM_SEALING_KEY is not the key that the database was sealed with; after a change, set PLATFORM_SEALING_KEY_PREVIOUS to the old one")
+		return errors.New("PLATFORM_SEALING_KEY is not the key that the database was sealed with; set it to that key, or set PLATFORM_SEALING_KEY_PREVIOUS to it to change keys")
 	}
 	if n > 0 {
-		p.logger.Info("sealed with the new key; PLATFORM_SEALING_KEY_PREVIOUS can be left out from now on", "endpoints", n)
+		p.logger.Info("the database is sealed with the new key; remove PLATFORM_SEALING_KEY_PREVIOUS", "endpoints", n)
 	}
 	return err
 }
 
-// outboxOptions opens the formats that chat services and other systems want under their names.
+// outboxOptions registers the formats of chat services and other systems under
+// their names.
 func outboxOptions(o *options, current outbox.Key, previous []outbox.Key, logger *slog.Logger) ([]outbox.Option, error) {
 	opts := []outbox.Option{
 		outbox.WithSealingKeys(current, previous...), outbox.WithLogger(logger),
@@ -180,20 +185,21 @@ func outboxOptions(o *options, current outbox.Key, previous []outbox.Key, logger
 	return opts, errors.Join(problems...)
 }
 
-// record stores a step and publishes its event in one transaction: customers hear of everything that happened and of nothing
-// that did not, whenever the platform is killed.
+// record stores a step and publishes its event in one transaction. Customers
+// see exactly the steps that happened, whenever the platform is killed.
 func (p *platform) record(ctx context.Context, d engine.Deployment, event *payload.Event) error {
 	return p.store.inTx(ctx, func(tx any, exec execFunc) error {
 		if err := save(exec, d); err != nil || event == nil {
 			return err
 		}
-		// An ID of its own makes it harmless to record a step twice, when the answer to the first commit was lost.
+		// With a fixed event ID, a step can be recorded twice if the answer to
+		// the first commit was lost.
 		_, err := p.outbox.PublishTx(ctx, tx, d.App, event, outbox.WithEventID(d.ID+":"+string(event.Type)))
 		return err
 	})
 }
 
-// resume takes up what a platform left that was stopped or killed.
+// resume continues after an earlier platform was stopped or killed.
 func (p *platform) resume(ctx context.Context) error {
 	unfinished, err := p.store.unfinished(ctx)
 	if err != nil {
@@ -220,16 +226,17 @@ func (p *platform) resume(ctx context.Context) error {
 	return nil
 }
 
-// base is where the platform answers, for links.
+// base returns the platform's URL for links.
 func (p *platform) base() string { return "http://" + p.listener.Addr().String() }
 
-// stopTime is how long requests may take after SIGTERM.
+// stopTime is how long requests may continue after SIGTERM.
 const stopTime = 10 * time.Second
 
-// serve answers and delivers until ctx ends, then lets what was begun come to its end.
+// serve answers and delivers until ctx ends, and then finishes running
+// requests.
 func (p *platform) serve(ctx context.Context) error {
 	if err := p.resume(ctx); err != nil {
-		return fmt.Errorf("taking up where the last run ended: %w", err)
+		return fmt.Errorf("resume after the last run: %w", err)
 	}
 	if err := p.outbox.Start(ctx); err != nil {
 		return err
@@ -247,17 +254,18 @@ func (p *platform) serve(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	p.logger.Info("stopping")
-	p.engine.Cancel() // at once: a deployment has nothing to gain from the time that requests get
+	p.engine.Cancel() // at once, because the time for requests does not help a deployment
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		p.logger.Warn("requests were cut off", "error", err)
+		p.logger.Warn("requests were aborted at the end of the shutdown time", "error", err)
 		_ = server.Close()
 	}
 	return nil
 }
 
-// close ends everything in the opposite order of its making: first what deploys, since it has events to record.
+// close stops everything in reverse order. The engine is first, because it
+// still records events.
 func (p *platform) close() error {
 	p.cancel()
 	p.background.Wait()

@@ -36,7 +36,8 @@ import (
 
 const asProgram = "DEPLOYHOOK_TEST_AS_PLATFORM"
 
-// The test binary is the program when it is told so: that is how the tests run it as a process.
+// The test binary becomes the program if an environment variable says so. Tests
+// run it as a process this way.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "1" {
 		main()
@@ -48,11 +49,13 @@ func TestMain(m *testing.M) {
 
 const (
 	apiToken = "canary-token-0123456789"
-	// patience is for a machine that compiles other things at the same time.
+	// patience allows for a machine that compiles other things at the same
+	// time.
 	patience = 3 * time.Minute
 )
 
-// goCache is the compiler's cache: shared with whoever runs the tests, since compiling net/http anew takes long.
+// goCache is the user's compiler cache, because compiling net/http again takes
+// long.
 var goCache = sync.OnceValue(func() string {
 	out, _ := exec.Command("go", "env", "GOCACHE").Output()
 	return strings.TrimSpace(string(out))
@@ -64,23 +67,23 @@ func newKey() string {
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// command is the program as a process with nothing but the given environment.
+// command returns the program as a process with only the given environment.
 func command(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir
 	cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOCACHE=" + goCache(), "TMPDIR=" + t.TempDir()}, env...)
-	servicetest.DieWithParent(cmd, syscall.SIGTERM) // a test binary that dies leaves no platform behind
+	servicetest.DieWithParent(cmd, syscall.SIGTERM) // the platform ends if the test binary dies
 	return cmd
 }
 
-// program is a platform that runs.
+// program is a running platform.
 type program struct {
 	t   *testing.T
 	cmd *exec.Cmd
 	api *client
 
 	token string
-	up    chan string // the address that it listens on
+	up    chan string // address that it listens on
 
 	mu  sync.Mutex
 	out bytes.Buffer
@@ -89,7 +92,8 @@ type program struct {
 
 var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 
-// start runs the program in dir and waits until it listens, or until it has ended; then api is nil.
+// start runs the program in dir and waits until it listens or has ended. If it
+// has ended, api is nil.
 func start(t *testing.T, dir string, env []string, args ...string) *program {
 	t.Helper()
 	p := launch(t, dir, env, args...)
@@ -97,8 +101,8 @@ func start(t *testing.T, dir string, env []string, args ...string) *program {
 	return p
 }
 
-// launch runs the program in dir. What is never healthy is waited for as long
-// as any test takes.
+// launch runs the program in dir. Its health timeout is as long as a test's
+// patience.
 func launch(t *testing.T, dir string, env []string, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, eof: make(chan struct{}), up: make(chan string, 1)}
@@ -126,7 +130,7 @@ func launch(t *testing.T, dir string, env []string, args ...string) *program {
 	return p
 }
 
-// ready waits until the program listens, or until it has ended.
+// ready waits until the program listens or has ended.
 func (p *program) ready() {
 	p.t.Helper()
 	select {
@@ -169,7 +173,7 @@ func (p *program) ended() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// call makes a request and returns the status and the answer.
+// call makes a request and returns the answer's status and body.
 func (p *program) call(method, path, body string) (int, string) {
 	p.t.Helper()
 	status, text, err := p.api.do(p.t.Context(), method, path, []byte(body))
@@ -177,7 +181,7 @@ func (p *program) call(method, path, body string) (int, string) {
 	return status, strings.TrimSpace(string(text))
 }
 
-// must makes a request that has to be answered with the status, and decodes the answer.
+// must makes a request, requires the status, and decodes the answer.
 func (p *program) must(want int, method, path, body string, out any) {
 	p.t.Helper()
 	status, text := p.call(method, path, body)
@@ -187,7 +191,8 @@ func (p *program) must(want int, method, path, body string, out any) {
 	}
 }
 
-// register makes the app shop with the customer's endpoint and returns the endpoint's ID.
+// register creates the app shop with the customer's endpoint and returns the
+// endpoint's ID.
 func (p *program) register(c *listener, more string) (id string) {
 	p.t.Helper()
 	p.must(http.StatusCreated, "POST", "/apps", `{"name":"shop"}`, nil)
@@ -200,7 +205,7 @@ func (p *program) register(c *listener, more string) (id string) {
 	return created.Endpoint.ID
 }
 
-// deploy deploys and waits until it is over.
+// deploy deploys and waits until the deployment is over.
 func (p *program) deploy(source, version string) engine.Deployment {
 	p.t.Helper()
 	var d engine.Deployment
@@ -223,12 +228,12 @@ func (p *program) live() string {
 	return text
 }
 
-// listener is a customer: a real receiver that keeps what it was told.
+// listener is a customer with a real receiver that records its events.
 type listener struct {
 	t       *testing.T
 	url     string
-	down    atomic.Bool                   // answers 500
-	held    atomic.Pointer[chan struct{}] // requests wait until it is closed
+	down    atomic.Bool                   // answers 500 if set
+	blocked atomic.Pointer[chan struct{}] // requests wait until this is closed
 	handler atomic.Pointer[http.Handler]
 	secrets []string
 
@@ -240,8 +245,8 @@ func listen(t *testing.T) *listener {
 	t.Helper()
 	c := &listener{t: t}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if held := c.held.Load(); held != nil {
-			<-*held
+		if blocked := c.blocked.Load(); blocked != nil {
+			<-*blocked
 		}
 		h := c.handler.Load()
 		if h == nil || c.down.Load() {
@@ -255,16 +260,16 @@ func listen(t *testing.T) *listener {
 	return c
 }
 
-// hold makes requests wait until open is called, or the test ends.
-func (c *listener) hold() (open func()) {
-	held := make(chan struct{})
-	open = sync.OnceFunc(func() { close(held) })
-	c.held.Store(&held)
-	c.t.Cleanup(open)
-	return open
+// block makes requests wait until unblock is called or the test ends.
+func (c *listener) block() (unblock func()) {
+	blocked := make(chan struct{})
+	unblock = sync.OnceFunc(func() { close(blocked) })
+	c.blocked.Store(&blocked)
+	c.t.Cleanup(unblock)
+	return unblock
 }
 
-// accept takes what is signed with the secret from now on.
+// accept changes the secret that the receiver accepts.
 func (c *listener) accept(text string) {
 	c.t.Helper()
 	c.secrets = append(c.secrets, text)
@@ -285,7 +290,7 @@ func (c *listener) accept(text string) {
 	c.handler.Store(&h)
 }
 
-// of returns the types of a deployment's events in the order of their times.
+// of returns the types of a deployment's events, ordered by time.
 func (c *listener) of(id string) (out []payload.Type) {
 	for _, e := range c.all() {
 		if e.DeploymentID == id {
@@ -326,7 +331,7 @@ func assertEventually(is func() bool) bool {
 	return false
 }
 
-// database makes a database of its own on the shared server.
+// database creates a database on the shared server.
 func database(t *testing.T) string {
 	t.Helper()
 	at, err := url.Parse(servicetest.PostgresURL(t))

@@ -16,8 +16,9 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The README's commands are executed as they stand, but for the ports, against a running platform and receiver.
-func TestCommandsOfTheReadme(t *testing.T) {
+// Runs the README's commands against a running platform and receiver. Only the
+// ports are replaced.
+func TestReadme_CommandsRun(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "sed"} {
 		servicetest.Program(t, tool)
@@ -51,14 +52,15 @@ func TestCommandsOfTheReadme(t *testing.T) {
 	for _, e := range c.all() {
 		types = append(types, e.Type)
 	}
-	require.Equal(t, []payload.Type{"webhook.test", payload.DeployStarted, payload.HealthCheckPassed, payload.DeployLive}, types, "once each, however often they were replayed")
+	require.Equal(t, []payload.Type{"webhook.test", payload.DeployStarted, payload.HealthCheckPassed, payload.DeployLive}, types, "once each, despite the replays")
 	var left struct{ Endpoints []endpoint }
 	p.must(http.StatusOK, "GET", "/apps/shop/endpoints", "", &left)
 	require.Empty(t, left.Endpoints)
 	require.Zero(t, p.stop(syscall.SIGTERM))
 }
 
-// checkStarts looks at the block that starts the programs, which would take fixed ports, and returns the platform's flags.
+// checkStarts checks the block that starts the programs on fixed ports, and
+// returns the platform's flags.
 func checkStarts(t *testing.T, block string) []string {
 	t.Helper()
 	require.FileExists(t, filepath.Join("..", "receiver", "main.go"))

@@ -10,7 +10,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// replay is how far a replay of a range has come.
+// replay is the progress of a replay of several deliveries.
 type replay struct {
 	ID         string    `json:"id"`
 	CreatedAt  time.Time `json:"created_at"`
@@ -22,8 +22,8 @@ type replay struct {
 	Superseded int       `json:"superseded,omitzero"`
 	Pending    int       `json:"pending"`
 	Skipped    int       `json:"skipped"`
-	Complete   bool      `json:"complete"` // everything has its time
-	Finished   bool      `json:"finished"` // and has come to its end
+	Complete   bool      `json:"complete"` // all deliveries are scheduled
+	Finished   bool      `json:"finished"` // all deliveries have ended
 }
 
 func replayOf(s outbox.ReplayStatus) replay {
@@ -58,15 +58,17 @@ func (p *platform) replayRange(r *http.Request) (int, any, error) {
 	})
 }
 
-// resumeReplay goes on with a replay that a stop of the platform interrupted.
+// resumeReplay continues a replay that was interrupted when the platform
+// stopped.
 func (p *platform) resumeReplay(r *http.Request) (int, any, error) {
 	return p.startReplay(func(ctx context.Context, progress outbox.ReplayOption) (outbox.ReplayStatus, error) {
 		return p.outbox.ResumeReplay(ctx, r.PathValue("id"), progress)
 	})
 }
 
-// startReplay runs a replay in the background, since it may be long, and answers as soon as it has an ID. Who asked may go away;
-// the replay ends with the platform.
+// startReplay runs a replay in the background, because it may take long. It
+// returns once the replay has an ID. The replay does not end with the request,
+// but with the platform.
 func (p *platform) startReplay(run func(context.Context, outbox.ReplayOption) (outbox.ReplayStatus, error)) (int, any, error) {
 	first, failed := make(chan outbox.ReplayStatus, 1), make(chan error, 1)
 	p.background.Go(func() {
@@ -79,7 +81,7 @@ func (p *platform) startReplay(run func(context.Context, outbox.ReplayOption) (o
 		if err != nil {
 			failed <- err
 			if s.ID != "" && p.ctx.Err() == nil {
-				p.logger.Error("a replay was interrupted", "replay", s.ID, "error", err)
+				p.logger.Error("a replay was interrupted; POST /replays/{id}/resume continues it", "replay", s.ID, "error", err)
 			}
 			return
 		}
@@ -96,7 +98,7 @@ func (p *platform) startReplay(run func(context.Context, outbox.ReplayOption) (o
 	}
 }
 
-// follow logs every step of a replay until all of it has come to an end.
+// follow logs the progress of a replay until it is finished.
 func (p *platform) follow(s outbox.ReplayStatus) {
 	begun, tick, last := time.Now(), time.NewTicker(500*time.Millisecond), -1
 	defer tick.Stop()

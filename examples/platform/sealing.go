@@ -16,8 +16,10 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// The sealing key comes from the environment. Only a SQLite file may do without: then it lies beside the file, which protects a copy
-// of the database and nothing else, so the log says so. A key is never made anew for a database that has one already.
+// The sealing key comes from the environment. With a SQLite file it may be
+// missing. The platform then keeps a key next to the file and logs a warning,
+// because that only protects copies of the database. It never makes a new key
+// for a database that already has one.
 const keyFile = "sealing.key"
 
 func sealingKeys(o *options, getenv func(string) string, logger *slog.Logger) (current outbox.Key, previous []outbox.Key, err error) {
@@ -40,11 +42,11 @@ func sealingKeys(o *options, getenv func(string) string, logger *slog.Logger) (c
 	return current, previous, nil
 }
 
-// sealingKey names a key by its hash, so that no two keys ever have the same name.
+// sealingKey names a key by its hash, so different keys have different names.
 func sealingKey(text string) (outbox.Key, error) {
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(raw) != 32 {
-		return outbox.Key{}, errors.New("want 32 bytes in base64, as of: openssl rand -base64 32")
+		return outbox.Key{}, errors.New("want 32 bytes in base64; make them with: openssl rand -base64 32")
 	}
 	sum := sha256.Sum256(append([]byte("deployhook platform sealing key "), raw...))
 	return outbox.NewKey(hex.EncodeToString(sum[:6]), raw)
@@ -52,19 +54,19 @@ func sealingKey(text string) (outbox.Key, error) {
 
 func localKey(o *options, logger *slog.Logger) (string, error) {
 	if o.database != "" {
-		return "", errors.New("PLATFORM_SEALING_KEY is not set: a server's database may outlive this folder, so the key can't be kept in it; make one with: openssl rand -base64 32")
+		return "", errors.New("PLATFORM_SEALING_KEY is not set; PostgreSQL requires it, because the database may outlive this folder; make a key with: openssl rand -base64 32")
 	}
 	path := filepath.Join(o.data, keyFile)
 	text, err := os.ReadFile(path)
 	if err == nil {
-		logger.Warn("PLATFORM_SEALING_KEY is not set: using the key beside the database, which protects copies of the database only", "file", path)
+		logger.Warn("PLATFORM_SEALING_KEY is not set; using the key file next to the database, which only protects copies of the database", "file", path)
 		return string(text), nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
 	if _, err := os.Stat(databaseFile(o)); !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s is there and %s is not: what customers entered can't be read without the key it was sealed with; restore the file or set PLATFORM_SEALING_KEY", databaseFile(o), path)
+		return "", fmt.Errorf("%s exists but %s is missing; the customers' data can't be read without the key it was sealed with; restore the file or set PLATFORM_SEALING_KEY", databaseFile(o), path)
 	}
 	return newLocalKey(path, logger)
 }
@@ -81,7 +83,7 @@ func newLocalKey(path string, logger *slog.Logger) (string, error) {
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return "", err
 	}
-	logger.Warn("PLATFORM_SEALING_KEY is not set: made a key and saved it beside the database; keep it, nothing can be read without it", "file", path)
+	logger.Warn("PLATFORM_SEALING_KEY is not set; made a key and saved it next to the database; keep it, because nothing can be read without it", "file", path)
 	return text, nil
 }
 

@@ -11,8 +11,9 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// A second platform would take the first one's deployments for the remains of one that was killed.
-func TestOnePlatformOnADatabase(t *testing.T) {
+// A second platform would treat the first one's deployments as those of a
+// killed platform.
+func TestLock_OnePlatformPerDatabase(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()

@@ -11,29 +11,33 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	_ "modernc.org/sqlite" // the driver of the SQLite file
+	_ "modernc.org/sqlite" // driver for the SQLite file
 
 	"github.com/deployhook/deployhook/examples/platform/internal/engine"
 )
 
-// errNotFound: there is no record of that ID.
+// errNotFound is returned if there is no record with the ID.
 var errNotFound = errors.New("not found")
 
-// store keeps the records of deployments beside the outbox's tables, so that a record and the event that reports it are
-// committed together. It is the one place that knows which database there is.
+// store keeps the records of deployments in the outbox's database. A record and
+// its event are therefore committed together. Only store knows which database
+// is used.
 type store struct {
 	lite *sql.DB
 	pool *pgxpool.Pool
 }
 
-// schema is one table: the record as JSON, and what is looked for. Identifiers sort in the order they were made.
+// schema is a table with the record as JSON and the columns for queries.
+// Identifiers sort in the order of their creation.
 const schema = `CREATE TABLE IF NOT EXISTS platform_deployments (
 	id TEXT PRIMARY KEY, app TEXT NOT NULL, status TEXT NOT NULL, step TEXT NOT NULL, record TEXT NOT NULL
 )`
 
 const schemaIndex = `CREATE INDEX IF NOT EXISTS platform_deployments_app ON platform_deployments (app, id)`
 
-// liteURL is a connection of our own to the outbox's file: writing transactions from the start, as Outbox.PublishTx wants them.
+// liteURL returns the URL of the platform's own connection to the outbox's
+// file. Transactions take the write lock at their start, as Outbox.PublishTx
+// requires.
 func liteURL(path string) string {
 	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}, "_txlock": {"immediate"}}
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
@@ -59,7 +63,8 @@ func (s *store) close() {
 
 type execFunc func(query string, args ...any) error
 
-// inTx runs work in a transaction, which it is given in the form that Outbox.PublishTx takes.
+// inTx runs work in a transaction. tx has the type that Outbox.PublishTx
+// expects.
 func (s *store) inTx(ctx context.Context, work func(tx any, exec execFunc) error) error {
 	if s.pool != nil {
 		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -78,10 +83,11 @@ func (s *store) inTx(ctx context.Context, work func(tx any, exec execFunc) error
 
 var numbered = regexp.MustCompile(`\$\d+`)
 
-// lite is a PostgreSQL query for SQLite. Queries here use each number once and in order.
+// lite converts a PostgreSQL query to SQLite. Queries here use each number once
+// and in order.
 func lite(query string) string { return numbered.ReplaceAllString(query, "?") }
 
-// save stores a record within a transaction.
+// save stores a record in a transaction.
 func save(exec execFunc, d engine.Deployment) error {
 	record, err := json.Marshal(d)
 	if err != nil {
@@ -92,7 +98,7 @@ func save(exec execFunc, d engine.Deployment) error {
 		d.ID, d.App, string(d.Status), string(d.Step), string(record))
 }
 
-// query returns the records that a query of the column record finds.
+// query returns the records that a query selects.
 func (s *store) query(ctx context.Context, query string, args ...any) ([]engine.Deployment, error) {
 	var records []string
 	if s.pool != nil {
@@ -123,7 +129,7 @@ func (s *store) query(ctx context.Context, query string, args ...any) ([]engine.
 	out := make([]engine.Deployment, len(records))
 	for i, record := range records {
 		if err := json.Unmarshal([]byte(record), &out[i]); err != nil {
-			return nil, fmt.Errorf("a deployment's record: %w", err)
+			return nil, fmt.Errorf("decode a deployment's record: %w", err)
 		}
 	}
 	return out, nil
@@ -141,20 +147,22 @@ func (s *store) deployment(ctx context.Context, id string) (engine.Deployment, e
 	return found[0], nil
 }
 
-// deployments returns an app's, the newest first, from before the ID cursor on if it is not empty.
+// deployments returns an app's records, newest first. A cursor continues after
+// the record with that ID.
 func (s *store) deployments(ctx context.Context, app, cursor string, limit int) ([]engine.Deployment, error) {
 	if cursor == "" {
-		cursor = "f" // after every ID, all of which begin with "dep_", in every collation
+		cursor = "f" // after every ID in every collation, because IDs begin with "dep_"
 	}
 	return s.query(ctx, `SELECT record FROM platform_deployments WHERE app = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, app, cursor, limit)
 }
 
-// unfinished returns the deployments that a platform which was killed left behind.
+// unfinished returns the unfinished deployments of a platform that was killed.
 func (s *store) unfinished(ctx context.Context) ([]engine.Deployment, error) {
 	return s.query(ctx, `SELECT record FROM platform_deployments WHERE step <> $1 ORDER BY id`, string(engine.StepDone))
 }
 
-// successes returns what was live in an app at some time and was not rolled back: the last versions, oldest first.
+// successes returns the latest successful deployments of an app that were not
+// rolled back, oldest first.
 func (s *store) successes(ctx context.Context, app string) ([]engine.Deployment, error) {
 	return s.query(ctx, `SELECT record FROM (
 		SELECT id, record FROM platform_deployments WHERE app = $1 AND status = 'success' ORDER BY id DESC LIMIT 6) AS latest ORDER BY id`, app)

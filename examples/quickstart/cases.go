@@ -12,15 +12,15 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// A testCase is one thing that happens to deliveries, and how it must end.
+// testCase is something that happens to deliveries, with the expected result.
 type testCase struct {
 	name     string
 	what     string
 	run      func(ctx context.Context, d *demo) ([]sender.Attempt, error)
-	status   int // of the last answer
+	status   int // status of the last answer
 	attempts int
 	handled  int
-	answer   string // the last answer's body; empty: not compared
+	answer   string // body of the last answer; empty: not compared
 }
 
 const (
@@ -37,8 +37,8 @@ var cases = []testCase{
 	{"crashed", "the handler crashes, and the retry runs", crashed, 200, 2, 1, received},
 	{"forged", "signed with another secret", forged, 401, 1, 0, forbidden},
 	{"tampered", "one byte of the body changed after signing", tampered, 401, 1, 0, forbidden},
-	{"stale", "signed an hour ago: a replay", shifted(-time.Hour), 401, 1, 0, forbidden},
-	{"future", "signed for an hour from now", shifted(time.Hour), 401, 1, 0, forbidden},
+	{"stale", "signed an hour ago, as in a replay", shifted(-time.Hour), 401, 1, 0, forbidden},
+	{"future", "signed with a time one hour ahead", shifted(time.Hour), 401, 1, 0, forbidden},
 	{"unsigned", "no signature at all", unsigned, 401, 1, 0, forbidden},
 	{"oversized", "a body over the receiver's limit", oversized, 413, 1, 0, ""},
 	{"invalid", "authentic, but not a valid event", invalid, 400, 1, 0, ""},
@@ -70,15 +70,16 @@ func sentTwice(ctx context.Context, d *demo) ([]sender.Attempt, error) {
 	return []sender.Attempt{first, second}, nil
 }
 
-// inFlight sends a copy while the handler is held, so the copy's answer comes first.
+// inFlight sends a copy while the handler is blocked, so the copy is answered
+// first.
 func inFlight(ctx context.Context, d *demo) ([]sender.Attempt, error) {
 	msg, err := d.message()
 	if err != nil {
 		return nil, err
 	}
-	hold := make(chan struct{})
-	d.hold.Store(&hold)
-	defer d.hold.Store(nil)
+	unblock := make(chan struct{})
+	d.unblock.Store(&unblock)
+	defer d.unblock.Store(nil)
 	first := make(chan sender.Attempt, 1)
 	go func() { first <- d.sender.Attempt(ctx, d.endpoint(d.scheme), msg) }()
 	select {
@@ -88,7 +89,7 @@ func inFlight(ctx context.Context, d *demo) ([]sender.Attempt, error) {
 	}
 	second := d.sender.Attempt(ctx, d.endpoint(d.scheme), msg)
 	second.Number = 2
-	close(hold)
+	close(unblock)
 	done := <-first
 	if done.Status != http.StatusOK {
 		return []sender.Attempt{done, second}, fmt.Errorf("the first copy: %w", done.Err)
@@ -96,7 +97,7 @@ func inFlight(ctx context.Context, d *demo) ([]sender.Attempt, error) {
 	return []sender.Attempt{done, second}, nil
 }
 
-// attempt makes one attempt with a signer or a body that is not as it should be.
+// attempt makes one attempt with the given signer and body.
 func attempt(ctx context.Context, d *demo, s signer.Signer, body []byte) ([]sender.Attempt, error) {
 	msg, err := d.message()
 	if err != nil {
@@ -148,23 +149,23 @@ func invalid(ctx context.Context, d *demo) ([]sender.Attempt, error) {
 	return attempt(ctx, d, d.scheme, []byte(`{"event":"deploy.failed","timestamp":"yesterday","app":"api"}`))
 }
 
-// signerFunc is a signer for the cases in which something is wrong with the signature.
+// signerFunc is a signer for the cases with an invalid signature.
 type signerFunc func(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error
 
 func (f signerFunc) Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 	return f(ctx, r, id, at, body)
 }
 
-// result is what came of a case.
+// result is the result of a case.
 type result struct {
 	Case     string  `json:"case"`
-	Status   int     `json:"status"`   // of the last attempt's answer
-	Attempts int     `json:"attempts"` // that were made
-	Handled  int     `json:"handled"`  // times that the handler ran to its end
-	Answer   string  `json:"answer"`   // the last answer's body
-	WaitsMS  []int64 `json:"waits_ms"` // between the attempts, as scaled
+	Status   int     `json:"status"`   // of the last answer
+	Attempts int     `json:"attempts"` // number of attempts
+	Handled  int     `json:"handled"`  // times that the handler succeeded
+	Answer   string  `json:"answer"`   // body of the last answer
+	WaitsMS  []int64 `json:"waits_ms"` // between the attempts, shortened by -scale
 	TotalMS  int64   `json:"total_ms"`
-	OK       bool    `json:"ok"` // ended as it should
+	OK       bool    `json:"ok"` // ended as expected
 	Error    string  `json:"error,omitempty"`
 
 	what string

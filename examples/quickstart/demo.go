@@ -23,7 +23,8 @@ const (
 	maxBody = 16 << 10
 )
 
-// demo is both ends: a receiver behind a real HTTP server, and a sender that knows its URL and secret.
+// demo has both ends. The receiver is behind a real HTTP server, and the sender
+// knows its URL and secret.
 type demo struct {
 	event  *payload.Event
 	scheme *signer.Standard
@@ -33,12 +34,13 @@ type demo struct {
 	server *http.Server
 	served chan error
 
-	// What the receiving side is told to do in the present case.
-	outages atomic.Int32                  // answers of 503 still to give, as a proxy in front does while we restart
-	crashes atomic.Int32                  // panics of the handler still to come
-	hold    atomic.Pointer[chan struct{}] // the handler waits for this
-	entered chan struct{}                 // the handler has begun to wait
-	handled atomic.Int32                  // times that the handler ran to its end
+	// Instructions to the receiving side for the current case.
+	// number of 503 answers to give, like a proxy while the service restarts
+	outages atomic.Int32
+	crashes atomic.Int32                  // number of times the handler must panic
+	unblock atomic.Pointer[chan struct{}] // the handler waits until this is closed
+	entered chan struct{}                 // the handler has started to wait
+	handled atomic.Int32                  // times that the handler succeeded
 }
 
 func newDemo(event *payload.Event, scale float64) (*demo, error) {
@@ -48,12 +50,12 @@ func newDemo(event *payload.Event, scale float64) (*demo, error) {
 		return nil, err
 	}
 
-	// The receiving side: three lines and a handler.
+	// The receiving side needs three lines and a handler.
 	if d.store, err = dedupe.NewMemory(); err != nil {
 		return nil, err
 	}
 	rcv, err := receiver.New(d.scheme, receiver.WithDedupe(d.store, "quickstart"), receiver.WithMaxBody(maxBody),
-		receiver.WithLogger(slog.New(slog.DiscardHandler))) // the timeline is the log here
+		receiver.WithLogger(slog.New(slog.DiscardHandler))) // the timeline replaces the log
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +73,7 @@ func newDemo(event *payload.Event, scale float64) (*demo, error) {
 	}
 	go func() { d.served <- d.server.Serve(listener) }()
 
-	// The sending side. Loopback and plain http are refused unless they are opened by name.
+	// The sending side. Loopback and plain http must be allowed explicitly.
 	d.sender, err = sender.New(
 		sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")),
 		sender.WithSchedule(sender.Scaled(sender.Platform, scale)))
@@ -91,12 +93,13 @@ func (d *demo) close() {
 	_ = d.store.Close()
 }
 
-// handle is what a service does with an event: here it counts, and fails as the case wants it.
+// handle is the service's handler. It counts events and fails if the case
+// requires it.
 func (d *demo) handle(ctx context.Context, _ *payload.Event) error {
-	if hold := d.hold.Load(); hold != nil {
+	if unblock := d.unblock.Load(); unblock != nil {
 		d.entered <- struct{}{}
 		select {
-		case <-*hold:
+		case <-*unblock:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -108,7 +111,7 @@ func (d *demo) handle(ctx context.Context, _ *payload.Event) error {
 	return nil
 }
 
-// outage stands for whatever is in front of a service while it restarts.
+// outage simulates a proxy in front of a service that restarts.
 func (d *demo) outage(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if d.outages.Add(-1) >= 0 {
@@ -119,12 +122,12 @@ func (d *demo) outage(next http.Handler) http.Handler {
 	})
 }
 
-// endpoint is the receiver as the sender knows it, signed for by s.
+// endpoint describes the receiver for the sender, with s as the signer.
 func (d *demo) endpoint(s signer.Signer) sender.Endpoint {
 	return sender.Endpoint{URL: sender.NewURL(d.url), Signer: s}
 }
 
-// message is a new delivery of the event.
+// message returns a new delivery of the event.
 func (d *demo) message() (sender.Message, error) {
 	msg, err := sender.NewMessage(d.event)
 	if err != nil {

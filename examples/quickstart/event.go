@@ -10,8 +10,9 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// currentEvent describes the deployment of the commit that is checked out here: from git, or from the CI system's
-// environment where there is no git, or made up, and then marked so in app, message and metadata.
+// currentEvent describes the deployment of the checked-out commit, from git.
+// Without git it uses the CI system's environment. With neither it returns a
+// sample, which app, message and metadata say.
 func currentEvent(ctx context.Context) *payload.Event {
 	commit, source := gitCommit(ctx), "git"
 	if commit == nil {
@@ -30,7 +31,7 @@ func currentEvent(ctx context.Context) *payload.Event {
 		App: app, Environment: "production", Commit: commit, TriggeredBy: "quickstart",
 	}
 	if err := e.Metadata.Set("commit_source", source); err != nil {
-		panic(err) // a constant name and one of three constant values
+		panic(err) // the name is constant and its value is one of three constants
 	}
 	return e
 }
@@ -49,7 +50,7 @@ func gitCommit(ctx context.Context) *payload.Commit {
 		return nil
 	}
 	branch := git("symbolic-ref", "--short", "-q", "HEAD")
-	if branch == "" { // a detached head, as CI systems check it out
+	if branch == "" { // a detached head, which CI systems check out
 		branch = firstEnv("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_BRANCH", "BRANCH_NAME")
 	}
 	return &payload.Commit{SHA: sha, Message: message, Author: author, Branch: branch}

@@ -1,11 +1,15 @@
-// Quickstart shows one deployment event's way from a sender to a receiver, and every way in which it can go wrong, on
-// this machine alone:
+// Quickstart sends deployment events to a receiver on this machine, and shows
+// everything that can go wrong on the way:
 //
 //	go run ./examples/quickstart
 //
-// It starts an HTTP server on a free loopback port, sends it signed events of the commit that you are on, prints a
-// timeline, and exits with 0 only if every case ended as it should. Flags: -json for one object per case, -scale for how
-// much shorter than in production the waits between attempts are.
+// It starts an HTTP server on a free loopback port, sends it signed events of
+// the current commit and prints a timeline. It exits with 0 only if every case
+// ended as expected.
+//
+//	flag      effect
+//	-json     prints one JSON object per case
+//	-scale    factor for the waits between attempts
 package main
 
 import (
@@ -24,7 +28,7 @@ func main() {
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	ctx, cancel := context.WithCancel(context.Background())
 	context.AfterFunc(signals, func() {
-		stop() // first: a second signal then ends the process at once
+		stop() // first, so that a second signal ends the process at once
 		cancel()
 	})
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -45,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	asJSON := flags.Bool("json", false, "print one JSON object per case instead of a timeline")
-	scale := flags.Float64("scale", 0.02, "`factor` by which the waits between attempts are shortened; 1 is as in production")
+	scale := flags.Float64("scale", 0.02, "`factor` for the waits between attempts; 1 waits as long as in production")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
@@ -53,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return errUsage
 	}
 	if flags.NArg() > 0 || *scale <= 0 || *scale > 1 {
-		fmt.Fprintln(stderr, "quickstart takes no arguments, and -scale is more than 0 and at most 1")
+		fmt.Fprintln(stderr, "give no arguments, and a -scale of more than 0 and at most 1")
 		return errUsage
 	}
 
@@ -80,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	out.end(len(cases), failed, time.Since(started))
 	if failed > 0 {
-		return fmt.Errorf("%d of %d cases did not end as they should", failed, len(cases))
+		return fmt.Errorf("%d of %d cases did not end as expected", failed, len(cases))
 	}
 	return ctx.Err()
 }

@@ -39,8 +39,8 @@ func TestEveryCaseEndsAsItShould(t *testing.T) {
 	require.Empty(t, want)
 }
 
-// The exit status is not a constant: a case that ends otherwise is counted and fails the run.
-func TestACaseThatEndsOtherwiseFails(t *testing.T) {
+// A case with an unexpected result is counted and makes the run fail.
+func TestRun_FailsOnUnexpectedResult(t *testing.T) {
 	d, err := newDemo(currentEvent(t.Context()), 0.001)
 	require.NoError(t, err)
 	defer d.close()
@@ -53,7 +53,7 @@ func TestACaseThatEndsOtherwiseFails(t *testing.T) {
 func TestTimeline(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-scale", "0.001"}, &out, io.Discard))
-	require.Contains(t, out.String(), "0.001 of those in production")
+	require.Contains(t, out.String(), "0.001 times those in production")
 	require.Contains(t, out.String(), "12 of 12 cases")
 	require.NotRegexp(t, ` \n`, out.String())
 }
@@ -65,8 +65,9 @@ func TestUsage(t *testing.T) {
 	require.ErrorIs(t, run(t.Context(), []string{"-h"}, io.Discard, io.Discard), flag.ErrHelp)
 }
 
-// In a tree with git the event is that tree's commit; with neither git nor CI it says that it is made up.
-func TestTheEventIsReal(t *testing.T) {
+// With git the event describes the current commit. With neither git nor a CI
+// environment it is marked as a sample.
+func TestEvent_DescribesCurrentCommit(t *testing.T) {
 	sha, err := exec.Command("git", "rev-parse", "HEAD").Output()
 	if err == nil {
 		require.Equal(t, string(bytes.TrimSpace(sha)), currentEvent(t.Context()).Commit.SHA)

@@ -14,14 +14,14 @@ type printer interface {
 	end(cases, failed int, took time.Duration)
 }
 
-// jsonLines prints one object per case and nothing else.
+// jsonLines prints one JSON object per case.
 type jsonLines struct{ enc *json.Encoder }
 
 func (jsonLines) start(*demo)                 {}
 func (p jsonLines) result(r result)           { _ = p.enc.Encode(r) }
 func (jsonLines) end(int, int, time.Duration) {}
 
-// timeline prints what happened, one line an attempt.
+// timeline prints one line per attempt.
 type timeline struct {
 	w     io.Writer
 	scale float64
@@ -35,11 +35,11 @@ func (p *timeline) start(d *demo) {
 	if v, ok := d.event.Metadata.Get("commit_source"); ok {
 		source, _ = v.Text()
 	}
-	note := map[string]string{"git": "from git", "ci": "from the CI environment", "sample": "MADE UP: no git and no CI environment here"}[source]
+	note := map[string]string{"git": "from git", "ci": "from the CI environment", "sample": "SAMPLE: neither git nor a CI environment was found"}[source]
 	fmt.Fprintf(p.w, "event     %s of %s to %s (%s)\n", d.event.Type, d.event.App, d.event.Environment, note)
 	fmt.Fprintf(p.w, "commit    %.12s %q by %s on %s\n", c.SHA, cut(c.Message, 60), orNone(c.Author), orNone(c.Branch))
 	fmt.Fprintf(p.w, "receiver  %s, Standard Webhooks with HMAC-SHA256\n", d.url)
-	fmt.Fprintf(p.w, "waits     %g of those in production (-scale)\n\n", p.scale)
+	fmt.Fprintf(p.w, "waits     %g times those in production (-scale)\n\n", p.scale)
 	p.line("%-10s %8s  %-9s %-6s %-52s %s", "CASE", "AT", "ATTEMPT", "STATUS", "ANSWER", "THEN")
 }
 
@@ -70,13 +70,13 @@ func (p *timeline) result(r result) {
 	fmt.Fprintf(p.w, "%-10s %8s  %s; handled %s: %s\n\n", "", "", r.what, times(r.Handled), verdict)
 }
 
-// line prints without the blanks that an empty last column leaves.
+// line prints a line without the spaces of an empty last column.
 func (p *timeline) line(format string, args ...any) {
 	fmt.Fprintln(p.w, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
 func (p *timeline) end(cases, failed int, took time.Duration) {
-	fmt.Fprintf(p.w, "%d of %d cases ended as they should, in %s\n", cases-failed, cases, took.Round(10*time.Millisecond))
+	fmt.Fprintf(p.w, "%d of %d cases ended as expected, in %s\n", cases-failed, cases, took.Round(10*time.Millisecond))
 }
 
 func times(n int) string {
@@ -96,7 +96,7 @@ func orNone(s string) string {
 	return s
 }
 
-// cut shortens to n characters.
+// cut shortens a text to n characters.
 func cut(s string, n int) string {
 	runes := []rune(s)
 	if len(runes) <= n {

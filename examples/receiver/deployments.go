@@ -15,7 +15,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// deploymentsHandler takes records of deployments from whoever has an organization's key.
+// deploymentsHandler receives deployment records from organizations with an API
+// key.
 func deploymentsHandler(c config, text string) (http.Handler, error) {
 	keys, err := parseAPIKeys(text)
 	if err != nil {
@@ -36,8 +37,8 @@ func deploymentsHandler(c config, text string) (http.Handler, error) {
 	return deployments.New(scheme, c.stores.ledger, opts...)
 }
 
-// parseAPIKeys reads org=key,org2=key2. An organization may have several keys. Errors name the entry by its place, never by
-// its text.
+// parseAPIKeys parses org=key,org2=key2. An organization may have several keys.
+// Errors name an entry's position, never its text.
 func parseAPIKeys(text string) ([]signer.APIKey, error) {
 	var keys []signer.APIKey
 	for i, entry := range strings.Split(text, ",") {
@@ -57,12 +58,13 @@ func parseAPIKeys(text string) ([]signer.APIKey, error) {
 	return keys, nil
 }
 
-// reposIn finds a service's repository in dir/ORGANIZATION/SERVICE. Both names are looked up among the folders that there
-// are: what a peer sent never becomes part of a path.
+// reposIn finds a service's repository in dir/ORGANIZATION/SERVICE. It compares
+// both names with the existing folders. Text from a sender never becomes part
+// of a path.
 func reposIn(dir string) gitlinker.Lookup {
 	return func(_ context.Context, organization, service string) (string, error) {
 		if service == "" {
-			return "", nil // the sender did not say, so there is nothing to count
+			return "", nil // no service was given, so there is nothing to count
 		}
 		repo := dir
 		for _, name := range []string{organization, service} {

@@ -1,9 +1,11 @@
-// Receiver takes deployment webhooks: a service with every kind of endpoint, in one binary.
+// Receiver is a service that receives deployment webhooks, with every kind of
+// endpoint in one binary.
 //
 //	go run github.com/deployhook/deployhook/examples/receiver@latest
 //
-// It starts with nothing installed, on a SQLite file, and stops cleanly on SIGTERM. Secrets come from the environment, and
-// a route whose secret is not set is not served:
+// It needs nothing installed, keeps its data in a SQLite file, and stops
+// cleanly on SIGTERM. Secrets come from the environment. A route is served only
+// if its secret is set:
 //
 //	POST /webhooks/deploy            DEPLOYHOOK_SECRET         Standard Webhooks, whsec_…
 //	POST /webhooks/temps             DEPLOYHOOK_TEMPS_SECRET   hex HMAC of timestamp and body, X-Webhook or X-Temps headers
@@ -12,7 +14,7 @@
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	GET  /healthz
 //
-// The endpoint of deployment records takes the same calls as Periscope's.
+// The endpoint of deployment records accepts the same calls as Periscope's.
 package main
 
 import (
@@ -35,7 +37,7 @@ func main() {
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
 	context.AfterFunc(signals, func() {
-		stop() // first: a second signal then ends the process at once
+		stop() // first, so that a second signal ends the process at once
 		cancel()
 	})
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
@@ -54,14 +56,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	flags := flag.NewFlagSet("receiver", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
-	where := flags.String("store", "", "what remembers deliveries: memory, sqlite:FILE, postgres://… or redis://… (default $DEPLOYHOOK_STORE, "+
-		"where a URL with a password is better kept, else "+defaultStore+")")
-	repos := flags.String("repos", "", "folder with git repositories, ORGANIZATION/SERVICE, in which merged pull requests are counted")
+	where := flags.String("store", "", "`store` that remembers deliveries: memory, sqlite:FILE, postgres://… or redis://… (default $DEPLOYHOOK_STORE, "+
+		"which hides a URL with a password from other users, or else "+defaultStore+")")
+	repos := flags.String("repos", "", "`folder` with git repositories ORGANIZATION/SERVICE, for counting merged pull requests")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("unexpected argument after the flags; see -h") // which is not repeated: it may be a URL with a password
+		// the argument is not printed, because it may be a URL with a password
+		return errors.New("unexpected argument after the flags; see -h")
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 
@@ -80,23 +83,25 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 	logger.Info("listening", "addr", listener.Addr().String(), "store", st.name, "served", routes.served, "not_served", routes.notServed)
 	if len(routes.served) == 0 {
-		logger.Warn("no secret is set, so no webhook is taken; set at least one of the variables under not_served")
+		logger.Warn("no secret is set, so no webhook is served; set at least one of the variables under not_served")
 	}
 	return serve(ctx, listener, mux, logger)
 }
 
-// stopTime is how long deliveries that are being handled may take after SIGTERM. Their senders try those again that are
-// cut off, so nothing is lost either way.
+// stopTime is how long running deliveries may continue after SIGTERM. Senders
+// retry aborted deliveries, so none is lost.
 const stopTime = 20 * time.Second
 
-// serve answers until ctx ends, then lets what is being handled come to its end.
+// serve answers until ctx ends, and then finishes running deliveries.
 func serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second, // also for what no receiver sees: other paths, /healthz with a body
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		// also for requests that reach no receiver, such as /healthz with a
+		// body
+		ReadTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute,
+		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -109,7 +114,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Log
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		return errors.Join(fmt.Errorf("deliveries were cut off: %w", err), server.Close())
+		return errors.Join(fmt.Errorf("deliveries were aborted at the end of the shutdown time: %w", err), server.Close())
 	}
 	logger.Info("stopped")
 	return nil

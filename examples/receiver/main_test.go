@@ -31,7 +31,8 @@ import (
 
 const childEnv = "DEPLOYHOOK_EXAMPLE_MAIN"
 
-// TestMain is also the program: the tests run it as a process.
+// TestMain is also the program's main function, because the tests run it as a
+// process.
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		main()
@@ -59,7 +60,8 @@ type program struct {
 
 var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 
-// start runs the program and waits until it listens, or returns nil if it ended before.
+// start runs the program and waits until it listens. It returns nil if the
+// program ended before.
 func start(t *testing.T, env []string, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, eof: make(chan struct{})}
@@ -114,7 +116,7 @@ func (p *program) stop() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// post sends a body; sign adds what the route wants.
+// post sends a body. sign adds the route's credentials.
 func (p *program) post(path, body string, sign func(*http.Request)) (int, string) {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.base+path, strings.NewReader(body))
@@ -228,7 +230,7 @@ func TestEveryRouteOnEveryStore(t *testing.T) {
 			if name == "memory" {
 				return
 			}
-			// What was handled is remembered by the next process.
+			// The next process remembers handled deliveries.
 			p = start(t, env, "-store", store)
 			require.NotEmpty(t, p.base, p.output())
 			_, body = p.post("/webhooks/deploy", event, with(t, scheme, id, event))
@@ -259,8 +261,8 @@ func checkDeployments(t *testing.T, p *program) {
 	assert.Equal(t, `{"error":"Invalid payload: commitSha must be a valid hex string (5-40 characters)"}`, body)
 }
 
-// A delivery that is under way delays the end, until a second signal comes.
-func TestASecondSignalStopsAtOnce(t *testing.T) {
+// A running delivery delays the end until a second signal.
+func TestSignal_SecondStopsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := start(t, []string{"DEPLOYHOOK_SECRET=" + signer.GenerateSecret().Reveal()}, "-store", "memory")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.base, "http://"))
@@ -322,7 +324,7 @@ func TestMistakesAtTheStart(t *testing.T) {
 	}
 }
 
-// The call that Periscope's users have in their pipelines, with another host and key.
+// The call of Periscope's users, with another host and key.
 func TestCurl(t *testing.T) {
 	t.Parallel()
 	curl := servicetest.Program(t, "curl")
@@ -337,7 +339,7 @@ func TestCurl(t *testing.T) {
 	assert.Zero(t, p.stop())
 }
 
-// The README's call gives what the README says.
+// The README's call has the answer that the README shows.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl"} {
@@ -362,7 +364,7 @@ func TestReadme(t *testing.T) {
 	assert.Zero(t, p.stop())
 }
 
-// Pull requests are counted in the organization's own repository, and nowhere else.
+// Pull requests are counted only in the organization's own repository.
 func TestLinkedPullRequests(t *testing.T) {
 	t.Parallel()
 	git := servicetest.Program(t, "git")

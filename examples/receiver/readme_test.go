@@ -7,7 +7,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// What the repository's README shows is compiled here.
+// This compiles the snippet of the repository's README.
 var _ = readmeDeployments
 
 func readmeDeployments(mux *http.ServeMux, keys *signer.APIKeys, ledger deployments.Ledger, linker deployments.Linker) error {

@@ -38,7 +38,7 @@ var routes = [...]route{
 	{"POST /api/webhooks/deployments", "DEPLOYHOOK_API_KEYS", deploymentsHandler},
 }
 
-// served says which routes there are, for the start-up line.
+// served lists the routes for the start-up line.
 type served struct{ served, notServed []string }
 
 func newMux(c config) (*http.ServeMux, served, error) {
@@ -62,13 +62,14 @@ func newMux(c config) (*http.ServeMux, served, error) {
 	return mux, s, nil
 }
 
-// onEvent is where a service would act. A nil error means that the event has taken effect and is never seen again.
+// onEvent is where a service acts on an event. If it returns nil, the event is
+// handled and never delivered again.
 func (c config) onEvent(ctx context.Context, e *payload.Event) error {
 	c.logger.InfoContext(ctx, "event", "type", e.Type, "deployment", e.DeploymentID, "app", e.App, "environment", e.Environment)
 	return nil
 }
 
-// onDeployment is the same for the deployments of other systems.
+// onDeployment acts on deployments of other systems.
 func (c config) onDeployment(ctx context.Context, d *payload.Deployment) error {
 	c.logger.InfoContext(ctx, "deployment", "id", d.DeploymentID, "service", d.Service, "environment", d.Environment, "status", d.Status)
 	return nil
@@ -78,7 +79,7 @@ func (c config) receiver(v signer.Verifier, source string) (*receiver.Receiver, 
 	return receiver.New(v, receiver.WithDedupe(c.stores.dedupe, source), receiver.WithLogger(c.logger))
 }
 
-// records serves another system's webhook.
+// records returns the handler for another system's webhook.
 func (c config) records(v signer.Verifier, source string, decode receiver.RecordDecoder) (http.Handler, error) {
 	rcv, err := c.receiver(v, source)
 	if err != nil {
@@ -103,7 +104,7 @@ func standardHandler(c config, text string) (http.Handler, error) {
 	return rcv.Events(c.onEvent), nil
 }
 
-// tempsHandler takes the common pattern under both names of its headers.
+// tempsHandler accepts both header prefixes of this scheme.
 func tempsHandler(c config, text string) (http.Handler, error) {
 	secret, err := signer.NewLiteralSecret(text)
 	if err != nil {
@@ -144,7 +145,8 @@ func githubHandler(c config, text string) (http.Handler, error) {
 	return c.records(verifier, "github", decode)
 }
 
-// gitlabHandler takes a signing token, which begins with whsec_, or GitLab's older secret token.
+// gitlabHandler accepts a signing token, which begins with whsec_, or GitLab's
+// older secret token.
 func gitlabHandler(c config, text string) (http.Handler, error) {
 	var secrets gitlab.Secrets
 	var err error
@@ -167,13 +169,14 @@ func gitlabHandler(c config, text string) (http.Handler, error) {
 	return c.records(verifier, "gitlab", decode)
 }
 
-// health answers whether the store can be reached: without it every delivery is refused with 503.
+// health reports whether the store is reachable. Without the store every
+// delivery gets 503.
 func (c config) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	status, text := http.StatusOK, "ok"
 	if err := c.stores.ping(ctx); err != nil {
-		c.logger.WarnContext(ctx, "the store can't be reached", "error", err)
+		c.logger.WarnContext(ctx, "the store is not reachable", "error", err)
 		status, text = http.StatusServiceUnavailable, "store unavailable"
 	}
 	w.Header().Set("Content-Type", "application/json")

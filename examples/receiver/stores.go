@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"strings"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver of -store postgres://…
+	_ "github.com/jackc/pgx/v5/stdlib" // driver for -store postgres://…
 	"github.com/redis/go-redis/v9"
 
 	"github.com/deployhook/deployhook/dedupe"
@@ -17,9 +17,9 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// stores is what the service keeps: which deliveries it has handled, and the records of deployments.
+// stores has the dedupe store and the ledger of deployment records.
 type stores struct {
-	name   string // for the log; never the URL, which has a password
+	name   string // for the log, instead of the URL, which may contain a password
 	dedupe dedupe.Store
 	ledger deployments.Ledger
 	ping   func(context.Context) error
@@ -32,7 +32,7 @@ func (s *stores) close() {
 	}
 }
 
-// openStores opens what -store names. The rest of the program does not know which it is.
+// openStores opens the store of -store. No other code depends on its kind.
 func openStores(ctx context.Context, where string) (*stores, error) {
 	if where == "memory" {
 		return openMemory()
@@ -40,7 +40,8 @@ func openStores(ctx context.Context, where string) (*stores, error) {
 	if file, ok := strings.CutPrefix(where, "sqlite:"); ok {
 		return openSQLite(ctx, file)
 	}
-	// An error of url.Parse repeats the URL with its password, so it is not passed on.
+	// An error of url.Parse contains the URL with its password, so it is not
+	// returned.
 	u, err := url.Parse(where)
 	if err != nil {
 		return nil, errors.New("not a URL; want memory, sqlite:FILE, postgres://… or redis://…")
@@ -71,7 +72,7 @@ func openMemory() (*stores, error) {
 
 func openSQLite(ctx context.Context, file string) (*stores, error) {
 	if file == "" {
-		return nil, errors.New("sqlite: needs the name of a file, as in sqlite:deployhook.db")
+		return nil, errors.New("sqlite: needs a file name, as in sqlite:deployhook.db")
 	}
 	store, err := sqldedupe.OpenSQLite(ctx, file)
 	if err != nil {
@@ -108,7 +109,8 @@ func openPostgres(ctx context.Context, dsn string) (*stores, error) {
 	return &stores{name: "postgres", dedupe: store, ledger: ledger, ping: db.PingContext, closer: []func() error{db.Close}}, nil
 }
 
-// openRedis keeps deliveries in Redis. Records of deployments are not what Redis is for; they stay in memory here.
+// openRedis remembers deliveries in Redis. Deployment records stay in memory,
+// because Redis is not suited for them.
 func openRedis(ctx context.Context, where string) (*stores, error) {
 	options, err := redis.ParseURL(where)
 	if err != nil {

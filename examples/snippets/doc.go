@@ -1,3 +1,4 @@
-// Package snippets holds the code of README.md and of the package documentation, where the compiler and the tests see
-// it. Its test fails when a snippet that a reader sees is not, line for line, in one of its files.
+// Package snippets contains the code of README.md and of the package
+// documentation, so that it is compiled and tested. Its test fails if a snippet
+// is not, line by line, in one of its files.
 package snippets

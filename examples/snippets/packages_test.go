@@ -15,7 +15,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The functions below are compiled and not run: the packages' own examples run the same code with an output.
+// The functions below are only compiled. The packages' own examples run the
+// same code.
 var _ = []any{signerDoc, signerRotation, receiverDoc, receiverMux, receiverTracing, senderDoc, dedupeDoc, payloadDoc}
 
 func signerDoc(ctx context.Context, request *http.Request, deliveryID string, body []byte) (err error) {
@@ -84,9 +85,10 @@ func dedupeDoc(ctx context.Context, id string, handle func(context.Context) erro
 	if err != nil {
 		return err
 	}
-	claim, err := store.Claim(ctx, dedupe.NewKey("deploys", "acme", id), time.Minute)
+	key := dedupe.NewKey("deploys", "acme", id)
+	claim, err := store.Claim(ctx, key, time.Minute)
 	if err != nil {
-		return err // 503: nothing is handled that could not be remembered
+		return err // 503: without a claim, handle nothing
 	}
 	switch claim.State {
 	case dedupe.Completed:
@@ -94,29 +96,31 @@ func dedupeDoc(ctx context.Context, id string, handle func(context.Context) erro
 	case dedupe.InFlight:
 		return errors.New("in flight") // 409, Retry-After: claim.RetryAfter
 	}
-	// What has been done must be recorded even if the sender hangs up.
-	owed := context.WithoutCancel(ctx)
+	// The result must be recorded even if the sender disconnects.
+	uncancelled := context.WithoutCancel(ctx)
 	if err := handle(ctx); err != nil {
-		return errors.Join(err, store.Release(owed, claim)) // 500: a retry runs at once
+		// 500: a retry can run at once.
+		return errors.Join(err, store.Release(uncancelled, claim))
 	}
-	return store.Complete(owed, claim)
+	return store.Complete(uncancelled, claim)
 }
 
 func payloadDoc(body []byte) error {
 	event, err := payload.DecodeEvent(body)
 	if err != nil {
-		return err // Invalid payload: error is required when event is deploy.failed
+		return err // Invalid payload: …
 	}
 	switch event.Type {
 	case payload.DeployLive:
-		fmt.Printf("%s %s is live in %s\n", event.App, event.Version, event.Environment)
+		fmt.Println(event.App, event.Version, "is live in", event.Environment)
 	case payload.DeployFailed:
 		fmt.Printf("%s failed: %s\n", event.App, event.Error)
 	}
 	return nil
 }
 
-// otelhttp has the shape of OpenTelemetry's package, which is not worth a dependency here.
+// otelhttp has the API of OpenTelemetry's package, which is not worth a
+// dependency here.
 var otelhttp otel
 
 type otel struct{}

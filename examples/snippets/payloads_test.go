@@ -22,23 +22,29 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// As in packages_test.go: compiled, and run by the packages' own examples.
+// As in packages_test.go, these functions are compiled, and the packages' own
+// examples run the same code.
 var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc}
 
-// What the snippets call and do not show.
+// Declarations that the snippets use but do not show.
 var (
 	onDeployment = func(context.Context, *payload.Deployment) error { return nil }
-	// lookUp asks the platform's API for what its webhook leaves out. environmentOf knows where a repository deploys to.
+	// lookUp asks the platform's API for data that its webhook omits.
+	// environmentOf returns where a repository deploys to.
 	lookUp        = onDeployment
 	environmentOf = onDeployment
 )
 
 func ciDoc(ctx context.Context, git func(context.Context, ...string) (string, error)) error {
-	run, err := ci.Detect(ctx, ci.Environment{Getenv: os.Getenv, Files: os.DirFS("/"), Git: git})
+	run, err := ci.Detect(ctx, ci.Environment{
+		Getenv: os.Getenv,
+		Files:  os.DirFS("/"),
+		Git:    git,
+	})
 	if err != nil {
 		return err
 	}
-	run.Environment = "production" // what run.Missing names is the caller's to give
+	run.Environment = "production" // set everything that run.Missing names
 	run.Status = payload.StatusInProgress
 	run.StartedAt = time.Now()
 	deployment := run.Deployment()
@@ -47,9 +53,11 @@ func ciDoc(ctx context.Context, git func(context.Context, ...string) (string, er
 }
 
 func cdeventsOut(deployment *payload.Deployment) error {
-	event, err := cdevents.FromDeployment(deployment, cdevents.Options{Source: "https://ci.example/acme/shop"})
+	event, err := cdevents.FromDeployment(deployment, cdevents.Options{
+		Source: "https://ci.example/acme/shop",
+	})
 	if err != nil {
-		return err // what CDEvents require and the record lacks, by name
+		return err // names the members that the record lacks
 	}
 	header, body := event.Binary() // sign body, send both
 	_, _ = header, body
@@ -63,7 +71,7 @@ func cdeventsIn(r *http.Request, body []byte) error {
 	}
 	deployment, err := event.Deployment(payload.Deployment{})
 	if errors.Is(err, payload.ErrIgnored) {
-		return nil // valid, but no deployment's status: acknowledge it
+		return nil // valid, but not the status of a deployment: acknowledge it
 	}
 	_ = deployment
 	return err
@@ -91,7 +99,7 @@ func githubDoc(store dedupe.Store) error {
 }
 
 func gitlabDoc(store dedupe.Store) error {
-	signing, err := signer.ParseSecret(os.Getenv("GITLAB_SIGNING_TOKEN")) // whsec_…
+	signing, err := signer.ParseSecret(os.Getenv("GITLAB_SIGNING_TOKEN"))
 	if err != nil {
 		return err
 	}

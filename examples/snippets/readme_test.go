@@ -16,7 +16,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// What the snippets call and do not show.
+// Declarations that the snippets use but do not show.
 var (
 	announce      = func(context.Context, string, string) error { return nil }
 	announceEvent = func(context.Context, *payload.Event) error { return nil }
@@ -97,7 +97,7 @@ func Example_sending() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // the snippet's host is not to be called
+	cancel() // the snippet's host must not be called
 	fmt.Println(sending(ctx, scheme))
 	fmt.Println(guarded(ctx, scheme) != nil)
 	// Output:
@@ -124,7 +124,7 @@ func sending(ctx context.Context, scheme signer.Signer) error {
 
 func guarded(ctx context.Context, scheme signer.Signer) error {
 	s, err := sender.New(
-		sender.AllowNetworks(netip.MustParsePrefix("10.0.0.0/8")), // the company's own, there also plain http
+		sender.AllowNetworks(netip.MustParsePrefix("10.0.0.0/8")), // also allows plain http in this network
 		sender.WithSchedule(sender.Platform),
 	)
 	if err != nil {

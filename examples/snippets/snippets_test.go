@@ -21,9 +21,9 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 const root = "../.."
 
-// Every line of Go that a reader sees in README.md or in a package's documentation is compiled: as a whole block in a file
-// of this package or, for packages, in a test of their own.
-func TestSnippetsAreCompiled(t *testing.T) {
+// All Go code in README.md and in package documentation is compiled. A block
+// must be in a file of this package or in a test of the documented package.
+func TestSnippets_AreCompiled(t *testing.T) {
 	t.Parallel()
 	compiled := normalise(goFiles(t, root))
 	blocks := 0
@@ -54,7 +54,8 @@ func TestSnippetsAreCompiled(t *testing.T) {
 	}
 }
 
-// packageSnippets returns the code blocks of the package comment that are Go rather than tables or messages.
+// packageSnippets returns the Go code blocks of the package comment, without
+// tables and messages.
 func packageSnippets(t *testing.T, dir string) []string {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, "doc.go"), nil, parser.ParseComments|parser.PackageClauseOnly)
 	require.NoError(t, err)
@@ -82,7 +83,7 @@ func isGo(text string) bool {
 	return true
 }
 
-// goFiles returns the test files of the tree, this one aside, and what is not a comment in them.
+// goFiles returns the text of the tree's other test files.
 func goFiles(t *testing.T, dir string) string {
 	var all strings.Builder
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -103,7 +104,8 @@ func goFiles(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// normalise makes a snippet and its compiled copy comparable: they differ in indentation, and in it alone.
+// normalise removes indentation, the only difference between a snippet and its
+// compiled copy.
 func normalise(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

@@ -27,8 +27,7 @@ var (
 func soon() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }
 
 func open(ctx context.Context, onEvent receiver.EventHandler, scheme signer.Verifier) error {
-	// or inbox.NewPostgres(ctx, pool, onEvent)
-	in, err := inbox.OpenSQLite(ctx, "inbox.db", onEvent)
+	in, err := inbox.OpenSQLite(ctx, "inbox.db", onEvent) // or inbox.NewPostgres(ctx, pool, onEvent)
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,7 @@ func sqliteDoc(ctx context.Context, keys *signer.APIKeys) error {
 }
 
 func postgresDoc(ctx context.Context) error {
-	// import _ "github.com/jackc/pgx/v5/stdlib"
-	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL")) // import _ "github.com/jackc/pgx/v5/stdlib"
 	if err != nil {
 		return err
 	}

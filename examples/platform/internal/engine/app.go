@@ -5,26 +5,27 @@ import (
 	"sync/atomic"
 )
 
-// release is a version that runs.
+// release is a running version.
 type release struct {
 	deployment Deployment
 	instance   *instance
 }
 
-// historyLimit is how many versions one can go back.
+// historyLimit is how many versions can be rolled back.
 const historyLimit = 5
 
 // app is the engine's view of one app.
 type app struct {
-	live atomic.Pointer[instance] // what gets the traffic
+	live atomic.Pointer[instance] // instance that gets the traffic
 
 	mu      sync.Mutex
 	busy    bool
 	current *release
-	history []Deployment // that were live before; the latest comes last
+	history []Deployment // earlier live versions, latest last
 }
 
-// reserve makes the caller the only one who changes what is live, until free.
+// reserve gives the caller the sole right to change the live version, until
+// free.
 func (a *app) reserve() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -41,7 +42,8 @@ func (a *app) free() {
 	a.busy = false
 }
 
-// promote gives a release the traffic, nil takes it away, and returns the release that had it.
+// promote sends traffic to a release, or stops it if r is nil. It returns the
+// release that had the traffic before.
 func (a *app) promote(r *release) (before *release) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -54,7 +56,7 @@ func (a *app) promote(r *release) (before *release) {
 	return before
 }
 
-// liveVersion is empty when there is none.
+// liveVersion returns the live version, or "".
 func (a *app) liveVersion() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,7 +66,7 @@ func (a *app) liveVersion() string {
 	return a.current.deployment.Version
 }
 
-// remember makes a version one to go back to.
+// remember adds versions that can be rolled back to.
 func (a *app) remember(d ...Deployment) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -74,7 +76,8 @@ func (a *app) remember(d ...Deployment) {
 	}
 }
 
-// before returns what was live before the present version, and forgets it if take is set.
+// before returns the version that was live before the current one. It removes
+// it from the history if take is set.
 func (a *app) before(take bool) (Deployment, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

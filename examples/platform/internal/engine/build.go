@@ -13,11 +13,12 @@ import (
 	"time"
 )
 
-// builder turns sources into programs with the local toolchain, offline, and keeps them by the hash of what they were made of.
+// builder builds sources with the local toolchain, offline. It caches programs
+// by the hash of their source.
 type builder struct {
-	dir       string // of finished programs
+	dir       string // folder of finished programs
 	toolchain string
-	slots     chan struct{} // compilers are hungry: so many at a time
+	slots     chan struct{} // limits concurrent compilers, which need much memory
 }
 
 func newBuilder(ctx context.Context, dir string) (*builder, error) {
@@ -25,7 +26,7 @@ func newBuilder(ctx context.Context, dir string) (*builder, error) {
 	cmd.Env = buildEnv()
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("the platform builds with the local Go toolchain, which does not answer: %w", err)
+		return nil, fmt.Errorf("cannot run the local Go toolchain, which builds the programs; install Go: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -33,9 +34,10 @@ func newBuilder(ctx context.Context, dir string) (*builder, error) {
 	return &builder{dir: dir, toolchain: strings.TrimSpace(string(out)), slots: make(chan struct{}, 2)}, nil
 }
 
-// buildEnv is what a compiler needs and nothing else: the platform's own environment has its keys.
-// CGO_ENABLED keeps its default. The platform itself was most likely compiled
-// with it, so the standard library is in the compiler's cache already.
+// buildEnv returns only the variables that a compiler needs, because the
+// platform's environment has its keys. CGO_ENABLED keeps its default. The
+// platform was probably compiled with it, so the standard library is already in
+// the compiler's cache.
 func buildEnv() []string {
 	env := []string{"GOPROXY=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=", "GO111MODULE=on", "GOTELEMETRY=off"}
 	for _, name := range []string{"PATH", "HOME", "GOROOT", "GOCACHE", "GOPATH", "TMPDIR", "XDG_CACHE_HOME"} {
@@ -54,10 +56,10 @@ type built struct {
 	cacheHit bool
 }
 
-// errBuild is wrapped by what the compiler says.
+// errBuild is wrapped with the compiler's message.
 var errBuild = errors.New("build failed")
 
-// build makes the program of a source, or finds it.
+// build builds the program of a source, or returns it from the cache.
 func (b *builder) build(ctx context.Context, src source) (built, error) {
 	begun := time.Now()
 	out := filepath.Join(b.dir, src.hash(b.toolchain))
@@ -83,7 +85,7 @@ func (b *builder) build(ctx context.Context, src source) (built, error) {
 	if err := compile(ctx, work); err != nil {
 		return built{}, err
 	}
-	// Renamed when it is whole: what has the hash as its name is never half a program.
+	// Rename the complete program, so that a cached file is never partial.
 	if err := os.Rename(filepath.Join(work, "app.bin"), out); err != nil {
 		return built{}, err
 	}
@@ -94,8 +96,9 @@ func (b *builder) build(ctx context.Context, src source) (built, error) {
 	return built{path: out, duration: time.Since(begun), bytes: info.Size()}, nil
 }
 
-// compile runs the compiler in a folder. The flags are the go command's own defaults where they can be: the standard library
-// is then most likely in its cache already.
+// compile runs the compiler in a folder. It uses the go command's default flags
+// where possible, because the standard library is then probably in the
+// compiler's cache.
 func compile(ctx context.Context, dir string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", "app.bin", ".")
 	cmd.Dir, cmd.Env = dir, buildEnv()
@@ -118,10 +121,12 @@ func compile(ctx context.Context, dir string) error {
 	return fmt.Errorf("%w: %s", errBuild, said.text())
 }
 
-// headLimit is how much of a compiler's message is kept: the first errors are the ones that matter.
+// headLimit is how many bytes of a compiler's message are kept. The first
+// errors matter most.
 const headLimit = 2000
 
-// head keeps the beginning of what is written to it. (The buffer is not embedded: its ReadFrom would pass Write by.)
+// head keeps the beginning of what is written to it. The buffer is not
+// embedded, because its ReadFrom would bypass Write.
 type head struct {
 	buf bytes.Buffer
 	cut bool

@@ -9,9 +9,10 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Deploy accepts a deployment and returns when its deploy.started is recorded; the rest goes on until the deployment is over or
-// the engine is closed. One deployment of an app runs at a time; another is refused with [ErrBusy]. Mistakes in the request are a
-// [*FieldError] or a *payload.ValidationError.
+// Deploy accepts a deployment and returns when its deploy.started is recorded.
+// The deployment continues until it is over or the engine is closed. An app has
+// one deployment at a time. Another one is refused with [ErrBusy]. Mistakes in
+// the request are a [*FieldError] or a *payload.ValidationError.
 func (e *Engine) Deploy(ctx context.Context, r Request) (Deployment, error) {
 	now := time.Now().UTC()
 	d, src, err := r.deployment(now)
@@ -29,7 +30,8 @@ func (e *Engine) Deploy(ctx context.Context, r Request) (Deployment, error) {
 	d.PreviousVersion = a.liveVersion()
 	started := d.event(payload.DeployStarted, now)
 	if err = started.Validate(); err == nil {
-		// Not given up when the caller goes away: it would be unknown whether the deployment had been announced.
+		// Recording does not end with ctx. Otherwise it would be unknown
+		// whether the deployment was announced.
 		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 		err = e.cfg.Record(recording, d, started)
 		cancel()
@@ -43,14 +45,14 @@ func (e *Engine) Deploy(ctx context.Context, r Request) (Deployment, error) {
 	go func() {
 		defer e.wg.Done()
 		e.run(a, &d, src, e.cfg.limits(r))
-		a.free() // before it is seen to be done: who waits for that may deploy the next
+		a.free() // before the record is done, so that a waiting caller can deploy the next one
 		d.Step = StepDone
 		e.record(&d, nil)
 	}()
 	return accepted, nil
 }
 
-// run takes a deployment through its steps.
+// run executes the steps of a deployment.
 func (e *Engine) run(a *app, d *Deployment, src source, l limits) {
 	b, err := e.builder.build(e.ctx, src)
 	if err != nil {
@@ -76,14 +78,15 @@ func (e *Engine) run(a *app, d *Deployment, src source, l limits) {
 	e.switchTo(a, d, i, l.watch)
 }
 
-// switchTo gives an instance the traffic, watches it, and takes the traffic back if it fails.
+// switchTo sends traffic to an instance, watches it, and rolls back if it
+// fails.
 func (e *Engine) switchTo(a *app, d *Deployment, i *instance, watch time.Duration) {
 	now := time.Now().UTC()
 	d.Status, d.Step, d.URL, d.CompletedAt = payload.StatusSuccess, StepWatching, e.cfg.URL(d.App), &now
 	old := a.promote(&release{deployment: *d, instance: i})
 	e.record(d, d.live(i, now))
 	if err := e.prober.watch(e.ctx, i, watch); err != nil {
-		e.takeBack(a, d, i, old, err)
+		e.rollBack(a, d, i, old, err)
 		return
 	}
 	if old == nil || e.ctx.Err() != nil {
@@ -95,14 +98,14 @@ func (e *Engine) switchTo(a *app, d *Deployment, i *instance, watch time.Duratio
 	a.remember(old.deployment)
 }
 
-// takeBack makes the old version live again, which is still running.
-func (e *Engine) takeBack(a *app, d *Deployment, i *instance, old *release, reason error) {
+// rollBack makes the old version live again. It is still running.
+func (e *Engine) rollBack(a *app, d *Deployment, i *instance, old *release, reason error) {
 	a.promote(old)
 	e.drain(i)
 	if old == nil {
-		// There is no version to go back to, so no event says it: deploy.rolled_back
-		// names one. The record is no success any more. A restart or a rollback would
-		// bring the crashed version back.
+		// There is no version to return to, so there is no deploy.rolled_back,
+		// which must name one. The record must not stay a success. Otherwise a
+		// restart or a rollback would bring the crashed version back.
 		d.Status, d.URL, d.Error = payload.StatusRolledBack, "", reason.Error()
 		e.record(d, nil)
 		e.cfg.Logger.Error("the app is down", "app", d.App, "deployment", d.ID, "error", reason)
@@ -111,7 +114,8 @@ func (e *Engine) takeBack(a *app, d *Deployment, i *instance, old *release, reas
 	e.rolledBack(d, old.deployment.Version, reason.Error())
 }
 
-// fail ends a deployment. One that was cancelled says so in its status.
+// fail ends a deployment with an error. A cancelled deployment has its own
+// status.
 func (e *Engine) fail(d *Deployment, reason error) {
 	now := time.Now().UTC()
 	d.Status, d.Error, d.CompletedAt = payload.StatusFailure, reason.Error(), &now

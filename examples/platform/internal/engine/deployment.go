@@ -26,24 +26,24 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
 type Request struct {
 	App         string
 	Source      string // one of Sources
-	Version     string // free text; made of the time if it is empty
-	Environment string // "production" if it is empty
-	TriggeredBy string // "api" if it is empty
+	Version     string // any text; by default made from the time
+	Environment string // default: "production"
+	TriggeredBy string // default: "api"
 	Commit      *payload.Commit
-	// HealthTimeout and Watch replace the engine's own for this deployment; zero
-	// keeps them.
+	// HealthTimeout and Watch override the engine's configuration for this
+	// deployment. Zero means no override.
 	HealthTimeout, Watch time.Duration
 }
 
-// Step is where a deployment is.
+// Step is the current step of a deployment.
 type Step string
 
-// The steps, in their order.
+// The steps in order.
 const (
 	StepBuilding Step = "building"
-	StepStarting Step = "starting" // and waiting for it to become healthy
-	StepWatching Step = "watching" // live; the version before is kept ready
-	StepDraining Step = "draining" // the version before finishes its requests
+	StepStarting Step = "starting" // running, but not healthy yet
+	StepWatching Step = "watching" // live, while the previous version is kept running
+	StepDraining Step = "draining" // the previous version finishes its requests
 	StepDone     Step = "done"
 )
 
@@ -65,7 +65,7 @@ type Deployment struct {
 	CompletedAt     *time.Time     `json:"completed_at,omitempty"`
 }
 
-// Commit is what was deployed.
+// Commit is the deployed commit.
 type Commit struct {
 	SHA     string `json:"sha"`
 	Message string `json:"message,omitempty"`
@@ -75,16 +75,16 @@ type Commit struct {
 
 var version = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
 
-// maxLimit bounds what a request may ask for.
+// maxLimit bounds the times in a request.
 const (
 	maxLimit   = time.Hour
-	limitRange = "want 0 for the platform's own, or up to 3600"
+	limitRange = "want 0 for the platform's default, or up to 3600"
 )
 
-// limits are the times that one deployment gets.
+// limits are the time limits of one deployment.
 type limits struct{ health, watch time.Duration }
 
-// limits fills in what a request leaves open.
+// limits combines the request's limits with the defaults.
 func (c Config) limits(r Request) limits {
 	l := limits{health: r.HealthTimeout, watch: r.Watch}
 	if l.health == 0 {
@@ -96,7 +96,7 @@ func (c Config) limits(r Request) limits {
 	return l
 }
 
-// deployment makes the record that a request asks for.
+// deployment makes the record for a request.
 func (r Request) deployment(now time.Time) (Deployment, source, error) {
 	src, ok := readSource(r.Source)
 	if !ok {

@@ -1,18 +1,29 @@
-// Package engine deploys programs for real, in small: it builds them, starts them, waits until they are healthy, switches traffic to
-// them, watches them, and goes back to the version before when that was a mistake. What happens is handed to a Record function as
-// the six events of a deployment's life:
+// Package engine really deploys programs, on a small scale. It builds them,
+// starts them, waits until they are healthy, switches traffic to them and
+// watches them. If a version fails, it switches back to the previous one. It
+// passes each step to a Record function as one of these events:
 //
 //	deploy.started        the deployment was accepted
-//	build.completed       the program is there
+//	build.completed       the program is built
 //	health_check.passed   the new instance answers 200 at /health
-//	deploy.live           traffic goes to it; the old instance still has the requests it began with
-//	deploy.failed         it did not compile, was not healthy in time, exited, or the platform is stopping
-//	deploy.rolled_back    the version before is live again: after a failed health check, after a crash of the new one within
-//	                      the time in which it is watched, or because a person asked
+//	deploy.live           new requests go to it; the old instance finishes its requests
+//	deploy.failed         the deployment failed before it was live, or was cancelled
+//	deploy.rolled_back    the previous version is live again
 //
-// A version that fails before it is started (it does not compile) has nothing to go back from, so there deploy.failed is the
-// last event. One that was started and failed is taken away for the version before: deploy.failed, then deploy.rolled_back. One that had
-// succeeded and then fails gets a deploy.rolled_back alone, since a deployment has one outcome.
+// The events at the end depend on when the deployment fails:
 //
-// An engine has one app in one place once: no cluster, no containers, no sandbox. The programs are the embedded Sources.
+//	the version                          events
+//	does not compile                     deploy.failed
+//	exits, or is not healthy in time     deploy.failed, deploy.rolled_back
+//	fails while it is watched            deploy.rolled_back
+//	is rolled back on request            deploy.rolled_back
+//	is interrupted by the platform       deploy.failed
+//
+// There is a deploy.rolled_back only if another version was live before.
+//
+// A version that was live has already succeeded. It has no deploy.failed,
+// because a deployment has one outcome.
+//
+// An engine runs one instance of each app in one place. It has no cluster, no
+// containers and no sandbox. The programs are the embedded Sources.
 package engine

@@ -13,35 +13,42 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Config is what an Engine needs. Record, URL and Dir have no default.
+// Config configures an Engine. Record, URL and Dir are required.
 type Config struct {
-	// Dir is where built programs are kept.
+	// Dir is the folder of built programs.
 	Dir string
-	// URL returns where an app answers, for the events.
+	// URL returns an app's URL for the events.
 	URL func(app string) string
-	// Record stores a deployment's new state and publishes the event that says so, both or neither. The event is nil when a
-	// step has none. It is called for one step after the other of a deployment, and for several apps at a time.
+	// Record stores a deployment's new state and publishes its event in one
+	// transaction. The event is nil if a step has none. Record is called for
+	// one step of a deployment after the other, but for several apps at the
+	// same time.
 	Record func(context.Context, Deployment, *payload.Event) error
-	// Logger takes what the events do not say; default [slog.Default].
+	// Logger logs what the events do not report. Default: [slog.Default].
 	Logger *slog.Logger
-	// HealthTimeout is how long a new instance may take to become healthy; default 10 s.
+	// HealthTimeout is how long a new instance may take to become healthy.
+	// Default: 10 s.
 	HealthTimeout time.Duration
-	// CheckTimeout is how long one health check may take; default 2 s.
+	// CheckTimeout is how long one health check may take. Default: 2 s.
 	CheckTimeout time.Duration
-	// Watch is how long a version that went live is watched, with the one before kept ready; default 3 s.
+	// Watch is how long a live version is watched while the previous one is
+	// kept running. Default: 3 s.
 	Watch time.Duration
-	// DrainTimeout is how long requests may take that an old instance began; default 10 s.
+	// DrainTimeout is how long an old instance may take to finish its requests.
+	// Default: 10 s.
 	DrainTimeout time.Duration
 }
 
-// Engine deploys apps. It is safe for concurrent use. Close it.
+// Engine deploys apps. It is safe for concurrent use. Call Close after use.
 type Engine struct {
 	cfg       Config
 	builder   *builder
 	prober    prober
 	transport *http.Transport
 
-	ctx    context.Context // ends with Close; what runs belongs to the engine, not to the request that began it
+	// ends with Close, because deployments outlive the requests that started
+	// them
+	ctx    context.Context
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 
@@ -54,13 +61,14 @@ type Engine struct {
 // stopGrace is how long an instance may take to end after SIGTERM.
 const stopGrace = 5 * time.Second
 
-// errCancelled is why deployments end when the engine is closed.
+// errCancelled is the error of deployments that are running when the engine is
+// closed.
 var errCancelled = errors.New("the deployment was cancelled: the platform is stopping")
 
-// New returns an engine, or an error if there is no Go toolchain.
+// New returns an engine. It returns an error if there is no Go toolchain.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Record == nil || cfg.URL == nil || cfg.Dir == "" {
-		return nil, errors.New("engine: Config needs Record, URL and Dir")
+		return nil, errors.New("engine: set Record, URL and Dir of Config")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -81,7 +89,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Instances are on loopback whatever the environment says about proxies, and none of them is asked for long.
+	// Instances are on loopback, so the environment's proxy is not used.
+	// Requests to them are short.
 	transport := &http.Transport{
 		DialContext:     (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		IdleConnTimeout: 10 * time.Second, MaxIdleConnsPerHost: 16, DisableCompression: true,
@@ -94,7 +103,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Cancel cancels the deployments in progress and refuses further ones. What is live goes on until Close.
+// Cancel cancels running deployments and refuses new ones. Live apps continue
+// until Close.
 func (e *Engine) Cancel() {
 	e.mu.Lock()
 	e.closed = true
@@ -102,13 +112,14 @@ func (e *Engine) Cancel() {
 	e.cancel(errCancelled)
 }
 
-// Close cancels the deployments in progress, waits until their events are recorded, and stops every instance. It returns when no process
-// and no goroutine of the engine is left. Closing again does nothing. The error is always nil.
+// Close cancels running deployments, waits until their events are recorded, and
+// stops all instances. When it returns, the engine has no process and no
+// goroutine. Closing again does nothing. The error is always nil.
 func (e *Engine) Close() error {
 	e.Cancel()
 	e.wg.Wait()
 	var stopping sync.WaitGroup
-	for i := range e.instances { // nobody else is left who would change it
+	for i := range e.instances { // no goroutine can change it now
 		stopping.Go(func() { i.stop(stopGrace) })
 	}
 	stopping.Wait()
@@ -116,7 +127,7 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// begin counts in something that Close has to wait for.
+// begin counts an operation that Close must wait for.
 func (e *Engine) begin() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -127,7 +138,7 @@ func (e *Engine) begin() error {
 	return nil
 }
 
-// app returns the app of that name, making it if need be.
+// app returns the app with that name. It creates it if it is missing.
 func (e *Engine) app(name string) *app {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -139,7 +150,7 @@ func (e *Engine) app(name string) *app {
 	return a
 }
 
-// Live returns the version of an app that gets the traffic, or an empty text.
+// Live returns the live version of an app, or "".
 func (e *Engine) Live(name string) string {
 	if a := e.existing(name); a != nil {
 		return a.liveVersion()
@@ -153,7 +164,8 @@ func (e *Engine) existing(name string) *app {
 	return e.apps[name]
 }
 
-// launch starts an instance and waits until it is healthy. One that does not get there is stopped.
+// launch starts an instance and waits until it is healthy. It stops an instance
+// that does not become healthy.
 func (e *Engine) launch(ctx context.Context, d Deployment, b built, limit time.Duration) (*instance, health, error) {
 	i, err := startInstance(ctx, b.path, d)
 	if err != nil {
@@ -170,7 +182,7 @@ func (e *Engine) launch(ctx context.Context, d Deployment, b built, limit time.D
 	return i, h, nil
 }
 
-// stop ends an instance that has no traffic any more.
+// stop ends an instance that has no traffic.
 func (e *Engine) stop(i *instance) {
 	i.stop(stopGrace)
 	e.mu.Lock()
@@ -178,7 +190,7 @@ func (e *Engine) stop(i *instance) {
 	e.mu.Unlock()
 }
 
-// drain lets an instance finish what it began, then ends it.
+// drain waits for an instance's requests and then ends it.
 func (e *Engine) drain(i *instance) {
 	i.drain(e.ctx, e.cfg.DrainTimeout)
 	e.stop(i)
@@ -189,8 +201,8 @@ const (
 	recordAttempts = 4
 )
 
-// record hands a step on, although the engine may be closing, and again if that fails: a deployment goes on when the database is
-// away for a moment.
+// record calls Record, even while the engine is closing. It retries errors,
+// because a deployment continues while the database is down for a moment.
 func (e *Engine) record(d *Deployment, event *payload.Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), recordTimeout)
 	defer cancel()
@@ -199,7 +211,7 @@ func (e *Engine) record(d *Deployment, event *payload.Event) {
 		if err == nil {
 			return
 		}
-		e.cfg.Logger.Error("a step was not recorded", "app", d.App, "deployment", d.ID, "step", d.Step, "status", d.Status, "attempt", attempt, "error", err)
+		e.cfg.Logger.Error("a step could not be recorded", "app", d.App, "deployment", d.ID, "step", d.Step, "status", d.Status, "attempt", attempt, "error", err)
 		if attempt == recordAttempts {
 			return
 		}

@@ -28,10 +28,10 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// patience is for a machine that compiles other things at the same time.
+// patience allows for a machine that compiles other things at the same time.
 const patience = 3 * time.Minute
 
-// bench is an engine with what it recorded.
+// bench is an engine with the steps that it recorded.
 type bench struct {
 	t      *testing.T
 	engine *engine.Engine
@@ -40,7 +40,7 @@ type bench struct {
 	mu     sync.Mutex
 	events []*payload.Event
 	states map[string]engine.Deployment
-	refuse error // what Record answers
+	refuse error // error that Record returns
 }
 
 func newBench(t *testing.T, change func(*engine.Config)) *bench {
@@ -89,7 +89,7 @@ func (b *bench) deploy(r engine.Request) engine.Deployment {
 	return d
 }
 
-// finished deploys and waits until it is over.
+// finished deploys and waits until the deployment is over.
 func (b *bench) finished(r engine.Request) engine.Deployment {
 	b.t.Helper()
 	d := b.deploy(r)
@@ -126,7 +126,8 @@ func (b *bench) types(id string) (out []payload.Type) {
 	return out
 }
 
-// begin asks the app and returns when the answer's header is there.
+// begin sends a request to the app and returns when the answer's header has
+// arrived.
 func (b *bench) begin(path string) *http.Response {
 	b.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
@@ -246,8 +247,8 @@ func TestAVersionThatCrashesWhenLiveIsTakenBack(t *testing.T) {
 	b.waitFor(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepDone })
 	require.Equal(t, wholeLife, b.types(d.ID))
 	taken := b.state(d.ID)
-	require.Contains(t, taken.Error, "exit status 3", "nothing to go back to: the record says what happened")
-	require.Equal(t, payload.StatusRolledBack, taken.Status, "a success would come back after a restart")
+	require.Contains(t, taken.Error, "exit status 3", "there is no previous version, so the record has the error")
+	require.Equal(t, payload.StatusRolledBack, taken.Status, "a success would be started again after a restart")
 	require.Empty(t, taken.URL)
 
 	b2 := newBench(t, nil)
@@ -271,7 +272,8 @@ func TestASlowVersionIsWaitedForAndDrained(t *testing.T) {
 	require.GreaterOrEqual(t, healthy.Timestamp.Sub(built.Timestamp), 2*time.Second)
 	require.Greater(t, *healthy.HealthCheck.Attempts, 1)
 
-	// A request that the old version began is finished by it, though traffic has been switched.
+	// The old version finishes a request that it started before the traffic was
+	// switched.
 	resp := b.begin("/slow")
 	next := b.deploy(engine.Request{Source: "hello", Version: "v2"})
 	b.waitFor(next.ID, func(d engine.Deployment) bool { return d.Status == payload.StatusSuccess })
@@ -324,7 +326,7 @@ func TestOneDeploymentOfAnAppAtATime(t *testing.T) {
 		require.ErrorIs(t, err, engine.ErrBusy)
 	}
 	other := b.finished(engine.Request{App: "blog", Source: "hello"})
-	require.Equal(t, wholeLife, b.types(other.ID), "another app is not concerned")
+	require.Equal(t, wholeLife, b.types(other.ID), "another app is not affected")
 	b.waitFor(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepDone })
 	require.Equal(t, wholeLife, b.types(d.ID))
 	b.finished(engine.Request{Source: "hello"})
@@ -345,9 +347,9 @@ func TestMistakesInARequest(t *testing.T) {
 	require.ErrorAs(t, err, &invalid)
 	b.refuse = errors.New("the database is away")
 	_, err = b.engine.Deploy(t.Context(), engine.Request{App: "shop", Source: "hello"})
-	require.ErrorIs(t, err, b.refuse, "nothing is deployed that can't be announced")
+	require.ErrorIs(t, err, b.refuse, "a deployment that cannot be recorded does not start")
 	b.refuse = nil
-	require.Equal(t, wholeLife, b.types(b.finished(engine.Request{Source: "hello"}).ID), "none of them keeps the app busy")
+	require.Equal(t, wholeLife, b.types(b.finished(engine.Request{Source: "hello"}).ID), "none of them blocks the app")
 }
 
 func TestCloseCancelsAndLeavesNoProcess(t *testing.T) {
@@ -368,9 +370,9 @@ func TestCloseCancelsAndLeavesNoProcess(t *testing.T) {
 	require.NoError(t, err)
 	process, err := os.FindProcess(pid)
 	if err == nil {
-		err = process.Signal(syscall.Signal(0)) // sends nothing and asks whether the process is there
+		err = process.Signal(syscall.Signal(0)) // signal 0 only checks whether the process exists
 	}
-	assert.ErrorIs(t, err, os.ErrProcessDone, "the instance that was live is gone too")
+	assert.ErrorIs(t, err, os.ErrProcessDone, "the live instance has ended too")
 	_, err = b.engine.Deploy(t.Context(), engine.Request{App: "shop", Source: "hello"})
 	assert.ErrorIs(t, err, engine.ErrClosed)
 }

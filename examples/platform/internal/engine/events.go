@@ -7,7 +7,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// event is what all events of a deployment have in common.
+// event returns an event with the members that all events of a deployment have.
 func (d *Deployment) event(t payload.Type, now time.Time) *payload.Event {
 	e := &payload.Event{
 		Type: t, Timestamp: now, DeploymentID: d.ID, App: d.App, Environment: d.Environment, TriggeredBy: d.TriggeredBy,
@@ -19,7 +19,8 @@ func (d *Deployment) event(t payload.Type, now time.Time) *payload.Event {
 	return e
 }
 
-// buildCompleted has the outcome of the build in its status, not that of the deployment.
+// buildCompleted reports the build's outcome in its status, not the
+// deployment's.
 func (d *Deployment) buildCompleted(b built, now time.Time) *payload.Event {
 	e := d.event(payload.BuildCompleted, now)
 	e.Status = payload.StatusSuccess
@@ -59,5 +60,5 @@ func (d *Deployment) rolledBack(to, reason string, automatic bool, now time.Time
 	return e
 }
 
-// round keeps three decimals.
+// round rounds to three decimals.
 func round(f float64) float64 { return math.Round(f*1000) / 1000 }

@@ -14,10 +14,10 @@ const (
 	healthInterval = 100 * time.Millisecond
 )
 
-// errUnhealthy is wrapped when an instance did not become healthy, or ceased to be.
+// errUnhealthy is wrapped if an instance did not become or stay healthy.
 var errUnhealthy = errors.New("health check failed")
 
-// health is what a check saw.
+// health is the result of a check.
 type health struct {
 	status   int
 	took     time.Duration
@@ -34,7 +34,7 @@ func (h health) String() string {
 	return fmt.Sprintf("%s answered %d", healthPath, h.status)
 }
 
-// prober asks instances how they are.
+// prober checks the health of instances.
 type prober struct {
 	client *http.Client
 	limit  time.Duration // of one check
@@ -61,7 +61,7 @@ func (p prober) check(ctx context.Context, i *instance) health {
 	return health{status: resp.StatusCode, took: time.Since(begun)}
 }
 
-// await checks an instance until it is healthy, dies, or limit has passed.
+// await checks an instance until it is healthy, exits, or limit has passed.
 func (p prober) await(ctx context.Context, i *instance, limit time.Duration) (health, error) {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
@@ -90,10 +90,12 @@ func (p prober) await(ctx context.Context, i *instance, limit time.Duration) (he
 	}
 }
 
-// failuresInARow is how many checks of a live instance fail before it is taken for sick.
+// failuresInARow is how many consecutive checks of a live instance must fail
+// before it is unhealthy.
 const failuresInARow = 3
 
-// watch looks at an instance that has just taken over, for so long. It returns why the instance can't stay, or nil.
+// watch checks a live instance for a period. It returns why the instance must
+// be replaced, or nil.
 func (p prober) watch(ctx context.Context, i *instance, period time.Duration) error {
 	end := time.NewTimer(period)
 	defer end.Stop()

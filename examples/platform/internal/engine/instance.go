@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// instance is a running program of one version of one app.
+// instance is a running program of a version of an app.
 type instance struct {
 	version string
 	addr    string
@@ -24,11 +24,13 @@ type instance struct {
 	mu       sync.Mutex
 	inflight int
 	draining bool
-	idle     chan struct{} // closed when draining and nothing is in flight
+	idle     chan struct{} // closed when the instance drains and no request is in flight
 }
 
-// startInstance runs a program on a free port of the loopback interface. The platform opens the socket and hands it over as file
-// descriptor 3: nobody else can take the port in between, and connections wait in the queue until the program accepts them.
+// startInstance runs a program on a free port of the loopback interface. The
+// platform opens the socket and passes it as file descriptor 3. No other
+// process can take the port, and connections wait until the program accepts
+// them.
 func startInstance(ctx context.Context, bin string, d Deployment) (*instance, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -47,7 +49,8 @@ func startInstance(ctx context.Context, bin string, d Deployment) (*instance, er
 	i := &instance{version: d.Version, addr: tcp.Addr().String(), output: &tail{}, done: make(chan struct{}), idle: make(chan struct{})}
 	_, port, _ := net.SplitHostPort(i.addr)
 	i.cmd = exec.Command(bin)
-	// A customer's program gets what it needs to know, and nothing of the platform's own environment.
+	// A customer's program gets only these variables, and none of the
+	// platform's environment.
 	i.cmd.Env = []string{"APP=" + d.App, "VERSION=" + d.Version, "DEPLOYMENT_ID=" + d.ID, "PORT=" + port, "LISTEN_FDS=1"}
 	i.cmd.Dir = os.TempDir()
 	i.cmd.ExtraFiles = []*os.File{file}
@@ -62,7 +65,8 @@ func startInstance(ctx context.Context, bin string, d Deployment) (*instance, er
 	return i, nil
 }
 
-// supervise starts the process and waits for its end, on one thread throughout, see isolate.
+// supervise starts the process and waits for its end on the same thread, see
+// isolate.
 func (i *instance) supervise(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -73,10 +77,10 @@ func (i *instance) supervise(started chan<- error) {
 		return
 	}
 	_ = i.cmd.Wait()
-	_ = killGroup(i.cmd.Process, true) // what it left behind
+	_ = killGroup(i.cmd.Process, true) // processes that it left
 }
 
-// exited says how the process ended, once it has.
+// exited returns how the process ended, or nil while it runs.
 func (i *instance) exited() error {
 	err := fmt.Errorf("the instance exited: %s", i.cmd.ProcessState)
 	if said := i.output.String(); said != "" {
@@ -85,7 +89,8 @@ func (i *instance) exited() error {
 	return err
 }
 
-// stop asks the process to end, gives it some time, and kills it. It returns when the process has been waited for.
+// stop ends the process with SIGTERM, and kills it after the grace period. It
+// returns when the process has ended.
 func (i *instance) stop(grace time.Duration) {
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
@@ -99,7 +104,7 @@ func (i *instance) stop(grace time.Duration) {
 	<-i.done
 }
 
-// enter counts a request in, unless the instance is draining.
+// enter counts a request, unless the instance is draining.
 func (i *instance) enter() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -119,7 +124,7 @@ func (i *instance) leave() {
 	}
 }
 
-// drain takes no more requests and waits until those in flight are answered, for so long at most.
+// drain refuses new requests and waits for those in flight, up to limit.
 func (i *instance) drain(ctx context.Context, limit time.Duration) {
 	i.mu.Lock()
 	if !i.draining {
@@ -139,7 +144,7 @@ func (i *instance) drain(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// tailLimit is how much of a program's output is kept.
+// tailLimit is how many bytes of a program's output are kept.
 const tailLimit = 500
 
 // tail keeps the end of what is written to it.
@@ -164,5 +169,5 @@ func (t *tail) String() string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(t.text), ""))
 }
 
-// pid is for the log.
+// pid returns the process ID for the log.
 func (i *instance) pid() string { return strconv.Itoa(i.cmd.Process.Pid) }

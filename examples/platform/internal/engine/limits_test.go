@@ -7,8 +7,10 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// What compilers and programs say ends up in events, so it is cut: the beginning of the one, the end of the other.
-func TestMessagesAreCut(t *testing.T) {
+// Messages of compilers and programs become part of events, so they are
+// shortened. The beginning of a compiler's message and the end of a program's
+// output are kept.
+func TestMessages_AreShortened(t *testing.T) {
 	t.Parallel()
 	var h head
 	var end tail

@@ -7,14 +7,16 @@ import (
 	"syscall"
 )
 
-// isolate gives a child a process group of its own, so that its children can be ended with it, and has the kernel kill it when
-// the platform dies, be it by SIGKILL. The kernel watches the thread that started the child rather than the process,
-// so the goroutine that starts one locks its thread until the child has ended.
+// isolate gives a child its own process group, so that its children can be
+// killed with it. The kernel kills the child when the platform dies, even by
+// SIGKILL. The kernel watches the thread that started the child. The goroutine
+// that starts a child must therefore lock its thread until the child has ended.
 func isolate(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// killGroup ends a child and its children: with SIGTERM, or at once.
+// killGroup ends a child and its children with SIGTERM, or with SIGKILL if
+// atOnce is set.
 func killGroup(p *os.Process, atOnce bool) error {
 	sig := syscall.SIGTERM
 	if atOnce {

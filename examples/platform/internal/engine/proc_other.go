@@ -7,8 +7,9 @@ import (
 	"os/exec"
 )
 
-// isolate does nothing here: only Linux can tie a child's life to the platform's. Elsewhere a platform that is killed by SIGKILL
-// leaves its instances behind; one that is stopped does not.
+// isolate does nothing on this system. Only Linux can tie a child's life to the
+// platform's. Elsewhere a platform that is killed by SIGKILL leaves its
+// instances running. A platform that is stopped does not.
 func isolate(*exec.Cmd) {}
 
 func killGroup(p *os.Process, atOnce bool) error {

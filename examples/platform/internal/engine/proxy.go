@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Handler passes requests to whatever version of the app is live at the moment they arrive. It is mounted at /apps/{app}/live/,
-// which it takes off.
+// Handler forwards requests to the version of the app that is live when they
+// arrive. It removes its mount point /apps/{app}/live/ from the path.
 func (e *Engine) Handler(w http.ResponseWriter, r *http.Request) {
 	i := e.acquire(r.PathValue("app"))
 	if i == nil {
@@ -35,7 +35,8 @@ func (e *Engine) Handler(w http.ResponseWriter, r *http.Request) {
 	proxy.ServeHTTP(w, r)
 }
 
-// acquire returns the live instance with the caller counted in, or nil. An instance that began to drain has a successor by then.
+// acquire returns the live instance after counting the request, or nil. If the
+// instance began to drain, it has a successor.
 func (e *Engine) acquire(name string) *instance {
 	a := e.existing(name)
 	if a == nil {

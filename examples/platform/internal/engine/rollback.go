@@ -8,10 +8,11 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Rollback makes the version live again that was live before, because somebody asked for it, and returns the record of the deployment
-// that is gone. It returns when traffic has been switched and deploy.rolled_back is recorded; what the other version has in flight
-// finishes afterwards. If the version before does not become healthy, everything stays as it is, and the error is an
-// [ErrUnhealthy].
+// Rollback makes the previous version live again on request and returns the
+// record of the rolled-back deployment. It returns when traffic is switched and
+// deploy.rolled_back is recorded. Requests in flight to the other version then
+// finish. If the previous version does not become healthy, nothing changes and
+// the error is an [ErrUnhealthy].
 func (e *Engine) Rollback(ctx context.Context, name, reason string) (Deployment, error) {
 	if err := e.begin(); err != nil {
 		return Deployment{}, err
@@ -26,7 +27,7 @@ func (e *Engine) Rollback(ctx context.Context, name, reason string) (Deployment,
 		a.free()
 		return Deployment{}, err
 	}
-	e.wg.Add(1) // Close waits already: this call is counted in
+	e.wg.Add(1) // Close already waits, and counts this call
 	go func() {
 		defer e.wg.Done()
 		e.drain(gone)
@@ -61,7 +62,7 @@ func (e *Engine) rollback(ctx context.Context, a *app, reason string) (Deploymen
 	return d, gone.instance, nil
 }
 
-// revive starts a version that was live once.
+// revive starts a version that was live before.
 func (e *Engine) revive(ctx context.Context, d Deployment) (*instance, error) {
 	src, ok := readSource(d.Source)
 	if !ok {
@@ -75,9 +76,11 @@ func (e *Engine) revive(ctx context.Context, d Deployment) (*instance, error) {
 	return i, err
 }
 
-// Resume brings back what was live before the platform was stopped: the latest of the successful deployments of an app, which come
-// oldest first, and the others as versions to go back to. It returns at once and publishes nothing; an app that does not come up
-// is logged, and answers 503.
+// Resume starts the version that was live before the platform stopped.
+// successes are an app's successful deployments, oldest first. The last one
+// goes live, and the others are versions to roll back to. Resume returns at
+// once and publishes nothing. An app that does not start is logged and answers
+// 503.
 func (e *Engine) Resume(name string, successes []Deployment) error {
 	if len(successes) == 0 {
 		return nil
@@ -97,7 +100,7 @@ func (e *Engine) Resume(name string, successes []Deployment) error {
 		i, err := e.revive(e.ctx, last)
 		if err != nil {
 			if e.ctx.Err() == nil {
-				e.cfg.Logger.Error("an app did not come back", "app", name, "version", last.Version, "error", err)
+				e.cfg.Logger.Error("an app did not start again", "app", name, "version", last.Version, "error", err)
 			}
 			return
 		}
@@ -108,10 +111,11 @@ func (e *Engine) Resume(name string, successes []Deployment) error {
 	return nil
 }
 
-// Abandon ends a deployment that was in progress when the platform was killed, which nobody could say at the time.
+// Abandon ends a deployment that was in progress when the platform was killed.
 func (e *Engine) Abandon(ctx context.Context, d Deployment) error {
 	now := time.Now().UTC()
-	if d.Status != payload.StatusInProgress { // it had its outcome, and only cleaning up was interrupted
+	// it already had its outcome, and only the cleanup was interrupted
+	if d.Status != payload.StatusInProgress {
 		d.Step = StepDone
 		return e.cfg.Record(ctx, d, nil)
 	}

@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// sources are the programs that can be deployed, a folder each. Their files end in .txt, so that the go command takes none
-// of them for a package of this module: one does not compile.
+// sources are the programs that can be deployed, a folder each. Their files end
+// in .txt, so that the go command takes none of them for a package of this
+// module: one does not compile.
 //
 //go:embed sources
 var sources embed.FS
@@ -26,7 +27,7 @@ func Sources() []string {
 	return out
 }
 
-// source is what is built.
+// source has the files of a program.
 type source map[string][]byte // by file name
 
 func readSource(name string) (source, bool) {
@@ -49,7 +50,7 @@ func readSource(name string) (source, bool) {
 	return out, true
 }
 
-// hash identifies a build: of these files, by that toolchain.
+// hash identifies a build by its files and the toolchain.
 func (s source) hash(toolchain string) string {
 	h := sha256.New()
 	names := make([]string, 0, len(s))
