@@ -18,11 +18,12 @@ import (
 
 // quickStart is the snippet in the package's documentation.
 func quickStart(ctx context.Context, secret []byte, url string, event *payload.Event) error {
-	key, err := outbox.NewKey("2026-11", secret) // 32 random bytes from a key management service
+	key, err := outbox.NewKey("2026-11", secret) // 32 random bytes
 	if err != nil {
 		return err
 	}
-	o, err := outbox.OpenSQLite(ctx, "outbox.db", outbox.WithSealingKeys(key)) // or outbox.NewPostgres(ctx, pool, …)
+	// or outbox.NewPostgres(ctx, pool, …)
+	o, err := outbox.OpenSQLite(ctx, "outbox.db", outbox.WithSealingKeys(key))
 	if err != nil {
 		return err
 	}
@@ -31,7 +32,7 @@ func quickStart(ctx context.Context, secret []byte, url string, event *payload.E
 		App: "shop", URL: sender.NewURL(url), Events: []string{"deploy.*"},
 	})
 	if err != nil {
-		return err // says which field is at fault
+		return err // names the invalid field
 	}
 	fmt.Println(endpoint.ID, shownOnce.Reveal()) // the customer verifies with it
 	if err := o.Start(ctx); err != nil {
