@@ -32,13 +32,11 @@ func handle(t testing.TB, s dedupe.Store, k dedupe.Key) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	for _, opts := range [][]dedupe.MemoryOption{nil, {dedupe.WithTTL(0), dedupe.WithCapacity(0)}} {
-		m := newMemory(t, opts...)
-		require.Equal(t, 48*time.Hour, m.TTL())
-		require.Equal(t, 1<<20, m.Capacity())
-		require.Zero(t, m.Len())
-	}
-	m := newMemory(t, dedupe.WithTTL(time.Hour), dedupe.WithCapacity(7))
+	m := newMemory(t)
+	require.Equal(t, 48*time.Hour, m.TTL())
+	require.Equal(t, 1<<20, m.Capacity())
+	require.Zero(t, m.Len())
+	m = newMemory(t, dedupe.WithTTL(time.Hour), dedupe.WithCapacity(7))
 	require.Equal(t, time.Hour, m.TTL())
 	require.Equal(t, 7, m.Capacity())
 }
@@ -46,12 +44,14 @@ func TestDefaults(t *testing.T) {
 func TestConfigurationErrorsNameTheOptionAndTheWayOut(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string][]dedupe.MemoryOption{
-		"WithTTL(48ns): must be at least 1s; use a number with a unit, such as 48*time.Hour, or 0 for": {dedupe.WithTTL(48)},
-		"WithTTL(-1h0m0s): must be at least 1s":                                                        {dedupe.WithTTL(-time.Hour)},
-		"WithTTL(999.999999ms): must be at least 1s":                                                   {dedupe.WithTTL(time.Second - 1)},
-		"WithCapacity(-1): must be between 1 and 2147483647; use the number of deliveries":             {dedupe.WithCapacity(-1)},
-		"WithCapacity(9223372036854775807): must be between 1 and":                                     {dedupe.WithCapacity(math.MaxInt)},
-		"an option is nil; leave it out":                                                               {nil},
+		"WithTTL(48ns): must be at least 1s; use a number with a unit, such as 48*time.Hour, or leave it out for": {dedupe.WithTTL(48)},
+		"WithTTL(-1h0m0s): must be at least 1s":                                            {dedupe.WithTTL(-time.Hour)},
+		"WithTTL(999.999999ms): must be at least 1s":                                       {dedupe.WithTTL(time.Second - 1)},
+		"WithCapacity(-1): must be between 1 and 2147483647; use the number of deliveries": {dedupe.WithCapacity(-1)},
+		"WithCapacity(9223372036854775807): must be between 1 and":                         {dedupe.WithCapacity(math.MaxInt)},
+		"an option is nil; leave it out":                                                   {nil},
+		"WithTTL(0s): must be at least 1s":                                                 {dedupe.WithTTL(0)},
+		"WithCapacity(0): must be between 1":                                               {dedupe.WithCapacity(0)},
 	} {
 		m, err := dedupe.NewMemory(opts...)
 		require.ErrorContains(t, err, want)

@@ -39,6 +39,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"nil lookup", receiver.PerRequest(nil), []receiver.Option{dedupeOption}, []string{"PerRequest", "lookup function is nil"}},
 		{"nil tenants", (*receiver.TenantVerifier)(nil), []receiver.Option{dedupeOption}, []string{"verifier is nil"}},
 		{"zero tenants", &receiver.TenantVerifier{}, []receiver.Option{dedupeOption}, []string{"PerRequest"}},
+		{"nil logger", scheme, []receiver.Option{dedupeOption, receiver.WithLogger(nil)}, []string{"WithLogger: the logger is nil"}},
 		{"nil option", scheme, []receiver.Option{dedupeOption, nil}, []string{"nil Option"}},
 		{"all at once", scheme, []receiver.Option{
 			dedupeOption, receiver.WithMaxBody(0), receiver.WithBodyTimeout(0), receiver.WithLease(0), receiver.WithStoreTimeout(-1),

@@ -52,6 +52,7 @@ type config struct {
 	lease        time.Duration
 	storeTimeout time.Duration
 	logger       *slog.Logger
+	nilLogger    bool
 	observer     func(context.Context, Result)
 	observed     bool
 	faults       *contain.Faults
@@ -78,10 +79,10 @@ func WithDedupe(store dedupe.Store, source string) Option {
 }
 
 // InsecureNoDedupe passes every authentic copy of a delivery to the handler.
-// Use it only for handlers that deduplicate themselves. Senders retry, so
-// handlers see the same delivery more than once. An attacker can replay a
-// captured request while its timestamp is accepted, or forever if the scheme
-// signs no timestamp.
+// Default: off, and [WithDedupe] is required. Use it only for handlers that
+// deduplicate themselves. Senders retry, so handlers see the same delivery more
+// than once. An attacker can replay a captured request while its timestamp is
+// accepted, or forever if the scheme signs no timestamp.
 func InsecureNoDedupe() Option {
 	return optionFunc(func(c *config) { c.noDedupe = true })
 }
@@ -120,8 +121,8 @@ func WithStoreTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.storeTimeout = d })
 }
 
-// WithLogger sets the logger for the one line per delivery. Default, and for
-// nil: [slog.Default].
+// WithLogger sets the logger for the one line per delivery. Default:
+// [slog.Default]. Nil is an error.
 //
 //	level   deliveries
 //	Info    handled, duplicate or ignored
@@ -132,7 +133,7 @@ func WithStoreTimeout(d time.Duration) Option {
 // before the line is written, as with [WithObserver]. A panic in the logger's
 // handler is contained.
 func WithLogger(l *slog.Logger) Option {
-	return optionFunc(func(c *config) { c.logger = l })
+	return optionFunc(func(c *config) { c.logger, c.nilLogger = l, l == nil })
 }
 
 // WithObserver sets a function that receives the result of every request, for
@@ -170,6 +171,9 @@ func (c *config) validate() error {
 	var problems []error
 	if !c.dedupeGiven && !c.noDedupe {
 		problems = append(problems, configError("no store: give WithDedupe (dedupe.NewMemory is the embedded one), or InsecureNoDedupe to go without"))
+	}
+	if c.nilLogger {
+		problems = append(problems, configError("WithLogger: the logger is nil; leave it out"))
 	}
 	if c.dedupeGiven && c.noDedupe {
 		problems = append(problems, configError("WithDedupe and InsecureNoDedupe exclude each other; leave one out"))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"reflect"
@@ -46,7 +47,7 @@ func (s *Sender) Faults() map[string]uint64 {
 
 func newFaults(c *config) *contain.Faults {
 	if c.logger == nil {
-		return contain.New("sender", nil)
+		c.logger = slog.Default()
 	}
 	return contain.New("sender", c.logger.Handler())
 }

@@ -69,11 +69,12 @@ func (c *config) mistake(option, format string, args ...any) {
 	c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %s", ErrConfig, option, fmt.Sprintf(format, args...)))
 }
 
-// WithSchedule sets the waits between the attempts of [Sender.Send] and [Sender.Deliver]. Default [Pipeline]. A nil
-// schedule is an error; for no retries use [Once].
+// WithSchedule sets the waits between the attempts of [Sender.Send] and
+// [Sender.Deliver]. Default: [Pipeline]. A nil schedule is an error; for no
+// retries use [Once].
 //
-// Where a schedule panics or does not answer within 5 seconds, the delivery goes
-// on with Pipeline at the same attempt, see [Sender.Faults].
+// Where a schedule panics or does not answer within 5 seconds, the delivery
+// goes on with Pipeline at the same attempt, see [Sender.Faults].
 func WithSchedule(schedule Schedule) Option {
 	return optionFunc(func(c *config) {
 		if err := checkSchedule(schedule); err != nil {
@@ -83,9 +84,10 @@ func WithSchedule(schedule Schedule) Option {
 	})
 }
 
-// WithTimeout bounds each attempt: resolving, connecting, the request, the answer and its body together. Default 15 s
-// ([DefaultTimeout]), at most 10 minutes. Zero is an error: an attempt without a deadline lets an endpoint hold it
-// forever. [Endpoint].Timeout overrides it for one endpoint.
+// WithTimeout bounds each attempt: resolving, connecting, the request, the
+// answer and its body together. Default: 15 s ([DefaultTimeout]), at most 10
+// minutes. Zero is an error: an attempt without a deadline lets an endpoint
+// hold it forever. [Endpoint].Timeout overrides it for one endpoint.
 func WithTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d <= 0 || d > maxTimeout {
@@ -95,9 +97,10 @@ func WithTimeout(d time.Duration) Option {
 	})
 }
 
-// WithMaxRetryAfter caps the wait that an endpoint can ask for with Retry-After, on any answer but a 2xx. Default 5
-// minutes ([DefaultMaxRetryAfter]), since Send makes its caller wait; a queue, which does not, sets an hour or more. Zero
-// ignores Retry-After. At most 7 days.
+// WithMaxRetryAfter caps the wait that an endpoint can ask for with
+// Retry-After, on any answer but a 2xx. Default: 5 minutes
+// ([DefaultMaxRetryAfter]), since Send makes its caller wait; a queue, which
+// does not, sets an hour or more. Zero ignores Retry-After. At most 7 days.
 func WithMaxRetryAfter(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 || d > maxRetryAfterLimit {
@@ -107,9 +110,11 @@ func WithMaxRetryAfter(d time.Duration) Option {
 	})
 }
 
-// WithMaxBody bounds the bodies that are sent, in bytes: a longer one is a [*MessageError], and nothing is sent. Default 1
-// MiB ([DefaultMaxBody]), which is what a receiver of package receiver takes unless told otherwise; at most 64 MiB. Zero is
-// an error: without a bound, one commit message that is a whole log fills the memory of a queue.
+// WithMaxBody bounds the bodies that are sent, in bytes: a longer one is a
+// [*MessageError], and nothing is sent. Default: 1 MiB ([DefaultMaxBody]),
+// which is what a receiver of package receiver takes unless told otherwise; at
+// most 64 MiB. Zero is an error: without a bound, one commit message that is a
+// whole log fills the memory of a queue.
 func WithMaxBody(bytes int) Option {
 	return optionFunc(func(c *config) {
 		if bytes <= 0 || bytes > maxBodyLimit {
@@ -119,20 +124,23 @@ func WithMaxBody(bytes int) Option {
 	})
 }
 
-// WithStopOnClientError makes a 4xx answer that no retry mends final ([Rejected], [ErrRejected]), so that a CI job with a
-// wrong secret or path fails at once. Still retried are 408, 409 (another instance of the receiver has it in hand), 425,
-// 429, and any that comes with a Retry-After. Default off: a 4xx other than 410 is retried, since an
-// endpoint that is being redeployed answers 404, too.
+// WithStopOnClientError makes a 4xx answer that no retry mends final
+// ([Rejected], [ErrRejected]), so that a CI job with a wrong secret or path
+// fails at once. Still retried are 408, 409 (another instance of the receiver
+// has it in hand), 425, 429, and any that comes with a Retry-After. Default:
+// off. A 4xx other than 410 is retried, since an endpoint that is being
+// redeployed answers 404, too.
 func WithStopOnClientError() Option {
 	return optionFunc(func(c *config) { c.stopOnClient = true })
 }
 
-// WithObserver sets a function that is called after every attempt with its record, [Attempt].Wait included, before that
-// wait begins: for logs and metrics. It must be safe for concurrent use. Default none; nil is an error.
+// WithObserver sets a function that is called after every attempt with its
+// record, [Attempt].Wait included, before that wait begins: for logs and
+// metrics. It must be safe for concurrent use. Default: none. Nil is an error.
 //
-// Send, Deliver and Attempt wait for it, so a slow one delays their return and the
-// next attempt, and one that hangs delays them until it returns. A panic in it is
-// contained, see [Sender.Faults].
+// Send, Deliver and Attempt wait for it, so a slow one delays their return and
+// the next attempt, and one that hangs delays them until it returns. A panic in
+// it is contained, see [Sender.Faults].
 func WithObserver(observe func(context.Context, Attempt)) Option {
 	return optionFunc(func(c *config) {
 		if observe == nil {
@@ -142,9 +150,10 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 	})
 }
 
-// WithLogger sets where the faults of callbacks are logged, at most once a minute
-// for each callback, see [Sender.Faults]. Nothing else is logged. Default none; nil
-// is an error. A call that meets a fault waits for the logger.
+// WithLogger sets where the faults of callbacks are logged, at most once a
+// minute for each callback, see [Sender.Faults]. Nothing else is logged.
+// Default: [slog.Default]. Nil is an error. A call that meets a fault waits for
+// the logger.
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
 		if l == nil {
@@ -154,10 +163,11 @@ func WithLogger(l *slog.Logger) Option {
 	})
 }
 
-// WithEventTypes declares the types of event that this program sends. Each pattern
-// of an endpoint's filter must then match one of them (see [ParseFilter]). They
-// replace the types of package payload, so name those as well if they are sent.
-// Default none. Naming none is an error. Repeated options add up.
+// WithEventTypes declares the types of event that this program sends. Each
+// pattern of an endpoint's filter must then match one of them (see
+// [ParseFilter]). They replace the types of package payload, so name those as
+// well if they are sent. Default: none. Naming none is an error. Repeated
+// options add up.
 func WithEventTypes(types ...payload.Type) Option {
 	return optionFunc(func(c *config) {
 		if err := checkOwnTypes(types); err != nil {
@@ -167,12 +177,16 @@ func WithEventTypes(types ...payload.Type) Option {
 	})
 }
 
-// AllowNetworks opens networks that are not public: 10.0.0.0/8 for a company's own services, 127.0.0.0/8 and ::1/128
-// for a test. Into these networks plain http is permitted, too. An IPv4 prefix also covers the forms in which IPv6
-// embeds its addresses: mapped ones, and those of NAT64 gateways (see [WithNAT64]). Default none: only public addresses, only https. Naming none is an error; repeated options add up.
+// AllowNetworks opens networks that are not public: 10.0.0.0/8 for a company's
+// own services, 127.0.0.0/8 and ::1/128 for a test. Into these networks plain
+// http is permitted, too. An IPv4 prefix also covers the forms in which IPv6
+// embeds its addresses: mapped ones, and those of NAT64 gateways (see
+// [WithNAT64]). Default: only public addresses, and only https. Naming none is
+// an error. Repeated options add up.
 //
-// The risk: whoever may enter URLs can then make this process send requests to every service in these networks.
-// Don't open networks in which something trusts its callers, such as a cloud's metadata service (169.254.0.0/16).
+// The risk: whoever may enter URLs can then make this process send requests to
+// every service in these networks. Don't open networks in which something
+// trusts its callers, such as a cloud's metadata service (169.254.0.0/16).
 func AllowNetworks(networks ...netip.Prefix) Option {
 	return optionFunc(func(c *config) {
 		c.networks = append(c.networks, c.prefixes("AllowNetworks", networks)...)
@@ -180,10 +194,10 @@ func AllowNetworks(networks ...netip.Prefix) Option {
 }
 
 // DenyNetworks closes networks, also public ones, and is stronger than
-// [AllowNetworks]: a platform's own public ranges, or an internal range inside a
-// wider one that is allowed. An IPv4 prefix also covers the forms in which IPv6
-// embeds its addresses. Default none. Naming none is an error. Repeated options add
-// up.
+// [AllowNetworks]: a platform's own public ranges, or an internal range inside
+// a wider one that is allowed. An IPv4 prefix also covers the forms in which
+// IPv6 embeds its addresses. Default: none. Naming none is an error. Repeated
+// options add up.
 func DenyNetworks(networks ...netip.Prefix) Option {
 	return optionFunc(func(c *config) {
 		c.denied = append(c.denied, c.prefixes("DenyNetworks", networks)...)
@@ -207,17 +221,19 @@ func (c *config) prefixes(option string, networks []netip.Prefix) []netip.Prefix
 	return normal
 }
 
-// InsecureHTTP permits plain http to public addresses. Default off.
+// InsecureHTTP permits plain http to public addresses. Default: off.
 //
-// The attack: anyone on the way can read the body, the URL and an API key, can answer in the endpoint's place so that the
-// event is lost, and can replay a signed request within the receiver's tolerance. A signature protects only
-// against alteration. For plain http inside one's own network, use [AllowNetworks] instead.
+// The attack: anyone on the way can read the body, the URL and an API key, can
+// answer in the endpoint's place so that the event is lost, and can replay a
+// signed request within the receiver's tolerance. A signature protects only
+// against alteration. For plain http inside one's own network, use
+// [AllowNetworks] instead.
 func InsecureHTTP() Option {
 	return optionFunc(func(c *config) { c.insecureHTTP = true })
 }
 
-// WithPorts narrows the ports that may be connected to, on all addresses. Default any. Naming none, or 0, is an
-// error; repeated options add up.
+// WithPorts narrows the ports that may be connected to, on all addresses.
+// Default: any. Naming none, or 0, is an error; repeated options add up.
 func WithPorts(ports ...uint16) Option {
 	return optionFunc(func(c *config) {
 		if len(ports) == 0 || slices.Contains(ports, 0) {
@@ -227,11 +243,12 @@ func WithPorts(ports ...uint16) Option {
 	})
 }
 
-// WithResolver sets what resolves hosts, for a DNS server of one's own. Default net.DefaultResolver. nil is an error.
-// What it answers is not trusted: the guard checks every address before it is dialled.
+// WithResolver sets what resolves hosts, for a DNS server of one's own.
+// Default: net.DefaultResolver. Nil is an error. What it answers is not
+// trusted: the guard checks every address before it is dialled.
 //
-// A Dial function of the resolver is bounded by the attempt's timeout. A panic in it
-// fails the attempt, see [Sender.Faults].
+// A Dial function of the resolver is bounded by the attempt's timeout. A panic
+// in it fails the attempt, see [Sender.Faults].
 func WithResolver(r *net.Resolver) Option {
 	return optionFunc(func(c *config) {
 		if r == nil {
@@ -241,9 +258,10 @@ func WithResolver(r *net.Resolver) Option {
 	})
 }
 
-// WithRootCAs sets the certificate authorities that endpoints' certificates are verified with. Default: the
-// system's. To add a company's own to those, start from x509.SystemCertPool. nil is an error. There is no option that
-// turns verification off.
+// WithRootCAs sets the certificate authorities that endpoints' certificates are
+// verified with. Default: the system's. To add a company's own to those, start
+// from x509.SystemCertPool. nil is an error. There is no option that turns
+// verification off.
 func WithRootCAs(pool *x509.CertPool) Option {
 	return optionFunc(func(c *config) {
 		if pool == nil {

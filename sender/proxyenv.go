@@ -5,12 +5,12 @@ import (
 	"net/url"
 )
 
-// WithProxyFromEnvironment sends through the proxies that HTTPS_PROXY, HTTP_PROXY
-// and NO_PROXY name, as [http.ProxyFromEnvironment] reads them: once in a process,
-// and never for localhost. It is [WithProxy] in everything else, so the proxies are
-// asked for addresses that the guard has checked. Default off: the environment is
-// not read. A value that WithProxy would refuse is an error, and so are both options
-// together.
+// WithProxyFromEnvironment sends through the proxies that HTTPS_PROXY,
+// HTTP_PROXY and NO_PROXY name, as [http.ProxyFromEnvironment] reads them: once
+// in a process, and never for localhost. It is [WithProxy] in everything else,
+// so the proxies are asked for addresses that the guard has checked. Default:
+// off. The environment is not read. A value that WithProxy would refuse is an
+// error, and so are both options together.
 func WithProxyFromEnvironment() Option {
 	return optionFunc(func(c *config) {
 		c.environment = make(map[string]*proxy)

@@ -62,7 +62,7 @@ func WithKey(key Key) Option {
 }
 
 // WithTolerance sets how far a timestamp may lie from now, on either side,
-// inclusive. Default 5 minutes ([DefaultTolerance]). It takes 1 second to 24
+// inclusive. Default: 5 minutes ([DefaultTolerance]). It takes 1 second to 24
 // hours. Zero is an error, because an unchecked timestamp protects nothing.
 func WithTolerance(d time.Duration) Option {
 	return optionFunc(func(c *config) {
@@ -72,8 +72,9 @@ func WithTolerance(d time.Duration) Option {
 }
 
 // WithPrincipal names the tenant or organization that the keys belong to.
-// [Verified].Principal returns it. Default empty. Give each tenant's scheme a
-// different principal, so that deduplication keeps their deliveries apart.
+// [Verified].Principal returns it. Default: no principal. The empty string is
+// an error. Give each tenant's scheme a different principal, so that
+// deduplication keeps their deliveries apart.
 func WithPrincipal(name string) Option {
 	return optionFunc(func(c *config) {
 		c.principal = name
@@ -83,7 +84,7 @@ func WithPrincipal(name string) Option {
 
 // WithHeaderPrefix replaces X-Webhook in the header names of [Timestamped].
 // With "X-Temps" they are X-Temps-Timestamp, X-Temps-Signature and X-Temps-Id.
-// Default "X-Webhook". An empty prefix is an error.
+// Default: "X-Webhook". An empty prefix is an error.
 func WithHeaderPrefix(prefix string) Option {
 	return optionFunc(func(c *config) {
 		c.prefix = prefix
@@ -106,7 +107,7 @@ func WithHeader(name string) Option {
 }
 
 // WithSignaturePrefix sets the text before the signature, "sha256=" for
-// example. It has 1 to 64 bytes of printable ASCII. Default none.
+// example. It has 1 to 64 bytes of printable ASCII. Default: none.
 //
 // [Timestamped] writes the prefix before the hex. Its verification also takes
 // the hex alone and with "sha256=". [NewBodyOnly] requires the prefix.
@@ -118,7 +119,7 @@ func WithSignaturePrefix(prefix string) Option {
 }
 
 // WithBase64 makes [NewBodyOnly] read the signature as padded standard base64.
-// Default lower-case hex.
+// Default: lower-case hex.
 func WithBase64() Option {
 	return optionFunc(func(c *config) {
 		c.base64 = true
@@ -128,7 +129,7 @@ func WithBase64() Option {
 
 // InsecureSHA1 makes [NewBodyOnly] verify HMAC-SHA1, for senders that have
 // nothing better. Collisions of SHA-1 can be computed. They are not known to
-// break HMAC, but nothing new should rely on that. Default HMAC-SHA256.
+// break HMAC, but nothing new should rely on that. Default: HMAC-SHA256.
 func InsecureSHA1() Option {
 	return optionFunc(func(c *config) {
 		c.sha1 = true
@@ -137,7 +138,7 @@ func InsecureSHA1() Option {
 }
 
 // WithFieldNames replaces the names of the two fields in the header of
-// [Stripe]. Default "t" and "v1". Buildkite has "timestamp" and "signature".
+// [Stripe]. Default: "t" and "v1". Buildkite has "timestamp" and "signature".
 // Each name is 1 to 32 letters, digits, dashes and underscores, and they must
 // differ.
 func WithFieldNames(timestamp, signature string) Option {
@@ -148,7 +149,7 @@ func WithFieldNames(timestamp, signature string) Option {
 }
 
 // WithoutDiagnosis turns off the hints in [ErrNoMatch] errors about what would
-// have matched. Default on. A scheme looks for a hint after a failed
+// have matched. Default: on. A scheme looks for a hint after a failed
 // verification, at most once a second. Hints are for the operator's log, and
 // the sender never sees them.
 func WithoutDiagnosis() Option {
@@ -180,6 +181,9 @@ func newConfig(scheme string, key Key, opts []Option, known ...string) (*config,
 	}
 	if c.tolerance < time.Second || c.tolerance > maxTolerance {
 		return nil, configError(scheme, "WithTolerance(%v): want %v to %v", c.tolerance, time.Second, maxTolerance)
+	}
+	if slices.Contains(c.given, "WithPrincipal") && c.principal == "" {
+		return nil, configError(scheme, "WithPrincipal: the name is empty; leave the option out for no principal")
 	}
 	if slices.Contains(c.given, "WithSignaturePrefix") && !validMark(c.mark) {
 		return nil, configError(scheme, "WithSignaturePrefix: want 1 to %d bytes of printable ASCII, such as %q", maxMark, hashPrefix)

@@ -322,6 +322,7 @@ func TestConfigurationErrors(t *testing.T) {
 		says string
 	}{
 		{"nil key", newStandard(nil), "nil"},
+		{"no principal", newStandard(std, signer.WithPrincipal("")), "WithPrincipal: the name is empty"},
 		{"zero secret", newStandard(signer.Secret{}), "zero value"},
 		{"zero secret, timestamped", newTimestamped(signer.Secret{}), "zero value"},
 		{"zero signing key", newStandard(signer.SigningKey{}), "zero value"},

@@ -35,9 +35,9 @@ type option func(*config)
 
 func (o option) apply(c *config) { o(c) }
 
-// WithTTL sets how long a completed delivery is remembered. The default, also
-// for zero, is [dedupe.DefaultTTL], 48 hours. A TTL below [dedupe.MinTTL] is an
-// error. Fractions of a millisecond are rounded up. The TTL should exceed the
+// WithTTL sets how long a completed delivery is remembered. Default: 48 hours
+// ([dedupe.DefaultTTL]). A TTL below [dedupe.MinTTL] is an error, and so is
+// zero. Fractions of a millisecond are rounded up. The TTL should exceed the
 // time to the sender's last retry. It must be at least twice the receiver's
 // tolerance, which the receiver checks. All stores that share a prefix should
 // have the same TTL.
@@ -46,38 +46,32 @@ func WithTTL(ttl time.Duration) Option {
 }
 
 // WithPrefix sets the beginning of every key's name in Redis. Use it to
-// separate environments, such as staging and production, on one server. The
-// default, also for "", is [DefaultPrefix]. The prefix may have up to 100
-// letters, digits and characters of ":._-/". Stores need the same prefix to
-// share what they remember.
+// separate environments, such as staging and production, on one server.
+// Default: [DefaultPrefix]. The empty string is an error. The prefix may have
+// up to 100 letters, digits and characters of ":._-/". Stores need the same
+// prefix to share what they remember.
 func WithPrefix(prefix string) Option {
 	return option(func(c *config) { c.prefix = prefix })
 }
 
-// InsecureRing allows a [redis.Ring] as the client, which New refuses by
-// default. A Ring looks for the keys of a shard on other shards while the shard
-// is down, and whenever the list of shards changes. The other shards do not
-// know these keys. Completed deliveries are then handled again, replays within
-// the tolerance are accepted, and two workers may hold one delivery. Redis
-// Cluster refuses such calls instead. Use InsecureRing only for handlers that
-// may run twice.
+// InsecureRing allows a [redis.Ring] as the client. Default: off, and New
+// refuses one. A Ring looks for the keys of a shard on other shards while the
+// shard is down, and whenever the list of shards changes. The other shards do
+// not know these keys. Completed deliveries are then handled again, replays
+// within the tolerance are accepted, and two workers may hold one delivery.
+// Redis Cluster refuses such calls instead. Use InsecureRing only for handlers
+// that may run twice.
 func InsecureRing() Option {
 	return option(func(c *config) { c.ring = true })
 }
 
 func newConfig(client redis.UniversalClient, opts []Option) (config, error) {
-	var c config
+	c := config{ttl: dedupe.DefaultTTL, prefix: DefaultPrefix}
 	for _, o := range opts {
 		if o == nil {
 			return c, fmt.Errorf("%w: an option is nil; leave it out instead", ErrConfig)
 		}
 		o.apply(&c)
-	}
-	if c.ttl == 0 {
-		c.ttl = dedupe.DefaultTTL
-	}
-	if c.prefix == "" {
-		c.prefix = DefaultPrefix
 	}
 	return c, errors.Join(c.checkTTL(), c.checkPrefix(), c.checkClient(client))
 }
@@ -87,11 +81,14 @@ func (c config) checkTTL() error {
 		return nil
 	}
 	return fmt.Errorf("%w: WithTTL(%v): must be at least %v; use a number with a unit, such as 48*time.Hour, "+
-		"or 0 for the default of %v", ErrConfig, c.ttl, dedupe.MinTTL, dedupe.DefaultTTL)
+		"or leave it out for the default of %v", ErrConfig, c.ttl, dedupe.MinTTL, dedupe.DefaultTTL)
 }
 
 func (c config) checkPrefix() error {
 	const maxPrefix = 100
+	if c.prefix == "" {
+		return fmt.Errorf("%w: WithPrefix: the prefix is empty; leave the option out for the default %q", ErrConfig, DefaultPrefix)
+	}
 	if len(c.prefix) > maxPrefix {
 		return fmt.Errorf("%w: WithPrefix: %d bytes; up to %d are allowed", ErrConfig, len(c.prefix), maxPrefix)
 	}

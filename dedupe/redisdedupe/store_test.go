@@ -63,7 +63,9 @@ func TestConfiguration(t *testing.T) {
 	}
 
 	require.Equal(t, dedupe.DefaultTTL, newStore(t, client).TTL())
-	require.Equal(t, dedupe.DefaultTTL, newStore(t, client, redisdedupe.WithTTL(0), redisdedupe.WithPrefix("")).TTL())
+	_, err := redisdedupe.New(client, redisdedupe.WithTTL(0), redisdedupe.WithPrefix(""))
+	require.ErrorContains(t, err, "WithTTL(0s)")
+	require.ErrorContains(t, err, "WithPrefix: the prefix is empty")
 	require.Equal(t, time.Second, newStore(t, client, redisdedupe.WithTTL(time.Second)).TTL())
 	newStore(t, ring, redisdedupe.InsecureRing())
 	newStore(t, client, redisdedupe.WithPrefix("staging/deploys_1.2:a-b"))

@@ -24,6 +24,11 @@ func TestWrongOptions(t *testing.T) {
 	for want, o := range map[string]sqldedupe.Option{
 		"WithTTL(48ns)":              sqldedupe.WithTTL(48),
 		"WithTTL(-1s)":               sqldedupe.WithTTL(-time.Second),
+		"WithTTL(0s)":                sqldedupe.WithTTL(0),
+		"WithPruneInterval(0s)":      sqldedupe.WithPruneInterval(0),
+		"WithPruneBatch(0)":          sqldedupe.WithPruneBatch(0),
+		"WithCapacity(0)":            sqldedupe.WithCapacity(0),
+		`table ""`:                   sqldedupe.WithTable(""),
 		"WithPruneInterval(-1ns)":    sqldedupe.WithPruneInterval(-1),
 		"WithPruneBatch(-1)":         sqldedupe.WithPruneBatch(-1),
 		"WithPruneBatch(10001)":      sqldedupe.WithPruneBatch(10_001),
@@ -66,7 +71,7 @@ func TestWrongOptions(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
-		s := b.store(b.db, sqldedupe.WithTTL(0), sqldedupe.WithCapacity(0), sqldedupe.WithPruneBatch(0), sqldedupe.WithPruneInterval(0))
+		s := b.store(b.db)
 		require.Equal(t, dedupe.DefaultTTL, s.TTL())
 		claim(t, s, key("1"), amply, dedupe.Claimed)
 	})

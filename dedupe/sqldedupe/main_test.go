@@ -133,7 +133,7 @@ func (b *backend) store(db *sql.DB, opts ...sqldedupe.Option) *sqldedupe.Store {
 func (b *backend) tryStore(db *sql.DB, opts ...sqldedupe.Option) (*sqldedupe.Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	opts = append([]sqldedupe.Option{sqldedupe.WithTable(b.table)}, opts...)
+	opts = append([]sqldedupe.Option{sqldedupe.WithTable(b.tableName())}, opts...)
 	if b.dialect == sqldedupe.Postgres {
 		return sqldedupe.NewPostgres(ctx, db, opts...)
 	}

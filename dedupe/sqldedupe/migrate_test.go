@@ -90,7 +90,7 @@ func TestMigrateTogether(t *testing.T) {
 			together.Go(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 				defer cancel()
-				if err := sqldedupe.Migrate(ctx, handles[i%4], b.dialect, sqldedupe.WithTable(b.table)); err != nil {
+				if err := sqldedupe.Migrate(ctx, handles[i%4], b.dialect, sqldedupe.WithTable(b.tableName())); err != nil {
 					t.Errorf("instance %d: %v", i, err)
 				}
 			})
@@ -98,7 +98,7 @@ func TestMigrateTogether(t *testing.T) {
 		together.Wait()
 		s := b.store(b.db, sqldedupe.WithoutMigration())
 		claim(t, s, key("1"), amply, dedupe.Claimed)
-		require.NoError(t, sqldedupe.Migrate(t.Context(), b.db, b.dialect, sqldedupe.WithTable(b.table)), "again")
+		require.NoError(t, sqldedupe.Migrate(t.Context(), b.db, b.dialect, sqldedupe.WithTable(b.tableName())), "again")
 		claim(t, s, key("1"), amply, dedupe.InFlight)
 	})
 }
@@ -109,7 +109,7 @@ func TestMigrateByHand(t *testing.T) {
 		_, err := b.tryStore(b.db, sqldedupe.WithoutMigration())
 		require.ErrorIs(t, err, sqldedupe.ErrConfig)
 		require.ErrorContains(t, err, "WithoutMigration")
-		all, err := sqldedupe.Migrations(b.dialect, sqldedupe.WithTable(b.table))
+		all, err := sqldedupe.Migrations(b.dialect, sqldedupe.WithTable(b.tableName()))
 		require.NoError(t, err)
 		for i, m := range all {
 			require.Equal(t, i+1, m.Version)

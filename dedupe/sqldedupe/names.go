@@ -26,9 +26,6 @@ func newNames(d Dialect, table string) (names, error) {
 	if d != Postgres && d != SQLite {
 		return names{}, fmt.Errorf("%w: %v: the dialect must be Postgres or SQLite", ErrConfig, d)
 	}
-	if table == "" {
-		table = DefaultTable
-	}
 	prefix, name := "", table
 	if schema, rest, found := strings.Cut(table, "."); found && d == Postgres {
 		if !identifier.MatchString(schema) {

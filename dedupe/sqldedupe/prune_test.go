@@ -260,7 +260,7 @@ func TestPruningUsesIndex(t *testing.T) {
 			_, err = b.db.ExecContext(t.Context(), "ANALYZE "+table)
 			require.NoError(t, err)
 		}
-		for _, statement := range sqldedupe.PruneStatements(b.dialect, b.table) {
+		for _, statement := range sqldedupe.PruneStatements(b.dialect, b.tableName()) {
 			rows, err := b.db.QueryContext(t.Context(), explain+statement, args...)
 			require.NoError(t, err)
 			var plan []string

@@ -144,7 +144,7 @@ func (s *Store) closePrepared() error {
 // [NewPostgres] and [NewSQLite] open. Later calls return [dedupe.ErrClosed], so
 // that no delivery is handled without protection.
 //
-// Closing again does nothing, and neither does closing a nil or zero Store.
+// Closing again, or closing a nil or zero Store, does nothing.
 func (s *Store) Close() error {
 	if s.empty() || s.closed.Swap(true) {
 		return nil

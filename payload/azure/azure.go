@@ -22,6 +22,7 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
+	inbound.Checks
 	complete       inbound.Completer
 	partialFailure bool
 	runEnvironment string
@@ -35,10 +36,13 @@ func WithPartialFailure() Option {
 
 // WithRuns treats the runs of YAML pipelines as deployments to this
 // environment. Use it for pipelines without stages. Do not subscribe one
-// pipeline to both runs and stages. By default, and for "", runs are ignored
-// and stages are deployments.
+// pipeline to both runs and stages. Default: runs are ignored and
+// stages are deployments. The empty string is an error.
 func WithRuns(environment string) Option {
-	return optionFunc(func(c *config) { c.runEnvironment = environment })
+	return optionFunc(func(c *config) {
+		c.runEnvironment = environment
+		c.Given("WithRuns", environment == "")
+	})
 }
 
 // WithComplete sets a function that may change a deployment before it is
@@ -46,16 +50,19 @@ func WithRuns(environment string) Option {
 // of yours. It runs for every authentic delivery, including duplicates, before
 // the receiver claims the delivery. Its errors are treated as failures of the
 // receiver, so the sender retries. The event is ignored if the error wraps
-// [payload.ErrIgnored]. The default, which nil also stands for, is no function.
+// [payload.ErrIgnored]. Default: no function. Nil is an error.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
-	return optionFunc(func(c *config) { c.complete = f })
+	return optionFunc(func(c *config) {
+		c.complete = f
+		c.Given("WithComplete", f == nil)
+	})
 }
 
 // NewDecoder returns [Decode] with these options, for receiver.Records. It
 // reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
-	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
+	if err := inbound.Configure(system, opts, c, Option.apply); err != nil {
 		return nil, err
 	}
 	return inbound.NewDecoder(system, c.mapEvent, c.complete), nil

@@ -23,15 +23,19 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
+	inbound.Checks
 	complete    inbound.Completer
 	environment string
 }
 
 // WithEnvironment names the environment of all deployments of this webhook.
 // Bitbucket's events do not name one, so this option or [WithComplete] is
-// required. By default, and for "", the option sets nothing.
+// required. Default: none. The empty string is an error.
 func WithEnvironment(name string) Option {
-	return optionFunc(func(c *config) { c.environment = name })
+	return optionFunc(func(c *config) {
+		c.environment = name
+		c.Given("WithEnvironment", name == "")
+	})
 }
 
 // WithComplete sets a function that may change a deployment before it is
@@ -39,9 +43,12 @@ func WithEnvironment(name string) Option {
 // of yours. It runs for every authentic delivery, including duplicates, before
 // the receiver claims the delivery. Its errors are treated as failures of the
 // receiver, so the sender retries. The event is ignored if the error wraps
-// [payload.ErrIgnored]. The default, which nil also stands for, is no function.
+// [payload.ErrIgnored]. Default: no function. Nil is an error.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
-	return optionFunc(func(c *config) { c.complete = f })
+	return optionFunc(func(c *config) {
+		c.complete = f
+		c.Given("WithComplete", f == nil)
+	})
 }
 
 // NewVerifier returns the scheme of Bitbucket's X-Hub-Signature for Cloud and
@@ -55,7 +62,7 @@ func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.BodyOnly,
 // reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
-	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
+	if err := inbound.Configure(system, opts, c, Option.apply); err != nil {
 		return nil, err
 	}
 	if c.environment == "" && c.complete == nil {

@@ -77,7 +77,7 @@ func cloudCommit(b *inbound.Builder, status inbound.Node) string {
 // Errors are those of [Decode].
 func DecodeRecord(ctx context.Context, body []byte, opts ...Option) (*payload.Deployment, error) {
 	c := new(config)
-	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
+	if err := inbound.Configure(system, opts, c, Option.apply); err != nil {
 		return nil, err
 	}
 	return inbound.NewDecoder(system, c.mapRecord, c.complete)(ctx, body)

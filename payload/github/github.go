@@ -24,6 +24,7 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
+	inbound.Checks
 	complete          inbound.Completer
 	pendingInProgress bool
 	rollbacks         bool
@@ -51,9 +52,12 @@ func WithRollbacks() Option {
 // of yours. It runs for every authentic delivery, including duplicates, before
 // the receiver claims the delivery. Its errors are treated as failures of the
 // receiver, so the sender retries. The event is ignored if the error wraps
-// [payload.ErrIgnored]. The default, which nil also stands for, is no function.
+// [payload.ErrIgnored]. Default: no function. Nil is an error.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
-	return optionFunc(func(c *config) { c.complete = f })
+	return optionFunc(func(c *config) {
+		c.complete = f
+		c.Given("WithComplete", f == nil)
+	})
 }
 
 // NewVerifier returns the scheme of GitHub's X-Hub-Signature-256. The webhook's
@@ -67,7 +71,7 @@ func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.BodyOnly,
 // reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
-	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
+	if err := inbound.Configure(system, opts, c, Option.apply); err != nil {
 		return nil, err
 	}
 	return inbound.NewDecoder(system, c.mapEvent, c.complete), nil

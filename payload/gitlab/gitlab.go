@@ -22,16 +22,22 @@ type optionFunc func(*config)
 
 func (f optionFunc) apply(c *config) { f(c) }
 
-type config struct{ complete inbound.Completer }
+type config struct {
+	inbound.Checks
+	complete inbound.Completer
+}
 
 // WithComplete sets a function that may change a deployment before it is
 // validated. Use it to add values that the event lacks from a table or an API
 // of yours. It runs for every authentic delivery, including duplicates, before
 // the receiver claims the delivery. Its errors are treated as failures of the
 // receiver, so the sender retries. The event is ignored if the error wraps
-// [payload.ErrIgnored]. The default, which nil also stands for, is no function.
+// [payload.ErrIgnored]. Default: no function. Nil is an error.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
-	return optionFunc(func(c *config) { c.complete = f })
+	return optionFunc(func(c *config) {
+		c.complete = f
+		c.Given("WithComplete", f == nil)
+	})
 }
 
 // Secrets holds the secrets of a GitLab webhook. At least one is required.
@@ -81,7 +87,7 @@ func NewVerifier(secrets Secrets) (signer.Scheme, error) {
 // reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
-	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
+	if err := inbound.Configure(system, opts, c, Option.apply); err != nil {
 		return nil, err
 	}
 	return inbound.NewDecoder(system, mapEvent, c.complete), nil

@@ -23,15 +23,19 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
+	inbound.Checks
 	complete    inbound.Completer
 	environment string
 }
 
 // WithEnvironment names the environment of all deployments of this webhook.
 // Render's events do not name one, so this option or [WithComplete] must set
-// it. By default, and for "", the option sets nothing.
+// it. Default: none. The empty string is an error.
 func WithEnvironment(name string) Option {
-	return optionFunc(func(c *config) { c.environment = name })
+	return optionFunc(func(c *config) {
+		c.environment = name
+		c.Given("WithEnvironment", name == "")
+	})
 }
 
 // WithComplete sets a function that may change a deployment before it is
@@ -42,7 +46,10 @@ func WithEnvironment(name string) Option {
 // [payload.ErrIgnored]. Required, because Render's events name neither the
 // deploy nor its commit.
 func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Option {
-	return optionFunc(func(c *config) { c.complete = f })
+	return optionFunc(func(c *config) {
+		c.complete = f
+		c.Given("WithComplete", f == nil)
+	})
 }
 
 // NewVerifier returns the Standard Webhooks scheme that Render uses. The
@@ -56,7 +63,7 @@ func NewVerifier(secret signer.Secret, opts ...signer.Option) (*signer.Standard,
 // reports all configuration errors, which wrap [ErrConfig].
 func NewDecoder(opts ...Option) (func(ctx context.Context, body []byte) (*payload.Deployment, error), error) {
 	c := new(config)
-	if err := inbound.Configure(system, opts, func(o Option) { o.apply(c) }); err != nil {
+	if err := inbound.Configure(system, opts, c, Option.apply); err != nil {
 		return nil, err
 	}
 	if c.complete == nil {

@@ -59,11 +59,11 @@ func TestDeploymentsPerTenant(t *testing.T) {
 func TestNew_ReportsEveryConfigurationError(t *testing.T) {
 	t.Parallel()
 	_, err := deployments.New(nil, nil, nil, deployments.WithMaxBody(0), deployments.WithBodyTimeout(-1), deployments.WithLinker(nil),
-		deployments.WithLinkedEnvironments(), deployments.WithLinkTimeout(0), deployments.WithLedgerTimeout(0))
+		deployments.WithLinkedEnvironments(), deployments.WithLinkTimeout(0), deployments.WithLedgerTimeout(0), deployments.WithLogger(nil))
 	require.ErrorIs(t, err, deployments.ErrConfig)
 	for _, text := range []string{
 		"nil Option", "verifier is nil", "ledger is nil", "WithMaxBody(0)", "WithBodyTimeout(-1ns)",
-		"WithLinker: the linker is nil", "WithLinkedEnvironments", "WithLinkTimeout(0s)", "WithLedgerTimeout(0s)",
+		"WithLinker: the linker is nil", "WithLinkedEnvironments", "WithLinkTimeout(0s)", "WithLedgerTimeout(0s)", "WithLogger: the logger is nil",
 	} {
 		require.ErrorContains(t, err, text, "all at once")
 	}

@@ -33,8 +33,8 @@ type memoryLedgerOption func(*memoryLedgerConfig)
 func (f memoryLedgerOption) applyToLedger(c *memoryLedgerConfig) { f(c) }
 
 // WithLedgerBytes sets the capacity of a [MemoryLedger] in bytes. A record uses
-// the bytes of its document and of its reports plus 1024. Default, and for zero: 64 MiB
-// ([DefaultLedgerBytes]). Less than 4096 is an error.
+// the bytes of its document and of its reports plus 1024. Default: 64 MiB
+// ([DefaultLedgerBytes]). Less than 4096 is an error, and so is zero.
 func WithLedgerBytes(n int64) MemoryLedgerOption {
 	return memoryLedgerOption(func(c *memoryLedgerConfig) { c.bytes = n })
 }
@@ -57,18 +57,15 @@ var _ Ledger = (*MemoryLedger)(nil)
 // NewMemoryLedger returns an empty ledger. It reports all configuration errors
 // at once, and they wrap [ErrConfig].
 func NewMemoryLedger(opts ...MemoryLedgerOption) (*MemoryLedger, error) {
-	var c memoryLedgerConfig
+	c := memoryLedgerConfig{bytes: DefaultLedgerBytes}
 	for _, o := range opts {
 		if o == nil {
 			return nil, configError("NewMemoryLedger: an option is nil; leave it out instead")
 		}
 		o.applyToLedger(&c)
 	}
-	if c.bytes == 0 {
-		c.bytes = DefaultLedgerBytes
-	}
 	if c.bytes < 4096 {
-		return nil, configError("WithLedgerBytes(%d): want at least 4096, or 0 for the default of %d", c.bytes, DefaultLedgerBytes)
+		return nil, configError("WithLedgerBytes(%d): want at least 4096; leave it out for the default of %d", c.bytes, DefaultLedgerBytes)
 	}
 	return &MemoryLedger{capacity: c.bytes, orgs: make(map[string]*memoryOrg)}, nil
 }
@@ -76,8 +73,8 @@ func NewMemoryLedger(opts ...MemoryLedgerOption) (*MemoryLedger, error) {
 // Close forgets everything and frees the memory. It waits for nothing. Further
 // calls return [ErrClosed].
 //
-// Closing again does nothing, nor does closing a nil or zero MemoryLedger. The
-// error is always nil.
+// Closing again, or closing a nil or zero MemoryLedger, does nothing. The error is
+// always nil.
 func (l *MemoryLedger) Close() error {
 	if l == nil {
 		return nil

@@ -102,15 +102,13 @@ func TestMemoryLedgerSharesNothing(t *testing.T) {
 
 func TestMemoryLedgerConfiguration(t *testing.T) {
 	t.Parallel()
-	for _, bytes := range []int64{-1, 1, 4095} {
+	for _, bytes := range []int64{-1, 0, 1, 4095} {
 		_, err := deployments.NewMemoryLedger(deployments.WithLedgerBytes(bytes))
 		require.ErrorIs(t, err, deployments.ErrConfig)
 		require.ErrorContains(t, err, fmt.Sprintf("WithLedgerBytes(%d)", bytes))
 	}
 	_, err := deployments.NewMemoryLedger(nil)
 	require.ErrorIs(t, err, deployments.ErrConfig)
-	_, err = deployments.NewMemoryLedger(deployments.WithLedgerBytes(0))
-	require.NoError(t, err)
 }
 
 // fits returns how many records of the same form fit into a ledger of room

@@ -47,6 +47,7 @@ type config struct {
 	maxBody       int64
 	bodyTimeout   time.Duration
 	logger        *slog.Logger
+	nilLogger     bool
 	observer      func(context.Context, receiver.Result)
 	contradicted  func(context.Context, Contradiction)
 	problems      []error
@@ -99,11 +100,11 @@ func WithBodyTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.bodyTimeout = d })
 }
 
-// WithLogger sets the logger for the one line per delivery. Default, and for
-// nil: [slog.Default]. See [receiver.WithLogger] for the levels. A deployment
-// that could not be linked has level Error.
+// WithLogger sets the logger for the one line per delivery. Default:
+// [slog.Default]. Nil is an error. See [receiver.WithLogger] for the levels. A
+// deployment that could not be linked has level Error.
 func WithLogger(l *slog.Logger) Option {
-	return optionFunc(func(c *config) { c.logger = l })
+	return optionFunc(func(c *config) { c.logger, c.nilLogger = l, l == nil })
 }
 
 // WithObserver sets a function that receives the result of every request after
@@ -156,6 +157,9 @@ func newConfig(opts []Option) (*config, error) {
 
 func (c *config) validate() error {
 	var problems []error
+	if c.nilLogger {
+		problems = append(problems, configError("WithLogger: the logger is nil; leave it out"))
+	}
 	if c.linkerGiven && nilable.IsNil(c.linker) {
 		problems = append(problems, configError("WithLinker: the linker is nil; check the error of its constructor, or leave the option out"))
 	}

@@ -74,7 +74,7 @@ func (in *Inbox) stop(ctx context.Context) error {
 // [OpenSQLite] opened, and leaves the pool of [NewPostgres] open. Further calls
 // return [ErrClosed], and deliveries are answered with 503.
 //
-// Closing again does nothing, nor does closing a nil or zero Inbox.
+// Closing again, or closing a nil or zero Inbox, does nothing.
 func (in *Inbox) Close() error {
 	if in == nil || in.db == nil {
 		return nil

@@ -251,7 +251,7 @@ func TestConfiguration(t *testing.T) {
 		"WithHandlerTimeout": inbox.WithHandlerTimeout(0), "WithRescueAfter": inbox.WithRescueAfter(time.Millisecond),
 		"WithStopTimeout": inbox.WithStopTimeout(0), "WithStoreTimeout": inbox.WithStoreTimeout(0),
 		"WithRetention": inbox.WithRetention(time.Second), "WithDeadRetention": inbox.WithDeadRetention(time.Hour),
-		"WithObserver": inbox.WithObserver(nil), "WithMaxBacklog": inbox.WithMaxBacklog(0), "WithSchema": inbox.WithSchema("x"),
+		"WithObserver": inbox.WithObserver(nil), "WithLogger": inbox.WithLogger(nil), "WithDeadRetention(0s)": inbox.WithDeadRetention(0), "WithSchema: the name is empty": inbox.WithSchema(""), "WithMaxBacklog": inbox.WithMaxBacklog(0), "WithSchema": inbox.WithSchema("x"),
 	} {
 		_, err := inbox.OpenSQLite(t.Context(), path, handler, opt)
 		require.ErrorIs(t, err, inbox.ErrConfig, name)

@@ -71,7 +71,9 @@ func tablesOf(d Dialect, opts []Option) (riverdb.Tables, error) {
 
 func (c *config) schemaFor(d Dialect) (string, error) {
 	switch {
-	case d == SQLite && c.schema != "":
+	case c.schemaGiven && c.schema == "":
+		return "", configError("WithSchema: the name is empty; leave the option out for the default %q", DefaultSchema)
+	case d == SQLite && c.schemaGiven:
 		return "", configError("WithSchema(%q): SQLite has no schemas; leave the option out and give each inbox its own file", c.schema)
 	case d != SQLite && c.schema == "":
 		return DefaultSchema, nil

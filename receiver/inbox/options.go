@@ -53,11 +53,14 @@ type config struct {
 	storeTimeout   time.Duration
 	retention      time.Duration
 	deadRetention  time.Duration // 0: forever
+	schemaGiven    bool
+	deadGiven      bool
 	maxBacklog     int
 	ordering       bool
 	schema         string
 	setup          riverdb.Setup
 	logger         *slog.Logger
+	nilLogger      bool
 	observer       func(context.Context, Result)
 	observerGiven  bool
 	scheduleLimit  time.Duration // how long the application's schedule may take
@@ -137,9 +140,9 @@ func WithRetention(d time.Duration) Option {
 }
 
 // WithDeadRetention sets how long a dead letter is kept, at least
-// [WithRetention]. Default, and for zero: until it is replayed and handled.
+// [WithRetention]. Default: until it is replayed and handled. Zero is an error.
 func WithDeadRetention(d time.Duration) Option {
-	return optionFunc(func(c *config) { c.deadRetention = d })
+	return optionFunc(func(c *config) { c.deadRetention, c.deadGiven = d, true })
 }
 
 // WithMaxBacklog sets how many deliveries may be pending, at least 1. Default:
@@ -174,11 +177,12 @@ func WithOrdering() Option {
 }
 
 // WithSchema sets the PostgreSQL schema for the tables of the inbox and of
-// River. Default: "deployhook_inbox" ([DefaultSchema]). A missing schema is
-// created. Inboxes with different handlers need different schemas. On SQLite
-// the option is an error, because each inbox has its own file.
+// River. Default: "deployhook_inbox" ([DefaultSchema]). The empty name is an
+// error. A missing schema is created. Inboxes with different handlers need
+// different schemas. On SQLite the option is an error, because each inbox has
+// its own file.
 func WithSchema(name string) Option {
-	return optionFunc(func(c *config) { c.schema = name })
+	return optionFunc(func(c *config) { c.schema, c.schemaGiven = name, true })
 }
 
 // WithoutMigration leaves the tables to the caller, see [Migrate] and
@@ -213,8 +217,8 @@ func WithPreparedStatements() Option {
 	return optionFunc(func(c *config) { c.setup.PreparedStatements = true })
 }
 
-// WithLogger sets the logger for lines about attempts. Default, and for nil:
-// [slog.Default].
+// WithLogger sets the logger for lines about attempts. Default: [slog.Default].
+// Nil is an error.
 //
 //	level   lines
 //	Debug   delivery handled or superseded
@@ -226,7 +230,7 @@ func WithPreparedStatements() Option {
 // that hangs therefore blocks workers, [Inbox.Start] and [Inbox.Stop]. A panic
 // in it is contained, see [Inbox.Faults].
 func WithLogger(l *slog.Logger) Option {
-	return optionFunc(func(c *config) { c.logger = l })
+	return optionFunc(func(c *config) { c.logger, c.nilLogger = l, l == nil })
 }
 
 // WithObserver sets a function that is called after every attempt, for metrics.
@@ -269,6 +273,7 @@ func (c *config) validate() error {
 			problems = append(problems, configError(format, args...))
 		}
 	}
+	check(!c.nilLogger, "WithLogger: the logger is nil; leave it out")
 	check(c.workers >= 1 && c.workers <= maxWorkers, "WithWorkers(%d): want 1 to %d", c.workers, maxWorkers)
 	check(c.maxAttempts >= 1 && c.maxAttempts <= maxAttempts, "WithMaxAttempts(%d): want 1 to %d", c.maxAttempts, maxAttempts)
 	check(c.schedule != nil, "WithRetrySchedule: the schedule is nil; leave the option out for the default")
@@ -277,7 +282,7 @@ func (c *config) validate() error {
 	check(c.stopTimeout > 0, "WithStopTimeout(%v): want more than zero", c.stopTimeout)
 	check(c.storeTimeout > 0, "WithStoreTimeout(%v): want more than zero", c.storeTimeout)
 	check(c.retention >= minRetention, "WithRetention(%v): want at least %v, and twice the verifiers' tolerance", c.retention, minRetention)
-	check(c.deadRetention == 0 || c.deadRetention >= c.retention, "WithDeadRetention(%v): want at least the retention of %v, or 0 to keep dead letters", c.deadRetention, c.retention)
+	check(!c.deadGiven || c.deadRetention >= c.retention, "WithDeadRetention(%v): want at least the retention of %v; leave it out to keep dead letters", c.deadRetention, c.retention)
 	check(!c.observerGiven || c.observer != nil, "WithObserver: the function is nil; leave it out")
 	check(c.maxBacklog >= 1, "WithMaxBacklog(%d): want at least 1", c.maxBacklog)
 	return errors.Join(problems...)

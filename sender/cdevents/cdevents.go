@@ -40,8 +40,9 @@ func (c *config) mistake(option, format string, args ...any) {
 	c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %s", ErrConfig, option, fmt.Sprintf(format, args...)))
 }
 
-// WithPipeline sets the name and the URL of the pipeline, which events have no field for. Default none: a deploy.started is
-// then a taskrun.started instead of a pipelinerun.started, which requires both.
+// WithPipeline sets the name and the URL of the pipeline, which events have no
+// field for. Default: none. A deploy.started is then a taskrun.started instead
+// of a pipelinerun.started, which requires both.
 func WithPipeline(name, url string) Option {
 	return optionFunc(func(c *config) {
 		if name == "" || url == "" {
@@ -51,9 +52,10 @@ func WithPipeline(name, url string) Option {
 	})
 }
 
-// WithArtifact sets a function that returns the package URL of what an event deployed, or "" for the default, which is
-// pkg:generic/<app>@<version>. It must be safe for concurrent use, and give the same answer to the same event. Default
-// none; nil is an error.
+// WithArtifact sets a function that returns the package URL of what an event
+// deployed, or "" for the default, which is pkg:generic/<app>@<version>. It
+// must be safe for concurrent use, and give the same answer to the same event.
+// Default: none. Nil is an error.
 func WithArtifact(artifact func(*payload.Event) string) Option {
 	return optionFunc(func(c *config) {
 		if artifact == nil {

@@ -117,7 +117,7 @@ func applyOptions(opts []Option) *config {
 		breaker:      admission.Breaker{Failures: DefaultBreakerThreshold, Pause: DefaultBreakerPause, MaxPause: DefaultBreakerMaxPause},
 		disableAfter: DefaultDisableAfter, retention: DefaultRetention, deadRetention: DefaultDeadRetention,
 		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery, scheduleLimit: waits.Limit,
-		logger: slog.New(slog.DiscardHandler),
+		logger: slog.Default(),
 	}
 	for _, o := range opts {
 		if o == nil {
@@ -159,7 +159,7 @@ func WithSealingKeys(current Key, previous ...Key) Option {
 
 // WithSender passes options to the sender that makes the attempts, such as the
 // networks of the dial guard, certificate authorities and the longest body.
-// Default none, which allows only https to public addresses. Repeated options
+// Default: none, which allows only https to public addresses. Repeated options
 // add up.
 //
 // Some options of the sender have another meaning here:
@@ -209,7 +209,7 @@ func WithSchedule(name string, s sender.Schedule) Option {
 	})
 }
 
-// WithSchema sets the PostgreSQL schema of all tables. Default
+// WithSchema sets the PostgreSQL schema of all tables. Default:
 // "deployhook_outbox". An empty name is an error, as is the option for a SQLite
 // file.
 func WithSchema(name string) Option {
@@ -223,14 +223,14 @@ func WithSchema(name string) Option {
 
 // WithoutMigration leaves the tables to the caller, see [Migrate] and
 // [Migrations]. The constructor changes nothing, and fails with an error that
-// wraps [ErrConfig] unless the tables are there and current. Default off.
+// wraps [ErrConfig] unless the tables are there and current. Default: off.
 func WithoutMigration() Option {
 	return optionFunc(func(c *config) { c.setup.WithoutMigration = true })
 }
 
 // WithPolling has the workers poll the tables instead of listening for
 // PostgreSQL's notifications, which do not pass a pooler in transaction mode. A
-// delivery then waits up to 200 ms for a worker. Default off. The constructor
+// delivery then waits up to 200 ms for a worker. Default: off. The constructor
 // fails if the connections go through a pooler and the option is missing. On
 // SQLite it changes nothing.
 func WithPolling() Option {
@@ -239,16 +239,17 @@ func WithPolling() Option {
 
 // WithPreparedStatements says that a pooler between this process and PostgreSQL
 // keeps prepared statements: PgBouncer 1.21 or later with
-// max_prepared_statements, or any in session mode. Default off. The constructor
-// then fails if the connections go through a pooler and pgx would keep prepared
-// statements on them. Add default_query_exec_mode=exec to the connection string
-// to keep none. Without a pooler, and on SQLite, it changes nothing.
+// max_prepared_statements, or any in session mode. Default: off. The
+// constructor then fails if the connections go through a pooler and pgx would
+// keep prepared statements on them. Add default_query_exec_mode=exec to the
+// connection string to keep none. Without a pooler, and on SQLite, it changes
+// nothing.
 func WithPreparedStatements() Option {
 	return optionFunc(func(c *config) { c.setup.PreparedStatements = true })
 }
 
 // WithWorkers sets the number of attempts that this process makes at once.
-// Default 200 ([DefaultWorkers]), at most 5000. Zero is an error.
+// Default: 200 ([DefaultWorkers]), at most 5000. Zero is an error.
 //
 // Endpoints that fail or are slow share half of these slots. They and endpoints
 // without a history share seven eighths. So it takes 175 endpoints without a
@@ -264,7 +265,7 @@ func WithWorkers(n int) Option {
 }
 
 // WithMaxEndpoints sets the number of endpoints that an app can have, including
-// disabled ones. Default 10 ([DefaultMaxEndpoints]), at most 1000. Zero is an
+// disabled ones. Default: 10 ([DefaultMaxEndpoints]), at most 1000. Zero is an
 // error.
 func WithMaxEndpoints(n int) Option {
 	return optionFunc(func(c *config) {
@@ -276,7 +277,7 @@ func WithMaxEndpoints(n int) Option {
 }
 
 // WithMaxConcurrency sets the number of attempts to one endpoint that a process
-// makes at once if EndpointConfig.MaxConcurrency is zero. Default 10
+// makes at once if EndpointConfig.MaxConcurrency is zero. Default: 10
 // ([DefaultMaxConcurrency]). Zero is an error.
 func WithMaxConcurrency(n int) Option {
 	return optionFunc(func(c *config) {
@@ -292,7 +293,8 @@ func WithMaxConcurrency(n int) Option {
 // a half times that. Then one attempt probes the endpoint. If it fails, the
 // next pause is twice as long, up to max. If it succeeds, one attempt may start
 // in the next second, two in the one after, then four, up to 64 in the seventh.
-// Defaults 5, 10 s and 5 min. Zero is an error, as is a max under pause.
+// Default: 5 failures, 10 s and 5 min. Zero is an error, as is a max under
+// pause.
 //
 // No delivery is lost meanwhile, and only attempts that are made count: one for
 // the delivery that probes the endpoint, and none for those that wait.
@@ -306,7 +308,7 @@ func WithBreaker(failures int, pause, max time.Duration) Option {
 }
 
 // WithDisableAfter sets how long an endpoint may fail, without one success,
-// before it is disabled. Default 5 days ([DefaultDisableAfter]). Zero never
+// before it is disabled. Default: 5 days ([DefaultDisableAfter]). Zero never
 // disables one for failing, but 410 still does. Negative is an error.
 //
 // Time without traffic is no evidence. After that time, an endpoint is disabled
@@ -328,14 +330,14 @@ func WithDisableAfter(d time.Duration) Option {
 // health_check.passed if there is a terminal event of the same deployment
 // (deploy.live, deploy.failed, deploy.rolled_back) for the same endpoint that
 // is not older. Terminal events and the platform's own types are never dropped.
-// Default off.
+// Default: off.
 func WithSupersession() Option {
 	return optionFunc(func(c *config) { c.supersede = true })
 }
 
 // WithRetention sets how long finished deliveries are kept, with their bodies
 // and attempts. They are kept for age. If bytes is not zero, the oldest are
-// deleted while all together have more bytes. Defaults 30 days
+// deleted while all together have more bytes. Default: 30 days
 // ([DefaultRetention]) and no limit in bytes. Age must be at least a minute. An
 // event's ID is recognized for as long as age, see [WithEventID]. Dead letters
 // have their own age, [WithDeadRetention], but count for bytes.
@@ -348,7 +350,7 @@ func WithRetention(age time.Duration, bytes int64) Option {
 	})
 }
 
-// WithDeadRetention sets how long dead letters are kept. Default 90 days
+// WithDeadRetention sets how long dead letters are kept. Default: 90 days
 // ([DefaultDeadRetention]), at least a minute.
 func WithDeadRetention(age time.Duration) Option {
 	return optionFunc(func(c *config) {
@@ -360,7 +362,7 @@ func WithDeadRetention(age time.Duration) Option {
 }
 
 // WithMaxTimeout bounds every attempt, EndpointConfig.Timeout and the sender's
-// own timeout. Default 30 s ([DefaultMaxTimeout]), at most 10 minutes. Zero is
+// own timeout. Default: 30 s ([DefaultMaxTimeout]), at most 10 minutes. Zero is
 // an error.
 //
 // If a process crashes, its deliveries are retried 30 seconds after this
@@ -387,7 +389,7 @@ func (c *config) rescueAfter() time.Duration {
 }
 
 // WithStopTimeout sets how long [Outbox.Stop] waits for attempts in flight.
-// Those that have not ended by then are cut off and made again later. Default
+// Those that have not ended by then are cut off and made again later. Default:
 // 20 s ([DefaultStopTimeout]). Zero is an error.
 func WithStopTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
@@ -399,7 +401,7 @@ func WithStopTimeout(d time.Duration) Option {
 }
 
 // WithHook sets a function that is told what happens: attempts, finished
-// deliveries, and endpoints that fail, recover or are disabled. Default none.
+// deliveries, and endpoints that fail, recover or are disabled. Default: none.
 // Nil is an error. It must be safe for concurrent use.
 //
 // It runs after the change is committed. The worker waits for it, so a slow
@@ -416,7 +418,7 @@ func WithHook(hook func(context.Context, Notice)) Option {
 
 // WithLogger sets where troubles are logged, such as those of the database,
 // endpoints that were disabled, and secrets that can't be unsealed. No line has
-// a URL, a secret or a body. Default none. Nil is an error.
+// a URL, a secret or a body. Default: [slog.Default]. Nil is an error.
 //
 // The code that writes a line waits for the logger, so one that hangs stops
 // that worker or background loop. A panic in its handler is contained, see

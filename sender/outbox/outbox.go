@@ -277,8 +277,9 @@ func (o *Outbox) halt() {
 // Close stops delivering as [Outbox.Stop] does. It waits for attempts in
 // flight, at most for [WithStopTimeout] and 10 seconds more. It closes the file
 // that [OpenSQLite] opened, and leaves the pool of [NewPostgres] open. Other
-// methods return [ErrClosed] afterwards. Closing again does nothing, nor does
-// closing a nil or zero Outbox.
+// methods return [ErrClosed] afterwards.
+//
+// Closing again, or closing a nil or zero Outbox, does nothing.
 func (o *Outbox) Close() error {
 	if o.open() != nil {
 		return nil

@@ -36,7 +36,7 @@ type replayConfig struct {
 }
 
 // WithReplayRate sets how many of the deliveries an endpoint gets each second,
-// so that an endpoint which has just recovered is not flooded. Default 10
+// so that an endpoint which has just recovered is not flooded. Default: 10
 // ([DefaultReplayRate]). Zero or less is an error. A resumed replay keeps its
 // rate.
 func WithReplayRate(perSecond float64) ReplayOption {
@@ -44,7 +44,7 @@ func WithReplayRate(perSecond float64) ReplayOption {
 }
 
 // WithReplayProgress sets a function that is called after each batch of up to
-// 200 scheduled deliveries. Default none. Nil is an error.
+// 200 scheduled deliveries. Default: none. Nil is an error.
 //
 // The batch is stored before the call. The replay waits for the function, so
 // one that hangs delays the next batches. A panic in it is contained, see

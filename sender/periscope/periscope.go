@@ -66,10 +66,11 @@ func (c *config) mistake(option, format string, args ...any) {
 	c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %s", ErrConfig, option, fmt.Sprintf(format, args...)))
 }
 
-// WithBase sets what records have where an event says nothing: the environment and the service, and what events have no
-// field for, such as the pipeline's name and URL or the organization. Default nothing. DeploymentID, Status and CompletedAt
-// must be empty, since they are an event's to say; CommitSHA and StartedAt are for a program that sends the events of one
-// deployment.
+// WithBase sets what records have where an event says nothing: the environment
+// and the service, and what events have no field for, such as the pipeline's
+// name and URL or the organization. Default: nothing. DeploymentID, Status and
+// CompletedAt must be empty, since they are an event's to say; CommitSHA and
+// StartedAt are for a program that sends the events of one deployment.
 func WithBase(base payload.Deployment) Option {
 	return optionFunc(func(c *config) {
 		if base.DeploymentID != "" || base.Status != "" || !base.CompletedAt.IsZero() {
@@ -79,8 +80,9 @@ func WithBase(base payload.Deployment) Option {
 	})
 }
 
-// WithStartTimes sets a function that knows when a deployment started: from the program's own records, or from the
-// deploy.started events that it has seen. It must be quick, and safe for concurrent use. Default none; nil is an error.
+// WithStartTimes sets a function that knows when a deployment started: from the
+// program's own records, or from the deploy.started events that it has seen. It
+// must be quick, and safe for concurrent use. Default: none. Nil is an error.
 func WithStartTimes(starts func(deploymentID string) (time.Time, bool)) Option {
 	return optionFunc(func(c *config) {
 		if starts == nil {
@@ -90,8 +92,8 @@ func WithStartTimes(starts func(deploymentID string) (time.Time, bool)) Option {
 	})
 }
 
-// WithExactStart makes Encode fail with [ErrUnknownStart] where a record's startedAt would only be the event's own time.
-// Default off.
+// WithExactStart makes Encode fail with [ErrUnknownStart] where a record's
+// startedAt would only be the event's own time. Default: off.
 func WithExactStart() Option { return optionFunc(func(c *config) { c.exact = true }) }
 
 // New returns a Format. It reports all mistakes in the options at once.

@@ -56,21 +56,24 @@ func (c *config) note(option string, err error) {
 	}
 }
 
-// WithMetadata shows these members of an event's metadata, where an event has them. Default none; at most 5; naming none
-// is an error; repeated options add up.
+// WithMetadata shows these members of an event's metadata, where an event has
+// them. Default: none. At most 5. Naming none is an error. Repeated options add
+// up.
 func WithMetadata(names ...string) Option {
 	return optionFunc(func(c *config) { c.note("WithMetadata", c.look.AddMetadata(names)) })
 }
 
-// WithColor sets the colour of the bar beside events of a type, in the form "#rrggbb". Default #36a64f (green) for
-// deploy.live, #ff0000 (red) for deploy.failed and every step whose status is failure, #daa038 (amber) for
+// WithColor sets the colour of the bar beside events of a type, in the form
+// "#rrggbb". Default: #36a64f (green) for deploy.live, #ff0000 (red) for
+// deploy.failed and every step whose status is failure, #daa038 (amber) for
 // deploy.rolled_back, #3498db (blue) for all others.
 func WithColor(t payload.Type, color string) Option {
 	return optionFunc(func(c *config) { c.note("WithColor", c.look.SetColor(t, color)) })
 }
 
-// WithButton sets the text of the button that opens the event's URL. Default "Open app"; at most 75 characters; empty
-// means no button, and one of blanks only is an error.
+// WithButton sets the text of the button that opens the event's URL. Default:
+// "Open app". At most 75 characters. Empty means no button, and one of blanks
+// only is an error.
 func WithButton(text string) Option {
 	return optionFunc(func(c *config) {
 		if text != "" && chat.Blank(text) {

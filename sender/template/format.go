@@ -76,8 +76,9 @@ func (c *config) mistake(option string, err error) {
 	c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %w", ErrConfig, option, err))
 }
 
-// WithMaxValue bounds how long one inserted value gets, in UTF-16 code units after escaping. Default 1000
-// ([DefaultMaxValue]), at most 100,000; zero is an error.
+// WithMaxValue bounds how long one inserted value gets, in UTF-16 code units
+// after escaping. Default: 1000 ([DefaultMaxValue]), at most 100,000; zero is
+// an error.
 func WithMaxValue(units int) Option {
 	return optionFunc(func(c *config) {
 		if units <= 0 || units > maxValueLimit {
@@ -87,9 +88,10 @@ func WithMaxValue(units int) Option {
 	})
 }
 
-// WithColor sets what .Color is for events of a type, in the form "#rrggbb". Default #36a64f (green) for deploy.live,
-// #ff0000 (red) for deploy.failed and every step whose status is failure, #daa038 (amber) for deploy.rolled_back, #3498db
-// (blue) for all others.
+// WithColor sets what .Color is for events of a type, in the form "#rrggbb".
+// Default: #36a64f (green) for deploy.live, #ff0000 (red) for deploy.failed and
+// every step whose status is failure, #daa038 (amber) for deploy.rolled_back,
+// #3498db (blue) for all others.
 func WithColor(t payload.Type, color string) Option {
 	return optionFunc(func(c *config) {
 		if err := c.look.SetColor(t, color); err != nil {

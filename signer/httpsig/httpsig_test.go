@@ -232,6 +232,7 @@ func TestConfigErrors(t *testing.T) {
 		many[i] = httpsig.WithKey(newKey(t, fmt.Sprint(i), signer.GenerateSecret()))
 	}
 	for name, err := range map[string]error{
+		"no principal":            scheme(good, httpsig.WithPrincipal("")),
 		"no key":                  key(httpsig.NewKey("a", nil)),
 		"zero secret":             key(httpsig.NewKey("a", signer.Secret{})),
 		"zero signing key":        key(httpsig.NewKey("a", signer.SigningKey{})),

@@ -27,11 +27,12 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
-	keys        []Key
-	tolerance   time.Duration
-	principal   string
-	external    string
-	hasExternal bool
+	keys         []Key
+	tolerance    time.Duration
+	principal    string
+	hasPrincipal bool
+	external     string
+	hasExternal  bool
 }
 
 // WithKey adds a further key, for rotation. Sign signs with every key that is
@@ -43,16 +44,17 @@ func WithKey(key Key) Option {
 }
 
 // WithTolerance sets how far the created parameter may lie from now, on either
-// side, inclusive. Default 5 minutes ([signer.DefaultTolerance]). It takes 1
+// side, inclusive. Default: 5 minutes ([signer.DefaultTolerance]). It takes 1
 // second to 24 hours. Zero is an error.
 func WithTolerance(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.tolerance = d })
 }
 
 // WithPrincipal names the tenant or organization that the keys belong to.
-// [signer.Verified].Principal returns it. Default empty.
+// [signer.Verified].Principal returns it. Default: no principal. The
+// empty string is an error.
 func WithPrincipal(name string) Option {
-	return optionFunc(func(c *config) { c.principal = name })
+	return optionFunc(func(c *config) { c.principal, c.hasPrincipal = name, true })
 }
 
 // WithExternalURL states the address under which senders reach this server. It
@@ -63,7 +65,7 @@ func WithPrincipal(name string) Option {
 // request line, even under [net/http.StripPrefix]. The request's Host is then
 // ignored. The option affects verification only.
 //
-// Default none. "Behind a proxy" in the package documentation says which
+// Default: none. "Behind a proxy" in the package documentation says which
 // address is used then, and why X-Forwarded headers are no substitute. A URL
 // that is not absolute, not http or https, or has a user, a query or a fragment
 // is an error.
@@ -82,6 +84,9 @@ func newConfig(key Key, opts []Option) (*config, error) {
 	}
 	if c.tolerance < minTolerance || c.tolerance > maxTolerance {
 		return nil, configError("WithTolerance(%v): want %v to %v", c.tolerance, minTolerance, maxTolerance)
+	}
+	if c.hasPrincipal && c.principal == "" {
+		return nil, configError("WithPrincipal: the name is empty; leave the option out for no principal")
 	}
 	return c, nil
 }

@@ -38,16 +38,32 @@ func NewDecoder(system string, m Mapping, complete Completer) Decoder {
 	}
 }
 
-// Configure calls apply for each of a package's options. A nil option is an
-// error.
-func Configure[O any](system string, opts []O, apply func(O)) error {
+// Checks collects the configuration errors of a package's options.
+type Checks struct{ problems []string }
+
+// Given notes an option whose value is zero although the option was given.
+func (c *Checks) Given(option string, zero bool) {
+	if zero {
+		c.problems = append(c.problems, option+": the value is empty; leave the option out")
+	}
+}
+
+func (c *Checks) failures() []string { return c.problems }
+
+// Configure applies a package's options to its config. A nil option is an
+// error, and so is what the config's Checks found.
+func Configure[O any, C interface{ failures() []string }](system string, opts []O, config C, apply func(O, C)) error {
 	for _, o := range opts {
 		if any(o) == nil {
 			return ConfigError(system, "a nil Option was given; leave it out")
 		}
-		apply(o)
+		apply(o, config)
 	}
-	return nil
+	var errs []error
+	for _, text := range config.failures() {
+		errs = append(errs, ConfigError(system, text))
+	}
+	return errors.Join(errs...)
 }
 
 // ConfigError returns an error about the caller's configuration.

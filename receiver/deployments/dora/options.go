@@ -75,12 +75,12 @@ func WithMarker(marked func(r deployments.Run, subject string) bool) Option {
 const DefaultMaxCommits = 2_000_000
 
 // WithMaxCommits bounds how many commits are read for one report, and how many a
-// [Calculator] remembers. Each takes about 100 bytes. Default 2,000,000
-// ([DefaultMaxCommits]), which zero also stands for. Less is an error.
+// [Calculator] remembers. Each takes about 100 bytes. Default:
+// 2,000,000 ([DefaultMaxCommits]). Zero and negative values are errors.
 func WithMaxCommits(n int) Option {
 	return optionFunc(func(o *config) {
-		if n < 0 {
-			o.problems = append(o.problems, configError("WithMaxCommits(%d): want more than zero, or zero for the default of %d", n, DefaultMaxCommits))
+		if n < 1 {
+			o.problems = append(o.problems, configError("WithMaxCommits(%d): want more than zero; leave it out for the default of %d", n, DefaultMaxCommits))
 		}
 		o.maxCommits = n
 	})
@@ -96,16 +96,13 @@ func IsMarked(r deployments.Run, subject string) bool {
 }
 
 func newConfig(opts []Option) (*config, error) {
-	c := &config{marker: IsMarked}
+	c := &config{marker: IsMarked, maxCommits: DefaultMaxCommits}
 	for _, o := range opts {
 		if o == nil {
 			c.problems = append(c.problems, configError("a nil Option was given; leave it out"))
 			continue
 		}
 		o.apply(c)
-	}
-	if c.maxCommits == 0 {
-		c.maxCommits = DefaultMaxCommits
 	}
 	return c, errors.Join(c.problems...)
 }

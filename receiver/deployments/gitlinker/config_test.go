@@ -23,7 +23,9 @@ func TestConfiguration(t *testing.T) {
 	_, err = gitlinker.New(lookup, nil)
 	require.ErrorIs(t, err, gitlinker.ErrConfig)
 	_, err = gitlinker.New(lookup, gitlinker.WithTimeout(0), gitlinker.WithMaxCommits(0), gitlinker.WithProcesses(0), gitlinker.WithGit(""))
-	require.NoError(t, err)
+	for _, text := range []string{"WithTimeout(0s)", "WithMaxCommits(0)", "WithProcesses(0)", "WithGit: the path is empty"} {
+		require.ErrorContains(t, err, text)
+	}
 }
 
 func TestLinker_NilAndZero(t *testing.T) {

@@ -36,32 +36,31 @@ type config struct {
 	byURL      map[organizationURL]string
 }
 
-// WithGit sets the path of the git command. Default, and for the empty string:
-// git in PATH.
+// WithGit sets the path of the git command. Default: git in PATH. The empty
+// string is an error.
 func WithGit(path string) Option { return option(func(c *config) { c.git = path }) }
 
-// WithTimeout bounds one count, including the wait for other counts. Default,
-// and for zero: 30 seconds ([DefaultTimeout]). A negative value is an error.
-// The endpoint's WithLinkTimeout may end it sooner.
+// WithTimeout bounds one count, including the wait for other counts. Default:
+// 30 seconds ([DefaultTimeout]). Zero and negative values are errors. The
+// endpoint's WithLinkTimeout may end it sooner.
 func WithTimeout(d time.Duration) Option { return option(func(c *config) { c.timeout = d }) }
 
 // WithMaxCommits bounds how many commits one count may read. A larger range
-// fails with [ErrTooLarge]. Default, and for zero: 50,000
-// ([DefaultMaxCommits]). A negative value is an error.
+// fails with [ErrTooLarge]. Default: 50,000 ([DefaultMaxCommits]). Zero and
+// negative values are errors.
 func WithMaxCommits(n int) Option { return option(func(c *config) { c.maxCommits = n }) }
 
 // WithProcesses bounds how many counts run git at the same time. Other counts
-// wait. Default, and for zero: 4 ([DefaultProcesses]). A negative value is an
-// error.
+// wait. Default: 4 ([DefaultProcesses]). Zero and negative values are errors.
 func WithProcesses(n int) Option { return option(func(c *config) { c.processes = n }) }
 
 // organizationURL is a repository URL in the deployments of one organization.
 type organizationURL struct{ organization, url string }
 
-// WithRepositories adds directories for the repository URLs that deployments of one
-// organization name. A repository with a URL is looked up here first. The lookup of
-// the service is used for a deployment's own repository if the URL is not here.
-// Default none. An empty name, URL or directory is an error.
+// WithRepositories adds directories for the repository URLs that deployments of
+// one organization name. A repository with a URL is looked up here first. The
+// lookup of the service is used for a deployment's own repository if the URL is
+// not here. Default: none. An empty name, URL or directory is an error.
 func WithRepositories(organization string, dirs map[string]string) Option {
 	return option(func(c *config) {
 		if c.byURL == nil {
@@ -74,7 +73,7 @@ func WithRepositories(organization string, dirs map[string]string) Option {
 }
 
 func newConfig(opts []Option) (config, error) {
-	var c config
+	c := config{git: "git", timeout: DefaultTimeout, maxCommits: DefaultMaxCommits, processes: DefaultProcesses}
 	for _, o := range opts {
 		if o == nil {
 			return c, fmt.Errorf("%w: an option is nil; leave it out instead", ErrConfig)
@@ -88,25 +87,17 @@ func newConfig(opts []Option) (config, error) {
 				ErrConfig, at.organization, at.url, dir))
 		}
 	}
-	if c.timeout < 0 {
-		problems = append(problems, fmt.Errorf("%w: WithTimeout(%v): want more than zero, or zero for the default of %v", ErrConfig, c.timeout, DefaultTimeout))
+	if c.git == "" {
+		problems = append(problems, fmt.Errorf("%w: WithGit: the path is empty; leave the option out to find git in PATH", ErrConfig))
 	}
-	if c.maxCommits < 0 {
-		problems = append(problems, fmt.Errorf("%w: WithMaxCommits(%d): want more than zero, or zero for the default of %d", ErrConfig, c.maxCommits, DefaultMaxCommits))
+	if c.timeout <= 0 {
+		problems = append(problems, fmt.Errorf("%w: WithTimeout(%v): want more than zero; leave it out for the default of %v", ErrConfig, c.timeout, DefaultTimeout))
 	}
-	if c.processes < 0 {
-		problems = append(problems, fmt.Errorf("%w: WithProcesses(%d): want more than zero, or zero for the default of %d", ErrConfig, c.processes, DefaultProcesses))
+	if c.maxCommits < 1 {
+		problems = append(problems, fmt.Errorf("%w: WithMaxCommits(%d): want more than zero; leave it out for the default of %d", ErrConfig, c.maxCommits, DefaultMaxCommits))
 	}
-	setDefault(&c.git, "git")
-	setDefault(&c.timeout, DefaultTimeout)
-	setDefault(&c.maxCommits, DefaultMaxCommits)
-	setDefault(&c.processes, DefaultProcesses)
+	if c.processes < 1 {
+		problems = append(problems, fmt.Errorf("%w: WithProcesses(%d): want more than zero; leave it out for the default of %d", ErrConfig, c.processes, DefaultProcesses))
+	}
 	return c, errors.Join(problems...)
-}
-
-func setDefault[T comparable](v *T, value T) {
-	var zero T
-	if *v == zero {
-		*v = value
-	}
 }

@@ -95,7 +95,7 @@ func opened(err error) error { return sqldb.WithSentinel(ErrConfig, "sqlledger",
 // statements in progress. It leaves the database of [NewPostgres] and
 // [NewSQLite] open. Further calls return [deployments.ErrClosed].
 //
-// Closing again does nothing, nor does closing a nil or zero Ledger.
+// Closing again, or closing a nil or zero Ledger, does nothing.
 func (l *Ledger) Close() error {
 	if l == nil || l.db == nil || l.closed.Swap(true) || !l.owned {
 		return nil

@@ -35,7 +35,7 @@ type config struct {
 
 // WithTablePrefix sets the prefix of the table and index names. It has up to 40
 // lower-case letters, digits and underscores, and starts with a letter.
-// Default, and for the empty string: [DefaultTablePrefix]. Ledgers with
+// Default: [DefaultTablePrefix]. The empty string is an error. Ledgers with
 // different prefixes can share a database.
 func WithTablePrefix(prefix string) Option {
 	return option(func(c *config) { c.prefix = prefix })
@@ -67,15 +67,12 @@ func WithPreparedStatements() Option {
 var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
 func newConfig(opts []Option) (config, error) {
-	var c config
+	c := config{prefix: DefaultTablePrefix}
 	for _, o := range opts {
 		if o == nil {
 			return c, fmt.Errorf("%w: an option is nil; leave it out instead", ErrConfig)
 		}
 		o.apply(&c)
-	}
-	if c.prefix == "" {
-		c.prefix = DefaultTablePrefix
 	}
 	if !validPrefix.MatchString(c.prefix) {
 		return c, fmt.Errorf("%w: WithTablePrefix(%.50q): want up to 40 lower-case letters, digits and underscores, starting with a letter", ErrConfig, c.prefix)

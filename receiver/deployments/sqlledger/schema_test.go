@@ -158,7 +158,7 @@ func TestDamagedRecordIsAnError(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	for _, prefix := range []string{"1", "A", "a-b", "a b", `a"`, "a.b", "ä", "a2345678901234567890123456789012345678901", "a;DROP TABLE x"} {
+	for _, prefix := range []string{"", "1", "A", "a-b", "a b", `a"`, "a.b", "ä", "a2345678901234567890123456789012345678901", "a;DROP TABLE x"} {
 		_, err := sqlledger.OpenSQLite(t.Context(), newPath(t), sqlledger.WithTablePrefix(prefix))
 		require.ErrorIs(t, err, sqlledger.ErrConfig, prefix)
 		require.ErrorContains(t, err, "WithTablePrefix")
