@@ -23,6 +23,8 @@ type Restricted struct {
 	server *servicetest.Server
 	// Owner and Service are the URLs for the two roles.
 	Owner, Service string
+
+	failed []string // statements that were to fail
 }
 
 // NewRestricted starts the server, or skips the test. It logs every statement.
@@ -47,9 +49,32 @@ func NewRestricted(t testing.TB) *Restricted {
 
 var grant = regexp.MustCompile(`(?m)^//\t(GRANT .*;)$`)
 
-// Grant gives the service the rights that a package documents, which are the
+// Prepare has the owner make a store's tables, and gives the service the rights of
+// the package's doc.go. The service opens the store with and without migration.
+// Both must fail with config before the tables are there, and the second one also
+// as long as the service has no rights.
+func (r *Restricted) Prepare(config error, migrate func(), open, openWithout func() error) {
+	r.t.Helper()
+	require.ErrorIs(r.t, open(), config, "no right to create tables")
+	err := openWithout()
+	require.ErrorIs(r.t, err, config, "no tables")
+	require.ErrorContains(r.t, err, "WithoutMigration")
+	migrate()
+	require.ErrorIs(r.t, openWithout(), config, "the tables can't be read")
+	r.grant("doc.go")
+	r.failed = r.errors()
+}
+
+// RequireNoErrors requires that no statement has failed since Prepare, apart from
+// those of Refused.
+func (r *Restricted) RequireNoErrors() {
+	r.t.Helper()
+	require.Equal(r.t, r.failed, r.errors(), "the server's log has only the expected failures")
+}
+
+// grant gives the service the rights that a package documents, which are the
 // GRANT statements of the named file.
-func (r *Restricted) Grant(doc string) {
+func (r *Restricted) grant(doc string) {
 	r.t.Helper()
 	text, err := os.ReadFile(doc)
 	require.NoError(r.t, err)
@@ -75,6 +100,7 @@ func (r *Restricted) Refused(statement string) {
 	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, statement)
 	require.ErrorContains(r.t, err, "42501")
+	r.failed = r.errors()
 }
 
 // Ran waits until the service has run a statement with each of the texts.
@@ -86,8 +112,8 @@ func (r *Restricted) Ran(texts ...string) {
 	}
 }
 
-// Errors returns the lines of the server's log about failed statements.
-func (r *Restricted) Errors() (lines []string) {
+// errors returns the lines of the server's log about failed statements.
+func (r *Restricted) errors() (lines []string) {
 	for line := range strings.Lines(r.server.Log()) {
 		if strings.Contains(line, "ERROR:") || strings.Contains(line, "FATAL:") {
 			lines = append(lines, line)

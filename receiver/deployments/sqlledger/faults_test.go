@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/ledgertest"
@@ -65,48 +65,13 @@ func TestPostgresIsFrozen(t *testing.T) {
 	server.Resume()
 }
 
-const canary = "canary-4711"
-
-// withoutCanary checks that neither an error nor one that it wraps contains the
-// password in any form.
-func withoutCanary(t *testing.T, err error) {
-	t.Helper()
-	require.Error(t, err)
-	for each := err; each != nil; each = errors.Unwrap(each) {
-		for _, format := range []string{"%v", "%+v", "%#v", "%q"} {
-			require.NotContains(t, fmt.Sprintf(format, each), canary)
-		}
-	}
-}
-
-// No error contains the password.
-func TestErrorsDoNotShowTheConnectionString(t *testing.T) {
+func TestErrorsHaveNoPassword(t *testing.T) {
 	t.Parallel()
-	_, err := sqlledger.NewPostgres(t.Context(), openPostgres(t, "postgres://user:"+canary+"@127.0.0.1:1/db?connect_timeout=2"))
-	withoutCanary(t, err)
-	require.NotErrorIs(t, err, sqlledger.ErrConfig, "a server that is down is not a configuration error")
-}
-
-// An invalid data source name is detected on the first connection, and the
-// driver's error repeats it.
-func TestMistakenDSNIsNotShown(t *testing.T) {
-	t.Parallel()
-	for dsn, want := range map[string]string{
-		"postgres://u:" + canary + "@127.0.0.1:1/db?sslmode=bogus":             "sslmode is invalid",
-		"postgres://127.0.0.1:1/db?user=u&password=" + canary + "&sslmode=bad": "sslmode is invalid",
-		"postgres://u:" + canary + "@127.0.0.1:port/db":                        "invalid port",
-		"host=127.0.0.1 user=u password=" + canary + " sslmode=bogus":          "sslmode is invalid",
-		"host=127.0.0.1 user=u password = " + canary + " sslmode=bogus":        "sslmode is invalid",
-		"host=127.0.0.1 user=u password='" + canary:                            "failed to parse as keyword/value",
-		"host=127.0.0.1 password = " + canary + " connect_timeout=soon":        "invalid connect_timeout",
-	} {
-		for _, opts := range [][]sqlledger.Option{nil, {sqlledger.WithoutMigration()}} {
-			_, err := sqlledger.NewPostgres(t.Context(), openPostgres(t, dsn), opts...)
-			withoutCanary(t, err)
-			require.ErrorIs(t, err, sqlledger.ErrConfig)
-			require.ErrorContains(t, err, want)
-			require.NotContains(t, err.Error(), "bogus", "no part of the data source name is shown")
-		}
+	for _, opts := range [][]sqlledger.Option{nil, {sqlledger.WithoutMigration()}} {
+		sqldbtest.HidesPasswords(t, sqlledger.ErrConfig, func(db *sql.DB) error {
+			_, err := sqlledger.NewPostgres(t.Context(), db, opts...)
+			return err
+		})
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/callbacktest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -200,4 +203,24 @@ func Seeds(t *testing.T, update bool) {
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) < len(hostile) {
 		t.Errorf("%d seeds, want at least %d: %v", len(entries), len(hostile), err)
 	}
+}
+
+// Callback requires that a fault in a callback of a format stops nothing. The
+// sender reports the fault as an error of the format, and sends nothing.
+func Callback(t *testing.T, f *callbacktest.Fault, format sender.Format) {
+	t.Helper()
+	s, err := sender.New()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: sender.InsecureUnsigned(), BodyFormat: format}
+	err = callbacktest.Outlives(t, f, func() error {
+		_, err := s.Message(t.Context(), ep, Events()["deploy_live"])
+		return err
+	})
+	if f.Kind == callbacktest.Hangs {
+		require.NoError(t, err)
+		return
+	}
+	require.ErrorContains(t, err, "BodyFormat")
+	require.Equal(t, map[string]uint64{"Endpoint.BodyFormat": 1}, s.Faults())
 }
