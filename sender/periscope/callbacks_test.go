@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/callbacktest"
-	"github.com/deployhook/deployhook/sender/periscope"
 	"github.com/deployhook/deployhook/sender/internal/formattest"
+	"github.com/deployhook/deployhook/sender/periscope"
 )
 
 func TestCallbacks(t *testing.T) {

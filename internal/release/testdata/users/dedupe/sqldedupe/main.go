@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/deployhook/deployhook/dedupe"
@@ -14,13 +12,7 @@ import (
 )
 
 func main() {
-	dir, err := os.MkdirTemp("", "outside")
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = run(context.Background(), filepath.Join(dir, "dedupe.db"))
-	_ = os.RemoveAll(dir)
-	if err != nil {
+	if err := run(context.Background(), "dedupe.db"); err != nil {
 		log.Fatal(err)
 	}
 }

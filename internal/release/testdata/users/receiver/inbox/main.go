@@ -8,8 +8,6 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
@@ -18,13 +16,7 @@ import (
 )
 
 func main() {
-	dir, err := os.MkdirTemp("", "outside")
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = run(context.Background(), filepath.Join(dir, "inbox.db"))
-	_ = os.RemoveAll(dir)
-	if err != nil {
+	if err := run(context.Background(), "inbox.db"); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,13 +19,7 @@ import (
 )
 
 func main() {
-	dir, err := os.MkdirTemp("", "outside")
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = run(context.Background(), filepath.Join(dir, "outbox.db"), os.Args[1])
-	_ = os.RemoveAll(dir)
-	if err != nil {
+	if err := run(context.Background(), "outbox.db", os.Args[1]); err != nil {
 		log.Fatal(err)
 	}
 }

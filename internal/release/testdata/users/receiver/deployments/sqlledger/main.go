@@ -7,8 +7,6 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/deployhook/deployhook/receiver/deployments"
@@ -19,13 +17,7 @@ import (
 const key = "dh_0123456789abcdefghij"
 
 func main() {
-	dir, err := os.MkdirTemp("", "outside")
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = run(context.Background(), filepath.Join(dir, "ledger.db"))
-	_ = os.RemoveAll(dir)
-	if err != nil {
+	if err := run(context.Background(), "ledger.db"); err != nil {
 		log.Fatal(err)
 	}
 }
