@@ -117,20 +117,23 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 	})
 }
 
+// takesAnHour is a handler that needs an hour, unless its context ends.
+func takesAnHour(ctx context.Context, _ *payload.Event) error {
+	select {
+	case <-time.After(time.Hour):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // The deadline covers only the body. It must not end the context of a handler
 // that runs longer.
 func TestBodyDeadline_EndsWithBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(func(ctx context.Context, _ *payload.Event) error {
-			select {
-			case <-time.After(time.Hour):
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
+		h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(takesAnHour)
 		conn := newPipeServer(t, h).dial(t)
 		head, body := raw(t, scheme, eventBody, fmt.Sprint(len(eventBody)))
 		send(conn, head+body)
@@ -145,14 +148,7 @@ func TestBodyDeadline_LiftedBehindBufferingMiddleware(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(func(ctx context.Context, _ *payload.Event) error {
-			select {
-			case <-time.After(time.Hour):
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
+		h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(takesAnHour)
 		conn := newPipeServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
