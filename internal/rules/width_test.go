@@ -19,7 +19,7 @@ const width = 80
 // the folders below it. Take a folder off the list when its comments are wrapped,
 // and add none.
 var unwrapped = []string{
-	"receiver/deployments", "sender",
+	"receiver/deployments/dora", "sender",
 }
 
 // Words that can't be broken, such as addresses, may be longer. So may code and

@@ -71,7 +71,7 @@ func TestContradiction_Members(t *testing.T) {
 	}
 }
 
-// The hook has its time even if the sender has hung up.
+// The hook keeps its time limit even if the sender has disconnected.
 func TestContradiction_HookDoesNotEndWithTheRequest(t *testing.T) {
 	t.Parallel()
 	hungUp, cancel := context.WithCancel(t.Context())

@@ -9,25 +9,25 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// IncidentRecord is what a ledger has on one incident.
+// IncidentRecord is a ledger's record of one incident.
 type IncidentRecord struct {
-	// Incident is the incident as its deliveries have told it, see [ApplyIncident].
+	// Incident combines the deliveries about the incident, see [ApplyIncident].
 	Incident *payload.Incident
-	// Reports are the deliveries that Incident is made of.
+	// Reports has the deliveries that Incident was combined from.
 	Reports []*payload.Incident
-	// RecordedAt is when the record was created, by the ledger's clock.
+	// RecordedAt is when the ledger created the record, by the ledger's clock.
 	RecordedAt time.Time
-	// UpdatedAt is when it last changed, by the ledger's clock.
+	// UpdatedAt is when the record last changed, by the ledger's clock.
 	UpdatedAt time.Time
 }
 
-// RecordedIncident is what [Ledger.RecordIncident] did.
+// RecordedIncident is the result of [Ledger.RecordIncident].
 type RecordedIncident struct {
-	// IncidentRecord is what is on record now.
+	// IncidentRecord is the record after the call.
 	IncidentRecord
-	// Created reports that there was no record before.
+	// Created reports whether the call created the record.
 	Created bool
-	// Changed reports that the delivery created or changed the record.
+	// Changed reports whether the call created or changed the record.
 	Changed bool
 }
 
@@ -35,19 +35,18 @@ type RecordedIncident struct {
 type IncidentTx interface {
 	// FindIncident returns the record of an incident, or nil.
 	FindIncident(ctx context.Context, incidentID string) (*IncidentRecord, error)
-	// PutIncident adds a record, or replaces the one that has its incident's ID.
+	// PutIncident adds a record or replaces the one with its incident's ID.
 	PutIncident(ctx context.Context, r *IncidentRecord) error
 }
 
-// ApplyIncident is what [Ledger.RecordIncident] does, within a transaction of the
-// ledger's. On an error the transaction must be rolled back.
+// ApplyIncident implements [Ledger.RecordIncident] within a transaction of the
+// ledger. Roll the transaction back if it returns an error. An invalid incident
+// is an error that wraps [payload.ErrInvalid].
 //
-// Each member comes from the newest delivery that has it. A delivery is as new as
-// its updatedAt, or else its resolvedAt, or else its openedAt. So the order of
-// arrival does not matter. An incident whose newest openedAt is after its
-// resolvedAt was opened again, and is not resolved.
-//
-// An invalid incident is an error that wraps [payload.ErrInvalid].
+// Each member comes from the newest delivery that has it, so the order of
+// arrival does not matter. A delivery's age is its updatedAt. If that is
+// missing, it is the resolvedAt, and then the openedAt. An incident whose
+// newest openedAt is after its resolvedAt was reopened, and is not resolved.
 func ApplyIncident(ctx context.Context, tx IncidentTx, i *payload.Incident) (RecordedIncident, error) {
 	if i == nil {
 		return RecordedIncident{}, configError("the incident to record is nil")
@@ -76,7 +75,7 @@ func ApplyIncident(ctx context.Context, tx IncidentTx, i *payload.Incident) (Rec
 	return RecordedIncident{IncidentRecord: r, Created: old == nil, Changed: true}, nil
 }
 
-// incidentAge is how new a delivery is.
+// incidentAge returns the time by which deliveries are ordered.
 func incidentAge(i *payload.Incident) time.Time {
 	switch {
 	case !i.UpdatedAt.IsZero():
@@ -87,18 +86,18 @@ func incidentAge(i *payload.Incident) time.Time {
 	return i.OpenedAt
 }
 
-// newerIncident puts the newer delivery first.
+// newerIncident orders newer deliveries first.
 func newerIncident(a, b *payload.Incident) int {
 	if c := incidentAge(b).Compare(incidentAge(a)); c != 0 {
 		return c
 	}
-	one, _ := a.Encode() // what is on record is valid
+	one, _ := a.Encode() // recorded incidents are valid
 	other, _ := b.Encode()
 	return bytes.Compare(other, one)
 }
 
-// addIncidentReport adds a delivery and removes those that no member comes from,
-// the newest first. What is removed could not win later either.
+// addIncidentReport adds a delivery, newest first. It removes deliveries that
+// provide no member, because they can never provide one later.
 func addIncidentReport(reports []*payload.Incident, i *payload.Incident) []*payload.Incident {
 	added := *i
 	added.Dropped = nil
@@ -108,7 +107,7 @@ func addIncidentReport(reports []*payload.Incident, i *payload.Incident) []*payl
 	won := incidentMembers(&payload.Incident{})
 	kept := all[:0:0]
 	for at, report := range all {
-		wins := at == 0 // its openedAt
+		wins := at == 0 // provides openedAt
 		for k, has := range incidentMembers(report) {
 			if has && !won[k] {
 				won[k], wins = true, true
@@ -121,7 +120,7 @@ func addIncidentReport(reports []*payload.Incident, i *payload.Incident) []*payl
 	return kept
 }
 
-// incidentMembers tells which of the optional members an incident has.
+// incidentMembers returns which of the optional members an incident has.
 func incidentMembers(i *payload.Incident) []bool {
 	return []bool{
 		!i.ResolvedAt.IsZero(), !i.UpdatedAt.IsZero(), i.Service != "", i.Environment != "", i.DeploymentID != "", i.URL != "",

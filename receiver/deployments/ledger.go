@@ -37,21 +37,24 @@ type Ledger interface {
 	// [ErrNotRecorded] for a deployment that is not recorded.
 	SetLinked(ctx context.Context, link Link, prs int) error
 
-	// RecordIncident creates the record of i or updates the one that its incident ID
-	// has, by the rules of [ApplyIncident]. What Record promises holds here too.
+	// RecordIncident creates or updates the record of i by the rules of
+	// [ApplyIncident]. The guarantees of Record apply.
 	RecordIncident(ctx context.Context, organization string, i *payload.Incident) (RecordedIncident, error)
 }
 
-// History is what metrics are computed from. The ledgers of this module have it.
-// What it yields first is not a snapshot of what it yields last: a record that
-// changes meanwhile can come twice or not at all. An error ends it.
+// History provides the data that metrics are computed from. The ledgers of this
+// module implement it. The iterators do not read a snapshot. A record that
+// changes during an iteration may appear twice or not at all. An error ends an
+// iteration.
 type History interface {
-	// Scopes returns the services and environments that have deployments, in order.
+	// Scopes returns the services and environments that have deployments, in
+	// order.
 	Scopes(ctx context.Context, organization string) ([]Scope, error)
-	// Runs yields the runs of one scope whose [Run.At] is in [from, to), in the order
-	// of [CompareRuns]. A zero time is no bound. It reads page by page.
+	// Runs yields the runs of a scope with [Run.At] in [from, to), in the order
+	// of [CompareRuns]. A zero time means no bound. It reads one page at a
+	// time.
 	Runs(ctx context.Context, organization string, s Scope, from, to time.Time) iter.Seq2[Run, error]
-	// Incidents yields all incidents in the order of their opening.
+	// Incidents yields all incidents, ordered by the time of their opening.
 	Incidents(ctx context.Context, organization string) iter.Seq2[payload.Incident, error]
 }
 
@@ -62,7 +65,7 @@ var (
 	// ErrNotRecorded is wrapped by a ledger's error for a deployment that is
 	// not recorded.
 	ErrNotRecorded = errors.New("deployments: the deployment is not recorded")
-	// ErrClosed is wrapped by every error of a ledger that was closed.
+	// ErrClosed is wrapped by every error of a closed ledger.
 	ErrClosed = errors.New("deployments: the ledger is closed")
 	// ErrNoOrganization is wrapped by a ledger's error for an empty
 	// organization.
@@ -83,9 +86,9 @@ type Record struct {
 	// SucceededAt is when the deployment succeeded, to the microsecond. It is
 	// zero if no success is known. A rollback keeps it.
 	SucceededAt time.Time
-	// Reports are what the deliveries said, as far as metrics need it: of each status
-	// the earliest and the latest, stale ones included, in the order of their own
-	// times. See [Record.Run].
+	// Reports has the data of the deliveries that metrics need. It has the
+	// earliest and the latest report of each status, including stale ones,
+	// ordered by the times in the reports. See [Record.Run].
 	Reports []*payload.Deployment
 	// LinkedPRs is the number of pull requests in the deployment. It is 0 until
 	// they are counted.

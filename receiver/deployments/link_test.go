@@ -217,8 +217,8 @@ func TestLink_FilledInCommits(t *testing.T) {
 	require.True(t, failed)
 }
 
-// A record whose previous commit was filled in is linked again. A failure changes
-// nothing for the delivery that filled it in, and the operator is told.
+// A record whose previous commit was filled in is linked again. A failure does
+// not affect the delivery that filled it in, and is logged.
 func TestLink_FailureOfAFilledInCommitIsReported(t *testing.T) {
 	t.Parallel()
 	ledger := newLedger(t)

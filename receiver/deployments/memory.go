@@ -70,11 +70,11 @@ func NewMemoryLedger(opts ...MemoryLedgerOption) (*MemoryLedger, error) {
 	return &MemoryLedger{capacity: c.bytes, orgs: make(map[string]*memoryOrg)}, nil
 }
 
-// Close forgets everything and frees the memory. It waits for nothing. Further
+// Close removes all records and frees their memory. It does not wait. Later
 // calls return [ErrClosed].
 //
-// Closing again, or closing a nil or zero MemoryLedger, does nothing. The error is
-// always nil.
+// Closing again, or closing a nil or zero MemoryLedger, does nothing. The error
+// is always nil.
 func (l *MemoryLedger) Close() error {
 	if l == nil {
 		return nil
@@ -223,8 +223,8 @@ func (l *MemoryLedger) find(organization, deploymentID string) *memoryRow {
 	return org.byID[deploymentID]
 }
 
-// begin locks the ledger unless it returns an error. It is safe to call on a nil
-// ledger.
+// begin locks the ledger unless it returns an error. It is safe to call on a
+// nil ledger.
 func (l *MemoryLedger) begin(ctx context.Context, organization string) error {
 	switch {
 	case l == nil || l.orgs == nil:
@@ -310,7 +310,7 @@ func (tx *memoryTx) Update(_ context.Context, r *Record) error {
 	return nil
 }
 
-// grow takes room for what is new, and creates the organization if it is.
+// grow reserves room for new data. It creates the organization if it is new.
 func (tx *memoryTx) grow(size int64) error {
 	l := tx.ledger
 	if tx.org == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/internal/documents"
 )
 
-// memoryIncident holds an incident encoded, as memoryRow does.
+// memoryIncident stores an incident encoded, like memoryRow.
 type memoryIncident struct {
 	opened   time.Time
 	incident []byte
@@ -44,7 +44,7 @@ func (r *Run) clone() *Run {
 	return &c
 }
 
-// RecordIncident is [Ledger.RecordIncident].
+// RecordIncident implements [Ledger.RecordIncident].
 func (l *MemoryLedger) RecordIncident(ctx context.Context, organization string, i *payload.Incident) (RecordedIncident, error) {
 	if err := l.begin(ctx, organization); err != nil {
 		return RecordedIncident{}, err
@@ -63,7 +63,7 @@ func (tx *memoryTx) FindIncident(_ context.Context, incidentID string) (*Inciden
 	r.Incident, err = payload.DecodeIncident(m.incident)
 	r.Reports, reportsErr = documents.Decode(m.reports, payload.DecodeIncident)
 	if err := errors.Join(err, reportsErr); err != nil {
-		return nil, fmt.Errorf("deployments: an incident can't be read: %w", err)
+		return nil, fmt.Errorf("deployments: cannot decode an incident: %w", err)
 	}
 	return &r, nil
 }
@@ -89,7 +89,7 @@ func (tx *memoryTx) PutIncident(_ context.Context, r *IncidentRecord) error {
 	return nil
 }
 
-// Scopes is [History.Scopes].
+// Scopes implements [History.Scopes].
 func (l *MemoryLedger) Scopes(ctx context.Context, organization string) ([]Scope, error) {
 	if err := l.begin(ctx, organization); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func CompareScopes(a, b Scope) int {
 	return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Environment, b.Environment))
 }
 
-// Runs is [History.Runs].
+// Runs implements [History.Runs].
 func (l *MemoryLedger) Runs(ctx context.Context, organization string, s Scope, from, to time.Time) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		runs, err := l.runs(ctx, organization, s)
@@ -130,7 +130,7 @@ func (l *MemoryLedger) Runs(ctx context.Context, organization string, s Scope, f
 	}
 }
 
-// runs returns a copy of the list. A Run in it never changes.
+// runs returns a copy of the list. Its runs never change.
 func (l *MemoryLedger) runs(ctx context.Context, organization string, s Scope) ([]*Run, error) {
 	if err := l.begin(ctx, organization); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (l *MemoryLedger) runs(ctx context.Context, organization string, s Scope) (
 	return nil, nil
 }
 
-// Incidents is [History.Incidents].
+// Incidents implements [History.Incidents].
 func (l *MemoryLedger) Incidents(ctx context.Context, organization string) iter.Seq2[payload.Incident, error] {
 	return func(yield func(payload.Incident, error) bool) {
 		incidents, err := l.incidents(ctx, organization)

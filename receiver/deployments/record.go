@@ -115,8 +115,8 @@ func (r *Record) LiveAt(at int64) bool {
 //
 // # Reports
 //
-// The record also keeps the facts that metrics need from each delivery, including
-// stale ones. See [Record.Reports].
+// The record also keeps the facts that metrics need from each delivery,
+// including stale ones. See [Record.Reports].
 func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) {
 	if d == nil {
 		return Recorded{}, configError("the deployment to record is nil")

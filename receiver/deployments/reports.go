@@ -9,7 +9,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// reportOf returns what a delivery says that the metrics use.
+// reportOf returns the members of a delivery that metrics need.
 func reportOf(d *payload.Deployment) *payload.Deployment {
 	r := &payload.Deployment{
 		DeploymentID: d.DeploymentID, CommitSHA: d.CommitSHA, Environment: d.Environment, Status: d.Status,
@@ -25,7 +25,7 @@ func reportOf(d *payload.Deployment) *payload.Deployment {
 	return r
 }
 
-// reportedAt is when the status was reached, by the delivery's own times.
+// reportedAt returns when the status was reached, by the delivery's own times.
 func reportedAt(d *payload.Deployment) time.Time {
 	if d.Status.Terminal() {
 		return d.CompletedAt
@@ -33,7 +33,7 @@ func reportedAt(d *payload.Deployment) time.Time {
 	return d.StartedAt
 }
 
-// stageOf orders the statuses that were reached at the same time.
+// stageOf orders statuses that were reached at the same time.
 func stageOf(s payload.Status) int {
 	return slices.Index([]payload.Status{
 		payload.StatusPending, payload.StatusInProgress, payload.StatusFailure, payload.StatusCancelled,
@@ -41,19 +41,20 @@ func stageOf(s payload.Status) int {
 	}, s)
 }
 
-// compareReports is a total order by time, status and text. It does not depend on
-// when the reports arrived.
+// compareReports is a total order by time, status and text. It does not depend
+// on the order of arrival.
 func compareReports(a, b *payload.Deployment) int {
 	if c := cmp.Or(reportedAt(a).Compare(reportedAt(b)), cmp.Compare(stageOf(a.Status), stageOf(b.Status))); c != 0 {
 		return c
 	}
-	one, _ := a.Encode() // what is on record is valid
+	one, _ := a.Encode() // recorded deployments are valid
 	other, _ := b.Encode()
 	return bytes.Compare(one, other)
 }
 
-// addReport adds what d says. Of each status it keeps the earliest and the latest
-// report. So at most twelve are kept, and the same ones in any order of arrival.
+// addReport adds the report of d. It keeps the earliest and the latest report
+// of each status, so at most twelve, and the same ones for any order of
+// arrival.
 func addReport(reports []*payload.Deployment, d *payload.Deployment) (kept []*payload.Deployment, changed bool) {
 	r := reportOf(d)
 	at, known := slices.BinarySearchFunc(reports, r, compareReports)

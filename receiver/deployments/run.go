@@ -11,21 +11,22 @@ import (
 
 // Scope is a service in an environment of one organization.
 type Scope struct {
-	// Service is empty for deployments that name none.
+	// Service is empty for deployments without a service.
 	Service     string `json:"service"`
 	Environment string `json:"environment"`
 }
 
-// Run is what all deliveries of one deployment say together. It is the same in any
-// order of their arrival, and it is what metrics are computed from.
+// Run combines all deliveries about one deployment, in the same way for any
+// order of arrival. Metrics are computed from runs.
 //
-// A member comes from the report of the first success. What that one lacks comes
-// from the latest report that has it. IncidentURL and RollbackOf come from the
-// latest report that has them.
+//	member                    comes from
+//	IncidentURL, RollbackOf   the latest report that has it
+//	others                    the report of the first success, or else the
+//	                          latest report that has it
 type Run struct {
 	DeploymentID string `json:"deploymentId"`
 	Scope
-	// Commit is what was deployed, in lower case.
+	// Commit is the deployed commit, in lower case.
 	Commit         string             `json:"commitSha"`
 	RepositoryURL  string             `json:"repositoryUrl,omitzero"`
 	Commits        []RepositoryCommit `json:"commits,omitzero"`
@@ -38,12 +39,13 @@ type Run struct {
 	Status payload.Status `json:"status"`
 	// StartedAt is the earliest reported start.
 	StartedAt time.Time `json:"startedAt"`
-	// LiveAt is when the deployment first succeeded. It is zero if no success was
-	// reported, also if the deployment was rolled back.
+	// LiveAt is when the deployment first succeeded. It is zero if no success
+	// was reported, even if the deployment was rolled back.
 	LiveAt time.Time `json:"liveAt,omitzero"`
-	// RolledBackAt is when it was rolled back after it had been live.
+	// RolledBackAt is when the deployment was rolled back after it was live.
 	RolledBackAt time.Time `json:"rolledBackAt,omitzero"`
-	// EndedAt is when it last ended. It is zero for a run that has not ended.
+	// EndedAt is when the deployment last ended. It is zero if it has not
+	// ended.
 	EndedAt time.Time `json:"endedAt,omitzero"`
 }
 
@@ -53,8 +55,8 @@ type RepositoryCommit struct {
 	Commit        string `json:"commitSha"`
 }
 
-// At is the run's place in time: when it went live, or else when it ended, or
-// else when it started.
+// At returns when the deployment went live. If it never did, At returns when it
+// ended, and otherwise when it started.
 func (r *Run) At() time.Time {
 	return cmp.Or(r.LiveAt, r.EndedAt, r.StartedAt)
 }
@@ -92,13 +94,14 @@ func (r *Record) Run() Run {
 	}
 	for _, t := range []*time.Time{&run.StartedAt, &run.LiveAt, &run.RolledBackAt, &run.EndedAt} {
 		if !t.IsZero() {
-			*t = time.UnixMicro(t.UnixMicro()).UTC() // as a database keeps it
+			*t = time.UnixMicro(t.UnixMicro()).UTC() // with the precision of a database
 		}
 	}
 	return run
 }
 
-// setMembers takes each member from the best report that has it. live may be nil.
+// setMembers takes each member from the best report that has it. live may be
+// nil.
 func (r *Run) setMembers(reports []*payload.Deployment, live *payload.Deployment) {
 	backward := slices.Clone(reports)
 	slices.Reverse(backward)
@@ -133,8 +136,8 @@ func (r *Run) setMembers(reports []*payload.Deployment, live *payload.Deployment
 	}
 }
 
-// wholeCommit returns the commit of the first report. If that one abbreviates it,
-// the longest commit that begins like it.
+// wholeCommit returns the commit of the first report. If it is abbreviated, it
+// returns the longest reported commit that begins with it.
 func wholeCommit(reports []*payload.Deployment) string {
 	commit := strings.ToLower(reports[0].CommitSHA)
 	for _, d := range reports {

@@ -42,13 +42,13 @@
 //
 // # Metrics
 //
-// A Linker is also the source of commits for package dora:
+// A Linker also provides the commits for package dora:
 //
 //	calculator, err := dora.New(ledger, dora.WithCommits(linker))
 //
-// A deployment of several repositories names their URLs. [WithRepositories] has the
-// directories for them. A repository that is unknown, or is a shallow clone, gives
-// no lead times, and the report says so.
+// A deployment of several repositories has their URLs. [WithRepositories] sets
+// their directories. An unknown repository or a shallow clone gives no lead
+// times, and the report says so.
 //
 // # Keeping the repository fresh
 //

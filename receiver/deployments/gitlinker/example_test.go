@@ -6,12 +6,13 @@ import (
 	"fmt"
 
 	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/dora"
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 	"github.com/deployhook/deployhook/signer"
 )
 
 // This compiles the package comment's code.
-var _ = linkerDoc
+var _ = []any{linkerDoc, metricsDoc}
 
 func linkerDoc(keys *signer.APIKeys, ledger deployments.Ledger) error {
 	linker, err := gitlinker.New(gitlinker.ByService("acme", map[string]string{
@@ -23,6 +24,12 @@ func linkerDoc(keys *signer.APIKeys, ledger deployments.Ledger) error {
 	}
 	endpoint, err := deployments.New(keys, ledger, deployments.WithLinker(linker))
 	_ = endpoint
+	return err
+}
+
+func metricsDoc(ledger deployments.History, linker *gitlinker.Linker) error {
+	calculator, err := dora.New(ledger, dora.WithCommits(linker))
+	_ = calculator
 	return err
 }
 

@@ -17,12 +17,12 @@ import (
 
 var _ dora.Commits = (*Linker)(nil)
 
-// openFor opens the repository of deployments. It wraps [dora.ErrNoHistory] if there
-// is none that could be read.
+// openFor opens the repository of deployments. The error wraps
+// [dora.ErrNoHistory] if there is no readable one.
 func (l *Linker) openFor(ctx context.Context, r dora.Repository) (*repository, error) {
 	dir := l.byURL[organizationURL{r.Organization, r.URL}]
 	if dir == "" && r.Further {
-		return nil, fmt.Errorf("gitlinker: repository %.100q: %w; name its directory with WithRepositories", r.URL, dora.ErrNoHistory)
+		return nil, fmt.Errorf("gitlinker: repository %.100q: %w; set its directory with WithRepositories", r.URL, dora.ErrNoHistory)
 	}
 	var err error
 	if dir == "" {
@@ -41,7 +41,8 @@ func (l *Linker) openFor(ctx context.Context, r dora.Repository) (*repository, e
 	return repo, err
 }
 
-// Resolve is [dora.Commits]. It looks up all commits with 40 digits at once.
+// Resolve implements [dora.Commits]. It looks up all commits with 40 digits at
+// once.
 func (l *Linker) Resolve(ctx context.Context, r dora.Repository, names []string) ([]dora.Resolved, error) {
 	if l == nil || l.lookup == nil {
 		return nil, fmt.Errorf("%w: the Linker was not made with New; check the error of New", ErrConfig)
@@ -75,7 +76,8 @@ func (l *Linker) Resolve(ctx context.Context, r dora.Repository, names []string)
 	return found, nil
 }
 
-// complete replaces abbreviations by the commits that they stand for, or by "".
+// complete replaces abbreviated names with full ones, or with "" if there is no
+// such commit.
 func (r *repository) complete(ctx context.Context, names []string) ([]string, error) {
 	format, err := r.output(ctx, "", "rev-parse", "--show-object-format")
 	if err != nil {
@@ -102,7 +104,7 @@ func (r *repository) complete(ctx context.Context, names []string) ([]string, er
 	return full, nil
 }
 
-// subjects returns the first lines of the messages of those commits that there are.
+// subjects returns the first line of the message of each existing commit.
 func (r *repository) subjects(ctx context.Context, commits []string) (map[string]string, error) {
 	var input strings.Builder
 	for _, c := range commits {
@@ -111,7 +113,7 @@ func (r *repository) subjects(ctx context.Context, commits []string) (map[string
 		}
 	}
 	found := make(map[string]string)
-	if input.Len() == 0 { // or git would take HEAD
+	if input.Len() == 0 { // otherwise git uses HEAD
 		return found, nil
 	}
 	args := []string{"rev-list", "--no-walk=unsorted", "--ignore-missing", "--encoding=UTF-8", "--format=%s", "--stdin"}
@@ -133,10 +135,10 @@ func (r *repository) subjects(ctx context.Context, commits []string) (map[string
 	return found, err
 }
 
-// errStopped ends a walk that nobody wants to continue.
+// errStopped ends a walk whose caller stopped the iteration.
 var errStopped = errors.New("gitlinker: the walk was stopped")
 
-// Walk is [dora.Commits]. It runs git once.
+// Walk implements [dora.Commits]. It runs git once.
 func (l *Linker) Walk(ctx context.Context, r dora.Repository, heads, bases []dora.CommitID) iter.Seq2[dora.Commit, error] {
 	return func(yield func(dora.Commit, error) bool) {
 		err := l.history(ctx, r, heads, bases, func(c dora.Commit) bool { return yield(c, nil) })
@@ -174,8 +176,8 @@ func (l *Linker) history(ctx context.Context, r dora.Repository, heads, bases []
 	return repo.run(ctx, input.String(), args, func(out io.Reader) error { return readHistory(out, f) })
 }
 
-// readHistory reads "commit <name> <parents>" and "<author's time> <committer's
-// time>", in turn.
+// readHistory reads pairs of lines, "commit <name> <parents>" and "<author's
+// time> <committer's time>".
 func readHistory(out io.Reader, f func(dora.Commit) bool) error {
 	in := bufio.NewReaderSize(out, 64<<10)
 	var parents []dora.CommitID

@@ -14,7 +14,7 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
 )
 
-// dated adds a commit with times of its own.
+// dated adds a commit with the given times.
 func (r *repo) dated(message string, authored, committed time.Time, parents ...string) string {
 	r.Helper()
 	r.commits++
@@ -57,8 +57,8 @@ func deployed(commit string, hour int) *payload.Deployment {
 	return &payload.Deployment{CommitSHA: commit, CompletedAt: monday(hour)}
 }
 
-// Two branches are merged and deployed. Each of their commits has its own lead time,
-// from the author's time, and the merge has none.
+// Two branches are merged and deployed. Each of their commits has a lead time
+// from its author's time. The merge has none.
 func TestHistory_LeadTimes(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -76,7 +76,7 @@ func TestHistory_LeadTimes(t *testing.T) {
 	}
 }
 
-// These deployments have no lead time and no pull request of their own.
+// These deployments have neither a lead time nor pull requests.
 func TestHistory_DeploymentsWithoutLeadTime(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -97,7 +97,7 @@ func TestHistory_DeploymentsWithoutLeadTime(t *testing.T) {
 	require.Equal(t, []dora.Reason{
 		dora.ReasonFirst, dora.ReasonRedeployment, "measured", dora.ReasonGoingBack, dora.ReasonGap, dora.ReasonGoingBack, dora.ReasonGap,
 	}, reasons)
-	requirePRs(t, l, "", main[1], 2) // the first one: its own commit alone
+	requirePRs(t, l, "", main[1], 2) // the first deployment, so only its own commit counts
 	requirePRs(t, l, main[1], main[1])
 	requirePRs(t, l, main[1], main[3], 3, 4)
 	requirePRs(t, l, main[3], main[2])
@@ -123,7 +123,7 @@ func TestHistory_SeveralRepositories(t *testing.T) {
 	require.Equal(t, dora.ReasonNoHistory, report.Deployments[1].LeftOut[0].Reason)
 	require.Contains(t, report.Deployments[1].LeftOut[0].Detail, "WithRepositories")
 
-	// A record that names its repository is linked there.
+	// A record with a repository URL is linked in that repository.
 	in := link(pages[0], pages[2])
 	in.RepositoryURL = url
 	numbers, err := l.PullRequests(t.Context(), in)
@@ -159,7 +159,7 @@ func TestHistory_NoHistory(t *testing.T) {
 	require.ErrorIs(t, err, gitlinker.ErrConfig)
 }
 
-// branch makes a branch, which a clone needs.
+// branch creates a branch, which a clone needs.
 func branch(r *repo, commit string) string {
 	r.git("branch", "made", commit)
 	return r.dir
@@ -169,7 +169,7 @@ func TestResolve(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	names := r.line("", `Revert "two (#2)"`, "ünï", "three")
-	r.git("tag", names[2][:7], names[0]) // a tag that looks like a commit
+	r.git("tag", names[2][:7], names[0]) // a tag with the name of a commit
 	l := newLinker(t, r.dir)
 	tree := r.git("rev-parse", names[0]+"^{tree}")
 	found, err := l.Resolve(t.Context(), doraRepo(), []string{names[2][:7], strings.Repeat("ab", 20), names[0], tree, names[1], "xyz"})
@@ -183,7 +183,7 @@ func TestResolve(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, found)
 	for range l.Walk(t.Context(), doraRepo(), []dora.CommitID{commitID(t, names[2])}, nil) {
-		break // ends git
+		break // this ends git
 	}
 }
 

@@ -116,7 +116,7 @@ func (l *Linker) PullRequests(ctx context.Context, link deployments.Link) ([]int
 	return l.count(ctx, dir, link)
 }
 
-// directory finds the repository of a deployment.
+// directory returns the directory of a deployment's repository.
 func (l *Linker) directory(ctx context.Context, organization, service, url string) (string, error) {
 	if dir, ok := l.byURL[organizationURL{organization, url}]; ok {
 		return dir, nil
@@ -128,7 +128,7 @@ func (l *Linker) directory(ctx context.Context, organization, service, url strin
 	return dir, nil
 }
 
-// begin waits until git may run. done ends it.
+// begin waits until git may run. Call done afterwards.
 func (l *Linker) begin(ctx context.Context) (limited context.Context, done func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	select {

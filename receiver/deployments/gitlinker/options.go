@@ -54,13 +54,15 @@ func WithMaxCommits(n int) Option { return option(func(c *config) { c.maxCommits
 // wait. Default: 4 ([DefaultProcesses]). Zero and negative values are errors.
 func WithProcesses(n int) Option { return option(func(c *config) { c.processes = n }) }
 
-// organizationURL is a repository URL in the deployments of one organization.
+// organizationURL is a repository URL in deployments of an organization.
 type organizationURL struct{ organization, url string }
 
-// WithRepositories adds directories for the repository URLs that deployments of
-// one organization name. A repository with a URL is looked up here first. The
-// lookup of the service is used for a deployment's own repository if the URL is
-// not here. Default: none. An empty name, URL or directory is an error.
+// WithRepositories sets the directories of repositories by URL, for the
+// deployments of one organization. Default: none. An empty name, URL or
+// directory is an error.
+//
+// The URL of a repository is looked up here first. If it is missing, a
+// deployment's own repository is found by its service.
 func WithRepositories(organization string, dirs map[string]string) Option {
 	return option(func(c *config) {
 		if c.byURL == nil {

@@ -32,11 +32,11 @@ var messages = map[string]int{
 	`Revert "Fix the timeout (#12)" (#13)`:                                                                 13,
 	`Reapply "Fix the timeout (#12)" (#14)`:                                                                14,
 	// no title
-	"(#12)":                                                                                                0,
-	"Fix (#2147483)":                                                                                       2147483,
-	"Fix the timeout (#012)":                                                                               0,
-	"Fix the timeout (#0)":                                                                                 0,
-	"Fix (#99999999999999999)":                                                                             0,
+	"(#12)":                    0,
+	"Fix (#2147483)":           2147483,
+	"Fix the timeout (#012)":   0,
+	"Fix the timeout (#0)":     0,
+	"Fix (#99999999999999999)": 0,
 
 	`Revert "Fix the timeout (#12)"`:                                                                    0,
 	`Revert "Merge pull request #12 from acme/fix"`:                                                     0,

@@ -10,16 +10,16 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// historyChecks are about what metrics are computed from.
+// historyChecks test the data that metrics are computed from.
 func historyChecks() []check {
 	return []check{
 		{"every order of a deployment's statuses gives the same run", everyStatusOrder},
-		{"a stale delivery fills in what no other one said", staleFillsIn},
+		{"a stale delivery adds members that no other one has", staleFillsIn},
 		{"reports of a deployment are bounded", boundedReports},
 		{"runs are in order and within the window", runWindow},
 		{"scopes are those that have deployments", scopes},
 		{"every order of an incident's deliveries gives the same incident", everyIncidentOrder},
-		{"incidents do not show to other organizations", incidentIsolation},
+		{"other organizations do not see incidents", incidentIsolation},
 	}
 }
 
@@ -33,10 +33,11 @@ func (e *env) runs(org string, s deployments.Scope, from, to time.Time) []deploy
 	return all
 }
 
-// api is the scope of most of the suite's deployments.
+// api is the scope of most deployments in the suite.
 func api() deployments.Scope { return deployments.Scope{Service: "api", Environment: "production"} }
 
-// everyStatusOrder records the four statuses of one deployment in all 24 orders.
+// everyStatusOrder records the four statuses of one deployment in all 24
+// orders.
 func everyStatusOrder(e *env) {
 	deliveries := []*payload.Deployment{
 		deployment("a", payload.StatusPending, commit('a'), 0, 0),
@@ -64,7 +65,7 @@ func everyStatusOrder(e *env) {
 		require.NoError(e, err)
 		require.Len(e, r.Reports, 4)
 		for k, report := range r.Reports {
-			require.Equal(e, deliveries[k].Status, report.Status, "in the order of their own times")
+			require.Equal(e, deliveries[k].Status, report.Status, "ordered by the times in the reports")
 		}
 		require.Equal(e, want, r.Run())
 	}
@@ -75,9 +76,9 @@ func staleFillsIn(e *env) {
 	done.Service = ""
 	e.record(done)
 	require.Len(e, e.runs(e.org, deployments.Scope{Environment: "production"}, time.Time{}, time.Time{}), 1)
-	r := e.record(deployment("a", payload.StatusPending, commit('a'), 0, 0)) // it names the service
+	r := e.record(deployment("a", payload.StatusPending, commit('a'), 0, 0)) // it has the service
 	require.True(e, r.Stale)
-	require.Empty(e, r.Deployment.Service, "the record itself stays as it was")
+	require.Empty(e, r.Deployment.Service, "the record itself does not change")
 	require.Empty(e, e.runs(e.org, deployments.Scope{Environment: "production"}, time.Time{}, time.Time{}))
 	require.Len(e, e.runs(e.org, api(), time.Time{}, time.Time{}), 1)
 }
@@ -88,7 +89,7 @@ func boundedReports(e *env) {
 		e.record(success("a", 'a', 0, 30+(i*7)%20))
 	}
 	r := e.get("a")
-	require.Len(e, r.Reports, 4, "of each status the earliest and the latest")
+	require.Len(e, r.Reports, 4, "the earliest and the latest report of each status")
 	require.Equal(e, at(0), r.Reports[0].StartedAt)
 	require.Equal(e, at(19), r.Reports[1].StartedAt)
 	require.Equal(e, at(30), r.Reports[2].CompletedAt)
@@ -97,9 +98,9 @@ func boundedReports(e *env) {
 }
 
 func runWindow(e *env) {
-	for i := range 30 { // in an order of arrival that is none of time
+	for i := range 30 { // recorded in another order than that of the times
 		k := i * 11 % 30
-		e.record(success(fmt.Sprintf("d%02d", k), 'a', k/2, 10+k/2)) // two at a time
+		e.record(success(fmt.Sprintf("d%02d", k), 'a', k/2, 10+k/2)) // two with the same time
 	}
 	e.record(deployment("failed", payload.StatusFailure, commit('f'), 0, 12))
 	e.record(deployment("open", payload.StatusInProgress, commit('o'), 13, 0))
@@ -117,7 +118,7 @@ func runWindow(e *env) {
 	require.Len(e, ids(at(24), time.Time{}), 2)
 	require.Empty(e, ids(at(25), time.Time{}))
 	for range e.ledger.Runs(e.ctx, e.org, api(), time.Time{}, time.Time{}) {
-		break // must not go on
+		break // the iterator must stop
 	}
 	for _, err := range e.ledger.Runs(e.ctx, "", api(), time.Time{}, time.Time{}) {
 		require.ErrorIs(e, err, deployments.ErrNoOrganization)
@@ -140,7 +141,7 @@ func scopes(e *env) {
 	require.NoError(e, err)
 	want := []deployments.Scope{api(), {Service: "api", Environment: "staging"}, {Service: "web", Environment: "production"}}
 	require.Equal(e, want, all)
-	// The earlier success names another service, so that the scope has nothing left.
+	// The earlier success has another service, so the old scope becomes empty.
 	moved := success("b", 'b', 0, 4)
 	moved.Service = "shop"
 	e.record(moved)
@@ -192,7 +193,7 @@ func everyIncidentOrder(e *env) {
 		}
 		require.Equal(e, []payload.Incident{want}, e.incidents(org), "order %v", order)
 	}
-	// Opened again: its newest opening is after its resolution.
+	// It is reopened, because its newest openedAt is after its resolvedAt.
 	_, err := e.ledger.RecordIncident(e.ctx, e.org, third)
 	require.NoError(e, err)
 	_, err = e.ledger.RecordIncident(e.ctx, e.org, incident("7", 20, 0))
@@ -209,7 +210,7 @@ func incidentIsolation(e *env) {
 	for _, i := range e.incidents(e.org) {
 		ids = append(ids, i.IncidentID)
 	}
-	require.Equal(e, []string{"c", "b", "a"}, ids, "in the order of their opening")
+	require.Equal(e, []string{"c", "b", "a"}, ids, "ordered by openedAt")
 	require.Empty(e, e.incidents(e.org+"2"))
 	require.Empty(e, e.runs(e.org, api(), time.Time{}, time.Time{}))
 	_, err := e.ledger.RecordIncident(e.ctx, "", incident("d", 0, 0))

@@ -54,11 +54,11 @@ var bugs = map[string]string{
 	"list is ascending":            "list_pages",
 	"filter is ignored":            "list_filters",
 	"keeps the given deployment":   "new_deployment_creates_a_record",
-	"stale reports are lost":       "a_stale_delivery_fills_in_what_no_other_one_said",
+	"stale reports are lost":       "a_stale_delivery_adds_members_that_no_other_one_has",
 	"window is closed":             "runs_are_in_order_and_within_the_window",
 	"runs are as they arrived":     "runs_are_in_order_and_within_the_window",
 	"last incident wins":           "every_order_of_an_incident's_deliveries_gives_the_same_incident",
-	"incidents are shared":         "incidents_do_not_show_to_other_organizations",
+	"incidents are shared":         "other_organizations_do_not_see_incidents",
 }
 
 func TestBuggyLedger(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/internal/documents"
 )
 
-// historyPage is how many rows a read takes at a time. No transaction and no
-// connection is kept between pages.
+// historyPage is the number of rows per read. Between pages the ledger keeps no
+// transaction and no connection.
 const historyPage = 2000
 
 var (
@@ -26,8 +26,8 @@ var (
 	_ deployments.IncidentTx = (*orgTx)(nil)
 )
 
-// putRun writes what metrics are computed from, in a row of its own. Reading a
-// year of a service then does not touch the documents.
+// putRun writes the deployment's run to its own row. Reading a year of runs
+// then does not read the documents.
 func (tx *orgTx) putRun(ctx context.Context, r *deployments.Record) error {
 	run := r.Run()
 	text, err := json.Marshal(&run)
@@ -41,7 +41,7 @@ func (tx *orgTx) putRun(ctx context.Context, r *deployments.Record) error {
 	return changeOne(ctx, tx.q, putRun, tx.org, []byte(run.DeploymentID), hash, run.At().UnixMicro(), text)
 }
 
-// Scopes is [deployments.History.Scopes].
+// Scopes implements [deployments.History.Scopes].
 func (l *Ledger) Scopes(ctx context.Context, organization string) ([]deployments.Scope, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return nil, err
@@ -60,13 +60,13 @@ func (l *Ledger) Scopes(ctx context.Context, organization string) ([]deployments
 	return scopes, wrap("scopes", err)
 }
 
-// place is where a page ended.
+// place is the end of a page.
 type place struct {
 	at int64
 	id []byte
 }
 
-// Runs is [deployments.History.Runs].
+// Runs implements [deployments.History.Runs].
 func (l *Ledger) Runs(ctx context.Context, organization string, s deployments.Scope, from, to time.Time) iter.Seq2[deployments.Run, error] {
 	start, end := place{at: math.MinInt64, id: []byte{}}, int64(math.MaxInt64)
 	if !from.IsZero() {
@@ -82,7 +82,7 @@ func (l *Ledger) Runs(ctx context.Context, organization string, s deployments.Sc
 			return r, err
 		}
 		if err := json.Unmarshal(text, &r.value); err != nil {
-			return r, fmt.Errorf("a run can't be read: %w", err)
+			return r, fmt.Errorf("cannot decode a run: %w", err)
 		}
 		return r, nil
 	}
@@ -91,7 +91,7 @@ func (l *Ledger) Runs(ctx context.Context, organization string, s deployments.Sc
 	})
 }
 
-// Incidents is [deployments.History.Incidents].
+// Incidents implements [deployments.History.Incidents].
 func (l *Ledger) Incidents(ctx context.Context, organization string) iter.Seq2[payload.Incident, error] {
 	read := func(row sqldb.Row) (r entry[payload.Incident], err error) {
 		var text []byte
@@ -100,7 +100,7 @@ func (l *Ledger) Incidents(ctx context.Context, organization string) iter.Seq2[p
 		}
 		i, err := payload.DecodeIncident(text)
 		if err != nil {
-			return r, fmt.Errorf("an incident can't be read: %v", err)
+			return r, fmt.Errorf("cannot decode an incident: %v", err)
 		}
 		r.value = *i
 		return r, nil
@@ -116,7 +116,7 @@ type entry[T any] struct {
 	value T
 }
 
-// pages yields what next reads, one page after the other.
+// pages yields the results of next, one page after the other.
 func pages[T any](ctx context.Context, l *Ledger, organization, call string, p place, next func(place) ([]entry[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
@@ -147,7 +147,8 @@ func pages[T any](ctx context.Context, l *Ledger, organization, call string, p p
 	}
 }
 
-// RecordIncident is [deployments.Ledger.RecordIncident], in one transaction.
+// RecordIncident implements [deployments.Ledger.RecordIncident] in one
+// transaction.
 func (l *Ledger) RecordIncident(ctx context.Context, organization string, i *payload.Incident) (deployments.RecordedIncident, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return deployments.RecordedIncident{}, err
@@ -163,7 +164,7 @@ func (l *Ledger) RecordIncident(ctx context.Context, organization string, i *pay
 	return recorded, nil
 }
 
-// FindIncident is part of [deployments.IncidentTx].
+// FindIncident implements [deployments.IncidentTx].
 func (tx *orgTx) FindIncident(ctx context.Context, incidentID string) (*deployments.IncidentRecord, error) {
 	var document, reports []byte
 	var recorded, updated int64
@@ -179,12 +180,12 @@ func (tx *orgTx) FindIncident(ctx context.Context, incidentID string) (*deployme
 	r.Incident, err = payload.DecodeIncident(document)
 	r.Reports, reportsErr = documents.Decode(reports, payload.DecodeIncident)
 	if err := errors.Join(err, reportsErr); err != nil {
-		return nil, fmt.Errorf("incident %q can't be read: %v", incidentID, err)
+		return nil, fmt.Errorf("cannot decode incident %q: %v", incidentID, err)
 	}
 	return r, nil
 }
 
-// PutIncident is part of [deployments.IncidentTx].
+// PutIncident implements [deployments.IncidentTx].
 func (tx *orgTx) PutIncident(ctx context.Context, r *deployments.IncidentRecord) error {
 	document, err := r.Incident.Encode()
 	if err != nil {

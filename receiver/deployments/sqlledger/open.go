@@ -91,9 +91,9 @@ func checkDialect(d Dialect) error {
 // opened turns an error of the database package into a ledger error.
 func opened(err error) error { return sqldb.WithSentinel(ErrConfig, "sqlledger", err) }
 
-// Close ends the ledger. It closes the file that [OpenSQLite] opened, after the
-// statements in progress. It leaves the database of [NewPostgres] and
-// [NewSQLite] open. Further calls return [deployments.ErrClosed].
+// Close closes the ledger. It waits for running statements and closes a file
+// that [OpenSQLite] opened. The database of [NewPostgres] and [NewSQLite] stays
+// open. Later calls return [deployments.ErrClosed].
 //
 // Closing again, or closing a nil or zero Ledger, does nothing.
 func (l *Ledger) Close() error {

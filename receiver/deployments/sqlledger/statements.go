@@ -32,7 +32,7 @@ const (
 		ON CONFLICT (organization, deployment_id) DO UPDATE SET scope = excluded.scope, run_at = excluded.run_at, run = excluded.run`
 	addScope = `INSERT INTO {schema}scopes (organization, scope, service, environment) VALUES (?, ?, ?, ?)
 		ON CONFLICT (organization, scope) DO NOTHING`
-	// A scope stays when its last run has moved to another one.
+	// A scope remains after its last run has moved to another scope.
 	allScopes = `SELECT service, environment FROM {schema}scopes s WHERE organization = ? AND EXISTS (
 		SELECT 1 FROM {schema}runs r WHERE r.organization = s.organization AND r.scope = s.scope)`
 	runsFrom = `SELECT run_at, deployment_id, run FROM {schema}runs WHERE organization = ? AND scope = ?

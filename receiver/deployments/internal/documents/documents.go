@@ -1,5 +1,5 @@
-// Package documents keeps several documents of package payload in one text, each
-// to the byte.
+// Package documents stores several documents of package payload in one text,
+// each kept to the byte.
 package documents
 
 import "encoding/json"
@@ -20,7 +20,7 @@ func Encode[D interface{ Encode() ([]byte, error) }](list []D) ([]byte, error) {
 	return append(text, ']'), nil
 }
 
-// Decode reads what Encode has written.
+// Decode reads the output of Encode.
 func Decode[D any](text []byte, decode func([]byte) (*D, error)) ([]*D, error) {
 	var raw []json.RawMessage
 	if err := json.Unmarshal(text, &raw); err != nil {
