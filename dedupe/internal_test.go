@@ -123,7 +123,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	ctx := context.Background()
 	m := newTestMemory(t, time.Minute, 2000, 4)
 	n := uint64(0)
-	turn := func() {
+	cycle := func() {
 		// a thousand keys are remembered at any time
 		m.elapse(time.Minute / 1000)
 		completeNumber(t, m, n)
@@ -137,9 +137,9 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		n += 2
 	}
 	for range 5000 {
-		turn()
+		cycle()
 	}
-	require.Zero(t, testing.AllocsPerRun(1000, turn))
+	require.Zero(t, testing.AllocsPerRun(1000, cycle))
 	require.NoError(t, m.audit())
 }
 

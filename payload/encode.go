@@ -32,8 +32,7 @@ func (w *writer) comma() {
 	}
 }
 
-// name writes the name of one of this package's own fields. None of them needs
-// escaping.
+// name writes the name of a field. It needs no escaping.
 func (w *writer) name(name string) {
 	w.comma()
 	w.out = append(w.out, '"')

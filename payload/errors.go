@@ -112,8 +112,8 @@ func (f *failures) add(path, message string) {
 	f.list = append(f.list, Failure{Path: path, Message: message})
 }
 
-// err returns nil if there are no failures. The nil error is not a nil
-// *ValidationError in an interface.
+// err returns nil if there are no failures. It does not return a nil
+// *ValidationError as an error, which would not equal nil.
 func (f *failures) err() error {
 	if len(f.list) == 0 {
 		return nil

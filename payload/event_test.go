@@ -168,7 +168,7 @@ func TestEventRules(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestEventKnownTypesNeedWhatTheirReadersRead(t *testing.T) {
+func TestEvent_RequiredFieldsPerType(t *testing.T) {
 	t.Parallel()
 	full := payload.Event{
 		Timestamp: time.Unix(1773325321, 0), DeploymentID: "d", App: "a", Environment: "e", Error: "x", PreviousVersion: "1",
@@ -211,8 +211,7 @@ func TestEventKnownTypesNeedWhatTheirReadersRead(t *testing.T) {
 	}
 }
 
-// Third parties use words and members of their own. Their events are accepted
-// too.
+// Third parties use other words and members. Their events are accepted too.
 func TestDecodeEvent_AcceptsThirdPartyWords(t *testing.T) {
 	t.Parallel()
 	const base = `{"event":"build.completed","timestamp":"2026-03-12T14:22:01Z","deployment_id":"d","x":0}`

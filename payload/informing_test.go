@@ -93,7 +93,7 @@ func TestDecodeDeployment_DropsInvalidInformationalMembers(t *testing.T) {
 	assert.Equal(t, "https://dev.azure.com/My%20Project/", d.PipelineURL)
 }
 
-func TestEventIsKeptWithoutWhatOnlyInforms(t *testing.T) {
+func TestDecodeEvent_DropsInvalidInformationalMembers(t *testing.T) {
 	t.Parallel()
 	long := `"` + strings.Repeat("ä", 1025) + `"`
 	for _, test := range []struct{ member, path, message string }{

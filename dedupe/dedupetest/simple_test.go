@@ -46,7 +46,7 @@ func (s *simple) TTL() time.Duration {
 
 func (s *simple) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
 	if err := s.checkClaim(ctx, key, lease); err != nil {
-		if s.bug == "claimed beside an error" {
+		if s.bug == "claimed with an error" {
 			return dedupe.Claim{Key: key, State: dedupe.Claimed, Token: 1}, err
 		}
 		return dedupe.Claim{}, err
@@ -110,7 +110,7 @@ func (s *simple) taken(key dedupe.Key, r *record, lease time.Duration) dedupe.Cl
 		c.RetryAfter = time.Minute
 	case "RetryAfter is too long":
 		c.RetryAfter = 3 * time.Hour
-	case "token for everybody":
+	case "token for every caller":
 		c.Token = r.token
 	case "claims of others prolong a lease":
 		r.deadline = time.Now().Add(lease)
@@ -143,7 +143,7 @@ func (s *simple) grant(key dedupe.Key, lease time.Duration) dedupe.Token {
 		lease /= 2
 	case "leases never end":
 		lease = 1 << 62
-	case "leases are all the same":
+	case "all leases have the same length":
 		lease = time.Minute
 	}
 	r := &record{token: s.token, deadline: time.Now().Add(lease)}

@@ -39,8 +39,8 @@ const leastMajor = 5
 // Redis forgets after two seconds. It does not check persistence. The package
 // documentation describes what is lost without it.
 //
-// Errors wrap [ErrUnsafe] and tell the solution, or they are the context's
-// error or a connection failure.
+// An error about an unsafe server wraps [ErrUnsafe] and says what to change.
+// Other errors are the context's error and connection failures.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.usable(); err != nil {
 		return err

@@ -114,7 +114,7 @@ func TestReceiverWithoutConnection(t *testing.T) {
 }
 
 // The answer to the claim is lost, so the delivery is not handled. The retry
-// after the lease is.
+// after the lease is handled.
 func TestReceiverLosesAnswerToClaim(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, -1)

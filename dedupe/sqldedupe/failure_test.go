@@ -228,7 +228,7 @@ func TestServerKilled(t *testing.T) {
 }
 
 // The server is killed again and again while deliveries arrive concurrently.
-func TestNothingIsLostOrDoubled(t *testing.T) {
+func TestKilledServer_EachDeliveryTakesEffectOnce(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartPostgres(t)
 	db := postgresDB(t, server.URL())
@@ -236,12 +236,12 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	b.effects()
 	s := b.store(db)
 	e := newEndpoint(t, s, inTx(b, s, func() {}))
-	var peers sync.WaitGroup
+	var senders sync.WaitGroup
 	var stop atomic.Bool
 	var sent [4][]string
 	var accepted atomic.Int64
 	for i := range sent {
-		peers.Go(func() {
+		senders.Go(func() {
 			for n := 0; !stop.Load(); n++ {
 				id := fmt.Sprintf("whk_%d_%d", i, n)
 				e.insist(id)
@@ -257,7 +257,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		server.Restart()
 	}
 	stop.Store(true)
-	peers.Wait()
+	senders.Wait()
 	for _, ids := range sent {
 		for _, id := range ids {
 			require.Equal(t, 1, b.count(id), id)

@@ -43,7 +43,7 @@ func makeEnding(t *testing.T, db *sql.DB) {
 }
 
 // If a handler continues after an error that ended the transaction, SQLite
-// commits each later statement separately. None of them may be kept, because
+// commits each later statement separately. They must not be kept, because
 // the completion is missing and the retry repeats the work.
 func TestEndedSQLiteTransactionCommitsNothing(t *testing.T) {
 	t.Parallel()

@@ -150,7 +150,7 @@ func TestSchemaVersions(t *testing.T) {
 		_, err := b.db.ExecContext(ctx, "CREATE TABLE "+b.tableName()+"_schema (other TEXT)")
 		require.NoError(t, err)
 		_, err = b.tryStore(b.db)
-		require.Error(t, err, "a table of somebody else's")
+		require.Error(t, err, "a table of another application")
 		_, err = b.db.ExecContext(ctx, "DROP TABLE "+b.tableName()+"_schema")
 		require.NoError(t, err)
 

@@ -96,7 +96,7 @@ func TestInTxRollsBack(t *testing.T) {
 	})
 }
 
-func TestCompleteTxRefusesWhatIsNoTransaction(t *testing.T) {
+func TestCompleteTx_RefusesOtherTypes(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *backend) {
 		s := b.store(b.db)
@@ -212,13 +212,13 @@ func TestInTx_SlowWorkerIsRolledBack(t *testing.T) {
 
 		slow, successor = takenOver(t, s, other, key("both late"), 50*time.Millisecond)
 		time.Sleep(100 * time.Millisecond) // on the database's clock
-		require.NoError(t, s.InTx(t.Context(), slow, b.effect("both late")), "nobody holds the key")
+		require.NoError(t, s.InTx(t.Context(), slow, b.effect("both late")), "no caller holds the key")
 		require.ErrorIs(t, other.InTx(t.Context(), successor, b.effect("both late")), dedupe.ErrLeaseLost)
 		require.Equal(t, 1, b.count("both late"))
 
 		slow, successor = takenOver(t, s, other, key("given up"), amply)
 		require.NoError(t, other.Release(t.Context(), successor))
-		require.NoError(t, s.InTx(t.Context(), slow, b.effect("given up")), "nobody holds the key")
+		require.NoError(t, s.InTx(t.Context(), slow, b.effect("given up")), "no caller holds the key")
 		require.Equal(t, 1, b.count("given up"))
 	})
 }

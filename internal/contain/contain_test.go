@@ -33,7 +33,7 @@ func TestCall(t *testing.T) {
 	require.Len(t, contain.Call(func() { panic(strings.Repeat("x", 10_000)) }).Error(), len("panicked: ")+500)
 }
 
-func TestCallUntil_LeavesWhatHangs(t *testing.T) {
+func TestCallUntil_StopsWaitingForHangingCallback(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

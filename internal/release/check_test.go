@@ -27,7 +27,7 @@ func TestCheck(t *testing.T) {
 	} {
 		assert.Contains(t, out, want)
 	}
-	assert.NotContains(t, out, "alone"+root+"/internal", "nobody outside can import it")
+	assert.NotContains(t, out, "alone"+root+"/internal", "outside modules cannot import it")
 	assert.Empty(t, r.git("status", "--porcelain"), "the check leaves the tree as it was")
 	assert.Empty(t, r.git("tag", "--list"), "the tags are made in the clone only")
 }

@@ -99,8 +99,8 @@ func version(path string) int {
 // account is a user of the system and its group.
 type account struct{ uid, gid int }
 
-// serverAccount returns the account that runs the server. It is nil unless the
-// test runs as root. Otherwise the server runs under the test's account.
+// serverAccount returns the account that runs the server. It is nil if the test
+// does not run as root. The server then runs under the test's account.
 func serverAccount(t testing.TB) *account {
 	t.Helper()
 	if os.Getuid() != 0 {

@@ -29,7 +29,7 @@ type Combiner[T, R any] struct {
 	// Alone reports whether, after an error, each item is tried separately, so
 	// that one bad item does not fail the others.
 	Alone func(error) bool
-	// Faults counts and logs the panics of Run under the name In.
+	// Faults counts and logs the panics of Run under the name in the field In.
 	Faults *contain.Faults
 	In     string
 

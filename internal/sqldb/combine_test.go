@@ -48,7 +48,7 @@ func slowly(runs *[]int) *Combiner[int, int] {
 
 func never(error) bool { return false }
 
-func TestCombinerRunsWhatWaitsTogether(t *testing.T) {
+func TestCombiner_RunsWaitingCallsTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var runs []int

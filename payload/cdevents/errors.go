@@ -87,8 +87,8 @@ func (f *failures) require(path, value string) {
 	}
 }
 
-// err returns nil if there are no failures. The nil error is not a nil
-// *payload.ValidationError in an interface.
+// err returns nil if there are no failures. It does not return a nil
+// *payload.ValidationError as an error, which would not equal nil.
 func (f failures) err() error {
 	if len(f) == 0 {
 		return nil

@@ -55,8 +55,8 @@ type scan struct {
 	fileVariable string            // the variable that points to the file
 	fileProblem  error             // why the file could not be used
 
-	// other is true if the system's plain variables describe a commit other
-	// than the deployed one.
+	// other is true if the system's variables describe a commit other than the
+	// deployed one, such as a pull request's merge commit.
 	other bool
 	kept  []string // names and values for Metadata, alternating
 }
@@ -116,24 +116,25 @@ func (s *scan) pullRequest() {
 	}
 }
 
-// commit determines the commit. If the plain variable holds a pull request's
-// merge commit, it uses only the variable for the head commit.
+// commit determines the commit. In a pull request it uses the column headCommit
+// if the row has one, because the column commit is then the merge commit or a
+// commit of the target branch.
 func (s *scan) commit() {
 	if !s.run.IsPullRequest || s.row.headCommit == "" {
 		s.run.CommitSHA = s.hash("commitSha", s.row.commit)
 		return
 	}
 	s.run.CommitSHA = s.hash("commitSha", s.row.headCommit)
-	plain, from := s.eval(s.row.commit)
-	if plain = strings.ToLower(plain); !isCommit(plain) || plain == s.run.CommitSHA {
+	other, from := s.eval(s.row.commit)
+	if other = strings.ToLower(other); !isCommit(other) || other == s.run.CommitSHA {
 		return
 	}
 	s.other = true
 	name, what := "merge_commit", "is the merge commit of the pull request, not its head; set the commit"
-	if given, _ := s.eval(s.row.plain); given != "" {
+	if given, _ := s.eval(s.row.otherCommit); given != "" {
 		name, what = given, "is a commit of the target branch, not the head of the pull request; set the commit"
 	}
-	s.keep(name, plain)
+	s.keep(name, other)
 	if s.run.CommitSHA == "" && s.fileProblem == nil {
 		s.problem("commitSha", from, what)
 	}
@@ -186,8 +187,8 @@ func (s *scan) hash(field, expr string) string {
 	return ""
 }
 
-// branch determines the branch. If the plain variable holds a pull request's
-// target branch, it uses only the variable for the source branch.
+// branch determines the branch. In a pull request it uses the column headBranch
+// if the row has one, because the column branch is then the target branch.
 func (s *scan) branch() {
 	expr := s.row.branch
 	if s.run.IsPullRequest && s.row.headBranch != "" {

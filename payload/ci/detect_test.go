@@ -212,8 +212,8 @@ func TestJenkins(t *testing.T) {
 	assert.Equal(t, "Ann Example", detectVars(t, jenkins.with(vars{"BUILD_USER_ID": ""})).TriggeredBy)
 }
 
-// In pull requests, Azure's plain variables hold the merge commit, and the
-// actor is GitHub's service account. Stages are not environments.
+// In pull requests, BUILD_SOURCEVERSION is the merge commit, and the actor is
+// GitHub's service account. Stages are not environments.
 func TestAzure(t *testing.T) {
 	t.Parallel()
 	run := detectVars(t, azurePull)

@@ -69,7 +69,8 @@ func (s *scan) term(term string, escape bool) (text, from string, ok bool) {
 			}
 			i += n
 			if escape && i < len(term) && term[i] == '/' {
-				value = strings.TrimSuffix(value, "/") // server addresses come with and without the slash
+				// server addresses come with and without the slash
+				value = strings.TrimSuffix(value, "/")
 			}
 			text += value
 		case '[':

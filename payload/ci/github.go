@@ -14,10 +14,10 @@ const (
 	githubHeadCommit = "@pull_request.head.sha"
 	githubBranch     = "$GITHUB_REF{refs/heads/gh-readonly-queue/*/pr-* refs/heads/*}" +
 		" -> $GITHUB_REF_TYPE{branch=}$GITHUB_REF_NAME"
-	githubPlain      = "$GITHUB_EVENT_NAME{pull_request_target=base_commit}"
-	githubHeadBranch = "$GITHUB_HEAD_REF -> @pull_request.head.ref"
-	githubTag        = "$GITHUB_REF{refs/tags/*} -> $GITHUB_REF_TYPE{tag=}$GITHUB_REF_NAME"
-	githubKeep       = "branch_previous_commit = @before; ci_event = $GITHUB_EVENT_NAME; deployment_ref = @deployment.ref; " +
+	githubOtherCommit = "$GITHUB_EVENT_NAME{pull_request_target=base_commit}"
+	githubHeadBranch  = "$GITHUB_HEAD_REF -> @pull_request.head.ref"
+	githubTag         = "$GITHUB_REF{refs/tags/*} -> $GITHUB_REF_TYPE{tag=}$GITHUB_REF_NAME"
+	githubKeep        = "branch_previous_commit = @before; ci_event = $GITHUB_EVENT_NAME; deployment_ref = @deployment.ref; " +
 		"github_deployment = @deployment.id; triggering_run_commit = @workflow_run.head_sha; " +
 		"merge_queue = $GITHUB_REF{refs/heads/gh-readonly-queue/*}"
 )

@@ -40,12 +40,12 @@ type system struct {
 	app string
 	// commit, branch and tag are what the run builds.
 	commit, branch, tag string
-	// headCommit and headBranch replace commit and branch in a pull request
-	// whose plain variables hold the merge commit and the target branch.
+	// headCommit and headBranch replace commit and branch in a pull request, if
+	// commit is then the merge commit and branch the target.
 	headCommit, headBranch string
-	// plain is the metadata name for commit in a pull request. Empty means
-	// merge_commit.
-	plain string
+	// otherCommit is the metadata name for the value of commit in such a pull
+	// request. Empty means merge_commit.
+	otherCommit string
 	// deployed is the commit of the last successful deployment.
 	deployed string
 	// actor is who or what triggered the run.

@@ -13,7 +13,7 @@ var systems = [...]system{
 		run: "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$GITHUB_JOB", shared: "$GITHUB_JOB",
 		repo: "$GITHUB_REPOSITORY", pipeline: "$GITHUB_WORKFLOW",
 		url:    "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_NUMBER",
-		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, plain: githubPlain,
+		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, otherCommit: githubOtherCommit,
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep,
 	},
@@ -25,7 +25,7 @@ var systems = [...]system{
 		run: "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$GITHUB_JOB", shared: "$GITHUB_JOB",
 		repo: "$GITHUB_REPOSITORY", pipeline: "$GITHUB_WORKFLOW",
 		url:    "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_NUMBER",
-		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, plain: githubPlain,
+		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, otherCommit: githubOtherCommit,
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep,
 	},
@@ -38,7 +38,7 @@ var systems = [...]system{
 		run:  "$GITHUB_RUN_ID", attempt: "$GITHUB_RUN_ATTEMPT", job: "$JOB_CHECK_RUN_ID -> $GITHUB_JOB", shared: "$GITHUB_JOB",
 		repo: "$GITHUB_REPOSITORY", pipeline: "$GITHUB_WORKFLOW",
 		url:    "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID[/attempts/$GITHUB_RUN_ATTEMPT]",
-		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, plain: githubPlain,
+		commit: githubCommit, branch: githubBranch, tag: githubTag, headCommit: githubHeadCommit, headBranch: githubHeadBranch, otherCommit: githubOtherCommit,
 		actor: "$GITHUB_TRIGGERING_ACTOR -> $GITHUB_ACTOR", environment: "@deployment.environment",
 		message: "@head_commit.message", author: "@head_commit.author.name", keep: githubKeep + "; local = $ACT{true=act}",
 	},
@@ -166,9 +166,8 @@ var systems = [...]system{
 		keep: "build_number = $BITBUCKET_BUILD_NUMBER; pull_request_target_commit = $BITBUCKET_PR_DESTINATION_COMMIT",
 	},
 	{
-		// The plain branch is the pull request's target, or the tag. A
-		// restarted build has the same IDs, so a second restart looks like the
-		// first.
+		// TRAVIS_BRANCH is the pull request's target, or the tag. A restarted
+		// build has the same IDs, so a second restart looks like the first.
 		id: "travis-ci", name: "Travis CI", detect: "$TRAVIS",
 		pr:  "$TRAVIS_PULL_REQUEST",
 		run: "$TRAVIS_BUILD_ID", attempt: "$TRAVIS_JOB_RESTARTED{true=2}", job: "$TRAVIS_JOB_ID",
@@ -179,8 +178,8 @@ var systems = [...]system{
 		keep: "ci_event = $TRAVIS_EVENT_TYPE; branch_commit_range = $TRAVIS_COMMIT_RANGE",
 	},
 	{
-		// The plain branch is the pull request's target. The commit's author
-		// replaces the unknown actor.
+		// APPVEYOR_REPO_BRANCH is the pull request's target. The commit's
+		// author replaces the unknown actor.
 		id: "appveyor", name: "AppVeyor", detect: "$APPVEYOR",
 		pr:  "$APPVEYOR_PULL_REQUEST_NUMBER",
 		run: "$APPVEYOR_BUILD_ID", attempt: "$APPVEYOR_RE_BUILD{True=2 true=2}", job: "$APPVEYOR_JOB_ID",
@@ -325,7 +324,7 @@ var systems = [...]system{
 		id: "prow", name: "Prow", detect: "$PROW_JOB_ID",
 		pr: "$PULL_NUMBER", run: "$PROW_JOB_ID", job: "$BUILD_ID",
 		repo: "$REPO_OWNER/$REPO_NAME", pipeline: "$JOB_NAME",
-		commit: "$PULL_BASE_SHA", plain: "base_commit", branch: "$PULL_BASE_REF", headCommit: "$PULL_PULL_SHA", headBranch: "$PULL_HEAD_REF",
+		commit: "$PULL_BASE_SHA", otherCommit: "base_commit", branch: "$PULL_BASE_REF", headCommit: "$PULL_PULL_SHA", headBranch: "$PULL_HEAD_REF",
 		keep: "ci_event = $JOB_TYPE",
 	},
 	{

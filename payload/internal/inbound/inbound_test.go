@@ -95,7 +95,7 @@ func TestQuote(t *testing.T) {
 	assert.Len(t, Quote(strings.Repeat("x", 1000)), 64+3+2)
 }
 
-func TestSetMetaReportsWhatCannotBe(t *testing.T) {
+func TestSetMeta_ReportsInvalidValue(t *testing.T) {
 	t.Parallel()
 	b, _ := build(t, `{}`)
 	b.SetMeta("empty", "")
