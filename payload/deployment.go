@@ -124,8 +124,8 @@ type Deployment struct {
 //   - A null member counts as absent.
 //
 // Invalid values in the informational members pipelineUrl, pipelineName,
-// triggeredBy, branch, repositoryUrl and incidentUrl do not reject the record.
-// DecodeDeployment leaves them out and lists them in Dropped.
+// triggeredBy, branch, repositoryUrl and incidentUrl do not make the record
+// invalid. DecodeDeployment leaves them out and lists them in Dropped.
 //
 // Every error is a [*ValidationError] that lists all failures, and wraps
 // [ErrInvalid]. DecodeDeployment keeps no reference to data. It does not limit

@@ -28,8 +28,8 @@
 //   - A null member counts as absent. In a required member, and as a metadata
 //     value, null is an error.
 //   - An invalid value in a member that only informs people, such as the link
-//     to the pipeline, does not reject the document. Decoding leaves the member
-//     out and lists it in Dropped.
+//     to the pipeline, does not make the document invalid. Decoding leaves the
+//     member out and lists it in Dropped.
 //   - An optional string may be empty. Empty means absent, and encoding leaves
 //     it out. Pipelines fill documents from variables that are not always set.
 //   - Dates are read in the ISO 8601 formats that CI systems emit, see

@@ -9,8 +9,8 @@ package payload
 //   - A null member counts as absent.
 //
 // Invalid values in the informational members url, triggered_by, commit.author
-// and commit.branch do not reject the event. DecodeEvent leaves them out and
-// lists them in Dropped.
+// and commit.branch do not make the event invalid. DecodeEvent leaves them out
+// and lists them in Dropped.
 //
 // Every error is a [*ValidationError] that lists all failures, and wraps
 // [ErrInvalid]. DecodeEvent keeps no reference to data. It does not limit the
@@ -47,7 +47,8 @@ func decode(data []byte, doc interface {
 		return nil, err
 	}
 	if len(r.failures.list) > 0 && r.failures.list[0].Path == "" {
-		return nil, r.failures.err() // The data is not an object, so there is nothing else to check.
+		// The data is not an object, so there is nothing else to check.
+		return nil, r.failures.err()
 	}
 	doc.check(&r.failures)
 	return r.dropped.list, r.failures.err()

@@ -62,8 +62,8 @@ func TestCleanURL(t *testing.T) {
 	}
 }
 
-// Members that only inform people are repaired or left out. They never reject
-// the record.
+// Members that only inform people are repaired or left out. They never make the
+// record invalid.
 func TestDecodeDeployment_DropsInvalidInformationalMembers(t *testing.T) {
 	t.Parallel()
 	long := `"` + strings.Repeat("ä", 1025) + `"`
@@ -116,7 +116,7 @@ func TestDecodeEvent_DropsInvalidInformationalMembers(t *testing.T) {
 	}
 }
 
-// An invalid value in any other member still rejects the record.
+// An invalid value in any other member still makes the record invalid.
 func TestDecode_OtherMembersStayStrict(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ old, new, want string }{

@@ -67,8 +67,8 @@ func TestConnectionNoticesTheDeadlineFirst(t *testing.T) {
 	require.NotErrorIs(t, err, context.DeadlineExceeded, "the client's own limit, not the caller's")
 }
 
-// A caller that did not get an existing answer would not know that it holds the
-// claim.
+// The store returns an answer that has arrived, even if the context has ended.
+// Otherwise the caller would not know that it holds the claim.
 func TestStore_ReturnsLateAnswer(t *testing.T) {
 	t.Parallel()
 	m := newMini(t)

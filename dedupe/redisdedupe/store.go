@@ -188,7 +188,7 @@ func (o outcome) err(call string) error {
 func failure(ctx context.Context, call string, err error) error {
 	ended := ctx.Err()
 	if deadline, ok := ctx.Deadline(); ended == nil && ok && !time.Now().Before(deadline) {
-		// The connection's own timer for that deadline was faster.
+		// The connection's own timer for that deadline fired first.
 		ended = context.DeadlineExceeded
 	}
 	switch {

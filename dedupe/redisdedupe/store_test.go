@@ -97,8 +97,8 @@ func TestTokensRiseWhenTheClockIsSetBack(t *testing.T) {
 	requireState(t, s, testKey("back"), dedupe.InFlight)
 }
 
-// A clock that is one hour ahead shortens the memory by one hour. Replays are
-// possible only if the TTL does not exceed twice the tolerance by at least that
+// A clock that is one hour ahead shortens the memory by one hour. That makes
+// replays possible only if the TTL is less than twice the tolerance plus that
 // hour.
 func TestClockSetForward(t *testing.T) {
 	t.Parallel()

@@ -109,7 +109,8 @@ func TestUnfitSQLite(t *testing.T) {
 		_, err = sqldedupe.NewSQLite(t.Context(), db)
 		require.ErrorIs(t, err, sqldedupe.ErrConfig)
 	})
-	// A pragma outside the name applies to only one of several connections.
+	// A pragma outside the data source name applies to only one of several
+	// connections.
 	t.Run("one connection only", func(t *testing.T) {
 		t.Parallel()
 		db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "test.db"))

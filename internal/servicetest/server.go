@@ -100,9 +100,9 @@ func (s *Server) Kill() {
 }
 
 // stopForking freezes the server's process, so that it starts no child after
-// its children were listed. Such an orphan could wait forever for a lock of a
-// killed process. The next server would then refuse to start with the same
-// data.
+// its children were listed. Such a child would not be killed, and could wait
+// forever for a lock of a killed process. The next server would then refuse to
+// start with the same data.
 func (s *Server) stopForking(deadline time.Time) {
 	s.t.Helper()
 	pid := s.process.Process.Pid

@@ -125,8 +125,8 @@ func TestNewDecoder(t *testing.T) {
 	require.NotErrorIs(t, err, payload.ErrInvalid, "an invalid document from the lookup is not the sender's")
 }
 
-// A link only informs people. An invalid one never rejects the record, and a
-// credential in it is removed.
+// A link only informs people. An invalid link never makes the record invalid,
+// and a credential in it is removed.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	base := payload.Deployment{CommitSHA: "abcdef1", Environment: "production"}

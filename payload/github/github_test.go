@@ -304,7 +304,7 @@ func TestSHA256Commit(t *testing.T) {
 	assert.Equal(t, whole, inboundtest.Meta(d, "commit_sha256"))
 }
 
-// A member that only informs people never rejects the record.
+// A member that only informs people never makes the record invalid.
 func TestInformingMembersOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	event := inboundtest.Read(t, "deployment_status.json")
