@@ -126,8 +126,8 @@ func (m *Memory) Len() int {
 // Close removes all keys and frees the memory. It does not wait. Later calls
 // return [ErrClosed], so that no delivery is handled without protection.
 //
-// Closing again, or closing a nil or zero Memory, does nothing. The error is always
-// nil.
+// Closing again, or closing a nil or zero Memory, does nothing. The error is
+// always nil.
 func (m *Memory) Close() error {
 	if m.empty() {
 		return nil

@@ -61,8 +61,8 @@ func (s *Store) empty() bool { return s == nil || s.client == nil }
 // Close closes the store, but not the client. It does not wait. Later calls
 // return [dedupe.ErrClosed], so that no delivery is handled without protection.
 //
-// Closing again, or closing a nil or zero Store, does nothing. The error is always
-// nil.
+// Closing again, or closing a nil or zero Store, does nothing. The error is
+// always nil.
 func (s *Store) Close() error {
 	if !s.empty() {
 		s.closed.Store(true)

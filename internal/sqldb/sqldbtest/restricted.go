@@ -49,10 +49,10 @@ func NewRestricted(t testing.TB) *Restricted {
 
 var grant = regexp.MustCompile(`(?m)^//\t(GRANT .*;)$`)
 
-// Prepare has the owner make a store's tables, and gives the service the rights of
-// the package's doc.go. The service opens the store with and without migration.
-// Both must fail with config before the tables are there, and the second one also
-// as long as the service has no rights.
+// Prepare has the owner make a store's tables, and gives the service the rights
+// of the package's doc.go. The service opens the store with and without
+// migration. Both must fail with config before the tables are there, and the
+// second one also as long as the service has no rights.
 func (r *Restricted) Prepare(config error, migrate func(), open, openWithout func() error) {
 	r.t.Helper()
 	require.ErrorIs(r.t, open(), config, "no right to create tables")
@@ -65,8 +65,8 @@ func (r *Restricted) Prepare(config error, migrate func(), open, openWithout fun
 	r.failed = r.errors()
 }
 
-// RequireNoErrors requires that no statement has failed since Prepare, apart from
-// those of Refused.
+// RequireNoErrors requires that no statement has failed since Prepare, apart
+// from those of Refused.
 func (r *Restricted) RequireNoErrors() {
 	r.t.Helper()
 	require.Equal(r.t, r.failed, r.errors(), "the server's log has only the expected failures")

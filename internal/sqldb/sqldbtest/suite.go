@@ -41,8 +41,8 @@ func requireNoPassword(t *testing.T, err error) {
 }
 
 // HidesPasswords requires that no error of open contains any part of the data
-// source name of db. An invalid name causes an error at the first connection that
-// wraps config. The driver's own error repeats the name.
+// source name of db. An invalid name causes an error at the first connection
+// that wraps config. The driver's own error repeats the name.
 func HidesPasswords(t *testing.T, config error, open func(db *sql.DB) error) {
 	t.Helper()
 	err := open(lazyDB(t, "postgres://user:"+password+"@127.0.0.1:1/app?sslmode=disable&application_name="+password))
