@@ -203,7 +203,8 @@ func TestPerRequest_LookupWithoutVerifier(t *testing.T) {
 	}
 }
 
-// wrapped is a ResponseWriter of middleware, which can flush through Unwrap alone.
+// wrapped is a ResponseWriter of middleware, which can flush only through
+// Unwrap.
 type wrapped struct{ inner *httptest.ResponseRecorder }
 
 func (w wrapped) Header() http.Header         { return w.inner.Header() }

@@ -13,9 +13,9 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// key identifies a delivery in the dedupe store. It is the delivery ID if the
-// scheme signs one, otherwise the hash of the signed body. Unsigned headers are
-// never used. Source name and principal scope both forms.
+// key identifies a delivery in the dedupe store. It contains the source name,
+// the principal, and the delivery ID. If the scheme signs no ID, the hash of
+// the signed body replaces it. Unsigned headers are never used.
 func (rc *Receiver) key(d *Delivery) dedupe.Key {
 	if d.ID != "" {
 		return dedupe.NewKey(rc.source, d.Principal, d.ID)

@@ -47,7 +47,7 @@ func newReceiver(t testing.TB, v signer.Verifier, opts ...receiver.Option) *rece
 	return rcv
 }
 
-// signedRequest is a valid delivery; id "" gives it a new one.
+// signedRequest returns a valid delivery. An empty id gives it a new ID.
 func signedRequest(t testing.TB, s signer.Signer, id, body string) *http.Request {
 	t.Helper()
 	if id == "" {

@@ -20,7 +20,7 @@ type endpoint struct {
 	Format         string     `json:"format"`
 	Scheme         string     `json:"scheme"`
 	Events         []string   `json:"events,omitempty"`
-	Headers        []string   `json:"headers,omitempty"` // names
+	Headers        []string   `json:"headers,omitempty"` // only the names
 	TimeoutSeconds float64    `json:"timeout_seconds,omitzero"`
 	Schedule       string     `json:"schedule,omitempty"`
 	MaxConcurrency int        `json:"max_concurrency,omitzero"`

@@ -191,7 +191,7 @@ var jsonNames = map[string]string{
 	"WithReplayRate": "rate_per_second", "DeliveryFilter": "filter",
 }
 
-// jsonName is a field's name in the API.
+// jsonName returns a field's name in the API.
 func jsonName(field string) string {
 	if name, ok := jsonNames[field]; ok {
 		return name

@@ -56,7 +56,7 @@ func lockFile(ctx context.Context, path string, wait time.Duration, logger *slog
 // busy reports whether err means that another process has the lock.
 func busy(err error) bool {
 	var failed *sqlite.Error
-	return errors.As(err, &failed) && failed.Code()&0xff == 5 // SQLITE_BUSY
+	return errors.As(err, &failed) && failed.Code()&0xff == 5 // the code of SQLITE_BUSY
 }
 
 // lockNumber identifies the lock in a PostgreSQL database.

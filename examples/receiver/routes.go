@@ -23,7 +23,7 @@ type config struct {
 	logger *slog.Logger
 }
 
-// A route is served if its variable is set.
+// route is an endpoint that is served if its variable is set.
 type route struct {
 	pattern  string
 	variable string

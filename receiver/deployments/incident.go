@@ -91,7 +91,7 @@ func newerIncident(a, b *payload.Incident) int {
 	if c := incidentAge(b).Compare(incidentAge(a)); c != 0 {
 		return c
 	}
-	one, _ := a.Encode() // recorded incidents are valid
+	one, _ := a.Encode() // never fails, because recorded incidents are valid
 	other, _ := b.Encode()
 	return bytes.Compare(other, one)
 }

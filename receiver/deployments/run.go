@@ -66,7 +66,7 @@ func CompareRuns(a, b *Run) int {
 	return cmp.Or(a.At().Compare(b.At()), strings.Compare(a.DeploymentID, b.DeploymentID))
 }
 
-// Run returns what the record's reports say together.
+// Run combines the record's reports into one run.
 func (r *Record) Run() Run {
 	reports := r.Reports
 	if len(reports) == 0 {

@@ -98,7 +98,7 @@ func (in *Inbox) WorkRound(ctx context.Context, id int64, fetched int, round int
 	return (&worker{in: in}).Work(ctx, job)
 }
 
-// NextRetry returns what the rescuer asks for.
+// NextRetry returns the time at which a rescued job runs again.
 func (in *Inbox) NextRetry() time.Time { return (&worker{in: in}).NextRetry(nil) }
 
 // CancelJobs cancels all running jobs.

@@ -211,7 +211,8 @@ func TestOrdering_Property(t *testing.T) {
 				defer l.leave(e.DeploymentID, "")
 				panic("at random")
 			case 2:
-				time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond) // work during which others arrive
+				// simulated work, during which other events arrive
+				time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
 			}
 			l.leave(e.DeploymentID, status)
 			return nil

@@ -25,7 +25,8 @@ type Result struct {
 	Attempt int
 	// Duration is how long the handler took.
 	Duration time.Duration
-	// RetryIn is the wait before the next attempt, or 0 if there is none.
+	// RetryIn is the wait before the next attempt. It is 0 after the last
+	// attempt.
 	RetryIn time.Duration
 	// Err is why the attempt failed or the delivery is dead. It is nil for
 	// handled and superseded deliveries.
@@ -128,8 +129,8 @@ func (in *Inbox) mark(ctx context.Context, r *record, l *lease) error {
 	return err
 }
 
-// fail stores a failed attempt and the time of the next one. It makes a dead
-// letter if there is none.
+// fail stores a failed attempt. It also stores the time of the next attempt, or
+// makes a dead letter after the last one.
 func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, took time.Duration) ending {
 	wait := in.wait(ctx, number)
 	if isPermanent(cause) || number >= in.maxAttempts || wait < 0 {

@@ -50,7 +50,7 @@ func pullRequest(subject, body string) int {
 
 func parse(digits string) int {
 	n, err := strconv.Atoi(digits)
-	if err != nil { // at most nine digits
+	if err != nil { // never fails for at most nine digits
 		return 0
 	}
 	return n

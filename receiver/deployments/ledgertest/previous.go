@@ -27,7 +27,7 @@ func previousChecks() []check {
 
 func lastSuccess(e *env) {
 	e.record(success("a", 'a', 0, 5))
-	e.previous("a", "", "there was none before")
+	e.previous("a", "", "no deployment came before")
 	for i, status := range []payload.Status{
 		payload.StatusPending, payload.StatusInProgress, payload.StatusFailure, payload.StatusCancelled, payload.StatusRolledBack,
 	} {

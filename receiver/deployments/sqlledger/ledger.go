@@ -68,8 +68,8 @@ func (l *Ledger) SetLinked(ctx context.Context, link deployments.Link, prs int) 
 	return wrap("set linked", err)
 }
 
-// Get returns the record of one deployment. If there is none, the error wraps
-// [deployments.ErrNotRecorded].
+// Get returns the record of one deployment. The error for a missing record
+// wraps [deployments.ErrNotRecorded].
 func (l *Ledger) Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error) {
 	if err := l.check(ctx, organization); err != nil {
 		return nil, err

@@ -132,7 +132,7 @@ func scope(service, environment string) []byte {
 	return sum[:]
 }
 
-// one returns a record, or nil if there is none.
+// one returns a record, or nil for a missing row.
 func one(row sqldb.Row) (*deployments.Record, error) {
 	r, err := scan(row)
 	if errors.Is(err, sqldb.ErrNoRows) {

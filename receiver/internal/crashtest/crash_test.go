@@ -110,8 +110,8 @@ func checkCrashes(t *testing.T, dir string, events int) {
 	t.Logf("killed by plan: %v", done)
 }
 
-// oneRound sends a round of events while processes are killed, and the server
-// once.
+// oneRound sends a round of events. Meanwhile it kills processes, and the
+// server once.
 func oneRound(t *testing.T, f *fleet, server *servicetest.Server, secret signer.Secret, first int) int64 {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -158,7 +158,7 @@ func checkJournal(t *testing.T, config childConfig, events int) (twice int) {
 	return twice
 }
 
-// checkTransactions checks that every event took effect exactly once.
+// checkTransactions requires that every event took effect exactly once.
 func checkTransactions(t *testing.T, db *sql.DB, events int) (twice int) {
 	rows, err := db.QueryContext(t.Context(), "SELECT event, count(*) FROM effects GROUP BY event")
 	require.NoError(t, err)

@@ -24,8 +24,8 @@ const (
 
 var steps = []step{afterVerify, afterClaim, inHandler, afterEffect, afterComplete}
 
-// Every fourth event kills the first process that reaches a step, at each step
-// in turn. The number in the event's name selects the step.
+// Every fourth event has a planned crash. The event's number selects the step,
+// and the first process that reaches this step dies.
 const crashEvery = 4
 
 func eventName(i int) string { return fmt.Sprintf("event-%06d", i) }

@@ -8,7 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Errors of requests.
+// Errors of Deploy and Rollback.
 var (
 	ErrBusy          = errors.New("a deployment of this app is in progress")
 	ErrClosed        = errors.New("the platform is stopping")

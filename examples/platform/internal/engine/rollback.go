@@ -27,7 +27,7 @@ func (e *Engine) Rollback(ctx context.Context, name, reason string) (Deployment,
 		a.free()
 		return Deployment{}, err
 	}
-	e.wg.Add(1) // Close already waits, and counts this call
+	e.wg.Add(1) // Close already waits, and now also waits for this call
 	go func() {
 		defer e.wg.Done()
 		e.drain(gone)

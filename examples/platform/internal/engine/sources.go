@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// sources are the programs that can be deployed, a folder each. Their files end
-// in .txt, so that the go command takes none of them for a package of this
-// module: one does not compile.
+// sources has a folder for each program that can be deployed. The files end in
+// .txt. Otherwise the go command would treat them as packages of this module,
+// but one does not compile.
 //
 //go:embed sources
 var sources embed.FS
