@@ -130,6 +130,9 @@ type Claim struct {
 // ended, so call them with [context.WithoutCancel] and a timeout.
 //
 // Package dedupetest has a conformance suite for implementations.
+//
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces, which a caller looks for by type assertion.
 type Store interface {
 	// Claim requests the sole right to handle the delivery until lease has
 	// passed. lease must be greater than zero. [Claim.State] has the result.

@@ -18,8 +18,8 @@ import (
 // body for the same event at any time, because several processes may encode the
 // same delivery.
 //
-// The interface is frozen. Further abilities become optional interfaces, which a
-// Sender looks for by type assertion.
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces, which a Sender looks for by type assertion.
 type Format interface {
 	// Encode returns the value of Content-Type, empty for application/json, and the body. event is valid and has its
 	// delivery ID; it must not be changed. If the destination has no use for the event, the error wraps

@@ -14,6 +14,12 @@ import (
 //
 // Any backoff.BackOff will do. [Platform], [StandardWebhooks] and [Pipeline] are
 // ready to use. A Schedule must be safe for concurrent use.
+//
+// The interface of github.com/cenkalti/backoff/v4 stays in this signature. It
+// has two methods, NextBackOff and Reset, which are the same in every major
+// version of that library. A BackOff of another version, or a type without that
+// library, therefore fits as it is. An interface of our own would be the same
+// and would lack the library's schedules.
 type Schedule func() backoff.BackOff
 
 // step is a wait and the bound of its random addition. The addition keeps

@@ -77,8 +77,8 @@ func New(opts ...Option) (*Sender, error) {
 // for an attempt in flight, whose connection is closed when the attempt is over.
 // To cut an attempt short, cancel its context.
 //
-// Closing again, or closing a nil or zero Sender, does nothing. The error is always
-// nil.
+// Closing again, or closing a nil or zero Sender, does nothing. The error
+// is always nil.
 //
 // No goroutine stays behind, but for a DNS query that was abandoned: package net ends it by its own timeout, 5 s.
 func (s *Sender) Close() error {

@@ -10,6 +10,9 @@ import (
 
 // Scheme is a [Verifier] that can share an endpoint with others, see [AnyOf].
 // All schemes of this package implement it.
+//
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces, as with [Verifier].
 type Scheme interface {
 	Verifier
 	// Present reports whether the request carries this scheme's signature

@@ -31,10 +31,11 @@ import (
 //
 // # Growth
 //
-// The interface is frozen. Further abilities become optional interfaces, which
-// a sender looks for by type assertion. There is one so far: a Signer with the
-// method CarriesCredential() bool that returns true puts a credential into the
-// request, as [Bearer] does. A sender then redacts all of its headers.
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces, which a sender looks for by type assertion. There is one
+// so far. A Signer with the method CarriesCredential() bool that returns true
+// puts a credential into the request, as [Bearer] does. A sender then redacts
+// all of its headers.
 type Signer interface {
 	Sign(ctx context.Context, r *http.Request, id string, at time.Time, body []byte) error
 }
@@ -48,6 +49,12 @@ type Signer interface {
 // example. The sender is then asked to try again.
 //
 // A Verifier must not retain r or body, and must be safe for concurrent use.
+//
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces, which a receiver looks for by type assertion. There is
+// one so far. A Verifier with the method Tolerance() time.Duration says how far
+// a timestamp may lie from now. A receiver then refuses a store that forgets
+// deliveries too early.
 type Verifier interface {
 	Verify(r *http.Request, body []byte) (Verified, error)
 }

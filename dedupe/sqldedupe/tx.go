@@ -19,6 +19,8 @@ const confirmTimeout = 5 * time.Second
 
 // Tx is a transaction in which a claim can be completed. It is a *sql.Tx, a
 // *sql.Conn with an open transaction, or a type that embeds one of them.
+//
+// The interface is frozen: it gets no further method.
 type Tx interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }

@@ -23,8 +23,7 @@ var (
 func eachExported(t *testing.T, check func(f *file, decl *ast.FuncDecl, doc string)) {
 	t.Helper()
 	eachFile(t, parser.ParseComments, func(f *file) {
-		folders := strings.Split(f.name, "/")
-		if strings.HasSuffix(f.name, "_test.go") || slices.Contains(folders, "internal") || folders[0] == "examples" {
+		if !isPublic(f) {
 			return
 		}
 		for _, decl := range f.syntax.Decls {
@@ -33,6 +32,12 @@ func eachExported(t *testing.T, check func(f *file, decl *ast.FuncDecl, doc stri
 			}
 		}
 	})
+}
+
+// isPublic reports whether a file is one of a package that users import.
+func isPublic(f *file) bool {
+	folders := strings.Split(f.name, "/")
+	return !strings.HasSuffix(f.name, "_test.go") && !slices.Contains(folders, "internal") && folders[0] != "examples"
 }
 
 // Every option says what holds without it. The README has the rule.
@@ -91,4 +96,42 @@ func exportedReceiver(f *ast.FuncDecl) bool {
 	}
 	name, ok := typ.(*ast.Ident)
 	return ok && name.IsExported()
+}
+
+// An exported interface is sealed by an unexported method, or its doc says that
+// it is frozen. Otherwise a further method would break those who implement it.
+func TestInterfaces_AreSealedOrFrozen(t *testing.T) {
+	t.Parallel()
+	interfaces := 0
+	eachFile(t, parser.ParseComments, func(f *file) {
+		if !isPublic(f) {
+			return
+		}
+		for _, decl := range f.syntax.Decls {
+			group, ok := decl.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range group.Specs {
+				typ, ok := spec.(*ast.TypeSpec)
+				if !ok || !typ.Name.IsExported() {
+					continue
+				}
+				if methods, ok := typ.Type.(*ast.InterfaceType); ok {
+					interfaces++
+					if !sealed(methods) && !isForTests(f.name) && !strings.Contains(group.Doc.Text()+typ.Doc.Text(), "The interface is frozen") {
+						t.Errorf("%s:%d: %s can be implemented elsewhere, and its doc does not say \"The interface is frozen\"", f.name, f.line(typ), typ.Name)
+					}
+				}
+			}
+		}
+	})
+	require.Greater(t, interfaces, 30, "the test looks at interfaces")
+}
+
+// sealed reports whether an interface has an unexported method.
+func sealed(methods *ast.InterfaceType) bool {
+	return slices.ContainsFunc(methods.Methods.List, func(m *ast.Field) bool {
+		return len(m.Names) > 0 && !m.Names[0].IsExported()
+	})
 }

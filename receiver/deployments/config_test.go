@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -119,4 +120,15 @@ func TestEndpoint_PerRequestAnswersLikeKeys(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, w.Code)
 		require.Equal(t, `{"error":"Invalid or missing API key"}`, w.Body.String(), path)
 	}
+}
+
+// The compiler tells the options of an endpoint from those of a receiver, in both
+// directions, because each Option has an unexported method of its package.
+func TestOptions_AreNoReceiverOptions(t *testing.T) {
+	t.Parallel()
+	endpoint, receiving := reflect.TypeFor[deployments.Option](), reflect.TypeFor[receiver.Option]()
+	require.False(t, endpoint.AssignableTo(receiving))
+	require.False(t, receiving.AssignableTo(endpoint))
+	require.False(t, reflect.TypeOf(deployments.WithMaxBody(1)).AssignableTo(receiving))
+	require.False(t, reflect.TypeOf(receiver.WithMaxBody(1)).AssignableTo(endpoint))
 }

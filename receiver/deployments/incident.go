@@ -32,6 +32,8 @@ type RecordedIncident struct {
 }
 
 // IncidentTx is the part of a transaction that [ApplyIncident] needs.
+//
+// The interface is frozen: it gets no further method.
 type IncidentTx interface {
 	// FindIncident returns the record of an incident, or nil.
 	FindIncident(ctx context.Context, incidentID string) (*IncidentRecord, error)

@@ -23,6 +23,9 @@ import (
 //   - be durable when they return nil, as far as the ledger is durable;
 //   - return soon after their context ends;
 //   - never let an organization see, change or count another's records.
+//
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces, as [History] is one.
 type Ledger interface {
 	// Record creates or updates the record of d by the rules of [Apply] and
 	// returns the result. If several calls for one deployment run concurrently,
@@ -46,6 +49,8 @@ type Ledger interface {
 // module implement it. The iterators do not read a snapshot. A record that
 // changes during an iteration may appear twice or not at all. An error ends an
 // iteration.
+//
+// The interface is frozen: it gets no further method.
 type History interface {
 	// Scopes returns the services and environments that have deployments, in
 	// order.
@@ -187,6 +192,9 @@ type Link struct {
 //
 // An error means that the number is unknown. A Linker must be safe for
 // concurrent use and return soon after its context ends.
+//
+// The interface is frozen: it gets no further method. A [Link] may get further
+// fields.
 type Linker interface {
 	LinkedPRs(ctx context.Context, link Link) (int, error)
 }

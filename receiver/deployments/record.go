@@ -12,6 +12,9 @@ import (
 
 // Tx gives [Apply] access to one organization's records in a transaction.
 // Transactions of the same organization must run one after the other.
+//
+// The interface is frozen: it gets no further method. What [Apply] may need later
+// becomes an optional interface.
 type Tx interface {
 	IncidentTx
 	// Find returns the record of a deployment, or nil.

@@ -68,6 +68,9 @@ type Resolved struct {
 // Commits reads the history of repositories. Package gitlinker has one for local
 // git repositories. It must be safe for concurrent use and return soon after its
 // context has ended.
+//
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces.
 type Commits interface {
 	// Resolve looks up commits, which are named by 5 to 40 hexadecimal digits in lower
 	// case. The results have the order of the names.

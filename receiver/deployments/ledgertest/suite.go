@@ -12,7 +12,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// Ledger is the ledger under test. It can also be read.
+// Ledger is the ledger under test. It can also be read. The interface grows with
+// the suite.
 type Ledger interface {
 	deployments.Ledger
 	deployments.History
