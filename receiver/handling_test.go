@@ -3,7 +3,6 @@ package receiver_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -127,132 +126,6 @@ func TestAbortHandlerDropsTheConnection(t *testing.T) {
 	w := httptest.NewRecorder()
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.ServeHTTP(w, signedRequest(t, scheme, "", eventBody)) })
 	require.False(t, w.Flushed, "no answer precedes the end of the connection")
-}
-
-// A handler that runs for many leases keeps its claim and takes effect once.
-func TestLease_RenewedWhileHandlerRuns(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		scheme := newScheme(t)
-		store := &hookStore{Store: newMemory(t)}
-		var calls atomic.Int32
-		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second)).Events(
-			func(ctx context.Context, _ *payload.Event) error {
-				calls.Add(1)
-				select {
-				case <-time.After(10 * time.Minute):
-					return nil
-				case <-ctx.Done():
-					return context.Cause(ctx)
-				}
-			})
-		r := signedRequest(t, scheme, "whk_1", eventBody)
-		done := make(chan int)
-		go func() { done <- serve(h, r).Code }()
-		for range 19 {
-			time.Sleep(31 * time.Second)
-			require.Equal(t, 409, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
-		}
-		require.Equal(t, 200, <-done)
-		require.EqualValues(t, 1, calls.Load())
-		require.GreaterOrEqual(t, store.renews, 59)
-		renews := store.renews
-		time.Sleep(time.Hour)
-		require.Equal(t, renews, store.renews, "renewals end with the handler")
-	})
-}
-
-// A handler whose lease another instance took over is told so. It can neither
-// undo nor repeat its successor's work.
-func TestLease_LostLeaseFencesHandler(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		scheme := newScheme(t)
-		memory := newMemory(t)
-		// This instance cannot reach the store to renew. The other instance
-		// can.
-		cut := &hookStore{Store: memory, renew: func() error { return errors.New("no route to host") }}
-		causes := make(chan error, 1)
-		slow := newReceiver(t, scheme, receiver.WithDedupe(cut, "test"), receiver.WithLease(30*time.Second)).Events(
-			func(ctx context.Context, _ *payload.Event) error {
-				<-ctx.Done()
-				causes <- context.Cause(ctx)
-				time.Sleep(time.Minute) // and does not stop at once
-				return nil
-			})
-		var calls atomic.Int32
-		other := newReceiver(t, scheme, receiver.WithDedupe(memory, "test"), receiver.WithLease(30*time.Second)).Events(
-			func(context.Context, *payload.Event) error {
-				calls.Add(1)
-				time.Sleep(2 * time.Minute)
-				return nil
-			})
-		first, second := make(chan *httptest.ResponseRecorder), make(chan *httptest.ResponseRecorder)
-		r := signedRequest(t, scheme, "whk_1", eventBody)
-		go func() { first <- serve(slow, r) }()
-		require.ErrorIs(t, <-causes, receiver.ErrLeaseLost)
-		time.Sleep(time.Millisecond) // past the end of the lease
-		r = signedRequest(t, scheme, "whk_1", eventBody)
-		go func() { second <- serve(other, r) }()
-
-		w := <-first
-		require.Equal(t, 409, w.Code, "the successor's answer counts, not this one's")
-		require.Equal(t, 409, serve(other, signedRequest(t, scheme, "whk_1", eventBody)).Code, "the successor's claim still stands")
-		w = <-second
-		require.Equal(t, 200, w.Code)
-		require.Equal(t, `{"received":true,"duplicate":true}`, serve(other, signedRequest(t, scheme, "whk_1", eventBody)).Body.String())
-		require.EqualValues(t, 1, calls.Load())
-	})
-}
-
-// A store that fails for a moment and recovers before the lease ends does no
-// harm.
-func TestLease_FailedRenewalIsRetried(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		scheme := newScheme(t)
-		fails := 2
-		store := &hookStore{Store: newMemory(t)}
-		store.renew = func() error {
-			if fails--; fails >= 0 {
-				return errors.New("timeout")
-			}
-			return nil
-		}
-		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
-			time.Sleep(5 * time.Minute)
-			return context.Cause(ctx)
-		})
-		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
-	})
-}
-
-// A lease counts from when the store was asked. A slow answer leaves little
-// time for the first renewal.
-func TestLease_SlowClaimIsRenewedInTime(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		scheme := newScheme(t)
-		store := &slowGrants{Store: newMemory(t), takes: 1500 * time.Millisecond}
-		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(2*time.Second)).Events(
-			func(ctx context.Context, _ *payload.Event) error {
-				time.Sleep(20 * time.Second)
-				return context.Cause(ctx)
-			})
-		require.Equal(t, 200, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
-	})
-}
-
-// slowGrants grants a claim at once but returns it later.
-type slowGrants struct {
-	dedupe.Store
-	takes time.Duration
-}
-
-func (s *slowGrants) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
-	c, err := s.Store.Claim(ctx, k, lease)
-	time.Sleep(s.takes) // fake time of the bubble
-	return c, err
 }
 
 // A store that never answers counts as down. The receiver does not wait
@@ -413,89 +286,6 @@ func TestFromContext(t *testing.T) {
 	require.Equal(t, 200, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
 }
 
-func TestWrap(t *testing.T) {
-	t.Parallel()
-	scheme := newScheme(t)
-	for _, c := range []struct {
-		name    string
-		next    http.HandlerFunc
-		status  int
-		body    string
-		handled bool
-	}{
-		{"writes", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("X-Own", "1")
-			w.WriteHeader(http.StatusAccepted)
-			_, _ = io.WriteString(w, "own body")
-		}, 202, "own body", true},
-		{"silent", func(http.ResponseWriter, *http.Request) {}, 200, "", true},
-		{"early hints first", func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusEarlyHints)
-			w.WriteHeader(http.StatusCreated)
-			w.WriteHeader(http.StatusTeapot) // net/http ignores a second WriteHeader too
-		}, 201, "", true},
-		{"400", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "mine", 400) }, 400, "mine\n", false},
-		{"302", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, 302, "", false},
-		{"panics after writing 200", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "half"); panic("no") }, 500, `{"error":"Delivery was not handled"}`, false},
-		{"invalid status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(42) }, 500, `{"error":"Delivery was not handled"}`, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			store := &hookStore{Store: newMemory(t)}
-			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				require.Equal(t, "not an event", readAll(t, r.Body))
-				require.EqualValues(t, len("not an event"), r.ContentLength)
-				require.Empty(t, r.TransferEncoding)
-				d, ok := receiver.FromContext(r.Context())
-				require.True(t, ok)
-				require.Equal(t, "not an event", string(d.Body))
-				require.Nil(t, d.Event)
-				c.next(w, r)
-			}))
-			r := signedRequest(t, scheme, "whk_1", "not an event")
-			r.ContentLength, r.TransferEncoding = -1, []string{"chunked"}
-			w := serve(h, r)
-			require.Equal(t, c.status, w.Code)
-			require.Equal(t, c.body, w.Body.String())
-			if c.name == "writes" {
-				require.Equal(t, "1", w.Header().Get("X-Own"))
-			}
-			require.Equal(t, c.handled, store.completes == 1)
-			require.Equal(t, !c.handled, store.frees == 1)
-		})
-	}
-}
-
-// Handlers commonly return without writing when their context has ended. That
-// is not a success.
-func TestWrapReleasesWhenTheContextEnded(t *testing.T) {
-	t.Parallel()
-	scheme := newScheme(t)
-	store := &hookStore{Store: newMemory(t)}
-	ctx, cancel := context.WithCancel(t.Context())
-	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		cancel()
-		<-r.Context().Done()
-	}))
-	serve(h, signedRequest(t, scheme, "whk_1", eventBody).WithContext(ctx))
-	require.Equal(t, 1, store.frees)
-	require.Zero(t, store.completes)
-}
-
-// The sender must not see the wrapped handler's 200 if the delivery could not
-// be remembered.
-func TestWrap_AnswersAfterCompletion(t *testing.T) {
-	t.Parallel()
-	scheme := newScheme(t)
-	store := &hookStore{Store: newMemory(t), complete: func() error { return errors.New("down") }}
-	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "done")
-	}))
-	w := serve(h, signedRequest(t, scheme, "", eventBody))
-	require.Equal(t, 503, w.Code)
-	require.NotContains(t, w.Body.String(), "done")
-}
-
 func TestInsecureNoDedupeRunsEveryCopy(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
@@ -529,31 +319,6 @@ func TestStore_PanicCountsAsDown(t *testing.T) {
 			require.Equal(t, c.status, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
 		}
 	})
-}
-
-// A claim that took longer to grant than its lease may belong to another
-// instance.
-func TestClaim_GrantedAfterLeaseIsNotUsed(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		scheme := newScheme(t)
-		store := &hookStore{Store: newMemory(t)}
-		h := newReceiver(t, scheme, receiver.WithDedupe(lateStore{store}, "test"), receiver.WithLease(time.Second)).Events(
-			func(context.Context, *payload.Event) error {
-				t.Error("the handler ran")
-				return nil
-			})
-		require.Equal(t, 503, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
-		require.Equal(t, 1, store.frees)
-	})
-}
-
-type lateStore struct{ dedupe.Store }
-
-func (s lateStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
-	c, err := s.Store.Claim(ctx, k, lease)
-	time.Sleep(lease) // fake time of the bubble
-	return c, err
 }
 
 // The refusals must not reveal which tenants exist.
