@@ -53,13 +53,12 @@ func WithSentinel(sentinel error, store string, err error) error {
 
 // SQLSTATEs and the primary result codes of SQLite.
 const (
-	stateUniqueViolation = "23505"
-	stateSerialization   = "40001"
-	stateDeadlock        = "40P01"
-	stateLockNotFree     = "55P03"
-	stateNoPermission    = "42501"
-	stateNoSchema        = "3F000"
-	stateDiskFull        = "53100"
+	stateSerialization = "40001"
+	stateDeadlock      = "40P01"
+	stateLockNotFree   = "55P03"
+	stateNoPermission  = "42501"
+	stateNoSchema      = "3F000"
+	stateDiskFull      = "53100"
 
 	codeBusy       = 5
 	codeLocked     = 6
@@ -67,9 +66,6 @@ const (
 	codeTooBig     = 18
 	codeConstraint = 19
 	codeMismatch   = 20
-
-	codeUnique     = 2067
-	codePrimaryKey = 1555
 )
 
 // SQLState returns the SQLSTATE of a PostgreSQL driver's error, or an empty
@@ -93,13 +89,6 @@ func sqliteCode(err error) int {
 		return with.Code()
 	}
 	return 0
-}
-
-// IsUniqueViolation reports whether err comes from a primary key or a unique
-// index.
-func IsUniqueViolation(err error) bool {
-	code := sqliteCode(err)
-	return code == codeUnique || code == codePrimaryKey || SQLState(err) == stateUniqueViolation
 }
 
 // IsFull reports whether the disk is full, or the database has reached its
