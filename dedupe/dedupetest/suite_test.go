@@ -208,8 +208,8 @@ func TestOtherPanicsAreNotSwallowed(t *testing.T) {
 	require.PanicsWithValue(t, "a bug of the store", func() { _ = k.do(nil) })
 }
 
-// Checks without waiting work without a second instance, a bubble or other
-// options.
+// The checks that need no waiting also run without a second instance, a bubble
+// or other options.
 func TestPlainConfig(t *testing.T) {
 	t.Parallel()
 	c, err := Config{New: config("").New}.withDefaults(true)

@@ -18,7 +18,7 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-// patience limits waits. Only a hang exceeds it.
+// patience is the maximum wait for an event. Only a hang exceeds it.
 const patience = 2 * time.Minute
 
 // TestMain runs more tests at the same time than there are processors, because

@@ -148,8 +148,8 @@ func checkConnection(ctx context.Context, conn *sql.Conn, c config) error {
 	return nil
 }
 
-// Times are integers in milliseconds since 1970 by the machine's clock, which
-// is the precision of SQLite.
+// Times are integers in milliseconds since 1970 by the machine's clock. SQLite
+// has no clock with a higher precision.
 const liteNow = `CAST(round(unixepoch('subsec') * 1000) AS INTEGER)`
 
 const (

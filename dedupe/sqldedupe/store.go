@@ -238,9 +238,8 @@ func (s *Store) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) 
 	}))
 }
 
-// Complete implements [dedupe.Store]. It does not return [dedupe.ErrFull]
-// because of [WithCapacity]. A handled delivery is remembered as long as the
-// disk has room.
+// Complete implements [dedupe.Store]. It ignores the limit of [WithCapacity]. A
+// handled delivery is remembered as long as the disk has room.
 func (s *Store) Complete(ctx context.Context, c dedupe.Claim) error {
 	if err := s.owns(ctx, "Complete", c); err != nil {
 		return err
