@@ -392,6 +392,7 @@ func (s *scan) metadata() {
 		if len(document) > 1 {
 			document = append(document, ',')
 		}
+		// All of it is valid UTF-8, so quoting it can't fail.
 		document, _ = jsontext.AppendQuote(document, kept[i])
 		document = append(document, ':')
 		document, _ = jsontext.AppendQuote(document, kept[i+1])

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/ci"
 )
 
@@ -246,4 +247,16 @@ func TestRealGit(t *testing.T) {
 	assert.Equal(t, "release", run.Branch)
 	assert.Equal(t, "Jörg", run.CommitAuthor)
 	assert.Equal(t, "Für alle", run.CommitMessage)
+}
+
+// A pipeline's name only informs, so bytes that are no text don't cost the event
+// the name.
+func TestRun_PipelineNameIsMadeValid(t *testing.T) {
+	t.Parallel()
+	run := detectVars(t, github)
+	run.PipelineName = "Deploy \xff"
+	event := run.Event(payload.DeployLive)
+	name, ok := event.Metadata.Get("pipeline_name")
+	require.True(t, ok)
+	require.Equal(t, `"Deploy `+"\ufffd"+`"`, name.JSON())
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/deployhook/deployhook/payload"
 )
@@ -208,11 +209,10 @@ func (r *Run) Event(t payload.Type) payload.Event {
 }
 
 // with returns m with one more member. The caller may have set the fields to
-// any text. with leaves invalid UTF-8 out, and Validate reports it in the field
-// itself.
+// any text. with replaces invalid UTF-8, since these members only inform.
 func with(m payload.Metadata, name, value string) payload.Metadata {
 	if value != "" {
-		_ = m.Set(name, value)
+		_ = m.Set(name, strings.ToValidUTF8(value, string(utf8.RuneError))) // valid text is always valid metadata
 	}
 	return m
 }
