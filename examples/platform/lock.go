@@ -26,7 +26,7 @@ const waiting = "another platform runs on this database; waiting for it to end"
 // with the process. It is a lock of SQLite, because that works on every system.
 // lockFile waits for the previous platform to end, so the next one can be
 // started while it stops.
-func lockFile(ctx context.Context, path string, wait time.Duration, logger *slog.Logger) (release func(), err error) {
+func lockFile(ctx context.Context, path string, wait time.Duration, logger *slog.Logger) (release func() error, err error) {
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String())
 	if err != nil {
 		return nil, err
@@ -47,10 +47,7 @@ func lockFile(ctx context.Context, path string, wait time.Duration, logger *slog
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return func() {
-		_ = conn.Close()
-		_ = db.Close()
-	}, nil
+	return func() error { return errors.Join(conn.Close(), db.Close()) }, nil
 }
 
 // busy reports whether err means that another process has the lock.
@@ -66,15 +63,15 @@ const lockNumber = 0x6465706c6f79 // "deploy"
 const unlockTimeout = 5 * time.Second
 
 // lockPostgres takes a lock that is held until its connection ends.
-func lockPostgres(ctx context.Context, cfg *pgx.ConnConfig, wait time.Duration, logger *slog.Logger) (release func(), err error) {
+func lockPostgres(ctx context.Context, cfg *pgx.ConnConfig, wait time.Duration, logger *slog.Logger) (release func() error, err error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	release = func() {
+	release = func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
 		defer cancel()
-		_ = conn.Close(ctx)
+		return conn.Close(ctx)
 	}
 	said := false
 	for end := time.Now().Add(wait); ; {
@@ -86,8 +83,7 @@ func lockPostgres(ctx context.Context, cfg *pgx.ConnConfig, wait time.Duration, 
 			err = errSecond
 		}
 		if err != nil {
-			release()
-			return nil, err
+			return nil, errors.Join(err, release())
 		}
 		if !said {
 			said = true
@@ -96,8 +92,7 @@ func lockPostgres(ctx context.Context, cfg *pgx.ConnConfig, wait time.Duration, 
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			release()
-			return nil, ctx.Err()
+			return nil, errors.Join(ctx.Err(), release())
 		}
 	}
 }

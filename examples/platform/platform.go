@@ -35,7 +35,7 @@ type platform struct {
 	store    *store
 	outbox   *outbox.Outbox
 	engine   *engine.Engine
-	closer   []func()
+	closer   []func() error
 
 	ctx        context.Context // ends when the platform stops
 	cancel     context.CancelFunc
@@ -47,7 +47,7 @@ func newPlatform(ctx context.Context, o *options, getenv func(string) string, lo
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
-			_ = p.close()
+			err = errors.Join(err, p.close())
 		}
 	}()
 	if err := os.MkdirAll(o.data, 0o700); err != nil {
@@ -66,7 +66,12 @@ func newPlatform(ctx context.Context, o *options, getenv func(string) string, lo
 	if p.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.addr); err != nil {
 		return nil, fmt.Errorf("-addr: %w", err)
 	}
-	p.closer = append(p.closer, func() { _ = p.listener.Close() })
+	p.closer = append(p.closer, func() error {
+		if err := p.listener.Close(); !errors.Is(err, net.ErrClosed) { // serving closes it, too
+			return err
+		}
+		return nil
+	})
 	p.engine, err = engine.New(ctx, engine.Config{
 		Dir: filepath.Join(o.data, "builds"), Record: p.record, Logger: logger, HealthTimeout: o.health, Watch: o.watch,
 		URL: func(app string) string { return p.base() + "/apps/" + app + "/live/" },
@@ -74,7 +79,7 @@ func newPlatform(ctx context.Context, o *options, getenv func(string) string, lo
 	if err != nil {
 		return nil, err
 	}
-	p.closer = append(p.closer, func() { _ = p.engine.Close() })
+	p.closer = append(p.closer, p.engine.Close)
 	return p, nil
 }
 
@@ -111,7 +116,7 @@ func (p *platform) openSQLite(ctx context.Context, s *store, opts []outbox.Optio
 	if p.outbox, err = outbox.OpenSQLite(ctx, path, opts...); err != nil {
 		return err
 	}
-	p.closer = append(p.closer, func() { _ = p.outbox.Close() })
+	p.closer = append(p.closer, p.outbox.Close)
 	if s.lite, err = sql.Open("sqlite", liteURL(path)); err != nil {
 		return err
 	}
@@ -140,7 +145,7 @@ func (p *platform) openPostgres(ctx context.Context, s *store, opts []outbox.Opt
 	if p.outbox, err = outbox.NewPostgres(ctx, s.pool, opts...); err != nil {
 		return err
 	}
-	p.closer = append(p.closer, func() { _ = p.outbox.Close() })
+	p.closer = append(p.closer, p.outbox.Close)
 	return nil
 }
 
@@ -259,7 +264,7 @@ func (p *platform) serve(ctx context.Context) error {
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
 		p.logger.Warn("requests were aborted at the end of the shutdown time", "error", err)
-		_ = server.Close()
+		_ = server.Close() // only of connections, which have ended either way
 	}
 	return nil
 }
@@ -269,11 +274,12 @@ func (p *platform) serve(ctx context.Context) error {
 func (p *platform) close() error {
 	p.cancel()
 	p.background.Wait()
+	var errs []error
 	for i := len(p.closer) - 1; i >= 0; i-- {
-		p.closer[i]()
+		errs = append(errs, p.closer[i]())
 	}
 	if p.engine != nil {
 		p.logger.Info("stopped")
 	}
-	return nil
+	return errors.Join(errs...)
 }

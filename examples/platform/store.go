@@ -52,13 +52,14 @@ func openStore(ctx context.Context, s *store) (*store, error) {
 	return s, nil
 }
 
-func (s *store) close() {
+func (s *store) close() (err error) {
 	if s.lite != nil {
-		_ = s.lite.Close()
+		err = s.lite.Close()
 	}
 	if s.pool != nil {
 		s.pool.Close()
 	}
+	return err
 }
 
 type execFunc func(query string, args ...any) error

@@ -84,13 +84,13 @@ func newDemo(event *payload.Event, scale float64) (*demo, error) {
 }
 
 // close stops both ends and waits for the server.
-func (d *demo) close() {
-	_ = d.sender.Close()
+func (d *demo) close() error {
+	sending := d.sender.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_ = d.server.Shutdown(ctx)
+	receiving := d.server.Shutdown(ctx)
 	<-d.served
-	_ = d.store.Close()
+	return errors.Join(sending, receiving, d.store.Close())
 }
 
 // handle is the service's handler. It counts events and fails if the case

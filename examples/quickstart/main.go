@@ -45,7 +45,7 @@ func main() {
 
 var errUsage = errors.New("bad usage")
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	asJSON := flags.Bool("json", false, "print one JSON object per case instead of a timeline")
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer demo.close()
+	defer func() { err = errors.Join(err, demo.close()) }()
 
 	var out printer = &timeline{w: stdout, scale: *scale}
 	if *asJSON {

@@ -43,7 +43,7 @@ func TestEveryCaseEndsAsItShould(t *testing.T) {
 func TestRun_FailsOnUnexpectedResult(t *testing.T) {
 	d, err := newDemo(currentEvent(t.Context()), 0.001)
 	require.NoError(t, err)
-	defer d.close()
+	defer func() { require.NoError(t, d.close()) }()
 	c := cases[0]
 	c.status = 401
 	require.False(t, d.run(t.Context(), c).OK)

@@ -52,7 +52,7 @@ func main() {
 
 const defaultStore = "sqlite:deployhook.db"
 
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) (err error) {
 	flags := flag.NewFlagSet("receiver", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if err != nil {
 		return fmt.Errorf("-store: %w", err)
 	}
-	defer st.close()
+	defer func() { err = errors.Join(err, st.close()) }()
 	mux, routes, err := newMux(config{getenv: getenv, stores: st, repos: *repos, logger: logger})
 	if err != nil {
 		return err

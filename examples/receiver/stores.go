@@ -26,10 +26,12 @@ type stores struct {
 	closer []func() error
 }
 
-func (s *stores) close() {
+func (s *stores) close() error {
+	var errs []error
 	for i := len(s.closer) - 1; i >= 0; i-- {
-		_ = s.closer[i]()
+		errs = append(errs, s.closer[i]())
 	}
+	return errors.Join(errs...)
 }
 
 // openStores opens the store of -store. No other code depends on its kind.
