@@ -46,7 +46,7 @@ func (w *writer) string(name, value string) {
 		return
 	}
 	w.name(name)
-	w.out, _ = jsontext.AppendQuote(w.out, value)
+	w.out, _ = jsontext.AppendQuote(w.out, value) // It is valid UTF-8: Encode validates first.
 }
 
 // link writes a link as [CleanURL] repairs it.

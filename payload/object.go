@@ -103,7 +103,7 @@ func (o *Object) set(name string, value Value) error {
 		b.add(m.name, m.value)
 	}
 	if !found {
-		quoted, _ := jsontext.AppendQuote(nil, name)
+		quoted, _ := jsontext.AppendQuote(nil, name) // It is valid UTF-8, see above.
 		b.add(string(quoted), value.text)
 	}
 	*o = b.object()

@@ -182,7 +182,7 @@ func (d *dialer) connect(ctx context.Context, to string, left int) (net.Conn, er
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	err = d.proxy.ask(conn, to, d.userAgent)
 	if !stop() || err != nil {
-		_ = conn.Close()
+		_ = conn.Close() // it is not used
 		if ctx.Err() != nil {
 			return nil, &proxyError{"proxy " + d.proxy.address + " did not answer in time", ctx.Err()}
 		}
@@ -203,7 +203,7 @@ func (d *dialer) reach(ctx context.Context) (net.Conn, error) {
 	}
 	secure := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: d.rootCAs, ServerName: d.proxy.host})
 	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = conn.Close()
+		_ = conn.Close() // it is not used
 		return nil, &proxyError{"TLS with proxy " + d.proxy.address + " failed: " + clean(err.Error()), err}
 	}
 	return secure, nil

@@ -116,7 +116,7 @@ func NewAPIKeys(keys []APIKey, opts ...Option) (*APIKeys, error) {
 	// process has. The time of a lookup therefore tells an attacker nothing
 	// about the stored hashes.
 	blinding := make([]byte, macSize)
-	rand.Read(blinding)
+	rand.Read(blinding) // never fails: crypto/rand ends the program rather than return weak bytes
 	s := &APIKeys{header: c.header, name: scheme, keys: make(map[[macSize]byte]*APIKey, len(keys)), blind: newMACKey(sha256.New, blinding)}
 	for i, key := range keys {
 		if key.Name == "" {

@@ -62,7 +62,7 @@ func (g *guard) close() {
 	}
 	// It fails only if the connection was closed.
 	_ = g.off()
-	_ = g.conn.Close()
+	_ = g.conn.Close() // gives it back; an error says that it was closed before
 }
 
 // refuseCommits sets or removes the commit hook of a connection. It returns

@@ -61,13 +61,13 @@ func (c *customer) serve(text string) error {
 	if err != nil {
 		return err
 	}
-	c.server.RegisterOnShutdown(func() { _ = store.Close() })
+	c.server.RegisterOnShutdown(func() { _ = store.Close() }) // of a store in memory, which has nothing to lose
 	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform"), receiver.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return err
 	}
 	c.handler = rcv.Events(c.on)
-	go func() { _ = c.server.Serve(c.listener) }()
+	go func() { _ = c.server.Serve(c.listener) }() // returns when the server is closed
 	return nil
 }
 
@@ -188,4 +188,4 @@ func cut(s string) string {
 	return string(out)
 }
 
-func (c *customer) close() { _ = c.server.Close() }
+func (c *customer) close() { _ = c.server.Close() } // the demo is over

@@ -79,7 +79,7 @@ func limitReading(w http.ResponseWriter, r *http.Request, limit time.Duration) *
 		return r
 	}
 	limited := r.WithContext(r.Context())
-	limited.Body = &limitedBody{ReadCloser: r.Body, whole: func() { _ = rc.SetReadDeadline(time.Time{}) }}
+	limited.Body = &limitedBody{ReadCloser: r.Body, whole: func() { _ = rc.SetReadDeadline(time.Time{}) }} // could be set before
 	return limited
 }
 
@@ -112,7 +112,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	h.Set("Cache-Control", "no-store") // some answers contain a secret
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n'))
+	_, _ = w.Write(append(text, '\n')) // the client may have gone
 }
 
 func writeError(w http.ResponseWriter, status int, text string, fields []fieldError) {

@@ -18,7 +18,7 @@ type printer interface {
 type jsonLines struct{ enc *json.Encoder }
 
 func (jsonLines) start(*demo)                 {}
-func (p jsonLines) result(r result)           { _ = p.enc.Encode(r) }
+func (p jsonLines) result(r result)           { _ = p.enc.Encode(r) } // to the terminal, which may be closed
 func (jsonLines) end(int, int, time.Duration) {}
 
 // timeline prints one line per attempt.

@@ -181,5 +181,5 @@ func (c config) health(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"status": text})
+	_ = json.NewEncoder(w).Encode(map[string]string{"status": text}) // the caller may have gone
 }

@@ -265,7 +265,7 @@ func (f *Faults) Report(ctx context.Context, name string, fault *Fault) {
 	}
 	failed := Call(func() {
 		if f.handler.Enabled(ctx, line.Level) {
-			_ = f.handler.Handle(ctx, line)
+			_ = f.handler.Handle(ctx, line) // a log that fails has no other log
 		}
 	})
 	if failed != nil && name != LoggerName {

@@ -10,8 +10,8 @@ import (
 )
 
 // A reader must be told why a test is skipped or waits for the real time, and why
-// library code panics or turns a linter off. The reason is on the same line or
-// in a comment just above it.
+// library code panics, drops a result or turns a linter off. The reason is on the
+// same line or in a comment just above it.
 func TestReasonsAreGiven(t *testing.T) {
 	t.Parallel()
 	eachFile(t, parser.ParseComments, func(f *file) {
@@ -45,8 +45,11 @@ func withoutReason(f *file) []finding {
 		}
 	}
 	ast.Inspect(f.syntax, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok {
-			r.call(call)
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			r.call(n)
+		case *ast.AssignStmt:
+			r.assignment(n)
 		}
 		return true
 	})
@@ -87,6 +90,20 @@ func (r *reasons) call(call *ast.CallExpr) {
 	}
 }
 
+// assignment checks a statement that drops all results of a call, the error among
+// them.
+func (r *reasons) assignment(a *ast.AssignStmt) {
+	if _, ok := a.Rhs[0].(*ast.CallExpr); !ok || r.commented[r.line(a)] || isForTests(r.name) {
+		return
+	}
+	for _, left := range a.Lhs {
+		if name, ok := left.(*ast.Ident); !ok || name.Name != "_" {
+			return
+		}
+	}
+	r.report(a, "say on the line why the results are dropped")
+}
+
 // skips reports whether a method is one of those that skip a test.
 func skips(name string) bool {
 	receiver, method, _ := strings.Cut(name, ".")
@@ -120,12 +137,19 @@ func nameOf(e ast.Expr) string {
 func TestWithoutReason(t *testing.T) {
 	t.Parallel()
 	for line, found := range map[string]bool{
-		`panic("x")`:                                             true,
-		`panic("x") // as net/http does`:                         false,
-		"// as net/http does\npanic(\"x\")":                      false,
-		"f() // fails\npanic(\"x\")":                             true,
-		`time.Sleep(d)`:                                          true,
-		`time.Sleep(d) // a real server`:                         false,
+		`panic("x")`:                            true,
+		`panic("x") // as net/http does`:        false,
+		"// as net/http does\npanic(\"x\")":     false,
+		"f() // fails\npanic(\"x\")":            true,
+		`_ = f()`:                               true,
+		`_, _ = f()`:                            true,
+		`defer func() { _ = f() }()`:            true,
+		`_ = f() // f returns its argument`:     false,
+		"// f returns its argument\n_, _ = f()": false,
+		`_, err := f()`:                         false,
+		`_ = x`:                                 false,
+		`time.Sleep(d)`:                         true,
+		`time.Sleep(d) // a real server`:        false,
 		`synctest.Test(t, func(t *testing.T) { time.Sleep(d) })`: false,
 		`t.Skip()`:                                true,
 		`t.SkipNow()`:                             true,

@@ -67,7 +67,7 @@ func (db *DB) InTx(ctx context.Context, f func(ctx context.Context, tx *Tx) erro
 			tx.rollback(ctx)
 		}
 		if tx.conn != nil {
-			_ = tx.conn.Close()
+			_ = tx.conn.Close() // gives it back; an error says that it was closed before
 		}
 	}()
 	if err := f(ctx, tx); err != nil {
@@ -183,16 +183,16 @@ func (tx *Tx) rollback(ctx context.Context) {
 	defer cancel()
 	switch {
 	case tx.pgx != nil:
-		_ = tx.pgx.Rollback(ctx)
+		_ = tx.pgx.Rollback(ctx) // pgx closes the connection on an error
 	case tx.sql != nil:
-		_ = tx.sql.Rollback()
+		_ = tx.sql.Rollback() // the driver closes the connection on an error
 	default:
 		// SQLite ends the transaction on its own if a write is interrupted.
 		// Close the connection only if it may still have a transaction, because
 		// closing it would lose an in-memory database.
 		_, err := tx.conn.ExecContext(ctx, "ROLLBACK")
 		if err != nil && !strings.Contains(err.Error(), "no transaction is active") {
-			_ = tx.conn.Raw(func(any) error { return driver.ErrBadConn })
+			_ = tx.conn.Raw(func(any) error { return driver.ErrBadConn }) // returns this error and closes
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (e *Event) Binary() (http.Header, []byte) {
 func (e *Event) Structured() (http.Header, []byte) {
 	out := make([]byte, 0, len(e.body)+512)
 	out = append(out, '{')
-	for _, a := range e.attributes() {
+	for _, a := range e.attributes() { // Parse has checked that they are valid UTF-8, so quoting them can't fail.
 		out, _ = jsontext.AppendQuote(out, a.name)
 		out = append(out, ':')
 		out, _ = jsontext.AppendQuote(out, a.value)

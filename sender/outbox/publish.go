@@ -118,7 +118,7 @@ func inSavepoint(ctx context.Context, tx *riverdb.Tx, f func() error) error {
 	returned := false
 	defer func() {
 		if !returned {
-			_ = undo()
+			_ = undo() // a transaction in which it fails can't be committed
 		}
 	}()
 	err := f()

@@ -135,7 +135,7 @@ type head struct {
 func (h *head) Write(p []byte) (int, error) {
 	room := min(len(p), headLimit-h.buf.Len())
 	h.cut = h.cut || room < len(p)
-	_, _ = h.buf.Write(p[:room])
+	_, _ = h.buf.Write(p[:room]) // a bytes.Buffer returns no error
 	return len(p), nil
 }
 

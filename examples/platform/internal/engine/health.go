@@ -57,7 +57,7 @@ func (p prober) check(ctx context.Context, i *instance) health {
 		return health{took: time.Since(begun), err: err}
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, 4096)
+	_, _ = io.CopyN(io.Discard, resp.Body, 4096) // the status decides; the rest lets the connection be used again
 	return health{status: resp.StatusCode, took: time.Since(begun)}
 }
 

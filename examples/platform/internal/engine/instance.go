@@ -76,7 +76,7 @@ func (i *instance) supervise(started chan<- error) {
 	if err != nil {
 		return
 	}
-	_ = i.cmd.Wait()
+	_ = i.cmd.Wait()                   // only that it ended matters
 	_ = killGroup(i.cmd.Process, true) // processes that it left
 }
 
@@ -94,13 +94,13 @@ func (i *instance) exited() error {
 func (i *instance) stop(grace time.Duration) {
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
-	_ = killGroup(i.cmd.Process, false)
+	_ = killGroup(i.cmd.Process, false) // if it fails, the process has ended or is killed below
 	select {
 	case <-i.done:
 		return
 	case <-timer.C:
 	}
-	_ = killGroup(i.cmd.Process, true)
+	_ = killGroup(i.cmd.Process, true) // fails only if the process has ended
 	<-i.done
 }
 

@@ -51,7 +51,7 @@ func (e *Engine) rollback(ctx context.Context, a *app, reason string) (Deploymen
 	if err != nil {
 		return Deployment{}, nil, err
 	}
-	_, _ = a.before(true)
+	_, _ = a.before(true) // there is one, see above, and the app is reserved
 	gone := a.promote(&release{deployment: to, instance: i})
 	d := gone.deployment
 	d.Status, d.Step = payload.StatusRolledBack, StepDraining
