@@ -78,9 +78,8 @@ func (rc *Receiver) contained(call func() error) error {
 }
 
 // ErrLeaseLost is the cause with which a handler's context ends when it loses
-// its claim. Either another instance took the claim over, or it could not be
-// renewed before it ran out. Another instance may be handling the same
-// delivery.
+// its claim. Either another instance took the claim over, or the receiver could
+// not renew it in time. Another instance may be handling the same delivery.
 var ErrLeaseLost = errors.New("receiver: the claim's lease was lost while the handler ran")
 
 // leaseRenewer renews a claim at every third of its lease until it is stopped.

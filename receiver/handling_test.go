@@ -211,7 +211,7 @@ func TestUnverifiedRequest_ClaimsNothing(t *testing.T) {
 	require.Equal(t, `{"received":true}`, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Body.String())
 }
 
-func TestTheSameIDFromTwoSourcesIsTwoDeliveries(t *testing.T) {
+func TestDedupe_SameIDFromTwoSources(t *testing.T) {
 	t.Parallel()
 	store := newMemory(t)
 	calls := 0

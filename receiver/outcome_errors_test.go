@@ -19,7 +19,7 @@ import (
 	"github.com/deployhook/deployhook/receiver"
 )
 
-func TestAHandlerChoosesTheAnswer(t *testing.T) {
+func TestHandlerError_SelectsAnswer(t *testing.T) {
 	t.Parallel()
 	down := errors.New("queue is full")
 	for name, c := range map[string]struct {

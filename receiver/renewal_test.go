@@ -70,7 +70,7 @@ func TestRenewal_EndsWithTheHandler(t *testing.T) {
 var errAway = errors.New("store is away")
 
 // A lease may have begun when it was asked for, however late the answer came.
-func TestRenewal_LeaseCountsFromTheQuestion(t *testing.T) {
+func TestRenewal_LeaseCountsFromRequest(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		store    slowStore
@@ -107,7 +107,7 @@ func TestRenewal_LeaseCountsFromTheQuestion(t *testing.T) {
 }
 
 // Renewals that take most of the lease still follow each other in time.
-func TestRenewal_NextCountsFromTheQuestion(t *testing.T) {
+func TestRenewal_NextCountsFromRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)

@@ -67,7 +67,7 @@ func TestWrap(t *testing.T) {
 
 // Handlers commonly return without writing when their context has ended. That
 // is not a success.
-func TestWrapReleasesWhenTheContextEnded(t *testing.T) {
+func TestWrap_ReleasesWhenContextEnds(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
 	store := &hookStore{Store: newMemory(t)}

@@ -48,7 +48,7 @@ func TestFlags_CountByTheirValue(t *testing.T) {
 // if git ignores its context.
 func TestTimeout_CoversDetection(t *testing.T) {
 	t.Parallel()
-	for name, heeds := range map[string]bool{"git that ends": true, "git that hangs on": false} {
+	for name, ends := range map[string]bool{"git that ends": true, "git that hangs on": false} {
 		synctest.Test(t, func(t *testing.T) {
 			var errs bytes.Buffer
 			release := make(chan struct{})
@@ -56,7 +56,7 @@ func TestTimeout_CoversDetection(t *testing.T) {
 			code := run(t.Context(), []string{"-status", "success", "-environment", "production", "-timeout", "20s"}, system{
 				getenv: func(name string) string { return hook()[name] }, files: fstest.MapFS{},
 				git: func(ctx context.Context, _ ...string) (string, error) {
-					if heeds {
+					if ends {
 						<-ctx.Done()
 						return "", ctx.Err()
 					}
@@ -114,7 +114,7 @@ func TestSecretFile_ThatIsAPipeIsRefused(t *testing.T) {
 
 // The receiver keeps the program waiting, and git does, with a child that keeps
 // the output open.
-func TestSignals_EndIt(t *testing.T) {
+func TestSignals_EndProgram(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no SIGTERM")
@@ -157,7 +157,7 @@ func TestSignals_EndIt(t *testing.T) {
 }
 
 // A blocked write does not end with its context.
-func TestSignals_EndItWhileItsOutputIsBlocked(t *testing.T) {
+func TestSignals_EndProgramWithBlockedOutput(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no SIGTERM")

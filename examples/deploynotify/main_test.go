@@ -16,7 +16,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-func TestAPipelineReportsItsDeployment(t *testing.T) {
+func TestReport_FromEachPipeline(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		env  env
@@ -110,7 +110,7 @@ func TestDeploymentIDs_OfAMatrix(t *testing.T) {
 	}
 }
 
-func TestItRetriesAReceiverThatFailsTwice(t *testing.T) {
+func TestSend_RetriesAfterFailures(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	got := receive(t, func(next http.Handler) http.Handler {

@@ -21,7 +21,7 @@ func decode(text string, out any) error {
 }
 
 // Tests the whole API on both databases, across a restart.
-func TestWholeAPI(t *testing.T) {
+func TestAPI(t *testing.T) {
 	t.Parallel()
 	for name, where := range map[string]func(*testing.T) string{
 		"sqlite":   func(*testing.T) string { return "" },

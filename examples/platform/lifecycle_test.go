@@ -212,7 +212,7 @@ func TestSealingKey(t *testing.T) {
 	}
 }
 
-func TestMistakesAtTheStart(t *testing.T) {
+func TestStart_ConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		env, args []string

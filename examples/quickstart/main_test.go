@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-func TestEveryCaseEndsAsItShould(t *testing.T) {
+func TestRun_EveryCaseEndsAsExpected(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-json", "-scale", "0.001"}, &out, io.Discard))
 	want := map[string]struct{ status, attempts, handled int }{

@@ -60,14 +60,14 @@ func (p *timeline) result(r result) {
 			p.line("%-10s %8s  %s", "", "", full)
 		}
 	}
-	verdict := "ok"
+	outcome := "ok"
 	if !r.OK {
-		verdict = fmt.Sprintf("NOT OK: want status %d, %d attempt(s), handled %d %s", r.want.status, r.want.attempts, r.want.handled, r.want.answer)
+		outcome = fmt.Sprintf("NOT OK: want status %d, %d attempt(s), handled %d %s", r.want.status, r.want.attempts, r.want.handled, r.want.answer)
 		if r.Error != "" {
-			verdict += "; " + r.Error
+			outcome += "; " + r.Error
 		}
 	}
-	fmt.Fprintf(p.w, "%-10s %8s  %s; handled %s: %s\n\n", "", "", r.what, times(r.Handled), verdict)
+	fmt.Fprintf(p.w, "%-10s %8s  %s; handled %s: %s\n\n", "", "", r.what, times(r.Handled), outcome)
 }
 
 // line prints a line without the spaces of an empty last column.

@@ -281,7 +281,7 @@ func TestSignal_SecondStopsAtOnce(t *testing.T) {
 	require.False(t, p.cmd.ProcessState.Exited(), "the second signal ended it: %v\n%s", p.cmd.ProcessState, p.output())
 }
 
-func TestARouteWithoutItsSecretIsNotServed(t *testing.T) {
+func TestRoute_WithoutSecretIsNotServed(t *testing.T) {
 	t.Parallel()
 	p := start(t, []string{"GITHUB_WEBHOOK_SECRET=" + literal})
 	require.NotEmpty(t, p.base, p.output())
@@ -297,7 +297,7 @@ func TestARouteWithoutItsSecretIsNotServed(t *testing.T) {
 	assert.Zero(t, p.stop())
 }
 
-func TestMistakesAtTheStart(t *testing.T) {
+func TestStart_ConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		env, args []string

@@ -25,8 +25,8 @@
 // The previous commit need not be an ancestor, for example after a force push.
 //
 // Each pull request counts once, even if several commits name it. A commit
-// names a pull request in one of these forms. At the end of a subject, the last
-// number is the pull request's:
+// names its pull request in one of these forms. If a subject ends with several
+// numbers, the last one is the pull request's:
 //
 //	Merge pull request #12 from acme/branch            GitHub
 //	Merge pull request #12 in ACME/repo from branch    Bitbucket Data Center

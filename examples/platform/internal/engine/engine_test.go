@@ -148,7 +148,7 @@ func (b *bench) get(path string) (int, string) {
 
 var wholeLife = []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive}
 
-func TestADeploymentsLife(t *testing.T) {
+func TestDeploy_Events(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	status, _ := b.get("/")
@@ -192,7 +192,7 @@ func TestADeploymentsLife(t *testing.T) {
 	assert.Equal(t, "hello from shop v2", body)
 }
 
-func TestABrokenBuildFails(t *testing.T) {
+func TestDeploy_BrokenBuildFails(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.finished(engine.Request{Source: "hello", Version: "v1"})
@@ -207,7 +207,7 @@ func TestABrokenBuildFails(t *testing.T) {
 	assert.Equal(t, "hello from shop v1", body)
 }
 
-func TestASickVersionIsTakenAway(t *testing.T) {
+func TestDeploy_UnhealthyVersionIsRolledBack(t *testing.T) {
 	t.Parallel()
 	const limit = 300 * time.Millisecond
 	b := newBench(t, nil)
@@ -231,7 +231,7 @@ func TestASickVersionIsTakenAway(t *testing.T) {
 	assert.Equal(t, "hello from shop v1", body)
 }
 
-func TestAVersionThatExitsIsNotWaitedFor(t *testing.T) {
+func TestDeploy_ExitedVersionFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *engine.Config) { c.HealthTimeout = time.Hour })
 	d := b.finished(engine.Request{Source: "unconfigured", Version: "v1"})
@@ -240,7 +240,7 @@ func TestAVersionThatExitsIsNotWaitedFor(t *testing.T) {
 	require.Contains(t, d.Error, "DATABASE_URL is not set")
 }
 
-func TestAVersionThatCrashesWhenLiveIsTakenBack(t *testing.T) {
+func TestDeploy_CrashAfterLiveIsRolledBack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *engine.Config) { c.Watch = patience })
 	d := b.deploy(engine.Request{Source: "crashing", Version: "v0"})
@@ -263,7 +263,7 @@ func TestAVersionThatCrashesWhenLiveIsTakenBack(t *testing.T) {
 	assert.Equal(t, "hello from shop v1", body)
 }
 
-func TestASlowVersionIsWaitedForAndDrained(t *testing.T) {
+func TestDeploy_SlowVersion(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	d := b.finished(engine.Request{Source: "slow", Version: "v1"})
@@ -285,7 +285,7 @@ func TestASlowVersionIsWaitedForAndDrained(t *testing.T) {
 	require.Equal(t, "hello from shop v2", body)
 }
 
-func TestAPersonRollsBack(t *testing.T) {
+func TestRollback_OnRequest(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	_, err := b.engine.Rollback(t.Context(), "shop", "why")
@@ -317,7 +317,7 @@ func TestAPersonRollsBack(t *testing.T) {
 	require.Equal(t, "hello from shop v1", body)
 }
 
-func TestOneDeploymentOfAnAppAtATime(t *testing.T) {
+func TestDeploy_OneAtATime(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	d := b.deploy(engine.Request{Source: "slow"})
@@ -332,7 +332,7 @@ func TestOneDeploymentOfAnAppAtATime(t *testing.T) {
 	b.finished(engine.Request{Source: "hello"})
 }
 
-func TestMistakesInARequest(t *testing.T) {
+func TestDeploy_RequestErrors(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	var field *engine.FieldError
@@ -352,7 +352,7 @@ func TestMistakesInARequest(t *testing.T) {
 	require.Equal(t, wholeLife, b.types(b.finished(engine.Request{Source: "hello"}).ID), "none of them blocks the app")
 }
 
-func TestCloseCancelsAndLeavesNoProcess(t *testing.T) {
+func TestClose_LeavesNoProcess(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	running := b.finished(engine.Request{Source: "hello", Version: "v1"})
@@ -377,7 +377,7 @@ func TestCloseCancelsAndLeavesNoProcess(t *testing.T) {
 	assert.ErrorIs(t, err, engine.ErrClosed)
 }
 
-func TestResumeBringsBackWhatWasLive(t *testing.T) {
+func TestResume_StartsLiveVersion(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	one := b.finished(engine.Request{Source: "hello", Version: "v1"})
