@@ -2,16 +2,13 @@ package dora
 
 import (
 	"context"
-	"iter"
 	"sync"
-	"time"
 )
 
 // cache remembers the commits of repositories. A commit never changes, so only what
 // is between new heads and known ones has to be read.
 type cache struct {
-	source Commits
-	limit  int // of commits, in all repositories
+	limit int // of commits, in all repositories
 
 	mu      sync.Mutex
 	repos   map[Repository]*cached
@@ -19,29 +16,19 @@ type cache struct {
 	clock   uint64
 }
 
-// cached is what is known of one repository. mu is held while it grows.
+// cached is what is known of one repository.
 type cached struct {
-	mu       sync.Mutex
+	mu       sync.RWMutex
 	resolved map[string]Resolved
 	heads    map[CommitID]bool
 	bases    map[CommitID]bool
-	commits  []stored
-	parents  []CommitID
+	*graph
 
 	counted int    // under the cache's mu
 	used    uint64 // likewise
 }
 
-// stored is a commit without pointers.
-type stored struct {
-	id                  CommitID
-	first, count        uint32
-	authored, committed int64
-}
-
-func newCache(source Commits, limit int) *cache {
-	return &cache{source: source, limit: limit, repos: make(map[Repository]*cached)}
-}
+func newCache(limit int) *cache { return &cache{limit: limit, repos: make(map[Repository]*cached)} }
 
 func (c *cache) repo(r Repository) *cached {
 	c.mu.Lock()
@@ -49,7 +36,7 @@ func (c *cache) repo(r Repository) *cached {
 	c.clock++
 	k := c.repos[r]
 	if k == nil {
-		k = &cached{resolved: make(map[string]Resolved)}
+		k = &cached{resolved: make(map[string]Resolved), graph: newGraph()}
 		c.repos[r] = k
 	}
 	k.used = c.clock
@@ -57,157 +44,152 @@ func (c *cache) repo(r Repository) *cached {
 }
 
 // account notes how much a repository has grown, and forgets the one that has not
-// been used for longest while there is too much.
-func (c *cache) account(r Repository, k *cached) {
+// been used for longest while there is too much. size was taken under k.mu.
+func (c *cache) account(r Repository, k *cached, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.repos[r] != k { // forgotten meanwhile
 		return
 	}
-	size := len(k.commits) + len(k.resolved)
 	c.commits += size - k.counted
 	k.counted = size
 	for c.commits > c.limit {
-		var oldest Repository
-		var found *cached
-		for name, other := range c.repos {
-			if other != k && (found == nil || other.used < found.used) {
-				oldest, found = name, other
+		name, oldest := r, k
+		for other, o := range c.repos {
+			if o != k && (oldest == k || o.used < oldest.used) {
+				name, oldest = other, o
 			}
 		}
-		if found == nil {
-			break
-		}
-		c.commits -= found.counted
-		delete(c.repos, oldest)
-	}
-	if c.commits > c.limit {
-		c.commits -= k.counted
-		delete(c.repos, r)
+		c.commits -= oldest.counted
+		delete(c.repos, name)
 	}
 }
 
-// Resolve asks for the names that are not known yet. An abbreviation is asked for
+// resolve asks for the names that are not known yet. An abbreviation is asked for
 // each time, since a new commit can make it ambiguous.
-func (c *cache) Resolve(ctx context.Context, r Repository, names []string) ([]Resolved, error) {
+func (c *cache) resolve(ctx context.Context, source Commits, r Repository, names []string) ([]Resolved, error) {
 	k := c.repo(r)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var missing []string
-	for _, name := range names {
-		if _, ok := k.resolved[name]; !ok {
-			missing = append(missing, name)
-		}
-	}
-	fresh := make(map[string]Resolved, len(missing))
-	if len(missing) > 0 {
-		found, err := c.source.Resolve(ctx, r, missing)
-		if err != nil {
-			return nil, err
-		}
-		if len(found) != len(missing) {
-			return found, nil // which the caller reports
-		}
-		for i, name := range missing {
-			fresh[name] = found[i]
-			if found[i].Known && len(name) == 2*len(CommitID{}) {
-				k.resolved[name] = found[i]
-			}
-		}
-	}
 	all := make([]Resolved, len(names))
+	var missing []string
+	var places []int
 	for i, name := range names {
-		var ok bool
-		if all[i], ok = k.resolved[name]; !ok {
-			all[i] = fresh[name]
+		found, ok := k.resolved[name]
+		if all[i] = found; !ok {
+			missing, places = append(missing, name), append(places, i)
 		}
 	}
-	c.account(r, k)
+	if len(missing) == 0 {
+		return all, nil
+	}
+	found, err := source.Resolve(ctx, r, missing)
+	if err != nil || len(found) != len(missing) {
+		return nil, wrongLength(err, len(found), len(missing))
+	}
+	for i, at := range places {
+		all[at] = found[i]
+		if found[i].Known && len(names[at]) == 2*len(CommitID{}) {
+			k.resolved[names[at]] = found[i]
+		}
+	}
+	c.account(r, k, len(k.nodes)+len(k.resolved))
 	return all, nil
 }
 
-// Walk yields what is known, after it has read what is missing.
-func (c *cache) Walk(ctx context.Context, r Repository, heads, bases []CommitID) iter.Seq2[Commit, error] {
-	return func(yield func(Commit, error) bool) {
-		k := c.repo(r)
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if !k.covers(bases) || len(k.commits) > c.limit {
-			k.heads, k.bases, k.commits, k.parents = make(map[CommitID]bool), set(bases), nil, nil
+// wrongLength is the error of a source that returned another number of results.
+func wrongLength(err error, got, want int) error {
+	if err != nil {
+		return err
+	}
+	return configError("WithCommits: Resolve returned %d results for %d commits", got, want)
+}
+
+// walk calls f with a graph of what is between heads and bases. It can have more
+// than that. It does not change while f runs.
+func (c *cache) walk(ctx context.Context, source Commits, r Repository, heads, bases []CommitID, f func(*graph)) error {
+	k := c.repo(r)
+	if err := k.grow(ctx, c, source, r, heads, bases); err != nil {
+		return err
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if !k.covers(heads, bases) { // another report with other bases came between
+		g := newGraph()
+		if err := g.load(ctx, source, r, heads, bases, c.limit); err != nil {
+			return err
 		}
-		err := k.grow(ctx, c, r, heads, bases)
-		c.account(r, k)
-		if err != nil {
-			yield(Commit{}, err)
-			return
-		}
-		for _, s := range k.commits {
-			one := Commit{
-				ID: s.id, Parents: k.parents[s.first : s.first+s.count], Authored: time.UnixMicro(s.authored), Committed: time.UnixMicro(s.committed),
-			}
-			if !yield(one, nil) {
-				return
-			}
-		}
+		f(g)
+		return nil
+	}
+	f(k.graph)
+	return nil
+}
+
+// grow reads what is between new heads and what is known.
+func (k *cached) grow(ctx context.Context, c *cache, source Commits, r Repository, heads, bases []CommitID) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.covers(heads, bases) {
+		return nil
+	}
+	if !k.covers(nil, bases) {
+		k.forget(bases)
+	}
+	err := k.graph.load(ctx, source, r, k.missing(heads), k.known(bases), c.limit)
+	if err != nil && len(k.heads) > 0 && ctx.Err() == nil { // what was known may be too much now
+		k.forget(bases)
+		err = k.graph.load(ctx, source, r, heads, bases, c.limit)
+	}
+	if err != nil {
+		return err
+	}
+	for _, id := range heads {
+		k.heads[id] = true
+	}
+	c.account(r, k, len(k.nodes)+len(k.resolved))
+	return nil
+}
+
+func (k *cached) forget(bases []CommitID) {
+	k.graph, k.heads, k.bases = newGraph(), make(map[CommitID]bool), make(map[CommitID]bool)
+	for _, id := range bases {
+		k.bases[id] = true
 	}
 }
 
-func set(ids []CommitID) map[CommitID]bool {
-	s := make(map[CommitID]bool, len(ids))
-	for _, id := range ids {
-		s[id] = true
+func (k *cached) missing(heads []CommitID) (missing []CommitID) {
+	for _, id := range heads {
+		if !k.heads[id] {
+			missing = append(missing, id)
+		}
 	}
-	return s
+	return missing
 }
 
-// covers reports whether what is known was read with no other bases than these.
-// Otherwise commits could be missing that are now in the window.
-func (k *cached) covers(bases []CommitID) bool {
-	if k.heads == nil {
+// known returns bases and all heads that have been read.
+func (k *cached) known(bases []CommitID) []CommitID {
+	known := append([]CommitID(nil), bases...)
+	for id := range k.heads {
+		known = append(known, id)
+	}
+	return known
+}
+
+// covers reports whether all heads have been read, and with no other bases than
+// these. Otherwise commits could be missing that are now in the window.
+func (k *cached) covers(heads, bases []CommitID) bool {
+	if k.heads == nil || len(k.missing(heads)) > 0 {
 		return false
 	}
-	now := set(bases)
+	now := make(map[CommitID]bool, len(bases))
+	for _, id := range bases {
+		now[id] = true
+	}
 	for id := range k.bases {
 		if !now[id] {
 			return false
 		}
 	}
 	return true
-}
-
-// grow reads what is between new heads and what is known. It keeps nothing of a
-// read that fails.
-func (k *cached) grow(ctx context.Context, c *cache, r Repository, heads, bases []CommitID) error {
-	var missing []CommitID
-	for _, id := range heads {
-		if !k.heads[id] {
-			missing = append(missing, id)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	known := append([]CommitID(nil), bases...)
-	for id := range k.heads {
-		known = append(known, id)
-	}
-	commits, parents := k.commits, k.parents
-	for one, err := range c.source.Walk(ctx, r, missing, known) {
-		if err != nil {
-			return err
-		}
-		commits = append(commits, stored{
-			id: one.ID, first: uint32(len(parents)), count: uint32(len(one.Parents)),
-			authored: one.Authored.UnixMicro(), committed: one.Committed.UnixMicro(),
-		})
-		parents = append(parents, one.Parents...)
-		if len(commits) > c.limit {
-			break // which the caller reports
-		}
-	}
-	k.commits, k.parents = commits, parents
-	for _, id := range missing {
-		k.heads[id] = true
-	}
-	return nil
 }

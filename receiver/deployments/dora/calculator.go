@@ -16,6 +16,7 @@ import (
 type Calculator struct {
 	*config
 	ledger deployments.History
+	cache  *cache
 }
 
 // New returns a calculator. All configuration errors are reported at once and wrap
@@ -28,10 +29,7 @@ func New(ledger deployments.History, opts ...Option) (*Calculator, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.commits != nil {
-		c.commits = newCache(c.commits, c.maxCommits)
-	}
-	return &Calculator{config: c, ledger: ledger}, nil
+	return &Calculator{config: c, ledger: ledger, cache: newCache(c.maxCommits)}, nil
 }
 
 // Report computes the metrics of one service in one environment.
@@ -42,7 +40,7 @@ func (c *Calculator) Report(ctx context.Context, organization string, s deployme
 	if w.zone == nil {
 		return nil, configError("the window is empty; make it with NewWindow and check its error")
 	}
-	return c.compute(ctx, Input{
+	return c.compute(ctx, c.cache, Input{
 		Organization: organization, Scope: s, Runs: c.ledger.Runs(ctx, organization, s, time.Time{}, time.Time{}),
 		Incidents: c.ledger.Incidents(ctx, organization),
 	}, w)

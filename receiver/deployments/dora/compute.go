@@ -37,11 +37,14 @@ func Compute(ctx context.Context, in Input, w Window, opts ...Option) (*Report, 
 	if err != nil {
 		return nil, err
 	}
-	return c.compute(ctx, in, w)
+	return c.compute(ctx, newCache(c.maxCommits), in, w)
 }
 
-func (c *config) compute(ctx context.Context, in Input, w Window) (*Report, error) {
-	h := &history{config: c, organization: in.Organization, scope: in.Scope, window: w, leftOut: []LeftOutIncident{}, notLive: []deployments.Run{}}
+func (c *config) compute(ctx context.Context, k *cache, in Input, w Window) (*Report, error) {
+	h := &history{
+		config: c, organization: in.Organization, scope: in.Scope, window: w, from: w.From(), to: w.To(), cache: k,
+		leftOut: []LeftOutIncident{}, notLive: []deployments.Run{},
+	}
 	if err := h.read(ctx, in.Runs); err != nil {
 		return nil, err
 	}

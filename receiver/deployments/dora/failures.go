@@ -53,15 +53,14 @@ func (d *item) fail(by Evidence, at time.Time) {
 func (h *history) blame() {
 	ofIncident := h.blameByIncidents()
 	last := make(map[string]int) // the last deployment of each identity
-	var s stack
+	s := stack{items: h.live}
 	for i, d := range h.live {
 		if !d.RolledBackAt.IsZero() {
 			d.fail(Evidence{Kind: ByRollBack, DeploymentID: d.DeploymentID}, d.RolledBackAt)
 		}
-		running := s.running(d.LiveAt)
-		h.remediate(i, running, last, ofIncident)
+		h.remediate(i, s.running(d.LiveAt), last, ofIncident)
 		last[d.identity] = i
-		s.push(d)
+		s.push(i)
 	}
 	for _, d := range h.live {
 		slices.SortStableFunc(d.Failed, func(a, b Evidence) int { return cmp.Compare(strength(a.Kind), strength(b.Kind)) })
@@ -114,7 +113,7 @@ func (h *history) lastBefore(at time.Time) int {
 
 // remediate finds out whether deployment i puts right another one. The strongest
 // evidence decides which one.
-func (h *history) remediate(i int, running *item, last map[string]int, ofIncident map[string]int) {
+func (h *history) remediate(i, running int, last map[string]int, ofIncident map[string]int) {
 	d := h.live[i]
 	blame := func(target int, kind EvidenceKind, as Remediation) {
 		d.Remediation, d.Remediates = as, h.live[target].DeploymentID
@@ -131,7 +130,7 @@ func (h *history) remediate(i int, running *item, last map[string]int, ofInciden
 			return
 		}
 	}
-	if earlier, ok := last[d.identity]; ok && earlier+1 < i && (running == nil || running.identity != d.identity) {
+	if earlier, ok := last[d.identity]; ok && earlier+1 < i && (running < 0 || h.live[running].identity != d.identity) {
 		blame(earlier+1, ByRedeployment, RollBack)
 		return
 	}

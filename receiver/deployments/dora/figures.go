@@ -25,29 +25,33 @@ func (h *history) figures(items []*item, first, end int) Figures {
 
 func leadTime(items []*item) LeadTime {
 	f := LeadTime{LeftOut: map[Reason]int{}, Deployments: []string{}}
-	var all []int64
+	var all []float64
 	for _, d := range items {
-		if len(d.leads) > 0 {
+		before := len(all)
+		for _, c := range d.Changes {
+			if c.Seconds < 0 {
+				f.LeftOut[ReasonClock]++
+				continue
+			}
+			all = append(all, c.Seconds)
+		}
+		if len(all) > before {
 			f.Deployments = append(f.Deployments, d.DeploymentID)
 		}
-		all = append(all, d.leads...)
 		for _, l := range d.LeftOut {
 			f.LeftOut[l.Reason]++
-		}
-		if d.negative > 0 {
-			f.LeftOut[ReasonClock] += d.negative
 		}
 	}
 	if f.N = len(all); f.N > 0 {
 		slices.Sort(all)
-		f.MedianSeconds, f.P90Seconds = new(percentile(all, 0.5)/1e6), new(percentile(all, 0.9)/1e6)
+		f.MedianSeconds, f.P90Seconds = new(percentile(all, 0.5)), new(percentile(all, 0.9))
 	}
 	return f
 }
 
 // percentile interpolates between the two nearest of sorted values. For p = 0.5 it
 // is the median, which is the mean of the two middle values of an even number.
-func percentile[T int | int64](sorted []T, p float64) float64 {
+func percentile[T int | float64](sorted []T, p float64) float64 {
 	place := float64(len(sorted)-1) * p
 	low := int(place)
 	high := min(low+1, len(sorted)-1)
@@ -87,7 +91,7 @@ func (h *history) frequency(items []*item, first, end int) Frequency {
 
 func recovery(items []*item) Recovery {
 	f := Recovery{Deployments: []string{}, Unresolved: []string{}, LeftOut: map[Reason]int{}}
-	var all []int64
+	var all []float64
 	for _, d := range items {
 		switch {
 		case len(d.Failed) == 0:
@@ -96,13 +100,13 @@ func recovery(items []*item) Recovery {
 		case d.RecoveredAt.Before(d.LiveAt):
 			f.LeftOut[ReasonClock]++
 		default:
-			all = append(all, d.RecoveredAt.UnixMicro()-d.LiveAt.UnixMicro())
+			all = append(all, float64(d.RecoveredAt.UnixMicro()-d.LiveAt.UnixMicro())/1e6)
 			f.Deployments = append(f.Deployments, d.DeploymentID)
 		}
 	}
 	if f.N = len(all); f.N > 0 {
 		slices.Sort(all)
-		f.MedianSeconds = new(percentile(all, 0.5) / 1e6)
+		f.MedianSeconds = new(percentile(all, 0.5))
 	}
 	return f
 }

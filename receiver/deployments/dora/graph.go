@@ -1,96 +1,133 @@
 package dora
 
-// graph is a part of a history, small enough for a million commits.
+import (
+	"context"
+	"slices"
+)
+
+// graph is a part of a history, small enough for a million commits. It only grows.
 type graph struct {
-	committer bool
-	index     map[CommitID]int32
-	nodes     []node
-	parents   []CommitID // of all nodes, until link
-	links     []int32    // the same as places in nodes; outside for others
-	todo      []int32
-	visits    uint32
+	index   map[CommitID]int32
+	nodes   []node
+	parents []CommitID // of all nodes
+	links   []int32    // the same as places in nodes; outside for others
 }
 
 type node struct {
 	id    CommitID
 	first uint32 // of its parents
-	count uint16
-	seen  uint32 // the visit that met it first; 0 for none
-	since int64  // microseconds since 1970
+	count uint32
+
+	authored, committed int64 // microseconds since 1970
 }
 
 // outside is a parent that is not in the graph.
 const outside = -1
 
-func newGraph(committer bool) *graph {
-	return &graph{committer: committer, index: make(map[CommitID]int32)}
-}
+func newGraph() *graph { return &graph{index: make(map[CommitID]int32)} }
 
-func (g *graph) len() int { return len(g.nodes) }
-
-// add takes a commit, once.
-func (g *graph) add(c Commit) {
-	if _, again := g.index[c.ID]; again {
-		return
-	}
-	since := c.Authored
-	if g.committer {
-		since = c.Committed
-	}
-	g.index[c.ID] = int32(len(g.nodes))
-	g.nodes = append(g.nodes, node{
-		id: c.ID, first: uint32(len(g.parents)), count: uint16(min(len(c.Parents), 1<<16-1)), since: since.UnixMicro(),
-	})
-	g.parents = append(g.parents, c.Parents[:min(len(c.Parents), 1<<16-1)]...)
-}
-
-// link finds the parents, after all commits have been added.
-func (g *graph) link() {
-	g.links = make([]int32, len(g.parents))
-	for i, id := range g.parents {
-		at, ok := g.index[id]
-		if !ok {
-			at = outside
+// load adds what the source yields, at most limit commits in all. If it fails, it
+// adds nothing.
+func (g *graph) load(ctx context.Context, source Commits, r Repository, heads, bases []CommitID, limit int) error {
+	nodes, parents := g.nodes, g.parents
+	for c, err := range source.Walk(ctx, r, heads, bases) {
+		if err == nil {
+			err = ctx.Err()
 		}
-		g.links[i] = at
+		if err != nil {
+			return err
+		}
+		nodes = append(nodes, node{
+			id: c.ID, first: uint32(len(parents)), count: uint32(len(c.Parents)),
+			authored: c.Authored.UnixMicro(), committed: c.Committed.UnixMicro(),
+		})
+		parents = append(parents, c.Parents...)
+		if len(nodes) > limit {
+			return configError("WithMaxCommits: more than %d commits are between the deployments of service %.100q; "+
+				"raise it, or choose a shorter window", limit, r.Service)
+		}
 	}
-	g.parents = nil
+	known := len(g.nodes)
+	g.nodes, g.parents = nodes, parents
+	g.link(known)
+	return nil
 }
+
+// link indexes the nodes from known on, and finds the parents.
+func (g *graph) link(known int) {
+	if known == 0 {
+		g.index = make(map[CommitID]int32, len(g.nodes))
+	}
+	for i := known; i < len(g.nodes); i++ {
+		g.index[g.nodes[i].id] = int32(i)
+	}
+	for i, at := range g.links { // what was outside may be known now
+		if at == outside {
+			g.links[i] = g.place(g.parents[i])
+		}
+	}
+	g.links = slices.Grow(g.links, len(g.parents)-len(g.links))
+	for i := known; i < len(g.nodes); i++ {
+		n := &g.nodes[i]
+		for _, id := range g.parents[n.first : n.first+n.count] {
+			at := int32(i + 1) // as a rule, a parent is the next one
+			if i+1 == len(g.nodes) || g.nodes[at].id != id {
+				at = g.place(id)
+			}
+			g.links = append(g.links, at)
+		}
+	}
+}
+
+// place returns where a commit is, or outside.
+func (g *graph) place(id CommitID) int32 {
+	if at, ok := g.index[id]; ok {
+		return at
+	}
+	return outside
+}
+
+// walker visits each commit of a graph once.
+type walker struct {
+	*graph
+	seen   []uint32 // the visit that met a node first; 0 for none
+	visits uint32
+	todo   []int32
+}
+
+func (g *graph) walker() *walker { return &walker{graph: g, seen: make([]uint32, len(g.nodes))} }
 
 // visited reports whether an earlier deployment contained the commit. What is
 // outside was reached from the bases, which are earlier deployments.
-func (g *graph) visited(id CommitID) bool {
-	at, ok := g.index[id]
-	return !ok || g.nodes[at].seen > 0
+func (w *walker) visited(id CommitID) bool {
+	at, ok := w.index[id]
+	return !ok || w.seen[at] > 0
 }
 
 // visit calls f for all commits that are reachable from id and have not been
 // visited. It reports whether it met one that had been, or one outside.
-func (g *graph) visit(id CommitID, f func(id CommitID, since int64, merge bool)) (related bool) {
-	at, ok := g.index[id]
-	if !ok || g.nodes[at].seen > 0 {
+func (w *walker) visit(id CommitID, f func(n *node)) (related bool) {
+	at, ok := w.index[id]
+	if !ok || w.seen[at] > 0 {
 		return true
 	}
-	g.visits++
-	g.nodes[at].seen = g.visits
-	g.todo = append(g.todo[:0], at)
-	for len(g.todo) > 0 {
-		n := &g.nodes[g.todo[len(g.todo)-1]]
-		g.todo = g.todo[:len(g.todo)-1]
+	w.visits++
+	w.seen[at] = w.visits
+	w.todo = append(w.todo[:0], at)
+	for len(w.todo) > 0 {
+		n := &w.nodes[w.todo[len(w.todo)-1]]
+		w.todo = w.todo[:len(w.todo)-1]
 		if f != nil {
-			f(n.id, n.since, n.count > 1)
+			f(n)
 		}
-		for _, parent := range g.links[n.first : n.first+uint32(n.count)] {
-			if parent == outside {
+		for _, parent := range w.links[n.first : n.first+n.count] {
+			switch {
+			case parent == outside:
 				related = true
-				continue
-			}
-			switch p := &g.nodes[parent]; p.seen {
-			case 0:
-				p.seen = g.visits
-				g.todo = append(g.todo, parent)
-			case g.visits:
-			default:
+			case w.seen[parent] == 0:
+				w.seen[parent] = w.visits
+				w.todo = append(w.todo, parent)
+			case w.seen[parent] != w.visits:
 				related = true
 			}
 		}

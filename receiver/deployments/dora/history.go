@@ -18,6 +18,8 @@ type history struct {
 	organization string
 	scope        deployments.Scope
 	window       Window
+	from, to     time.Time // of the window
+	cache        *cache
 
 	live      []*item
 	notLive   []deployments.Run
@@ -36,10 +38,8 @@ type item struct {
 	subject  string
 	marked   bool
 
-	ends     []end // what put it right
-	tickets  []*payload.Incident
-	leads    []int64 // microseconds
-	negative int     // changes with a time after it went live
+	ends    []end // what put it right
+	tickets []*payload.Incident
 }
 
 // part is what a deployment has of one repository.
@@ -53,23 +53,30 @@ type end struct {
 
 // read takes the runs, in any order.
 func (h *history) read(ctx context.Context, runs iter.Seq2[deployments.Run, error]) error {
-	seen := make(map[string]deployments.Run)
-	from, to := h.window.From(), h.window.To()
+	known := make(map[string]*item)
+	var room []item
 	for r, err := range runs {
 		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
-		seen[r.DeploymentID] = r // the later one is the newer one
-	}
-	for _, r := range seen {
-		h.began = h.began || r.StartedAt.Before(to)
-		switch {
-		case !r.LiveAt.IsZero():
-			h.live = append(h.live, &item{Deployment: Deployment{Run: r}})
-		case !r.EndedAt.IsZero() && !r.EndedAt.Before(from) && r.EndedAt.Before(to):
-			h.notLive = append(h.notLive, r)
+		d := known[r.DeploymentID]
+		if d == nil {
+			if len(room) == 0 {
+				room = make([]item, min(max(64, len(known)), 4096))
+			}
+			d, room = &room[0], room[1:]
+			known[r.DeploymentID] = d
+			h.live = append(h.live, d)
 		}
+		d.Run = r // of two, the later one is the newer one
 	}
+	h.live = slices.DeleteFunc(h.live, func(d *item) bool {
+		h.began = h.began || d.StartedAt.Before(h.to)
+		if d.LiveAt.IsZero() && !d.EndedAt.IsZero() && !d.EndedAt.Before(h.from) && d.EndedAt.Before(h.to) {
+			h.notLive = append(h.notLive, d.Run)
+		}
+		return d.LiveAt.IsZero()
+	})
 	slices.SortFunc(h.live, func(a, b *item) int { return deployments.CompareRuns(&a.Run, &b.Run) })
 	slices.SortFunc(h.notLive, func(a, b deployments.Run) int { return deployments.CompareRuns(&a, &b) })
 	h.byID = make(map[string]int, len(h.live))
@@ -106,6 +113,9 @@ func (h *history) setParts() {
 	h.expand()
 	var text strings.Builder
 	for _, d := range h.live {
+		if d.identity = d.repos[0].commit; len(d.repos) == 1 && d.own == only {
+			continue
+		}
 		text.Reset()
 		for _, p := range d.repos {
 			text.WriteString(p.url + "\x00" + p.commit + "\x00")
@@ -118,8 +128,15 @@ func (h *history) setParts() {
 // deployment has it in full.
 func (h *history) expand() {
 	var full []part
+	abbreviated := false
 	for _, d := range h.live {
 		full = append(full, d.repos...)
+		for _, p := range d.repos {
+			abbreviated = abbreviated || len(p.commit) < 2*len(CommitID{})
+		}
+	}
+	if !abbreviated {
+		return
 	}
 	slices.SortFunc(full, comparePart)
 	full = slices.Compact(full)
@@ -153,23 +170,26 @@ func longest(sorted []part, p part) string {
 	return found
 }
 
-// stack finds what is running. Deployments go onto it in order.
-type stack []*item
-
-// running returns the last deployment that has not been rolled back at a time. Times
-// must not go back.
-func (s *stack) running(at time.Time) *item {
-	for len(*s) > 0 {
-		top := (*s)[len(*s)-1]
-		if top.RolledBackAt.IsZero() || top.RolledBackAt.After(at) {
-			return top
-		}
-		*s = (*s)[:len(*s)-1]
-	}
-	return nil
+// stack finds what is running. The places of deployments go onto it in order.
+type stack struct {
+	items  []*item
+	places []int
 }
 
-func (s *stack) push(d *item) { *s = append(*s, d) }
+// running returns the place of the last deployment that has not been rolled back at
+// a time, or -1. Times must not go back.
+func (s *stack) running(at time.Time) int {
+	for len(s.places) > 0 {
+		top := s.places[len(s.places)-1]
+		if back := s.items[top].RolledBackAt; back.IsZero() || back.After(at) {
+			return top
+		}
+		s.places = s.places[:len(s.places)-1]
+	}
+	return -1
+}
+
+func (s *stack) push(place int) { s.places = append(s.places, place) }
 
 // inWindow returns the deployments that went live in [from, to).
 func (h *history) inWindow(from, to time.Time) []*item {

@@ -1,12 +1,10 @@
 package dora
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"slices"
-	"time"
 )
 
 // lineage is what one scope has of one repository.
@@ -73,46 +71,45 @@ func (h *history) leaveOut(l *lineage, err error) {
 // each calls f for each item with the place of the one that was running before. If
 // all had been rolled back, that is the last one.
 func (l *lineage) each(f func(i, previous int)) {
-	var s stack
-	places := make(map[*item]int, len(l.items))
+	s := stack{items: l.items}
 	for i, d := range l.items {
-		previous := i - 1
-		if running := s.running(d.LiveAt); running != nil {
-			previous = places[running]
+		previous := s.running(d.LiveAt)
+		if previous < 0 {
+			previous = i - 1
 		}
 		f(i, previous)
-		places[d] = i
-		s.push(d)
+		s.push(i)
 	}
 }
 
 // counts reports whether a deployment went live in the window.
-func (h *history) counts(d *item) bool {
-	return !d.LiveAt.Before(h.window.From()) && d.LiveAt.Before(h.window.To())
-}
+func (h *history) counts(d *item) bool { return !d.LiveAt.Before(h.from) && d.LiveAt.Before(h.to) }
 
 // resolve looks up the commits of a lineage, each once.
 func (h *history) resolve(ctx context.Context, l *lineage) error {
 	if h.commits == nil {
 		return ErrNoHistory
 	}
-	names := slices.Compact(slices.Sorted(slices.Values(l.names)))
-	found, err := h.commits.Resolve(ctx, l.Repository, names)
+	places := make(map[string]int, len(l.names))
+	var names []string
+	for _, name := range l.names {
+		if _, again := places[name]; !again {
+			places[name] = len(names)
+			names = append(names, name)
+		}
+	}
+	found, err := h.cache.resolve(ctx, h.commits, l.Repository, names)
 	if err != nil {
 		return err
 	}
-	if len(found) != len(names) {
-		return configError("WithCommits: Resolve returned %d results for %d commits", len(found), len(names))
-	}
 	l.earliest = len(l.items)
+	l.commits = make([]Resolved, len(l.names))
 	for i, name := range l.names {
-		at, _ := slices.BinarySearch(names, name)
-		l.commits = append(l.commits, found[at])
-		d := l.items[i]
-		if l.URL == d.own {
-			d.subject = found[at].Subject
+		l.commits[i] = found[places[name]]
+		if d := l.items[i]; l.URL == d.own {
+			d.subject = l.commits[i].Subject
 		}
-		if found[at].Known {
+		if l.commits[i].Known {
 			l.earliest = min(l.earliest, i)
 		}
 	}
@@ -122,85 +119,69 @@ func (h *history) resolve(ctx context.Context, l *lineage) error {
 // attribute walks the history once. Each commit belongs to the first deployment
 // that contains it.
 func (h *history) attribute(ctx context.Context, l *lineage) error {
-	from, to := h.window.From(), h.window.To()
 	var heads, bases []CommitID
 	for i, d := range l.items {
 		switch {
-		case !l.commits[i].Known || !d.LiveAt.Before(to):
-		case i == l.earliest || d.LiveAt.Before(from):
+		case !l.commits[i].Known || !d.LiveAt.Before(h.to):
+		case i == l.earliest || d.LiveAt.Before(h.from):
 			bases = append(bases, l.commits[i].ID)
 		default:
 			heads = append(heads, l.commits[i].ID)
 		}
 	}
-	g := newGraph(h.committerTime)
-	if len(heads) > 0 {
-		for c, err := range h.commits.Walk(ctx, l.Repository, heads, bases) {
-			if err := cmp.Or(err, ctx.Err()); err != nil {
-				return err
-			}
-			if g.add(c); g.len() > h.maxCommits {
-				return configError("WithMaxCommits: more than %d commits are between the deployments of service %.100q in the window; "+
-					"raise it, or choose a shorter window", h.maxCommits, h.scope.Service)
-			}
+	return h.cache.walk(ctx, h.commits, l.Repository, heads, bases, func(g *graph) {
+		w := g.walker()
+		for _, base := range bases {
+			w.visit(base, nil)
 		}
-	}
-	g.link()
-	for _, base := range bases {
-		g.visit(base, nil)
-	}
-	l.each(func(i, previous int) {
-		if h.counts(l.items[i]) {
-			h.bring(l, i, previous, g)
-		}
+		var scratch []Change
+		l.each(func(i, previous int) {
+			if h.counts(l.items[i]) {
+				scratch = h.bring(l, i, previous, w, scratch[:0])
+			}
+		})
 	})
-	return nil
 }
 
-// bring finds what one deployment was the first to bring from a repository.
-func (h *history) bring(l *lineage, i, previous int, g *graph) {
-	d := l.items[i]
+// bring finds what one deployment was the first to bring from a repository. It
+// returns the changes for their room to be used again.
+func (h *history) bring(l *lineage, i, previous int, w *walker, changes []Change) []Change {
+	d, head := l.items[i], l.commits[i]
 	none := func(r Reason) { d.LeftOut = append(d.LeftOut, LeftOut{RepositoryURL: l.URL, Reason: r}) }
-	head := l.commits[i]
 	switch {
 	case i == 0:
 		none(ReasonFirst)
-		return
+		return changes
 	case l.same(i, previous):
 		none(ReasonRedeployment)
-		return
+		return changes
 	case !head.Known:
 		none(ReasonGap)
-		return
-	case i != l.earliest && g.visited(head.ID):
+		return changes
+	case i != l.earliest && w.visited(head.ID):
 		none(ReasonGoingBack)
-		return
+		return changes
 	}
-	gap := !l.commits[previous].Known
-	changes, merges := 0, 0
-	start, negative := len(d.leads), d.negative
-	startChanges := len(d.Changes)
-	related := g.visit(head.ID, func(id CommitID, since int64, merge bool) {
-		if merge {
-			merges++
+	live := d.LiveAt.UnixMicro()
+	related := w.visit(head.ID, func(n *node) {
+		if n.count > 1 { // a merge
 			return
 		}
-		changes++
-		lead := d.LiveAt.UnixMicro() - since
-		d.Changes = append(d.Changes, Change{RepositoryURL: l.URL, Commit: id, Seconds: seconds(lead)})
-		if lead < 0 {
-			d.negative++
-			return
+		since := n.authored
+		if h.committerTime {
+			since = n.committed
 		}
-		d.leads = append(d.leads, lead)
+		changes = append(changes, Change{RepositoryURL: l.URL, Commit: n.id, Seconds: float64(live-since) / 1e6})
 	})
 	switch {
-	case gap || !related:
-		d.leads, d.Changes, d.negative = d.leads[:start], d.Changes[:startChanges], negative
+	case !related || !l.commits[previous].Known:
 		none(ReasonGap)
-	case changes == 0:
+	case len(changes) == 0:
 		none(ReasonMerges)
+	default:
+		d.Changes = slices.Concat(d.Changes, changes)
 	}
+	return changes
 }
 
 // same reports whether two items have the same commit.
@@ -210,5 +191,3 @@ func (l *lineage) same(i, k int) bool {
 	}
 	return l.names[i] == l.names[k]
 }
-
-func seconds(micros int64) float64 { return float64(micros) / float64(time.Second/time.Microsecond) }

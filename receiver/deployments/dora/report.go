@@ -183,8 +183,7 @@ type Evidence struct {
 type Change struct {
 	RepositoryURL string   `json:"repositoryUrl,omitzero"`
 	Commit        CommitID `json:"commitSha"`
-	// Seconds is the lead time. It is negative for a commit that is left out with
-	// ReasonClock.
+	// Seconds is the lead time. One below zero is left out, with ReasonClock.
 	Seconds float64 `json:"seconds"`
 }
 

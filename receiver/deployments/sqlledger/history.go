@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
@@ -30,7 +28,7 @@ var (
 // then does not read the documents.
 func (tx *orgTx) putRun(ctx context.Context, r *deployments.Record) error {
 	run := r.Run()
-	text, err := json.Marshal(&run)
+	text, err := run.MarshalBinary()
 	if err != nil {
 		return err
 	}
@@ -76,48 +74,47 @@ func (l *Ledger) Runs(ctx context.Context, organization string, s deployments.Sc
 		end = to.UnixMicro()
 	}
 	org, hash := []byte(organization), scope(s.Service, s.Environment)
-	read := func(row sqldb.Row) (r entry[deployments.Run], err error) {
-		var text []byte
-		if err := row.Scan(&r.at, &r.id, &text); err != nil {
-			return r, err
-		}
-		if err := json.Unmarshal(text, &r.value); err != nil {
+	decode := func(text []byte) (r deployments.Run, err error) {
+		if err := r.UnmarshalBinary(text); err != nil {
 			return r, fmt.Errorf("cannot decode a run: %w", err)
 		}
 		return r, nil
 	}
-	return pages(ctx, l, organization, "runs", start, func(p place) ([]entry[deployments.Run], error) {
-		return sqldb.Collect(ctx, l.db, read, runsFrom, org, hash, p.at, p.id, end, historyPage)
+	return pages(ctx, l, organization, "runs", start, decode, func(p place) ([]entry, error) {
+		return sqldb.Collect(ctx, l.db, readEntry, runsFrom, org, hash, p.at, p.id, end, historyPage)
 	})
 }
 
 // Incidents implements [deployments.History.Incidents].
 func (l *Ledger) Incidents(ctx context.Context, organization string) iter.Seq2[payload.Incident, error] {
-	read := func(row sqldb.Row) (r entry[payload.Incident], err error) {
-		var text []byte
-		if err := row.Scan(&r.at, &r.id, &text); err != nil {
-			return r, err
-		}
+	decode := func(text []byte) (payload.Incident, error) {
 		i, err := payload.DecodeIncident(text)
 		if err != nil {
-			return r, fmt.Errorf("cannot decode an incident: %v", err)
+			return payload.Incident{}, fmt.Errorf("cannot decode an incident: %v", err)
 		}
-		r.value = *i
-		return r, nil
+		return *i, nil
 	}
 	start := place{at: math.MinInt64, id: []byte{}}
-	return pages(ctx, l, organization, "incidents", start, func(p place) ([]entry[payload.Incident], error) {
-		return sqldb.Collect(ctx, l.db, read, incidentsFrom, []byte(organization), p.at, p.id, historyPage)
+	return pages(ctx, l, organization, "incidents", start, decode, func(p place) ([]entry, error) {
+		return sqldb.Collect(ctx, l.db, readEntry, incidentsFrom, []byte(organization), p.at, p.id, historyPage)
 	})
 }
 
-type entry[T any] struct {
+// entry is a row before it is decoded.
+type entry struct {
 	place
-	value T
+	text []byte
 }
 
-// pages yields the results of next, one page after the other.
-func pages[T any](ctx context.Context, l *Ledger, organization, call string, p place, next func(place) ([]entry[T], error)) iter.Seq2[T, error] {
+func readEntry(row sqldb.Row) (e entry, err error) {
+	err = row.Scan(&e.at, &e.id, &e.text)
+	return e, err
+}
+
+// pages yields what next reads, one page after the other.
+func pages[T any](
+	ctx context.Context, l *Ledger, organization, call string, p place, decode func([]byte) (T, error), next func(place) ([]entry, error),
+) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		if err := l.check(ctx, organization); err != nil {
@@ -125,7 +122,7 @@ func pages[T any](ctx context.Context, l *Ledger, organization, call string, p p
 			return
 		}
 		for {
-			var page []entry[T]
+			var page []entry
 			err := sqldb.WhileBusy(ctx, func() (err error) {
 				page, err = next(p)
 				return err
@@ -134,8 +131,9 @@ func pages[T any](ctx context.Context, l *Ledger, organization, call string, p p
 				yield(none, wrap(call, err))
 				return
 			}
-			for i := range page {
-				if !yield(page[i].value, nil) {
+			for _, e := range page {
+				value, err := decode(e.text)
+				if !yield(value, wrap(call, err)) || err != nil {
 					return
 				}
 			}
