@@ -30,10 +30,10 @@ const (
 	inDialing  = "dialing"
 )
 
-// Faults returns how often a callback of the application has panicked or ended
-// its goroutine (runtime.Goexit), and how often a schedule did not answer in
-// time or a signer or format did not return when its context ended. All of it
-// is contained: an attempt that was made has its record.
+// Faults returns the number of faults of the application's callbacks. A fault
+// is a panic, the end of the goroutine (runtime.Goexit), a schedule that did
+// not answer in time, or a signer or format that did not return when its
+// context ended. All faults are contained, so every attempt has its record.
 //
 // The keys are "WithObserver", "WithSchedule", "WithResolver", "WithLogger",
 // "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's own work on
@@ -77,8 +77,8 @@ var (
 	errSignerLate = errors.New("the signer did not return when its context ended")
 )
 
-// sign calls the target's signer. One of package signer needs no goroutine of
-// its own, which would cost allocations.
+// sign calls the target's signer. A signer of package signer runs on the
+// caller's goroutine, because another one would cost allocations.
 func (s *Sender) sign(ctx context.Context, t *target, req *http.Request, id string, at time.Time, body []byte) error {
 	if !t.ours {
 		return s.signAside(ctx, t.signer, req, id, at, body)

@@ -20,11 +20,11 @@ var nat64Bytes = map[int][4]int{
 	96: {12, 13, 14, 15},
 }
 
-// WithNAT64 names the prefixes of this network's NAT64 gateways, where they are
-// not 64:ff9b::/96, which is always known. An address under such a prefix is
-// judged by the IPv4 address in it (RFC 6052). Default: none. The length of a
-// prefix is 32, 40, 48, 56, 64 or 96. Naming none is an error. Repeated options
-// add up.
+// WithNAT64 names further prefixes of this network's NAT64 gateways. The prefix
+// 64:ff9b::/96 is always known. The IPv4 address in an address with such a
+// prefix decides whether it may be dialled (RFC 6052). Default: none. The
+// length of a prefix is 32, 40, 48, 56, 64 or 96. Naming none is an error.
+// Repeated options add up.
 func WithNAT64(prefixes ...netip.Prefix) Option {
 	return optionFunc(func(c *config) {
 		if len(prefixes) == 0 {

@@ -38,7 +38,8 @@ type optionFunc func(*config)
 
 func (f optionFunc) apply(c *config) { f(c) }
 
-// config collects what options set. Mistakes are collected, too, so that New reports all of them.
+// config collects the values of options. It also collects mistakes, so that New
+// reports all of them.
 type config struct {
 	schedule      Schedule
 	timeout       time.Duration
@@ -70,7 +71,7 @@ func (c *config) mistake(option, format string, args ...any) {
 }
 
 // WithSchedule sets the waits between the attempts of [Sender.Send] and
-// [Sender.Deliver]. Default: [Pipeline]. A nil schedule is an error; for no
+// [Sender.Deliver]. Default: [Pipeline]. A nil schedule is an error. For no
 // retries use [Once].
 //
 // Where a schedule panics or does not answer within 5 seconds, the delivery
@@ -84,10 +85,10 @@ func WithSchedule(schedule Schedule) Option {
 	})
 }
 
-// WithTimeout bounds each attempt: resolving, connecting, the request, the
-// answer and its body together. Default: 15 s ([DefaultTimeout]), at most 10
-// minutes. Zero is an error: an attempt without a deadline lets an endpoint
-// hold it forever. [Endpoint].Timeout overrides it for one endpoint.
+// WithTimeout bounds each attempt as a whole, from resolving the host to the
+// end of the answer's body. Default: 15 s ([DefaultTimeout]). At most 10
+// minutes. Zero is an error, because an endpoint could hold an attempt without
+// a deadline forever. [Endpoint].Timeout overrides the option for one endpoint.
 func WithTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d <= 0 || d > maxTimeout {
@@ -98,9 +99,10 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithMaxRetryAfter caps the wait that an endpoint can ask for with
-// Retry-After, on any answer but a 2xx. Default: 5 minutes
-// ([DefaultMaxRetryAfter]), since Send makes its caller wait; a queue, which
-// does not, sets an hour or more. Zero ignores Retry-After. At most 7 days.
+// Retry-After, on any answer except a 2xx. Default: 5 minutes
+// ([DefaultMaxRetryAfter]), because Send makes its caller wait. Set an hour or
+// more for a queue, whose callers do not wait. Zero ignores Retry-After. At
+// most 7 days.
 func WithMaxRetryAfter(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d < 0 || d > maxRetryAfterLimit {
@@ -110,11 +112,11 @@ func WithMaxRetryAfter(d time.Duration) Option {
 	})
 }
 
-// WithMaxBody bounds the bodies that are sent, in bytes: a longer one is a
+// WithMaxBody bounds the sent bodies in bytes. A longer body gives a
 // [*MessageError], and nothing is sent. Default: 1 MiB ([DefaultMaxBody]),
-// which is what a receiver of package receiver takes unless told otherwise; at
-// most 64 MiB. Zero is an error: without a bound, one commit message that is a
-// whole log fills the memory of a queue.
+// which is also the default limit of package receiver. At most 64 MiB. Zero is
+// an error, because one huge commit message could then fill the memory of a
+// queue.
 func WithMaxBody(bytes int) Option {
 	return optionFunc(func(c *config) {
 		if bytes <= 0 || bytes > maxBodyLimit {
@@ -124,19 +126,20 @@ func WithMaxBody(bytes int) Option {
 	})
 }
 
-// WithStopOnClientError makes a 4xx answer that no retry mends final
-// ([Rejected], [ErrRejected]), so that a CI job with a wrong secret or path
-// fails at once. Still retried are 408, 409 (another instance of the receiver
-// has it in hand), 425, 429, and any that comes with a Retry-After. Default:
-// off. A 4xx other than 410 is retried, since an endpoint that is being
-// redeployed answers 404, too.
+// WithStopOnClientError makes 4xx answers final ([Rejected], [ErrRejected]), so
+// that a CI job with a wrong secret or path fails at once. The exceptions are
+// 408, 409, 425, 429, and any answer with a Retry-After. 409 means that another
+// instance of the receiver is handling the delivery. Default: off. A 4xx other
+// than 410 is then retried, because an endpoint that is being redeployed also
+// answers 404.
 func WithStopOnClientError() Option {
 	return optionFunc(func(c *config) { c.stopOnClient = true })
 }
 
-// WithObserver sets a function that is called after every attempt with its
-// record, [Attempt].Wait included, before that wait begins: for logs and
-// metrics. It must be safe for concurrent use. Default: none. Nil is an error.
+// WithObserver sets a function for logs and metrics. The Sender calls it with
+// the record of every attempt, after the attempt and before the wait in
+// [Attempt].Wait. It must be safe for concurrent use. Default: none. Nil is an
+// error.
 //
 // Send, Deliver and Attempt wait for it, so a slow one delays their return and
 // the next attempt, and one that hangs delays them until it returns. A panic in
@@ -177,26 +180,27 @@ func WithEventTypes(types ...payload.Type) Option {
 	})
 }
 
-// AllowNetworks opens networks that are not public: 10.0.0.0/8 for a company's
-// own services, 127.0.0.0/8 and ::1/128 for a test. Into these networks plain
-// http is permitted, too. An IPv4 prefix also covers the forms in which IPv6
-// embeds its addresses: mapped ones, and those of NAT64 gateways (see
-// [WithNAT64]). Default: only public addresses, and only https. Naming none is
-// an error. Repeated options add up.
+// AllowNetworks opens networks that are not public, such as 10.0.0.0/8 for a
+// company's services, or 127.0.0.0/8 and ::1/128 for a test. Plain http is also
+// permitted in these networks. An IPv4 prefix also covers IPv6 addresses that
+// embed its addresses, which are mapped addresses and those of NAT64 gateways
+// (see [WithNAT64]). Default: only public addresses, and only https. Naming
+// none is an error. Repeated options add up.
 //
-// The risk: whoever may enter URLs can then make this process send requests to
-// every service in these networks. Don't open networks in which something
-// trusts its callers, such as a cloud's metadata service (169.254.0.0/16).
+// The risk is that anyone who may enter URLs can make this process send
+// requests to every service in these networks. Don't open a network with a
+// service that trusts its callers, such as a cloud's metadata service
+// (169.254.0.0/16).
 func AllowNetworks(networks ...netip.Prefix) Option {
 	return optionFunc(func(c *config) {
 		c.networks = append(c.networks, c.prefixes("AllowNetworks", networks)...)
 	})
 }
 
-// DenyNetworks closes networks, also public ones, and is stronger than
-// [AllowNetworks]: a platform's own public ranges, or an internal range inside
-// a wider one that is allowed. An IPv4 prefix also covers the forms in which
-// IPv6 embeds its addresses. Default: none. Naming none is an error. Repeated
+// DenyNetworks closes networks, public ones included, and is stronger than
+// [AllowNetworks]. Use it for a platform's public ranges, or for an internal
+// range inside a wider allowed one. An IPv4 prefix also covers IPv6 addresses
+// that embed its addresses. Default: none. Naming none is an error. Repeated
 // options add up.
 func DenyNetworks(networks ...netip.Prefix) Option {
 	return optionFunc(func(c *config) {
@@ -223,17 +227,17 @@ func (c *config) prefixes(option string, networks []netip.Prefix) []netip.Prefix
 
 // InsecureHTTP permits plain http to public addresses. Default: off.
 //
-// The attack: anyone on the way can read the body, the URL and an API key, can
-// answer in the endpoint's place so that the event is lost, and can replay a
-// signed request within the receiver's tolerance. A signature protects only
-// against alteration. For plain http inside one's own network, use
+// The risk is that anyone on the way can read the body, the URL and an API key.
+// An attacker can also answer in the endpoint's place, so that the event is
+// lost, or replay a signed request within the receiver's tolerance. A signature
+// protects only against alteration. For plain http inside your own network, use
 // [AllowNetworks] instead.
 func InsecureHTTP() Option {
 	return optionFunc(func(c *config) { c.insecureHTTP = true })
 }
 
 // WithPorts narrows the ports that may be connected to, on all addresses.
-// Default: any. Naming none, or 0, is an error; repeated options add up.
+// Default: any. Naming none, or 0, is an error. Repeated options add up.
 func WithPorts(ports ...uint16) Option {
 	return optionFunc(func(c *config) {
 		if len(ports) == 0 || slices.Contains(ports, 0) {
@@ -243,9 +247,9 @@ func WithPorts(ports ...uint16) Option {
 	})
 }
 
-// WithResolver sets what resolves hosts, for a DNS server of one's own.
-// Default: net.DefaultResolver. Nil is an error. What it answers is not
-// trusted: the guard checks every address before it is dialled.
+// WithResolver sets the resolver of hosts, for a custom DNS server. Default:
+// net.DefaultResolver. Nil is an error. Its answers are not trusted, because
+// the guard checks every address before it is dialled.
 //
 // A Dial function of the resolver is bounded by the attempt's timeout. A panic
 // in it fails the attempt, see [Sender.Faults].
@@ -258,10 +262,9 @@ func WithResolver(r *net.Resolver) Option {
 	})
 }
 
-// WithRootCAs sets the certificate authorities that endpoints' certificates are
-// verified with. Default: the system's. To add a company's own to those, start
-// from x509.SystemCertPool. nil is an error. There is no option that turns
-// verification off.
+// WithRootCAs sets the certificate authorities for endpoints' certificates.
+// Default: the system's. To add a company's authority to those, start from
+// x509.SystemCertPool. Nil is an error. No option turns verification off.
 func WithRootCAs(pool *x509.CertPool) Option {
 	return optionFunc(func(c *config) {
 		if pool == nil {

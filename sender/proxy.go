@@ -25,23 +25,26 @@ const (
 	maxAddresses = 4        // of a host that are tried through a proxy
 )
 
-// WithProxy sends everything through a forward proxy: http or https, with a
-// user name and a password if it wants them. Default: none. Proxies of the
-// environment are used with [WithProxyFromEnvironment] alone. Nil is an error,
+// WithProxy sends everything through a forward proxy. Its URL is http or https,
+// and may have a user name and a password. Default: none. Proxies of the
+// environment are used with [WithProxyFromEnvironment] only. Nil is an error,
 // and so is a URL with anything behind the host.
 //
-// The guard keeps its protection: names are resolved here, every address is
-// checked, and the proxy is asked to connect (CONNECT, RFC 9110 section 9.3.6)
-// to an address that passed. That holds for http and https; with https the
-// proxy sees no content, since TLS is between this process and the endpoint. It
-// follows that names must be resolvable here, that a proxy that allows by name
-// will not know them (see [InsecureProxyResolves]), and that one which permits
-// CONNECT to port 443 only permits that alone.
+// The guard keeps its protection. The Sender resolves names, checks every
+// address, and asks the proxy to connect (CONNECT, RFC 9110 section 9.3.6) to
+// an address that passed. With https the proxy sees no content, because TLS is
+// between this process and the endpoint. Therefore:
 //
-// The proxy's own address is not subject to the guard, because you named it.
-// Its certificate is verified like an endpoint's (see [WithRootCAs]). A proxy
-// that can't be reached or that refuses makes a failed attempt of [ClassProxy];
-// its user name and password are in no error and no record.
+//   - This process must be able to resolve names.
+//   - A proxy that permits hosts by name does not see the names, see
+//     [InsecureProxyResolves].
+//   - A proxy that permits CONNECT to port 443 only refuses all other ports,
+//     those of http included.
+//
+// The guard does not check the proxy's address, because you named it. The
+// proxy's certificate is verified like an endpoint's (see [WithRootCAs]). If
+// the proxy can't be reached or refuses, the attempt fails with [ClassProxy].
+// The user name and password are in no error and no record.
 func WithProxy(u *url.URL) Option {
 	return optionFunc(func(c *config) {
 		p, err := newProxy(u)

@@ -6,11 +6,11 @@ import (
 )
 
 // WithProxyFromEnvironment sends through the proxies that HTTPS_PROXY,
-// HTTP_PROXY and NO_PROXY name, as [http.ProxyFromEnvironment] reads them: once
-// in a process, and never for localhost. It is [WithProxy] in everything else,
-// so the proxies are asked for addresses that the guard has checked. Default:
-// off. The environment is not read. A value that WithProxy would refuse is an
-// error, and so are both options together.
+// HTTP_PROXY and NO_PROXY name. [http.ProxyFromEnvironment] reads the variables
+// once per process, and never uses a proxy for localhost. In everything else
+// the option is like [WithProxy], so the guard has checked the addresses that a
+// proxy gets. Default: off, and the environment is not read. A value that
+// WithProxy would refuse is an error, and so are both options together.
 func WithProxyFromEnvironment() Option {
 	return optionFunc(func(c *config) {
 		c.environment = make(map[string]*proxy)

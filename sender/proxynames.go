@@ -7,15 +7,15 @@ import (
 	"strconv"
 )
 
-// InsecureProxyResolves gives the proxy the names of hosts and not their
-// addresses, for networks in which only the proxy can resolve them. Default:
-// off. It is an error without [WithProxy] or [WithProxyFromEnvironment].
+// InsecureProxyResolves gives the proxy the names of hosts instead of
+// addresses. It is for networks in which only the proxy can resolve names.
+// Default: off. It is an error without [WithProxy] or
+// [WithProxyFromEnvironment].
 //
-// What is lost is the guard. It can't check where a name leads that it does not
-// resolve, so whoever may enter URLs can reach every service that the proxy
-// reaches, and [AllowNetworks] opens no name to plain http. Addresses in URLs
-// are still checked, and so are ports. Let the proxy itself refuse internal
-// addresses.
+// The risk is that the guard can't check the addresses of names. Anyone who may
+// enter URLs can then reach every service that the proxy reaches. The guard
+// still checks addresses in URLs, and ports. [AllowNetworks] opens no name to
+// plain http. Let the proxy itself refuse internal addresses.
 func InsecureProxyResolves() Option {
 	return optionFunc(func(c *config) { c.proxyResolves = true })
 }

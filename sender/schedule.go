@@ -89,8 +89,9 @@ func Pipeline() backoff.BackOff {
 // Once makes one attempt and no other.
 func Once() backoff.BackOff { return newSteps() }
 
-// Scaled returns schedule with every wait multiplied by factor, from 0 (no waits) to 1: for demonstrations and tests
-// that go through the same code in less time. Any other factor makes a schedule that [New] refuses.
+// Scaled returns schedule with every wait multiplied by factor, from 0 (no
+// waits) to 1. It lets demonstrations and tests run the same code in less time.
+// Any other factor makes a schedule that [New] refuses.
 func Scaled(schedule Schedule, factor float64) Schedule {
 	if schedule == nil || !(factor >= 0 && factor <= 1) { // also NaN
 		return nil

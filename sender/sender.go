@@ -32,9 +32,10 @@ type Sender struct {
 	closed chan struct{}
 }
 
-// New returns a Sender. Without options it sends over https to public addresses only, with the [Pipeline] schedule, 15 s
-// for each attempt, and no proxy. Every mistake in the options is reported here, all at once, as errors that name the
-// option and wrap [ErrConfig].
+// New returns a Sender. Without options it sends over https to public addresses
+// only, with the [Pipeline] schedule, 15 s for each attempt, and no proxy. New
+// reports all mistakes in the options at once. The errors name the option and
+// wrap [ErrConfig].
 func New(opts ...Option) (*Sender, error) {
 	c := config{
 		schedule: Pipeline, timeout: DefaultTimeout, maxRetryAfter: DefaultMaxRetryAfter,
@@ -80,7 +81,8 @@ func New(opts ...Option) (*Sender, error) {
 // Closing again, or closing a nil or zero Sender, does nothing. The error
 // is always nil.
 //
-// No goroutine stays behind, but for a DNS query that was abandoned: package net ends it by its own timeout, 5 s.
+// No goroutine is left, except that of an abandoned DNS query. Package net ends
+// it after its timeout of 5 s.
 func (s *Sender) Close() error {
 	if s.made() != nil {
 		return nil
@@ -96,7 +98,8 @@ func (s *Sender) Close() error {
 	return nil
 }
 
-// Timeout is how long an attempt may take whose endpoint does not say: see [WithTimeout].
+// Timeout returns the timeout of attempts to endpoints without their own, see
+// [WithTimeout].
 func (s *Sender) Timeout() time.Duration {
 	if s == nil {
 		return 0

@@ -168,13 +168,13 @@ func (s *APIKeys) blinded(hash [sha256.Size]byte) (at [macSize]byte) {
 	return at
 }
 
-// Present reports whether a request carries the header of a key; see [AnyOf].
+// Present reports whether a request carries the header of a key, see [AnyOf].
 func (s *APIKeys) Present(h http.Header) bool { return s != nil && len(h[s.header]) > 0 }
 
 // SignsID reports that there is no signed delivery ID.
 func (s *APIKeys) SignsID() bool { return false }
 
-// Principals returns the principals of all the keys; see [Scheme].
+// Principals returns the principals of all the keys, see [Scheme].
 func (s *APIKeys) Principals() []string {
 	if s == nil {
 		return nil

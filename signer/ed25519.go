@@ -109,7 +109,7 @@ func (k SigningKey) Named(name string) SigningKey {
 	return k
 }
 
-// NotAfter returns the key with an end to its use; see [Secret.NotAfter].
+// NotAfter returns the key with an end to its use, see [Secret.NotAfter].
 func (k SigningKey) NotAfter(t time.Time) SigningKey {
 	k.notAfter = t
 	return k
@@ -183,7 +183,7 @@ func (k VerifyingKey) Named(name string) VerifyingKey {
 	return k
 }
 
-// NotAfter returns the key with an end to its use; see [Secret.NotAfter].
+// NotAfter returns the key with an end to its use, see [Secret.NotAfter].
 func (k VerifyingKey) NotAfter(t time.Time) VerifyingKey {
 	k.notAfter = t
 	return k

@@ -9,10 +9,10 @@ import (
 // Signer authenticates one attempt of a delivery by setting headers on its
 // request.
 //
-// Sign is called once for each attempt: id is the delivery's ID, the same for
-// all its attempts; at is the attempt's own time; body is exactly what will be
-// sent. A Signer neither reads nor replaces r.Body, and when it returns an
-// error the request must not be sent.
+// Sign is called once for each attempt. id is the delivery's ID, the same for
+// all its attempts. at is the time of the attempt, and body holds exactly the
+// bytes that will be sent. A Signer neither reads nor replaces r.Body. If it
+// returns an error, the request must not be sent.
 //
 // A Signer must be safe for concurrent use with different requests.
 //

@@ -80,7 +80,7 @@ func (s *Standard) Tolerance() time.Duration {
 	return s.tolerance
 }
 
-// Present reports whether a request carries this scheme's signature header; see
+// Present reports whether a request carries this scheme's signature header, see
 // [AnyOf].
 func (s *Standard) Present(h http.Header) bool { return len(h[HeaderSignature]) > 0 }
 

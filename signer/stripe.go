@@ -85,8 +85,8 @@ func (s *Stripe) Principals() []string {
 func (s *Stripe) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Stripe") }
 
 // Sign sets the header, with a signature by every key that is active at the
-// given time. Errors wrap [ErrInvalidMessage] or [ErrNoActiveKey]; the request
-// is then unchanged.
+// given time. Errors wrap [ErrInvalidMessage] or [ErrNoActiveKey]. After an
+// error the request is unchanged.
 func (s *Stripe) Sign(_ context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Stripe", "NewStripe")

@@ -87,7 +87,7 @@ func (s *Timestamped) Tolerance() time.Duration {
 	return s.tolerance
 }
 
-// Present reports whether a request carries this scheme's signature header; see
+// Present reports whether a request carries this scheme's signature header, see
 // [AnyOf].
 func (s *Timestamped) Present(h http.Header) bool { return s != nil && len(h[s.signatureHeader]) > 0 }
 
@@ -106,9 +106,10 @@ func (s *Timestamped) Principals() []string {
 func (s *Timestamped) Format(f fmt.State, _ rune) { io.WriteString(f, "signer.Timestamped") }
 
 // Sign sets the three headers. The signature header holds a single signature,
-// by the first key that is active at the given time: during a rotation the
-// verifying side has to know both keys. Errors wrap [ErrInvalidMessage] or
-// [ErrNoActiveKey]; the request is then unchanged.
+// by the first key that is active at the given time. During a rotation the
+// verifying side therefore has to know both keys. Errors wrap
+// [ErrInvalidMessage] or [ErrNoActiveKey]. After an error the request is
+// unchanged.
 func (s *Timestamped) Sign(_ context.Context, r *http.Request, id string, at time.Time, body []byte) error {
 	if s == nil || len(s.keys) == 0 {
 		return notMade("Timestamped", "NewTimestamped")

@@ -11,7 +11,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+// ErrConfig is wrapped by every error of [New]. The text names the invalid
+// option.
 var ErrConfig = errors.New("cdevents: invalid configuration")
 
 // Format makes CDEvents of events. It is immutable and safe for concurrent use.
@@ -52,10 +53,10 @@ func WithPipeline(name, url string) Option {
 	})
 }
 
-// WithArtifact sets a function that returns the package URL of what an event
-// deployed, or "" for the default, which is pkg:generic/<app>@<version>. It
-// must be safe for concurrent use, and give the same answer to the same event.
-// Default: none. Nil is an error.
+// WithArtifact sets a function that returns the package URL of the artifact
+// that an event deployed. For "" the event has the default, which is
+// pkg:generic/<app>@<version>. The function must be safe for concurrent use,
+// and return the same URL for the same event. Default: none. Nil is an error.
 func WithArtifact(artifact func(*payload.Event) string) Option {
 	return optionFunc(func(c *config) {
 		if artifact == nil {

@@ -27,7 +27,8 @@ const (
 	contentType = "application/json"
 )
 
-// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+// ErrConfig is wrapped by every error of [New]. The text names the invalid
+// option.
 var ErrConfig = errors.New("discord: invalid configuration")
 
 // Format turns events into messages with one embed. It is immutable and safe
@@ -58,17 +59,20 @@ func (c *config) note(option string, err error) {
 	}
 }
 
-// WithMetadata shows these members of an event's metadata, where an event has
+// WithMetadata shows these members of an event's metadata if the event has
 // them. Default: none. At most 5. Naming none is an error. Repeated options add
 // up.
 func WithMetadata(names ...string) Option {
 	return optionFunc(func(c *config) { c.note("WithMetadata", c.look.AddMetadata(names)) })
 }
 
-// WithColor sets the colour of the bar beside events of a type, in the form
-// "#rrggbb". Default: #36a64f (green) for deploy.live, #ff0000 (red) for
-// deploy.failed and every step whose status is failure, #daa038 (amber) for
-// deploy.rolled_back, #3498db (blue) for all others.
+// WithColor sets the colour of the bar next to events of a type, in the form
+// "#rrggbb". Default:
+//
+//	#36a64f (green)    deploy.live
+//	#ff0000 (red)      deploy.failed, and every step whose status is failure
+//	#daa038 (amber)    deploy.rolled_back
+//	#3498db (blue)     all others
 func WithColor(t payload.Type, color string) Option {
 	return optionFunc(func(c *config) { c.note("WithColor", c.look.SetColor(t, color)) })
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// ErrConfig is wrapped by every error of [New]. The text names the option at fault.
+// ErrConfig is wrapped by every error of [New]. The text names the invalid
+// option.
 var ErrConfig = errors.New("periscope: invalid configuration")
 
 // ErrUnknownStart says that the start of the deployment is unknown and
@@ -66,11 +67,12 @@ func (c *config) mistake(option, format string, args ...any) {
 	c.mistakes = append(c.mistakes, fmt.Errorf("%w: %s: %s", ErrConfig, option, fmt.Sprintf(format, args...)))
 }
 
-// WithBase sets what records have where an event says nothing: the environment
-// and the service, and what events have no field for, such as the pipeline's
-// name and URL or the organization. Default: nothing. DeploymentID, Status and
-// CompletedAt must be empty, since they are an event's to say; CommitSHA and
-// StartedAt are for a program that sends the events of one deployment.
+// WithBase sets the members of records that an event does not set. They are the
+// environment and the service if an event lacks them, and members without a
+// field in events, such as the pipeline's name and URL or the organization.
+// Default: nothing. DeploymentID, Status and CompletedAt must be empty, because
+// only an event knows them. CommitSHA and StartedAt are for a program that
+// sends the events of one deployment.
 func WithBase(base payload.Deployment) Option {
 	return optionFunc(func(c *config) {
 		if base.DeploymentID != "" || base.Status != "" || !base.CompletedAt.IsZero() {
@@ -80,9 +82,9 @@ func WithBase(base payload.Deployment) Option {
 	})
 }
 
-// WithStartTimes sets a function that knows when a deployment started: from the
-// program's own records, or from the deploy.started events that it has seen. It
-// must be quick, and safe for concurrent use. Default: none. Nil is an error.
+// WithStartTimes sets a function that knows when a deployment started, from the
+// program's records or from earlier deploy.started events. It must be quick,
+// and safe for concurrent use. Default: none. Nil is an error.
 func WithStartTimes(starts func(deploymentID string) (time.Time, bool)) Option {
 	return optionFunc(func(c *config) {
 		if starts == nil {

@@ -88,10 +88,12 @@ func WithMaxValue(units int) Option {
 	})
 }
 
-// WithColor sets what .Color is for events of a type, in the form "#rrggbb".
-// Default: #36a64f (green) for deploy.live, #ff0000 (red) for deploy.failed and
-// every step whose status is failure, #daa038 (amber) for deploy.rolled_back,
-// #3498db (blue) for all others.
+// WithColor sets .Color for events of a type, in the form "#rrggbb". Default:
+//
+//	#36a64f (green)    deploy.live
+//	#ff0000 (red)      deploy.failed, and every step whose status is failure
+//	#daa038 (amber)    deploy.rolled_back
+//	#3498db (blue)     all others
 func WithColor(t payload.Type, color string) Option {
 	return optionFunc(func(c *config) {
 		if err := c.look.SetColor(t, color); err != nil {
