@@ -13,8 +13,8 @@ import (
 // Tx gives [Apply] access to one organization's records in a transaction.
 // Transactions of the same organization must run one after the other.
 //
-// The interface is frozen: it gets no further method. What [Apply] may need later
-// becomes an optional interface.
+// The interface is frozen and gets no further method. Later needs of [Apply]
+// become optional interfaces.
 type Tx interface {
 	IncidentTx
 	// Find returns the record of a deployment, or nil.

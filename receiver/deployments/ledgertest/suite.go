@@ -12,8 +12,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// Ledger is the ledger under test. It can also be read. The interface grows with
-// the suite.
+// Ledger is the ledger under test. It can also be read. The interface grows
+// with the suite.
 type Ledger interface {
 	deployments.Ledger
 	deployments.History
