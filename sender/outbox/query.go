@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// DefaultPageLimit is the default of Page.Limit, and MaxPageLimit its maximum.
+	// DefaultPageLimit is the default of Page.Limit.
 	DefaultPageLimit = 50
-	MaxPageLimit     = 500
+	// MaxPageLimit is the maximum of Page.Limit.
+	MaxPageLimit = 500
 )
 
 // DeliveryFilter selects deliveries. An empty field matches all.
