@@ -55,3 +55,12 @@ func TestPgBouncer(t *testing.T) {
 	}
 	require.Equal(t, 500, records)
 }
+
+// A pooler in session mode keeps prepared statements.
+func TestPgBouncer_SessionMode(t *testing.T) {
+	t.Parallel()
+	pooled, _ := sqldbtest.NewPooler(t, "pool_mode = session")
+	l := newPostgres(t, openPostgres(t, pooled), sqlledger.WithPreparedStatements())
+	_, err := l.Record(t.Context(), "acme", deployment("1", payload.StatusPending))
+	require.NoError(t, err)
+}
