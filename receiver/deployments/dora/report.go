@@ -17,7 +17,7 @@ type Report struct {
 	// far as they do.
 	Weeks []Week `json:"weeks"`
 	// Deployments are those that went live in the window, in order.
-	Deployments []Deployment `json:"deployments"`
+	Deployments []Deployment `json:"deployments,omitzero"`
 	// NotLive are runs that ended in the window without having been live. They count
 	// nowhere.
 	NotLive []deployments.Run `json:"notLive"`

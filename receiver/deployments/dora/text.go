@@ -19,10 +19,10 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(&out, "  %-32s  %-24s  %s  %s\n", line.name, line.value, sparkline(r.Weeks, line.week), line.count)
 	}
 	if n := len(r.NotLive); n > 0 {
-		fmt.Fprintf(&out, "  %d runs ended without having been live, and count nowhere\n", n)
+		fmt.Fprintf(&out, "  %s without having been live, which does not count\n", plural(n, "run ended", "runs ended"))
 	}
 	if n := len(r.LeftOutIncidents); n > 0 {
-		fmt.Fprintf(&out, "  %d incidents tell of no deployment\n", n)
+		fmt.Fprintf(&out, "  %s of no deployment\n", plural(n, "incident tells", "incidents tell"))
 	}
 	out.WriteString("\n")
 	_, err := io.WriteString(w, out.String())
@@ -50,12 +50,19 @@ func (r *Report) lines() []line {
 		unresolved = fmt.Sprintf(", %d unresolved", n)
 	}
 	return []line{
-		{"change lead time", leadValue, fmt.Sprintf("%d commits%s", lead.N, leftOut(lead.LeftOut)), func(f Figures) *float64 { return f.ChangeLeadTime.MedianSeconds }},
-		{"deployment frequency", pace, fmt.Sprintf("%d deployments", frequency.N), func(f Figures) *float64 { return f.DeploymentFrequency.PerDay }},
+		{"change lead time", leadValue, fmt.Sprintf("%s%s", plural(lead.N, "commit", "commits"), leftOut(lead.LeftOut)), func(f Figures) *float64 { return f.ChangeLeadTime.MedianSeconds }},
+		{"deployment frequency", pace, plural(frequency.N, "deployment", "deployments"), func(f Figures) *float64 { return f.DeploymentFrequency.PerDay }},
 		{"failed deployment recovery time", duration(recovery.MedianSeconds), fmt.Sprintf("%d recovered%s%s", recovery.N, unresolved, leftOut(recovery.LeftOut)), func(f Figures) *float64 { return f.FailedDeploymentRecoveryTime.MedianSeconds }},
 		{"change fail rate", percent(r.ChangeFailRate), share(r.ChangeFailRate), func(f Figures) *float64 { return f.ChangeFailRate.Rate }},
 		{"deployment rework rate", percent(r.DeploymentReworkRate), share(r.DeploymentReworkRate), func(f Figures) *float64 { return f.DeploymentReworkRate.Rate }},
 	}
+}
+
+func plural(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
 }
 
 const notMeasured = "not measured"
