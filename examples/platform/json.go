@@ -79,7 +79,8 @@ func limitReading(w http.ResponseWriter, r *http.Request, limit time.Duration) *
 		return r
 	}
 	limited := r.WithContext(r.Context())
-	limited.Body = &limitedBody{ReadCloser: r.Body, whole: func() { _ = rc.SetReadDeadline(time.Time{}) }} // could be set before
+	// An error is impossible here, because the deadline could be set above.
+	limited.Body = &limitedBody{ReadCloser: r.Body, whole: func() { _ = rc.SetReadDeadline(time.Time{}) }}
 	return limited
 }
 
