@@ -14,8 +14,8 @@ import (
 	"github.com/deployhook/deployhook/receiver"
 )
 
-// A claim that was not released delays the retry until its lease ends. The result
-// says so.
+// A claim that was not released delays the retry until its lease ends. The
+// result reports it.
 func TestRelease_FailureIsReported(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -46,13 +46,15 @@ func TestRelease_FailureOfALateClaimIsReported(t *testing.T) {
 	})
 }
 
-// failedResult makes one delivery and returns the error that the observer is told.
+// failedResult makes one delivery and returns the error in the observer's
+// result.
 func failedResult(t *testing.T, h receiver.EventHandler, opts ...receiver.Option) error {
 	t.Helper()
 	scheme := newScheme(t)
 	results := make(chan receiver.Result, 1)
 	opts = append(opts, receiver.WithObserver(func(_ context.Context, r receiver.Result) { results <- r }))
 	handler, r := newReceiver(t, scheme, opts...).Events(h), signedRequest(t, scheme, "whk_1", eventBody)
-	go handler.ServeHTTP(httptest.NewRecorder(), r) // its own goroutine, which a handler may end
+	// its own goroutine, because a handler may end it
+	go handler.ServeHTTP(httptest.NewRecorder(), r)
 	return (<-results).Err
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/deployhook/deployhook/receiver"
 )
 
-// A handler that ends its goroutine leaves no renewals behind.
+// A handler that ends its goroutine leaves no renewal running.
 func TestRenewal_EndsWithTheGoroutine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestRenewal_EndsWithTheGoroutine(t *testing.T) {
 	})
 }
 
-// slowStore is a store whose answers come late.
+// slowStore is a store that answers late.
 type slowStore struct {
 	dedupe.Store
 	claims, renews time.Duration
@@ -36,7 +36,7 @@ type slowStore struct {
 
 func (s slowStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
 	c, err := s.Store.Claim(ctx, k, lease)
-	time.Sleep(s.claims) // in the tests' virtual time
+	time.Sleep(s.claims) // virtual time
 	return c, err
 }
 
@@ -69,12 +69,12 @@ func TestRenewal_EndsWithTheHandler(t *testing.T) {
 
 var errAway = errors.New("store is away")
 
-// A lease may have begun when it was asked for, however late the answer came.
+// A lease may have begun when it was requested, even if the answer came late.
 func TestRenewal_LeaseCountsFromRequest(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		store    slowStore
-		renewals int // that succeed
+		renewals int // successful renewals
 		want     time.Duration
 	}{
 		"the claim":   {slowStore{claims: 4 * time.Second}, 0, 30 * time.Second},

@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// runFormat begins an encoded run. Another format has another number.
+// runFormat is the first byte of an encoded run. A changed format needs another
+// number.
 const runFormat = 1
 
 var errRunFormat = errors.New("deployments: not a run, or of another version")
 
-// strings returns the text members, in the order of the encoding.
+// strings returns the text members in the order of the encoding.
 func (r *Run) strings() [11]*string {
 	return [11]*string{
 		&r.DeploymentID, &r.Service, &r.Environment, &r.Commit, (*string)(&r.Status), &r.RepositoryURL, &r.Branch, &r.Version,
@@ -23,13 +24,14 @@ func (r *Run) times() [4]*time.Time {
 	return [4]*time.Time{&r.StartedAt, &r.LiveAt, &r.RolledBackAt, &r.EndedAt}
 }
 
-// MarshalBinary encodes the run for a ledger. Times are kept to the microsecond.
+// MarshalBinary encodes the run for a ledger. Times are kept to the
+// microsecond.
 func (r *Run) MarshalBinary() ([]byte, error) {
 	out := append(make([]byte, 0, 160), runFormat)
 	for _, t := range r.times() {
 		micros := int64(0)
 		if !t.IsZero() {
-			micros = t.UnixMicro() + 1 // which is above zero from 1970 on
+			micros = t.UnixMicro() + 1 // 1970 is 1, because 0 stands for the zero time
 		}
 		out = binary.AppendVarint(out, micros)
 	}
@@ -45,7 +47,7 @@ func (r *Run) MarshalBinary() ([]byte, error) {
 	return out, nil
 }
 
-// UnmarshalBinary reads what MarshalBinary has written. It keeps no reference to
+// UnmarshalBinary decodes the output of MarshalBinary. It keeps no reference to
 // data.
 func (r *Run) UnmarshalBinary(data []byte) error {
 	if len(data) == 0 || data[0] != runFormat {
@@ -70,7 +72,7 @@ func (r *Run) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// runReader cuts all strings from one copy of the data.
+// runReader takes all strings from one copy of the data.
 type runReader struct {
 	data   []byte
 	text   string
