@@ -87,7 +87,7 @@ func openSQLite(ctx context.Context, file string) (*stores, error) {
 	return &stores{
 		name: "sqlite", dedupe: store, ledger: ledger,
 		ping: func(ctx context.Context) error {
-			_, err := ledger.List(ctx, "none", deployments.Filter{Limit: 1})
+			_, err := ledger.List(ctx, "none", deployments.Filter{}, deployments.Page{Limit: 1})
 			return err
 		},
 		closer: []func() error{store.Close, ledger.Close},

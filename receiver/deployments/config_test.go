@@ -39,9 +39,9 @@ func TestEndpoint_RequiresPrincipal(t *testing.T) {
 	w = serve(h, signedRequest(t, newScheme(t), referenceBodies[0]))
 	require.Equal(t, 401, w.Code)
 	require.Equal(t, `{"error":"Invalid signature"}`, w.Body.String())
-	records, err := ledger.List(t.Context(), "acme", deployments.Filter{})
+	records, err := ledger.List(t.Context(), "acme", deployments.Filter{}, deployments.Page{})
 	require.NoError(t, err)
-	require.Len(t, records, 1)
+	require.Len(t, records.Items, 1)
 }
 
 func TestDeploymentsPerTenant(t *testing.T) {

@@ -217,9 +217,9 @@ func TestDeploymentValidationTexts(t *testing.T) {
 	require.Equal(t, `{"error":"Invalid payload: deploymentId is required; commitSha is required; environment is required; status is required; startedAt is required"}`,
 		deploy(h, acmeKey, `{}`).Body.String())
 	require.Equal(t, 400, deploy(h, acmeKey, "").Code)
-	none, err := ledger.List(t.Context(), "acme", deployments.Filter{})
+	none, err := ledger.List(t.Context(), "acme", deployments.Filter{}, deployments.Page{})
 	require.NoError(t, err)
-	require.Empty(t, none, "refused deliveries are not recorded")
+	require.Empty(t, none.Items, "refused deliveries are not recorded")
 	require.Equal(t, 201, deploy(h, acmeKey, edit("organizationSlug", "acme")).Code)
 }
 
@@ -248,9 +248,9 @@ func TestEndpoint_InvalidKey(t *testing.T) {
 		answers[fmt.Sprint(w.Result().Header)] = true
 	}
 	require.Len(t, answers, 1, "headers as well")
-	none, err := ledger.List(t.Context(), "acme", deployments.Filter{})
+	none, err := ledger.List(t.Context(), "acme", deployments.Filter{}, deployments.Page{})
 	require.NoError(t, err)
-	require.Empty(t, none)
+	require.Empty(t, none.Items)
 }
 
 func TestEndpoint_RefusesOtherMethods(t *testing.T) {

@@ -86,12 +86,12 @@ func ExampleMemoryLedger() {
 			return
 		}
 	}
-	records, err := ledger.List(ctx, "acme", deployments.Filter{Environment: "production"})
+	records, err := ledger.List(ctx, "acme", deployments.Filter{Environment: "production"}, deployments.Page{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for _, r := range records {
+	for _, r := range records.Items {
 		fmt.Printf("%d: %s after %q\n", r.ID, r.Deployment.CommitSHA, r.Deployment.PreviousCommitSHA)
 	}
 	// Output:

@@ -147,26 +147,6 @@ type Filter struct {
 	// counted. Either linking failed, or their environment is not linked.
 	// Combine it with an environment.
 	Unlinked bool
-	// Limit is the maximum number of records. Zero and less mean 100. Values
-	// over 1000 mean 1000.
-	Limit int
-	// Before selects the next page. Set it to the last ID of the previous page,
-	// and only records with lower IDs match. Zero means no bound.
-	Before int64
-}
-
-// Bounds of Filter.Limit.
-const (
-	defaultListLimit = 100
-	maxListLimit     = 1000
-)
-
-// PageSize returns the number of records that Limit stands for.
-func (f Filter) PageSize() int {
-	if f.Limit <= 0 {
-		return defaultListLimit
-	}
-	return min(f.Limit, maxListLimit)
 }
 
 // Link describes a successful deployment whose pull requests are to be counted.

@@ -145,9 +145,9 @@ func TestLink_FailureKeepsRecord(t *testing.T) {
 				require.Contains(t, log.String(), "could not be linked")
 				require.Equal(t, receiver.Handled, observed.Outcome)
 				require.ErrorIs(t, observed.Err, deployments.ErrNotLinked)
-				unlinked, err := memory.List(t.Context(), "acme", deployments.Filter{Unlinked: true})
+				unlinked, err := memory.List(t.Context(), "acme", deployments.Filter{Unlinked: true}, deployments.Page{})
 				require.NoError(t, err)
-				require.Len(t, unlinked, 1, "the log line names the reason")
+				require.Len(t, unlinked.Items, 1, "the log line names the reason")
 
 				linker.fail, ledger.setLinked = nil, nil
 				w = deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusSuccess)))

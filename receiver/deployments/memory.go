@@ -178,37 +178,40 @@ func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID strin
 	return row.record()
 }
 
-// List returns the records that match the filter, newest first, in descending
-// order of their IDs.
-func (l *MemoryLedger) List(ctx context.Context, organization string, f Filter) ([]Record, error) {
+// List returns a page of the records that match the filter, newest first, in
+// descending order of their IDs.
+func (l *MemoryLedger) List(ctx context.Context, organization string, f Filter, p Page) (Records, error) {
+	limit, before, err := p.Bounds()
+	if err != nil {
+		return Records{}, err
+	}
 	if err := l.begin(ctx, organization); err != nil {
-		return nil, err
+		return Records{}, err
 	}
 	defer l.mu.Unlock()
 	org := l.orgs[organization]
 	if org == nil {
-		return nil, nil
+		return Records{}, nil
 	}
-	var page []Record
+	var found []Record
 	for _, row := range slices.Backward(org.rows) {
-		if len(page) == f.PageSize() {
+		if len(found) > limit {
 			break
 		}
-		if !row.matches(f) {
+		if row.meta.ID >= before || !row.matches(f) {
 			continue
 		}
 		record, err := row.record()
 		if err != nil {
-			return nil, err
+			return Records{}, err
 		}
-		page = append(page, *record)
+		found = append(found, *record)
 	}
-	return page, nil
+	return p.Records(found)
 }
 
 func (r *memoryRow) matches(f Filter) bool {
-	return (f.Before <= 0 || r.meta.ID < f.Before) &&
-		(f.Service == "" || r.position.Service == f.Service) &&
+	return (f.Service == "" || r.position.Service == f.Service) &&
 		(f.Environment == "" || r.position.Environment == f.Environment) &&
 		(f.Status == "" || r.status == f.Status) &&
 		(f.Since.IsZero() || r.started.UnixMicro() >= f.Since.UnixMicro()) &&

@@ -66,9 +66,16 @@ func TestMemoryLedger_FullRefusesAndKeeps(t *testing.T) {
 	first, err := l.Get(t.Context(), "acme", "0")
 	require.NoError(t, err)
 	require.True(t, first.Deployment.Extra.IsZero(), "a refused update changes nothing")
-	all, err := l.List(t.Context(), "acme", deployments.Filter{Limit: 1000})
-	require.NoError(t, err)
-	require.Len(t, all, recorded)
+	all := 0
+	for p := (deployments.Page{}); ; {
+		page, err := l.List(t.Context(), "acme", deployments.Filter{}, p)
+		require.NoError(t, err)
+		all += len(page.Items)
+		if p.Cursor = page.Next; p.Cursor == "" {
+			break
+		}
+	}
+	require.Equal(t, recorded, all)
 }
 
 // Many small updates cannot exceed the bound either.

@@ -17,7 +17,7 @@ func TestMemoryLedger_NilAndZero(t *testing.T) {
 	for _, l := range []*deployments.MemoryLedger{nil, {}} {
 		_, record := l.Record(ctx, "acme", testDeployment("a", payload.StatusPending))
 		_, get := l.Get(ctx, "acme", "a")
-		_, list := l.List(ctx, "acme", deployments.Filter{})
+		_, list := l.List(ctx, "acme", deployments.Filter{}, deployments.Page{})
 		for _, err := range []error{record, get, list, l.SetLinked(ctx, deployments.Link{Organization: "acme"}, 1)} {
 			require.ErrorIs(t, err, deployments.ErrConfig)
 			require.ErrorContains(t, err, "NewMemoryLedger")
@@ -40,7 +40,7 @@ func TestMemoryLedger_Closed(t *testing.T) {
 	require.NoError(t, l.Close())
 	_, record := l.Record(t.Context(), "acme", testDeployment("a", payload.StatusPending))
 	_, get := l.Get(t.Context(), "acme", "a")
-	_, list := l.List(t.Context(), "acme", deployments.Filter{})
+	_, list := l.List(t.Context(), "acme", deployments.Filter{}, deployments.Page{})
 	for _, err := range []error{record, get, list, l.SetLinked(t.Context(), deployments.Link{Organization: "acme"}, 1)} {
 		require.ErrorIs(t, err, deployments.ErrClosed)
 	}

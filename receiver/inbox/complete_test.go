@@ -167,7 +167,7 @@ func TestCompleteTx(t *testing.T) {
 				start(t, in)
 				reaches(t, in, inbox.Stats{Handled: 5})
 				assert.Equal(t, 5, own.count(t))
-				assert.Equal(t, 1, func() int { l, _ := in.List(t.Context(), inbox.Filter{}); return l[0].Attempts }())
+				assert.Equal(t, 1, func() int { l, _ := in.List(t.Context(), inbox.Filter{}, inbox.Page{}); return l.Items[0].Attempts }())
 			})
 		})
 	}

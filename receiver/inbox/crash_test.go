@@ -284,15 +284,14 @@ func testKill(t *testing.T, mode crashMode) {
 
 	effects := own.list(t)
 	superseded := make(map[string]bool)
-	for f := (inbox.Filter{State: inbox.Superseded, Limit: 1000}); ; {
-		page, err := in.List(t.Context(), f)
+	for p := (inbox.Page{Limit: inbox.MaxPageLimit}); ; {
+		page, err := in.List(t.Context(), inbox.Filter{State: inbox.Superseded}, p)
 		require.NoError(t, err)
-		if len(page) == 0 {
-			break
-		}
-		for _, d := range page {
+		for _, d := range page.Items {
 			superseded[d.DeliveryID] = true
-			f.Cursor = d.ID
+		}
+		if p.Cursor = page.Next; p.Cursor == "" {
+			break
 		}
 	}
 	for _, id := range s.accepted {

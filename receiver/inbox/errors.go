@@ -13,6 +13,8 @@ var (
 	// ErrNotFound is returned for an ID that the inbox does not have or has
 	// removed.
 	ErrNotFound = errors.New("inbox: no such delivery")
+	// ErrInvalid is wrapped by the error for a [Page] that no list returned.
+	ErrInvalid = errors.New("inbox: invalid")
 	// ErrPending is returned by [Inbox.Replay] for a delivery that is still
 	// pending.
 	ErrPending = errors.New("inbox: the delivery is still pending and cannot be replayed")

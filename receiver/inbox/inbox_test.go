@@ -283,9 +283,10 @@ func TestListAndFilter(t *testing.T) {
 		}
 		ctx := t.Context()
 		list := func(f inbox.Filter) []inbox.Delivery {
-			l, err := in.List(ctx, f)
+			l, err := in.List(ctx, f, inbox.Page{})
 			require.NoError(t, err)
-			return l
+			require.Empty(t, l.Next)
+			return l.Items
 		}
 		all := list(inbox.Filter{})
 		require.Len(t, all, 10)
@@ -303,13 +304,20 @@ func TestListAndFilter(t *testing.T) {
 		assert.Empty(t, list(inbox.Filter{Until: all[9].ReceivedAt}))
 		assert.Empty(t, list(inbox.Filter{Since: all[0].ReceivedAt.Add(time.Second)}))
 		var paged []inbox.Delivery
-		for f := (inbox.Filter{Limit: 3}); ; {
-			page := list(f)
-			if len(page) == 0 {
+		for p := (inbox.Page{Limit: 3}); ; {
+			page, err := in.List(ctx, inbox.Filter{}, p)
+			require.NoError(t, err)
+			paged = append(paged, page.Items...)
+			if p.Cursor = page.Next; p.Cursor == "" {
 				break
 			}
-			paged = append(paged, page...)
-			f.Cursor = page[len(page)-1].ID
+		}
+		exact, err := in.List(ctx, inbox.Filter{}, inbox.Page{Limit: 10})
+		require.NoError(t, err)
+		require.Empty(t, exact.Next, "a full page that is the last has no next one")
+		for _, p := range []inbox.Page{{Limit: -1}, {Limit: inbox.MaxPageLimit + 1}, {Cursor: "?"}, {Cursor: "LTE"}} {
+			_, err := in.List(ctx, inbox.Filter{}, p)
+			require.ErrorIs(t, err, inbox.ErrInvalid)
 		}
 		assert.Equal(t, all, paged)
 		assert.Equal(t, all[9].ReceivedAt, stats(t, in).OldestPending)

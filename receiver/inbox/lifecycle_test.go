@@ -129,7 +129,7 @@ func TestStartAndClose(t *testing.T) {
 		require.NoError(t, in.Close())
 		require.NoError(t, in.Close())
 		require.ErrorIs(t, in.Start(t.Context()), inbox.ErrClosed)
-		_, err := in.List(t.Context(), inbox.Filter{})
+		_, err := in.List(t.Context(), inbox.Filter{}, inbox.Page{})
 		require.ErrorIs(t, err, inbox.ErrClosed)
 		assert.Equal(t, http.StatusServiceUnavailable, at.post("x", started(1)).Code)
 	})

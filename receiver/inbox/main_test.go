@@ -137,10 +137,10 @@ func started(n int) string { return eventText(payload.DeployStarted, fmt.Sprintf
 // only returns the single delivery in the inbox.
 func only(t testing.TB, in *inbox.Inbox) inbox.Delivery {
 	t.Helper()
-	list, err := in.List(context.WithoutCancel(t.Context()), inbox.Filter{})
+	list, err := in.List(context.WithoutCancel(t.Context()), inbox.Filter{}, inbox.Page{})
 	require.NoError(t, err)
-	require.Len(t, list, 1)
-	return list[0]
+	require.Len(t, list.Items, 1)
+	return list.Items[0]
 }
 
 func stats(t testing.TB, in *inbox.Inbox) inbox.Stats {

@@ -82,14 +82,14 @@ func TestOrdering_OneDeployment(t *testing.T) {
 				for i, s := range steps {
 					at.accept(eventText(s.typ, "dep", s.second))
 					require.Eventually(t, func() bool { return stats(t, in).Pending == 0 }, patience, often)
-					list, err := in.List(t.Context(), inbox.Filter{Limit: 1})
+					list, err := in.List(t.Context(), inbox.Filter{}, inbox.Page{Limit: 1})
 					require.NoError(t, err)
-					assert.Equal(t, s.want, list[0].State, "step %d, %s", i, s.typ)
+					assert.Equal(t, s.want, list.Items[0].State, "step %d, %s", i, s.typ)
 					if s.want == handled {
 						want = append(want, string(s.typ)+" dep")
 					}
 					if s.want == dead {
-						assert.Equal(t, inbox.ErrContradiction.Error(), list[0].LastError)
+						assert.Equal(t, inbox.ErrContradiction.Error(), list.Items[0].LastError)
 					}
 				}
 				assert.Equal(t, want, seen.list())

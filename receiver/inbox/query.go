@@ -101,18 +101,7 @@ type Filter struct {
 	// Since and Until bound ReceivedAt. Since is inclusive and Until is
 	// exclusive.
 	Since, Until time.Time
-	// Limit is the maximum number of results. Zero means 100. Values over 1000
-	// mean 1000. [Inbox.ReplayDead] ignores it.
-	Limit int
-	// Cursor continues a list. It is the ID of the last delivery returned
-	// before. Zero starts at the newest.
-	Cursor int64
 }
-
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
-)
 
 // where returns the filter as SQL.
 func (f Filter) where() (clause string, args []any) {
@@ -132,28 +121,29 @@ func (f Filter) where() (clause string, args []any) {
 	return strings.Join(terms, " AND "), args
 }
 
-// List returns deliveries without their bodies, newest first.
+// List returns a page of deliveries without their bodies, newest first. An
+// invalid page is an error that wraps [ErrInvalid].
 //
 // A filter by state or by deployment ID uses an index. Other fields are
 // compared row by row.
-func (in *Inbox) List(ctx context.Context, f Filter) ([]Delivery, error) {
+func (in *Inbox) List(ctx context.Context, f Filter, p Page) (Deliveries, error) {
 	if err := in.open(); err != nil {
-		return nil, err
+		return Deliveries{}, err
+	}
+	limit, before, err := p.bounds()
+	if err != nil {
+		return Deliveries{}, err
 	}
 	where, args := f.where()
-	if f.Cursor > 0 {
-		where, args = where+" AND id < ?", append(args, f.Cursor)
+	if p.Cursor != "" {
+		where, args = where+" AND id < ?", append(args, before)
 	}
-	limit := min(f.Limit, maxLimit)
-	if limit <= 0 {
-		limit = defaultLimit
-	}
-	list, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (d Delivery, err error) { return d, d.scan(row) },
-		"SELECT "+deliveryColumns+" FROM {schema}inbox_delivery WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+	found, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (d Delivery, err error) { return d, d.scan(row) },
+		"SELECT "+deliveryColumns+" FROM {schema}inbox_delivery WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit+1)...)
 	if err != nil {
-		return nil, fmt.Errorf("inbox: List: %w", err)
+		return Deliveries{}, fmt.Errorf("inbox: List: %w", err)
 	}
-	return list, nil
+	return pageOf(found, limit), nil
 }
 
 // Stats is the number of deliveries in each state.

@@ -41,8 +41,8 @@ const replayBatch = 50
 
 // ReplayDead replays the dead letters that f selects, oldest first, and returns
 // how many. It replays each delivery once that was dead at the start of the
-// call. It ignores State, Limit and Cursor of f. If it returns an error, the
-// first n deliveries were replayed.
+// call. It ignores the State of f. If it returns an error, the first n
+// deliveries were replayed.
 func (in *Inbox) ReplayDead(ctx context.Context, f Filter) (n int, err error) {
 	if err := in.open(); err != nil {
 		return 0, err

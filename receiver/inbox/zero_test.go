@@ -16,7 +16,7 @@ func TestInbox_NilAndZero(t *testing.T) {
 	for _, in := range []*inbox.Inbox{nil, {}} {
 		_, handled := in.Handler(nil, "platform")
 		_, got := in.Get(ctx, 1)
-		_, listed := in.List(ctx, inbox.Filter{})
+		_, listed := in.List(ctx, inbox.Filter{}, inbox.Page{})
 		_, counted := in.Stats(ctx)
 		_, replayed := in.ReplayDead(ctx, inbox.Filter{})
 		for call, err := range map[string]error{

@@ -109,9 +109,9 @@ func everyOrder(e *env) {
 				require.Equal(e, payload.StatusRolledBack, r.Deployment.Status)
 			}
 		}
-		all, err := e.ledger.List(e.ctx, org, deployments.Filter{})
+		all, err := e.ledger.List(e.ctx, org, deployments.Filter{}, deployments.Page{})
 		require.NoError(e, err)
-		require.Len(e, all, len(want))
+		require.Len(e, all.Items, len(want))
 	}
 	require.Equal(e, 60, rounds)
 }

@@ -67,9 +67,9 @@ func oneCreates(e *env) {
 		return nil
 	})
 	require.EqualValues(e, 1, created.Load(), "exactly one call creates the record")
-	all, err := e.ledger.List(e.ctx, e.org, deployments.Filter{})
+	all, err := e.ledger.List(e.ctx, e.org, deployments.Filter{}, deployments.Page{})
 	require.NoError(e, err)
-	require.Len(e, all, 1)
+	require.Len(e, all.Items, 1)
 }
 
 func newerWins(e *env) {
@@ -117,10 +117,10 @@ func organizations(e *env) {
 		return err
 	})
 	for o := range orgs {
-		all, err := e.ledger.List(e.ctx, fmt.Sprint(e.org, o), deployments.Filter{Limit: 1000})
+		all, err := e.ledger.List(e.ctx, fmt.Sprint(e.org, o), deployments.Filter{}, deployments.Page{Limit: deployments.MaxPageLimit})
 		require.NoError(e, err)
-		for i, r := range all {
-			require.EqualValues(e, len(all)-i, r.ID, "numbers have no gaps")
+		for i, r := range all.Items {
+			require.EqualValues(e, len(all.Items)-i, r.ID, "numbers have no gaps")
 		}
 	}
 }

@@ -32,23 +32,23 @@ func isolation(e *env) {
 		r, err := e.ledger.Get(e.ctx, e.org+pair[0], pair[1])
 		require.NoError(e, err)
 		require.Equal(e, commit(byte('a'+i)), r.Deployment.CommitSHA)
-		all, err := e.ledger.List(e.ctx, e.org+pair[0], deployments.Filter{})
+		all, err := e.ledger.List(e.ctx, e.org+pair[0], deployments.Filter{}, deployments.Page{})
 		require.NoError(e, err)
-		require.Len(e, all, 1)
+		require.Len(e, all.Items, 1)
 	}
 	_, err := e.ledger.Get(e.ctx, e.org, "x:1")
 	require.ErrorIs(e, err, deployments.ErrNotRecorded)
-	none, err := e.ledger.List(e.ctx, e.org, deployments.Filter{})
+	none, err := e.ledger.List(e.ctx, e.org, deployments.Filter{}, deployments.Page{})
 	require.NoError(e, err)
-	require.Empty(e, none)
+	require.Empty(e, none.Items)
 }
 
 func (e *env) list(f deployments.Filter) []string {
 	e.Helper()
-	records, err := e.ledger.List(e.ctx, e.org, f)
+	page, err := e.ledger.List(e.ctx, e.org, f, deployments.Page{Limit: deployments.MaxPageLimit})
 	require.NoError(e, err)
 	ids := []string{}
-	for _, r := range records {
+	for _, r := range page.Items {
 		require.Equal(e, e.get(r.Deployment.DeploymentID), &r)
 		ids = append(ids, r.Deployment.DeploymentID)
 	}
@@ -71,7 +71,7 @@ func filters(e *env) {
 	require.Equal(e, []string{"b"}, e.list(deployments.Filter{Status: payload.StatusFailure}))
 	require.Equal(e, []string{"d", "c"}, e.list(deployments.Filter{Since: at(20)}))
 	require.Equal(e, []string{"a"}, e.list(deployments.Filter{
-		Service: "api", Environment: "production", Status: payload.StatusSuccess, Before: 4,
+		Service: "api", Environment: "production", Status: payload.StatusSuccess,
 	}))
 	require.Empty(e, e.list(deployments.Filter{Service: "none"}))
 }
@@ -82,30 +82,31 @@ func pages(e *env) {
 		e.record(success(fmt.Sprint(i), 'a', i, i+1))
 	}
 	var seen []string
-	f := deployments.Filter{Limit: 10}
-	for range 2 * records { // bounded, for a ledger that ignores Before
-		page, err := e.ledger.List(e.ctx, e.org, f)
+	p := deployments.Page{Limit: 10}
+	for i := range 2 * records { // bounded, for a ledger that ignores Cursor
+		page, err := e.ledger.List(e.ctx, e.org, deployments.Filter{}, p)
 		require.NoError(e, err)
-		require.LessOrEqual(e, len(page), 10)
-		if len(page) == 0 {
-			break
-		}
-		for _, r := range page {
+		require.LessOrEqual(e, len(page.Items), 10)
+		for _, r := range page.Items {
 			seen = append(seen, r.Deployment.DeploymentID)
 		}
-		f.Before = page[len(page)-1].ID
-		if f.Before == 1 {
+		if p.Cursor = page.Next; p.Cursor == "" {
 			break
 		}
 		// must not appear on later pages
-		e.record(success(fmt.Sprint("new-", f.Before), 'a', 100, 101))
+		e.record(success(fmt.Sprint("new-", i), 'a', 100, 101))
 	}
 	require.Len(e, seen, records)
 	for i, id := range seen {
 		require.Equal(e, fmt.Sprint(records-1-i), id)
 	}
-	for _, limit := range []int{0, -1} {
-		require.Len(e, e.list(deployments.Filter{Limit: limit}), records+2)
+	require.Len(e, e.list(deployments.Filter{}), records+2)
+	exact, err := e.ledger.List(e.ctx, e.org, deployments.Filter{}, deployments.Page{Limit: records + 2})
+	require.NoError(e, err)
+	require.Empty(e, exact.Next, "a full page that is the last has no next one")
+	for _, p := range []deployments.Page{{Limit: -1}, {Limit: deployments.MaxPageLimit + 1}, {Cursor: "?"}, {Cursor: "LTE"}} {
+		_, err := e.ledger.List(e.ctx, e.org, deployments.Filter{}, p)
+		require.ErrorIs(e, err, deployments.ErrInvalid)
 	}
 }
 

@@ -159,9 +159,9 @@ func strangeText(e *env) {
 		e.record(d)
 		got := e.get(d.DeploymentID)
 		require.Equal(e, d, got.Deployment, "%q", text)
-		listed, err := e.ledger.List(e.ctx, e.org, deployments.Filter{Service: text, Environment: text})
+		listed, err := e.ledger.List(e.ctx, e.org, deployments.Filter{Service: text, Environment: text}, deployments.Page{})
 		require.NoError(e, err)
-		require.Len(e, listed, 1, "%q is compared byte for byte", text)
+		require.Len(e, listed.Items, 1, "%q is compared byte for byte", text)
 		org := e.org + d.DeploymentID[:min(len(d.DeploymentID), 400)]
 		require.EqualValues(e, 1, e.recordFor(org, d).ID)
 		_, err = e.ledger.Get(e.ctx, org, d.DeploymentID)
@@ -182,7 +182,7 @@ func noOrganization(e *env) {
 	require.ErrorIs(e, e.ledger.SetLinked(e.ctx, deployments.Link{DeploymentID: "a"}, 1), deployments.ErrNoOrganization)
 	_, err = e.ledger.Get(e.ctx, "", "a")
 	require.ErrorIs(e, err, deployments.ErrNoOrganization)
-	_, err = e.ledger.List(e.ctx, "", deployments.Filter{})
+	_, err = e.ledger.List(e.ctx, "", deployments.Filter{}, deployments.Page{})
 	require.ErrorIs(e, err, deployments.ErrNoOrganization)
 }
 
@@ -195,7 +195,7 @@ func endedContext(e *env) {
 	require.ErrorIs(e, e.ledger.SetLinked(ctx, r.Link(e.org), 1), context.Canceled)
 	_, err = e.ledger.Get(ctx, e.org, "a")
 	require.ErrorIs(e, err, context.Canceled)
-	_, err = e.ledger.List(ctx, e.org, deployments.Filter{})
+	_, err = e.ledger.List(ctx, e.org, deployments.Filter{}, deployments.Page{})
 	require.ErrorIs(e, err, context.Canceled)
 	_, err = e.ledger.Get(e.ctx, e.org, "b")
 	require.ErrorIs(e, err, deployments.ErrNotRecorded)

@@ -18,7 +18,7 @@ type Ledger interface {
 	deployments.Ledger
 	deployments.History
 	Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error)
-	List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error)
+	List(ctx context.Context, organization string, f deployments.Filter, p deployments.Page) (deployments.Records, error)
 }
 
 // Config configures [Run]. Only New is required.

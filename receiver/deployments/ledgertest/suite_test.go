@@ -3,6 +3,7 @@ package ledgertest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"iter"
 	"os"
@@ -178,26 +179,27 @@ func (l *simple) Get(ctx context.Context, organization, deploymentID string) (*d
 	return r, err
 }
 
-func (l *simple) List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error) {
-	if err := l.check(ctx, organization); err != nil {
-		return nil, err
+func (l *simple) List(ctx context.Context, organization string, f deployments.Filter, p deployments.Page) (deployments.Records, error) {
+	_, before, err := p.Bounds()
+	if err := errors.Join(err, l.check(ctx, organization)); err != nil {
+		return deployments.Records{}, err
 	}
 	defer l.lock()()
 	var page []deployments.Record
 	for _, row := range l.rows {
-		if l.same(row.organization, organization) && (l.bug == "filter is ignored" || matches(&row.record, f)) {
+		if l.same(row.organization, organization) && row.record.ID < before && (l.bug == "filter is ignored" || matches(&row.record, f)) {
 			page = append(page, *copied(&row.record))
 		}
 	}
 	if l.bug != "list is ascending" {
 		slices.Reverse(page)
 	}
-	return page[:min(len(page), f.PageSize())], nil
+	return p.Records(page)
 }
 
 func matches(r *deployments.Record, f deployments.Filter) bool {
 	d := r.Deployment
-	return (f.Before == 0 || r.ID < f.Before) && (f.Service == "" || d.Service == f.Service) &&
+	return (f.Service == "" || d.Service == f.Service) &&
 		(f.Environment == "" || d.Environment == f.Environment) && (f.Status == "" || d.Status == f.Status) &&
 		!d.StartedAt.Before(f.Since) && (!f.Unlinked || d.Status == payload.StatusSuccess && !r.Linked)
 }

@@ -34,9 +34,9 @@ func TestPostgresIsKilled(t *testing.T) {
 		_, err = l.Record(t.Context(), "acme", deployment("2", payload.StatusSuccess))
 		return err == nil
 	}, patience, 50*time.Millisecond)
-	all, err := l.List(t.Context(), "acme", deployments.Filter{})
+	all, err := l.List(t.Context(), "acme", deployments.Filter{}, deployments.Page{})
 	require.NoError(t, err)
-	require.Len(t, all, 2)
+	require.Len(t, all.Items, 2)
 }
 
 // With a frozen server, calls end with their context.
@@ -52,7 +52,7 @@ func TestPostgresIsFrozen(t *testing.T) {
 		"SetLinked": func(ctx context.Context) error { return l.SetLinked(ctx, r.Link("acme"), 1) },
 		"Get":       func(ctx context.Context) error { _, err := l.Get(ctx, "acme", "1"); return err },
 		"List": func(ctx context.Context) error {
-			_, err := l.List(ctx, "acme", deployments.Filter{})
+			_, err := l.List(ctx, "acme", deployments.Filter{}, deployments.Page{})
 			return err
 		},
 	} {

@@ -77,11 +77,11 @@ func stillRecords(t *testing.T, l *sqlledger.Ledger) {
 	t.Helper()
 	_, err := l.Record(t.Context(), "acme", deployment("3", payload.StatusSuccess))
 	require.NoError(t, err)
-	all, err := l.List(t.Context(), "acme", deployments.Filter{})
+	all, err := l.List(t.Context(), "acme", deployments.Filter{}, deployments.Page{})
 	require.NoError(t, err)
-	require.Len(t, all, 2)
-	require.Equal(t, "3", all[0].Deployment.DeploymentID)
-	require.Equal(t, "1", all[1].Deployment.DeploymentID)
+	require.Len(t, all.Items, 2)
+	require.Equal(t, "3", all.Items[0].Deployment.DeploymentID)
+	require.Equal(t, "1", all.Items[1].Deployment.DeploymentID)
 }
 
 // connector connects to databases in memory and can interrupt the beginning of

@@ -3,6 +3,7 @@ package sqlledger
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 
@@ -85,31 +86,38 @@ func (l *Ledger) Get(ctx context.Context, organization, deploymentID string) (*d
 	return r, wrap("get", err)
 }
 
-// List returns the records that match the filter, newest first, in descending
-// order of their IDs.
-func (l *Ledger) List(ctx context.Context, organization string, f deployments.Filter) ([]deployments.Record, error) {
+// List returns a page of the records that match the filter, newest first, in
+// descending order of their IDs.
+func (l *Ledger) List(ctx context.Context, organization string, f deployments.Filter, p deployments.Page) (deployments.Records, error) {
 	if err := l.check(ctx, organization); err != nil {
-		return nil, err
+		return deployments.Records{}, err
 	}
-	statement, args := listStatement(organization, f)
-	var page []deployments.Record
-	err := sqldb.WhileBusy(ctx, func() (err error) {
-		page, err = sqldb.Collect(ctx, l.db, scan, statement, args...)
+	limit, before, err := p.Bounds()
+	if err != nil {
+		return deployments.Records{}, err
+	}
+	statement, args := listStatement(organization, f, before, limit+1)
+	var found []deployments.Record
+	err = sqldb.WhileBusy(ctx, func() (err error) {
+		found, err = sqldb.Collect(ctx, l.db, scan, statement, args...)
 		return err
 	})
-	return page, wrap("list", err)
+	if err != nil {
+		return deployments.Records{}, wrap("list", err)
+	}
+	return p.Records(found)
 }
 
 // listStatement adds a condition for each field that is set.
-func listStatement(organization string, f deployments.Filter) (string, []any) {
+func listStatement(organization string, f deployments.Filter, before int64, limit int) (string, []any) {
 	var conditions []string
 	args := []any{[]byte(organization)}
 	add := func(condition string, values ...any) {
 		conditions = append(conditions, " AND "+condition)
 		args = append(args, values...)
 	}
-	if f.Before > 0 {
-		add("id < ?", f.Before)
+	if before < math.MaxInt64 {
+		add("id < ?", before)
 	}
 	if f.Service != "" {
 		add("service = ?", []byte(f.Service))
@@ -127,7 +135,7 @@ func listStatement(organization string, f deployments.Filter) (string, []any) {
 		add("status = 'success' AND NOT linked")
 	}
 	statement := strings.Join(conditions, "") + " ORDER BY id DESC LIMIT ?"
-	args = append(args, f.PageSize())
+	args = append(args, limit)
 	return selection + statement, args
 }
 

@@ -40,17 +40,17 @@ func TestPgBouncer(t *testing.T) {
 	}
 	all.Wait()
 	records, before := 0, int64(501)
-	for {
-		page, err := ledgers[0].List(t.Context(), "acme", deployments.Filter{Before: before})
+	for p := (deployments.Page{}); ; {
+		page, err := ledgers[0].List(t.Context(), "acme", deployments.Filter{}, p)
 		require.NoError(t, err)
-		if len(page) == 0 {
-			break
-		}
-		for _, r := range page {
+		for _, r := range page.Items {
 			require.Equal(t, before-1, r.ID)
 			require.Equal(t, payload.StatusSuccess, r.Deployment.Status)
 			before = r.ID
 			records++
+		}
+		if p.Cursor = page.Next; p.Cursor == "" {
+			break
 		}
 	}
 	require.Equal(t, 500, records)

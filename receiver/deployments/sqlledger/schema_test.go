@@ -66,9 +66,9 @@ func TestManyInstancesStartAtOnce(t *testing.T) {
 		wg.Wait()
 		l, err := open(t.Context(), sqlledger.WithoutMigration())
 		require.NoError(t, err)
-		all, err := l.List(t.Context(), "acme", deployments.Filter{})
+		all, err := l.List(t.Context(), "acme", deployments.Filter{}, deployments.Page{})
 		require.NoError(t, err)
-		require.Len(t, all, 16)
+		require.Len(t, all.Items, 16)
 	})
 }
 
