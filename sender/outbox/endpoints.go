@@ -207,15 +207,8 @@ func (o *Outbox) DeleteEndpoint(ctx context.Context, id string) error {
 	if err := o.open(); err != nil {
 		return err
 	}
-	if !storable(id) {
-		return unknownEndpoint(id)
-	}
-	n, err := o.db.Exec(ctx, `DELETE FROM {schema}outbox_endpoint WHERE id = ?`, id)
-	if err != nil {
+	if err := changeOne(ctx, o.db, id, `DELETE FROM {schema}outbox_endpoint WHERE id = ?`, id); err != nil {
 		return wrap("deleting endpoint", err)
-	}
-	if n == 0 {
-		return unknownEndpoint(id)
 	}
 	return o.health.cancelPending(ctx, id, "the endpoint was deleted")
 }
@@ -226,16 +219,10 @@ func (o *Outbox) Enable(ctx context.Context, id string) error {
 	if err := o.open(); err != nil {
 		return err
 	}
-	if !storable(id) {
-		return unknownEndpoint(id)
-	}
-	n, err := o.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0, breaker_open_until = 0, disabled_at = 0,
-		rate_slot_at = 0, version = version + 1 WHERE id = ?`, string(EndpointActive), id)
+	err := changeOne(ctx, o.db, id, `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0,
+		breaker_open_until = 0, disabled_at = 0, rate_slot_at = 0, version = version + 1 WHERE id = ?`, string(EndpointActive), id)
 	if err != nil {
 		return wrap("enabling endpoint", err)
-	}
-	if n == 0 {
-		return unknownEndpoint(id)
 	}
 	o.waker.makeDue(ctx, id, waitForBreaker)
 	o.waker.makeDue(ctx, id, waitForRateSlot)

@@ -196,10 +196,15 @@ func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *end
 // lock makes other changes of the endpoint wait until the transaction has
 // ended.
 func (s *endpointStore) lock(ctx context.Context, tx *riverdb.Tx, id string) error {
+	return changeOne(ctx, tx, id, `UPDATE {schema}outbox_endpoint SET version = version + 1 WHERE id = ?`, id)
+}
+
+// changeOne runs a statement that changes one endpoint.
+func changeOne(ctx context.Context, q riverdb.Querier, id, statement string, args ...any) error {
 	if !storable(id) {
 		return unknownEndpoint(id)
 	}
-	n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1 WHERE id = ?`, id)
+	n, err := q.Exec(ctx, statement, args...)
 	if err == nil && n == 0 {
 		return unknownEndpoint(id)
 	}

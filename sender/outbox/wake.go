@@ -128,7 +128,6 @@ func (w *waker) wake(ctx context.Context, jobs []int64) error {
 // row of the endpoint hands them out to all processes. A slot in the future is
 // recorded with the delivery, and the process that takes it up then finds it.
 type rateSlots struct {
-	db       *riverdb.DB
 	recorder *recorder
 	delivery *loaded
 }
@@ -139,7 +138,7 @@ func (s *rateSlots) Reserve(ctx context.Context) (time.Time, error) {
 	d := s.delivery
 	now, interval := micros(time.Now()), d.interval.Microseconds()
 	var next int64
-	err := s.db.QueryRow(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = CASE WHEN rate_slot_at > ? THEN rate_slot_at ELSE ? END + ?
+	err := s.recorder.db.QueryRow(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = CASE WHEN rate_slot_at > ? THEN rate_slot_at ELSE ? END + ?
 		WHERE id = ? AND version = ? RETURNING rate_slot_at`, now, now, interval, d.endpoint, d.version).Scan(&next)
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return time.Time{}, admission.ErrChanged
@@ -165,13 +164,13 @@ func (s *rateSlots) Trim(ctx context.Context) (bool, error) {
 	d := s.delivery
 	now := micros(time.Now())
 	var last, due int64
-	err := s.db.QueryRow(ctx, `SELECT COALESCE(MAX(rate_slot_at), 0), COALESCE(SUM(CASE WHEN rate_slot_at = 0 AND next_at <= ? THEN 1 ELSE 0 END), 0)
+	err := s.recorder.db.QueryRow(ctx, `SELECT COALESCE(MAX(rate_slot_at), 0), COALESCE(SUM(CASE WHEN rate_slot_at = 0 AND next_at <= ? THEN 1 ELSE 0 END), 0)
 		FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND id <> ?`, now, d.endpoint, d.id).Scan(&last, &due)
 	if err != nil {
 		return false, wrap("trimming rate slots", err)
 	}
 	next := max(last, now) + timemath.Times(d.interval, int(due)).Microseconds()
-	n, err := s.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = ? WHERE id = ? AND rate_slot_at > ?`,
+	n, err := s.recorder.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = ? WHERE id = ? AND rate_slot_at > ?`,
 		next, d.endpoint, next+(admission.SlotLifetime+d.interval).Microseconds())
 	return n > 0, wrap("trimming rate slots", err)
 }

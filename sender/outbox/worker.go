@@ -120,7 +120,7 @@ func (w *worker) request(d *loaded) *admission.Request {
 	return &admission.Request{
 		Job: d.job, Endpoint: d.endpoint, Version: d.version, Concurrency: cmp.Or(d.concurrency, w.concurrency),
 		Failing: !d.failingSince.IsZero(), BreakerOpenUntil: d.breakerOpenUntil,
-		Interval: d.interval, RateSlot: d.rateSlot, Slots: &rateSlots{w.recorder.db, w.recorder, d},
+		Interval: d.interval, RateSlot: d.rateSlot, Slots: &rateSlots{w.recorder, d},
 	}
 }
 

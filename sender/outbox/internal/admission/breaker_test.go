@@ -56,8 +56,19 @@ func TestBreaker_WakesUpTheBacklog(t *testing.T) {
 		w.take()
 		require.Empty(t, w.take(), "a probe is in flight")
 		probe.Release(admission.Succeeded)
-		synctest.Wait()
-		require.NotEmpty(t, w.take())
+		require.Len(t, w.drain(), 1, "as many as the ramp lets start")
+	})
+}
+
+func TestBreaker_SuccessEndsARunOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, r := newLimiter(t, 100), endpoint("a", 4)
+		for range 3 {
+			for range testBreaker.Failures - 1 {
+				require.Zero(t, l.admit(r, 1).Release(admission.Failed))
+			}
+			l.admit(r, 1).Release(admission.Succeeded)
+		}
 	})
 }
 

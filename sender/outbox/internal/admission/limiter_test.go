@@ -155,6 +155,41 @@ func TestHealth_HangingEndpointIsSuspect(t *testing.T) {
 	})
 }
 
+// After a change of a failing endpoint, there is no history.
+func TestHealth_ChangedEndpointIsUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, r := newLimiter(t, 16), endpoint("a", 4)
+		l.succeed(r, time.Millisecond)
+		l.admit(r, 1).Release(admission.Failed)
+		require.True(t, l.isSuspect(r))
+		r.Version = 2
+		require.False(t, l.isSuspect(r))
+		l.fill("new", false)
+		l.snooze(r, 1)
+	})
+}
+
+// The jobs of many endpoints do not return all at once either.
+func TestSnooze_SpreadsManyBacklogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const endpoints = 50
+		l := newLimiter(t, 2*endpoints)
+		for i := range endpoints {
+			l.admit(endpoint(fmt.Sprint(i), 1), 0)
+		}
+		time.Sleep(time.Second)
+		perSecond := map[int]int{}
+		for job := range int64(40) {
+			for i := range endpoints {
+				perSecond[int(l.snooze(endpoint(fmt.Sprint(i), 1), job+1).Seconds())]++
+			}
+		}
+		for second, n := range perSecond {
+			require.LessOrEqual(t, n, 3*endpoints, "second %d", second)
+		}
+	})
+}
+
 // Every snooze is bounded, and the jobs of a backlog do not return all at once.
 func TestSnooze_SpreadsABacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -98,5 +98,32 @@ func TestWake_BoundedBacklog(t *testing.T) {
 			}
 		}
 		require.Len(t, woken, 10_000)
+
+		held = l.admit(r, 0)
+		time.Sleep(time.Second)
+		l.snooze(r, 1_000_000)
+		time.Sleep(minAsleep)
+		held.Release(admission.Inconclusive)
+		require.Contains(t, w.take(), int64(1_000_000), "there is room again")
+	})
+}
+
+// Jobs are not woken up while there is no slot for them.
+func TestWake_NotWithoutASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, r, good := newLimiter(t, 16), endpoint("a", 1), endpoint("good", 2)
+		l.succeed(good, time.Millisecond)
+		held := l.admit(r, 1)
+		others := l.fill("new", false)
+		time.Sleep(500 * time.Millisecond)
+		l.snooze(r, 2)
+		time.Sleep(minAsleep)
+		l.admit(good, 1)
+		l.admit(good, 1)
+		w := l.run()
+		held.Release(admission.Inconclusive)
+		require.NotContains(t, w.take(), int64(2))
+		release(others, admission.Inconclusive)
+		require.Contains(t, w.take(), int64(2))
 	})
 }
