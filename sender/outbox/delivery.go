@@ -12,20 +12,22 @@ import (
 type State string
 
 const (
-	// Pending: it waits for its first or its next attempt.
+	// Pending means that it waits for its first or its next attempt.
 	Pending State = "pending"
-	// Delivering: a process is working on it now. It is stored as Pending, and
-	// the queue knows which jobs are running.
+	// Delivering means that a process is working on it now. It is stored as
+	// Pending, and the queue knows which jobs are running.
 	Delivering State = "delivering"
-	// Delivered: the endpoint has answered 2xx.
+	// Delivered means that the endpoint has answered 2xx.
 	Delivered State = "delivered"
-	// Failed: a dead letter, which can be replayed. The schedule is exhausted, or
-	// the endpoint answered 410, or the event can't be put into its format.
+	// Failed means a dead letter, which can be replayed. The schedule is
+	// exhausted, or the endpoint answered 410, or the event can't be put into its
+	// format.
 	Failed State = "failed"
-	// Canceled: the endpoint was disabled or deleted before it was delivered.
+	// Canceled means that the endpoint was disabled or deleted before it was
+	// delivered.
 	Canceled State = "canceled"
-	// Superseded: a newer event of the same deployment made it stale, see
-	// [WithSupersession].
+	// Superseded means that a newer event of the same deployment made it stale,
+	// see [WithSupersession].
 	Superseded State = "superseded"
 )
 
@@ -102,16 +104,18 @@ type NoticeKind string
 
 // The kinds of notices.
 const (
-	// NoticeAttempt: an attempt has ended. Attempt is its record.
+	// NoticeAttempt says that an attempt has ended. Attempt is its record.
 	NoticeAttempt NoticeKind = "attempt"
-	// NoticeDone: a delivery was delivered or is a dead letter, as State says.
+	// NoticeDone says that a delivery was delivered or is a dead letter, as State
+	// says.
 	NoticeDone NoticeKind = "delivery"
-	// NoticeFailing: an endpoint has used up a delivery's attempts, or failed for
-	// an hour.
+	// NoticeFailing says that an endpoint has used up a delivery's attempts, or
+	// failed for an hour.
 	NoticeFailing NoticeKind = "endpoint.failing"
-	// NoticeRecovered: an endpoint that was failing has accepted a delivery.
+	// NoticeRecovered says that an endpoint that was failing has accepted a
+	// delivery.
 	NoticeRecovered NoticeKind = "endpoint.recovered"
-	// NoticeDisabled: an endpoint was disabled. Reason says why.
+	// NoticeDisabled says that an endpoint was disabled. Reason says why.
 	NoticeDisabled NoticeKind = "endpoint.disabled"
 )
 

@@ -14,13 +14,13 @@ import (
 type EndpointState string
 
 const (
-	// EndpointActive: it gets deliveries.
+	// EndpointActive means that it gets deliveries.
 	EndpointActive EndpointState = "active"
-	// EndpointFailing: it gets deliveries, but one has used up its attempts, or
-	// none has succeeded for an hour. One success makes it active again. Failing
-	// for longer than [WithDisableAfter] disables it.
+	// EndpointFailing means that it gets deliveries, but one has used up its
+	// attempts, or none has succeeded for an hour. One success makes it active
+	// again. Failing for longer than [WithDisableAfter] disables it.
 	EndpointFailing EndpointState = "failing"
-	// EndpointDisabled: it gets nothing until [Outbox.Enable].
+	// EndpointDisabled means that it gets nothing until [Outbox.Enable].
 	EndpointDisabled EndpointState = "disabled"
 )
 

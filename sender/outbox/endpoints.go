@@ -16,7 +16,7 @@ import (
 // returned again.
 //
 // The URL, headers and filter are checked as every attempt will check them, see
-// sender.Sender.Check: the host is resolved, and addresses that are not public
+// sender.Sender.Check. The host is resolved, and addresses that are not public
 // are refused. Errors: [*FieldError], [ErrDuplicateEndpoint],
 // [ErrTooManyEndpoints]. Nothing is sent, see [Outbox.TestEndpoint].
 func (o *Outbox) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, Secret, error) {

@@ -11,36 +11,40 @@ var (
 	// ErrConfig is wrapped by every error of [OpenSQLite] and [NewPostgres] that
 	// the options cause. The text names the option.
 	ErrConfig = errors.New("outbox: invalid configuration")
-	// ErrInvalid: a field of an argument is invalid. Every [*FieldError] wraps it.
+	// ErrInvalid means that a field of an argument is invalid. Every [*FieldError]
+	// wraps it.
 	ErrInvalid = errors.New("outbox: invalid")
-	// ErrUnknownApp: no app of that name was registered ([Outbox.RegisterApp]),
-	// and none of its endpoints ever was.
+	// ErrUnknownApp means that no app of that name was registered
+	// ([Outbox.RegisterApp]), and none of its endpoints ever was.
 	ErrUnknownApp = errors.New("outbox: unknown app")
-	// ErrUnknownEndpoint: there is no endpoint with that ID. It may have been
-	// deleted.
+	// ErrUnknownEndpoint means that there is no endpoint with that ID. It may have
+	// been deleted.
 	ErrUnknownEndpoint = errors.New("outbox: unknown endpoint")
-	// ErrUnknownDelivery: there is no delivery with that ID. It may have been
-	// pruned.
+	// ErrUnknownDelivery means that there is no delivery with that ID. It may have
+	// been pruned.
 	ErrUnknownDelivery = errors.New("outbox: unknown delivery")
-	// ErrUnknownReplay: there is no replay with that ID.
+	// ErrUnknownReplay means that there is no replay with that ID.
 	ErrUnknownReplay = errors.New("outbox: unknown replay")
-	// ErrDuplicateEndpoint: the app already has an endpoint with that URL.
+	// ErrDuplicateEndpoint means that the app already has an endpoint with that
+	// URL.
 	ErrDuplicateEndpoint = errors.New("outbox: duplicate endpoint")
-	// ErrTooManyEndpoints: the app has as many endpoints as [WithMaxEndpoints]
-	// allows.
+	// ErrTooManyEndpoints means that the app has as many endpoints as
+	// [WithMaxEndpoints] allows.
 	ErrTooManyEndpoints = errors.New("outbox: too many endpoints")
-	// ErrEndpointDisabled: the endpoint gets no deliveries until [Outbox.Enable].
+	// ErrEndpointDisabled means that the endpoint gets no deliveries until
+	// [Outbox.Enable].
 	ErrEndpointDisabled = errors.New("outbox: endpoint is disabled")
-	// ErrConflict: an event with the same ID and other content was published
-	// before.
+	// ErrConflict means that an event with the same ID and other content was
+	// published before.
 	ErrConflict = errors.New("outbox: another event was published under this ID")
-	// ErrBodyTooLarge: the event's body is over the limit of sender.WithMaxBody.
-	// It comes in a [*FieldError] that names the largest member.
+	// ErrBodyTooLarge means that the event's body is over the limit of
+	// sender.WithMaxBody. It comes in a [*FieldError] that names the largest
+	// member.
 	ErrBodyTooLarge = errors.New("outbox: body too large")
-	// ErrUnseal: a sealed column can't be opened. Its key is missing in
+	// ErrUnseal means that a sealed column can't be opened. Its key is missing in
 	// [WithSealingKeys], or the value was altered or belongs to another endpoint.
 	ErrUnseal = errors.New("outbox: can't unseal")
-	// ErrClosed: the Outbox was closed.
+	// ErrClosed means that the Outbox was closed.
 	ErrClosed = errors.New("outbox: closed")
 )
 

@@ -289,14 +289,14 @@ func WithMaxConcurrency(n int) Option {
 }
 
 // WithBreaker sets the circuit breaker that each endpoint has. It opens after
-// failures failed attempts in a row, for about pause: at random half to one and
+// failures failed attempts in a row, for about pause, at random half to one and
 // a half times that. Then one attempt probes the endpoint. If it fails, the
 // next pause is twice as long, up to max. If it succeeds, one attempt may start
 // in the next second, two in the one after, then four, up to 64 in the seventh.
 // Default: 5 failures, 10 s and 5 min. Zero is an error, as is a max under
 // pause.
 //
-// No delivery is lost meanwhile, and only attempts that are made count: one for
+// No delivery is lost meanwhile, and only attempts that are made count, one for
 // the delivery that probes the endpoint, and none for those that wait.
 func WithBreaker(failures int, pause, max time.Duration) Option {
 	return optionFunc(func(c *config) {

@@ -202,7 +202,7 @@ const (
 )
 
 // Start begins to deliver. ctx bounds only the start. What runs afterwards ends
-// with [Outbox.Stop]. Publishing needs no Start: a process that only publishes
+// with [Outbox.Stop]. Publishing needs no Start. A process that only publishes
 // leaves the deliveries to others on the same database. Starting twice is an
 // error. After a Start that failed, because the database could not be reached
 // or ctx had ended, it can be tried again.

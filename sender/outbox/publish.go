@@ -46,7 +46,7 @@ func WithEventID(id string) PublishOption {
 // matching endpoints is no error. Errors: [ErrUnknownApp], [ErrConflict],
 // *payload.ValidationError, and a [*FieldError] that wraps [ErrBodyTooLarge].
 // Nothing is stored then. An event that the format of one endpoint can't
-// express is no error: that endpoint gets no delivery (sender.ErrNoMessage), or
+// express is no error. That endpoint gets no delivery (sender.ErrNoMessage), or
 // one that is [Failed] with the reason (any other error).
 func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, opts ...PublishOption) (Publication, error) {
 	if err := o.open(); err != nil {

@@ -249,7 +249,7 @@ const (
 	scheduledAfter = 6 * time.Second
 )
 
-// jobArgs refers to a delivery. What is sent is in outbox_delivery.
+// jobArgs refers to a delivery. The body is in outbox_delivery.
 type jobArgs struct {
 	ID string `json:"id"`
 }

@@ -178,8 +178,8 @@ func (c configuration) compare(other configuration) int {
 
 // saveSuccesses makes endpoints active that have accepted a delivery, unless a
 // failure began later. One statement asks for the whole batch and usually finds
-// nothing. What a delivery was loaded with is no answer, since another one may
-// have failed since, perhaps in another process.
+// nothing. The loaded endpoint is no answer, since another delivery may have
+// failed since, perhaps in another process.
 func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, ids []string) (recovered []string, err error) {
 	const unhealthy = `(failing_since <> 0 OR breaker_open_until <> 0 OR state = 'failing')`
 	type endpoint struct {

@@ -131,7 +131,7 @@ func newReplayConfig(opts []ReplayOption) (replayConfig, error) {
 
 func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
 	if f.App == "" && f.Endpoint == "" {
-		return f, fieldError("App", "App or Endpoint is required, so that nobody replays everything by mistake")
+		return f, fieldError("App", "App or Endpoint is required, so that not everything is replayed by mistake")
 	}
 	if len(f.States) == 0 {
 		f.States = []State{Failed, Canceled}
@@ -178,7 +178,7 @@ func (o *Outbox) ReplayStatus(ctx context.Context, id string) (ReplayStatus, err
 // Replays is a page of replays.
 type Replays struct {
 	Items []ReplayStatus
-	// Next is the cursor of the next page; empty on the last.
+	// Next is the cursor of the next page. It is empty on the last.
 	Next string
 }
 

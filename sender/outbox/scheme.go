@@ -138,7 +138,7 @@ func (s Scheme) newKey(text string) (storedKey, Secret, error) {
 		}
 		return storedKey{}, Secret{}, nil
 	default:
-		return storedKey{}, Secret{}, fieldError("Scheme", "is none of standard, ed25519, timestamped, stripe, bearer and unsigned")
+		return storedKey{}, Secret{}, fieldError("Scheme", "is unknown; use standard, ed25519, timestamped, stripe, bearer or unsigned")
 	}
 	k := storedKey{text: hidden.Of(text)}
 	shown, err := s.shown(k)

@@ -26,7 +26,7 @@ func isIntermediate(t payload.Type) bool {
 	return false
 }
 
-// supersede drops stale deliveries: those that wait when a terminal event
+// supersede drops stale deliveries, those that wait when a terminal event
 // comes, and those that come after one. An event that is younger than the
 // terminal one is not stale, since the same deployment runs once more. A
 // delivery that is in flight while it is superseded counts as delivered if it

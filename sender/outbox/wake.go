@@ -67,8 +67,8 @@ func (w *waker) retry(ctx context.Context, jobs []int64) (again []int64, err err
 	return again, err
 }
 
-// Conditions of makeDue: the deliveries that were published while a breaker was
-// open, and those that have a rate slot.
+// The conditions of makeDue match the deliveries that were published while a
+// breaker was open, and those that have a rate slot.
 const (
 	waitForBreaker  = `rate_slot_at = 0 AND attempts = 0 AND replays = 0`
 	waitForRateSlot = `rate_slot_at > 0`

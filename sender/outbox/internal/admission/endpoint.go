@@ -3,6 +3,7 @@ package admission
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/timemath"
@@ -58,8 +59,9 @@ type endpoint struct {
 // waiter is a job that waits in memory for a slot. The Limiter sets permit and
 // then closes ready.
 type waiter struct {
-	ready  chan struct{}
-	permit *Permit
+	endpoint *endpoint
+	ready    chan struct{}
+	permit   *Permit
 }
 
 func newEndpoint() *endpoint {
@@ -139,7 +141,7 @@ func (e *endpoint) spacing(now time.Time, endpoints int) time.Duration {
 	return max(pace, timemath.Times(minReturnInterval, endpoints))
 }
 
-// wakeCount returns how many snoozed jobs to wake up: as many as the endpoint
+// wakeCount returns how many snoozed jobs to wake up, as many as the endpoint
 // handles before the queue is polled again.
 func (e *endpoint) wakeCount(poll time.Duration) int {
 	if !e.proven {
@@ -190,22 +192,13 @@ func (e *endpoint) observe(took time.Duration) {
 }
 
 func (e *endpoint) removeStart(start time.Time) {
-	for i, s := range e.starts {
-		if s.Equal(start) {
-			e.starts[i] = e.starts[len(e.starts)-1]
-			e.starts = e.starts[:len(e.starts)-1]
-			return
-		}
+	if i := slices.IndexFunc(e.starts, start.Equal); i >= 0 {
+		e.starts = slices.Delete(e.starts, i, i+1)
 	}
 }
 
 func (e *endpoint) removeWaiter(w *waiter) {
-	for i, other := range e.waiters {
-		if other == w {
-			e.waiters = append(e.waiters[:i], e.waiters[i+1:]...)
-			return
-		}
-	}
+	e.waiters = slices.DeleteFunc(e.waiters, func(other *waiter) bool { return other == w })
 }
 
 func (e *endpoint) idle() bool {

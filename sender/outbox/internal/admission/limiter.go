@@ -13,7 +13,7 @@
 //     that succeeds closes it, and the attempts per second double from one.
 //   - A rate limit spaces the attempts of all processes, see [RateSlots].
 //
-// A job that is not admitted is snoozed: it goes back to the queue for a time
+// A job that is not admitted is snoozed. It goes back to the queue for a time
 // that grows with the backlog of its endpoint. [Limiter.Run] wakes it up
 // earlier when its endpoint has free slots.
 //
@@ -113,7 +113,7 @@ func (l *Limiter) Admit(ctx context.Context, r *Request) (*Permit, time.Duration
 			return nil, snooze, err
 		}
 	}
-	e, p, snooze, w := l.acquire(r)
+	p, snooze, w := l.acquire(r)
 	if w == nil {
 		return p, snooze, nil
 	}
@@ -129,12 +129,12 @@ func (l *Limiter) Admit(ctx context.Context, r *Request) (*Permit, time.Duration
 	if w.permit != nil {
 		return w.permit, 0, nil
 	}
-	e.removeWaiter(w)
-	return nil, l.snooze(e, l.Clock(), r.Job), nil
+	w.endpoint.removeWaiter(w)
+	return nil, l.snooze(w.endpoint, l.Clock(), r.Job), nil
 }
 
 // acquire returns a permit, a snooze, or a place among the waiters.
-func (l *Limiter) acquire(r *Request) (*endpoint, *Permit, time.Duration, *waiter) {
+func (l *Limiter) acquire(r *Request) (*Permit, time.Duration, *waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.endpoint(r)
@@ -142,19 +142,19 @@ func (l *Limiter) acquire(r *Request) (*endpoint, *Permit, time.Duration, *waite
 	now := l.Clock()
 	if e.breaker.openings > 0 {
 		if e.breaker.blocks(now) || l.full(e, now) {
-			return e, nil, l.snooze(e, now, r.Job), nil
+			return nil, l.snooze(e, now, r.Job), nil
 		}
-		return e, l.permit(e, now, true), 0, nil
+		return l.permit(e, now, true), 0, nil
 	}
 	if l.hasRoom(e, now) {
-		return e, l.permit(e, now, false), 0, nil
+		return l.permit(e, now, false), 0, nil
 	}
 	if len(e.starts) == 0 || e.expectedWait(now) > maxSlotWait {
-		return e, nil, l.snooze(e, now, r.Job), nil
+		return nil, l.snooze(e, now, r.Job), nil
 	}
-	w := &waiter{ready: make(chan struct{})}
+	w := &waiter{endpoint: e, ready: make(chan struct{})}
 	e.waiters = append(e.waiters, w)
-	return e, nil, 0, w
+	return nil, 0, w
 }
 
 // snoozeIfBlocked returns for how long the job is to be snoozed because of the
@@ -232,13 +232,14 @@ type Outcome int
 
 // The outcomes.
 const (
-	// Succeeded: the endpoint accepted the delivery.
+	// Succeeded means that the endpoint accepted the delivery.
 	Succeeded Outcome = iota
-	// Failed: it did not.
+	// Failed means that it did not.
 	Failed
-	// Gone: the endpoint wants no more deliveries and is about to be disabled.
+	// Gone means that the endpoint wants no more deliveries and is about to be
+	// disabled.
 	Gone
-	// Inconclusive: the attempt was cut off on this side.
+	// Inconclusive means that the attempt was cut off on this side.
 	Inconclusive
 )
 
