@@ -36,20 +36,19 @@ func TestWake_Again(t *testing.T) {
 		l := newLimiter(t, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		var calls [][]int64
+		calls := make(chan []int64, 3)
 		go l.Run(ctx, func(_ context.Context, jobs []int64) []int64 {
-			calls = append(calls, jobs)
-			if len(calls) == 1 {
-				return jobs[:1]
-			}
-			return nil
+			calls <- jobs
+			return jobs[1:]
 		})
+		begin := time.Now()
 		l.Wake([]int64{7, 8})
-		synctest.Wait()
-		require.Equal(t, [][]int64{{7, 8}}, calls)
-		time.Sleep(2 * pollInterval)
-		synctest.Wait()
-		require.Equal(t, [][]int64{{7, 8}, {7}}, calls)
+		require.Equal(t, []int64{7, 8}, <-calls)
+		require.Zero(t, time.Since(begin))
+		require.Equal(t, []int64{8}, <-calls)
+		require.LessOrEqual(t, time.Since(begin), pollInterval)
+		time.Sleep(2 * pollInterval) // fake time of the bubble
+		require.Empty(t, calls)
 	})
 }
 
