@@ -26,8 +26,9 @@ type Migrator struct {
 	OpenSQLite   func(ctx context.Context, path string) error
 }
 
-// Run requires that the store works on tables that Migrate made and on those that
-// somebody made with the SQL of Migrations, and that mistakes are reported.
+// Run requires that the store works on tables that Migrate made and on those
+// that somebody made with the SQL of Migrations, and that mistakes are
+// reported.
 func (m Migrator) Run(t *testing.T) {
 	t.Helper()
 	t.Run("SQLite", func(t *testing.T) {
