@@ -89,7 +89,7 @@ func conforms(t *testing.T, open func(testing.TB) clocked, wrap func(*sql.DB, *s
 		tables++
 		b := *place.backend
 		b.t, b.table = t, fmt.Sprint("t", tables)
-		s := subject(&b, other, wrap, sqldedupe.WithTTL(ttl), sqldedupe.WithCapacity(int64(keys)), sqldedupe.InsecureUnsynced())
+		s := subject(&b, other, wrap, append(limits(ttl, keys), sqldedupe.InsecureUnsynced())...)
 		s.Advance = place.advance
 		if keys > 0 {
 			s.Advance = func(d time.Duration) {
@@ -114,6 +114,15 @@ func subject(b *backend, other *sql.DB, wrap func(*sql.DB, *sqldedupe.Store) ded
 	return dedupetest.Subject{Store: wrap(b.db, b.store(b.db, opts...)), Other: wrap(other, b.store(other, opts...))}
 }
 
+// limits returns the options for a TTL and a capacity. Zero keys mean no
+// capacity.
+func limits(ttl time.Duration, keys int) []sqldedupe.Option {
+	if keys == 0 {
+		return []sqldedupe.Option{sqldedupe.WithTTL(ttl)}
+	}
+	return []sqldedupe.Option{sqldedupe.WithTTL(ttl), sqldedupe.WithCapacity(int64(keys))}
+}
+
 // TestFullConformance takes long. Run it with go test -run FullConformance
 // -dedupe.full -timeout 2h. It uses the databases' own clocks, and every commit
 // is synced to disk.
@@ -126,7 +135,7 @@ func TestFullConformance(t *testing.T) {
 			t.Run(each.name+"/"+name, func(t *testing.T) {
 				subject := func(t testing.TB, ttl time.Duration, keys int) dedupetest.Subject {
 					b := each.open(t)
-					return subject(b, b.open(), wrap, sqldedupe.WithTTL(ttl), sqldedupe.WithCapacity(int64(keys)))
+					return subject(b, b.open(), wrap, limits(ttl, keys)...)
 				}
 				dedupetest.Run(t, dedupetest.Config{
 					New:        func(t testing.TB, ttl time.Duration) dedupetest.Subject { return subject(t, ttl, 0) },
