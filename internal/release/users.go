@@ -12,8 +12,8 @@ import (
 
 // usersDir holds the programs of outside users. The program for the module in
 // DIR is DIR/main.go. For the root module it is NAME/main.go, where NAME ends
-// its path. commands.txt lists commands. Each program runs in a temporary
-// folder of its own.
+// its path. commands.txt lists commands. Each program runs in a separate
+// temporary folder.
 const usersDir = "internal/release/testdata/users"
 
 // outsideUsers uses the packed modules as an outside user would. It requires
