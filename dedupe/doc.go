@@ -18,12 +18,12 @@
 //		return errors.New("in flight") // 409, Retry-After: claim.RetryAfter
 //	}
 //	// The result must be recorded even if the sender disconnects.
-//	uncancelled := context.WithoutCancel(ctx)
+//	uncanceled := context.WithoutCancel(ctx)
 //	if err := handle(ctx); err != nil {
 //		// 500: a retry can run at once.
-//		return errors.Join(err, store.Release(uncancelled, claim))
+//		return errors.Join(err, store.Release(uncanceled, claim))
 //	}
-//	return store.Complete(uncancelled, claim)
+//	return store.Complete(uncanceled, claim)
 //
 // Package receiver does this for every delivery after it has verified the
 // signature. It also renews the claims of slow handlers. [Memory] is the

@@ -30,12 +30,12 @@ func Example() {
 			return errors.New("in flight") // 409, Retry-After: claim.RetryAfter
 		}
 		// The result must be recorded even if the sender disconnects.
-		uncancelled := context.WithoutCancel(ctx)
+		uncanceled := context.WithoutCancel(ctx)
 		if err := handle(ctx); err != nil {
 			// 500: a retry can run at once.
-			return errors.Join(err, store.Release(uncancelled, claim))
+			return errors.Join(err, store.Release(uncanceled, claim))
 		}
-		return store.Complete(uncancelled, claim)
+		return store.Complete(uncanceled, claim)
 	}
 
 	crash := func(context.Context) error { return errors.New("handler failed") }

@@ -67,11 +67,11 @@ func noRights(e *env) {
 }
 
 func endedContext(e *env) {
-	cancelled, cancel := context.WithCancel(e.ctx)
+	canceled, cancel := context.WithCancel(e.ctx)
 	cancel()
 	late, cancel := context.WithDeadline(e.ctx, time.Unix(0, 0))
 	defer cancel()
-	for i, ctx := range []context.Context{cancelled, late} {
+	for i, ctx := range []context.Context{canceled, late} {
 		k := numbered(i)
 		c, err := e.store.Claim(ctx, k, e.Lease)
 		e.ended(ctx, "Claim", err)

@@ -21,7 +21,7 @@ import (
 // milliseconds and limited to 100 years. The store has no goroutine, and the
 // caller owns the client.
 //
-// Calls end at their context's deadline. If the context is cancelled earlier, a
+// Calls end at their context's deadline. If the context is canceled earlier, a
 // call may still wait for the answer until the client's own ReadTimeout, 3
 // seconds by default. A call returns an answer that has arrived even if the
 // context has ended.

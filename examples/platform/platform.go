@@ -85,7 +85,7 @@ func newPlatform(ctx context.Context, o *options, getenv func(string) string, lo
 
 // openDatabase opens the outbox and creates the platform's table in its
 // database.
-func (p *platform) openDatabase(ctx context.Context, current outbox.Key, previous []outbox.Key) error {
+func (p *platform) openDatabase(ctx context.Context, current outbox.SealingKey, previous []outbox.SealingKey) error {
 	opts, err := outboxOptions(p.o, current, previous, p.logger)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (p *platform) checkKey(ctx context.Context) error {
 
 // outboxOptions registers the formats of chat services and other systems under
 // their names.
-func outboxOptions(o *options, current outbox.Key, previous []outbox.Key, logger *slog.Logger) ([]outbox.Option, error) {
+func outboxOptions(o *options, current outbox.SealingKey, previous []outbox.SealingKey, logger *slog.Logger) ([]outbox.Option, error) {
 	opts := []outbox.Option{
 		outbox.WithSealingKeys(current, previous...), outbox.WithLogger(logger),
 		outbox.WithSchedule(outbox.SchedulePlatform, sender.Scaled(sender.Platform, o.retryScale)),

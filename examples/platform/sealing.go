@@ -22,20 +22,20 @@ import (
 // for a database that already has one.
 const keyFile = "sealing.key"
 
-func sealingKeys(o *options, getenv func(string) string, logger *slog.Logger) (current outbox.Key, previous []outbox.Key, err error) {
+func sealingKeys(o *options, getenv func(string) string, logger *slog.Logger) (current outbox.SealingKey, previous []outbox.SealingKey, err error) {
 	text := getenv("PLATFORM_SEALING_KEY")
 	if text == "" {
 		if text, err = localKey(o, logger); err != nil {
-			return outbox.Key{}, nil, err
+			return outbox.SealingKey{}, nil, err
 		}
 	}
 	if current, err = sealingKey(text); err != nil {
-		return outbox.Key{}, nil, fmt.Errorf("PLATFORM_SEALING_KEY: %w", err)
+		return outbox.SealingKey{}, nil, fmt.Errorf("PLATFORM_SEALING_KEY: %w", err)
 	}
 	if text := getenv("PLATFORM_SEALING_KEY_PREVIOUS"); text != "" {
 		key, err := sealingKey(text)
 		if err != nil {
-			return outbox.Key{}, nil, fmt.Errorf("PLATFORM_SEALING_KEY_PREVIOUS: %w", err)
+			return outbox.SealingKey{}, nil, fmt.Errorf("PLATFORM_SEALING_KEY_PREVIOUS: %w", err)
 		}
 		previous = append(previous, key)
 	}
@@ -43,13 +43,13 @@ func sealingKeys(o *options, getenv func(string) string, logger *slog.Logger) (c
 }
 
 // sealingKey names a key by its hash, so different keys have different names.
-func sealingKey(text string) (outbox.Key, error) {
+func sealingKey(text string) (outbox.SealingKey, error) {
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(raw) != 32 {
-		return outbox.Key{}, errors.New("want 32 bytes in base64; make them with: openssl rand -base64 32")
+		return outbox.SealingKey{}, errors.New("want 32 bytes in base64; make them with: openssl rand -base64 32")
 	}
 	sum := sha256.Sum256(append([]byte("deployhook platform sealing key "), raw...))
-	return outbox.NewKey(hex.EncodeToString(sum[:6]), raw)
+	return outbox.NewSealingKey(hex.EncodeToString(sum[:6]), raw)
 }
 
 func localKey(o *options, logger *slog.Logger) (string, error) {

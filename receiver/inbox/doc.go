@@ -132,7 +132,7 @@
 //     inbox needs its own file.
 //   - Two different handlers on one schema. The process that comes first
 //     handles a delivery. Give each handler its own [WithSchema].
-//   - Cancelling or deleting River's jobs by hand. A delivery without a job
+//   - Canceling or deleting River's jobs by hand. A delivery without a job
 //     stays pending. Use the inbox's methods.
 //   - A retention shorter than the sender's retries. A late copy is then a new
 //     delivery.

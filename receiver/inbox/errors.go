@@ -47,7 +47,7 @@ var (
 
 	errGoexit  = errors.New("inbox: the handler ended its goroutine")
 	errLost    = errors.New("inbox: the process died repeatedly while it handled this delivery")
-	errRemoved = errors.New("inbox: the job was cancelled")
+	errRemoved = errors.New("inbox: the job was canceled")
 )
 
 func configError(format string, args ...any) error {

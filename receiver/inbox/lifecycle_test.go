@@ -223,7 +223,7 @@ func TestWorker_OneHandlerPerDelivery(t *testing.T) {
 }
 
 // An operator cancels a job in River's web UI.
-func TestWorker_JobCancelledByOperator(t *testing.T) {
+func TestWorker_JobCanceledByOperator(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
 		entered := make(chan struct{})
@@ -237,7 +237,7 @@ func TestWorker_JobCancelledByOperator(t *testing.T) {
 		<-entered
 		in.CancelJobs(t.Context())
 		reaches(t, in, inbox.Stats{Dead: 1})
-		assert.Contains(t, only(t, in).LastError, "cancelled")
+		assert.Contains(t, only(t, in).LastError, "canceled")
 	})
 }
 

@@ -68,7 +68,7 @@ func (in *Inbox) attempt(ctx context.Context, r *record, l *lease) ending {
 	switch {
 	case err == nil:
 		return in.succeed(ctx, r, l, a.Number, took)
-	case cancelledByHand(ctx):
+	case canceledByHand(ctx):
 		return in.deadLetterAttempt(recordCtx, r, errors.Join(errRemoved, err), a.Number, took)
 	case errors.Is(ctx.Err(), context.Canceled):
 		// the worker is stopping, so the attempt does not count

@@ -115,9 +115,9 @@ func snooze(d time.Duration) error {
 	return river.JobSnooze(max(d, time.Millisecond))
 }
 
-// cancelledByHand reports whether an operator cancelled the job, for example in
+// canceledByHand reports whether an operator canceled the job, for example in
 // River's web UI.
-func cancelledByHand(ctx context.Context) bool {
+func canceledByHand(ctx context.Context) bool {
 	return errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely)
 }
 

@@ -3,7 +3,7 @@
 // to each subscribed endpoint with retries, and leaves a log that can be shown
 // and replayed. A platform builds its "webhooks" page on this package.
 //
-//	key, err := outbox.NewKey("2026-11", secret) // 32 random bytes
+//	key, err := outbox.NewSealingKey("2026-11", secret) // 32 random bytes
 //	if err != nil {
 //		return err
 //	}

@@ -18,7 +18,7 @@ import (
 
 // quickStart is the snippet in the package's documentation.
 func quickStart(ctx context.Context, secret []byte, url string, event *payload.Event) error {
-	key, err := outbox.NewKey("2026-11", secret) // 32 random bytes
+	key, err := outbox.NewSealingKey("2026-11", secret) // 32 random bytes
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func Example() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	key, err := outbox.NewKey("example", []byte("32 random bytes, from elsewhere!"))
+	key, err := outbox.NewSealingKey("example", []byte("32 random bytes, from elsewhere!"))
 	if err != nil {
 		fmt.Println(err)
 		return

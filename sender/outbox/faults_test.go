@@ -109,7 +109,7 @@ func newInside(t *testing.T, opts ...Option) *inside {
 	t.Helper()
 	secret := make([]byte, keySize)
 	_, _ = rand.Read(secret)
-	key, err := NewKey("k1", secret)
+	key, err := NewSealingKey("k1", secret)
 	require.NoError(t, err)
 	opts = append([]Option{WithSealingKeys(key), WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))}, opts...)
 	o, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "outbox.db"), opts...)

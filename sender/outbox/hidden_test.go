@@ -22,7 +22,7 @@ const (
 // themselves nor from a field of another struct.
 func TestSecretsAreHidden(t *testing.T) {
 	t.Parallel()
-	key, err := outbox.NewKey("2026-11", []byte(hiddenKey)[:32])
+	key, err := outbox.NewSealingKey("2026-11", []byte(hiddenKey)[:32])
 	require.NoError(t, err)
 	hook := newHook(t, nil)
 	url, header := sender.NewURL(hook.URL+"/"+hiddenValue), sender.NewHeader(http.Header{"X-Api-Key": {hiddenValue}})
@@ -38,7 +38,7 @@ func TestSecretsAreHidden(t *testing.T) {
 	settled(t, o, p.Deliveries[0].ID, outbox.Delivered) // so that the endpoint is in memory
 	require.NoError(t, o.Close())                       // so that nothing writes to what is read
 
-	covered := []any{config, update, secret, key, outbox.Secret{}, outbox.Key{}}
+	covered := []any{config, update, secret, key, outbox.Secret{}, outbox.SealingKey{}}
 	hiddentest.RequireHidden(t, []string{hiddenKey, hiddenValue}, append(covered, created, outbox.WithSealingKeys(key))...)
 	hiddentest.RequireNotPrinted(t, []string{hiddenKey, hiddenValue}, o)
 	excuses := map[string]string{

@@ -27,7 +27,7 @@ type inside struct {
 func insideEach(t *testing.T, test func(t *testing.T, o *inside), opts ...Option) {
 	secret := make([]byte, keySize)
 	_, _ = rand.Read(secret)
-	key, err := NewKey("k1", secret)
+	key, err := NewSealingKey("k1", secret)
 	require.NoError(t, err)
 	opts = append([]Option{WithSealingKeys(key), WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))}, opts...)
 	run := func(t *testing.T, o *Outbox, err error) {

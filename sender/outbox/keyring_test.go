@@ -10,11 +10,11 @@ import (
 
 func testKeyring(t testing.TB, ids ...string) *keyring {
 	t.Helper()
-	var keys []Key
+	var keys []SealingKey
 	for _, id := range ids {
 		secret := make([]byte, keySize)
 		_, _ = rand.Read(secret)
-		k, err := NewKey(id, secret)
+		k, err := NewSealingKey(id, secret)
 		require.NoError(t, err)
 		keys = append(keys, k)
 	}
@@ -79,16 +79,16 @@ func TestEverySealIsAnother(t *testing.T) {
 func TestKeysOfOneRingHaveDifferentIDs(t *testing.T) {
 	t.Parallel()
 	r := testKeyring(t, "k1")
-	_, err := newKeyring(r.current, []Key{testKeyring(t, "k1").current})
+	_, err := newKeyring(r.current, []SealingKey{testKeyring(t, "k1").current})
 	require.ErrorContains(t, err, "k1")
-	_, err = newKeyring(r.current, []Key{{}})
+	_, err = newKeyring(r.current, []SealingKey{{}})
 	require.Error(t, err)
 	for _, size := range []int{0, 16, 24, 31, 33, 64} {
-		_, err := NewKey("k", bytes.Repeat([]byte("ab"), 32)[:size])
+		_, err := NewSealingKey("k", bytes.Repeat([]byte("ab"), 32)[:size])
 		require.ErrorIs(t, err, ErrConfig)
 	}
-	_, err = NewKey("k", bytes.Repeat([]byte{7}, keySize))
+	_, err = NewSealingKey("k", bytes.Repeat([]byte{7}, keySize))
 	require.ErrorIs(t, err, ErrConfig)
-	_, err = NewKey("0123456789012345678901234567890123", bytes.Repeat([]byte("ab"), 16))
+	_, err = NewSealingKey("0123456789012345678901234567890123", bytes.Repeat([]byte("ab"), 16))
 	require.ErrorIs(t, err, ErrConfig)
 }

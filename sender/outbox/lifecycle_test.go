@@ -24,7 +24,7 @@ func TestConfigurationIsCheckedAtOnce(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		for option, opt := range map[string]outbox.Option{
-			"WithSealingKeys":    outbox.WithSealingKeys(outbox.Key{}),
+			"WithSealingKeys":    outbox.WithSealingKeys(outbox.SealingKey{}),
 			"WithSender":         outbox.WithSender(sender.WithTimeout(-1)),
 			"WithFormat":         outbox.WithFormat("json", shout{}),
 			"WithSchedule":       outbox.WithSchedule("", nil),

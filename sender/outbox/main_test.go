@@ -57,10 +57,10 @@ func onEach(t *testing.T, test func(t *testing.T, w *world)) {
 
 var testKey = newKey("k1")
 
-func newKey(id string) outbox.Key {
+func newKey(id string) outbox.SealingKey {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret)
-	k, err := outbox.NewKey(id, secret)
+	k, err := outbox.NewSealingKey(id, secret)
 	if err != nil {
 		panic(err)
 	}

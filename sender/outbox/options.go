@@ -99,7 +99,7 @@ func (c *config) mistake(option, format string, args ...any) {
 func newConfig(opts []Option) (*config, error) {
 	c := applyOptions(opts)
 	if c.keys == nil {
-		c.mistake("WithSealingKeys", "is missing; endpoints' URLs and secrets are never stored in the clear, so give a key from NewKey")
+		c.mistake("WithSealingKeys", "is missing; endpoints' URLs and secrets are never stored in the clear, so give a key from NewSealingKey")
 	}
 	c.faults = contain.New("outbox", c.logger.Handler())
 	c.logger = c.faults.Logger()
@@ -146,7 +146,7 @@ const defaultSchema = "deployhook_outbox"
 // were sealed with a previous key can still be opened. To change keys, give the
 // new one as current and the old one as previous in every process, call
 // [Outbox.ReSeal], and then leave the old one out.
-func WithSealingKeys(current Key, previous ...Key) Option {
+func WithSealingKeys(current SealingKey, previous ...SealingKey) Option {
 	return optionFunc(func(c *config) {
 		keys, err := newKeyring(current, previous)
 		if err != nil {

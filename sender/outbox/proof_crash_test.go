@@ -37,7 +37,7 @@ import (
 const crashRate = 40
 
 // crashOptions are the same in all processes.
-func crashOptions(key outbox.Key) []outbox.Option {
+func crashOptions(key outbox.SealingKey) []outbox.Option {
 	return []outbox.Option{
 		outbox.WithSealingKeys(key), loopback(), outbox.WithDisableAfter(0),
 		outbox.WithBreaker(1_000_000, time.Second, time.Second),
@@ -101,8 +101,8 @@ func newCrash(t *testing.T, w *world) *crash {
 	return c
 }
 
-func crashKey(secret []byte) outbox.Key {
-	k, err := outbox.NewKey("k1", secret)
+func crashKey(secret []byte) outbox.SealingKey {
+	k, err := outbox.NewSealingKey("k1", secret)
 	if err != nil {
 		panic(err)
 	}

@@ -21,52 +21,52 @@ const (
 	nonceSize   = 12
 )
 
-// Key seals endpoints' URLs, headers and secrets in the database, with
-// AES-256-GCM. Make it with [NewKey]. Printing a Key shows its ID. The zero Key
-// is not a key.
-type Key struct {
+// SealingKey seals endpoints' URLs, headers and secrets in the database, with
+// AES-256-GCM. Make it with [NewSealingKey]. Printing a SealingKey shows its
+// ID. The zero SealingKey is not a key.
+type SealingKey struct {
 	id   string
 	aead hidden.Value[cipher.AEAD]
 }
 
-// NewKey returns a sealing key. id names it in the database, so that the right
-// one is found after a change of keys. It has 1 to 32 letters, digits, "_" and
-// "-". It is not secret and must never be used for another key. secret is 32
+// NewSealingKey returns a sealing key. id names it in the database, so that the
+// right one is found after a change of keys. It has 1 to 32 letters, digits,
+// "_" and "-". It is not secret and must never be used for another key. secret is 32
 // random bytes, from a key management service or the environment, never from
 // the database that it protects. Errors wrap [ErrConfig] and never contain the
 // secret.
-func NewKey(id string, secret []byte) (Key, error) {
+func NewSealingKey(id string, secret []byte) (SealingKey, error) {
 	if !validKeyID(id) {
-		return Key{}, fmt.Errorf("%w: NewKey: the ID must be 1 to %d letters, digits, _ and -", ErrConfig, maxKeyID)
+		return SealingKey{}, fmt.Errorf("%w: NewSealingKey: the ID must be 1 to %d letters, digits, _ and -", ErrConfig, maxKeyID)
 	}
 	if len(secret) != keySize {
-		return Key{}, fmt.Errorf("%w: NewKey: the secret of key %s has %d bytes; want %d random ones", ErrConfig, id, len(secret), keySize)
+		return SealingKey{}, fmt.Errorf("%w: NewSealingKey: the secret of key %s has %d bytes; want %d random ones", ErrConfig, id, len(secret), keySize)
 	}
 	if allEqual(secret) {
-		return Key{}, fmt.Errorf("%w: NewKey: the secret of key %s is one byte repeated; want %d random ones", ErrConfig, id, keySize)
+		return SealingKey{}, fmt.Errorf("%w: NewSealingKey: the secret of key %s is one byte repeated; want %d random ones", ErrConfig, id, keySize)
 	}
 	block, err := aes.NewCipher(secret)
 	if err != nil {
-		return Key{}, fmt.Errorf("%w: NewKey: %w", ErrConfig, err)
+		return SealingKey{}, fmt.Errorf("%w: NewSealingKey: %w", ErrConfig, err)
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
-		return Key{}, fmt.Errorf("%w: NewKey: %w", ErrConfig, err)
+		return SealingKey{}, fmt.Errorf("%w: NewSealingKey: %w", ErrConfig, err)
 	}
-	return Key{id: id, aead: hidden.Of(aead)}, nil
+	return SealingKey{id: id, aead: hidden.Of(aead)}, nil
 }
 
 // ID returns the key's ID.
-func (k Key) ID() string { return k.id }
+func (k SealingKey) ID() string { return k.id }
 
 // String shows the key's ID and nothing else.
-func (k Key) String() string { return "sealing key " + k.id }
+func (k SealingKey) String() string { return "sealing key " + k.id }
 
 // Format prints String whatever the verb is.
-func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+func (k SealingKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
 // LogValue is String for log/slog.
-func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+func (k SealingKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 func validKeyID(id string) bool {
 	if id == "" || len(id) > maxKeyID {
@@ -93,15 +93,15 @@ func allEqual(b []byte) bool {
 
 // keyring seals with the current key and opens with any.
 type keyring struct {
-	current Key
-	byID    map[string]Key
+	current SealingKey
+	byID    map[string]SealingKey
 }
 
-func newKeyring(current Key, previous []Key) (*keyring, error) {
-	r := &keyring{current: current, byID: map[string]Key{}}
-	for _, k := range append([]Key{current}, previous...) {
+func newKeyring(current SealingKey, previous []SealingKey) (*keyring, error) {
+	r := &keyring{current: current, byID: map[string]SealingKey{}}
+	for _, k := range append([]SealingKey{current}, previous...) {
 		if k.aead.IsZero() {
-			return nil, errors.New("a key is the zero Key; make keys with NewKey")
+			return nil, errors.New("a key is the zero SealingKey; make keys with NewSealingKey")
 		}
 		if _, ok := r.byID[k.id]; ok {
 			return nil, fmt.Errorf("two keys have the ID %s", k.id)

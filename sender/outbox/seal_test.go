@@ -81,7 +81,7 @@ func TestOnlyTheRightKeyOpens(t *testing.T) {
 		o := w.open(t)
 		e, _ := create(t, o, endpointAt("shop", h.URL))
 		next := newKey("k2")
-		for name, key := range map[string]outbox.Key{"another key": next, "another secret of that name": newKey("k1")} {
+		for name, key := range map[string]outbox.SealingKey{"another key": next, "another secret of that name": newKey("k1")} {
 			wrong := w.open(t, outbox.WithSealingKeys(key))
 			_, err := wrong.RotateSecret(t.Context(), e.ID, "", 0)
 			require.ErrorIs(t, err, outbox.ErrUnseal, name)
@@ -134,11 +134,11 @@ func TestKeysAreCheckedAndNotPrinted(t *testing.T) {
 		id     string
 		secret []byte
 	}{{"", make([]byte, 32)}, {"a b", make([]byte, 32)}, {"k", make([]byte, 31)}, {"k", make([]byte, 32)}, {"k", nil}} {
-		_, err := outbox.NewKey(c.id, c.secret)
+		_, err := outbox.NewSealingKey(c.id, c.secret)
 		require.ErrorIs(t, err, outbox.ErrConfig)
 	}
 	secret := []byte("0123456789abcdef0123456789abcdef")
-	k, err := outbox.NewKey("2026-11", secret)
+	k, err := outbox.NewSealingKey("2026-11", secret)
 	require.NoError(t, err)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		require.Equal(t, "sealing key 2026-11", fmt.Sprintf(verb, k))

@@ -33,20 +33,20 @@ type handlerOption func(*Handler)
 
 func (f handlerOption) applyToHandler(h *Handler) { f(h) }
 
-// WithReportTimeout bounds one request. A longer one is answered with 503. Default
-// 30 seconds ([DefaultReportTimeout]). Zero is an error.
+// WithReportTimeout bounds one request. A longer one is answered with 503.
+// Default: 30 seconds ([DefaultReportTimeout]). Zero is an error.
 func WithReportTimeout(d time.Duration) HandlerOption {
 	return handlerOption(func(h *Handler) { h.timeout = d })
 }
 
 // WithConcurrentReports bounds how many requests are computed at the same time.
-// Others wait. Default 2 ([DefaultReports]). Less than 1 is an error.
+// Others wait. Default: 2 ([DefaultReports]). Less than 1 is an error.
 func WithConcurrentReports(n int) HandlerOption {
 	return handlerOption(func(h *Handler) { h.concurrent = n })
 }
 
-// WithHandlerLogger sets where errors of the ledger and of the history go. Default,
-// and meaning of nil: [slog.Default].
+// WithHandlerLogger sets where errors of the ledger and of the history go.
+// Default: [slog.Default]. Nil is an error.
 func WithHandlerLogger(l *slog.Logger) HandlerOption {
 	return handlerOption(func(h *Handler) { h.logger = l })
 }
@@ -85,7 +85,7 @@ type Handler struct {
 // take [signer.NewAPIKeys]. All configuration errors are reported at once and wrap
 // [ErrConfig].
 func NewHandler(v signer.Verifier, c *Calculator, opts ...HandlerOption) (*Handler, error) {
-	h := &Handler{verifier: v, calculator: c, timeout: DefaultReportTimeout, concurrent: DefaultReports}
+	h := &Handler{verifier: v, calculator: c, timeout: DefaultReportTimeout, concurrent: DefaultReports, logger: slog.Default()}
 	var problems []error
 	for _, o := range opts {
 		if o == nil {
@@ -106,11 +106,11 @@ func NewHandler(v signer.Verifier, c *Calculator, opts ...HandlerOption) (*Handl
 	if h.concurrent < 1 {
 		problems = append(problems, configError("WithConcurrentReports(%d): want at least 1", h.concurrent))
 	}
+	if h.logger == nil {
+		problems = append(problems, configError("WithHandlerLogger: the logger is nil; leave it out"))
+	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
-	}
-	if h.logger == nil {
-		h.logger = slog.Default()
 	}
 	h.slots = make(chan struct{}, h.concurrent)
 	return h, nil

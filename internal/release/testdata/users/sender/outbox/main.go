@@ -34,7 +34,7 @@ func run(ctx context.Context, file, version string) error {
 	if _, err := rand.Read(secret); err != nil {
 		return err
 	}
-	key, err := outbox.NewKey("outside", secret)
+	key, err := outbox.NewSealingKey("outside", secret)
 	if err != nil {
 		return err
 	}
