@@ -8,14 +8,15 @@ import (
 // An Incident is the record of one incident: JSON with camelCase names. Sending
 // a record with the same IncidentID again updates it.
 //
-// IncidentID and OpenedAt are required. An empty string means that the member
+// IncidentID is required, and so is OpenedAt or ResolvedAt. An empty string means that the member
 // is absent. Members without a field are kept in Extra and written back on
 // encoding.
 type Incident struct {
 	// IncidentID is the incident system's own ID. It has 1 to 255 characters
 	// and no control characters. JSON name "incidentId". Required.
 	IncidentID string
-	// OpenedAt is the start of the incident. JSON name "openedAt". Required.
+	// OpenedAt is the start of the incident. A record of the end may lack it. JSON
+	// name "openedAt".
 	OpenedAt time.Time
 	// ResolvedAt is the time at which service was restored. It is absent while
 	// the incident is open, and not before OpenedAt. JSON name "resolvedAt".
@@ -107,7 +108,7 @@ func (i *Incident) Validate() error {
 
 func (i *Incident) check(f *failures) {
 	f.id("incidentId", i.IncidentID)
-	if i.OpenedAt.IsZero() {
+	if i.OpenedAt.IsZero() && i.ResolvedAt.IsZero() {
 		f.add("openedAt", isRequired)
 	}
 	f.date("openedAt", i.OpenedAt)

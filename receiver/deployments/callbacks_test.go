@@ -40,6 +40,13 @@ func TestCallbacks(t *testing.T) {
 			require.Equal(t, `{"action":"updated","deploymentId":1,"linkedPRs":0}`, deploy(h, acmeKey, body(t, d)).Body.String())
 			require.Equal(t, map[string]uint64{"WithContradictionHook": 1}, h.Faults())
 		},
+		"WithIncidentDecoder": func(t *testing.T, f *callbacktest.Fault) {
+			h, err := deployments.NewIncidents(newAPIKeys(t), newLedger(t), deployments.WithIncidentDecoder(
+				func(context.Context, []byte) (*payload.Incident, error) { f.Happen(); return nil, nil }))
+			require.NoError(t, err)
+			require.Equal(t, 503, deploy(h, acmeKey, `{"incidentId":"7"}`).Code)
+			require.Equal(t, map[string]uint64{"WithIncidentDecoder": 1}, h.Faults())
+		},
 		"ledger": func(t *testing.T, f *callbacktest.Fault) {
 			h := newDeployments(t, badLedger{newLedger(t), f.Happen})
 			require.Equal(t, 503, deploy(h, acmeKey, body(t, testDeployment("a", payload.StatusSuccess))).Code)
@@ -111,7 +118,7 @@ func TestCallbacks_NilIsAConfigurationError(t *testing.T) {
 	t.Parallel()
 	for name, opt := range map[string]deployments.Option{
 		"WithObserver": deployments.WithObserver(nil), "WithContradictionHook": deployments.WithContradictionHook(nil),
-		"WithLinker": deployments.WithLinker(deployments.LinkerFunc(nil)),
+		"WithLinker": deployments.WithLinker(deployments.LinkerFunc(nil)), "WithIncidentDecoder": deployments.WithIncidentDecoder(nil),
 	} {
 		_, err := deployments.New(newAPIKeys(t), newLedger(t), opt)
 		require.ErrorIs(t, err, deployments.ErrConfig)

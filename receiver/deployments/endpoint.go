@@ -101,6 +101,9 @@ func New(v signer.Verifier, ledger Ledger, opts ...Option) (*Endpoint, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
+	if c.decodeIncident != nil {
+		return nil, configError("WithIncidentDecoder: it is for NewIncidents; leave it out")
+	}
 	if tenants, ok := v.(*receiver.TenantVerifier); ok {
 		v = keyVerifier{tenants}
 	}
@@ -129,16 +132,20 @@ func (v keyVerifier) Verify(r *http.Request, body []byte) (signer.Verified, erro
 // 503.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e == nil || e.handler == nil {
-		slog.ErrorContext(r.Context(), "webhook delivery", slog.String("outcome", string(receiver.Unavailable)),
-			slog.Any("error", configError("the Endpoint was not made with New; check the error of New")))
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Retry-After", "5")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		// the connection may be gone
-		_, _ = io.WriteString(w, `{"error":"Temporarily unavailable"}`)
+		notMade(w, r, "the Endpoint was not made with New; check the error of New")
 		return
 	}
 	e.handler.ServeHTTP(w, r)
+}
+
+// notMade answers for an endpoint that no constructor made.
+func notMade(w http.ResponseWriter, r *http.Request, why string) {
+	slog.ErrorContext(r.Context(), "webhook delivery", slog.String("outcome", string(receiver.Unavailable)), slog.Any("error", configError("%s", why)))
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", "5")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	// the connection may be gone
+	_, _ = io.WriteString(w, `{"error":"Temporarily unavailable"}`)
 }
 
 // decode rejects deliveries without a principal. Otherwise they would all share

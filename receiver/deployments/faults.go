@@ -13,6 +13,8 @@ const (
 	inLedger = "ledger"
 	inLinker = "WithLinker"
 	inHook   = "WithContradictionHook"
+
+	inDecoder = "WithIncidentDecoder"
 )
 
 // hookLimit is how long an answer waits for the contradiction hook.

@@ -109,7 +109,7 @@ func addIncidentReport(reports []*payload.Incident, i *payload.Incident) []*payl
 	won := incidentMembers(&payload.Incident{})
 	kept := all[:0:0]
 	for at, report := range all {
-		wins := at == 0 // provides openedAt
+		wins := at == 0
 		for k, has := range incidentMembers(report) {
 			if has && !won[k] {
 				won[k], wins = true, true
@@ -125,7 +125,7 @@ func addIncidentReport(reports []*payload.Incident, i *payload.Incident) []*payl
 // incidentMembers returns which of the optional members an incident has.
 func incidentMembers(i *payload.Incident) []bool {
 	return []bool{
-		!i.ResolvedAt.IsZero(), !i.UpdatedAt.IsZero(), i.Service != "", i.Environment != "", i.DeploymentID != "", i.URL != "",
+		!i.OpenedAt.IsZero(), !i.ResolvedAt.IsZero(), !i.UpdatedAt.IsZero(), i.Service != "", i.Environment != "", i.DeploymentID != "", i.URL != "",
 		i.Title != "", !i.Extra.IsZero(),
 	}
 }
@@ -134,7 +134,10 @@ func incidentMembers(i *payload.Incident) []bool {
 func mergeIncident(reports []*payload.Incident) *payload.Incident {
 	m := *reports[0]
 	for _, r := range reports[1:] {
-		if m.ResolvedAt.IsZero() && !r.ResolvedAt.Before(m.OpenedAt) {
+		if m.OpenedAt.IsZero() {
+			m.OpenedAt = r.OpenedAt
+		}
+		if m.ResolvedAt.IsZero() {
 			m.ResolvedAt = r.ResolvedAt
 		}
 		if m.UpdatedAt.IsZero() {
@@ -157,6 +160,9 @@ func mergeIncident(reports []*payload.Incident) *payload.Incident {
 		if m.Extra.IsZero() {
 			m.Extra = r.Extra
 		}
+	}
+	if m.ResolvedAt.Before(m.OpenedAt) { // opened again
+		m.ResolvedAt = time.Time{}
 	}
 	return &m
 }

@@ -50,8 +50,10 @@ type config struct {
 	nilLogger     bool
 	observer      func(context.Context, receiver.Result)
 	contradicted  func(context.Context, Contradiction)
-	problems      []error
-	faults        *contain.Faults
+
+	decodeIncident IncidentDecoder
+	problems       []error
+	faults         *contain.Faults
 }
 
 // WithLinker sets the linker that counts the pull requests of a successful

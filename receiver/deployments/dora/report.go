@@ -198,6 +198,6 @@ type LeftOut struct {
 // LeftOutIncident is an incident that tells of no deployment.
 type LeftOutIncident struct {
 	IncidentID string    `json:"incidentId"`
-	OpenedAt   time.Time `json:"openedAt"`
+	OpenedAt   time.Time `json:"openedAt,omitzero"`
 	Reason     Reason    `json:"reason"`
 }
