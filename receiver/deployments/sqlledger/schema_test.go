@@ -109,7 +109,7 @@ func TestMigrate_RefusesNewerTables(t *testing.T) {
 func TestPrefixesKeepLedgersApart(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, _ *sql.DB, open constructor) {
-		for _, prefix := range []string{"", "a_", "b_"} {
+		for _, prefix := range []string{sqlledger.DefaultTablePrefix, "a_", "b_"} {
 			l, err := open(t.Context(), sqlledger.WithTablePrefix(prefix))
 			require.NoError(t, err)
 			r, err := l.Record(t.Context(), "acme", deployment("1", payload.StatusSuccess))
