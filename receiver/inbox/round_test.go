@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 
@@ -37,4 +38,36 @@ func TestReplay_SurvivesSlowWorkerOfEarlierRound(t *testing.T) {
 		_ = other.WorkRound(t.Context(), id, 1, 2)
 		assert.EqualValues(t, 2, handled.Load(), "the replay was lost")
 	})
+}
+
+// Its failure is no result of the delivery either. The observer is told of
+// results only, and the replay keeps all its attempts.
+func TestReplay_SlowWorkersFailureIsNoResult(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]error{"again": errors.New("too late"), "dead letter": inbox.Permanent(errors.New("too late"))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, open opener) {
+				began, release := make(chan struct{}), make(chan struct{})
+				var results atomic.Int32
+				slow := open(func(context.Context, *payload.Event) error { close(began); <-release; return failure },
+					inbox.WithObserver(func(context.Context, inbox.Result) { results.Add(1) }))
+				other := open(func(context.Context, *payload.Event) error { return nil })
+				newEndpoint(t, other, "platform").accept(started(1))
+				id := only(t, other).ID
+				late := make(chan error, 1)
+				go func() { late <- slow.WorkRound(t.Context(), id, 1, 1) }()
+				<-began
+				_ = other.WorkRound(t.Context(), id, 1, 1) // it assumed that the slow worker was dead
+				require.NoError(t, other.Replay(t.Context(), id))
+				close(release)
+				require.NoError(t, <-late, "the job of the earlier round is done")
+				require.Zero(t, results.Load())
+				d, err := other.Get(t.Context(), id)
+				require.NoError(t, err)
+				require.Equal(t, inbox.Pending, d.State)
+				require.Empty(t, d.LastError)
+			})
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain/waits"
@@ -136,14 +137,13 @@ func (in *Inbox) fail(ctx context.Context, r *record, cause error, number int, t
 	if isPermanent(cause) || number >= in.maxAttempts || wait < 0 {
 		return in.deadLetterAttempt(ctx, r, cause, number, took)
 	}
-	err := in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE {schema}inbox_delivery SET attempts = ?, last_error = ?, retry_at = ?
-			WHERE id = ? AND state = 'pending' AND round = ?`,
-			number, errorText(cause), time.Now().Add(wait).UnixMicro(), r.id, r.round)
-		return err
-	})
+	stored, err := in.update(ctx, r, `attempts = ?, last_error = ?, retry_at = ?`,
+		number, errorText(cause), time.Now().Add(wait).UnixMicro())
 	if err != nil {
 		return ending{err: err}
+	}
+	if !stored {
+		return in.late(ctx, r, cause)
 	}
 	in.report(ctx, r, Result{State: Pending, Attempt: number, Duration: took, RetryIn: wait, Err: cause})
 	return ending{again: max(wait, time.Millisecond)}
@@ -172,16 +172,38 @@ func (in *Inbox) deadLetterAttempt(ctx context.Context, r *record, cause error, 
 
 // finish stores a final state other than handled.
 func (in *Inbox) finish(ctx context.Context, r *record, result Result) ending {
-	err := in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE {schema}inbox_delivery SET state = ?, finished_at = {now}, attempts = ?, last_error = ?
-			WHERE id = ? AND state = 'pending' AND round = ?`,
-			string(result.State), max(r.attempts, int64(result.Attempt)), errorText(result.Err), r.id, r.round)
-		return err
-	})
+	stored, err := in.update(ctx, r, `state = ?, finished_at = {now}, attempts = ?, last_error = ?`,
+		string(result.State), max(r.attempts, int64(result.Attempt)), errorText(result.Err))
 	if err != nil {
 		return ending{err: err}
 	}
+	if !stored {
+		return in.late(ctx, r, result.Err)
+	}
 	in.report(ctx, r, result)
+	return ending{}
+}
+
+// update changes a delivery that is still in the round that the worker loaded.
+// stored is false if it was handled, replayed or removed meanwhile.
+func (in *Inbox) update(ctx context.Context, r *record, set string, args ...any) (stored bool, err error) {
+	var n int64
+	err = in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+		n, err = tx.Exec(ctx, "UPDATE {schema}inbox_delivery SET "+set+" WHERE id = ? AND state = 'pending' AND round = ?",
+			append(slices.Clip(args), r.id, r.round)...)
+		return err
+	})
+	if err != nil {
+		return false, err // the batch may still write to n
+	}
+	return n > 0, nil
+}
+
+// late ends an attempt that failed after its delivery was handled, replayed or
+// removed. It has no result, so the observer is not told.
+func (in *Inbox) late(ctx context.Context, r *record, cause error) ending {
+	in.logger.WarnContext(ctx, "inbox: an attempt failed after its delivery was handled, replayed or removed; the failure changes nothing",
+		slog.Int64("id", r.id), slog.String("source", r.source), slog.String("delivery_id", r.deliveryID), slog.String("error", errorText(cause)))
 	return ending{}
 }
 
