@@ -111,9 +111,11 @@ type Timings struct {
 	Connect time.Duration
 	// TLS is how long the handshake took.
 	TLS time.Duration
-	// FirstByte is the time from the start of the attempt to the first byte of the answer.
+	// FirstByte is the time from the start of the attempt to the first byte of the
+	// answer.
 	FirstByte time.Duration
-	// Total is the time from the start of the attempt to its end, the body of the answer included.
+	// Total is the time from the start of the attempt to its end, the body of the
+	// answer included.
 	Total time.Duration
 }
 

@@ -106,7 +106,8 @@ func bareClient(b *testing.B, url string, body []byte, timeout time.Duration) fu
 	}
 }
 
-// serveFixed runs a server that answers every request with the same 200, without an allocation, and returns its URL.
+// serveFixed runs a server that answers every request with the same 200,
+// without an allocation, and returns its URL.
 func serveFixed(b *testing.B) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
@@ -144,7 +145,8 @@ func answerFixed(conn net.Conn) {
 	}
 }
 
-// requestLength is the length of the request that buf begins with, or 0 if its header is incomplete.
+// requestLength is the length of the request that buf begins with, or 0 if its
+// header is incomplete.
 func requestLength(buf []byte) int {
 	end := bytes.Index(buf, []byte("\r\n\r\n"))
 	if end < 0 {

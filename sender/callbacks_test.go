@@ -92,8 +92,8 @@ func requireFault(t *testing.T, s *sender.Sender, f *callbacktest.Fault, name st
 	require.Equal(t, want, s.Faults()[name], "%v", s.Faults())
 }
 
-// The schedule works when the Sender is made, and has its fault before the third
-// attempt.
+// The schedule works when the Sender is made, and has its fault before the
+// third attempt.
 func testSchedule(t *testing.T, f *callbacktest.Fault) {
 	synctest.Test(t, func(t *testing.T) {
 		f.Reset(t)
@@ -150,7 +150,8 @@ func TestSchedule_FaultAtItsStart(t *testing.T) {
 	})
 }
 
-// The record of the first attempt outlives a signer that has its fault in the second.
+// The record of the first attempt outlives a signer that has its fault in the
+// second.
 func TestSigner_FaultKeepsEarlierAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -25,8 +25,8 @@ type ClientCertificate struct {
 	fingerprint [sha256.Size]byte
 }
 
-// NewClientCertificate takes a certificate with its chain and its private key, from
-// [tls.LoadX509KeyPair] for example. Errors wrap [ErrConfig].
+// NewClientCertificate takes a certificate with its chain and its private key,
+// from [tls.LoadX509KeyPair] for example. Errors wrap [ErrConfig].
 func NewClientCertificate(cert tls.Certificate) (ClientCertificate, error) {
 	if len(cert.Certificate) == 0 {
 		return ClientCertificate{}, fmt.Errorf("%w: NewClientCertificate: there is no certificate; load one with tls.LoadX509KeyPair", ErrConfig)

@@ -36,8 +36,8 @@ func clientCertificate(t *testing.T) sender.ClientCertificate {
 	return cert
 }
 
-// Each endpoint shows its own certificate. A connection that one has opened is not
-// used for another, although the host is the same.
+// Each endpoint shows its own certificate. A connection that one has opened is
+// not used for another, although the host is the same.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {

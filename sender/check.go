@@ -13,7 +13,8 @@ import (
 // mistakes included), headers and timeout. It also resolves the host and asks
 // the guard about every address. It sends nothing.
 //
-// A host that can't be resolved is an [*AttemptError] that wraps the *net.DNSError.
+// A host that can't be resolved is an [*AttemptError] that wraps the
+// *net.DNSError.
 //
 // The answer of DNS can change a moment later, and an attacker can make it
 // change. A passed check is therefore advice to the person who enters the

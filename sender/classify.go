@@ -37,7 +37,8 @@ func newAttemptError(ctx context.Context, t *target, err error, at progress) *At
 	case at.tlsFailed:
 		e.Class = ClassTLS
 	case e.Class == ClassProtocol && !at.gotByte:
-		// net/http has errors without a type for a connection that was closed while idle.
+		// net/http has errors without a type for a connection that was closed while
+		// idle.
 		e.Class = ClassReset
 	}
 	e.detail = detail(e.Class, err, t.hidden)
@@ -108,8 +109,9 @@ func isCertificate(err error) bool {
 		errors.As(err, &host) || errors.As(err, &ca) || errors.As(err, &bad)
 }
 
-// isAlert reports whether the endpoint ended the connection with a TLS alert. With
-// TLS 1.3 the one about a missing client certificate comes after the handshake.
+// isAlert reports whether the endpoint ended the connection with a TLS alert.
+// With TLS 1.3 the one about a missing client certificate comes after the
+// handshake.
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"

@@ -13,16 +13,18 @@
 //	}
 //	fmt.Println(receipt.Outcome, receipt.ID)
 //
-// [Sender.Send] signs with any [github.com/deployhook/deployhook/signer.Signer],
-// follows a [Schedule] and respects Retry-After. The default schedule is
-// [Pipeline], which takes about a minute. [Sender.Deliver] does the same for an
-// existing body. [Sender.Attempt] makes exactly one attempt, for a durable queue.
-// [Sender.Check] checks an endpoint when a person enters it.
+// [Sender.Send] signs with any
+// [github.com/deployhook/deployhook/signer.Signer], follows a [Schedule] and
+// respects Retry-After. The default schedule is [Pipeline], which takes about a
+// minute. [Sender.Deliver] does the same for an existing body. [Sender.Attempt]
+// makes exactly one attempt, for a durable queue. [Sender.Check] checks an
+// endpoint when a person enters it.
 //
 // # Retry or final
 //
-// A 2xx is delivered. After everything else, Send and Deliver follow the schedule
-// ("retried") or stop ("final"). The next word is the attempt's Outcome:
+// A 2xx is delivered. After everything else, Send and Deliver follow the
+// schedule ("retried") or stop ("final"). The next word is the attempt's
+// Outcome:
 //
 //	the signer fails or panics   retried, failed
 //	the signer is misused        final, refused: no active key, no header set, a header replaced
@@ -43,8 +45,8 @@
 //	408, 409, 425, 429           retried, failed, in every case
 //	5xx                          retried, failed
 //
-// After an answer with Retry-After, the next attempt waits at least that long, up
-// to the cap of [WithMaxRetryAfter].
+// After an answer with Retry-After, the next attempt waits at least that long,
+// up to the cap of [WithMaxRetryAfter].
 //
 // # What counts as delivered
 //
@@ -56,8 +58,8 @@
 //
 // # Codes for customers
 //
-// [Problems] and [Attempt.Problem] give an error a code and a sentence that fit for
-// customers. The codes are stable:
+// [Problems] and [Attempt.Problem] give an error a code and a sentence that fit
+// for customers. The codes are stable:
 //
 //	url_invalid                 the URL breaks a rule
 //	url_not_https               plain http is not permitted there
@@ -91,8 +93,8 @@
 //
 // # Security properties
 //
-//   - The sent bytes are the signed bytes. The body is encoded once, and a signer
-//     can only set headers.
+//   - The sent bytes are the signed bytes. The body is encoded once, and a
+//     signer can only set headers.
 //   - Nothing is sent unsigned by mistake. An endpoint without a signer is an
 //     error, and so is a signer that sets no header. [InsecureUnsigned] is the
 //     only exception.
@@ -102,39 +104,40 @@
 //     refused, and so is 168.63.129.16. [AllowNetworks] opens networks by name,
 //     for http as well.
 //   - Only https is used, with TLS 1.2 or later and verified certificates.
-//   - Proxies of the environment are ignored without [WithProxyFromEnvironment].
-//     With that option and with [WithProxy], the proxy is asked for addresses
-//     that the guard has checked.
-//   - Hosts that software reads in different ways are refused before anything is
-//     resolved. Examples are 127.1, 2130706433, ①②⑦.⓪.⓪.①, zones, and names that
-//     are not ASCII.
-//   - Each attempt is one request. net/http by itself repeats some requests, but
-//     can't repeat these (see [Sender.Attempt]).
-//   - Answers are assumed to be hostile. One deadline covers everything from DNS
-//     to the end of the body. The header is bounded to 64 KiB, and 1xx answers to
-//     8. At most 64 KiB of the body are read and 16 KiB kept. Nothing is
-//     decompressed.
-//   - Bodies are bounded to 1 MiB ([WithMaxBody]), because anyone who can write a
-//     commit message chooses an event's texts.
-//   - Records and errors contain no credential. They show the scheme and host of
-//     a URL, and only the name of a header that may be an API key. A credential
-//     that the endpoint echoes is overwritten.
+//   - Proxies of the environment are ignored without
+//     [WithProxyFromEnvironment]. With that option and with [WithProxy], the
+//     proxy is asked for addresses that the guard has checked.
+//   - Hosts that software reads in different ways are refused before anything
+//     is resolved. Examples are 127.1, 2130706433, ①②⑦.⓪.⓪.①, zones, and names
+//     that are not ASCII.
+//   - Each attempt is one request. net/http by itself repeats some requests,
+//     but can't repeat these (see [Sender.Attempt]).
+//   - Answers are assumed to be hostile. One deadline covers everything from
+//     DNS to the end of the body. The header has at most 64 KiB, and at most
+//     eight 1xx answers may precede it. At most 64 KiB of the body are read and
+//     16 KiB kept. Nothing is decompressed.
+//   - Bodies are bounded to 1 MiB ([WithMaxBody]), because anyone who can write
+//     a commit message chooses an event's texts.
+//   - Records and errors contain no credential. They show the scheme and host
+//     of a URL, and only the name of a header that may be an API key. A
+//     credential that the endpoint echoes is overwritten.
 //
 // # Misuses
 //
 //   - Checking a URL when it is entered, and then fetching it with another
 //     client. [Sender.Check] is advice. The dial guard is the protection.
-//   - Giving 0.0.0.0/0 to AllowNetworks to get rid of an error. Give the network
-//     that the error names.
+//   - Giving 0.0.0.0/0 to AllowNetworks to get rid of an error. Give the
+//     network that the error names.
 //   - Using one signer, and so one secret, for several customers. Each customer
 //     could then forge deliveries to the others.
 //   - Sending one message to several endpoints. They would share its ID. Make a
 //     message for each ([NewMessage]).
 //   - Showing customers an error's text. It may name the internal address that
 //     their host resolved to. Show its [Problems].
-//   - Writing a [Format] that does not escape an event's texts. Strangers choose
-//     these texts, and could ping a channel or hide where a link leads. The
-//     formats below this package escape them.
-//   - Calling Send in a request handler. It may take a minute, and a crash loses
-//     the event. Queue the message, and call [Sender.Attempt] from the queue.
+//   - Writing a [Format] that does not escape an event's texts. Strangers
+//     choose these texts, and could ping a channel or hide where a link leads.
+//     The formats below this package escape them.
+//   - Calling Send in a request handler. It may take a minute, and a crash
+//     loses the event. Queue the message, and call [Sender.Attempt] from the
+//     queue.
 package sender

@@ -16,7 +16,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// urlCases maps URLs to what the error must say, empty if they are fine. They are also the seeds of FuzzURL.
+// urlCases maps URLs to what the error must say, empty if they are fine. They
+// are also the seeds of FuzzURL.
 var urlCases = map[string]string{
 	"https://example.com":                              "",
 	"https://example.com/":                             "",
@@ -171,7 +172,8 @@ func TestHeaders(t *testing.T) {
 	require.Zero(t, calls.n.Load())
 }
 
-// patternCases maps patterns to what the error must say. They are also the seeds of FuzzFilter.
+// patternCases maps patterns to what the error must say. They are also the
+// seeds of FuzzFilter.
 var patternCases = map[string]string{
 	"*":                             "",
 	"deploy.*":                      "",

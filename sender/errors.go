@@ -46,7 +46,8 @@ var (
 // Its text shows at most the scheme and host of the URL, and the name of a
 // header.
 type EndpointError struct {
-	// Field is the name of the Endpoint's field: "URL", "Signer", "BodyFormat", "Events", "Header", "Timeout" or "ClientCertificate".
+	// Field is the name of the Endpoint's field: "URL", "Signer", "BodyFormat",
+	// "Events", "Header", "Timeout" or "ClientCertificate".
 	Field string
 	// Reason says what is wrong with it and what to do. It is for the operator,
 	// because it may name an address that the host resolved to.

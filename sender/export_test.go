@@ -48,7 +48,8 @@ func ParseURL(text string) (string, error) {
 	return u.String(), nil
 }
 
-// SetRand makes the jitter of a schedule's BackOff as small or as large as it can be.
+// SetRand makes the jitter of a schedule's BackOff as small or as large as it
+// can be.
 func SetRand(b any, largest bool) {
 	b.(*steps).rand = func(n int64) int64 {
 		if largest {

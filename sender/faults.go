@@ -91,8 +91,8 @@ func (s *Sender) sign(ctx context.Context, t *target, req *http.Request, id stri
 }
 
 // signAside takes the signer alone, so that the target stays on the stack. The
-// signer gets a copy of the body, because the caller may reuse its own after the
-// attempt and a signer that ignores ctx may still read it then.
+// signer gets a copy of the body, because the caller may reuse its own after
+// the attempt and a signer that ignores ctx may still read it then.
 func (s *Sender) signAside(ctx context.Context, own signer.Signer, req *http.Request, id string, at time.Time, body []byte) error {
 	body = bytes.Clone(body)
 	var err error

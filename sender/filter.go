@@ -10,7 +10,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// maxPattern is the longest pattern in bytes: as long as the longest event type.
+// maxPattern is the longest pattern in bytes: as long as the longest event
+// type.
 const maxPattern = 128
 
 // Filter says which types of event an endpoint gets. The zero Filter takes all.
@@ -35,11 +36,12 @@ type Filter struct {
 // ParseFilter therefore refuses such patterns, by a rule that depends on
 // declared:
 //
-//   - Without declared types, a pattern is refused if it matches no type of package
-//     payload although it is in one of their families ("deploy.success",
-//     "deploy.*.x"), or its first word looks like one ("deply.*", "deployments.*").
-//   - With declared types, each pattern must match one of them. They replace those
-//     of package payload, so declare all that are sent.
+//   - Without declared types, a pattern is refused if it matches no type of
+//     package payload although it is in one of their families
+//     ("deploy.success", "deploy.*.x"), or its first word looks like one
+//     ("deply.*", "deployments.*").
+//   - With declared types, each pattern must match one of them. They replace
+//     those of package payload, so declare all that are sent.
 func ParseFilter(patterns []string, declared ...payload.Type) (Filter, error) {
 	for _, p := range patterns {
 		if err := checkPattern(p); err != nil {
@@ -58,7 +60,8 @@ func (f Filter) Accepts(t payload.Type) bool { return Endpoint{Events: f.pattern
 // Patterns returns a copy of what the filter was made from.
 func (f Filter) Patterns() []string { return slices.Clone(f.patterns) }
 
-// matches reports whether pattern takes the type t. It never reports true for a malformed pattern.
+// matches reports whether pattern takes the type t. It never reports true for a
+// malformed pattern.
 func matches(pattern, t string) bool {
 	if pattern == "*" {
 		return true
@@ -152,7 +155,8 @@ func isOurs(p string) bool {
 	}) || first == "deployment" || first == "deployments"
 }
 
-// closest returns the type or family that p is one typing mistake away from, or "".
+// closest returns the type or family that p is one typing mistake away from, or
+// "".
 func closest(p string, types []payload.Type) string {
 	words, family := strings.CutSuffix(p, ".*")
 	for _, t := range types {

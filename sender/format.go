@@ -21,9 +21,10 @@ import (
 // The interface is frozen: it gets no further method. Further abilities become
 // optional interfaces, which a Sender looks for by type assertion.
 type Format interface {
-	// Encode returns the value of Content-Type, empty for application/json, and the body. event is valid and has its
-	// delivery ID; it must not be changed. If the destination has no use for the event, the error wraps
-	// [ErrNoMessage]; any other error means that the event can't be put into the format.
+	// Encode returns the value of Content-Type, empty for application/json, and the
+	// body. event is valid and has its delivery ID; it must not be changed. If the
+	// destination has no use for the event, the error wraps [ErrNoMessage]; any
+	// other error means that the event can't be put into the format.
 	//
 	// Anyone who can trigger a deployment chooses the texts of an event, so
 	// Encode must escape them for its destination.
@@ -64,7 +65,8 @@ func (e Endpoint) Message(ctx context.Context, event *payload.Event) (Message, e
 	return newMessage(ctx, e.BodyFormat, event, DefaultMaxBody)
 }
 
-// Message is [Endpoint.Message] with the limit of this Sender, see [WithMaxBody].
+// Message is [Endpoint.Message] with the limit of this Sender, see
+// [WithMaxBody].
 func (s *Sender) Message(ctx context.Context, ep Endpoint, event *payload.Event) (Message, error) {
 	if err := s.made(); err != nil {
 		return Message{}, err

@@ -19,7 +19,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// TestGuardRanges asks for both edges of the IANA special-purpose ranges and their neighbours.
+// TestGuardRanges asks for both edges of the IANA special-purpose ranges and
+// their neighbours.
 func TestGuardRanges(t *testing.T) {
 	t.Parallel()
 	s, err := sender.New(sender.InsecureHTTP())
@@ -119,8 +120,8 @@ func TestGuardOptions(t *testing.T) {
 		{nat64("2001:db8:122:344::/96"), "[2001:db8:122:344::192.0.2.33]:443", https, sender.ErrForbiddenAddress},
 		{nat64("2001:db8:122:344::/96"), "[2001:db8:122:344::8.8.8.8]:443", https, nil},
 
-		// 192.0.2.33 under each of the prefixes in section 2.4 of RFC 6052. Only this one address is allowed, so each of its
-		// four bytes must be found.
+		// 192.0.2.33 under each of the prefixes in section 2.4 of RFC 6052. Only this
+		// one address is allowed, so each of its four bytes must be found.
 		{append(nat64("2001:db8::/32"), allow("192.0.2.33/32")...), "[2001:db8:c000:221::]:443", https, nil},
 		{append(nat64("2001:db8:100::/40"), allow("192.0.2.33/32")...), "[2001:db8:1c0:2:21::]:443", https, nil},
 		{append(nat64("2001:db8:122::/48"), allow("192.0.2.33/32")...), "[2001:db8:122:c000:2:2100::]:443", https, nil},

@@ -22,7 +22,8 @@ type staticHeader struct {
 	values []string
 }
 
-// inspectHeader checks Endpoint.Header. Its errors name a header and never show a value.
+// inspectHeader checks Endpoint.Header. Its errors name a header and never show
+// a value.
 func inspectHeader(t *target, ep *Endpoint) error {
 	header := ep.Header.Reveal()
 	if len(header) == 0 {
@@ -56,7 +57,8 @@ func inspectHeader(t *target, ep *Endpoint) error {
 	return nil
 }
 
-// reserved reports whether an endpoint may not set the header with this canonical name.
+// reserved reports whether an endpoint may not set the header with this
+// canonical name.
 //
 // net/http takes a request with Idempotency-Key to be safe to repeat. It would
 // send the POST a second time when a reused connection dies, and no record

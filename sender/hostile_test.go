@@ -19,7 +19,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// listen runs a TCP server whose connections f serves, counted from 1, and returns its address.
+// listen runs a TCP server whose connections f serves, counted from 1, and
+// returns its address.
 func listen(t testing.TB, f func(conn net.Conn, n int)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -75,7 +75,8 @@ func (f signFunc) Sign(ctx context.Context, r *http.Request, id string, at time.
 	return f(ctx, r, id, at, body)
 }
 
-// transport is a RoundTripper made of a function, for tests in which time is virtual.
+// transport is a RoundTripper made of a function, for tests in which time is
+// virtual.
 type transport func(n int, r *http.Request) (*http.Response, error)
 
 type counting struct {
@@ -92,7 +93,8 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.f(n, r)
 }
 
-// fake replaces the network of s by f, which gets the number of the request, from 1.
+// fake replaces the network of s by f, which gets the number of the request,
+// from 1.
 func fake(s *sender.Sender, f transport) *counting {
 	c := &counting{f: f}
 	sender.SetRoundTripper(s, c)

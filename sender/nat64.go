@@ -9,8 +9,8 @@ import (
 // 2.1).
 var wellKnownNAT64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// nat64Bytes are the bytes of an IPv6 address that hold the IPv4 address, by the
-// length of the prefix (RFC 6052 section 2.2). Byte 8 is always zero.
+// nat64Bytes are the bytes of an IPv6 address that hold the IPv4 address, by
+// the length of the prefix (RFC 6052 section 2.2). Byte 8 is always zero.
 var nat64Bytes = map[int][4]int{
 	32: {4, 5, 6, 7},
 	40: {5, 6, 7, 9},

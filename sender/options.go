@@ -16,7 +16,8 @@ import (
 
 // Defaults of the options.
 const (
-	// DefaultTimeout bounds one attempt, from resolving the host to the end of the answer's body.
+	// DefaultTimeout bounds one attempt, from resolving the host to the end of the
+	// answer's body.
 	DefaultTimeout = 15 * time.Second
 	// DefaultMaxRetryAfter is the longest wait that an endpoint can ask for.
 	DefaultMaxRetryAfter = 5 * time.Minute

@@ -21,8 +21,8 @@ import (
 
 func atOnce() sender.Option { return sender.WithSchedule(sender.Scaled(sender.Pipeline, 0)) }
 
-// A key service that throttles once costs one attempt. What a retry can't change is
-// final.
+// A key service that throttles once costs one attempt. What a retry can't
+// change is final.
 func TestSignerFailuresFollowTheSchedule(t *testing.T) {
 	t.Parallel()
 	s := newSender(t, atOnce())

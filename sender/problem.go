@@ -66,8 +66,9 @@ func problem(field, code string) Problem { return Problem{field, code, problemTe
 // [*payload.ValidationError]. Any other error becomes one Problem with the code
 // "internal".
 //
-// A host that does not resolve and one with an address that is not public give the
-// same Problem. Otherwise a customer could learn which names exist in your network.
+// A host that does not resolve and one with an address that is not public give
+// the same Problem. Otherwise a customer could learn which names exist in your
+// network.
 func Problems(err error) []Problem {
 	if err == nil {
 		return nil

@@ -28,7 +28,8 @@ func (s *Sender) read(a *Attempt, resp *http.Response) {
 	}
 }
 
-// drain reads on after maxRecorded bytes. Only io.EOF means that the body ended.
+// drain reads on after maxRecorded bytes. Only io.EOF means that the body
+// ended.
 func drain(a *Attempt, resp *http.Response, buf *[maxRecorded]byte) error {
 	if resp.ContentLength > maxDrained {
 		return nil

@@ -21,7 +21,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// retryCase is a row of the table "Retry or final" in the package's documentation.
+// retryCase is a row of the table "Retry or final" in the package's
+// documentation.
 type retryCase struct {
 	opts    []sender.Option
 	fake    transport // or the network

@@ -12,8 +12,8 @@ import (
 // and each NextBackOff returns the wait before the next one. [backoff.Stop] and
 // any other negative value end the schedule.
 //
-// Any backoff.BackOff will do. [Platform], [StandardWebhooks] and [Pipeline] are
-// ready to use. A Schedule must be safe for concurrent use.
+// Any backoff.BackOff will do. [Platform], [StandardWebhooks] and [Pipeline]
+// are ready to use. A Schedule must be safe for concurrent use.
 //
 // The interface of github.com/cenkalti/backoff/v4 stays in this signature. It
 // has two methods, NextBackOff and Reset, which are the same in every major
@@ -26,8 +26,9 @@ type Schedule func() backoff.BackOff
 // senders that failed together from returning together.
 type step struct{ wait, jitter time.Duration }
 
-// Platform is for a platform that delivers to its customers. It makes 6 attempts
-// over about 73 minutes. The first is made at once. These waits follow:
+// Platform is for a platform that delivers to its customers. It makes 6
+// attempts over about 73 minutes. The first is made at once. These waits
+// follow:
 //
 //	10 s     and up to 5 s at random
 //	30 s     and up to 10 s

@@ -17,7 +17,8 @@ const (
 	hr  = time.Hour
 )
 
-// TestSchedules compares each schedule's shortest and longest waits with the documented ones.
+// TestSchedules compares each schedule's shortest and longest waits with the
+// documented ones.
 func TestSchedules(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -75,8 +75,8 @@ func New(opts ...Option) (*Sender, error) {
 
 // Close ends the waits between attempts and closes idle connections. Send and
 // Deliver then return [ErrClosed], and no attempt begins. Close does not wait
-// for an attempt in flight, whose connection is closed when the attempt is over.
-// To cut an attempt short, cancel its context.
+// for an attempt in flight, whose connection is closed when the attempt is
+// over. To cut an attempt short, cancel its context.
 //
 // Closing again, or closing a nil or zero Sender, does nothing. The error
 // is always nil.

@@ -223,8 +223,8 @@ func hand(r *http.Request, key, form, body string) {
 	r.Header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
 
-// An attacker can send a body whose re-encoding is large or slow. Such a body is
-// not re-encoded, whatever makes it expensive.
+// An attacker can send a body whose re-encoding is large or slow. Such a body
+// is not re-encoded, whatever makes it expensive.
 func TestDiagnosis_OfAnExpensiveBodyIsCheap(t *testing.T) {
 	var members strings.Builder
 	for i := range 6000 {

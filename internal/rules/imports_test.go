@@ -16,8 +16,8 @@ const module = "github.com/deployhook/deployhook/"
 // below the folders listed. A folder always includes the folders below it. The
 // longest folder that fits a package decides.
 //
-// The lists only go down, from what is built on others to what stands alone, so no
-// import can run up, and receiver and sender never meet.
+// The lists only go down, from what is built on others to what stands alone, so
+// no import can run up, and receiver and sender never meet.
 var allowed = map[string][]string{
 	"payload":  {"payload", "signer", "internal"},
 	"signer":   {"signer", "internal"},
@@ -28,8 +28,8 @@ var allowed = map[string][]string{
 	"examples": {"examples", "receiver", "sender", "payload", "signer", "dedupe", "internal"},
 }
 
-// alone are packages that import nothing of ours: whoever imports one gets it and
-// nothing else.
+// alone are packages that import nothing of ours: whoever imports one gets it
+// and nothing else.
 var alone = []string{"payload", "signer", "dedupe"}
 
 // Tests and helpers for tests may import more: a receiver is tested with what a

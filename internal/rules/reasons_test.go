@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A reader must be told why a test is skipped or waits for the real time, and why
-// library code panics, drops a result or turns a linter off. The reason is on the
-// same line or in a comment just above it.
+// A reader must be told why a test is skipped or waits for the real time, and
+// why library code panics, drops a result or turns a linter off. The reason is
+// on the same line or in a comment just above it.
 func TestReasonsAreGiven(t *testing.T) {
 	t.Parallel()
 	eachFile(t, parser.ParseComments, func(f *file) {
@@ -66,8 +66,8 @@ func (r *reasons) report(n ast.Node, text string) {
 	r.found = append(r.found, finding{r.line(n), text})
 }
 
-// linter checks a comment that turns a linter off. The linter's name is its first
-// word, and the reason comes after it.
+// linter checks a comment that turns a linter off. The linter's name is its
+// first word, and the reason comes after it.
 func (r *reasons) linter(c *ast.Comment) {
 	for _, word := range []string{"//nolint", "//lint:ignore", "//lint:file-ignore", "//revive:disable"} {
 		if rest, ok := strings.CutPrefix(c.Text, word); ok && len(strings.Fields(rest)) < 3 {
@@ -90,8 +90,8 @@ func (r *reasons) call(call *ast.CallExpr) {
 	}
 }
 
-// assignment checks a statement that drops all results of a call, the error among
-// them.
+// assignment checks a statement that drops all results of a call, the error
+// among them.
 func (r *reasons) assignment(a *ast.AssignStmt) {
 	if _, ok := a.Rhs[0].(*ast.CallExpr); !ok || r.commented[r.line(a)] || isForTests(r.name) {
 		return
@@ -110,8 +110,8 @@ func skips(name string) bool {
 	return (receiver == "t" || receiver == "b") && (method == "Skip" || method == "SkipNow")
 }
 
-// inBubble reports whether a call is in the body of a function that synctest.Test
-// runs, where the time is not the real one.
+// inBubble reports whether a call is in the body of a function that
+// synctest.Test runs, where the time is not the real one.
 func (r *reasons) inBubble(n ast.Node) bool {
 	for _, b := range r.bubbles {
 		if b.Pos() <= n.Pos() && n.End() <= b.End() {

@@ -59,6 +59,3 @@ func eachFile(t *testing.T, mode parser.Mode, check func(f *file)) {
 
 // line returns the number of the line on which a node begins.
 func (f *file) line(n ast.Node) int { return f.set.Position(n.Pos()).Line }
-
-// isBelow reports whether the file is in a folder or below it.
-func (f *file) isBelow(folder string) bool { return strings.HasPrefix(f.name, folder+"/") }

@@ -30,8 +30,9 @@ type incidentContent struct {
 //	incident.detected, .reported    openedAt is the event's time
 //	incident.resolved               resolvedAt is the event's time
 //
-// The subject is the incident's ID. Service, environment, description and ticket URI
-// come from the subject's content. Members that the event lacks come from base.
+// The subject is the incident's ID. Service, environment, description and
+// ticket URI come from the subject's content. Members that the event lacks come
+// from base.
 func (e *Event) Incident(base payload.Incident) (*payload.Incident, error) {
 	switch e.kind {
 	case incidentDetected, incidentReported, incidentResolved:
@@ -74,10 +75,10 @@ func (e *Event) Incident(base payload.Incident) (*payload.Incident, error) {
 // maxTitle bounds the description that becomes a title, in bytes.
 const maxTitle = 1024
 
-// NewIncidentDecoder returns a decoder of incidents, for the incident endpoint of
-// package deployments. It reads the CDEvent from the body alone, in structured or
-// binary mode. base supplies what an event lacks, as for [NewDecoder]. Nil means
-// that nothing is supplied.
+// NewIncidentDecoder returns a decoder of incidents, for the incident endpoint
+// of package deployments. It reads the CDEvent from the body alone, in
+// structured or binary mode. base supplies what an event lacks, as for
+// [NewDecoder]. Nil means that nothing is supplied.
 func NewIncidentDecoder(base func(ctx context.Context, e *Event) (payload.Incident, error)) func(ctx context.Context, body []byte) (*payload.Incident, error) {
 	return func(ctx context.Context, body []byte) (*payload.Incident, error) {
 		e, err := parseBody(body)

@@ -249,8 +249,8 @@ func TestRealGit(t *testing.T) {
 	assert.Equal(t, "Für alle", run.CommitMessage)
 }
 
-// A pipeline's name only informs, so bytes that are no text don't cost the event
-// the name.
+// A pipeline's name only informs, so bytes that are no text don't cost the
+// event the name.
 func TestRun_PipelineNameIsMadeValid(t *testing.T) {
 	t.Parallel()
 	run := detectVars(t, github)

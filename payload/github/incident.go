@@ -35,9 +35,9 @@ func WithIncidentLabel(name string) IncidentOption {
 	})
 }
 
-// WithIncidentEnvironment sets the environment of incidents, which issues do not
-// name. Default: none, which metrics take for production. The empty string is an
-// error.
+// WithIncidentEnvironment sets the environment of incidents, which issues do
+// not name. Default: none, which metrics take for production. The empty string
+// is an error.
 func WithIncidentEnvironment(name string) IncidentOption {
 	return incidentOption(func(c *incidentConfig) {
 		c.environment = name
@@ -46,8 +46,9 @@ func WithIncidentEnvironment(name string) IncidentOption {
 }
 
 // NewIncidentDecoder returns a decoder of the issues event, for the incident
-// endpoint of package deployments. Issues without the label are ignored, and so are
-// all other events. It reports all configuration errors, which wrap [ErrConfig].
+// endpoint of package deployments. Issues without the label are ignored, and so
+// are all other events. It reports all configuration errors, which wrap
+// [ErrConfig].
 //
 //	Incident      issue
 //	incidentId    the repository's full name, "#" and the number

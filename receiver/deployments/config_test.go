@@ -122,8 +122,8 @@ func TestEndpoint_PerRequestAnswersLikeKeys(t *testing.T) {
 	}
 }
 
-// The compiler tells the options of an endpoint from those of a receiver, in both
-// directions, because each Option has an unexported method of its package.
+// The compiler tells the options of an endpoint from those of a receiver, in
+// both directions, because each Option has an unexported method of its package.
 func TestOptions_AreNoReceiverOptions(t *testing.T) {
 	t.Parallel()
 	endpoint, receiving := reflect.TypeFor[deployments.Option](), reflect.TypeFor[receiver.Option]()

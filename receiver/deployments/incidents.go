@@ -16,8 +16,9 @@ import (
 )
 
 // IncidentDecoder reads an incident from a verified body. An error that wraps
-// [payload.ErrIgnored] means that the event is about no incident, and one that wraps
-// [payload.ErrInvalid] that it is broken. It must be safe for concurrent use.
+// [payload.ErrIgnored] means that the event is about no incident, and one that
+// wraps [payload.ErrInvalid] that it is broken. It must be safe for concurrent
+// use.
 type IncidentDecoder func(ctx context.Context, body []byte) (*payload.Incident, error)
 
 // IncidentEndpoint records incidents. Make it with [NewIncidents]:
@@ -25,8 +26,8 @@ type IncidentDecoder func(ctx context.Context, body []byte) (*payload.Incident, 
 //	POST /api/webhooks/incidents
 //
 // The caller's organization is the principal that verification returns, as for
-// [Endpoint]. Package receiver describes what happens to a request. These answers
-// are the endpoint's own:
+// [Endpoint]. Package receiver describes what happens to a request. These
+// answers are the endpoint's own:
 //
 //	a new incident                        201 {"action":"created","incidentId":"7"}
 //	one that is on record                 200 {"action":"updated","incidentId":"7"}
@@ -36,8 +37,9 @@ type IncidentDecoder func(ctx context.Context, body []byte) (*payload.Incident, 
 //	no API key, or an unknown one         401 {"error":"Invalid or missing API key"}
 //	ledger down, slow or full             503, Retry-After
 //
-// A retry is harmless, since the ledger finds an incident by its organization and
-// ID, and keeps the newest of what arrives in any order, see [ApplyIncident].
+// A retry is harmless, since the ledger finds an incident by its organization
+// and ID, and keeps the newest of what arrives in any order, see
+// [ApplyIncident].
 //
 // An IncidentEndpoint is immutable, safe for concurrent use, and need not be
 // closed.
@@ -50,8 +52,8 @@ type IncidentEndpoint struct {
 
 var _ http.Handler = (*IncidentEndpoint)(nil)
 
-// WithIncidentDecoder sets how [NewIncidents] reads bodies, for webhooks of other
-// systems. It may take as long as [WithLedgerTimeout] allows. Default:
+// WithIncidentDecoder sets how [NewIncidents] reads bodies, for webhooks of
+// other systems. It may take as long as [WithLedgerTimeout] allows. Default:
 // [payload.DecodeIncident]. Nil is an error.
 func WithIncidentDecoder(decode IncidentDecoder) Option {
 	return optionFunc(func(c *config) {
@@ -62,9 +64,10 @@ func WithIncidentDecoder(decode IncidentDecoder) Option {
 	})
 }
 
-// NewIncidents returns the endpoint for incidents of senders that v accepts. v must
-// return a principal, as for [New]. The options for links and contradictions are
-// errors here. All configuration errors are reported at once and wrap [ErrConfig].
+// NewIncidents returns the endpoint for incidents of senders that v accepts. v
+// must return a principal, as for [New]. The options for links and
+// contradictions are errors here. All configuration errors are reported at once
+// and wrap [ErrConfig].
 func NewIncidents(v signer.Verifier, ledger Ledger, opts ...Option) (*IncidentEndpoint, error) {
 	c, err := newConfig(opts)
 	problems := []error{err}
@@ -95,8 +98,8 @@ func NewIncidents(v signer.Verifier, ledger Ledger, opts ...Option) (*IncidentEn
 	return e, nil
 }
 
-// ServeHTTP takes one delivery. An IncidentEndpoint that [NewIncidents] did not make
-// answers 503.
+// ServeHTTP takes one delivery. An IncidentEndpoint that [NewIncidents] did not
+// make answers 503.
 func (e *IncidentEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e == nil || e.handler == nil {
 		notMade(w, r, "the IncidentEndpoint was not made with NewIncidents; check the error of NewIncidents")
@@ -105,8 +108,8 @@ func (e *IncidentEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.handler.ServeHTTP(w, r)
 }
 
-// Faults is [Endpoint.Faults] for an endpoint of incidents. The key of the decoder
-// is "WithIncidentDecoder".
+// Faults is [Endpoint.Faults] for an endpoint of incidents. The key of the
+// decoder is "WithIncidentDecoder".
 func (e *IncidentEndpoint) Faults() map[string]uint64 {
 	if e == nil || e.faults == nil {
 		return map[string]uint64{}
@@ -182,8 +185,8 @@ func (e *IncidentEndpoint) unavailable(w http.ResponseWriter, r *http.Request, e
 	answerJSON(w, http.StatusServiceUnavailable, map[string]any{"error": "Temporarily unavailable"})
 }
 
-// reasonOf tells the sender what is wrong. Text that a decoder wraps around it is
-// only for the operator's log.
+// reasonOf tells the sender what is wrong. Text that a decoder wraps around it
+// is only for the operator's log.
 func reasonOf(err error) string {
 	var invalid *payload.ValidationError
 	if errors.As(err, &invalid) {

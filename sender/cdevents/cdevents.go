@@ -88,8 +88,9 @@ func New(source string, opts ...Option) (*Format, error) {
 	return &c.Format, nil
 }
 
-// Encode returns the CDEvent in a CloudEvent of the structured mode. Its ID is the delivery's. An event that lacks what
-// the CDEvent requires is a *payload.ValidationError that names it.
+// Encode returns the CDEvent in a CloudEvent of the structured mode. Its ID is
+// the delivery's. An event that lacks what the CDEvent requires is a
+// *payload.ValidationError that names it.
 func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
 	o := f.options
 	if f.artifact != nil {

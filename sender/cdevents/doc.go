@@ -1,5 +1,5 @@
-// Package cdevents turns deployment events into CDEvents, each in a CloudEvent of
-// the structured mode. They are for event buses and delivery dashboards.
+// Package cdevents turns deployment events into CDEvents, each in a CloudEvent
+// of the structured mode. They are for event buses and delivery dashboards.
 //
 //	format, err := cdevents.New("https://ci.example/acme/shop")
 //	if err != nil {
@@ -9,8 +9,8 @@
 //
 // The mapping is that of [github.com/deployhook/deployhook/payload/cdevents],
 // which also reads what this package sends. The Content-Type is
-// application/cloudevents+json. Everything is in the body, so a signature of the
-// body covers all of it.
+// application/cloudevents+json. Everything is in the body, so a signature of
+// the body covers all of it.
 //
 // # Security
 //

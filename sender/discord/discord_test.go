@@ -55,7 +55,8 @@ func TestSeeds(t *testing.T) {
 	formattest.Seeds(t, *update)
 }
 
-// check holds a message against the limits that Discord documents, and against everything that could be markup.
+// check holds a message against the limits that Discord documents, and against
+// everything that could be markup.
 // https://discord.com/developers/docs/resources/message#embed-object-embed-limits
 func check(t testing.TB, body []byte) {
 	t.Helper()

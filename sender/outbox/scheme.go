@@ -75,8 +75,8 @@ type storedKey struct {
 	NotAfter int64 // microseconds; 0 means no end
 }
 
-// keyJSON is the form of a storedKey that is sealed. Only [encodeKeys] makes one,
-// so that a storedKey shows no text wherever it is logged.
+// keyJSON is the form of a storedKey that is sealed. Only [encodeKeys] makes
+// one, so that a storedKey shows no text wherever it is logged.
 type keyJSON struct {
 	Text     string `json:"text"`
 	NotAfter int64  `json:"not_after,omitempty"`

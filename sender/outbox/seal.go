@@ -31,10 +31,10 @@ type SealingKey struct {
 
 // NewSealingKey returns a sealing key. id names it in the database, so that the
 // right one is found after a change of keys. It has 1 to 32 letters, digits,
-// "_" and "-". It is not secret and must never be used for another key. secret is 32
-// random bytes, from a key management service or the environment, never from
-// the database that it protects. Errors wrap [ErrConfig] and never contain the
-// secret.
+// "_" and "-". It is not secret and must never be used for another key. secret
+// is 32 random bytes, from a key management service or the environment, never
+// from the database that it protects. Errors wrap [ErrConfig] and never contain
+// the secret.
 func NewSealingKey(id string, secret []byte) (SealingKey, error) {
 	if !validKeyID(id) {
 		return SealingKey{}, fmt.Errorf("%w: NewSealingKey: the ID must be 1 to %d letters, digits, _ and -", ErrConfig, maxKeyID)

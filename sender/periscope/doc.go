@@ -34,9 +34,9 @@
 //
 // # Misuses
 //
-//   - Leaving out Endpoint.Events. A build.completed has no record, and Send then
-//     returns an error that wraps sender.ErrNoMessage.
-//   - Sending a deploy.live without a start. It overwrites the right start of an
-//     earlier deploy.started. Put "startedAt" into the metadata of a deployment's
-//     events, or remember it (WithStartTimes).
+//   - Leaving out Endpoint.Events. A build.completed has no record, and Send
+//     then returns an error that wraps sender.ErrNoMessage.
+//   - Sending a deploy.live without a start. It overwrites the right start of
+//     an earlier deploy.started. Put "startedAt" into the metadata of a
+//     deployment's events, or remember it (WithStartTimes).
 package periscope

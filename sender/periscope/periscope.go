@@ -21,9 +21,11 @@ var ErrUnknownStart = errors.New("periscope: nothing says when the deployment st
 // StartedAt and AssumedStart are names in the metadata of events and records,
 // see [Format].
 const (
-	// StartedAt is the member by which an event can say when its deployment started.
+	// StartedAt is the member by which an event can say when its deployment
+	// started.
 	StartedAt = "startedAt"
-	// AssumedStart is the member that a record has, with the value true, if its startedAt is only the event's time.
+	// AssumedStart is the member that a record has, with the value true, if its
+	// startedAt is only the event's time.
 	AssumedStart = "startedAtAssumed"
 )
 
@@ -35,10 +37,12 @@ const (
 // that exists:
 //
 //  1. what the function set with [WithStartTimes] says;
-//  2. the member "startedAt" of the event's metadata, in any form that [payload.ParseTime] reads;
+//  2. the member "startedAt" of the event's metadata, in any form that
+//     [payload.ParseTime] reads;
 //  3. the startedAt of the record set with [WithBase];
-//  4. the event's own timestamp, which makes the deployment's duration zero; the record's metadata then has the member
-//     "startedAtAssumed": true. [WithExactStart] makes it an error instead.
+//  4. the event's own timestamp, which makes the deployment's duration zero;
+//     the record's metadata then has the member "startedAtAssumed": true.
+//     [WithExactStart] makes it an error instead.
 //
 // A start after the event is not taken from 1 to 3.
 type Format struct {

@@ -1,7 +1,7 @@
 // Package slack turns deployment events into messages for Slack's incoming
 // webhooks. A message has a header, the facts next to a bar whose colour shows
-// the result, the person who started the deployment, and a button that opens the
-// app.
+// the result, the person who started the deployment, and a button that opens
+// the app.
 //
 //	format, err := slack.New()
 //	if err != nil {

@@ -62,8 +62,10 @@ var (
 	label     = regexp.MustCompile(`^\*[A-Za-z ]+\*$`)
 )
 
-// check holds a message against the limits that Slack documents, and against everything that could be markup.
-// https://docs.slack.dev/reference/block-kit/blocks, https://docs.slack.dev/messaging/formatting-message-text
+// check holds a message against the limits that Slack documents, and against
+// everything that could be markup.
+// https://docs.slack.dev/reference/block-kit/blocks,
+// https://docs.slack.dev/messaging/formatting-message-text
 func check(t testing.TB, body []byte) {
 	t.Helper()
 	var m struct {
@@ -151,7 +153,8 @@ func checkBlock(t testing.TB, b map[string]any) {
 	}
 }
 
-// object checks a text object: mrkdwn is for labels only, and what came with the event is plain_text.
+// object checks a text object: mrkdwn is for labels only, and what came with
+// the event is plain_text.
 func object(t testing.TB, v any, limit int) {
 	t.Helper()
 	o := v.(map[string]any)

@@ -19,7 +19,8 @@ const condition = "$if"
 
 const maxDepth = 64
 
-// node is a value of the document. One of raw, text, and members or elements is set.
+// node is a value of the document. One of raw, text, and members or elements is
+// set.
 type node struct {
 	raw      jsontext.Value     // a number, a boolean, null, or a string without a template
 	text     *template.Template // a string with one
@@ -29,7 +30,8 @@ type node struct {
 	when     *template.Template
 }
 
-// parse reads a document. It is strict: duplicate names, invalid UTF-8 and anything after the document are errors.
+// parse reads a document. It is strict: duplicate names, invalid UTF-8 and
+// anything after the document are errors.
 func (f *Format) parse(document string) (node, error) {
 	if len(document) > maxDocument {
 		return node{}, fmt.Errorf("the document is longer than %d bytes", maxDocument)

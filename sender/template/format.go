@@ -20,7 +20,8 @@ const (
 	maxRendered   = sender.DefaultMaxBody // bytes of a message
 )
 
-// ErrConfig is wrapped by every error of [New] and the presets. The text names the place in the document.
+// ErrConfig is wrapped by every error of [New] and the presets. The text names
+// the place in the document.
 var ErrConfig = errors.New("template: invalid configuration")
 
 // Markup says how a destination reads text, and so how inserted values are

@@ -13,7 +13,8 @@ var (
 	googleChat string
 )
 
-// Mattermost returns a Format for Mattermost's incoming webhooks, with message attachments
+// Mattermost returns a Format for Mattermost's incoming webhooks, with message
+// attachments
 // (https://developers.mattermost.com/integrate/reference/message-attachments/).
 func Mattermost(opts ...Option) (*Format, error) { return New(mattermost, Markdown, opts...) }
 

@@ -10,8 +10,8 @@ import (
 // maxTitle is the maximum number of characters of a title.
 const maxTitle = 1024
 
-// Incident decodes an event about an incident with m. Errors about the event wrap
-// [payload.ErrInvalid] or [payload.ErrIgnored].
+// Incident decodes an event about an incident with m. Errors about the event
+// wrap [payload.ErrInvalid] or [payload.ErrIgnored].
 func Incident(system string, body []byte, m func(b *Builder, event Node, i *payload.Incident) error) (*payload.Incident, error) {
 	b, event, err := newBuilder(body)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// cache remembers the commits of repositories. A commit never changes, so only what
-// is between new heads and known ones has to be read.
+// cache remembers the commits of repositories. A commit never changes, so only
+// what is between new heads and known ones has to be read.
 type cache struct {
 	limit int // of commits, in all repositories
 
@@ -43,8 +43,8 @@ func (c *cache) repo(r Repository) *cached {
 	return k
 }
 
-// account notes how much a repository has grown, and forgets the one that has not
-// been used for longest while there is too much. size was taken under k.mu.
+// account notes how much a repository has grown, and forgets the one that has
+// not been used for longest while there is too much. size was taken under k.mu.
 func (c *cache) account(r Repository, k *cached, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,8 +65,8 @@ func (c *cache) account(r Repository, k *cached, size int) {
 	}
 }
 
-// resolve asks for the names that are not known yet. An abbreviation is asked for
-// each time, since a new commit can make it ambiguous.
+// resolve asks for the names that are not known yet. An abbreviation is asked
+// for each time, since a new commit can make it ambiguous.
 func (c *cache) resolve(ctx context.Context, source Commits, r Repository, names []string) ([]Resolved, error) {
 	k := c.repo(r)
 	k.mu.Lock()
@@ -105,8 +105,8 @@ func wrongLength(err error, got, want int) error {
 	return configError("WithCommits: Resolve returned %d results for %d commits", got, want)
 }
 
-// walk calls f with a graph of what is between heads and bases. It can have more
-// than that. It does not change while f runs.
+// walk calls f with a graph of what is between heads and bases. It can have
+// more than that. It does not change while f runs.
 func (c *cache) walk(ctx context.Context, source Commits, r Repository, heads, bases []CommitID, f func(*graph)) error {
 	k := c.repo(r)
 	if err := k.grow(ctx, c, source, r, heads, bases); err != nil {

@@ -9,18 +9,18 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// Calculator computes reports from a ledger. It remembers commits, so that a report
-// that is computed again reads only the new ones. Records are read again each time,
-// because what arrives late changes the past. Make it with [New]. It is safe for
-// concurrent use, has no goroutine, and need not be closed.
+// Calculator computes reports from a ledger. It remembers commits, so that a
+// report that is computed again reads only the new ones. Records are read again
+// each time, because what arrives late changes the past. Make it with [New]. It
+// is safe for concurrent use, has no goroutine, and need not be closed.
 type Calculator struct {
 	*config
 	ledger deployments.History
 	cache  *cache
 }
 
-// New returns a calculator. All configuration errors are reported at once and wrap
-// [ErrConfig].
+// New returns a calculator. All configuration errors are reported at once and
+// wrap [ErrConfig].
 func New(ledger deployments.History, opts ...Option) (*Calculator, error) {
 	c, err := newConfig(opts)
 	if nilable.IsNil(ledger) {
@@ -54,7 +54,8 @@ func (c *Calculator) Scopes(ctx context.Context, organization string) ([]deploym
 	return c.ledger.Scopes(ctx, organization)
 }
 
-// Reports computes the metrics of all services and environments of an organization.
+// Reports computes the metrics of all services and environments of an
+// organization.
 func (c *Calculator) Reports(ctx context.Context, organization string, w Window) ([]*Report, error) {
 	scopes, err := c.Scopes(ctx, organization)
 	if err != nil {

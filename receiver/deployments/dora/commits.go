@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// ErrNoHistory is wrapped by the errors of a [Commits] that can't read a repository
-// at all: it is not known, or its history is cut off. Deployments of it then have no
-// lead times, which is no error of [Compute].
+// ErrNoHistory is wrapped by the errors of a [Commits] that can't read a
+// repository at all: it is not known, or its history is cut off. Deployments of
+// it then have no lead times, which is no error of [Compute].
 var ErrNoHistory = errors.New("dora: the repository has no history to read")
 
-// CommitID is the hash of a commit: all of a SHA-1 hash, the first 20 bytes of a
-// SHA-256 one.
+// CommitID is the hash of a commit: all of a SHA-1 hash, the first 20 bytes of
+// a SHA-256 one.
 type CommitID [20]byte
 
-// ParseCommitID reads hexadecimal digits. It ignores those after the fortieth, and
-// fewer are filled up with zeros.
+// ParseCommitID reads hexadecimal digits. It ignores those after the fortieth,
+// and fewer are filled up with zeros.
 func ParseCommitID(text string) (id CommitID, ok bool) {
 	if len(text) > 2*len(id) {
 		text = text[:2*len(id)]
@@ -65,18 +65,18 @@ type Resolved struct {
 	Subject string
 }
 
-// Commits reads the history of repositories. Package gitlinker has one for local
-// git repositories. It must be safe for concurrent use and return soon after its
-// context has ended.
+// Commits reads the history of repositories. Package gitlinker has one for
+// local git repositories. It must be safe for concurrent use and return soon
+// after its context has ended.
 //
 // The interface is frozen: it gets no further method. Further abilities become
 // optional interfaces.
 type Commits interface {
-	// Resolve looks up commits, which are named by 5 to 40 hexadecimal digits in lower
-	// case. The results have the order of the names.
+	// Resolve looks up commits, which are named by 5 to 40 hexadecimal digits in
+	// lower case. The results have the order of the names.
 	Resolve(ctx context.Context, r Repository, names []string) ([]Resolved, error)
-	// Walk yields all commits that are reachable from heads and not from bases, in any
-	// order. It may yield more of those that are reachable from heads. The caller keeps
-	// no Parents. An error ends it.
+	// Walk yields all commits that are reachable from heads and not from bases, in
+	// any order. It may yield more of those that are reachable from heads. The
+	// caller keeps no Parents. An error ends it.
 	Walk(ctx context.Context, r Repository, heads, bases []CommitID) iter.Seq2[Commit, error]
 }

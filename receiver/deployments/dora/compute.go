@@ -13,17 +13,18 @@ import (
 type Input struct {
 	Organization string
 	Scope        deployments.Scope
-	// Runs are all runs of the scope, from the first one on and also those after the
-	// window, because later ones tell which earlier ones failed. Their order does not
-	// matter. Required.
+	// Runs are all runs of the scope, from the first one on and also those after
+	// the window, because later ones tell which earlier ones failed. Their order
+	// does not matter. Required.
 	Runs iter.Seq2[deployments.Run, error]
-	// Incidents are those of the organization, in any order. Others than the scope's
-	// are passed over. Nil means none.
+	// Incidents are those of the organization, in any order. Others than the
+	// scope's are passed over. Nil means none.
 	Incidents iter.Seq2[payload.Incident, error]
 }
 
 // Compute returns the metrics of one service in one environment. The package's
-// documentation has the rules. The same input gives the same report in any order.
+// documentation has the rules. The same input gives the same report in any
+// order.
 //
 // Errors are those of the input, the context's, and [ErrConfig].
 func Compute(ctx context.Context, in Input, w Window, opts ...Option) (*Report, error) {

@@ -23,12 +23,13 @@ func csvHeader() []string {
 	}
 }
 
-// WriteCSV writes reports as comma-separated values with a header. Each report has a
-// row for the window and one for each week, which the column "period" tells apart.
-// The other columns are named after the JSON's members. Lists of deployments are
-// counts here. A figure that was not measured is an empty cell.
+// WriteCSV writes reports as comma-separated values with a header. Each report
+// has a row for the window and one for each week, which the column "period"
+// tells apart. The other columns are named after the JSON's members. Lists of
+// deployments are counts here. A figure that was not measured is an empty cell.
 //
-// A text that a spreadsheet could take for a formula gets an apostrophe in front.
+// A text that a spreadsheet could take for a formula gets an apostrophe in
+// front.
 func WriteCSV(w io.Writer, reports []*Report) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(csvHeader()); err != nil {

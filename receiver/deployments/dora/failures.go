@@ -100,7 +100,8 @@ func (h *history) blameByIncidents() map[string]int {
 	return ofIncident
 }
 
-// lastBefore is the last deployment that went live at a time or before it, or -1.
+// lastBefore is the last deployment that went live at a time or before it, or
+// -1.
 func (h *history) lastBefore(at time.Time) int {
 	i, _ := slices.BinarySearchFunc(h.live, at, func(d *item, at time.Time) int {
 		if d.LiveAt.After(at) {
@@ -111,8 +112,8 @@ func (h *history) lastBefore(at time.Time) int {
 	return i - 1
 }
 
-// remediate finds out whether deployment i puts right another one. The strongest
-// evidence decides which one.
+// remediate finds out whether deployment i puts right another one. The
+// strongest evidence decides which one.
 func (h *history) remediate(i, running int, last map[string]int, ofIncident map[string]int) {
 	d := h.live[i]
 	blame := func(target int, kind EvidenceKind, as Remediation) {
@@ -143,8 +144,8 @@ func (h *history) remediate(i, running int, last map[string]int, ofIncident map[
 	}
 }
 
-// recover finds when a failed deployment was put right: by the first remediation,
-// or else by the end of the last of its incidents.
+// recover finds when a failed deployment was put right: by the first
+// remediation, or else by the end of the last of its incidents.
 func (d *item) recover() {
 	if len(d.Failed) == 0 {
 		return

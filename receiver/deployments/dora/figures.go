@@ -2,8 +2,8 @@ package dora
 
 import "slices"
 
-// figures computes the metrics of some deployments, in order, over the days from
-// first to end.
+// figures computes the metrics of some deployments, in order, over the days
+// from first to end.
 func (h *history) figures(items []*item, first, end int) Figures {
 	f := Figures{
 		DeploymentFrequency: h.frequency(items, first, end), ChangeLeadTime: leadTime(items),
@@ -49,8 +49,9 @@ func leadTime(items []*item) LeadTime {
 	return f
 }
 
-// percentile interpolates between the two nearest of sorted values. For p = 0.5 it
-// is the median, which is the mean of the two middle values of an even number.
+// percentile interpolates between the two nearest of sorted values. For p = 0.5
+// it is the median, which is the mean of the two middle values of an even
+// number.
 func percentile[T int | float64](sorted []T, p float64) float64 {
 	place := float64(len(sorted)-1) * p
 	low := int(place)

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// graph is a part of a history, small enough for a million commits. It only grows.
+// graph is a part of a history, small enough for a million commits. It only
+// grows.
 type graph struct {
 	index   map[CommitID]int32
 	nodes   []node
@@ -26,8 +27,8 @@ const outside = -1
 
 func newGraph() *graph { return &graph{index: make(map[CommitID]int32)} }
 
-// load adds what the source yields, at most limit commits in all. If it fails, it
-// adds nothing.
+// load adds what the source yields, at most limit commits in all. If it fails,
+// it adds nothing.
 func (g *graph) load(ctx context.Context, source Commits, r Repository, heads, bases []CommitID, limit int) error {
 	nodes, parents := g.nodes, g.parents
 	for c, err := range source.Walk(ctx, r, heads, bases) {

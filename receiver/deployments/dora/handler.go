@@ -82,8 +82,8 @@ type Handler struct {
 }
 
 // NewHandler returns the handler for what v accepts. v must return a principal:
-// take [signer.NewAPIKeys]. All configuration errors are reported at once and wrap
-// [ErrConfig].
+// take [signer.NewAPIKeys]. All configuration errors are reported at once and
+// wrap [ErrConfig].
 func NewHandler(v signer.Verifier, c *Calculator, opts ...HandlerOption) (*Handler, error) {
 	h := &Handler{verifier: v, calculator: c, timeout: DefaultReportTimeout, concurrent: DefaultReports, logger: slog.Default()}
 	var problems []error
@@ -116,8 +116,8 @@ func NewHandler(v signer.Verifier, c *Calculator, opts ...HandlerOption) (*Handl
 	return h, nil
 }
 
-// ServeHTTP serves one request. A Handler that [NewHandler] did not make answers
-// 503.
+// ServeHTTP serves one request. A Handler that [NewHandler] did not make
+// answers 503.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if h == nil || h.slots == nil {

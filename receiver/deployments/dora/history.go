@@ -87,8 +87,8 @@ func (h *history) read(ctx context.Context, runs iter.Seq2[deployments.Run, erro
 	return nil
 }
 
-// setParts finds the commits of each deployment, by repository. A deployment that
-// names no repository has the one that all others name.
+// setParts finds the commits of each deployment, by repository. A deployment
+// that names no repository has the one that all others name.
 func (h *history) setParts() {
 	only, several := "", false
 	for _, d := range h.live {
@@ -124,8 +124,8 @@ func (h *history) setParts() {
 	}
 }
 
-// expand replaces an abbreviated commit by the one that it abbreviates, if another
-// deployment has it in full.
+// expand replaces an abbreviated commit by the one that it abbreviates, if
+// another deployment has it in full.
 func (h *history) expand() {
 	var full []part
 	abbreviated := false
@@ -176,8 +176,8 @@ type stack struct {
 	places []int
 }
 
-// running returns the place of the last deployment that has not been rolled back at
-// a time, or -1. Times must not go back.
+// running returns the place of the last deployment that has not been rolled
+// back at a time, or -1. Times must not go back.
 func (s *stack) running(at time.Time) int {
 	for len(s.places) > 0 {
 		top := s.places[len(s.places)-1]

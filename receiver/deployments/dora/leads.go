@@ -68,8 +68,8 @@ func (h *history) leaveOut(l *lineage, err error) {
 	})
 }
 
-// each calls f for each item with the place of the one that was running before. If
-// all had been rolled back, that is the last one.
+// each calls f for each item with the place of the one that was running before.
+// If all had been rolled back, that is the last one.
 func (l *lineage) each(f func(i, previous int)) {
 	s := stack{items: l.items}
 	for i, d := range l.items {

@@ -36,8 +36,8 @@ type config struct {
 	problems         []error
 }
 
-// WithCommits sets where the history of commits comes from. Default: nowhere, and
-// no deployment has lead times. Nil is an error.
+// WithCommits sets where the history of commits comes from. Default: nowhere,
+// and no deployment has lead times. Nil is an error.
 func WithCommits(c Commits) Option {
 	return optionFunc(func(o *config) {
 		if nilable.IsNil(c) {
@@ -47,8 +47,8 @@ func WithCommits(c Commits) Option {
 	})
 }
 
-// WithCommitterTime counts lead times from the time of the committer. Default: from
-// the time of the author, which a squash and a rebase keep.
+// WithCommitterTime counts lead times from the time of the committer. Default:
+// from the time of the author, which a squash and a rebase keep.
 func WithCommitterTime() Option {
 	return optionFunc(func(o *config) { o.committerTime = true })
 }
@@ -59,9 +59,10 @@ func WithoutRollbacks() Option {
 	return optionFunc(func(o *config) { o.withoutRollbacks = true })
 }
 
-// WithMarker sets what tells a hotfix or a revert from other deployments. subject is
-// the first line of the deployed commit's message. It is empty where that is not
-// known. Default: [IsMarked]. Nil is an error. It must be safe for concurrent use.
+// WithMarker sets what tells a hotfix or a revert from other deployments.
+// subject is the first line of the deployed commit's message. It is empty where
+// that is not known. Default: [IsMarked]. Nil is an error. It must be safe for
+// concurrent use.
 func WithMarker(marked func(r deployments.Run, subject string) bool) Option {
 	return optionFunc(func(o *config) {
 		if marked == nil {
@@ -74,9 +75,9 @@ func WithMarker(marked func(r deployments.Run, subject string) bool) Option {
 // DefaultMaxCommits bounds the commits of one report.
 const DefaultMaxCommits = 2_000_000
 
-// WithMaxCommits bounds how many commits are read for one report, and how many a
-// [Calculator] remembers. Each takes about 100 bytes. Default:
-// 2,000,000 ([DefaultMaxCommits]). Zero and negative values are errors.
+// WithMaxCommits bounds how many commits are read for one report, and how many
+// a [Calculator] remembers. Each takes about 100 bytes. Default: 2,000,000
+// ([DefaultMaxCommits]). Zero and negative values are errors.
 func WithMaxCommits(n int) Option {
 	return optionFunc(func(o *config) {
 		if n < 1 {
@@ -88,9 +89,9 @@ func WithMaxCommits(n int) Option {
 
 var markedBranch = regexp.MustCompile(`^(?:hotfix|revert)(?:[-/]|$)`)
 
-// IsMarked reports whether the branch is a hotfix's or a revert's by its name, such
-// as hotfix/login or revert-12-login, or whether the commit is one that git revert
-// has made.
+// IsMarked reports whether the branch is a hotfix's or a revert's by its name,
+// such as hotfix/login or revert-12-login, or whether the commit is one that
+// git revert has made.
 func IsMarked(r deployments.Run, subject string) bool {
 	return markedBranch.MatchString(r.Branch) || strings.HasPrefix(subject, `Revert "`)
 }

@@ -20,8 +20,8 @@ func text(t *testing.T, r *dora.Report) string {
 	return string(out)
 }
 
-// The statuses of one deployment arrive in each of the 24 orders, after and between
-// others.
+// The statuses of one deployment arrive in each of the 24 orders, after and
+// between others.
 func TestCompute_EveryOrderOfOneDeployment(t *testing.T) {
 	t.Parallel()
 	statuses := []payload.Status{payload.StatusPending, payload.StatusInProgress, payload.StatusSuccess, payload.StatusRolledBack}
@@ -75,8 +75,8 @@ func orders[T any](list []T) func(yield func([]T) bool) {
 	}
 }
 
-// Whole histories arrive in random orders, some deliveries twice. The whole report
-// is the same, evidence included.
+// Whole histories arrive in random orders, some deliveries twice. The whole
+// report is the same, evidence included.
 func TestCompute_RandomOrdersOfHistories(t *testing.T) {
 	t.Parallel()
 	for _, h := range readHistories(t) {
@@ -108,7 +108,8 @@ func TestCompute_RandomOrdersOfHistories(t *testing.T) {
 	}
 }
 
-// requireBounds holds each figure, of the window and of each week, to what it can be.
+// requireBounds holds each figure, of the window and of each week, to what it
+// can be.
 func requireBounds(t *testing.T, name string, r *dora.Report) {
 	t.Helper()
 	deployed := 0

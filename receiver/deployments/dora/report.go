@@ -6,27 +6,28 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
-// Report has the five metrics of one service in one environment, and the evidence
-// behind them.
+// Report has the five metrics of one service in one environment, and the
+// evidence behind them.
 type Report struct {
 	Organization string `json:"organization"`
 	deployments.Scope
 	Window Window `json:"window"`
 	Figures
-	// Weeks are the same figures of the weeks from Monday that overlap the window, as
-	// far as they do.
+	// Weeks are the same figures of the weeks from Monday that overlap the window,
+	// as far as they do.
 	Weeks []Week `json:"weeks"`
 	// Deployments are those that went live in the window, in order.
 	Deployments []Deployment `json:"deployments,omitzero"`
-	// NotLive are runs that ended in the window without having been live. They count
-	// nowhere.
+	// NotLive are runs that ended in the window without having been live. They
+	// count nowhere.
 	NotLive []deployments.Run `json:"notLive"`
 	// LeftOutIncidents are incidents of the service and environment that tell of no
 	// deployment.
 	LeftOutIncidents []LeftOutIncident `json:"leftOutIncidents"`
 }
 
-// Figures are the five metrics. What can't be measured is absent and never zero.
+// Figures are the five metrics. What can't be measured is absent and never
+// zero.
 type Figures struct {
 	ChangeLeadTime               LeadTime  `json:"changeLeadTime"`
 	DeploymentFrequency          Frequency `json:"deploymentFrequency"`
@@ -64,8 +65,8 @@ type Frequency struct {
 	// PerDay is N divided by the days of the window. It is nil if the scope has no
 	// record from before the window's end.
 	PerDay *float64 `json:"perDay,omitzero"`
-	// DaysPerWeek is the median of the days with deployments in the whole weeks of the
-	// window. It is nil if there is no whole week.
+	// DaysPerWeek is the median of the days with deployments in the whole weeks of
+	// the window. It is nil if there is no whole week.
 	DaysPerWeek *float64 `json:"daysPerWeek,omitzero"`
 	// Deployments are the IDs of those that went live.
 	Deployments []string `json:"deployments"`
@@ -108,13 +109,13 @@ const (
 	ReasonRedeployment Reason = "redeployment"
 	// ReasonGoingBack is a commit that an earlier deployment contained.
 	ReasonGoingBack Reason = "going_back"
-	// ReasonGap is a commit, or one before it, that the history does not have, or that
-	// shares no history with what was deployed before.
+	// ReasonGap is a commit, or one before it, that the history does not have, or
+	// that shares no history with what was deployed before.
 	ReasonGap Reason = "gap"
 	// ReasonMerges is a deployment that brought merge commits alone.
 	ReasonMerges Reason = "merges"
-	// ReasonClock is a commit with a time after it went live, or a recovery before the
-	// failed deployment was live.
+	// ReasonClock is a commit with a time after it went live, or a recovery before
+	// the failed deployment was live.
 	ReasonClock Reason = "clock"
 	// ReasonNoHistory is a repository whose history can't be read.
 	ReasonNoHistory Reason = "no_history"

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// WriteText prints the report for people, one metric a line. The bars are the weeks
-// of the window. A week in which nothing could be measured is a dot.
+// WriteText prints the report for people, one metric a line. The bars are the
+// weeks of the window. A week in which nothing could be measured is a dot.
 func (r *Report) WriteText(w io.Writer) error {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s in %s (%s)\n%s\n\n", printable(cmp.Or(r.Service, "no service")), printable(r.Environment), printable(r.Organization), r.Window)

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// Window is a span of whole days in a time zone, the last one exclusive. Make it
-// with [NewWindow]. The zero Window is invalid.
+// Window is a span of whole days in a time zone, the last one exclusive. Make
+// it with [NewWindow]. The zero Window is invalid.
 type Window struct {
 	zone  *time.Location
 	first int // the first day, in days since 1970-01-01
 	end   int // the day after the last one
 }
 
-// NewWindow returns the days from the first to the one before end, in the time zone
-// with that IANA name, such as "Europe/Berlin". Days have the form 2026-01-31. An
-// error wraps [ErrConfig]. Where the system has no time zones, import time/tzdata.
+// NewWindow returns the days from the first to the one before end, in the time
+// zone with that IANA name, such as "Europe/Berlin". Days have the form
+// 2026-01-31. An error wraps [ErrConfig]. Where the system has no time zones,
+// import time/tzdata.
 func NewWindow(zone, first, end string) (Window, error) {
 	location, err := time.LoadLocation(zone)
 	if err != nil || zone == "" || zone == "Local" {
@@ -87,8 +88,8 @@ func (w Window) dayOf(t time.Time) int {
 	return int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
 }
 
-// startOfDay is the first moment of a day. Where clocks are changed at midnight, a
-// day can begin at 01:00, or can have two midnights.
+// startOfDay is the first moment of a day. Where clocks are changed at
+// midnight, a day can begin at 01:00, or can have two midnights.
 func startOfDay(day int, zone *time.Location) time.Time {
 	y, m, d := time.Unix(int64(day)*86400, 0).UTC().Date()
 	t := time.Date(y, m, d, 0, 0, 0, 0, zone)

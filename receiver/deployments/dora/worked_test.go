@@ -12,8 +12,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/dora"
 )
 
-// The worked facts are small histories whose figures were computed by hand, most
-// of them from bug reports of other implementations.
+// The worked facts are small histories whose figures were computed by hand,
+// most of them from bug reports of other implementations.
 
 // week is from Monday 2026-03-02 on.
 func week(t *testing.T) dora.Window { return window(t, "UTC", "2026-03-02", "2026-03-09") }

@@ -62,8 +62,8 @@ func (h longHistory) Walk(_ context.Context, _ dora.Repository, heads, bases []d
 	}
 }
 
-// fillYear writes a year of one service. It writes the rows that Record would, many
-// in a transaction.
+// fillYear writes a year of one service. It writes the rows that Record would,
+// many in a transaction.
 func fillYear(b *testing.B, l *sqlledger.Ledger, db *sql.DB, start time.Time) {
 	b.Helper()
 	if _, err := l.Record(b.Context(), "acme", deployment("first", payload.StatusSuccess)); err != nil {
@@ -107,8 +107,8 @@ func fillYear(b *testing.B, l *sqlledger.Ledger, db *sql.DB, start time.Time) {
 }
 
 // BenchmarkYear computes the metrics of a year with 100,000 deployments and a
-// million commits. "first" reads all commits, "again" remembers them, and "runs" is
-// the ledger alone.
+// million commits. "first" reads all commits, "again" remembers them, and
+// "runs" is the ledger alone.
 func BenchmarkYear(b *testing.B) {
 	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	ledgers := map[string]func(b *testing.B) (*sqlledger.Ledger, *sql.DB){

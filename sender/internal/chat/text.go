@@ -95,8 +95,8 @@ func Cut(s string, max int, escape Escape) string {
 	return b.String()
 }
 
-// nextW counts the letters w at the beginning of a word. It returns 0 in all other
-// words.
+// nextW counts the letters w at the beginning of a word. It returns 0 in all
+// other words.
 func nextW(ws int, before, r rune) int {
 	if r != 'w' && r != 'W' || ws == 0 && (unicode.IsLetter(before) || unicode.IsDigit(before)) {
 		return 0

@@ -81,7 +81,8 @@ func TestCutHostile(t *testing.T) {
 	}
 }
 
-// An escape learns where a number begins a line, which makes it a list in Markdown.
+// An escape learns where a number begins a line, which makes it a list in
+// Markdown.
 func TestAfterNumber(t *testing.T) {
 	t.Parallel()
 	mark := func(before, r rune) string {

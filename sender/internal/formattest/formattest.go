@@ -86,7 +86,8 @@ func Hostile() map[string]string {
 	}
 }
 
-// HostileEvent returns an event of the given type that has text in every field that takes any text.
+// HostileEvent returns an event of the given type that has text in every field
+// that takes any text.
 func HostileEvent(t payload.Type, text string) *payload.Event {
 	short := text[:min(len(text), 1024)]
 	e := &payload.Event{
@@ -102,8 +103,9 @@ func HostileEvent(t payload.Type, text string) *payload.Event {
 	return e
 }
 
-// Golden compares what f makes of every event with the files in testdata/golden, or writes them. A file without a message
-// holds the error's text.
+// Golden compares what f makes of every event with the files in
+// testdata/golden, or writes them. A file without a message holds the error's
+// text.
 func Golden(t *testing.T, f sender.Format, folder string, update bool) {
 	t.Helper()
 	for name, event := range Events() {
@@ -155,7 +157,8 @@ func write(t *testing.T, file string, content []byte) {
 	}
 }
 
-// Strings returns every string in a JSON document with its path, such as "embeds/0/fields/2/value".
+// Strings returns every string in a JSON document with its path, such as
+// "embeds/0/fields/2/value".
 func Strings(t testing.TB, document []byte) map[string]string {
 	t.Helper()
 	var v any
@@ -182,7 +185,8 @@ func collect(v any, path string, found map[string]string) {
 	}
 }
 
-// Seeds checks that every hostile text is a committed seed of FuzzEncode, or writes them.
+// Seeds checks that every hostile text is a committed seed of FuzzEncode, or
+// writes them.
 func Seeds(t *testing.T, update bool) {
 	t.Helper()
 	folder := filepath.Join("testdata", "fuzz", "FuzzEncode")

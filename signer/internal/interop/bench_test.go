@@ -52,7 +52,8 @@ func benchBareHMAC(b *testing.B, size string, body []byte) {
 	})
 }
 
-// BenchmarkVerify: each of our schemes and the peer that verifies the same request, and the bare HMAC of the body.
+// BenchmarkVerify: each of our schemes and the peer that verifies the same
+// request, and the bare HMAC of the body.
 func BenchmarkVerify(b *testing.B) {
 	secret, plain := signer.GenerateSecret(), signer.GenerateLiteralSecret()
 	sw := must[*standardwebhooks.Webhook](b)(standardwebhooks.NewWebhook(secret.Reveal()))
@@ -85,7 +86,8 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkSign: likewise. The peers return the signature; ours and these loops set the headers.
+// BenchmarkSign: likewise. The peers return the signature; ours and these loops
+// set the headers.
 func BenchmarkSign(b *testing.B) {
 	secret, plain := signer.GenerateSecret(), signer.GenerateLiteralSecret()
 	sw := must[*standardwebhooks.Webhook](b)(standardwebhooks.NewWebhook(secret.Reveal()))

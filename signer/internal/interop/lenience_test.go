@@ -47,8 +47,9 @@ var (
 	all   = []string{standardGo, svixGo, standardJS, svixJS}
 )
 
-// standard is a good request, before and after a change of what is sent. The signature is over the ID and the time as peers
-// print them, so what differs is only what is accepted.
+// standard is a good request, before and after a change of what is sent. The
+// signature is over the ID and the time as peers print them, so what differs is
+// only what is accepted.
 func standard(change func(h http.Header)) func() probe {
 	return func() probe {
 		body, now := bodies["json"], seconds(time.Now())
@@ -73,7 +74,8 @@ func standardWith(secret, id string) func() probe {
 	}
 }
 
-// stripes is a request in Stripe's layout: format has the time, printed, and the signature.
+// stripes is a request in Stripe's layout: format has the time, printed, and
+// the signature.
 func stripes(secret string, at time.Duration, format func(t, v1 string) string) func() probe {
 	return func() probe {
 		body, now := bodies["json"], seconds(time.Now().Add(at))
@@ -153,8 +155,8 @@ var rows = []row{
 	{"GitHub", "a secret of 7 bytes", []string{githubGo}, "can be guessed; at least 16 bytes", githubs(sevenths, prefix("sha256="))},
 }
 
-// TestLenience: of each row we refuse the request, and the Go peers do what the table says. The npm packages' part is in
-// TestNode.
+// TestLenience: of each row we refuse the request, and the Go peers do what the
+// table says. The npm packages' part is in TestNode.
 func TestLenience(t *testing.T) {
 	t.Parallel()
 	for _, r := range rows {
@@ -163,8 +165,9 @@ func TestLenience(t *testing.T) {
 			p := r.build()
 			err := ours(r.scheme, p)
 			require.Error(t, err, "we")
-			// For its form: a row whose signature is simply wrong would show nothing. An entry of a list that is not well formed
-			// is skipped, and then there is none left.
+			// For its form: a row whose signature is simply wrong would show nothing. An
+			// entry of a list that is not well formed is skipped, and then there is none
+			// left.
 			skipped := r.scheme != "GitHub" && (r.input == "hex in capitals" || strings.HasPrefix(r.input, "a signature with a third part"))
 			require.Equal(t, r.input == otherByte || skipped, errors.Is(err, signer.ErrNoMatch), err)
 			for _, peer := range peersOf[r.scheme] {
@@ -182,7 +185,8 @@ func TestLenience(t *testing.T) {
 	require.NoError(t, ours("GitHub", githubs(literal, prefix("sha256="))()))
 }
 
-// TestSkippedEntries: an entry of a list that is no signature neither helps nor spoils a good one, for us as for the peers.
+// TestSkippedEntries: an entry of a list that is no signature neither helps nor
+// spoils a good one, for us as for the peers.
 func TestSkippedEntries(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -205,7 +209,8 @@ func TestSkippedEntries(t *testing.T) {
 
 const readme = "README.md"
 
-// TestTable: README.md has the rows as they are tested, and the versions that they were tested with.
+// TestTable: README.md has the rows as they are tested, and the versions that
+// they were tested with.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var want strings.Builder

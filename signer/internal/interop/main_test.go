@@ -45,7 +45,8 @@ type probe struct {
 	body   []byte
 }
 
-// Names of the peers, as in the table. Their versions are those of go.mod and testdata/package.json.
+// Names of the peers, as in the table. Their versions are those of go.mod and
+// testdata/package.json.
 const (
 	standardGo = "standard-webhooks (Go)"
 	svixGo     = "svix (Go)"

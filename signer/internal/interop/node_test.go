@@ -52,7 +52,8 @@ type outcome struct {
 // node runs the npm packages on all calls at once.
 type node struct{ dir string }
 
-// newNode installs the packages, at the versions and hashes of the lock file, and without running any script of theirs.
+// newNode installs the packages, at the versions and hashes of the lock file,
+// and without running any script of theirs.
 func newNode(t *testing.T) *node {
 	t.Helper()
 	for _, name := range []string{"node", "npm"} {
@@ -95,7 +96,8 @@ func flat(h http.Header) map[string]string {
 	return m
 }
 
-// TestNode holds the npm packages against us; the group exists so that they are installed once.
+// TestNode holds the npm packages against us; the group exists so that they are
+// installed once.
 func TestNode(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -157,7 +159,8 @@ func testNodeLenience(t *testing.T, n *node) {
 	}
 }
 
-// RFC 9421 with an implementation that shares nothing with ours, with both kinds of key.
+// RFC 9421 with an implementation that shares nothing with ours, with both
+// kinds of key.
 func testNodeHTTPSig(t *testing.T, n *node) {
 	const url = "https://hooks.example.com/a%2Fdeploy?env=prod&app=h%C3%A9"
 	secret, signing := signer.GenerateSecret(), signer.GenerateSigningKey()
@@ -210,7 +213,8 @@ func testNodeHTTPSig(t *testing.T, n *node) {
 	}
 }
 
-// ordered gives the values of a map by their keys' order, so that a failure can be found again.
+// ordered gives the values of a map by their keys' order, so that a failure can
+// be found again.
 func ordered(m map[string][]byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, key := range slices.Sorted(maps.Keys(m)) {
@@ -237,7 +241,8 @@ func npmVersions(t *testing.T) iter.Seq2[string, string] {
 	}
 }
 
-// The lock file names versions and hashes, and no registry: the packages come from wherever npm is set up to get them.
+// The lock file names versions and hashes, and no registry: the packages come
+// from wherever npm is set up to get them.
 func TestLockNamesNoRegistry(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("testdata", "package-lock.json"))

@@ -17,7 +17,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The Go libraries of Standard Webhooks and Svix, with whsec_ and without, which is the same key to them.
+// The Go libraries of Standard Webhooks and Svix, with whsec_ and without,
+// which is the same key to them.
 func TestStandardBothDirections(t *testing.T) {
 	t.Parallel()
 	secret := signer.GenerateSecret()
@@ -54,7 +55,8 @@ func TestStandardBothDirections(t *testing.T) {
 	}
 }
 
-// During a rotation a receiver has the old secret or the new one, and we send signatures by both, and Ed25519 beside them.
+// During a rotation a receiver has the old secret or the new one, and we send
+// signatures by both, and Ed25519 beside them.
 func TestStandardRotation(t *testing.T) {
 	t.Parallel()
 	previous, next := signer.GenerateSecret(), signer.GenerateSecret()
@@ -85,7 +87,8 @@ func TestStandardRotation(t *testing.T) {
 	require.Equal(t, "key-2", verified.Key)
 }
 
-// stripe-go keys with the whole text of a secret, its whsec_ included, and so does our scheme of its name.
+// stripe-go keys with the whole text of a secret, its whsec_ included, and so
+// does our scheme of its name.
 func TestStripeBothDirections(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"whsec_" + strings.Repeat("k", 32), "a literal secret of no form"} {
@@ -113,7 +116,8 @@ func TestStripeBothDirections(t *testing.T) {
 	}
 }
 
-// go-github can't sign; GitHub's own published example stands in for it, and both sides accept the same.
+// go-github can't sign; GitHub's own published example stands in for it, and
+// both sides accept the same.
 func TestGitHub(t *testing.T) {
 	t.Parallel()
 	example := probe{
@@ -133,7 +137,8 @@ func TestGitHub(t *testing.T) {
 	}
 }
 
-// The tolerance is the same five minutes; stripe-go has none towards the future, which the table tells.
+// The tolerance is the same five minutes; stripe-go has none towards the
+// future, which the table tells.
 func TestTolerance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// TestPoints: signer accepts exactly the canonical encodings of points that are not of low order, as another
-// implementation of the curve sees them.
+// TestPoints: signer accepts exactly the canonical encodings of points that are
+// not of low order, as another implementation of the curve sees them.
 func TestPoints(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -39,8 +39,9 @@ func TestPoints(t *testing.T) {
 		check(encoded)
 	}
 	require.InDelta(t, 1000, accepted, 200)
-	// All encodings of small numbers and of those near p, with either sign: the points of low order of which y is 0, 1
-	// and -1, and every encoding that is not reduced.
+	// All encodings of small numbers and of those near p, with either sign: the
+	// points of low order of which y is 0, 1 and -1, and every encoding that is not
+	// reduced.
 	for low := range 256 {
 		for _, fill := range []byte{0, 0xff} {
 			for _, high := range []byte{0, 0x7f, 0x80, 0xff} {
