@@ -82,7 +82,7 @@ type Plan struct {
 func (db *DB) Migrate(ctx context.Context, plan Plan) error {
 	for _, m := range plan.Modules {
 		for {
-			version, err := db.version(ctx, db, m)
+			version, err := db.readVersion(ctx, m)
 			if err == nil && version < len(m.Steps) {
 				err = WhileBusy(ctx, func() error { return db.migrateOnce(ctx, plan.Schema, m) })
 			} else if err == nil {
@@ -94,6 +94,16 @@ func (db *DB) Migrate(ctx context.Context, plan Plan) error {
 		}
 	}
 	return nil
+}
+
+// readVersion reads the version outside a transaction. On SQLite a reader can
+// meet the lock of another process that is just committing.
+func (db *DB) readVersion(ctx context.Context, m Module) (version int, err error) {
+	err = WhileBusy(ctx, func() error {
+		version, err = db.version(ctx, db, m)
+		return err
+	})
+	return version, err
 }
 
 // explain adds advice about a missing right.
@@ -197,7 +207,7 @@ func (db *DB) Migrations(plan Plan) []Migration {
 // current. It only reads.
 func (db *DB) CheckVersions(ctx context.Context, plan Plan) error {
 	for _, m := range plan.Modules {
-		version, err := db.version(ctx, db, m)
+		version, err := db.readVersion(ctx, m)
 		if err != nil {
 			return fmt.Errorf("reading the version of the tables of %s: %w", m.Name, db.explain(err))
 		}
