@@ -18,11 +18,7 @@ import (
 // deploymentsHandler receives deployment records from organizations with an API
 // key.
 func deploymentsHandler(c config, text string) (http.Handler, error) {
-	keys, err := parseAPIKeys(text)
-	if err != nil {
-		return nil, err
-	}
-	scheme, err := signer.NewAPIKeys(keys)
+	scheme, err := newAPIKeys(text)
 	if err != nil {
 		return nil, err
 	}
@@ -35,6 +31,14 @@ func deploymentsHandler(c config, text string) (http.Handler, error) {
 		opts = append(opts, deployments.WithLinker(linker))
 	}
 	return deployments.New(scheme, c.stores.ledger, opts...)
+}
+
+func newAPIKeys(text string) (*signer.APIKeys, error) {
+	keys, err := parseAPIKeys(text)
+	if err != nil {
+		return nil, err
+	}
+	return signer.NewAPIKeys(keys)
 }
 
 // parseAPIKeys parses org=key,org2=key2. An organization may have several keys.

@@ -12,6 +12,8 @@
 //	POST /webhooks/github            GITHUB_WEBHOOK_SECRET     GitHub's deployment events
 //	POST /webhooks/gitlab            GITLAB_WEBHOOK_SECRET     GitLab's deployment events
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
+//	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
+//	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics
 //	GET  /healthz
 //
 // The endpoint of deployment records accepts the same calls as Periscope's.
@@ -40,7 +42,7 @@ func main() {
 		stop() // first, so that a second signal ends the process at once
 		cancel()
 	})
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(2)
@@ -52,13 +54,15 @@ func main() {
 
 const defaultStore = "sqlite:deployhook.db"
 
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	flags := flag.NewFlagSet("receiver", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
 	where := flags.String("store", "", "`store` that remembers deliveries: memory, sqlite:FILE, postgres://… or redis://… (default $DEPLOYHOOK_STORE, "+
 		"which hides a URL with a password from other users, or else "+defaultStore+")")
 	repos := flags.String("repos", "", "`folder` with git repositories ORGANIZATION/SERVICE, for counting merged pull requests")
+	var r reportFlags
+	r.add(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -73,7 +77,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return fmt.Errorf("-store: %w", err)
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	mux, routes, err := newMux(config{getenv: getenv, stores: st, repos: *repos, logger: logger})
+	c := config{getenv: getenv, stores: st, repos: *repos, logger: logger}
+	if r.organization != "" {
+		return r.write(ctx, c, stdout)
+	}
+	mux, routes, err := newMux(c)
 	if err != nil {
 		return err
 	}

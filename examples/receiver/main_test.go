@@ -253,6 +253,7 @@ func checkDeployments(t *testing.T, p *program) {
 	assert.Equal(t, `{"action":"updated","deploymentId":1,"linkedPRs":0}`, body)
 	status, body = p.post(path, record, header("Authorization", "Bearer "+apiKey+"_2"))
 	assert.Equal(t, http.StatusCreated, status, "another organization's record: %s", body)
+	checkMetrics(t, p)
 	status, body = p.post(path, record, header("Authorization", "Bearer nobody's key, and long enough"))
 	assert.Equal(t, http.StatusUnauthorized, status)
 	assert.Equal(t, `{"error":"Invalid or missing API key"}`, body)
@@ -398,4 +399,52 @@ func TestLinkedPullRequests(t *testing.T) {
 	assert.Contains(t, send(apiKey+"_2", "third", commits[3], "api"), `"linkedPRs":0`, "another organization's repository")
 	assert.Contains(t, send(apiKey, "fourth", commits[3], "../acme/api"), `"linkedPRs":0`, "a path for a service")
 	assert.Zero(t, p.stop())
+}
+
+func checkMetrics(t *testing.T, p *program) {
+	t.Helper()
+	const incident = `{"incidentId":"7","openedAt":"2026-01-15T10:40:00Z","resolvedAt":"2026-01-15T11:05:00Z","service":"api","environment":"production"}`
+	status, body := p.post("/api/webhooks/incidents", incident, header("Authorization", "Bearer "+apiKey))
+	assert.Equal(t, http.StatusCreated, status, body)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base+"/api/metrics/dora?from=2026-01-12&to=2026-01-19&format=csv", nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+apiKey)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Minute}
+	resp, err := client.Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, resp.StatusCode, string(text))
+	assert.Contains(t, string(text), "acme,api,production,UTC,window,2026-01-12,2026-01-19,0,,,first=1,1,")
+}
+
+// The report is made from the store that a service has filled.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	store := "sqlite:" + filepath.Join(t.TempDir(), "deployhook.db")
+	p := start(t, []string{"DEPLOYHOOK_API_KEYS=acme=" + apiKey}, "-store", store)
+	require.NotEmpty(t, p.base, p.output())
+	status, body := p.post("/api/webhooks/deployments", record, header("Authorization", "Bearer "+apiKey))
+	require.Equal(t, http.StatusCreated, status, body)
+	checkMetrics(t, p)
+	require.Zero(t, p.stop())
+	report := func(args ...string) string {
+		cmd := exec.Command(os.Args[0], append([]string{"-store", store, "-from", "2026-01-12", "-to", "2026-01-19"}, args...)...)
+		cmd.Env = append(os.Environ(), childEnv+"=1")
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	require.Equal(t, `api in production (acme)
+2026-01-12 to 2026-01-19, exclusive, UTC
+
+  change lead time                  not measured              ·  0 commits (left out: 1 first)
+  deployment frequency              0.14 a day, 1 days a week  █  1 deployment
+  failed deployment recovery time   30m0s                     █  1 recovered
+  change fail rate                  100.0 %                   █  1 of 1
+  deployment rework rate            0.0 %                     ▁  0 of 1
+
+`, report("-report", "acme"))
+	require.Contains(t, report("-report", "nobody"), "no deployments of")
+	require.Contains(t, report("-report", "acme", "-zone", "Mars"), "Europe/Berlin")
 }

@@ -36,6 +36,8 @@ var routes = [...]route{
 	{"POST /webhooks/github", "GITHUB_WEBHOOK_SECRET", githubHandler},
 	{"POST /webhooks/gitlab", "GITLAB_WEBHOOK_SECRET", gitlabHandler},
 	{"POST /api/webhooks/deployments", "DEPLOYHOOK_API_KEYS", deploymentsHandler},
+	{"POST /api/webhooks/incidents", "DEPLOYHOOK_API_KEYS", incidentsHandler},
+	{"GET /api/metrics/dora", "DEPLOYHOOK_API_KEYS", metricsHandler},
 }
 
 // served lists the routes for the start-up line.

@@ -17,11 +17,17 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
+// ledger keeps records and reads them again for the metrics.
+type ledger interface {
+	deployments.Ledger
+	deployments.History
+}
+
 // stores has the dedupe store and the ledger of deployment records.
 type stores struct {
 	name   string // for the log, instead of the URL, which may contain a password
 	dedupe dedupe.Store
-	ledger deployments.Ledger
+	ledger ledger
 	ping   func(context.Context) error
 	closer []func() error
 }
