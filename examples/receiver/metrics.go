@@ -47,7 +47,8 @@ func (c config) calculator() (*dora.Calculator, error) {
 	return dora.New(c.stores.ledger, dora.WithCommits(linker))
 }
 
-// reportFlags are those of the report that the program prints instead of serving.
+// reportFlags are the flags of the report that the program prints instead of
+// serving.
 type reportFlags struct{ organization, from, to, zone string }
 
 func (r *reportFlags) add(f *flag.FlagSet) {

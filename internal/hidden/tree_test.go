@@ -20,6 +20,7 @@ import (
 	"github.com/deployhook/deployhook/payload/heroku"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/dora"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -122,6 +123,8 @@ func receivers(t *testing.T) []any {
 	return []any{
 		must[*receiver.Receiver](t)(receiver.New(standard, receiver.WithDedupe(store, "platform"))),
 		must[*deployments.Endpoint](t)(deployments.New(standard, ledger)),
+		must[*deployments.IncidentEndpoint](t)(deployments.NewIncidents(standard, ledger)),
+		must[*dora.Handler](t)(dora.NewHandler(standard, must[*dora.Calculator](t)(dora.New(ledger)))),
 	}
 }
 
