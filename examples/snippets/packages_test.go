@@ -11,13 +11,15 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/receiver/deployments/dora"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/signer"
 )
 
 // The functions below are only compiled. The packages' own examples run the
 // same code.
-var _ = []any{signerDoc, signerRotation, receiverDoc, receiverMux, receiverTracing, senderDoc, dedupeDoc, payloadDoc}
+var _ = []any{signerDoc, signerRotation, receiverDoc, receiverMux, receiverTracing, senderDoc, dedupeDoc, payloadDoc, deploymentsDoc, doraDoc}
 
 func signerDoc(ctx context.Context, request *http.Request, deliveryID string, body []byte) (err error) {
 	secret, err := signer.ParseSecret(os.Getenv("DEPLOYHOOK_SECRET")) // whsec_…
@@ -126,3 +128,30 @@ var otelhttp otel
 type otel struct{}
 
 func (otel) NewHandler(h http.Handler, _ string) http.Handler { return h }
+
+func deploymentsDoc(keys signer.Verifier) error {
+	ledger, err := deployments.NewMemoryLedger() // or sqlledger.OpenSQLite
+	if err != nil {
+		return err
+	}
+	endpoint, err := deployments.New(keys, ledger) // keys from signer.NewAPIKeys
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /api/webhooks/deployments", endpoint)
+	return nil
+}
+
+func doraDoc(ctx context.Context, ledger *deployments.MemoryLedger, linker dora.Commits) error {
+	w, err := dora.NewWindow("Europe/Berlin", "2026-01-01", "2026-04-01")
+	if err != nil {
+		return err
+	}
+	calculator, err := dora.New(ledger, dora.WithCommits(linker)) // of package gitlinker
+	if err != nil {
+		return err
+	}
+	reports, err := calculator.Reports(ctx, "acme", w)
+	_ = reports
+	return err
+}

@@ -40,18 +40,33 @@ func TestSnippets_AreCompiled(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, blocks, 6, "README.md's snippets were not found")
 
-	for _, name := range []string{
-		"signer", "receiver", "sender", "dedupe", "payload", "payload/ci", "payload/cdevents", "payload/github", "payload/gitlab",
-		"payload/render", "payload/vercel", "payload/heroku", "payload/azure", "payload/bitbucket", "signer/httpsig",
-		"receiver/deployments/gitlinker", "receiver/deployments/sqlledger", "dedupe/sqldedupe", "dedupe/redisdedupe", "receiver/inbox", "sender/outbox", "sender/slack", "sender/discord", "sender/periscope", "sender/template",
-		"sender/cdevents",
-	} {
+	for _, name := range publicPackages(t) {
 		found := packageSnippets(t, filepath.Join(root, name))
 		require.NotEmpty(t, found, "package %s opens without a snippet", name)
 		for _, block := range found {
 			check(name, block)
 		}
 	}
+}
+
+// publicPackages returns the folders of all packages that users import and that
+// have a doc.go, without the test suites for implementers.
+func publicPackages(t *testing.T) []string {
+	var names []string
+	for _, pattern := range []string{"*", "*/*", "*/*/*"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern, "doc.go"))
+		require.NoError(t, err)
+		for _, file := range found {
+			name, err := filepath.Rel(root, filepath.Dir(file))
+			require.NoError(t, err)
+			name = filepath.ToSlash(name)
+			if !strings.Contains(name, "internal") && !strings.HasPrefix(name, "examples") && !strings.HasSuffix(name, "test") {
+				names = append(names, name)
+			}
+		}
+	}
+	require.Greater(t, len(names), 20, "the test finds the packages")
+	return names
 }
 
 // packageSnippets returns the Go code blocks of the package comment, without

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -56,7 +55,18 @@ func folders(t *testing.T) map[string]*folder {
 // need fails with the file that a recipe of CONTRIBUTING.md names.
 func need(t *testing.T, have bool, where, what string) {
 	t.Helper()
-	assert.True(t, have, "%s: %s (see the recipes in .github/CONTRIBUTING.md)", where, what)
+	if !have {
+		t.Errorf("%s: %s (see the recipes in .github/CONTRIBUTING.md)", where, what)
+	}
+}
+
+// needTold fails unless the README links the folder and the changelog names it.
+func needTold(t *testing.T, dir, table string) {
+	t.Helper()
+	need(t, strings.Contains(read(t, "README.md"), "("+dir+")"), "README.md", "link "+dir+" in the table of "+table)
+	changelog := read(t, "CHANGELOG.md")
+	named := strings.Contains(changelog, "`"+dir+"`") || strings.Contains(changelog, "`"+path.Base(dir)+"`")
+	need(t, named, "CHANGELOG.md", "tell users about `"+dir+"`")
 }
 
 func read(t *testing.T, name string) string {
@@ -71,16 +81,37 @@ func exists(name string) bool {
 	return err == nil
 }
 
+// needOpened fails unless the package's documentation is in doc.go, where
+// examples/snippets checks its code.
+func needOpened(t *testing.T, dir string) {
+	t.Helper()
+	need(t, exists(dir+"/doc.go"), dir+"/doc.go", "describe the package, starting with a snippet that a test file compiles")
+}
+
+// takesFunctions reports whether an exported function has a parameter that is a
+// function.
+func takesFunctions(p *folder) bool {
+	for _, fn := range p.functions {
+		for _, param := range fn.Type.Params.List {
+			if _, ok := param.Type.(*ast.FuncType); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // TestSourcesAreComplete finds every package that reads another system's
 // webhooks, and the parts that a new one may lack.
 func TestSourcesAreComplete(t *testing.T) {
 	t.Parallel()
-	readme, found := read(t, "README.md"), 0
+	found := 0
 	for dir, p := range folders(t) {
 		if path.Dir(dir) != "payload" || p.functions["NewVerifier"] == nil && p.functions["NewDecoder"] == nil || dir == "payload/cdevents" {
 			continue
 		}
 		found++
+		needOpened(t, dir)
 		for _, name := range []string{"NewVerifier", "NewDecoder", "Decode"} {
 			need(t, p.functions[name] != nil, dir, "add the function "+name)
 		}
@@ -88,8 +119,10 @@ func TestSourcesAreComplete(t *testing.T) {
 		need(t, strings.Contains(tests, "sourcetest.EndToEnd{"), dir, "test the webhook end to end with sourcetest.EndToEnd")
 		need(t, strings.Contains(tests, "func Fuzz"), dir, "add a fuzz target for the decoder")
 		need(t, strings.Contains(tests, "func Example"), dir, "add an example")
-		need(t, exists(dir+"/testdata"), dir, "commit recorded deliveries of the system in testdata")
-		need(t, strings.Contains(readme, "("+dir+")"), "README.md", "link "+dir+" in the table of packages")
+		need(t, !takesFunctions(p) || strings.Contains(tests, "callbacktest.Run("), dir+"/callbacks_test.go", "add a case for each option that takes a function")
+		need(t, exists(dir+"/testdata"), dir+"/testdata", "commit recorded deliveries of the system")
+		need(t, exists(dir+"/testdata/fuzz"), dir+"/testdata/fuzz", "commit the seeds of the fuzz target")
+		needTold(t, dir, "packages")
 	}
 	require.Greater(t, found, 5, "the test finds the packages")
 }
@@ -97,19 +130,20 @@ func TestSourcesAreComplete(t *testing.T) {
 // TestFormatsAreComplete finds every package below sender that has a Format.
 func TestFormatsAreComplete(t *testing.T) {
 	t.Parallel()
-	readme, found := read(t, "README.md"), 0
+	found := 0
 	for dir, p := range folders(t) {
 		if path.Dir(dir) != "sender" || !p.methods["Encode"] {
 			continue
 		}
 		found++
+		needOpened(t, dir)
 		tests := p.tests.String()
 		need(t, p.functions["New"] != nil, dir, "add the constructor New")
 		need(t, strings.Contains(tests, "formattest.Golden("), dir, "compare the format with golden files by formattest.Golden")
 		need(t, strings.Contains(tests, "formattest.Seeds("), dir, "keep the hostile texts as seeds by formattest.Seeds")
 		need(t, strings.Contains(tests, "func FuzzEncode("), dir, "add the fuzz target FuzzEncode")
 		need(t, strings.Contains(tests, "func Example"), dir, "add an example")
-		need(t, strings.Contains(readme, "("+dir+")"), "README.md", "link "+dir+" in the table of packages")
+		needTold(t, dir, "packages")
 	}
 	require.Greater(t, found, 3, "the test finds the packages")
 }
@@ -117,20 +151,23 @@ func TestFormatsAreComplete(t *testing.T) {
 // TestStoresAreComplete finds every package below dedupe that has a Store.
 func TestStoresAreComplete(t *testing.T) {
 	t.Parallel()
-	readme, found := read(t, "README.md"), 0
+	found := 0
 	for dir, p := range folders(t) {
 		if !strings.HasPrefix(dir, "dedupe/") || dir == "dedupe/dedupetest" || !p.methods["Claim"] {
 			continue
 		}
 		found++
+		needOpened(t, dir)
 		tests := p.tests.String()
 		need(t, strings.Contains(tests, "dedupetest.Run("), dir, "run the conformance suite dedupetest.Run against the store")
 		need(t, strings.Contains(tests, "func Benchmark"), dir, "measure claim and complete next to a floor")
 		need(t, strings.Contains(tests, "func Example"), dir, "add an example")
-		need(t, exists(dir+"/go.mod"), dir, "make it a module, because it brings a driver")
-		need(t, exists("internal/release/testdata/users/"+dir+"/main.go"), "internal/release/testdata/users/"+dir, "write the program of an outside user")
-		need(t, strings.Contains(readme, "("+dir+")"), "README.md", "link "+dir+" in the table of modules")
-		need(t, strings.Contains(read(t, "go.work"), "./"+dir+"\n"), "go.work", "use ./"+dir)
+		need(t, exists(dir+"/go.mod"), dir+"/go.mod", "make it a module, because it brings a driver")
+		need(t, exists("internal/release/testdata/users/"+dir+"/main.go"), "internal/release/testdata/users/"+dir+"/main.go", "write the program of an outside user")
+		needTold(t, dir, "modules")
+		need(t, strings.Contains(read(t, "ARCHITECTURE.md"), "`"+dir+"`"), "ARCHITECTURE.md", "add "+dir+" to the table of what a module costs")
+		need(t, strings.Contains(read(t, "go.work"), "\t./"+dir+"\n"), "go.work", "use ./"+dir)
+		need(t, strings.Contains(read(t, "go.work"), "=> ./"+dir+"\n"), "go.work", "add a line for ./"+dir+" under replace")
 	}
 	require.Greater(t, found, 1, "the test finds the packages")
 }

@@ -4,6 +4,8 @@ package inboundtest
 import (
 	"errors"
 	"flag"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +20,7 @@ import (
 
 // update rewrites the golden files, as in go test ./payload/github -update.
 // Read the difference before committing it.
-var update = flag.Bool("update", false, "write the golden files")
+var update = flag.Bool("update", false, "write the golden files, and the seeds of a new package")
 
 // Decode is a package's Decode with the test's options.
 type Decode func(body []byte) (*payload.Deployment, error)
@@ -48,7 +50,7 @@ func Golden(t *testing.T, decode Decode, name string) {
 		require.NoError(t, os.WriteFile(file, append([]byte(strings.ReplaceAll(string(got), `,"`, ",\n\"")), '\n'), 0o644))
 	}
 	want, err := os.ReadFile(file)
-	require.NoError(t, err)
+	require.NoError(t, err, "run the test with -update")
 	assert.JSONEq(t, string(want), string(got))
 }
 
@@ -138,9 +140,28 @@ func Fuzz(f *testing.F, decode Decode) {
 }
 
 // Seeds requires the number of committed seeds, so that a lost seed is noticed.
+// If there are none, -update writes one for each delivery in testdata.
 func Seeds(t *testing.T, target string, want int) {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join("testdata", "fuzz", target))
-	require.NoError(t, err)
+	folder := filepath.Join("testdata", "fuzz", target)
+	entries, err := os.ReadDir(folder)
+	if *update && errors.Is(err, fs.ErrNotExist) {
+		writeSeeds(t, folder)
+		entries, err = os.ReadDir(folder)
+	}
+	require.NoError(t, err, "run the test with -update")
 	assert.Len(t, entries, want, target)
+}
+
+func writeSeeds(t *testing.T, folder string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(folder, 0o755))
+	deliveries, err := filepath.Glob(filepath.Join("testdata", "*.json"))
+	require.NoError(t, err)
+	for _, name := range deliveries {
+		body, err := os.ReadFile(name)
+		require.NoError(t, err)
+		seed := fmt.Appendf(nil, "go test fuzz v1\n[]byte(%q)\n", body)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, strings.TrimSuffix(filepath.Base(name), ".json")), seed, 0o644))
+	}
 }
