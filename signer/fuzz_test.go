@@ -22,7 +22,8 @@ func around(t *testing.T, s subject, before, after string, body []byte) (r *http
 	return r, s.same(before+good+after, good)
 }
 
-// requireVerdict: accepted exactly if the oracle says so; refused for a reason.
+// requireVerdict requires that the scheme accepts the request exactly if want
+// is true, and that a refusal has a reason.
 func requireVerdict(t *testing.T, s subject, r *http.Request, body []byte, want bool) {
 	t.Helper()
 	_, err := s.verifier.Verify(r, body)

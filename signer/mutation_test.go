@@ -207,8 +207,8 @@ func (d delivery) equals(other delivery) bool {
 	return string(d.body) == string(other.body) && maps.EqualFunc(d.header, other.header, slices.Equal[[]string])
 }
 
-// saysTheSame reports whether a mutated delivery still is the signed one, for
-// the parts that the scheme covers.
+// saysTheSame reports whether a mutated delivery is equal to the signed one in
+// all parts that the scheme covers.
 func (s subject) saysTheSame(mutated, base delivery) bool {
 	if !s.unsigned && string(mutated.body) != string(base.body) {
 		return false

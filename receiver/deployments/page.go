@@ -24,7 +24,8 @@ type Page struct {
 	// ([DefaultPageLimit]). More than 500 ([MaxPageLimit]) is an error.
 	Limit int
 	// Cursor is the Next of the previous page. Empty means the first page.
-	// Records that are created meanwhile neither repeat others nor hide them.
+	// No item is repeated or missed because records are created between two
+	// calls.
 	Cursor string
 }
 

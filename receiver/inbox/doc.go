@@ -80,7 +80,8 @@
 // A delivery whose process died is retried after the handler timeout plus
 // [WithRescueAfter]. A leader checks every 30 seconds. If the leader dies,
 // another process takes over within 15 seconds. The crash does not count as an
-// attempt. A delivery during which 25 processes died is dead.
+// attempt. A delivery becomes dead after 25 processes have died while handling
+// it.
 //
 // # Least privilege
 //

@@ -151,8 +151,8 @@ func TestStart_OneProcessStoresAnotherHandles(t *testing.T) {
 	})
 }
 
-// Runs a job again as after a crash. A lost process does not count as an
-// attempt. After too many the delivery is dead.
+// The test runs a job again, as after a crash. A crash does not count as an
+// attempt, but after too many crashes the delivery is dead.
 func TestWorker_LostProcessIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {

@@ -96,9 +96,9 @@ func WithRetrySchedule(schedule func() backoff.BackOff) Option {
 }
 
 // WithHandlerTimeout sets how long a handler may run, at most 24 hours.
-// Default: 30 seconds ([DefaultHandlerTimeout]). Zero is an error. The
-// handler's context then ends and the attempt fails. A handler that does not
-// return keeps its worker.
+// Default: 30 seconds ([DefaultHandlerTimeout]). Zero is an error. After this
+// time the handler's context ends and the attempt fails. A handler that does
+// not return keeps its worker.
 func WithHandlerTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.handlerTimeout = d })
 }

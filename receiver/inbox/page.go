@@ -20,8 +20,8 @@ type Page struct {
 	// ([DefaultPageLimit]). More than 500 ([MaxPageLimit]) is an error.
 	Limit int
 	// Cursor is the Next of the previous page. Empty means the first page.
-	// Deliveries that are stored or deleted meanwhile neither repeat others nor
-	// hide them.
+	// No item is repeated or missed because deliveries are stored or deleted
+	// between two calls.
 	Cursor string
 }
 

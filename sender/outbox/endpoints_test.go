@@ -194,8 +194,9 @@ func TestEverySchemeVerifies(t *testing.T) {
 	})
 }
 
-// Receivers with the old secret, the new one and both see every delivery as
-// authentic during the grace; afterwards the old one is of no use.
+// During the grace period, deliveries carry signatures by both secrets. A
+// receiver accepts them with the old secret, the new one or both. After it, a
+// receiver with only the old secret refuses them.
 func TestRotationKeepsBothSecretsForTheGrace(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {

@@ -44,10 +44,13 @@ func (h *hanger) hang() {
 
 // TestProofIsolation publishes 300 events to endpoints that hang and 100 to one
 // that answers, in turns, with the default settings. All of the 100 arrive
-// while no attempt that hangs ends: neither if there is one endpoint that
-// hangs, nor if it answered until then and had the more slots for it, nor if
-// there are so many that they could take all slots with one attempt each. How
-// soon they arrive is what TestProofIsolationInVirtualTime is about.
+// before any hanging attempt ends, in each of these cases:
+//
+//   - One endpoint hangs.
+//   - It answered before, and therefore has more slots.
+//   - So many endpoints hang that one attempt of each could take all slots.
+//
+// TestProofIsolationInVirtualTime tests how soon they arrive.
 func TestProofIsolation(t *testing.T) {
 	if !*strict {
 		t.Parallel()

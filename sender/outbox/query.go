@@ -42,8 +42,8 @@ type Page struct {
 	// More than 500 ([MaxPageLimit]) is an error.
 	Limit int
 	// Cursor is the Next of the previous page. Empty means the first page.
-	// Deliveries that are published or deleted meanwhile neither repeat others nor
-	// hide them.
+	// No item is repeated or missed because deliveries are published or deleted
+	// between two calls.
 	Cursor string
 }
 

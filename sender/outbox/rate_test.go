@@ -122,8 +122,8 @@ func TestRateSlots_UnrecordedSlotIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// Slots are freed that no delivery needs. Needed are those up to the last
-// recorded one, and one for each delivery that is about to reserve one.
+// Slots that no delivery needs are freed. All slots up to the last recorded one
+// are needed, and one more for each delivery that is about to reserve one.
 func TestRateSlots_TrimKeepsNeededSlots(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

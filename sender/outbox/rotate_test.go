@@ -49,8 +49,8 @@ func TestRotationsAreBounded(t *testing.T) {
 	})
 }
 
-// A change of settings seals anew what it changes and leaves the secrets alone;
-// ReSeal finds them.
+// Update encrypts only the settings that it changes with the current key.
+// ReSeal finds the secrets that are still under the old key.
 func TestReSealFindsWhatIsHalfDone(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

@@ -36,8 +36,8 @@ func (w *waker) run(ctx context.Context) {
 	})
 }
 
-// retry makes jobs due. Deleted jobs are skipped. Jobs that are not due
-// afterwards are returned, or they would sleep until their own time:
+// retry makes jobs due. Deleted jobs are skipped. It returns the jobs that are
+// still not due, so that the caller can try again. There are two reasons:
 //
 //   - A job is still running. River records only some time later that it was
 //     snoozed.

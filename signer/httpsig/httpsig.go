@@ -190,8 +190,8 @@ func appendParams(out []byte, components []string, created int64, keyID string) 
 // Content-Digest must be that of the exact body. The caller has read body and
 // bounded its size.
 //
-// Signatures by unknown keys are skipped. Of several by known keys one good one
-// is enough. Errors wrap [signer.ErrUnverified].
+// Signatures by unknown keys are skipped. If there are several signatures by
+// known keys, one valid one is enough. Errors wrap [signer.ErrUnverified].
 func (s *Scheme) Verify(r *http.Request, body []byte) (signer.Verified, error) {
 	if s.unmade() {
 		return signer.Verified{}, notMade()

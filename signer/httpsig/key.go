@@ -26,7 +26,7 @@ const (
 	algEd25519 = "ed25519"
 )
 
-// Key is a key with the ID under which the two sides know it, the keyid
+// Key is a key with an ID, on which the two sides agree. The ID is the keyid
 // parameter of a signature. Make one with [NewKey] or [NewRemoteKey]. The zero
 // Key is not a key. The type decides the algorithm, which is hmac-sha256 for a
 // shared secret and ed25519 for the others. A Key is immutable and safe for

@@ -81,9 +81,9 @@ type Handler struct {
 	slots      chan struct{}
 }
 
-// NewHandler returns the handler for what v accepts. v must return a principal:
-// take [signer.NewAPIKeys]. All configuration errors are reported at once and
-// wrap [ErrConfig].
+// NewHandler returns a handler that serves requests which v verifies. v must
+// return a principal, as [signer.NewAPIKeys] does. All configuration errors are
+// reported at once and wrap [ErrConfig].
 func NewHandler(v signer.Verifier, c *Calculator, opts ...HandlerOption) (*Handler, error) {
 	h := &Handler{verifier: v, calculator: c, timeout: DefaultReportTimeout, concurrent: DefaultReports, logger: slog.Default()}
 	var problems []error

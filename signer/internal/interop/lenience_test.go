@@ -165,9 +165,8 @@ func TestLenience(t *testing.T) {
 			p := r.build()
 			err := ours(r.scheme, p)
 			require.Error(t, err, "we")
-			// For its form: a row whose signature is simply wrong would show nothing. An
-			// entry of a list that is not well formed is skipped, and then there is none
-			// left.
+			// The form must be the reason for the refusal, and not a wrong signature.
+			// A malformed entry of a list is skipped, which leaves no signature.
 			skipped := r.scheme != "GitHub" && (r.input == "hex in capitals" || strings.HasPrefix(r.input, "a signature with a third part"))
 			require.Equal(t, r.input == otherByte || skipped, errors.Is(err, signer.ErrNoMatch), err)
 			for _, peer := range peersOf[r.scheme] {

@@ -25,7 +25,7 @@ type RateSlots interface {
 	// Reserve returns the next free slot. Slots in the past are lost, so that an
 	// idle endpoint gets no burst.
 	Reserve(ctx context.Context) (time.Time, error)
-	// Record stores the slot of the delivery, to be used when the delivery is due.
+	// Record stores the slot of the delivery, which uses it when it is due.
 	// It reports whether the delivery and the endpoint still were as requested.
 	Record(ctx context.Context, slot time.Time) (bool, error)
 	// Trim frees the slots that are later than any that a waiting delivery could
