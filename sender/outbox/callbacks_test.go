@@ -181,8 +181,11 @@ func TestCallbacks_NilIsAConfigurationError(t *testing.T) {
 		require.ErrorIs(t, err, ErrConfig, name)
 		require.ErrorContains(t, err, name)
 	}
-	_, err := newInside(t).ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, WithReplayProgress(nil))
+	o := newInside(t)
+	_, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, WithReplayProgress(nil))
 	require.ErrorContains(t, err, "WithReplayProgress")
+	_, err = o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, nil)
+	require.ErrorContains(t, err, "an option is nil")
 }
 
 // badHandler is an application's log handler with a fault.
