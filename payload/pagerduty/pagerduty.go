@@ -43,7 +43,7 @@
 //
 // # Misuses
 //
-//   - A service in PagerDuty whose name is not the deployments' service. Metrics
+//   - A service in PagerDuty with another name than in the deployments. Metrics
 //     then blame no deployment. Give the names with [WithServices].
 package pagerduty
 
