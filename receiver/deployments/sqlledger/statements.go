@@ -33,8 +33,9 @@ const (
 	addScope = `INSERT INTO {schema}scopes (organization, scope, service, environment) VALUES (?, ?, ?, ?)
 		ON CONFLICT (organization, scope) DO NOTHING`
 	// A scope remains after its last run has moved to another scope.
-	allScopes = `SELECT service, environment FROM {schema}scopes s WHERE organization = ? AND EXISTS (
-		SELECT 1 FROM {schema}runs r WHERE r.organization = s.organization AND r.scope = s.scope)`
+	allScopes = `SELECT service, environment FROM {schema}scopes s WHERE organization = ? AND (
+		SELECT r.run_at FROM {schema}runs r WHERE r.organization = s.organization AND r.scope = s.scope
+		ORDER BY r.run_at LIMIT 1) IS NOT NULL`
 	runsFrom = `SELECT run_at, deployment_id, run FROM {schema}runs WHERE organization = ? AND scope = ?
 		AND (run_at, deployment_id) > (?, ?) AND run_at < ? ORDER BY run_at, deployment_id LIMIT ?`
 

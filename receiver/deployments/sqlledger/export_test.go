@@ -1,0 +1,11 @@
+package sqlledger
+
+import "github.com/deployhook/deployhook/internal/sqldb"
+
+// HistoryStatements returns the reads of the metrics, for EXPLAIN.
+func HistoryStatements() (runs, incidents, scopes string) { return runsFrom, incidentsFrom, allScopes }
+
+// Text is a statement as it reaches the database.
+func Text(d Dialect, statement string) string {
+	return sqldb.New(nil, d, DefaultTablePrefix).Text(statement)
+}
