@@ -124,6 +124,30 @@ func TestTransactions(t *testing.T) {
 	})
 }
 
+// The one connection of a file that the caller opened is free again after each
+// transaction, whatever its end.
+func TestTransactions_GiveTheirConnectionBack(t *testing.T) {
+	t.Parallel()
+	file, err := sqldb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "a.db"), 1, sqldb.BusyTimeout)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, file.Close()) })
+	db := sqldb.New(file, sqldb.SQLite, "")
+	_, err = db.Exec(t.Context(), "CREATE TABLE thing (id INTEGER)")
+	require.NoError(t, err)
+	failure := errors.New("failed")
+	for _, end := range []error{nil, failure, nil, failure} {
+		err := db.InTx(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			_, err := tx.Exec(ctx, "INSERT INTO thing VALUES (1)")
+			return errors.Join(err, end)
+		})
+		require.ErrorIs(t, err, end)
+		require.Zero(t, file.Stats().InUse)
+	}
+	var n int
+	require.NoError(t, db.QueryRow(t.Context(), "SELECT count(*) FROM thing").Scan(&n))
+	require.Equal(t, 2, n, "what failed was rolled back")
+}
+
 func TestWrapSQLite(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
