@@ -54,8 +54,8 @@ func TestHistory_QueryPlans(t *testing.T) {
 	}
 }
 
-// planDatabase returns a migrated database, the word that explains a statement, and
-// a query for the rows.
+// planDatabase returns a migrated database, the words that explain a statement,
+// and a query for the rows.
 func planDatabase(t *testing.T, dialect sqlledger.Dialect) (db *sql.DB, explain, series string) {
 	t.Helper()
 	if dialect == sqlledger.Postgres {

@@ -1,0 +1,158 @@
+package dora_test
+
+import (
+	"context"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/receiver/deployments/dora"
+)
+
+// counted counts what is read from a source.
+type counted struct {
+	dora.Commits
+	commits, names atomic.Int64
+}
+
+func (c *counted) Resolve(ctx context.Context, r dora.Repository, names []string) ([]dora.Resolved, error) {
+	c.names.Add(int64(len(names)))
+	return c.Commits.Resolve(ctx, r, names)
+}
+
+func (c *counted) Walk(ctx context.Context, r dora.Repository, heads, bases []dora.CommitID) iter.Seq2[dora.Commit, error] {
+	return func(yield func(dora.Commit, error) bool) {
+		for commit, err := range c.Commits.Walk(ctx, r, heads, bases) {
+			c.commits.Add(1)
+			if !yield(commit, err) {
+				return
+			}
+		}
+	}
+}
+
+// line is a history without branches, one commit an hour.
+func line(t *testing.T, n int) testCommits {
+	t.Helper()
+	commits := testCommits{"": nil}
+	for i := range n {
+		c := testCommit{ID: sha(string(rune('A' + i))), Authored: clock(t, "00:00").Add(time.Duration(i) * time.Hour)}
+		if i > 0 {
+			c.Parents = []string{sha(string(rune('A' + i - 1)))}
+		}
+		commits[""] = append(commits[""], c)
+	}
+	return commits
+}
+
+// A report that is computed again reads only what is new.
+func TestCalculator_ReadsOnlyNewCommits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	source := &counted{Commits: line(t, 26)}
+	c, err := dora.New(w.ledger, dora.WithCommits(source))
+	require.NoError(t, err)
+	report := func() *dora.Report {
+		r, err := c.Report(t.Context(), org, api, week(t))
+		require.NoError(t, err)
+		return r
+	}
+	deploy := func(i int) {
+		w.record(live("d"+string(rune('A'+i)), sha(string(rune('A'+i))), clock(t, "01:00").Add(time.Duration(i)*time.Hour)))
+	}
+	deploy(0)
+	deploy(10)
+	require.Equal(t, 10, report().ChangeLeadTime.N)
+	require.EqualValues(t, 10, source.commits.Load())
+	require.Equal(t, 10, report().ChangeLeadTime.N)
+	require.EqualValues(t, 10, source.commits.Load(), "nothing is new")
+	require.EqualValues(t, 2, source.names.Load())
+	deploy(15)
+	require.Equal(t, 15, report().ChangeLeadTime.N)
+	require.EqualValues(t, 15, source.commits.Load(), "only the five new ones")
+	require.EqualValues(t, 3, source.names.Load())
+	deploy(5) // only now
+	r := report()
+	require.Equal(t, 15, r.ChangeLeadTime.N)
+	require.Len(t, r.Deployments[1].Changes, 5)
+	require.Len(t, r.Deployments[2].Changes, 5, "the rest of the ten")
+	require.EqualValues(t, 15, source.commits.Load(), "it is within what is known")
+}
+
+// Too many commits are an error that names the option. A calculator that remembers
+// too much forgets, and stays right.
+func TestCalculator_CommitsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	commits := line(t, 26)
+	for _, i := range []int{0, 8, 16, 24} {
+		w.record(live("d"+string(rune('A'+i)), sha(string(rune('A'+i))), clock(t, "01:00").Add(time.Duration(i)*time.Hour)))
+	}
+	c, err := dora.New(w.ledger, dora.WithCommits(commits), dora.WithMaxCommits(20))
+	require.NoError(t, err)
+	_, err = c.Report(t.Context(), org, api, week(t))
+	require.ErrorIs(t, err, dora.ErrConfig)
+	require.ErrorContains(t, err, "WithMaxCommits")
+	for range 2 {
+		r, err := c.Report(t.Context(), org, api, window(t, "UTC", "2026-03-03", "2026-03-04"))
+		require.NoError(t, err)
+		require.Equal(t, 8, r.ChangeLeadTime.N, "a window of one deployment")
+	}
+}
+
+// While a history arrives in a random order, one calculator gives the same reports
+// as a new computation, also for windows that move back and forth.
+func TestCalculator_EqualsCompute(t *testing.T) {
+	t.Parallel()
+	for _, h := range readHistories(t)[:20] {
+		rng := rand.New(rand.NewPCG(uint64(h.Seed), 7))
+		w := newWorld(t)
+		c, err := dora.New(w.ledger, dora.WithCommits(h.Repositories))
+		require.NoError(t, err)
+		for _, k := range rng.Perm(len(h.Deliveries)) {
+			w.record(h.Deliveries[k])
+			if rng.IntN(4) > 0 {
+				continue
+			}
+			first := time.Date(2026, 2, 18+rng.IntN(40), 0, 0, 0, 0, time.UTC)
+			span := window(t, h.Zone, first.Format(time.DateOnly), first.AddDate(0, 0, 1+rng.IntN(60)).Format(time.DateOnly))
+			r, err := c.Report(t.Context(), org, api, span)
+			require.NoError(t, err)
+			require.Equal(t, text(t, w.report(span, dora.WithCommits(h.Repositories))), text(t, r), "history %d", h.Seed)
+		}
+	}
+}
+
+func TestCalculator_Concurrently(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 20 {
+		w.record(live("d"+string(rune('A'+i)), sha(string(rune('A'+i))), clock(t, "01:00").Add(time.Duration(i)*6*time.Hour)))
+	}
+	c, err := dora.New(w.ledger, dora.WithCommits(line(t, 26)))
+	require.NoError(t, err)
+	windows := []dora.Window{week(t), window(t, "UTC", "2026-03-04", "2026-03-07"), window(t, "UTC", "2026-03-03", "2026-03-06")}
+	var group sync.WaitGroup
+	counts := make([][]int, len(windows))
+	for i, span := range windows {
+		counts[i] = make([]int, 8)
+		for k := range 8 {
+			group.Go(func() {
+				if r, err := c.Report(t.Context(), org, api, span); err == nil {
+					counts[i][k] = r.ChangeLeadTime.N
+				}
+			})
+		}
+	}
+	group.Wait()
+	for i := range windows {
+		require.Len(t, slices.Compact(counts[i]), 1)
+		require.Positive(t, counts[i][0])
+	}
+}
