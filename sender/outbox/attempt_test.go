@@ -41,8 +41,8 @@ func TestAttempt_CanceledByDeadlineFails(t *testing.T) {
 	}
 }
 
-// An attempt's deadline is the endpoint's, or else the sender's, and
-// WithMaxTimeout bounds both.
+// An attempt has the endpoint's timeout, or else the sender's. WithMaxTimeout
+// bounds both.
 func TestAttempt_Timeout(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

@@ -23,8 +23,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// benchWorkers is how many attempts both sides make at once where nothing else
-// is said.
+// benchWorkers is the number of concurrent attempts on both sides, unless a
+// benchmark sets another.
 const benchWorkers = 50
 
 // onBoth runs a benchmark on both databases.
@@ -38,7 +38,7 @@ func onBoth(b *testing.B, bench func(b *testing.B, w *world)) {
 	})
 }
 
-// counter is a receiver that takes everything, in the same process.
+// counter is a receiver in the same process that accepts everything.
 func counter(b *testing.B) (url string, n *atomic.Int64) {
 	n = new(atomic.Int64)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -56,8 +56,8 @@ func benchEvent() *payload.Event {
 	return e
 }
 
-// bareArgs is a job of the floor: River, and a worker that POSTs a body, which
-// is in the job.
+// bareArgs is a job of the baseline, which is River with a worker that POSTs
+// the body in the job.
 type bareArgs struct {
 	URL  string `json:"url"`
 	Body []byte `json:"body"`
@@ -89,7 +89,7 @@ func (w *bareWorker) Work(ctx context.Context, job *river.Job[bareArgs]) error {
 	return nil
 }
 
-// bareRiver is River on the database, set as the outbox sets it.
+// bareRiver is River on the database, with the same settings as the outbox.
 func bareRiver(b *testing.B, w *world, atOnce int) (*riverdb.DB, riverdb.Client) {
 	db, err := riverdb.NewPostgres(w.pool, "bare")
 	if w.path != "" {
@@ -110,11 +110,11 @@ func bareRiver(b *testing.B, w *world, atOnce int) (*riverdb.DB, riverdb.Client)
 	return db, client
 }
 
-// BenchmarkDeliver measures how fast waiting deliveries are made, with as many
-// attempts at once on both sides. The outbox does more than the floor: it reads
-// the delivery, signs, guards the dial, and stores the results of the delivery
-// and the attempt. It runs more jobs than attempts for that, so with few
-// attempts at once it is ahead of the floor.
+// BenchmarkDeliver measures how fast waiting deliveries are made, with the same
+// number of concurrent attempts on both sides. The outbox does more than the
+// baseline. It reads the delivery, signs, guards the dial, and stores the
+// results of the delivery and the attempt. It therefore runs more jobs than
+// attempts, and with few concurrent attempts it is faster than the baseline.
 func BenchmarkDeliver(b *testing.B) {
 	onBoth(b, func(b *testing.B, w *world) {
 		for _, atOnce := range []int{benchWorkers, outbox.DefaultWorkers} {
@@ -175,7 +175,8 @@ func begin(b *testing.B) {
 	b.ResetTimer()
 }
 
-// finish waits until everything has arrived, and until the database says so.
+// finish waits until all requests have arrived and the database shows the
+// deliveries as done.
 func finish(b *testing.B, n *atomic.Int64, done func() bool) {
 	for n.Load() < int64(b.N) || !done() {
 		time.Sleep(2 * time.Millisecond) // a signal of each call would be measured too
@@ -214,8 +215,8 @@ func publishMany(t testing.TB, w *world, o *outbox.Outbox, n int, e *payload.Eve
 	}
 }
 
-// BenchmarkPublish is what one event for one endpoint takes to store. The floor
-// is a job with the body, inserted in a transaction.
+// BenchmarkPublish measures how long it takes to store one event for one
+// endpoint. The baseline inserts a job with the body in a transaction.
 func BenchmarkPublish(b *testing.B) {
 	onBoth(b, func(b *testing.B, w *world) {
 		b.Run("floor", func(b *testing.B) {

@@ -35,7 +35,7 @@ func TestBreaker_NewURLMakesDeliveriesDue(t *testing.T) {
 	})
 }
 
-// A process that does not deliver calls the jobs all the same.
+// Enable also makes deliveries due if its process does not deliver.
 func TestBreaker_EnableMakesDeliveriesDue(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {

@@ -18,8 +18,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// The endpoint sees one attempt, and the attempt is on record, whatever the
-// application's callbacks do.
+// The endpoint gets one attempt, and the attempt is recorded, no matter what
+// the application's callbacks do.
 func TestCallbacks(t *testing.T) {
 	t.Parallel()
 	callbacktest.Run(t, ".", map[string]func(t *testing.T, f *callbacktest.Fault){
@@ -92,7 +92,7 @@ func TestCallbacks(t *testing.T) {
 
 func loopbacks() sender.Option { return sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")) }
 
-// customer is an app with one endpoint and one delivery on its way.
+// customer is an app with one endpoint and one pending delivery.
 type customer struct {
 	*inside
 	f        *callbacktest.Fault
@@ -134,7 +134,8 @@ func (c *customer) settles(s State) Delivery {
 	return d
 }
 
-// counts asserts that the fault is counted. A call that only hangs is none.
+// counts asserts that the fault is counted. A call that only hangs is not a
+// fault.
 func (c *customer) counts(name string) {
 	c.t.Helper()
 	if c.f.Kind == callbacktest.Hangs {
@@ -144,8 +145,8 @@ func (c *customer) counts(name string) {
 	require.Eventually(c.t, func() bool { return c.Faults()[name] > 0 }, hangLimit, 5*time.Millisecond)
 }
 
-// A hook that hangs on the first notice of an attempt does not keep a gone
-// endpoint enabled, or a delivery that waits for it pending.
+// A hook hangs on the first notice of an attempt. A gone endpoint is still
+// disabled, and its waiting delivery does not stay pending.
 func TestHook_HangDoesNotDelayDisabling(t *testing.T) {
 	t.Parallel()
 	f := &callbacktest.Fault{Kind: callbacktest.Hangs}
@@ -155,7 +156,7 @@ func TestHook_HangDoesNotDelayDisabling(t *testing.T) {
 	require.Equal(t, EndpointDisabled, c.shown(c.endpoint).State)
 }
 
-// The hook learns what happened in the order in which it happened.
+// The hook is called for events in the order in which they happened.
 func TestHook_OrderOfNotices(t *testing.T) {
 	t.Parallel()
 	f := &callbacktest.Fault{}

@@ -13,7 +13,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// multiply makes copies of a delivery that waits, 1024 of it and them.
+// multiply copies a waiting delivery until there are 1024, including the
+// original.
 func (o *inside) multiply(id string) {
 	o.t.Helper()
 	const columns = `app, endpoint, event, type, deployment, event_at, terminal, state, job, created_at, next_at, done_at, size, content_type, body`
@@ -29,7 +30,8 @@ func (o *inside) count(condition string) (n int64) {
 	return n
 }
 
-// Everything that waits is canceled, however much that is, and nothing else.
+// All waiting deliveries are canceled, no matter how many there are. Others are
+// unchanged.
 func TestDisableCancelsAllThatWaits(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*Outbox, context.Context, string) error{
@@ -55,8 +57,8 @@ func TestDisableCancelsAllThatWaits(t *testing.T) {
 	}
 }
 
-// Deliveries are canceled in batches. A caller who enables the endpoint
-// meanwhile, and publishes, loses none.
+// Deliveries are canceled in batches. A caller who enables the endpoint between
+// two batches and publishes loses no delivery.
 func TestNothingIsCanceledOnceTheEndpointIsEnabled(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -68,7 +70,8 @@ func TestNothingIsCanceledOnceTheEndpointIsEnabled(t *testing.T) {
 	})
 }
 
-// What a crash in the middle of disabling has left waiting is canceled later.
+// Deliveries that still wait because a process crashed while disabling are
+// canceled later.
 func TestWhatDisablingHasMissedIsCanceledLater(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -102,8 +105,8 @@ func TestDisablingTwiceChangesNothing(t *testing.T) {
 	})
 }
 
-// An attempt that was under way says nothing about an endpoint that was
-// disabled or enabled meanwhile.
+// The result of an attempt is ignored for the endpoint if the endpoint was
+// disabled or enabled while the attempt ran.
 func TestALateFailureSaysNothingAboutADisabledEndpoint(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -137,8 +140,8 @@ func (silent) Encode(context.Context, *payload.Event) (string, []byte, error) {
 	return "text/plain", []byte("x"), nil
 }
 
-// A process that can't tell the app's other endpoints, since it does not know
-// their format, disables all the same.
+// A process that does not know the format of the app's other endpoints can
+// still disable endpoints.
 func TestAFormatThatIsUnknownKeepsNoEndpointEnabled(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -151,7 +154,7 @@ func TestAFormatThatIsUnknownKeepsNoEndpointEnabled(t *testing.T) {
 	}, WithFormat("silent", silent{}))
 }
 
-// A test whose process dies in the middle leaves nothing behind that waits for
+// If the process dies during a test delivery, no delivery is left waiting for
 // an attempt.
 func TestATestThatIsCutOffHasFailed(t *testing.T) {
 	t.Parallel()

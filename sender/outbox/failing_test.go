@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// failingFor makes the app's endpoint fail for that long, and returns a
-// delivery to it as a worker loads it.
+// failingFor makes the app's endpoint fail for the given time, and returns a
+// delivery to it in the form in which a worker loads it.
 func (o *inside) failingFor(since time.Duration) *loaded {
 	o.t.Helper()
 	d := o.loaded(o.publishOne("shop"))
@@ -29,8 +29,8 @@ func (o *inside) fail(d *loaded, left bool) {
 	o.notifier.notify(o.t.Context(), o.health.afterFailure(o.t.Context(), d, d.failed(time.Now(), next))...)
 }
 
-// deadEarlier makes another delivery one that has used up its attempts that
-// long ago.
+// deadEarlier changes another delivery so that it used up its attempts the
+// given time ago.
 func (o *inside) deadEarlier(ago time.Duration) (id string) {
 	o.t.Helper()
 	id = o.publishOne("shop")
@@ -39,7 +39,7 @@ func (o *inside) deadEarlier(ago time.Duration) (id string) {
 }
 
 // An endpoint is failing as soon as a delivery has used up its attempts, or
-// when for an hour nothing has succeeded.
+// when no attempt has succeeded for an hour.
 func TestWhenAnEndpointIsFailing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -62,8 +62,8 @@ func TestWhenAnEndpointIsFailing(t *testing.T) {
 	}
 }
 
-// Two workers that find it out at the same time say it once; and what has
-// happened since the attempt began has the last word.
+// If two workers notice a failing endpoint at the same time, the hook is called
+// once. Changes since the attempt began take precedence over its result.
 func TestFailing_NoticeOnce(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -160,7 +160,7 @@ func TestZeroNeverDisables(t *testing.T) {
 	}, WithDisableAfter(0))
 }
 
-// What has happened since the attempt began has the last word here, too.
+// Changes since the attempt began take precedence here, too.
 func TestDisable_NotAfterAChange(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -179,8 +179,9 @@ func TestDisable_NotAfterAChange(t *testing.T) {
 	}, WithDisableAfter(time.Hour))
 }
 
-// Attempts that failed throughout the time are evidence: in four of its five
-// fifths, of deliveries to this endpoint that wait.
+// Failed attempts are evidence if they are spread over the whole time. At least
+// four of its five fifths must have one. They must belong to pending deliveries
+// to this endpoint.
 func TestTriedThroughout(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -20,8 +20,7 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// hangLimit ends a test that would wait forever. No test is to be faster than
-// it.
+// hangLimit ends a test that would wait forever. It is not a bound on speed.
 const hangLimit = 4 * time.Minute
 
 // lockedBuffer takes a log's lines from several goroutines.
@@ -42,8 +41,8 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// Each background loop has a fault and goes on: it is counted and logged, and
-// the next event is delivered.
+// Each background loop has a fault and continues. The fault is counted and
+// logged, and the next event is delivered.
 func TestBackgroundWork_SurvivesFaults(t *testing.T) {
 	t.Parallel()
 	for name, inject := range map[string]func(o *Outbox, broken *atomic.Bool){
@@ -104,7 +103,7 @@ func breakClock(o *Outbox, broken *atomic.Bool) {
 	}
 }
 
-// newInside is an outbox on a SQLite file, not started.
+// newInside returns an outbox on a SQLite file that was not started.
 func newInside(t *testing.T, opts ...Option) *inside {
 	t.Helper()
 	secret := make([]byte, keySize)

@@ -16,7 +16,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// shortBreaker pauses for so little that tests need not wait.
+// shortBreaker has pauses that are short enough for tests to wait for them.
 func shortBreaker() outbox.Option {
 	return outbox.WithBreaker(5, 50*time.Millisecond, 200*time.Millisecond)
 }
@@ -71,8 +71,8 @@ func TestSuccessMakesAFailingEndpointActiveAgain(t *testing.T) {
 	})
 }
 
-// A dead endpoint is tried now and then, and what has waited meanwhile is
-// delivered when it is back, with no attempts used up by waiting.
+// A dead endpoint is probed now and then. When it has recovered, its waiting
+// deliveries are made. Waiting used up no attempts.
 func TestABacklogIsDeliveredAfterRecovery(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -162,8 +162,7 @@ func TestHook_Panic(t *testing.T) {
 	})
 }
 
-// An endpoint's answer can't make its record unwritable: headers and bodies are
-// whatever bytes it likes.
+// Any bytes in the headers and body of an endpoint's answer can be recorded.
 func TestHostileAnswersAreRecorded(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -182,8 +181,8 @@ func TestHostileAnswersAreRecorded(t *testing.T) {
 	})
 }
 
-// delayed answers the attempts of one deployment only when it is released, and
-// all others at once.
+// delayed answers the attempts of one deployment only when the test releases
+// it. It answers all others at once.
 func delayed(deployment string, status, others int) (answer func(int, received) int, in, release chan struct{}) {
 	in, release = make(chan struct{}, 1), make(chan struct{})
 	return func(_ int, r received) int {
@@ -255,7 +254,8 @@ func TestALateFailureDoesNotDisableWhatWasEnabledSince(t *testing.T) {
 	})
 }
 
-// Nothing was sent for longer than WithDisableAfter: that is no evidence.
+// A time without attempts, even if it is longer than WithDisableAfter, is no
+// evidence of a failing endpoint.
 func TestAQuietEndpointIsNotDisabled(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -281,8 +281,8 @@ func TestAQuietEndpointIsNotDisabled(t *testing.T) {
 	})
 }
 
-// With an open breaker and a backlog, no delivery may use up its attempts for
-// weeks.
+// With an open breaker and a backlog, weeks may pass in which no delivery uses
+// up its attempts. The endpoint is disabled nevertheless.
 func TestAnEndpointThatWasTriedAllTheTimeIsDisabled(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -293,7 +293,7 @@ func TestAnEndpointThatWasTriedAllTheTimeIsDisabled(t *testing.T) {
 		for range 20 {
 			publish(t, o, "shop", event(payload.DeployLive, "d"))
 		}
-		// An hour passes in fifths, in each of which an attempt has failed.
+		// An hour passes. Each fifth of it has a failed attempt.
 		for range 5 {
 			recorded := "SELECT count(*) FROM " + w.table("outbox_attempt")
 			before := w.queryInt(t, recorded)

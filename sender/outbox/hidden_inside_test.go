@@ -10,8 +10,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// An endpoint shows no secret where it is unsealed, before a signer is made
-// from it. Only what is sealed holds the text of its keys.
+// An endpoint shows no secret between the decryption and the making of its
+// signer. Only the sealed form contains the text of its keys.
 func TestUnsealedEndpointIsHidden(t *testing.T) {
 	t.Parallel()
 	const canary = "CANARYCANARYCANARYCANARYCANARYCA"

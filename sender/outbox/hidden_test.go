@@ -12,14 +12,14 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// The secrets are base64 as well: each can be any kind of key.
+// The secrets are also valid base64, so each can be any kind of key.
 const (
 	hiddenKey   = "KEYCANARYKEYCANARYKEYCANARYKEYCANARYKEYCANA="
 	hiddenValue = "CANARYCANARYCANARYCANARYCANARYCA"
 )
 
-// Values with a secret of a customer or the platform do not show it, neither by
-// themselves nor from a field of another struct.
+// Values that contain a secret of a customer or the platform do not print it,
+// neither directly nor in a field of another struct.
 func TestSecretsAreHidden(t *testing.T) {
 	t.Parallel()
 	key, err := outbox.NewSealingKey("2026-11", []byte(hiddenKey)[:32])

@@ -16,8 +16,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// inside is an outbox that is not started: the test says what its workers find
-// out, and when they write it down.
+// inside is an outbox that was not started. The test decides what its workers
+// find out and when they record it.
 type inside struct {
 	*Outbox
 	t testing.TB
@@ -47,7 +47,7 @@ func insideEach(t *testing.T, test func(t *testing.T, o *inside), opts ...Option
 	})
 }
 
-// endpoint makes one more endpoint of the app, and returns its ID.
+// endpoint adds an endpoint to the app and returns its ID.
 func (o *inside) endpoint(app string, rate float64) string {
 	o.t.Helper()
 	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: app, URL: sender.NewURL("http://127.0.0.1:1/" + newID("x")), RateLimit: rate})
@@ -55,8 +55,8 @@ func (o *inside) endpoint(app string, rate float64) string {
 	return e.ID
 }
 
-// publishOne publishes something that no other event supersedes, and returns
-// the delivery for the app's first endpoint.
+// publishOne publishes an event that no other supersedes, and returns the
+// delivery for the app's first endpoint.
 func (o *inside) publishOne(app string) string {
 	o.t.Helper()
 	p, err := o.Publish(o.t.Context(), app, &payload.Event{
@@ -107,8 +107,8 @@ func refused() *sender.Attempt {
 	return &sender.Attempt{Outcome: sender.Failed, Class: sender.ClassStatus, Status: 500, Start: time.Now(), Err: errors.New("500")}
 }
 
-// delivered and failed are what a worker makes of an answer: the latter with no
-// attempt left, or with one at a time.
+// delivered and failed return the result that a worker makes of an answer. If
+// next is zero, a failed delivery has no attempt left.
 func (d *loaded) delivered(at time.Time) *result {
 	return newResult(d, sender.Once, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: at}, at)
 }

@@ -23,8 +23,8 @@ func testKeyring(t testing.TB, ids ...string) *keyring {
 	return r
 }
 
-// However a sealed value was cut, altered or moved: it does not open, and the
-// error says nothing that was in it.
+// A sealed value that was cut, altered or moved cannot be decrypted. The error
+// shows nothing of its content.
 func TestASealedValueOpensOnlyAsItWasSealed(t *testing.T) {
 	t.Parallel()
 	r := testKeyring(t, "k1", "k2")

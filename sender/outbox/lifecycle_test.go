@@ -73,8 +73,8 @@ func TestAClosedOutboxSaysSo(t *testing.T) {
 	})
 }
 
-// What is in flight when Stop is called ends first; what was published
-// meanwhile is there for the next process.
+// Attempts in flight end before Stop returns. Deliveries that are published
+// meanwhile are left for the next process.
 func TestStopLetsAttemptsEnd(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -106,8 +106,8 @@ func TestStopLetsAttemptsEnd(t *testing.T) {
 	})
 }
 
-// An attempt that Stop cuts off does not count, and is made again by the next
-// process.
+// An attempt that Stop interrupts does not count. The next process makes it
+// again.
 func TestStopCutsOffWhatHangs(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -156,8 +156,8 @@ func TestSeveralProcessesShareTheWork(t *testing.T) {
 			seen[r.header.Get("Webhook-Id")]++
 		}
 		require.Len(t, seen, n)
-		// A database that takes 15 s for a write fails a job after its attempt, which
-		// is then made again.
+		// If the database takes 15 s for a write after an attempt, the job fails and
+		// the attempt is made again.
 		failed := w.queryInt(t, "SELECT count(*) FROM "+w.table("river_job")+" WHERE errors IS NOT NULL")
 		for id, count := range seen {
 			if count > 1 {
@@ -175,8 +175,8 @@ func TestNoPublicAddressNoDelivery(t *testing.T) {
 		h := newHook(t, nil)
 		create(t, o, endpointAt("shop", h.URL))
 		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
-		// Another process does not open the loopback: the guard looks at every
-		// attempt, not only at registration.
+		// This process does not open the loopback network. The guard checks every
+		// attempt, not only the registration.
 		strict, err := w.rawOpen(outbox.WithSealingKeys(testKey), quick(), outbox.WithBreaker(100, time.Second, time.Second),
 			outbox.WithSender(sender.AllowNetworks(netip.MustParsePrefix("10.0.0.0/8"))))
 		require.NoError(t, err)

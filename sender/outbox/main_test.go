@@ -30,12 +30,12 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// patience is how long tests wait for what must happen. Only a hang takes that
-// long, however slow the machine is.
+// patience is how long tests wait for an event that must happen. Only a hang
+// takes that long, even on a slow machine.
 const patience = 4 * time.Minute
 
-// world is a database, and a way to open outboxes on it, as several processes
-// would.
+// world is a database on which a test can open several outboxes, as several
+// processes would.
 type world struct {
 	path string // of the SQLite file
 	url  string // of the PostgreSQL database

@@ -210,7 +210,7 @@ func TestGoneDisablesTheEndpointAndCancelsWhatWaits(t *testing.T) {
 	})
 }
 
-// A client error ends the delivery if the sender was told so.
+// With sender.WithStopOnClientError, a 4xx answer ends the delivery.
 func TestStopOnClientError(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {

@@ -15,7 +15,7 @@ import (
 // private matches what no customer may see.
 var private = regexp.MustCompile(`[a-z][A-Z]|With[A-Z]|Insecure|outbox:|sender:|\d+\.\d+\.\d+\.\d+|AllowNetworks`)
 
-// TestProblems: each error of this package has a code, and a text for
+// TestProblems checks that each error of this package has a code and a text for
 // customers.
 func TestProblems(t *testing.T) {
 	t.Parallel()

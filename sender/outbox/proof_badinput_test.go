@@ -13,8 +13,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// badInput is a call that must fail: with a sentinel, where field is empty, and
-// otherwise with a FieldError that names the field.
+// badInput is a call that must fail. Without a field it fails with a sentinel
+// error, and otherwise with a FieldError that names the field.
 type badInput struct {
 	name  string
 	field string
@@ -22,8 +22,8 @@ type badInput struct {
 	call  func(t *testing.T, o *outbox.Outbox, id string) error
 }
 
-// with is a CreateEndpoint of an acceptable endpoint in which something is
-// spoilt.
+// with calls CreateEndpoint with a valid endpoint in which one thing is made
+// invalid.
 func with(spoil func(*outbox.EndpointConfig)) func(*testing.T, *outbox.Outbox, string) error {
 	return func(t *testing.T, o *outbox.Outbox, _ string) error {
 		c := endpointAt("shop", "http://127.0.0.1:1/another")
@@ -147,8 +147,8 @@ func badQueries() []badInput {
 	}
 }
 
-// TestProofBadInput: what is not acceptable says which field it is, by a type,
-// and leaves every table as it was.
+// TestProofBadInput checks that the error for an invalid value has a type that
+// names the field, and that every table is unchanged.
 func TestProofBadInput(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -177,8 +177,8 @@ func TestProofBadInput(t *testing.T) {
 	})
 }
 
-// testWrongKey: with another key what was sealed can't be opened, and
-// deliveries wait for the right one.
+// testWrongKey opens the outbox with another key. Sealed values cannot be
+// decrypted, and deliveries wait for the right key.
 func testWrongKey(t *testing.T, w *world, id string, before map[string]int64) {
 	for _, name := range []string{"k1", "other"} { // another key under the same name, and under another
 		wrong, err := w.tryOpen(outbox.WithSealingKeys(newKey(name)))

@@ -45,13 +45,14 @@ func crashOptions(key outbox.SealingKey) []outbox.Option {
 	}
 }
 
-// TestProofCrash kills processes that publish and deliver, two on one database.
+// TestProofCrash kills processes that publish and deliver. Two run on one
+// database.
 //
-// A process notes in a file what it is about to publish, and again that
-// Publish, or the commit after PublishTx, returned; half of the events go with
-// a row of the application's own, in one transaction. The customer is two
-// endpoints of package receiver, before which a layer loses a tenth of the
-// requests and a tenth of the answers.
+// A process writes to a file what it is about to publish. It writes again when
+// Publish, or the commit after PublishTx, has returned. Half of the events are
+// published in one transaction with a row of the application. The customer has
+// two endpoints of package receiver. A layer in front of them loses a tenth of
+// the requests and a tenth of the answers.
 func TestProofCrash(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -184,8 +185,8 @@ func (s *crashServer) handle(path string) receiver.EventHandler {
 	}
 }
 
-// kill starts two processes and kills one after the other, each time after some
-// more requests, at random.
+// kill starts two processes and kills one after the other, each after a random
+// number of further requests.
 func (c *crash) kill(t *testing.T) {
 	var children [2]*exec.Cmd
 	begin := time.Now()
@@ -230,9 +231,9 @@ func (c *crash) notes(t *testing.T, kind string) (all []string) {
 	return all
 }
 
-// checkAtomic looks at the database before anything else happens to it: an
-// event has both deliveries or none, and the application's row is there exactly
-// if the event is.
+// checkAtomic reads the database before anything else changes it. An event has
+// both deliveries or none. The application's row exists exactly if the event
+// does.
 func (c *crash) checkAtomic(t *testing.T) {
 	stored := map[string]int{}
 	for _, id := range c.w.queryTexts(t, "SELECT event FROM "+c.w.table("outbox_delivery")) {
@@ -256,8 +257,8 @@ func (c *crash) checkAtomic(t *testing.T) {
 		c.kills, len(c.intends), len(c.acked), unacknowledged)
 }
 
-// publishAgain does what an application does that doesn't know whether it has
-// published: it does so again, under the same ID.
+// publishAgain publishes again under the same ID, as an application does that
+// does not know whether it has published.
 func (c *crash) publishAgain(t *testing.T) {
 	known := map[string]bool{}
 	for _, id := range c.acked {
@@ -274,9 +275,9 @@ func (c *crash) publishAgain(t *testing.T) {
 func (c *crash) drain(t *testing.T) {
 	c.server.reliable.Store(true)
 	if *crashFor < time.Minute {
-		// What the dead processes were working on is overdue, and there is no leader.
-		// So the first look of the new leader finds it, and the test is over 40 s
-		// sooner.
+		// The jobs of the dead processes are made overdue and there is no leader. The
+		// new leader then finds them with its first check, which makes the test 40 s
+		// faster.
 		earlier := "datetime(attempted_at, '-1 hour')"
 		if c.w.pool != nil {
 			earlier = "attempted_at - interval '1 hour'"

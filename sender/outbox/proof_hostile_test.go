@@ -23,8 +23,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// hostile is an endpoint that wants the sender to hang, to run out of memory,
-// or to go where it should not.
+// hostile is an endpoint that tries to make the sender hang, run out of memory,
+// or connect to a forbidden address.
 type hostile struct {
 	name    string
 	serve   func(conn net.Conn)
@@ -35,8 +35,8 @@ type hostile struct {
 
 const (
 	hostileTimeout = 700 * time.Millisecond
-	// hostileHeap is how much the heap may grow meanwhile: there are up to 200
-	// attempts at once, which keep 16 KiB each.
+	// hostileHeap is how much the heap may grow during the test. Up to 200
+	// concurrent attempts keep 16 KiB each.
 	hostileHeap = 96 << 20
 )
 
@@ -96,7 +96,7 @@ func flood(conn net.Conn, text string) {
 	_, _ = io.Copy(conn, &repeated{text: text})
 }
 
-// dripTo writes a byte each second until the peer is gone.
+// dripTo writes a byte each second until the client disconnects.
 func dripTo(conn net.Conn) {
 	for {
 		if _, err := conn.Write([]byte("b")); err != nil {
@@ -159,10 +159,9 @@ func (h hostile) listen(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestProofHostile publishes events to an app all of whose endpoints but one
-// are hostile: each attempt ends soon after its deadline and is on record for
-// what it was, the heap stays small, and the one that is not hostile gets
-// everything.
+// TestProofHostile publishes events to an app with hostile endpoints and one
+// good one. Each attempt ends soon after its deadline and is recorded with the
+// right class. The heap stays small, and the good endpoint gets everything.
 func TestProofHostile(t *testing.T) {
 	events := 2
 	if *strict {
@@ -203,8 +202,8 @@ func TestProofHostile(t *testing.T) {
 	})
 }
 
-// testAmongHostile publishes events to an app, and ten times as many to the one
-// whose endpoint is watched.
+// testAmongHostile publishes events to an app, and ten times as many to the app
+// with the watched endpoint.
 func testAmongHostile(t *testing.T, o *outbox.Outbox, good *watched, app string, events int) quantiles {
 	good.reset()
 	for i := range events {
@@ -225,10 +224,10 @@ func noneWaits(t *testing.T, o *outbox.Outbox) {
 	}, "some attempts do not end")
 }
 
-// checkHostile looks at the record of each attempt. An attempt that had no
-// answer when its deadline came, since the machine is slow, says nothing about
-// the endpoint, and so events are published until there is one of each that
-// does.
+// checkHostile checks the record of each attempt. On a slow machine, the
+// deadline of an attempt may pass before the answer arrives. Such an attempt
+// says nothing about the endpoint, so events are published until each endpoint
+// has an attempt with an answer.
 func checkHostile(t *testing.T, o *outbox.Outbox, by map[string]hostile) (longest time.Duration) {
 	missing := func() (names []string) {
 		for id, h := range by {

@@ -96,7 +96,8 @@ func newIsolation(t *testing.T, takes time.Duration) *isolation {
 	return s
 }
 
-// publish spreads the good ones evenly among the bad ones.
+// publish spreads the events for the good endpoint evenly among those for the
+// bad ones.
 func (s *isolation) publish(bad, good, endpoints int) {
 	for i, k := 0, 0; i < bad+good; i++ {
 		endpoint := "good"

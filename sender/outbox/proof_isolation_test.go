@@ -13,8 +13,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// hanger is a server that answers until it is told to hang, and then keeps all
-// requests until the test is over.
+// hanger is a server that answers until it is told to hang. From then on it
+// keeps all requests open until the test ends.
 type hanger struct {
 	*hook
 	hangs          atomic.Bool
@@ -94,8 +94,8 @@ func testIsolation(t *testing.T, w *world, endpoints int, warm bool) {
 	assert.Less(t, bad.most.Load(), int64(fewer(outbox.DefaultWorkers)))
 }
 
-// testInTurns publishes to the app whose endpoint is watched, and to others,
-// and waits until the former have arrived.
+// testInTurns publishes to the app with the watched endpoint and to others in
+// turns, and waits until the deliveries of the former have arrived.
 func testInTurns(t *testing.T, o *outbox.Outbox, good *watched, slow, fast int, other func(k int) string) quantiles {
 	good.reset()
 	for i, k := 0, 0; i < slow+fast; i++ {

@@ -2,6 +2,6 @@
 
 package outbox_test
 
-// underRace: the race detector makes SQLite, which is C turned into Go, some
-// twenty times slower.
+// underRace is true under the race detector, which makes SQLite about twenty
+// times slower, because SQLite is C translated to Go.
 const underRace = true

@@ -25,9 +25,9 @@ var (
 	recoveryAll       = cli.Bool("outbox.recovery.all", false, "simulate more outages than two")
 )
 
-// recoveryBin is for how long attempts are counted together. Ten thousand
-// endpoints are looked at by the second. Fewer of them are looked at in longer
-// bins, so that as many attempts are in a bin, and chance plays no larger part.
+// recoveryBin is the length of a bin in which attempts are counted. It is a
+// second for ten thousand endpoints. For fewer endpoints it is longer, so that
+// a bin has the same number of attempts and chance has the same influence.
 func recoveryBin(endpoints int) time.Duration {
 	return max(10_000/time.Duration(endpoints), 1) * time.Second
 }
@@ -146,7 +146,7 @@ func (s *simulation) wake(_ context.Context, jobs []int64) []int64 {
 	return nil
 }
 
-// deliver is a delivery, from the time at which it is published.
+// deliver simulates one delivery from the time at which it is published.
 func (s *simulation) deliver(endpoint string, job int64, at time.Duration) {
 	time.Sleep(at) // fake time of the bubble
 	s.mu.Lock()
@@ -238,14 +238,14 @@ func (s *simulation) attempt(endpoint string, p *admission.Permit) (ok bool) {
 	return ok
 }
 
-// binsOf is how many attempts there were in each bin of the recovery.
+// binsOf counts the attempts in each bin of the recovery.
 type binsOf struct {
 	counts []int
 	bin    time.Duration
 }
 
-// histogram covers the time from the first success until a share of the
-// endpoints has had one.
+// histogram counts the attempts from the first success until the given share of
+// endpoints has had a success.
 func (s *simulation) histogram(share float64) binsOf {
 	slices.Sort(s.recovered)
 	first, last := s.recovered[0], s.recovered[int(share*float64(len(s.recovered)-1))]

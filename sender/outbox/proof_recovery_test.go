@@ -16,8 +16,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// outage is a server that is down until each of some apps has had so many
-// attempts.
+// outage is a server that is down until each of several apps has had a given
+// number of attempts.
 type outage struct {
 	*hook
 	mu      sync.Mutex
@@ -47,7 +47,7 @@ func newOutage(t *testing.T) *outage {
 	return s
 }
 
-// end ends the outage if each of so many apps has had so many attempts.
+// end ends the outage if each of the apps has had its number of attempts.
 func (s *outage) end(apps, attempts int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,8 +103,8 @@ func TestProofRecoveryReal(t *testing.T) {
 				publish(t, o, e.App, e)
 			}
 		}
-		// Until all breakers have opened and let so many probes through that they
-		// pause for the longest time.
+		// Wait until all breakers have opened and made so many probes that their pauses
+		// have the maximum length.
 		eventually(t, func() bool { return server.end(endpoints, outbox.DefaultBreakerThreshold+4) }, "endpoints are not tried any more")
 		var opens []int64
 		for _, text := range w.queryTexts(t, "SELECT CAST(breaker_open_until AS text) FROM "+w.table("outbox_endpoint")) {
@@ -120,8 +120,8 @@ func TestProofRecoveryReal(t *testing.T) {
 			counts[(until-opens[0])/(maxPause/4).Microseconds()]++
 		}
 		t.Logf("%d endpoints, which may be tried again after each other, each 200 ms: %v", endpoints, counts)
-		// The pauses are half to one and a half times the longest, which is four such
-		// bins, and did not begin together.
+		// A pause is between half and one and a half times the maximum, which is four
+		// bins. The pauses did not start together.
 		assert.LessOrEqual(t, slices.Max(counts), endpoints*3/4)
 		for app, at := range server.arrived {
 			require.Len(t, at, backlog, app)

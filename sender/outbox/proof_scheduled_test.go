@@ -18,19 +18,19 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// scheduledWait is the schedule of TestProofScheduled: retries without end,
-// each some time between base and one and a half times that after the one
-// before.
+// scheduledWait is the schedule of TestProofScheduled. It never ends. Each
+// retry comes between base and one and a half times base after the previous
+// one.
 type scheduledWait struct{ base time.Duration }
 
 func (s scheduledWait) Reset() {}
 
 func (s scheduledWait) NextBackOff() time.Duration { return s.base + rand.N(s.base/2) }
 
-// TestProofScheduled lets retries wait, 100,000 with -outbox.scheduled=100000,
-// all of which have had an attempt that failed. It shows what they take of
-// memory and disk, that new events are delivered all the same, and that the
-// retries are due one after the other.
+// TestProofScheduled lets retries wait after a failed attempt, 100,000 of them
+// with -outbox.scheduled=100000. It reports their memory and disk space. It
+// checks that new events are still delivered and that the retries are due at
+// different times.
 func TestProofScheduled(t *testing.T) {
 	proveOnEach(t, func(t *testing.T, w *world) {
 		n := *scheduledCount
@@ -67,8 +67,8 @@ func TestProofScheduled(t *testing.T) {
 	})
 }
 
-// testNewOnes publishes to another endpoint, an event when the one before has
-// arrived.
+// testNewOnes publishes to another endpoint, each event after the previous one
+// has arrived.
 func testNewOnes(t *testing.T, o *outbox.Outbox, good *watched) quantiles {
 	good.reset()
 	for i := range 20 {
@@ -78,8 +78,8 @@ func testNewOnes(t *testing.T, o *outbox.Outbox, good *watched) quantiles {
 	return quantilesOf(good.durations())
 }
 
-// TestProofScheduledReturn lets retries come back. None does before its time,
-// and their times are spread.
+// TestProofScheduledReturn checks that no retry comes before its time and that
+// their times are spread.
 func TestProofScheduledReturn(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -113,8 +113,8 @@ func TestProofScheduledReturn(t *testing.T) {
 	})
 }
 
-// testSpread looks at when the retries are due, which is at any time of half
-// the base.
+// testSpread checks when the retries are due. Their times are spread over half
+// of base.
 func testSpread(t *testing.T, w *world, n int, base time.Duration) {
 	seconds := w.queryInt(t, "SELECT count(DISTINCT next_at / 1000000) FROM "+w.table("outbox_delivery")+" WHERE state = 'pending'")
 	most := w.queryInt(t, "SELECT max(n) FROM (SELECT count(*) AS n FROM "+w.table("outbox_delivery")+
@@ -124,7 +124,7 @@ func testSpread(t *testing.T, w *world, n int, base time.Duration) {
 	assert.LessOrEqual(t, most, int64(3*float64(n)/(base/2).Seconds()+20))
 }
 
-// tally is a server that only counts, and keeps nothing of what it gets.
+// tally is a server that only counts requests and keeps nothing of them.
 type tally struct {
 	*httptest.Server
 	n atomic.Int64

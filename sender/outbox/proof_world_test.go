@@ -32,9 +32,9 @@ var (
 	strict         = flag.Bool("outbox.strict", false, "run the whole of the proofs, one after the other, and hold what they measure to a bound")
 )
 
-// assertUndelayed holds what deliveries take beside something that must not
-// delay them to a second. On a machine that is slow just now, the bound is ten
-// times what deliveries take when they are alone.
+// assertUndelayed asserts that deliveries next to a load that must not delay
+// them take at most a second. On a machine that is slow at the moment, the
+// bound is ten times what deliveries take alone.
 func assertUndelayed(t *testing.T, alone, beside quantiles) {
 	t.Helper()
 	if *strict {
@@ -42,8 +42,8 @@ func assertUndelayed(t *testing.T, alone, beside quantiles) {
 	}
 }
 
-// fewer is n, or a tenth of it under the race detector: the counts are for the
-// times that are measured.
+// fewer returns n, or a tenth of it under the race detector. The full counts
+// are only needed where time is measured.
 func fewer(n int) int {
 	if underRace {
 		return n / 10
@@ -51,8 +51,8 @@ func fewer(n int) int {
 	return n
 }
 
-// proveOnEach runs a proof on both databases: beside other tests, or with
-// nothing beside it if what it measures counts.
+// proveOnEach runs a proof on both databases. It runs in parallel with other
+// tests, unless the proof measures time.
 func proveOnEach(t *testing.T, test func(t *testing.T, w *world)) {
 	if *strict {
 		oneByOne(t, test)
@@ -62,7 +62,8 @@ func proveOnEach(t *testing.T, test func(t *testing.T, w *world)) {
 	onEach(t, test)
 }
 
-// oneByOne runs a test on both databases, and nothing beside it.
+// oneByOne runs a test on both databases, one after the other, with no other
+// test at the same time.
 func oneByOne(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Run("SQLite", func(t *testing.T) {
 		test(t, &world{path: outbox.NewSQLite(t)})
@@ -122,8 +123,8 @@ func (w *world) queryTexts(t testing.TB, query string) (all []string) {
 	return all
 }
 
-// rowCounts counts the rows of all tables that hold what was published and
-// registered, River's jobs included.
+// rowCounts counts the rows of all tables with published events and registered
+// endpoints, including River's jobs.
 func (w *world) rowCounts(t testing.TB) map[string]int64 {
 	t.Helper()
 	counts := map[string]int64{}
@@ -147,8 +148,8 @@ func (w *world) diskBytes(t testing.TB) (n int64) {
 	return n
 }
 
-// residentBytes is the process's resident memory, 0 where the system doesn't
-// say.
+// residentBytes returns the process's resident memory, or 0 if the system does
+// not report it.
 func residentBytes() int64 {
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
@@ -166,8 +167,8 @@ func heapBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// heapPeak watches the heap until stop is called, which returns by how much it
-// grew over what it was after a collection.
+// heapPeak watches the heap until stop is called. stop returns how much the
+// heap grew beyond its size after a garbage collection.
 func heapPeak() (stop func() int64) {
 	runtime.GC()
 	base := heapBytes()
@@ -197,7 +198,7 @@ func heapPeak() (stop func() int64) {
 
 func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// quantiles sorts ds and says what is usual among them.
+// quantiles summarizes durations.
 type quantiles struct{ p50, p99, max time.Duration }
 
 func quantilesOf(ds []time.Duration) quantiles {
@@ -210,8 +211,8 @@ func quantilesOf(ds []time.Duration) quantiles {
 
 func (q quantiles) String() string { return fmt.Sprintf("p50 %v, p99 %v, max %v", q.p50, q.p99, q.max) }
 
-// watched is an endpoint that takes everything, and measures from publishing an
-// event to its arrival; deployment IDs tell events apart.
+// watched is an endpoint that accepts everything and measures the time from
+// publishing an event to its arrival. It tells events apart by deployment ID.
 type watched struct {
 	*hook
 	mu    sync.Mutex

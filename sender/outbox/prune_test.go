@@ -9,7 +9,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// older makes the end of a delivery, and its event, that much older.
+// older moves the end of a delivery, and its event, further into the past.
 func (o *inside) older(id string, d time.Duration) {
 	o.t.Helper()
 	o.exec(`UPDATE {schema}outbox_event SET created_at = created_at - ? WHERE app = (SELECT app FROM {schema}outbox_delivery WHERE id = ?)
@@ -25,8 +25,8 @@ func (o *inside) attempts(id string) int {
 	return len(all)
 }
 
-// However old it is, and however much there is: what waits is neither pruned
-// nor counted.
+// A waiting delivery is neither pruned nor counted, no matter how old it is and
+// how many there are.
 func TestWhatWaitsIsNeverPruned(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -48,8 +48,8 @@ func TestWhatWaitsIsNeverPruned(t *testing.T) {
 	}, WithRetention(time.Hour, 100_000), WithDeadRetention(time.Hour))
 }
 
-// Much that waits does not keep what is done from being pruned, and each kind
-// has its own retention, whichever is longer.
+// Many waiting deliveries do not keep finished ones from being pruned. Each
+// kind has its own retention, and either may be the longer one.
 func TestEachKindHasItsOwnRetention(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -98,8 +98,8 @@ func TestPruningEndsWhenAllIsGone(t *testing.T) {
 	})
 }
 
-// An event's ID is remembered for as long as the retention, and as long as
-// there is a delivery of it; IDs belong to an app.
+// An event's ID is remembered for the retention, and as long as the event has a
+// delivery. IDs are scoped to an app.
 func TestEventIDsAreForgottenWithTheirDeliveries(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

@@ -144,8 +144,8 @@ func TestPublishTxHappensIfTheCallersTransactionDoes(t *testing.T) {
 		_, err = o.Delivery(t.Context(), p.Deliveries[0].ID)
 		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
 
-		// An error leaves the caller's transaction usable, and nothing of the event
-		// in it.
+		// After an error the caller's transaction is still usable and contains nothing
+		// of the event.
 		tx = w.begin(t)
 		kept, err := o.PublishTx(t.Context(), tx.tx, "shop", e, outbox.WithEventID("rolled-back"))
 		require.NoError(t, err)
@@ -238,8 +238,8 @@ func TestFormatsMakeTheBody(t *testing.T) {
 		require.Zero(t, d.Attempts)
 		requireField(t, o.Replay(t.Context(), d.ID), "body")
 
-		// A process that does not know the format can't publish to it, and says so
-		// before anything is stored.
+		// A process that does not know the format cannot publish to the endpoint. The
+		// error comes before anything is stored.
 		other := w.open(t)
 		_, err = other.Publish(t.Context(), "shop", event(payload.DeployLive, "dep_2"))
 		requireField(t, err, "BodyFormat")
@@ -274,8 +274,8 @@ func TestAPanickingFormatFailsItsEndpointOnly(t *testing.T) {
 	})
 }
 
-// failingTx panics where the deliveries are about to be made, as no driver
-// should.
+// failingTx panics when the deliveries are inserted, to stand for a faulty
+// driver.
 type failingTx struct{ pgx.Tx }
 
 func (tx failingTx) Query(ctx context.Context, statement string, args ...any) (pgx.Rows, error) {

@@ -29,8 +29,8 @@ func TestRateLimit_ChangeReleasesOldSlots(t *testing.T) {
 			for range 4 {
 				ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID)
 			}
-			// The first is delivered at once. Of the others, none to all have a recorded
-			// slot by now.
+			// The first is delivered at once. Any number of the others has a recorded slot
+			// by now.
 			want := int64(round % 4)
 			eventually(t, func() bool {
 				return w.queryInt(t, "SELECT count(*) FROM "+w.table("outbox_delivery")+" WHERE rate_slot_at > 0 AND endpoint = '"+e.ID+"'") >= want

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An attempt that was overtaken by a replay is on record, and the replay goes
-// on as if it had not been; unless it has succeeded.
+// An attempt that ran while its delivery was replayed is recorded. Unless it
+// succeeded, it does not change the replay.
 func TestRecorder_LateAnswerKeepsReplay(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -39,8 +39,8 @@ func TestRecorder_LateAnswerKeepsReplay(t *testing.T) {
 	})
 }
 
-// What was canceled while an attempt was under way stays so, unless the attempt
-// has succeeded.
+// A delivery that was canceled during an attempt stays canceled, unless the
+// attempt succeeded.
 func TestRecorder_LateFailureKeepsCanceled(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -65,8 +65,8 @@ func TestRecorder_LateFailureKeepsCanceled(t *testing.T) {
 	})
 }
 
-// A worker that was about to cancel a delivery finds that it was replayed, or
-// that it is done.
+// A worker is about to cancel a delivery, but the delivery was replayed or
+// finished meanwhile. The worker leaves it alone.
 func TestRecorder_LateCancellationIsIgnored(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -142,8 +142,8 @@ func TestRecorder_TwoAttemptsOfOneDelivery(t *testing.T) {
 	})
 }
 
-// Which came first, the failure or the success, is told by their times, be they
-// in one batch or not.
+// The times of a failure and a success decide which came first, no matter
+// whether one batch has both.
 func TestRecorder_OrderOfFailureAndSuccess(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -170,8 +170,8 @@ func TestRecorder_OrderOfFailureAndSuccess(t *testing.T) {
 	})
 }
 
-// The outcome of an attempt with an old configuration says nothing about the
-// endpoint.
+// The outcome of an attempt with an old configuration does not change the
+// endpoint's health.
 func TestRecorder_IgnoresOldConfiguration(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -194,8 +194,8 @@ func TestRecorder_IgnoresOldConfiguration(t *testing.T) {
 	})
 }
 
-// A success makes due what was published while the endpoint was to be left
-// alone.
+// After a success, deliveries that were published while the breaker was open
+// become due. Replays, rate slots and retries keep their times.
 func TestRecorder_SuccessMakesDeliveriesDue(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

@@ -29,8 +29,8 @@ func dead(t testing.TB, o *outbox.Outbox, h *hook, app string, n int) (ids []str
 	return ids
 }
 
-// dueTimes are when the deliveries of a replay are due, which have not been
-// attempted yet, in that order.
+// dueTimes returns the times at which the deliveries of a replay that had no
+// attempt yet are due, in ascending order.
 func dueTimes(t testing.TB, o *outbox.Outbox, replay string) (due []time.Time) {
 	t.Helper()
 	list, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{Replay: replay}, outbox.Page{})
@@ -42,7 +42,7 @@ func dueTimes(t testing.TB, o *outbox.Outbox, replay string) (due []time.Time) {
 	return due
 }
 
-// early is how far before its time a retry may come, as the outbox has it.
+// early is how long before its time the outbox may make a retry.
 const early = 100 * time.Millisecond
 
 func TestAReplayedRangeIsPacedAndShowsItsProgress(t *testing.T) {
@@ -218,7 +218,7 @@ func TestReplaysAreListedAndForgotten(t *testing.T) {
 	})
 }
 
-// A retry that waits is made now, and only once.
+// A waiting retry is made at once, and only once.
 func TestReplay_PendingIsDueNow(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -242,8 +242,8 @@ func TestReplay_PendingIsDueNow(t *testing.T) {
 	})
 }
 
-// The job of the retry that a replay has overtaken finds that the delivery is
-// none of its own any more.
+// A replay gives the delivery a new job. The job of the earlier retry finds
+// that the delivery no longer belongs to it.
 func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -263,8 +263,8 @@ func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
 		job := w.queryInt(t, "SELECT max(id) FROM "+jobs)
 		require.NoError(t, o.Replay(t.Context(), id))
 		attempted(2)
-		// The retry's hour is over. It may be some time until River has written that
-		// the job waits.
+		// The hour until the retry is over. River may record only later that the job
+		// waits.
 		eventually(t, func() bool {
 			w.exec(t, fmt.Sprintf("UPDATE %s SET state = 'available', scheduled_at = created_at WHERE id = %d AND state = 'scheduled'", jobs, job))
 			return h.count() > 2 || w.queryInt(t, fmt.Sprintf("SELECT count(*) FROM %s WHERE id = %d AND state = 'completed'", jobs, job)) == 1

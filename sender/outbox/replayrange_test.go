@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A replay begins anew: nothing of how the delivery ended is left, but whose
-// replay it was.
+// A replay clears how the delivery ended, and records which replay it belongs
+// to.
 func TestAReplayBeginsAnew(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -46,8 +46,8 @@ func TestAReplayBeginsAnew(t *testing.T) {
 	})
 }
 
-// Without states, what has failed and what was canceled is replayed: neither
-// what arrived nor what is stale.
+// Without a filter by state, dead and canceled deliveries are replayed, but
+// neither delivered nor stale ones.
 func TestWhatARangeIsUnlessItSaysSo(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -94,9 +94,9 @@ func (o *inside) dueTimes(replay string) map[string][]time.Time {
 	}
 }
 
-// Each endpoint gets its deliveries at the pace that the replay began with,
-// from batch to batch, after an interruption, and whatever else waits for it;
-// and only those that were there when it began.
+// Each endpoint gets its deliveries at the pace that the replay started with.
+// This holds across batches, after an interruption, and with other waiting
+// deliveries. Only deliveries that existed at the start are replayed.
 func TestAReplayKeepsItsPaceAcrossBatches(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -121,7 +121,7 @@ func TestAReplayKeepsItsPaceAcrossBatches(t *testing.T) {
 		s, err := o.ResumeReplay(t.Context(), id, WithReplayRate(1000))
 		require.NoError(t, err)
 		require.True(t, s.Complete)
-		// One of the first event's two is the one that waits.
+		// One of the first event's two deliveries is waiting.
 		require.Equal(t, 2*each+1, s.Scheduled)
 		require.Equal(t, Failed, o.delivery(later).State, "it was published after the replay had begun")
 		times := o.dueTimes(id)
@@ -139,7 +139,7 @@ func TestAReplayKeepsItsPaceAcrossBatches(t *testing.T) {
 	})
 }
 
-// An endpoint with little to replay does not wait for one with much.
+// An endpoint with few deliveries to replay does not wait for one with many.
 func TestAReplayPacesEachEndpointByItself(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -158,7 +158,7 @@ func TestAReplayPacesEachEndpointByItself(t *testing.T) {
 	})
 }
 
-// What can't be sent is counted, in batch after batch of it, and keeps its
+// Deliveries that cannot be sent are counted across batches and keep their
 // state.
 func TestAReplaySkipsWhatCantBeSent(t *testing.T) {
 	t.Parallel()
@@ -185,8 +185,8 @@ func TestAReplaySkipsWhatCantBeSent(t *testing.T) {
 	})
 }
 
-// A replay that is complete does nothing any more, whatever has come to match
-// its filter since.
+// A complete replay changes nothing, even if more deliveries match its filter
+// by now.
 func TestACompleteReplayIsNotResumed(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

@@ -72,8 +72,8 @@ func TestReSealFindsWhatIsHalfDone(t *testing.T) {
 	})
 }
 
-// A process that has the endpoint in memory stops signing with the old secret
-// when its time is up, though nothing else has changed.
+// A process that has cached the endpoint stops signing with the old secret when
+// the grace period ends, without any other change.
 func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -93,8 +93,7 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 		require.Equal(t, 2, signatures(now.Add(59*time.Minute)))
 		require.Equal(t, 1, signatures(now.Add(61*time.Minute)))
 
-		// Where there is room for one signature only, the new secret is used from
-		// then on.
+		// A scheme with room for only one signature uses the new secret at once.
 		const old, next = "old-key-0123456789abcdefghijklmnopqrstuvw", "new-key-0123456789abcdefghijklmnopqrstuvw"
 		c := EndpointConfig{App: "bearer", URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: SchemeBearer, Secret: NewSecret(old)}
 		b, _, err := o.CreateEndpoint(t.Context(), c)

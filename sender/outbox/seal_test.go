@@ -107,8 +107,8 @@ func TestOnlyTheRightKeyOpens(t *testing.T) {
 	})
 }
 
-// An attacker who can write to the database, but has no key, moves a sealed
-// value to another endpoint or column.
+// An attacker can write to the database but has no key. Moving a sealed value
+// to another endpoint or column gains nothing.
 func TestSealedValuesCantBeMoved(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -145,8 +145,8 @@ func TestKeysAreCheckedAndNotPrinted(t *testing.T) {
 	}
 }
 
-// A rotation and a change of settings that begin at the same moment both take
-// effect, whichever is first.
+// A rotation and a change of settings that start at the same moment both take
+// effect, in either order.
 func TestAChangeOfSettingsKeepsARotation(t *testing.T) {
 	t.Parallel()
 	address := sqldbtest.NewDatabase(t)

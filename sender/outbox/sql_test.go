@@ -20,8 +20,8 @@ func (w *world) table(name string) string {
 	return name
 }
 
-// exec runs a statement behind the outbox's back; {t} is the table of
-// endpoints.
+// exec runs a statement on the outbox's database directly. {t} stands for the
+// table of endpoints.
 func (w *world) exec(t testing.TB, statement string) {
 	t.Helper()
 	if w.pool != nil {

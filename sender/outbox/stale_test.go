@@ -46,9 +46,9 @@ func (o *inside) filtered(types ...string) string {
 	return e.ID
 }
 
-// A delivery is stale if there is a terminal event of the same deployment for
-// the same endpoint that is not older, and if it was not replayed. Publishing,
-// in either order, and the worker agree on that.
+// A delivery is stale if the same endpoint has a terminal event of the same
+// deployment that is not older, unless the delivery was replayed. Publishing,
+// in either order, and the worker apply the same rule.
 func TestSupersession_Stale(t *testing.T) {
 	t.Parallel()
 	type published struct {
@@ -115,7 +115,8 @@ func TestSupersession_OnlyPending(t *testing.T) {
 		o.publishAt(payload.DeployLive, "d", 2)
 		require.Equal(t, Delivered, o.delivery(delivered).State)
 		require.Equal(t, Failed, o.delivery(failed).State)
-		// One that can't be sent says so, and not that it is stale.
+		// A delivery that cannot be sent fails with that reason, even if it is also
+		// stale.
 		c := EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/mute"), BodyFormat: "mute"}
 		mute, _, err := o.CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
@@ -124,7 +125,7 @@ func TestSupersession_OnlyPending(t *testing.T) {
 	}, WithSupersession(), WithFormat("mute", mute{}))
 }
 
-// mute is a format that can't say what has begun.
+// mute is a format that has no message for deploy.started.
 type mute struct{}
 
 func (mute) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {

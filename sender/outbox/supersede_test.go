@@ -63,8 +63,8 @@ func TestWithoutTheOptionNothingIsSuperseded(t *testing.T) {
 	})
 }
 
-// Two transactions that don't see each other publish the start and the end: the
-// worker finds out.
+// Two transactions that do not see each other publish the start and the end.
+// The worker finds that the start is stale.
 func TestSupersessionHoldsForConcurrentTransactions(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {

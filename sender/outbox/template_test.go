@@ -25,7 +25,7 @@ var template = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-// NewSQLite returns the path of a file of the test's own that has the tables.
+// NewSQLite returns the path of a new file for the test that has the tables.
 func NewSQLite(t testing.TB) string {
 	t.Helper()
 	data, err := template()

@@ -20,8 +20,8 @@ func (w *worker) try(ctx context.Context, id string, job int64) error {
 	return w.Work(ctx, &river.Job[jobArgs]{JobRow: &rivertype.JobRow{ID: job}, Args: jobArgs{ID: id}})
 }
 
-// A job makes an attempt only for a delivery that waits, that is due, whose job
-// it is, and whose endpoint wants it.
+// A job makes an attempt only if its delivery is pending and due, still belongs
+// to this job, and the endpoint accepts the event.
 func TestWorker_Job(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -68,8 +68,8 @@ func TestWorker_Job(t *testing.T) {
 	}
 }
 
-// A 410 that comes after a change of the endpoint ends the delivery, and
-// disables nothing.
+// The endpoint is changed during an attempt, which is then answered with 410.
+// The delivery ends, but the endpoint is not disabled.
 func TestWorker_Late410(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -86,7 +86,8 @@ func TestWorker_Late410(t *testing.T) {
 	})
 }
 
-// What the endpoint has seen is on record, also when the job's time is up.
+// An attempt that reached the endpoint is recorded, even if the job's time is
+// up.
 func TestWorker_RecordsAfterTheJobsContext(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -99,7 +100,7 @@ func TestWorker_RecordsAfterTheJobsContext(t *testing.T) {
 	})
 }
 
-// An attempt that was cut off on this side says nothing about the endpoint. It
+// An attempt that this process interrupted says nothing about the endpoint. It
 // does not open the breaker, and it releases its permit. The same holds for a
 // panic.
 func TestWorker_AttemptCutOffIsInconclusive(t *testing.T) {
@@ -140,8 +141,8 @@ type broken struct{}
 
 func (broken) Sign(context.Context, *http.Request, string, time.Time, []byte) error { panic("mine") }
 
-// The wait after an attempt is the schedule's or the endpoint's own, whichever
-// is longer, and counts from the last replay.
+// The wait after an attempt is the longer one of the schedule's and the
+// endpoint's. The schedule starts again with each replay.
 func TestNewResult(t *testing.T) {
 	t.Parallel()
 	minute := sender.Schedule(sender.Platform)
@@ -164,8 +165,8 @@ func TestNewResult(t *testing.T) {
 	require.Equal(t, now, r.doneAt)
 }
 
-// No crash and no database that is away uses up a job: River's count of
-// attempts is out of reach.
+// Neither a crash nor an unavailable database uses up a job, because River's
+// limit of attempts is too high to reach.
 func TestJobParams(t *testing.T) {
 	t.Parallel()
 	p := jobParams("whk_1", time.Now())
@@ -175,7 +176,7 @@ func TestJobParams(t *testing.T) {
 	require.Equal(t, later, jobParams("whk_1", later).InsertOpts.ScheduledAt)
 }
 
-// A request says what the database knows of the endpoint.
+// A request to the limiter contains what the database has about the endpoint.
 func TestWorker_Request(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -197,8 +198,8 @@ func TestWorker_Request(t *testing.T) {
 	})
 }
 
-// What two transactions that did not see each other have published is found to
-// be stale by the worker.
+// Two transactions that did not see each other publish events of one
+// deployment. The worker finds the stale one.
 func TestWorker_FindsStaleDelivery(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
@@ -212,8 +213,8 @@ func TestWorker_FindsStaleDelivery(t *testing.T) {
 	})
 }
 
-// A time until which an endpoint is to be left alone that no breaker can have
-// written is a clock's fault.
+// A stored pause that is longer than any pause of this breaker must come from a
+// wrong clock. It is ignored.
 func TestPublish_IgnoresImplausibleOpenBreaker(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

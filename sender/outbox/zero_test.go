@@ -10,8 +10,8 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// What no constructor made returns an error that names the constructors, from
-// each method that returns one.
+// Each method of a value that no constructor made returns an error that names
+// the constructors.
 func TestOutbox_NilAndZero(t *testing.T) {
 	t.Parallel()
 	for _, unmade := range []*outbox.Outbox{nil, {}} {

@@ -38,7 +38,8 @@ func TestBreaker_OpensAndAdmitsSingleProbes(t *testing.T) {
 	})
 }
 
-// One snoozed job is woken up as a probe, and the others when it has succeeded.
+// One snoozed job is woken up as a probe. The others are woken up when the
+// probe has succeeded.
 func TestBreaker_WakesUpTheBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("a", 4)
@@ -122,8 +123,8 @@ func TestBreaker_RampsUp(t *testing.T) {
 	})
 }
 
-// Attempts that were in flight when the breaker opened neither lengthen the
-// pause nor open it again.
+// When the breaker opens, some attempts are in flight. Their failures neither
+// lengthen the pause nor open the breaker again.
 func TestBreaker_OpensOnceForABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("a", 20)
@@ -155,8 +156,8 @@ func TestBreaker_ChangeOfTheEndpointCloses(t *testing.T) {
 	})
 }
 
-// The outcome of an attempt with the old configuration does not touch the
-// breaker of the new one, not even that of a probe.
+// The outcome of an attempt with the old configuration does not affect the
+// breaker of the new one, even if it was a probe.
 func TestBreaker_IgnoresOutcomesOfTheOldConfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, before, after := newLimiter(t, 100), endpoint("a", 1), endpoint("a", 1)
@@ -189,8 +190,8 @@ func TestBreaker_AdoptsThatOfAnotherProcess(t *testing.T) {
 	})
 }
 
-// The breaker of another process counts for as long as it says, and only if
-// this process has not opened its own.
+// A breaker that another process opened counts until its end, but only if this
+// process has not opened its own.
 func TestBreaker_OwnBreakerIsStronger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("over", 4)
@@ -237,8 +238,8 @@ func TestBreaker_ProbeNeedsASlot(t *testing.T) {
 	})
 }
 
-// Endpoints that failed together are not tried together again: the busiest
-// second has at most twice the mean.
+// Endpoints that failed together are not probed together. The busiest second
+// has at most twice the mean.
 func TestBreaker_PausesAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 5000

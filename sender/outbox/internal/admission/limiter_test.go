@@ -155,7 +155,7 @@ func TestHealth_HangingEndpointIsSuspect(t *testing.T) {
 	})
 }
 
-// After a change of a failing endpoint, there is no history.
+// A change of a failing endpoint clears its history.
 func TestHealth_ChangedEndpointIsUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 16), endpoint("a", 4)
@@ -246,7 +246,7 @@ func TestSweep_KeepsWhatMatters(t *testing.T) {
 	})
 }
 
-// A wait for the lock comes before the clock is read.
+// The clock is read after waiting for the lock.
 func TestClock_ReadUnderTheLock(t *testing.T) {
 	t.Parallel()
 	l, readings := newLimiter(t, 100), 0
@@ -273,7 +273,7 @@ func TestClock_ReadUnderTheLock(t *testing.T) {
 	}
 }
 
-// A reading that is older than the last change counts as the same moment.
+// A time that is older than the last change counts as the time of that change.
 func TestClock_ReadingsInAnyOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("a", 4)

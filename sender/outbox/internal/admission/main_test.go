@@ -75,7 +75,7 @@ func (l *limiter) succeed(r admission.Request, took time.Duration) {
 	}
 }
 
-// open makes the breaker of an endpoint open, and returns until when.
+// open opens the breaker of an endpoint and returns when the pause ends.
 func (l *limiter) open(r admission.Request) (until time.Time) {
 	l.t.Helper()
 	for until.IsZero() {

@@ -46,8 +46,8 @@ func (s *slots) Trim(context.Context) (bool, error) {
 	return true, s.err
 }
 
-// limited is a request to an endpoint with a rate limit, whose next slot is in
-// that time.
+// limited is a request to an endpoint with a rate limit whose next slot is the
+// given time away.
 func limited(in time.Duration) (admission.Request, *slots) {
 	s := &slots{next: time.Now().Add(in), interval: time.Minute}
 	r := endpoint("a", 4)
@@ -75,8 +75,8 @@ func TestRate_RecordsALateSlot(t *testing.T) {
 	})
 }
 
-// A recorded slot is used, also somewhat late. It is not used much later, or
-// the jobs with missed slots would all start at once.
+// A recorded slot may be used a little late. It is not used much later, because
+// then the jobs with missed slots would all start at once.
 func TestRate_SlotLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, 100)
