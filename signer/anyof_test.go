@@ -27,8 +27,8 @@ func TestAnyOf(t *testing.T) {
 	_, err := any.Verify(request(body), body)
 	require.ErrorIs(t, err, signer.ErrMissingHeader)
 
-	// No downgrade: where the strong header is present, a good weak one
-	// does not help.
+	// If the strong header is present, a valid weak one does not help, so there is
+	// no downgrade.
 	r := signed(t, weak, "whk_1", time.Now(), body)
 	r.Header["Webhook-Signature"] = []string{"v1," + strings.Repeat("A", 43) + "="}
 	_, err = any.Verify(r, body)
@@ -42,7 +42,7 @@ func TestAnyOf(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "whk_1", got.ID)
 
-	// The peer's answer must not depend on which scheme it tried.
+	// The answer to the sender must not depend on which scheme was tried.
 	keys := must[*signer.APIKeys](t)(signer.NewGitLabToken(literalSecret(t, "a-plain-gitlab-token"), "acme"))
 	acme := standard(t, signer.GenerateSecret(), signer.WithPrincipal("acme"))
 	mixed := must[*signer.Any](t)(signer.AnyOf(acme, keys))

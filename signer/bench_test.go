@@ -22,9 +22,10 @@ var sizes = []struct {
 	n    int
 }{{"512B", 512}, {"4KiB", 4 << 10}, {"64KiB", 64 << 10}}
 
-// BenchmarkVerify: each scheme beside its floors, the bare HMAC or Ed25519
-// verification of the same bytes and a verifier for the Standard headers
-// written by hand on a pooled HMAC, which checks less than a scheme does.
+// BenchmarkVerify compares each scheme with its baselines. One is the bare HMAC
+// or Ed25519 verification of the same bytes. The other is a hand-written
+// verifier of the Standard headers with a pooled HMAC, which checks less than a
+// scheme does.
 func BenchmarkVerify(b *testing.B) {
 	for _, size := range sizes {
 		body := bytes.Repeat([]byte("x"), size.n)
@@ -38,8 +39,8 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkSign: each scheme that signs beside the bare HMAC, or Ed25519
-// signature, of the same bytes.
+// BenchmarkSign compares each scheme that signs with the bare HMAC or Ed25519
+// signature of the same bytes.
 func BenchmarkSign(b *testing.B) {
 	for _, size := range sizes {
 		body := bytes.Repeat([]byte("x"), size.n)
@@ -129,8 +130,8 @@ func benchHandWritten(b *testing.B, body []byte) {
 	}
 }
 
-// handWritten is what a careful engineer writes for one service with one key:
-// no list, no rotation, no strict forms.
+// handWritten is what a careful engineer would write for one service with one
+// key. It has no list, no rotation and no strict forms.
 type handWritten struct{ pool sync.Pool }
 
 type handState struct {
@@ -160,7 +161,7 @@ func (v *handWritten) verify(r *http.Request, body []byte) bool {
 	return err == nil && hmac.Equal(s.sig[:n], s.sum)
 }
 
-// The hand-written verifier must be right, or it is no floor.
+// The hand-written verifier must be correct to be a baseline.
 func TestHandWrittenFloorVerifies(t *testing.T) {
 	t.Parallel()
 	key := signer.GenerateSecret()

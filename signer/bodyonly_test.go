@@ -50,7 +50,8 @@ func TestBodyOnlyOptions(t *testing.T) {
 	require.NoError(t, stripe("time_stamp", "Signature-1"))
 }
 
-// Timestamped signs with the prefix and takes it, sha256= and none.
+// Timestamped signs with its own prefix. It accepts signatures with that
+// prefix, with sha256= or without any.
 func TestTimestamped_TakesItsPrefix(t *testing.T) {
 	t.Parallel()
 	key := signer.GenerateLiteralSecret()

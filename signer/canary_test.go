@@ -16,8 +16,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The secrets of this file. Each is base64 as well, so that it can be any kind
-// of key.
+// The secrets of this file are also valid base64, so each can be any kind of
+// key.
 const (
 	canary     = "CANARYCANARYCANARYCANARYCANARYCA"
 	canarySeed = "SEEDCANARYSEEDCANARYSEEDCANARYSEEDCANARYSEE="
@@ -62,7 +62,8 @@ func (c canaries) values(t *testing.T) []any {
 	bearer := must[*signer.Bearer](t)(signer.NewBearer(c.lit))
 	anyOf := must[*signer.Any](t)(signer.AnyOf(std, hexes, stripe, github))
 
-	// Unexported fields are printed without the methods of what they hold.
+	// Package fmt prints unexported fields without calling the methods of their
+	// types.
 	type hidden struct {
 		Exported   signer.Secret
 		unexported signer.Secret
@@ -99,8 +100,8 @@ func (c canaries) values(t *testing.T) []any {
 	return values
 }
 
-// A canary goes through every way in which a value reaches a log, and must come
-// out of none.
+// A canary goes through every way in which a value reaches a log. No output may
+// contain it.
 func TestSecretsAreRedactedEverywhere(t *testing.T) {
 	t.Parallel()
 	c := newCanaries(t)
@@ -109,8 +110,8 @@ func TestSecretsAreRedactedEverywhere(t *testing.T) {
 	require.Equal(t, "whsk_[redacted]", fmt.Sprint(c.pair))
 }
 
-// Errors of every constructor and of reading keys, for texts that have the
-// secret in them.
+// The test collects errors of every constructor and of parsing keys, for texts
+// that contain the secret.
 func TestErrorsOfConstructorsDoNotRepeatSecrets(t *testing.T) {
 	t.Parallel()
 	c := newCanaries(t)
@@ -157,8 +158,8 @@ func TestErrorsOfConstructorsDoNotRepeatSecrets(t *testing.T) {
 	}
 }
 
-// Errors of Verify and of Sign hold neither a secret nor any part of what the
-// peer sent as its proof.
+// Errors of Verify and Sign contain neither a secret nor any part of the
+// signature that was sent.
 func TestErrorsOfSchemesDoNotRepeatSecrets(t *testing.T) {
 	t.Parallel()
 	c := newCanaries(t)

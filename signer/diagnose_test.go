@@ -20,8 +20,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// A failure is explained with the first four secrets. An Ed25519 key does not
-// count.
+// A hint considers the first four secrets. Ed25519 keys do not count.
 func TestDiagnosis_TriesFourSecrets(t *testing.T) {
 	t.Parallel()
 	var secrets []signer.Key
@@ -56,7 +55,7 @@ func TestDiagnosis_TriesFourSecrets(t *testing.T) {
 	}
 }
 
-// What was signed is the first body, what arrives is the second.
+// The first body was signed, and the second one arrives.
 func TestDiagnosis_NamesTheReencoding(t *testing.T) {
 	t.Parallel()
 	const plain = `{"a":"façade 🚀","b":"x/y"}`
@@ -83,7 +82,7 @@ func TestDiagnosis_NamesTheReencoding(t *testing.T) {
 	}
 }
 
-// The sender's key is the secret with something around it.
+// The sender's key is the secret with extra text around it.
 func TestDiagnosis_NamesWhatTheSenderKeyedWith(t *testing.T) {
 	t.Parallel()
 	text := "a-secret-that-is-given-to-both"
@@ -112,8 +111,8 @@ func TestDiagnosis_NamesWhatTheSenderKeyedWith(t *testing.T) {
 	}
 }
 
-// What one diagnosis costs for a body in which every character can be written
-// in another way. There is one a second.
+// The benchmark measures one diagnosis of a body in which every character has
+// another JSON spelling. A scheme makes at most one diagnosis a second.
 func BenchmarkDiagnosis(b *testing.B) {
 	for name, size := range map[string]int{"16KiB": 8 << 10, "64KiB": 60 << 10} {
 		body := []byte(`["` + strings.Repeat("\u00e9", size/2) + `"]`)
@@ -127,8 +126,8 @@ func BenchmarkDiagnosis(b *testing.B) {
 	}
 }
 
-// The operator reads what would have matched; turned off, nothing is worked
-// out.
+// The error tells the operator what would have matched. With WithoutDiagnosis
+// nothing is computed.
 func TestDiagnosis(t *testing.T) {
 	t.Parallel()
 	body := `{"b": 1, "a": "x,: \" y"}`
@@ -211,8 +210,8 @@ func TestDiagnosisIsBounded(t *testing.T) {
 	})
 }
 
-// hand signs as a peer does that got the secret or the content wrong. form
-// holds the time as %d.
+// hand signs as a sender does that has the wrong secret or content. form
+// contains %d for the time.
 func hand(r *http.Request, key, form, body string) {
 	now := time.Now().Unix()
 	mac := hmac.New(sha256.New, []byte(key))
@@ -224,7 +223,7 @@ func hand(r *http.Request, key, form, body string) {
 }
 
 // An attacker can send a body whose re-encoding is large or slow. Such a body
-// is not re-encoded, whatever makes it expensive.
+// is not re-encoded, for whatever reason it is expensive.
 func TestDiagnosis_OfAnExpensiveBodyIsCheap(t *testing.T) {
 	var members strings.Builder
 	for i := range 6000 {

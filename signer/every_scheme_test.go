@@ -26,8 +26,8 @@ const (
 	otherPairText = "whsk_TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs="
 )
 
-// subject is a scheme under test, with what a test has to know about its
-// headers.
+// subject is a scheme under test with the facts about its headers that tests
+// need.
 type subject struct {
 	name     string
 	signer   signer.Signer
@@ -44,9 +44,10 @@ func (s subject) headers() []string { return append([]string{s.proof}, s.fixed..
 
 func equal(mutated, base string) bool { return mutated == base }
 
-// everyScheme gives each scheme with one key, and with two where that is
-// another path. Keys are fixed. The literal ones are the same throughout: what
-// one scheme signs must not pass for another even then.
+// everyScheme returns each scheme with one key, and with two keys if those take
+// another code path. The keys are fixed. All schemes use the same literal
+// secrets, because a signature by one scheme must not be valid for another even
+// then.
 func everyScheme(t testing.TB) []subject {
 	t.Helper()
 	lit := literalSecret(t, literal)
@@ -74,7 +75,7 @@ func standardSubjects(t testing.TB) []subject {
 	}
 }
 
-// How a signature of a list has to look, by its version.
+// This is the form of a signature in a list, by its version.
 var listForms = map[string]*regexp.Regexp{
 	// The last character's bits beyond the data are zero.
 	"v1,":  regexp.MustCompile(`^v1,[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$`),
@@ -82,9 +83,9 @@ var listForms = map[string]*regexp.Regexp{
 	"v1=":  regexp.MustCompile(`^v1=[0-9a-f]{64}$`),
 }
 
-// sameList: a signature that was made stands, whole, in a list within the
-// limits, and it counts. Entries that are no signature are skipped, so such a
-// list says what was signed.
+// sameList reports whether a list within the limits contains a whole signature
+// that was made for this request. Entries that are not signatures are skipped,
+// so such a list still says what was signed.
 func sameList(mutated, base string) bool {
 	made := strings.Split(base, " ")
 	entries := strings.Split(mutated, " ")
@@ -138,8 +139,8 @@ func buildkite(t testing.TB, key signer.Secret) subject {
 	return subject{name: "buildkite", signer: s, verifier: s, proof: "X-Buildkite-Signature", same: sameFields("timestamp", "signature"), sep: ","}
 }
 
-// sameFields is [sameList] for Stripe's layout, where the one time has to be
-// the signed one.
+// sameFields is [sameList] for Stripe's layout, whose only time must be the
+// signed one.
 func sameFields(timestamp, signature string) func(mutated, base string) bool {
 	return func(mutated, base string) bool {
 		made := strings.Split(base, ",")
@@ -196,7 +197,7 @@ func bodyOnly(first []signer.Option) func(signer.Key, ...signer.Option) (*signer
 
 func sha256Hex(mac []byte) string { return "sha256=" + hex.EncodeToString(mac) }
 
-// handSigner is the peer of a scheme that we only verify.
+// handSigner is the sender for a scheme that this package only verifies.
 type handSigner struct {
 	key     signer.Secret
 	header  string

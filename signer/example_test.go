@@ -39,8 +39,8 @@ func Example() {
 	// true
 }
 
-// During a rotation the sender signs with both keys, and a receiver that knows
-// only one of them is served either way.
+// During a rotation the sender signs with both keys. A receiver needs only one
+// of them.
 func ExampleWithKey() {
 	previous, current := signer.GenerateSecret().Named("2026-05"), signer.GenerateSecret().Named("2026-11")
 	sending, err := signer.NewStandard(current, signer.WithKey(previous.NotAfter(time.Now().Add(24*time.Hour))))

@@ -13,8 +13,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// around returns a request whose proof stands between two texts, and whether it
-// is what the scheme signed.
+// around returns a request with text before and after its signature. It reports
+// whether the request still has the form that the scheme produces.
 func around(t *testing.T, s subject, before, after string, body []byte) (r *http.Request, same bool) {
 	r = signed(t, s.signer, "whk_1", time.Now(), body)
 	good := r.Header.Get(s.proof)
@@ -48,8 +48,8 @@ func subjectsNamed(t testing.TB, names ...string) []subject {
 	return out
 }
 
-// A list with v1a and v1 entries, and whatever around them: accepted exactly if
-// the whole of it is well formed.
+// The list has v1a and v1 entries with arbitrary text around them. It is
+// accepted exactly if all of it is well formed.
 func FuzzStandardList(f *testing.F) {
 	requireSeeds(f, "FuzzStandardList", 12)
 	subjects := subjectsNamed(f, "standard", "standard-ed25519", "standard-mixed")
@@ -90,7 +90,7 @@ func FuzzBodyOnlyHeaders(f *testing.F) {
 	})
 }
 
-// A credential has one spelling, but for the case of "Bearer".
+// A credential has one spelling, apart from the letter case of "Bearer".
 func FuzzAPIKeysHeader(f *testing.F) {
 	requireSeeds(f, "FuzzAPIKeysHeader", 10)
 	subjects := subjectsNamed(f, "api-keys", "api-keys-header", "gitlab-token")
@@ -102,8 +102,7 @@ func FuzzAPIKeysHeader(f *testing.F) {
 			r.Header[s.proof] = []string{good + value}
 			requireVerdict(t, s, r, nil, value == "")
 		}
-		// Our own sending side and receiving side agree on what is a
-		// key.
+		// Bearer and APIKeys agree on which texts are keys.
 		key, err := signer.NewLiteralSecret(value)
 		if err != nil {
 			return
@@ -120,7 +119,8 @@ func FuzzAPIKeysHeader(f *testing.F) {
 	})
 }
 
-// Whatever parses as a key is the one spelling of it, and works.
+// A text that parses as a key is the only spelling of that key, and the key
+// works.
 func FuzzEd25519Keys(f *testing.F) {
 	requireSeeds(f, "FuzzEd25519Keys", 12)
 	f.Fuzz(func(t *testing.T, text string) {

@@ -21,8 +21,8 @@ import (
 
 const interopBody = "{\"event\":\"deploy.live\", \"app\": \"h\u00e9\", \"n\": 1.0}\n"
 
-// A receiver written in Node to the common pattern accepts what Timestamped
-// signs, and only that.
+// A receiver in Node that follows the usual pattern accepts the signatures of
+// Timestamped, and no others.
 func TestNodeReceiverAcceptsTimestamped(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), servicetest.Program(t, "node"), filepath.Join("testdata", "pattern.mjs"), "receive")

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// RFC 4231 keys are too short, or not text, for the public constructors: the
-// vectors meet the MAC itself.
+// The keys of RFC 4231 are too short or not text, so the public constructors
+// refuse them. The test calls the MAC itself.
 func TestRFC4231(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

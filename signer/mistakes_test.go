@@ -20,8 +20,8 @@ func parsers() map[string]func(string) error {
 	}
 }
 
-// A secret that was copied with something around it, or of which only the name
-// arrived, is refused by the mistake's name.
+// The error for a secret with extra text around it, or for the mere name of a
+// variable, names the mistake.
 func TestSecrets_NameTheMistake(t *testing.T) {
 	t.Parallel()
 	value := strings.TrimPrefix(specSecret, "whsec_")
@@ -62,7 +62,7 @@ func TestSecrets_NameTheMistake(t *testing.T) {
 	}
 }
 
-// What only looks like a mistake is a literal secret.
+// A text that only resembles a mistake is a valid literal secret.
 func TestNewLiteralSecret_TakesMarksInside(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

@@ -183,7 +183,8 @@ func takeHeader(m *mutator, d *delivery) {
 	d.header[name] = append([]string(nil), m.b.header[name]...)
 }
 
-// takeForeignHeader puts what another scheme signed under this one's name.
+// takeForeignHeader puts the value that another scheme signed under this
+// scheme's header name.
 func takeForeignHeader(m *mutator, d *delivery) {
 	donor := pick(m, m.donors)
 	names := make([]string, 0, len(donor.header))
@@ -212,8 +213,8 @@ func maxOf(names []string) string {
 	return greatest
 }
 
-// addForeignHeaders adds all that another scheme signed, in place of a header
-// of our own: a downgrade.
+// addForeignHeaders replaces a header with all headers that another scheme
+// signed, to attempt a downgrade.
 func addForeignHeaders(m *mutator, d *delivery) {
 	delete(d.header, m.name())
 	for name, values := range pick(m, m.donors).header {
@@ -221,8 +222,8 @@ func addForeignHeaders(m *mutator, d *delivery) {
 	}
 }
 
-// flood makes a list too long, with the signature in it, or fills it with
-// others' and leaves the signature out.
+// flood makes a list too long with the signature in it, or fills it with other
+// signatures and leaves the right one out.
 func flood(m *mutator, d *delivery) {
 	values := d.header[m.subject.proof]
 	if len(values) != 1 {
@@ -251,7 +252,8 @@ func flood(m *mutator, d *delivery) {
 	values[0] = strings.Join(entries, sep)
 }
 
-// timeEntries returns how many entries at the beginning are no signature.
+// timeEntries returns the number of entries at the beginning that are not
+// signatures.
 func timeEntries(entries []string) int {
 	if strings.HasPrefix(entries[0], "t=") || strings.HasPrefix(entries[0], "timestamp=") {
 		return 1
@@ -259,8 +261,8 @@ func timeEntries(entries []string) int {
 	return 0
 }
 
-// spoil puts an entry that is not well formed beside the signatures or, more
-// often, in the place of one: beside them it is skipped.
+// spoil puts a malformed entry into the list. Usually it replaces a signature,
+// because an additional malformed entry is skipped.
 func spoil(m *mutator, d *delivery) {
 	values := d.header[m.subject.proof]
 	if len(values) != 1 {
@@ -285,8 +287,7 @@ func spoil(m *mutator, d *delivery) {
 
 var twoTo64 = new(big.Int).Lsh(big.NewInt(1), 64)
 
-// changeTime does arithmetic with the timestamp, wherever it stands, or spells
-// it another way.
+// changeTime changes the timestamp or its spelling, wherever it is.
 func changeTime(m *mutator, d *delivery) {
 	name, prefix := m.subject.proof, "t="
 	if m.subject.name == "buildkite" {
@@ -330,8 +331,8 @@ func (m *mutator) otherTime(digits string, seconds int64) string {
 	})
 }
 
-// moveBoundary moves what the signed bytes hold from one of their parts into
-// the next: id.timestamp.body.
+// moveBoundary moves bytes of the signed text id.timestamp.body from one part
+// into the next.
 func moveBoundary(m *mutator, d *delivery) {
 	if len(m.subject.fixed) == 0 {
 		d.body = append([]byte("."), d.body...)

@@ -21,8 +21,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// A long run: go test ./signer -run TestMutationsAreRefused -mutations 10000000
-// -timeout 1h
+// For a long run: go test ./signer -run TestMutationsAreRefused -mutations
+// 10000000 -timeout 1h
 var (
 	mutations    = flag.Int("mutations", 0, "how many mutated requests TestMutationsAreRefused tries; 0: a few seconds' worth")
 	mutationSeed = flag.Uint64("mutation-seed", 1, "seed of TestMutationsAreRefused, as a failure prints it")
@@ -30,8 +30,8 @@ var (
 
 const mutationBatch = 256 // mutations of one pair of signed requests
 
-// Signed requests of every scheme, changed in every way that the threat model
-// has: none is accepted. The only ones left out are those that still say what
+// Signed requests of every scheme are changed in every way of the threat model.
+// None is accepted. A change is left out only if the request still says what
 // was signed, by the narrow rules of each subject.
 func TestMutationsAreRefused(t *testing.T) {
 	t.Parallel()
@@ -43,8 +43,8 @@ func TestMutationsAreRefused(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	// In the bubble the clock stands still: a seed gives the same requests
-	// again.
+	// The clock stands still in the bubble, so a seed always gives the same
+	// requests.
 	synctest.Test(t, func(t *testing.T) {
 		at(t, specTime)
 		run := newMutationRun(t, total)
@@ -53,8 +53,7 @@ func TestMutationsAreRefused(t *testing.T) {
 			require.Positive(t, run.tried[s.name].Load(), s.name)
 		}
 		require.GreaterOrEqual(t, run.sum(run.tried), int64(total))
-		// Were the rules for harmless changes too generous, this share
-		// would show it.
+		// This share would show that the rules for harmless changes are too generous.
 		for _, s := range run.subjects {
 			require.Less(t, run.harmless[s.name].Load(), run.tried[s.name].Load()/s.harmlessShare(t), s.name)
 		}
@@ -63,9 +62,9 @@ func TestMutationsAreRefused(t *testing.T) {
 	t.Logf("in %v of real time", time.Since(began).Round(time.Millisecond))
 }
 
-// harmlessShare is how many of a subject's mutations may still say what was
-// signed: one in twenty. Where a list carries two signatures, one in five,
-// since a change of one leaves the other.
+// harmlessShare is the largest permitted share of mutations that may still say
+// what was signed. It is one in twenty. For a list with two signatures it is
+// one in five, because a change of one leaves the other valid.
 func (s subject) harmlessShare(t *testing.T) int64 {
 	if s.sep == "" {
 		return 20
@@ -114,8 +113,8 @@ func (run *mutationRun) work() {
 	workers.Wait()
 }
 
-// batch is the same whichever worker has it: its numbers come from the seed and
-// its place.
+// batch returns the same requests on any worker, because its random numbers
+// come from the seed and the batch's index.
 func (run *mutationRun) batch(batch int64) {
 	m := &mutator{Rand: rand.New(rand.NewPCG(*mutationSeed, uint64(batch))), subject: run.subjects[batch%int64(len(run.subjects))]}
 	for _, s := range run.subjects {
@@ -160,8 +159,8 @@ func (run *mutationRun) try(batch int64, m *mutator, got delivery) {
 		m.subject.name, verified, err, strings.Join(m.log, ", "), got.header, got.body, m.a.header, m.a.body, run.batches*mutationBatch, *mutationSeed, batch)
 }
 
-// requireAccepted holds the rules for harmless changes to what verifiers do: a
-// change that they refuse is not harmless.
+// requireAccepted checks the rules for harmless changes. A change that a
+// verifier refuses is not harmless.
 func (run *mutationRun) requireAccepted(batch int64, m *mutator, got delivery) {
 	if _, err := m.subject.verifier.Verify(&http.Request{Header: got.header}, got.body); err != nil {
 		run.accepted.Add(1)
@@ -221,8 +220,8 @@ func (s subject) saysTheSame(mutated, base delivery) bool {
 	return len(mutated.header[s.proof]) == 1 && s.same(mutated.header[s.proof][0], base.header[s.proof][0])
 }
 
-// mutator makes requests of one subject out of two signed ones, a and b, and of
-// other schemes' requests.
+// mutator makes mutated requests of one subject from two signed requests, a and
+// b, and from other schemes' requests.
 type mutator struct {
 	*rand.Rand
 	subject subject

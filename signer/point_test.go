@@ -17,9 +17,9 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// lowOrder are the points whose order divides eight, in every encoding that
-// decoders accept: for each the canonical ones, then those with a y that is not
-// reduced or a sign that zero can't have.
+// lowOrder has the points whose order divides eight, in every encoding that
+// decoders accept. For each point the canonical encodings come first. Then come
+// those with a y that is not reduced or a sign that zero cannot have.
 var lowOrder = []string{
 	"0100000000000000000000000000000000000000000000000000000000000000",
 	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -55,7 +55,7 @@ func TestParseVerifyingKey_RefusesLowOrderPoints(t *testing.T) {
 	}
 }
 
-// An encoding whose y is not below p stands for a point that has another one.
+// An encoding whose y is not below p is a second encoding of another point.
 func TestParseVerifyingKey_RefusesOtherEncodings(t *testing.T) {
 	t.Parallel()
 	for low := byte(0xed); low != 0; low++ { // p to 2²⁵⁵-1
@@ -69,7 +69,7 @@ func TestParseVerifyingKey_RefusesOtherEncodings(t *testing.T) {
 	}
 }
 
-// Half of all strings are no point. Every key of a pair is one.
+// Half of all strings are not points. The public key of every key pair is one.
 func TestParseVerifyingKey_TakesPoints(t *testing.T) {
 	t.Parallel()
 	refused := 0
@@ -88,7 +88,7 @@ func TestParseVerifyingKey_TakesPoints(t *testing.T) {
 	require.InDelta(t, 100, refused, 40)
 }
 
-// claimed is a crypto.Signer with a public key of one's choice.
+// claimed is a crypto.Signer that claims to have a given public key.
 type claimed struct{ public ed25519.PublicKey }
 
 func (c claimed) Public() crypto.PublicKey { return c.public }

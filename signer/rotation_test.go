@@ -16,12 +16,11 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// rotation is a scheme that holds several keys, in the order in which they are
-// given: build's keys are named.
+// rotation is a scheme with several keys in the given order. build names them.
 type rotation struct {
 	name string
-	// list: signing carries a proof by every key, where other schemes carry
-	// the first one's.
+	// list is true if signing adds a signature by every key. Other schemes use the
+	// first key only.
 	list    bool
 	refusal error
 	build   func(keys ...string) (signer.Signer, signer.Verifier)
@@ -106,13 +105,13 @@ func apiKeyRotation(t *testing.T, keys map[string]signer.Key, cutover time.Time)
 	}
 }
 
-// Who signs with which keys, against who verifies with which: before the old
-// key's end, at it, and after it.
+// The table combines the keys of the sender with those of the receiver, before
+// the old key's end, at it, and after it.
 func TestRotationMatrix(t *testing.T) {
 	t.Parallel()
 	hands := map[string][]string{"old": {"old"}, "new": {"new"}, "both": {"new", "old"}}
-	// "" is refused. A list carries both proofs, any other scheme that of
-	// its first key.
+	// "" means refused. A list has both signatures, and any other scheme has the
+	// one of its first key.
 	matrix := []struct{ signs, verifies, list, single string }{
 		{"old", "old", "old", "old"},
 		{"old", "new", "", ""},
@@ -157,8 +156,8 @@ func TestRotationMatrix(t *testing.T) {
 	})
 }
 
-// The end of a key is included, and a nanosecond later it is no key, whichever
-// the scheme.
+// A key is valid up to and including its end, and invalid a nanosecond later,
+// in every scheme.
 func TestRotationEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

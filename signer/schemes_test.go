@@ -45,11 +45,13 @@ func TestEd25519(t *testing.T) {
 	_, err = standard(t, key.VerifyingKey()).Verify(r, []byte("other"))
 	require.ErrorIs(t, err, signer.ErrNoMatch)
 
-	// Public keys alone can't sign, and say so instead of sending nothing.
+	// A scheme with only public keys cannot sign. It returns an error and does not
+	// send an unsigned request.
 	require.ErrorIs(t, standard(t, key.VerifyingKey()).Sign(t.Context(), request(body), "whk_1", time.Now(), body), signer.ErrNoActiveKey)
 }
 
-// HMAC and Ed25519 side by side: each receiver checks what it has a key for.
+// A request has HMAC and Ed25519 signatures. Each receiver checks those for
+// which it has a key.
 func TestMixedKeys(t *testing.T) {
 	t.Parallel()
 	secret, key := signer.GenerateSecret().Named("shared"), signer.GenerateSigningKey().Named("pair")
@@ -64,8 +66,8 @@ func TestMixedKeys(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, name, got.Key)
 	}
-	// The key's type decides: a v1 entry never meets an Ed25519 key, nor a
-	// v1a entry a secret.
+	// The type of the key decides. A v1 entry is never checked with an Ed25519 key,
+	// nor a v1a entry with a secret.
 	swapped := strings.NewReplacer("v1a,", "v1,", "v1,", "v1a,").Replace(r.Header.Get("Webhook-Signature"))
 	r.Header.Set("Webhook-Signature", swapped)
 	_, err := standard(t, secret, signer.WithKey(key.VerifyingKey())).Verify(r, body)
@@ -218,8 +220,8 @@ func TestStripe(t *testing.T) {
 
 func TestBodyOnlySchemes(t *testing.T) {
 	t.Parallel()
-	// GitHub's own example, and the same key and body by OpenSSL for the
-	// others.
+	// The table has GitHub's own example. For the other schemes OpenSSL computed
+	// signatures with the same key and body.
 	key := literalSecret(t, "It's a Secret to Everybody")
 	body := []byte("Hello, World!")
 	for _, c := range []struct {

@@ -109,8 +109,8 @@ func FuzzParseSecret(f *testing.F) {
 	requireSeeds(f, "FuzzParseSecret", 12)
 	f.Fuzz(func(t *testing.T, text string) {
 		if s, err := signer.ParseSecret(text); err == nil {
-			// Not malleable: what parses is the one spelling of its
-			// key.
+			// Keys are not malleable, because a text that parses is the only spelling of
+			// its key.
 			require.Equal(t, text, s.Reveal())
 			key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, "whsec_"))
 			require.NoError(t, err)
@@ -130,8 +130,8 @@ func FuzzParseSecret(f *testing.F) {
 	})
 }
 
-// requireSeeds fails when committed seeds are missing: a fuzz target without
-// them tests nothing in an ordinary run.
+// requireSeeds fails if committed seeds are missing. A fuzz target without
+// seeds tests nothing in an ordinary run.
 func requireSeeds(f *testing.F, target string, want int) {
 	f.Helper()
 	entries, err := os.ReadDir(filepath.Join("testdata", "fuzz", target))

@@ -30,7 +30,7 @@ func TestStandardVector(t *testing.T) {
 	})
 }
 
-// The headers of a valid request, changed one at a time.
+// The headers of a valid request are changed one at a time.
 func TestStandardRefuses(t *testing.T) {
 	t.Parallel()
 	set := func(name string, values ...string) func(http.Header) {
@@ -121,8 +121,8 @@ func TestStandardAcceptsLists(t *testing.T) {
 	})
 }
 
-// Only the bytes that were signed verify: no white space, no order, no escape,
-// no cut.
+// Only the signed bytes verify. A change of white space, order, escapes or
+// length is refused.
 func TestStandardVerifiesExactBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -275,8 +275,8 @@ func TestARetiredKeyFailsAtOnce(t *testing.T) {
 	})
 }
 
-// A scheme all of whose keys have ended never leaves a request unsigned in
-// silence.
+// If all keys of a scheme have ended, signing fails. It never leaves a request
+// unsigned.
 func TestNoActiveKeyIsAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -377,7 +377,7 @@ func TestSignReplacesHeadersAndWorksWithoutAny(t *testing.T) {
 	require.NoError(t, scheme.Sign(r.Context(), r, "whk_2", time.Now(), nil))
 	require.Equal(t, []string{"whk_2"}, r.Header["Webhook-Id"])
 	require.Len(t, r.Header["Webhook-Signature"], 1)
-	// One value's slice must not reach into the next one.
+	// Appending to one header's values must not overwrite those of the next header.
 	r.Header["Webhook-Id"] = append(r.Header["Webhook-Id"], "x")
 	require.NotEqual(t, "x", r.Header["Webhook-Timestamp"][0])
 }
@@ -415,8 +415,8 @@ func TestVerifyDoesNotAllocateAndSignAllocatesTwice(t *testing.T) {
 	}
 }
 
-// Whatever the headers are, verification never panics, and accepts only what
-// was signed.
+// With any headers, verification does not panic, and it accepts only what was
+// signed.
 func FuzzStandardHeaders(f *testing.F) {
 	requireSeeds(f, "FuzzStandardHeaders", 10)
 	scheme := standard(f, secret(f, specSecret))
@@ -429,8 +429,8 @@ func FuzzStandardHeaders(f *testing.F) {
 		_, err := scheme.Verify(r, body)
 		require.ErrorIs(t, err, signer.ErrUnverified)
 
-		// The same texts, but for a signature that is right: accepted
-		// exactly when ID and time are signable.
+		// The test uses the same texts with a correct signature. They are accepted
+		// exactly if the ID and time are signable.
 		now := time.Now()
 		if err := other.Sign(r.Context(), r, id, now, body); err != nil {
 			require.ErrorIs(t, err, signer.ErrInvalidMessage)

@@ -48,7 +48,8 @@ type timingCase struct {
 	verifier signer.Verifier
 	signer   signer.Signer
 	header   string
-	// wrong changes byte at of what the header stands for; -1 is the last.
+	// wrong changes one byte of what the header's value encodes. The index -1 is
+	// the last byte.
 	wrong func(value string, at int) string
 }
 
@@ -83,7 +84,8 @@ func wrongMAC(prefix string, decode func(string) ([]byte, error), encode func([]
 	}
 }
 
-// request is refused, with byte at of its proof wrong.
+// request returns a request that is refused because one byte of its signature
+// is wrong.
 func (c timingCase) request(b *testing.B, body []byte, at int) *http.Request {
 	r := signed(b, c.signer, "whk_1", time.Now(), body)
 	r.Header.Set(c.header, c.wrong(r.Header.Get(c.header), at))
@@ -101,9 +103,9 @@ type timingRow struct {
 
 type timingStats struct{ median, mean, deviation float64 }
 
-// measure times b.N tries of each kind, in random order. There is one request,
-// and each try has a fresh copy of its header's value: otherwise it is the
-// places in memory that are told apart.
+// measure measures b.N tries of each kind, in random order. All tries use one
+// request, each with a fresh copy of the header's value. Otherwise the
+// measurement would compare places in memory.
 func (c timingCase) measure(b *testing.B, name string, x, y int, body []byte) timingRow {
 	n, r := b.N, c.request(b, body, x)
 	values := [2]string{r.Header.Get(c.header), c.wrong(c.wrong(r.Header.Get(c.header), x), y)}
@@ -123,8 +125,8 @@ func (c timingCase) measure(b *testing.B, name string, x, y int, body []byte) ti
 	slices.Sort(times[0])
 	slices.Sort(times[1])
 	row.a, row.b = statsOf(times[0]), statsOf(times[1])
-	// What lies above is the scheduler and the collector. One limit for
-	// both: two would hide a difference.
+	// Longer times come from the scheduler and the collector. Both kinds have the
+	// same limit, because two limits would hide a difference.
 	limit := max(times[0][(n-1)*95/100], times[1][(n-1)*95/100])
 	row.t = welch(below(times[0], limit), below(times[1], limit))
 	return row
@@ -147,8 +149,8 @@ func statsOf(sorted []float64) timingStats {
 	return s
 }
 
-// welch returns the t statistic of two samples of unequal variance; 0 where
-// there is too little to say.
+// welch returns the t statistic of two samples with unequal variances, or 0 for
+// too few values.
 func welch(a, b []float64) float64 {
 	x, y := statsOf(a), statsOf(b)
 	spread := math.Sqrt(x.deviation*x.deviation/float64(len(a)) + y.deviation*y.deviation/float64(len(b)))

@@ -12,8 +12,9 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// A scheme that was not made by its constructor says so. The request is not at
-// fault, so the error asks nobody to sign better.
+// The error of a scheme that its constructor did not make says so. The request
+// is not the reason, so the error does not ask the sender for a better
+// signature.
 func TestNilAndZeroSchemesAreErrors(t *testing.T) {
 	t.Parallel()
 	for _, s := range []signer.Verifier{
@@ -64,9 +65,9 @@ func apiKeys(t *testing.T, principals ...string) *signer.APIKeys {
 	return must[*signer.APIKeys](t)(signer.NewAPIKeys(keys))
 }
 
-// The principal is part of what deduplication goes by. A copy of a request that
-// lost its strong signature must not get another one, whatever kind of scheme
-// takes it.
+// Deduplication depends on the principal. A copy of a request without its
+// strong signature must not get another principal, no matter which scheme
+// accepts it.
 func TestAnyOf_EverySchemeHasTheSamePrincipal(t *testing.T) {
 	t.Parallel()
 	acme := standard(t, signer.GenerateSecret(), signer.WithPrincipal("acme"))
@@ -119,8 +120,8 @@ func (f foreign) Principals() []string {
 	return []string{f.declared}
 }
 
-// A scheme of another package that says one principal and vouches for another
-// gets nothing through.
+// A scheme of another package that returns a principal which its Principals
+// method does not list is refused.
 func TestAnyOf_ChecksTheVouchedPrincipal(t *testing.T) {
 	t.Parallel()
 	acme := standard(t, signer.GenerateSecret(), signer.WithPrincipal("acme"))

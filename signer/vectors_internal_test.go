@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The published vectors of the algorithms have keys that no public constructor
-// takes, and sign no ID or time: they meet the primitives themselves.
+// The published vectors of the algorithms have keys that the public
+// constructors refuse, and no ID or time. The test calls the primitives
+// themselves.
 func TestPrimitiveVectors(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile(filepath.Join("testdata", "vectors.json"))

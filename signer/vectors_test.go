@@ -85,7 +85,7 @@ var vectorReasons = map[string]error{
 	"too_old": signer.ErrTooOld, "too_new": signer.ErrTooNew, "invalid_api_key": signer.ErrInvalidAPIKey,
 }
 
-// Constructors report what is wrong with the keys before there is a request.
+// Constructors report invalid keys before there is a request.
 var vectorKeyReasons = map[string]error{"invalid_secret": signer.ErrInvalidSecret, "invalid_config": signer.ErrConfig}
 
 func TestVectors(t *testing.T) {
@@ -146,8 +146,8 @@ func runVector(t *testing.T, c vector) {
 	}
 }
 
-// signVector signs a valid case again: our own headers must be those of the
-// file, and no others.
+// signVector signs a valid case again. Our headers must be exactly those in the
+// file.
 func signVector(t *testing.T, c vector, verifier signer.Verifier, body []byte) {
 	s, ok := verifier.(signer.Signer)
 	if !ok { // the sending side of an API key is a type of its own
@@ -164,8 +164,8 @@ func signVector(t *testing.T, c vector, verifier signer.Verifier, body []byte) {
 	require.Equal(t, want, r.Header)
 }
 
-// scheme makes the verifier of a case; errors are those of reading keys and of
-// constructors.
+// scheme makes the verifier of a case. Its errors come from parsing keys and
+// from constructors.
 func (c vector) scheme() (signer.Verifier, error) {
 	if c.Scheme == "APIKeys" {
 		return c.apiKeys()
@@ -311,8 +311,8 @@ func TestVectorsAgreeWithPython(t *testing.T) {
 	require.Contains(t, string(out), fmt.Sprintf("%d cases and 11 primitives, 0 wrong", vectorCount))
 }
 
-// The vectors that are contract are in the file, whatever becomes of the
-// generator.
+// The file has the vectors that are part of the contract, even if the generator
+// changes.
 func TestVectorsOfTheContract(t *testing.T) {
 	t.Parallel()
 	cases := make(map[string]vector)

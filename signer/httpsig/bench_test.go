@@ -17,8 +17,9 @@ var sizes = []struct {
 	n    int
 }{{"512B", 512}, {"4KiB", 4 << 10}, {"64KiB", 64 << 10}}
 
-// BenchmarkVerify: beside what no verifier can save, the HMAC of the body, or
-// its digest and one Ed25519 verification.
+// BenchmarkVerify compares verification with the work that no verifier can
+// avoid. That is the HMAC of the body, or its digest and one Ed25519
+// verification.
 func BenchmarkVerify(b *testing.B) { benchmark(b, true) }
 
 // BenchmarkSign: likewise.

@@ -14,8 +14,8 @@ import (
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
 
-// Of each key the first two signatures count, and a scheme holds at most two
-// Ed25519 keys. A forged request costs at most four verifications.
+// The first two signatures of each key count, and a scheme has at most two
+// Ed25519 keys. A forged request therefore costs at most four verifications.
 func TestEd25519VerificationsAreBounded(t *testing.T) {
 	t.Parallel()
 	pair := signer.GenerateSigningKey()
@@ -46,8 +46,8 @@ func TestEd25519VerificationsAreBounded(t *testing.T) {
 	require.ErrorContains(t, err, "Ed25519 keys")
 }
 
-// A signature that covers long headers would make us hash all of them for each
-// signature.
+// If signatures could cover long headers, verification would hash all of them
+// for each signature.
 func TestWhatASignatureCoversIsBounded(t *testing.T) {
 	t.Parallel()
 	s := newScheme(t, newKey(t, "a", signer.GenerateSecret()))

@@ -14,8 +14,8 @@ import (
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
 
-// A sender and a receiver that share a secret. The server is reached directly;
-// one behind a proxy states its public address with WithExternalURL.
+// A sender and a receiver share a secret. The receiver is reached directly. A
+// receiver behind a proxy sets its public address with WithExternalURL.
 func Example() {
 	secret, err := signer.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") // from the environment, in earnest
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
 
-// seeds is the number of committed seeds: a corpus that was lost by accident
-// should not go unnoticed.
+// seeds is the number of committed seeds. With it, a lost seed is noticed.
 const seeds = 12
 
 func TestFuzzSeedsAreCommitted(t *testing.T) {
@@ -28,8 +27,8 @@ func TestFuzzSeedsAreCommitted(t *testing.T) {
 	}
 }
 
-// FuzzHeaders: whatever the headers are, Verify returns, and accepts only the
-// one spelling that was signed.
+// FuzzHeaders passes arbitrary headers. Verify always returns, and accepts only
+// the one spelling that was signed.
 func FuzzHeaders(f *testing.F) {
 	s := newScheme(f, newKey(f, "a", signer.GenerateSecret()), httpsig.WithKey(newKey(f, "b", signer.GenerateSigningKey())))
 	sent := signedAt(f, s, time.Now())
@@ -47,8 +46,8 @@ func FuzzHeaders(f *testing.F) {
 			require.ErrorIs(t, err, signer.ErrUnverified)
 			require.Zero(t, verified)
 		}
-		// One byte of the real headers, anywhere: a fuzzer that can't
-		// sign comes no closer.
+		// One byte of the valid headers is changed, at any place, because a fuzzer
+		// cannot make a valid signature itself.
 		texts := []string{input, value, digest}
 		i := int(at) % (len(input) + len(value) + len(digest))
 		for n, name := range []string{"Signature-Input", "Signature", "Content-Digest"} {

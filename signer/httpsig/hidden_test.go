@@ -11,8 +11,8 @@ import (
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
 
-// Keys and schemes show no key, neither by themselves nor from a field of
-// another struct. A private key that is given as a crypto.Signer is hidden too.
+// Keys and schemes print no key, neither directly nor in a field of another
+// struct. A private key that is passed as a crypto.Signer is also hidden.
 func TestKeysAreHidden(t *testing.T) {
 	t.Parallel()
 	const (

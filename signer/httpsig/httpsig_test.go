@@ -24,7 +24,7 @@ import (
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
 
-// kinds are keys of each kind, as sender and receiver have them.
+// kinds returns a pair of keys of each kind, for the sender and the receiver.
 func kinds(t testing.TB) map[string][2]httpsig.Key {
 	t.Helper()
 	secret, literal, signing := signer.GenerateSecret(), signer.GenerateLiteralSecret(), signer.GenerateSigningKey()
@@ -48,8 +48,8 @@ func (k kms) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]b
 	return k.key.Sign(random, message, opts)
 }
 
-// Through a real client, connection and server, for each kind of key, over TLS
-// and without.
+// The test uses a real client, connection and server for each kind of key, with
+// and without TLS.
 func TestRoundTripOverHTTP(t *testing.T) {
 	t.Parallel()
 	for name, pair := range kinds(t) {
@@ -106,8 +106,7 @@ func TestSignedForm(t *testing.T) {
 	require.Equal(t, testID, r.Header.Get("Webhook-Id"))
 }
 
-// The tolerance is inclusive on both sides, and an end of a key counts to the
-// moment.
+// The tolerance is inclusive in both directions, and the end of a key is exact.
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -140,8 +139,7 @@ func TestTimes(t *testing.T) {
 		_, err = httpsig.New(newKey(t, "a", secret).NotAfter(now))
 		require.ErrorIs(t, err, signer.ErrConfig)
 
-		// The end that a key of package signer has is not lost on the
-		// way.
+		// A key of package signer keeps its end when it becomes a Key.
 		pair := signer.GenerateSigningKey().NotAfter(now)
 		for _, ended := range []signer.Key{secret.NotAfter(now), pair, pair.VerifyingKey()} {
 			_, err = httpsig.New(newKey(t, "a", ended))
@@ -151,7 +149,8 @@ func TestTimes(t *testing.T) {
 	})
 }
 
-// old, new and both on either side: what shares a key verifies, and says which.
+// Sender and receiver each have the old key, the new one or both. A signature
+// verifies if they share a key, and the result names that key.
 func TestRotationMatrix(t *testing.T) {
 	t.Parallel()
 	pairs := kinds(t)
@@ -275,8 +274,8 @@ func TestConfigErrors(t *testing.T) {
 	require.ErrorIs(t, err, signer.ErrConfig, "the same secret, whatever its name")
 }
 
-// Sign refuses what no verifier would accept, and then leaves the request as it
-// was.
+// Sign refuses a request that no verifier would accept, and leaves it
+// unchanged.
 func TestSignErrors(t *testing.T) {
 	t.Parallel()
 	secret, signing := signer.GenerateSecret(), signer.GenerateSigningKey()
@@ -343,8 +342,8 @@ func (shortKMS) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return make([]byte, 63), nil
 }
 
-// It stands beside other schemes, and decides alone where either of its headers
-// is there.
+// The scheme can be combined with others. If either of its headers is present,
+// it alone decides.
 func TestAnyOf(t *testing.T) {
 	t.Parallel()
 	secret := signer.GenerateSecret()
@@ -379,7 +378,8 @@ func TestAnyOf(t *testing.T) {
 	require.ErrorIs(t, err, signer.ErrConfig)
 }
 
-// A scheme that New did not make says so, and does not blame the request.
+// The error of a scheme that New did not make says so, and does not blame the
+// request.
 func TestNilAndZeroSchemesAreErrors(t *testing.T) {
 	t.Parallel()
 	for _, s := range []*httpsig.Scheme{nil, {}} {
@@ -397,8 +397,7 @@ func TestNilAndZeroSchemesAreErrors(t *testing.T) {
 	}
 }
 
-// No key is in an error, in any print of a key or a scheme, in JSON or in a
-// log.
+// No key appears in an error, a printed key or scheme, JSON or a log.
 func TestCanaryStaysInside(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-8b1d-canary-8b1d-canary"

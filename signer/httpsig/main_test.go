@@ -54,7 +54,8 @@ func signedAt(t testing.TB, s signer.Signer, at time.Time) *http.Request {
 	return r
 }
 
-// received is what a server sees of a client's request.
+// received returns the request in the form in which a server gets it from a
+// client.
 func received(t testing.TB, sent *http.Request) *http.Request {
 	t.Helper()
 	host := sent.Host

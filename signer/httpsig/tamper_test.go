@@ -19,8 +19,8 @@ import (
 	"github.com/deployhook/deployhook/signer/httpsig"
 )
 
-// tampering changes a signed request as it arrives, and returns the body. None
-// may be accepted.
+// tampering changes a signed request on arrival, and returns the body. Every
+// change must be refused.
 var tampering = []struct {
 	name string
 	want error
@@ -195,8 +195,8 @@ func TestEachHeaderExactlyOnce(t *testing.T) {
 	}
 }
 
-// handmade signs as another implementation might: components and parameters of
-// its choice, with a correct MAC.
+// handmade signs as another implementation might, with its own choice of
+// components and parameters and a correct MAC.
 func handmade(t *testing.T, secret signer.Secret, components []string, params, digest string) *http.Request {
 	t.Helper()
 	r := outgoing(t, testURL)
@@ -232,8 +232,8 @@ func handmade(t *testing.T, secret signer.Secret, components []string, params, d
 	return r
 }
 
-// What other senders may do differently verifies; what they must not leave out
-// is refused although the MAC is right.
+// Differences that the standard permits to other senders verify. A signature
+// without a required part is refused although its MAC is correct.
 func TestOtherSenders(t *testing.T) {
 	t.Parallel()
 	secret := signer.GenerateSecret()
@@ -301,7 +301,7 @@ func TestOtherSenders(t *testing.T) {
 	}
 }
 
-// A public key is known to everyone; as an HMAC key it must open nothing.
+// Everyone knows a public key, so it must not work as an HMAC key.
 func TestKeyConfusion(t *testing.T) {
 	t.Parallel()
 	signing := signer.GenerateSigningKey()
@@ -313,7 +313,8 @@ func TestKeyConfusion(t *testing.T) {
 	require.ErrorIs(t, err, signer.ErrNoMatch)
 }
 
-// One text read in the two ways is two keys, here as in package signer.
+// A text can be read as a literal secret or as base64. These are two different
+// keys, as in package signer.
 func TestLiteralAndStandardSecretDiffer(t *testing.T) {
 	t.Parallel()
 	standard := signer.GenerateSecret()

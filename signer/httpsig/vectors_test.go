@@ -52,8 +52,8 @@ var rfcVectors = []struct{ name, key, input, base, signature string }{
 	},
 }
 
-// The RFC's signatures come out exactly, from its headers through the parser,
-// the base and the keys.
+// From the RFC's headers and keys, the parser and the signature base give
+// exactly the RFC's signatures.
 func TestRFCVectors(t *testing.T) {
 	t.Parallel()
 	keys := rfcKeys(t)
@@ -114,8 +114,8 @@ func rfcKeys(t *testing.T) map[string]*activeKey {
 	return map[string]*activeKey{set[0].id: set[0], set[1].id: set[1]}
 }
 
-// A target is the sender's spelling of it, whatever form the request line has
-// and whatever handlers did to the URL.
+// A target is spelled as the sender spelled it, no matter which form the
+// request line has or what handlers did to the URL.
 func TestTarget(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, line, host, want string }{

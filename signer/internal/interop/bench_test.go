@@ -52,8 +52,8 @@ func benchBareHMAC(b *testing.B, size string, body []byte) {
 	})
 }
 
-// BenchmarkVerify: each of our schemes and the peer that verifies the same
-// request, and the bare HMAC of the body.
+// BenchmarkVerify compares each of our schemes with the peer that verifies the
+// same request, and with the bare HMAC of the body.
 func BenchmarkVerify(b *testing.B) {
 	secret, plain := signer.GenerateSecret(), signer.GenerateLiteralSecret()
 	sw := must[*standardwebhooks.Webhook](b)(standardwebhooks.NewWebhook(secret.Reveal()))
@@ -86,8 +86,8 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkSign: likewise. The peers return the signature; ours and these loops
-// set the headers.
+// BenchmarkSign does the same for signing. The peers return the signature. Our
+// schemes set the headers, and so do the loops for the peers.
 func BenchmarkSign(b *testing.B) {
 	secret, plain := signer.GenerateSecret(), signer.GenerateLiteralSecret()
 	sw := must[*standardwebhooks.Webhook](b)(standardwebhooks.NewWebhook(secret.Reveal()))

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the table of README.md anew")
 
-// row is a line of the table: a request that we refuse.
+// row is a line of the table. It describes a request that our schemes refuse.
 type row struct {
 	scheme  string // of ours
 	input   string
@@ -47,9 +47,9 @@ var (
 	all   = []string{standardGo, svixGo, standardJS, svixJS}
 )
 
-// standard is a good request, before and after a change of what is sent. The
-// signature is over the ID and the time as peers print them, so what differs is
-// only what is accepted.
+// standard is a valid request in which a change can be made before and after
+// signing. The signature covers the ID and time in the form in which peers
+// print them, so only what a receiver accepts makes a difference.
 func standard(change func(h http.Header)) func() probe {
 	return func() probe {
 		body, now := bodies["json"], seconds(time.Now())
@@ -63,7 +63,8 @@ func edit(name string, change func(string) string) func() probe {
 	return standard(func(h http.Header) { h.Set(name, change(h.Get(name))) })
 }
 
-// standardWith has another secret or ID and is signed for it.
+// standardWith returns a request with another secret or ID, which is signed for
+// it.
 func standardWith(secret, id string) func() probe {
 	return func() probe {
 		body, now := bodies["json"], seconds(time.Now())
@@ -74,8 +75,8 @@ func standardWith(secret, id string) func() probe {
 	}
 }
 
-// stripes is a request in Stripe's layout: format has the time, printed, and
-// the signature.
+// stripes returns a request in Stripe's layout. format contains the verbs for
+// the printed time and the signature.
 func stripes(secret string, at time.Duration, format func(t, v1 string) string) func() probe {
 	return func() probe {
 		body, now := bodies["json"], seconds(time.Now().Add(at))
@@ -94,7 +95,7 @@ func prefix(p string) func(string) string { return func(s string) string { retur
 
 func suffix(p string) func(string) string { return func(s string) string { return s + p } }
 
-// flood is 0.95 MB of signatures before the good one.
+// flood puts 0.95 MB of other signatures before the valid one.
 func flood(entry, between string) func(string) string {
 	return func(good string) string { return strings.Repeat(entry+between, 950_000/len(entry+between)) + good }
 }
@@ -155,8 +156,8 @@ var rows = []row{
 	{"GitHub", "a secret of 7 bytes", []string{githubGo}, "can be guessed; at least 16 bytes", githubs(sevenths, prefix("sha256="))},
 }
 
-// TestLenience: of each row we refuse the request, and the Go peers do what the
-// table says. The npm packages' part is in TestNode.
+// TestLenience checks that our schemes refuse the request of each row and that
+// the Go peers do what the table says. TestNode does so for the npm packages.
 func TestLenience(t *testing.T) {
 	t.Parallel()
 	for _, r := range rows {
@@ -184,8 +185,8 @@ func TestLenience(t *testing.T) {
 	require.NoError(t, ours("GitHub", githubs(literal, prefix("sha256="))()))
 }
 
-// TestSkippedEntries: an entry of a list that is no signature neither helps nor
-// spoils a good one, for us as for the peers.
+// TestSkippedEntries checks that a list entry that is not a signature neither
+// helps nor invalidates a valid one, for our schemes and the peers.
 func TestSkippedEntries(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -208,8 +209,8 @@ func TestSkippedEntries(t *testing.T) {
 
 const readme = "README.md"
 
-// TestTable: README.md has the rows as they are tested, and the versions that
-// they were tested with.
+// TestTable checks that README.md has the tested rows and the versions of the
+// peers.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var want strings.Builder

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 const testID = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"
 
-// bodies are what goes wrong where a body is not treated as bytes.
+// bodies has values that break code which does not treat a body as bytes.
 var bodies = map[string][]byte{
 	"json":       []byte(`{"event":"deploy.live","n":1.0}`),
 	"unicode":    []byte("{\"app\":\"h\u00e9llo \U0001f680 \u2028\",\"e\":\"\\u00e9\"}\r\n"),
@@ -38,7 +38,7 @@ var bodies = map[string][]byte{
 	"zero bytes": []byte("{\"a\":\"\x00\"}"),
 }
 
-// probe is a request with the secret that the receiver has.
+// probe is a request together with the receiver's secret.
 type probe struct {
 	secret string
 	header http.Header
@@ -82,7 +82,7 @@ var goPeers = map[string]func(probe) error{
 	},
 }
 
-// ours verifies a probe with the scheme that stands against a peer.
+// ours verifies a probe with our scheme for that peer.
 func ours(scheme string, p probe) error {
 	v, err := newScheme(scheme, p.secret)
 	if err != nil {
@@ -119,7 +119,8 @@ func request(p probe) *http.Request {
 	return r
 }
 
-// mac is the HMAC-SHA256 of a text, by nobody's library but Go's own.
+// mac returns the HMAC-SHA256 of a text, computed by Go's standard library
+// only.
 func mac(key []byte, texts ...string) []byte {
 	h := hmac.New(sha256.New, key)
 	for _, text := range texts {
@@ -150,7 +151,7 @@ func sign(t testing.TB, s signer.Signer, at time.Time, body []byte) http.Header 
 	return r.Header
 }
 
-// version returns the one of a module that go.mod requires.
+// version returns the version of a module that go.mod requires.
 func version(t *testing.T, module string) string {
 	t.Helper()
 	text, err := os.ReadFile("go.mod")

@@ -30,7 +30,7 @@ import (
 
 const signaturesJS = "http-message-signatures (npm)"
 
-// call is what testdata/peers.mjs is asked, outcome what it answers.
+// call is a request to testdata/peers.mjs, and outcome is its answer.
 type call struct {
 	Lib     string            `json:"lib"`
 	Op      string            `json:"op"`
@@ -52,8 +52,8 @@ type outcome struct {
 // node runs the npm packages on all calls at once.
 type node struct{ dir string }
 
-// newNode installs the packages, at the versions and hashes of the lock file,
-// and without running any script of theirs.
+// newNode installs the packages with the versions and hashes of the lock file.
+// It runs none of their scripts.
 func newNode(t *testing.T) *node {
 	t.Helper()
 	for _, name := range []string{"node", "npm"} {
@@ -87,7 +87,7 @@ func (n *node) run(t *testing.T, calls []call) []outcome {
 	return outcomes
 }
 
-// flat is what Node makes of headers, for those with one line.
+// flat returns headers with one line each in the form in which Node has them.
 func flat(h http.Header) map[string]string {
 	m := make(map[string]string, len(h))
 	for name, values := range h {
@@ -96,8 +96,8 @@ func flat(h http.Header) map[string]string {
 	return m
 }
 
-// TestNode holds the npm packages against us; the group exists so that they are
-// installed once.
+// TestNode compares the npm packages with our schemes. Its subtests share one
+// installation.
 func TestNode(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -106,7 +106,8 @@ func TestNode(t *testing.T) {
 	t.Run("httpsig", func(t *testing.T) { testNodeHTTPSig(t, n) })
 }
 
-// Both directions, with all bodies, and with the two signatures of a rotation.
+// Both directions are tested with all bodies, and with the two signatures of a
+// rotation.
 func testNodeStandard(t *testing.T, n *node) {
 	previous, next := signer.GenerateSecret(), signer.GenerateSecret()
 	s, err := signer.NewStandard(next, signer.WithKey(previous))
@@ -140,7 +141,7 @@ func testNodeStandard(t *testing.T, n *node) {
 	}
 }
 
-// The npm packages do with the rows of the table what it says.
+// The npm packages treat the rows of the table as it says.
 func testNodeLenience(t *testing.T, n *node) {
 	var calls []call
 	var tested []row
@@ -159,8 +160,8 @@ func testNodeLenience(t *testing.T, n *node) {
 	}
 }
 
-// RFC 9421 with an implementation that shares nothing with ours, with both
-// kinds of key.
+// RFC 9421 is tested with both kinds of key against an implementation that
+// shares no code with ours.
 func testNodeHTTPSig(t *testing.T, n *node) {
 	const url = "https://hooks.example.com/a%2Fdeploy?env=prod&app=h%C3%A9"
 	secret, signing := signer.GenerateSecret(), signer.GenerateSigningKey()
@@ -213,8 +214,8 @@ func testNodeHTTPSig(t *testing.T, n *node) {
 	}
 }
 
-// ordered gives the values of a map by their keys' order, so that a failure can
-// be found again.
+// ordered yields the values of a map in the order of their keys, so that a
+// failure is repeatable.
 func ordered(m map[string][]byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, key := range slices.Sorted(maps.Keys(m)) {
@@ -241,8 +242,8 @@ func npmVersions(t *testing.T) iter.Seq2[string, string] {
 	}
 }
 
-// The lock file names versions and hashes, and no registry: the packages come
-// from wherever npm is set up to get them.
+// The lock file has versions and hashes but no registry. npm downloads the
+// packages from the registry that it is configured to use.
 func TestLockNamesNoRegistry(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("testdata", "package-lock.json"))

@@ -17,8 +17,8 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The Go libraries of Standard Webhooks and Svix, with whsec_ and without,
-// which is the same key to them.
+// The Go libraries of Standard Webhooks and Svix take secrets with and without
+// whsec_. Both spellings are the same key.
 func TestStandardBothDirections(t *testing.T) {
 	t.Parallel()
 	secret := signer.GenerateSecret()
@@ -55,8 +55,8 @@ func TestStandardBothDirections(t *testing.T) {
 	}
 }
 
-// During a rotation a receiver has the old secret or the new one, and we send
-// signatures by both, and Ed25519 beside them.
+// During a rotation a receiver has the old secret or the new one. We send
+// signatures by both, and an Ed25519 signature as well.
 func TestStandardRotation(t *testing.T) {
 	t.Parallel()
 	previous, next := signer.GenerateSecret(), signer.GenerateSecret()
@@ -87,8 +87,8 @@ func TestStandardRotation(t *testing.T) {
 	require.Equal(t, "key-2", verified.Key)
 }
 
-// stripe-go keys with the whole text of a secret, its whsec_ included, and so
-// does our scheme of its name.
+// stripe-go uses the whole text of a secret as the key, including whsec_. Our
+// Stripe scheme does the same.
 func TestStripeBothDirections(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"whsec_" + strings.Repeat("k", 32), "a literal secret of no form"} {
@@ -116,8 +116,8 @@ func TestStripeBothDirections(t *testing.T) {
 	}
 }
 
-// go-github can't sign; GitHub's own published example stands in for it, and
-// both sides accept the same.
+// go-github cannot sign, so GitHub's published example is used instead. Both
+// sides accept it.
 func TestGitHub(t *testing.T) {
 	t.Parallel()
 	example := probe{
@@ -137,8 +137,8 @@ func TestGitHub(t *testing.T) {
 	}
 }
 
-// The tolerance is the same five minutes; stripe-go has none towards the
-// future, which the table tells.
+// The tolerance is five minutes everywhere. stripe-go has none for times in the
+// future, as the table says.
 func TestTolerance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

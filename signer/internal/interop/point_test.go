@@ -12,8 +12,9 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// TestPoints: signer accepts exactly the canonical encodings of points that are
-// not of low order, as another implementation of the curve sees them.
+// TestPoints checks that signer accepts exactly the canonical encodings of
+// points that are not of low order. Another implementation of the curve decides
+// which those are.
 func TestPoints(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
