@@ -26,6 +26,7 @@ type memoryLeases struct {
 	until time.Time
 
 	fails func(call string) (before, after bool)
+	late  map[string]time.Duration // until the answer of a call that did not fail
 }
 
 var errTable = errors.New("the table is down")
@@ -50,6 +51,7 @@ func (m *memoryLeases) take(_ context.Context, _ []byte, claim int64, length tim
 			m.claim, m.until = claim, time.Now().Add(length)
 		}
 	})
+	m.answer("take", err)
 	return at, ok && err == nil, err
 }
 
@@ -62,7 +64,14 @@ func (m *memoryLeases) renew(_ context.Context, claims []int64, length time.Dura
 			}
 		}
 	})
+	m.answer("renew", err)
 	return renewed, err
+}
+
+func (m *memoryLeases) answer(call string, err error) {
+	if err == nil {
+		time.Sleep(m.late[call]) // in virtual time
+	}
 }
 
 func (m *memoryLeases) release(_ context.Context, claims []int64) error {
@@ -224,6 +233,36 @@ func TestLeases_RenewedWhileHandlerRuns(t *testing.T) {
 		done()
 		ls.release(t.Context(), l)
 	})
+}
+
+// The table may have granted a lease as soon as it was asked, however late its
+// answer came.
+func TestLeases_CountFromTheQuestion(t *testing.T) {
+	t.Parallel()
+	for call, want := range map[string]time.Duration{"take": leaseLength, "renew": leaseLength/4 + leaseLength} {
+		t.Run(call, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				renewals := 0
+				ls := newLeases(t, &memoryLeases{late: map[string]time.Duration{call: 2 * time.Second}, fails: func(now string) (before, after bool) {
+					if now == "renew" {
+						renewals++
+						return call == "take" || renewals > 1, false
+					}
+					return false, false
+				}})
+				start := time.Now()
+				l, err := ls.take(t.Context(), nil)
+				require.NoError(t, err)
+				ctx, done := l.context(t.Context())
+				defer done()
+				<-ctx.Done()
+				require.Equal(t, want, time.Since(start))
+				require.ErrorIs(t, context.Cause(ctx), ErrLeaseLost)
+				ls.release(t.Context(), l)
+			})
+		})
+	}
 }
 
 // LeaseTable returns the table of an inbox, for tests on both databases.
