@@ -176,7 +176,7 @@ type badBody struct {
 
 func (b badBody) Read(p []byte) (int, error) { b.fault(); return b.ReadCloser.Read(p) }
 
-// What a verifier panics with may be a key.
+// The value with which a verifier panics may be a key.
 func TestVerifierThatPanics_ValueIsNotShown(t *testing.T) {
 	t.Parallel()
 	const canary = "s3cret-canary"

@@ -19,7 +19,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// What Send has done is on record, whatever the application's callbacks do.
+// The results of Send are recorded, no matter what the application's callbacks
+// do.
 func TestCallbacks(t *testing.T) {
 	t.Parallel()
 	callbacktest.Run(t, ".", map[string]func(t *testing.T, f *callbacktest.Fault){
@@ -85,14 +86,15 @@ func requireDelivered(t *testing.T, s *sender.Sender, f *callbacktest.Fault) {
 	require.Equal(t, 1, hits)
 }
 
-// requireFault asserts that a fault is counted. A call that only hangs is none.
+// requireFault asserts that a fault is counted. A call that only hangs is not a
+// fault.
 func requireFault(t *testing.T, s *sender.Sender, f *callbacktest.Fault, name string) {
 	t.Helper()
 	want := map[bool]uint64{true: 0, false: 1}[f.Kind == callbacktest.Hangs]
 	require.Equal(t, want, s.Faults()[name], "%v", s.Faults())
 }
 
-// The schedule works when the Sender is made, and has its fault before the
+// The schedule works when the Sender is made. The fault happens before the
 // third attempt.
 func testSchedule(t *testing.T, f *callbacktest.Fault) {
 	synctest.Test(t, func(t *testing.T) {
@@ -128,7 +130,7 @@ func (b *failsLate) NextBackOff() time.Duration {
 	return time.Minute
 }
 
-// A schedule that has its fault when a delivery first asks for it.
+// The fault happens when a delivery uses the schedule for the first time.
 func TestSchedule_FaultAtItsStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,8 +152,8 @@ func TestSchedule_FaultAtItsStart(t *testing.T) {
 	})
 }
 
-// The record of the first attempt outlives a signer that has its fault in the
-// second.
+// The signer's fault happens in the second attempt. The record of the first
+// attempt is kept.
 func TestSigner_FaultKeepsEarlierAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

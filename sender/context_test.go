@@ -97,7 +97,7 @@ func TestSigner_HangsWhenTheCallerEnds(t *testing.T) {
 	})
 }
 
-// A signer can't change what is sent, not even by writing to the body.
+// A signer cannot change the sent bytes, even by writing to the body.
 func TestSigner_GetsACopyOfTheBody(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)

@@ -46,7 +46,7 @@ func TestFormatSend(t *testing.T) {
 	require.Equal(t, event(), e, "the caller's event was changed")
 }
 
-// What makes a format unable to say anything, nothing is sent for.
+// If a format has no message for an event, nothing is sent.
 func TestFormatSendsNothing(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")

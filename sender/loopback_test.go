@@ -15,7 +15,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// loopbackNames are ways to write loopback that some software takes for one.
+// loopbackNames are spellings that some software takes for the loopback
+// address.
 func loopbackNames() []string {
 	return []string{
 		"127.1", "127.0.1", "0x7f.1", "0x7f000001", "0177.0.0.1", "2130706433", "017700000001", "0", "0.0.0.0", "0x0",

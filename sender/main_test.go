@@ -24,7 +24,8 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-// patience is for what has to happen some time. Only a hang takes longer.
+// patience is how long tests wait for an event that must happen. Only a hang
+// takes longer.
 const patience = time.Minute
 
 // canary stands for every secret. It must be in no error and no record.

@@ -42,7 +42,7 @@ func TestProxyResolvesNames(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, a.Status)
 	require.Equal(t, []string{"CONNECT example.com:" + port}, forward.asked)
 
-	// What the guard can still check, it checks.
+	// The guard still checks everything that it can see.
 	ep.URL = sender.NewURL("https://169.254.169.254:" + port)
 	require.ErrorIs(t, attempt(t, s, ep).Err, sender.ErrForbiddenAddress)
 	require.ErrorIs(t, s.Check(t.Context(), ep), sender.ErrForbiddenAddress)

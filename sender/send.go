@@ -100,7 +100,8 @@ func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receip
 	}
 }
 
-// outcome is the delivery's, after a last attempt with the given one.
+// outcome returns the outcome of a delivery whose last attempt had the given
+// outcome.
 func (e *DeliveryError) outcome(last Outcome) Outcome {
 	if e.interrupted {
 		return Canceled

@@ -208,7 +208,7 @@ func TestStripe(t *testing.T) {
 		_, err = s.Verify(r, []byte(specBody))
 		require.ErrorIs(t, err, signer.ErrMalformed)
 
-		// Two keys, two signatures; another header.
+		// Two keys make two signatures, in another header.
 		both := must[*signer.Stripe](t)(signer.NewStripe(signer.GenerateLiteralSecret(), signer.WithKey(secret), signer.WithHeader("x-deploy-signature")))
 		r = signed(t, both, "whk_1", time.Now(), nil)
 		require.Equal(t, 2, strings.Count(r.Header.Get("X-Deploy-Signature"), "v1="))

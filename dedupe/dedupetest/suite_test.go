@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// config returns a small configuration, because it runs for every bug.
+// config returns a small configuration, because the suite runs once for every
+// faulty store.
 func config(b bug) Config {
 	return Config{
 		New: func(_ testing.TB, ttl time.Duration) Subject {

@@ -29,7 +29,7 @@ type proxy struct {
 	conns  map[net.Conn]struct{}
 }
 
-// What the proxy does with a COMMIT.
+// These are the actions of the proxy for a COMMIT.
 const (
 	pass       int32 = iota
 	loseCommit       // the connection is lost before the server gets it

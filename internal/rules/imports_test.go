@@ -28,8 +28,8 @@ var allowed = map[string][]string{
 	"examples": {"examples", "receiver", "sender", "payload", "signer", "dedupe", "internal"},
 }
 
-// alone are packages that import nothing of ours: whoever imports one gets it
-// and nothing else.
+// alone are packages that import nothing of this repository, so importing one
+// brings nothing else.
 var alone = []string{"payload", "signer", "dedupe"}
 
 // Tests and helpers for tests may import more: a receiver is tested with what a

@@ -60,7 +60,7 @@ func TestHeaderDecoding(t *testing.T) {
 		`"say \"%C3%A9\"`:  false, // not closed
 		`"say" "%C3%A9"`:   false, // more after the end
 		`"say \"%C3%A9\"\`: false,
-		// encoded twice; decoded once, it is another subject
+		// It is encoded twice. Decoded once, it is another subject.
 		`say%2520%22%C3%A9%22`:  false,
 		`say%20%22%E9%22`:       false, // Latin-1
 		`say%20%22%C1%A9%22`:    false, // overlong

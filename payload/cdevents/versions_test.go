@@ -148,7 +148,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// What one event loses is not told of another that has the same base.
+// A loss in one event is not reported for another event with the same base.
 func TestLinks_BaseIsNotShared(t *testing.T) {
 	t.Parallel()
 	base := payload.Deployment{CommitSHA: "abcdef1", Environment: "production"}

@@ -58,8 +58,8 @@ func runChild(text string) error {
 	if err := json.Unmarshal([]byte(text), &mode); err != nil {
 		return err
 	}
-	// Opening wants a testing.TB, but there is none here. The process ends by
-	// being killed, so nothing needs cleaning up.
+	// Opening needs a testing.TB, but this process has none. It ends by being
+	// killed, so nothing needs cleaning up.
 	t := &childT{}
 	in, _, err := mode.open(t, mode.handler)
 	if err != nil {

@@ -61,7 +61,8 @@ func TestArtifact(t *testing.T) {
 	require.Contains(t, string(body), purl)
 }
 
-// What a CDEvent requires and the event lacks is an error that names it.
+// If the event lacks a member that a CDEvent requires, the error names the
+// member.
 func TestInvalid(t *testing.T) {
 	t.Parallel()
 	e := formattest.Events()["deploy_live"]

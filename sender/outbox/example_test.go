@@ -48,7 +48,7 @@ func quickStart(ctx context.Context, secret []byte, url string, event *payload.E
 
 var _ = quickStart
 
-// A customer's server is down, comes back, and gets what it missed.
+// A customer's server is down. When it is up again, it gets the missed events.
 func Example() {
 	ctx := context.Background()
 	var up atomic.Bool

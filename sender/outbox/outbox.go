@@ -76,9 +76,9 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, erro
 	return open(ctx, db, c)
 }
 
-// NewPostgres makes an outbox of the database that pool connects to, and
-// creates what is missing in the schema of [WithSchema]. The pool must allow at
-// least 4 connections. The caller closes it after the Outbox.
+// NewPostgres makes an outbox in the database of pool, and creates missing
+// tables in the schema of [WithSchema]. The pool must allow at least 4
+// connections. The caller closes it after the Outbox.
 //
 // Errors of the options wrap [ErrConfig].
 func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outbox, error) {
@@ -247,10 +247,10 @@ func (o *Outbox) startClient(ctx, run context.Context, cancel context.CancelFunc
 }
 
 // Stop ends delivering. No attempt begins, and attempts in flight may end
-// within [WithStopTimeout]. Those that have not are cut off and made again
-// later, without counting. Stop returns when everything has ended, or with an
-// error when ctx has. An Outbox that was stopped can still publish, and can't
-// be started again.
+// within [WithStopTimeout]. Stop interrupts those that have not ended. They do
+// not count and are made again later. Stop returns when everything has ended,
+// or with an error when ctx has. An Outbox that was stopped can still publish,
+// and can't be started again.
 func (o *Outbox) Stop(ctx context.Context) error {
 	if o == nil || o.db == nil {
 		return errNotMade

@@ -56,9 +56,9 @@ func (rec *recorder) record(ctx context.Context, r *result) error {
 // save stores results in one transaction, so that all workers that have just
 // finished share one commit.
 //
-// A result counts only while its job is the delivery's own. A job that was
-// overtaken by a replay, or whose process was taken for dead, undoes nothing
-// that happened since. A success always counts, since the endpoint has the
+// A result counts only if its job still belongs to the delivery. A job does not
+// if a replay or a rescue gave the delivery another job. Its failure then
+// changes nothing. A success always counts, since the endpoint has the
 // delivery. An attempt is always recorded.
 func (rec *recorder) save(ctx context.Context, results []*result) ([]struct{}, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)

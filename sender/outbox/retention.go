@@ -12,8 +12,8 @@ import (
 // so that others never wait for long.
 const pruneBatch = 500
 
-// retention deletes what is old or too much. Every process may run it. One
-// finds nothing that another has deleted.
+// retention deletes finished deliveries that are too old, and the oldest ones
+// if the tables are too large. Several processes may run it at once.
 type retention struct {
 	db       *riverdb.DB
 	age      time.Duration

@@ -105,7 +105,7 @@ func TestSupersession_Stale(t *testing.T) {
 	}
 }
 
-// What has ended stays as it ended.
+// A delivery that has ended keeps its state.
 func TestSupersession_OnlyPending(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {

@@ -52,8 +52,8 @@ func (w *worker) NextRetry(job *river.Job[jobArgs]) time.Time {
 	return time.Now().Add(rand.N(pause))
 }
 
-// Work does what is due for a delivery. A nil result means that the job is
-// done, and a snooze that it comes again.
+// Work does the due work for a delivery. A nil result means that the job is
+// done. With a snooze the job runs again later.
 func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) {
 	fault := w.faults.Inline(ctx, inDelivering, func() { err = w.work(ctx, job) })
 	if fault != nil {

@@ -109,7 +109,8 @@ func TestNoMessage(t *testing.T) {
 	require.Equal(t, cancelled.Timestamp, d.CompletedAt)
 }
 
-// What Periscope would refuse is an error that names it, and not ErrNoMessage.
+// If Periscope would refuse a record, the error names the reason, and is not
+// ErrNoMessage.
 func TestInvalid(t *testing.T) {
 	t.Parallel()
 	e := formattest.Events()["deploy_started"]

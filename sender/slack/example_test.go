@@ -14,8 +14,8 @@ import (
 	"github.com/deployhook/deployhook/sender/slack"
 )
 
-// One webhook is one channel. Each channel is an endpoint whose Events say what
-// it gets.
+// Each webhook posts to one channel. Make an endpoint for each channel, and
+// select its events with Events.
 func Example_channels() {
 	channel := func(name string) *httptest.Server {
 		return httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { fmt.Println(name) }))

@@ -65,7 +65,8 @@ func Example() {
 	// 200
 }
 
-// documented is the package documentation's snippet; Example runs the same.
+// documented is the snippet of the package documentation. Example runs the same
+// code.
 var _ = documented
 
 func documented(ctx context.Context, request *http.Request, deliveryID string, body []byte) error {

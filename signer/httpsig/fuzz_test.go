@@ -59,8 +59,8 @@ func FuzzHeaders(f *testing.F) {
 			}
 			i -= len(texts[n])
 		}
-		// Of two signatures one is enough, and the other one can be
-		// taken for one by an unknown key.
+		// One valid signature is enough. The other one can look like a signature by an
+		// unknown key.
 		if _, err := s.Verify(r, testBody); change != 0 && err == nil && r.Header.Get("Content-Digest") != digest {
 			t.Fatalf("accepted %v", r.Header)
 		}

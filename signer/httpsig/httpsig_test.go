@@ -93,7 +93,7 @@ func TestRoundTripOverHTTP(t *testing.T) {
 	}
 }
 
-// What is sent is the documented form.
+// The sent headers have the documented form.
 func TestSignedForm(t *testing.T) {
 	t.Parallel()
 	secret, err := signer.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

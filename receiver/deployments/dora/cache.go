@@ -6,7 +6,7 @@ import (
 )
 
 // cache remembers the commits of repositories. A commit never changes, so only
-// what is between new heads and known ones has to be read.
+// those between new heads and known commits have to be read.
 type cache struct {
 	limit int // of commits, in all repositories
 
@@ -16,7 +16,7 @@ type cache struct {
 	clock   uint64
 }
 
-// cached is what is known of one repository.
+// cached has the known commits of one repository.
 type cached struct {
 	mu       sync.RWMutex
 	resolved map[string]Resolved
@@ -105,8 +105,8 @@ func wrongLength(err error, got, want int) error {
 	return configError("WithCommits: Resolve returned %d results for %d commits", got, want)
 }
 
-// walk calls f with a graph of what is between heads and bases. It can have
-// more than that. It does not change while f runs.
+// walk calls f with a graph of the commits between heads and bases. It can have
+// more commits. It does not change while f runs.
 func (c *cache) walk(ctx context.Context, source Commits, r Repository, heads, bases []CommitID, f func(*graph)) error {
 	k := c.repo(r)
 	if err := k.grow(ctx, c, source, r, heads, bases); err != nil {
@@ -126,7 +126,7 @@ func (c *cache) walk(ctx context.Context, source Commits, r Repository, heads, b
 	return nil
 }
 
-// grow reads what is between new heads and what is known.
+// grow reads the commits between new heads and the known ones.
 func (k *cached) grow(ctx context.Context, c *cache, source Commits, r Repository, heads, bases []CommitID) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

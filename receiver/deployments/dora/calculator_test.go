@@ -15,7 +15,7 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/dora"
 )
 
-// counted counts what is read from a source.
+// counted counts the commits that are read from a source.
 type counted struct {
 	dora.Commits
 	commits, names atomic.Int64
@@ -51,7 +51,7 @@ func line(t *testing.T, n int) testCommits {
 	return commits
 }
 
-// A report that is computed again reads only what is new.
+// A report that is computed again reads only new commits.
 func TestCalculator_ReadsOnlyNewCommits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -85,8 +85,8 @@ func TestCalculator_ReadsOnlyNewCommits(t *testing.T) {
 	require.EqualValues(t, 15, source.commits.Load(), "it is within what is known")
 }
 
-// Too many commits are an error that names the option. A calculator that remembers
-// too much forgets, and stays right.
+// Too many commits are an error that names the option. A calculator that
+// remembers too much forgets, and stays right.
 func TestCalculator_CommitsAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -106,8 +106,8 @@ func TestCalculator_CommitsAreBounded(t *testing.T) {
 	}
 }
 
-// While a history arrives in a random order, one calculator gives the same reports
-// as a new computation, also for windows that move back and forth.
+// While a history arrives in a random order, one calculator gives the same
+// reports as a new computation, also for windows that move back and forth.
 func TestCalculator_EqualsCompute(t *testing.T) {
 	t.Parallel()
 	for _, h := range readHistories(t)[:20] {

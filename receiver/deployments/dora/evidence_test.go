@@ -11,8 +11,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/deployments/dora"
 )
 
-// Three versions are live, then another deployment or an incident tells that one of
-// them failed.
+// Three versions are live, then another deployment or an incident tells that
+// one of them failed.
 func TestCompute_Evidence(t *testing.T) {
 	t.Parallel()
 	at := func(hour int) time.Time { return clock(t, "10:00").Add(time.Duration(hour) * time.Hour) }
@@ -111,7 +111,7 @@ func TestCompute_Evidence(t *testing.T) {
 	}
 }
 
-// Evidence that leads nowhere blames nobody.
+// Evidence that points to no known deployment marks none as failed.
 func TestCompute_NoEvidence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

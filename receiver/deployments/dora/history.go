@@ -151,7 +151,8 @@ func comparePart(a, b part) int {
 	return cmp.Or(strings.Compare(a.url, b.url), strings.Compare(a.commit, b.commit))
 }
 
-// longest returns the commit that p abbreviates. Of several it is p's own.
+// longest returns the commit that p abbreviates. If there are several, it is p
+// itself.
 func longest(sorted []part, p part) string {
 	if len(p.commit) >= 2*len(CommitID{}) {
 		return p.commit
@@ -170,7 +171,8 @@ func longest(sorted []part, p part) string {
 	return found
 }
 
-// stack finds what is running. The places of deployments go onto it in order.
+// stack finds the running deployment. The places of deployments are pushed in
+// order.
 type stack struct {
 	items  []*item
 	places []int

@@ -108,8 +108,8 @@ func TestCompute_RandomOrdersOfHistories(t *testing.T) {
 	}
 }
 
-// requireBounds holds each figure, of the window and of each week, to what it
-// can be.
+// requireBounds checks that each figure, of the window and of each week, is in
+// its possible range.
 func requireBounds(t *testing.T, name string, r *dora.Report) {
 	t.Helper()
 	deployed := 0

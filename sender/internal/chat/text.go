@@ -18,13 +18,13 @@ import (
 // other places [AfterNumber] or [AfterWWW].
 type Escape func(before, r rune) string
 
-// AfterNumber is the rune that an [Escape] gets as the one before, if r stands
-// between a number at the beginning of a line and a blank. If r is a dot or a
+// AfterNumber is passed to an [Escape] as the rune before r, if r is between a
+// number at the beginning of a line and a blank. If r is a dot or a
 // parenthesis, Markdown turns the line into an item of a list.
 const AfterNumber = -1
 
-// AfterWWW is the rune that an [Escape] gets as the one before a dot that
-// follows the word www. Some kinds of Markdown turn such a text into a link.
+// AfterWWW is passed to an [Escape] as the rune before r, if r is a dot after
+// the word www. Some kinds of Markdown turn such a text into a link.
 const AfterWWW = -2
 
 // Plain is the Escape of a destination without markup.

@@ -131,8 +131,8 @@ func (e *endpoint) snooze(now time.Time, spacing time.Duration) time.Duration {
 	return at.Sub(now)
 }
 
-// spacing returns the time between the ends of two snoozes. There are snoozed
-// jobs of so many endpoints.
+// spacing returns the time between the ends of two snoozes. It depends on the
+// number of endpoints with snoozed jobs.
 func (e *endpoint) spacing(now time.Time, endpoints int) time.Duration {
 	pace := maxSpacing
 	if e.breaker.openings == 0 && e.failures == 0 {
