@@ -19,7 +19,8 @@ type Incident struct {
 	// name "openedAt".
 	OpenedAt time.Time
 	// ResolvedAt is the time at which service was restored. It is absent while
-	// the incident is open, and not before OpenedAt. JSON name "resolvedAt".
+	// the incident is open. One before OpenedAt means that the incident was
+	// opened again. JSON name "resolvedAt".
 	ResolvedAt time.Time
 	// UpdatedAt is the time of the incident system's last change to the
 	// incident. The record with the later UpdatedAt is newer. If UpdatedAt is
@@ -113,9 +114,6 @@ func (i *Incident) check(f *failures) {
 	}
 	f.date("openedAt", i.OpenedAt)
 	f.date("resolvedAt", i.ResolvedAt)
-	if !i.ResolvedAt.IsZero() && i.ResolvedAt.Before(i.OpenedAt) {
-		f.add("resolvedAt", "must not be before openedAt")
-	}
 	f.date("updatedAt", i.UpdatedAt)
 	f.short("service", i.Service, maxName)
 	f.short("environment", i.Environment, maxName)

@@ -10,6 +10,8 @@ var (
 	eventSchema []byte
 	//go:embed schema/deployment.schema.json
 	deploymentSchema []byte
+	//go:embed schema/incident.schema.json
+	incidentSchema []byte
 )
 
 // EventSchema returns a copy of the JSON Schema (draft 2020-12) of [Event]. The
@@ -27,3 +29,8 @@ func EventSchema() []byte { return bytes.Clone(eventSchema) }
 // [Deployment]. The schema accepts the same documents as [DecodeDeployment],
 // with the exceptions that [EventSchema] lists.
 func DeploymentSchema() []byte { return bytes.Clone(deploymentSchema) }
+
+// IncidentSchema returns a copy of the JSON Schema (draft 2020-12) of
+// [Incident]. The schema accepts the same documents as [DecodeIncident], with
+// the exceptions that [EventSchema] lists.
+func IncidentSchema() []byte { return bytes.Clone(incidentSchema) }

@@ -23,7 +23,7 @@ type schema struct {
 
 func TestSchemas(t *testing.T) {
 	t.Parallel()
-	for name, get := range map[string]func() []byte{"event": payload.EventSchema, "deployment": payload.DeploymentSchema} {
+	for name, get := range map[string]func() []byte{"event": payload.EventSchema, "deployment": payload.DeploymentSchema, "incident": payload.IncidentSchema} {
 		text := get()
 		assert.Equal(t, string(readFile(t, "schema/"+name+".schema.json")), string(text))
 		clear(text)
@@ -73,5 +73,17 @@ func TestSchemasListEveryField(t *testing.T) {
 		}
 		require.NoError(t, deployment.Extra.Set(name, 1))
 		assert.Equal(t, s.Properties[name] != nil, deployment.Validate() != nil, name)
+	}
+}
+
+func TestIncidentSchemaListsEveryField(t *testing.T) {
+	t.Parallel()
+	var s schema
+	require.NoError(t, stdjson.Unmarshal(payload.IncidentSchema(), &s))
+	require.Len(t, s.Properties, 9)
+	for _, name := range append(slices.Collect(maps.Keys(s.Properties)), "other", "OpenedAt") {
+		incident := payload.Incident{IncidentID: "7", OpenedAt: at(1)}
+		require.NoError(t, incident.Extra.Set(name, 1))
+		assert.Equal(t, s.Properties[name] != nil, incident.Validate() != nil, name)
 	}
 }

@@ -42,6 +42,12 @@ func sides(t *testing.T) []side {
 			decode: func(data []byte) error { _, err := payload.DecodeDeployment(data); return err },
 			bases:  documents(t, "deployment"),
 		},
+		{
+			name:   "incident",
+			schema: compile(t, "incident", payload.IncidentSchema()),
+			decode: func(data []byte) error { _, err := payload.DecodeIncident(data); return err },
+			bases:  documents(t, "incident"),
+		},
 	}
 }
 
@@ -255,15 +261,17 @@ func TestSchemaAgreesOnEncoded(t *testing.T) {
 		for name, doc := range s.bases {
 			var encoded []byte
 			var err error
-			if s.name == "event" {
-				event, decodeErr := payload.DecodeEvent(doc)
-				require.NoError(t, decodeErr)
-				encoded, err = event.Encode()
-			} else {
-				deployment, decodeErr := payload.DecodeDeployment(doc)
-				require.NoError(t, decodeErr)
-				encoded, err = deployment.Encode()
+			var document interface{ Encode() ([]byte, error) }
+			switch s.name {
+			case "event":
+				document, err = payload.DecodeEvent(doc)
+			case "deployment":
+				document, err = payload.DecodeDeployment(doc)
+			default:
+				document, err = payload.DecodeIncident(doc)
 			}
+			require.NoError(t, err)
+			encoded, err = document.Encode()
 			require.NoError(t, err)
 			assert.True(t, s.accepts(encoded), name)
 		}
@@ -288,6 +296,7 @@ func TestRulesBeyondTheSchema(t *testing.T) {
 	t.Parallel()
 	const event = `{"event":"build.completed","timestamp":"2026-03-12T14:22:01Z","deployment_id":"d","x":0}`
 	const deployment = `{"deploymentId":"d","commitSha":"a1b2c","environment":"e","status":"pending","startedAt":"2024-01-15","x":0}`
+	const incident = `{"incidentId":"7","openedAt":"2024-01-15","x":0}`
 	deep := strings.Repeat("[", 128) + strings.Repeat("]", 128)
 	for _, difference := range []struct {
 		reason   string
@@ -310,7 +319,7 @@ func TestRulesBeyondTheSchema(t *testing.T) {
 	} {
 		differed := false
 		for i, s := range sides(t) {
-			base := []string{event, deployment}[i]
+			base := []string{event, deployment, incident}[i]
 			if !strings.Contains(base, difference.old) {
 				continue
 			}
