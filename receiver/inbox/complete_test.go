@@ -281,3 +281,31 @@ func TestCompleteTx_AfterHandlerReturned(t *testing.T) {
 		assert.Equal(t, inbox.Pending, only(t, in).State)
 	})
 }
+
+// A slow worker that was assumed dead can't complete a delivery that was replayed
+// since. Its effect is rolled back.
+func TestCompleteTx_OfAnEarlierRound(t *testing.T) {
+	t.Parallel()
+	withApp(t, func(t *testing.T, open opener, own app) {
+		began, release := make(chan struct{}), make(chan struct{})
+		completed := make(chan error, 1)
+		slow := open(func(ctx context.Context, e *payload.Event) error {
+			close(began)
+			<-release
+			err := own.handle(ctx, e)
+			completed <- err
+			return err
+		})
+		other := open(func(context.Context, *payload.Event) error { return nil })
+		newEndpoint(t, other, "platform").accept(started(1))
+		id := only(t, other).ID
+		go func() { _ = slow.WorkRound(t.Context(), id, 1, 1) }()
+		<-began
+		_ = other.WorkRound(t.Context(), id, 1, 1)
+		require.NoError(t, other.Replay(t.Context(), id))
+		close(release)
+		require.ErrorIs(t, <-completed, inbox.ErrOver)
+		require.Zero(t, own.count(t))
+		require.Equal(t, inbox.Pending, only(t, other).State)
+	})
+}
