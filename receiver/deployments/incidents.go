@@ -15,10 +15,10 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// IncidentDecoder reads an incident from a verified body. An error that wraps
-// [payload.ErrIgnored] means that the event is about no incident, and one that
-// wraps [payload.ErrInvalid] that it is broken. It must be safe for concurrent
-// use.
+// IncidentDecoder reads an incident from a verified body. It must be safe for
+// concurrent use. An error that wraps [payload.ErrIgnored] means that the event
+// is not about an incident. An error that wraps [payload.ErrInvalid] means that
+// it is about an incident but invalid.
 type IncidentDecoder func(ctx context.Context, body []byte) (*payload.Incident, error)
 
 // IncidentEndpoint records incidents. Make it with [NewIncidents]:
@@ -32,7 +32,7 @@ type IncidentDecoder func(ctx context.Context, body []byte) (*payload.Incident, 
 //	a new incident                        201 {"action":"created","incidentId":"7"}
 //	one that is on record                 200 {"action":"updated","incidentId":"7"}
 //	nothing new                           200 {"action":"unchanged","incidentId":"7"}
-//	an event about no incident            200 {"received":true,"ignored":true}
+//	not about an incident                 200 {"received":true,"ignored":true}
 //	invalid                               400 {"error":"Invalid payload: openedAt is required"}
 //	no API key, or an unknown one         401 {"error":"Invalid or missing API key"}
 //	ledger down, slow or full             503, Retry-After

@@ -22,9 +22,9 @@ const (
 )
 
 // EventEndpointDisabled is the type of the event that the app's other endpoints
-// get when one is disabled. EventTest is that of [Outbox.TestEndpoint]. Events
-// need a deployment ID, which is the endpoint's ID here. The member endpoint
-// says more.
+// get when one is disabled. EventTest is the type of the event that
+// [Outbox.TestEndpoint] sends. Events need a deployment ID, so these have the
+// ID of the endpoint. Their member "endpoint" describes it.
 const (
 	EventEndpointDisabled payload.Type = "endpoint.disabled"
 	EventTest             payload.Type = "webhook.test"

@@ -288,16 +288,20 @@ func WithMaxConcurrency(n int) Option {
 	})
 }
 
-// WithBreaker sets the circuit breaker that each endpoint has. It opens after
-// failures failed attempts in a row, for about pause, at random half to one and
-// a half times that. Then one attempt probes the endpoint. If it fails, the
-// next pause is twice as long, up to max. If it succeeds, one attempt may start
-// in the next second, two in the one after, then four, up to 64 in the seventh.
-// Default: 5 failures, 10 s and 5 min. Zero is an error, as is a max under
-// pause.
+// WithBreaker sets the circuit breaker that each endpoint has. Default: 5
+// failures, 10 s and 5 min. Zero is an error, as is a max under pause.
 //
-// No delivery is lost meanwhile, and only attempts that are made count, one for
-// the delivery that probes the endpoint, and none for those that wait.
+//	after failures failed attempts in a row  no attempt for half to one and a half times pause
+//	then                                     one attempt, which probes the endpoint
+//	the probe fails                          the next pause is twice as long, up to max
+//	the probe succeeds                       1 attempt in the next second, 2 in the one after, … 64 in the seventh
+//
+// No delivery is lost during a pause. Only the delivery that probes the endpoint
+// uses up an attempt.
+//
+// The end of a pause is stored in the database. Other processes therefore wait
+// for it, and so does this process after a restart. Then they probe the
+// endpoint in the same way.
 func WithBreaker(failures int, pause, max time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if failures <= 0 || pause <= 0 || max < pause {
@@ -366,7 +370,7 @@ func WithDeadRetention(age time.Duration) Option {
 // an error.
 //
 // If a process crashes, its deliveries are retried 30 seconds after this
-// timeout, or sooner if it is under 10 seconds. A leader checks every 30
+// timeout, or sooner if it is under 20 seconds. A leader checks every 30
 // seconds.
 func WithMaxTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
@@ -388,8 +392,8 @@ func (c *config) rescueAfter() time.Duration {
 	return c.jobTimeout() + min(rescueMargin, max(c.maxTimeout, 2*time.Second))
 }
 
-// WithStopTimeout sets how long [Outbox.Stop] waits for attempts in flight.
-// Those that have not ended by then are cut off and made again later. Default:
+// WithStopTimeout sets how long [Outbox.Stop] waits for attempts in flight. It
+// then interrupts the others, which are made again later. Default:
 // 20 s ([DefaultStopTimeout]). Zero is an error.
 func WithStopTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {

@@ -32,10 +32,9 @@ func (r *retention) maintain(ctx context.Context) {
 	}
 }
 
-// Prune deletes what is older than [WithRetention] and [WithDeadRetention]
-// allow, or is too much, and returns the number of deleted deliveries. A
-// started Outbox does so by itself, about once a minute. Prune is for processes
-// that only publish.
+// Prune deletes the finished deliveries that [WithRetention] and
+// [WithDeadRetention] do not keep, and returns their number. A started Outbox
+// prunes about once a minute. Call Prune if all processes only publish.
 func (o *Outbox) Prune(ctx context.Context) (int, error) {
 	if err := o.open(); err != nil {
 		return 0, err
