@@ -29,7 +29,7 @@ func TestIncident(t *testing.T) {
 		`{}`:                                   "incidentId is required",
 		`{"incidentId":"7"}`:                   "openedAt is required",
 		`{"incidentId":"7","openedAt":"soon"}`: "openedAt must be a valid ISO 8601 date",
-		`{"incidentId":"7","openedAt":"2026-01-15","deploymentId":7}`:          "deploymentId must be a string",
+		`{"incidentId":"7","openedAt":"2026-01-15","deploymentId":7}`: "deploymentId must be a string",
 		`[]`: "must be a",
 	} {
 		_, err := payload.DecodeIncident([]byte(doc))

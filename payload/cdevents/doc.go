@@ -72,10 +72,11 @@
 //
 // The outcome error is also a failure. For all other events the error wraps
 // [payload.ErrIgnored]. They include service.removed, service.published,
-// environment.* and incident.*. They also include runs that ended in success,
-// because these do not tell which version is live in which environment. Members
-// that such an event lacks come from a base document. If they are missing there
-// too, the error names them. They are never guessed.
+// environment.* and incident.*, which [Event.Incident] reads. They also include
+// runs that ended in success, because these do not tell which version is live
+// in which environment. Members that such an event lacks come from a base
+// document. If they are missing there too, the error names them. They are never
+// guessed.
 //
 // A version counts as a commit only in a generic, github, gitlab or bitbucket
 // package. It must have 40 hexadecimal digits, or at least 7 that are not all
