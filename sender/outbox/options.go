@@ -296,8 +296,8 @@ func WithMaxConcurrency(n int) Option {
 //	the probe fails                          the next pause is twice as long, up to max
 //	the probe succeeds                       1 attempt in the next second, 2 in the one after, … 64 in the seventh
 //
-// No delivery is lost during a pause. Only the delivery that probes the endpoint
-// uses up an attempt.
+// No delivery is lost during a pause. Only the delivery that probes the
+// endpoint uses up an attempt.
 //
 // The end of a pause is stored in the database. Other processes therefore wait
 // for it, and so does this process after a restart. Then they probe the
