@@ -72,8 +72,13 @@ func TestSchedule_FaultsFallBack(t *testing.T) {
 			t.Parallel()
 			onEach(t, func(t *testing.T, open opener) {
 				results := make(chan inbox.Result, 1)
-				in := open(func(context.Context, *payload.Event) error { return errors.New("not yet") },
-					inbox.WithWorkers(1), inbox.WithRetrySchedule(schedule), inbox.WithScheduleLimit(100*time.Millisecond),
+				var calls atomic.Int32
+				in := open(func(ctx context.Context, _ *payload.Event) error {
+					if calls.Add(1) > 1 {
+						<-ctx.Done() // the first attempt is looked at, however long that takes
+					}
+					return errors.New("not yet")
+				}, inbox.WithWorkers(1), inbox.WithRetrySchedule(schedule), inbox.WithScheduleLimit(100*time.Millisecond),
 					inbox.WithObserver(func(_ context.Context, r inbox.Result) { results <- r }))
 				newEndpoint(t, in, "platform").accept(started(1))
 				start(t, in)
