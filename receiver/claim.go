@@ -107,8 +107,9 @@ func (rc *Receiver) startRenewing(request context.Context, d *Delivery, asked ti
 	return lr
 }
 
-// untilNext returns the time until a third of the lease is over. The lease may
-// have started at asked, no matter how late the store answered.
+// untilNext returns the time until the next renewal, which is due when a third
+// of the lease has passed. It counts the lease from asked, the time of the
+// request, because the store may have answered late.
 func (lr *leaseRenewer) untilNext(asked time.Time) time.Duration {
 	return max(lr.rc.lease/3-time.Since(asked), 0)
 }

@@ -15,7 +15,7 @@ func SetRoundTripper(s *Sender, rt http.RoundTripper) { s.secure, s.plain = rt, 
 // dial guard alone.
 func Plain(s *Sender) http.RoundTripper { return s.plain }
 
-// Transports are the real ones.
+// Transports returns the transports that a Sender really uses.
 func Transports(s *Sender) []*http.Transport {
 	return []*http.Transport{s.secure.(*http.Transport), s.plain.(*http.Transport)}
 }

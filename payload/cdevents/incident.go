@@ -25,7 +25,7 @@ type incidentContent struct {
 }
 
 // Incident returns the record of the incident that the event is about. It wraps
-// [payload.ErrIgnored] for an event that is about no incident.
+// [payload.ErrIgnored] for an event that is not about an incident.
 //
 //	incident.detected, .reported    openedAt is the event's time
 //	incident.resolved               resolvedAt is the event's time

@@ -65,8 +65,8 @@ func checkExpression(t *testing.T, where, expr string) {
 	}
 }
 
-// Detect keeps only the values that the table names of a file with passwords,
-// also in memory.
+// A file may contain passwords. Detect keeps only the values of it that the
+// table names, also in memory.
 func TestPropertiesKeepsNoPasswords(t *testing.T) {
 	t.Parallel()
 	values := make(map[string]string)

@@ -178,7 +178,8 @@ func (e *IncidentEndpoint) record(w http.ResponseWriter, r *http.Request, delive
 	}{action, i.IncidentID})
 }
 
-// unavailable tells the operator why, and the sender to try again.
+// unavailable answers 503, so that the sender tries again. The log line has the
+// reason.
 func (e *IncidentEndpoint) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	e.logger.ErrorContext(r.Context(), "an incident could not be recorded", slog.Any("error", err))
 	w.Header().Set("Retry-After", "5")

@@ -282,8 +282,8 @@ func TestCompleteTx_AfterHandlerReturned(t *testing.T) {
 	})
 }
 
-// A slow worker that was assumed dead can't complete a delivery that was replayed
-// since. Its effect is rolled back.
+// A slow worker that was assumed dead can't complete a delivery that was
+// replayed since. Its effect is rolled back.
 func TestCompleteTx_OfAnEarlierRound(t *testing.T) {
 	t.Parallel()
 	withApp(t, func(t *testing.T, open opener, own app) {

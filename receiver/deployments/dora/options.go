@@ -89,9 +89,8 @@ func WithMaxCommits(n int) Option {
 
 var markedBranch = regexp.MustCompile(`^(?:hotfix|revert)(?:[-/]|$)`)
 
-// IsMarked reports whether the branch is a hotfix's or a revert's by its name,
-// such as hotfix/login or revert-12-login, or whether the commit is one that
-// git revert has made.
+// IsMarked reports whether the branch name marks a hotfix or a revert, such as
+// hotfix/login or revert-12-login, or whether git revert made the commit.
 func IsMarked(r deployments.Run, subject string) bool {
 	return markedBranch.MatchString(r.Branch) || strings.HasPrefix(subject, `Revert "`)
 }
