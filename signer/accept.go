@@ -77,10 +77,9 @@ func timestampError(header, text string) error {
 // tolerance of now, on either side, inclusive. Otherwise it returns an error
 // that wraps [ErrTooOld] or [ErrTooNew]. The error calls the time what, which
 // is usually the name of a header.
-//
-// Sub saturates at 292 years, and the least Duration negated is itself. The two
-// sides are therefore subtracted one by one.
 func CheckAge(what string, at, now time.Time, tolerance time.Duration) error {
+	// Sub saturates at 292 years, and the least Duration negated is itself. The
+	// two sides are therefore subtracted one by one.
 	if age := now.Sub(at); age > tolerance {
 		return fmt.Errorf("%w: %s is %v old; the tolerance is %v", ErrTooOld, what, age.Truncate(time.Second), tolerance)
 	}
