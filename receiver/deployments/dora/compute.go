@@ -3,8 +3,10 @@ package dora
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
 )
@@ -41,7 +43,26 @@ func Compute(ctx context.Context, in Input, w Window, opts ...Option) (*Report, 
 	return c.compute(ctx, newCache(c.maxCommits), in, w)
 }
 
+// compute contains faults of the ledger, the history and the marker. They may
+// be the application's, and one that ignores ctx must not hold the caller.
 func (c *config) compute(ctx context.Context, k *cache, in Input, w Window) (*Report, error) {
+	type result struct {
+		report *Report
+		err    error
+	}
+	done := make(chan result, 1)
+	fault := contain.CallUntil(ctx, func() {
+		report, err := c.measured(ctx, k, in, w)
+		done <- result{report, err}
+	})
+	if fault != nil {
+		return nil, fmt.Errorf("dora: the ledger, the history or the marker %w", fault)
+	}
+	r := <-done
+	return r.report, r.err
+}
+
+func (c *config) measured(ctx context.Context, k *cache, in Input, w Window) (*Report, error) {
 	h := &history{
 		config: c, organization: in.Organization, scope: in.Scope, window: w, from: w.From(), to: w.To(), cache: k,
 		leftOut: []LeftOutIncident{}, notLive: []deployments.Run{},

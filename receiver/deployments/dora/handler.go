@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/signer"
@@ -20,6 +21,8 @@ const (
 	DefaultReportTimeout = 30 * time.Second
 	// DefaultReports bounds how many requests are computed at the same time.
 	DefaultReports = 2
+	// inLogger is the key of Handler.Faults.
+	inLogger = "WithHandlerLogger"
 	// defaultDays is the window of a request that names none: 13 weeks.
 	defaultDays = 91
 )
@@ -78,6 +81,7 @@ type Handler struct {
 	timeout    time.Duration
 	concurrent int
 	logger     *slog.Logger
+	faults     *contain.Faults
 	slots      chan struct{}
 }
 
@@ -112,8 +116,27 @@ func NewHandler(v signer.Verifier, c *Calculator, opts ...HandlerOption) (*Handl
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	h.slots = make(chan struct{}, h.concurrent)
+	h.slots, h.faults = make(chan struct{}, h.concurrent), contain.New("dora", h.logger.Handler())
 	return h, nil
+}
+
+// Faults returns how often the logger panicked, ended its goroutine with
+// runtime.Goexit, or did not return before the request ended. The key is
+// "WithHandlerLogger". Faults of the ledger, the history and the marker are
+// errors of the report.
+func (h *Handler) Faults() map[string]uint64 {
+	if h == nil || h.faults == nil {
+		return map[string]uint64{}
+	}
+	return h.faults.Counts()
+}
+
+// log writes the reason of an answer of 503.
+func (h *Handler) log(ctx context.Context, attrs ...slog.Attr) {
+	fault := contain.CallUntil(ctx, func() { h.logger.LogAttrs(ctx, slog.LevelError, "metrics", attrs...) })
+	if fault != nil {
+		h.faults.Count(inLogger)
+	}
 }
 
 // ServeHTTP serves one request. A Handler that [NewHandler] did not make
@@ -138,7 +161,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = configError("NewHandler: the verifier returned no principal; use signer.NewAPIKeys, or signer.WithPrincipal")
 	}
 	if err != nil {
-		h.logger.ErrorContext(r.Context(), "metrics", slog.Any("error", err))
+		h.log(r.Context(), slog.Any("error", err))
 		unavailable(w)
 		return
 	}
@@ -162,7 +185,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, organization str
 	}
 	reports, err := h.reports(ctx, organization, q)
 	if err != nil {
-		h.logger.ErrorContext(ctx, "metrics", slog.String("principal", organization), slog.Any("error", err))
+		h.log(r.Context(), slog.String("principal", organization), slog.Any("error", err))
 		unavailable(w)
 		return
 	}
@@ -178,7 +201,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, organization str
 		}{reports})
 	}
 	if err != nil {
-		h.logger.ErrorContext(ctx, "metrics", slog.Any("error", err))
+		h.log(r.Context(), slog.Any("error", err))
 		unavailable(w)
 		return
 	}
