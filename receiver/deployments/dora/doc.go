@@ -75,8 +75,8 @@
 //
 // A later deployment blames one other deployment, by the strongest evidence
 // that it has. It is a remediation then. A deployment with a link to an
-// incident is one also if the incident is not on record, and a marked one also
-// if there is none before it.
+// incident is a remediation even without a record of the incident. A marked
+// deployment is one even if it is the first.
 //
 // A failed deployment has recovered with its first remediation or its rollback,
 // whichever is earlier. Without them it has when the last of its incidents was

@@ -16,6 +16,46 @@ import (
 func TestCompute_Evidence(t *testing.T) {
 	t.Parallel()
 	at := func(hour int) time.Time { return clock(t, "10:00").Add(time.Duration(hour) * time.Hour) }
+	for name, c := range evidenceCases(at) {
+		w := newWorld(t)
+		for i, version := range []string{"1", "2", "3"} {
+			w.record(live("d"+version, sha(version), at(i)))
+		}
+		c.tell(w)
+		c.check(t, name, w.report(week(t)))
+	}
+}
+
+type evidenceCase struct {
+	tell     func(w *world)
+	failed   string
+	evidence dora.Evidence
+	kind     dora.Remediation
+	recovery float64
+}
+
+func (c evidenceCase) check(t *testing.T, name string, r *dora.Report) {
+	t.Helper()
+	require.Equal(t, []string{c.failed}, failedIDs(r), name)
+	for _, d := range r.Deployments {
+		if d.DeploymentID == c.failed {
+			require.Equal(t, c.evidence, d.Failed[0], name)
+			require.NotNil(t, d.RecoveredBy, name)
+		}
+		if d.DeploymentID == "d4" {
+			require.Equal(t, c.kind, d.Remediation, name)
+			require.Equal(t, c.failed, d.Remediates, name)
+		}
+	}
+	require.InDelta(t, c.recovery, *r.FailedDeploymentRecoveryTime.MedianSeconds, 0, name)
+	if c.kind == "" {
+		require.Empty(t, r.DeploymentReworkRate.Deployments, name)
+	} else {
+		require.Equal(t, []string{"d4"}, r.DeploymentReworkRate.Deployments, name)
+	}
+}
+
+func evidenceCases(at func(hour int) time.Time) map[string]evidenceCase {
 	next := func(change func(*payload.Deployment)) func(w *world) {
 		return func(w *world) {
 			d := live("d4", sha("4"), at(3))
@@ -23,13 +63,7 @@ func TestCompute_Evidence(t *testing.T) {
 			w.record(d)
 		}
 	}
-	for name, c := range map[string]struct {
-		tell     func(w *world)
-		failed   string
-		evidence dora.Evidence
-		kind     dora.Remediation
-		recovery float64
-	}{
+	return map[string]evidenceCase{
 		"a link": {
 			next(func(d *payload.Deployment) { d.RollbackOf, d.Branch = "d2", "hotfix/x" }), "d2",
 			dora.Evidence{Kind: dora.ByLink, DeploymentID: "d4"},
@@ -84,30 +118,6 @@ func TestCompute_Evidence(t *testing.T) {
 				w.record(d)
 			}, "d2", dora.Evidence{Kind: dora.ByLink, DeploymentID: "d4"}, dora.ForIncident, 2 * 3600,
 		},
-	} {
-		w := newWorld(t)
-		for i, version := range []string{"1", "2", "3"} {
-			w.record(live("d"+version, sha(version), at(i)))
-		}
-		c.tell(w)
-		r := w.report(week(t))
-		require.Equal(t, []string{c.failed}, failedIDs(r), name)
-		for _, d := range r.Deployments {
-			if d.DeploymentID == c.failed {
-				require.Equal(t, c.evidence, d.Failed[0], name)
-				require.NotNil(t, d.RecoveredBy, name)
-			}
-			if d.DeploymentID == "d4" {
-				require.Equal(t, c.kind, d.Remediation, name)
-				require.Equal(t, c.failed, d.Remediates, name)
-			}
-		}
-		require.InDelta(t, c.recovery, *r.FailedDeploymentRecoveryTime.MedianSeconds, 0, name)
-		if c.kind == "" {
-			require.Empty(t, r.DeploymentReworkRate.Deployments, name)
-		} else {
-			require.Equal(t, []string{"d4"}, r.DeploymentReworkRate.Deployments, name)
-		}
 	}
 }
 

@@ -263,7 +263,7 @@ func parseQuery(values map[string][]string, now time.Time) (query, error) {
 		case "from", "to", "zone", "format", "evidence":
 			given[name] = list[0]
 		default:
-			return q, problem("Invalid parameter: " + quoted(name) + " is none of service, environment, from, to, zone, format, evidence")
+			return q, problem("Invalid parameter: " + quoted(name) + " is not one of service, environment, from, to, zone, format, evidence")
 		}
 	}
 	if given["format"] != "json" && given["format"] != "csv" {

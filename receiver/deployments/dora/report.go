@@ -26,8 +26,8 @@ type Report struct {
 	LeftOutIncidents []LeftOutIncident `json:"leftOutIncidents"`
 }
 
-// Figures are the five metrics. What can't be measured is absent and never
-// zero.
+// Figures are the five metrics. A figure that can't be measured is absent and
+// never zero.
 type Figures struct {
 	ChangeLeadTime               LeadTime  `json:"changeLeadTime"`
 	DeploymentFrequency          Frequency `json:"deploymentFrequency"`

@@ -106,12 +106,8 @@ func fillYear(b *testing.B, l *sqlledger.Ledger, db *sql.DB, start time.Time) {
 	}
 }
 
-// BenchmarkYear computes the metrics of a year with 100,000 deployments and a
-// million commits. "first" reads all commits, "again" remembers them, and
-// "runs" is the ledger alone.
-func BenchmarkYear(b *testing.B) {
-	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-	ledgers := map[string]func(b *testing.B) (*sqlledger.Ledger, *sql.DB){
+func yearLedgers() map[string]func(b *testing.B) (*sqlledger.Ledger, *sql.DB) {
+	return map[string]func(b *testing.B) (*sqlledger.Ledger, *sql.DB){
 		"sqlite": func(b *testing.B) (*sqlledger.Ledger, *sql.DB) {
 			path := newPath(b)
 			l := openSQLite(b, path)
@@ -127,11 +123,18 @@ func BenchmarkYear(b *testing.B) {
 			return newPostgres(b, db), db
 		},
 	}
+}
+
+// BenchmarkYear computes the metrics of a year with 100,000 deployments and a
+// million commits. "first" reads all commits, "again" remembers them, and
+// "runs" is the ledger alone.
+func BenchmarkYear(b *testing.B) {
+	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	w, err := dora.NewWindow("Europe/Berlin", "2025-01-01", "2026-01-01")
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, open := range ledgers {
+	for name, open := range yearLedgers() {
 		b.Run(name, func(b *testing.B) {
 			l, db := open(b)
 			fillYear(b, l, db, start)
