@@ -2,6 +2,7 @@ package sqlledger_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,6 +38,17 @@ func TestLeastPrivilege(t *testing.T) {
 		all, err := l.List(ctx, "acme", deployments.Filter{Unlinked: true}, deployments.Page{})
 		require.NoError(t, err)
 		require.Empty(t, all.Items)
+		_, err = l.RecordIncident(ctx, "acme", &payload.Incident{IncidentID: "7", OpenedAt: time.Unix(0, 0)})
+		require.NoError(t, err)
+		scopes, err := l.Scopes(ctx, "acme")
+		require.NoError(t, err)
+		require.Len(t, scopes, 1)
+		for _, err := range l.Runs(ctx, "acme", scopes[0], time.Time{}, time.Time{}) {
+			require.NoError(t, err)
+		}
+		for _, err := range l.Incidents(ctx, "acme") {
+			require.NoError(t, err)
+		}
 		require.NoError(t, l.Close())
 	}
 	r.RequireNoErrors()
@@ -77,6 +89,16 @@ func TestZeroLedger(t *testing.T) {
 		require.ErrorContains(t, err, "NewPostgres")
 		_, err = l.List(t.Context(), "acme", deployments.Filter{}, deployments.Page{})
 		require.ErrorContains(t, err, "NewPostgres")
+		_, err = l.Scopes(t.Context(), "acme")
+		require.ErrorContains(t, err, "NewPostgres")
+		_, err = l.RecordIncident(t.Context(), "acme", &payload.Incident{})
+		require.ErrorContains(t, err, "NewPostgres")
+		for _, err := range l.Runs(t.Context(), "acme", deployments.Scope{}, time.Time{}, time.Time{}) {
+			require.ErrorContains(t, err, "NewPostgres")
+		}
+		for _, err := range l.Incidents(t.Context(), "acme") {
+			require.ErrorContains(t, err, "NewPostgres")
+		}
 		require.ErrorContains(t, l.SetLinked(t.Context(), deployments.Link{}, 1), "NewPostgres")
 		require.NoError(t, l.Close())
 	}
