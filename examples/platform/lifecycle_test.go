@@ -28,7 +28,7 @@ func TestDemo(t *testing.T) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	require.NoError(t, cmd.Run(), "%s\n%s", &out, &errs)
-	require.Empty(t, errs.String())
+	require.Empty(t, withoutSlowness(errs.String()))
 	require.Contains(t, out.String(), "All 19 events came, signed, verified and handled once each.")
 	for _, version := range []string{"v1", "v2", "v3", "v4", "v5"} {
 		require.Regexp(t, `(?m)^\d\d:\d\d:\d\d\.\d{3}  `+version+`  deploy\.started `, out.String())
@@ -40,6 +40,19 @@ func TestDemo(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(tmpOf(cmd.Env), "platform-demo-*"))
 	require.NoError(t, err)
 	require.Empty(t, left, "it cleans up")
+}
+
+// withoutSlowness drops the lines that River logs if the machine is so busy that
+// a query or a renewal of the leadership takes longer than 10 s. River tries
+// again, and the demo goes on.
+func withoutSlowness(log string) string {
+	var rest strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, " timed out after ") && !strings.Contains(line, "the reelection deadline elapsed") {
+			rest.WriteString(line)
+		}
+	}
+	return rest.String()
 }
 
 func tmpOf(env []string) string {
