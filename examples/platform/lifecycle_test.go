@@ -42,9 +42,9 @@ func TestDemo(t *testing.T) {
 	require.Empty(t, left, "it cleans up")
 }
 
-// withoutSlowness drops the lines that River logs if the machine is so busy that
-// a query or a renewal of the leadership takes longer than 10 s. River tries
-// again, and the demo goes on.
+// withoutSlowness drops the lines that River logs if the machine is so busy
+// that a query or a renewal of the leadership takes longer than 10 s. River
+// tries again, and the demo goes on.
 func withoutSlowness(log string) string {
 	var rest strings.Builder
 	for line := range strings.Lines(log) {
