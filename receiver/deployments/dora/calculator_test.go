@@ -156,3 +156,26 @@ func TestCalculator_Concurrently(t *testing.T) {
 		require.Positive(t, counts[i][0])
 	}
 }
+
+// Commits whose hashes begin alike are told apart.
+func TestCompute_CommitsThatBeginAlike(t *testing.T) {
+	t.Parallel()
+	name := func(i int) string { return "0123456789abcdef" + sha(string(rune('A' + i)))[:24] }
+	commits := testCommits{"": nil}
+	for i := range 6 {
+		c := testCommit{ID: name(i), Authored: clock(t, "00:00").Add(time.Duration(i) * time.Hour)}
+		if i > 0 {
+			c.Parents = []string{name(i - 1)}
+		}
+		commits[""] = append(commits[""], c)
+	}
+	w := newWorld(t)
+	for i, at := range []int{0, 2, 5, 1} {
+		w.record(live("d"+string(rune('1'+i)), name(at), clock(t, "10:00").Add(time.Duration(i)*time.Hour)))
+	}
+	r := w.report(week(t), dora.WithCommits(commits))
+	require.Len(t, r.Deployments[1].Changes, 2)
+	require.Len(t, r.Deployments[2].Changes, 3)
+	require.Equal(t, dora.ReasonGoingBack, r.Deployments[3].LeftOut[0].Reason)
+	require.ElementsMatch(t, []dora.CommitID{id(name(1)), id(name(2))}, []dora.CommitID{r.Deployments[1].Changes[0].Commit, r.Deployments[1].Changes[1].Commit})
+}

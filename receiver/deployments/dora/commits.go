@@ -76,7 +76,7 @@ type Commits interface {
 	// lower case. The results have the order of the names.
 	Resolve(ctx context.Context, r Repository, names []string) ([]Resolved, error)
 	// Walk yields all commits that are reachable from heads and not from bases, in
-	// any order. It may yield more of those that are reachable from heads. The
-	// caller keeps no Parents. An error ends it.
+	// any order and each once. It may yield more of those that are reachable from
+	// heads. The caller keeps no Parents. An error ends it.
 	Walk(ctx context.Context, r Repository, heads, bases []CommitID) iter.Seq2[Commit, error]
 }

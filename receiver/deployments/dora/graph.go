@@ -2,13 +2,15 @@ package dora
 
 import (
 	"context"
+	"encoding/binary"
 	"slices"
 )
 
 // graph is a part of a history, small enough for a million commits. It only
 // grows.
 type graph struct {
-	index   map[CommitID]int32
+	index   map[uint64]int32   // by the first 8 bytes, which takes half the time
+	twins   map[CommitID]int32 // commits that begin like another one
 	nodes   []node
 	parents []CommitID // of all nodes
 	links   []int32    // the same as places in nodes; outside for others
@@ -25,7 +27,9 @@ type node struct {
 // outside is a parent that is not in the graph.
 const outside = -1
 
-func newGraph() *graph { return &graph{index: make(map[CommitID]int32)} }
+func newGraph() *graph {
+	return &graph{index: make(map[uint64]int32), twins: make(map[CommitID]int32)}
+}
 
 // load adds what the source yields, at most limit commits in all. If it fails,
 // it adds nothing.
@@ -37,6 +41,9 @@ func (g *graph) load(ctx context.Context, source Commits, r Repository, heads, b
 		}
 		if err != nil {
 			return err
+		}
+		if len(g.nodes) > 0 && g.place(c.ID) != outside {
+			continue
 		}
 		nodes = append(nodes, node{
 			id: c.ID, first: uint32(len(parents)), count: uint32(len(c.Parents)),
@@ -57,10 +64,15 @@ func (g *graph) load(ctx context.Context, source Commits, r Repository, heads, b
 // link indexes the nodes from known on, and finds the parents.
 func (g *graph) link(known int) {
 	if known == 0 {
-		g.index = make(map[CommitID]int32, len(g.nodes))
+		g.index = make(map[uint64]int32, len(g.nodes))
 	}
 	for i := known; i < len(g.nodes); i++ {
-		g.index[g.nodes[i].id] = int32(i)
+		id := g.nodes[i].id
+		if at, taken := g.index[prefix(id)]; taken && g.nodes[at].id != id {
+			g.twins[id] = int32(i)
+			continue
+		}
+		g.index[prefix(id)] = int32(i)
 	}
 	for i, at := range g.links { // what was outside may be known now
 		if at == outside {
@@ -82,11 +94,20 @@ func (g *graph) link(known int) {
 
 // place returns where a commit is, or outside.
 func (g *graph) place(id CommitID) int32 {
-	if at, ok := g.index[id]; ok {
+	at, ok := g.index[prefix(id)]
+	switch {
+	case !ok:
+		return outside
+	case g.nodes[at].id == id:
+		return at
+	}
+	if at, ok := g.twins[id]; ok {
 		return at
 	}
 	return outside
 }
+
+func prefix(id CommitID) uint64 { return binary.BigEndian.Uint64(id[:]) }
 
 // walker visits each commit of a graph once.
 type walker struct {
@@ -101,15 +122,15 @@ func (g *graph) walker() *walker { return &walker{graph: g, seen: make([]uint32,
 // visited reports whether an earlier deployment contained the commit. What is
 // outside was reached from the bases, which are earlier deployments.
 func (w *walker) visited(id CommitID) bool {
-	at, ok := w.index[id]
-	return !ok || w.seen[at] > 0
+	at := w.place(id)
+	return at == outside || w.seen[at] > 0
 }
 
 // visit calls f for all commits that are reachable from id and have not been
 // visited. It reports whether it met one that had been, or one outside.
 func (w *walker) visit(id CommitID, f func(n *node)) (related bool) {
-	at, ok := w.index[id]
-	if !ok || w.seen[at] > 0 {
+	at := w.place(id)
+	if at == outside || w.seen[at] > 0 {
 		return true
 	}
 	w.visits++
