@@ -45,8 +45,7 @@ func crashOptions(key outbox.SealingKey) []outbox.Option {
 	}
 }
 
-// TestProofCrash kills processes that publish and deliver. Two run on one
-// database.
+// TestProofCrash kills two processes that publish and deliver on one database.
 //
 // A process writes to a file what it is about to publish. It writes again when
 // Publish, or the commit after PublishTx, has returned. Half of the events are
