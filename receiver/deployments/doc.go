@@ -18,6 +18,12 @@
 //   - Package gitlinker counts pull requests in a local git repository.
 //   - Package ledgertest tests your own [Ledger].
 //
+// # Metrics
+//
+// Package dora computes the five DORA metrics from a ledger. For that purpose a
+// ledger keeps the reports of each deployment, see [Record.Run], and incidents,
+// which [NewIncidents] receives.
+//
 // # Security properties
 //
 //   - A request is authenticated before anything in it is recorded.
