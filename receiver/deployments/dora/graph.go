@@ -67,12 +67,14 @@ func (g *graph) link(known int) {
 		g.index = make(map[uint64]int32, len(g.nodes))
 	}
 	for i := known; i < len(g.nodes); i++ {
-		id := g.nodes[i].id
-		if at, taken := g.index[prefix(id)]; taken && g.nodes[at].id != id {
-			g.twins[id] = int32(i)
-			continue
+		g.index[prefix(g.nodes[i].id)] = int32(i)
+	}
+	if len(g.index) < len(g.nodes) { // some begin alike, and the last one has the place
+		for i, n := range g.nodes {
+			if g.index[prefix(n.id)] != int32(i) {
+				g.twins[n.id] = int32(i)
+			}
 		}
-		g.index[prefix(id)] = int32(i)
 	}
 	for i, at := range g.links { // what was outside may be known now
 		if at == outside {
