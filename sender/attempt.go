@@ -15,9 +15,12 @@ const (
 	Delivered Outcome = "delivered"
 	// Failed means that there was no 2xx. A later attempt may succeed.
 	Failed Outcome = "failed"
-	// Gone means that the endpoint answered 410. Disable it, and make no more
-	// attempts.
+	// Gone means that the endpoint answered 410, or asked to be disabled
+	// ([DirectiveDisable]). Disable it, and make no more attempts.
 	Gone Outcome = "gone"
+	// Aborted means that the endpoint did not take the delivery and asked for no
+	// more attempts of it ([DirectiveAbort]). It may take others.
+	Aborted Outcome = "aborted"
 	// Rejected means an answer that no retry changes. It is a client error
 	// (4xx) with [WithStopOnClientError], or a redirect (3xx) in the [Pipeline]
 	// schedule.
@@ -44,6 +47,10 @@ const (
 	ClassNone Class = ""
 	// ClassStatus means that there was an answer other than 2xx.
 	ClassStatus Class = "status"
+	// ClassAborted means that an answer other than 2xx had [DirectiveAbort].
+	ClassAborted Class = "aborted"
+	// ClassDisabled means that an answer other than 2xx had [DirectiveDisable].
+	ClassDisabled Class = "disabled"
 	// ClassDNS means that the host could not be resolved.
 	ClassDNS Class = "dns"
 	// ClassConnect means that no connection could be made.
@@ -75,7 +82,7 @@ const (
 // describe returns the class in words, for an error's text.
 func (c Class) describe() string {
 	switch c {
-	case ClassStatus:
+	case ClassStatus, ClassAborted, ClassDisabled:
 		return "answered"
 	case ClassDNS:
 		return "host not resolved"
@@ -168,6 +175,10 @@ type Attempt struct {
 	// RetryAfter is the pause that the endpoint asked for with Retry-After,
 	// capped by [WithMaxRetryAfter]. It is 0 if the endpoint did not ask.
 	RetryAfter time.Duration
+	// Directive is what the answer asked for with the header Webhook-Delivery.
+	// It is empty without [WithDeliveryControl]. After DirectiveDisable, disable
+	// the endpoint even if the Outcome is Delivered.
+	Directive Directive
 	// Wait is how long Send or Deliver waits after this attempt. It is 0 after
 	// the last attempt and for [Sender.Attempt].
 	Wait time.Duration

@@ -37,6 +37,8 @@
 //	no answer in time            retried, failed
 //	the connection ends          retried, failed
 //	410                          final, gone: disable the endpoint
+//	abort-message                final, aborted, for any status but 2xx and 410: see WithDeliveryControl
+//	disable                      final, gone, for any status but 2xx: see WithDeliveryControl
 //	3xx, Pipeline schedule       final, rejected: redirects are never followed
 //	3xx, other schedules         retried, failed
 //	4xx                          retried, failed
@@ -78,6 +80,8 @@
 //	format_no_message           the body format has nothing to say about the event
 //	redirected                  an answer of 3xx
 //	gone                        an answer of 410
+//	aborted                     the answer asks for no more attempts of the delivery
+//	disabled                    the answer asks for no more deliveries
 //	throttled                   an answer of 429
 //	client_error                another answer of 4xx
 //	server_error                an answer of 5xx

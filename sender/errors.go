@@ -14,9 +14,12 @@ var ErrConfig = errors.New("sender: invalid configuration")
 // [Sender.Deliver] return a [*DeliveryError]. It wraps one of them, or the
 // error of the context that ended the delivery.
 var (
-	// ErrGone says that the endpoint answered 410, which asks the sender to
-	// stop. Disable the endpoint.
-	ErrGone = errors.New("sender: endpoint is gone (410)")
+	// ErrGone says that the endpoint wants no more deliveries. It answered 410,
+	// or asked to be disabled ([DirectiveDisable]). Disable the endpoint.
+	ErrGone = errors.New("sender: endpoint wants no more deliveries")
+	// ErrAborted says that the endpoint wants no more attempts of this delivery
+	// ([DirectiveAbort]).
+	ErrAborted = errors.New("sender: endpoint aborted the delivery")
 	// ErrExhausted says that every attempt of the schedule has failed.
 	ErrExhausted = errors.New("sender: all attempts failed")
 	// ErrRejected says that the endpoint gave an answer that no retry changes.

@@ -22,6 +22,7 @@ func TestSeeds(t *testing.T) {
 	t.Parallel()
 	for target, n := range map[string]int{
 		"FuzzRetryAfter": len(retryAfterCases), "FuzzURL": len(urlCases), "FuzzFilter": len(patternCases),
+		"FuzzDirective": len(directiveCases),
 	} {
 		entries, err := os.ReadDir("testdata/fuzz/" + target)
 		require.NoError(t, err)

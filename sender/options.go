@@ -47,10 +47,12 @@ type config struct {
 	maxRetryAfter time.Duration
 	maxBody       int
 	stopOnClient  bool
-	observer      func(context.Context, Attempt)
-	logger        *slog.Logger
-	faults        *contain.Faults
-	types         []payload.Type
+	// deliveryControl is WithDeliveryControl.
+	deliveryControl bool
+	observer        func(context.Context, Attempt)
+	logger          *slog.Logger
+	faults          *contain.Faults
+	types           []payload.Type
 
 	networks     []netip.Prefix
 	denied       []netip.Prefix

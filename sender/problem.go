@@ -45,6 +45,8 @@ var problemTexts = map[string]string{
 	"format_no_message":          "The body format has no message for this event.",
 	"redirected":                 "The endpoint redirects, and redirects are not followed.",
 	"gone":                       "The endpoint answered 410, which ends its deliveries.",
+	"aborted":                    "The endpoint refused the delivery and asked for no more attempts of it.",
+	"disabled":                   "The endpoint asked for no more deliveries.",
 	"throttled":                  "The endpoint answered 429 because it gets too many requests.",
 	"client_error":               "The endpoint rejected the request with a client error (4xx).",
 	"server_error":               "The endpoint failed with a server error (5xx).",
@@ -103,7 +105,7 @@ func ProblemOf(class Class, status int) Problem {
 	codes := map[Class]string{
 		ClassDNS: "host_unreachable", ClassPolicy: "host_unreachable", ClassConnect: "connection_failed", ClassProxy: "connection_failed",
 		ClassTLS: "tls_failed", ClassTimeout: "timeout", ClassReset: "connection_closed", ClassProtocol: "answer_invalid",
-		ClassCanceled: "interrupted", ClassSigner: "not_signed",
+		ClassCanceled: "interrupted", ClassSigner: "not_signed", ClassAborted: "aborted", ClassDisabled: "disabled",
 	}
 	switch code, ok := codes[class]; {
 	case class == ClassNone:

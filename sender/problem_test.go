@@ -165,6 +165,7 @@ func TestProblems_OfAttempts(t *testing.T) {
 	for _, class := range []sender.Class{
 		sender.ClassStatus, sender.ClassDNS, sender.ClassConnect, sender.ClassProxy, sender.ClassTLS, sender.ClassTimeout, sender.ClassReset,
 		sender.ClassProtocol, sender.ClassCanceled, sender.ClassPolicy, sender.ClassSigner,
+		sender.ClassAborted, sender.ClassDisabled,
 	} {
 		p := sender.ProblemOf(class, 0)
 		require.NotEqual(t, "internal", p.Code, class)

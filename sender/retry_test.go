@@ -56,6 +56,7 @@ func retryCases(t *testing.T) map[string][]retryCase {
 	wants, roots, _ := connections(t, false, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, func(http.ResponseWriter, *http.Request) {})
 	queue := []sender.Option{sender.WithSchedule(sender.Scaled(sender.Platform, 0))}
 	strict := []sender.Option{sender.WithStopOnClientError()}
+	controlled := []sender.Option{sender.WithDeliveryControl()}
 	return map[string][]retryCase{
 		"the signer fails or panics": {
 			{signer: failing(errors.New("throttled")), class: sender.ClassSigner, outcome: sender.Failed},
@@ -75,9 +76,14 @@ func retryCases(t *testing.T) map[string][]retryCase {
 			{url: wants.URL, opts: []sender.Option{sender.WithRootCAs(roots)}, class: sender.ClassTLS, outcome: sender.Failed},
 			{fake: fails(x509.UnknownAuthorityError{}), class: sender.ClassTLS, outcome: sender.Failed},
 		},
-		"no answer in time":      {{fake: fails(os.ErrDeadlineExceeded), class: sender.ClassTimeout, outcome: sender.Failed}},
-		"the connection ends":    {{fake: fails(net.ErrClosed), class: sender.ClassReset, outcome: sender.Failed}},
-		"410":                    {{fake: answers(410, "Retry-After", "0"), class: sender.ClassStatus, outcome: sender.Gone, final: true}},
+		"no answer in time":   {{fake: fails(os.ErrDeadlineExceeded), class: sender.ClassTimeout, outcome: sender.Failed}},
+		"the connection ends": {{fake: fails(net.ErrClosed), class: sender.ClassReset, outcome: sender.Failed}},
+		"410":                 {{fake: answers(410, "Retry-After", "0"), class: sender.ClassStatus, outcome: sender.Gone, final: true}},
+		"abort-message": {
+			{opts: controlled, fake: answers(400, "Webhook-Delivery", "abort-message"), class: sender.ClassAborted, outcome: sender.Aborted, final: true},
+			{opts: controlled, fake: answers(503, "Webhook-Delivery", "abort-message", "Retry-After", "0"), class: sender.ClassAborted, outcome: sender.Aborted, final: true},
+		},
+		"disable":                {{opts: controlled, fake: answers(500, "Webhook-Delivery", "disable"), class: sender.ClassDisabled, outcome: sender.Gone, final: true}},
 		"3xx, Pipeline schedule": {{fake: answers(301), class: sender.ClassStatus, outcome: sender.Rejected, final: true}},
 		"3xx, other schedules":   {{opts: queue, fake: answers(301), class: sender.ClassStatus, outcome: sender.Failed}},
 		"4xx":                    {{fake: answers(404), class: sender.ClassStatus, outcome: sender.Failed}},

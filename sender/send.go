@@ -15,6 +15,7 @@ import (
 //
 //   - an attempt delivers
 //   - the endpoint is gone
+//   - the endpoint aborts the delivery, see [WithDeliveryControl]
 //   - policy refuses the delivery
 //   - the schedule is exhausted
 //   - ctx ends
@@ -117,6 +118,8 @@ func (s *Sender) after(ctx context.Context, a *Attempt, schedule *waits.BackOff)
 		return nil
 	case Gone:
 		return &DeliveryError{reason: ErrGone}
+	case Aborted:
+		return &DeliveryError{reason: ErrAborted}
 	case Rejected:
 		return &DeliveryError{reason: ErrRejected}
 	case Refused:

@@ -146,6 +146,9 @@ func (s *Sender) redacted(a *Attempt, t *target, sent []string) {
 
 // judge decides what an answer means.
 func (s *Sender) judge(a *Attempt, t *target, known *secrets) {
+	if s.deliveryControl {
+		a.Directive = directive(a.ResponseHeader)
+	}
 	if a.Status >= 200 && a.Status <= 299 {
 		a.Outcome = Delivered
 		return
@@ -160,6 +163,8 @@ func (s *Sender) judge(a *Attempt, t *target, known *secrets) {
 	switch {
 	case a.Status == http.StatusGone:
 		a.Outcome, failure.cause = Gone, ErrGone
+	case a.Directive != DirectiveNone:
+		a.obey(failure)
 	case s.stopOnClient && a.Status >= 400 && a.Status <= 499 && !asked && !retryable(a.Status):
 		a.Outcome, failure.cause = Rejected, ErrRejected
 	}
