@@ -7,7 +7,6 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 )
 
@@ -21,32 +20,39 @@ const (
 )
 
 // Client is River's client without its type parameter. Methods whose names end
-// in Tx run in a transaction of the same [DB]. Do not call the others while a
-// transaction is open on the same goroutine. See river.Client for the methods.
+// in Tx run in a transaction of the same [DB], or in one of the caller's that
+// the DB has wrapped. Do not call the others while a transaction is open on the
+// same goroutine. See river.Client for the methods.
 type Client interface {
+	txClient
+
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 	StopAndCancel(ctx context.Context) error
 	Stopped() <-chan struct{}
 
 	Insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
-	InsertTx(ctx context.Context, tx *Tx, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
 	InsertMany(ctx context.Context, params []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
-	InsertManyTx(ctx context.Context, tx *Tx, params []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
 
 	JobGet(ctx context.Context, id int64) (*rivertype.JobRow, error)
-	JobGetTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
 	JobList(ctx context.Context, params *river.JobListParams) (*river.JobListResult, error)
-	JobListTx(ctx context.Context, tx *Tx, params *river.JobListParams) (*river.JobListResult, error)
 	JobCancel(ctx context.Context, id int64) (*rivertype.JobRow, error)
-	JobCancelTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
 	JobRetry(ctx context.Context, id int64) (*rivertype.JobRow, error)
-	JobRetryTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
 	JobDelete(ctx context.Context, id int64) (*rivertype.JobRow, error)
-	JobDeleteTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
 
 	Queues() *river.QueueBundle
 	Subscribe(kinds ...river.EventKind) (<-chan *river.Event, func())
+}
+
+// txClient has the methods that run in a transaction.
+type txClient interface {
+	InsertTx(ctx context.Context, tx *Tx, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
+	InsertManyTx(ctx context.Context, tx *Tx, params []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
+	JobGetTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
+	JobListTx(ctx context.Context, tx *Tx, params *river.JobListParams) (*river.JobListResult, error)
+	JobCancelTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
+	JobRetryTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
+	JobDeleteTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
 }
 
 // NewClient returns a client of the database that is not started. It copies the
@@ -73,7 +79,7 @@ func (db *DB) NewClient(config *river.Config) (Client, error) {
 		}
 		return newClient(driver, c, (*Tx).SQL)
 	}
-	return newClient(riverpgxv5.New(db.Pool()), c, (*Tx).Pgx)
+	return newPostgresClient(db, c)
 }
 
 // complete returns a copy of config with the defaults and the properties of the

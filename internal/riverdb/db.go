@@ -2,8 +2,6 @@ package riverdb
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"regexp"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -121,15 +119,6 @@ func (db *DB) Close() error {
 
 // Schema returns the name of the schema on PostgreSQL. It is empty on SQLite.
 func (db *DB) Schema() string { return db.schema }
-
-// Wrap is [sqldb.DB.Wrap] for transactions in which River can insert jobs, a
-// *sql.Tx on SQLite and a pgx.Tx on PostgreSQL.
-func (db *DB) Wrap(tx any) (*Tx, error) {
-	if _, ok := tx.(*sql.Tx); ok && db.Dialect() == Postgres {
-		return nil, fmt.Errorf("%w: it must be a pgx.Tx on the same PostgreSQL database, and is %T", ErrTx, tx)
-	}
-	return db.DB.Wrap(tx)
-}
 
 // Collect runs a query and returns the result of scan for each row.
 func Collect[T any](ctx context.Context, q Querier, scan func(Row) (T, error), statement string, args ...any) ([]T, error) {

@@ -28,6 +28,13 @@
 // The documentation of package sqldb describes how to write statements for both
 // databases.
 //
+// # Transactions of the caller
+//
+// [sqldb.DB.Wrap] takes the application's own transaction. On PostgreSQL that
+// is a pgx.Tx or a *sql.Tx. In a *sql.Tx the client uses River's driver for
+// database/sql, which works with pgx and with lib/pq. Workers are notified in
+// both cases.
+//
 // # One connection
 //
 // A SQLite file has one connection for everything that may write. While a
