@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -77,11 +78,21 @@ func (d Dialect) now() string {
 	return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 }
 
-// types inserts the names of the column types that differ between the dialects.
+// only finds text of a [Step] that is for one dialect.
+var only = regexp.MustCompile(`\{(sqlite|postgres):((?:[^{}]|\{schema\})*)\}`)
+
+// types inserts the names of the column types that differ between the dialects,
+// and leaves out the text that is for the other dialect.
 func (d Dialect) types(statement string) string {
-	blob, id := "blob", "integer PRIMARY KEY AUTOINCREMENT"
+	blob, id, own := "blob", "integer PRIMARY KEY AUTOINCREMENT", "sqlite"
 	if d == Postgres {
-		blob, id = "bytea", "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+		blob, id, own = "bytea", "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "postgres"
 	}
+	statement = only.ReplaceAllStringFunc(statement, func(part string) string {
+		if m := only.FindStringSubmatch(part); m[1] == own {
+			return m[2]
+		}
+		return ""
+	})
 	return strings.NewReplacer("{blob}", blob, "{id}", id).Replace(statement)
 }

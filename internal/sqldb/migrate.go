@@ -9,7 +9,9 @@ import (
 
 // Step is one version of a module's tables. Its statements update the previous
 // version to this one. A released step must never change. {blob} stands for the
-// type of bytes, and {id} for that of a generated integer primary key.
+// type of bytes, and {id} for that of a generated integer primary key. Text in
+// {sqlite:…} or {postgres:…} is for that dialect alone. Its only braces may be
+// those of {schema}. A statement without text for a dialect is skipped there.
 type Step []string
 
 // Migration is one step as SQL for a person or a tool to run. Run its
@@ -182,6 +184,9 @@ func (db *DB) statements(m Module, version int) []string {
 	for _, statement := range m.Steps[version-1] {
 		if !m.Raw {
 			statement = db.Text(db.dialect.types(statement))
+		}
+		if strings.TrimSpace(statement) == "" {
+			continue
 		}
 		all = append(all, statement)
 	}

@@ -14,12 +14,12 @@ import (
 )
 
 // multiply copies a waiting delivery until there are 1024, including the
-// original.
+// original. Each copy has an event of its own, which is not stored.
 func (o *inside) multiply(id string) {
 	o.t.Helper()
-	const columns = `app, endpoint, event, type, deployment, event_at, terminal, state, job, created_at, next_at, done_at, size, content_type, body`
+	const columns = `app, endpoint, type, deployment, event_at, terminal, state, job, created_at, next_at, done_at, size, encoding, content_type`
 	for _, suffix := range "abcdefghij" {
-		o.exec(`INSERT INTO {schema}outbox_delivery (id, `+columns+`) SELECT id || '`+string(suffix)+`', `+columns+
+		o.exec(`INSERT INTO {schema}outbox_delivery (id, event, `+columns+`) SELECT id || '`+string(suffix)+`', event || '`+string(suffix)+`', `+columns+
 			` FROM {schema}outbox_delivery WHERE id LIKE ?`, id+"%")
 	}
 }

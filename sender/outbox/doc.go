@@ -38,9 +38,11 @@
 //
 // An event has an ID ([WithEventID]), under which it is published once. Each
 // endpoint of the app whose filter accepts the event gets a delivery. The
-// delivery has its own ID, by which its receiver detects duplicates. The body
-// is encoded when it is published, in the endpoint's format. Every attempt and
-// every replay sends these bytes, with a fresh timestamp and signature.
+// delivery has its own ID, by which its receiver detects duplicates. The event
+// is stored once, and a JSON delivery is this event with the delivery's ID put
+// in. Bodies in other formats are made when the event is published. Every
+// attempt and every replay sends the same bytes, with a fresh timestamp and
+// signature.
 // [Outbox.PublishTx] publishes in the application's own transaction, so that
 // the deployment's record and its webhooks exist together or not at all.
 //

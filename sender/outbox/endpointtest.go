@@ -61,6 +61,9 @@ func (p *publisher) storeTest(ctx context.Context, e *endpointRow) (*newDelivery
 	if n == nil {
 		return nil, fmt.Errorf("outbox: testing endpoint %s: %w", e.ID, sender.ErrNoMessage)
 	}
+	if n.encoding == jsonBody { // the event of a test is not stored
+		n.encoding, n.body = ownBody, jsonBody.body(n.id, d.body)
+	}
 	if n.state == Pending {
 		n.state, n.reason = Failed, "the test was cut off"
 	}

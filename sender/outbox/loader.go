@@ -37,14 +37,14 @@ type loaded struct {
 }
 
 const (
-	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.rate_slot_at, d.content_type, d.body, d.endpoint,
+	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.rate_slot_at, d.content_type, d.encoding, b.body, d.endpoint,
 	COALESCE(e.version, 0), COALESCE(e.state, ''), COALESCE(e.failing_since, 0), COALESCE(e.breaker_open_until, 0),
 	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), `
 	neverStale = `0`
 	maybeStale = `CASE WHEN d.replays = 0 AND d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND EXISTS (
-		SELECT 1 FROM {schema}outbox_delivery t WHERE t.deployment = d.deployment AND t.endpoint = d.endpoint
+		SELECT 1 FROM {schema}outbox_delivery t WHERE t.app = d.app AND t.deployment = d.deployment AND t.endpoint = d.endpoint
 		AND t.terminal = 1 AND t.event_at >= d.event_at) THEN 1 ELSE 0 END`
-	loadFrom = ` FROM {schema}outbox_delivery d LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id `
+	loadFrom = ` FROM {schema}outbox_delivery d LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint` + joinBody + ` WHERE d.id `
 )
 
 // loader reads deliveries in batches.
@@ -92,15 +92,17 @@ func scanLoaded(r riverdb.Row) (loaded, error) {
 		d                                                                   = loaded{found: true}
 		state, typ, contentType, endpointState                              string
 		attempts, step, next, slot, failing, openTill, concurrency, spacing int64
-		stale                                                               int64
+		stale, encoded                                                      int64
+		stored                                                              []byte
 	)
-	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &slot, &contentType, &d.message.Body, &d.endpoint,
+	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &slot, &contentType, &encoded, &stored, &d.endpoint,
 		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing, &stale)
 	d.typ, d.state, d.endpointState = payload.Type(typ), State(state), EndpointState(endpointState)
 	d.attempts, d.step, d.concurrency = int(attempts), int(step), int(concurrency)
 	d.nextAt, d.rateSlot, d.failingSince, d.breakerOpenUntil = fromMicros(next), fromMicros(slot), fromMicros(failing), fromMicros(openTill)
 	d.interval, d.stale = time.Duration(spacing)*time.Microsecond, stale != 0
 	d.message.ID, d.message.Type, d.message.ContentType = d.id, d.typ, contentType
+	d.message.Body = encoding(encoded).body(d.id, stored)
 	return d, err
 }
 

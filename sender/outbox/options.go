@@ -31,6 +31,8 @@ const (
 	// DefaultDeadRetention how long dead letters are.
 	DefaultRetention     = 30 * 24 * time.Hour
 	DefaultDeadRetention = 90 * 24 * time.Hour
+	// DefaultEventRetention is how long events are kept.
+	DefaultEventRetention = 30 * 24 * time.Hour
 	// DefaultBreakerThreshold is the number of consecutive failures that opens the
 	// circuit breaker of an endpoint. It stays open for about DefaultBreakerPause
 	// at first, twice as long each time, up to DefaultBreakerMaxPause.
@@ -72,22 +74,24 @@ type config struct {
 	schema        string
 	setup         riverdb.Setup
 
-	workers       int
-	maxEndpoints  int
-	concurrency   int
-	breaker       admission.Breaker
-	disableAfter  time.Duration
-	supersede     bool
-	retention     time.Duration
-	deadRetention time.Duration
-	maxBytes      int64
-	maxTimeout    time.Duration
-	stopTimeout   time.Duration
-	hook          func(context.Context, Notice)
-	logger        *slog.Logger
-	faults        *contain.Faults
-	maintainEvery time.Duration
-	scheduleLimit time.Duration
+	workers        int
+	maxEndpoints   int
+	concurrency    int
+	breaker        admission.Breaker
+	disableAfter   time.Duration
+	supersede      bool
+	retention      time.Duration
+	deadRetention  time.Duration
+	eventRetention time.Duration
+	bodyRetention  time.Duration
+	maxBytes       int64
+	maxTimeout     time.Duration
+	stopTimeout    time.Duration
+	hook           func(context.Context, Notice)
+	logger         *slog.Logger
+	faults         *contain.Faults
+	maintainEvery  time.Duration
+	scheduleLimit  time.Duration
 
 	mistakes []error
 }
@@ -116,7 +120,8 @@ func applyOptions(opts []Option) *config {
 		schema: defaultSchema, workers: DefaultWorkers, maxEndpoints: DefaultMaxEndpoints, concurrency: DefaultMaxConcurrency,
 		breaker:      admission.Breaker{Failures: DefaultBreakerThreshold, Pause: DefaultBreakerPause, MaxPause: DefaultBreakerMaxPause},
 		disableAfter: DefaultDisableAfter, retention: DefaultRetention, deadRetention: DefaultDeadRetention,
-		maxTimeout: DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery, scheduleLimit: waits.Limit,
+		eventRetention: DefaultEventRetention,
+		maxTimeout:     DefaultMaxTimeout, stopTimeout: DefaultStopTimeout, maintainEvery: maintainEvery, scheduleLimit: waits.Limit,
 		logger: slog.Default(),
 	}
 	for _, o := range opts {
@@ -276,12 +281,12 @@ func WithSupersession() Option {
 	return optionFunc(func(c *config) { c.supersede = true })
 }
 
-// WithRetention sets how long finished deliveries are kept, with their bodies
-// and attempts. They are kept for age. If bytes is not zero, the oldest are
-// deleted while all together have more bytes. Default: 30 days
-// ([DefaultRetention]) and no limit in bytes. Age must be at least a minute. An
-// event's ID is recognized for as long as age, see [WithEventID]. Dead letters
-// have their own age, [WithDeadRetention], but count for bytes.
+// WithRetention sets how long finished deliveries are kept, with their
+// attempts. They are kept for age. If bytes is not zero, the oldest deliveries
+// and events are deleted while all together have more bytes. Default: 30 days
+// ([DefaultRetention]) and no limit in bytes. Age must be at least a minute.
+// Dead letters and events have their own ages, [WithDeadRetention] and
+// [WithEventRetention], but count for bytes.
 func WithRetention(age time.Duration, bytes int64) Option {
 	return optionFunc(func(c *config) {
 		if age < time.Minute || bytes < 0 {
@@ -299,6 +304,35 @@ func WithDeadRetention(age time.Duration) Option {
 			c.mistake("WithDeadRetention", "%v: want at least a minute", age)
 		}
 		c.deadRetention = age
+	})
+}
+
+// WithEventRetention sets how long events are kept, whether or not an endpoint
+// got them. For that time an event's ID is recognized ([WithEventID]), the
+// event can be polled, and endpoints that missed it can get it. An event is
+// also kept while one of its deliveries is. Default: 30 days
+// ([DefaultEventRetention]), at least a minute.
+func WithEventRetention(age time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if age < time.Minute {
+			c.mistake("WithEventRetention", "%v: want at least a minute", age)
+		}
+		c.eventRetention = age
+	})
+}
+
+// WithBodyRetention deletes what events say after a time: their bodies, and the
+// answers and headers in the log of attempts. What is left says that they
+// existed, and when, where and how they were delivered. Such an event can't be
+// replayed. A body that a pending delivery needs is kept. Default: 0, which
+// keeps bodies as long as their events and deliveries. Negative is an error, as
+// is less than a minute.
+func WithBodyRetention(age time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if age != 0 && age < time.Minute {
+			c.mistake("WithBodyRetention", "%v: want at least a minute, or 0 for as long as the event", age)
+		}
+		c.bodyRetention = age
 	})
 }
 

@@ -123,8 +123,11 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 		limiter:   admission.New(admission.Config{Slots: c.workers, Breaker: c.breaker, PollInterval: fetchPollInterval}),
 		endpoints: &endpointStore{db: db, keys: c.keys},
 		rules:     &rules{sender: s, formats: c.formats, schedules: c.schedules, maxTimeout: c.maxTimeout},
-		retention: &retention{db: db, age: c.retention, deadAge: c.deadRetention, maxBytes: c.maxBytes, logger: c.logger},
-		notifier:  &notifier{hook: c.hook, faults: c.faults},
+		retention: &retention{
+			db: db, feed: &feed{db}, age: c.retention, deadAge: c.deadRetention, eventAge: c.eventRetention, bodyAge: c.bodyRetention,
+			maxBytes: c.maxBytes, logger: c.logger,
+		},
+		notifier: &notifier{hook: c.hook, faults: c.faults},
 	}
 	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede}
 	o.waker = &waker{db: db, client: client, limiter: o.limiter, logger: c.logger}

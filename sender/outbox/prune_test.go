@@ -128,5 +128,5 @@ func TestEventIDsAreForgottenWithTheirDeliveries(t *testing.T) {
 		require.False(t, publish("shop", "done").Duplicate)
 		require.False(t, publish("quiet", "dead").Duplicate, "another app's delivery")
 		require.True(t, publish("quiet", "young").Duplicate)
-	}, WithRetention(time.Hour, 0), WithDeadRetention(24*time.Hour))
+	}, WithRetention(time.Hour, 0), WithDeadRetention(24*time.Hour), WithEventRetention(time.Hour))
 }

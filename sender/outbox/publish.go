@@ -39,8 +39,9 @@ func WithEventID(id string) PublishOption {
 // Publish stores one delivery of event for each of the app's endpoints that is
 // not disabled and whose filter accepts it. When Publish returns nil, they
 // survive a crash. Each has its own delivery ID. They share the event's ID,
-// which is the member event_id of their JSON. Each body is encoded once, now,
-// and every attempt sends the same bytes.
+// which is the member event_id of their JSON. The event is stored once, as
+// JSON, whether or not an endpoint gets it. Bodies in other formats are made
+// once, now. Every attempt sends the same bytes.
 //
 // The event is not changed. A delivery ID in it is replaced. An app without
 // matching endpoints is no error. Errors: [ErrUnknownApp], [ErrConflict],
@@ -135,6 +136,7 @@ type draft struct {
 	app   string
 	event payload.Event // with its event_id, without a delivery ID
 	id    string
+	body  []byte // its JSON
 	hash  [sha256.Size]byte
 	at    time.Time
 }
@@ -161,11 +163,11 @@ func (p *publisher) draft(ctx context.Context, app string, event *payload.Event,
 	if err := d.identify(c.eventID); err != nil {
 		return nil, err
 	}
-	body, err := d.event.Encode()
-	if err != nil {
+	var err error
+	if d.body, err = d.event.Encode(); err != nil {
 		return nil, err
 	}
-	d.hash = sha256.Sum256(body)
+	d.hash = sha256.Sum256(d.body)
 	return d, p.checkSize(ctx, &d.event)
 }
 

@@ -216,15 +216,19 @@ func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
 	if !storable(id) {
 		return Delivery{}, unknownDelivery(id)
 	}
-	var body []byte
-	d, err := scanDelivery(o.db.QueryRow(ctx, `SELECT `+deliveryColumns+`, d.body FROM {schema}outbox_delivery d WHERE d.id = ?`, id), &body)
+	var (
+		encoded int64
+		stored  []byte
+	)
+	d, err := scanDelivery(o.db.QueryRow(ctx, `SELECT `+deliveryColumns+`, d.encoding, b.body FROM {schema}outbox_delivery d`+joinBody+
+		` WHERE d.id = ?`, id), &encoded, &stored)
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return Delivery{}, unknownDelivery(id)
 	}
 	if err != nil {
 		return Delivery{}, wrap("reading delivery", err)
 	}
-	d.Body = body
+	d.Body = encoding(encoded).body(id, stored)
 	return d, nil
 }
 

@@ -263,6 +263,11 @@ func newAttemptRow(a *sender.Attempt) attemptRow {
 	return r
 }
 
+// erase removes what may repeat the event, which was erased during the attempt.
+func (r *attemptRow) erase() {
+	r.errText, r.requestHeader, r.responseHeader, r.body = "", "{}", "{}", []byte{}
+}
+
 func (r *attemptRow) size() int64 {
 	return int64(len(r.body) + len(r.requestHeader) + len(r.responseHeader) + rowOverhead)
 }
@@ -312,11 +317,12 @@ func distinct(results []*result) [][]*result {
 const (
 	// A success replaces every state. Any other result counts only while its job
 	// is still the delivery's.
-	saveSet = `attempts = d.attempts + 1, size = d.size + v.size, last_status = v.status, last_class = v.class, last_error = v.error,
+	saveSet = `attempts = d.attempts + 1, attempts_size = CASE WHEN v.done_at > 0 THEN 0 ELSE d.attempts_size + v.size END, last_status = v.status, last_class = v.class, last_error = v.error,
 		state = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.state ELSE d.state END,
 		step = CASE WHEN d.state = 'pending' AND d.job = v.job THEN d.step + 1 ELSE d.step END,
 		next_at = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.next_at ELSE d.next_at END,
 		done_at = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.done_at ELSE d.done_at END,
+		size = CASE WHEN v.done_at > 0 THEN d.size + d.attempts_size + v.size ELSE d.size END,
 		rate_slot_at = 0`
 	attemptColumns = `delivery, number, started_at, outcome, class, status, error, dns, connect, tls, first_byte, total, retry_after, addr,
 		reused, truncated, request_header, response_header, body`
@@ -334,12 +340,12 @@ func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error 
 		args = append(args, r.id, r.job, string(r.state), micros(r.nextAt), micros(r.doneAt), a.size(), a.status, a.class, a.errText)
 	}
 	type numbered struct {
-		id     string
-		number int64
+		id              string
+		number, encoded int64
 	}
-	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (n numbered, err error) { return n, r.Scan(&n.id, &n.number) },
+	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (n numbered, err error) { return n, r.Scan(&n.id, &n.number, &n.encoded) },
 		`WITH v (id, job, state, next_at, done_at, size, status, class, error) AS (VALUES `+cells+strings.Repeat(`, `+cells, len(results)-1)+`)
-		UPDATE {schema}outbox_delivery AS d SET `+saveSet+` FROM v WHERE d.id = v.id RETURNING id, attempts`, args...)
+		UPDATE {schema}outbox_delivery AS d SET `+saveSet+` FROM v WHERE d.id = v.id RETURNING id, attempts, encoding`, args...)
 	if err != nil || len(all) == 0 { // deleted meanwhile
 		return err
 	}
@@ -347,6 +353,9 @@ func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error 
 	args = make([]any, 0, 19*len(all))
 	for _, n := range all {
 		a := rows[n.id]
+		if encoding(n.encoded) == noBody {
+			a.erase()
+		}
 		args = append(args, n.id, n.number, a.started, a.outcome, a.class, a.status, a.errText, a.dns, a.connect, a.tls, a.firstByte, a.total,
 			a.retryAfter, a.addr, a.reused, a.truncated, a.requestHeader, a.responseHeader, a.body)
 	}
@@ -366,10 +375,12 @@ var postgresStatement = `WITH v AS MATERIALIZED (SELECT * FROM unnest(` +
 	strings.Repeat(`?::text[], `, 8) + strings.Repeat(`?::bigint[], `, 14) + `?::bytea[])
 	AS v (id, state, class, error, outcome, addr, request_header, response_header,
 		job, next_at, done_at, size, status, started_at, dns, connect, tls, first_byte, total, retry_after, reused, truncated, body)),
-	u AS (UPDATE {schema}outbox_delivery AS d SET ` + saveSet + ` FROM v WHERE d.id = v.id RETURNING d.id, d.attempts)
+	u AS (UPDATE {schema}outbox_delivery AS d SET ` + saveSet + ` FROM v WHERE d.id = v.id RETURNING d.id, d.attempts, d.encoding = 0 AS erased)
 	INSERT INTO {schema}outbox_attempt (` + attemptColumns + `)
-	SELECT u.id, u.attempts, v.started_at, v.outcome, v.class, v.status, v.error, v.dns, v.connect, v.tls, v.first_byte, v.total,
-		v.retry_after, v.addr, v.reused, v.truncated, v.request_header, v.response_header, v.body FROM u JOIN v ON v.id = u.id`
+	SELECT u.id, u.attempts, v.started_at, v.outcome, v.class, v.status, CASE WHEN u.erased THEN '' ELSE v.error END,
+		v.dns, v.connect, v.tls, v.first_byte, v.total, v.retry_after, v.addr, v.reused, v.truncated,
+		CASE WHEN u.erased THEN '{}' ELSE v.request_header END, CASE WHEN u.erased THEN '{}' ELSE v.response_header END,
+		CASE WHEN u.erased THEN ''::bytea ELSE v.body END FROM u JOIN v ON v.id = u.id`
 
 // columns returns the arguments of postgresStatement.
 func columns(results []*result) []any {

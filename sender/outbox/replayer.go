@@ -151,7 +151,7 @@ func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, id string)
 // candidate is a delivery that matches the filter.
 type candidate struct {
 	id, endpoint, state string
-	length              int64
+	encoding            int64
 }
 
 func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidate, error) {
@@ -163,7 +163,7 @@ func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidat
 	if err != nil {
 		return nil, err
 	}
-	statement := `SELECT d.id, d.endpoint, COALESCE(e.state, ''), length(d.body) FROM {schema}outbox_delivery d
+	statement := `SELECT d.id, d.endpoint, COALESCE(e.state, ''), d.encoding FROM {schema}outbox_delivery d
 		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id > ?`
 	for _, w := range where {
 		statement += ` AND ` + w
@@ -172,7 +172,7 @@ func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidat
 		statement += ` AND d.type <> '` + string(EventTest) + `'`
 	}
 	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (c candidate, err error) {
-		return c, r.Scan(&c.id, &c.endpoint, &c.state, &c.length)
+		return c, r.Scan(&c.id, &c.endpoint, &c.state, &c.encoding)
 	}, statement+` ORDER BY d.id LIMIT ?`, append(append([]any{row.cursor}, args...), int64(replayBatch))...)
 }
 
@@ -184,7 +184,7 @@ func (row *replayRow) schedule(ctx context.Context, tx *riverdb.Tx, batch []cand
 	next := map[string]time.Time{}
 	var all []requeued
 	for _, c := range batch {
-		if c.length == 0 || c.state == "" || c.state == string(EndpointDisabled) {
+		if encoding(c.encoding) == noBody || c.state == "" || c.state == string(EndpointDisabled) {
 			continue
 		}
 		due, ok := next[c.endpoint]
@@ -242,17 +242,17 @@ type replayer struct {
 func (r *replayer) replay(ctx context.Context, tx *riverdb.Tx, id string) error {
 	var (
 		endpoint string
-		length   int64
+		encoded  int64
 	)
-	err := tx.QueryRow(ctx, `SELECT endpoint, length(body) FROM {schema}outbox_delivery WHERE id = ?`, id).Scan(&endpoint, &length)
+	err := tx.QueryRow(ctx, `SELECT endpoint, encoding FROM {schema}outbox_delivery WHERE id = ?`, id).Scan(&endpoint, &encoded)
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return unknownDelivery(id)
 	}
 	if err != nil {
 		return err
 	}
-	if length == 0 {
-		return fieldError("body", "delivery %s has none: its format could not express the event", id)
+	if encoding(encoded) == noBody {
+		return fieldError("body", "delivery %s has none: its format could not express the event, or it was erased", id)
 	}
 	e, _, err := r.endpoints.read(ctx, tx, endpoint)
 	if err != nil {

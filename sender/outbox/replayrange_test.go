@@ -167,7 +167,7 @@ func TestAReplaySkipsWhatCantBeSent(t *testing.T) {
 		gone := o.endpoint("gone", 0)
 		o.endpoint("empty", 0)
 		empty, lost := o.publishOne("empty"), o.publishOne("gone")
-		o.exec(`UPDATE {schema}outbox_delivery SET body = ?, state = 'failed', done_at = 1 WHERE id = ?`, []byte{}, empty)
+		o.exec(`UPDATE {schema}outbox_delivery SET encoding = 0, state = 'failed', done_at = 1 WHERE id = ?`, empty)
 		o.multiply(o.publishOne("shop"))
 		require.NoError(t, o.Disable(t.Context(), off, "test"))
 		require.NoError(t, o.DeleteEndpoint(t.Context(), gone))

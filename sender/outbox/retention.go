@@ -8,16 +8,19 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// pruneBatch is the number of deliveries that are deleted in one transaction,
-// so that others never wait for long.
+// pruneBatch is the number of deliveries or events that are deleted in one
+// transaction, so that others never wait for long.
 const pruneBatch = 500
 
-// retention deletes finished deliveries that are too old, and the oldest ones
-// if the tables are too large. Several processes may run it at once.
+// retention deletes what is too old, and the oldest deliveries and events if
+// the tables are too large. Several processes may run it at once.
 type retention struct {
 	db       *riverdb.DB
-	age      time.Duration
-	deadAge  time.Duration
+	feed     *feed
+	age      time.Duration // of finished deliveries
+	deadAge  time.Duration // of dead letters
+	eventAge time.Duration
+	bodyAge  time.Duration // 0 keeps bodies as long as their events
 	maxBytes int64
 	logger   *slog.Logger
 }
@@ -32,9 +35,10 @@ func (r *retention) maintain(ctx context.Context) {
 	}
 }
 
-// Prune deletes the finished deliveries that [WithRetention] and
-// [WithDeadRetention] do not keep, and returns their number. A started Outbox
-// prunes about once a minute. Call Prune if all processes only publish.
+// Prune deletes what the retention options do not keep, and returns the number
+// of deleted deliveries. A started Outbox prunes about once a minute. Call
+// Prune if all processes only publish. See [WithRetention],
+// [WithDeadRetention], [WithEventRetention] and [WithBodyRetention].
 func (o *Outbox) Prune(ctx context.Context) (int, error) {
 	if err := o.open(); err != nil {
 		return 0, err
@@ -44,11 +48,11 @@ func (o *Outbox) Prune(ctx context.Context) (int, error) {
 
 func (r *retention) prune(ctx context.Context) (int, error) {
 	now := time.Now()
-	count, err := r.pruneBatches(ctx, `state <> 'failed' AND done_at > 0 AND done_at < ?`, micros(now.Add(-r.age)))
+	count, err := r.pruneDeliveries(ctx, `state <> 'failed' AND done_at > 0 AND done_at < ?`, micros(now.Add(-r.age)))
 	if err != nil {
 		return count, err
 	}
-	dead, err := r.pruneBatches(ctx, `state = 'failed' AND done_at > 0 AND done_at < ?`, micros(now.Add(-r.deadAge)))
+	dead, err := r.pruneDeliveries(ctx, `state = 'failed' AND done_at > 0 AND done_at < ?`, micros(now.Add(-r.deadAge)))
 	count += dead
 	if err != nil {
 		return count, err
@@ -58,15 +62,18 @@ func (r *retention) prune(ctx context.Context) (int, error) {
 	if err != nil {
 		return count, err
 	}
-	if err := r.pruneEvents(ctx, micros(now.Add(-r.age))); err != nil {
+	if err := r.pruneEvents(ctx, micros(now.Add(-r.eventAge))); err != nil {
+		return count, err
+	}
+	if err := r.pruneBodies(ctx, now); err != nil {
 		return count, err
 	}
 	return count, r.pruneReplays(ctx, micros(now.Add(-max(r.age, r.deadAge))))
 }
 
-// pruneBatches deletes the finished deliveries that match a condition, with
+// pruneDeliveries deletes the finished deliveries that match a condition, with
 // their attempts, oldest first.
-func (r *retention) pruneBatches(ctx context.Context, condition string, arg any) (int, error) {
+func (r *retention) pruneDeliveries(ctx context.Context, condition string, arg any) (int, error) {
 	for count := 0; ; {
 		n, err := r.pruneBatch(ctx, condition, arg, pruneBatch)
 		count += n
@@ -93,49 +100,152 @@ func (r *retention) pruneBatch(ctx context.Context, condition string, arg any, l
 		}
 		count = len(deleted)
 		in, list = anyOf(r.db, deleted)
+		if _, err := tx.Exec(ctx, `DELETE FROM {schema}outbox_body WHERE delivery <> '' AND delivery `+in, list); err != nil {
+			return err
+		}
 		_, err = tx.Exec(ctx, `DELETE FROM {schema}outbox_attempt WHERE delivery `+in, list)
 		return err
 	})
 	return count, err
 }
 
-// pruneSize deletes the oldest finished deliveries while all have too many
-// bytes.
+// pruneSize deletes the oldest finished deliveries, and the events that are as
+// old and have no other delivery, while all have too many bytes.
 func (r *retention) pruneSize(ctx context.Context) (int, error) {
 	for count := 0; r.maxBytes > 0; {
-		var total, n int64
+		var total, n, events int64
 		err := r.db.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(size), 0) AS bigint), COUNT(*) FROM {schema}outbox_delivery WHERE done_at > 0`).Scan(&total, &n)
+		if err == nil {
+			err = r.db.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(size), 0) AS bigint) FROM {schema}outbox_event`).Scan(&events)
+		}
 		if err != nil {
 			return count, wrap("measuring", err)
 		}
-		excess := total - r.maxBytes
-		if excess <= 0 || n == 0 {
+		excess := total + events - r.maxBytes
+		if excess <= 0 {
 			return count, nil
 		}
 		// The excess divided by the mean size, so that not many too many are deleted.
-		limit := min(max(excess*n/max(total, 1), 1), pruneBatch)
-		deleted, err := r.pruneBatch(ctx, `done_at > ?`, int64(0), int(limit))
+		limit := min(max(int(float64(excess)/float64(total+events)*float64(n)), 1), pruneBatch)
+		deleted, until, err := r.pruneOldest(ctx, limit)
 		count += deleted
-		if err != nil || deleted == 0 {
+		if err != nil {
 			return count, wrap("pruning", err)
+		}
+		forgotten, err := r.pruneEventBatch(ctx, until, limit)
+		if err != nil || deleted+forgotten == 0 {
+			return count, wrap("pruning events", err)
 		}
 	}
 	return 0, nil
 }
 
-// pruneEvents forgets the IDs of events without deliveries.
+// pruneOldest deletes the oldest finished deliveries. It returns when the last
+// of them ended, or a time after all events if there was none.
+func (r *retention) pruneOldest(ctx context.Context, limit int) (deleted int, until int64, err error) {
+	until = micros(time.Now()) + 1
+	last, err := riverdb.Collect(ctx, r.db, func(r riverdb.Row) (at int64, err error) { return at, r.Scan(&at) },
+		`SELECT done_at FROM {schema}outbox_delivery WHERE done_at > 0 ORDER BY done_at LIMIT ?`, int64(limit))
+	if err != nil || len(last) == 0 {
+		return 0, until, err
+	}
+	until = last[len(last)-1]
+	deleted, err = r.pruneBatch(ctx, `done_at > ?`, int64(0), limit)
+	return deleted, until, err
+}
+
+// pruneEvents deletes old events without deliveries, and so forgets their IDs.
 func (r *retention) pruneEvents(ctx context.Context, before int64) error {
 	for {
-		n, err := r.db.Exec(ctx, `DELETE FROM {schema}outbox_event WHERE EXISTS (SELECT 1 FROM (SELECT e.app, e.id FROM {schema}outbox_event e
-			WHERE e.created_at < ? AND NOT EXISTS (SELECT 1 FROM {schema}outbox_delivery d WHERE d.app = e.app AND d.event = e.id)
-			ORDER BY e.created_at LIMIT ?) old WHERE old.app = outbox_event.app AND old.id = outbox_event.id)`, before, int64(pruneBatch))
-		if err != nil {
+		n, err := r.pruneEventBatch(ctx, before, pruneBatch)
+		if err != nil || n < pruneBatch {
 			return wrap("pruning events", err)
 		}
-		if n < pruneBatch {
-			return nil
+	}
+}
+
+// pruneEventBatch also records the positions that a consumer which polls can no
+// longer read. Events without a position are kept until they have one.
+func (r *retention) pruneEventBatch(ctx context.Context, before int64, limit int) (count int, err error) {
+	if err := r.feed.place(ctx); err != nil {
+		return 0, err
+	}
+	err = r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		old, err := collectKeys(ctx, tx, `SELECT e.app, e.id FROM {schema}outbox_event e WHERE e.created_at < ? AND e.position > 0
+			AND NOT EXISTS (SELECT 1 FROM {schema}outbox_delivery d WHERE d.app = e.app AND d.event = e.id)
+			ORDER BY e.created_at LIMIT ?`, before, int64(limit))
+		if err != nil || len(old.apps) == 0 {
+			return err
+		}
+		count = len(old.apps)
+		return r.deleteEvents(ctx, tx, old)
+	})
+	return count, err
+}
+
+func (r *retention) deleteEvents(ctx context.Context, tx *riverdb.Tx, old keys) error {
+	in, args := anyPair(r.db, `app, id`, old.apps, old.events)
+	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_app SET pruned_position = CASE WHEN p.last > pruned_position THEN p.last ELSE pruned_position END
+		FROM (SELECT app, MAX(position) AS last FROM {schema}outbox_event WHERE `+in+` GROUP BY app) p WHERE p.app = outbox_app.id`, args...)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM {schema}outbox_event WHERE `+in, args...); err != nil {
+		return err
+	}
+	in, args = anyPair(r.db, `app, event`, old.apps, old.events)
+	_, err = tx.Exec(ctx, `DELETE FROM {schema}outbox_body WHERE `+in, args...)
+	return err
+}
+
+// pruneBodies deletes the contents of old events that no delivery waits to
+// send.
+func (r *retention) pruneBodies(ctx context.Context, now time.Time) error {
+	for r.bodyAge > 0 {
+		var count int
+		err := r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+			old, err := collectKeys(ctx, tx, `SELECT b.app, b.event FROM {schema}outbox_body b WHERE b.created_at < ?
+				AND NOT EXISTS (SELECT 1 FROM {schema}outbox_delivery d WHERE d.app = b.app AND d.event = b.event AND d.state = 'pending')
+				ORDER BY b.created_at LIMIT ?`, micros(now.Add(-r.bodyAge)), int64(pruneBatch))
+			if err != nil || len(old.apps) == 0 {
+				return err
+			}
+			count = len(old.apps)
+			return deleteContents(ctx, r.db, tx, old)
+		})
+		if err != nil || count < pruneBatch {
+			return wrap("pruning bodies", err)
 		}
 	}
+	return nil
+}
+
+// keys names events. Both lists have the same length.
+type keys struct{ apps, events []string }
+
+func collectKeys(ctx context.Context, tx *riverdb.Tx, statement string, args ...any) (all keys, err error) {
+	pairs, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (p [2]string, err error) { return p, r.Scan(&p[0], &p[1]) }, statement, args...)
+	for _, p := range pairs {
+		all.apps, all.events = append(all.apps, p[0]), append(all.events, p[1])
+	}
+	return all, err
+}
+
+// deleteContents deletes what events say, everywhere. What is left says that
+// they existed, and when, where and how they were delivered.
+func deleteContents(ctx context.Context, db *riverdb.DB, tx *riverdb.Tx, events keys) error {
+	in, args := anyPair(db, `app, event`, events.apps, events.events)
+	for _, statement := range [...]string{
+		`DELETE FROM {schema}outbox_body WHERE ` + in,
+		`UPDATE {schema}outbox_attempt SET error = '', request_header = '{}', response_header = '{}', body = ''
+			WHERE delivery IN (SELECT id FROM {schema}outbox_delivery WHERE ` + in + `)`,
+		`UPDATE {schema}outbox_delivery SET encoding = 0, last_error = '' WHERE ` + in,
+	} {
+		if _, err := tx.Exec(ctx, statement, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pruneReplays forgets replays without deliveries.

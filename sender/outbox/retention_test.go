@@ -28,7 +28,8 @@ func TestOldDeliveriesArePruned(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		w.start(t) // and prunes nothing by itself
-		o := w.open(t, outbox.WithRetention(24*time.Hour, 0), outbox.WithDeadRetention(72*time.Hour))
+		o := w.open(t, outbox.WithRetention(24*time.Hour, 0), outbox.WithDeadRetention(72*time.Hour),
+			outbox.WithEventRetention(24*time.Hour))
 		good, bad := newHook(t, nil), newHook(t, always(410))
 		create(t, o, endpointAt("shop", good.URL))
 		create(t, o, endpointAt("blog", bad.URL))

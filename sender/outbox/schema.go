@@ -10,20 +10,33 @@ const module = "outbox"
 // Times are microseconds since 1970, 0 where there is none. Lists and maps are
 // JSON.
 //
-// The indexes of outbox_delivery are for, in this order:
+// outbox_event and outbox_delivery are narrow. What is wide and written once is
+// in outbox_body and outbox_attempt. outbox_body has the event as it was
+// published, with an empty delivery, and the bodies of deliveries in other
+// formats than JSON.
 //
-//   - the log of an app, and of an endpoint, newest first
+// On SQLite, events get their position for polling when they are inserted,
+// since it has one writer at a time. On PostgreSQL, position is 0 until the
+// event's transaction has been committed. outbox_position then hands it out.
+//
+// Attempts change no column of outbox_delivery that is in an index, until the
+// last one ends the delivery. PostgreSQL can then update the row in place
+// (HOT), for which the fillfactor leaves room. The indexes of outbox_delivery
+// are for, in this order:
+//
+//   - the log of an app and of an endpoint, by state, and the waiting
+//     deliveries of an endpoint
 //   - supersession, and the log of a deployment
-//   - the deliveries of an event
-//   - the waiting deliveries of an endpoint
-//   - dead letters
+//   - the deliveries of an event, of which an endpoint has one
+//   - the operator's view of what waits and of dead letters
 //   - pruning by age and size
 //   - the progress of a replay
 var migrations = []riverdb.Step{{
 	`CREATE TABLE {schema}outbox_app (
 		id text NOT NULL PRIMARY KEY,
 		created_at bigint NOT NULL,
-		locked bigint NOT NULL DEFAULT 0
+		locked bigint NOT NULL DEFAULT 0,
+		pruned_position bigint NOT NULL DEFAULT 0
 	)`,
 	`CREATE TABLE {schema}outbox_endpoint (
 		id text NOT NULL PRIMARY KEY,
@@ -54,13 +67,33 @@ var migrations = []riverdb.Step{{
 	)`,
 	`CREATE INDEX outbox_endpoint_app ON {schema}outbox_endpoint (app, id)`,
 	`CREATE TABLE {schema}outbox_event (
+		position {sqlite:integer PRIMARY KEY AUTOINCREMENT}{postgres:bigint NOT NULL DEFAULT 0},
 		app text NOT NULL,
 		id text NOT NULL,
+		type text NOT NULL,
+		deployment text NOT NULL,
 		hash {blob} NOT NULL,
+		size bigint NOT NULL,
 		created_at bigint NOT NULL,
-		PRIMARY KEY (app, id)
+		erased_at bigint NOT NULL DEFAULT 0,
+		{postgres:PRIMARY KEY}{sqlite:UNIQUE} (app, id)
 	)`,
+	`CREATE INDEX outbox_event_feed ON {schema}outbox_event (app, position)`,
+	`CREATE INDEX outbox_event_time ON {schema}outbox_event (app, created_at)`,
 	`CREATE INDEX outbox_event_age ON {schema}outbox_event (created_at)`,
+	`{postgres:CREATE INDEX outbox_event_unplaced ON {schema}outbox_event (created_at) WHERE position = 0}`,
+	`{postgres:CREATE TABLE {schema}outbox_position (id bigint NOT NULL PRIMARY KEY, last bigint NOT NULL)}`,
+	`{postgres:INSERT INTO {schema}outbox_position (id, last) VALUES (1, 0)}`,
+	`CREATE TABLE {schema}outbox_body (
+		app text NOT NULL,
+		event text NOT NULL,
+		delivery text NOT NULL,
+		created_at bigint NOT NULL,
+		body {blob} NOT NULL,
+		PRIMARY KEY (app, event, delivery)
+	)`,
+	`CREATE INDEX outbox_body_delivery ON {schema}outbox_body (delivery) WHERE delivery <> ''`,
+	`CREATE INDEX outbox_body_age ON {schema}outbox_body (created_at)`,
 	`CREATE TABLE {schema}outbox_delivery (
 		id text NOT NULL PRIMARY KEY,
 		app text NOT NULL,
@@ -70,6 +103,8 @@ var migrations = []riverdb.Step{{
 		deployment text NOT NULL,
 		event_at bigint NOT NULL,
 		terminal bigint NOT NULL,
+		encoding bigint NOT NULL,
+		content_type text NOT NULL,
 		state text NOT NULL,
 		job bigint NOT NULL,
 		attempts bigint NOT NULL DEFAULT 0,
@@ -84,15 +119,14 @@ var migrations = []riverdb.Step{{
 		replays bigint NOT NULL DEFAULT 0,
 		replay text NOT NULL DEFAULT '',
 		size bigint NOT NULL,
-		content_type text NOT NULL,
-		body {blob} NOT NULL
-	)`,
-	`CREATE INDEX outbox_delivery_app ON {schema}outbox_delivery (app, id)`,
-	`CREATE INDEX outbox_delivery_endpoint ON {schema}outbox_delivery (endpoint, id)`,
-	`CREATE INDEX outbox_delivery_deployment ON {schema}outbox_delivery (deployment, endpoint)`,
-	`CREATE INDEX outbox_delivery_event ON {schema}outbox_delivery (app, event)`,
-	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (endpoint, id) WHERE state = 'pending'`,
-	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (app, id) WHERE state = 'failed'`,
+		attempts_size bigint NOT NULL DEFAULT 0
+	){postgres: WITH (fillfactor = 75)}`,
+	`CREATE INDEX outbox_delivery_app ON {schema}outbox_delivery (app, state, id)`,
+	`CREATE INDEX outbox_delivery_endpoint ON {schema}outbox_delivery (endpoint, state, id)`,
+	`CREATE INDEX outbox_delivery_deployment ON {schema}outbox_delivery (app, deployment, id)`,
+	`CREATE UNIQUE INDEX outbox_delivery_event ON {schema}outbox_delivery (app, event, endpoint)`,
+	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (id) WHERE state = 'pending'`,
+	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id) WHERE state = 'failed'`,
 	`CREATE INDEX outbox_delivery_done ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0`,
 	`CREATE INDEX outbox_delivery_replay ON {schema}outbox_delivery (replay, state) WHERE replay <> ''`,
 	`CREATE TABLE {schema}outbox_attempt (

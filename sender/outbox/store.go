@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,6 +33,20 @@ func anyOf(db *riverdb.DB, texts []string) (condition string, arg any) {
 		return `= ANY(?)`, texts
 	}
 	return `IN (SELECT value FROM json_each(?))`, list(texts)
+}
+
+// anyPair is a condition on two texts that are one of many pairs, and its
+// arguments.
+func anyPair(db *riverdb.DB, columns string, first, second []string) (condition string, args []any) {
+	if db.Dialect() == riverdb.Postgres {
+		return `(` + columns + `) IN (SELECT * FROM unnest(?::text[], ?::text[]))`, []any{first, second}
+	}
+	pairs := make([][2]string, len(first))
+	for i := range first {
+		pairs[i] = [2]string{first[i], second[i]}
+	}
+	b, _ := json.Marshal(pairs) // strings always marshal
+	return `(` + columns + `) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))`, []any{string(b)}
 }
 
 // newID returns a prefix and a UUIDv7 without dashes, so that IDs sort by time.

@@ -44,9 +44,9 @@ func supersede(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newD
 func supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
 	for _, n := range deliveries {
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
-			WHERE deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?`,
+			WHERE app = ? AND deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?`,
 			string(Superseded), micros(d.at), fmt.Sprintf("superseded by %s %s", d.event.Type, n.id),
-			d.event.DeploymentID, n.endpoint, string(Pending),
+			d.app, d.event.DeploymentID, n.endpoint, string(Pending),
 			string(payload.DeployStarted), string(payload.BuildCompleted), string(payload.HealthCheckPassed), micros(d.event.Timestamp))
 		if err != nil {
 			return err
@@ -62,8 +62,8 @@ func supersedeLate(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*
 		}
 		var later int64
 		err := tx.QueryRow(ctx, `SELECT count(*) FROM {schema}outbox_delivery
-			WHERE deployment = ? AND endpoint = ? AND terminal = 1 AND event_at >= ?`,
-			d.event.DeploymentID, n.endpoint, micros(d.event.Timestamp)).Scan(&later)
+			WHERE app = ? AND deployment = ? AND endpoint = ? AND terminal = 1 AND event_at >= ?`,
+			d.app, d.event.DeploymentID, n.endpoint, micros(d.event.Timestamp)).Scan(&later)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,56 @@
+package outbox
+
+import (
+	"context"
+	"strings"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+)
+
+// encoding says how the bytes of a delivery's body are made of what is stored.
+// The values are stored. What a value means must never change, since all
+// attempts of a delivery have the same bytes, also after an update of this
+// package.
+type encoding int64
+
+const (
+	// noBody means that there is nothing to send. The format could not express the
+	// event, or the body was erased.
+	noBody encoding = iota
+	// jsonBody is the stored event with the delivery's ID put in as its first
+	// member.
+	jsonBody
+	// ownBody is stored for the delivery alone.
+	ownBody
+)
+
+// body returns the bytes to send.
+func (e encoding) body(delivery string, stored []byte) []byte {
+	if e != jsonBody || len(stored) < 2 {
+		return stored
+	}
+	first := `{"delivery_id":"` + delivery + `",`
+	body := make([]byte, 0, len(first)+len(stored)-1)
+	return append(append(body, first...), stored[1:]...)
+}
+
+// joinBody joins outbox_delivery d with its row of outbox_body b.
+const joinBody = ` LEFT JOIN {schema}outbox_body b ON b.app = d.app AND b.event = d.event
+	AND b.delivery = CASE WHEN d.encoding = 2 THEN d.id ELSE '' END`
+
+// insertBodies stores the bodies of deliveries that have their own.
+func insertBodies(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error {
+	const row = `(?, ?, ?, ?, ?)`
+	var args []any
+	for _, n := range rows {
+		if n.encoding == ownBody {
+			args = append(args, n.app, n.event, n.id, micros(n.createdAt), n.body)
+		}
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body) VALUES `+
+		row+strings.Repeat(", "+row, len(args)/5-1), args...)
+	return err
+}
