@@ -26,7 +26,8 @@ type ClientCertificate struct {
 }
 
 // NewClientCertificate takes a certificate with its chain and its private key,
-// from [tls.LoadX509KeyPair] for example. Errors wrap [ErrConfig].
+// from [tls.LoadX509KeyPair] for example. It does not check the dates, since
+// the endpoint decides which certificates it takes. Errors wrap [ErrConfig].
 func NewClientCertificate(cert tls.Certificate) (ClientCertificate, error) {
 	if len(cert.Certificate) == 0 {
 		return ClientCertificate{}, fmt.Errorf("%w: NewClientCertificate: there is no certificate; load one with tls.LoadX509KeyPair", ErrConfig)
@@ -52,6 +53,17 @@ func (c ClientCertificate) IsZero() bool { return c.cert.IsZero() }
 
 // Reveal returns the certificate with its private key.
 func (c ClientCertificate) Reveal() tls.Certificate { return c.cert.Reveal() }
+
+// hint says what to do if the endpoint has refused the handshake.
+func (c ClientCertificate) hint(now time.Time) string {
+	if c.IsZero() {
+		return "if the endpoint wants a client certificate, set Endpoint.ClientCertificate"
+	}
+	if leaf := c.Reveal().Leaf; now.After(leaf.NotAfter) {
+		return "Endpoint.ClientCertificate expired at " + leaf.NotAfter.UTC().Format(time.RFC3339) + "; replace it"
+	}
+	return "the endpoint may not accept Endpoint.ClientCertificate"
+}
 
 // String returns the certificate's SHA-256 fingerprint.
 func (c ClientCertificate) String() string {

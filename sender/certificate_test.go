@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/sender"
@@ -21,9 +23,14 @@ import (
 // keyPair makes a certificate that signs itself.
 func keyPair(t *testing.T) tls.Certificate {
 	t.Helper()
+	return keyPairUntil(t, time.Now().Add(time.Hour))
+}
+
+func keyPairUntil(t *testing.T, end time.Time) tls.Certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotAfter: end}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(t, err)
 	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}
@@ -64,6 +71,34 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+// More certificates than the Sender keeps transports for are in use at once. No
+// attempt meets a connection of another certificate.
+func TestClientCertificates_AreNotMixedUpWhenEvicted(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		server, roots, _ := connections(t, http2, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprint(w, r.TLS.PeerCertificates[0].SerialNumber)
+		})
+		s, own := newSender(t, sender.WithRootCAs(roots)), standard(t)
+		var endpoints []sender.Endpoint
+		for range 70 {
+			endpoints = append(endpoints, sender.Endpoint{URL: sender.NewURL(server.URL), Signer: own, ClientCertificate: clientCertificate(t)})
+		}
+		var all sync.WaitGroup
+		for worker := range 8 {
+			all.Go(func() {
+				for i := range endpoints {
+					ep := endpoints[(i+worker*9)%len(endpoints)]
+					a := attempt(t, s, ep)
+					assert.NoError(t, a.Err)
+					assert.Equal(t, fmt.Sprint(ep.ClientCertificate.Reveal().Leaf.SerialNumber), string(a.Body))
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
 // Certificates of very many endpoints do not pile up.
 func TestClientCertificatesAreBounded(t *testing.T) {
 	t.Parallel()
@@ -98,6 +133,30 @@ func TestClientCertificateMistakes(t *testing.T) {
 	a := attempt(t, s, sender.Endpoint{URL: sender.NewURL("http://127.0.0.1:1"), Signer: standard(t), ClientCertificate: clientCertificate(t)})
 	require.ErrorIs(t, a.Err, sender.ErrRefused)
 	require.ErrorContains(t, a.Err, "Endpoint.ClientCertificate")
+}
+
+// The error says whether there is a certificate, and whether it has expired.
+func TestClientCertificate_ErrorsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		server, roots, _ := connections(t, false, &tls.Config{
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool(), MinVersion: version, MaxVersion: version,
+		}, func(http.ResponseWriter, *http.Request) {})
+		s := newSender(t, sender.WithRootCAs(roots))
+		ended := time.Date(2026, 3, 12, 14, 22, 1, 0, time.UTC)
+		expired, err := sender.NewClientCertificate(keyPairUntil(t, ended))
+		require.NoError(t, err)
+		for want, cert := range map[string]sender.ClientCertificate{
+			"set Endpoint.ClientCertificate":                                         {},
+			"Endpoint.ClientCertificate expired at 2026-03-12T14:22:01Z; replace it": expired,
+			"the endpoint may not accept Endpoint.ClientCertificate":                 clientCertificate(t),
+		} {
+			a := attempt(t, s, sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t), ClientCertificate: cert})
+			require.Equal(t, sender.ClassTLS, a.Class, "%v", a.Err)
+			require.ErrorContains(t, a.Err, want)
+			require.Equal(t, sender.Failed, a.Outcome)
+		}
+	}
 }
 
 func TestClientCertificateShowsItsFingerprint(t *testing.T) {

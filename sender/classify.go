@@ -12,8 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"github.com/deployhook/deployhook/internal/redact"
+	"time"
 )
 
 // newAttemptError turns an error of the transport into one that has a class and
@@ -41,7 +40,7 @@ func newAttemptError(ctx context.Context, t *target, err error, at progress) *At
 		// idle.
 		e.Class = ClassReset
 	}
-	e.detail = detail(e.Class, err, t.hidden)
+	e.detail = detail(e.Class, err, t)
 	return e
 }
 
@@ -120,7 +119,7 @@ func isAlert(err error) bool {
 // detail is the part of an error's text that follows the class. It is empty for
 // answers that are not HTTP, because the endpoint wrote that text and may echo
 // the request in it.
-func detail(class Class, err error, hidden *redact.URL) string {
+func detail(class Class, err error, t *target) string {
 	switch class {
 	case ClassPolicy:
 		var refused *violation
@@ -138,15 +137,15 @@ func detail(class Class, err error, hidden *redact.URL) string {
 			return clean(dns.Err)
 		}
 	case ClassConnect:
-		return clean(hidden.Text(err.Error()))
+		return clean(t.hidden.Text(err.Error()))
 	case ClassTLS:
 		if record := (tls.RecordHeaderError{}); errors.As(err, &record) {
 			return "the endpoint does not speak TLS; is it http?"
 		}
 		if isAlert(err) {
-			return clean(hidden.Text(err.Error())) + " (if the endpoint wants a client certificate, set Endpoint.ClientCertificate)"
+			return clean(t.hidden.Text(err.Error())) + " (" + t.cert.hint(time.Now()) + ")"
 		}
-		return clean(hidden.Text(err.Error())) + " (WithRootCAs adds certificate authorities)"
+		return clean(t.hidden.Text(err.Error())) + " (WithRootCAs adds certificate authorities)"
 	case ClassProtocol:
 		if errors.Is(err, errInterim) {
 			return errInterim.Error()

@@ -52,7 +52,7 @@ var problemTexts = map[string]string{
 	"server_error":               "The endpoint failed with a server error (5xx).",
 	"status_unexpected":          "The endpoint answered with an unexpected status.",
 	"connection_failed":          "No connection to the endpoint could be made.",
-	"tls_failed":                 "The TLS handshake with the endpoint failed. Its certificate may be invalid, or it may want one of the client.",
+	"tls_failed":                 "The TLS handshake with the endpoint failed. Its certificate may be invalid, or it may want another client certificate.",
 	"timeout":                    "The endpoint did not answer in time.",
 	"connection_closed":          "The endpoint closed the connection before it answered.",
 	"answer_invalid":             "The endpoint's answer is not acceptable HTTP.",
