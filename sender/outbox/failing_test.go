@@ -106,6 +106,7 @@ func TestWhatDisablesAnEndpoint(t *testing.T) {
 		"another app's":                {since: 61 * time.Minute, change: `app = 'other'`},
 		"one that was canceled":        {since: 61 * time.Minute, change: `state = 'canceled'`},
 		"one that was never attempted": {since: 61 * time.Minute, change: `attempts = 0`},
+		"one that was aborted":         {since: 61 * time.Minute, change: `last_class = 'aborted'`},
 		"a test":                       {since: 61 * time.Minute, change: `type = 'webhook.test'`},
 		"of the last failing":          {since: 61 * time.Minute, change: `done_at = done_at - 3600000000`},
 		"of the same moment":           {since: 61 * time.Minute, change: `done_at = done_at + 1740000000`},

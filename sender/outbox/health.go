@@ -9,6 +9,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
 )
 
 const (
@@ -110,8 +111,8 @@ func (h *health) hasEarlierDeadLetter(ctx context.Context, d *loaded, r *result)
 	}
 	var n int64
 	err := h.db.QueryRow(ctx, `SELECT CASE WHEN EXISTS (SELECT 1 FROM {schema}outbox_delivery WHERE app = ? AND endpoint = ? AND state = 'failed'
-		AND attempts > 0 AND type <> ? AND id <> ? AND done_at >= ? AND done_at <= ?) THEN 1 ELSE 0 END`,
-		d.app, d.endpoint, string(EventTest), d.id, micros(d.failingSince), micros(r.doneAt.Add(-h.disableAfter/10))).Scan(&n)
+		AND attempts > 0 AND type <> ? AND last_class <> ? AND id <> ? AND done_at >= ? AND done_at <= ?) THEN 1 ELSE 0 END`,
+		d.app, d.endpoint, string(EventTest), string(sender.ClassAborted), d.id, micros(d.failingSince), micros(r.doneAt.Add(-h.disableAfter/10))).Scan(&n)
 	return n > 0, err
 }
 

@@ -176,6 +176,8 @@ func WithSealingKeys(current SealingKey, previous ...SealingKey) Option {
 //   - sender.WithTimeout is for endpoints without a timeout of their own. One
 //     over [WithMaxTimeout] is an error.
 //   - sender.WithStopOnClientError makes such an answer the delivery's last.
+//   - sender.WithDeliveryControl lets an answer disable the endpoint, and end
+//     its delivery.
 func WithSender(opts ...sender.Option) Option {
 	return optionFunc(func(c *config) { c.senderOptions = append(c.senderOptions, opts...) })
 }

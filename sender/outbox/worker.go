@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -137,11 +138,11 @@ func (w *worker) attempt(ctx context.Context, p *admission.Permit, to sender.End
 	failOnDeadline(ctx, &a, to)
 	a.Number = d.attempts + 1
 	switch {
+	case wantsNoMore(&a):
+		outcome = admission.Gone
 	case a.Outcome == sender.Delivered:
 		outcome = admission.Succeeded
-	case a.Outcome == sender.Canceled, isUnsigned(&a):
-	case a.Outcome == sender.Gone:
-		outcome = admission.Gone
+	case !blamesEndpoint(&a):
 	default:
 		outcome = admission.Failed
 	}
@@ -158,9 +159,26 @@ func failOnDeadline(ctx context.Context, a *sender.Attempt, to sender.Endpoint) 
 	}
 }
 
-// isUnsigned reports whether nothing was sent because the signer failed. That
-// says nothing about the endpoint.
-func isUnsigned(a *sender.Attempt) bool { return a.Class == sender.ClassSigner }
+// wantsNoMore reports whether the endpoint asked to be disabled, which it can
+// also do in an answer that accepts the delivery.
+func wantsNoMore(a *sender.Attempt) bool {
+	return a.Outcome == sender.Gone || a.Directive == sender.DirectiveDisable
+}
+
+// blamesEndpoint reports whether an attempt that did not deliver says something
+// about the endpoint. It does not if nothing was sent because the attempt was
+// canceled or the signer failed, or if the endpoint refused only this delivery.
+func blamesEndpoint(a *sender.Attempt) bool {
+	return a.Outcome != sender.Canceled && a.Outcome != sender.Aborted && a.Class != sender.ClassSigner
+}
+
+// disabledBy returns the reason for which an attempt disables the endpoint.
+func disabledBy(a *sender.Attempt) string {
+	if a.Status == http.StatusGone {
+		return "the endpoint answered 410 Gone"
+	}
+	return "the endpoint answered with Webhook-Delivery: " + string(a.Directive)
+}
 
 // conclude decides what the attempt means, and records it. It ignores the end
 // of the job's context, since what the endpoint has received must be on record.
@@ -174,9 +192,9 @@ func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	// The hook comes last, since it may hang.
 	var notices []Notice
 	switch {
-	case a.Outcome == sender.Gone:
-		notices = w.health.tryDisable(ctx, d.endpoint, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
-	case a.Outcome != sender.Delivered && !isUnsigned(a):
+	case wantsNoMore(a):
+		notices = w.health.tryDisable(ctx, d.endpoint, disabledBy(a), ` AND version = ?`, d.version)
+	case a.Outcome != sender.Delivered && blamesEndpoint(a):
 		notices = w.health.afterFailure(ctx, d, r)
 	}
 	w.notifier.notify(ctx, append(r.notices(d), notices...)...)
@@ -200,11 +218,11 @@ func newResult(d *loaded, schedule sender.Schedule, a *sender.Attempt, now time.
 		r.state = Delivered
 		return r
 	}
-	if !isUnsigned(a) {
+	if blamesEndpoint(a) {
 		r.failingSince = a.Start
 	}
 	wait, more := nthWait(schedule, d.step)
-	if a.Outcome == sender.Gone || !more {
+	if a.Outcome == sender.Gone || a.Outcome == sender.Aborted || !more {
 		r.state = Failed
 		return r
 	}
