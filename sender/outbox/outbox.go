@@ -52,7 +52,7 @@ type Outbox struct {
 
 	mu      sync.Mutex
 	started bool
-	closed  bool
+	closing chan struct{}      // made by the first Close, and closed when it is done
 	stop    context.CancelFunc // ends the maintenance
 	tasks   sync.WaitGroup
 }
@@ -216,7 +216,7 @@ func (o *Outbox) Start(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case o.closed:
+	case o.closing != nil:
 		return ErrClosed
 	case o.started:
 		return errors.New("outbox: Start: it was started before; an Outbox starts once")
@@ -282,16 +282,21 @@ func (o *Outbox) halt() {
 // that [OpenSQLite] opened, and leaves the pool of [NewPostgres] open. Other
 // methods return [ErrClosed] afterwards.
 //
-// Closing again, or closing a nil or zero Outbox, does nothing.
+// Closing again waits until the first Close is done, and returns nil. Closing a
+// nil or zero Outbox does nothing.
 func (o *Outbox) Close() error {
-	if o.open() != nil {
+	if o == nil || o.db == nil {
 		return nil
 	}
 	o.mu.Lock()
-	closed := o.closed
-	o.closed = true
+	other := o.closing
+	if other == nil {
+		o.closing = make(chan struct{})
+		defer close(o.closing)
+	}
 	o.mu.Unlock()
-	if closed {
+	if other != nil {
+		<-other
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.stopTimeout+10*time.Second)
@@ -328,7 +333,7 @@ func (o *Outbox) open() error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
+	if o.closing != nil {
 		return ErrClosed
 	}
 	return nil
