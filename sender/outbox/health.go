@@ -169,18 +169,29 @@ func (h *health) disable(ctx context.Context, id, reason, condition string, args
 }
 
 // publishDisabled tells the app's other endpoints. There can't be a loop, since
-// a disabled endpoint stays disabled until a caller enables it.
+// a disabled endpoint stays disabled until a caller enables it. An announcement
+// that can't be made is logged, since it must not keep the endpoint enabled. It
+// may be too large, or an endpoint may have a format that this process does not
+// know.
 func (h *health) publishDisabled(ctx context.Context, tx *riverdb.Tx, e *endpointRow, now time.Time) error {
 	d, err := h.publisher.draft(ctx, e.App, endpointEvent(EventEndpointDisabled, e, now), nil)
-	if err != nil {
-		return err
+	if err == nil {
+		err = inSavepoint(ctx, tx, func() error {
+			_, err := h.publisher.publish(ctx, tx, d)
+			return err
+		})
 	}
-	_, err = h.publisher.publish(ctx, tx, d)
-	if errors.Is(err, ErrInvalid) { // a format that this process does not know must not keep the endpoint enabled
+	if isEventFault(err) {
 		h.logger.ErrorContext(ctx, "outbox: announcing a disabled endpoint", slog.String("endpoint", e.ID), slog.Any("error", err))
 		return nil
 	}
 	return err
+}
+
+// isEventFault reports whether an event can't be published as it is.
+func isEventFault(err error) bool {
+	_, invalid := errors.AsType[*payload.ValidationError](err)
+	return invalid || errors.Is(err, ErrInvalid) || errors.Is(err, sender.ErrInvalidMessage)
 }
 
 // endpointEvent returns an event about an endpoint.
