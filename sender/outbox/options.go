@@ -277,8 +277,8 @@ func WithDisableAfter(d time.Duration) Option {
 // WithSupersession drops an undelivered deploy.started, build.completed or
 // health_check.passed if there is a terminal event of the same deployment
 // (deploy.live, deploy.failed, deploy.rolled_back) for the same endpoint that
-// is not older. Terminal events and the platform's own types are never dropped.
-// Default: off.
+// is not older and that the endpoint's format can express. Terminal events and
+// the platform's own types are never dropped. Default: off.
 func WithSupersession() Option {
 	return optionFunc(func(c *config) { c.supersede = true })
 }

@@ -172,6 +172,7 @@ func (p *publisher) newDelivery(ctx context.Context, d *draft, s *subscriber) (*
 		return nil, err
 	case err != nil:
 		n.encoding, n.state, n.reason = noBody, Failed, clean(err.Error())
+		n.terminal = false // the endpoint never gets it, so it makes nothing stale
 		return n, nil
 	}
 	// Spare the workers from finding out one by one that the breaker is open.

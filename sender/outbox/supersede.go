@@ -29,7 +29,8 @@ func isIntermediate(t payload.Type) bool {
 // supersede drops stale deliveries, those that wait when a terminal event
 // comes, and those that come after one. An event that is younger than the
 // terminal one is not stale, since the same deployment runs once more. A
-// delivery that is in flight while it is superseded counts as delivered if it
+// terminal event that the endpoint's format can't express makes nothing stale,
+// since the endpoint never gets it. A delivery that is in flight while it is superseded counts as delivered if it
 // succeeds. A replayed delivery is never stale.
 func supersede(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
 	switch {
@@ -43,6 +44,9 @@ func supersede(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newD
 
 func supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
 	for _, n := range deliveries {
+		if n.state != Pending {
+			continue
+		}
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
 			WHERE app = ? AND deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?`,
 			string(Superseded), micros(d.at), fmt.Sprintf("superseded by %s %s", d.event.Type, n.id),

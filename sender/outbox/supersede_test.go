@@ -1,6 +1,8 @@
 package outbox_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -99,5 +101,45 @@ func TestSupersession_ReplayedIsSent(t *testing.T) {
 		require.NoError(t, o.Replay(t.Context(), id))
 		eventually(t, func() bool { return len(h.sent(id)) == 2 }, "not sent again")
 		settled(t, o, id, outbox.Delivered)
+	})
+}
+
+// noEnd is a format that can't express that a deployment is live.
+type noEnd struct{}
+
+func (noEnd) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
+	if e.Type == payload.DeployLive {
+		return "", nil, errors.New("no template")
+	}
+	return "text/plain", []byte(e.Type), nil
+}
+
+// The endpoint never gets a terminal event that its format can't express. So
+// that event supersedes nothing, no matter which of the two comes first.
+func TestSupersession_NotByWhatCantBeSent(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		opts := []outbox.Option{outbox.WithSupersession(), outbox.WithFormat("no_end", noEnd{})}
+		o := w.open(t, opts...)
+		h := newHook(t, nil)
+		c := endpointAt("shop", h.URL)
+		c.BodyFormat = "no_end"
+		create(t, o, c)
+		stateOf := func(id string) outbox.State {
+			d, err := o.Delivery(t.Context(), id)
+			require.NoError(t, err)
+			return d.State
+		}
+		started := publish(t, o, "shop", event(payload.DeployStarted, "d")).Deliveries[0].ID
+		live := publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID
+		built := publish(t, o, "shop", event(payload.BuildCompleted, "d")).Deliveries[0].ID
+		require.Equal(t, outbox.Failed, stateOf(live))
+		for _, id := range []string{started, built} {
+			require.Equal(t, outbox.Pending, stateOf(id))
+		}
+		w.start(t, opts...)
+		for _, id := range []string{started, built} {
+			settled(t, o, id, outbox.Delivered)
+		}
 	})
 }
