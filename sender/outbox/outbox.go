@@ -282,8 +282,8 @@ func (o *Outbox) halt() {
 // that [OpenSQLite] opened, and leaves the pool of [NewPostgres] open. Other
 // methods return [ErrClosed] afterwards.
 //
-// Closing again waits until the first Close is done, and returns nil. Closing a
-// nil or zero Outbox does nothing.
+// Closing again, or closing a nil or zero Outbox, does nothing. A Close that
+// runs at the same time as another one waits until that is done.
 func (o *Outbox) Close() error {
 	if o == nil || o.db == nil {
 		return nil

@@ -30,8 +30,9 @@ func isIntermediate(t payload.Type) bool {
 // comes, and those that come after one. An event that is younger than the
 // terminal one is not stale, since the same deployment runs once more. A
 // terminal event that the endpoint's format can't express makes nothing stale,
-// since the endpoint never gets it. A delivery that is in flight while it is superseded counts as delivered if it
-// succeeds. A replayed delivery is never stale.
+// since the endpoint never gets it. A delivery that is in flight while it is
+// superseded counts as delivered if it succeeds. A replayed delivery is never
+// stale.
 func supersede(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
 	switch {
 	case isTerminal(&d.event):
