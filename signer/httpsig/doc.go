@@ -40,6 +40,12 @@
 //   - Errors wrap the sentinels of package signer and contain no secret, no
 //     signature and no query string.
 //
+// # Public keys
+//
+// With an Ed25519 key the receiver needs no secret. [Key.JWK] returns its
+// public key and keyid in one text, and the receiver reads it with [ParseJWK].
+// The key's [Thumbprint] is a good keyid, since it follows from the key.
+//
 // # Behind a proxy
 //
 // The target URI is the URL that the sender called. A server behind a proxy
