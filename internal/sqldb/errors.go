@@ -59,6 +59,7 @@ const (
 	stateNoPermission  = "42501"
 	stateNoSchema      = "3F000"
 	stateDiskFull      = "53100"
+	stateCanceled      = "57014"
 
 	codeBusy       = 5
 	codeLocked     = 6
