@@ -16,6 +16,8 @@ require (
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0 // indirect
+	github.com/deployhook/deployhook/signer/httpsig v0.1.0 // indirect
+	github.com/dunglas/httpsfv v1.1.2 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect

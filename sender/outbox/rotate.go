@@ -16,11 +16,11 @@ const maxGrace = 30 * 24 * time.Hour
 // given.
 //
 // For the length of grace the old secret stays in use. Every delivery is signed
-// with both (Standard, Ed25519, Stripe). Where a request has room for one
-// signature only (Timestamped, Bearer), it is signed with the old one, so that
-// the customer has that long to add the new one. With a grace of zero the old
-// secret is no longer used. A rotation within a rotation ends the older of the
-// secrets. At most 30 days.
+// with both (Standard, Ed25519, HTTPSig, Stripe). Where a request has room for
+// one signature only (Timestamped, Bearer), it is signed with the old one, so
+// that the customer has that long to add the new one. With a grace of zero the
+// old secret is no longer used. A rotation within a rotation ends the older of
+// the secrets. At most 30 days.
 func (o *Outbox) RotateSecret(ctx context.Context, id, text string, grace time.Duration) (Secret, error) {
 	if err := o.open(); err != nil {
 		return Secret{}, err

@@ -25,6 +25,12 @@ const (
 	// SchemeEd25519 is Standard Webhooks with a key pair. The customer gets a
 	// public key, which can't be used to forge.
 	SchemeEd25519 Scheme = "ed25519"
+	// SchemeHTTPSig is HTTP message signatures (RFC 9421) with a key pair, see
+	// package signer/httpsig. They also sign the URL and the content type. The
+	// customer gets the public key as a JSON Web Key, for httpsig.ParseJWK. Its
+	// kid is the keyid of the signatures, which is always the key's thumbprint
+	// (RFC 7638). The headers have fixed names, so SignatureHeader is an error.
+	SchemeHTTPSig Scheme = "httpsig"
 	// SchemeTimestamped is the common pattern, the hex HMAC of "timestamp.body".
 	// SignatureHeader replaces "X-Webhook" in the header names, for example with
 	// "X-Temps".
@@ -42,9 +48,9 @@ const (
 
 // Secret is what a customer needs to verify deliveries. [Outbox.CreateEndpoint]
 // and [Outbox.RotateSecret] return it once. It is a whsec_ or literal secret,
-// or the public whpk_ key of [SchemeEd25519]. It is empty for schemes without
-// one. Printing a Secret shows nothing, also inside other values. Use Reveal to
-// get its text.
+// the public whpk_ key of [SchemeEd25519], or the JSON Web Key of
+// [SchemeHTTPSig]. It is empty for schemes without one. Printing a Secret shows
+// nothing, also inside other values. Use Reveal to get its text.
 type Secret struct{ text hidden.Value[string] }
 
 // NewSecret wraps a key that the customer has, for [EndpointConfig] and
@@ -120,7 +126,7 @@ func (s Scheme) newKey(text string) (storedKey, Secret, error) {
 		if !given {
 			text = signer.GenerateSecret().Reveal()
 		}
-	case SchemeEd25519:
+	case SchemeEd25519, SchemeHTTPSig:
 		if !given {
 			text = signer.GenerateSigningKey().Reveal()
 		}
@@ -138,7 +144,7 @@ func (s Scheme) newKey(text string) (storedKey, Secret, error) {
 		}
 		return storedKey{}, Secret{}, nil
 	default:
-		return storedKey{}, Secret{}, fieldError("Scheme", "is unknown; use standard, ed25519, timestamped, stripe, bearer or unsigned")
+		return storedKey{}, Secret{}, fieldError("Scheme", "is unknown; use standard, ed25519, httpsig, timestamped, stripe, bearer or unsigned")
 	}
 	k := storedKey{text: hidden.Of(text)}
 	shown, err := s.shown(k)
@@ -150,15 +156,14 @@ func (s Scheme) newKey(text string) (storedKey, Secret, error) {
 
 // shown returns what the customer needs of a key, or why the key is invalid.
 func (s Scheme) shown(k storedKey) (Secret, error) {
-	if s == SchemeEd25519 {
-		key, err := signer.ParseSigningKey(k.text.Reveal())
-		if err != nil {
-			return Secret{}, err
-		}
-		return NewSecret(key.VerifyingKey().String()), nil
-	}
-	if _, err := s.parse(k); err != nil {
+	parsed, err := s.parse(k)
+	if err != nil {
 		return Secret{}, err
+	}
+	if pair, ok := parsed.(signer.SigningKey); ok && s == SchemeHTTPSig {
+		return webKey(pair)
+	} else if ok {
+		return NewSecret(pair.VerifyingKey().String()), nil
 	}
 	return NewSecret(k.text.Reveal()), nil
 }
@@ -172,7 +177,7 @@ func (s Scheme) parse(k storedKey) (signer.Key, error) {
 	case SchemeStandard:
 		secret, err := signer.ParseSecret(k.text.Reveal())
 		return secret.NotAfter(end), err
-	case SchemeEd25519:
+	case SchemeEd25519, SchemeHTTPSig:
 		key, err := signer.ParseSigningKey(k.text.Reveal())
 		return key.NotAfter(end), err
 	default:
@@ -212,6 +217,9 @@ func activeKeys(keys []storedKey, now time.Time) (active []storedKey, until time
 }
 
 func (s Scheme) build(header string, keys []storedKey) (signer.Signer, error) {
+	if s == SchemeHTTPSig {
+		return s.buildHTTPSig(header, keys)
+	}
 	var opts []signer.Option
 	for _, k := range keys[1:] {
 		key, err := s.parse(k)
