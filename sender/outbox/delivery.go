@@ -104,7 +104,8 @@ type NoticeKind string
 
 // The kinds of notices.
 const (
-	// NoticeAttempt says that an attempt has ended. Attempt is its record.
+	// NoticeAttempt says that an attempt has ended. Attempt is its record. State is
+	// that of the delivery, which may have been replayed or have ended meanwhile.
 	NoticeAttempt NoticeKind = "attempt"
 	// NoticeDone says that a delivery was delivered or is a dead letter, as State
 	// says.

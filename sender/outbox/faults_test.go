@@ -55,7 +55,7 @@ func TestBackgroundWork_SurvivesFaults(t *testing.T) {
 		},
 		inRecording: func(o *Outbox, broken *atomic.Bool) {
 			save := o.worker.recorder.batches.Run
-			o.worker.recorder.batches.Run = func(ctx context.Context, all []*result) ([]struct{}, error) {
+			o.worker.recorder.batches.Run = func(ctx context.Context, all []*result) ([]bool, error) {
 				panicIf(broken)
 				return save(ctx, all)
 			}

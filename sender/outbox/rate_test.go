@@ -25,7 +25,7 @@ func (o *inside) recorded(id string, slot time.Time) {
 	d := o.loaded(id)
 	r := &result{id: id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: slot, rateSlot: slot}
 	o.write(r)
-	require.True(o.t, r.slotRecorded)
+	require.True(o.t, r.counted)
 }
 
 func (o *inside) slots(d *loaded) admission.RateSlots { return o.worker.request(d).Slots }

@@ -30,15 +30,17 @@ type result struct {
 	// failingSince is when a failed attempt began. The endpoint's row takes it if
 	// it is the first failure after a success.
 	failingSince time.Time
-	recovered    bool // set by the recorder: this success has made a failing endpoint active
-	slotRecorded bool // set by the recorder
+	// The recorder sets these. left is the state of the delivery after an attempt
+	// was recorded. A success is recovered if it has made a failing endpoint active.
+	counted, recovered bool
+	left               State
 }
 
 // recorder stores results in batches.
 type recorder struct {
 	db      *riverdb.DB
 	waker   *waker
-	batches *sqldb.Combiner[*result, struct{}]
+	batches *sqldb.Combiner[*result, bool]
 }
 
 func newRecorder(db *riverdb.DB, w *waker, faults *contain.Faults) *recorder {
@@ -47,10 +49,10 @@ func newRecorder(db *riverdb.DB, w *waker, faults *contain.Faults) *recorder {
 	return rec
 }
 
-// record stores a result together with those of other workers.
-func (rec *recorder) record(ctx context.Context, r *result) error {
-	_, err := rec.batches.Do(ctx, r)
-	return err
+// record stores a result together with those of other workers. It reports
+// whether the result counted, see save.
+func (rec *recorder) record(ctx context.Context, r *result) (counted bool, err error) {
+	return rec.batches.Do(ctx, r)
 }
 
 // save stores results in one transaction, so that all workers that have just
@@ -59,8 +61,9 @@ func (rec *recorder) record(ctx context.Context, r *result) error {
 // A result counts only if its job still belongs to the delivery. A job does not
 // if a replay or a rescue gave the delivery another job. Its failure then
 // changes nothing. A success always counts, since the endpoint has the
-// delivery. An attempt is always recorded.
-func (rec *recorder) save(ctx context.Context, results []*result) ([]struct{}, error) {
+// delivery. An attempt is always recorded, unless the delivery was deleted.
+// save says for each result whether it counted.
+func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	// Processes that write the same rows in the same order wait for each other and
@@ -97,7 +100,11 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]struct{}, e
 	for _, endpoint := range recovered {
 		rec.waker.makeDue(ctx, endpoint, waitForBreaker)
 	}
-	return make([]struct{}, len(results)), nil
+	counted := make([]bool, len(results))
+	for i, r := range results {
+		counted[i] = r.counted
+	}
+	return counted, nil
 }
 
 // saveRateSlots stores the rate slots of deliveries, unless their endpoint has
@@ -122,7 +129,7 @@ func (rec *recorder) saveRateSlots(ctx context.Context, results []*result) error
 			if err != nil {
 				return err
 			}
-			r.slotRecorded = n > 0
+			r.counted = n > 0
 		}
 		return nil
 	})
@@ -131,12 +138,13 @@ func (rec *recorder) saveRateSlots(ctx context.Context, results []*result) error
 // saveEndings stores that deliveries were canceled or superseded.
 func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
 	for _, r := range results {
-		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, next_at = ?, done_at = ?, rate_slot_at = 0, last_error = ?
+		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, next_at = ?, done_at = ?, rate_slot_at = 0, last_error = ?
 			WHERE id = ? AND state = ? AND job = ?`,
 			string(r.state), micros(r.nextAt), micros(r.doneAt), r.reason, r.id, string(Pending), r.job)
 		if err != nil {
 			return err
 		}
+		r.counted = n > 0
 	}
 	return nil
 }
@@ -328,6 +336,34 @@ const (
 		reused, truncated, request_header, response_header, body`
 )
 
+// saved is a delivery after an attempt was stored.
+type saved struct {
+	id, state                         string
+	nextAt, doneAt, attempts, encoded int64
+}
+
+const savedColumns = `id, state, next_at, done_at, attempts, encoding`
+
+func scanSaved(r riverdb.Row) (s saved, err error) {
+	return s, r.Scan(&s.id, &s.state, &s.nextAt, &s.doneAt, &s.attempts, &s.encoded)
+}
+
+// markCounted sets counted. A result that did not count has left its delivery
+// with another state or time.
+func markCounted(results []*result, all []saved) {
+	byID := make(map[string]*saved, len(all))
+	for i := range all {
+		byID[all[i].id] = &all[i]
+	}
+	for _, r := range results {
+		r.counted, r.left = false, r.state
+		if s := byID[r.id]; s != nil {
+			r.left = State(s.state)
+			r.counted = r.left == r.state && s.nextAt == micros(r.nextAt) && s.doneAt == micros(r.doneAt)
+		}
+	}
+}
+
 // saveOnSQLite stores attempts with two statements, since preparing statements
 // takes most of SQLite's time.
 func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error {
@@ -339,13 +375,10 @@ func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error 
 		rows[r.id] = a
 		args = append(args, r.id, r.job, string(r.state), micros(r.nextAt), micros(r.doneAt), a.size(), a.status, a.class, a.errText)
 	}
-	type numbered struct {
-		id              string
-		number, encoded int64
-	}
-	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (n numbered, err error) { return n, r.Scan(&n.id, &n.number, &n.encoded) },
+	all, err := riverdb.Collect(ctx, tx, scanSaved,
 		`WITH v (id, job, state, next_at, done_at, size, status, class, error) AS (VALUES `+cells+strings.Repeat(`, `+cells, len(results)-1)+`)
-		UPDATE {schema}outbox_delivery AS d SET `+saveSet+` FROM v WHERE d.id = v.id RETURNING id, attempts, encoding`, args...)
+		UPDATE {schema}outbox_delivery AS d SET `+saveSet+` FROM v WHERE d.id = v.id RETURNING `+savedColumns, args...)
+	markCounted(results, all)
 	if err != nil || len(all) == 0 { // deleted meanwhile
 		return err
 	}
@@ -356,7 +389,7 @@ func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error 
 		if encoding(n.encoded) == noBody {
 			a.erase()
 		}
-		args = append(args, n.id, n.number, a.started, a.outcome, a.class, a.status, a.errText, a.dns, a.connect, a.tls, a.firstByte, a.total,
+		args = append(args, n.id, n.attempts, a.started, a.outcome, a.class, a.status, a.errText, a.dns, a.connect, a.tls, a.firstByte, a.total,
 			a.retryAfter, a.addr, a.reused, a.truncated, a.requestHeader, a.responseHeader, a.body)
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_attempt (`+attemptColumns+`) VALUES `+
@@ -366,7 +399,8 @@ func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error 
 
 // saveOnPostgres stores attempts with one statement.
 func saveOnPostgres(ctx context.Context, tx *riverdb.Tx, results []*result) error {
-	_, err := tx.Exec(ctx, postgresStatement, columns(results)...)
+	all, err := riverdb.Collect(ctx, tx, scanSaved, postgresStatement, columns(results)...)
+	markCounted(results, all)
 	return err
 }
 
@@ -375,12 +409,14 @@ var postgresStatement = `WITH v AS MATERIALIZED (SELECT * FROM unnest(` +
 	strings.Repeat(`?::text[], `, 8) + strings.Repeat(`?::bigint[], `, 14) + `?::bytea[])
 	AS v (id, state, class, error, outcome, addr, request_header, response_header,
 		job, next_at, done_at, size, status, started_at, dns, connect, tls, first_byte, total, retry_after, reused, truncated, body)),
-	u AS (UPDATE {schema}outbox_delivery AS d SET ` + saveSet + ` FROM v WHERE d.id = v.id RETURNING d.id, d.attempts, d.encoding = 0 AS erased)
-	INSERT INTO {schema}outbox_attempt (` + attemptColumns + `)
+	u AS (UPDATE {schema}outbox_delivery AS d SET ` + saveSet + ` FROM v WHERE d.id = v.id
+		RETURNING d.id, d.state, d.next_at, d.done_at, d.attempts, d.encoding, d.encoding = 0 AS erased),
+	a AS (INSERT INTO {schema}outbox_attempt (` + attemptColumns + `)
 	SELECT u.id, u.attempts, v.started_at, v.outcome, v.class, v.status, CASE WHEN u.erased THEN '' ELSE v.error END,
 		v.dns, v.connect, v.tls, v.first_byte, v.total, v.retry_after, v.addr, v.reused, v.truncated,
 		CASE WHEN u.erased THEN '{}' ELSE v.request_header END, CASE WHEN u.erased THEN '{}' ELSE v.response_header END,
-		CASE WHEN u.erased THEN ''::bytea ELSE v.body END FROM u JOIN v ON v.id = u.id`
+		CASE WHEN u.erased THEN ''::bytea ELSE v.body END FROM u JOIN v ON v.id = u.id)
+	SELECT ` + savedColumns + ` FROM u`
 
 // columns returns the arguments of postgresStatement.
 func columns(results []*result) []any {

@@ -153,8 +153,7 @@ func (s *rateSlots) Reserve(ctx context.Context) (time.Time, error) {
 func (s *rateSlots) Record(ctx context.Context, slot time.Time) (bool, error) {
 	d := s.delivery
 	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: slot, rateSlot: slot}
-	err := s.recorder.record(ctx, r)
-	return r.slotRecorded, err
+	return s.recorder.record(ctx, r)
 }
 
 // Trim frees slots that were reserved for deliveries which are canceled or

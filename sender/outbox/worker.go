@@ -92,7 +92,8 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 
 // end ends a delivery without an attempt.
 func (w *worker) end(ctx context.Context, d *loaded, s State, reason string) error {
-	return w.recorder.record(ctx, &result{id: d.id, job: d.job, state: s, reason: reason, doneAt: time.Now()})
+	_, err := w.recorder.record(ctx, &result{id: d.id, job: d.job, state: s, reason: reason, doneAt: time.Now()})
+	return err
 }
 
 // deliver makes an attempt if it is admitted.
@@ -182,11 +183,14 @@ func disabledBy(a *sender.Attempt) string {
 
 // conclude decides what the attempt means, and records it. It ignores the end
 // of the job's context, since what the endpoint has received must be on record.
+// A failure that did not count is no dead letter, and the job is not the
+// delivery's any more. An endpoint that wants no more is disabled in any case.
 func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedule, a *sender.Attempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*batchTimeout)
 	defer cancel()
 	r := newResult(d, w.contained(ctx, schedule), a, time.Now())
-	if err := w.recorder.record(ctx, r); err != nil {
+	counted, err := w.recorder.record(ctx, r)
+	if err != nil {
 		return err // the attempt is made again: at least once
 	}
 	// The hook comes last, since it may hang.
@@ -194,11 +198,11 @@ func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	switch {
 	case wantsNoMore(a):
 		notices = w.health.tryDisable(ctx, d.endpoint, disabledBy(a), ` AND version = ?`, d.version)
-	case a.Outcome != sender.Delivered && blamesEndpoint(a):
+	case counted && a.Outcome != sender.Delivered && blamesEndpoint(a):
 		notices = w.health.afterFailure(ctx, d, r)
 	}
 	w.notifier.notify(ctx, append(r.notices(d), notices...)...)
-	if r.state == Pending {
+	if counted && r.state == Pending {
 		return river.JobSnooze(max(time.Until(r.nextAt), 0))
 	}
 	return nil
@@ -245,10 +249,10 @@ func nthWait(schedule sender.Schedule, n int) (time.Duration, bool) {
 // notices returns what the hook is told about a result.
 func (r *result) notices(d *loaded) []Notice {
 	n := Notice{
-		Kind: NoticeAttempt, App: d.app, Endpoint: d.endpoint, Delivery: d.id, Type: d.typ, State: r.state, Attempt: r.attempt,
+		Kind: NoticeAttempt, App: d.app, Endpoint: d.endpoint, Delivery: d.id, Type: d.typ, State: r.left, Attempt: r.attempt,
 	}
 	all := []Notice{n}
-	if r.state != Pending {
+	if r.counted && r.state != Pending {
 		n.Kind, n.Attempt = NoticeDone, nil
 		all = append(all, n)
 	}
