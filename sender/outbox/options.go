@@ -205,6 +205,11 @@ func WithFormat(name string, f sender.Format) Option {
 //
 // If a schedule panics or does not answer within 5 seconds, the attempt is
 // recorded and "platform" says when the next one is due, see [Outbox.Faults].
+//
+// A schedule is made anew for every attempt, perhaps in another process. So it
+// must not measure time itself. The MaxElapsedTime of an ExponentialBackOff of
+// github.com/cenkalti/backoff counts from the delivery's first attempt since it
+// was published or replayed, with all waits. That is 15 minutes by default.
 func WithSchedule(name string, s sender.Schedule) Option {
 	return optionFunc(func(c *config) {
 		if !validName(name) || !answers(s) {

@@ -169,7 +169,7 @@ func (s *simulation) deliver(endpoint string, job int64, at time.Duration) {
 		if s.attempt(endpoint, p) {
 			return
 		}
-		wait, more := nthWait(s.schedule, step)
+		wait, more := nthWait(s.schedule, step, 0)
 		if step++; !more {
 			s.mu.Lock()
 			s.dead++

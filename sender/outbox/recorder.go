@@ -328,6 +328,7 @@ const (
 	saveSet = `attempts = d.attempts + 1, attempts_size = CASE WHEN v.done_at > 0 THEN 0 ELSE d.attempts_size + v.size END, last_status = v.status, last_class = v.class, last_error = v.error,
 		state = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.state ELSE d.state END,
 		step = CASE WHEN d.state = 'pending' AND d.job = v.job THEN d.step + 1 ELSE d.step END,
+		run_at = CASE WHEN d.step = 0 AND d.state = 'pending' AND d.job = v.job THEN v.started_at ELSE d.run_at END,
 		next_at = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.next_at ELSE d.next_at END,
 		done_at = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.done_at ELSE d.done_at END,
 		size = CASE WHEN v.done_at > 0 THEN d.size + d.attempts_size + v.size ELSE d.size END,
@@ -367,16 +368,16 @@ func markCounted(results []*result, all []saved) {
 // saveOnSQLite stores attempts with two statements, since preparing statements
 // takes most of SQLite's time.
 func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error {
-	const cells = `(?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	args := make([]any, 0, 9*len(results))
+	const cells = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := make([]any, 0, 10*len(results))
 	rows := make(map[string]attemptRow, len(results))
 	for _, r := range results {
 		a := newAttemptRow(r.attempt)
 		rows[r.id] = a
-		args = append(args, r.id, r.job, string(r.state), micros(r.nextAt), micros(r.doneAt), a.size(), a.status, a.class, a.errText)
+		args = append(args, r.id, r.job, string(r.state), micros(r.nextAt), micros(r.doneAt), a.size(), a.status, a.class, a.errText, a.started)
 	}
 	all, err := riverdb.Collect(ctx, tx, scanSaved,
-		`WITH v (id, job, state, next_at, done_at, size, status, class, error) AS (VALUES `+cells+strings.Repeat(`, `+cells, len(results)-1)+`)
+		`WITH v (id, job, state, next_at, done_at, size, status, class, error, started_at) AS (VALUES `+cells+strings.Repeat(`, `+cells, len(results)-1)+`)
 		UPDATE {schema}outbox_delivery AS d SET `+saveSet+` FROM v WHERE d.id = v.id RETURNING `+savedColumns, args...)
 	markCounted(results, all)
 	if err != nil || len(all) == 0 { // deleted meanwhile

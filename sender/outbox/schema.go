@@ -10,6 +10,9 @@ const module = "outbox"
 // Times are microseconds since 1970, 0 where there is none. Lists and maps are
 // JSON.
 //
+// The column step of outbox_delivery counts the attempts since the delivery was
+// published or replayed, and run_at is when the first of them began.
+//
 // outbox_event and outbox_delivery are narrow. What is wide and written once is
 // in outbox_body and outbox_attempt. outbox_body has the event as it was
 // published, with an empty delivery, and the bodies of deliveries in other
@@ -109,6 +112,7 @@ var migrations = []riverdb.Step{{
 		job bigint NOT NULL,
 		attempts bigint NOT NULL DEFAULT 0,
 		step bigint NOT NULL DEFAULT 0,
+		run_at bigint NOT NULL DEFAULT 0,
 		created_at bigint NOT NULL,
 		next_at bigint NOT NULL,
 		rate_slot_at bigint NOT NULL DEFAULT 0,

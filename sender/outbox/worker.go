@@ -15,6 +15,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/contain/waits"
+	"github.com/deployhook/deployhook/internal/timemath"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
@@ -225,25 +226,17 @@ func newResult(d *loaded, schedule sender.Schedule, a *sender.Attempt, now time.
 	if blamesEndpoint(a) {
 		r.failingSince = a.Start
 	}
-	wait, more := nthWait(schedule, d.step)
+	began := d.runAt
+	if d.step == 0 {
+		began = a.Start
+	}
+	wait, more := nthWait(schedule, d.step, timemath.Elapsed(began, now))
 	if a.Outcome == sender.Gone || a.Outcome == sender.Aborted || !more {
 		r.state = Failed
 		return r
 	}
 	r.state, r.doneAt, r.nextAt = Pending, time.Time{}, now.Add(max(wait, a.RetryAfter))
 	return r
-}
-
-// nthWait returns the wait after the attempt that has n before it.
-func nthWait(schedule sender.Schedule, n int) (time.Duration, bool) {
-	b := schedule()
-	for range n {
-		if b.NextBackOff() < 0 {
-			return 0, false
-		}
-	}
-	d := b.NextBackOff()
-	return d, d >= 0
 }
 
 // notices returns what the hook is told about a result.

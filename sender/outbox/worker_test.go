@@ -147,7 +147,7 @@ func TestNewResult(t *testing.T) {
 	t.Parallel()
 	minute := sender.Schedule(sender.Platform)
 	now := time.Now()
-	first, _ := nthWait(minute, 0)
+	first, _ := nthWait(minute, 0, 0)
 	d := &loaded{attempts: 50}
 	a := refused()
 	require.GreaterOrEqual(t, newResult(d, minute, a, now).nextAt.Sub(now), time.Duration(0))
