@@ -31,7 +31,8 @@ type result struct {
 	// it is the first failure after a success.
 	failingSince time.Time
 	// The recorder sets these. left is the state of the delivery after an attempt
-	// was recorded. A success is recovered if it has made a failing endpoint active.
+	// was recorded. A success is recovered if it has made a failing endpoint
+	// active.
 	counted, recovered bool
 	left               State
 }
