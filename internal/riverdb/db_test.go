@@ -1,8 +1,6 @@
 package riverdb_test
 
 import (
-	"context"
-	"database/sql"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,23 +9,6 @@ import (
 
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
-
-func TestWrap(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
-		db := migrated(t, open)
-		require.NoError(t, db.InTx(t.Context(), func(_ context.Context, tx *riverdb.Tx) error {
-			_, err := open().Wrap(tx)
-			require.ErrorIs(t, err, riverdb.ErrTx)
-			again, err := db.Wrap(tx)
-			require.NoError(t, err)
-			assert.Same(t, tx, again)
-			return nil
-		}))
-		_, err := db.Wrap(&sql.Tx{})
-		require.NoError(t, err)
-	})
-}
 
 func TestNewPostgresChecks(t *testing.T) {
 	t.Parallel()

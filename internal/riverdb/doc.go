@@ -30,10 +30,10 @@
 //
 // # Transactions of the caller
 //
-// [sqldb.DB.Wrap] takes the application's own transaction. On PostgreSQL that
-// is a pgx.Tx or a *sql.Tx. In a *sql.Tx the client uses River's driver for
+// [sqldb.DB.WrapSQL] and [sqldb.DB.WrapPgx] take the application's own
+// transaction. In a *sql.Tx on PostgreSQL the client uses River's driver for
 // database/sql, which works with pgx and with lib/pq. Workers are notified in
-// both cases.
+// every case.
 //
 // # One connection
 //

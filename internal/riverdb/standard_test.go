@@ -41,7 +41,7 @@ func inStandard(t *testing.T, db *riverdb.DB, standard *sql.DB, f func(tx *river
 	t.Helper()
 	tx, err := standard.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	own, err := db.Wrap(tx)
+	own, err := db.WrapSQL(t.Context(), tx)
 	require.NoError(t, err)
 	if err := f(own); err != nil {
 		require.NoError(t, tx.Rollback())

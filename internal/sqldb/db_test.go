@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -148,65 +149,70 @@ func TestTransactions_GiveTheirConnectionBack(t *testing.T) {
 	require.Equal(t, 2, n, "what failed was rolled back")
 }
 
-func TestWrapSQLite(t *testing.T) {
+func TestWrap_SQLite(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := backend{planOf("test", steps), func() *sqldb.DB { return openSQLite(t, path) }}.migrated(t)
-	own, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	own, ctx := openTheirs(t, path), t.Context()
+	tx, err := own.BeginTx(ctx, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, own.Close()) })
-	tx, err := own.BeginTx(t.Context(), nil)
+	wrapped, err := db.WrapSQL(ctx, tx)
 	require.NoError(t, err)
-	defer tx.Rollback()
-	wrapped, err := db.Wrap(tx)
-	require.NoError(t, err)
-	again, err := db.Wrap(wrapped)
-	require.NoError(t, err)
-	assert.Same(t, wrapped, again)
-	_, err = wrapped.Exec(t.Context(), "INSERT INTO {schema}thing (name) VALUES (?)", "theirs")
-	require.NoError(t, err)
+	require.NoError(t, insert(ctx, wrapped, "theirs"))
 	require.NoError(t, tx.Commit())
 	assert.Equal(t, 1, count(t, db, "true"))
 
-	for _, wrong := range []any{nil, "tx", (*sql.Tx)(nil), (*sqldb.Tx)(nil), own} {
-		_, err := db.Wrap(wrong)
-		require.ErrorIs(t, err, sqldb.ErrTx, "%T", wrong)
-		assert.ErrorContains(t, err, "the transaction does not fit this database: it ")
+	_, err = db.WrapSQL(ctx, tx)
+	require.ErrorIs(t, err, sql.ErrTxDone)
+	_, err = db.WrapSQL(ctx, nil)
+	require.ErrorIs(t, err, sqldb.ErrTx)
+	_, err = db.WrapPgx(struct{ pgx.Tx }{})
+	require.ErrorIs(t, err, sqldb.ErrTx)
+	assert.ErrorContains(t, err, "*sql.Tx")
+}
+
+// SQLite ends a transaction on its own after some errors. Each statement that
+// follows would commit separately.
+func TestWrapSQL_SQLiteHasEndedTheTransaction(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := backend{planOf("test", steps), func() *sqldb.DB { return openSQLite(t, path) }}.migrated(t)
+	tx, err := openTheirs(t, path).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	for range 2 {
+		_, err = tx.ExecContext(t.Context(), "INSERT OR ROLLBACK INTO thing (name) VALUES ('theirs')")
 	}
+	require.Error(t, err)
+	_, err = db.WrapSQL(t.Context(), tx)
+	require.ErrorIs(t, err, sql.ErrTxDone)
+	require.Error(t, tx.Commit())
+	assert.Zero(t, count(t, db, "true"))
 }
 
 func TestWrap_PostgresTakesBothLibraries(t *testing.T) {
 	t.Parallel()
-	pool := sqldbtest.NewPool(t)
-	postgres := planOf("test", steps)
-	postgres.Schema = schema
-	db := backend{postgres, func() *sqldb.DB { return onPool(t, pool) }}.migrated(t)
-	insert := func(tx any, name string) {
-		wrapped, err := db.Wrap(tx)
-		require.NoError(t, err)
-		_, err = wrapped.Exec(t.Context(), "INSERT INTO {schema}thing (name) VALUES (?)", name)
-		require.NoError(t, err)
-	}
-	native, err := pool.Begin(t.Context())
+	pool, ctx := sqldbtest.NewPool(t), t.Context()
+	db := migratedPool(t, func() *sqldb.DB { return onPool(t, pool) })
+	native, err := pool.Begin(ctx)
 	require.NoError(t, err)
-	insert(native, "pgx's")
-	require.NoError(t, native.Commit(t.Context()))
+	wrapped, err := db.WrapPgx(native)
+	require.NoError(t, err)
+	require.NoError(t, insert(ctx, wrapped, "pgx's"))
+	require.NoError(t, native.Commit(ctx))
 	own := stdlib.OpenDBFromPool(pool)
 	defer own.Close()
-	tx, err := own.BeginTx(t.Context(), nil)
+	tx, err := own.BeginTx(ctx, nil)
 	require.NoError(t, err)
-	insert(tx, "database/sql's")
+	wrapped, err = db.WrapSQL(ctx, tx)
+	require.NoError(t, err)
+	require.NoError(t, insert(ctx, wrapped, "database/sql's"))
 	require.NoError(t, tx.Commit())
 	assert.Equal(t, 2, count(t, db, "true"))
 
-	require.NoError(t, db.InTx(t.Context(), func(_ context.Context, tx *sqldb.Tx) error {
-		_, err := onPool(t, pool).Wrap(tx)
-		require.ErrorIs(t, err, sqldb.ErrTx)
-		_, err = db.Wrap(pool)
-		require.ErrorIs(t, err, sqldb.ErrTx)
-		assert.ErrorContains(t, err, "pgx.Tx")
-		return nil
-	}))
+	_, err = db.WrapPgx(nil)
+	require.ErrorIs(t, err, sqldb.ErrTx)
+	_, err = db.WrapSQL(ctx, nil)
+	require.ErrorIs(t, err, sqldb.ErrTx)
 }
 
 func TestTimes(t *testing.T) {

@@ -2,10 +2,8 @@ package sqldb
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -25,7 +23,8 @@ const (
 	undoTries = 3
 )
 
-// InSavepoint runs f in a savepoint of a transaction that [DB.Wrap] returned.
+// InSavepoint runs f in a savepoint of the caller's transaction, for example
+// one of [DB.WrapSQL].
 // If f fails or panics, or if ctx ends meanwhile, InSavepoint undoes what f
 // did. The transaction is then as it was before, and the caller can commit it.
 // If that is impossible, for example because the connection is lost,
@@ -104,12 +103,9 @@ func (tx *Tx) undo(ctx context.Context) error {
 
 // interrupter returns a function that asks the server to cancel the statement
 // that runs in the transaction. It returns nil for SQLite, and if ctx never
-// ends. For SQLite it also checks that there is a transaction.
+// ends.
 func (tx *Tx) interrupter(ctx context.Context) (func(ctx context.Context) error, error) {
-	if tx.db.dialect == SQLite {
-		return nil, tx.requireOpen(ctx)
-	}
-	if ctx.Done() == nil {
+	if tx.db.dialect == SQLite || ctx.Done() == nil {
 		return nil, nil
 	}
 	if tx.pgx != nil {
@@ -127,21 +123,6 @@ func (tx *Tx) interrupter(ctx context.Context) (func(ctx context.Context) error,
 		_, err := tx.db.Exec(ctx, "SELECT pg_cancel_backend(CAST(? AS integer))", pid)
 		return err
 	}, nil
-}
-
-// requireOpen fails if SQLite has ended the transaction on its own after an
-// error, which database/sql does not notice. A savepoint would then begin
-// another transaction. The statement is one that SQLite refuses inside a
-// transaction. Outside it has no effect, because the temporary database does
-// not use the setting.
-func (tx *Tx) requireOpen(ctx context.Context) error {
-	switch err := tx.control(ctx, "PRAGMA temp.synchronous = FULL"); {
-	case err == nil:
-		return fmt.Errorf("SQLite has ended the transaction after an error: %w", sql.ErrTxDone)
-	case !strings.Contains(err.Error(), "inside a transaction"):
-		return err
-	}
-	return nil
 }
 
 // shielded calls f with a context that does not end with ctx. When ctx ends, it

@@ -32,10 +32,7 @@ func onEachTx(t *testing.T, test func(t *testing.T, db *sqldb.DB, begin func(ctx
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "test.db")
 		db := backend{planOf("test", steps), func() *sqldb.DB { return openSQLite(t, path) }}.migrated(t)
-		own, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_txlock=immediate")
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, own.Close()) })
-		test(t, db, beginSQL(t, db, own))
+		test(t, db, beginSQL(t, db, openTheirs(t, path)))
 	})
 	t.Run("pgx", func(t *testing.T) {
 		t.Parallel()
@@ -48,7 +45,7 @@ func onEachTx(t *testing.T, test func(t *testing.T, db *sqldb.DB, begin func(ctx
 			t.Cleanup(func() { _ = conn.Close(context.Background()) }) // may be closed
 			tx, err := conn.Begin(ctx)
 			require.NoError(t, err)
-			own, err := db.Wrap(tx)
+			own, err := db.WrapPgx(tx)
 			require.NoError(t, err)
 			return inserted(t, theirs{own, func() error { return tx.Commit(context.Background()) }, func() { _ = tx.Rollback(context.Background()) }})
 		})
@@ -76,7 +73,7 @@ func beginSQL(t *testing.T, db *sqldb.DB, own *sql.DB) func(ctx context.Context)
 	return func(ctx context.Context) theirs {
 		tx, err := own.BeginTx(ctx, nil)
 		require.NoError(t, err)
-		wrapped, err := db.Wrap(tx)
+		wrapped, err := db.WrapSQL(ctx, tx)
 		require.NoError(t, err)
 		return inserted(t, theirs{wrapped, tx.Commit, func() { _ = tx.Rollback() }})
 	}
@@ -249,25 +246,12 @@ func TestInSavepoint_StatementCannotBeCanceled(t *testing.T) {
 	assert.Zero(t, count(t, admin, "true"))
 }
 
-// After some errors SQLite ends a transaction on its own. A savepoint would
-// begin another one, which its release would commit.
-func TestInSavepoint_SQLiteHasEndedTheTransaction(t *testing.T) {
+// After some errors SQLite ends a transaction on its own.
+func TestInSavepoint_SQLiteEndsTheTransaction(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "test.db")
 	db := backend{planOf("test", steps), func() *sqldb.DB { return openSQLite(t, path) }}.migrated(t)
-	own, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_txlock=immediate")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, own.Close()) })
-	ctx := t.Context()
-
-	tx := beginSQL(t, db, own)(ctx)
-	_, err = tx.Exec(ctx, "INSERT OR ROLLBACK INTO {schema}thing (name) VALUES ('theirs')")
-	require.Error(t, err)
-	require.ErrorIs(t, tx.InSavepoint(ctx, func(ctx context.Context) error { return insert(ctx, tx, "ours") }), sql.ErrTxDone)
-	require.Error(t, tx.commit())
-	assert.Zero(t, count(t, db, "true"))
-
-	tx = beginSQL(t, db, own)(ctx)
+	tx, ctx := beginSQL(t, db, openTheirs(t, path))(t.Context()), t.Context()
 	require.Error(t, tx.InSavepoint(ctx, func(ctx context.Context) error {
 		_, err := tx.Exec(ctx, "INSERT OR ROLLBACK INTO {schema}thing (name) VALUES ('theirs')")
 		return err
@@ -275,4 +259,12 @@ func TestInSavepoint_SQLiteHasEndedTheTransaction(t *testing.T) {
 	require.ErrorIs(t, insert(ctx, tx, "alone"), sql.ErrTxDone, "database/sql knows that it has ended")
 	require.ErrorIs(t, tx.commit(), sql.ErrTxDone)
 	assert.Zero(t, count(t, db, "true"))
+}
+
+func openTheirs(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	own, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_txlock=immediate")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, own.Close()) })
+	return own
 }

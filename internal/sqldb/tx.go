@@ -128,6 +128,48 @@ func (db *DB) beginImmediate(ctx context.Context) (*Tx, error) {
 	return tx, nil
 }
 
+// WrapSQL returns a Tx for the caller's own transaction, which must be on the
+// same database. The caller still commits it or rolls it back. A nil
+// transaction gives an error that wraps [ErrTx]. If SQLite has ended the
+// transaction on its own after an error, the error wraps [sql.ErrTxDone].
+// database/sql does not notice that, and each further statement would commit
+// separately.
+func (db *DB) WrapSQL(ctx context.Context, tx *sql.Tx) (*Tx, error) {
+	if tx == nil {
+		return nil, fmt.Errorf("%w: it is nil", ErrTx)
+	}
+	wrapped := db.wrapSQL(tx)
+	if db.dialect == SQLite {
+		return wrapped, wrapped.requireOpen(ctx)
+	}
+	return wrapped, nil
+}
+
+// WrapPgx is [DB.WrapSQL] for a transaction of pgx's native interface. On
+// SQLite the error wraps [ErrTx].
+func (db *DB) WrapPgx(tx pgx.Tx) (*Tx, error) {
+	switch {
+	case db.dialect != Postgres:
+		return nil, fmt.Errorf("%w: a pgx.Tx is never on a SQLite file; use the method that takes a *sql.Tx", ErrTx)
+	case tx == nil:
+		return nil, fmt.Errorf("%w: it is nil", ErrTx)
+	}
+	return db.wrapPgx(tx), nil
+}
+
+// requireOpen fails if SQLite has ended the transaction. The statement is one
+// that SQLite refuses inside a transaction. Outside it has no effect, because
+// the temporary database does not use the setting.
+func (tx *Tx) requireOpen(ctx context.Context) error {
+	switch _, err := tx.Exec(context.WithoutCancel(ctx), "PRAGMA temp.synchronous = FULL"); {
+	case err == nil:
+		return fmt.Errorf("SQLite has ended the transaction after an error: %w", sql.ErrTxDone)
+	case !strings.Contains(err.Error(), "inside a transaction"):
+		return err
+	}
+	return nil
+}
+
 // Wrap returns a Tx for the caller's own transaction, a *sql.Tx or a pgx.Tx on
 // the same database. It returns a *Tx unchanged. Any other type gives an error
 // that wraps [ErrTx]. The caller still commits the transaction or rolls it
