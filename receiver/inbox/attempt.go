@@ -2,10 +2,13 @@ package inbox
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/riverdb"
@@ -48,39 +51,58 @@ func FromContext(ctx context.Context) (a *Attempt, ok bool) {
 // no matter which process crashes or when.
 //
 //	a, _ := inbox.FromContext(ctx)
-//	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-//		if _, err := tx.Exec(ctx, "UPDATE apps SET version = $1 WHERE name = $2", e.Version, e.App); err != nil {
+//	return db.Transaction(func(tx *gorm.DB) error {
+//		if err := tx.Model(&app).Update("version", e.Version).Error; err != nil {
 //			return err
 //		}
-//		return a.CompleteTx(ctx, tx)
+//		return a.CompleteTx(ctx, tx.Statement.ConnPool.(*sql.Tx))
 //	})
 //
-//	inbox        tx
-//	PostgreSQL   a pgx.Tx on the inbox's database
-//	SQLite       a *sql.Tx on the inbox's file
-//
-// On SQLite, tx comes from a connection of the application, which needs a busy
-// timeout.
+// The transaction is on the inbox's database, on a connection of the
+// application. On PostgreSQL its driver may be pgx or lib/pq. On SQLite the
+// connection needs a busy timeout. [Attempt.CompletePgxTx] takes a pgx.Tx.
 //
 // The caller commits tx. Call CompleteTx as the last statement before the
 // commit. Roll back if it returns an error such as [ErrOver]. If the handler
 // returns nil without committing, the attempt fails with [ErrNotCompleted].
 // After the commit the handler's result changes nothing.
-func (a *Attempt) CompleteTx(ctx context.Context, tx any) error {
-	wrapped, err := a.in.db.Wrap(tx)
+func (a *Attempt) CompleteTx(ctx context.Context, tx *sql.Tx) error {
+	wrapped, err := a.in.db.WrapSQL(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("inbox: CompleteTx: %w", err)
 	}
+	return a.complete(ctx, "CompleteTx", wrapped)
+}
+
+// CompletePgxTx is [Attempt.CompleteTx] for the native interface of pgx. On
+// SQLite it fails.
+//
+//	a, _ := inbox.FromContext(ctx)
+//	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+//		if _, err := tx.Exec(ctx, "UPDATE apps SET version = $1 WHERE name = $2", e.Version, e.App); err != nil {
+//			return err
+//		}
+//		return a.CompletePgxTx(ctx, tx)
+//	})
+func (a *Attempt) CompletePgxTx(ctx context.Context, tx pgx.Tx) error {
+	wrapped, err := a.in.db.WrapPgx(tx)
+	if err != nil {
+		return fmt.Errorf("inbox: CompletePgxTx: %w", err)
+	}
+	return a.complete(ctx, "CompletePgxTx", wrapped)
+}
+
+func (a *Attempt) complete(ctx context.Context, operation string, tx *riverdb.Tx) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.over {
 		return ErrOver
 	}
-	if err := a.in.setHandled(ctx, wrapped, a.record, a.lease); err != nil {
+	if err := a.in.setHandled(ctx, tx, a.record, a.lease); err != nil {
 		if errors.Is(err, ErrOver) {
 			return err
 		}
-		return fmt.Errorf("inbox: CompleteTx: %w", err)
+		return fmt.Errorf("inbox: %s: %w", operation, err)
 	}
 	a.completes = true
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -22,14 +23,22 @@ import (
 // app is the application's part of the inbox's database. It is a table with a
 // row for each effect.
 type app struct {
-	// inTx runs f in a transaction of the application, with a function that
-	// inserts an effect.
-	inTx func(ctx context.Context, f func(tx any, effect func(text string) error) error) error
+	// inTx runs f in a transaction of the application.
+	inTx func(ctx context.Context, f func(tx appTx) error) error
 	// all returns the effects.
 	all func(ctx context.Context) ([]string, error)
 }
 
-// withApp runs a test on both databases, each with the application's table.
+// appTx is a transaction of the application.
+type appTx struct {
+	// complete is CompleteTx or CompletePgxTx.
+	complete func(ctx context.Context, a *inbox.Attempt) error
+	// effect inserts an effect.
+	effect func(text string) error
+}
+
+// withApp runs a test on both databases and with both kinds of transactions,
+// each with the application's table.
 func withApp(t *testing.T, test func(t *testing.T, open opener, a app)) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
@@ -42,16 +51,23 @@ func withApp(t *testing.T, test func(t *testing.T, open opener, a app)) {
 			return in
 		}, own)
 	})
-	t.Run("Postgres", func(t *testing.T) {
-		t.Parallel()
-		pool := sqldbtest.NewPool(t)
-		own := openAppPostgres(t, pool)
+	postgres := func(t *testing.T, pool *pgxpool.Pool, own app) {
 		test(t, func(h receiver.EventHandler, opts ...inbox.Option) *inbox.Inbox {
 			in, err := inbox.NewPostgres(t.Context(), pool, h, append(testOptions(), opts...)...)
 			require.NoError(t, err)
 			t.Cleanup(func() { assert.NoError(t, in.Close()) })
 			return in
 		}, own)
+	}
+	t.Run("Postgres", func(t *testing.T) {
+		t.Parallel()
+		pool := sqldbtest.NewPool(t)
+		postgres(t, pool, openAppPostgres(t, pool))
+	})
+	t.Run("Postgres through database-sql", func(t *testing.T) {
+		t.Parallel()
+		pool := sqldbtest.NewPool(t)
+		postgres(t, pool, openAppSQL(t, stdlib.OpenDBFromPool(pool), "INSERT INTO effect VALUES ($1)"))
 	})
 }
 
@@ -61,19 +77,27 @@ func openAppSQLite(t testing.TB, path string) app {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_txlock=immediate")
 	require.NoError(t, err)
+	return openAppSQL(t, db, "INSERT INTO effect VALUES (?)")
+}
+
+func openAppSQL(t testing.TB, db *sql.DB, insert string) app {
+	t.Helper()
 	t.Cleanup(func() { _ = db.Close() })
-	_, err = db.ExecContext(t.Context(), createEffects)
+	_, err := db.ExecContext(t.Context(), createEffects)
 	require.NoError(t, err)
 	return app{
-		inTx: func(ctx context.Context, f func(any, func(string) error) error) error {
+		inTx: func(ctx context.Context, f func(appTx) error) error {
 			tx, err := db.BeginTx(ctx, nil)
 			if err != nil {
 				return err
 			}
 			defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-			err = f(tx, func(text string) error {
-				_, err := tx.ExecContext(ctx, "INSERT INTO effect VALUES (?)", text)
-				return err
+			err = f(appTx{
+				func(ctx context.Context, a *inbox.Attempt) error { return a.CompleteTx(ctx, tx) },
+				func(text string) error {
+					_, err := tx.ExecContext(ctx, insert, text)
+					return err
+				},
 			})
 			if err != nil {
 				return err
@@ -103,11 +127,14 @@ func openAppPostgres(t testing.TB, pool *pgxpool.Pool) app {
 	_, err := pool.Exec(t.Context(), createEffects)
 	require.NoError(t, err)
 	return app{
-		inTx: func(ctx context.Context, f func(any, func(string) error) error) error {
+		inTx: func(ctx context.Context, f func(appTx) error) error {
 			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-				return f(tx, func(text string) error {
-					_, err := tx.Exec(ctx, "INSERT INTO effect VALUES ($1)", text)
-					return err
+				return f(appTx{
+					func(ctx context.Context, a *inbox.Attempt) error { return a.CompletePgxTx(ctx, tx) },
+					func(text string) error {
+						_, err := tx.Exec(ctx, "INSERT INTO effect VALUES ($1)", text)
+						return err
+					},
 				})
 			})
 		},
@@ -145,11 +172,11 @@ func (a app) count(t *testing.T) (n int) {
 func (a app) handle(ctx context.Context, _ *payload.Event) error {
 	d, _ := receiver.FromContext(ctx)
 	attempt, _ := inbox.FromContext(ctx)
-	return a.inTx(ctx, func(tx any, effect func(string) error) error {
-		if err := effect(d.ID); err != nil {
+	return a.inTx(ctx, func(tx appTx) error {
+		if err := tx.effect(d.ID); err != nil {
 			return err
 		}
-		return attempt.CompleteTx(ctx, tx)
+		return tx.complete(ctx, attempt)
 	})
 }
 
@@ -201,9 +228,9 @@ func TestCompleteTx_UncommittedIsNotHandled(t *testing.T) {
 				return own.handle(ctx, e)
 			}
 			a, _ := inbox.FromContext(ctx)
-			err := own.inTx(ctx, func(tx any, effect func(string) error) error {
-				assert.NoError(t, effect("x"))
-				assert.NoError(t, a.CompleteTx(ctx, tx))
+			err := own.inTx(ctx, func(tx appTx) error {
+				assert.NoError(t, tx.effect("x"))
+				assert.NoError(t, tx.complete(ctx, a))
 				return rolledBack
 			})
 			assert.ErrorIs(t, err, rolledBack)
@@ -229,7 +256,7 @@ func TestCompleteTx_Refusals(t *testing.T) {
 		in := open(func(ctx context.Context, e *payload.Event) error {
 			a, _ := inbox.FromContext(ctx)
 			assert.Error(t, a.CompleteTx(ctx, nil))
-			assert.Error(t, a.CompleteTx(ctx, "tx"))
+			assert.Error(t, a.CompletePgxTx(ctx, nil))
 			if err := own.handle(ctx, e); err != nil {
 				return err
 			}
@@ -243,7 +270,7 @@ func TestCompleteTx_Refusals(t *testing.T) {
 		reaches(t, in, inbox.Stats{Handled: 1})
 		a := <-attempts
 		require.Eventually(t, func() bool {
-			return errors.Is(own.inTx(t.Context(), func(tx any, _ func(string) error) error { return a.CompleteTx(t.Context(), tx) }), inbox.ErrOver)
+			return errors.Is(own.inTx(t.Context(), func(tx appTx) error { return tx.complete(t.Context(), a) }), inbox.ErrOver)
 		}, patience, often, "after its end")
 		assert.Equal(t, 1, own.count(t))
 	})
@@ -276,7 +303,7 @@ func TestCompleteTx_AfterHandlerReturned(t *testing.T) {
 		})
 		newEndpoint(t, in, "platform").accept(started(1))
 		require.ErrorContains(t, in.Work(t.Context(), only(t, in).ID, 1), "Snooze")
-		err := own.inTx(t.Context(), func(tx any, _ func(string) error) error { return left.CompleteTx(t.Context(), tx) })
+		err := own.inTx(t.Context(), func(tx appTx) error { return tx.complete(t.Context(), left) })
 		require.ErrorIs(t, err, inbox.ErrOver)
 		assert.Equal(t, inbox.Pending, only(t, in).State)
 	})

@@ -127,7 +127,7 @@ func (m crashMode) handler(own app) receiver.EventHandler {
 			return own.handle(ctx, e)
 		}
 		d, _ := receiver.FromContext(ctx)
-		return own.inTx(ctx, func(_ any, effect func(string) error) error { return effect(d.ID) })
+		return own.inTx(ctx, func(tx appTx) error { return tx.effect(d.ID) })
 	}
 }
 

@@ -53,7 +53,8 @@
 //
 // If the process crashes after the handler's effect but before the delivery is
 // marked as handled, the handler runs again. If the effect is in the inbox's
-// own database, [Attempt.CompleteTx] puts both into one transaction:
+// own database, [Attempt.CompleteTx] puts both into one *sql.Tx, for example
+// that of an ORM. [Attempt.CompletePgxTx] does the same in a pgx.Tx:
 //
 //	func deployed(ctx context.Context, e *payload.Event) error {
 //		a, _ := inbox.FromContext(ctx)
@@ -61,7 +62,7 @@
 //			if _, err := tx.Exec(ctx, "UPDATE apps SET version = $1 WHERE name = $2", e.Version, e.App); err != nil {
 //				return err
 //			}
-//			return a.CompleteTx(ctx, tx)
+//			return a.CompletePgxTx(ctx, tx)
 //		})
 //	}
 //

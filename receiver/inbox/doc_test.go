@@ -49,6 +49,6 @@ func deployed(ctx context.Context, e *payload.Event) error {
 		if _, err := tx.Exec(ctx, "UPDATE apps SET version = $1 WHERE name = $2", e.Version, e.App); err != nil {
 			return err
 		}
-		return a.CompleteTx(ctx, tx)
+		return a.CompletePgxTx(ctx, tx)
 	})
 }
