@@ -27,6 +27,7 @@ type BodyOnly struct {
 	name      string
 	header    string
 	prefix    string // before the encoded MAC, required
+	list      bool   // several signatures are separated by commas
 	base64    bool   // how the MAC is encoded; otherwise hex
 	size      int    // of the MAC
 	keys      []*activeKey
@@ -54,17 +55,18 @@ func NewGitHub(key Key, opts ...Option) (*BodyOnly, error) {
 // default the header holds the lower-case hex of HMAC-SHA256 and nothing else.
 //
 //	sender     options
-//	CircleCI   WithHeader("Circleci-Signature"), WithSignaturePrefix("v1=")
+//	CircleCI   WithHeader("Circleci-Signature"), WithSignaturePrefix("v1="), WithSignatureList()
 //	Gogs       WithHeader("X-Gogs-Signature")
 //	Gitea      WithHeader("X-Gitea-Signature")
 //	Heroku     WithHeader("Heroku-Webhook-Hmac-Sha256"), WithBase64()
+//	PagerDuty  WithHeader("X-PagerDuty-Signature"), WithSignaturePrefix("v1="), WithSignatureList()
 //	Vercel     WithHeader("X-Vercel-Signature"), InsecureSHA1()
 //
 // There is no timestamp and no signed ID, see [BodyOnly]. The other options are
-// [WithSignaturePrefix], [WithBase64], [InsecureSHA1], [WithKey],
-// [WithPrincipal] and [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// [WithSignaturePrefix], [WithSignatureList], [WithBase64], [InsecureSHA1],
+// [WithKey], [WithPrincipal] and [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewBodyOnly(key Key, opts ...Option) (*BodyOnly, error) {
-	return newBodyOnly("BodyOnly", key, opts, "WithSignaturePrefix", "WithBase64", "InsecureSHA1")
+	return newBodyOnly("BodyOnly", key, opts, "WithSignaturePrefix", "WithSignatureList", "WithBase64", "InsecureSHA1")
 }
 
 // newBodyOnly takes the options that all body-only schemes share, and those in
@@ -90,7 +92,7 @@ func newBodyOnly(name string, key Key, opts []Option, further ...string) (*BodyO
 		size, c.blind = sha1.Size, true // diagnosis knows HMAC-SHA256 only
 	}
 	return &BodyOnly{
-		name: name, header: c.header, prefix: c.mark, base64: c.base64, size: size,
+		name: name, header: c.header, prefix: c.mark, list: c.list, base64: c.base64, size: size,
 		keys: keys, principal: c.principal, diagnosis: c.newDiagnosis(),
 	}, nil
 }
@@ -128,9 +130,41 @@ func (s *BodyOnly) decode(mac []byte, encoded string) bool {
 	return decodeHex(mac, encoded)
 }
 
+// parse stores the MACs of the header and returns their number.
+func (s *BodyOnly) parse(macs *[maxSignatures][macSize]byte, text string) (n int, err error) {
+	if !s.list {
+		return 1, s.parseOne(&macs[0], text)
+	}
+	entries := 0
+	for entry := range strings.SplitSeq(text, ",") {
+		if entries++; entries > maxSignatures {
+			return 0, fmt.Errorf("%w: %s has more than %d signatures", ErrMalformed, s.header, maxSignatures)
+		}
+		if entry = strings.Trim(entry, " \t"); !strings.HasPrefix(entry, s.prefix) {
+			continue // of another version
+		}
+		if err := s.parseOne(&macs[n], entry); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	if n == 0 {
+		return 0, fmt.Errorf("%w: %s has no signature that begins with %q", ErrMalformed, s.header, s.prefix)
+	}
+	return n, nil
+}
+
+func (s *BodyOnly) parseOne(mac *[macSize]byte, text string) error {
+	encoded, ok := strings.CutPrefix(text, s.prefix)
+	if !ok || !s.decode(mac[:s.size], encoded) {
+		return fmt.Errorf("%w: %s is not %q followed by the MAC of %d bytes in its canonical form", ErrMalformed, s.header, s.prefix, s.size)
+	}
+	return nil
+}
+
 // Verify accepts a request whose header occurs exactly once, has the one
 // canonical spelling of a MAC, and is what an active key gives over the exact
-// body.
+// body. With [WithSignatureList] one of the MACs must be.
 func (s *BodyOnly) Verify(r *http.Request, body []byte) (Verified, error) {
 	if s == nil || len(s.keys) == 0 {
 		return Verified{}, notMade("BodyOnly", "NewGitHub")
@@ -139,11 +173,12 @@ func (s *BodyOnly) Verify(r *http.Request, body []byte) (Verified, error) {
 	if err != nil {
 		return Verified{}, s.diagnosis.missing(err, r.Header, s.header)
 	}
-	var macs [1][macSize]byte
-	encoded, ok := strings.CutPrefix(signature, s.prefix)
-	if !ok || !s.decode(macs[0][:s.size], encoded) {
-		return Verified{}, fmt.Errorf("%w: %s is not %q followed by the MAC of %d bytes in its canonical form", ErrMalformed, s.header, s.prefix, s.size)
+	var all [maxSignatures][macSize]byte
+	n, err := s.parse(&all, signature)
+	if err != nil {
+		return Verified{}, err
 	}
+	macs := all[:n]
 	var matched *activeKey
 	now := time.Now()
 	for _, key := range s.keys {
@@ -151,13 +186,13 @@ func (s *BodyOnly) Verify(r *http.Request, body []byte) (Verified, error) {
 			continue
 		}
 		state := key.mac.get()
-		if matches(state.compute(body), macs[:]) && matched == nil {
+		if matches(state.compute(body), macs) && matched == nil {
 			matched = key
 		}
 		key.mac.put(state)
 	}
 	if matched == nil {
-		hint := s.diagnosis.explain(r.Header, s.header, s.keys, macs[:], body, content{"body", ""})
+		hint := s.diagnosis.explain(r.Header, s.header, s.keys, macs, body, content{"body", ""})
 		return Verified{}, fmt.Errorf("%w: %d key(s) tried%s", ErrNoMatch, len(s.keys), hint)
 	}
 	return Verified{Principal: s.principal, Key: matched.name}, nil

@@ -1,6 +1,11 @@
 package signer_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -66,4 +71,46 @@ func TestTimestamped_TakesItsPrefix(t *testing.T) {
 	}
 	_, err := signer.NewTimestamped(key, signer.WithSignaturePrefix(""))
 	require.ErrorIs(t, err, signer.ErrConfig)
+}
+
+// CircleCI and PagerDuty sign with each secret that a webhook has.
+func TestBodyOnly_SignatureList(t *testing.T) {
+	body := []byte(`{"event":"incident.triggered"}`)
+	sign := func(secret string) string {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(body)
+		return "v1=" + hex.EncodeToString(mac.Sum(nil))
+	}
+	secret, err := signer.NewLiteralSecret("the secret that we have")
+	require.NoError(t, err)
+	scheme, err := signer.NewBodyOnly(secret, signer.WithHeader("X-PagerDuty-Signature"), signer.WithSignaturePrefix("v1="), signer.WithSignatureList())
+	require.NoError(t, err)
+	ours, other := sign("the secret that we have"), sign("the secret that is new here")
+	for _, c := range []struct {
+		header string
+		want   error
+	}{
+		{ours, nil},
+		{ours + "," + other, nil},
+		{other + "," + ours, nil},
+		{other + ", " + ours, nil},
+		{"v2=abc," + ours, nil},
+		{strings.Repeat(other+",", 15) + ours, nil},
+		{strings.Repeat(other+",", 16) + ours, signer.ErrMalformed},
+		{strings.Repeat("v2=x,", 16) + ours, signer.ErrMalformed},
+		{other, signer.ErrNoMatch},
+		{"v2=" + ours[3:], signer.ErrMalformed},
+		{"", signer.ErrMalformed},
+		{",", signer.ErrMalformed},
+		{ours + ",v1=", signer.ErrMalformed},
+		{strings.ToUpper(ours[3:]), signer.ErrMalformed},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.Header.Set("X-PagerDuty-Signature", c.header)
+		_, err := scheme.Verify(r, body)
+		require.ErrorIs(t, err, c.want, c.header)
+	}
+	_, err = signer.NewBodyOnly(secret, signer.WithHeader("X-Signature"), signer.WithSignatureList())
+	require.ErrorIs(t, err, signer.ErrConfig)
+	require.ErrorContains(t, err, "WithSignaturePrefix")
 }

@@ -35,6 +35,7 @@ type config struct {
 	header    string
 	mark      string // before the signature
 	base64    bool
+	list      bool
 	sha1      bool
 	blind     bool
 	given     []string
@@ -127,6 +128,18 @@ func WithBase64() Option {
 	})
 }
 
+// WithSignatureList makes [NewBodyOnly] read several signatures, separated by
+// commas, of which one must match. The sender signs with two secrets while it
+// rotates them. Entries without the prefix of [WithSignaturePrefix], which the
+// option requires, belong to other versions and are ignored. More than 16
+// entries are refused. Default: the header is one signature.
+func WithSignatureList() Option {
+	return optionFunc(func(c *config) {
+		c.list = true
+		c.given = append(c.given, "WithSignatureList")
+	})
+}
+
 // InsecureSHA1 makes [NewBodyOnly] verify HMAC-SHA1, for senders that have
 // nothing better. Collisions of SHA-1 can be computed. They are not known to
 // break HMAC, but nothing new should rely on that. Default: HMAC-SHA256.
@@ -187,6 +200,9 @@ func newConfig(scheme string, key Key, opts []Option, known ...string) (*config,
 	}
 	if slices.Contains(c.given, "WithSignaturePrefix") && !validMark(c.mark) {
 		return nil, configError(scheme, "WithSignaturePrefix: want 1 to %d bytes of printable ASCII, such as %q", maxMark, hashPrefix)
+	}
+	if c.list && c.mark == "" {
+		return nil, configError(scheme, "WithSignatureList: entries need a prefix that tells their version; give WithSignaturePrefix, such as v1=")
 	}
 	if slices.Contains(c.given, "WithFieldNames") && (!validField(c.timeField) || !validField(c.signatureField) || c.timeField == c.signatureField) {
 		return nil, configError(scheme, "WithFieldNames: want two different names of 1 to %d letters, digits, dashes and underscores", maxField)

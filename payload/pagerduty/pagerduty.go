@@ -5,7 +5,7 @@
 //		return err
 //	}
 //	verifier, err := signer.NewBodyOnly(secret, signer.WithHeader("X-PagerDuty-Signature"),
-//		signer.WithSignaturePrefix("v1="), signer.WithPrincipal("acme"))
+//		signer.WithSignaturePrefix("v1="), signer.WithSignatureList(), signer.WithPrincipal("acme"))
 //	if err != nil {
 //		return err
 //	}
@@ -38,8 +38,8 @@
 // # Security
 //
 // Verify the signature before decoding, and bound the body. While a
-// subscription has two secrets, PagerDuty sends two signatures in one header.
-// The scheme above accepts one signature, so remove the old secret soon.
+// subscription has two secrets, PagerDuty sends two signatures in one header,
+// of which the scheme above accepts either.
 //
 // # Misuses
 //
