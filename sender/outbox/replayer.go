@@ -14,14 +14,14 @@ import (
 )
 
 type replayRow struct {
-	id, filter, cursor                           string
+	id, filter, cursor, planned                  string
 	createdAt, spacing, scheduled, skipped, done int64
 }
 
-const replayColumns = `id, filter, cursor, created_at, spacing, scheduled, skipped, done`
+const replayColumns = `id, filter, cursor, planned, created_at, spacing, scheduled, skipped, done`
 
 func scanReplay(s riverdb.Row) (r replayRow, err error) {
-	return r, s.Scan(&r.id, &r.filter, &r.cursor, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done)
+	return r, s.Scan(&r.id, &r.filter, &r.cursor, &r.planned, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done)
 }
 
 func unknownReplay(id string) error { return fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id)) }
@@ -129,7 +129,7 @@ func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, id string)
 	if err != nil {
 		return false, err
 	}
-	all, err := row.schedule(ctx, tx, batch)
+	all, err := row.schedule(batch)
 	if err != nil {
 		return false, err
 	}
@@ -143,8 +143,8 @@ func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, id string)
 		cursor = batch[len(batch)-1].id
 	}
 	done = len(batch) < replayBatch
-	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = ?, scheduled = scheduled + ?, skipped = skipped + ?, done = ? WHERE id = ?`,
-		cursor, int64(len(all)), int64(len(batch)-len(all)), flag(done), id)
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = ?, planned = ?, scheduled = scheduled + ?, skipped = skipped + ?, done = ? WHERE id = ?`,
+		cursor, row.planned, int64(len(all)), int64(len(batch)-len(all)), flag(done), id)
 	return done, err
 }
 
@@ -177,32 +177,29 @@ func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidat
 }
 
 // schedule gives each delivery that can be sent a time after those of earlier
-// batches.
-func (row *replayRow) schedule(ctx context.Context, tx *riverdb.Tx, batch []candidate) ([]requeued, error) {
+// batches, and changes planned accordingly. The deliveries themselves can't say
+// when they were planned, since an attempt moves the time of the next one.
+func (row *replayRow) schedule(batch []candidate) ([]requeued, error) {
+	planned := map[string]int64{} // the last time of each endpoint
+	if err := json.Unmarshal([]byte(row.planned), &planned); err != nil {
+		return nil, err
+	}
 	now := time.Now()
-	spacing := time.Duration(row.spacing) * time.Microsecond
-	next := map[string]time.Time{}
 	var all []requeued
 	for _, c := range batch {
 		if encoding(c.encoding) == noBody || c.state == "" || c.state == string(EndpointDisabled) {
 			continue
 		}
-		due, ok := next[c.endpoint]
-		if !ok {
-			var last int64
-			err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(next_at), 0) FROM {schema}outbox_delivery WHERE replay = ? AND replay <> '' AND endpoint = ?`,
-				row.id, c.endpoint).Scan(&last)
-			if err != nil {
-				return nil, err
-			}
-			if due = now; last != 0 {
-				due = later(now, fromMicros(last).Add(spacing))
-			}
+		due := now
+		if last, ok := planned[c.endpoint]; ok {
+			due = later(now, fromMicros(last+row.spacing))
 		}
 		all = append(all, requeued{id: c.id, due: due})
-		next[c.endpoint] = due.Add(spacing)
+		planned[c.endpoint] = micros(due)
 	}
-	return all, nil
+	text, err := json.Marshal(planned)
+	row.planned = string(text)
+	return all, err
 }
 
 func later(a, b time.Time) time.Time {

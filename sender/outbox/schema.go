@@ -13,6 +13,9 @@ const module = "outbox"
 // The column step of outbox_delivery counts the attempts since the delivery was
 // published or replayed, and run_at is when the first of them began.
 //
+// The column planned of outbox_replay has the last time that the replay has
+// given a delivery of each endpoint.
+//
 // outbox_event and outbox_delivery are narrow. What is wide and written once is
 // in outbox_body and outbox_attempt. outbox_body has the event as it was
 // published, with an empty delivery, and the bodies of deliveries in other
@@ -161,6 +164,7 @@ var migrations = []riverdb.Step{{
 		filter text NOT NULL,
 		spacing bigint NOT NULL,
 		cursor text NOT NULL,
+		planned text NOT NULL DEFAULT '{}',
 		scheduled bigint NOT NULL DEFAULT 0,
 		skipped bigint NOT NULL DEFAULT 0,
 		done bigint NOT NULL DEFAULT 0
