@@ -58,23 +58,23 @@ type DB struct {
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
-// OpenSQLite opens a SQLite file with one connection, see [sqldb.OpenSQLite].
-// With several connections, River's own parts would cause SQLITE_BUSY for each
-// other. [DB.Close] closes it. OpenSQLite fails on 32-bit systems, for which
-// River has no SQLite driver.
+// OpenSQLite opens a SQLite file with one connection that writes and some that
+// read, see [sqldb.OpenFile]. With several that write, River's own parts would
+// cause SQLITE_BUSY for each other. Stop clients before Close. OpenSQLite fails
+// on 32-bit systems, for which River has no SQLite driver.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	if _, err := sqliteDriver(nil); err != nil {
 		return nil, err // before it creates a file
 	}
-	lite, err := sqldb.OpenSQLite(ctx, path, 1, sqldb.BusyTimeout)
+	file, err := sqldb.OpenFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	return &DB{DB: sqldb.NewImmediate(lite, "")}, nil
+	return &DB{DB: file}, nil
 }
 
-// NewPostgres returns a DB that uses pool. The caller owns the pool, so
-// [DB.Close] leaves it open. The tables are in the given schema, which
+// NewPostgres returns a DB that uses pool. The caller owns the pool, so Close
+// leaves it open. The tables are in the given schema, which
 // [DB.Migrate] creates. The schema's name has 1 to 40 lower-case letters,
 // digits and underscores. The pool must allow [MinConns] connections.
 // NewPostgres does not connect.
@@ -106,15 +106,6 @@ func prefix(schema string) string {
 		return ""
 	}
 	return `"` + schema + `".`
-}
-
-// Close closes the database of [OpenSQLite]. A PostgreSQL pool stays open. Stop
-// clients first.
-func (db *DB) Close() error {
-	if lite := db.SQL(); lite != nil {
-		return lite.Close()
-	}
-	return nil
 }
 
 // Schema returns the name of the schema on PostgreSQL. It is empty on SQLite.

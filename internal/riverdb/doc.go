@@ -35,13 +35,16 @@
 // database/sql, which works with pgx and with lib/pq. Workers are notified in
 // every case.
 //
-// # One connection
+// # One connection that writes
 //
 // A SQLite file has one connection for everything that may write. While a
 // transaction is open, every other user of that connection waits. Inside
 // [DB.InTx] therefore use only the transaction and the client's methods whose
 // names end in Tx. Several processes may share a file and wait for each other's
 // transactions.
+//
+// DB.Reader has connections of its own for queries that change nothing. They do
+// not wait for the writer, and see everything that was committed before.
 //
 // # One module, one schema
 //

@@ -18,6 +18,8 @@ type DB struct {
 	// writer serializes the transactions of SQLite, see [Tx]. It is nil if
 	// transactions lock the file themselves.
 	writer chan struct{}
+	// file is set by [OpenFile].
+	file *file
 }
 
 // New returns a DB for db, a SQLite file or PostgreSQL. prefix precedes the

@@ -25,6 +25,12 @@
 // migration), ON CONFLICT, RETURNING and partial indexes. Avoid arrays. Store
 // times as integers in microseconds since 1970, see [Micros] and [Time].
 //
+// # Lists and writes
+//
+// Lists and other queries that change nothing use [DB.Reader]. In a file of
+// [OpenFile] they do not wait for the writer. [DB.Scrub] removes what was
+// deleted from such a file.
+//
 // # Sessions
 //
 // This package does not depend on a PostgreSQL session. The lock for migrations

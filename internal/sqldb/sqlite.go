@@ -37,19 +37,33 @@ func OpenSQLite(ctx context.Context, path string, conns int, busy time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	if err := createPrivate(path, full); err != nil {
+	if _, err := createPrivate(path, full); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", sqliteDSN(full, busy))
+	return openWriters(ctx, sqliteDSN(full, writing(busy)), conns)
+}
+
+// openWriters opens a pool and makes its first connection.
+func openWriters(ctx context.Context, dsn string, conns int) (*sql.DB, error) {
+	db, err := openLite(dsn, conns)
+	if err != nil {
+		return nil, err
+	}
+	if err := FirstConnection(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// openLite returns a pool that keeps its connections. It does not connect.
+func openLite(dsn string, conns int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxLifetime(0)
-	if err := FirstConnection(ctx, db); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
 	return db, nil
 }
 
@@ -92,38 +106,46 @@ func withoutSecrets(path string) string {
 }
 
 // createPrivate creates a missing file that only its owner can read. SQLite
-// gives its -wal and -shm files the same mode.
-func createPrivate(path, full string) error {
+// gives its -wal and -shm files the same mode. fresh reports whether the file
+// is empty, so that it has no database yet.
+func createPrivate(path, full string) (fresh bool, err error) {
 	file, err := os.OpenFile(full, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return checkFile(path, full)
 	}
 	if err != nil {
-		return ConfigErrorf("path %q: the file can't be created: %w", path, err)
+		return false, ConfigErrorf("path %q: the file can't be created: %w", path, err)
 	}
-	return file.Close()
+	return true, file.Close()
 }
 
-func checkFile(path, full string) error {
+func checkFile(path, full string) (empty bool, err error) {
 	file, err := os.OpenFile(full, os.O_RDWR, 0)
 	if err != nil {
-		return ConfigErrorf("path %q: the file can't be opened: %w", path, err)
+		return false, ConfigErrorf("path %q: the file can't be opened: %w", path, err)
 	}
-	return file.Close()
+	defer file.Close()
+	info, err := file.Stat()
+	return err == nil && info.Size() == 0, err
 }
 
-func sqliteDSN(path string, busy time.Duration) string {
-	pragmas := url.Values{
-		"_pragma": {
-			"busy_timeout(" + strconv.FormatInt(busy.Milliseconds(), 10) + ")",
-			"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-		},
+// writing returns the settings of connections that write.
+func writing(busy time.Duration) url.Values {
+	return url.Values{
+		"_pragma": {busyPragma(busy), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
 		"_txlock": {"immediate"},
 	}
+}
+
+func busyPragma(busy time.Duration) string {
+	return "busy_timeout(" + strconv.FormatInt(busy.Milliseconds(), 10) + ")"
+}
+
+func sqliteDSN(path string, settings url.Values) string {
 	name := url.URL{Path: filepath.ToSlash(path)}
 	escaped := name.EscapedPath()
 	if !strings.HasPrefix(escaped, "/") { // a drive letter
 		escaped = "/" + escaped
 	}
-	return "file:" + escaped + "?" + pragmas.Encode()
+	return "file:" + escaped + "?" + settings.Encode()
 }

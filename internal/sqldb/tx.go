@@ -77,6 +77,7 @@ func (db *DB) InTx(ctx context.Context, f func(ctx context.Context, tx *Tx) erro
 		return fmt.Errorf("committing a transaction: %w", err)
 	}
 	committed = true
+	db.boundWAL(ctx)
 	return nil
 }
 
