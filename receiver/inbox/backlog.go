@@ -60,7 +60,7 @@ func (b *backlog) settle(reserved, stored int) {
 
 // countPending stops counting at the limit, which bounds its cost.
 func (in *Inbox) countPending(ctx context.Context, limit int) (n int, err error) {
-	err = in.db.QueryRow(ctx, `SELECT count(*) FROM
+	err = in.db.Reader().QueryRow(ctx, `SELECT count(*) FROM
 		(SELECT 1 FROM {schema}inbox_delivery WHERE state = 'pending' LIMIT ?) AS waiting`, limit).Scan(&n)
 	return n, err
 }

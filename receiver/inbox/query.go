@@ -80,7 +80,7 @@ func (in *Inbox) Get(ctx context.Context, id int64) (*Delivery, error) {
 		return nil, err
 	}
 	var d Delivery
-	err := d.scan(in.db.QueryRow(ctx, "SELECT "+deliveryColumns+", body FROM {schema}inbox_delivery WHERE id = ?", id), &d.Body)
+	err := d.scan(in.db.Reader().QueryRow(ctx, "SELECT "+deliveryColumns+", body FROM {schema}inbox_delivery WHERE id = ?", id), &d.Body)
 	switch {
 	case errors.Is(err, riverdb.ErrNoRows):
 		return nil, fmt.Errorf("%w: %d", ErrNotFound, id)
@@ -138,7 +138,7 @@ func (in *Inbox) List(ctx context.Context, f Filter, p Page) (Deliveries, error)
 	if p.Cursor != "" {
 		where, args = where+" AND id < ?", append(args, before)
 	}
-	found, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (d Delivery, err error) { return d, d.scan(row) },
+	found, err := riverdb.Collect(ctx, in.db.Reader(), func(row riverdb.Row) (d Delivery, err error) { return d, d.scan(row) },
 		"SELECT "+deliveryColumns+" FROM {schema}inbox_delivery WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit+1)...)
 	if err != nil {
 		return Deliveries{}, fmt.Errorf("inbox: List: %w", err)
@@ -162,7 +162,7 @@ func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
 	}
 	var s Stats
 	counts := map[State]*int{Pending: &s.Pending, Handled: &s.Handled, Superseded: &s.Superseded, Dead: &s.Dead}
-	_, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (struct{}, error) {
+	_, err := riverdb.Collect(ctx, in.db.Reader(), func(row riverdb.Row) (struct{}, error) {
 		var state string
 		var n int
 		err := row.Scan(&state, &n)
@@ -175,7 +175,7 @@ func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, fmt.Errorf("inbox: Stats: %w", err)
 	}
 	var oldest int64
-	err = in.db.QueryRow(ctx, "SELECT received_at FROM {schema}inbox_delivery WHERE state = 'pending' ORDER BY id LIMIT 1").Scan(&oldest)
+	err = in.db.Reader().QueryRow(ctx, "SELECT received_at FROM {schema}inbox_delivery WHERE state = 'pending' ORDER BY id LIMIT 1").Scan(&oldest)
 	if err != nil && !errors.Is(err, riverdb.ErrNoRows) {
 		return Stats{}, fmt.Errorf("inbox: Stats: %w", err)
 	}

@@ -80,7 +80,7 @@ func (o *Outbox) Endpoint(ctx context.Context, id string) (Endpoint, error) {
 	if err := o.open(); err != nil {
 		return Endpoint{}, err
 	}
-	e, _, err := o.endpoints.read(ctx, o.db, id)
+	e, _, err := o.endpoints.read(ctx, o.db.Reader(), id)
 	if err != nil {
 		return Endpoint{}, err
 	}
@@ -110,7 +110,7 @@ func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate
 	for {
 		// The check asks DNS, which does not belong in a transaction. The version
 		// tells whether the endpoint has changed since.
-		before, err := o.endpoints.readUnsealed(ctx, o.db, id)
+		before, err := o.endpoints.readUnsealed(ctx, o.db.Reader(), id)
 		if err != nil {
 			return Endpoint{}, err
 		}

@@ -86,7 +86,7 @@ func (s *endpointStore) readUnsealed(ctx context.Context, q riverdb.Querier, id 
 
 // list returns the endpoints of an app in the order of their creation.
 func (s *endpointStore) list(ctx context.Context, app string) ([]Endpoint, error) {
-	all, err := riverdb.Collect(ctx, s.db, func(r riverdb.Row) (Endpoint, error) {
+	all, err := riverdb.Collect(ctx, s.db.Reader(), func(r riverdb.Row) (Endpoint, error) {
 		e, _, err := scanEndpoint(r)
 		if err != nil {
 			return Endpoint{}, err
@@ -97,7 +97,7 @@ func (s *endpointStore) list(ctx context.Context, app string) ([]Endpoint, error
 		return nil, wrap("reading endpoints", err)
 	}
 	if len(all) == 0 {
-		return nil, requireApp(ctx, s.db, app)
+		return nil, requireApp(ctx, s.db.Reader(), app)
 	}
 	return all, nil
 }

@@ -18,7 +18,7 @@ func (o *Outbox) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt
 	if err := o.open(); err != nil {
 		return Delivery{}, Attempt{}, err
 	}
-	e, err := o.endpoints.readUnsealed(ctx, o.db, id)
+	e, err := o.endpoints.readUnsealed(ctx, o.db.Reader(), id)
 	if err != nil {
 		return Delivery{}, Attempt{}, err
 	}

@@ -62,6 +62,12 @@ type Outbox struct {
 // closes it. An application's tables can be in the same file (see
 // [Outbox.PublishTx]), but those of another module can't.
 //
+// Lists and other calls that only read do not wait for those that write. A file
+// that OpenSQLite creates returns the space of deleted rows to the file system
+// (auto_vacuum=INCREMENTAL), and deleted rows are overwritten with zeros
+// (secure_delete). A file that already has a database keeps its pragmas, apart
+// from journal_mode=WAL.
+//
 // Errors of the options wrap [ErrConfig].
 func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, error) {
 	c, err := newConfig(opts)

@@ -104,7 +104,7 @@ func (o *Outbox) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (Deli
 	if before != "" {
 		where, args = append(where, `d.id < ?`), append(args, before)
 	}
-	items, err := riverdb.Collect(ctx, o.db, func(r riverdb.Row) (Delivery, error) { return scanDelivery(r) },
+	items, err := riverdb.Collect(ctx, o.db.Reader(), func(r riverdb.Row) (Delivery, error) { return scanDelivery(r) },
 		`SELECT `+deliveryColumns+` FROM {schema}outbox_delivery d WHERE `+strings.Join(where, ` AND `)+` ORDER BY d.id DESC LIMIT ?`,
 		append(args, int64(limit+1))...)
 	if err != nil {
@@ -220,7 +220,7 @@ func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
 		encoded int64
 		stored  []byte
 	)
-	d, err := scanDelivery(o.db.QueryRow(ctx, `SELECT `+deliveryColumns+`, d.encoding, b.body FROM {schema}outbox_delivery d`+joinBody+
+	d, err := scanDelivery(o.db.Reader().QueryRow(ctx, `SELECT `+deliveryColumns+`, d.encoding, b.body FROM {schema}outbox_delivery d`+joinBody+
 		` WHERE d.id = ?`, id), &encoded, &stored)
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return Delivery{}, unknownDelivery(id)
@@ -241,7 +241,7 @@ func (o *Outbox) Attempts(ctx context.Context, deliveryID string) ([]Attempt, er
 	if !storable(deliveryID) {
 		return nil, nil
 	}
-	all, err := riverdb.Collect(ctx, o.db, scanAttempt,
+	all, err := riverdb.Collect(ctx, o.db.Reader(), scanAttempt,
 		`SELECT `+attemptColumns+` FROM {schema}outbox_attempt WHERE delivery = ? ORDER BY number`, deliveryID)
 	return all, wrap("reading attempts", err)
 }

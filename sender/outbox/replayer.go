@@ -38,7 +38,7 @@ func readReplay(ctx context.Context, q riverdb.Querier, id string) (row replayRo
 }
 
 func (r *replayer) status(ctx context.Context, id string) (ReplayStatus, error) {
-	row, err := readReplay(ctx, r.db, id)
+	row, err := readReplay(ctx, r.db.Reader(), id)
 	if err != nil {
 		return ReplayStatus{}, err
 	}
@@ -67,7 +67,7 @@ func (r *replayer) statuses(ctx context.Context, rows []replayRow) ([]ReplayStat
 		n             int64
 	}
 	in, list := anyOf(r.db, ids)
-	counts, err := riverdb.Collect(ctx, r.db, func(r riverdb.Row) (c count, err error) { return c, r.Scan(&c.replay, &c.state, &c.n) },
+	counts, err := riverdb.Collect(ctx, r.db.Reader(), func(r riverdb.Row) (c count, err error) { return c, r.Scan(&c.replay, &c.state, &c.n) },
 		`SELECT replay, state, count(*) FROM {schema}outbox_delivery WHERE replay `+in+` AND replay <> '' GROUP BY replay, state`, list)
 	for _, c := range counts {
 		*byID[c.replay].field(State(c.state)) += int(c.n)

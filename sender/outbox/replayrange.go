@@ -197,7 +197,7 @@ func (o *Outbox) Replays(ctx context.Context, p Page) (Replays, error) {
 	if before != "" {
 		where, args = `id < ?`, []any{before}
 	}
-	rows, err := riverdb.Collect(ctx, o.db, scanReplay, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE `+where+` ORDER BY id DESC LIMIT ?`,
+	rows, err := riverdb.Collect(ctx, o.db.Reader(), scanReplay, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE `+where+` ORDER BY id DESC LIMIT ?`,
 		append(args, int64(limit+1))...)
 	if err != nil {
 		return Replays{}, wrap("reading replays", err)

@@ -68,7 +68,10 @@ func (r *retention) prune(ctx context.Context) (int, error) {
 	if err := r.pruneBodies(ctx, now); err != nil {
 		return count, err
 	}
-	return count, r.pruneReplays(ctx, micros(now.Add(-max(r.age, r.deadAge))))
+	if err := r.pruneReplays(ctx, micros(now.Add(-max(r.age, r.deadAge)))); err != nil {
+		return count, err
+	}
+	return count, wrap("returning free space", r.db.Shrink(ctx))
 }
 
 // pruneDeliveries deletes the finished deliveries that match a condition, with
@@ -114,9 +117,9 @@ func (r *retention) pruneBatch(ctx context.Context, condition string, arg any, l
 func (r *retention) pruneSize(ctx context.Context) (int, error) {
 	for count := 0; r.maxBytes > 0; {
 		var total, n, events int64
-		err := r.db.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(size), 0) AS bigint), COUNT(*) FROM {schema}outbox_delivery WHERE done_at > 0`).Scan(&total, &n)
+		err := r.db.Reader().QueryRow(ctx, `SELECT CAST(COALESCE(SUM(size), 0) AS bigint), COUNT(*) FROM {schema}outbox_delivery WHERE done_at > 0`).Scan(&total, &n)
 		if err == nil {
-			err = r.db.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(size), 0) AS bigint) FROM {schema}outbox_event`).Scan(&events)
+			err = r.db.Reader().QueryRow(ctx, `SELECT CAST(COALESCE(SUM(size), 0) AS bigint) FROM {schema}outbox_event`).Scan(&events)
 		}
 		if err != nil {
 			return count, wrap("measuring", err)

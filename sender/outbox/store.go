@@ -116,7 +116,7 @@ func (o *Outbox) Apps(ctx context.Context) ([]string, error) {
 	if err := o.open(); err != nil {
 		return nil, err
 	}
-	apps, err := riverdb.Collect(ctx, o.db, scanText, `SELECT id FROM {schema}outbox_app ORDER BY id`)
+	apps, err := riverdb.Collect(ctx, o.db.Reader(), scanText, `SELECT id FROM {schema}outbox_app ORDER BY id`)
 	return apps, wrap("reading apps", err)
 }
 

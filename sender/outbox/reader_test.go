@@ -1,0 +1,64 @@
+package outbox_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// TestLists_DoNotWaitForWriters holds SQLite's lock on the file while a publish
+// waits for it.
+func TestLists_DoNotWaitForWriters(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	w := &world{path: outbox.NewSQLite(t)}
+	o := w.open(t)
+	e, _ := create(t, o, endpointAt("shop", "http://127.0.0.1:1/"))
+	first := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+
+	db, err := lite(w.path)
+	require.NoError(t, err)
+	defer db.Close()
+	tx, err := db.BeginTx(ctx, nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = o.PublishTx(ctx, tx, "shop", event(payload.DeployLive, "dep_2"))
+	require.NoError(t, err)
+	published := make(chan error, 1)
+	go func() {
+		_, err := o.Publish(ctx, "shop", event(payload.DeployLive, "dep_3"))
+		published <- err
+	}()
+
+	list := func() []outbox.Delivery {
+		t.Helper()
+		page, err := o.Deliveries(ctx, outbox.DeliveryFilter{App: "shop"}, outbox.Page{})
+		require.NoError(t, err)
+		return page.Items
+	}
+	assert.Len(t, list(), 1)
+	delivery, err := o.Delivery(ctx, first.Deliveries[0].ID)
+	require.NoError(t, err)
+	assert.NotEmpty(t, delivery.Body)
+	_, err = o.Attempts(ctx, delivery.ID)
+	require.NoError(t, err)
+	_, err = o.Endpoint(ctx, e.ID)
+	require.NoError(t, err)
+	_, err = o.Endpoints(ctx, "shop")
+	require.NoError(t, err)
+	_, err = o.Apps(ctx)
+	require.NoError(t, err)
+	_, err = o.Replays(ctx, outbox.Page{})
+	require.NoError(t, err)
+
+	require.NoError(t, tx.Commit())
+	assert.GreaterOrEqual(t, len(list()), 2)
+	require.NoError(t, <-published)
+	assert.Len(t, list(), 3)
+}
