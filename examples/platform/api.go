@@ -16,14 +16,14 @@ func (p *platform) handler() http.Handler {
 		"GET /sources": p.sources, "GET /healthz": p.healthz,
 		"POST /apps": p.createApp, "GET /apps": p.listApps,
 		"POST /apps/{app}/endpoints": p.createEndpoint, "GET /apps/{app}/endpoints": p.listEndpoints,
-		"GET /endpoints/{id}": p.getEndpoint, "PATCH /endpoints/{id}": p.updateEndpoint, "DELETE /endpoints/{id}": p.deleteEndpoint,
-		"POST /endpoints/{id}/rotate": p.rotateSecret, "POST /endpoints/{id}/test": p.testEndpoint,
-		"POST /endpoints/{id}/disable": p.disableEndpoint, "POST /endpoints/{id}/enable": p.enableEndpoint,
+		"GET /apps/{app}/endpoints/{id}": p.getEndpoint, "PATCH /apps/{app}/endpoints/{id}": p.updateEndpoint, "DELETE /apps/{app}/endpoints/{id}": p.deleteEndpoint,
+		"POST /apps/{app}/endpoints/{id}/rotate": p.rotateSecret, "POST /apps/{app}/endpoints/{id}/test": p.testEndpoint,
+		"POST /apps/{app}/endpoints/{id}/disable": p.disableEndpoint, "POST /apps/{app}/endpoints/{id}/enable": p.enableEndpoint,
 		"POST /apps/{app}/deployments": p.deploy, "GET /apps/{app}/deployments": p.listDeployments,
 		"GET /deployments/{id}": p.getDeployment, "POST /apps/{app}/rollback": p.rollback,
-		"GET /apps/{app}/deliveries": p.listDeliveries, "GET /deliveries/{id}": p.getDelivery,
-		"GET /deliveries/{id}/attempts": p.listAttempts, "POST /deliveries/{id}/replay": p.replayDelivery,
-		"POST /apps/{app}/replay": p.replayRange, "GET /replays/{id}": p.getReplay, "POST /replays/{id}/resume": p.resumeReplay,
+		"GET /apps/{app}/deliveries": p.listDeliveries, "GET /apps/{app}/deliveries/{id}": p.getDelivery,
+		"GET /apps/{app}/deliveries/{id}/attempts": p.listAttempts, "POST /apps/{app}/deliveries/{id}/replay": p.replayDelivery,
+		"POST /apps/{app}/replay": p.replayRange, "GET /apps/{app}/replays/{id}": p.getReplay, "POST /apps/{app}/replays/{id}/resume": p.resumeReplay,
 	} {
 		api.Handle(pattern, p.answer(h))
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/deployhook/deployhook/examples/platform/internal/engine"
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
 )
 
 func (p *platform) healthz(*http.Request) (int, any, error) {
@@ -61,10 +62,14 @@ func (p *platform) listApps(r *http.Request) (int, any, error) {
 
 // app returns the app in the path, if it is registered.
 func (p *platform) app(r *http.Request) (string, error) {
-	name := r.PathValue("app")
-	_, err := p.outbox.Endpoints(r.Context(), name)
-	return name, err
+	app := p.customer(r)
+	_, err := app.Endpoints(r.Context())
+	return app.Name(), err
 }
+
+// customer returns the view of the request's app, in which other apps' IDs are
+// unknown.
+func (p *platform) customer(r *http.Request) *outbox.App { return p.outbox.App(r.PathValue("app")) }
 
 func (p *platform) deploy(r *http.Request) (int, any, error) {
 	in, err := read[struct {

@@ -76,19 +76,18 @@ func (p *platform) listDeliveries(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	name, err := p.app(r)
-	if err != nil {
+	if _, err := p.app(r); err != nil {
 		return 0, nil, err
 	}
 	q := r.URL.Query()
-	filter, err := filterOf(name, selection{
+	filter, err := filterOf(selection{
 		Endpoint: q.Get("endpoint"), Type: q.Get("type"), State: q.Get("state"), DeploymentID: q.Get("deployment_id"),
 		Since: q.Get("since"), Until: q.Get("until"),
 	})
 	if err != nil {
 		return 0, nil, err
 	}
-	page, err := p.outbox.Deliveries(r.Context(), filter, outbox.Page{Limit: n, Cursor: q.Get("cursor")})
+	page, err := p.customer(r).Deliveries(r.Context(), filter, outbox.Page{Limit: n, Cursor: q.Get("cursor")})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -112,8 +111,8 @@ type selection struct {
 	Until        string `json:"until"`
 }
 
-func filterOf(app string, s selection) (f outbox.DeliveryFilter, err error) {
-	f = outbox.DeliveryFilter{App: app, Endpoint: s.Endpoint, Type: payload.Type(s.Type), DeploymentID: s.DeploymentID}
+func filterOf(s selection) (f outbox.DeliveryFilter, err error) {
+	f = outbox.DeliveryFilter{Endpoint: s.Endpoint, Type: payload.Type(s.Type), DeploymentID: s.DeploymentID}
 	if s.State != "" {
 		for _, state := range strings.Split(s.State, ",") {
 			f.States = append(f.States, outbox.State(strings.TrimSpace(state)))
@@ -127,16 +126,16 @@ func filterOf(app string, s selection) (f outbox.DeliveryFilter, err error) {
 }
 
 func (p *platform) getDelivery(r *http.Request) (int, any, error) {
-	d, err := p.outbox.Delivery(r.Context(), r.PathValue("id"))
+	d, err := p.customer(r).Delivery(r.Context(), r.PathValue("id"))
 	return http.StatusOK, deliveryOf(d), err
 }
 
 func (p *platform) listAttempts(r *http.Request) (int, any, error) {
 	id := r.PathValue("id")
-	if _, err := p.outbox.Delivery(r.Context(), id); err != nil {
+	if _, err := p.customer(r).Delivery(r.Context(), id); err != nil {
 		return 0, nil, err
 	}
-	found, err := p.outbox.Attempts(r.Context(), id)
+	found, err := p.customer(r).Attempts(r.Context(), id)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -149,9 +148,9 @@ func (p *platform) listAttempts(r *http.Request) (int, any, error) {
 
 func (p *platform) replayDelivery(r *http.Request) (int, any, error) {
 	id := r.PathValue("id")
-	if err := p.outbox.Replay(r.Context(), id); err != nil {
+	if err := p.customer(r).Replay(r.Context(), id); err != nil {
 		return 0, nil, err
 	}
-	d, err := p.outbox.Delivery(r.Context(), id)
+	d, err := p.customer(r).Delivery(r.Context(), id)
 	return http.StatusAccepted, deliveryOf(d), err
 }

@@ -129,12 +129,12 @@ func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
 	if err := in.check(); err != nil {
 		return 0, nil, err
 	}
-	name, err := p.app(r) // apps are registered by their name, not by their first endpoint
-	if err != nil {
+	// Apps are registered by their name, not by their first endpoint.
+	if _, err := p.app(r); err != nil {
 		return 0, nil, err
 	}
-	e, secret, err := p.outbox.CreateEndpoint(r.Context(), outbox.EndpointConfig{
-		App: name, URL: or(in.url()), Description: or(in.Description), BodyFormat: or(in.Format), Scheme: outbox.Scheme(in.Scheme),
+	e, secret, err := p.customer(r).CreateEndpoint(r.Context(), outbox.EndpointConfig{
+		URL: or(in.url()), Description: or(in.Description), BodyFormat: or(in.Format), Scheme: outbox.Scheme(in.Scheme),
 		SignatureHeader: in.SignatureHeader, Secret: outbox.NewSecret(in.Secret), Events: or(in.Events), Header: or(in.header()), Timeout: or(in.timeout()),
 		Schedule: or(in.Schedule), MaxConcurrency: or(in.MaxConcurrency), RateLimit: or(in.RateLimit),
 	})
@@ -148,7 +148,7 @@ func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
 }
 
 func (p *platform) listEndpoints(r *http.Request) (int, any, error) {
-	found, err := p.outbox.Endpoints(r.Context(), r.PathValue("app"))
+	found, err := p.customer(r).Endpoints(r.Context())
 	if err != nil {
 		return 0, nil, err
 	}
@@ -160,7 +160,7 @@ func (p *platform) listEndpoints(r *http.Request) (int, any, error) {
 }
 
 func (p *platform) getEndpoint(r *http.Request) (int, any, error) {
-	e, err := p.outbox.Endpoint(r.Context(), r.PathValue("id"))
+	e, err := p.customer(r).Endpoint(r.Context(), r.PathValue("id"))
 	return http.StatusOK, shown(e), err
 }
 
@@ -172,7 +172,7 @@ func (p *platform) updateEndpoint(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	e, err := p.outbox.UpdateEndpoint(r.Context(), r.PathValue("id"), outbox.EndpointUpdate{
+	e, err := p.customer(r).UpdateEndpoint(r.Context(), r.PathValue("id"), outbox.EndpointUpdate{
 		URL: in.url(), Description: in.Description, BodyFormat: in.Format, Events: in.Events, Header: in.header(), Timeout: in.timeout(),
 		Schedule: in.Schedule, MaxConcurrency: in.MaxConcurrency, RateLimit: in.RateLimit,
 	})
@@ -180,7 +180,7 @@ func (p *platform) updateEndpoint(r *http.Request) (int, any, error) {
 }
 
 func (p *platform) deleteEndpoint(r *http.Request) (int, any, error) {
-	return http.StatusNoContent, nil, p.outbox.DeleteEndpoint(r.Context(), r.PathValue("id"))
+	return http.StatusNoContent, nil, p.customer(r).DeleteEndpoint(r.Context(), r.PathValue("id"))
 }
 
 func (p *platform) rotateSecret(r *http.Request) (int, any, error) {
@@ -198,7 +198,7 @@ func (p *platform) rotateSecret(r *http.Request) (int, any, error) {
 		}
 		grace = seconds(*in.GraceSeconds)
 	}
-	secret, err := p.outbox.RotateSecret(r.Context(), r.PathValue("id"), in.Secret, grace)
+	secret, err := p.customer(r).RotateSecret(r.Context(), r.PathValue("id"), in.Secret, grace)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -209,7 +209,7 @@ func (p *platform) rotateSecret(r *http.Request) (int, any, error) {
 }
 
 func (p *platform) testEndpoint(r *http.Request) (int, any, error) {
-	d, a, err := p.outbox.TestEndpoint(r.Context(), r.PathValue("id"))
+	d, a, err := p.customer(r).TestEndpoint(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -226,14 +226,14 @@ func (p *platform) disableEndpoint(r *http.Request) (int, any, error) {
 	if in.Reason == "" {
 		in.Reason = "disabled by its owner"
 	}
-	if err := p.outbox.Disable(r.Context(), r.PathValue("id"), in.Reason); err != nil {
+	if err := p.customer(r).Disable(r.Context(), r.PathValue("id"), in.Reason); err != nil {
 		return 0, nil, err
 	}
 	return p.getEndpoint(r)
 }
 
 func (p *platform) enableEndpoint(r *http.Request) (int, any, error) {
-	if err := p.outbox.Enable(r.Context(), r.PathValue("id")); err != nil {
+	if err := p.customer(r).Enable(r.Context(), r.PathValue("id")); err != nil {
 		return 0, nil, err
 	}
 	return p.getEndpoint(r)

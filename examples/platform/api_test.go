@@ -55,8 +55,8 @@ func TestAPI(t *testing.T) {
 			d := p.deploy("hello", "v9")
 			c.gets(d.ID, payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive)
 			require.Equal(t, "hello from shop v9", p.live())
-			p.must(http.StatusNoContent, "DELETE", "/endpoints/"+endpointID, "", nil)
-			p.must(http.StatusNotFound, "GET", "/endpoints/"+endpointID, "", nil)
+			p.must(http.StatusNoContent, "DELETE", "/apps/shop/endpoints/"+endpointID, "", nil)
+			p.must(http.StatusNotFound, "GET", "/apps/shop/endpoints/"+endpointID, "", nil)
 			require.Zero(t, p.stop(syscall.SIGTERM))
 			checkNoSecrets(t, dir, log+p.output(), append(c.secrets, apiToken, "canary-in-the-url", "canary-header-value"))
 		})
@@ -73,15 +73,15 @@ func checkEndpoints(t *testing.T, p *program, c *listener, id string) {
 	require.NotContains(t, text, "rate_limit", "fields that are not set are omitted")
 
 	var e endpoint
-	p.must(http.StatusOK, "PATCH", "/endpoints/"+id, `{"description":"the shop's own","events":["deploy.*","build.*","health_check.passed"],"headers":{"X-Team":"canary-header-value"},"timeout_seconds":10}`, &e)
+	p.must(http.StatusOK, "PATCH", "/apps/shop/endpoints/"+id, `{"description":"the shop's own","events":["deploy.*","build.*","health_check.passed"],"headers":{"X-Team":"canary-header-value"},"timeout_seconds":10}`, &e)
 	require.Equal(t, "the shop's own", e.Description)
 	require.Equal(t, []string{"X-Team"}, e.Headers)
 	require.InDelta(t, 10, e.TimeoutSeconds, 0.001)
-	p.must(http.StatusOK, "POST", "/endpoints/"+id+"/disable", `{"reason":"maintenance"}`, &e)
+	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/disable", `{"reason":"maintenance"}`, &e)
 	require.Equal(t, "disabled", e.State)
 	require.Equal(t, "maintenance", e.Reason)
 	e = endpoint{}
-	p.must(http.StatusOK, "POST", "/endpoints/"+id+"/enable", "", &e)
+	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/enable", "", &e)
 	require.Equal(t, "active", e.State)
 	require.Empty(t, e.Reason)
 
@@ -89,7 +89,7 @@ func checkEndpoints(t *testing.T, p *program, c *listener, id string) {
 		Delivery delivery
 		Attempt  attempt
 	}
-	p.must(http.StatusOK, "POST", "/endpoints/"+id+"/test", "", &test)
+	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/test", "", &test)
 	require.Equal(t, "delivered", test.Delivery.State)
 	require.Equal(t, 200, test.Attempt.Status)
 	c.getsType("webhook.test")
@@ -135,17 +135,17 @@ func checkDeployments(t *testing.T, p *program, c *listener) {
 func checkRotation(t *testing.T, p *program, c *listener, id string) {
 	t.Helper()
 	var rotated struct{ Secret string }
-	p.must(http.StatusOK, "POST", "/endpoints/"+id+"/rotate", `{"grace_seconds":3600}`, &rotated)
+	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/rotate", `{"grace_seconds":3600}`, &rotated)
 	require.NotEqual(t, c.secrets[0], rotated.Secret)
 	verified := func(want string) {
 		var test struct{ Delivery delivery }
-		p.must(http.StatusOK, "POST", "/endpoints/"+id+"/test", "", &test)
+		p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/test", "", &test)
 		require.Equal(t, want, test.Delivery.State)
 	}
 	verified("delivered") // by the old secret, which is still in its grace period
 	c.accept(rotated.Secret)
 	verified("delivered") // by the new secret
-	p.must(http.StatusOK, "POST", "/endpoints/"+id+"/rotate", `{"grace_seconds":0}`, &rotated)
+	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/rotate", `{"grace_seconds":0}`, &rotated)
 	verified("failed") // the old secret is revoked at once
 	c.accept(rotated.Secret)
 	verified("delivered")
@@ -174,15 +174,15 @@ func checkReplay(t *testing.T, p *program, c *listener) {
 	for id := range seen {
 		before := len(c.all())
 		var d delivery
-		p.must(http.StatusOK, "GET", "/deliveries/"+id, "", &d)
+		p.must(http.StatusOK, "GET", "/apps/shop/deliveries/"+id, "", &d)
 		require.Contains(t, d.Body, `"delivery_id":"`+id+`"`)
-		p.must(http.StatusAccepted, "POST", "/deliveries/"+id+"/replay", "", nil)
+		p.must(http.StatusAccepted, "POST", "/apps/shop/deliveries/"+id+"/replay", "", nil)
 		require.True(t, assertEventually(func() bool {
-			p.must(http.StatusOK, "GET", "/deliveries/"+id, "", &d)
+			p.must(http.StatusOK, "GET", "/apps/shop/deliveries/"+id, "", &d)
 			return d.Attempts == 2 && d.State == "delivered"
 		}))
 		var log struct{ Attempts []attempt }
-		p.must(http.StatusOK, "GET", "/deliveries/"+id+"/attempts", "", &log)
+		p.must(http.StatusOK, "GET", "/apps/shop/deliveries/"+id+"/attempts", "", &log)
 		require.Len(t, log.Attempts, 2)
 		require.JSONEq(t, `{"received":true}`, log.Attempts[0].ResponseBody)
 		require.NotContains(t, log.Attempts[0].RequestHeaders["X-Team"], "canary-header-value")
@@ -237,7 +237,7 @@ func TestReplay_ShowsProgress(t *testing.T) {
 	unblock()
 	var done []int
 	require.True(t, assertEventually(func() bool {
-		p.must(http.StatusOK, "GET", "/replays/"+r.ID, "", &r)
+		p.must(http.StatusOK, "GET", "/apps/shop/replays/"+r.ID, "", &r)
 		done = append(done, r.Done)
 		return r.Finished
 	}), "%+v", r)
@@ -247,7 +247,7 @@ func TestReplay_ShowsProgress(t *testing.T) {
 		c.gets(id, payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive)
 	}
 	p.says(fmt.Sprintf("msg=replaying replay=%s done=8 total=8", r.ID))
-	p.must(http.StatusAccepted, "POST", "/replays/"+r.ID+"/resume", "", &r)
+	p.must(http.StatusAccepted, "POST", "/apps/shop/replays/"+r.ID+"/resume", "", &r)
 	require.True(t, r.Finished)
 	require.Zero(t, p.stop(syscall.SIGTERM))
 }

@@ -172,7 +172,7 @@ func (d *demo) printDeliveries(ctx context.Context) error {
 	fmt.Fprintf(d.out, "\nThe platform's log of deliveries:\n\n%-36s  %-3s %-20s %-10s %s\n", "DELIVERY", "", "EVENT", "STATE", "ATTEMPTS")
 	for _, each := range deliveries {
 		var log struct{ Attempts []attempt }
-		if err := d.api.get(ctx, "/deliveries/"+each.ID+"/attempts", &log); err != nil {
+		if err := d.api.get(ctx, "/apps/"+each.App+"/deliveries/"+each.ID+"/attempts", &log); err != nil {
 			return err
 		}
 		var tries []string

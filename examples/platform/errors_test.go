@@ -27,7 +27,7 @@ func TestErrorsOfTheAPI(t *testing.T) {
 	p.must(http.StatusOK, "POST", "/apps", `{"name":"shop"}`, nil)
 	var created struct{ Endpoint endpoint }
 	p.must(http.StatusCreated, "POST", "/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/hook"}`, &created)
-	at := "/endpoints/" + created.Endpoint.ID
+	at := "/apps/shop/endpoints/" + created.Endpoint.ID
 	var slow engine.Deployment
 	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"sick"}`, &slow)
 
@@ -59,8 +59,8 @@ func TestErrorsOfTheAPI(t *testing.T) {
 		{"PATCH", at, `{"timeout_seconds":-1e300}`, 422, "timeout_seconds", "up to 30"},
 		{"GET", "/apps/shop/deployments?cursor=zzz", "", 422, "cursor", "not a cursor returned by this list"},
 		{"POST", "/apps/shop/replay", `{"deployment_id":"\u0000"}`, 422, "filter", "nothing can match"},
-		{"GET", "/endpoints/nosuch", "", 404, "", "no such endpoint"},
-		{"PATCH", "/endpoints/nosuch", `{"description":"x"}`, 404, "", "no such endpoint"},
+		{"GET", "/apps/shop/endpoints/nosuch", "", 404, "", "no such endpoint"},
+		{"PATCH", "/apps/shop/endpoints/nosuch", `{"description":"x"}`, 404, "", "no such endpoint"},
 		{"PATCH", at, `{"scheme":"none"}`, 400, "scheme", "no such member"},
 		{"POST", at + "/rotate", `{"grace_seconds":-1}`, 422, "grace_seconds", ""},
 		{"POST", "/apps/shop/deployments", `{"source":"worm"}`, 422, "source", "no such program"},
@@ -69,10 +69,10 @@ func TestErrorsOfTheAPI(t *testing.T) {
 		{"POST", "/apps/shop/deployments", `{"source":"hello"}`, 409, "", "in progress"},
 		{"POST", "/apps/shop/rollback", `{}`, 409, "", "in progress"},
 		{"GET", "/deployments/nosuch", "", 404, "", "not found"},
-		{"GET", "/deliveries/nosuch", "", 404, "", "no such delivery"},
-		{"GET", "/deliveries/nosuch/attempts", "", 404, "", "no such delivery"},
-		{"POST", "/deliveries/nosuch/replay", "", 404, "", "no such delivery"},
-		{"GET", "/replays/nosuch", "", 404, "", "no such replay"},
+		{"GET", "/apps/shop/deliveries/nosuch", "", 404, "", "no such delivery"},
+		{"GET", "/apps/shop/deliveries/nosuch/attempts", "", 404, "", "no such delivery"},
+		{"POST", "/apps/shop/deliveries/nosuch/replay", "", 404, "", "no such delivery"},
+		{"GET", "/apps/shop/replays/nosuch", "", 404, "", "no such replay"},
 		{"GET", "/apps/shop/deliveries?state=lost", "", 422, "state", ""},
 		{"GET", "/apps/shop/deliveries?cursor=x", "", 422, "cursor", ""},
 		{"GET", "/apps/shop/deliveries?limit=0", "", 400, "limit", "1 to 200"},
@@ -200,8 +200,8 @@ func TestAPI_InvalidIDs(t *testing.T) {
 	p.must(http.StatusCreated, "POST", "/apps", `{"name":"shop"}`, nil)
 	for _, text := range []string{"%00", "%ff", "dep_%00", "..%2f"} {
 		for _, path := range []string{
-			"/deployments/" + text, "/endpoints/" + text, "/deliveries/" + text, "/deliveries/" + text + "/attempts",
-			"/replays/" + text, "/apps/" + text + "/endpoints", "/apps/" + text + "/deployments",
+			"/deployments/" + text, "/apps/shop/endpoints/" + text, "/apps/shop/deliveries/" + text, "/apps/shop/deliveries/" + text + "/attempts",
+			"/apps/shop/replays/" + text, "/apps/" + text + "/endpoints/ep_1", "/apps/" + text + "/endpoints", "/apps/" + text + "/deployments",
 		} {
 			status, answer := p.call("GET", path, "")
 			assert.Equal(t, http.StatusNotFound, status, "%s: %s", path, answer)

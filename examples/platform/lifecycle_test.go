@@ -167,11 +167,11 @@ func TestRecord_AndItsEventAreOneTransaction(t *testing.T) {
 			_, err = p.store.deployment(t.Context(), d.ID)
 			require.ErrorIs(t, err, errNotFound, "the record is rolled back with its event")
 
-			_, _, err = p.outbox.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:9/hook")})
+			_, _, err = p.outbox.App("shop").CreateEndpoint(t.Context(), outbox.EndpointConfig{URL: sender.NewURL("http://127.0.0.1:9/hook")})
 			require.NoError(t, err)
 			for range 2 {
 				require.NoError(t, p.record(t.Context(), d, started))
-				stored, err := p.outbox.Deliveries(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.Page{})
+				stored, err := p.outbox.App("shop").Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{})
 				require.NoError(t, err)
 				require.Len(t, stored.Items, 1, "recording a step twice is harmless")
 			}
@@ -219,7 +219,7 @@ func TestSealingKey(t *testing.T) {
 		p = start(t, dir, env)
 		require.NotNil(t, p.api, p.output())
 		var test struct{ Delivery delivery }
-		p.must(http.StatusOK, "POST", "/endpoints/"+id+"/test", "", &test)
+		p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/test", "", &test)
 		require.Equal(t, "delivered", test.Delivery.State)
 		require.Zero(t, p.stop(syscall.SIGTERM))
 	}

@@ -7,20 +7,23 @@
 // shows all of this and exits. Without -demo it serves a JSON API. It needs
 // only Go, keeps its data in a SQLite file, and stops cleanly on SIGTERM:
 //
-//	POST   /apps                        {"name":"shop"}
-//	POST   /apps/{app}/endpoints        {"url":"https://…","events":["deploy.*"]}; answers the secret, once
-//	GET    /apps/{app}/endpoints        also GET, PATCH and DELETE /endpoints/{id}
-//	POST   /endpoints/{id}/rotate       a new secret; also /test, /disable and /enable
-//	POST   /apps/{app}/deployments      {"source":"hello","version":"v2"}
-//	GET    /apps/{app}/deployments      also /deployments/{id}
-//	POST   /apps/{app}/rollback         {"reason":"prices are wrong"}
-//	GET    /apps/{app}/deliveries       ?state=&type=&endpoint=&cursor=
-//	GET    /deliveries/{id}             also /deliveries/{id}/attempts
-//	POST   /deliveries/{id}/replay
-//	POST   /apps/{app}/replay           {"since":"…","state":"failed"}
-//	GET    /replays/{id}                progress; POST /replays/{id}/resume
-//	GET    /apps/{app}/live/            the app itself
+//	POST   /apps                   {"name":"shop"}
+//	POST   /apps/{app}/deployments {"source":"hello","version":"v2"}
+//	GET    /apps/{app}/deployments also /deployments/{id}
+//	POST   /apps/{app}/rollback    {"reason":"prices are wrong"}
+//	POST   /apps/{app}/replay      {"since":"…","state":"failed"}
+//	GET    /apps/{app}/live/       the app itself
 //	GET    /sources, /healthz
+//
+// These are below /apps/{app}, too:
+//
+//	POST   /endpoints              {"url":"https://…","events":["deploy.*"]}; answers the secret, once
+//	GET    /endpoints              also GET, PATCH and DELETE /endpoints/{id}
+//	POST   /endpoints/{id}/rotate  a new secret; also /test, /disable and /enable
+//	GET    /deliveries             ?state=&type=&endpoint=&cursor=
+//	GET    /deliveries/{id}        also /deliveries/{id}/attempts
+//	POST   /deliveries/{id}/replay
+//	GET    /replays/{id}           progress; POST /replays/{id}/resume
 package main
 
 import (

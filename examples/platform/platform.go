@@ -199,7 +199,7 @@ func (p *platform) record(ctx context.Context, d engine.Deployment, event *paylo
 		}
 		// With a fixed event ID, a step can be recorded twice if the answer to
 		// the first commit was lost.
-		_, err := p.outbox.PublishTx(ctx, tx, d.App, event, outbox.WithEventID(d.ID+":"+string(event.Type)))
+		_, err := p.outbox.App(d.App).PublishTx(ctx, tx, event, outbox.WithEventID(d.ID+":"+string(event.Type)))
 		return err
 	})
 }

@@ -42,34 +42,32 @@ func (p *platform) replayRange(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	name, err := p.app(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	filter, err := filterOf(name, in.selection)
+	filter, err := filterOf(in.selection)
 	if err != nil {
 		return 0, nil, err
 	}
 	if in.Rate == 0 {
 		in.Rate = outbox.DefaultReplayRate
 	}
-	return p.startReplay(func(ctx context.Context, progress outbox.ReplayOption) (outbox.ReplayStatus, error) {
-		return p.outbox.ReplayRange(ctx, filter, outbox.WithReplayRate(in.Rate), progress)
+	app := p.customer(r)
+	return p.startReplay(app, func(ctx context.Context, progress outbox.ReplayOption) (outbox.ReplayStatus, error) {
+		return app.ReplayRange(ctx, filter, outbox.WithReplayRate(in.Rate), progress)
 	})
 }
 
 // resumeReplay continues a replay that was interrupted when the platform
 // stopped.
 func (p *platform) resumeReplay(r *http.Request) (int, any, error) {
-	return p.startReplay(func(ctx context.Context, progress outbox.ReplayOption) (outbox.ReplayStatus, error) {
-		return p.outbox.ResumeReplay(ctx, r.PathValue("id"), progress)
+	app := p.customer(r)
+	return p.startReplay(app, func(ctx context.Context, progress outbox.ReplayOption) (outbox.ReplayStatus, error) {
+		return app.ResumeReplay(ctx, r.PathValue("id"), progress)
 	})
 }
 
 // startReplay runs a replay in the background, because it may take long. It
 // returns once the replay has an ID. The replay does not end with the request,
 // but with the platform.
-func (p *platform) startReplay(run func(context.Context, outbox.ReplayOption) (outbox.ReplayStatus, error)) (int, any, error) {
+func (p *platform) startReplay(app *outbox.App, run func(context.Context, outbox.ReplayOption) (outbox.ReplayStatus, error)) (int, any, error) {
 	first, failed := make(chan outbox.ReplayStatus, 1), make(chan error, 1)
 	p.background.Go(func() {
 		s, err := run(p.ctx, outbox.WithReplayProgress(func(s outbox.ReplayStatus) {
@@ -81,11 +79,12 @@ func (p *platform) startReplay(run func(context.Context, outbox.ReplayOption) (o
 		if err != nil {
 			failed <- err
 			if s.ID != "" && p.ctx.Err() == nil {
-				p.logger.Error("a replay was interrupted; POST /replays/{id}/resume continues it", "replay", s.ID, "error", err)
+				p.logger.Error("a replay was interrupted; POST /apps/{app}/replays/{id}/resume continues it",
+					"app", app.Name(), "replay", s.ID, "error", err)
 			}
 			return
 		}
-		p.follow(s)
+		p.follow(app, s)
 	})
 	select {
 	case s := <-first:
@@ -99,7 +98,7 @@ func (p *platform) startReplay(run func(context.Context, outbox.ReplayOption) (o
 }
 
 // follow logs the progress of a replay until it is finished.
-func (p *platform) follow(s outbox.ReplayStatus) {
+func (p *platform) follow(app *outbox.App, s outbox.ReplayStatus) {
 	begun, tick, last := time.Now(), time.NewTicker(500*time.Millisecond), -1
 	defer tick.Stop()
 	for {
@@ -118,13 +117,13 @@ func (p *platform) follow(s outbox.ReplayStatus) {
 		case <-tick.C:
 		}
 		var err error
-		if s, err = p.outbox.ReplayStatus(p.ctx, s.ID); err != nil {
+		if s, err = app.ReplayStatus(p.ctx, s.ID); err != nil {
 			return
 		}
 	}
 }
 
 func (p *platform) getReplay(r *http.Request) (int, any, error) {
-	s, err := p.outbox.ReplayStatus(r.Context(), r.PathValue("id"))
+	s, err := p.customer(r).ReplayStatus(r.Context(), r.PathValue("id"))
 	return http.StatusOK, replayOf(s), err
 }

@@ -14,9 +14,11 @@ import (
 func TestDisable_WithoutAnnouncement(t *testing.T) {
 	t.Parallel()
 	for name, disable := range map[string]func(o *inside, d *loaded) error{
-		"by the caller": func(o *inside, d *loaded) error { return o.Disable(t.Context(), d.endpoint, "the customer asked") },
+		"by the caller": func(o *inside, d *loaded) error {
+			return o.App("shop").Disable(t.Context(), d.endpoint, "the customer asked")
+		},
 		"by 410": func(o *inside, d *loaded) error {
-			notices := o.health.tryDisable(t.Context(), d.endpoint, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
+			notices := o.health.tryDisable(t.Context(), owned{d.app, d.endpoint}, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
 			require.Len(o.t, notices, 1)
 			return nil
 		},

@@ -159,7 +159,7 @@ func benchDeliverFloor(b *testing.B, w *world, atOnce int) {
 func benchDeliverOurs(b *testing.B, w *world, atOnce int) {
 	url, n := counter(b)
 	o := w.open(b, outbox.WithWorkers(atOnce), outbox.WithMaxConcurrency(atOnce))
-	create(b, o, endpointAt("shop", url))
+	create(b, o.App("shop"), endpointAt(url))
 	publishMany(b, w, o, b.N, benchEvent())
 	begin(b)
 	require.NoError(b, o.Start(context.Background()))
@@ -191,7 +191,7 @@ func publishMany(t testing.TB, w *world, o *outbox.Outbox, n int, e *payload.Eve
 	ctx := context.Background()
 	publish := func(tx any, count int) {
 		for range count {
-			_, err := o.PublishTx(ctx, tx, "shop", e)
+			_, err := o.App("shop").PublishTx(ctx, tx, e)
 			require.NoError(t, err)
 		}
 	}
@@ -233,11 +233,11 @@ func BenchmarkPublish(b *testing.B) {
 		})
 		b.Run("ours", func(b *testing.B) {
 			o := w.fresh(b).open(b)
-			create(b, o, endpointAt("shop", "http://127.0.0.1:1/"))
+			create(b, o.App("shop"), endpointAt("http://127.0.0.1:1/"))
 			e := benchEvent()
 			begin(b)
 			for b.Loop() {
-				publish(b, o, "shop", e)
+				publish(b, o.App("shop"), e)
 			}
 		})
 	})

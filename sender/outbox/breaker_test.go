@@ -18,20 +18,20 @@ func TestBreaker_NewURLMakesDeliveriesDue(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithBreaker(1, 30*time.Minute, time.Hour))
 		h, fixed := newHook(t, always(500)), newHook(t, nil)
-		e, _ := create(t, o, endpointAt("shop", h.URL))
-		publish(t, o, "shop", event(payload.DeployLive, "d"))
+		e, _ := create(t, o.App("shop"), endpointAt(h.URL))
+		publish(t, o.App("shop"), event(payload.DeployLive, "d"))
 		eventually(t, func() bool {
-			x, err := o.Endpoint(context.Background(), e.ID)
+			x, err := o.App("shop").Endpoint(context.Background(), e.ID)
 			return err == nil && !x.BreakerOpenUntil.IsZero()
 		}, "the breaker was not stored as open")
-		late := publish(t, o, "shop", event(payload.DeployLive, "d2")).Deliveries[0]
+		late := publish(t, o.App("shop"), event(payload.DeployLive, "d2")).Deliveries[0]
 		require.Greater(t, time.Until(at(t, o, late.ID)), 10*time.Minute)
-		_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(fixed.URL))})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(fixed.URL))})
 		require.NoError(t, err)
 		settled(t, o, late.ID, outbox.Delivered)
 
 		w.exec(t, fmt.Sprintf(`UPDATE {t} SET breaker_open_until = %d`, time.Now().Add(24*time.Hour).UnixMicro())) // a clock that is wrong
-		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d3")).Deliveries[0].ID, outbox.Delivered)
+		settled(t, o, publish(t, o.App("shop"), event(payload.DeployLive, "d3")).Deliveries[0].ID, outbox.Delivered)
 	})
 }
 
@@ -41,11 +41,11 @@ func TestBreaker_EnableMakesDeliveriesDue(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		api := w.open(t)
 		h := newHook(t, nil)
-		e, _ := create(t, api, endpointAt("shop", h.URL))
+		e, _ := create(t, api.App("shop"), endpointAt(h.URL))
 		w.exec(t, fmt.Sprintf(`UPDATE {t} SET breaker_open_until = %d`, time.Now().Add(9*time.Minute).UnixMicro()))
-		id := publish(t, api, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID
+		id := publish(t, api.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID
 		require.Greater(t, time.Until(at(t, api, id)), 5*time.Minute)
-		require.NoError(t, api.Enable(t.Context(), e.ID))
+		require.NoError(t, api.App("shop").Enable(t.Context(), e.ID))
 		require.Less(t, time.Until(at(t, api, id)), time.Second)
 		w.start(t)
 		settled(t, api, id, outbox.Delivered)
@@ -54,7 +54,7 @@ func TestBreaker_EnableMakesDeliveriesDue(t *testing.T) {
 
 func at(t testing.TB, o *outbox.Outbox, id string) time.Time {
 	t.Helper()
-	d, err := o.Delivery(t.Context(), id)
+	d, err := o.App("shop").Delivery(t.Context(), id)
 	require.NoError(t, err)
 	return d.NextAt
 }

@@ -49,10 +49,10 @@ func TestCallbacks(t *testing.T) {
 		},
 		"WithFormat": func(t *testing.T, f *callbacktest.Fault) {
 			o := newInside(t, WithFormat("mine", badFormat{f.Happen}))
-			e, _, err := o.CreateEndpoint(t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "mine"})
+			e, _, err := o.App("shop").CreateEndpoint(t.Context(), EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "mine"})
 			require.NoError(t, err)
 			p := callbacktest.Outlives(t, f, func() Publication {
-				p, err := o.Publish(t.Context(), "shop", &payload.Event{Type: "deploy.canary", Timestamp: time.Now(), DeploymentID: "d_1"})
+				p, err := o.App("shop").Publish(t.Context(), &payload.Event{Type: "deploy.canary", Timestamp: time.Now(), DeploymentID: "d_1"})
 				if err != nil {
 					t.Error(err)
 				}
@@ -68,7 +68,7 @@ func TestCallbacks(t *testing.T) {
 			e := o.endpoint("shop", 0)
 			o.write(o.loaded(o.publishOne("shop")).failed(time.Now(), time.Time{}))
 			s := callbacktest.Outlives(t, f, func() ReplayStatus {
-				s, err := o.ReplayRange(t.Context(), DeliveryFilter{Endpoint: e}, WithReplayProgress(func(ReplayStatus) { f.Happen() }))
+				s, err := o.App("shop").ReplayRange(t.Context(), DeliveryFilter{Endpoint: e}, WithReplayProgress(func(ReplayStatus) { f.Happen() }))
 				if err != nil {
 					t.Error(err)
 				}
@@ -114,8 +114,8 @@ func newCustomer(t *testing.T, f *callbacktest.Fault, status int, e EndpointConf
 	}))
 	t.Cleanup(server.Close)
 	require.NoError(t, c.Start(t.Context()))
-	e.App, e.URL = "shop", sender.NewURL(server.URL)
-	made, _, err := c.CreateEndpoint(t.Context(), e)
+	e.URL = sender.NewURL(server.URL)
+	made, _, err := c.App("shop").CreateEndpoint(t.Context(), e)
 	require.NoError(t, err)
 	c.endpoint, c.id = made.ID, c.publishOne("shop")
 	return c
@@ -184,9 +184,9 @@ func TestCallbacks_NilIsAConfigurationError(t *testing.T) {
 		require.ErrorContains(t, err, name)
 	}
 	o := newInside(t)
-	_, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, WithReplayProgress(nil))
+	_, err := o.App("shop").ReplayRange(t.Context(), DeliveryFilter{}, WithReplayProgress(nil))
 	require.ErrorContains(t, err, "WithReplayProgress")
-	_, err = o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, nil)
+	_, err = o.App("shop").ReplayRange(t.Context(), DeliveryFilter{}, nil)
 	require.ErrorContains(t, err, "an option is nil")
 }
 

@@ -24,8 +24,8 @@ func TestClose_SecondWaitsForFirst(t *testing.T) {
 			<-release
 			return 200
 		})
-		create(t, o, endpointAt("shop", h.URL))
-		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(h.URL))
+		id := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		<-inFlight
 		first := make(chan error, 1)
 		go func() { first <- o.Close() }()
@@ -42,7 +42,7 @@ func TestClose_SecondWaitsForFirst(t *testing.T) {
 		require.NoError(t, o.Close())
 		require.True(t, released.Load(), "the second Close has returned while an attempt was in flight")
 		require.NoError(t, <-first)
-		d, err := w.open(t).Delivery(t.Context(), id)
+		d, err := w.open(t).App("shop").Delivery(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, outbox.Delivered, d.State)
 	})

@@ -26,12 +26,12 @@ func TestHook_NotToldOfFailureThatDidNotCount(t *testing.T) {
 			<-answer
 			return 500
 		})
-		c := endpointAt("shop", h.URL)
+		c := endpointAt(h.URL)
 		c.Schedule = outbox.ScheduleOnce
-		create(t, o, c)
-		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), c)
+		id := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		<-inFlight
-		require.NoError(t, o.Replay(t.Context(), id))
+		require.NoError(t, o.App("shop").Replay(t.Context(), id))
 		close(answer)
 		settled(t, o, id, outbox.Delivered)
 		eventually(t, func() bool { return len(told.of(outbox.NoticeAttempt)) >= 2 && len(told.of(outbox.NoticeDone)) > 0 }, "the hook is not told")

@@ -84,7 +84,7 @@ type Attempt struct {
 	Truncated      bool
 }
 
-// Publication is what [Outbox.Publish] has stored.
+// Publication is what [App.Publish] has stored.
 type Publication struct {
 	// EventID is the event's ID, given or generated.
 	EventID string

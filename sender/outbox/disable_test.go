@@ -34,9 +34,9 @@ func (o *inside) count(condition string) (n int64) {
 // unchanged.
 func TestDisableCancelsAllThatWaits(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*Outbox, context.Context, string) error{
-		"disabled": func(o *Outbox, ctx context.Context, id string) error { return o.Disable(ctx, id, "test") },
-		"deleted":  (*Outbox).DeleteEndpoint,
+	for name, end := range map[string]func(*App, context.Context, string) error{
+		"disabled": func(a *App, ctx context.Context, id string) error { return a.Disable(ctx, id, "test") },
+		"deleted":  (*App).DeleteEndpoint,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +46,7 @@ func TestDisableCancelsAllThatWaits(t *testing.T) {
 				done, dead, other := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("other")
 				o.write(o.loaded(done).delivered(time.Now()), o.loaded(dead).failed(time.Now(), time.Time{}))
 				o.multiply(o.publishOne("shop"))
-				require.NoError(t, end(o.Outbox, t.Context(), e))
+				require.NoError(t, end(o.App("shop"), t.Context(), e))
 				require.Zero(t, o.count(`state = 'pending' AND app = 'shop'`))
 				require.EqualValues(t, 1024, o.count(`state = 'canceled' AND done_at > 0 AND next_at = 0 AND app = 'shop'`))
 				require.Equal(t, Delivered, o.delivery(done).State)
@@ -64,7 +64,7 @@ func TestNothingIsCanceledOnceTheEndpointIsEnabled(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		id := o.publishOne("shop")
-		require.NoError(t, o.health.cancelPending(t.Context(), e, "the endpoint is disabled"))
+		require.NoError(t, o.health.cancelPending(t.Context(), owned{"shop", e}, "the endpoint is disabled"))
 		require.NoError(t, o.retention.cancelForgotten(t.Context()))
 		require.Equal(t, Pending, o.delivery(id).State)
 	})
@@ -93,11 +93,11 @@ func TestDisablingTwiceChangesNothing(t *testing.T) {
 		o.notifier.hook = func(context.Context, Notice) { notices.Add(1) }
 		other := o.endpoint("shop", 0)
 		e := o.endpoint("shop", 0)
-		require.NoError(t, o.Disable(t.Context(), e, "the first\nreason \x00\xff"+strings.Repeat("x", 2000)))
+		require.NoError(t, o.App("shop").Disable(t.Context(), e, "the first\nreason \x00\xff"+strings.Repeat("x", 2000)))
 		before := o.shown(e)
 		require.True(t, strings.HasPrefix(before.Reason, "the first reason  ?x"), "%q", before.Reason)
 		require.Len(t, before.Reason, 1024)
-		require.NoError(t, o.Disable(t.Context(), e, "the second"))
+		require.NoError(t, o.App("shop").Disable(t.Context(), e, "the second"))
 		require.Equal(t, before, o.shown(e))
 		require.EqualValues(t, 1, notices.Load())
 		require.EqualValues(t, 1, o.count(`type = 'endpoint.disabled' AND endpoint = '`+other+`'`))
@@ -114,7 +114,7 @@ func TestALateFailureSaysNothingAboutADisabledEndpoint(t *testing.T) {
 		d := o.failingFor(time.Minute)
 		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(time.Minute))
 		late := []*result{d.failed(time.Now(), time.Now()), d.failed(time.Now(), time.Now())}
-		require.NoError(t, o.Enable(t.Context(), e))
+		require.NoError(t, o.App("shop").Enable(t.Context(), e))
 		o.write(late[0])
 		got := o.shown(e)
 		require.Zero(t, got.FailingSince, "it was enabled since")
@@ -122,7 +122,7 @@ func TestALateFailureSaysNothingAboutADisabledEndpoint(t *testing.T) {
 
 		d = o.loaded(d.id)
 		late[1] = d.failed(time.Now(), time.Now())
-		require.NoError(t, o.Disable(t.Context(), e, "test"))
+		require.NoError(t, o.App("shop").Disable(t.Context(), e, "test"))
 		o.write(late[1])
 		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(time.Minute))
 		got = o.shown(e)
@@ -145,11 +145,11 @@ func (silent) Encode(context.Context, *payload.Event) (string, []byte, error) {
 func TestAFormatThatIsUnknownKeepsNoEndpointEnabled(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		_, _, err := o.CreateEndpoint(t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "silent"})
+		_, _, err := o.App("shop").CreateEndpoint(t.Context(), EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "silent"})
 		require.NoError(t, err)
 		e := o.endpoint("shop", 0)
 		delete(o.rules.formats, "silent")
-		require.NoError(t, o.Disable(t.Context(), e, "test"))
+		require.NoError(t, o.App("shop").Disable(t.Context(), e, "test"))
 		require.Equal(t, EndpointDisabled, o.shown(e).State)
 	}, WithFormat("silent", silent{}))
 }

@@ -1,5 +1,5 @@
 // Package outbox publishes deployment events to customers' endpoints, durably.
-// An event that [Outbox.Publish] has accepted survives a crash. It is delivered
+// An event that [App.Publish] has accepted survives a crash. It is delivered
 // to each subscribed endpoint with retries, and leaves a log that can be shown
 // and replayed. A platform builds its "webhooks" page on this package.
 //
@@ -13,8 +13,9 @@
 //		return err
 //	}
 //	defer o.Close()
-//	endpoint, shownOnce, err := o.CreateEndpoint(ctx, outbox.EndpointConfig{
-//		App: "shop", URL: sender.NewURL(url), Events: []string{"deploy.*"},
+//	shop := o.App("shop") // one customer
+//	endpoint, shownOnce, err := shop.CreateEndpoint(ctx, outbox.EndpointConfig{
+//		URL: sender.NewURL(url), Events: []string{"deploy.*"},
 //	})
 //	if err != nil {
 //		return err // names the invalid field
@@ -23,7 +24,7 @@
 //	if err := o.Start(ctx); err != nil {
 //		return err
 //	}
-//	publication, err := o.Publish(ctx, "shop", event)
+//	publication, err := shop.Publish(ctx, event)
 //	if err != nil {
 //		return err
 //	}
@@ -34,6 +35,14 @@
 // and those that were started deliver. On 32-bit systems River has no SQLite
 // driver, so PostgreSQL is needed there.
 //
+// # Apps
+//
+// An app is one customer. [Outbox.App] is its view. It has all methods that
+// take the ID of an endpoint, a delivery or a replay, and finds only those of
+// the app. Any other ID is unknown, whether or not it exists. A service that
+// knows which customer called it can pass on the IDs that the customer sent.
+// [Outbox] itself has what the operator does for all apps.
+//
 // # Publishing
 //
 // An event has an ID ([WithEventID]), under which it is published once. Each
@@ -43,7 +52,7 @@
 // in. Bodies in other formats are made when the event is published. Every
 // attempt and every replay sends the same bytes, with a fresh timestamp and
 // signature.
-// [Outbox.PublishTx] publishes in the application's own transaction, so that
+// [App.PublishTx] publishes in the application's own transaction, so that
 // the deployment's record and its webhooks exist together or not at all.
 //
 // # Outcomes of a delivery

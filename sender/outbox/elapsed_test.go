@@ -107,7 +107,7 @@ func TestSchedule_MaxElapsedTimeMakesDeadLetter(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
 		t.Cleanup(server.Close)
-		_, _, err := o.CreateEndpoint(t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL(server.URL), Schedule: "mine"})
+		_, _, err := o.App("shop").CreateEndpoint(t.Context(), EndpointConfig{URL: sender.NewURL(server.URL), Schedule: "mine"})
 		require.NoError(t, err)
 		require.NoError(t, o.Start(t.Context()))
 		id := o.publishOne("shop")

@@ -20,7 +20,7 @@ const (
 	// attempts, or none has succeeded for an hour. One success makes it active
 	// again. Failing for longer than [WithDisableAfter] disables it.
 	EndpointFailing EndpointState = "failing"
-	// EndpointDisabled means that it gets nothing until [Outbox.Enable].
+	// EndpointDisabled means that it gets nothing until [App.Enable].
 	EndpointDisabled EndpointState = "disabled"
 )
 
@@ -28,9 +28,6 @@ const (
 // They are sealed in the database, and printing an EndpointConfig shows none of
 // them.
 type EndpointConfig struct {
-	// App owns the endpoint: 1 to 255 bytes without control characters. Required.
-	// The first endpoint registers the app.
-	App string
 	// URL takes the POST, from sender.NewURL, see sender.Endpoint. An app can't
 	// have the same URL twice. Required.
 	URL sender.URL
@@ -45,7 +42,7 @@ type EndpointConfig struct {
 	// to replace. Empty means the scheme's own.
 	SignatureHeader string
 	// Secret is the key, from [NewSecret]. The zero Secret generates one, which
-	// [Outbox.CreateEndpoint] returns. SchemeBearer needs it given.
+	// [App.CreateEndpoint] returns. SchemeBearer needs it given.
 	Secret Secret
 	// Events says which types the endpoint gets, see sender.ParseFilter. Empty
 	// means all.
@@ -67,9 +64,9 @@ type EndpointConfig struct {
 	RateLimit float64
 }
 
-// String shows app and host.
+// String shows the host.
 func (c EndpointConfig) String() string {
-	return fmt.Sprintf("endpoint of %s at %s", c.App, sender.Endpoint{URL: c.URL})
+	return fmt.Sprintf("endpoint at %s", sender.Endpoint{URL: c.URL})
 }
 
 // Format prints String whatever the verb is.
@@ -133,6 +130,9 @@ type endpointRow struct {
 	keys     []storedKey
 	interval time.Duration // between attempts, from RateLimit
 }
+
+// key names the endpoint by its app and ID.
+func (e *endpointRow) key() owned { return owned{app: e.App, id: e.ID} }
 
 // Format prints String whatever the verb is, so that %#v does not show what %v
 // hides.

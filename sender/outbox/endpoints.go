@@ -18,30 +18,36 @@ import (
 // The URL, headers and filter are checked as every attempt will check them, see
 // sender.Sender.Check. The host is resolved, and addresses that are not public
 // are refused. Errors: [*FieldError], [ErrDuplicateEndpoint],
-// [ErrTooManyEndpoints]. Nothing is sent, see [Outbox.TestEndpoint].
-func (o *Outbox) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, Secret, error) {
-	if err := errors.Join(o.open(), checkApp(c.App)); err != nil {
+// [ErrTooManyEndpoints]. Nothing is sent, see [App.TestEndpoint].
+//
+// The first endpoint registers the app. A name that [Outbox.RegisterApp]
+// refuses is a [*FieldError] for the field App.
+func (a *App) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, Secret, error) {
+	if err := a.open(); err != nil {
 		return Endpoint{}, Secret{}, err
 	}
-	e, shown, err := c.row(time.Now())
+	if err := checkApp(a.name); err != nil {
+		return Endpoint{}, Secret{}, err
+	}
+	e, shown, err := c.row(a.name, time.Now())
 	if err != nil {
 		return Endpoint{}, Secret{}, err
 	}
-	if err := o.rules.check(ctx, e); err != nil {
+	if err := a.o.rules.check(ctx, e); err != nil {
 		return Endpoint{}, Secret{}, err
 	}
-	err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		if err := lockApp(ctx, tx, e.App); err != nil {
 			return err
 		}
-		count, err := o.endpoints.checkDuplicate(ctx, tx, e)
+		count, err := a.o.endpoints.checkDuplicate(ctx, tx, e)
 		if err != nil {
 			return err
 		}
-		if count >= o.maxEndpoints {
+		if count >= a.o.maxEndpoints {
 			return fmt.Errorf("%w: the app has %d; see WithMaxEndpoints", ErrTooManyEndpoints, count)
 		}
-		return o.endpoints.insert(ctx, tx, e)
+		return a.o.endpoints.insert(ctx, tx, e)
 	})
 	if err != nil {
 		return Endpoint{}, Secret{}, wrap("creating endpoint", err)
@@ -50,10 +56,10 @@ func (o *Outbox) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint
 }
 
 // row returns a new endpoint with the defaults filled in, and its secret.
-func (c EndpointConfig) row(now time.Time) (*endpointRow, Secret, error) {
+func (c EndpointConfig) row(app string, now time.Time) (*endpointRow, Secret, error) {
 	e := &endpointRow{
 		Endpoint: Endpoint{
-			ID: newID("ep_"), App: c.App, Description: c.Description, BodyFormat: cmp.Or(c.BodyFormat, FormatJSON),
+			ID: newID("ep_"), App: app, Description: c.Description, BodyFormat: cmp.Or(c.BodyFormat, FormatJSON),
 			Scheme: cmp.Or(c.Scheme, SchemeStandard), SignatureHeader: c.SignatureHeader, Events: slices.Clone(c.Events),
 			Timeout: c.Timeout, Schedule: cmp.Or(c.Schedule, SchedulePlatform), MaxConcurrency: c.MaxConcurrency,
 			RateLimit: c.RateLimit, State: EndpointActive, CreatedAt: now, UpdatedAt: now, HeaderNames: c.Header.Names(),
@@ -76,52 +82,52 @@ func (e *endpointRow) visible() Endpoint {
 }
 
 // Endpoint returns an endpoint, or [ErrUnknownEndpoint].
-func (o *Outbox) Endpoint(ctx context.Context, id string) (Endpoint, error) {
-	if err := o.open(); err != nil {
+func (a *App) Endpoint(ctx context.Context, id string) (Endpoint, error) {
+	if err := a.open(); err != nil {
 		return Endpoint{}, err
 	}
-	e, _, err := o.endpoints.read(ctx, o.db.Reader(), id)
+	e, _, err := a.o.endpoints.find(ctx, a.o.db.Reader(), a.of(id))
 	if err != nil {
 		return Endpoint{}, err
 	}
 	return e.visible(), nil
 }
 
-// Endpoints returns the endpoints of an app in the order of their creation, or
+// Endpoints returns the app's endpoints in the order of their creation, or
 // [ErrUnknownApp].
-func (o *Outbox) Endpoints(ctx context.Context, app string) ([]Endpoint, error) {
-	if err := o.open(); err != nil {
+func (a *App) Endpoints(ctx context.Context) ([]Endpoint, error) {
+	if err := a.open(); err != nil {
 		return nil, err
 	}
-	if !storable(app) {
-		return nil, fmt.Errorf("%w: %q", ErrUnknownApp, clean(app))
+	if !storable(a.name) {
+		return nil, unknownApp(a.name)
 	}
-	return o.endpoints.list(ctx, app)
+	return a.o.endpoints.list(ctx, a.name)
 }
 
 // UpdateEndpoint changes an endpoint's settings and checks them as
-// [Outbox.CreateEndpoint] does. Waiting deliveries are sent with the new
+// [App.CreateEndpoint] does. Waiting deliveries are sent with the new
 // settings. Their bodies stay as they are. A new URL makes a failing endpoint
 // active.
-func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (Endpoint, error) {
-	if err := o.open(); err != nil {
+func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (Endpoint, error) {
+	if err := a.open(); err != nil {
 		return Endpoint{}, err
 	}
 	for {
 		// The check asks DNS, which does not belong in a transaction. The version
 		// tells whether the endpoint has changed since.
-		before, err := o.endpoints.readUnsealed(ctx, o.db.Reader(), id)
+		before, err := a.o.endpoints.findUnsealed(ctx, a.o.db.Reader(), a.of(id))
 		if err != nil {
 			return Endpoint{}, err
 		}
 		after := *before
 		u.applyTo(&after)
-		if err := o.rules.check(ctx, &after); err != nil {
+		if err := a.o.rules.check(ctx, &after); err != nil {
 			return Endpoint{}, err
 		}
 		after.UpdatedAt = time.Now()
-		err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-			return o.endpoints.update(ctx, tx, before, &after)
+		err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+			return a.o.endpoints.update(ctx, tx, before, &after)
 		})
 		if errors.Is(err, errChanged) {
 			continue
@@ -130,12 +136,12 @@ func (o *Outbox) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate
 			return Endpoint{}, wrap("updating endpoint", err)
 		}
 		if after.hasNewURL(before) {
-			o.waker.makeDue(ctx, id, waitForBreaker)
+			a.o.waker.makeDue(ctx, id, waitForBreaker)
 		}
 		if after.interval != before.interval {
-			o.waker.makeDue(ctx, id, waitForRateSlot)
+			a.o.waker.makeDue(ctx, id, waitForRateSlot)
 		}
-		return o.Endpoint(ctx, id)
+		return a.Endpoint(ctx, id)
 	}
 }
 
@@ -147,10 +153,10 @@ func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, afte
 	if err := lockApp(ctx, tx, after.App); err != nil {
 		return err
 	}
-	if err := s.lock(ctx, tx, after.ID); err != nil {
+	if err := s.lock(ctx, tx, after.key()); err != nil {
 		return err
 	}
-	now, _, err := s.read(ctx, tx, after.ID)
+	now, _, err := s.find(ctx, tx, after.key())
 	if err != nil {
 		return err
 	}
@@ -161,12 +167,12 @@ func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, afte
 		return err
 	}
 	if after.hasNewURL(before) {
-		if err := s.resetHealth(ctx, tx, after.ID); err != nil {
+		if err := s.resetHealth(ctx, tx, after.key()); err != nil {
 			return err
 		}
 	}
 	if after.interval != before.interval {
-		if err := s.resetRateSlots(ctx, tx, after.ID); err != nil {
+		if err := s.resetRateSlots(ctx, tx, after.key()); err != nil {
 			return err
 		}
 	}
@@ -203,29 +209,29 @@ func set[T any](field, value *T) {
 
 // DeleteEndpoint removes an endpoint with its URL and secrets, and cancels its
 // waiting deliveries. Its log stays until it is pruned.
-func (o *Outbox) DeleteEndpoint(ctx context.Context, id string) error {
-	if err := o.open(); err != nil {
+func (a *App) DeleteEndpoint(ctx context.Context, id string) error {
+	if err := a.open(); err != nil {
 		return err
 	}
-	if err := changeOne(ctx, o.db, id, `DELETE FROM {schema}outbox_endpoint WHERE id = ?`, id); err != nil {
+	if err := changeOne(ctx, a.o.db, a.of(id), `DELETE FROM {schema}outbox_endpoint WHERE app = ? AND id = ?`); err != nil {
 		return wrap("deleting endpoint", err)
 	}
-	return o.health.cancelPending(ctx, id, "the endpoint was deleted")
+	return a.o.health.cancelPending(ctx, a.of(id), "the endpoint was deleted")
 }
 
 // Enable makes an endpoint active again, and forgets its failures. Canceled
-// deliveries stay canceled. Replay them with [Outbox.ReplayRange].
-func (o *Outbox) Enable(ctx context.Context, id string) error {
-	if err := o.open(); err != nil {
+// deliveries stay canceled. Replay them with [App.ReplayRange].
+func (a *App) Enable(ctx context.Context, id string) error {
+	if err := a.open(); err != nil {
 		return err
 	}
-	err := changeOne(ctx, o.db, id, `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0,
-		breaker_open_until = 0, disabled_at = 0, rate_slot_at = 0, version = version + 1 WHERE id = ?`, string(EndpointActive), id)
+	err := changeOne(ctx, a.o.db, a.of(id), `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0,
+		breaker_open_until = 0, disabled_at = 0, rate_slot_at = 0, version = version + 1 WHERE app = ? AND id = ?`, string(EndpointActive))
 	if err != nil {
 		return wrap("enabling endpoint", err)
 	}
-	o.waker.makeDue(ctx, id, waitForBreaker)
-	o.waker.makeDue(ctx, id, waitForRateSlot)
+	a.o.waker.makeDue(ctx, id, waitForBreaker)
+	a.o.waker.makeDue(ctx, id, waitForRateSlot)
 	return nil
 }
 
@@ -237,11 +243,11 @@ func (o *Outbox) Enable(ctx context.Context, id string) error {
 //
 // An endpoint is disabled in the same way when it answers 410, and when it has
 // failed for as long as [WithDisableAfter] says.
-func (o *Outbox) Disable(ctx context.Context, id, reason string) error {
-	if err := o.open(); err != nil {
+func (a *App) Disable(ctx context.Context, id, reason string) error {
+	if err := a.open(); err != nil {
 		return err
 	}
-	notices, err := o.health.disable(ctx, id, clean(reason), "")
-	o.notifier.notify(ctx, notices...)
+	notices, err := a.o.health.disable(ctx, a.of(id), clean(reason), "")
+	a.o.notifier.notify(ctx, notices...)
 	return err
 }

@@ -35,7 +35,7 @@ func TestEndpointsAreBoundedPerApp(t *testing.T) {
 		for i := range 30 {
 			wg.Go(func() {
 				by := []*outbox.Outbox{o, other}[i%2]
-				_, _, err := by.CreateEndpoint(context.Background(), endpointAt("shop", "http://127.0.0.1:1/"+strconv.Itoa(i%15)))
+				_, _, err := by.App("shop").CreateEndpoint(context.Background(), endpointAt("http://127.0.0.1:1/"+strconv.Itoa(i%15)))
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, err)
@@ -51,17 +51,17 @@ func TestEndpointsAreBoundedPerApp(t *testing.T) {
 			}
 		}
 		require.Equal(t, outbox.DefaultMaxEndpoints, made)
-		all, err := o.Endpoints(t.Context(), "shop")
+		all, err := o.App("shop").Endpoints(t.Context())
 		require.NoError(t, err)
 		require.Len(t, all, 10)
-		require.NoError(t, o.DeleteEndpoint(t.Context(), all[0].ID))
-		require.ErrorIs(t, o.DeleteEndpoint(t.Context(), all[0].ID), outbox.ErrUnknownEndpoint)
-		create(t, o, endpointAt("shop", "http://127.0.0.1:1/new"))
+		require.NoError(t, o.App("shop").DeleteEndpoint(t.Context(), all[0].ID))
+		require.ErrorIs(t, o.App("shop").DeleteEndpoint(t.Context(), all[0].ID), outbox.ErrUnknownEndpoint)
+		create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/new"))
 
 		apps, err := o.Apps(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []string{"shop"}, apps)
-		_, err = o.Endpoints(t.Context(), "nobody")
+		_, err = o.App("nobody").Endpoints(t.Context())
 		require.ErrorIs(t, err, outbox.ErrUnknownApp)
 	})
 }
@@ -71,30 +71,29 @@ func TestBadEndpointsAreRefusedWithTheFieldAtFault(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		for field, c := range map[string]outbox.EndpointConfig{
-			"App":             {URL: sender.NewURL("http://127.0.0.1:1/")},
-			"URL":             {App: "a", URL: sender.NewURL("https://10.0.0.1/hook")},
-			"Events":          {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Events: []string{"deploy.faild"}},
-			"Header":          {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Header: sender.NewHeader(http.Header{"Host": {"x"}})},
-			"BodyFormat":      {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "nothing"},
-			"Schedule":        {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Schedule: "nothing"},
-			"Scheme":          {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: "nothing"},
-			"Secret":          {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Secret: outbox.NewSecret("hunter2-hunter2-hunter2")},
-			"Timeout":         {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Timeout: time.Hour},
-			"MaxConcurrency":  {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), MaxConcurrency: -1},
-			"RateLimit":       {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), RateLimit: -1},
-			"Description":     {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Description: "a\nb"},
-			"SignatureHeader": {App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), SignatureHeader: "X-Mine"},
+			"URL":             {URL: sender.NewURL("https://10.0.0.1/hook")},
+			"Events":          {URL: sender.NewURL("http://127.0.0.1:1/"), Events: []string{"deploy.faild"}},
+			"Header":          {URL: sender.NewURL("http://127.0.0.1:1/"), Header: sender.NewHeader(http.Header{"Host": {"x"}})},
+			"BodyFormat":      {URL: sender.NewURL("http://127.0.0.1:1/"), BodyFormat: "nothing"},
+			"Schedule":        {URL: sender.NewURL("http://127.0.0.1:1/"), Schedule: "nothing"},
+			"Scheme":          {URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: "nothing"},
+			"Secret":          {URL: sender.NewURL("http://127.0.0.1:1/"), Secret: outbox.NewSecret("hunter2-hunter2-hunter2")},
+			"Timeout":         {URL: sender.NewURL("http://127.0.0.1:1/"), Timeout: time.Hour},
+			"MaxConcurrency":  {URL: sender.NewURL("http://127.0.0.1:1/"), MaxConcurrency: -1},
+			"RateLimit":       {URL: sender.NewURL("http://127.0.0.1:1/"), RateLimit: -1},
+			"Description":     {URL: sender.NewURL("http://127.0.0.1:1/"), Description: "a\nb"},
+			"SignatureHeader": {URL: sender.NewURL("http://127.0.0.1:1/"), SignatureHeader: "X-Mine"},
 		} {
-			_, _, err := o.CreateEndpoint(t.Context(), c)
+			_, _, err := o.App("shop").CreateEndpoint(t.Context(), c)
 			requireField(t, err, field)
 			require.NotContains(t, err.Error(), "hunter2")
 		}
-		_, _, err := o.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "a", URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: outbox.SchemeBearer})
+		_, _, err := o.App("a").CreateEndpoint(t.Context(), outbox.EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: outbox.SchemeBearer})
 		requireField(t, err, "Secret")
 		apps, err := o.Apps(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, apps)
-		_, err = o.Endpoint(t.Context(), "ep_unknown")
+		_, err = o.App("shop").Endpoint(t.Context(), "ep_unknown")
 		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
 	})
 }
@@ -104,20 +103,20 @@ func TestUpdatesAreCheckedAndTakeEffectAtOnce(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t)
 		before, after := newHook(t, nil), newHook(t, nil)
-		e, _ := create(t, o, endpointAt("shop", before.URL))
-		create(t, o, endpointAt("shop", "http://127.0.0.1:1/taken"))
-		p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		e, _ := create(t, o.App("shop"), endpointAt(before.URL))
+		create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/taken"))
+		p := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 		settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 
 		taken := "http://127.0.0.1:1/taken"
-		_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(taken))})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(taken))})
 		require.ErrorIs(t, err, outbox.ErrDuplicateEndpoint)
 		private := "https://192.168.0.1/"
-		_, err = o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(private))})
+		_, err = o.App("shop").UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(private))})
 		requireField(t, err, "URL")
 
 		header := http.Header{"X-Api-Key": {"key-of-the-customer"}}
-		got, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{
+		got, err := o.App("shop").UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{
 			URL: new(sender.NewURL(after.URL)), Header: new(sender.NewHeader(header)), Events: &[]string{"deploy.*"}, Description: new("moved"), RateLimit: new(500.0),
 		})
 		require.NoError(t, err)
@@ -125,14 +124,14 @@ func TestUpdatesAreCheckedAndTakeEffectAtOnce(t *testing.T) {
 		require.Equal(t, "moved", got.Description)
 		require.InDelta(t, 500, got.RateLimit, 0.001)
 		require.NotContains(t, fmt.Sprintf("%+v", got), "key-of-the-customer")
-		p = publish(t, o, "shop", event(payload.DeployLive, "dep_2"))
+		p = publish(t, o.App("shop"), event(payload.DeployLive, "dep_2"))
 		settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 		require.Equal(t, 1, before.count())
 		require.Equal(t, "key-of-the-customer", after.requests()[0].header.Get("X-Api-Key"))
-		attempts, err := o.Attempts(t.Context(), p.Deliveries[0].ID)
+		attempts, err := o.App("shop").Attempts(t.Context(), p.Deliveries[0].ID)
 		require.NoError(t, err)
 		require.NotContains(t, fmt.Sprintf("%+v", attempts), "key-of-the-customer")
-		_, err = o.UpdateEndpoint(t.Context(), "ep_unknown", outbox.EndpointUpdate{})
+		_, err = o.App("shop").UpdateEndpoint(t.Context(), "ep_unknown", outbox.EndpointUpdate{})
 		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
 	})
 }
@@ -169,7 +168,8 @@ func TestEverySchemeVerifies(t *testing.T) {
 			},
 		} {
 			h := newHook(t, nil)
-			c := endpointAt("app of "+string(scheme), h.URL)
+			app := o.App("app of " + string(scheme))
+			c := endpointAt(h.URL)
 			c.Scheme = scheme
 			switch scheme {
 			case outbox.SchemeTimestamped:
@@ -179,8 +179,8 @@ func TestEverySchemeVerifies(t *testing.T) {
 			case outbox.SchemeBearer:
 				c.Secret = outbox.NewSecret("periscope_0123456789abcdef")
 			}
-			_, secret := create(t, o, c)
-			p := publish(t, o, c.App, event(payload.DeployLive, "dep_1"))
+			_, secret := create(t, app, c)
+			p := publish(t, app, event(payload.DeployLive, "dep_1"))
 			settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 			v, err := verifier(secret.Reveal())
 			require.NoError(t, err)
@@ -231,7 +231,7 @@ func TestRotationKeepsBothSecretsForTheGrace(t *testing.T) {
 			return rcv.Events(func(context.Context, *payload.Event) error { return nil })
 		}
 		deliver := func() (old, new int) {
-			p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+			p := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 			settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 			mu.Lock()
 			defer mu.Unlock()
@@ -239,12 +239,12 @@ func TestRotationKeepsBothSecretsForTheGrace(t *testing.T) {
 			clear(accepts)
 			return old, new
 		}
-		e, first := create(t, o, endpointAt("shop", h.URL))
+		e, first := create(t, o.App("shop"), endpointAt(h.URL))
 		verifiers.Store("old", handler(first.Reveal()))
 		old, _ := deliver()
 		require.Equal(t, 1, old)
 
-		second, err := o.RotateSecret(t.Context(), e.ID, "", time.Hour)
+		second, err := o.App("shop").RotateSecret(t.Context(), e.ID, "", time.Hour)
 		require.NoError(t, err)
 		require.NotEqual(t, first.Reveal(), second.Reveal())
 		verifiers.Store("new", handler(second.Reveal()))
@@ -252,7 +252,7 @@ func TestRotationKeepsBothSecretsForTheGrace(t *testing.T) {
 		require.Equal(t, []int{1, 1}, []int{old, fresh}, "during the grace")
 
 		const grace = time.Second
-		third, err := o.RotateSecret(t.Context(), e.ID, "", grace)
+		third, err := o.App("shop").RotateSecret(t.Context(), e.ID, "", grace)
 		require.NoError(t, err)
 		over := time.After(grace)
 		verifiers.Store("old", handler(second.Reveal()))
@@ -263,18 +263,18 @@ func TestRotationKeepsBothSecretsForTheGrace(t *testing.T) {
 		old, fresh = deliver()
 		require.Equal(t, []int{0, 1}, []int{old, fresh}, "after the grace")
 
-		fourth, err := o.RotateSecret(t.Context(), e.ID, "", 0)
+		fourth, err := o.App("shop").RotateSecret(t.Context(), e.ID, "", 0)
 		require.NoError(t, err)
 		verifiers.Store("old", handler(third.Reveal()))
 		verifiers.Store("new", handler(fourth.Reveal()))
 		old, fresh = deliver()
 		require.Equal(t, []int{0, 1}, []int{old, fresh}, "without grace")
 
-		_, err = o.RotateSecret(t.Context(), e.ID, fourth.Reveal(), time.Hour)
+		_, err = o.App("shop").RotateSecret(t.Context(), e.ID, fourth.Reveal(), time.Hour)
 		requireField(t, err, "Secret")
-		_, err = o.RotateSecret(t.Context(), e.ID, "", -1)
+		_, err = o.App("shop").RotateSecret(t.Context(), e.ID, "", -1)
 		requireField(t, err, "grace")
-		_, err = o.RotateSecret(t.Context(), "ep_unknown", "", 0)
+		_, err = o.App("shop").RotateSecret(t.Context(), "ep_unknown", "", 0)
 		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
 	})
 }
@@ -298,10 +298,10 @@ func TestTestEndpointMakesOneAttemptAtOnce(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t) // not started
 		h := newHook(t, nil)
-		c := endpointAt("shop", h.URL)
+		c := endpointAt(h.URL)
 		c.Events = []string{"deploy.failed"}
-		e, _ := create(t, o, c)
-		d, a, err := o.TestEndpoint(t.Context(), e.ID)
+		e, _ := create(t, o.App("shop"), c)
+		d, a, err := o.App("shop").TestEndpoint(t.Context(), e.ID)
 		require.NoError(t, err)
 		require.Equal(t, outbox.Delivered, d.State)
 		require.Equal(t, outbox.EventTest, d.Type)
@@ -309,13 +309,13 @@ func TestTestEndpointMakesOneAttemptAtOnce(t *testing.T) {
 		require.Equal(t, 1, h.count())
 
 		h.set(always(http.StatusTeapot))
-		require.NoError(t, o.Disable(t.Context(), e.ID, "to see"))
-		d, a, err = o.TestEndpoint(t.Context(), e.ID)
+		require.NoError(t, o.App("shop").Disable(t.Context(), e.ID, "to see"))
+		d, a, err = o.App("shop").TestEndpoint(t.Context(), e.ID)
 		require.NoError(t, err)
 		require.Equal(t, outbox.Failed, d.State)
 		require.Equal(t, http.StatusTeapot, a.Status)
 		require.Equal(t, 1, d.Attempts)
-		_, _, err = o.TestEndpoint(t.Context(), "ep_unknown")
+		_, _, err = o.App("shop").TestEndpoint(t.Context(), "ep_unknown")
 		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
 	})
 }
@@ -327,14 +327,14 @@ func TestDuplicatesInAnotherSpelling(t *testing.T) {
 		u, err := url.Parse(newHook(t, nil).URL)
 		require.NoError(t, err)
 		port := ":" + u.Port()
-		create(t, o, endpointAt("shop", "http://localhost"+port+"/x"))
-		create(t, o, endpointAt("shop", "http://127.0.0.1/x"))
+		create(t, o.App("shop"), endpointAt("http://localhost"+port+"/x"))
+		create(t, o.App("shop"), endpointAt("http://127.0.0.1/x"))
 		for _, same := range []string{"HTTP://localhost" + port + "/x/", "http://LocalHost." + port + "/x", "http://127.0.0.1:80/x"} {
-			_, _, err := o.CreateEndpoint(t.Context(), endpointAt("shop", same))
+			_, _, err := o.App("shop").CreateEndpoint(t.Context(), endpointAt(same))
 			require.ErrorIs(t, err, outbox.ErrDuplicateEndpoint, same)
 		}
 		for _, other := range []string{"http://localhost" + port + "/X", "http://127.0.0.1:8080/x"} {
-			create(t, o, endpointAt("shop", other))
+			create(t, o.App("shop"), endpointAt(other))
 		}
 	})
 }

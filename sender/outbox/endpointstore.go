@@ -60,12 +60,22 @@ func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 
 func unknownEndpoint(id string) error { return fmt.Errorf("%w: %s", ErrUnknownEndpoint, clean(id)) }
 
-// read returns an endpoint without what is sealed, and its sealed columns.
+// read returns an endpoint without what is sealed, and its sealed columns. The
+// ID must not come from outside.
 func (s *endpointStore) read(ctx context.Context, q riverdb.Querier, id string) (*endpointRow, sealed, error) {
-	if !storable(id) {
-		return nil, sealed{}, unknownEndpoint(id)
+	return s.readWhere(ctx, q, id, `id = ?`, id)
+}
+
+// find is read for an ID from outside.
+func (s *endpointStore) find(ctx context.Context, q riverdb.Querier, k owned) (*endpointRow, sealed, error) {
+	if !k.storable() {
+		return nil, sealed{}, unknownEndpoint(k.id)
 	}
-	e, columns, err := scanEndpoint(q.QueryRow(ctx, `SELECT `+endpointColumns+` FROM {schema}outbox_endpoint WHERE id = ?`, id))
+	return s.readWhere(ctx, q, k.id, `app = ? AND id = ?`, k.app, k.id)
+}
+
+func (s *endpointStore) readWhere(ctx context.Context, q riverdb.Querier, id, where string, args ...any) (*endpointRow, sealed, error) {
+	e, columns, err := scanEndpoint(q.QueryRow(ctx, `SELECT `+endpointColumns+` FROM {schema}outbox_endpoint WHERE `+where, args...))
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return nil, columns, unknownEndpoint(id)
 	}
@@ -75,7 +85,16 @@ func (s *endpointStore) read(ctx context.Context, q riverdb.Querier, id string) 
 	return e, columns, nil
 }
 
-// readUnsealed returns an endpoint with its sealed columns opened.
+// findUnsealed is find, and opens the sealed columns.
+func (s *endpointStore) findUnsealed(ctx context.Context, q riverdb.Querier, k owned) (*endpointRow, error) {
+	e, columns, err := s.find(ctx, q, k)
+	if err != nil {
+		return nil, err
+	}
+	return e, s.keys.openEndpoint(e, columns)
+}
+
+// readUnsealed is read, and opens the sealed columns.
 func (s *endpointStore) readUnsealed(ctx context.Context, q riverdb.Querier, id string) (*endpointRow, error) {
 	e, columns, err := s.read(ctx, q, id)
 	if err != nil {
@@ -175,9 +194,9 @@ func (s *endpointStore) updateSettings(ctx context.Context, tx *riverdb.Tx, e *e
 	}
 	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, host = ?, description = ?,
 		format = ?, events = ?, header_names = ?, timeout = ?, schedule = ?, concurrency = ?, spacing = ?, url = ?, header = ?
-		WHERE id = ?`,
+		WHERE app = ? AND id = ?`,
 		micros(e.UpdatedAt), e.Host, e.Description, e.BodyFormat, list(e.Events), list(e.HeaderNames), e.Timeout.Microseconds(),
-		e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(), columns.url, columns.header, e.ID)
+		e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(), columns.url, columns.header, e.App, e.ID)
 	return err
 }
 
@@ -188,42 +207,43 @@ func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *end
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, url = ?, header = ?, keys = ? WHERE id = ?`,
-		micros(e.UpdatedAt), columns.url, columns.header, columns.keys, e.ID)
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, url = ?, header = ?, keys = ?
+		WHERE app = ? AND id = ?`, micros(e.UpdatedAt), columns.url, columns.header, columns.keys, e.App, e.ID)
 	return err
 }
 
 // lock makes other changes of the endpoint wait until the transaction has
 // ended.
-func (s *endpointStore) lock(ctx context.Context, tx *riverdb.Tx, id string) error {
-	return changeOne(ctx, tx, id, `UPDATE {schema}outbox_endpoint SET version = version + 1 WHERE id = ?`, id)
+func (s *endpointStore) lock(ctx context.Context, tx *riverdb.Tx, k owned) error {
+	return changeOne(ctx, tx, k, `UPDATE {schema}outbox_endpoint SET version = version + 1 WHERE app = ? AND id = ?`)
 }
 
-// changeOne runs a statement that changes one endpoint.
-func changeOne(ctx context.Context, q riverdb.Querier, id, statement string, args ...any) error {
-	if !storable(id) {
-		return unknownEndpoint(id)
+// changeOne runs a statement that changes one endpoint. It ends with the
+// condition "app = ? AND id = ?".
+func changeOne(ctx context.Context, q riverdb.Querier, k owned, statement string, args ...any) error {
+	if !k.storable() {
+		return unknownEndpoint(k.id)
 	}
-	n, err := q.Exec(ctx, statement, args...)
+	n, err := q.Exec(ctx, statement, append(args, k.app, k.id)...)
 	if err == nil && n == 0 {
-		return unknownEndpoint(id)
+		return unknownEndpoint(k.id)
 	}
 	return err
 }
 
 // resetHealth forgets the failures of an endpoint. It does not enable one.
-func (s *endpointStore) resetHealth(ctx context.Context, tx *riverdb.Tx, id string) error {
+func (s *endpointStore) resetHealth(ctx context.Context, tx *riverdb.Tx, k owned) error {
 	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = 0, breaker_open_until = 0,
 		reason = CASE WHEN state = ? THEN '' ELSE reason END,
-		state = CASE WHEN state = ? THEN ? ELSE state END WHERE id = ?`,
-		string(EndpointFailing), string(EndpointFailing), string(EndpointActive), id)
+		state = CASE WHEN state = ? THEN ? ELSE state END WHERE app = ? AND id = ?`,
+		string(EndpointFailing), string(EndpointFailing), string(EndpointActive), k.app, k.id)
 	return err
 }
 
 // resetRateSlots forgets the reserved rate slots, which belong to another rate.
 // After the commit, call waker.makeDue.
-func (s *endpointStore) resetRateSlots(ctx context.Context, tx *riverdb.Tx, id string) error {
-	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = 0 WHERE id = ?`, id)
+func (s *endpointStore) resetRateSlots(ctx context.Context, tx *riverdb.Tx, k owned) error {
+	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = 0 WHERE app = ? AND id = ?`, k.app, k.id)
 	return err
 }
 

@@ -14,33 +14,33 @@ import (
 // are. It returns the delivery and its attempt, which are in the log like any
 // other. An endpoint that does not accept the delivery is no error of
 // TestEndpoint. Look at Delivery.State and Attempt.Status.
-func (o *Outbox) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt, error) {
-	if err := o.open(); err != nil {
+func (a *App) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt, error) {
+	if err := a.open(); err != nil {
 		return Delivery{}, Attempt{}, err
 	}
-	e, err := o.endpoints.readUnsealed(ctx, o.db.Reader(), id)
+	e, err := a.o.endpoints.findUnsealed(ctx, a.o.db.Reader(), a.of(id))
 	if err != nil {
 		return Delivery{}, Attempt{}, err
 	}
-	to, _, err := o.rules.target(e, time.Now())
+	to, _, err := a.o.rules.target(e, time.Now())
 	if err != nil {
 		return Delivery{}, Attempt{}, wrap("testing endpoint", err)
 	}
-	n, err := o.publisher.storeTest(ctx, e)
+	n, err := a.o.publisher.storeTest(ctx, e)
 	if err != nil {
 		return Delivery{}, Attempt{}, err
 	}
 	if n.body != nil {
-		if err := o.worker.attemptTest(ctx, n, to); err != nil {
+		if err := a.o.worker.attemptTest(ctx, n, to); err != nil {
 			return Delivery{}, Attempt{}, err
 		}
 	}
 	ctx = context.WithoutCancel(ctx)
-	d, err := o.Delivery(ctx, n.id)
+	d, err := a.Delivery(ctx, n.id)
 	if err != nil {
 		return Delivery{}, Attempt{}, err
 	}
-	attempts, err := o.Attempts(ctx, n.id)
+	attempts, err := a.Attempts(ctx, n.id)
 	if err != nil || len(attempts) == 0 {
 		return d, Attempt{}, err
 	}

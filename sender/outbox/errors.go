@@ -32,7 +32,7 @@ var (
 	// [WithMaxEndpoints] allows.
 	ErrTooManyEndpoints = errors.New("outbox: too many endpoints")
 	// ErrEndpointDisabled means that the endpoint gets no deliveries until
-	// [Outbox.Enable].
+	// [App.Enable].
 	ErrEndpointDisabled = errors.New("outbox: endpoint is disabled")
 	// ErrConflict means that an event with the same ID and other content was
 	// published before.

@@ -28,8 +28,9 @@ func quickStart(ctx context.Context, secret []byte, url string, event *payload.E
 		return err
 	}
 	defer o.Close()
-	endpoint, shownOnce, err := o.CreateEndpoint(ctx, outbox.EndpointConfig{
-		App: "shop", URL: sender.NewURL(url), Events: []string{"deploy.*"},
+	shop := o.App("shop") // one customer
+	endpoint, shownOnce, err := shop.CreateEndpoint(ctx, outbox.EndpointConfig{
+		URL: sender.NewURL(url), Events: []string{"deploy.*"},
 	})
 	if err != nil {
 		return err // names the invalid field
@@ -38,7 +39,7 @@ func quickStart(ctx context.Context, secret []byte, url string, event *payload.E
 	if err := o.Start(ctx); err != nil {
 		return err
 	}
-	publication, err := o.Publish(ctx, "shop", event)
+	publication, err := shop.Publish(ctx, event)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,8 @@ func Example() {
 		return
 	}
 	defer o.Close()
-	_, _, err = o.CreateEndpoint(ctx, outbox.EndpointConfig{App: "shop", URL: sender.NewURL(customer.URL), Schedule: outbox.ScheduleOnce})
+	shop := o.App("shop")
+	_, _, err = shop.CreateEndpoint(ctx, outbox.EndpointConfig{URL: sender.NewURL(customer.URL), Schedule: outbox.ScheduleOnce})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -92,7 +94,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	p, err := o.Publish(ctx, "shop", &payload.Event{
+	p, err := shop.Publish(ctx, &payload.Event{
 		Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: "dep_1", App: "shop", Environment: "production",
 	})
 	if err != nil {
@@ -102,12 +104,12 @@ func Example() {
 	fmt.Println(<-done)
 
 	up.Store(true)
-	if err := o.Replay(ctx, p.Deliveries[0].ID); err != nil {
+	if err := shop.Replay(ctx, p.Deliveries[0].ID); err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Println(<-done)
-	attempts, err := o.Attempts(ctx, p.Deliveries[0].ID)
+	attempts, err := shop.Attempts(ctx, p.Deliveries[0].ID)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -76,7 +76,7 @@ func TestFailing_NoticeOnce(t *testing.T) {
 		require.Equal(t, EndpointActive, o.shown(e).State, "it has succeeded since")
 
 		d = o.failingFor(time.Minute)
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
 		o.fail(d, false)
 		require.Equal(t, EndpointActive, o.shown(e).State, "it was changed since")
@@ -168,7 +168,7 @@ func TestDisable_NotAfterAChange(t *testing.T) {
 		e := o.endpoint("shop", 0)
 		d := o.failingFor(2 * time.Hour)
 		o.deadEarlier(30 * time.Minute)
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
 		o.fail(d, false)
 		require.NotEqual(t, EndpointDisabled, o.shown(e).State, "it was changed since")

@@ -76,7 +76,7 @@ func TestBackgroundWork_SurvivesFaults(t *testing.T) {
 			inject(o.Outbox, &broken)
 			broken.Store(true)
 			require.NoError(t, o.Start(t.Context()))
-			_, _, err := o.CreateEndpoint(t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL(server.URL)})
+			_, _, err := o.App("shop").CreateEndpoint(t.Context(), EndpointConfig{URL: sender.NewURL(server.URL)})
 			require.NoError(t, err)
 			first := o.publishOne("shop")
 			require.Eventually(t, func() bool { return o.Faults()[name] > 0 }, hangLimit, time.Millisecond)

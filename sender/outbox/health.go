@@ -24,7 +24,7 @@ const (
 
 // EventEndpointDisabled is the type of the event that the app's other endpoints
 // get when one is disabled. EventTest is the type of the event that
-// [Outbox.TestEndpoint] sends. Events need a deployment ID, so these have the
+// [App.TestEndpoint] sends. Events need a deployment ID, so these have the
 // ID of the endpoint. Their member "endpoint" describes it.
 const (
 	EventEndpointDisabled payload.Type = "endpoint.disabled"
@@ -62,7 +62,7 @@ func (h *health) afterFailure(ctx context.Context, d *loaded, r *result) []Notic
 		since = r.failingSince
 	}
 	if h.failedTooLong(ctx, d, r) {
-		return h.tryDisable(ctx, d.endpoint, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)),
+		return h.tryDisable(ctx, owned{d.app, d.endpoint}, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)),
 			` AND version = ? AND failing_since = ?`, d.version, micros(d.failingSince))
 	}
 	if d.endpointState != EndpointActive || r.state != Failed && time.Since(since) < failingAfter {
@@ -132,29 +132,30 @@ func (h *health) failedThroughout(ctx context.Context, d *loaded) (bool, error) 
 }
 
 // tryDisable disables an endpoint and logs an error.
-func (h *health) tryDisable(ctx context.Context, id, reason, condition string, args ...any) []Notice {
-	notices, err := h.disable(ctx, id, reason, condition, args...)
+func (h *health) tryDisable(ctx context.Context, k owned, reason, condition string, args ...any) []Notice {
+	notices, err := h.disable(ctx, k, reason, condition, args...)
 	if err != nil && !errors.Is(err, ErrUnknownEndpoint) {
-		h.logger.ErrorContext(ctx, "outbox: disabling an endpoint", slog.String("endpoint", id), slog.Any("error", err))
+		h.logger.ErrorContext(ctx, "outbox: disabling an endpoint", slog.String("endpoint", k.id), slog.Any("error", err))
 	}
 	return notices
 }
 
 // disable disables an endpoint if it is enabled and the condition holds. It
 // returns notices for the hook, also with an error.
-func (h *health) disable(ctx context.Context, id, reason, condition string, args ...any) ([]Notice, error) {
-	if !storable(id) {
-		return nil, unknownEndpoint(id)
+func (h *health) disable(ctx context.Context, k owned, reason, condition string, args ...any) ([]Notice, error) {
+	if !k.storable() {
+		return nil, unknownEndpoint(k.id)
 	}
 	var e *endpointRow // nil if nothing changed
 	err := h.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		now := time.Now()
 		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ?, disabled_at = ?, rate_slot_at = 0, version = version + 1
-			WHERE id = ? AND state <> ?`+condition, append([]any{string(EndpointDisabled), reason, micros(now), id, string(EndpointDisabled)}, args...)...)
+			WHERE app = ? AND id = ? AND state <> ?`+condition,
+			append([]any{string(EndpointDisabled), reason, micros(now), k.app, k.id, string(EndpointDisabled)}, args...)...)
 		if err != nil {
 			return err
 		}
-		if e, _, err = h.endpoints.read(ctx, tx, id); err != nil || n == 0 {
+		if e, _, err = h.endpoints.find(ctx, tx, k); err != nil || n == 0 {
 			e = nil
 			return err
 		}
@@ -163,9 +164,9 @@ func (h *health) disable(ctx context.Context, id, reason, condition string, args
 	if err != nil || e == nil {
 		return nil, wrap("disabling endpoint", err)
 	}
-	h.logger.WarnContext(ctx, "outbox: endpoint disabled", slog.String("app", e.App), slog.String("endpoint", id), slog.String("reason", reason))
-	notices := []Notice{{Kind: NoticeDisabled, App: e.App, Endpoint: id, Reason: reason}}
-	return notices, h.cancelPending(ctx, id, "the endpoint is disabled")
+	h.logger.WarnContext(ctx, "outbox: endpoint disabled", slog.String("app", e.App), slog.String("endpoint", k.id), slog.String("reason", reason))
+	notices := []Notice{{Kind: NoticeDisabled, App: e.App, Endpoint: k.id, Reason: reason}}
+	return notices, h.cancelPending(ctx, k, "the endpoint is disabled")
 }
 
 // publishDisabled tells the app's other endpoints. There can't be a loop, since
@@ -206,12 +207,13 @@ func endpointEvent(t payload.Type, e *endpointRow, now time.Time) *payload.Event
 // cancelPending cancels an endpoint's waiting deliveries in batches, until a
 // caller enables it. If it fails half-way, workers cancel the others one by
 // one.
-func (h *health) cancelPending(ctx context.Context, endpoint, reason string) error {
+func (h *health) cancelPending(ctx context.Context, k owned, reason string) error {
 	for {
 		n, err := h.db.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
-			WHERE id IN (SELECT id FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' ORDER BY id LIMIT ?) AND state = 'pending'
-			AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE id = ? AND state <> ?)`,
-			string(Canceled), micros(time.Now()), reason, endpoint, int64(cancelBatch), endpoint, string(EndpointDisabled))
+			WHERE id IN (SELECT id FROM {schema}outbox_delivery WHERE app = ? AND endpoint = ? AND state = 'pending'
+			ORDER BY id LIMIT ?) AND state = 'pending'
+			AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE app = ? AND id = ? AND state <> ?)`,
+			string(Canceled), micros(time.Now()), reason, k.app, k.id, int64(cancelBatch), k.app, k.id, string(EndpointDisabled))
 		if err != nil {
 			return wrap("canceling deliveries", err)
 		}

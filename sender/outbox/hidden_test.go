@@ -26,24 +26,24 @@ func TestSecretsAreHidden(t *testing.T) {
 	require.NoError(t, err)
 	hook := newHook(t, nil)
 	url, header := sender.NewURL(hook.URL+"/"+hiddenValue), sender.NewHeader(http.Header{"X-Api-Key": {hiddenValue}})
-	config := outbox.EndpointConfig{App: "shop", URL: url, Header: header, Secret: outbox.NewSecret("whsec_" + hiddenValue)}
+	config := outbox.EndpointConfig{URL: url, Header: header, Secret: outbox.NewSecret("whsec_" + hiddenValue)}
 	update := outbox.EndpointUpdate{URL: &url, Header: &header}
 
 	w := &world{path: t.TempDir() + "/outbox.db"}
 	o, err := w.tryOpen(outbox.WithSealingKeys(key))
 	require.NoError(t, err)
 	require.NoError(t, o.Start(t.Context()))
-	created, secret := create(t, o, config)
-	p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+	created, secret := create(t, o.App("shop"), config)
+	p := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 	settled(t, o, p.Deliveries[0].ID, outbox.Delivered) // so that the endpoint is in memory
 	require.NoError(t, o.Close())                       // so that nothing writes to what is read
 
 	covered := []any{config, update, secret, key, outbox.Secret{}, outbox.SealingKey{}}
 	hiddentest.RequireHidden(t, []string{hiddenKey, hiddenValue}, append(covered, created, outbox.WithSealingKeys(key))...)
-	hiddentest.RequireNotPrinted(t, []string{hiddenKey, hiddenValue}, o)
+	hiddentest.RequireNotPrinted(t, []string{hiddenKey, hiddenValue}, o, o.App("shop"))
 	excuses := map[string]string{
 		"outbox.Attempt": "a record, whose header values are redacted before they are stored",
 		"outbox.Notice":  "it has an Attempt",
 	}
-	hiddentest.RequireCovered(t, ".", excuses, append(covered, o)...)
+	hiddentest.RequireCovered(t, ".", excuses, append(covered, o, o.App("shop"))...)
 }

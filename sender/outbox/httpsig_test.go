@@ -83,11 +83,11 @@ func TestHTTPSig_Verifies(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t)
 		url, requests := httpsigServer(t)
-		c := endpointAt("shop", url)
+		c := endpointAt(url)
 		c.Scheme = outbox.SchemeHTTPSig
-		e, jwk := create(t, o, c)
+		e, jwk := create(t, o.App("shop"), c)
 		require.Equal(t, outbox.SchemeHTTPSig, e.Scheme)
-		p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		p := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 		settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 		r := <-requests
 		verified, err := webKeyScheme(t, jwk).Verify(r.Request, r.body)
@@ -98,7 +98,7 @@ func TestHTTPSig_Verifies(t *testing.T) {
 		_, err = webKeyScheme(t, jwk).Verify(r.Request, r.body)
 		require.ErrorIs(t, err, signer.ErrNoMatch)
 
-		attempts, err := o.Attempts(t.Context(), p.Deliveries[0].ID)
+		attempts, err := o.App("shop").Attempts(t.Context(), p.Deliveries[0].ID)
 		require.NoError(t, err)
 		require.Equal(t, r.Header.Get("Signature-Input"), attempts[0].RequestHeader.Get("Signature-Input"), "the log proves what was signed")
 	})
@@ -111,16 +111,16 @@ func TestHTTPSig_Rotation(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t)
 		url, requests := httpsigServer(t)
-		c := endpointAt("shop", url)
+		c := endpointAt(url)
 		c.Scheme = outbox.SchemeHTTPSig
-		e, first := create(t, o, c)
+		e, first := create(t, o.App("shop"), c)
 		deliver := func() signedRequest {
-			p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+			p := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 			settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 			return <-requests
 		}
 		require.Equal(t, 1, strings.Count(deliver().Header.Get("Signature-Input"), "created="))
-		second, err := o.RotateSecret(t.Context(), e.ID, "", time.Hour)
+		second, err := o.App("shop").RotateSecret(t.Context(), e.ID, "", time.Hour)
 		require.NoError(t, err)
 		require.NotEqual(t, first.Reveal(), second.Reveal())
 		r := deliver()
@@ -131,7 +131,7 @@ func TestHTTPSig_Rotation(t *testing.T) {
 			require.NoError(t, err)
 		}
 
-		third, err := o.RotateSecret(t.Context(), e.ID, "", 0)
+		third, err := o.App("shop").RotateSecret(t.Context(), e.ID, "", 0)
 		require.NoError(t, err)
 		r = deliver()
 		require.Equal(t, 1, strings.Count(r.Header.Get("Signature-Input"), "created="))
@@ -149,14 +149,14 @@ func TestHTTPSig_Settings(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		own := signer.GenerateSigningKey()
-		c := endpointAt("shop", "http://127.0.0.1:1/own")
+		c := endpointAt("http://127.0.0.1:1/own")
 		c.Scheme, c.Secret = outbox.SchemeHTTPSig, outbox.NewSecret(own.Reveal())
-		e, jwk := create(t, o, c)
+		e, jwk := create(t, o.App("shop"), c)
 		id, err := httpsig.Thumbprint(own.VerifyingKey())
 		require.NoError(t, err)
 		require.Contains(t, jwk.Reveal(), `"kid":"`+id+`"`)
 		require.NotContains(t, jwk.Reveal(), `"d"`)
-		_, err = o.RotateSecret(t.Context(), e.ID, own.Reveal(), time.Hour)
+		_, err = o.App("shop").RotateSecret(t.Context(), e.ID, own.Reveal(), time.Hour)
 		require.ErrorIs(t, err, outbox.ErrInvalid)
 
 		for name, change := range map[string]func(c *outbox.EndpointConfig){
@@ -165,10 +165,10 @@ func TestHTTPSig_Settings(t *testing.T) {
 				c.Secret = outbox.NewSecret(signer.GenerateSecret().Reveal())
 			},
 		} {
-			c := endpointAt("shop", "http://127.0.0.1:1/"+name)
+			c := endpointAt("http://127.0.0.1:1/" + name)
 			c.Scheme = outbox.SchemeHTTPSig
 			change(&c)
-			_, _, err := o.CreateEndpoint(t.Context(), c)
+			_, _, err := o.App("shop").CreateEndpoint(t.Context(), c)
 			var fault *outbox.FieldError
 			require.ErrorAs(t, err, &fault)
 			require.Equal(t, name, fault.Field)

@@ -47,10 +47,18 @@ func insideEach(t *testing.T, test func(t *testing.T, o *inside), opts ...Option
 	})
 }
 
+// ownerOf returns the app that has the row of a table.
+func (o *inside) ownerOf(table, id string) *App {
+	o.t.Helper()
+	var app string
+	require.NoError(o.t, o.db.QueryRow(context.Background(), `SELECT app FROM {schema}`+table+` WHERE id = ?`, id).Scan(&app))
+	return o.App(app)
+}
+
 // endpoint adds an endpoint to the app and returns its ID.
 func (o *inside) endpoint(app string, rate float64) string {
 	o.t.Helper()
-	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: app, URL: sender.NewURL("http://127.0.0.1:1/" + newID("x")), RateLimit: rate})
+	e, _, err := o.App(app).CreateEndpoint(o.t.Context(), EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/" + newID("x")), RateLimit: rate})
 	require.NoError(o.t, err)
 	return e.ID
 }
@@ -59,7 +67,7 @@ func (o *inside) endpoint(app string, rate float64) string {
 // delivery for the app's first endpoint.
 func (o *inside) publishOne(app string) string {
 	o.t.Helper()
-	p, err := o.Publish(o.t.Context(), app, &payload.Event{
+	p, err := o.App(app).Publish(o.t.Context(), &payload.Event{
 		Type: "deploy.canary", Timestamp: time.Now().UTC().Truncate(time.Millisecond), DeploymentID: newID("d_"), App: app,
 		Environment: "production",
 	})
@@ -90,14 +98,14 @@ func (o *inside) exec(statement string, args ...any) {
 
 func (o *inside) delivery(id string) Delivery {
 	o.t.Helper()
-	d, err := o.Delivery(o.t.Context(), id)
+	d, err := o.ownerOf("outbox_delivery", id).Delivery(o.t.Context(), id)
 	require.NoError(o.t, err)
 	return d
 }
 
 func (o *inside) shown(endpoint string) Endpoint {
 	o.t.Helper()
-	e, err := o.Endpoint(o.t.Context(), endpoint)
+	e, err := o.ownerOf("outbox_endpoint", endpoint).Endpoint(o.t.Context(), endpoint)
 	require.NoError(o.t, err)
 	return e
 }
@@ -134,5 +142,5 @@ func stamp(t time.Time) time.Time { return fromMicros(micros(t)) }
 
 func (o *inside) replay(id string) {
 	o.t.Helper()
-	require.NoError(o.t, o.Replay(context.Background(), id))
+	require.NoError(o.t, o.ownerOf("outbox_delivery", id).Replay(context.Background(), id))
 }

@@ -64,9 +64,9 @@ func TestAClosedOutboxSaysSo(t *testing.T) {
 		require.NoError(t, o.Close())
 		require.NoError(t, o.Close())
 		require.ErrorIs(t, o.Start(t.Context()), outbox.ErrClosed)
-		_, err := o.Publish(t.Context(), "shop", event(payload.DeployLive, "dep_1"))
+		_, err := o.App("shop").Publish(t.Context(), event(payload.DeployLive, "dep_1"))
 		require.ErrorIs(t, err, outbox.ErrClosed)
-		_, _, err = o.CreateEndpoint(t.Context(), endpointAt("shop", "http://127.0.0.1:1/"))
+		_, _, err = o.App("shop").CreateEndpoint(t.Context(), endpointAt("http://127.0.0.1:1/"))
 		require.ErrorIs(t, err, outbox.ErrClosed)
 		_, err = o.Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{})
 		require.ErrorIs(t, err, outbox.ErrClosed)
@@ -86,20 +86,20 @@ func TestStopLetsAttemptsEnd(t *testing.T) {
 			<-release
 			return 200
 		})
-		create(t, o, endpointAt("shop", h.URL))
-		first := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(h.URL))
+		first := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		<-inFlight
 		impatient, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, o.Stop(impatient), context.Canceled, "it is stopping, and an attempt is in flight")
 		close(release)
 		require.NoError(t, o.Stop(t.Context()))
-		d, err := o.Delivery(t.Context(), first)
+		d, err := o.App("shop").Delivery(t.Context(), first)
 		require.NoError(t, err)
 		require.Equal(t, outbox.Delivered, d.State)
 		require.Equal(t, 1, h.count())
 
-		second := publish(t, o, "shop", event(payload.DeployLive, "dep_2")).Deliveries[0].ID
+		second := publish(t, o.App("shop"), event(payload.DeployLive, "dep_2")).Deliveries[0].ID
 		require.NoError(t, o.Stop(t.Context()))
 		next := w.start(t)
 		settled(t, next, second, outbox.Delivered)
@@ -121,11 +121,11 @@ func TestStopCutsOffWhatHangs(t *testing.T) {
 			return 200
 		})
 		t.Cleanup(func() { close(release) })
-		create(t, o, endpointAt("shop", h.URL))
-		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(h.URL))
+		id := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		<-inFlight
 		require.NoError(t, o.Stop(t.Context()))
-		d, err := o.Delivery(t.Context(), id)
+		d, err := o.App("shop").Delivery(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, outbox.Pending, d.State)
 		require.Zero(t, d.Attempts)
@@ -140,13 +140,13 @@ func TestSeveralProcessesShareTheWork(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		publisher := w.open(t)
 		h := newHook(t, nil)
-		create(t, publisher, endpointAt("shop", h.URL))
+		create(t, publisher.App("shop"), endpointAt(h.URL))
 		w.start(t)
 		w.start(t)
 		const n = 100
 		ids := map[string]bool{}
 		for i := range n {
-			ids[publish(t, publisher, "shop", event(payload.DeployLive, "dep_"+strconv.Itoa(i))).Deliveries[0].ID] = true
+			ids[publish(t, publisher.App("shop"), event(payload.DeployLive, "dep_"+strconv.Itoa(i))).Deliveries[0].ID] = true
 		}
 		for id := range ids {
 			settled(t, publisher, id, outbox.Delivered)
@@ -173,8 +173,8 @@ func TestNoPublicAddressNoDelivery(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		h := newHook(t, nil)
-		create(t, o, endpointAt("shop", h.URL))
-		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(h.URL))
+		id := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		// This process does not open the loopback network. The guard checks every
 		// attempt, not only the registration.
 		strict, err := w.rawOpen(outbox.WithSealingKeys(testKey), quick(), outbox.WithBreaker(100, time.Second, time.Second),
@@ -213,7 +213,7 @@ func TestAStartThatFailedCanBeTriedAgain(t *testing.T) {
 	w := &world{pool: pool}
 	o := w.open(t)
 	h := newHook(t, nil)
-	create(t, o, endpointAt("shop", h.URL))
+	create(t, o.App("shop"), endpointAt(h.URL))
 	for range 2 {
 		down.Store(true)
 		pool.Reset()
@@ -222,7 +222,7 @@ func TestAStartThatFailedCanBeTriedAgain(t *testing.T) {
 	require.NoError(t, o.Stop(t.Context()), "nothing to stop")
 	down.Store(false)
 	require.NoError(t, o.Start(t.Context()))
-	settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
+	settled(t, o, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
 	require.NoError(t, o.Stop(t.Context()))
 }
 
@@ -231,7 +231,7 @@ func TestStart_EndOfContext(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		h := newHook(t, nil)
-		create(t, o, endpointAt("shop", h.URL))
+		create(t, o.App("shop"), endpointAt(h.URL))
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, o.Start(ended), context.Canceled)
@@ -245,7 +245,7 @@ func TestStart_EndOfContext(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		}
 		_ = o.Start(t.Context()) // unless one of them was in time, whose context has ended by now
-		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
+		settled(t, o, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
 	})
 }
 
@@ -255,8 +255,8 @@ func TestCloseAfterAnImpatientStop(t *testing.T) {
 		o := w.start(t, outbox.WithStopTimeout(patience))
 		in, release := make(chan struct{}), make(chan struct{})
 		h := newHook(t, func(int, received) int { close(in); <-release; return 200 })
-		create(t, o, endpointAt("shop", h.URL))
-		publish(t, o, "shop", event(payload.DeployLive, "d"))
+		create(t, o.App("shop"), endpointAt(h.URL))
+		publish(t, o.App("shop"), event(payload.DeployLive, "d"))
 		<-in
 		impatient, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -232,20 +233,20 @@ func event(t payload.Type, deployment string) *payload.Event {
 	return e
 }
 
-func endpointAt(app, url string) outbox.EndpointConfig {
-	return outbox.EndpointConfig{App: app, URL: sender.NewURL(url)}
+func endpointAt(url string) outbox.EndpointConfig {
+	return outbox.EndpointConfig{URL: sender.NewURL(url)}
 }
 
-func create(t testing.TB, o *outbox.Outbox, c outbox.EndpointConfig) (outbox.Endpoint, outbox.Secret) {
+func create(t testing.TB, app *outbox.App, c outbox.EndpointConfig) (outbox.Endpoint, outbox.Secret) {
 	t.Helper()
-	e, s, err := o.CreateEndpoint(t.Context(), c)
+	e, s, err := app.CreateEndpoint(t.Context(), c)
 	require.NoError(t, err)
 	return e, s
 }
 
-func publish(t testing.TB, o *outbox.Outbox, app string, e *payload.Event, opts ...outbox.PublishOption) outbox.Publication {
+func publish(t testing.TB, app *outbox.App, e *payload.Event, opts ...outbox.PublishOption) outbox.Publication {
 	t.Helper()
-	p, err := o.Publish(t.Context(), app, e, opts...)
+	p, err := app.Publish(t.Context(), e, opts...)
 	require.NoError(t, err)
 	return p
 }
@@ -276,12 +277,27 @@ func settled(t testing.TB, o *outbox.Outbox, id string, want outbox.State) outbo
 	t.Helper()
 	var d outbox.Delivery
 	eventually(t, func() bool {
-		var err error
-		d, err = o.Delivery(context.Background(), id)
-		require.NoError(t, err)
+		d = find(t, o, id)
 		return d.State == want
 	}, "delivery never became "+string(want))
 	return d
+}
+
+// find returns a delivery of any app.
+func find(t testing.TB, o *outbox.Outbox, id string) outbox.Delivery {
+	t.Helper()
+	apps, err := o.Apps(context.Background())
+	require.NoError(t, err)
+	for _, app := range apps {
+		d, err := o.App(app).Delivery(context.Background(), id)
+		if errors.Is(err, outbox.ErrUnknownDelivery) {
+			continue
+		}
+		require.NoError(t, err)
+		return d
+	}
+	require.FailNow(t, "no app has the delivery", id)
+	return outbox.Delivery{}
 }
 
 // hourly is a schedule that no test waits for.

@@ -60,7 +60,7 @@ type Outbox struct {
 // OpenSQLite opens the outbox in the file at path, and creates what is missing.
 // The directory must exist. Several processes may open the same file. Close
 // closes it. An application's tables can be in the same file (see
-// [Outbox.PublishTx]), but those of another module can't.
+// [App.PublishTx]), but those of another module can't.
 //
 // Lists and other calls that only read do not wait for those that write. A file
 // that OpenSQLite creates returns the space of deleted rows to the file system

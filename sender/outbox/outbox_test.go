@@ -19,15 +19,15 @@ func TestPublishedEventsReachTheSubscribedEndpoints(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t)
 		all, failures := newHook(t, nil), newHook(t, nil)
-		a, secret := create(t, o, endpointAt("shop", all.URL))
-		only := endpointAt("shop", failures.URL)
+		a, secret := create(t, o.App("shop"), endpointAt(all.URL))
+		only := endpointAt(failures.URL)
 		only.Events = []string{"deploy.failed"}
-		b, _ := create(t, o, only)
+		b, _ := create(t, o.App("shop"), only)
 
-		live := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		live := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 		require.Len(t, live.Deliveries, 1)
 		require.Equal(t, a.ID, live.Deliveries[0].Endpoint)
-		failed := publish(t, o, "shop", event(payload.DeployFailed, "dep_2"))
+		failed := publish(t, o.App("shop"), event(payload.DeployFailed, "dep_2"))
 		require.Len(t, failed.Deliveries, 2)
 		require.NotEqual(t, failed.Deliveries[0].ID, failed.Deliveries[1].ID)
 		for _, ref := range append(live.Deliveries, failed.Deliveries...) {
@@ -59,7 +59,7 @@ func TestPublishedEventsReachTheSubscribedEndpoints(t *testing.T) {
 		require.Zero(t, d.NextAt)
 		require.WithinDuration(t, time.Now(), d.DoneAt, patience)
 		require.WithinDuration(t, time.Now(), d.CreatedAt, patience)
-		attempts, err := o.Attempts(t.Context(), d.ID)
+		attempts, err := o.App("shop").Attempts(t.Context(), d.ID)
 		require.NoError(t, err)
 		require.Len(t, attempts, 1)
 		require.Equal(t, sender.Delivered, attempts[0].Outcome)
@@ -82,8 +82,8 @@ func TestFailedAttemptsAreMadeAgainWithTheSameBytesAndAFreshSignature(t *testing
 			}
 			return http.StatusNoContent
 		})
-		create(t, o, endpointAt("shop", h.URL))
-		p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		create(t, o.App("shop"), endpointAt(h.URL))
+		p := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 		d := settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 		require.Equal(t, 3, d.Attempts)
 		got := h.requests()
@@ -92,7 +92,7 @@ func TestFailedAttemptsAreMadeAgainWithTheSameBytesAndAFreshSignature(t *testing
 			require.Equal(t, d.Body, r.body)
 			require.Equal(t, d.ID, r.header.Get("Webhook-Id"))
 		}
-		attempts, err := o.Attempts(t.Context(), d.ID)
+		attempts, err := o.App("shop").Attempts(t.Context(), d.ID)
 		require.NoError(t, err)
 		require.Len(t, attempts, 3)
 		require.Equal(t, sender.Failed, attempts[0].Outcome)
@@ -108,19 +108,19 @@ func TestExhaustedDeliveriesAreDeadLettersAndCanBeReplayed(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithBreaker(100, time.Millisecond, time.Millisecond))
 		h := newHook(t, always(503))
-		e, _ := create(t, o, endpointAt("shop", h.URL))
-		p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		e, _ := create(t, o.App("shop"), endpointAt(h.URL))
+		p := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 		d := settled(t, o, p.Deliveries[0].ID, outbox.Failed)
 		require.Equal(t, 6, d.Attempts)
 		require.Equal(t, 503, d.LastStatus)
 		eventually(t, func() bool {
-			got, err := o.Endpoint(context.Background(), e.ID)
+			got, err := o.App("shop").Endpoint(context.Background(), e.ID)
 			require.NoError(t, err)
 			return got.State == outbox.EndpointFailing
 		}, "not failing")
 
 		h.set(nil)
-		require.NoError(t, o.Replay(t.Context(), d.ID))
+		require.NoError(t, o.App("shop").Replay(t.Context(), d.ID))
 		again := settled(t, o, d.ID, outbox.Delivered)
 		require.Equal(t, 7, again.Attempts)
 		require.Equal(t, 1, again.Replays)
@@ -128,11 +128,11 @@ func TestExhaustedDeliveriesAreDeadLettersAndCanBeReplayed(t *testing.T) {
 		require.Equal(t, d.Body, h.requests()[6].body)
 		require.Equal(t, d.ID, h.requests()[6].header.Get("Webhook-Id"))
 		eventually(t, func() bool {
-			got, err := o.Endpoint(context.Background(), e.ID)
+			got, err := o.App("shop").Endpoint(context.Background(), e.ID)
 			require.NoError(t, err)
 			return got.State == outbox.EndpointActive && got.FailingSince.IsZero()
 		}, "not active again")
-		require.ErrorIs(t, o.Replay(t.Context(), "whk_unknown"), outbox.ErrUnknownDelivery)
+		require.ErrorIs(t, o.App("shop").Replay(t.Context(), "whk_unknown"), outbox.ErrUnknownDelivery)
 	})
 }
 
@@ -141,31 +141,31 @@ func TestGoneDisablesTheEndpointAndCancelsWhatWaits(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		publisher := w.open(t)
 		gone, other := newHook(t, always(http.StatusGone)), newHook(t, nil)
-		c := endpointAt("shop", gone.URL)
+		c := endpointAt(gone.URL)
 		c.MaxConcurrency = 1
 		c.Description = "the old one"
-		e, _ := create(t, publisher, c)
-		create(t, publisher, endpointAt("shop", other.URL))
+		e, _ := create(t, publisher.App("shop"), c)
+		create(t, publisher.App("shop"), endpointAt(other.URL))
 		var refs []outbox.Ref
 		for range 20 {
-			refs = append(refs, publish(t, publisher, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0])
+			refs = append(refs, publish(t, publisher.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0])
 		}
 		require.Equal(t, e.ID, refs[0].Endpoint)
 		var notices notices
 		w.start(t, outbox.WithHook(notices.add))
 		eventually(t, func() bool {
-			got, err := publisher.Endpoint(context.Background(), e.ID)
+			got, err := publisher.App("shop").Endpoint(context.Background(), e.ID)
 			require.NoError(t, err)
 			return got.State == outbox.EndpointDisabled && got.Reason != "" && !got.DisabledAt.IsZero()
 		}, "not disabled")
 		var failed, canceled int
 		for _, r := range refs {
 			eventually(t, func() bool {
-				d, err := publisher.Delivery(context.Background(), r.ID)
+				d, err := publisher.App("shop").Delivery(context.Background(), r.ID)
 				require.NoError(t, err)
 				return d.State == outbox.Failed || d.State == outbox.Canceled
 			}, "still waiting")
-			d, err := publisher.Delivery(t.Context(), r.ID)
+			d, err := publisher.App("shop").Delivery(t.Context(), r.ID)
 			require.NoError(t, err)
 			if d.State == outbox.Failed {
 				failed++
@@ -177,9 +177,9 @@ func TestGoneDisablesTheEndpointAndCancelsWhatWaits(t *testing.T) {
 		require.Equal(t, 1, failed)
 		require.Equal(t, 19, canceled)
 		eventually(t, func() bool { return len(notices.of(outbox.NoticeDisabled)) == 1 }, "no notice") // the hook is told last
-		p := publish(t, publisher, "shop", event(payload.DeployLive, "dep_2"))
+		p := publish(t, publisher.App("shop"), event(payload.DeployLive, "dep_2"))
 		require.Len(t, p.Deliveries, 1, "nothing for the disabled one")
-		require.ErrorIs(t, publisher.Replay(t.Context(), refs[0].ID), outbox.ErrEndpointDisabled)
+		require.ErrorIs(t, publisher.App("shop").Replay(t.Context(), refs[0].ID), outbox.ErrEndpointDisabled)
 
 		// The other endpoint is told, once.
 		eventually(t, func() bool { return other.count() == 22 }, "the other one misses something")
@@ -197,13 +197,13 @@ func TestGoneDisablesTheEndpointAndCancelsWhatWaits(t *testing.T) {
 		require.Contains(t, about.JSON(), "the old one")
 
 		gone.set(nil)
-		require.NoError(t, publisher.Enable(t.Context(), e.ID))
-		status, err := publisher.ReplayRange(t.Context(), outbox.DeliveryFilter{Endpoint: e.ID}, outbox.WithReplayRate(1000))
+		require.NoError(t, publisher.App("shop").Enable(t.Context(), e.ID))
+		status, err := publisher.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{Endpoint: e.ID}, outbox.WithReplayRate(1000))
 		require.NoError(t, err)
 		require.True(t, status.Complete)
 		require.Equal(t, 20, status.Scheduled)
 		eventually(t, func() bool {
-			s, err := publisher.ReplayStatus(context.Background(), status.ID)
+			s, err := publisher.App("shop").ReplayStatus(context.Background(), status.ID)
 			require.NoError(t, err)
 			return s.Delivered == 20
 		}, "replay does not end")
@@ -216,8 +216,8 @@ func TestStopOnClientError(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithSender(sender.WithStopOnClientError()))
 		h := newHook(t, always(http.StatusBadRequest))
-		create(t, o, endpointAt("shop", h.URL))
-		d := settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Failed)
+		create(t, o.App("shop"), endpointAt(h.URL))
+		d := settled(t, o, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Failed)
 		require.Equal(t, 1, d.Attempts)
 		require.Equal(t, 1, h.count())
 	})

@@ -44,14 +44,14 @@ func TestReplay_FailuresKeepPace(t *testing.T) {
 			}
 		}
 		ctx, stop := context.WithCancel(t.Context())
-		_, err := o.ReplayRange(ctx, DeliveryFilter{Endpoint: e}, WithReplayProgress(func(s ReplayStatus) {
+		_, err := o.App("shop").ReplayRange(ctx, DeliveryFilter{Endpoint: e}, WithReplayProgress(func(s ReplayStatus) {
 			if id = s.ID; s.Scheduled == 600 {
 				stop()
 			}
 			failNew()
 		}))
 		require.ErrorIs(t, err, context.Canceled)
-		s, err := o.ResumeReplay(t.Context(), id, WithReplayProgress(func(ReplayStatus) { failNew() }))
+		s, err := o.App("shop").ResumeReplay(t.Context(), id, WithReplayProgress(func(ReplayStatus) { failNew() }))
 		require.NoError(t, err)
 		require.True(t, s.Complete)
 		require.Len(t, planned, 900)

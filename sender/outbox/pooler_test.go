@@ -34,7 +34,7 @@ func TestPgBouncer(t *testing.T) {
 	h := newHook(t, nil)
 	one := w.start(t, outbox.WithPolling())
 	two := (&world{pool: sqldbtest.OpenPool(t, exec)}).start(t, outbox.WithPolling())
-	_, _, err = one.CreateEndpoint(t.Context(), outbox.EndpointConfig{App: "shop", URL: sender.NewURL(h.URL)})
+	_, _, err = one.App("shop").CreateEndpoint(t.Context(), outbox.EndpointConfig{URL: sender.NewURL(h.URL)})
 	require.NoError(t, err)
 	const events = 500
 	var mu sync.Mutex
@@ -44,7 +44,7 @@ func TestPgBouncer(t *testing.T) {
 		publishers.Go(func() {
 			for i := range events / 10 {
 				o := []*outbox.Outbox{one, two}[i%2]
-				p, err := o.Publish(t.Context(), "shop", event(payload.DeployLive, fmt.Sprint(publisher*events/10+i)))
+				p, err := o.App("shop").Publish(t.Context(), event(payload.DeployLive, fmt.Sprint(publisher*events/10+i)))
 				if err != nil || len(p.Deliveries) != 1 {
 					t.Errorf("publishing: %v %v", p, err)
 					return

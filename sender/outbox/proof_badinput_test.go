@@ -25,10 +25,15 @@ type badInput struct {
 // with calls CreateEndpoint with a valid endpoint in which one thing is made
 // invalid.
 func with(spoil func(*outbox.EndpointConfig)) func(*testing.T, *outbox.Outbox, string) error {
+	return within("shop", spoil)
+}
+
+// within is with for a certain app.
+func within(app string, spoil func(*outbox.EndpointConfig)) func(*testing.T, *outbox.Outbox, string) error {
 	return func(t *testing.T, o *outbox.Outbox, _ string) error {
-		c := endpointAt("shop", "http://127.0.0.1:1/another")
+		c := endpointAt("http://127.0.0.1:1/another")
 		spoil(&c)
-		_, _, err := o.CreateEndpoint(t.Context(), c)
+		_, _, err := o.App(app).CreateEndpoint(t.Context(), c)
 		return err
 	}
 }
@@ -36,7 +41,7 @@ func with(spoil func(*outbox.EndpointConfig)) func(*testing.T, *outbox.Outbox, s
 // changed is an UpdateEndpoint.
 func changed(u outbox.EndpointUpdate) func(*testing.T, *outbox.Outbox, string) error {
 	return func(t *testing.T, o *outbox.Outbox, id string) error {
-		_, err := o.UpdateEndpoint(t.Context(), id, u)
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), id, u)
 		return err
 	}
 }
@@ -44,15 +49,15 @@ func changed(u outbox.EndpointUpdate) func(*testing.T, *outbox.Outbox, string) e
 // publishing is a Publish.
 func publishing(app string, e *payload.Event, opts ...outbox.PublishOption) func(*testing.T, *outbox.Outbox, string) error {
 	return func(t *testing.T, o *outbox.Outbox, _ string) error {
-		_, err := o.Publish(t.Context(), app, e, opts...)
+		_, err := o.App(app).Publish(t.Context(), e, opts...)
 		return err
 	}
 }
 
 func badEndpoints() []badInput {
 	return []badInput{
-		{"no app", "App", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.App = "" })},
-		{"a long app", "App", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.App = strings.Repeat("a", 256) })},
+		{"no app", "App", outbox.ErrInvalid, within("", func(*outbox.EndpointConfig) {})},
+		{"a long app", "App", outbox.ErrInvalid, within(strings.Repeat("a", 256), func(*outbox.EndpointConfig) {})},
 		{"no URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("") })},
 		{"a relative URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("/hook") })},
 		{"a private URL", "URL", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.URL = sender.NewURL("https://10.0.0.1/hook") })},
@@ -74,7 +79,7 @@ func badEndpoints() []badInput {
 		{"an unknown schedule", "Schedule", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Schedule = "hourly" })},
 		{"a negative concurrency", "MaxConcurrency", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.MaxConcurrency = -1 })},
 		{"a negative rate", "RateLimit", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.RateLimit = -1 })},
-		{"one endpoint too many", "", outbox.ErrTooManyEndpoints, with(func(c *outbox.EndpointConfig) { c.App = "full" })},
+		{"one endpoint too many", "", outbox.ErrTooManyEndpoints, within("full", func(*outbox.EndpointConfig) {})},
 		{"a change to a private URL", "URL", outbox.ErrInvalid, changed(outbox.EndpointUpdate{URL: new(sender.NewURL("https://192.168.1.1/"))})},
 		{"a change to a typo", "Events", outbox.ErrInvalid, changed(outbox.EndpointUpdate{Events: new([]string{"deploy.livee"})})},
 		{"a change to a negative timeout", "Timeout", outbox.ErrInvalid, changed(outbox.EndpointUpdate{Timeout: new(-time.Second)})},
@@ -115,29 +120,29 @@ func badQueries() []badInput {
 	}
 	return []badInput{
 		{"an unknown endpoint", "", outbox.ErrUnknownEndpoint, func(t *testing.T, o *outbox.Outbox, _ string) error {
-			return o.Disable(t.Context(), "ep_nobody", "")
+			return o.App("shop").Disable(t.Context(), "ep_nobody", "")
 		}},
 		{"an unknown delivery", "", outbox.ErrUnknownDelivery, func(t *testing.T, o *outbox.Outbox, _ string) error {
-			return o.Replay(t.Context(), "whk_nothing")
+			return o.App("shop").Replay(t.Context(), "whk_nothing")
 		}},
 		{"an unknown replay", "", outbox.ErrUnknownReplay, func(t *testing.T, o *outbox.Outbox, _ string) error {
-			_, err := o.ResumeReplay(t.Context(), "rep_nothing")
+			_, err := o.App("shop").ResumeReplay(t.Context(), "rep_nothing")
 			return err
 		}},
-		{"a replay of everything", "", outbox.ErrInvalid, func(t *testing.T, o *outbox.Outbox, _ string) error {
-			_, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{})
+		{"a replay of an unknown app", "", outbox.ErrUnknownApp, func(t *testing.T, o *outbox.Outbox, _ string) error {
+			_, err := o.App("nobody").ReplayRange(t.Context(), outbox.DeliveryFilter{})
 			return err
 		}},
 		{"a replay without a rate", "", outbox.ErrInvalid, func(t *testing.T, o *outbox.Outbox, id string) error {
-			_, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{Endpoint: id}, outbox.WithReplayRate(0))
+			_, err := o.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{Endpoint: id}, outbox.WithReplayRate(0))
 			return err
 		}},
 		{"a rotation to a short secret", "Secret", outbox.ErrInvalid, func(t *testing.T, o *outbox.Outbox, id string) error {
-			_, err := o.RotateSecret(t.Context(), id, "whsec_c2hvcnQ=", 0)
+			_, err := o.App("shop").RotateSecret(t.Context(), id, "whsec_c2hvcnQ=", 0)
 			return err
 		}},
 		{"a rotation with a negative grace", "", outbox.ErrInvalid, func(t *testing.T, o *outbox.Outbox, id string) error {
-			_, err := o.RotateSecret(t.Context(), id, "", -time.Second)
+			_, err := o.App("shop").RotateSecret(t.Context(), id, "", -time.Second)
 			return err
 		}},
 		{"a large page", "", outbox.ErrInvalid, query(outbox.DeliveryFilter{}, outbox.Page{Limit: outbox.MaxPageLimit + 1})},
@@ -153,11 +158,11 @@ func TestProofBadInput(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
-		e, _ := create(t, o, endpointAt("shop", "http://127.0.0.1:1/hook"))
+		e, _ := create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/hook"))
 		for i := range outbox.DefaultMaxEndpoints {
-			create(t, o, endpointAt("full", "http://127.0.0.1:1/"+string(rune('a'+i))))
+			create(t, o.App("full"), endpointAt("http://127.0.0.1:1/"+string(rune('a'+i))))
 		}
-		publish(t, o, "shop", event(payload.DeployLive, "dep_1"), outbox.WithEventID("evt_taken"))
+		publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"), outbox.WithEventID("evt_taken"))
 		before, version := w.rowCounts(t), w.queryInt(t, "SELECT sum(version) FROM "+w.table("outbox_endpoint"))
 		for _, group := range [][]badInput{badEndpoints(), badEvents(), badQueries()} {
 			for _, bad := range group {
@@ -183,13 +188,13 @@ func testWrongKey(t *testing.T, w *world, id string, before map[string]int64) {
 	for _, name := range []string{"k1", "other"} { // another key under the same name, and under another
 		wrong, err := w.tryOpen(outbox.WithSealingKeys(newKey(name)))
 		require.NoError(t, err)
-		_, _, err = wrong.TestEndpoint(t.Context(), id)
+		_, _, err = wrong.App("shop").TestEndpoint(t.Context(), id)
 		require.ErrorIs(t, err, outbox.ErrUnseal, name)
 		if name != testKey.ID() { // what has the current key's ID is taken to be sealed with it
 			_, err = wrong.ReSeal(t.Context())
 			require.ErrorIs(t, err, outbox.ErrUnseal, name)
 		}
-		_, err = wrong.RotateSecret(t.Context(), id, "", time.Hour)
+		_, err = wrong.App("shop").RotateSecret(t.Context(), id, "", time.Hour)
 		require.ErrorIs(t, err, outbox.ErrUnseal, name)
 		require.Equal(t, before, w.rowCounts(t), name)
 		require.NoError(t, wrong.Close())

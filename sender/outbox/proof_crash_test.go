@@ -89,7 +89,7 @@ func newCrash(t *testing.T, w *world) *crash {
 	store, err := dedupe.NewMemory(dedupe.WithCapacity(10_000_000))
 	require.NoError(t, err)
 	for _, path := range []string{"/a", "/b"} {
-		_, secret := create(t, o, endpointAt("shop", server.URL+path))
+		_, secret := create(t, o.App("shop"), endpointAt(server.URL+path))
 		key, err := signer.ParseSecret(secret.Reveal())
 		require.NoError(t, err)
 		scheme, err := signer.NewStandard(key)
@@ -265,7 +265,7 @@ func (c *crash) publishAgain(t *testing.T) {
 	}
 	for _, id := range c.intends {
 		if !known[id] {
-			publish(t, c.o, "shop", crashEvent(id), outbox.WithEventID(id))
+			publish(t, c.o.App("shop"), crashEvent(id), outbox.WithEventID(id))
 		}
 	}
 }
@@ -388,11 +388,11 @@ func TestProofCrashChild(t *testing.T) {
 		require.NoError(t, err)
 		if inTx {
 			err = store(id, func(tx any) error {
-				_, err := o.PublishTx(context.Background(), tx, "shop", crashEvent(id), outbox.WithEventID(id))
+				_, err := o.App("shop").PublishTx(context.Background(), tx, crashEvent(id), outbox.WithEventID(id))
 				return err
 			})
 		} else {
-			_, err = o.Publish(context.Background(), "shop", crashEvent(id), outbox.WithEventID(id))
+			_, err = o.App("shop").Publish(context.Background(), crashEvent(id), outbox.WithEventID(id))
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "publishing:", err)

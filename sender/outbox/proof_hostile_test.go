@@ -173,7 +173,7 @@ func TestProofHostile(t *testing.T) {
 		o := w.start(t, outbox.WithMaxEndpoints(20), outbox.WithDisableAfter(0), outbox.WithBreaker(1_000_000, time.Second, time.Second),
 			outbox.WithSchedule(outbox.SchedulePlatform, sender.Once), outbox.WithStopTimeout(time.Second))
 		good := newWatched(t)
-		create(t, o, endpointAt("good", good.URL+"/other"))
+		create(t, o.App("good"), endpointAt(good.URL+"/other"))
 		var alone quantiles
 		if *strict {
 			alone = testAmongHostile(t, o, good, "good", events)
@@ -184,10 +184,10 @@ func TestProofHostile(t *testing.T) {
 			if h.tls {
 				url = strings.Replace(url, "http:", "https:", 1)
 			}
-			e, _ := create(t, o, outbox.EndpointConfig{App: "shop", URL: sender.NewURL(url), Timeout: hostileTimeout})
+			e, _ := create(t, o.App("shop"), outbox.EndpointConfig{URL: sender.NewURL(url), Timeout: hostileTimeout})
 			by[e.ID] = h
 		}
-		create(t, o, endpointAt("shop", newHook(t, nil).URL))
+		create(t, o.App("shop"), endpointAt(newHook(t, nil).URL))
 
 		peak := heapPeak()
 		q := testAmongHostile(t, o, good, "shop", events)
@@ -207,7 +207,7 @@ func TestProofHostile(t *testing.T) {
 func testAmongHostile(t *testing.T, o *outbox.Outbox, good *watched, app string, events int) quantiles {
 	good.reset()
 	for i := range events {
-		publish(t, o, app, event(payload.DeployLive, "dep_hostile"))
+		publish(t, o.App(app), event(payload.DeployLive, "dep_hostile"))
 		for k := range 10 {
 			good.publish(t, o, "good", fmt.Sprintf("dep_%d_%d", i, k))
 		}
@@ -241,7 +241,7 @@ func checkHostile(t *testing.T, o *outbox.Outbox, by map[string]hostile) (longes
 	begin := time.Now()
 	for names := missing(); len(names) > 0; names = missing() {
 		require.Less(t, time.Since(begin), patience, "no attempt ended in time: %v", names)
-		publish(t, o, "shop", event(payload.DeployLive, "dep_again"))
+		publish(t, o.App("shop"), event(payload.DeployLive, "dep_again"))
 		noneWaits(t, o)
 	}
 	return longest
@@ -254,7 +254,7 @@ func (h hostile) check(t *testing.T, o *outbox.Outbox, id string) (seen bool, lo
 	require.NoError(t, err)
 	require.NotEmpty(t, page.Items, h.name)
 	for _, d := range page.Items {
-		attempts, err := o.Attempts(t.Context(), d.ID)
+		attempts, err := o.App("shop").Attempts(t.Context(), d.ID)
 		require.NoError(t, err)
 		require.Len(t, attempts, 1, h.name)
 		a := attempts[0]

@@ -69,12 +69,12 @@ func testIsolation(t *testing.T, w *world, endpoints int, warm bool) {
 	o := w.start(t, outbox.WithStopTimeout(time.Second), outbox.WithWorkers(fewer(outbox.DefaultWorkers)), outbox.WithMaxTimeout(10*time.Minute))
 	good, bad := newWatched(t), newHanger(t)
 	for i := range endpoints {
-		create(t, o, outbox.EndpointConfig{App: fmt.Sprintf("bad_%d", i), URL: sender.NewURL(bad.URL), Timeout: 10 * time.Minute})
+		create(t, o.App(fmt.Sprintf("bad_%d", i)), outbox.EndpointConfig{URL: sender.NewURL(bad.URL), Timeout: 10 * time.Minute})
 	}
-	create(t, o, endpointAt("good", good.URL))
+	create(t, o.App("good"), endpointAt(good.URL))
 	if warm {
 		for range fewer(100) {
-			publish(t, o, "bad_0", event(payload.DeployLive, "dep_warm"))
+			publish(t, o.App("bad_0"), event(payload.DeployLive, "dep_warm"))
 		}
 		eventually(t, func() bool { return bad.count() == fewer(100) }, "it does not answer")
 	}
@@ -82,7 +82,7 @@ func testIsolation(t *testing.T, w *world, endpoints int, warm bool) {
 	var alone quantiles
 	if *strict {
 		slow, fast = 500, 300
-		create(t, o, endpointAt("other", newHook(t, nil).URL))
+		create(t, o.App("other"), endpointAt(newHook(t, nil).URL))
 		alone = testInTurns(t, o, good, slow, fast, func(int) string { return "other" })
 	}
 	bad.hangs.Store(true)
@@ -103,7 +103,7 @@ func testInTurns(t *testing.T, o *outbox.Outbox, good *watched, slow, fast int, 
 			good.publish(t, o, "good", fmt.Sprintf("dep_%d", i))
 			continue
 		}
-		publish(t, o, other(k), event(payload.DeployLive, "dep_other"))
+		publish(t, o.App(other(k)), event(payload.DeployLive, "dep_other"))
 		k++
 	}
 	good.arrived(t, fast)

@@ -94,13 +94,13 @@ func TestProofRecoveryReal(t *testing.T) {
 			outbox.WithSchedule(outbox.SchedulePlatform, func() backoff.BackOff { return backoff.NewConstantBackOff(100 * time.Millisecond) }))
 		server := newOutage(t)
 		for i := range endpoints {
-			create(t, o, endpointAt(fmt.Sprintf("app_%d", i), server.URL))
+			create(t, o.App(fmt.Sprintf("app_%d", i)), endpointAt(server.URL))
 		}
 		for k := range backlog {
 			for i := range endpoints {
 				e := event(payload.DeployLive, fmt.Sprintf("dep_%d", k))
 				e.App = fmt.Sprintf("app_%d", i)
-				publish(t, o, e.App, e)
+				publish(t, o.App(e.App), e)
 			}
 		}
 		// Wait until all breakers have opened and made so many probes that their pauses

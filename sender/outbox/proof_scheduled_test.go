@@ -43,10 +43,10 @@ func TestProofScheduled(t *testing.T) {
 		}
 		o := w.open(t, opts...)
 		for i := range outbox.DefaultMaxEndpoints { // one that fails gets one attempt at a time
-			create(t, o, endpointAt("shop", fmt.Sprintf("%s/%d", bad.URL, i)))
+			create(t, o.App("shop"), endpointAt(fmt.Sprintf("%s/%d", bad.URL, i)))
 		}
 		good := newWatched(t)
-		create(t, o, endpointAt("good", good.URL))
+		create(t, o.App("good"), endpointAt(good.URL))
 		runtime.GC()
 		heap, resident := heapBytes(), residentBytes()
 		require.NoError(t, o.Start(t.Context()))
@@ -91,12 +91,12 @@ func TestProofScheduledReturn(t *testing.T) {
 		o := w.start(t, outbox.WithBreaker(1_000_000, time.Second, time.Second), outbox.WithMaxConcurrency(50),
 			outbox.WithSchedule(outbox.SchedulePlatform, func() backoff.BackOff { return scheduledWait{base} }))
 		for i := range outbox.DefaultMaxEndpoints {
-			create(t, o, endpointAt("shop", fmt.Sprintf("%s/%d", bad.URL, i)))
+			create(t, o.App("shop"), endpointAt(fmt.Sprintf("%s/%d", bad.URL, i)))
 		}
 		publishMany(t, w, o, n/outbox.DefaultMaxEndpoints, benchEvent())
 		untried := "SELECT count(*) FROM " + w.table("outbox_delivery") + " WHERE attempts = 0"
 		eventually(t, func() bool { return w.queryInt(t, untried) == 0 }, "some are not attempted")
-		retries, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.Page{Limit: n})
+		retries, err := o.App("shop").Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{Limit: n})
 		require.NoError(t, err)
 		bad.set(nil)
 		tenths := map[int64]int{}

@@ -243,7 +243,7 @@ func (w *watched) publish(t testing.TB, o *outbox.Outbox, app, deployment string
 	w.mu.Lock()
 	w.begin[deployment] = time.Now()
 	w.mu.Unlock()
-	publish(t, o, app, event(payload.DeployLive, deployment))
+	publish(t, o.App(app), event(payload.DeployLive, deployment))
 }
 
 // arrived waits until n of the events have.

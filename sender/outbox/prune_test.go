@@ -20,7 +20,7 @@ func (o *inside) older(id string, d time.Duration) {
 
 func (o *inside) attempts(id string) int {
 	o.t.Helper()
-	all, err := o.Attempts(o.t.Context(), id)
+	all, err := o.App("shop").Attempts(o.t.Context(), id)
 	require.NoError(o.t, err)
 	return len(all)
 }
@@ -73,7 +73,7 @@ func TestEachKindHasItsOwnRetention(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, 1, n)
 				for state, id := range ids {
-					_, err := o.Delivery(t.Context(), id)
+					_, err := o.App("shop").Delivery(t.Context(), id)
 					require.Equal(t, c.want[state], err == nil, state)
 				}
 				require.EqualValues(t, 1024, o.count(`state = 'pending'`))
@@ -110,7 +110,7 @@ func TestEventIDsAreForgottenWithTheirDeliveries(t *testing.T) {
 			Environment: "production",
 		}
 		publish := func(app, id string) Publication {
-			p, err := o.Publish(t.Context(), app, fresh, WithEventID(id))
+			p, err := o.App(app).Publish(t.Context(), fresh, WithEventID(id))
 			require.NoError(t, err)
 			return p
 		}

@@ -16,7 +16,7 @@ import (
 // eventIDMember is the member of an event's JSON that holds its ID.
 const eventIDMember = "event_id"
 
-// PublishOption configures [Outbox.Publish].
+// PublishOption configures [App.Publish].
 type PublishOption interface {
 	applyToPublish(*publishConfig)
 }
@@ -49,18 +49,18 @@ func WithEventID(id string) PublishOption {
 // Nothing is stored then. An event that the format of one endpoint can't
 // express is no error. That endpoint gets no delivery (sender.ErrNoMessage), or
 // one that is [Failed] with the reason (any other error).
-func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, opts ...PublishOption) (Publication, error) {
-	if err := o.open(); err != nil {
+func (a *App) Publish(ctx context.Context, event *payload.Event, opts ...PublishOption) (Publication, error) {
+	if err := a.open(); err != nil {
 		return Publication{}, err
 	}
-	draft, err := o.publisher.draft(ctx, app, event, opts)
+	draft, err := a.o.publisher.draft(ctx, a.name, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
 	var p Publication
 	for tries := 0; ; tries++ {
-		err = o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
-			p, err = o.publisher.publish(ctx, tx, draft)
+		err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+			p, err = a.o.publisher.publish(ctx, tx, draft)
 			return err
 		})
 		if err == nil {
@@ -73,7 +73,7 @@ func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, 
 	}
 }
 
-// PublishTx is [Outbox.Publish] in the caller's own transaction: a pgx.Tx on
+// PublishTx is [App.Publish] in the caller's own transaction: a pgx.Tx on
 // the same PostgreSQL database, or a *sql.Tx on the same SQLite file from a
 // connection of the caller's. The deliveries exist if and when it commits.
 // After an error the transaction is as it was before, and can be committed
@@ -82,20 +82,20 @@ func (o *Outbox) Publish(ctx context.Context, app string, event *payload.Event, 
 // A SQLite transaction that has read before must be a writing one (BEGIN
 // IMMEDIATE: _txlock=immediate in the data source name of modernc.org/sqlite).
 // All other writers wait until it ends.
-func (o *Outbox) PublishTx(ctx context.Context, tx any, app string, event *payload.Event, opts ...PublishOption) (p Publication, err error) {
-	if err := o.open(); err != nil {
+func (a *App) PublishTx(ctx context.Context, tx any, event *payload.Event, opts ...PublishOption) (p Publication, err error) {
+	if err := a.open(); err != nil {
 		return Publication{}, err
 	}
-	draft, err := o.publisher.draft(ctx, app, event, opts)
+	draft, err := a.o.publisher.draft(ctx, a.name, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
-	own, err := o.db.Wrap(tx)
+	own, err := a.o.db.Wrap(tx)
 	if err != nil {
 		return Publication{}, fmt.Errorf("outbox: PublishTx: %w", err)
 	}
 	err = inSavepoint(ctx, own, func() error {
-		p, err = o.publisher.publish(ctx, own, draft)
+		p, err = a.o.publisher.publish(ctx, own, draft)
 		return wrap("publishing", err)
 	})
 	if err != nil {
@@ -146,7 +146,7 @@ func (p *publisher) draft(ctx context.Context, app string, event *payload.Event,
 		return nil, fieldError("event", "is nil")
 	}
 	if !storable(app) {
-		return nil, fmt.Errorf("%w: %q", ErrUnknownApp, clean(app))
+		return nil, unknownApp(app)
 	}
 	var c publishConfig
 	for _, opt := range opts {

@@ -23,9 +23,9 @@ func TestPublishingIsIdempotentByEventID(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
-		create(t, o, endpointAt("shop", "http://127.0.0.1:1/a"))
-		create(t, o, endpointAt("shop", "http://127.0.0.1:1/b"))
-		create(t, o, endpointAt("other", "http://127.0.0.1:1/a"))
+		create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/a"))
+		create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/b"))
+		create(t, o.App("other"), endpointAt("http://127.0.0.1:1/a"))
 		e := event(payload.DeployLive, "dep_1")
 
 		const callers = 20
@@ -34,7 +34,7 @@ func TestPublishingIsIdempotentByEventID(t *testing.T) {
 		for i := range got {
 			wg.Go(func() {
 				var err error
-				got[i], err = o.Publish(context.Background(), "shop", e, outbox.WithEventID("run-7"))
+				got[i], err = o.App("shop").Publish(context.Background(), e, outbox.WithEventID("run-7"))
 				if err != nil {
 					t.Error(err)
 				}
@@ -54,26 +54,26 @@ func TestPublishingIsIdempotentByEventID(t *testing.T) {
 
 		changed := event(payload.DeployLive, "dep_1")
 		changed.Version = "v2"
-		_, err := o.Publish(t.Context(), "shop", changed, outbox.WithEventID("run-7"))
+		_, err := o.App("shop").Publish(t.Context(), changed, outbox.WithEventID("run-7"))
 		require.ErrorIs(t, err, outbox.ErrConflict)
-		p := publish(t, o, "other", changed, outbox.WithEventID("run-7")) // another app's IDs are others
+		p := publish(t, o.App("other"), changed, outbox.WithEventID("run-7")) // another app's IDs are others
 		require.False(t, p.Duplicate)
-		publish(t, o, "other", changed)
-		again := publish(t, o, "other", changed, outbox.WithEventID("run-7"))
+		publish(t, o.App("other"), changed)
+		again := publish(t, o.App("other"), changed, outbox.WithEventID("run-7"))
 		require.True(t, again.Duplicate)
 		require.Equal(t, p.Deliveries, again.Deliveries)
-		again = publish(t, o, "shop", e, outbox.WithEventID("run-7"))
+		again = publish(t, o.App("shop"), e, outbox.WithEventID("run-7"))
 		require.True(t, again.Duplicate)
 		require.Equal(t, got[0].Deliveries, again.Deliveries)
 		received := *e // from elsewhere, under the ID that it has there
 		received.DeliveryID = payload.NewDeliveryID()
-		require.True(t, publish(t, o, "shop", &received, outbox.WithEventID("run-7")).Duplicate, "another event for its delivery ID")
+		require.True(t, publish(t, o.App("shop"), &received, outbox.WithEventID("run-7")).Duplicate, "another event for its delivery ID")
 
 		named := event(payload.DeployLive, "dep_1")
 		require.NoError(t, named.Extra.Set("event_id", "run-7"))
-		p = publish(t, o, "shop", named)
+		p = publish(t, o.App("shop"), named)
 		require.True(t, p.Duplicate, "the event's own event_id counts")
-		_, err = o.Publish(t.Context(), "shop", named, outbox.WithEventID("run-8"))
+		_, err = o.App("shop").Publish(t.Context(), named, outbox.WithEventID("run-8"))
 		requireField(t, err, "event_id")
 		require.Empty(t, e.DeliveryID, "the caller's event was changed")
 		require.True(t, e.Extra.IsZero(), "the caller's event was changed")
@@ -93,38 +93,38 @@ func TestPublishRefusesWhatCantBeStored(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		e := event(payload.DeployLive, "dep_1")
-		_, err := o.Publish(t.Context(), "shop", e)
+		_, err := o.App("shop").Publish(t.Context(), e)
 		require.ErrorIs(t, err, outbox.ErrUnknownApp)
 		require.NoError(t, o.RegisterApp(t.Context(), "shop"))
-		require.Empty(t, publish(t, o, "shop", e).Deliveries)
-		create(t, o, endpointAt("shop", "http://127.0.0.1:1/a"))
+		require.Empty(t, publish(t, o.App("shop"), e).Deliveries)
+		create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/a"))
 
-		_, err = o.Publish(t.Context(), "shop", nil)
+		_, err = o.App("shop").Publish(t.Context(), nil)
 		requireField(t, err, "event")
-		_, err = o.Publish(t.Context(), "shop", e, outbox.WithEventID(""))
+		_, err = o.App("shop").Publish(t.Context(), e, outbox.WithEventID(""))
 		requireField(t, err, "event_id")
 		for _, id := range []string{"a b", "\x7f", "ü", "a\x00b", strings.Repeat("x", 256)} {
-			_, err = o.Publish(t.Context(), "shop", e, outbox.WithEventID(id))
+			_, err = o.App("shop").Publish(t.Context(), e, outbox.WithEventID(id))
 			requireField(t, err, "event_id")
 		}
-		publish(t, o, "shop", e, outbox.WithEventID(strings.Repeat("x", 255)))
+		publish(t, o.App("shop"), e, outbox.WithEventID(strings.Repeat("x", 255)))
 		numbered := event(payload.DeployLive, "dep_1")
 		require.NoError(t, numbered.Extra.Set("event_id", 7))
-		_, err = o.Publish(t.Context(), "shop", numbered)
+		_, err = o.App("shop").Publish(t.Context(), numbered)
 		requireField(t, err, "event_id")
-		_, err = o.Publish(t.Context(), "shop", e, nil)
+		_, err = o.App("shop").Publish(t.Context(), e, nil)
 		requireField(t, err, "PublishOption")
-		_, err = o.Publish(t.Context(), "shop", &payload.Event{Type: payload.DeployLive})
+		_, err = o.App("shop").Publish(t.Context(), &payload.Event{Type: payload.DeployLive})
 		require.ErrorIs(t, err, payload.ErrInvalid)
 
 		large := event(payload.DeployFailed, "dep_2")
 		large.Error = strings.Repeat("x", 2000)
 		large.Commit = &payload.Commit{SHA: "abcdef1", Message: strings.Repeat("m", 2<<20)}
-		_, err = o.Publish(t.Context(), "shop", large, outbox.WithEventID("large"))
+		_, err = o.App("shop").Publish(t.Context(), large, outbox.WithEventID("large"))
 		requireField(t, err, "commit.message")
 		require.ErrorIs(t, err, outbox.ErrBodyTooLarge)
 		large.Commit.Message = "short"
-		require.Len(t, publish(t, o, "shop", large, outbox.WithEventID("large")).Deliveries, 1, "the refused one left its ID behind")
+		require.Len(t, publish(t, o.App("shop"), large, outbox.WithEventID("large")).Deliveries, 1, "the refused one left its ID behind")
 	})
 }
 
@@ -133,37 +133,37 @@ func TestPublishTxHappensIfTheCallersTransactionDoes(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t)
 		h := newHook(t, nil)
-		create(t, o, endpointAt("shop", h.URL))
+		create(t, o.App("shop"), endpointAt(h.URL))
 		e := event(payload.DeployLive, "dep_1")
 
 		tx := w.begin(t)
-		p, err := o.PublishTx(t.Context(), tx.tx, "shop", e, outbox.WithEventID("rolled-back"))
+		p, err := o.App("shop").PublishTx(t.Context(), tx.tx, e, outbox.WithEventID("rolled-back"))
 		require.NoError(t, err)
 		require.Len(t, p.Deliveries, 1)
 		tx.rollback(t)
-		_, err = o.Delivery(t.Context(), p.Deliveries[0].ID)
+		_, err = o.App("shop").Delivery(t.Context(), p.Deliveries[0].ID)
 		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
 
 		// After an error the caller's transaction is still usable and contains nothing
 		// of the event.
 		tx = w.begin(t)
-		kept, err := o.PublishTx(t.Context(), tx.tx, "shop", e, outbox.WithEventID("rolled-back"))
+		kept, err := o.App("shop").PublishTx(t.Context(), tx.tx, e, outbox.WithEventID("rolled-back"))
 		require.NoError(t, err)
 		require.False(t, kept.Duplicate, "the rolled back one left its ID behind")
-		_, err = o.PublishTx(t.Context(), tx.tx, "shop", event(payload.DeployLive, "dep_9"), outbox.WithEventID("rolled-back"))
+		_, err = o.App("shop").PublishTx(t.Context(), tx.tx, event(payload.DeployLive, "dep_9"), outbox.WithEventID("rolled-back"))
 		require.ErrorIs(t, err, outbox.ErrConflict)
-		_, err = o.PublishTx(t.Context(), tx.tx, "nobody", e, outbox.WithEventID("half-written"))
+		_, err = o.App("nobody").PublishTx(t.Context(), tx.tx, e, outbox.WithEventID("half-written"))
 		require.ErrorIs(t, err, outbox.ErrUnknownApp)
 		tx.commit(t)
 		require.NoError(t, o.RegisterApp(t.Context(), "nobody"))
-		require.False(t, publish(t, o, "nobody", e, outbox.WithEventID("half-written")).Duplicate)
+		require.False(t, publish(t, o.App("nobody"), e, outbox.WithEventID("half-written")).Duplicate)
 		settled(t, o, kept.Deliveries[0].ID, outbox.Delivered)
-		all, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.Page{})
+		all, err := o.App("shop").Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{})
 		require.NoError(t, err)
 		require.Len(t, all.Items, 1)
 
 		for _, wrong := range []any{nil, 7, (*sql.Tx)(nil)} {
-			_, err = o.PublishTx(t.Context(), wrong, "shop", e)
+			_, err = o.App("shop").PublishTx(t.Context(), wrong, e)
 			require.Error(t, err)
 		}
 	})
@@ -219,31 +219,31 @@ func TestFormatsMakeTheBody(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithFormat("shout", shout{skip: payload.DeployStarted, fail: payload.BuildCompleted}))
 		h := newHook(t, nil)
-		c := endpointAt("shop", h.URL)
+		c := endpointAt(h.URL)
 		c.BodyFormat, c.Scheme = "shout", outbox.InsecureUnsigned
-		e, secret := create(t, o, c)
+		e, secret := create(t, o.App("shop"), c)
 		require.True(t, secret.IsZero())
-		p := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+		p := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 		d := settled(t, o, p.Deliveries[0].ID, outbox.Delivered)
 		require.Equal(t, "DEPLOY.LIVE", string(d.Body))
 		require.Equal(t, "text/plain", h.requests()[0].header.Get("Content-Type"))
 		require.Equal(t, "DEPLOY.LIVE", string(h.requests()[0].body))
 
-		require.Empty(t, publish(t, o, "shop", event(payload.DeployStarted, "dep_1")).Deliveries)
-		failed := publish(t, o, "shop", event(payload.BuildCompleted, "dep_1"))
-		d, err := o.Delivery(t.Context(), failed.Deliveries[0].ID)
+		require.Empty(t, publish(t, o.App("shop"), event(payload.DeployStarted, "dep_1")).Deliveries)
+		failed := publish(t, o.App("shop"), event(payload.BuildCompleted, "dep_1"))
+		d, err := o.App("shop").Delivery(t.Context(), failed.Deliveries[0].ID)
 		require.NoError(t, err)
 		require.Equal(t, outbox.Failed, d.State)
 		require.Contains(t, d.LastError, "lost its voice")
 		require.Zero(t, d.Attempts)
-		requireField(t, o.Replay(t.Context(), d.ID), "body")
+		requireField(t, o.App("shop").Replay(t.Context(), d.ID), "body")
 
 		// A process that does not know the format cannot publish to the endpoint. The
 		// error comes before anything is stored.
 		other := w.open(t)
-		_, err = other.Publish(t.Context(), "shop", event(payload.DeployLive, "dep_2"))
+		_, err = other.App("shop").Publish(t.Context(), event(payload.DeployLive, "dep_2"))
 		requireField(t, err, "BodyFormat")
-		require.NoError(t, other.Disable(t.Context(), e.ID, "test"))
+		require.NoError(t, other.App("shop").Disable(t.Context(), e.ID, "test"))
 	})
 }
 
@@ -256,17 +256,17 @@ func TestAPanickingFormatFailsItsEndpointOnly(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t, outbox.WithFormat("bomb", bomb{}))
 		h := newHook(t, nil)
-		good, _ := create(t, o, endpointAt("shop", h.URL))
-		c := endpointAt("shop", h.URL+"/b")
+		good, _ := create(t, o.App("shop"), endpointAt(h.URL))
+		c := endpointAt(h.URL + "/b")
 		c.BodyFormat = "bomb"
-		bad, _ := create(t, o, c)
+		bad, _ := create(t, o.App("shop"), c)
 		tx := w.begin(t)
-		p, err := o.PublishTx(t.Context(), tx.tx, "shop", event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
+		p, err := o.App("shop").PublishTx(t.Context(), tx.tx, event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
 		require.NoError(t, err)
 		tx.commit(t)
 		states := map[string]outbox.State{}
 		for _, ref := range p.Deliveries {
-			d, err := o.Delivery(t.Context(), ref.ID)
+			d, err := o.App("shop").Delivery(t.Context(), ref.ID)
 			require.NoError(t, err)
 			states[ref.Endpoint] = d.State
 		}
@@ -290,14 +290,14 @@ func TestAPanicLeavesNoHalfEventBehind(t *testing.T) {
 	address := sqldbtest.NewDatabase(t)
 	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
 	o := w.open(t)
-	create(t, o, endpointAt("shop", newHook(t, nil).URL))
+	create(t, o.App("shop"), endpointAt(newHook(t, nil).URL))
 	tx, err := w.pool.Begin(t.Context())
 	require.NoError(t, err)
 	require.Panics(t, func() {
-		_, _ = o.PublishTx(t.Context(), failingTx{tx}, "shop", event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
+		_, _ = o.App("shop").PublishTx(t.Context(), failingTx{tx}, event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
 	})
 	require.NoError(t, tx.Commit(t.Context()))
-	p := publish(t, o, "shop", event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
+	p := publish(t, o.App("shop"), event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
 	require.False(t, p.Duplicate)
 	require.Len(t, p.Deliveries, 1)
 }

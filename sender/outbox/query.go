@@ -23,16 +23,16 @@ const (
 
 // DeliveryFilter selects deliveries. An empty field matches all.
 type DeliveryFilter struct {
-	App, Endpoint, EventID string
-	Type                   payload.Type
-	DeploymentID           string
+	Endpoint, EventID string
+	Type              payload.Type
+	DeploymentID      string
 	// States names states. [Pending] includes [Delivering]. Delivering alone is an
 	// error, since only the queue knows it. Look at Delivery.State.
 	States []State
 	// Since and Until bound when they were published, to the millisecond. Since is
 	// included, and Until is not.
 	Since, Until time.Time
-	// Replay is the ID of a replay that scheduled them, see [Outbox.ReplayRange].
+	// Replay is the ID of a replay that scheduled them, see [App.ReplayRange].
 	Replay string
 }
 
@@ -88,19 +88,35 @@ func scanDelivery(r riverdb.Row, more ...any) (Delivery, error) {
 	return d, nil
 }
 
-// Deliveries returns the log, newest first.
+// Deliveries returns the log of all apps, newest first. It is for the operator.
 func (o *Outbox) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (Deliveries, error) {
 	if err := o.open(); err != nil {
 		return Deliveries{}, err
 	}
+	return o.deliveries(ctx, f, p, `1 = 1`)
+}
+
+// Deliveries returns the app's log, newest first.
+func (a *App) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (Deliveries, error) {
+	if err := a.open(); err != nil {
+		return Deliveries{}, err
+	}
+	condition, args := a.condition()
+	return a.o.deliveries(ctx, f, p, condition, args...)
+}
+
+// deliveries returns a page of the deliveries that match a condition and the
+// filter.
+func (o *Outbox) deliveries(ctx context.Context, f DeliveryFilter, p Page, condition string, args ...any) (Deliveries, error) {
 	limit, before, err := p.parse(idPrefix)
 	if err != nil {
 		return Deliveries{}, err
 	}
-	where, args, err := f.where()
+	where, more, err := f.where()
 	if err != nil {
 		return Deliveries{}, err
 	}
+	where, args = append([]string{condition}, where...), append(args, more...)
 	if before != "" {
 		where, args = append(where, `d.id < ?`), append(args, before)
 	}
@@ -138,14 +154,12 @@ func (p Page) parse(prefix string) (limit int, before string, err error) {
 	return limit, string(id), nil
 }
 
-// where returns the filter's conditions. There is at least one.
+// where returns the filter's conditions.
 func (f DeliveryFilter) where() (conditions []string, args []any, err error) {
-	conditions = []string{`1 = 1`}
 	want := func(condition string, value any) {
 		conditions, args = append(conditions, condition), append(args, value)
 	}
 	for _, c := range [...]struct{ column, value string }{
-		{"app", f.App},
 		{"endpoint", f.Endpoint},
 		{"event", f.EventID},
 		{"type", string(f.Type)},
@@ -209,19 +223,19 @@ func (f DeliveryFilter) states() (string, error) {
 }
 
 // Delivery returns a delivery with its body, or [ErrUnknownDelivery].
-func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
-	if err := o.open(); err != nil {
+func (a *App) Delivery(ctx context.Context, id string) (Delivery, error) {
+	if err := a.open(); err != nil {
 		return Delivery{}, err
 	}
-	if !storable(id) {
+	if !a.of(id).storable() {
 		return Delivery{}, unknownDelivery(id)
 	}
 	var (
 		encoded int64
 		stored  []byte
 	)
-	d, err := scanDelivery(o.db.Reader().QueryRow(ctx, `SELECT `+deliveryColumns+`, d.encoding, b.body FROM {schema}outbox_delivery d`+joinBody+
-		` WHERE d.id = ?`, id), &encoded, &stored)
+	d, err := scanDelivery(a.o.db.Reader().QueryRow(ctx, `SELECT `+deliveryColumns+`, d.encoding, b.body FROM {schema}outbox_delivery d`+joinBody+
+		` WHERE d.app = ? AND d.id = ?`, a.name, id), &encoded, &stored)
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return Delivery{}, unknownDelivery(id)
 	}
@@ -234,15 +248,16 @@ func (o *Outbox) Delivery(ctx context.Context, id string) (Delivery, error) {
 
 // Attempts returns a delivery's attempts in order. There are none if there was
 // none yet or the delivery is unknown.
-func (o *Outbox) Attempts(ctx context.Context, deliveryID string) ([]Attempt, error) {
-	if err := o.open(); err != nil {
+func (a *App) Attempts(ctx context.Context, deliveryID string) ([]Attempt, error) {
+	if err := a.open(); err != nil {
 		return nil, err
 	}
-	if !storable(deliveryID) {
+	if !a.of(deliveryID).storable() {
 		return nil, nil
 	}
-	all, err := riverdb.Collect(ctx, o.db.Reader(), scanAttempt,
-		`SELECT `+attemptColumns+` FROM {schema}outbox_attempt WHERE delivery = ? ORDER BY number`, deliveryID)
+	all, err := riverdb.Collect(ctx, a.o.db.Reader(), scanAttempt,
+		`SELECT `+attemptColumns+` FROM {schema}outbox_attempt WHERE delivery = ?
+		AND EXISTS (SELECT 1 FROM {schema}outbox_delivery WHERE app = ? AND id = ?) ORDER BY number`, deliveryID, a.name, deliveryID)
 	return all, wrap("reading attempts", err)
 }
 

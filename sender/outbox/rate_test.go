@@ -58,11 +58,11 @@ func TestRateSlots_ReservedOneAfterAnother(t *testing.T) {
 		begin := stamp(time.Now())
 		require.False(t, o.reserve(d).Before(begin))
 
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
 		_, err = o.slots(d).Reserve(t.Context())
 		require.ErrorIs(t, err, admission.ErrChanged, "the rate may be another")
-		require.NoError(t, o.DeleteEndpoint(t.Context(), e))
+		require.NoError(t, o.App("shop").DeleteEndpoint(t.Context(), e))
 		_, err = o.slots(d).Reserve(t.Context())
 		require.ErrorIs(t, err, admission.ErrChanged)
 	})
@@ -171,10 +171,10 @@ func TestRateSlots_NewRateResets(t *testing.T) {
 		o.endpoint("other", 1.0/3600)
 		change := map[string]func(endpoint string){
 			"rate": func(endpoint string) {
-				_, err := o.UpdateEndpoint(t.Context(), endpoint, EndpointUpdate{RateLimit: &slow})
+				_, err := o.App("shop").UpdateEndpoint(t.Context(), endpoint, EndpointUpdate{RateLimit: &slow})
 				require.NoError(t, err)
 			},
-			"enabled": func(endpoint string) { require.NoError(t, o.Enable(t.Context(), endpoint)) },
+			"enabled": func(endpoint string) { require.NoError(t, o.App("shop").Enable(t.Context(), endpoint)) },
 		}
 		for _, name := range []string{"rate", "enabled"} {
 			limited, retry, others := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("other")
@@ -225,7 +225,7 @@ func TestRateSlots_ChangeWaitsForARecord(t *testing.T) {
 			}()
 			require.Eventually(t, waiting(1), hangLimit, 10*time.Millisecond, "the slot waits for the delivery")
 			go func() {
-				_, err := o.UpdateEndpoint(context.Background(), e, EndpointUpdate{RateLimit: &fast})
+				_, err := o.App("shop").UpdateEndpoint(context.Background(), e, EndpointUpdate{RateLimit: &fast})
 				updated <- err
 			}()
 			require.Eventually(t, waiting(2), hangLimit, 10*time.Millisecond, "the change waits for the slot")

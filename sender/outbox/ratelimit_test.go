@@ -23,11 +23,11 @@ func TestRateLimit_ChangeReleasesOldSlots(t *testing.T) {
 		slow, fast := 1.0/3600, 1000.0
 		var ids []string
 		for round := range max(fewer(20), 4) {
-			c := endpointAt("shop", h.URL)
+			c := endpointAt(h.URL)
 			c.RateLimit = slow
-			e, _ := create(t, o, c)
+			e, _ := create(t, o.App("shop"), c)
 			for range 4 {
-				ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID)
+				ids = append(ids, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID)
 			}
 			// The first is delivered at once. Any number of the others has a recorded slot
 			// by now.
@@ -35,12 +35,12 @@ func TestRateLimit_ChangeReleasesOldSlots(t *testing.T) {
 			eventually(t, func() bool {
 				return w.queryInt(t, "SELECT count(*) FROM "+w.table("outbox_delivery")+" WHERE rate_slot_at > 0 AND endpoint = '"+e.ID+"'") >= want
 			}, "no slots")
-			_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{RateLimit: &fast})
+			_, err := o.App("shop").UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{RateLimit: &fast})
 			require.NoError(t, err)
 			for _, id := range ids[len(ids)-4:] {
 				settled(t, o, id, outbox.Delivered)
 			}
-			require.NoError(t, o.DeleteEndpoint(t.Context(), e.ID))
+			require.NoError(t, o.App("shop").DeleteEndpoint(t.Context(), e.ID))
 		}
 	})
 }
@@ -50,17 +50,17 @@ func TestRateLimit_SlotsEndWithTheBacklog(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t)
 		h := newHook(t, nil)
-		c := endpointAt("shop", h.URL)
+		c := endpointAt(h.URL)
 		c.RateLimit = 1.0 / 60
-		e, _ := create(t, o, c)
+		e, _ := create(t, o.App("shop"), c)
 		var ids []string
 		for range 10 {
-			ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID)
+			ids = append(ids, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID)
 		}
 		far := func(n int) func() bool {
 			return func() bool {
 				for _, id := range ids[len(ids)-n:] {
-					d, err := o.Delivery(context.Background(), id)
+					d, err := o.App("shop").Delivery(context.Background(), id)
 					if err != nil || d.State == outbox.Pending && time.Until(d.NextAt) < 30*time.Second || d.State == outbox.Delivering {
 						return false
 					}
@@ -74,11 +74,11 @@ func TestRateLimit_SlotsEndWithTheBacklog(t *testing.T) {
 		require.NoError(t, o.Stop(t.Context()))
 		o = w.start(t)
 		w.exec(t, `UPDATE `+w.table("outbox_delivery")+` SET state = 'canceled' WHERE state = 'pending'`)
-		ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID)
-		ids = append(ids, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID)
+		ids = append(ids, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID)
+		ids = append(ids, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID)
 		eventually(t, func() bool {
 			for _, id := range ids[10:] { // each has been delivered, or has a recorded slot
-				d, err := o.Delivery(context.Background(), id)
+				d, err := o.App("shop").Delivery(context.Background(), id)
 				wait := time.Until(d.NextAt)
 				if err != nil || d.State != outbox.Delivered && (d.State != outbox.Pending || wait < 10*time.Second || wait > 150*time.Second) {
 					return false
@@ -87,7 +87,7 @@ func TestRateLimit_SlotsEndWithTheBacklog(t *testing.T) {
 			return true
 		}, "the slots of the canceled are still reserved")
 		fast := 100.0
-		_, err := o.UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{RateLimit: &fast})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{RateLimit: &fast})
 		require.NoError(t, err)
 		for _, id := range ids[10:] {
 			settled(t, o, id, outbox.Delivered)

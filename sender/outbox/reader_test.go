@@ -19,8 +19,8 @@ func TestLists_DoNotWaitForWriters(t *testing.T) {
 	defer cancel()
 	w := &world{path: outbox.NewSQLite(t)}
 	o := w.open(t)
-	e, _ := create(t, o, endpointAt("shop", "http://127.0.0.1:1/"))
-	first := publish(t, o, "shop", event(payload.DeployLive, "dep_1"))
+	e, _ := create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/"))
+	first := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
 
 	db, err := lite(w.path)
 	require.NoError(t, err)
@@ -28,33 +28,33 @@ func TestLists_DoNotWaitForWriters(t *testing.T) {
 	tx, err := db.BeginTx(ctx, nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
-	_, err = o.PublishTx(ctx, tx, "shop", event(payload.DeployLive, "dep_2"))
+	_, err = o.App("shop").PublishTx(ctx, tx, event(payload.DeployLive, "dep_2"))
 	require.NoError(t, err)
 	published := make(chan error, 1)
 	go func() {
-		_, err := o.Publish(ctx, "shop", event(payload.DeployLive, "dep_3"))
+		_, err := o.App("shop").Publish(ctx, event(payload.DeployLive, "dep_3"))
 		published <- err
 	}()
 
 	list := func() []outbox.Delivery {
 		t.Helper()
-		page, err := o.Deliveries(ctx, outbox.DeliveryFilter{App: "shop"}, outbox.Page{})
+		page, err := o.App("shop").Deliveries(ctx, outbox.DeliveryFilter{}, outbox.Page{})
 		require.NoError(t, err)
 		return page.Items
 	}
 	assert.Len(t, list(), 1)
-	delivery, err := o.Delivery(ctx, first.Deliveries[0].ID)
+	delivery, err := o.App("shop").Delivery(ctx, first.Deliveries[0].ID)
 	require.NoError(t, err)
 	assert.NotEmpty(t, delivery.Body)
-	_, err = o.Attempts(ctx, delivery.ID)
+	_, err = o.App("shop").Attempts(ctx, delivery.ID)
 	require.NoError(t, err)
-	_, err = o.Endpoint(ctx, e.ID)
+	_, err = o.App("shop").Endpoint(ctx, e.ID)
 	require.NoError(t, err)
-	_, err = o.Endpoints(ctx, "shop")
+	_, err = o.App("shop").Endpoints(ctx)
 	require.NoError(t, err)
 	_, err = o.Apps(ctx)
 	require.NoError(t, err)
-	_, err = o.Replays(ctx, outbox.Page{})
+	_, err = o.App("shop").Replays(ctx, outbox.Page{})
 	require.NoError(t, err)
 
 	require.NoError(t, tx.Commit())

@@ -33,7 +33,7 @@ func TestRecorder_LateAnswerKeepsReplay(t *testing.T) {
 		require.Equal(t, Delivered, d.State)
 		require.Equal(t, stamp(end), d.DoneAt)
 		require.Zero(t, d.NextAt)
-		attempts, err := o.Attempts(t.Context(), id)
+		attempts, err := o.App("shop").Attempts(t.Context(), id)
 		require.NoError(t, err)
 		require.Len(t, attempts, 3)
 	})
@@ -47,7 +47,7 @@ func TestRecorder_LateFailureKeepsCanceled(t *testing.T) {
 		e := o.endpoint("shop", 0)
 		id := o.publishOne("shop")
 		d := o.loaded(id)
-		require.NoError(t, o.Disable(t.Context(), e, "test"))
+		require.NoError(t, o.App("shop").Disable(t.Context(), e, "test"))
 		canceled := o.delivery(id)
 		require.Equal(t, Canceled, canceled.State)
 		o.write(d.failed(time.Now(), time.Now().Add(time.Hour)))
@@ -134,7 +134,7 @@ func TestRecorder_TwoAttemptsOfOneDelivery(t *testing.T) {
 		o.write(old.failed(time.Now(), time.Time{}), d.failed(time.Now(), time.Time{}), o.loaded(other).delivered(time.Now()))
 		for id, want := range map[string]int{id: 2, other: 1} {
 			require.Equal(t, want, o.delivery(id).Attempts)
-			attempts, err := o.Attempts(t.Context(), id)
+			attempts, err := o.App("shop").Attempts(t.Context(), id)
 			require.NoError(t, err)
 			require.Len(t, attempts, want)
 		}
@@ -177,7 +177,7 @@ func TestRecorder_IgnoresOldConfiguration(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		d := o.loaded(o.publishOne("shop"))
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("new")})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("new")})
 		require.NoError(t, err)
 		o.write(d.failed(time.Now(), time.Now()))
 		require.Zero(t, o.shown(e).FailingSince)

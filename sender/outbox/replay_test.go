@@ -20,7 +20,7 @@ func dead(t testing.TB, o *outbox.Outbox, h *hook, app string, n int) (ids []str
 	t.Helper()
 	h.set(always(500))
 	for range n {
-		ids = append(ids, publish(t, o, app, event(payload.DeployLive, "dep_1")).Deliveries[0].ID)
+		ids = append(ids, publish(t, o.App(app), event(payload.DeployLive, "dep_1")).Deliveries[0].ID)
 	}
 	for _, id := range ids {
 		settled(t, o, id, outbox.Failed)
@@ -50,15 +50,15 @@ func TestAReplayedRangeIsPacedAndShowsItsProgress(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithBreaker(1000, time.Second, time.Second))
 		h := newHook(t, nil)
-		c := endpointAt("shop", h.URL)
+		c := endpointAt(h.URL)
 		c.Schedule = outbox.ScheduleOnce
-		e, _ := create(t, o, c)
+		e, _ := create(t, o.App("shop"), c)
 		ids := dead(t, o, h, "shop", 12)
 		before := h.count()
 		require.NoError(t, o.Stop(t.Context())) // so that all times can be seen
 
 		var steps []outbox.ReplayStatus
-		s, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop", Endpoint: e.ID, Type: payload.DeployLive},
+		s, err := o.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{Endpoint: e.ID, Type: payload.DeployLive},
 			outbox.WithReplayRate(4), outbox.WithReplayProgress(func(s outbox.ReplayStatus) { steps = append(steps, s) }))
 		require.NoError(t, err)
 		require.True(t, s.Complete)
@@ -69,7 +69,7 @@ func TestAReplayedRangeIsPacedAndShowsItsProgress(t *testing.T) {
 		for _, id := range ids {
 			require.Equal(t, 1, settled(t, o, id, outbox.Delivered).Replays)
 		}
-		s, err = o.ReplayStatus(t.Context(), s.ID)
+		s, err = o.App("shop").ReplayStatus(t.Context(), s.ID)
 		require.NoError(t, err)
 		require.Equal(t, 12, s.Delivered)
 		require.Zero(t, s.Pending)
@@ -81,16 +81,14 @@ func TestAReplayedRangeIsPacedAndShowsItsProgress(t *testing.T) {
 		require.GreaterOrEqual(t, due[11].Sub(due[0]), 11*time.Second/4)
 		require.False(t, got[11].at.Before(due[11].Add(-early)), "flooded")
 
-		again, err := o.ResumeReplay(t.Context(), s.ID)
+		again, err := o.App("shop").ResumeReplay(t.Context(), s.ID)
 		require.NoError(t, err)
 		require.Equal(t, 12, again.Scheduled, "scheduled twice")
-		_, err = o.ResumeReplay(t.Context(), "rpl_unknown")
+		_, err = o.App("shop").ResumeReplay(t.Context(), "rpl_unknown")
 		require.ErrorIs(t, err, outbox.ErrUnknownReplay)
-		_, err = o.ReplayRange(t.Context(), outbox.DeliveryFilter{})
-		requireField(t, err, "App")
-		_, err = o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop", States: []outbox.State{outbox.Pending}})
+		_, err = o.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{States: []outbox.State{outbox.Pending}})
 		requireField(t, err, "States")
-		_, err = o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.WithReplayRate(0))
+		_, err = o.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{}, outbox.WithReplayRate(0))
 		requireField(t, err, "WithReplayRate")
 	})
 }
@@ -101,15 +99,15 @@ func TestAReplayIsPacedFromItsBeginning(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithBreaker(1000, time.Second, time.Second))
 		h := newHook(t, nil)
-		c := endpointAt("shop", h.URL)
+		c := endpointAt(h.URL)
 		c.Schedule = outbox.ScheduleOnce
-		create(t, o, c)
+		create(t, o.App("shop"), c)
 		const n, each = 9, time.Second / 4
 		ids := dead(t, o, h, "shop", n)
 		before := h.count()
 		require.NoError(t, o.Stop(t.Context())) // so that all times can be seen
 		begin := time.Now()
-		s, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.WithReplayRate(float64(time.Second/each)))
+		s, err := o.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{}, outbox.WithReplayRate(float64(time.Second/each)))
 		require.NoError(t, err)
 		end := time.Now()
 		due := dueTimes(t, o, s.ID)
@@ -135,27 +133,26 @@ func TestAnInterruptedReplayGoesOnWhereItStopped(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		h := newHook(t, nil)
-		e, _ := create(t, o, endpointAt("shop", h.URL))
+		e, _ := create(t, o.App("shop"), endpointAt(h.URL))
 		const n = 450 // three batches
 		publishMany(t, w, o, n, event(payload.DeployLive, "dep_1"))
-		require.NoError(t, o.Disable(t.Context(), e.ID, "to cancel them"))
-		require.NoError(t, o.Enable(t.Context(), e.ID))
+		require.NoError(t, o.App("shop").Disable(t.Context(), e.ID, "to cancel them"))
+		require.NoError(t, o.App("shop").Enable(t.Context(), e.ID))
 		ctx, stop := context.WithCancel(t.Context())
 		var once sync.Once
 		var id string
-		_, err := o.ReplayRange(ctx, outbox.DeliveryFilter{App: "shop"}, outbox.WithReplayRate(10_000),
+		_, err := o.App("shop").ReplayRange(ctx, outbox.DeliveryFilter{}, outbox.WithReplayRate(10_000),
 			outbox.WithReplayProgress(func(s outbox.ReplayStatus) { once.Do(func() { id = s.ID; stop() }) }))
 		require.True(t, errors.Is(err, context.Canceled), err)
-		s, err := o.ReplayStatus(t.Context(), id)
+		s, err := o.App("shop").ReplayStatus(t.Context(), id)
 		require.NoError(t, err)
 		require.False(t, s.Complete)
 		require.Equal(t, 200, s.Scheduled)
-		unfinished, err := w.open(t).Replays(t.Context(), outbox.Page{}) // what another process sees
+		unfinished, err := w.open(t).App("shop").Replays(t.Context(), outbox.Page{}) // what another process sees
 		require.NoError(t, err)
 		require.Equal(t, []outbox.ReplayStatus{s}, unfinished.Items)
-		require.Equal(t, "shop", s.Filter.App)
 		require.Equal(t, []outbox.State{outbox.Failed, outbox.Canceled}, s.Filter.States)
-		s, err = w.open(t).ResumeReplay(t.Context(), id)
+		s, err = w.open(t).App("shop").ResumeReplay(t.Context(), id)
 		require.NoError(t, err)
 		require.True(t, s.Complete)
 		require.Equal(t, n, s.Scheduled)
@@ -168,20 +165,20 @@ func TestReplaysAreListedAndForgotten(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithRetention(24*time.Hour, 0), outbox.WithDeadRetention(24*time.Hour))
 		h := newHook(t, nil)
-		c := endpointAt("shop", h.URL)
+		c := endpointAt(h.URL)
 		c.Schedule = outbox.ScheduleOnce
-		create(t, o, c)
+		create(t, o.App("shop"), c)
 		dead(t, o, h, "shop", 3)
 		var want []string
 		for i := range 5 { // the first takes all three, the others find nothing
-			s, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop"}, outbox.WithReplayRate(1000))
+			s, err := o.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{}, outbox.WithReplayRate(1000))
 			require.NoError(t, err)
 			require.Equal(t, i == 0, s.Scheduled == 3)
 			want = append([]string{s.ID}, want...)
 		}
 		var got []string
 		for p := (outbox.Page{Limit: 2}); ; {
-			page, err := o.Replays(t.Context(), p)
+			page, err := o.App("shop").Replays(t.Context(), p)
 			require.NoError(t, err)
 			for _, s := range page.Items {
 				got = append(got, s.ID)
@@ -194,26 +191,26 @@ func TestReplaysAreListedAndForgotten(t *testing.T) {
 		require.Equal(t, want, got)
 		deliveries, err := o.Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{Limit: 1})
 		require.NoError(t, err)
-		_, err = o.Replays(t.Context(), outbox.Page{Cursor: deliveries.Next})
+		_, err = o.App("shop").Replays(t.Context(), outbox.Page{Cursor: deliveries.Next})
 		requireField(t, err, "Page.Cursor")
 
 		for _, d := range []string{"first", "second"} { // what it scheduled is younger than the replay
 			w.exec(t, `UPDATE `+w.table("outbox_replay")+` SET created_at = created_at - 90000000000`)
 			_, err = o.Prune(t.Context())
 			require.NoError(t, err)
-			page, err := o.Replays(t.Context(), outbox.Page{})
+			page, err := o.App("shop").Replays(t.Context(), outbox.Page{})
 			require.NoError(t, err)
 			require.Len(t, page.Items, 1, d)
 			require.Equal(t, want[4], page.Items[0].ID)
 		}
 		eventually(t, func() bool {
-			s, err := o.ReplayStatus(context.Background(), want[4])
+			s, err := o.App("shop").ReplayStatus(context.Background(), want[4])
 			return err == nil && s.Delivered == 3
 		}, "not delivered")
 		w.age(t, 25*time.Hour)
 		_, err = o.Prune(t.Context())
 		require.NoError(t, err)
-		_, err = o.ReplayStatus(t.Context(), want[4])
+		_, err = o.App("shop").ReplayStatus(t.Context(), want[4])
 		require.ErrorIs(t, err, outbox.ErrUnknownReplay)
 	})
 }
@@ -224,18 +221,18 @@ func TestReplay_PendingIsDueNow(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithSchedule(outbox.SchedulePlatform, hourly))
 		h := newHook(t, always(500))
-		create(t, o, endpointAt("shop", h.URL))
-		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(h.URL))
+		id := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		eventually(t, func() bool {
-			d, err := o.Delivery(context.Background(), id)
+			d, err := o.App("shop").Delivery(context.Background(), id)
 			require.NoError(t, err)
 			return d.Attempts == 1 && d.State == outbox.Pending
 		}, "no attempt")
-		d, err := o.Delivery(t.Context(), id)
+		d, err := o.App("shop").Delivery(t.Context(), id)
 		require.NoError(t, err)
 		require.Greater(t, time.Until(d.NextAt), 50*time.Minute)
 		h.set(nil)
-		require.NoError(t, o.Replay(t.Context(), id))
+		require.NoError(t, o.App("shop").Replay(t.Context(), id))
 		d = settled(t, o, id, outbox.Delivered)
 		require.Equal(t, 2, d.Attempts)
 		require.Equal(t, 2, h.count())
@@ -249,11 +246,11 @@ func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithSchedule(outbox.SchedulePlatform, hourly))
 		h := newHook(t, always(500))
-		create(t, o, endpointAt("shop", h.URL))
-		id := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(h.URL))
+		id := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		attempted := func(n int) {
 			eventually(t, func() bool {
-				d, err := o.Delivery(context.Background(), id)
+				d, err := o.App("shop").Delivery(context.Background(), id)
 				require.NoError(t, err)
 				return d.Attempts >= n && d.State == outbox.Pending
 			}, "no attempt")
@@ -261,7 +258,7 @@ func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
 		attempted(1)
 		jobs := w.table("river_job")
 		job := w.queryInt(t, "SELECT max(id) FROM "+jobs)
-		require.NoError(t, o.Replay(t.Context(), id))
+		require.NoError(t, o.App("shop").Replay(t.Context(), id))
 		attempted(2)
 		// The hour until the retry is over. River may record only later that the job
 		// waits.
@@ -278,14 +275,14 @@ func TestATestIsReplayedOnlyIfAskedFor(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t)
 		h := newHook(t, always(500))
-		e, _ := create(t, o, endpointAt("shop", h.URL))
-		_, _, err := o.TestEndpoint(t.Context(), e.ID)
+		e, _ := create(t, o.App("shop"), endpointAt(h.URL))
+		_, _, err := o.App("shop").TestEndpoint(t.Context(), e.ID)
 		require.NoError(t, err)
 		h.set(nil)
-		s, err := o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop"})
+		s, err := o.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{})
 		require.NoError(t, err)
 		require.Zero(t, s.Scheduled)
-		s, err = o.ReplayRange(t.Context(), outbox.DeliveryFilter{App: "shop", Type: outbox.EventTest})
+		s, err = o.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{Type: outbox.EventTest})
 		require.NoError(t, err)
 		require.Equal(t, 1, s.Scheduled)
 	})

@@ -14,31 +14,31 @@ import (
 )
 
 type replayRow struct {
-	id, filter, cursor, planned                  string
+	id, app, filter, cursor, planned             string
 	createdAt, spacing, scheduled, skipped, done int64
 }
 
-const replayColumns = `id, filter, cursor, planned, created_at, spacing, scheduled, skipped, done`
+const replayColumns = `id, app, filter, cursor, planned, created_at, spacing, scheduled, skipped, done`
 
 func scanReplay(s riverdb.Row) (r replayRow, err error) {
-	return r, s.Scan(&r.id, &r.filter, &r.cursor, &r.planned, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done)
+	return r, s.Scan(&r.id, &r.app, &r.filter, &r.cursor, &r.planned, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done)
 }
 
 func unknownReplay(id string) error { return fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id)) }
 
-func readReplay(ctx context.Context, q riverdb.Querier, id string) (row replayRow, err error) {
-	if !storable(id) {
-		return row, unknownReplay(id)
+func readReplay(ctx context.Context, q riverdb.Querier, k owned) (row replayRow, err error) {
+	if !k.storable() {
+		return row, unknownReplay(k.id)
 	}
-	row, err = scanReplay(q.QueryRow(ctx, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE id = ?`, id))
+	row, err = scanReplay(q.QueryRow(ctx, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE app = ? AND id = ?`, k.app, k.id))
 	if errors.Is(err, riverdb.ErrNoRows) {
-		return row, unknownReplay(id)
+		return row, unknownReplay(k.id)
 	}
 	return row, wrap("reading replay", err)
 }
 
-func (r *replayer) status(ctx context.Context, id string) (ReplayStatus, error) {
-	row, err := readReplay(ctx, r.db.Reader(), id)
+func (r *replayer) status(ctx context.Context, k owned) (ReplayStatus, error) {
+	row, err := readReplay(ctx, r.db.Reader(), k)
 	if err != nil {
 		return ReplayStatus{}, err
 	}
@@ -91,19 +91,19 @@ func (s *ReplayStatus) field(state State) *int {
 }
 
 // run schedules batch after batch.
-func (r *replayer) run(ctx context.Context, id string, progress func(ReplayStatus)) (ReplayStatus, error) {
+func (r *replayer) run(ctx context.Context, k owned, progress func(ReplayStatus)) (ReplayStatus, error) {
 	for {
 		var done bool
 		err := r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
-			done, err = r.scheduleBatch(ctx, tx, id)
+			done, err = r.scheduleBatch(ctx, tx, k)
 			return err
 		})
 		if err != nil {
-			return ReplayStatus{ID: id}, wrap("replaying", err)
+			return ReplayStatus{ID: k.id}, wrap("replaying", err)
 		}
-		s, err := r.status(ctx, id)
+		s, err := r.status(ctx, k)
 		if err != nil {
-			return ReplayStatus{ID: id}, err
+			return ReplayStatus{ID: k.id}, err
 		}
 		if progress != nil {
 			r.faults.Call(ctx, inProgress, func() { progress(s) })
@@ -116,12 +116,12 @@ func (r *replayer) run(ctx context.Context, id string, progress func(ReplayStatu
 
 // scheduleBatch schedules one batch, and stores its progress in the same
 // transaction.
-func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, id string) (done bool, err error) {
+func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, k owned) (done bool, err error) {
 	// Another process that resumes this replay waits here.
-	if _, err := tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = cursor WHERE id = ?`, id); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = cursor WHERE app = ? AND id = ?`, k.app, k.id); err != nil {
 		return false, err
 	}
-	row, err := readReplay(ctx, tx, id)
+	row, err := readReplay(ctx, tx, k)
 	if err != nil || row.done != 0 {
 		return true, err
 	}
@@ -134,7 +134,7 @@ func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, id string)
 		return false, err
 	}
 	if len(all) > 0 {
-		if err := r.requeue(ctx, tx, all, id); err != nil {
+		if err := r.requeue(ctx, tx, all, k.id); err != nil {
 			return false, err
 		}
 	}
@@ -143,8 +143,9 @@ func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, id string)
 		cursor = batch[len(batch)-1].id
 	}
 	done = len(batch) < replayBatch
-	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = ?, planned = ?, scheduled = scheduled + ?, skipped = skipped + ?, done = ? WHERE id = ?`,
-		cursor, row.planned, int64(len(all)), int64(len(batch)-len(all)), flag(done), id)
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = ?, planned = ?, scheduled = scheduled + ?, skipped = skipped + ?, done = ?
+		WHERE app = ? AND id = ?`,
+		cursor, row.planned, int64(len(all)), int64(len(batch)-len(all)), flag(done), k.app, k.id)
 	return done, err
 }
 
@@ -164,7 +165,7 @@ func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidat
 		return nil, err
 	}
 	statement := `SELECT d.id, d.endpoint, COALESCE(e.state, ''), d.encoding FROM {schema}outbox_delivery d
-		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id > ?`
+		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.app = ? AND d.id > ?`
 	for _, w := range where {
 		statement += ` AND ` + w
 	}
@@ -173,7 +174,7 @@ func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidat
 	}
 	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (c candidate, err error) {
 		return c, r.Scan(&c.id, &c.endpoint, &c.state, &c.encoding)
-	}, statement+` ORDER BY d.id LIMIT ?`, append(append([]any{row.cursor}, args...), int64(replayBatch))...)
+	}, statement+` ORDER BY d.id LIMIT ?`, append(append([]any{row.app, row.cursor}, args...), int64(replayBatch))...)
 }
 
 // schedule gives each delivery that can be sent a time after those of earlier
@@ -213,15 +214,15 @@ func later(a, b time.Time) time.Time {
 // ID and with the body that it has. Its attempts continue to be counted. A
 // delivery that waits for a retry is due now. A disabled endpoint is an error
 // ([ErrEndpointDisabled]), as is a deleted one ([ErrUnknownEndpoint]).
-func (o *Outbox) Replay(ctx context.Context, deliveryID string) error {
-	if err := o.open(); err != nil {
+func (a *App) Replay(ctx context.Context, deliveryID string) error {
+	if err := a.open(); err != nil {
 		return err
 	}
-	if !storable(deliveryID) {
+	if !a.of(deliveryID).storable() {
 		return unknownDelivery(deliveryID)
 	}
-	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		return o.replayer.replay(ctx, tx, deliveryID)
+	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		return a.o.replayer.replay(ctx, tx, a.of(deliveryID))
 	})
 	return wrap("replaying", err)
 }
@@ -236,29 +237,29 @@ type replayer struct {
 	faults    *contain.Faults
 }
 
-func (r *replayer) replay(ctx context.Context, tx *riverdb.Tx, id string) error {
+func (r *replayer) replay(ctx context.Context, tx *riverdb.Tx, k owned) error {
 	var (
 		endpoint string
 		encoded  int64
 	)
-	err := tx.QueryRow(ctx, `SELECT endpoint, encoding FROM {schema}outbox_delivery WHERE id = ?`, id).Scan(&endpoint, &encoded)
+	err := tx.QueryRow(ctx, `SELECT endpoint, encoding FROM {schema}outbox_delivery WHERE app = ? AND id = ?`, k.app, k.id).Scan(&endpoint, &encoded)
 	if errors.Is(err, riverdb.ErrNoRows) {
-		return unknownDelivery(id)
+		return unknownDelivery(k.id)
 	}
 	if err != nil {
 		return err
 	}
 	if encoding(encoded) == noBody {
-		return fieldError("body", "delivery %s has none: its format could not express the event, or it was erased", id)
+		return fieldError("body", "delivery %s has none: its format could not express the event, or it was erased", k.id)
 	}
-	e, _, err := r.endpoints.read(ctx, tx, endpoint)
+	e, _, err := r.endpoints.find(ctx, tx, owned{k.app, endpoint})
 	if err != nil {
 		return err
 	}
 	if e.State == EndpointDisabled {
 		return fmt.Errorf("%w: %s; enable it first", ErrEndpointDisabled, endpoint)
 	}
-	return r.requeue(ctx, tx, []requeued{{id: id, due: time.Now()}}, "")
+	return r.requeue(ctx, tx, []requeued{{id: k.id, due: time.Now()}}, "")
 }
 
 // requeued is a delivery that is to be sent again at a time.

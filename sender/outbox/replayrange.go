@@ -20,7 +20,7 @@ const (
 	replayPrefix = "rpl_"
 )
 
-// ReplayOption configures [Outbox.ReplayRange] and [Outbox.ResumeReplay].
+// ReplayOption configures [App.ReplayRange] and [App.ResumeReplay].
 type ReplayOption interface {
 	applyToReplay(*replayConfig)
 }
@@ -69,7 +69,7 @@ type ReplayStatus struct {
 	// because they have no body.
 	Scheduled, Skipped int
 	// Complete reports that all have been scheduled. If a replay was interrupted
-	// before, [Outbox.ResumeReplay] continues it.
+	// before, [App.ResumeReplay] continues it.
 	Complete bool
 	// Pending counts the scheduled deliveries that still wait. The other fields
 	// say how the others ended.
@@ -77,18 +77,18 @@ type ReplayStatus struct {
 }
 
 // ReplayRange sends the deliveries again that match the filter, oldest first,
-// each as [Outbox.Replay] does. It gives each delivery a time, so that they are
+// each as [App.Replay] does. It gives each delivery a time, so that they are
 // spaced ([WithReplayRate]), and returns when all have one. The deliveries
-// follow at their times, and [Outbox.ReplayStatus] reports their progress. What
-// ReplayRange has stored survives a crash, and [Outbox.ResumeReplay] does the
+// follow at their times, and [App.ReplayStatus] reports their progress. What
+// ReplayRange has stored survives a crash, and [App.ResumeReplay] does the
 // rest.
 //
-// App or Endpoint is required. Empty States mean [Failed] and [Canceled].
-// [Pending] is an error, since such deliveries are sent anyway. Zero Until
-// means now. Empty Type means all but [EventTest]. ReplayRange needs no Start.
-// If this process does not deliver, another one does.
-func (o *Outbox) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...ReplayOption) (ReplayStatus, error) {
-	if err := o.open(); err != nil {
+// Empty States mean [Failed] and [Canceled]. [Pending] is an error, since such
+// deliveries are sent anyway. Zero Until means now. Empty Type means all but
+// [EventTest]. ReplayRange needs no Start. If this process does not deliver,
+// another one does.
+func (a *App) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...ReplayOption) (ReplayStatus, error) {
+	if err := a.open(); err != nil {
 		return ReplayStatus{}, err
 	}
 	c, err := newReplayConfig(opts)
@@ -103,13 +103,16 @@ func (o *Outbox) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...Repl
 	if err != nil {
 		return ReplayStatus{}, fmt.Errorf("outbox: replaying: %w", err)
 	}
+	if err := a.registered(ctx); err != nil {
+		return ReplayStatus{}, err
+	}
 	id := newID(replayPrefix)
-	_, err = o.db.Exec(ctx, `INSERT INTO {schema}outbox_replay (id, created_at, filter, spacing, cursor) VALUES (?, ?, ?, ?, '')`,
-		id, micros(now), string(filter), interval(c.rate).Microseconds())
+	_, err = a.o.db.Exec(ctx, `INSERT INTO {schema}outbox_replay (id, app, created_at, filter, spacing, cursor) VALUES (?, ?, ?, ?, ?, '')`,
+		id, a.name, micros(now), string(filter), interval(c.rate).Microseconds())
 	if err != nil {
 		return ReplayStatus{}, wrap("replaying", err)
 	}
-	return o.replayer.run(ctx, id, c.progress)
+	return a.o.replayer.run(ctx, a.of(id), c.progress)
 }
 
 func newReplayConfig(opts []ReplayOption) (replayConfig, error) {
@@ -130,9 +133,6 @@ func newReplayConfig(opts []ReplayOption) (replayConfig, error) {
 }
 
 func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
-	if f.App == "" && f.Endpoint == "" {
-		return f, fieldError("App", "App or Endpoint is required, so that not everything is replayed by mistake")
-	}
 	if len(f.States) == 0 {
 		f.States = []State{Failed, Canceled}
 	}
@@ -142,7 +142,7 @@ func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
 	if f.Until.IsZero() {
 		f.Until = now
 	}
-	for _, text := range [...]string{f.App, f.Endpoint, f.EventID, string(f.Type), f.DeploymentID, f.Replay} {
+	for _, text := range [...]string{f.Endpoint, f.EventID, string(f.Type), f.DeploymentID, f.Replay} {
 		if !storable(text) {
 			return f, fieldError("DeliveryFilter", "has a text that is not valid UTF-8 or contains a zero byte; nothing can match")
 		}
@@ -153,26 +153,26 @@ func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
 
 // ResumeReplay continues a replay that was interrupted. It returns at once if
 // the replay is complete.
-func (o *Outbox) ResumeReplay(ctx context.Context, id string, opts ...ReplayOption) (ReplayStatus, error) {
-	if err := o.open(); err != nil {
+func (a *App) ResumeReplay(ctx context.Context, id string, opts ...ReplayOption) (ReplayStatus, error) {
+	if err := a.open(); err != nil {
 		return ReplayStatus{}, err
 	}
 	c, err := newReplayConfig(opts)
 	if err != nil {
 		return ReplayStatus{}, err
 	}
-	if !storable(id) {
+	if !a.of(id).storable() {
 		return ReplayStatus{}, unknownReplay(id)
 	}
-	return o.replayer.run(ctx, id, c.progress)
+	return a.o.replayer.run(ctx, a.of(id), c.progress)
 }
 
 // ReplayStatus returns the progress of a replay, or [ErrUnknownReplay].
-func (o *Outbox) ReplayStatus(ctx context.Context, id string) (ReplayStatus, error) {
-	if err := o.open(); err != nil {
+func (a *App) ReplayStatus(ctx context.Context, id string) (ReplayStatus, error) {
+	if err := a.open(); err != nil {
 		return ReplayStatus{}, err
 	}
-	return o.replayer.status(ctx, id)
+	return a.o.replayer.status(ctx, a.of(id))
 }
 
 // Replays is a page of replays.
@@ -182,22 +182,26 @@ type Replays struct {
 	Next string
 }
 
-// Replays returns the replays of ranges, newest first. One that is not Complete
-// was interrupted, or some process is scheduling it. A replay is forgotten when
-// it and its deliveries are older than [WithRetention] and [WithDeadRetention].
-func (o *Outbox) Replays(ctx context.Context, p Page) (Replays, error) {
-	if err := o.open(); err != nil {
+// Replays returns the app's replays of ranges, newest first. One that is not
+// Complete was interrupted, or some process is scheduling it. A replay is
+// forgotten when it and its deliveries are older than [WithRetention] and
+// [WithDeadRetention].
+func (a *App) Replays(ctx context.Context, p Page) (Replays, error) {
+	if err := a.open(); err != nil {
 		return Replays{}, err
 	}
 	limit, before, err := p.parse(replayPrefix)
 	if err != nil {
 		return Replays{}, err
 	}
-	where, args := `1 = 1`, []any{}
-	if before != "" {
-		where, args = `id < ?`, []any{before}
+	if !storable(a.name) {
+		return Replays{}, nil
 	}
-	rows, err := riverdb.Collect(ctx, o.db.Reader(), scanReplay, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE `+where+` ORDER BY id DESC LIMIT ?`,
+	where, args := `app = ?`, []any{a.name}
+	if before != "" {
+		where, args = where+` AND id < ?`, append(args, before)
+	}
+	rows, err := riverdb.Collect(ctx, a.o.db.Reader(), scanReplay, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE `+where+` ORDER BY id DESC LIMIT ?`,
 		append(args, int64(limit+1))...)
 	if err != nil {
 		return Replays{}, wrap("reading replays", err)
@@ -207,6 +211,6 @@ func (o *Outbox) Replays(ctx context.Context, p Page) (Replays, error) {
 		rows = rows[:limit]
 		page.Next = cursor(rows[limit-1].id)
 	}
-	page.Items, err = o.replayer.statuses(ctx, rows)
+	page.Items, err = a.o.replayer.statuses(ctx, rows)
 	return page, err
 }

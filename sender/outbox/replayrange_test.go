@@ -19,7 +19,7 @@ func TestAReplayBeginsAnew(t *testing.T) {
 		id := o.deadEarlier(time.Minute)
 		before := o.delivery(id)
 		require.NotEmpty(t, before.LastError)
-		s, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"})
+		s, err := o.App("shop").ReplayRange(t.Context(), DeliveryFilter{})
 		require.NoError(t, err)
 		o.recorded(id, time.Now().Add(time.Hour))
 		o.replay(id)
@@ -33,15 +33,15 @@ func TestAReplayBeginsAnew(t *testing.T) {
 		require.Equal(t, 2, d.Replays)
 		require.Equal(t, before.Body, d.Body)
 		require.Equal(t, before.EventID, d.EventID)
-		s, err = o.ReplayStatus(t.Context(), s.ID)
+		s, err = o.App("shop").ReplayStatus(t.Context(), s.ID)
 		require.NoError(t, err)
 		require.Equal(t, 1, s.Pending, "the replay of the range has lost it")
 
-		require.NoError(t, o.Disable(t.Context(), e, "test"))
-		require.ErrorIs(t, o.Replay(t.Context(), id), ErrEndpointDisabled)
+		require.NoError(t, o.App("shop").Disable(t.Context(), e, "test"))
+		require.ErrorIs(t, o.App("shop").Replay(t.Context(), id), ErrEndpointDisabled)
 		require.Equal(t, Canceled, o.delivery(id).State)
-		require.NoError(t, o.DeleteEndpoint(t.Context(), e))
-		require.ErrorIs(t, o.Replay(t.Context(), id), ErrUnknownEndpoint)
+		require.NoError(t, o.App("shop").DeleteEndpoint(t.Context(), e))
+		require.ErrorIs(t, o.App("shop").Replay(t.Context(), id), ErrUnknownEndpoint)
 		require.Equal(t, Canceled, o.delivery(id).State)
 	})
 }
@@ -57,7 +57,7 @@ func TestWhatARangeIsUnlessItSaysSo(t *testing.T) {
 			ids[s] = o.publishOne("shop")
 			o.exec(`UPDATE {schema}outbox_delivery SET state = ?, done_at = 1 WHERE id = ?`, string(s), ids[s])
 		}
-		s, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"})
+		s, err := o.App("shop").ReplayRange(t.Context(), DeliveryFilter{})
 		require.NoError(t, err)
 		require.Equal(t, 2, s.Scheduled)
 		for state, id := range ids {
@@ -70,7 +70,7 @@ func TestReplayRatesAreBounded(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		for _, rate := range []float64{0, -1, math.NaN(), math.Inf(1), math.Inf(-1), 2 * maxRate, 1e-9} {
-			_, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, WithReplayRate(rate))
+			_, err := o.App("shop").ReplayRange(t.Context(), DeliveryFilter{}, WithReplayRate(rate))
 			var fault *FieldError
 			require.ErrorAs(t, err, &fault, "%v", rate)
 			require.Equal(t, "WithReplayRate", fault.Field)
@@ -111,14 +111,14 @@ func TestAReplayKeepsItsPaceAcrossBatches(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var id string
 		begin := stamp(time.Now())
-		_, err := o.ReplayRange(ctx, DeliveryFilter{App: "shop"}, WithReplayRate(1), WithReplayProgress(func(s ReplayStatus) {
+		_, err := o.App("shop").ReplayRange(ctx, DeliveryFilter{}, WithReplayRate(1), WithReplayProgress(func(s ReplayStatus) {
 			id = s.ID
 			later = o.publishOne("shop")
 			o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1 WHERE event = (SELECT event FROM {schema}outbox_delivery WHERE id = ?)`, later)
 			stop()
 		}))
 		require.ErrorIs(t, err, context.Canceled)
-		s, err := o.ResumeReplay(t.Context(), id, WithReplayRate(1000))
+		s, err := o.App("shop").ResumeReplay(t.Context(), id, WithReplayRate(1000))
 		require.NoError(t, err)
 		require.True(t, s.Complete)
 		// One of the first event's two deliveries is waiting.
@@ -149,7 +149,7 @@ func TestAReplayPacesEachEndpointByItself(t *testing.T) {
 		nextMillisecond() // so that it is the last
 		o.publishOne("shop")
 		o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1, next_at = 0`)
-		s, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"}, WithReplayRate(1))
+		s, err := o.App("shop").ReplayRange(t.Context(), DeliveryFilter{}, WithReplayRate(1))
 		require.NoError(t, err)
 		require.Equal(t, 1026, s.Scheduled)
 		var due int64
@@ -169,12 +169,12 @@ func TestAReplaySkipsWhatCantBeSent(t *testing.T) {
 		empty, lost := o.publishOne("empty"), o.publishOne("gone")
 		o.exec(`UPDATE {schema}outbox_delivery SET encoding = 0, state = 'failed', done_at = 1 WHERE id = ?`, empty)
 		o.multiply(o.publishOne("shop"))
-		require.NoError(t, o.Disable(t.Context(), off, "test"))
-		require.NoError(t, o.DeleteEndpoint(t.Context(), gone))
+		require.NoError(t, o.App("shop").Disable(t.Context(), off, "test"))
+		require.NoError(t, o.App("gone").DeleteEndpoint(t.Context(), gone))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for app, want := range map[string]int{"shop": 1024, "gone": 1, "empty": 1} {
-			s, err := o.ReplayRange(ctx, DeliveryFilter{App: app})
+			s, err := o.App(app).ReplayRange(ctx, DeliveryFilter{})
 			require.NoError(t, err)
 			require.Equal(t, want, s.Skipped, app)
 			require.Zero(t, s.Scheduled, app)
@@ -194,11 +194,11 @@ func TestACompleteReplayIsNotResumed(t *testing.T) {
 		o.deadEarlier(time.Minute)
 		waits := o.loaded(o.publishOne("shop"))
 		nextMillisecond() // by which times of publishing are compared
-		s, err := o.ReplayRange(t.Context(), DeliveryFilter{App: "shop"})
+		s, err := o.App("shop").ReplayRange(t.Context(), DeliveryFilter{})
 		require.NoError(t, err)
 		require.Equal(t, 1, s.Scheduled)
 		o.write(waits.failed(time.Now(), time.Time{}))
-		s, err = o.ResumeReplay(t.Context(), s.ID)
+		s, err = o.App("shop").ResumeReplay(t.Context(), s.ID)
 		require.NoError(t, err)
 		require.Equal(t, 1, s.Scheduled)
 		require.Equal(t, Failed, o.delivery(waits.id).State)
@@ -214,20 +214,20 @@ func TestReplay_ResumedByTwo(t *testing.T) {
 		o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1`)
 		ctx, stop := context.WithCancel(t.Context())
 		var id string
-		_, err := o.ReplayRange(ctx, DeliveryFilter{App: "shop"}, WithReplayProgress(func(s ReplayStatus) { id = s.ID; stop() }))
+		_, err := o.App("shop").ReplayRange(ctx, DeliveryFilter{}, WithReplayProgress(func(s ReplayStatus) { id = s.ID; stop() }))
 		require.ErrorIs(t, err, context.Canceled)
 		const n = 4
 		errs := make(chan error, n)
 		for range n {
 			go func() {
-				_, err := o.ResumeReplay(context.Background(), id)
+				_, err := o.App("shop").ResumeReplay(context.Background(), id)
 				errs <- err
 			}()
 		}
 		for range n {
 			require.NoError(t, <-errs)
 		}
-		s, err := o.ReplayStatus(t.Context(), id)
+		s, err := o.App("shop").ReplayStatus(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, 1024, s.Scheduled)
 		require.EqualValues(t, 1024, o.count(`replays = 1`))

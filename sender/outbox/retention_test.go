@@ -31,10 +31,10 @@ func TestOldDeliveriesArePruned(t *testing.T) {
 		o := w.open(t, outbox.WithRetention(24*time.Hour, 0), outbox.WithDeadRetention(72*time.Hour),
 			outbox.WithEventRetention(24*time.Hour))
 		good, bad := newHook(t, nil), newHook(t, always(410))
-		create(t, o, endpointAt("shop", good.URL))
-		create(t, o, endpointAt("blog", bad.URL))
-		delivered := publish(t, o, "shop", event(payload.DeployLive, "dep_1"), outbox.WithEventID("one")).Deliveries[0].ID
-		dead := publish(t, o, "blog", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(good.URL))
+		create(t, o.App("blog"), endpointAt(bad.URL))
+		delivered := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"), outbox.WithEventID("one")).Deliveries[0].ID
+		dead := publish(t, o.App("blog"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		settled(t, o, delivered, outbox.Delivered)
 		settled(t, o, dead, outbox.Failed)
 
@@ -45,21 +45,21 @@ func TestOldDeliveriesArePruned(t *testing.T) {
 		n, err = o.Prune(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		_, err = o.Delivery(t.Context(), delivered)
+		_, err = o.App("shop").Delivery(t.Context(), delivered)
 		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
-		attempts, err := o.Attempts(t.Context(), delivered)
+		attempts, err := o.App("shop").Attempts(t.Context(), delivered)
 		require.NoError(t, err)
 		require.Empty(t, attempts)
-		_, err = o.Delivery(t.Context(), dead)
+		_, err = o.App("blog").Delivery(t.Context(), dead)
 		require.NoError(t, err)
-		require.False(t, publish(t, o, "shop", event(payload.DeployLive, "dep_1"), outbox.WithEventID("one")).Duplicate,
+		require.False(t, publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"), outbox.WithEventID("one")).Duplicate,
 			"the ID outlived its retention")
 
 		w.age(t, 50*time.Hour)
 		n, err = o.Prune(t.Context())
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, n, 1)
-		_, err = o.Delivery(t.Context(), dead)
+		_, err = o.App("blog").Delivery(t.Context(), dead)
 		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
 	})
 }
@@ -71,22 +71,22 @@ func TestRetentionInBytesKeepsTheNewest(t *testing.T) {
 		w.start(t) // and prunes nothing by itself
 		o := w.open(t, outbox.WithRetention(time.Hour, limit))
 		h := newHook(t, nil)
-		create(t, o, endpointAt("shop", h.URL))
+		create(t, o.App("shop"), endpointAt(h.URL))
 		var ids []string
 		for range 40 {
 			e := event(payload.DeployFailed, "dep_1")
 			e.Error = strings.Repeat("x", 4000)
-			ids = append(ids, publish(t, o, "shop", e).Deliveries[0].ID)
+			ids = append(ids, publish(t, o.App("shop"), e).Deliveries[0].ID)
 			settled(t, o, ids[len(ids)-1], outbox.Delivered)
 		}
-		waiting := publish(t, w.open(t), "shop", event(payload.DeployLive, "dep_2")).Deliveries[0].ID
+		waiting := publish(t, w.open(t).App("shop"), event(payload.DeployLive, "dep_2")).Deliveries[0].ID
 		settled(t, o, waiting, outbox.Delivered)
 		n, err := o.Prune(t.Context())
 		require.NoError(t, err)
 		require.InDelta(t, 28, n, 6)
-		_, err = o.Delivery(t.Context(), ids[0])
+		_, err = o.App("shop").Delivery(t.Context(), ids[0])
 		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
-		_, err = o.Delivery(t.Context(), ids[39])
+		_, err = o.App("shop").Delivery(t.Context(), ids[39])
 		require.NoError(t, err)
 		again, err := o.Prune(t.Context())
 		require.NoError(t, err)
@@ -102,8 +102,8 @@ func TestWhatIsReplayedMeanwhileIsNotPruned(t *testing.T) {
 	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
 	o := w.start(t, outbox.WithDeadRetention(time.Hour))
 	h := newHook(t, always(410))
-	create(t, o, endpointAt("shop", h.URL))
-	id := publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID
+	create(t, o.App("shop"), endpointAt(h.URL))
+	id := publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID
 	settled(t, o, id, outbox.Failed)
 	require.NoError(t, o.Stop(t.Context()))
 	w.age(t, 2*time.Hour)
@@ -124,10 +124,10 @@ func TestWhatIsReplayedMeanwhileIsNotPruned(t *testing.T) {
 	}, "pruning waits for the lock")
 	require.NoError(t, tx.Commit(t.Context()))
 	require.NoError(t, <-pruned)
-	d, err := o.Delivery(t.Context(), id)
+	d, err := o.App("shop").Delivery(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, outbox.Pending, d.State)
-	attempts, err := o.Attempts(t.Context(), id)
+	attempts, err := o.App("shop").Attempts(t.Context(), id)
 	require.NoError(t, err)
 	require.Len(t, attempts, 1)
 }

@@ -21,26 +21,26 @@ const maxGrace = 30 * 24 * time.Hour
 // that the customer has that long to add the new one. With a grace of zero the
 // old secret is no longer used. A rotation within a rotation ends the older of
 // the secrets. At most 30 days.
-func (o *Outbox) RotateSecret(ctx context.Context, id, text string, grace time.Duration) (Secret, error) {
-	if err := o.open(); err != nil {
+func (a *App) RotateSecret(ctx context.Context, id, text string, grace time.Duration) (Secret, error) {
+	if err := a.open(); err != nil {
 		return Secret{}, err
 	}
 	if grace < 0 || grace > maxGrace {
 		return Secret{}, fieldError("grace", "%v: want 0 to 30 days", grace)
 	}
 	var shown Secret
-	err := o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		if err := o.endpoints.lock(ctx, tx, id); err != nil {
+	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		if err := a.o.endpoints.lock(ctx, tx, a.of(id)); err != nil {
 			return err
 		}
-		e, err := o.endpoints.readUnsealed(ctx, tx, id)
+		e, err := a.o.endpoints.findUnsealed(ctx, tx, a.of(id))
 		if err != nil {
 			return err
 		}
 		if shown, err = e.rotate(text, time.Now(), grace); err != nil {
 			return err
 		}
-		return o.endpoints.updateSealed(ctx, tx, e)
+		return a.o.endpoints.updateSealed(ctx, tx, e)
 	})
 	if err != nil {
 		return Secret{}, wrap("rotating secret", err)
@@ -103,14 +103,15 @@ func (s *endpointStore) isCurrent(columns sealed) bool {
 func (s *endpointStore) reSeal(ctx context.Context, id string) (done bool, err error) {
 	// The lock makes a new version. Every process then unseals the endpoint again
 	// and resets its breaker, so avoid it.
-	if _, columns, err := s.read(ctx, s.db, id); err != nil || s.isCurrent(columns) {
+	before, columns, err := s.read(ctx, s.db, id)
+	if err != nil || s.isCurrent(columns) {
 		return false, err
 	}
 	err = s.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		if err := s.lock(ctx, tx, id); err != nil {
+		if err := s.lock(ctx, tx, before.key()); err != nil {
 			return err
 		}
-		e, columns, err := s.read(ctx, tx, id)
+		e, columns, err := s.find(ctx, tx, before.key())
 		if err != nil {
 			return err
 		}

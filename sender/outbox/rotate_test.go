@@ -24,25 +24,25 @@ func TestRotationsAreBounded(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		for _, grace := range []time.Duration{-1, 30*24*time.Hour + 1} {
-			_, err := o.RotateSecret(t.Context(), e, "", grace)
+			_, err := o.App("shop").RotateSecret(t.Context(), e, "", grace)
 			require.ErrorIs(t, err, ErrInvalid)
 		}
-		next, err := o.RotateSecret(t.Context(), e, "", 30*24*time.Hour)
+		next, err := o.App("shop").RotateSecret(t.Context(), e, "", 30*24*time.Hour)
 		require.NoError(t, err)
 		require.Equal(t, 2, o.keysOf(e))
-		_, err = o.RotateSecret(t.Context(), e, "", time.Hour)
+		_, err = o.App("shop").RotateSecret(t.Context(), e, "", time.Hour)
 		require.NoError(t, err)
 		require.Equal(t, 2, o.keysOf(e), "the older of the secrets is still in use")
-		_, err = o.RotateSecret(t.Context(), e, next.Reveal(), 0)
+		_, err = o.App("shop").RotateSecret(t.Context(), e, next.Reveal(), 0)
 		require.NoError(t, err)
 		require.Equal(t, 1, o.keysOf(e), "the old one is out of use")
-		_, err = o.RotateSecret(t.Context(), e, next.Reveal(), 0)
+		_, err = o.App("shop").RotateSecret(t.Context(), e, next.Reveal(), 0)
 		require.NoError(t, err, "which ends a rotation, and is no rotation")
 
-		c := EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/unsigned"), Scheme: InsecureUnsigned}
-		unsigned, _, err := o.CreateEndpoint(t.Context(), c)
+		c := EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/unsigned"), Scheme: InsecureUnsigned}
+		unsigned, _, err := o.App("shop").CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
-		_, err = o.RotateSecret(t.Context(), unsigned.ID, "", 0)
+		_, err = o.App("shop").RotateSecret(t.Context(), unsigned.ID, "", 0)
 		var fault *FieldError
 		require.ErrorAs(t, err, &fault)
 		require.Equal(t, "Scheme", fault.Field)
@@ -59,7 +59,7 @@ func TestReSealFindsWhatIsHalfDone(t *testing.T) {
 		both := testKeyring(t, "k2", "k3")
 		both.byID[old.id] = old
 		o.endpoints.keys = both
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
 		n, err := o.ReSeal(t.Context())
 		require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
-		_, err := o.RotateSecret(t.Context(), e, "", time.Hour)
+		_, err := o.App("shop").RotateSecret(t.Context(), e, "", time.Hour)
 		require.NoError(t, err)
 		d := o.loaded(o.publishOne("shop"))
 		signatures := func(at time.Time) int {
@@ -95,10 +95,10 @@ func TestTheEndOfARotationNeedsNoChange(t *testing.T) {
 
 		// A scheme with room for only one signature uses the new secret at once.
 		const old, next = "old-key-0123456789abcdefghijklmnopqrstuvw", "new-key-0123456789abcdefghijklmnopqrstuvw"
-		c := EndpointConfig{App: "bearer", URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: SchemeBearer, Secret: NewSecret(old)}
-		b, _, err := o.CreateEndpoint(t.Context(), c)
+		c := EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: SchemeBearer, Secret: NewSecret(old)}
+		b, _, err := o.App("bearer").CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
-		_, err = o.RotateSecret(t.Context(), b.ID, next, time.Hour)
+		_, err = o.App("bearer").RotateSecret(t.Context(), b.ID, next, time.Hour)
 		require.NoError(t, err)
 		d = o.loaded(o.publishOne("bearer"))
 		require.Contains(t, authorization(o, d, now), old)

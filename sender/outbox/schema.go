@@ -160,6 +160,7 @@ var migrations = []riverdb.Step{{
 	)`,
 	`CREATE TABLE {schema}outbox_replay (
 		id text NOT NULL PRIMARY KEY,
+		app text NOT NULL,
 		created_at bigint NOT NULL,
 		filter text NOT NULL,
 		spacing bigint NOT NULL,
@@ -169,4 +170,5 @@ var migrations = []riverdb.Step{{
 		skipped bigint NOT NULL DEFAULT 0,
 		done bigint NOT NULL DEFAULT 0
 	)`,
+	`CREATE INDEX outbox_replay_app ON {schema}outbox_replay (app, id)`,
 }}

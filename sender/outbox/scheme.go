@@ -46,15 +46,15 @@ const (
 	InsecureUnsigned Scheme = "unsigned"
 )
 
-// Secret is what a customer needs to verify deliveries. [Outbox.CreateEndpoint]
-// and [Outbox.RotateSecret] return it once. It is a whsec_ or literal secret,
+// Secret is what a customer needs to verify deliveries. [App.CreateEndpoint]
+// and [App.RotateSecret] return it once. It is a whsec_ or literal secret,
 // the public whpk_ key of [SchemeEd25519], or the JSON Web Key of
 // [SchemeHTTPSig]. It is empty for schemes without one. Printing a Secret shows
 // nothing, also inside other values. Use Reveal to get its text.
 type Secret struct{ text hidden.Value[string] }
 
 // NewSecret wraps a key that the customer has, for [EndpointConfig] and
-// [Outbox.RotateSecret], which check it.
+// [App.RotateSecret], which check it.
 func NewSecret(text string) Secret { return Secret{hidden.Of(text)} }
 
 // Reveal returns the text. Show it to the customer once, and never log it.

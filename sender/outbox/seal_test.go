@@ -26,13 +26,13 @@ func TestCredentialsAreSealedAtRest(t *testing.T) {
 	w := &world{path: path}
 	o, err := w.tryOpen()
 	require.NoError(t, err)
-	c := endpointAt("shop", "http://127.0.0.1:1/"+canary)
+	c := endpointAt("http://127.0.0.1:1/" + canary)
 	c.Header = sender.NewHeader(http.Header{"X-Api-Key": {canary}})
 	c.Scheme, c.Secret = outbox.SchemeTimestamped, outbox.NewSecret(canary)
-	e, _ := create(t, o, c)
-	_, err = o.RotateSecret(t.Context(), e.ID, canary+"-again", 1e12)
+	e, _ := create(t, o.App("shop"), c)
+	_, err = o.App("shop").RotateSecret(t.Context(), e.ID, canary+"-again", 1e12)
 	require.NoError(t, err)
-	publish(t, o, "shop", event(payload.DeployLive, "dep_visible"))
+	publish(t, o.App("shop"), event(payload.DeployLive, "dep_visible"))
 	require.NoError(t, o.Close())
 	files, err := filepath.Glob(path + "*")
 	require.NoError(t, err)
@@ -50,11 +50,11 @@ func TestTheDatabaseHasNoCredentials(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
-		c := endpointAt("shop", "http://127.0.0.1:1/"+canary)
+		c := endpointAt("http://127.0.0.1:1/" + canary)
 		c.Header = sender.NewHeader(http.Header{"X-Api-Key": {canary}})
 		c.Scheme, c.Secret = outbox.SchemeBearer, outbox.NewSecret(canary)
-		create(t, o, c)
-		all, err := o.Endpoints(t.Context(), "shop")
+		create(t, o.App("shop"), c)
+		all, err := o.App("shop").Endpoints(t.Context())
 		require.NoError(t, err)
 		require.NotContains(t, fmt.Sprintf("%+v", all), canary)
 		require.Equal(t, "http://127.0.0.1:1", all[0].Host)
@@ -79,11 +79,11 @@ func TestOnlyTheRightKeyOpens(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		h := newHook(t, nil)
 		o := w.open(t)
-		e, _ := create(t, o, endpointAt("shop", h.URL))
+		e, _ := create(t, o.App("shop"), endpointAt(h.URL))
 		next := newKey("k2")
 		for name, key := range map[string]outbox.SealingKey{"another key": next, "another secret of that name": newKey("k1")} {
 			wrong := w.open(t, outbox.WithSealingKeys(key))
-			_, err := wrong.RotateSecret(t.Context(), e.ID, "", 0)
+			_, err := wrong.App("shop").RotateSecret(t.Context(), e.ID, "", 0)
 			require.ErrorIs(t, err, outbox.ErrUnseal, name)
 			require.NotContains(t, err.Error(), h.URL)
 			_, err = wrong.ReSeal(t.Context())
@@ -100,9 +100,9 @@ func TestOnlyTheRightKeyOpens(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, n)
 		only := w.start(t, outbox.WithSealingKeys(next))
-		p := publish(t, only, "shop", event(payload.DeployLive, "dep_1"))
+		p := publish(t, only.App("shop"), event(payload.DeployLive, "dep_1"))
 		settled(t, only, p.Deliveries[0].ID, outbox.Delivered)
-		_, err = o.RotateSecret(t.Context(), e.ID, "", 0)
+		_, err = o.App("shop").RotateSecret(t.Context(), e.ID, "", 0)
 		require.ErrorIs(t, err, outbox.ErrUnseal, "the old key still opens")
 	})
 }
@@ -113,17 +113,17 @@ func TestSealedValuesCantBeMoved(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
-		a, _ := create(t, o, endpointAt("shop", "http://127.0.0.1:1/a"))
-		b, _ := create(t, o, endpointAt("shop", "http://127.0.0.1:1/b"))
+		a, _ := create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/a"))
+		b, _ := create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/b"))
 		w.exec(t, `UPDATE {t} SET keys = (SELECT keys FROM {t} WHERE id = '`+a.ID+`') WHERE id = '`+b.ID+`'`)
-		_, _, err := o.TestEndpoint(t.Context(), b.ID)
+		_, _, err := o.App("shop").TestEndpoint(t.Context(), b.ID)
 		require.ErrorIs(t, err, outbox.ErrUnseal)
 		require.Contains(t, err.Error(), "keys")
 		w.exec(t, `UPDATE {t} SET url = header WHERE id = '`+a.ID+`'`)
-		_, _, err = o.TestEndpoint(t.Context(), a.ID)
+		_, _, err = o.App("shop").TestEndpoint(t.Context(), a.ID)
 		require.ErrorIs(t, err, outbox.ErrUnseal)
 		w.exec(t, `UPDATE {t} SET url = '' WHERE id = '`+a.ID+`'`)
-		_, _, err = o.TestEndpoint(t.Context(), a.ID)
+		_, _, err = o.App("shop").TestEndpoint(t.Context(), a.ID)
 		require.ErrorIs(t, err, outbox.ErrUnseal)
 	})
 }
@@ -153,9 +153,9 @@ func TestAChangeOfSettingsKeepsARotation(t *testing.T) {
 	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
 	o := w.start(t)
 	h := newHook(t, nil)
-	c := endpointAt("shop", h.URL)
+	c := endpointAt(h.URL)
 	c.Scheme, c.Secret = outbox.SchemeBearer, outbox.NewSecret("old-key-0123456789abcdefghijklmnopqrstuvw")
-	e, _ := create(t, o, c)
+	e, _ := create(t, o.App("shop"), c)
 	tx, err := w.pool.Begin(t.Context()) // makes both wait, so that the order is always the same
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `SELECT 1 FROM deployhook_outbox.outbox_endpoint WHERE id = $1 FOR UPDATE`, e.ID)
@@ -170,22 +170,22 @@ func TestAChangeOfSettingsKeepsARotation(t *testing.T) {
 		}
 	}
 	go func() {
-		_, err := o.RotateSecret(context.Background(), e.ID, "new-key-0123456789abcdefghijklmnopqrstuvw", 0)
+		_, err := o.App("shop").RotateSecret(context.Background(), e.ID, "new-key-0123456789abcdefghijklmnopqrstuvw", 0)
 		rotated <- err
 	}()
 	eventually(t, waiting(1), "the rotation waits for the lock")
 	go func() {
-		_, err := o.UpdateEndpoint(context.Background(), e.ID, outbox.EndpointUpdate{Description: new("hello")})
+		_, err := o.App("shop").UpdateEndpoint(context.Background(), e.ID, outbox.EndpointUpdate{Description: new("hello")})
 		updated <- err
 	}()
 	eventually(t, waiting(2), "the update waits for the lock")
 	require.NoError(t, tx.Rollback(t.Context()))
 	require.NoError(t, <-rotated)
 	require.NoError(t, <-updated)
-	got, err := o.Endpoint(t.Context(), e.ID)
+	got, err := o.App("shop").Endpoint(t.Context(), e.ID)
 	require.NoError(t, err)
 	require.Equal(t, "hello", got.Description)
-	settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
+	settled(t, o, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
 	require.Contains(t, h.requests()[0].header.Get("Authorization"), "new-key")
 }
 
@@ -193,17 +193,17 @@ func TestRotationsSurviveUpdates(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
-		e, _ := create(t, o, endpointAt("shop", newHook(t, nil).URL))
+		e, _ := create(t, o.App("shop"), endpointAt(newHook(t, nil).URL))
 		for range 30 {
 			updated := make(chan error, 1)
 			go func() {
-				_, err := o.UpdateEndpoint(context.Background(), e.ID, outbox.EndpointUpdate{Description: new("hello")})
+				_, err := o.App("shop").UpdateEndpoint(context.Background(), e.ID, outbox.EndpointUpdate{Description: new("hello")})
 				updated <- err
 			}()
-			s, err := o.RotateSecret(t.Context(), e.ID, "", 0)
+			s, err := o.App("shop").RotateSecret(t.Context(), e.ID, "", 0)
 			require.NoError(t, err)
 			require.NoError(t, <-updated)
-			_, err = o.RotateSecret(t.Context(), e.ID, s.Reveal(), time.Minute)
+			_, err = o.App("shop").RotateSecret(t.Context(), e.ID, s.Reveal(), time.Minute)
 			require.ErrorIs(t, err, outbox.ErrInvalid, "the new secret must be the one that is in use")
 		}
 	})
@@ -214,7 +214,7 @@ func TestReSealLeavesAloneWhatIsSealedWithTheCurrentKey(t *testing.T) {
 	address := sqldbtest.NewDatabase(t)
 	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
 	o := w.open(t)
-	create(t, o, endpointAt("shop", newHook(t, nil).URL))
+	create(t, o.App("shop"), endpointAt(newHook(t, nil).URL))
 	version := func() (n int64) {
 		require.NoError(t, w.pool.QueryRow(t.Context(), `SELECT version FROM `+w.table("outbox_endpoint")).Scan(&n))
 		return n

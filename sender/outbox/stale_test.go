@@ -29,7 +29,7 @@ func (o *inside) publishAt(typ payload.Type, deployment string, minute int) map[
 	case payload.DeployRolledBack:
 		e.PreviousVersion = "v1"
 	}
-	p, err := o.Publish(o.t.Context(), "shop", e)
+	p, err := o.App("shop").Publish(o.t.Context(), e)
 	require.NoError(o.t, err)
 	ids := map[string]string{}
 	for _, ref := range p.Deliveries {
@@ -41,7 +41,7 @@ func (o *inside) publishAt(typ payload.Type, deployment string, minute int) map[
 // filtered is an endpoint that wants only these types.
 func (o *inside) filtered(types ...string) string {
 	o.t.Helper()
-	e, _, err := o.CreateEndpoint(o.t.Context(), EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/" + newID("x")), Events: types})
+	e, _, err := o.App("shop").CreateEndpoint(o.t.Context(), EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/" + newID("x")), Events: types})
 	require.NoError(o.t, err)
 	return e.ID
 }
@@ -117,8 +117,8 @@ func TestSupersession_OnlyPending(t *testing.T) {
 		require.Equal(t, Failed, o.delivery(failed).State)
 		// A delivery that cannot be sent fails with that reason, even if it is also
 		// stale.
-		c := EndpointConfig{App: "shop", URL: sender.NewURL("http://127.0.0.1:1/mute"), BodyFormat: "mute"}
-		mute, _, err := o.CreateEndpoint(t.Context(), c)
+		c := EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/mute"), BodyFormat: "mute"}
+		mute, _, err := o.App("shop").CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
 		o.publishAt(payload.DeployLive, "d", 2)
 		require.Equal(t, Failed, o.delivery(o.publishAt(payload.DeployStarted, "d", 1)[mute.ID]).State)

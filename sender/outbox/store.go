@@ -138,13 +138,15 @@ func lockApp(ctx context.Context, tx *riverdb.Tx, app string) error {
 	return err
 }
 
+func unknownApp(name string) error { return fmt.Errorf("%w: %q", ErrUnknownApp, clean(name)) }
+
 func requireApp(ctx context.Context, q riverdb.Querier, app string) error {
 	var n int64
 	if err := q.QueryRow(ctx, `SELECT count(*) FROM {schema}outbox_app WHERE id = ?`, app).Scan(&n); err != nil {
 		return wrap("reading app", err)
 	}
 	if n == 0 {
-		return fmt.Errorf("%w: %q; register it, or create an endpoint for it", ErrUnknownApp, app)
+		return fmt.Errorf("%w; register it, or create an endpoint for it", unknownApp(app))
 	}
 	return nil
 }

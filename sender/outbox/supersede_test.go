@@ -17,11 +17,11 @@ func TestSupersession_DropsStaleDeliveries(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t, outbox.WithSupersession())
 		h := newHook(t, nil)
-		create(t, o, endpointAt("shop", h.URL))
+		create(t, o.App("shop"), endpointAt(h.URL))
 		at := func(typ payload.Type, deployment string, minute int) string {
 			e := event(typ, deployment)
 			e.Timestamp = e.Timestamp.Add(time.Duration(minute) * time.Minute)
-			return publish(t, o, "shop", e).Deliveries[0].ID
+			return publish(t, o.App("shop"), e).Deliveries[0].ID
 		}
 		started := at(payload.DeployStarted, "dep_1", 0)
 		built := at(payload.BuildCompleted, "dep_1", 1)
@@ -36,7 +36,7 @@ func TestSupersession_DropsStaleDeliveries(t *testing.T) {
 			started: outbox.Superseded, built: outbox.Superseded, late: outbox.Superseded,
 			custom: outbox.Pending, otherStarted: outbox.Pending, live: outbox.Pending, rolledBack: outbox.Pending, again: outbox.Pending,
 		} {
-			d, err := o.Delivery(t.Context(), id)
+			d, err := o.App("shop").Delivery(t.Context(), id)
 			require.NoError(t, err)
 			require.Equal(t, want, d.State, d.Type)
 			if want == outbox.Superseded {
@@ -56,9 +56,9 @@ func TestWithoutTheOptionNothingIsSuperseded(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
 		h := newHook(t, nil)
-		create(t, o, endpointAt("shop", h.URL))
-		a := publish(t, o, "shop", event(payload.DeployStarted, "dep_1")).Deliveries[0].ID
-		b := publish(t, o, "shop", event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(h.URL))
+		a := publish(t, o.App("shop"), event(payload.DeployStarted, "dep_1")).Deliveries[0].ID
+		b := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 		require.NoError(t, o.Start(t.Context()))
 		settled(t, o, a, outbox.Delivered)
 		settled(t, o, b, outbox.Delivered)
@@ -75,11 +75,11 @@ func TestSupersessionHoldsForConcurrentTransactions(t *testing.T) {
 		}
 		o := w.open(t, outbox.WithSupersession())
 		h := newHook(t, nil)
-		create(t, o, endpointAt("shop", h.URL))
+		create(t, o.App("shop"), endpointAt(h.URL))
 		tx1, tx2 := w.begin(t), w.begin(t)
-		started, err := o.PublishTx(t.Context(), tx1.tx, "shop", event(payload.DeployStarted, "dep_1"))
+		started, err := o.App("shop").PublishTx(t.Context(), tx1.tx, event(payload.DeployStarted, "dep_1"))
 		require.NoError(t, err)
-		live, err := o.PublishTx(t.Context(), tx2.tx, "shop", event(payload.DeployLive, "dep_1"))
+		live, err := o.App("shop").PublishTx(t.Context(), tx2.tx, event(payload.DeployLive, "dep_1"))
 		require.NoError(t, err)
 		tx2.commit(t)
 		tx1.commit(t)
@@ -94,11 +94,11 @@ func TestSupersession_ReplayedIsSent(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o := w.start(t, outbox.WithSupersession())
 		h := newHook(t, nil)
-		create(t, o, endpointAt("shop", h.URL))
-		id := publish(t, o, "shop", event(payload.DeployStarted, "d")).Deliveries[0].ID
+		create(t, o.App("shop"), endpointAt(h.URL))
+		id := publish(t, o.App("shop"), event(payload.DeployStarted, "d")).Deliveries[0].ID
 		settled(t, o, id, outbox.Delivered)
-		settled(t, o, publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
-		require.NoError(t, o.Replay(t.Context(), id))
+		settled(t, o, publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID, outbox.Delivered)
+		require.NoError(t, o.App("shop").Replay(t.Context(), id))
 		eventually(t, func() bool { return len(h.sent(id)) == 2 }, "not sent again")
 		settled(t, o, id, outbox.Delivered)
 	})
@@ -122,17 +122,17 @@ func TestSupersession_NotByWhatCantBeSent(t *testing.T) {
 		opts := []outbox.Option{outbox.WithSupersession(), outbox.WithFormat("no_end", noEnd{})}
 		o := w.open(t, opts...)
 		h := newHook(t, nil)
-		c := endpointAt("shop", h.URL)
+		c := endpointAt(h.URL)
 		c.BodyFormat = "no_end"
-		create(t, o, c)
+		create(t, o.App("shop"), c)
 		stateOf := func(id string) outbox.State {
-			d, err := o.Delivery(t.Context(), id)
+			d, err := o.App("shop").Delivery(t.Context(), id)
 			require.NoError(t, err)
 			return d.State
 		}
-		started := publish(t, o, "shop", event(payload.DeployStarted, "d")).Deliveries[0].ID
-		live := publish(t, o, "shop", event(payload.DeployLive, "d")).Deliveries[0].ID
-		built := publish(t, o, "shop", event(payload.BuildCompleted, "d")).Deliveries[0].ID
+		started := publish(t, o.App("shop"), event(payload.DeployStarted, "d")).Deliveries[0].ID
+		live := publish(t, o.App("shop"), event(payload.DeployLive, "d")).Deliveries[0].ID
+		built := publish(t, o.App("shop"), event(payload.BuildCompleted, "d")).Deliveries[0].ID
 		require.Equal(t, outbox.Failed, stateOf(live))
 		for _, id := range []string{started, built} {
 			require.Equal(t, outbox.Pending, stateOf(id))

@@ -198,7 +198,7 @@ func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	var notices []Notice
 	switch {
 	case wantsNoMore(a):
-		notices = w.health.tryDisable(ctx, d.endpoint, disabledBy(a), ` AND version = ?`, d.version)
+		notices = w.health.tryDisable(ctx, owned{d.app, d.endpoint}, disabledBy(a), ` AND version = ?`, d.version)
 	case counted && a.Outcome != sender.Delivered && blamesEndpoint(a):
 		notices = w.health.afterFailure(ctx, d, r)
 	}

@@ -75,7 +75,7 @@ func TestWorker_Late410(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		d := o.loaded(o.publishOne("shop"))
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
 		gone := &sender.Attempt{Outcome: sender.Gone, Status: 410, Start: time.Now()}
 		require.NoError(t, o.worker.conclude(t.Context(), d, sender.Platform, gone))
@@ -182,7 +182,7 @@ func TestWorker_Request(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		require.Equal(t, DefaultMaxConcurrency, o.worker.request(o.loaded(o.publishOne("shop"))).Concurrency)
-		_, err := o.UpdateEndpoint(t.Context(), e, EndpointUpdate{MaxConcurrency: new(3), RateLimit: new(2.0)})
+		_, err := o.App("shop").UpdateEndpoint(t.Context(), e, EndpointUpdate{MaxConcurrency: new(3), RateLimit: new(2.0)})
 		require.NoError(t, err)
 		d := o.failingFor(time.Minute)
 		until := stamp(time.Now().Add(time.Minute))

@@ -44,13 +44,14 @@ func run(ctx context.Context, file, version string) error {
 		return err
 	}
 	defer o.Close()
-	if _, _, err := o.CreateEndpoint(ctx, outbox.EndpointConfig{App: "shop", URL: sender.NewURL(customer.URL)}); err != nil {
+	shop := o.App("shop")
+	if _, _, err := shop.CreateEndpoint(ctx, outbox.EndpointConfig{URL: sender.NewURL(customer.URL)}); err != nil {
 		return err
 	}
 	if err := o.Start(ctx); err != nil {
 		return err
 	}
-	p, err := o.Publish(ctx, "shop", &payload.Event{
+	p, err := shop.Publish(ctx, &payload.Event{
 		Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: "dep_1", App: "shop", Environment: "production",
 	})
 	if err != nil {
