@@ -30,8 +30,13 @@ var ErrInUse = errors.New("a reader still uses the -wal file")
 func (db *DB) Shrink(ctx context.Context) error { return db.shrink(ctx, shrinkKeep) }
 
 // Scrub removes what was deleted from a file that [OpenFile] created, and from
-// its -wal file. It returns all free pages to the file system, in small
-// transactions. Then it empties the -wal file. It waits up to five seconds for
+// its -wal file:
+//
+//   - It returns all free pages to the file system.
+//   - It reads the whole file and clears copies of rows that SQLite has moved.
+//   - It empties the -wal file.
+//
+// Others write between its small transactions. It waits up to five seconds for
 // readers of earlier versions, which it does not disturb. If they are not done
 // then, the error wraps [ErrInUse]. Scrub does nothing for any other database.
 func (db *DB) Scrub(ctx context.Context) error {
@@ -41,6 +46,14 @@ func (db *DB) Scrub(ctx context.Context) error {
 	if err := db.shrink(ctx, 0); err != nil {
 		return err
 	}
+	if err := db.clean(ctx); err != nil {
+		return err
+	}
+	return db.awaitEmptyWAL(ctx)
+}
+
+// awaitEmptyWAL empties the -wal file as soon as no reader needs it.
+func (db *DB) awaitEmptyWAL(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, scrubPatience)
 	defer cancel()
 	for {
