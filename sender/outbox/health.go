@@ -209,11 +209,12 @@ func endpointEvent(t payload.Type, e *endpointRow, now time.Time) *payload.Event
 // one.
 func (h *health) cancelPending(ctx context.Context, k owned, reason string) error {
 	for {
-		n, err := h.db.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
-			WHERE id IN (SELECT id FROM {schema}outbox_delivery WHERE app = ? AND endpoint = ? AND state = 'pending'
-			ORDER BY id LIMIT ?) AND state = 'pending'
+		n, err := h.db.Exec(ctx, `WITH waiting AS MATERIALIZED (
+				SELECT id FROM {schema}outbox_delivery WHERE app = ? AND endpoint = ? AND state = 'pending' ORDER BY id LIMIT ?`+inOrder(h.db)+`)
+			UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
+			WHERE id IN (SELECT id FROM waiting) AND state = 'pending'
 			AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE app = ? AND id = ? AND state <> ?)`,
-			string(Canceled), micros(time.Now()), reason, k.app, k.id, int64(cancelBatch), k.app, k.id, string(EndpointDisabled))
+			k.app, k.id, int64(cancelBatch), string(Canceled), micros(time.Now()), reason, k.app, k.id, string(EndpointDisabled))
 		if err != nil {
 			return wrap("canceling deliveries", err)
 		}

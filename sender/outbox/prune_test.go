@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -129,4 +130,15 @@ func TestEventIDsAreForgottenWithTheirDeliveries(t *testing.T) {
 		require.False(t, publish("quiet", "dead").Duplicate, "another app's delivery")
 		require.True(t, publish("quiet", "young").Duplicate)
 	}, WithRetention(time.Hour, 0), WithDeadRetention(24*time.Hour), WithEventRetention(time.Hour))
+}
+
+// The number of rows to delete fits even if the products on the way do not.
+func TestShare_LargeTables(t *testing.T) {
+	t.Parallel()
+	const gigabyte, rows = 1_000_000_000, 100_000_000
+	require.EqualValues(t, rows, share(100*gigabyte, 100*gigabyte, rows))
+	require.EqualValues(t, 99*rows/100, share(99*gigabyte, 100*gigabyte, rows))
+	require.EqualValues(t, math.MaxInt64-1, share(math.MaxInt64-1, math.MaxInt64, math.MaxInt64))
+	require.EqualValues(t, 3, share(3, 10, 10))
+	require.Zero(t, share(1, 10, 9))
 }

@@ -31,12 +31,19 @@ type publisher struct {
 
 // publish stores the event and its deliveries.
 func (p *publisher) publish(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
-	inserted, err := p.insertEvent(ctx, tx, d)
-	if err != nil {
-		return Publication{}, err
-	}
-	if !inserted {
-		return p.published(ctx, tx, d)
+	for tries := 0; ; tries++ {
+		inserted, err := p.insertEvent(ctx, tx, d)
+		if err != nil {
+			return Publication{}, err
+		}
+		if inserted {
+			break
+		}
+		before, err := p.published(ctx, tx, d)
+		if !errors.Is(err, riverdb.ErrNoRows) || tries == 2 {
+			return before, err
+		}
+		// It was pruned between the two statements.
 	}
 	deliveries, err := p.newDeliveries(ctx, tx, d)
 	if err != nil {
@@ -131,7 +138,7 @@ func (p *publisher) newDeliveries(ctx context.Context, tx *riverdb.Tx, d *draft)
 		}
 	}
 	if p.supersede && len(deliveries) > 0 {
-		return deliveries, supersede(ctx, tx, d, deliveries)
+		return deliveries, p.dropStale(ctx, tx, d, deliveries)
 	}
 	return deliveries, nil
 }

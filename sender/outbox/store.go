@@ -49,6 +49,18 @@ func anyPair(db *riverdb.DB, columns string, first, second []string) (condition 
 	return `(` + columns + `) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))`, []any{string(b)}
 }
 
+// inOrder ends a subselect ordered by ID that says which deliveries a statement
+// changes. PostgreSQL then locks them in this order. Two statements that change
+// the same deliveries wait for each other and do not deadlock. The subselect
+// must be materialized, since it could run several times otherwise. SQLite has
+// one writer at a time.
+func inOrder(db *riverdb.DB) string {
+	if db.Dialect() == riverdb.Postgres {
+		return ` FOR UPDATE`
+	}
+	return ``
+}
+
 // newID returns a prefix and a UUIDv7 without dashes, so that IDs sort by time.
 func newID(prefix string) string {
 	return prefix + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")

@@ -26,33 +26,35 @@ func isIntermediate(t payload.Type) bool {
 	return false
 }
 
-// supersede drops stale deliveries, those that wait when a terminal event
+// dropStale drops stale deliveries, those that wait when a terminal event
 // comes, and those that come after one. An event that is younger than the
 // terminal one is not stale, since the same deployment runs once more. A
 // terminal event that the endpoint's format can't express makes nothing stale,
 // since the endpoint never gets it. A delivery that is in flight while it is
 // superseded counts as delivered if it succeeds. A replayed delivery is never
 // stale.
-func supersede(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
+func (p *publisher) dropStale(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
 	switch {
 	case isTerminal(&d.event):
-		return supersedeEarlier(ctx, tx, d, deliveries)
+		return supersedeEarlier(ctx, tx, d, deliveries, inOrder(p.db))
 	case isIntermediate(d.event.Type):
 		return supersedeLate(ctx, tx, d, deliveries)
 	}
 	return nil
 }
 
-func supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
+func supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery, lock string) error {
 	for _, n := range deliveries {
 		if n.state != Pending {
 			continue
 		}
-		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
-			WHERE app = ? AND deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?`,
-			string(Superseded), micros(d.at), fmt.Sprintf("superseded by %s %s", d.event.Type, n.id),
+		_, err := tx.Exec(ctx, `WITH stale AS MATERIALIZED (SELECT id FROM {schema}outbox_delivery
+				WHERE app = ? AND deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?
+				ORDER BY id`+lock+`)
+			UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ? WHERE id IN (SELECT id FROM stale) AND state = ?`,
 			d.app, d.event.DeploymentID, n.endpoint, string(Pending),
-			string(payload.DeployStarted), string(payload.BuildCompleted), string(payload.HealthCheckPassed), micros(d.event.Timestamp))
+			string(payload.DeployStarted), string(payload.BuildCompleted), string(payload.HealthCheckPassed), micros(d.event.Timestamp),
+			string(Superseded), micros(d.at), fmt.Sprintf("superseded by %s %s", d.event.Type, n.id), string(Pending))
 		if err != nil {
 			return err
 		}
