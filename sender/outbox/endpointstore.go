@@ -123,15 +123,15 @@ func (s *endpointStore) list(ctx context.Context, app string) ([]Endpoint, error
 
 // openEndpoint opens the sealed columns of an endpoint.
 func (r *keyring) openEndpoint(e *endpointRow, s sealed) error {
-	address, err := r.open(e.ID, columnURL, s.url)
+	address, err := r.open(e.binding(), columnURL, s.url)
 	if err != nil {
 		return err
 	}
-	header, err := r.open(e.ID, columnHeader, s.header)
+	header, err := r.open(e.binding(), columnHeader, s.header)
 	if err != nil {
 		return err
 	}
-	keys, err := r.open(e.ID, columnKeys, s.keys)
+	keys, err := r.open(e.binding(), columnKeys, s.keys)
 	if err != nil {
 		return err
 	}
@@ -157,9 +157,9 @@ func (r *keyring) sealEndpoint(e *endpointRow) (sealed, error) {
 		return sealed{}, fmt.Errorf("outbox: keys of endpoint %s: %w", e.ID, err)
 	}
 	return sealed{
-		url:    r.seal(e.ID, columnURL, []byte(e.url.Reveal())),
-		header: r.seal(e.ID, columnHeader, header),
-		keys:   r.seal(e.ID, columnKeys, keys),
+		url:    r.seal(e.binding(), columnURL, []byte(e.url.Reveal())),
+		header: r.seal(e.binding(), columnHeader, header),
+		keys:   r.seal(e.binding(), columnKeys, keys),
 	}, nil
 }
 
@@ -266,23 +266,23 @@ func normalURL(text string) string {
 // and otherwise how many other endpoints it has. URLs are sealed, so each has
 // to be opened. An app has few endpoints, and its row is locked meanwhile.
 func (s *endpointStore) checkDuplicate(ctx context.Context, tx *riverdb.Tx, e *endpointRow) (count int, err error) {
-	type pair struct {
-		id  string
-		url []byte
+	type other struct {
+		id, scheme string
+		url        []byte
 	}
-	others, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (p pair, err error) {
-		return p, r.Scan(&p.id, &p.url)
-	}, `SELECT id, url FROM {schema}outbox_endpoint WHERE app = ? AND id <> ?`, e.App, e.ID)
+	others, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (o other, err error) {
+		return o, r.Scan(&o.id, &o.scheme, &o.url)
+	}, `SELECT id, scheme, url FROM {schema}outbox_endpoint WHERE app = ? AND id <> ?`, e.App, e.ID)
 	if err != nil {
 		return 0, err
 	}
-	for _, other := range others {
-		address, err := s.keys.open(other.id, columnURL, other.url)
+	for _, o := range others {
+		address, err := s.keys.open(binding{o.id, e.App, Scheme(o.scheme)}, columnURL, o.url)
 		if err != nil {
 			return 0, err
 		}
 		if normalURL(string(address)) == normalURL(e.url.Reveal()) {
-			return 0, fmt.Errorf("%w: %s has the same URL", ErrDuplicateEndpoint, other.id)
+			return 0, fmt.Errorf("%w: %s has the same URL", ErrDuplicateEndpoint, o.id)
 		}
 	}
 	return len(others), nil

@@ -42,7 +42,8 @@ var (
 	// member.
 	ErrBodyTooLarge = errors.New("outbox: body too large")
 	// ErrUnseal means that a sealed column can't be opened. Its key is missing in
-	// [WithSealingKeys], or the value was altered or belongs to another endpoint.
+	// [WithSealingKeys], or the value, the endpoint's app or its scheme was
+	// altered in the database.
 	ErrUnseal = errors.New("outbox: can't unseal")
 	// ErrClosed means that the Outbox was closed.
 	ErrClosed = errors.New("outbox: closed")

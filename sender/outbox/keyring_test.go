@@ -29,13 +29,14 @@ func TestASealedValueOpensOnlyAsItWasSealed(t *testing.T) {
 	t.Parallel()
 	r := testKeyring(t, "k1", "k2")
 	plain := []byte("https://hooks.example/secret")
-	blob := r.seal("ep_1", columnURL, plain)
-	got, err := r.open("ep_1", columnURL, blob)
+	at := binding{"ep_1", "shop", SchemeStandard}
+	blob := r.seal(at, columnURL, plain)
+	got, err := r.open(at, columnURL, blob)
 	require.NoError(t, err)
 	require.Equal(t, plain, got)
-	refused := func(endpoint string, c column, blob []byte) {
+	refused := func(at binding, c column, blob []byte) {
 		t.Helper()
-		_, err := r.open(endpoint, c, blob)
+		_, err := r.open(at, c, blob)
 		require.ErrorIs(t, err, ErrUnseal)
 		require.NotContains(t, err.Error(), "hooks.example")
 		require.NotContains(t, err.Error(), "\n")
@@ -43,22 +44,31 @@ func TestASealedValueOpensOnlyAsItWasSealed(t *testing.T) {
 			require.False(t, r.isCurrent(blob))
 		}
 	}
-	refused("ep_2", columnURL, blob)
-	refused("ep_1", columnHeader, blob)
-	refused("ep_1", columnKeys, blob)
+	for _, other := range []binding{
+		{"ep_2", "shop", SchemeStandard},
+		{"ep_1", "blog", SchemeStandard},
+		{"ep_1", "shop", SchemeBearer},
+		{"ep_1", "shopstandard", ""}, // the same letters in other parts
+		{"ep_1s", "hop", SchemeStandard},
+		{"ep_1", "shop", SchemeStandard + "\x03url"},
+	} {
+		refused(other, columnURL, blob)
+	}
+	refused(at, columnHeader, blob)
+	refused(at, columnKeys, blob)
 	for n := range blob {
-		refused("ep_1", columnURL, blob[:n])
+		refused(at, columnURL, blob[:n])
 		changed := bytes.Clone(blob)
 		changed[n] ^= 1
-		refused("ep_1", columnURL, changed)
+		refused(at, columnURL, changed)
 	}
-	refused("ep_1", columnURL, append(bytes.Clone(blob), 0))
+	refused(at, columnURL, append(bytes.Clone(blob), 0))
 	odd := append([]byte{sealVersion, 3}, "a\nb"...)
-	refused("ep_1", columnURL, append(odd, make([]byte, 64)...))
+	refused(at, columnURL, append(odd, make([]byte, 64)...))
 	_, _, ok := splitBlob(append(odd, make([]byte, 64)...))
 	require.False(t, ok, "an ID that no key can have")
 	require.True(t, r.isCurrent(blob))
-	other := testKeyring(t, "k2").seal("ep_1", columnURL, plain)
+	other := testKeyring(t, "k2").seal(at, columnURL, plain)
 	require.False(t, r.isCurrent(other))
 }
 
@@ -69,7 +79,7 @@ func TestEverySealIsAnother(t *testing.T) {
 	r := testKeyring(t, "k1")
 	seen := map[string]bool{}
 	for range 100 {
-		blob := r.seal("ep_1", columnURL, []byte("same"))
+		blob := r.seal(binding{}, columnURL, []byte("same"))
 		nonce := string(blob[4 : 4+nonceSize])
 		require.False(t, seen[nonce])
 		seen[nonce] = true

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ type loaded struct {
 	message          sender.Message
 
 	endpoint         string
+	endpointApp      string // the same as app, unless somebody changed it by SQL
+	scheme           Scheme
 	version          int64 // 0 if the endpoint was deleted
 	endpointState    EndpointState
 	failingSince     time.Time
@@ -40,7 +43,7 @@ type loaded struct {
 const (
 	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.rate_slot_at, d.run_at, d.content_type, d.encoding, b.body, d.endpoint,
 	COALESCE(e.version, 0), COALESCE(e.state, ''), COALESCE(e.failing_since, 0), COALESCE(e.breaker_open_until, 0),
-	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), `
+	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), `
 	neverStale = `0`
 	maybeStale = `CASE WHEN d.replays = 0 AND d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND EXISTS (
 		SELECT 1 FROM {schema}outbox_delivery t WHERE t.app = d.app AND t.deployment = d.deployment AND t.endpoint = d.endpoint
@@ -91,14 +94,16 @@ func (l *loader) loadBatch(ctx context.Context, ids []string) ([]loaded, error) 
 func scanLoaded(r riverdb.Row) (loaded, error) {
 	var (
 		d                                                                   = loaded{found: true}
-		state, typ, contentType, endpointState                              string
+		state, typ, contentType, endpointState, scheme                      string
 		attempts, step, next, slot, failing, openTill, concurrency, spacing int64
 		stale, encoded, run                                                 int64
 		stored                                                              []byte
 	)
 	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &slot, &run, &contentType, &encoded, &stored, &d.endpoint,
-		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing, &stale)
+		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing,
+		&d.endpointApp, &scheme, &stale)
 	d.typ, d.state, d.endpointState = payload.Type(typ), State(state), EndpointState(endpointState)
+	d.scheme = Scheme(scheme)
 	d.attempts, d.step, d.concurrency = int(attempts), int(step), int(concurrency)
 	d.nextAt, d.rateSlot, d.failingSince, d.breakerOpenUntil = fromMicros(next), fromMicros(slot), fromMicros(failing), fromMicros(openTill)
 	d.runAt = fromMicros(run)
@@ -114,13 +119,16 @@ const maxTargets = 10_000
 // target is an unsealed endpoint that deliveries can be sent to.
 type target struct {
 	version  int64
+	bound    binding
 	to       sender.Endpoint
 	until    time.Time // when the use of a key ends; zero if none ends
 	schedule sender.Schedule
 }
 
 // targets unseals endpoints and caches them by their version. Every delivery is
-// read together with the current version, so the cache is never stale.
+// read together with the current version, so the cache is never stale. It is
+// also read with what the seal binds, so an endpoint that was unsealed before
+// somebody changed that by SQL is unsealed again, which fails.
 type targets struct {
 	endpoints *endpointStore
 	rules     *rules
@@ -132,12 +140,15 @@ type targets struct {
 
 // get returns the target of a delivery.
 func (t *targets) get(ctx context.Context, d *loaded, now time.Time) (target, error) {
-	if e, ok := t.cached(d.endpoint, d.version, now); ok {
+	if e, ok := t.cached(d, now); ok {
 		return e, nil
 	}
 	row, err := t.endpoints.readUnsealed(ctx, t.endpoints.db, d.endpoint)
 	if err != nil {
 		return target{}, err
+	}
+	if row.App != d.app {
+		return target{}, fmt.Errorf("%w: endpoint %s belongs to another app than the delivery", ErrUnseal, row.ID)
 	}
 	to, until, err := t.rules.target(row, now)
 	if err != nil {
@@ -149,16 +160,16 @@ func (t *targets) get(ctx context.Context, d *loaded, now time.Time) (target, er
 			slog.String("endpoint", d.endpoint), slog.String("schedule", row.Schedule))
 		schedule = sender.Platform
 	}
-	e := target{version: row.version, to: to, until: until, schedule: schedule}
+	e := target{version: row.version, bound: row.binding(), to: to, until: until, schedule: schedule}
 	t.put(d.endpoint, e)
 	return e, nil
 }
 
-func (t *targets) cached(id string, version int64, now time.Time) (target, bool) {
+func (t *targets) cached(d *loaded, now time.Time) (target, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, ok := t.byID[id]
-	if !ok || e.version != version || !e.until.IsZero() && now.After(e.until) {
+	e, ok := t.byID[d.endpoint]
+	if !ok || e.version != d.version || e.bound != (binding{d.endpoint, d.endpointApp, d.scheme}) || e.bound.app != d.app || !e.until.IsZero() && now.After(e.until) {
 		return target{}, false
 	}
 	return e, true

@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ import (
 // A sealed value consists of sealVersion, the length of the key's ID, the ID,
 // the nonce and the ciphertext.
 const (
-	sealVersion = 1
+	sealVersion = 2
 	keySize     = 32
 	maxKeyID    = 32
 	nonceSize   = 12
@@ -111,9 +112,7 @@ func newKeyring(current SealingKey, previous []SealingKey) (*keyring, error) {
 	return r, nil
 }
 
-// column is a sealed column. A sealed value is bound to its column and
-// endpoint. An attacker who can write to the database, but has no key, can't
-// move it to others.
+// column is a sealed column.
 type column string
 
 const (
@@ -122,11 +121,31 @@ const (
 	columnKeys   column = "keys"
 )
 
-func bound(endpointID string, c column) []byte {
-	return []byte("deployhook/outbox/v1\x00" + endpointID + "\x00" + string(c))
+// binding is what a sealed value belongs to, apart from its column. An attacker
+// who can write to the database, but has no key, can't move the value to
+// another endpoint, give the endpoint to another app, or have it sign in
+// another way.
+type binding struct {
+	endpoint, app string
+	scheme        Scheme
 }
 
-func (r *keyring) seal(endpointID string, c column, plain []byte) []byte {
+func (e *endpointRow) binding() binding {
+	return binding{endpoint: e.ID, app: e.App, scheme: e.Scheme}
+}
+
+// data is the additional data that AES-GCM authenticates. Each part follows its
+// length, so that no two bindings have the same data.
+func (b binding) data(c column) []byte {
+	data := []byte("deployhook/outbox/v2")
+	for _, part := range [...]string{b.endpoint, b.app, string(b.scheme), string(c)} {
+		data = binary.AppendUvarint(data, uint64(len(part)))
+		data = append(data, part...)
+	}
+	return data
+}
+
+func (r *keyring) seal(b binding, c column, plain []byte) []byte {
 	k := r.current
 	aead := k.aead.Reveal()
 	blob := make([]byte, 0, 2+len(k.id)+nonceSize+len(plain)+aead.Overhead())
@@ -135,23 +154,23 @@ func (r *keyring) seal(endpointID string, c column, plain []byte) []byte {
 	nonce := make([]byte, nonceSize)
 	_, _ = rand.Read(nonce) // never fails
 	blob = append(blob, nonce...)
-	return aead.Seal(blob, nonce, plain, bound(endpointID, c))
+	return aead.Seal(blob, nonce, plain, b.data(c))
 }
 
-func (r *keyring) open(endpointID string, c column, blob []byte) ([]byte, error) {
+func (r *keyring) open(b binding, c column, blob []byte) ([]byte, error) {
 	id, rest, ok := splitBlob(blob)
 	if !ok {
-		return nil, fmt.Errorf("%w: endpoint %s, column %s: not a sealed value", ErrUnseal, endpointID, c)
+		return nil, fmt.Errorf("%w: endpoint %s, column %s: not a sealed value", ErrUnseal, b.endpoint, c)
 	}
 	k, ok := r.byID[id]
 	if !ok {
 		return nil, fmt.Errorf("%w: endpoint %s, column %s: sealed with key %s, which is not among the given ones (see WithSealingKeys)",
-			ErrUnseal, endpointID, c, id)
+			ErrUnseal, b.endpoint, c, id)
 	}
-	plain, err := k.aead.Reveal().Open(nil, rest[:nonceSize], rest[nonceSize:], bound(endpointID, c))
+	plain, err := k.aead.Reveal().Open(nil, rest[:nonceSize], rest[nonceSize:], b.data(c))
 	if err != nil {
-		return nil, fmt.Errorf("%w: endpoint %s, column %s: key %s has another secret than the one it was sealed with, or the value was altered or moved",
-			ErrUnseal, endpointID, c, id)
+		return nil, fmt.Errorf("%w: endpoint %s, column %s: key %s has another secret than the one it was sealed with, or the value, its app or its scheme was altered",
+			ErrUnseal, b.endpoint, c, id)
 	}
 	return plain, nil
 }

@@ -3,9 +3,11 @@ package outbox_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +128,54 @@ func TestSealedValuesCantBeMoved(t *testing.T) {
 		_, _, err = o.App("shop").TestEndpoint(t.Context(), a.ID)
 		require.ErrorIs(t, err, outbox.ErrUnseal)
 	})
+}
+
+// An attacker who can write to the database changes the app or the scheme of an
+// endpoint. Nothing is sent any more, not even by a process that has unsealed
+// the endpoint before. Deliveries go on once the row is as it was.
+func TestAnEndpointStaysWithItsAppAndScheme(t *testing.T) {
+	t.Parallel()
+	for column, value := range map[string]string{"app": "victim", "scheme": "bearer"} {
+		t.Run(column, func(t *testing.T) {
+			t.Parallel()
+			onEach(t, func(t *testing.T, w *world) {
+				log, in, release := &lockedBuffer{}, make(chan struct{}, 9), make(chan struct{})
+				h := newHook(t, func(int, received) int { in <- struct{}{}; <-release; return http.StatusOK })
+				o := w.start(t, outbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+				require.NoError(t, o.RegisterApp(t.Context(), "victim"))
+				c := endpointAt(h.URL)
+				c.MaxConcurrency = 1
+				c.Scheme = outbox.SchemeTimestamped // whose key could be sent as a bearer token
+				e, _ := create(t, o.App("shop"), c)
+				first := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+				<-in
+				waiting := publish(t, o.App("shop"), event(payload.DeployLive, "dep_2")).Deliveries[0].ID
+
+				w.exec(t, `UPDATE {t} SET `+column+` = '`+value+`'`)
+				owner := o.App("shop")
+				if column == "app" {
+					owner = o.App(value)
+				}
+				later := publish(t, owner, event(payload.DeployLive, "dep_3")).Deliveries[0].ID
+				close(release)
+				settled(t, o, first, outbox.Delivered)
+				for _, id := range []string{waiting, later} {
+					eventually(t, func() bool {
+						return strings.Contains(log.String(), "can't unseal") && strings.Contains(log.String(), id)
+					}, "sent, or no reason given")
+				}
+				_, _, err := owner.TestEndpoint(t.Context(), e.ID)
+				require.ErrorIs(t, err, outbox.ErrUnseal)
+				_, err = owner.RotateSecret(t.Context(), e.ID, "", 0)
+				require.ErrorIs(t, err, outbox.ErrUnseal)
+				require.Equal(t, 1, h.count())
+
+				w.exec(t, `UPDATE {t} SET app = 'shop', scheme = 'timestamped'`)
+				require.NoError(t, o.App("shop").Replay(t.Context(), waiting))
+				settled(t, o, waiting, outbox.Delivered)
+			})
+		})
+	}
 }
 
 func TestKeysAreCheckedAndNotPrinted(t *testing.T) {
