@@ -91,6 +91,17 @@ func postgresBin() string {
 	return filepath.Dir(path)
 }
 
+// PostgresTool returns the path of a program that comes with PostgreSQL, such
+// as pg_dump. Without PostgreSQL it skips the test.
+func PostgresTool(t testing.TB, name string) string {
+	t.Helper()
+	bin := postgresBin()
+	if bin == "" {
+		Skip(t, "no PostgreSQL; install Debian's package postgresql")
+	}
+	return filepath.Join(bin, name)
+}
+
 func version(path string) int {
 	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
 	return n

@@ -79,6 +79,14 @@
 // delivered it. Another process makes the attempt again a minute or two later
 // ([WithMaxTimeout]), under the same ID. The schedule loses no attempt.
 //
+// # Missed events, polling, erasure
+//
+// Events are kept whether or not an endpoint got them ([WithEventRetention]).
+// [App.Missed] counts what an endpoint did not get because it was disabled, did
+// not exist or had another filter, and [App.SendMissed] sends it. A consumer
+// that can't be called polls with [App.Events], whose cursor shows each event
+// once. [App.EraseEvent] removes what one event says, everywhere.
+//
 // # Isolation of endpoints
 //
 // An endpoint that hangs, fails or has a large backlog delays no other

@@ -219,20 +219,35 @@ func (a *App) DeleteEndpoint(ctx context.Context, id string) error {
 	return a.o.health.cancelPending(ctx, a.of(id), "the endpoint was deleted")
 }
 
-// Enable makes an endpoint active again, and forgets its failures. Canceled
-// deliveries stay canceled. Replay them with [App.ReplayRange].
-func (a *App) Enable(ctx context.Context, id string) error {
+// Enable makes an endpoint active again, and forgets its failures. What it
+// missed while it was disabled is not sent, unless [WithMissed] says so.
+// [App.Missed] counts it, and [App.SendMissed] sends it later.
+func (a *App) Enable(ctx context.Context, id string, opts ...EnableOption) error {
 	if err := a.open(); err != nil {
 		return err
 	}
-	err := changeOne(ctx, a.o.db, a.of(id), `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0,
+	c, err := newEnableConfig(opts)
+	if err != nil {
+		return err
+	}
+	var since time.Time
+	if c.missed {
+		if since, err = a.missedSince(ctx, id); err != nil {
+			return wrap("enabling endpoint", err)
+		}
+	}
+	err = changeOne(ctx, a.o.db, a.of(id), `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0,
 		breaker_open_until = 0, disabled_at = 0, rate_slot_at = 0, version = version + 1 WHERE app = ? AND id = ?`, string(EndpointActive))
 	if err != nil {
 		return wrap("enabling endpoint", err)
 	}
 	a.o.waker.makeDue(ctx, id, waitForBreaker)
 	a.o.waker.makeDue(ctx, id, waitForRateSlot)
-	return nil
+	if since.IsZero() { // nothing is to be sent, or it was not disabled
+		return nil
+	}
+	_, err = a.SendMissed(ctx, id, since, c.replay...)
+	return err
 }
 
 // Disable stops an endpoint. It gets no new deliveries, and its waiting ones

@@ -23,6 +23,11 @@ var (
 	// ErrUnknownDelivery means that there is no delivery with that ID. It may have
 	// been pruned.
 	ErrUnknownDelivery = errors.New("outbox: unknown delivery")
+	// ErrUnknownEvent means that there is no event with that ID. It may have been
+	// pruned.
+	ErrUnknownEvent = errors.New("outbox: unknown event")
+	// ErrCursorExpired means that events after a cursor have been deleted.
+	ErrCursorExpired = errors.New("outbox: events after the cursor have been deleted")
 	// ErrUnknownReplay means that there is no replay with that ID.
 	ErrUnknownReplay = errors.New("outbox: unknown replay")
 	// ErrDuplicateEndpoint means that the app already has an endpoint with that

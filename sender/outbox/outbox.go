@@ -44,6 +44,7 @@ type Outbox struct {
 	waker         *waker
 	replayer      *replayer
 	retention     *retention
+	feed          *feed
 	notifier      *notifier
 	faults        *contain.Faults
 	maxEndpoints  int
@@ -130,14 +131,15 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 		endpoints: &endpointStore{db: db, keys: c.keys},
 		rules:     &rules{sender: s, formats: c.formats, schedules: c.schedules, maxTimeout: c.maxTimeout},
 		retention: &retention{
-			db: db, feed: &feed{db}, age: c.retention, deadAge: c.deadRetention, eventAge: c.eventRetention, bodyAge: c.bodyRetention,
+			db: db, feed: &feed{db: db}, age: c.retention, deadAge: c.deadRetention, eventAge: c.eventRetention, bodyAge: c.bodyRetention,
 			maxBytes: c.maxBytes, logger: c.logger,
 		},
 		notifier: &notifier{hook: c.hook, faults: c.faults},
 	}
+	o.feed = o.retention.feed
 	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede}
 	o.waker = &waker{db: db, client: client, limiter: o.limiter, logger: c.logger}
-	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, faults: c.faults}
+	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, publisher: o.publisher, faults: c.faults}
 	o.health = &health{db: db, endpoints: o.endpoints, publisher: o.publisher, disableAfter: c.disableAfter, logger: c.logger}
 	w.loader = newLoader(db, c.supersede, c.faults)
 	w.targets = &targets{endpoints: o.endpoints, rules: o.rules, logger: c.logger, byID: map[string]target{}}

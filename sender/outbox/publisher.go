@@ -101,6 +101,7 @@ type newDelivery struct {
 	job                      int64
 	due                      time.Time
 	createdAt                time.Time
+	replay                   string // the ID of the replay that made it
 	encoding                 encoding
 	contentType              string
 	body                     []byte // if it has its own
@@ -235,8 +236,8 @@ const (
 )
 
 func insertRows(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error {
-	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	args := make([]any, 0, 17*len(rows))
+	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := make([]any, 0, 18*len(rows))
 	for _, n := range rows {
 		var doneAt, nextAt int64
 		if n.state == Pending {
@@ -245,10 +246,10 @@ func insertRows(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error 
 			doneAt = micros(n.createdAt)
 		}
 		args = append(args, n.id, n.app, n.endpoint, n.event, string(n.typ), n.deployment, micros(n.eventAt), flag(n.terminal), string(n.state),
-			n.job, micros(n.createdAt), nextAt, doneAt, n.reason, int64(len(n.body)+rowOverhead), int64(n.encoding), n.contentType)
+			n.job, micros(n.createdAt), nextAt, doneAt, n.reason, int64(len(n.body)+rowOverhead), int64(n.encoding), n.contentType, n.replay)
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_delivery (id, app, endpoint, event, type, deployment, event_at, terminal, state, job,
-		created_at, next_at, done_at, last_error, size, encoding, content_type) VALUES `+row+strings.Repeat(", "+row, len(rows)-1), args...)
+		created_at, next_at, done_at, last_error, size, encoding, content_type, replay) VALUES `+row+strings.Repeat(", "+row, len(rows)-1), args...)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -136,16 +137,17 @@ func (o *Outbox) deliveries(ctx context.Context, f DeliveryFilter, p Page, condi
 
 func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
 
+// size returns the number of items on the page.
+func (p Page) size() (int, error) {
+	if p.Limit < 0 || p.Limit > MaxPageLimit {
+		return 0, fieldError("Page.Limit", "%d: want 1 to %d, or 0 for %d", p.Limit, MaxPageLimit, DefaultPageLimit)
+	}
+	return cmp.Or(p.Limit, DefaultPageLimit), nil
+}
+
 func (p Page) parse(prefix string) (limit int, before string, err error) {
-	limit = p.Limit
-	if limit == 0 {
-		limit = DefaultPageLimit
-	}
-	if limit < 0 || limit > MaxPageLimit {
-		return 0, "", fieldError("Page.Limit", "%d: want 1 to %d, or 0 for %d", p.Limit, MaxPageLimit, DefaultPageLimit)
-	}
-	if p.Cursor == "" {
-		return limit, "", nil
+	if limit, err = p.size(); err != nil || p.Cursor == "" {
+		return limit, "", err
 	}
 	id, err := base64.RawURLEncoding.DecodeString(p.Cursor)
 	if err != nil || len(id) != len(prefix)+32 || !storable(string(id)) || !strings.HasPrefix(string(id), prefix) {

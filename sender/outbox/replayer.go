@@ -16,12 +16,13 @@ import (
 type replayRow struct {
 	id, app, filter, cursor, planned             string
 	createdAt, spacing, scheduled, skipped, done int64
+	missed                                       int64 // it sends missed events
 }
 
-const replayColumns = `id, app, filter, cursor, planned, created_at, spacing, scheduled, skipped, done`
+const replayColumns = `id, app, filter, cursor, planned, created_at, spacing, scheduled, skipped, done, missed`
 
 func scanReplay(s riverdb.Row) (r replayRow, err error) {
-	return r, s.Scan(&r.id, &r.app, &r.filter, &r.cursor, &r.planned, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done)
+	return r, s.Scan(&r.id, &r.app, &r.filter, &r.cursor, &r.planned, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done, &r.missed)
 }
 
 func unknownReplay(id string) error { return fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id)) }
@@ -55,7 +56,7 @@ func (r *replayer) statuses(ctx context.Context, rows []replayRow) ([]ReplayStat
 	for i, row := range rows {
 		all[i] = ReplayStatus{
 			ID: row.id, CreatedAt: fromMicros(row.createdAt),
-			Scheduled: int(row.scheduled), Skipped: int(row.skipped), Complete: row.done != 0,
+			Missed: row.missed != 0, Scheduled: int(row.scheduled), Skipped: int(row.skipped), Complete: row.done != 0,
 		}
 		if err := json.Unmarshal([]byte(row.filter), &all[i].Filter); err != nil {
 			return nil, fmt.Errorf("outbox: reading replay %s: %w", row.id, err)
@@ -125,28 +126,47 @@ func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, k owned) (
 	if err != nil || row.done != 0 {
 		return true, err
 	}
-	batch, err := row.nextBatch(ctx, tx)
+	schedule := r.scheduleRange
+	if row.missed != 0 {
+		schedule = r.scheduleMissed
+	}
+	b, err := schedule(ctx, tx, &row)
 	if err != nil {
 		return false, err
+	}
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = ?, planned = ?, scheduled = scheduled + ?, skipped = skipped + ?, done = ?
+		WHERE app = ? AND id = ?`,
+		b.cursor, row.planned, int64(b.scheduled), int64(b.skipped), flag(b.done), k.app, k.id)
+	return b.done, err
+}
+
+// replayed is the outcome of a batch.
+type replayed struct {
+	cursor             string // after it
+	scheduled, skipped int
+	done               bool // it was the last one
+}
+
+// scheduleRange schedules deliveries that match the filter.
+func (r *replayer) scheduleRange(ctx context.Context, tx *riverdb.Tx, row *replayRow) (replayed, error) {
+	batch, err := row.nextBatch(ctx, tx)
+	if err != nil {
+		return replayed{}, err
 	}
 	all, err := row.schedule(batch)
 	if err != nil {
-		return false, err
+		return replayed{}, err
 	}
 	if len(all) > 0 {
-		if err := r.requeue(ctx, tx, all, k.id); err != nil {
-			return false, err
+		if err := r.requeue(ctx, tx, all, row.id); err != nil {
+			return replayed{}, err
 		}
 	}
-	cursor := row.cursor
+	b := replayed{cursor: row.cursor, scheduled: len(all), skipped: len(batch) - len(all), done: len(batch) < replayBatch}
 	if len(batch) > 0 {
-		cursor = batch[len(batch)-1].id
+		b.cursor = batch[len(batch)-1].id
 	}
-	done = len(batch) < replayBatch
-	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = ?, planned = ?, scheduled = scheduled + ?, skipped = skipped + ?, done = ?
-		WHERE app = ? AND id = ?`,
-		cursor, row.planned, int64(len(all)), int64(len(batch)-len(all)), flag(done), k.app, k.id)
-	return done, err
+	return b, nil
 }
 
 // candidate is a delivery that matches the filter.
@@ -181,26 +201,48 @@ func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidat
 // batches, and changes planned accordingly. The deliveries themselves can't say
 // when they were planned, since an attempt moves the time of the next one.
 func (row *replayRow) schedule(batch []candidate) ([]requeued, error) {
-	planned := map[string]int64{} // the last time of each endpoint
-	if err := json.Unmarshal([]byte(row.planned), &planned); err != nil {
+	p, err := row.pace()
+	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	var all []requeued
 	for _, c := range batch {
 		if encoding(c.encoding) == noBody || c.state == "" || c.state == string(EndpointDisabled) {
 			continue
 		}
-		due := now
-		if last, ok := planned[c.endpoint]; ok {
-			due = later(now, fromMicros(last+row.spacing))
-		}
-		all = append(all, requeued{id: c.id, due: due})
-		planned[c.endpoint] = micros(due)
+		all = append(all, requeued{id: c.id, due: p.next(c.endpoint)})
 	}
-	text, err := json.Marshal(planned)
-	row.planned = string(text)
-	return all, err
+	row.planned = p.text()
+	return all, nil
+}
+
+// pace gives each delivery of a replay its time.
+type pace struct {
+	now     time.Time
+	spacing int64
+	last    map[string]int64 // the last time of each endpoint
+}
+
+// pace continues after the earlier batches.
+func (row *replayRow) pace() (*pace, error) {
+	p := &pace{now: time.Now(), spacing: row.spacing}
+	return p, json.Unmarshal([]byte(row.planned), &p.last)
+}
+
+// next returns the time of the next delivery to an endpoint.
+func (p *pace) next(endpoint string) time.Time {
+	due := p.now
+	if last, ok := p.last[endpoint]; ok {
+		due = later(due, fromMicros(last+p.spacing))
+	}
+	p.last[endpoint] = micros(due)
+	return due
+}
+
+// text is the form in which the row keeps it.
+func (p *pace) text() string {
+	text, _ := json.Marshal(p.last) // numbers always marshal
+	return string(text)
 }
 
 func later(a, b time.Time) time.Time {
@@ -234,6 +276,7 @@ type replayer struct {
 	db        *riverdb.DB
 	client    riverdb.Client
 	endpoints *endpointStore
+	publisher *publisher
 	faults    *contain.Faults
 }
 

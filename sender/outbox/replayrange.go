@@ -64,6 +64,9 @@ type ReplayStatus struct {
 	CreatedAt time.Time
 	// Filter is what it replays, with its defaults filled in.
 	Filter DeliveryFilter
+	// Missed reports that it is one of [App.SendMissed]. Endpoint, Since and Until
+	// of Filter say which events it sends.
+	Missed bool
 	// Scheduled counts the deliveries that were scheduled so far. Skipped counts
 	// those that can't be sent, because their endpoint is disabled or deleted, or
 	// because they have no body.
@@ -95,24 +98,29 @@ func (a *App) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...ReplayO
 	if err != nil {
 		return ReplayStatus{}, err
 	}
-	now := time.Now()
-	if f, err = f.forReplay(now); err != nil {
+	if f, err = f.forReplay(time.Now()); err != nil {
 		return ReplayStatus{}, err
-	}
-	filter, err := json.Marshal(f)
-	if err != nil {
-		return ReplayStatus{}, fmt.Errorf("outbox: replaying: %w", err)
 	}
 	if err := a.registered(ctx); err != nil {
 		return ReplayStatus{}, err
 	}
-	id := newID(replayPrefix)
-	_, err = a.o.db.Exec(ctx, `INSERT INTO {schema}outbox_replay (id, app, created_at, filter, spacing, cursor) VALUES (?, ?, ?, ?, ?, '')`,
-		id, a.name, micros(now), string(filter), interval(c.rate).Microseconds())
-	if err != nil {
-		return ReplayStatus{}, wrap("replaying", err)
+	row := &replayRow{app: a.name, spacing: interval(c.rate).Microseconds()}
+	if err := a.o.replayer.create(ctx, row, f); err != nil {
+		return ReplayStatus{}, err
 	}
-	return a.o.replayer.run(ctx, a.of(id), c.progress)
+	return a.o.replayer.run(ctx, a.of(row.id), c.progress)
+}
+
+// create stores a new replay, and gives it an ID.
+func (r *replayer) create(ctx context.Context, row *replayRow, f DeliveryFilter) error {
+	filter, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("outbox: replaying: %w", err)
+	}
+	row.id = newID(replayPrefix)
+	_, err = r.db.Exec(ctx, `INSERT INTO {schema}outbox_replay (id, app, created_at, filter, spacing, cursor, missed) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		row.id, row.app, micros(time.Now()), string(filter), row.spacing, row.cursor, row.missed)
+	return wrap("replaying", err)
 }
 
 func newReplayConfig(opts []ReplayOption) (replayConfig, error) {

@@ -165,6 +165,7 @@ var migrations = []riverdb.Step{{
 		filter text NOT NULL,
 		spacing bigint NOT NULL,
 		cursor text NOT NULL,
+		missed bigint NOT NULL DEFAULT 0,
 		planned text NOT NULL DEFAULT '{}',
 		scheduled bigint NOT NULL DEFAULT 0,
 		skipped bigint NOT NULL DEFAULT 0,
