@@ -125,13 +125,14 @@
 //
 // # Security
 //
-//   - URLs, headers and secrets are sealed in the database with AES-256-GCM,
-//     each bound to its endpoint, app, scheme and column. A copy of the
-//     database reveals none. A value that was moved does not open, nor does
-//     one whose endpoint got another app or scheme by SQL. Bodies are not
-//     sealed.
+//   - URLs, headers, secrets and client certificates are sealed in the database
+//     with AES-256-GCM, each bound to its endpoint, app, scheme and column. A
+//     copy of the database reveals none. A value that was moved does not open,
+//     nor does one whose endpoint got another app or scheme by SQL. Bodies are
+//     not sealed.
 //   - A secret is returned once, when it is made. Nothing that this package
-//     returns, logs or prints shows a secret, a URL's path or a header's value.
+//     returns, logs or prints shows a secret, a private key, a URL's path or a
+//     header's value.
 //   - The promises of package sender apply to every attempt. Addresses are
 //     checked when they are dialed, redirects are not followed, answers are
 //     bounded, and records are redacted.

@@ -50,6 +50,10 @@ type EndpointConfig struct {
 	// Header is sent with every attempt, from sender.NewHeader, see
 	// sender.Endpoint.
 	Header sender.Header
+	// ClientCertificate is presented if the endpoint asks for one in the TLS
+	// handshake, from [NewClientCertificate]. The URL must be https. It must not
+	// have expired when it is entered. The zero ClientCertificate is none.
+	ClientCertificate ClientCertificate
 	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or that of
 	// [WithMaxTimeout] if it is shorter. A longer one than that is an error.
 	Timeout time.Duration
@@ -85,10 +89,14 @@ type Endpoint struct {
 	SignatureHeader string
 	Events          []string
 	HeaderNames     []string
-	Timeout         time.Duration
-	Schedule        string
-	MaxConcurrency  int
-	RateLimit       float64
+	// CertificateSubject names the client certificate, and CertificateNotAfter is
+	// its end. Both are zero without one.
+	CertificateSubject  string
+	CertificateNotAfter time.Time
+	Timeout             time.Duration
+	Schedule            string
+	MaxConcurrency      int
+	RateLimit           float64
 
 	State EndpointState
 	// Reason says why it is failing or disabled.
@@ -105,30 +113,33 @@ type Endpoint struct {
 // EndpointUpdate changes an endpoint. Nil fields stay as they are. The scheme
 // of an endpoint can't change. Make another endpoint, or rotate the secret.
 type EndpointUpdate struct {
-	URL            *sender.URL
-	Description    *string
-	BodyFormat     *string
-	Events         *[]string      // an empty list means all
-	Header         *sender.Header // an empty header removes all
-	Timeout        *time.Duration
-	Schedule       *string
-	MaxConcurrency *int
-	RateLimit      *float64
+	URL         *sender.URL
+	Description *string
+	BodyFormat  *string
+	Events      *[]string      // an empty list means all
+	Header      *sender.Header // an empty header removes all
+	// ClientCertificate replaces the certificate. The zero one removes it.
+	ClientCertificate *ClientCertificate
+	Timeout           *time.Duration
+	Schedule          *string
+	MaxConcurrency    *int
+	RateLimit         *float64
 }
 
 // String shows which fields are set.
 func (u EndpointUpdate) String() string {
-	return fmt.Sprintf("endpoint update (URL %t, header %t)", u.URL != nil, u.Header != nil)
+	return fmt.Sprintf("endpoint update (URL %t, header %t, client certificate %t)", u.URL != nil, u.Header != nil, u.ClientCertificate != nil)
 }
 
 // endpointRow is a stored endpoint, unsealed.
 type endpointRow struct {
 	Endpoint
-	version  int64
-	url      sender.URL
-	header   sender.Header
-	keys     []storedKey
-	interval time.Duration // between attempts, from RateLimit
+	version     int64
+	url         sender.URL
+	header      sender.Header
+	certificate sender.ClientCertificate
+	keys        []storedKey
+	interval    time.Duration // between attempts, from RateLimit
 }
 
 // key names the endpoint by its app and ID.

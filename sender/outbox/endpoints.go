@@ -66,6 +66,9 @@ func (c EndpointConfig) row(app string, now time.Time) (*endpointRow, Secret, er
 		},
 		url: c.URL, header: c.Header,
 	}
+	if err := e.setCertificate(c.ClientCertificate, now); err != nil {
+		return nil, Secret{}, err
+	}
 	key, shown, err := e.Scheme.newKey(c.Secret.Reveal())
 	if err == nil && e.Scheme != InsecureUnsigned {
 		e.keys = []storedKey{key}
@@ -106,9 +109,9 @@ func (a *App) Endpoints(ctx context.Context) ([]Endpoint, error) {
 }
 
 // UpdateEndpoint changes an endpoint's settings and checks them as
-// [App.CreateEndpoint] does. Waiting deliveries are sent with the new
-// settings. Their bodies stay as they are. A new URL makes a failing endpoint
-// active.
+// [App.CreateEndpoint] does. Waiting deliveries are sent with the new settings.
+// Their bodies stay as they are. A new URL or client certificate makes a
+// failing endpoint active.
 func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (Endpoint, error) {
 	if err := a.open(); err != nil {
 		return Endpoint{}, err
@@ -121,7 +124,9 @@ func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (
 			return Endpoint{}, err
 		}
 		after := *before
-		u.applyTo(&after)
+		if err := u.applyTo(&after, time.Now()); err != nil {
+			return Endpoint{}, err
+		}
 		if err := a.o.rules.check(ctx, &after); err != nil {
 			return Endpoint{}, err
 		}
@@ -135,7 +140,7 @@ func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (
 		if err != nil {
 			return Endpoint{}, wrap("updating endpoint", err)
 		}
-		if after.hasNewURL(before) {
+		if after.reconnects(before) {
 			a.o.waker.makeDue(ctx, id, waitForBreaker)
 		}
 		if after.interval != before.interval {
@@ -166,7 +171,7 @@ func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, afte
 	if _, err := s.checkDuplicate(ctx, tx, after); err != nil {
 		return err
 	}
-	if after.hasNewURL(before) {
+	if after.reconnects(before) {
 		if err := s.resetHealth(ctx, tx, after.key()); err != nil {
 			return err
 		}
@@ -179,11 +184,13 @@ func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, afte
 	return s.updateSettings(ctx, tx, after)
 }
 
-func (e *endpointRow) hasNewURL(before *endpointRow) bool {
-	return e.url.Reveal() != before.url.Reveal()
+// reconnects reports whether deliveries go elsewhere, or with another
+// certificate, so that earlier failures say nothing.
+func (e *endpointRow) reconnects(before *endpointRow) bool {
+	return e.url.Reveal() != before.url.Reveal() || e.certificate.String() != before.certificate.String()
 }
 
-func (u EndpointUpdate) applyTo(e *endpointRow) {
+func (u EndpointUpdate) applyTo(e *endpointRow, now time.Time) error {
 	set(&e.url, u.URL)
 	set(&e.Description, u.Description)
 	set(&e.BodyFormat, u.BodyFormat)
@@ -199,6 +206,10 @@ func (u EndpointUpdate) applyTo(e *endpointRow) {
 	}
 	e.BodyFormat = cmp.Or(e.BodyFormat, FormatJSON)
 	e.Schedule = cmp.Or(e.Schedule, SchedulePlatform)
+	if u.ClientCertificate != nil {
+		return e.setCertificate(*u.ClientCertificate, now)
+	}
+	return nil
 }
 
 func set[T any](field, value *T) {

@@ -24,11 +24,11 @@ type endpointStore struct {
 
 // endpointColumns are read by scanEndpoint, in this order.
 const endpointColumns = `id, app, version, state, reason, created_at, updated_at, failing_since, disabled_at, breaker_open_until, host,
-	description, format, scheme, signature_header, events, header_names, timeout, schedule, concurrency, spacing,
-	url, header, keys`
+	description, format, scheme, signature_header, events, header_names, certificate_subject, certificate_not_after, timeout, schedule,
+	concurrency, spacing, url, header, keys, certificate`
 
 // sealed are the columns that only a key opens.
-type sealed struct{ url, header, keys []byte }
+type sealed struct{ url, header, keys, certificate []byte }
 
 func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 	var (
@@ -36,11 +36,11 @@ func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 		s                                             sealed
 		created, updated, failing, disabled, openTill int64
 		state, scheme, events, headerNames            string
-		timeout, concurrency, spacing                 int64
+		timeout, concurrency, spacing, certificateEnd int64
 	)
 	err := r.Scan(&e.ID, &e.App, &e.version, &state, &e.Reason, &created, &updated, &failing, &disabled, &openTill, &e.Host,
-		&e.Description, &e.BodyFormat, &scheme, &e.SignatureHeader, &events, &headerNames, &timeout, &e.Schedule, &concurrency, &spacing,
-		&s.url, &s.header, &s.keys)
+		&e.Description, &e.BodyFormat, &scheme, &e.SignatureHeader, &events, &headerNames, &e.CertificateSubject, &certificateEnd, &timeout, &e.Schedule,
+		&concurrency, &spacing, &s.url, &s.header, &s.keys, &s.certificate)
 	if err != nil {
 		return nil, s, err
 	}
@@ -48,7 +48,7 @@ func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 	e.interval = time.Duration(spacing) * time.Microsecond
 	e.Timeout, e.MaxConcurrency, e.RateLimit = time.Duration(timeout)*time.Microsecond, int(concurrency), rate(e.interval)
 	e.FailingSince, e.BreakerOpenUntil, e.DisabledAt = fromMicros(failing), fromMicros(openTill), fromMicros(disabled)
-	e.CreatedAt, e.UpdatedAt = fromMicros(created), fromMicros(updated)
+	e.CreatedAt, e.UpdatedAt, e.CertificateNotAfter = fromMicros(created), fromMicros(updated), fromMicros(certificateEnd)
 	if err := json.Unmarshal([]byte(events), &e.Events); err != nil {
 		return nil, s, fmt.Errorf("outbox: endpoint %s: events: %w", e.ID, err)
 	}
@@ -135,6 +135,13 @@ func (r *keyring) openEndpoint(e *endpointRow, s sealed) error {
 	if err != nil {
 		return err
 	}
+	certificate, err := r.open(e.binding(), columnCertificate, s.certificate)
+	if err != nil {
+		return err
+	}
+	if e.certificate, err = decodeCertificate(certificate); err != nil {
+		return fmt.Errorf("%w: endpoint %s: column certificate does not hold a certificate", ErrUnseal, e.ID)
+	}
 	e.url = sender.NewURL(string(address))
 	var values http.Header
 	if err := json.Unmarshal(header, &values); err != nil {
@@ -156,10 +163,15 @@ func (r *keyring) sealEndpoint(e *endpointRow) (sealed, error) {
 	if err != nil {
 		return sealed{}, fmt.Errorf("outbox: keys of endpoint %s: %w", e.ID, err)
 	}
+	certificate, err := encodeCertificate(e.certificate)
+	if err != nil {
+		return sealed{}, fmt.Errorf("outbox: client certificate of endpoint %s: %w", e.ID, err)
+	}
 	return sealed{
-		url:    r.seal(e.binding(), columnURL, []byte(e.url.Reveal())),
-		header: r.seal(e.binding(), columnHeader, header),
-		keys:   r.seal(e.binding(), columnKeys, keys),
+		url:         r.seal(e.binding(), columnURL, []byte(e.url.Reveal())),
+		header:      r.seal(e.binding(), columnHeader, header),
+		keys:        r.seal(e.binding(), columnKeys, keys),
+		certificate: r.seal(e.binding(), columnCertificate, certificate),
 	}, nil
 }
 
@@ -178,11 +190,13 @@ func (s *endpointStore) insert(ctx context.Context, tx *riverdb.Tx, e *endpointR
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_endpoint (id, app, version, state, reason, created_at, updated_at, host,
-		description, format, scheme, signature_header, events, header_names, timeout, schedule, concurrency, spacing, url, header, keys)
-		VALUES (?, ?, 1, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		description, format, scheme, signature_header, events, header_names, certificate_subject, certificate_not_after,
+		timeout, schedule, concurrency, spacing, url, header, keys, certificate)
+		VALUES (?, ?, 1, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.ID, e.App, string(e.State), micros(e.CreatedAt), micros(e.CreatedAt), e.Host, e.Description, e.BodyFormat, string(e.Scheme),
-		e.SignatureHeader, list(e.Events), list(e.HeaderNames), e.Timeout.Microseconds(), e.Schedule, int64(e.MaxConcurrency),
-		e.interval.Microseconds(), columns.url, columns.header, columns.keys)
+		e.SignatureHeader, list(e.Events), list(e.HeaderNames), e.CertificateSubject, micros(e.CertificateNotAfter),
+		e.Timeout.Microseconds(), e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(),
+		columns.url, columns.header, columns.keys, columns.certificate)
 	return err
 }
 
@@ -193,10 +207,11 @@ func (s *endpointStore) updateSettings(ctx context.Context, tx *riverdb.Tx, e *e
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, host = ?, description = ?,
-		format = ?, events = ?, header_names = ?, timeout = ?, schedule = ?, concurrency = ?, spacing = ?, url = ?, header = ?
-		WHERE app = ? AND id = ?`,
-		micros(e.UpdatedAt), e.Host, e.Description, e.BodyFormat, list(e.Events), list(e.HeaderNames), e.Timeout.Microseconds(),
-		e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(), columns.url, columns.header, e.App, e.ID)
+		format = ?, events = ?, header_names = ?, certificate_subject = ?, certificate_not_after = ?, timeout = ?, schedule = ?,
+		concurrency = ?, spacing = ?, url = ?, header = ?, certificate = ? WHERE app = ? AND id = ?`,
+		micros(e.UpdatedAt), e.Host, e.Description, e.BodyFormat, list(e.Events), list(e.HeaderNames), e.CertificateSubject,
+		micros(e.CertificateNotAfter), e.Timeout.Microseconds(), e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(),
+		columns.url, columns.header, columns.certificate, e.App, e.ID)
 	return err
 }
 
@@ -207,8 +222,8 @@ func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *end
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, url = ?, header = ?, keys = ?
-		WHERE app = ? AND id = ?`, micros(e.UpdatedAt), columns.url, columns.header, columns.keys, e.App, e.ID)
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, url = ?, header = ?, keys = ?,
+		certificate = ? WHERE app = ? AND id = ?`, micros(e.UpdatedAt), columns.url, columns.header, columns.keys, columns.certificate, e.App, e.ID)
 	return err
 }
 

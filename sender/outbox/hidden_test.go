@@ -27,7 +27,9 @@ func TestSecretsAreHidden(t *testing.T) {
 	hook := newHook(t, nil)
 	url, header := sender.NewURL(hook.URL+"/"+hiddenValue), sender.NewHeader(http.Header{"X-Api-Key": {hiddenValue}})
 	config := outbox.EndpointConfig{URL: url, Header: header, Secret: outbox.NewSecret("whsec_" + hiddenValue)}
-	update := outbox.EndpointUpdate{URL: &url, Header: &header}
+	certificate := outbox.NewClientCertificate(hiddenValue, hiddenValue)
+	update := outbox.EndpointUpdate{URL: &url, Header: &header, ClientCertificate: &certificate}
+	uploaded := outbox.EndpointConfig{URL: url, ClientCertificate: certificate}
 
 	w := &world{path: t.TempDir() + "/outbox.db"}
 	o, err := w.tryOpen(outbox.WithSealingKeys(key))
@@ -38,7 +40,7 @@ func TestSecretsAreHidden(t *testing.T) {
 	settled(t, o, p.Deliveries[0].ID, outbox.Delivered) // so that the endpoint is in memory
 	require.NoError(t, o.Close())                       // so that nothing writes to what is read
 
-	covered := []any{config, update, secret, key, outbox.Secret{}, outbox.SealingKey{}}
+	covered := []any{config, uploaded, update, certificate, secret, key, outbox.Secret{}, outbox.SealingKey{}, outbox.ClientCertificate{}}
 	hiddentest.RequireHidden(t, []string{hiddenKey, hiddenValue}, append(covered, created, outbox.WithSealingKeys(key))...)
 	hiddentest.RequireNotPrinted(t, []string{hiddenKey, hiddenValue}, o, o.App("shop"))
 	excuses := map[string]string{

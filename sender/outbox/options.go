@@ -146,11 +146,11 @@ const FormatJSON = "json"
 
 const defaultSchema = "deployhook_outbox"
 
-// WithSealingKeys sets the keys that seal endpoints' URLs, headers and secrets
-// in the database. Required. New values are sealed with current. Values that
-// were sealed with a previous key can still be opened. To change keys, give the
-// new one as current and the old one as previous in every process, call
-// [Outbox.ReSeal], and then leave the old one out.
+// WithSealingKeys sets the keys that seal endpoints' URLs, headers, secrets and
+// client certificates in the database. Required. New values are sealed with
+// current. Values that were sealed with a previous key can still be opened. To
+// change keys, give the new one as current and the old one as previous in every
+// process, call [Outbox.ReSeal], and then leave the old one out.
 func WithSealingKeys(current SealingKey, previous ...SealingKey) Option {
 	return optionFunc(func(c *config) {
 		keys, err := newKeyring(current, previous)

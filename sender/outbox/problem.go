@@ -36,13 +36,17 @@ var fieldProblems = map[string][2]string{
 	"SignatureHeader": {"signature_header_invalid", "The signature's header can't be used with this scheme."},
 	"Secret":          {"secret_invalid", "The secret does not fit the scheme, or is in use already."},
 	"Scheme":          {"scheme_invalid", "The scheme does not exist, or has no secret."},
-	"grace":           {"grace_invalid", "The grace period must be from 0 to 30 days."},
-	"Page.Limit":      {"limit_invalid", "The limit is out of range."},
-	"Page.Cursor":     {"cursor_invalid", "The cursor is not one that this list returned."},
-	"States":          {"states_invalid", "A state does not exist, or can't be asked for here."},
-	"DeliveryFilter":  {"filter_invalid", "The filter has a text that nothing can match."},
-	"event_id":        {"event_id_invalid", "The event's ID must be 1 to 255 visible ASCII characters."},
-	"body":            {"body_missing", "The delivery has no body that can be sent."},
+	"ClientCertificate": {
+		"client_certificate_invalid",
+		"The client certificate and its private key must be in PEM and belong together, with the client's own certificate first.",
+	},
+	"grace":          {"grace_invalid", "The grace period must be from 0 to 30 days."},
+	"Page.Limit":     {"limit_invalid", "The limit is out of range."},
+	"Page.Cursor":    {"cursor_invalid", "The cursor is not one that this list returned."},
+	"States":         {"states_invalid", "A state does not exist, or can't be asked for here."},
+	"DeliveryFilter": {"filter_invalid", "The filter has a text that nothing can match."},
+	"event_id":       {"event_id_invalid", "The event's ID must be 1 to 255 visible ASCII characters."},
+	"body":           {"body_missing", "The delivery has no body that can be sent."},
 }
 
 // Problems returns what a customer may see of an error of this package. It uses
@@ -71,6 +75,9 @@ func Problems(err error) []sender.Problem {
 }
 
 func fieldProblem(fault *FieldError) sender.Problem {
+	if errors.Is(fault, errCertificateExpired) {
+		return sender.Problem{Field: fault.Field, Code: "client_certificate_expired", Text: "The client certificate has expired."}
+	}
 	if errors.Is(fault, ErrBodyTooLarge) {
 		return sender.Problem{}
 	}

@@ -96,7 +96,12 @@ func (o *Outbox) ReSeal(ctx context.Context) (int, error) {
 }
 
 func (s *endpointStore) isCurrent(columns sealed) bool {
-	return s.keys.isCurrent(columns.url) && s.keys.isCurrent(columns.header) && s.keys.isCurrent(columns.keys)
+	for _, column := range [...][]byte{columns.url, columns.header, columns.keys, columns.certificate} {
+		if !s.keys.isCurrent(column) {
+			return false
+		}
+	}
+	return true
 }
 
 // reSeal reports whether an endpoint had to be sealed again.

@@ -97,7 +97,9 @@ func (r *rules) target(e *endpointRow, now time.Time) (sender.Endpoint, time.Tim
 		return sender.Endpoint{}, time.Time{}, err
 	}
 	timeout := min(cmp.Or(e.Timeout, r.sender.Timeout()), r.maxTimeout) // another process may have stored a longer one
-	return sender.Endpoint{URL: e.url, Signer: signs, Events: e.Events, Header: e.header, Timeout: timeout}, until, nil
+	return sender.Endpoint{
+		URL: e.url, Signer: signs, Events: e.Events, Header: e.header, Timeout: timeout, ClientCertificate: e.certificate,
+	}, until, nil
 }
 
 // checkError turns what the sender's check found into an error that names the

@@ -63,13 +63,16 @@ var migrations = []riverdb.Step{{
 		signature_header text NOT NULL,
 		events text NOT NULL,
 		header_names text NOT NULL,
+		certificate_subject text NOT NULL,
+		certificate_not_after bigint NOT NULL,
 		timeout bigint NOT NULL,
 		schedule text NOT NULL,
 		concurrency bigint NOT NULL,
 		spacing bigint NOT NULL,
 		url {blob} NOT NULL,
 		header {blob} NOT NULL,
-		keys {blob} NOT NULL
+		keys {blob} NOT NULL,
+		certificate {blob} NOT NULL
 	)`,
 	`CREATE INDEX outbox_endpoint_app ON {schema}outbox_endpoint (app, id)`,
 	`CREATE TABLE {schema}outbox_event (

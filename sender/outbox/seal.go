@@ -22,9 +22,9 @@ const (
 	nonceSize   = 12
 )
 
-// SealingKey seals endpoints' URLs, headers and secrets in the database, with
-// AES-256-GCM. Make it with [NewSealingKey]. Printing a SealingKey shows its
-// ID. The zero SealingKey is not a key.
+// SealingKey seals endpoints' URLs, headers, secrets and client certificates in
+// the database, with AES-256-GCM. Make it with [NewSealingKey]. Printing a
+// SealingKey shows its ID. The zero SealingKey is not a key.
 type SealingKey struct {
 	id   string
 	aead hidden.Value[cipher.AEAD]
@@ -116,9 +116,10 @@ func newKeyring(current SealingKey, previous []SealingKey) (*keyring, error) {
 type column string
 
 const (
-	columnURL    column = "url"
-	columnHeader column = "header"
-	columnKeys   column = "keys"
+	columnURL         column = "url"
+	columnHeader      column = "header"
+	columnKeys        column = "keys"
+	columnCertificate column = "certificate"
 )
 
 // binding is what a sealed value belongs to, apart from its column. An attacker

@@ -2,6 +2,8 @@ package outbox_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,16 +23,19 @@ import (
 
 const canary = "canary-7f3a1c5e9b"
 
-// The database's files contain no URL, header or secret.
+// The database's files contain no URL, header, secret or private key.
 func TestCredentialsAreSealedAtRest(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	w := &world{path: path}
 	o, err := w.tryOpen()
 	require.NoError(t, err)
-	c := endpointAt("http://127.0.0.1:1/" + canary)
+	c := endpointAt("https://127.0.0.1:1/" + canary)
 	c.Header = sender.NewHeader(http.Header{"X-Api-Key": {canary}})
 	c.Scheme, c.Secret = outbox.SchemeTimestamped, outbox.NewSecret(canary)
+	cert, private := newAuthority(t, "ca").issue(t, newECDSA(t), nil)
+	c.ClientCertificate = outbox.NewClientCertificate(cert, private)
+	block, _ := pem.Decode([]byte(private))
 	e, _ := create(t, o.App("shop"), c)
 	_, err = o.App("shop").RotateSecret(t.Context(), e.ID, canary+"-again", 1e12)
 	require.NoError(t, err)
@@ -43,6 +48,8 @@ func TestCredentialsAreSealedAtRest(t *testing.T) {
 		data, err := os.ReadFile(name)
 		require.NoError(t, err)
 		require.NotContains(t, string(data), canary, name)
+		require.NotContains(t, string(data), base64.StdEncoding.EncodeToString(block.Bytes[:30]), name)
+		require.False(t, bytesContains(data, string(block.Bytes[:30])), name)
 		seen = seen || bytesContains(data, "dep_visible")
 	}
 	require.True(t, seen, "looked into the wrong files")
