@@ -43,14 +43,6 @@ func (a *App) registered(ctx context.Context) error {
 	return requireApp(ctx, a.o.db.Reader(), a.name)
 }
 
-// condition limits a statement about outbox_delivery d to the app.
-func (a *App) condition() (condition string, args []any) {
-	if !storable(a.name) { // PostgreSQL does not even compare it
-		return `1 = 0`, nil
-	}
-	return `d.app = ?`, []any{a.name}
-}
-
 // owned names something of an app by an ID from outside.
 type owned struct{ app, id string }
 

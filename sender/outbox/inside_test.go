@@ -25,11 +25,7 @@ type inside struct {
 
 // insideEach runs a test on both databases.
 func insideEach(t *testing.T, test func(t *testing.T, o *inside), opts ...Option) {
-	secret := make([]byte, keySize)
-	_, _ = rand.Read(secret)
-	key, err := NewSealingKey("k1", secret)
-	require.NoError(t, err)
-	opts = append([]Option{WithSealingKeys(key), WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))}, opts...)
+	opts = append([]Option{WithSealingKeys(sealingKey(t)), loopbackOnly()}, opts...)
 	run := func(t *testing.T, o *Outbox, err error) {
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, o.Close()) })
@@ -53,6 +49,18 @@ func (o *inside) ownerOf(table, id string) *App {
 	var app string
 	require.NoError(o.t, o.db.QueryRow(context.Background(), `SELECT app FROM {schema}`+table+` WHERE id = ?`, id).Scan(&app))
 	return o.App(app)
+}
+
+func sealingKey(t testing.TB) SealingKey {
+	secret := make([]byte, keySize)
+	_, _ = rand.Read(secret)
+	key, err := NewSealingKey("k1", secret)
+	require.NoError(t, err)
+	return key
+}
+
+func loopbackOnly() Option {
+	return WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
 }
 
 // endpoint adds an endpoint to the app and returns its ID.

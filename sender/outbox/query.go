@@ -51,13 +51,14 @@ type Page struct {
 // Deliveries is a page of deliveries, without their bodies.
 type Deliveries struct {
 	Items []Delivery
-	// Next is the cursor of the next page. It is empty on the last.
+	// Next is the cursor of the next page. It is empty on the last. Only then is
+	// the list at its end, since a page may be short.
 	Next string
 }
 
 const deliveryColumns = `d.id, d.event, d.app, d.endpoint, d.type, d.deployment, d.state, d.attempts, d.replays, d.created_at, d.next_at, d.done_at,
 	d.last_status, d.last_class, d.last_error, d.content_type,
-	CASE WHEN d.state = 'pending' AND EXISTS (SELECT 1 FROM {schema}river_job j WHERE j.id = d.job AND j.state = 'running') THEN 1 ELSE 0 END`
+	CASE WHEN d.state = 'pending' AND (SELECT j.state FROM {schema}river_job j WHERE j.id = d.job) = 'running' THEN 1 ELSE 0 END`
 
 func scanDelivery(r riverdb.Row, more ...any) (Delivery, error) {
 	var (
@@ -90,49 +91,24 @@ func scanDelivery(r riverdb.Row, more ...any) (Delivery, error) {
 }
 
 // Deliveries returns the log of all apps, newest first. It is for the operator.
+// It reads as [App.Deliveries] does.
 func (o *Outbox) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (Deliveries, error) {
 	if err := o.open(); err != nil {
 		return Deliveries{}, err
 	}
-	return o.deliveries(ctx, f, p, `1 = 1`)
+	return o.deliveries(ctx, selection{DeliveryFilter: f, everyApp: true}, p)
 }
 
 // Deliveries returns the app's log, newest first.
+//
+// A page can be shorter than its limit, or even empty, although Next is not
+// empty. That happens with a filter for which there is no index, such as Type,
+// since one call reads a bounded number of rows. Read on until Next is empty.
 func (a *App) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (Deliveries, error) {
 	if err := a.open(); err != nil {
 		return Deliveries{}, err
 	}
-	condition, args := a.condition()
-	return a.o.deliveries(ctx, f, p, condition, args...)
-}
-
-// deliveries returns a page of the deliveries that match a condition and the
-// filter.
-func (o *Outbox) deliveries(ctx context.Context, f DeliveryFilter, p Page, condition string, args ...any) (Deliveries, error) {
-	limit, before, err := p.parse(idPrefix)
-	if err != nil {
-		return Deliveries{}, err
-	}
-	where, more, err := f.where()
-	if err != nil {
-		return Deliveries{}, err
-	}
-	where, args = append([]string{condition}, where...), append(args, more...)
-	if before != "" {
-		where, args = append(where, `d.id < ?`), append(args, before)
-	}
-	items, err := riverdb.Collect(ctx, o.db.Reader(), func(r riverdb.Row) (Delivery, error) { return scanDelivery(r) },
-		`SELECT `+deliveryColumns+` FROM {schema}outbox_delivery d WHERE `+strings.Join(where, ` AND `)+` ORDER BY d.id DESC LIMIT ?`,
-		append(args, int64(limit+1))...)
-	if err != nil {
-		return Deliveries{}, wrap("reading deliveries", err)
-	}
-	page := Deliveries{Items: items}
-	if len(items) > limit {
-		page.Items = items[:limit]
-		page.Next = cursor(items[limit-1].ID)
-	}
-	return page, nil
+	return a.o.deliveries(ctx, selection{DeliveryFilter: f, app: a.name}, p)
 }
 
 func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
@@ -154,44 +130,6 @@ func (p Page) parse(prefix string) (limit int, before string, err error) {
 		return 0, "", fieldError("Page.Cursor", "not a cursor returned by this list")
 	}
 	return limit, string(id), nil
-}
-
-// where returns the filter's conditions.
-func (f DeliveryFilter) where() (conditions []string, args []any, err error) {
-	want := func(condition string, value any) {
-		conditions, args = append(conditions, condition), append(args, value)
-	}
-	for _, c := range [...]struct{ column, value string }{
-		{"endpoint", f.Endpoint},
-		{"event", f.EventID},
-		{"type", string(f.Type)},
-		{"deployment", f.DeploymentID},
-		{"replay", f.Replay},
-	} {
-		switch {
-		case !storable(c.value): // PostgreSQL does not even compare it
-			conditions = append(conditions, `1 = 0`)
-		case c.value != "":
-			want(`d.`+c.column+` = ?`, c.value)
-		}
-	}
-	if f.Replay != "" { // so that the partial index matches
-		conditions = append(conditions, `d.replay <> ''`)
-	}
-	if !f.Since.IsZero() {
-		want(`d.id >= ?`, firstID(ceilMilli(f.Since)))
-	}
-	if !f.Until.IsZero() {
-		want(`d.id < ?`, firstID(ceilMilli(f.Until)))
-	}
-	states, err := f.states()
-	if err != nil {
-		return nil, nil, err
-	}
-	if states != "" {
-		conditions = append(conditions, states)
-	}
-	return conditions, args, nil
 }
 
 func ceilMilli(t time.Time) time.Time {

@@ -149,7 +149,7 @@ type replayed struct {
 
 // scheduleRange schedules deliveries that match the filter.
 func (r *replayer) scheduleRange(ctx context.Context, tx *riverdb.Tx, row *replayRow) (replayed, error) {
-	batch, err := row.nextBatch(ctx, tx)
+	batch, next, err := r.nextBatch(ctx, tx, row)
 	if err != nil {
 		return replayed{}, err
 	}
@@ -162,11 +162,7 @@ func (r *replayer) scheduleRange(ctx context.Context, tx *riverdb.Tx, row *repla
 			return replayed{}, err
 		}
 	}
-	b := replayed{cursor: row.cursor, scheduled: len(all), skipped: len(batch) - len(all), done: len(batch) < replayBatch}
-	if len(batch) > 0 {
-		b.cursor = batch[len(batch)-1].id
-	}
-	return b, nil
+	return replayed{cursor: next, scheduled: len(all), skipped: len(batch) - len(all), done: next == ""}, nil
 }
 
 // candidate is a delivery that matches the filter.
@@ -175,26 +171,31 @@ type candidate struct {
 	encoding            int64
 }
 
-func (row *replayRow) nextBatch(ctx context.Context, tx *riverdb.Tx) ([]candidate, error) {
-	var f DeliveryFilter
-	if err := json.Unmarshal([]byte(row.filter), &f); err != nil {
-		return nil, err
+// nextBatch returns the next deliveries, and the cursor after them. It is empty
+// after the last. A batch can be empty although there are more.
+func (r *replayer) nextBatch(ctx context.Context, tx *riverdb.Tx, row *replayRow) (batch []candidate, next string, err error) {
+	selected := selection{app: row.app}
+	if err := json.Unmarshal([]byte(row.filter), &selected.DeliveryFilter); err != nil {
+		return nil, "", err
 	}
-	where, args, err := f.where()
+	s, err := selected.scan(ctx, tx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	statement := `SELECT d.id, d.endpoint, COALESCE(e.state, ''), d.encoding FROM {schema}outbox_delivery d
-		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.app = ? AND d.id > ?`
-	for _, w := range where {
-		statement += ` AND ` + w
+	s.from(row.cursor)
+	if selected.Type == "" { // tests are sent again only on request
+		s.check(`d.type <> ?`, string(EventTest))
 	}
-	if f.Type == "" { // tests are sent again only on request
-		statement += ` AND d.type <> '` + string(EventTest) + `'`
+	found, err := s.step(ctx, r.db.Dialect(), tx, replayBatch)
+	if err != nil || len(found.ids) == 0 {
+		return nil, found.last, err
 	}
-	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (c candidate, err error) {
+	in, list := anyOf(r.db, found.ids)
+	batch, err = riverdb.Collect(ctx, tx, func(r riverdb.Row) (c candidate, err error) {
 		return c, r.Scan(&c.id, &c.endpoint, &c.state, &c.encoding)
-	}, statement+` ORDER BY d.id LIMIT ?`, append(append([]any{row.app, row.cursor}, args...), int64(replayBatch))...)
+	}, `SELECT d.id, d.endpoint, COALESCE(e.state, ''), d.encoding FROM {schema}outbox_delivery d
+		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id `+in+` ORDER BY d.id`, list)
+	return batch, found.last, err
 }
 
 // schedule gives each delivery that can be sent a time after those of earlier

@@ -155,7 +155,7 @@ func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
 			return f, fieldError("DeliveryFilter", "has a text that is not valid UTF-8 or contains a zero byte; nothing can match")
 		}
 	}
-	_, _, err := f.where()
+	_, err := f.states()
 	return f, err
 }
 

@@ -37,6 +37,12 @@ const module = "outbox"
 //   - the operator's view of what waits and of dead letters
 //   - pruning by age and size
 //   - the progress of a replay
+//
+// PostgreSQL walks along an index in the order of the IDs only if the query has
+// the collation of the index, see scan. This keeps it from using the primary
+// key for an app's or an endpoint's log, whatever its statistics say. Only the
+// operator's queries have the condition that app is not empty, which is always
+// true. This keeps the planner from using the operator's indexes for others.
 var migrations = []riverdb.Step{{
 	`CREATE TABLE {schema}outbox_app (
 		id text NOT NULL PRIMARY KEY,
@@ -131,14 +137,14 @@ var migrations = []riverdb.Step{{
 		size bigint NOT NULL,
 		attempts_size bigint NOT NULL DEFAULT 0
 	){postgres: WITH (fillfactor = 75)}`,
-	`CREATE INDEX outbox_delivery_app ON {schema}outbox_delivery (app, state, id)`,
-	`CREATE INDEX outbox_delivery_endpoint ON {schema}outbox_delivery (endpoint, state, id)`,
-	`CREATE INDEX outbox_delivery_deployment ON {schema}outbox_delivery (app, deployment, id)`,
+	`CREATE INDEX outbox_delivery_app ON {schema}outbox_delivery (app, state, id{postgres: COLLATE "C"})`,
+	`CREATE INDEX outbox_delivery_endpoint ON {schema}outbox_delivery (endpoint, state, id{postgres: COLLATE "C"})`,
+	`CREATE INDEX outbox_delivery_deployment ON {schema}outbox_delivery (app, deployment, id{postgres: COLLATE "C"})`,
 	`CREATE UNIQUE INDEX outbox_delivery_event ON {schema}outbox_delivery (app, event, endpoint)`,
-	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (id) WHERE state = 'pending'`,
-	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id) WHERE state = 'failed'`,
+	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'pending' AND app <> ''`,
+	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'failed' AND app <> ''`,
 	`CREATE INDEX outbox_delivery_done ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0`,
-	`CREATE INDEX outbox_delivery_replay ON {schema}outbox_delivery (replay, state) WHERE replay <> ''`,
+	`CREATE INDEX outbox_delivery_replay ON {schema}outbox_delivery (replay, state, id{postgres: COLLATE "C"}) WHERE replay <> ''`,
 	`CREATE TABLE {schema}outbox_attempt (
 		delivery text NOT NULL,
 		number bigint NOT NULL,
