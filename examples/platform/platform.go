@@ -193,13 +193,13 @@ func outboxOptions(o *options, current outbox.SealingKey, previous []outbox.Seal
 // record stores a step and publishes its event in one transaction. Customers
 // see exactly the steps that happened, whenever the platform is killed.
 func (p *platform) record(ctx context.Context, d engine.Deployment, event *payload.Event) error {
-	return p.store.inTx(ctx, func(tx any, exec execFunc) error {
-		if err := save(exec, d); err != nil || event == nil {
+	return p.store.inTx(ctx, func(tx appTx) error {
+		if err := save(tx.exec, d); err != nil || event == nil {
 			return err
 		}
 		// With a fixed event ID, a step can be recorded twice if the answer to
 		// the first commit was lost.
-		_, err := p.outbox.App(d.App).PublishTx(ctx, tx, event, outbox.WithEventID(d.ID+":"+string(event.Type)))
+		_, err := tx.publish(p.outbox.App(d.App), event, outbox.WithEventID(d.ID+":"+string(event.Type)))
 		return err
 	})
 }

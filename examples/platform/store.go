@@ -14,6 +14,8 @@ import (
 	_ "modernc.org/sqlite" // driver for the SQLite file
 
 	"github.com/deployhook/deployhook/examples/platform/internal/engine"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
 )
 
 // errNotFound is returned if there is no record with the ID.
@@ -36,7 +38,7 @@ const schema = `CREATE TABLE IF NOT EXISTS platform_deployments (
 const schemaIndex = `CREATE INDEX IF NOT EXISTS platform_deployments_app ON platform_deployments (app, id)`
 
 // liteURL returns the URL of the platform's own connection to the outbox's
-// file. Transactions take the write lock at their start, as Outbox.PublishTx
+// file. Transactions take the write lock at their start, as App.PublishTx
 // requires.
 func liteURL(path string) string {
 	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}, "_txlock": {"immediate"}}
@@ -45,7 +47,7 @@ func liteURL(path string) string {
 
 func openStore(ctx context.Context, s *store) (*store, error) {
 	for _, statement := range []string{schema, schemaIndex} {
-		if err := s.inTx(ctx, func(_ any, exec execFunc) error { return exec(statement) }); err != nil {
+		if err := s.inTx(ctx, func(tx appTx) error { return tx.exec(statement) }); err != nil {
 			return nil, err
 		}
 	}
@@ -62,21 +64,38 @@ func (s *store) close() (err error) {
 	return err
 }
 
+// appTx is a transaction on one of the two databases.
+type appTx struct {
+	exec execFunc
+	// publish is App.PublishTx or App.PublishPgxTx.
+	publish func(app *outbox.App, event *payload.Event, opts ...outbox.PublishOption) (outbox.Publication, error)
+}
+
 type execFunc func(query string, args ...any) error
 
-// inTx runs work in a transaction. tx has the type that Outbox.PublishTx
-// expects.
-func (s *store) inTx(ctx context.Context, work func(tx any, exec execFunc) error) error {
+// inTx runs work in a transaction.
+func (s *store) inTx(ctx context.Context, work func(tx appTx) error) error {
 	if s.pool != nil {
 		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			return work(tx, func(query string, args ...any) error { _, err := tx.Exec(ctx, query, args...); return err })
+			return work(appTx{
+				func(query string, args ...any) error { _, err := tx.Exec(ctx, query, args...); return err },
+				func(app *outbox.App, event *payload.Event, opts ...outbox.PublishOption) (outbox.Publication, error) {
+					return app.PublishPgxTx(ctx, tx, event, opts...)
+				},
+			})
 		})
 	}
 	tx, err := s.lite.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if err := work(tx, func(query string, args ...any) error { _, err := tx.ExecContext(ctx, lite(query), args...); return err }); err != nil {
+	err = work(appTx{
+		func(query string, args ...any) error { _, err := tx.ExecContext(ctx, lite(query), args...); return err },
+		func(app *outbox.App, event *payload.Event, opts ...outbox.PublishOption) (outbox.Publication, error) {
+			return app.PublishTx(ctx, tx, event, opts...)
+		},
+	})
+	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()

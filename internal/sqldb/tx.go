@@ -171,33 +171,6 @@ func (tx *Tx) requireOpen(ctx context.Context) error {
 	return nil
 }
 
-// Wrap returns a Tx for the caller's own transaction, a *sql.Tx or a pgx.Tx on
-// the same database. It returns a *Tx unchanged. Any other type gives an error
-// that wraps [ErrTx]. The caller still commits the transaction or rolls it
-// back.
-func (db *DB) Wrap(tx any) (*Tx, error) {
-	switch own := tx.(type) {
-	case *Tx:
-		if own != nil && own.db == db {
-			return own, nil
-		}
-		return nil, fmt.Errorf("%w: it belongs to another database handle", ErrTx)
-	case *sql.Tx:
-		if own != nil {
-			return db.wrapSQL(own), nil
-		}
-	case pgx.Tx:
-		if own != nil && db.dialect == Postgres {
-			return db.wrapPgx(own), nil
-		}
-	}
-	want := "a *sql.Tx on the same SQLite file"
-	if db.dialect == Postgres {
-		want = "a pgx.Tx or a *sql.Tx on the same PostgreSQL database"
-	}
-	return nil, fmt.Errorf("%w: it must be %s, not nil, and is %T", ErrTx, want, tx)
-}
-
 func (db *DB) wrapSQL(tx *sql.Tx) *Tx { return &Tx{querier: sqlQuerier{tx, db}, db: db, sql: tx} }
 
 func (db *DB) wrapPgx(tx pgx.Tx) *Tx { return &Tx{querier: pgxQuerier{tx, db}, db: db, pgx: tx} }

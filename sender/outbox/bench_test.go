@@ -189,17 +189,18 @@ func finish(b *testing.B, n *atomic.Int64, done func() bool) {
 func publishMany(t testing.TB, w *world, o *outbox.Outbox, n int, e *payload.Event) {
 	t.Helper()
 	ctx := context.Background()
-	publish := func(tx any, count int) {
+	publish := func(count int, one func() (outbox.Publication, error)) {
 		for range count {
-			_, err := o.App("shop").PublishTx(ctx, tx, e)
+			_, err := one()
 			require.NoError(t, err)
 		}
 	}
+	app := o.App("shop")
 	if w.pool != nil {
 		for left := n; left > 0; left -= 500 {
 			tx, err := w.pool.Begin(ctx)
 			require.NoError(t, err)
-			publish(tx, min(left, 500))
+			publish(min(left, 500), func() (outbox.Publication, error) { return app.PublishPgxTx(ctx, tx, e) })
 			require.NoError(t, tx.Commit(ctx))
 		}
 		return
@@ -210,7 +211,7 @@ func publishMany(t testing.TB, w *world, o *outbox.Outbox, n int, e *payload.Eve
 	for left := n; left > 0; left -= 500 {
 		tx, err := db.BeginTx(ctx, nil)
 		require.NoError(t, err)
-		publish(tx, min(left, 500))
+		publish(min(left, 500), func() (outbox.Publication, error) { return app.PublishTx(ctx, tx, e) })
 		require.NoError(t, tx.Commit())
 	}
 }

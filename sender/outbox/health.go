@@ -177,7 +177,7 @@ func (h *health) disable(ctx context.Context, k owned, reason, condition string,
 func (h *health) publishDisabled(ctx context.Context, tx *riverdb.Tx, e *endpointRow, now time.Time) error {
 	d, err := h.publisher.draft(ctx, e.App, endpointEvent(EventEndpointDisabled, e, now), nil)
 	if err == nil {
-		err = inSavepoint(ctx, tx, func() error {
+		err = tx.InSavepoint(ctx, func(ctx context.Context) error {
 			_, err := h.publisher.publish(ctx, tx, d)
 			return err
 		})

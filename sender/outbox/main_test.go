@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"io"
 	"log/slog"
@@ -41,6 +42,8 @@ type world struct {
 	path string // of the SQLite file
 	url  string // of the PostgreSQL database
 	pool *pgxpool.Pool
+	// standard makes begin use database/sql on PostgreSQL.
+	standard *sql.DB
 }
 
 // onEach runs a test on both databases.

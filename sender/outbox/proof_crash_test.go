@@ -387,10 +387,7 @@ func TestProofCrashChild(t *testing.T) {
 		_, err := fmt.Fprintln(intend, id)
 		require.NoError(t, err)
 		if inTx {
-			err = store(id, func(tx any) error {
-				_, err := o.App("shop").PublishTx(context.Background(), tx, crashEvent(id), outbox.WithEventID(id))
-				return err
-			})
+			err = store(o.App("shop"), id)
 		} else {
 			_, err = o.App("shop").Publish(context.Background(), crashEvent(id), outbox.WithEventID(id))
 		}
@@ -411,12 +408,11 @@ func (c *crashChild) create(t *testing.T, kind string) *os.File {
 
 func crashEvent(id string) *payload.Event { return event(payload.DeployLive, "dep_"+id) }
 
-// appStore returns the application's own way to store an order, with what f
-// adds to the transaction.
-func (w *world) appStore(t testing.TB) func(id string, f func(tx any) error) error {
+// appStore returns the application's own way to store an order with its event.
+func (w *world) appStore(t testing.TB) func(app *outbox.App, id string) error {
 	ctx := context.Background()
 	if w.pool != nil {
-		return func(id string, f func(any) error) error {
+		return func(app *outbox.App, id string) error {
 			tx, err := w.pool.Begin(ctx)
 			if err != nil {
 				return err
@@ -425,7 +421,7 @@ func (w *world) appStore(t testing.TB) func(id string, f func(tx any) error) err
 			if _, err := tx.Exec(ctx, `INSERT INTO orders VALUES ($1)`, id); err != nil {
 				return err
 			}
-			if err := f(tx); err != nil {
+			if _, err := app.PublishPgxTx(ctx, tx, crashEvent(id), outbox.WithEventID(id)); err != nil {
 				return err
 			}
 			return tx.Commit(ctx)
@@ -433,7 +429,7 @@ func (w *world) appStore(t testing.TB) func(id string, f func(tx any) error) err
 	}
 	db, err := lite(w.path)
 	require.NoError(t, err)
-	return func(id string, f func(any) error) error {
+	return func(app *outbox.App, id string) error {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
 			return err
@@ -442,7 +438,7 @@ func (w *world) appStore(t testing.TB) func(id string, f func(tx any) error) err
 		if _, err := tx.ExecContext(ctx, `INSERT INTO orders VALUES (?)`, id); err != nil {
 			return err
 		}
-		if err := f(tx); err != nil {
+		if _, err := app.PublishTx(ctx, tx, crashEvent(id), outbox.WithEventID(id)); err != nil {
 			return err
 		}
 		return tx.Commit()

@@ -150,7 +150,7 @@ func (w *world) transactions(t *testing.T, a *outbox.App) transactions {
 	if w.pool != nil {
 		return func(e *payload.Event, id string, then func() error) error {
 			return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-				if _, err := a.PublishTx(ctx, tx, e, outbox.WithEventID(id)); err != nil {
+				if _, err := a.PublishPgxTx(ctx, tx, e, outbox.WithEventID(id)); err != nil {
 					return err
 				}
 				return then()

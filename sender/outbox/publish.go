@@ -73,64 +73,6 @@ func (a *App) Publish(ctx context.Context, event *payload.Event, opts ...Publish
 	}
 }
 
-// PublishTx is [App.Publish] in the caller's own transaction: a pgx.Tx on
-// the same PostgreSQL database, or a *sql.Tx on the same SQLite file from a
-// connection of the caller's. The deliveries exist if and when it commits.
-// After an error the transaction is as it was before, and can be committed
-// without the event.
-//
-// A SQLite transaction that has read before must be a writing one (BEGIN
-// IMMEDIATE: _txlock=immediate in the data source name of modernc.org/sqlite).
-// All other writers wait until it ends.
-func (a *App) PublishTx(ctx context.Context, tx any, event *payload.Event, opts ...PublishOption) (p Publication, err error) {
-	if err := a.open(); err != nil {
-		return Publication{}, err
-	}
-	draft, err := a.o.publisher.draft(ctx, a.name, event, opts)
-	if err != nil {
-		return Publication{}, err
-	}
-	own, err := a.o.db.Wrap(tx)
-	if err != nil {
-		return Publication{}, fmt.Errorf("outbox: PublishTx: %w", err)
-	}
-	err = inSavepoint(ctx, own, func() error {
-		p, err = a.o.publisher.publish(ctx, own, draft)
-		return wrap("publishing", err)
-	})
-	if err != nil {
-		return Publication{}, wrap("publishing", err)
-	}
-	return p, nil
-}
-
-// inSavepoint runs f in a savepoint of a transaction. It undoes what f did if f
-// fails, and also if it panics, since the caller may survive that and commit.
-func inSavepoint(ctx context.Context, tx *riverdb.Tx, f func() error) error {
-	if _, err := tx.Exec(ctx, `SAVEPOINT deployhook_publish`); err != nil {
-		return err
-	}
-	undo := func() error {
-		ctx := context.WithoutCancel(ctx)
-		_, back := tx.Exec(ctx, `ROLLBACK TO SAVEPOINT deployhook_publish`)
-		_, release := tx.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`)
-		return errors.Join(back, release)
-	}
-	returned := false
-	defer func() {
-		if !returned {
-			_ = undo() // a transaction in which it fails can't be committed
-		}
-	}()
-	err := f()
-	returned = true
-	if err != nil {
-		return errors.Join(err, undo())
-	}
-	_, err = tx.Exec(ctx, `RELEASE SAVEPOINT deployhook_publish`)
-	return err
-}
-
 // draft is a checked event that can be stored.
 type draft struct {
 	app   string

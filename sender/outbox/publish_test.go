@@ -2,18 +2,13 @@ package outbox_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite"
 
-	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -128,77 +123,6 @@ func TestPublishRefusesWhatCantBeStored(t *testing.T) {
 	})
 }
 
-func TestPublishTxHappensIfTheCallersTransactionDoes(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, w *world) {
-		o := w.start(t)
-		h := newHook(t, nil)
-		create(t, o.App("shop"), endpointAt(h.URL))
-		e := event(payload.DeployLive, "dep_1")
-
-		tx := w.begin(t)
-		p, err := o.App("shop").PublishTx(t.Context(), tx.tx, e, outbox.WithEventID("rolled-back"))
-		require.NoError(t, err)
-		require.Len(t, p.Deliveries, 1)
-		tx.rollback(t)
-		_, err = o.App("shop").Delivery(t.Context(), p.Deliveries[0].ID)
-		require.ErrorIs(t, err, outbox.ErrUnknownDelivery)
-
-		// After an error the caller's transaction is still usable and contains nothing
-		// of the event.
-		tx = w.begin(t)
-		kept, err := o.App("shop").PublishTx(t.Context(), tx.tx, e, outbox.WithEventID("rolled-back"))
-		require.NoError(t, err)
-		require.False(t, kept.Duplicate, "the rolled back one left its ID behind")
-		_, err = o.App("shop").PublishTx(t.Context(), tx.tx, event(payload.DeployLive, "dep_9"), outbox.WithEventID("rolled-back"))
-		require.ErrorIs(t, err, outbox.ErrConflict)
-		_, err = o.App("nobody").PublishTx(t.Context(), tx.tx, e, outbox.WithEventID("half-written"))
-		require.ErrorIs(t, err, outbox.ErrUnknownApp)
-		tx.commit(t)
-		require.NoError(t, o.RegisterApp(t.Context(), "nobody"))
-		require.False(t, publish(t, o.App("nobody"), e, outbox.WithEventID("half-written")).Duplicate)
-		settled(t, o, kept.Deliveries[0].ID, outbox.Delivered)
-		all, err := o.App("shop").Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{})
-		require.NoError(t, err)
-		require.Len(t, all.Items, 1)
-
-		for _, wrong := range []any{nil, 7, (*sql.Tx)(nil)} {
-			_, err = o.App("shop").PublishTx(t.Context(), wrong, e)
-			require.Error(t, err)
-		}
-	})
-}
-
-// foreignTx is a transaction of the application's own.
-type foreignTx struct {
-	tx               any
-	commit, rollback func(testing.TB)
-}
-
-func (w *world) begin(t testing.TB) foreignTx {
-	t.Helper()
-	if w.pool != nil {
-		tx, err := w.pool.Begin(t.Context())
-		require.NoError(t, err)
-		return foreignTx{
-			tx,
-			func(t testing.TB) { require.NoError(t, tx.Commit(t.Context())) },
-			func(t testing.TB) { require.NoError(t, tx.Rollback(t.Context())) },
-		}
-	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: w.path}).EscapedPath()+
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	tx, err := db.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	return foreignTx{
-		tx,
-		func(t testing.TB) { require.NoError(t, tx.Commit()) },
-		func(t testing.TB) { require.NoError(t, tx.Rollback()) },
-	}
-}
-
 // shout is a format of the application's own.
 type shout struct{ skip, fail payload.Type }
 
@@ -261,7 +185,7 @@ func TestAPanickingFormatFailsItsEndpointOnly(t *testing.T) {
 		c.BodyFormat = "bomb"
 		bad, _ := create(t, o.App("shop"), c)
 		tx := w.begin(t)
-		p, err := o.App("shop").PublishTx(t.Context(), tx.tx, event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
+		p, err := tx.publish(t.Context(), o.App("shop"), event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
 		require.NoError(t, err)
 		tx.commit(t)
 		states := map[string]outbox.State{}
@@ -272,32 +196,4 @@ func TestAPanickingFormatFailsItsEndpointOnly(t *testing.T) {
 		}
 		require.Equal(t, map[string]outbox.State{good.ID: outbox.Pending, bad.ID: outbox.Failed}, states)
 	})
-}
-
-// failingTx panics when the deliveries are inserted, to stand for a faulty
-// driver.
-type failingTx struct{ pgx.Tx }
-
-func (tx failingTx) Query(ctx context.Context, statement string, args ...any) (pgx.Rows, error) {
-	if strings.Contains(statement, "outbox_endpoint") {
-		panic("boom")
-	}
-	return tx.Tx.Query(ctx, statement, args...)
-}
-
-func TestAPanicLeavesNoHalfEventBehind(t *testing.T) {
-	t.Parallel()
-	address := sqldbtest.NewDatabase(t)
-	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
-	o := w.open(t)
-	create(t, o.App("shop"), endpointAt(newHook(t, nil).URL))
-	tx, err := w.pool.Begin(t.Context())
-	require.NoError(t, err)
-	require.Panics(t, func() {
-		_, _ = o.App("shop").PublishTx(t.Context(), failingTx{tx}, event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
-	})
-	require.NoError(t, tx.Commit(t.Context()))
-	p := publish(t, o.App("shop"), event(payload.DeployLive, "d"), outbox.WithEventID("e1"))
-	require.False(t, p.Duplicate)
-	require.Len(t, p.Deliveries, 1)
 }
