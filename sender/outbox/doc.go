@@ -52,8 +52,30 @@
 // in. Bodies in other formats are made when the event is published. Every
 // attempt and every replay sends the same bytes, with a fresh timestamp and
 // signature.
-// [App.PublishTx] publishes in the application's own transaction, so that
-// the deployment's record and its webhooks exist together or not at all.
+//
+// # Publishing in the application's transaction
+//
+// [App.PublishTx] publishes in a *sql.Tx of the application on the outbox's
+// database, and [App.PublishPgxTx] in a pgx.Tx. The deployment's record and its
+// webhooks exist together or not at all:
+//
+//	err := db.Transaction(func(tx *gorm.DB) error {
+//		if err := tx.Create(&release).Error; err != nil {
+//			return err
+//		}
+//		_, err := app.PublishTx(ctx, tx.Statement.ConnPool.(*sql.Tx), event)
+//		return err
+//	})
+//
+// The *sql.Tx of a library:
+//
+//	GORM          tx.Statement.ConnPool.(*sql.Tx), without PrepareStmt
+//	Bun, sqlx     the embedded field tx.Tx
+//	database/sql  tx
+//
+// On PostgreSQL, the driver of database/sql may be pgx, lib/pq or Bun's
+// pgdriver. On SQLite it must be modernc.org/sqlite, which the outbox uses.
+// Two copies of SQLite in one process break each other's locks on the file.
 //
 // # Outcomes of a delivery
 //
@@ -144,7 +166,7 @@
 // # Misuses
 //
 //   - Publishing after the application's transaction has committed. A crash in
-//     between loses the event. Use PublishTx.
+//     between loses the event. Use PublishTx or PublishPgxTx.
 //   - A fresh event ID for each try to publish. All of them are delivered then.
 //     Derive the ID from what happened.
 //   - Keeping the sealing key in the same place as the database.
