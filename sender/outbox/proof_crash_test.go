@@ -1,10 +1,8 @@
 package outbox_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,7 +24,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/dedupe"
-	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -36,10 +33,10 @@ import (
 // crashRate is how many events each process publishes in a second, at most.
 const crashRate = 40
 
-// crashOptions are the same in all processes.
-func crashOptions(key outbox.SealingKey) []outbox.Option {
+// crashOptions are the same in all processes, apart from the build.
+func crashOptions(key outbox.SealingKey, build int64) []outbox.Option {
 	return []outbox.Option{
-		outbox.WithSealingKeys(key), loopback(), outbox.WithDisableAfter(0),
+		outbox.WithSealingKeys(key), loopback(), outbox.WithDisableAfter(0), outbox.WithFormat("build", buildFormat(build)),
 		outbox.WithBreaker(1_000_000, time.Second, time.Second),
 		outbox.WithSchedule(outbox.SchedulePlatform, func() backoff.BackOff { return backoff.NewConstantBackOff(50 * time.Millisecond) }),
 	}
@@ -50,8 +47,13 @@ func crashOptions(key outbox.SealingKey) []outbox.Option {
 // A process writes to a file what it is about to publish. It writes again when
 // Publish, or the commit after PublishTx, has returned. Half of the events are
 // published in one transaction with a row of the application. The customer has
-// two endpoints of package receiver. A layer in front of them loses a tenth of
-// the requests and a tenth of the answers.
+// three endpoints of package receiver. A layer in front of them loses a tenth
+// of the requests and a tenth of the answers.
+//
+//	/a  gets JSON
+//	/b  gets a format that each process encodes differently, as a newer build
+//	    of the application may
+//	/c  is disabled and enabled all the time, and gets at the end what it missed
 func TestProofCrash(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
@@ -59,6 +61,7 @@ func TestProofCrash(t *testing.T) {
 		c.kill(t)
 		c.checkAtomic(t)
 		c.publishAgain(t)
+		c.sendMissed(t)
 		c.drain(t)
 		c.check(t)
 	})
@@ -73,12 +76,29 @@ type crash struct {
 	intends []string // event IDs that were about to be published
 	acked   []string
 	kills   int
+
+	toggled  string // the endpoint /c
+	disabled bool
+	replays  []string // of /c, which may have been interrupted
+	missed   int
+}
+
+// buildFormat is the event with the number of the build that encoded it.
+type buildFormat int64
+
+func (f buildFormat) Encode(_ context.Context, e *payload.Event) (string, []byte, error) {
+	own := *e
+	if err := own.Extra.Set("encoded_by", int64(f)); err != nil {
+		return "", nil, err
+	}
+	body, err := own.Encode()
+	return "", body, err
 }
 
 func newCrash(t *testing.T, w *world) *crash {
 	c := &crash{w: w, dir: t.TempDir(), server: &crashServer{attempts: map[string]*crashDelivery{}, handled: map[string]int{}}}
 	copy(c.key[:], "a key of thirty-two bytes, fixed")
-	o, err := w.rawOpen(crashOptions(crashKey(c.key[:]))...)
+	o, err := w.rawOpen(crashOptions(crashKey(c.key[:]), 0)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, o.Close()) })
 	c.o = o
@@ -88,8 +108,14 @@ func newCrash(t *testing.T, w *world) *crash {
 	t.Cleanup(server.Close)
 	store, err := dedupe.NewMemory(dedupe.WithCapacity(10_000_000))
 	require.NoError(t, err)
-	for _, path := range []string{"/a", "/b"} {
-		_, secret := create(t, o.App("shop"), endpointAt(server.URL+path))
+	for _, path := range crashPaths {
+		config := endpointAt(server.URL + path)
+		config.Events = []string{"deploy.*"} // without announcements of /c
+		if path == "/b" {
+			config.BodyFormat = "build"
+		}
+		e, secret := create(t, o.App("shop"), config)
+		c.toggled = e.ID // the last one
 		key, err := signer.ParseSecret(secret.Reveal())
 		require.NoError(t, err)
 		scheme, err := signer.NewStandard(key)
@@ -100,6 +126,8 @@ func newCrash(t *testing.T, w *world) *crash {
 	}
 	return c
 }
+
+var crashPaths = [...]string{"/a", "/b", "/c"}
 
 func crashKey(secret []byte) outbox.SealingKey {
 	k, err := outbox.NewSealingKey("k1", secret)
@@ -199,12 +227,58 @@ func (c *crash) kill(t *testing.T) {
 		killChild(children[i])
 		c.kills++
 		children[i] = c.start(t, true)
+		c.toggle(t)
 	}
 	for _, child := range children {
 		killChild(child)
 		c.kills++
 	}
 	c.intends, c.acked = c.notes(t, "intend"), c.notes(t, "ack")
+}
+
+// toggle disables or enables /c. Half of the time it sends what /c missed. The
+// call is cut off at a random moment, as by a crash.
+func (c *crash) toggle(t *testing.T) {
+	app := c.o.App("shop")
+	c.disabled = !c.disabled
+	if c.disabled {
+		require.NoError(t, app.Disable(t.Context(), c.toggled, "maintenance"))
+		return
+	}
+	if rand.IntN(2) == 0 {
+		require.NoError(t, app.Enable(t.Context(), c.toggled))
+		return
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	batches := rand.IntN(3)
+	err := app.Enable(ctx, c.toggled, outbox.WithMissed(outbox.WithReplayRate(2000), outbox.WithReplayProgress(func(s outbox.ReplayStatus) {
+		if batches--; batches < 0 {
+			cancel()
+		}
+		c.replays = append(c.replays, s.ID)
+	})))
+	if ctx.Err() == nil {
+		require.NoError(t, err)
+	}
+}
+
+// sendMissed sends /c all that it missed, after replays that were cut off have
+// been resumed.
+func (c *crash) sendMissed(t *testing.T) {
+	app := c.o.App("shop")
+	require.NoError(t, app.Enable(t.Context(), c.toggled))
+	fast := outbox.WithReplayRate(2000)
+	for _, id := range c.replays {
+		_, err := app.ResumeReplay(t.Context(), id)
+		require.NoError(t, err)
+	}
+	s, err := app.SendMissed(t.Context(), c.toggled, time.Time{}, fast)
+	require.NoError(t, err)
+	c.missed = s.Scheduled
+	left, err := app.Missed(t.Context(), c.toggled, time.Time{})
+	require.NoError(t, err)
+	require.Zero(t, left.N)
 }
 
 func killChild(cmd *exec.Cmd) {
@@ -231,14 +305,14 @@ func (c *crash) notes(t *testing.T, kind string) (all []string) {
 }
 
 // checkAtomic reads the database before anything else changes it. An event has
-// both deliveries or none. The application's row exists exactly if the event
-// does.
+// the deliveries to both endpoints that were always enabled, or none. The
+// application's row exists exactly if the event does.
 func (c *crash) checkAtomic(t *testing.T) {
 	stored := map[string]int{}
-	for _, id := range c.w.queryTexts(t, "SELECT event FROM "+c.w.table("outbox_delivery")) {
+	for _, id := range c.w.queryTexts(t, "SELECT event FROM "+c.w.table("outbox_delivery")+" WHERE endpoint <> '"+c.toggled+"'") {
 		stored[id]++
 	}
-	events := c.w.queryTexts(t, "SELECT id FROM "+c.w.table("outbox_event"))
+	events := c.w.queryTexts(t, "SELECT id FROM "+c.w.table("outbox_event")+" WHERE type = 'deploy.live'")
 	assert.Len(t, stored, len(events))
 	for _, id := range events {
 		assert.Equal(t, 2, stored[id], "deliveries of %s", id)
@@ -299,12 +373,13 @@ func (c *crash) check(t *testing.T) {
 	assert.Empty(t, s.faults)
 	assert.NotEmpty(t, c.acked)
 	for _, id := range c.intends {
-		for _, path := range []string{"/a ", "/b "} {
-			assert.Equal(t, 1, s.handled[path+id], "%s%s", path, id)
+		for _, path := range crashPaths {
+			assert.Equal(t, 1, s.handled[path+" "+id], "%s %s", path, id)
 		}
 	}
-	assert.Len(t, s.handled, 2*len(c.intends))
-	assert.Len(t, s.attempts, 2*len(c.intends), "an event has more than one delivery ID for an endpoint")
+	n := len(crashPaths) * len(c.intends)
+	assert.Len(t, s.handled, n)
+	assert.Len(t, s.attempts, n, "an event has more than one delivery ID for an endpoint")
 	attempts, repeated := 0, 0
 	for _, d := range s.attempts {
 		attempts += d.n
@@ -312,135 +387,7 @@ func (c *crash) check(t *testing.T) {
 			repeated++
 		}
 	}
-	assert.Equal(t, 2*len(c.intends), countOf(t, c.o, outbox.DeliveryFilter{States: []outbox.State{outbox.Delivered}}))
-	t.Logf("%d deliveries, %d attempts, %d deliveries with more than one; each was handled exactly once", len(s.attempts), attempts, repeated)
-}
-
-// What follows runs in the processes that are killed.
-
-const crashEnv = "DEPLOYHOOK_OUTBOX_CRASH_CHILD"
-
-// crashChild is what a process is to do.
-type crashChild struct {
-	Path, URL, Dir, Name string
-	Key                  []byte
-	Publish              bool
-}
-
-var childCount atomic.Int64
-
-func (c *crash) start(t *testing.T, publishes bool) *exec.Cmd {
-	child := crashChild{
-		Path: c.w.path, URL: c.w.url, Dir: c.dir, Name: fmt.Sprint(childCount.Add(1)), Key: c.key[:], Publish: publishes,
-	}
-	text, err := json.Marshal(child)
-	require.NoError(t, err)
-	cmd := exec.Command(os.Args[0], "-test.run=^TestProofCrashChild$", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), crashEnv+"="+string(text))
-	cmd.Stderr = os.Stderr
-	_, err = cmd.StdinPipe() // the child ends when this end of it is closed, be it by the parent's end
-	require.NoError(t, err)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { killChild(cmd) })
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err, "the child did not start")
-	require.Equal(t, "ready\n", line)
-	return cmd
-}
-
-// TestProofCrashChild is a process of TestProofCrash, and nothing otherwise.
-func TestProofCrashChild(t *testing.T) {
-	text := os.Getenv(crashEnv)
-	if text == "" {
-		t.Skip("only TestProofCrash runs this")
-	}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-	var child crashChild
-	require.NoError(t, json.Unmarshal([]byte(text), &child))
-	w := &world{path: child.Path, url: child.URL}
-	if w.url != "" {
-		w.pool = sqldbtest.OpenPool(t, w.url)
-	}
-	o, err := w.rawOpen(crashOptions(crashKey(child.Key))...)
-	require.NoError(t, err)
-	require.NoError(t, o.Start(context.Background()))
-	fmt.Println("ready")
-	if !child.Publish {
-		select {}
-	}
-	intend, ack := child.create(t, "intend"), child.create(t, "ack")
-	store := w.appStore(t)
-	every := time.NewTicker(time.Second / crashRate)
-	defer every.Stop()
-	for n := 0; ; n++ {
-		<-every.C
-		inTx := n%2 == 0
-		id := fmt.Sprintf("plain-%s-%d", child.Name, n)
-		if inTx {
-			id = fmt.Sprintf("tx-%s-%d", child.Name, n)
-		}
-		_, err := fmt.Fprintln(intend, id)
-		require.NoError(t, err)
-		if inTx {
-			err = store(o.App("shop"), id)
-		} else {
-			_, err = o.App("shop").Publish(context.Background(), crashEvent(id), outbox.WithEventID(id))
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "publishing:", err)
-			continue
-		}
-		_, err = fmt.Fprintln(ack, id)
-		require.NoError(t, err)
-	}
-}
-
-func (c *crashChild) create(t *testing.T, kind string) *os.File {
-	f, err := os.Create(filepath.Join(c.Dir, kind+"-"+c.Name))
-	require.NoError(t, err)
-	return f
-}
-
-func crashEvent(id string) *payload.Event { return event(payload.DeployLive, "dep_"+id) }
-
-// appStore returns the application's own way to store an order with its event.
-func (w *world) appStore(t testing.TB) func(app *outbox.App, id string) error {
-	ctx := context.Background()
-	if w.pool != nil {
-		return func(app *outbox.App, id string) error {
-			tx, err := w.pool.Begin(ctx)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = tx.Rollback(ctx) }()
-			if _, err := tx.Exec(ctx, `INSERT INTO orders VALUES ($1)`, id); err != nil {
-				return err
-			}
-			if _, err := app.PublishPgxTx(ctx, tx, crashEvent(id), outbox.WithEventID(id)); err != nil {
-				return err
-			}
-			return tx.Commit(ctx)
-		}
-	}
-	db, err := lite(w.path)
-	require.NoError(t, err)
-	return func(app *outbox.App, id string) error {
-		tx, err := db.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }()
-		if _, err := tx.ExecContext(ctx, `INSERT INTO orders VALUES (?)`, id); err != nil {
-			return err
-		}
-		if _, err := app.PublishTx(ctx, tx, crashEvent(id), outbox.WithEventID(id)); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}
+	assert.Equal(t, n, countOf(t, c.o, outbox.DeliveryFilter{States: []outbox.State{outbox.Delivered}}))
+	t.Logf("%d deliveries, %d attempts, %d deliveries with more than one; %d sent as missed at the end; each was handled exactly once",
+		len(s.attempts), attempts, repeated, c.missed)
 }

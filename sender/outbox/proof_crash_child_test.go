@@ -1,0 +1,152 @@
+package outbox_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// What is in this file runs in the processes that are killed.
+
+const crashEnv = "DEPLOYHOOK_OUTBOX_CRASH_CHILD"
+
+// crashChild is what a process is to do.
+type crashChild struct {
+	Path, URL, Dir, Name string
+	Build                int64
+	Key                  []byte
+	Publish              bool
+}
+
+var childCount atomic.Int64
+
+func (c *crash) start(t *testing.T, publishes bool) *exec.Cmd {
+	build := childCount.Add(1)
+	child := crashChild{
+		Path: c.w.path, URL: c.w.url, Dir: c.dir, Name: fmt.Sprint(build), Build: build, Key: c.key[:], Publish: publishes,
+	}
+	text, err := json.Marshal(child)
+	require.NoError(t, err)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProofCrashChild$", "-test.timeout=0")
+	cmd.Env = append(os.Environ(), crashEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	_, err = cmd.StdinPipe() // the child ends when this end of it is closed, be it by the parent's end
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { killChild(cmd) })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err, "the child did not start")
+	require.Equal(t, "ready\n", line)
+	return cmd
+}
+
+// TestProofCrashChild is a process of TestProofCrash, and nothing otherwise.
+func TestProofCrashChild(t *testing.T) {
+	text := os.Getenv(crashEnv)
+	if text == "" {
+		t.Skip("only TestProofCrash runs this")
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	var child crashChild
+	require.NoError(t, json.Unmarshal([]byte(text), &child))
+	w := &world{path: child.Path, url: child.URL}
+	if w.url != "" {
+		w.pool = sqldbtest.OpenPool(t, w.url)
+	}
+	o, err := w.rawOpen(crashOptions(crashKey(child.Key), child.Build)...)
+	require.NoError(t, err)
+	require.NoError(t, o.Start(context.Background()))
+	fmt.Println("ready")
+	if !child.Publish {
+		select {}
+	}
+	intend, ack := child.create(t, "intend"), child.create(t, "ack")
+	store := w.appStore(t)
+	every := time.NewTicker(time.Second / crashRate)
+	defer every.Stop()
+	for n := 0; ; n++ {
+		<-every.C
+		inTx := n%2 == 0
+		id := fmt.Sprintf("plain-%s-%d", child.Name, n)
+		if inTx {
+			id = fmt.Sprintf("tx-%s-%d", child.Name, n)
+		}
+		_, err := fmt.Fprintln(intend, id)
+		require.NoError(t, err)
+		if inTx {
+			err = store(o.App("shop"), id)
+		} else {
+			_, err = o.App("shop").Publish(context.Background(), crashEvent(id), outbox.WithEventID(id))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "publishing:", err)
+			continue
+		}
+		_, err = fmt.Fprintln(ack, id)
+		require.NoError(t, err)
+	}
+}
+
+func (c *crashChild) create(t *testing.T, kind string) *os.File {
+	f, err := os.Create(filepath.Join(c.Dir, kind+"-"+c.Name))
+	require.NoError(t, err)
+	return f
+}
+
+func crashEvent(id string) *payload.Event { return event(payload.DeployLive, "dep_"+id) }
+
+// appStore returns the application's own way to store an order with its event.
+func (w *world) appStore(t testing.TB) func(app *outbox.App, id string) error {
+	ctx := context.Background()
+	if w.pool != nil {
+		return func(app *outbox.App, id string) error {
+			tx, err := w.pool.Begin(ctx)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback(ctx) }()
+			if _, err := tx.Exec(ctx, `INSERT INTO orders VALUES ($1)`, id); err != nil {
+				return err
+			}
+			if _, err := app.PublishPgxTx(ctx, tx, crashEvent(id), outbox.WithEventID(id)); err != nil {
+				return err
+			}
+			return tx.Commit(ctx)
+		}
+	}
+	db, err := lite(w.path)
+	require.NoError(t, err)
+	return func(app *outbox.App, id string) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		if _, err := tx.ExecContext(ctx, `INSERT INTO orders VALUES (?)`, id); err != nil {
+			return err
+		}
+		if _, err := app.PublishTx(ctx, tx, crashEvent(id), outbox.WithEventID(id)); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}
+}
