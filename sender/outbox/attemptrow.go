@@ -97,8 +97,7 @@ const (
 		run_at = CASE WHEN d.step = 0 AND d.state = 'pending' AND d.job = v.job THEN v.started_at ELSE d.run_at END,
 		next_at = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.next_at ELSE d.next_at END,
 		done_at = CASE WHEN v.state = 'delivered' OR d.state = 'pending' AND d.job = v.job THEN v.done_at ELSE d.done_at END,
-		size = CASE WHEN v.done_at > 0 THEN d.size + d.attempts_size + v.size ELSE d.size END,
-		rate_slot_at = 0`
+		size = CASE WHEN v.done_at > 0 THEN d.size + d.attempts_size + v.size ELSE d.size END`
 	attemptColumns = `delivery, number, started_at, outcome, class, status, error, dns, connect, tls, first_byte, total, retry_after, addr,
 		reused, truncated, request_header, response_header, body`
 )

@@ -121,7 +121,8 @@
 //     admits a single attempt. Waiting deliveries lose no attempts meanwhile
 //     ([WithBreaker]).
 //   - A delivery without a slot goes back to the queue and is woken up when the
-//     endpoint recovers. The attempts per second then double from one.
+//     endpoint recovers. The attempts per second then double from one. A
+//     restart changes nothing about that.
 //   - A rate limit (EndpointConfig.RateLimit) applies across processes.
 //
 // # Least privilege

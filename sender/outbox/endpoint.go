@@ -65,6 +65,8 @@ type EndpointConfig struct {
 	MaxConcurrency int
 	// RateLimit is the number of attempts a second that all processes together
 	// make at most, from one a day (1.0/86400) to 100,000. Zero means no limit.
+	// Attempts are spaced evenly, also after a pause or a restart. A new limit
+	// counts from the last attempt.
 	RateLimit float64
 }
 

@@ -140,12 +140,7 @@ func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (
 		if err != nil {
 			return Endpoint{}, wrap("updating endpoint", err)
 		}
-		if after.reconnects(before) {
-			a.o.waker.makeDue(ctx, id, waitForBreaker)
-		}
-		if after.interval != before.interval {
-			a.o.waker.makeDue(ctx, id, waitForRateSlot)
-		}
+		a.o.waker.notice()
 		return a.Endpoint(ctx, id)
 	}
 }
@@ -176,8 +171,8 @@ func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, afte
 			return err
 		}
 	}
-	if after.interval != before.interval {
-		if err := s.resetRateSlots(ctx, tx, after.key()); err != nil {
+	if after.reconnects(before) || after.interval != before.interval {
+		if err := s.rouse(ctx, tx, after.key()); err != nil {
 			return err
 		}
 	}
@@ -248,12 +243,11 @@ func (a *App) Enable(ctx context.Context, id string, opts ...EnableOption) error
 		}
 	}
 	err = changeOne(ctx, a.o.db, a.of(id), `UPDATE {schema}outbox_endpoint SET state = ?, reason = '', failing_since = 0,
-		breaker_open_until = 0, disabled_at = 0, rate_slot_at = 0, version = version + 1 WHERE app = ? AND id = ?`, string(EndpointActive))
+		breaker_open_until = 0, disabled_at = 0, wake = wake + 1, version = version + 1 WHERE app = ? AND id = ?`, string(EndpointActive))
 	if err != nil {
 		return wrap("enabling endpoint", err)
 	}
-	a.o.waker.makeDue(ctx, id, waitForBreaker)
-	a.o.waker.makeDue(ctx, id, waitForRateSlot)
+	a.o.waker.notice()
 	if since.IsZero() { // nothing is to be sent, or it was not disabled
 		return nil
 	}

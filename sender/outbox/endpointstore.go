@@ -255,10 +255,10 @@ func (s *endpointStore) resetHealth(ctx context.Context, tx *riverdb.Tx, k owned
 	return err
 }
 
-// resetRateSlots forgets the reserved rate slots, which belong to another rate.
-// After the commit, call waker.makeDue.
-func (s *endpointStore) resetRateSlots(ctx context.Context, tx *riverdb.Tx, k owned) error {
-	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = 0 WHERE app = ? AND id = ?`, k.app, k.id)
+// rouse wakes up the endpoint's due deliveries, since the reason why they wait
+// may be gone. After the commit, call waker.notice.
+func (s *endpointStore) rouse(ctx context.Context, tx *riverdb.Tx, k owned) error {
+	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET wake = wake + 1 WHERE app = ? AND id = ?`, k.app, k.id)
 	return err
 }
 

@@ -72,7 +72,7 @@ func erase(ctx context.Context, db *riverdb.DB, tx *riverdb.Tx, event owned) err
 	if err := deleteContents(ctx, db, tx, keys{[]string{event.app}, []string{event.id}}); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, rate_slot_at = 0, last_error = 'the event was erased'
+	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = 'the event was erased'
 		WHERE app = ? AND event = ? AND state = 'pending'`, string(Canceled), now, event.app, event.id)
 	return err
 }

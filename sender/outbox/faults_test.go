@@ -60,7 +60,11 @@ func TestBackgroundWork_SurvivesFaults(t *testing.T) {
 				return save(ctx, all)
 			}
 		},
-		inDelivering: breakClock, inMaintenance: breakClock, inWaking: breakClock,
+		inDelivering: breakClock, inMaintenance: breakClock,
+		inWaking: func(o *Outbox, broken *atomic.Bool) {
+			breakClock(o, broken)
+			o.limiter.Rouse("ep_1")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

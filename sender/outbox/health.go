@@ -149,7 +149,7 @@ func (h *health) disable(ctx context.Context, k owned, reason, condition string,
 	var e *endpointRow // nil if nothing changed
 	err := h.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		now := time.Now()
-		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ?, disabled_at = ?, rate_slot_at = 0, version = version + 1
+		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ?, disabled_at = ?, version = version + 1
 			WHERE app = ? AND id = ? AND state <> ?`+condition,
 			append([]any{string(EndpointDisabled), reason, micros(now), k.app, k.id, string(EndpointDisabled)}, args...)...)
 		if err != nil {

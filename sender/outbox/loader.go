@@ -23,11 +23,11 @@ type loaded struct {
 	state State
 	job   int64
 
-	attempts, step   int
-	nextAt, rateSlot time.Time
-	runAt            time.Time // when the first of step attempts began
-	stale            bool      // superseded since it was published, and not replayed
-	message          sender.Message
+	attempts, step int
+	nextAt         time.Time
+	runAt          time.Time // when the first of step attempts began
+	stale          bool      // superseded since it was published, and not replayed
+	message        sender.Message
 
 	endpoint         string
 	endpointApp      string // the same as app, unless somebody changed it by SQL
@@ -41,7 +41,7 @@ type loaded struct {
 }
 
 const (
-	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.rate_slot_at, d.run_at, d.content_type, d.encoding, b.body, d.endpoint,
+	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.run_at, d.content_type, d.encoding, b.body, d.endpoint,
 	COALESCE(e.version, 0), COALESCE(e.state, ''), COALESCE(e.failing_since, 0), COALESCE(e.breaker_open_until, 0),
 	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), `
 	neverStale = `0`
@@ -93,19 +93,19 @@ func (l *loader) loadBatch(ctx context.Context, ids []string) ([]loaded, error) 
 
 func scanLoaded(r riverdb.Row) (loaded, error) {
 	var (
-		d                                                                   = loaded{found: true}
-		state, typ, contentType, endpointState, scheme                      string
-		attempts, step, next, slot, failing, openTill, concurrency, spacing int64
-		stale, encoded, run                                                 int64
-		stored                                                              []byte
+		d                                                             = loaded{found: true}
+		state, typ, contentType, endpointState, scheme                string
+		attempts, step, next, failing, openTill, concurrency, spacing int64
+		stale, encoded, run                                           int64
+		stored                                                        []byte
 	)
-	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &slot, &run, &contentType, &encoded, &stored, &d.endpoint,
+	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &run, &contentType, &encoded, &stored, &d.endpoint,
 		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing,
 		&d.endpointApp, &scheme, &stale)
 	d.typ, d.state, d.endpointState = payload.Type(typ), State(state), EndpointState(endpointState)
 	d.scheme = Scheme(scheme)
 	d.attempts, d.step, d.concurrency = int(attempts), int(step), int(concurrency)
-	d.nextAt, d.rateSlot, d.failingSince, d.breakerOpenUntil = fromMicros(next), fromMicros(slot), fromMicros(failing), fromMicros(openTill)
+	d.nextAt, d.failingSince, d.breakerOpenUntil = fromMicros(next), fromMicros(failing), fromMicros(openTill)
 	d.runAt = fromMicros(run)
 	d.interval, d.stale = time.Duration(spacing)*time.Microsecond, stale != 0
 	d.message.ID, d.message.Type, d.message.ContentType = d.id, d.typ, contentType

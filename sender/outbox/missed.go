@@ -267,7 +267,8 @@ func (r *replayer) sendMissed(ctx context.Context, tx *riverdb.Tx, row *replayRo
 		case n == nil:
 			again = append(again, requeued{id: m.delivery, due: p.next(e.ID)})
 		default:
-			n.due, n.replay = later(n.due, p.next(e.ID)), row.id
+			n.due, n.replay = p.next(e.ID), row.id
+			n.runAt = later(n.runAt, n.due)
 			fresh = append(fresh, n)
 		}
 		b.scheduled++

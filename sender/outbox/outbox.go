@@ -138,7 +138,7 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 	}
 	o.feed = o.retention.feed
 	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede}
-	o.waker = &waker{db: db, client: client, limiter: o.limiter, logger: c.logger}
+	o.waker = newWaker(db, client, o.limiter, c.logger)
 	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, publisher: o.publisher, faults: c.faults}
 	o.health = &health{db: db, endpoints: o.endpoints, publisher: o.publisher, disableAfter: c.disableAfter, logger: c.logger}
 	w.loader = newLoader(db, c.supersede, c.faults)
@@ -237,9 +237,9 @@ func (o *Outbox) Start(ctx context.Context) error {
 		return fmt.Errorf("outbox: Start: %w", err)
 	}
 	o.started, o.stop = true, cancel
-	o.waker.started.Store(true)
 	o.tasks.Go(func() { o.faults.Run(run, inMaintenance, o.maintain) })
 	o.tasks.Go(func() { o.faults.Run(run, inWaking, o.waker.run) })
+	o.tasks.Go(func() { o.faults.Run(run, inWaking, o.waker.watch) })
 	return nil
 }
 

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -80,7 +81,7 @@ type isolation struct {
 	answered, all sync.WaitGroup // deliveries that are to be answered, and all goroutines
 
 	mu      sync.Mutex
-	waiting map[int64]chan struct{} // the jobs that are snoozed
+	waiting map[string]map[int64]chan struct{} // the jobs of an endpoint that are snoozed
 	jobs    int64
 	took    []time.Duration // from publishing to the attempt, of the endpoint that answers
 	hanging int
@@ -89,10 +90,10 @@ type isolation struct {
 
 func newIsolation(t *testing.T, takes time.Duration) *isolation {
 	c := config{workers: DefaultWorkers}
-	s := &isolation{workers: make(chan struct{}, c.jobs()), takes: takes, waiting: map[int64]chan struct{}{}}
+	s := &isolation{workers: make(chan struct{}, c.jobs()), takes: takes, waiting: map[string]map[int64]chan struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(t.Context())
 	s.limiter = defaultLimiter()
-	s.all.Go(func() { s.limiter.Run(s.ctx, s.wake) })
+	s.all.Go(func() { s.limiter.Run(s.ctx, s.find) })
 	return s
 }
 
@@ -123,13 +124,13 @@ func (s *isolation) deliver(endpoint string, job int64) {
 		case <-s.ctx.Done():
 			return
 		}
-		p, snooze, err := s.limiter.Admit(s.ctx, &admission.Request{Endpoint: endpoint, Concurrency: DefaultMaxConcurrency, Job: job})
+		p, snooze, err := s.limiter.Admit(s.ctx, &admission.Request{Endpoint: endpoint, Concurrency: DefaultMaxConcurrency})
 		if err != nil {
 			panic(err) // there is no rate limit
 		}
 		if p == nil {
 			<-s.workers
-			s.wait(job, snooze)
+			s.wait(endpoint, job, snooze)
 			continue
 		}
 		done := s.attempt(endpoint, published, p)
@@ -138,7 +139,7 @@ func (s *isolation) deliver(endpoint string, job int64) {
 			s.answered.Done()
 			return
 		}
-		s.wait(job, 10*time.Second)
+		s.wait("retries", job, 10*time.Second)
 	}
 }
 
@@ -172,10 +173,13 @@ func (s *isolation) hang(n int) {
 }
 
 // wait is a snooze. The queue is polled five times a second.
-func (s *isolation) wait(job int64, d time.Duration) {
+func (s *isolation) wait(endpoint string, job int64, d time.Duration) {
 	woken := make(chan struct{})
 	s.mu.Lock()
-	s.waiting[job] = woken
+	if s.waiting[endpoint] == nil {
+		s.waiting[endpoint] = map[int64]chan struct{}{}
+	}
+	s.waiting[endpoint][job] = woken
 	s.mu.Unlock()
 	at := time.Now().Add(d)
 	if rest := at.Sub(at.Truncate(fetchPollInterval)); rest > 0 {
@@ -187,20 +191,28 @@ func (s *isolation) wait(job int64, d time.Duration) {
 	case <-s.ctx.Done():
 	}
 	s.mu.Lock()
-	delete(s.waiting, job)
+	delete(s.waiting[endpoint], job)
 	s.mu.Unlock()
 }
 
-func (s *isolation) wake(_ context.Context, jobs []int64) []int64 {
+func (s *isolation) find(_ context.Context, all []admission.Search) (found []admission.Found) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, job := range jobs {
-		if woken := s.waiting[job]; woken != nil {
-			close(woken)
-			delete(s.waiting, job)
+	for _, search := range all {
+		var f admission.Found
+		jobs := s.waiting[search.Endpoint]
+		for _, job := range slices.Sorted(maps.Keys(jobs)) {
+			if f.Woken == search.Most {
+				f.Next = "more"
+				break
+			}
+			close(jobs[job])
+			delete(jobs, job)
+			f.Woken++
 		}
+		found = append(found, f)
 	}
-	return nil
+	return found
 }
 
 // defaultLimiter has the defaults of the options.

@@ -102,6 +102,7 @@ type simulation struct {
 	limiter  *admission.Limiter
 	back     time.Time // when all endpoints are back
 	schedule sender.Schedule
+	backlog  int64 // of each endpoint
 
 	mu              sync.Mutex
 	waiting         map[int64]chan struct{}      // the jobs that are snoozed
@@ -116,7 +117,7 @@ type simulation struct {
 
 func simulate(t *testing.T, endpoints, backlog int, outage, within time.Duration) *simulation {
 	s := &simulation{
-		back: time.Now().Add(outage), bin: recoveryBin(endpoints), schedule: sender.Platform, waiting: map[int64]chan struct{}{}, health: map[string]admission.Request{}, up: map[string]bool{},
+		back: time.Now().Add(outage), backlog: int64(backlog), bin: recoveryBin(endpoints), schedule: sender.Platform, waiting: map[int64]chan struct{}{}, health: map[string]admission.Request{}, up: map[string]bool{},
 	}
 	s.limiter = defaultLimiter()
 	var wg sync.WaitGroup
@@ -129,21 +130,30 @@ func simulate(t *testing.T, endpoints, backlog int, outage, within time.Duration
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go s.limiter.Run(ctx, s.wake)
+	go s.limiter.Run(ctx, s.find)
 	wg.Wait()
 	return s
 }
 
-func (s *simulation) wake(_ context.Context, jobs []int64) []int64 {
+func (s *simulation) find(_ context.Context, all []admission.Search) (found []admission.Found) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, job := range jobs {
-		if ch := s.waiting[job]; ch != nil {
-			close(ch)
-			delete(s.waiting, job)
+	for _, search := range all {
+		var f admission.Found
+		first, _ := strconv.ParseInt(search.Endpoint, 10, 64)
+		for job := first * s.backlog; job < (first+1)*s.backlog && f.Woken < search.Most; job++ {
+			if ch := s.waiting[job]; ch != nil {
+				close(ch)
+				delete(s.waiting, job)
+				f.Woken++
+			}
 		}
+		if f.Woken == search.Most {
+			f.Next = "more"
+		}
+		found = append(found, f)
 	}
-	return nil
+	return found
 }
 
 // deliver simulates one delivery from the time at which it is published.
@@ -157,7 +167,6 @@ func (s *simulation) deliver(endpoint string, job int64, at time.Duration) {
 		s.mu.Lock()
 		r := s.health[endpoint]
 		s.mu.Unlock()
-		r.Job = job
 		p, snooze, err := s.limiter.Admit(context.Background(), &r)
 		if err != nil {
 			panic(err) // there is no rate limit

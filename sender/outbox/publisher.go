@@ -100,6 +100,7 @@ type newDelivery struct {
 	reason                   string // why it is not pending
 	job                      int64
 	due                      time.Time
+	runAt                    time.Time // when its job is to run, which may be later
 	createdAt                time.Time
 	replay                   string // the ID of the replay that made it
 	encoding                 encoding
@@ -164,7 +165,7 @@ func (p *publisher) newDelivery(ctx context.Context, d *draft, s *subscriber) (*
 	created := idTime(id)
 	n := &newDelivery{
 		id: id, app: d.app, endpoint: s.id, event: d.id, typ: d.event.Type, deployment: d.event.DeploymentID,
-		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: created, createdAt: created, encoding: jsonBody,
+		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: created, runAt: created, createdAt: created, encoding: jsonBody,
 	}
 	format, err := p.rules.format(s.format)
 	if err != nil {
@@ -183,9 +184,10 @@ func (p *publisher) newDelivery(ctx context.Context, d *draft, s *subscriber) (*
 		n.terminal = false // the endpoint never gets it, so it makes nothing stale
 		return n, nil
 	}
-	// Spare the workers from finding out one by one that the breaker is open.
-	if p.breaker.Plausible(s.breakerOpenUntil, n.due) {
-		n.due = s.breakerOpenUntil
+	// Spare the workers from finding out one by one that the breaker is open. The
+	// delivery is due, and only its job waits.
+	if p.breaker.Plausible(s.breakerOpenUntil, n.runAt) {
+		n.runAt = s.breakerOpenUntil
 	}
 	return n, nil
 }
@@ -208,7 +210,7 @@ func (p *publisher) insert(ctx context.Context, tx *riverdb.Tx, all []*newDelive
 	for _, n := range all {
 		if n.state == Pending {
 			pending = append(pending, n)
-			params = append(params, jobParams(n.id, n.due))
+			params = append(params, jobParams(n.id, n.runAt))
 		}
 	}
 	if len(params) > 0 {

@@ -23,7 +23,6 @@ type result struct {
 	reason   string
 	nextAt   time.Time
 	doneAt   time.Time
-	rateSlot time.Time // only in a result without an attempt
 	attempt  *sender.Attempt
 	// failingSince is when a failed attempt began. The endpoint's row takes it if
 	// it is the first failure after a success.
@@ -68,21 +67,15 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error
 	// Processes that write the same rows in the same order wait for each other and
 	// do not deadlock.
 	sorted := slices.SortedFunc(slices.Values(results), func(a, b *result) int { return cmp.Compare(a.id, b.id) })
-	var slots, endings, attempts []*result
+	var endings, attempts []*result
 	for _, r := range sorted {
-		switch {
-		case r.attempt != nil:
+		if r.attempt != nil {
 			attempts = append(attempts, r)
-		case r.rateSlot.IsZero():
+		} else {
 			endings = append(endings, r)
-		default:
-			slots = append(slots, r)
 		}
 	}
-	if err := rec.saveRateSlots(ctx, slots); err != nil {
-		return nil, wrap("recording rate slots", err)
-	}
-	var recovered []string
+	var recovered bool
 	err := rec.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
 		if err := saveEndings(ctx, tx, endings); err != nil {
 			return err
@@ -96,8 +89,8 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error
 	if err != nil {
 		return nil, wrap("recording attempts", err)
 	}
-	for _, endpoint := range recovered {
-		rec.waker.makeDue(ctx, endpoint, waitForBreaker)
+	if recovered {
+		rec.waker.notice()
 	}
 	counted := make([]bool, len(results))
 	for i, r := range results {
@@ -106,38 +99,10 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error
 	return counted, nil
 }
 
-// saveRateSlots stores the rate slots of deliveries, unless their endpoint has
-// changed since. Its rate may have changed, and the change did not know of a
-// slot that is not recorded yet. The lock makes a change wait for a slot that
-// is about to be recorded. It has its own transaction, so that nothing else is
-// locked meanwhile.
-func (rec *recorder) saveRateSlots(ctx context.Context, results []*result) error {
-	if len(results) == 0 {
-		return nil
-	}
-	lock := ` FOR SHARE`
-	if rec.db.Dialect() == riverdb.SQLite { // which has one writer at a time
-		lock = ``
-	}
-	return rec.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		for _, r := range results {
-			n, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery AS d SET next_at = ?, rate_slot_at = ?
-				FROM (SELECT id FROM {schema}outbox_endpoint WHERE id = ? AND version = ?`+lock+`) AS e
-				WHERE d.id = ? AND d.state = ? AND d.job = ?`,
-				micros(r.nextAt), micros(r.rateSlot), r.endpoint, r.version, r.id, string(Pending), r.job)
-			if err != nil {
-				return err
-			}
-			r.counted = n > 0
-		}
-		return nil
-	})
-}
-
 // saveEndings stores that deliveries were canceled or superseded.
 func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
 	for _, r := range results {
-		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, next_at = ?, done_at = ?, rate_slot_at = 0, last_error = ?
+		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, next_at = ?, done_at = ?, last_error = ?
 			WHERE id = ? AND state = ? AND job = ?`,
 			string(r.state), micros(r.nextAt), micros(r.doneAt), r.reason, r.id, string(Pending), r.job)
 		if err != nil {
@@ -150,8 +115,8 @@ func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
 
 // saveHealth records, for each endpoint, the first failure after a success and
 // the first success after a failure. It ignores attempts with an endpoint's old
-// configuration. It returns the endpoints whose open breaker is closed now.
-func (rec *recorder) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*result) (recovered []string, err error) {
+// configuration. It reports whether an open breaker is closed now.
+func (rec *recorder) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*result) (recovered bool, err error) {
 	successes := map[configuration]*result{} // the last one of each
 	var ids []string
 	for _, r := range results {
@@ -165,7 +130,7 @@ func (rec *recorder) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*
 	}
 	if len(ids) > 0 {
 		if recovered, err = rec.saveSuccesses(ctx, tx, successes, ids); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
 	return recovered, saveFailures(ctx, tx, successes, results)
@@ -186,8 +151,9 @@ func (c configuration) compare(other configuration) int {
 // saveSuccesses makes endpoints active that have accepted a delivery, unless a
 // failure began later. One statement asks for the whole batch and usually finds
 // nothing. The loaded endpoint is no answer, since another delivery may have
-// failed since, perhaps in another process.
-func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, ids []string) (recovered []string, err error) {
+// failed since, perhaps in another process. If the success came before the end
+// of the breaker's pause, waiting deliveries are woken up.
+func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, ids []string) (recovered bool, err error) {
 	const unhealthy = `(failing_since <> 0 OR breaker_open_until <> 0 OR state = 'failing')`
 	type endpoint struct {
 		configuration
@@ -199,7 +165,7 @@ func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successe
 		return e, r.Scan(&e.endpoint, &e.version, &e.state, &e.openUntil)
 	}, `SELECT id, version, state, breaker_open_until FROM {schema}outbox_endpoint WHERE `+unhealthy+` AND id `+in+` ORDER BY id`, list)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	for _, e := range all {
 		success := successes[e.configuration]
@@ -207,15 +173,14 @@ func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successe
 			continue
 		}
 		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = 0, breaker_open_until = 0,
+			wake = CASE WHEN breaker_open_until > ? THEN wake + 1 ELSE wake END,
 			reason = CASE WHEN state = 'failing' THEN '' ELSE reason END, state = CASE WHEN state = 'failing' THEN 'active' ELSE state END
-			WHERE id = ? AND version = ? AND failing_since <= ? AND `+unhealthy, e.endpoint, e.version, micros(success.doneAt))
+			WHERE id = ? AND version = ? AND failing_since <= ? AND `+unhealthy, micros(success.doneAt), e.endpoint, e.version, micros(success.doneAt))
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		success.recovered = n > 0 && e.state == string(EndpointFailing)
-		if n > 0 && fromMicros(e.openUntil).After(success.doneAt) {
-			recovered = append(recovered, e.endpoint)
-		}
+		recovered = recovered || n > 0 && fromMicros(e.openUntil).After(success.doneAt)
 	}
 	return recovered, nil
 }

@@ -87,40 +87,6 @@ func TestRecorder_LateCancellationIsIgnored(t *testing.T) {
 	})
 }
 
-// A rate slot is recorded only for the job that reserved it, and while the
-// delivery waits.
-func TestRecorder_LateRateSlotIsIgnored(t *testing.T) {
-	t.Parallel()
-	insideEach(t, func(t *testing.T, o *inside) {
-		e := o.endpoint("shop", 1)
-		id := o.publishOne("shop")
-		slot := time.Now().Add(time.Hour)
-		take := func(d *loaded) *result {
-			return &result{id: id, job: d.job, endpoint: e, version: d.version, nextAt: slot, rateSlot: slot}
-		}
-		late := take(o.loaded(id))
-		o.replay(id)
-		o.write(late)
-		require.False(t, late.counted)
-		d := o.loaded(id)
-		require.Zero(t, d.rateSlot)
-		require.Less(t, time.Until(d.nextAt), time.Minute, "the replay was put off")
-		kept := take(d)
-		o.write(kept)
-		require.True(t, kept.counted)
-		require.Equal(t, stamp(slot), o.loaded(id).rateSlot)
-
-		o.write(d.failed(time.Now(), time.Now().Add(time.Minute)))
-		require.Zero(t, o.loaded(id).rateSlot, "the next attempt would use the slot of this one")
-
-		o.write(d.delivered(time.Now()))
-		late = take(d)
-		o.write(late)
-		require.False(t, late.counted)
-		require.Zero(t, o.delivery(id).NextAt)
-	})
-}
-
 // Two attempts of one delivery that end together, as after a replay, are both
 // on record.
 func TestRecorder_TwoAttemptsOfOneDelivery(t *testing.T) {
@@ -191,28 +157,5 @@ func TestRecorder_IgnoresOldConfiguration(t *testing.T) {
 		o.write(d.delivered(time.Now()))
 		require.Equal(t, stamp(began), o.shown(e).FailingSince)
 		require.Equal(t, stamp(began.Add(time.Hour)), o.shown(e).BreakerOpenUntil)
-	})
-}
-
-// After a success, deliveries that were published while the breaker was open
-// become due. Replays, rate slots and retries keep their times.
-func TestRecorder_SuccessMakesDeliveriesDue(t *testing.T) {
-	t.Parallel()
-	insideEach(t, func(t *testing.T, o *inside) {
-		e := o.endpoint("shop", 0)
-		d := o.loaded(o.publishOne("shop"))
-		retry := o.publishOne("shop")
-		o.write(o.loaded(retry).failed(time.Now(), time.Now().Add(5*time.Minute)))
-		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(5*time.Minute))
-		waiting, replayed, limited := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop")
-		o.recorded(limited, time.Now().Add(5*time.Minute))
-		require.Greater(t, time.Until(o.delivery(waiting).NextAt), time.Minute)
-		o.exec(`UPDATE {schema}outbox_delivery SET replays = 1 WHERE id = ?`, replayed) // its time is that of the replay
-		o.write(d.delivered(time.Now()))
-		require.Less(t, time.Until(o.delivery(waiting).NextAt), time.Minute)
-		require.Greater(t, time.Until(o.delivery(replayed).NextAt), time.Minute, "the replay's pace is gone")
-		require.Greater(t, time.Until(o.delivery(limited).NextAt), time.Minute, "the rate slot is gone")
-		require.Greater(t, time.Until(o.delivery(retry).NextAt), time.Minute, "the schedule's pause is gone")
-		require.Zero(t, o.shown(e).BreakerOpenUntil)
 	})
 }

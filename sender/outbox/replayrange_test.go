@@ -21,14 +21,13 @@ func TestAReplayBeginsAnew(t *testing.T) {
 		require.NotEmpty(t, before.LastError)
 		s, err := o.App("shop").ReplayRange(t.Context(), DeliveryFilter{})
 		require.NoError(t, err)
-		o.recorded(id, time.Now().Add(time.Hour))
+		o.write(o.loaded(id).failed(time.Now(), time.Now().Add(time.Hour)))
 		o.replay(id)
 		d := o.delivery(id)
 		require.Equal(t, Pending, d.State)
 		require.Zero(t, d.DoneAt, "it would be pruned")
 		require.Empty(t, d.LastError)
 		require.Less(t, time.Until(d.NextAt), time.Minute)
-		require.Zero(t, o.loaded(id).rateSlot)
 		require.Zero(t, o.loaded(id).step)
 		require.Equal(t, 2, d.Replays)
 		require.Equal(t, before.Body, d.Body)
@@ -101,12 +100,13 @@ func TestAReplayKeepsItsPaceAcrossBatches(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		a, b := o.endpoint("shop", 0), o.endpoint("shop", 0)
-		o.recorded(o.publishOne("shop"), time.Now().Add(9*time.Hour)) // something else that waits
+		waits := o.publishOne("shop")
+		o.exec(`UPDATE {schema}outbox_delivery SET next_at = ? WHERE id = ?`, micros(time.Now().Add(9*time.Hour)), waits)
 		const each = 150
 		for range each {
 			o.publishOne("shop")
 		}
-		o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1, next_at = 0 WHERE rate_slot_at = 0`)
+		o.exec(`UPDATE {schema}outbox_delivery SET state = 'failed', done_at = 1, next_at = 0 WHERE id <> ?`, waits)
 		later := ""
 		ctx, stop := context.WithCancel(t.Context())
 		var id string

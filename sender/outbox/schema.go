@@ -62,6 +62,8 @@ var migrations = []riverdb.Step{{
 		disabled_at bigint NOT NULL DEFAULT 0,
 		breaker_open_until bigint NOT NULL DEFAULT 0,
 		rate_slot_at bigint NOT NULL DEFAULT 0,
+		wake bigint NOT NULL DEFAULT 0,
+		woken bigint NOT NULL DEFAULT 0,
 		host text NOT NULL,
 		description text NOT NULL,
 		format text NOT NULL,
@@ -81,6 +83,7 @@ var migrations = []riverdb.Step{{
 		certificate {blob} NOT NULL
 	)`,
 	`CREATE INDEX outbox_endpoint_app ON {schema}outbox_endpoint (app, id)`,
+	`CREATE INDEX outbox_endpoint_wake ON {schema}outbox_endpoint (id) WHERE wake > woken`,
 	`CREATE TABLE {schema}outbox_event (
 		position {sqlite:integer PRIMARY KEY AUTOINCREMENT}{postgres:bigint NOT NULL DEFAULT 0},
 		app text NOT NULL,
@@ -127,7 +130,6 @@ var migrations = []riverdb.Step{{
 		run_at bigint NOT NULL DEFAULT 0,
 		created_at bigint NOT NULL,
 		next_at bigint NOT NULL,
-		rate_slot_at bigint NOT NULL DEFAULT 0,
 		done_at bigint NOT NULL DEFAULT 0,
 		last_status bigint NOT NULL DEFAULT 0,
 		last_class text NOT NULL DEFAULT '',

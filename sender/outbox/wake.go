@@ -2,174 +2,291 @@ package outbox
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"log/slog"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
-	"github.com/riverqueue/river/rivertype"
-
 	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/internal/timemath"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
-// waker makes deliveries due before their time.
+const (
+	// rouseInterval is how long another process takes at most to notice that an
+	// endpoint's deliveries can be sent earlier.
+	rouseInterval = time.Second
+	// rousePage is the number of such endpoints that are read at once.
+	rousePage = 64
+	// searchStep is the largest number of waiting deliveries that are read at
+	// once, and searchSteps bounds how often one search reads.
+	searchStep  = 500
+	searchSteps = 4
+	// wakeBatch is the number of jobs that are made due in one transaction.
+	wakeBatch = 64
+)
+
+// waker makes the jobs of due deliveries run that River would run later.
+//
+// The database says what is due. A pending delivery whose next_at has come is
+// due, but its job can be asleep in River because an endpoint's circuit
+// breaker, rate limit or window did not admit it. When an endpoint can take
+// more, the limiter asks the waker to search for such jobs. So it does not
+// matter which process has put a job to sleep.
+//
+// A change that lets deliveries be sent earlier also adds one to the endpoint's
+// column wake, in the same transaction. Every started process looks for
+// endpoints whose column woken is less, and searches all their deliveries. Then
+// it sets woken to the value that wake had before. So no crash loses a change.
 type waker struct {
 	db      *riverdb.DB
 	client  riverdb.Client
 	limiter *admission.Limiter
 	logger  *slog.Logger
-	started atomic.Bool // run wakes up jobs
+	changed chan struct{}
+
+	mu     sync.Mutex
+	roused map[string]*rouse
 }
 
-// run wakes up the jobs that the limiter says.
-func (w *waker) run(ctx context.Context) {
-	w.limiter.Run(ctx, func(ctx context.Context, jobs []int64) []int64 {
-		again, err := w.retry(ctx, jobs)
+// rouse is an endpoint whose deliveries are to be searched.
+type rouse struct {
+	wake int64 // the last value that was read
+	pass int64 // the value when the search of all its deliveries began
+}
+
+func newWaker(db *riverdb.DB, client riverdb.Client, limiter *admission.Limiter, logger *slog.Logger) *waker {
+	return &waker{db: db, client: client, limiter: limiter, logger: logger, changed: make(chan struct{}, 1), roused: map[string]*rouse{}}
+}
+
+// notice has this process look for changed endpoints at once.
+func (w *waker) notice() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run searches for sleeping jobs of endpoints that can take more.
+func (w *waker) run(ctx context.Context) { w.limiter.Run(ctx, w.find) }
+
+// watch looks for endpoints whose deliveries can be sent earlier.
+func (w *waker) watch(ctx context.Context) {
+	tick := time.NewTicker(rouseInterval)
+	defer tick.Stop()
+	for after := ""; ; {
+		next, err := w.rouse(ctx, after)
 		if err != nil && ctx.Err() == nil {
-			w.logger.WarnContext(ctx, "outbox: waking up deliveries; it will be tried again", slog.Any("error", err))
-			return jobs
+			w.logger.WarnContext(ctx, "outbox: looking for endpoints that have changed; it will be tried again", slog.Any("error", err))
 		}
-		return again
-	})
-}
-
-// retry makes jobs due. Deleted jobs are skipped. It returns the jobs that are
-// still not due, so that the caller can try again. There are two reasons:
-//
-//   - A job is still running. River records only some time later that it was
-//     snoozed.
-//   - River was recording that at this moment. On PostgreSQL the statement then
-//     waits for the row, sees that the job was running when the statement
-//     began, and changes nothing, but returns the row as it is now.
-//
-// All processes lock the rows in the order of their IDs, so that none waits for
-// another that waits for it.
-func (w *waker) retry(ctx context.Context, jobs []int64) (again []int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
-	defer cancel()
-	slices.Sort(jobs)
-	err = w.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		again = again[:0] // the transaction may run more than once
-		for _, job := range jobs {
-			row, err := w.client.JobRetryTx(ctx, tx, job)
-			if err != nil && !errors.Is(err, rivertype.ErrNotFound) {
-				return err
-			}
-			if err == nil && row.State != rivertype.JobStateAvailable {
-				again = append(again, job)
-			}
-		}
-		return nil
-	})
-	return again, err
-}
-
-// The conditions of makeDue match the deliveries that were published while a
-// breaker was open, and those that have a rate slot.
-const (
-	waitForBreaker  = `rate_slot_at = 0 AND attempts = 0 AND replays = 0`
-	waitForRateSlot = `rate_slot_at > 0`
-)
-
-// makeDue makes an endpoint's deliveries due whose reason to wait is gone. If
-// it fails, they come at their own time, which may be hours away. So it tries
-// again until batchTimeout has passed.
-func (w *waker) makeDue(ctx context.Context, endpoint, condition string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
-	defer cancel()
-	for {
-		n, err := w.makeBatchDue(ctx, endpoint, condition)
-		switch {
-		case err == nil && n < cancelBatch:
-			return
-		case err == nil:
+		if after = next; after != "" {
 			continue
 		}
-		w.logger.WarnContext(ctx, "outbox: making deliveries due", slog.String("endpoint", endpoint), slog.Any("error", err))
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(jitter(time.Second)):
+		case <-w.changed:
+		case <-tick.C:
 		}
 	}
 }
 
-func (w *waker) makeBatchDue(ctx context.Context, endpoint, condition string) (int, error) {
-	now := micros(time.Now())
-	jobs, err := riverdb.Collect(ctx, w.db, func(r riverdb.Row) (job int64, err error) { return job, r.Scan(&job) },
-		`UPDATE {schema}outbox_delivery SET next_at = ?, rate_slot_at = 0 WHERE id IN (SELECT id FROM {schema}outbox_delivery
-		WHERE endpoint = ? AND state = 'pending' AND next_at > ? AND `+condition+` ORDER BY id LIMIT ?) AND state = 'pending' RETURNING job`,
-		now, endpoint, now, int64(cancelBatch))
-	if err != nil {
-		return 0, err
+// rouse passes a page of changed endpoints to the limiter. It returns where the
+// next page begins, or an empty text after the last.
+func (w *waker) rouse(ctx context.Context, after string) (next string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	type endpoint struct {
+		id   string
+		wake int64
 	}
-	return len(jobs), w.wake(ctx, jobs)
+	all, err := riverdb.Collect(ctx, w.db.Reader(), func(r riverdb.Row) (e endpoint, err error) { return e, r.Scan(&e.id, &e.wake) },
+		`SELECT id, wake FROM {schema}outbox_endpoint WHERE wake > woken AND id > ? ORDER BY id LIMIT ?`, after, int64(rousePage))
+	if err != nil {
+		return "", err
+	}
+	for _, e := range all {
+		if w.noted(e.id, e.wake) {
+			w.limiter.Rouse(e.id)
+		}
+	}
+	if len(all) < rousePage {
+		return "", nil
+	}
+	return all[len(all)-1].id, nil
 }
 
-// wake makes jobs due. If the outbox was started, that happens in the
-// background.
-func (w *waker) wake(ctx context.Context, jobs []int64) error {
-	if w.started.Load() {
-		w.limiter.Wake(jobs)
+// noted notes the value of an endpoint's column wake, and reports whether it is
+// a new one.
+func (w *waker) noted(endpoint string, wake int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.roused[endpoint]; r != nil && r.wake == wake {
+		return false
+	}
+	w.roused[endpoint] = &rouse{wake: wake}
+	return true
+}
+
+// find does searches until one fails.
+func (w *waker) find(ctx context.Context, all []admission.Search) (found []admission.Found) {
+	for _, s := range all {
+		f, err := w.search(ctx, s)
+		if err != nil {
+			if ctx.Err() == nil {
+				w.logger.WarnContext(ctx, "outbox: waking up deliveries; it will be tried again", slog.String("endpoint", s.Endpoint), slog.Any("error", err))
+			}
+			return found
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// search wakes up the oldest sleeping jobs of an endpoint. A search that finds
+// few of them reads a bounded number of deliveries.
+func (w *waker) search(ctx context.Context, s admission.Search) (admission.Found, error) {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	if s.After == "" {
+		w.passBegins(s.Endpoint)
+	}
+	var jobs []int64
+	f := admission.Found{Next: s.After}
+	for step := range searchSteps {
+		limit := searchStep
+		if step == 0 { // the oldest ones are usually those that sleep
+			limit = min(2*s.Most+20, searchStep)
+		}
+		all, next, err := w.sleeping(ctx, s.Endpoint, f.Next, limit)
+		if err != nil {
+			return f, err
+		}
+		f.Next = next
+		for i, d := range all {
+			if len(jobs) == s.Most {
+				f.Next = all[i-1].id
+				break
+			}
+			jobs = append(jobs, d.job)
+		}
+		if f.Next == "" || len(jobs) == s.Most {
+			break
+		}
+	}
+	var err error
+	if f.Woken, err = w.wake(ctx, jobs); err == nil && f.Next == "" {
+		err = w.passEnds(ctx, s.Endpoint)
+	}
+	return f, err
+}
+
+// sleeper is a due delivery with a job that is to run later.
+type sleeper struct {
+	id  string
+	job int64
+	due bool
+}
+
+// sleeping returns the due deliveries with sleeping jobs among the next ones
+// after an ID, and where it has stopped, or an empty text after the last.
+func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int) (all []sleeper, next string, err error) {
+	all, err = riverdb.Collect(ctx, w.db.Reader(), func(r riverdb.Row) (s sleeper, err error) {
+		var nextAt int64
+		err = r.Scan(&s.id, &s.job, &nextAt)
+		s.due = nextAt <= micros(time.Now())
+		return s, err
+	}, `SELECT id, job, next_at FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND id > ? ORDER BY id LIMIT ?`,
+		endpoint, after, int64(limit))
+	if err != nil || len(all) == 0 {
+		return nil, "", err
+	}
+	if len(all) == limit {
+		next = all[len(all)-1].id
+	}
+	var jobs []int64
+	for _, s := range all {
+		if s.due {
+			jobs = append(jobs, s.job)
+		}
+	}
+	if len(jobs) == 0 {
+		return nil, next, nil
+	}
+	asleep, err := w.asleep(ctx, w.db.Reader(), jobs, "")
+	if err != nil {
+		return nil, "", err
+	}
+	all = slices.DeleteFunc(all, func(s sleeper) bool {
+		_, found := slices.BinarySearch(asleep, s.job)
+		return !s.due || !found
+	})
+	return all, next, nil
+}
+
+// asleep returns those of the jobs that wait for their time, in the order of
+// their IDs. A job that has failed waits for its own reason.
+func (w *waker) asleep(ctx context.Context, q riverdb.Querier, jobs []int64, lock string) ([]int64, error) {
+	in, now, list := `= ANY(?)`, `now()`, any(jobs)
+	if w.db.Dialect() == riverdb.SQLite {
+		text, _ := json.Marshal(jobs) // numbers always marshal
+		in, now, list, lock = `IN (SELECT value FROM json_each(?))`, `datetime('now', 'subsec')`, string(text), ``
+	}
+	return riverdb.Collect(ctx, q, func(r riverdb.Row) (job int64, err error) { return job, r.Scan(&job) },
+		`SELECT id FROM {schema}river_job WHERE id `+in+` AND state IN ('available', 'scheduled') AND scheduled_at > `+now+` ORDER BY id`+lock, list)
+}
+
+// wake makes sleeping jobs due, and returns how many it has found. River locks
+// rows in any order and waits for them. So this never waits for a row while it
+// has locked others, or there would be deadlocks. A row that is locked belongs
+// to a job that is about to run or is being snoozed, and a later search sees
+// it.
+func (w *waker) wake(ctx context.Context, jobs []int64) (n int, err error) {
+	for part := range slices.Chunk(jobs, wakeBatch) {
+		var woken int
+		err := w.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+			asleep, err := w.asleep(ctx, tx, part, ` FOR UPDATE SKIP LOCKED`)
+			if err != nil {
+				return err
+			}
+			for _, job := range asleep {
+				if _, err := w.client.JobRetryTx(ctx, tx, job); err != nil {
+					return err
+				}
+			}
+			woken = len(asleep)
+			return nil
+		})
+		if err != nil {
+			return n, err
+		}
+		n += woken
+	}
+	return n, nil
+}
+
+// passBegins notes that all deliveries of an endpoint are about to be searched.
+func (w *waker) passBegins(endpoint string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.roused[endpoint]; r != nil {
+		r.pass = r.wake
+	}
+}
+
+// passEnds records that all deliveries of an endpoint were searched, unless the
+// endpoint has changed since the pass began.
+func (w *waker) passEnds(ctx context.Context, endpoint string) error {
+	w.mu.Lock()
+	r := w.roused[endpoint]
+	complete := r != nil && r.pass == r.wake
+	if complete {
+		delete(w.roused, endpoint)
+	}
+	w.mu.Unlock()
+	if !complete {
 		return nil
 	}
-	for part := range slices.Chunk(jobs, admission.WakeBatch) {
-		if _, err := w.retry(ctx, part); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// rateSlots are the slots of an endpoint's rate limit, for one delivery. The
-// row of the endpoint hands them out to all processes. A slot in the future is
-// recorded with the delivery, and the process that takes it up then finds it.
-type rateSlots struct {
-	recorder *recorder
-	delivery *loaded
-}
-
-// Reserve returns admission.ErrChanged if the endpoint was changed or deleted
-// since the delivery was loaded.
-func (s *rateSlots) Reserve(ctx context.Context) (time.Time, error) {
-	d := s.delivery
-	now, interval := micros(time.Now()), d.interval.Microseconds()
-	var next int64
-	err := s.recorder.db.QueryRow(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = CASE WHEN rate_slot_at > ? THEN rate_slot_at ELSE ? END + ?
-		WHERE id = ? AND version = ? RETURNING rate_slot_at`, now, now, interval, d.endpoint, d.version).Scan(&next)
-	if errors.Is(err, riverdb.ErrNoRows) {
-		return time.Time{}, admission.ErrChanged
-	}
-	if err != nil {
-		return time.Time{}, wrap("reserving a rate slot", err)
-	}
-	return fromMicros(next - interval), nil
-}
-
-// Record stores the slot of the delivery.
-func (s *rateSlots) Record(ctx context.Context, slot time.Time) (bool, error) {
-	d := s.delivery
-	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, version: d.version, nextAt: slot, rateSlot: slot}
-	return s.recorder.record(ctx, r)
-}
-
-// Trim frees slots that were reserved for deliveries which are canceled or
-// superseded by now. A delivery that is due without a recorded slot may be
-// about to record one.
-func (s *rateSlots) Trim(ctx context.Context) (bool, error) {
-	d := s.delivery
-	now := micros(time.Now())
-	var last, due int64
-	err := s.recorder.db.QueryRow(ctx, `SELECT COALESCE(MAX(rate_slot_at), 0), COALESCE(SUM(CASE WHEN rate_slot_at = 0 AND next_at <= ? THEN 1 ELSE 0 END), 0)
-		FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND id <> ?`, now, d.endpoint, d.id).Scan(&last, &due)
-	if err != nil {
-		return false, wrap("trimming rate slots", err)
-	}
-	next := max(last, now) + timemath.Times(d.interval, int(due)).Microseconds()
-	n, err := s.recorder.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET rate_slot_at = ? WHERE id = ? AND rate_slot_at > ?`,
-		next, d.endpoint, next+(admission.SlotLifetime+d.interval).Microseconds())
-	return n > 0, wrap("trimming rate slots", err)
+	_, err := w.db.Exec(ctx, `UPDATE {schema}outbox_endpoint SET woken = ? WHERE id = ? AND woken < ?`, r.pass, endpoint, r.pass)
+	return err
 }

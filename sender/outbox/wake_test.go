@@ -8,69 +8,235 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
-// A deleted job does not keep others from being woken up. A job that is still
-// running is returned until River has recorded its snooze.
-func TestWaker_Retry(t *testing.T) {
+// runsIn returns in what time River runs the job of a delivery, by the clock of
+// the database.
+func (o *inside) runsIn(id string) time.Duration {
+	o.t.Helper()
+	left := `CAST(extract(epoch FROM j.scheduled_at - clock_timestamp()) * 1000 AS bigint)`
+	if o.db.Dialect() == riverdb.SQLite {
+		left = `CAST((unixepoch(j.scheduled_at, 'subsec') - unixepoch('now', 'subsec')) * 1000 AS integer)`
+	}
+	var ms int64
+	require.NoError(o.t, o.db.QueryRow(o.t.Context(), `SELECT `+left+` FROM {schema}outbox_delivery d
+		JOIN {schema}river_job j ON j.id = d.job WHERE d.id = ?`, id).Scan(&ms))
+	return time.Duration(ms) * time.Millisecond
+}
+
+// sleeps puts the job of a delivery to sleep, as River does after a snooze.
+func (o *inside) sleeps(ids ...string) {
+	o.t.Helper()
+	at := `clock_timestamp() + interval '1 hour'`
+	if o.db.Dialect() == riverdb.SQLite {
+		at = `datetime('now', '+1 hour', 'subsec')`
+	}
+	for _, id := range ids {
+		o.exec(`UPDATE {schema}river_job SET state = 'scheduled', scheduled_at = `+at+` WHERE id = ?`, o.loaded(id).job)
+	}
+}
+
+func (o *inside) jobState(id, state string) {
+	o.t.Helper()
+	o.exec(`UPDATE {schema}river_job SET state = '`+state+`' WHERE id = ?`, o.loaded(id).job)
+}
+
+func (o *inside) search(endpoint, after string, most int) admission.Found {
+	o.t.Helper()
+	f, err := o.waker.search(o.t.Context(), admission.Search{Endpoint: endpoint, After: after, Most: most})
+	require.NoError(o.t, err)
+	return f
+}
+
+// A search wakes up the jobs of due deliveries, the oldest first. It leaves
+// alone what waits for something else.
+func TestWaker_SearchFindsSleepingJobs(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
-		o.exec(`UPDATE {schema}outbox_endpoint SET breaker_open_until = ? WHERE id = ?`, micros(time.Now().Add(time.Minute)), e)
-		waiting, running := o.loaded(o.publishOne("shop")).job, o.loaded(o.publishOne("shop")).job
-		state := func(job int64) (s string) {
-			require.NoError(t, o.db.QueryRow(t.Context(), `SELECT CAST(state AS text) FROM {schema}river_job WHERE id = ?`, job).Scan(&s))
-			return s
+		var ids []string
+		for range 8 {
+			ids = append(ids, o.publishOne("shop"))
 		}
-		require.Equal(t, "scheduled", state(waiting))
-		o.exec(`UPDATE {schema}river_job SET state = 'running' WHERE id = ?`, running)
-		again, err := o.waker.retry(t.Context(), []int64{1 << 40, running, waiting})
-		require.NoError(t, err)
-		require.Equal(t, "available", state(waiting))
-		require.Equal(t, []int64{running}, again)
-		o.exec(`UPDATE {schema}river_job SET state = 'scheduled' WHERE id = ?`, running) // River has recorded the snooze
-		again, err = o.waker.retry(t.Context(), again)
-		require.NoError(t, err)
-		require.Empty(t, again)
-		require.Equal(t, "available", state(running))
+		o.sleeps(ids...)
+		other := o.endpoint("other", 0)
+		foreign := o.publishOne("other")
+		o.sleeps(foreign)
+		o.write(o.loaded(ids[1]).failed(time.Now(), time.Now().Add(time.Hour)))
+		o.jobState(ids[2], "running")
+		o.jobState(ids[3], "retryable")
+		o.write(o.loaded(ids[4]).delivered(time.Now()))
+
+		f := o.search(e, "", 2)
+		require.Equal(t, 2, f.Woken)
+		require.Equal(t, ids[5], f.Next)
+		f = o.search(e, f.Next, 2)
+		require.Equal(t, 2, f.Woken)
+		f = o.search(e, f.Next, 2)
+		require.Equal(t, admission.Found{}, f)
+		for i, id := range ids {
+			if i == 0 || i > 4 {
+				require.LessOrEqual(t, o.runsIn(id), time.Duration(0), i)
+			} else {
+				require.Greater(t, o.runsIn(id), 30*time.Minute, i)
+			}
+		}
+		require.Greater(t, o.runsIn(foreign), 30*time.Minute)
+		o.jobState(ids[2], "scheduled") // River has recorded the snooze
+		require.Equal(t, 1, o.search(e, "", 10).Woken)
+		require.Equal(t, 1, o.search(other, "", 10).Woken)
+		require.Equal(t, admission.Found{}, o.search("ep_unknown", "", 10))
 	})
 }
 
-// River records the snooze of a job while the job is woken up. The job is not
-// due then, so it has to be woken up again.
-func TestWaker_RetryWhileRiverRecordsTheSnooze(t *testing.T) {
+// A search reads a bounded number of deliveries, and the next one goes on where
+// it has stopped.
+func TestWaker_SearchIsBounded(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		const waiting = 3000
+		o.insertPending(e, waiting, time.Now().Add(time.Hour))
+		last := o.publishOne("shop")
+		o.sleeps(last)
+		searches := 0
+		for f := (admission.Found{Next: ""}); f.Woken == 0; searches++ {
+			require.Less(t, searches, 4)
+			f = o.search(e, f.Next, 10)
+			if searches == 0 {
+				require.NotEmpty(t, f.Next)
+			}
+		}
+		require.Equal(t, 2, searches)
+	})
+}
+
+// insertPending stores deliveries without jobs that wait until a time.
+func (o *inside) insertPending(endpoint string, n int, until time.Time) {
+	o.t.Helper()
+	template := o.publishOne("shop")
+	numbers := `generate_series(1, CAST(? AS bigint)) AS s(n)`
+	if o.db.Dialect() == riverdb.SQLite {
+		numbers = `(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < ?) SELECT n FROM s) AS s`
+	}
+	columns := o.columns("outbox_delivery", "id", "event", "job", "next_at", "endpoint")
+	o.exec(`INSERT INTO {schema}outbox_delivery (id, event, job, next_at, endpoint, `+columns+`)
+		SELECT 'whk_0' || CAST(1000000 + s.n AS text), CAST(s.n AS text), -s.n, CAST(? AS bigint), ?, `+columns+` FROM {schema}outbox_delivery, `+numbers+` WHERE id = ?`,
+		micros(until), endpoint, int64(n), template)
+	o.exec(`DELETE FROM {schema}outbox_delivery WHERE id = ?`, template)
+}
+
+// columns returns the columns of a table except some, as in a statement.
+func (o *inside) columns(table string, except ...string) (list string) {
+	o.t.Helper()
+	query := `SELECT string_agg(column_name, ', ') FROM information_schema.columns
+		WHERE table_schema = '` + o.db.Schema() + `' AND table_name = ? AND NOT column_name = ANY(?)`
+	var arg any = except
+	if o.db.Dialect() == riverdb.SQLite {
+		_, arg = anyOf(o.db, except)
+		query = `SELECT group_concat(name, ', ') FROM pragma_table_info(?) WHERE name NOT IN (SELECT value FROM json_each(?))`
+	}
+	require.NoError(o.t, o.db.QueryRow(o.t.Context(), query, table, arg).Scan(&list))
+	return list
+}
+
+// A job that River or another process has locked is left alone, and nobody
+// waits. So there can't be a deadlock.
+func TestWaker_WaitsForNoLock(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
 		if o.db.Dialect() != riverdb.Postgres {
-			return // SQLite has one connection, so nothing happens meanwhile
+			return // SQLite has one writer at a time
 		}
 		e := o.endpoint("shop", 0)
-		o.exec(`UPDATE {schema}outbox_endpoint SET breaker_open_until = ? WHERE id = ?`, micros(time.Now().Add(time.Hour)), e)
-		job := o.loaded(o.publishOne("shop")).job
-		o.exec(`UPDATE {schema}river_job SET state = 'running' WHERE id = ?`, job)
-		var again []int64
-		woken := make(chan error, 1)
+		locked, free := o.publishOne("shop"), o.publishOne("shop")
+		o.sleeps(locked, free)
+		job := o.loaded(locked).job
 		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
-			if _, err := tx.Exec(ctx, `UPDATE {schema}river_job SET state = 'scheduled' WHERE id = ?`, job); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE {schema}river_job SET tags = tags WHERE id = ?`, job); err != nil {
 				return err
 			}
-			go func() {
-				var err error
-				again, err = o.waker.retry(t.Context(), []int64{job})
-				woken <- err
-			}()
-			for locked := 0; locked == 0; {
-				if err := o.db.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
-					WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&locked); err != nil {
-					return err
-				}
-			}
+			require.Equal(t, 1, o.search(e, "", 10).Woken)
 			return nil
 		}))
-		require.NoError(t, <-woken)
-		require.Equal(t, []int64{job}, again)
-		again, err := o.waker.retry(t.Context(), again)
-		require.NoError(t, err)
-		require.Empty(t, again)
+		require.LessOrEqual(t, o.runsIn(free), time.Duration(0))
+		require.Greater(t, o.runsIn(locked), 30*time.Minute)
+		require.Equal(t, 1, o.search(e, "", 10).Woken)
 	})
+}
+
+// What lets deliveries be sent earlier is recorded in the same transaction. It
+// stays on record until all deliveries were searched after it.
+func TestWaker_ChangesAreOnRecord(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e, ctx := o.endpoint("shop", 1.0/3600), t.Context()
+		require.False(t, o.isRoused(e))
+		update := func(u EndpointUpdate) func() {
+			return func() {
+				_, err := o.App("shop").UpdateEndpoint(ctx, e, u)
+				require.NoError(t, err)
+			}
+		}
+		fast, url := 10.0, sender.NewURL("http://127.0.0.1:1/other")
+		update(EndpointUpdate{Description: new("changed")})()
+		require.False(t, o.isRoused(e))
+		for name, change := range map[string]func(){
+			"rate":   update(EndpointUpdate{RateLimit: &fast}),
+			"url":    update(EndpointUpdate{URL: &url}),
+			"enable": func() { require.NoError(t, o.App("shop").Enable(ctx, e)) },
+			"recovered": func() {
+				d := o.loaded(o.publishOne("shop"))
+				o.health.storeOpenBreaker(ctx, d, time.Now().Add(time.Minute))
+				o.write(d.delivered(time.Now()))
+			},
+		} {
+			change()
+			require.True(t, o.isRoused(e), name)
+			_, err := o.waker.rouse(ctx, "")
+			require.NoError(t, err)
+			o.sleeps(o.publishOne("shop"), o.publishOne("shop"))
+			f := o.search(e, "", 1)
+			require.NotEmpty(t, f.Next)
+			require.True(t, o.isRoused(e), name)
+			require.NoError(t, o.App("shop").Enable(ctx, e)) // another change before the end of the pass
+			_, err = o.waker.rouse(ctx, "")
+			require.NoError(t, err)
+			o.search(e, f.Next, 1000)
+			require.True(t, o.isRoused(e), name)
+			o.search(e, "", 1000)
+			require.False(t, o.isRoused(e), name)
+		}
+		d := o.loaded(o.publishOne("shop"))
+		o.write(d.delivered(time.Now()))
+		require.False(t, o.isRoused(e), "a success as usual")
+	})
+}
+
+func (o *inside) isRoused(endpoint string) bool {
+	o.t.Helper()
+	var n int64
+	require.NoError(o.t, o.db.QueryRow(o.t.Context(), `SELECT count(*) FROM {schema}outbox_endpoint WHERE id = ? AND wake > woken`, endpoint).Scan(&n))
+	return n > 0
+}
+
+// All endpoints are found that have changed, however many there are.
+func TestWaker_RousesAllPages(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		const endpoints = rousePage + 1
+		for range endpoints {
+			o.endpoint("shop", 0)
+		}
+		o.exec(`UPDATE {schema}outbox_endpoint SET wake = 1`)
+		next, err := o.waker.rouse(t.Context(), "")
+		require.NoError(t, err)
+		require.NotEmpty(t, next)
+		next, err = o.waker.rouse(t.Context(), next)
+		require.NoError(t, err)
+		require.Empty(t, next)
+		require.Len(t, o.waker.roused, endpoints)
+	}, WithMaxEndpoints(100))
 }

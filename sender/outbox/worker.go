@@ -121,9 +121,9 @@ func (w *worker) deliver(ctx context.Context, d *loaded, t target) error {
 
 func (w *worker) request(d *loaded) *admission.Request {
 	return &admission.Request{
-		Job: d.job, Endpoint: d.endpoint, Version: d.version, Concurrency: cmp.Or(d.concurrency, w.concurrency),
+		Endpoint: d.endpoint, Version: d.version, Concurrency: cmp.Or(d.concurrency, w.concurrency),
 		Failing: !d.failingSince.IsZero(), BreakerOpenUntil: d.breakerOpenUntil,
-		Interval: d.interval, RateSlot: d.rateSlot, Slots: &rateSlots{w.recorder, d},
+		Interval: d.interval, Slots: &rateSlots{w.recorder.db, d.endpoint},
 	}
 }
 

@@ -187,13 +187,12 @@ func TestWorker_Request(t *testing.T) {
 		d := o.failingFor(time.Minute)
 		until := stamp(time.Now().Add(time.Minute))
 		o.health.storeOpenBreaker(t.Context(), d, until)
-		o.recorded(d.id, until)
 		d = o.loaded(d.id)
 		r := o.worker.request(d)
 		r.Slots = nil
 		require.Equal(t, &admission.Request{
-			Job: d.job, Endpoint: e, Version: d.version, Concurrency: 3, Failing: true,
-			BreakerOpenUntil: until, Interval: time.Second / 2, RateSlot: until,
+			Endpoint: e, Version: d.version, Concurrency: 3, Failing: true,
+			BreakerOpenUntil: until, Interval: time.Second / 2,
 		}, r)
 	})
 }
@@ -220,8 +219,10 @@ func TestPublish_IgnoresImplausibleOpenBreaker(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		e := o.endpoint("shop", 0)
 		o.exec(`UPDATE {schema}outbox_endpoint SET breaker_open_until = ? WHERE id = ?`, micros(time.Now().Add(24*time.Hour)), e)
-		require.Less(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), time.Minute)
+		require.Less(t, o.runsIn(o.publishOne("shop")), time.Minute)
 		o.exec(`UPDATE {schema}outbox_endpoint SET breaker_open_until = ? WHERE id = ?`, micros(time.Now().Add(10*time.Minute)), e)
-		require.Greater(t, time.Until(o.delivery(o.publishOne("shop")).NextAt), 2*time.Minute)
+		waits := o.publishOne("shop")
+		require.Greater(t, o.runsIn(waits), 2*time.Minute)
+		require.Less(t, time.Until(o.delivery(waits).NextAt), time.Minute, "the delivery is due")
 	}, WithBreaker(5, time.Minute, 10*time.Minute))
 }

@@ -190,13 +190,15 @@ func TestBreaker_AdoptsThatOfAnotherProcess(t *testing.T) {
 	})
 }
 
-// A breaker that another process opened counts until its end, but only if this
-// process has not opened its own.
+// A breaker that another process opened counts, but only if this process has
+// not opened its own. At its end it is half-open.
 func TestBreaker_OwnBreakerIsStronger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("over", 4)
 		r.BreakerOpenUntil = time.Now().Add(-time.Second)
-		require.Zero(t, l.admit(r, 1).Release(admission.Failed), "no probe")
+		probe := l.admit(r, 1)
+		l.snooze(r, 2)
+		require.NotZero(t, probe.Release(admission.Failed), "one failed probe is enough")
 
 		r = endpoint("open", 4)
 		r.BreakerOpenUntil = time.Now().Add(20 * time.Second)
@@ -243,10 +245,7 @@ func TestBreaker_ProbeNeedsASlot(t *testing.T) {
 func TestBreaker_PausesAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 5000
-		l := &limiter{admission.New(admission.Config{
-			Slots: 100, PollInterval: pollInterval,
-			Breaker: admission.Breaker{Failures: 1, Pause: testBreaker.Pause, MaxPause: testBreaker.MaxPause},
-		}), t}
+		l := newLimiterWith(t, 100, admission.Breaker{Failures: 1, Pause: testBreaker.Pause, MaxPause: testBreaker.MaxPause})
 		perSecond := map[int]int{}
 		for range n {
 			r := endpoint("a", 1)

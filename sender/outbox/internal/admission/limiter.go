@@ -14,8 +14,9 @@
 //   - A rate limit spaces the attempts of all processes, see [RateSlots].
 //
 // A job that is not admitted is snoozed. It goes back to the queue for a time
-// that grows with the backlog of its endpoint. [Limiter.Run] wakes it up
-// earlier when its endpoint has free slots.
+// that grows with the backlog of its endpoint. When the endpoint can take more,
+// [Limiter.Run] searches the database for its snoozed jobs and wakes them up.
+// It does not matter which process has snoozed them.
 //
 // A [Limiter] decides for its own process and has no database. The caller
 // stores until when a breaker is open and passes it to the limiters of other
@@ -50,11 +51,12 @@ type Config struct {
 // Limiter admits attempts. Its methods are safe for concurrent use.
 type Limiter struct {
 	Config
-	queue wakeQueue
+	signal chan struct{} // sent to when ready gets an endpoint
 
 	mu        sync.Mutex
 	endpoints map[string]*endpoint
-	backlogs  map[*endpoint]struct{} // endpoints with snoozed jobs
+	asleep    []*endpoint // those that may have snoozed jobs
+	ready     []*endpoint // those of them that are searched before the next poll
 	inFlight  int
 	suspects  int // of those in flight
 }
@@ -64,18 +66,12 @@ func New(c Config) *Limiter {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	return &Limiter{
-		Config: c, queue: wakeQueue{signal: make(chan struct{}, 1)},
-		endpoints: map[string]*endpoint{}, backlogs: map[*endpoint]struct{}{},
-	}
+	return &Limiter{Config: c, signal: make(chan struct{}, 1), endpoints: map[string]*endpoint{}}
 }
 
 // Request asks for one attempt. It says what the database knows of the
 // endpoint.
 type Request struct {
-	// Job is the job that wants to make the attempt. If it is snoozed, Limiter.Run
-	// wakes it up.
-	Job int64
 	// Endpoint is the endpoint's ID. Version is that of its configuration. A
 	// change of the version resets the breaker.
 	Endpoint string
@@ -90,8 +86,6 @@ type Request struct {
 	// Interval is the time between two attempts, from the endpoint's rate limit.
 	// Zero means that there is no limit. Slots is not used then.
 	Interval time.Duration
-	// RateSlot is the slot that was recorded for the delivery. Zero means none.
-	RateSlot time.Time
 	Slots    RateSlots
 }
 
@@ -108,11 +102,21 @@ type Permit struct {
 // Admit returns a permit, or for how long the job is to be snoozed. Errors are
 // those of the request's RateSlots and the cause of ctx.
 func (l *Limiter) Admit(ctx context.Context, r *Request) (*Permit, time.Duration, error) {
+	l.arrived(r)
 	if r.Interval > 0 {
-		if snooze, err := l.pace(ctx, r); err != nil || snooze > 0 {
-			return nil, snooze, err
-		}
+		return l.admitPaced(ctx, r)
 	}
+	return l.admit(ctx, r)
+}
+
+func (l *Limiter) arrived(r *Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.endpoint(r).sleepers.arrived()
+}
+
+// admit is Admit without a rate limit. It returns no error.
+func (l *Limiter) admit(ctx context.Context, r *Request) (*Permit, time.Duration, error) {
 	p, snooze, w := l.acquire(r)
 	if w == nil {
 		return p, snooze, nil
@@ -130,7 +134,7 @@ func (l *Limiter) Admit(ctx context.Context, r *Request) (*Permit, time.Duration
 		return w.permit, 0, nil
 	}
 	w.endpoint.removeWaiter(w)
-	return nil, l.snooze(w.endpoint, l.Clock(), r.Job), nil
+	return nil, l.snooze(w.endpoint, l.Clock()), nil
 }
 
 // acquire returns a permit, a snooze, or a place among the waiters.
@@ -138,11 +142,10 @@ func (l *Limiter) acquire(r *Request) (*Permit, time.Duration, *waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.endpoint(r)
-	e.backlog.remove(r.Job)
 	now := l.Clock()
 	if e.breaker.openings > 0 {
 		if e.breaker.blocks(now) || l.full(e, now) {
-			return nil, l.snooze(e, now, r.Job), nil
+			return nil, l.snooze(e, now), nil
 		}
 		return l.permit(e, now, true), 0, nil
 	}
@@ -150,42 +153,34 @@ func (l *Limiter) acquire(r *Request) (*Permit, time.Duration, *waiter) {
 		return l.permit(e, now, false), 0, nil
 	}
 	if len(e.starts) == 0 || e.expectedWait(now) > maxSlotWait {
-		return nil, l.snooze(e, now, r.Job), nil
+		return nil, l.snooze(e, now), nil
 	}
 	w := &waiter{endpoint: e, ready: make(chan struct{})}
 	e.waiters = append(e.waiters, w)
 	return nil, 0, w
 }
 
-// snoozeIfBlocked returns for how long the job is to be snoozed because of the
-// endpoint's breaker, and zero if the breaker admits an attempt.
-func (l *Limiter) snoozeIfBlocked(r *Request) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e, now := l.endpoint(r), l.Clock()
-	if e.breaker.blocks(now) {
-		return l.snooze(e, now, r.Job)
-	}
-	return 0
-}
-
 // endpoint returns the state of the request's endpoint after an update.
 func (l *Limiter) endpoint(r *Request) *endpoint {
 	e := l.endpoints[r.Endpoint]
 	if e == nil {
-		e = newEndpoint()
+		e = newEndpoint(r.Endpoint)
 		l.endpoints[r.Endpoint] = e
 	}
 	if e.version != r.Version { // a change of the endpoint may have fixed it
 		e.version, e.failures, e.breaker.probing = r.Version, 0, false
-		e.closeBreaker()
+		e.breaker.close()
+		e.sleepers.reset()
+	}
+	if e.pace.interval != r.Interval {
+		e.pace.interval, e.pace.freeAt, e.sleepers.nextAt = r.Interval, time.Time{}, time.Time{}
 	}
 	e.limit, e.failing = r.Concurrency, r.Failing
 	e.window = min(e.window, e.limit)
 	e.used = l.Clock()
 	if r.BreakerOpenUntil.IsZero() && e.breaker.remote {
-		e.closeBreaker()
-		e.breaker.startRamp(e.used)
+		e.breaker.succeeded(e.used)
+		e.sleepers.reset()
 	} else {
 		e.breaker.adopt(r.BreakerOpenUntil, e.used, l.Breaker)
 	}
@@ -221,10 +216,9 @@ func (l *Limiter) permit(e *endpoint, now time.Time, probe bool) *Permit {
 	return p
 }
 
-func (l *Limiter) snooze(e *endpoint, now time.Time, job int64) time.Duration {
-	e.backlog.add(job, now)
-	l.backlogs[e] = struct{}{}
-	return e.snooze(now, e.spacing(now, len(l.backlogs)))
+func (l *Limiter) snooze(e *endpoint, now time.Time) time.Duration {
+	l.list(e)
+	return e.snooze(now, e.spacing(now, len(l.asleep)))
 }
 
 // Outcome is what an attempt says about its endpoint.
@@ -246,13 +240,6 @@ const (
 // Release gives the slot back. If this attempt opened the breaker, it returns
 // until when the breaker is open, and otherwise the zero time.
 func (p *Permit) Release(o Outcome) (openUntil time.Time) {
-	openUntil, jobs := p.settle(o)
-	p.limiter.Wake(jobs)
-	return openUntil
-}
-
-// settle gives the slot back and returns the jobs to wake up.
-func (p *Permit) settle(o Outcome) (openUntil time.Time, jobs []int64) {
 	l, e := p.limiter, p.endpoint
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -277,14 +264,16 @@ func (p *Permit) settle(o Outcome) (openUntil time.Time, jobs []int64) {
 			openUntil = e.breaker.openUntil
 		}
 	}
-	return openUntil, l.admitWaiters(e, now)
+	l.admitWaiters(e, now)
+	return openUntil
 }
 
-// admitWaiters gives permits to waiters. If there is room after that, it
-// returns snoozed jobs to wake up.
-func (l *Limiter) admitWaiters(e *endpoint, now time.Time) []int64 {
+// admitWaiters gives permits to waiters. If there is room after that, snoozed
+// jobs are woken up. An endpoint that was not searched for long may have some
+// of another process.
+func (l *Limiter) admitWaiters(e *endpoint, now time.Time) {
 	if e.breaker.openings > 0 {
-		return nil
+		return
 	}
 	for len(e.waiters) > 0 && l.hasRoom(e, now) {
 		w := e.waiters[0]
@@ -292,30 +281,12 @@ func (l *Limiter) admitWaiters(e *endpoint, now time.Time) []int64 {
 		w.permit = l.permit(e, now, false)
 		close(w.ready)
 	}
-	if e.backlog.empty() || len(e.waiters) > 0 || !l.hasRoom(e, now) {
-		return nil
+	if timemath.Elapsed(e.sleepers.searched, now) >= searchAgain {
+		l.list(e)
 	}
-	return e.backlog.take(min(e.wakeCount(l.PollInterval), e.breaker.allowance(now)), now)
-}
-
-// wakeable returns the snoozed jobs to wake up at endpoints without an attempt
-// in flight, whose end would wake them up.
-func (l *Limiter) wakeable() (jobs []int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.Clock()
-	for e := range l.backlogs {
-		switch {
-		case e.backlog.empty():
-			delete(l.backlogs, e)
-		case now.Before(e.breaker.openUntil) || e.breaker.probing:
-		case e.breaker.openings == 0:
-			jobs = append(jobs, l.admitWaiters(e, now)...)
-		case !l.full(e, now): // half-open: one probe is enough
-			jobs = append(jobs, e.backlog.take(1, now)...)
-		}
+	if e.sleepers.wants(l.canTake(e, now), now) {
+		l.hurry(e)
 	}
-	return jobs
 }
 
 // Sweep forgets endpoints that were not used for the given time, and of which
@@ -327,7 +298,6 @@ func (l *Limiter) Sweep(unused time.Duration) {
 	for id, e := range l.endpoints {
 		if e.idle() && now.Sub(e.used) > unused && !now.Before(e.breaker.openUntil) {
 			delete(l.endpoints, id)
-			delete(l.backlogs, e)
 		}
 	}
 }

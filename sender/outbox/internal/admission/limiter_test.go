@@ -218,6 +218,7 @@ func TestSweep_ForgetsUnusedEndpoints(t *testing.T) {
 		l.admit(r, 1)
 		l.admit(r, 1) // its window is remembered
 		l, r = newLimiter(t, 100), endpoint("b", 2)
+		l.run()
 		l.succeed(r, time.Millisecond)
 		time.Sleep(time.Minute + time.Second)
 		l.Sweep(time.Minute)
@@ -228,9 +229,7 @@ func TestSweep_ForgetsUnusedEndpoints(t *testing.T) {
 
 func TestSweep_KeepsWhatMatters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &limiter{admission.New(admission.Config{
-			Slots: 100, Breaker: admission.Breaker{Failures: 1, Pause: time.Hour, MaxPause: time.Hour}, PollInterval: pollInterval,
-		}), t}
+		l := newLimiterWith(t, 100, admission.Breaker{Failures: 1, Pause: time.Hour, MaxPause: time.Hour})
 		open, busy, backlog := endpoint("open", 1), endpoint("busy", 1), endpoint("backlog", 1)
 		l.open(open)
 		inFlight, held := l.admit(busy, 1), l.admit(backlog, 1)
@@ -260,7 +259,7 @@ func TestClock_ReadUnderTheLock(t *testing.T) {
 	r, open := endpoint("a", 4), endpoint("open", 4)
 	l.open(open)
 	limited := r
-	limited.Interval, limited.Slots = time.Hour, &slots{next: time.Now().Add(time.Hour)}
+	limited.Interval, limited.Slots = time.Hour, &slots{interval: time.Hour, last: time.Now()}
 	for name, use := range map[string]func(){
 		"admit":        func() { l.admit(r, 1).Release(admission.Succeeded) },
 		"snooze":       func() { l.snooze(open, 1) },
@@ -298,9 +297,7 @@ func TestClock_ReadingsInAnyOrder(t *testing.T) {
 func TestBreaker_PausesWithoutOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const forever = 1<<63 - 1
-		l := &limiter{admission.New(admission.Config{
-			Slots: 100, Breaker: admission.Breaker{Failures: 1, Pause: forever - 1, MaxPause: forever}, PollInterval: pollInterval,
-		}), t}
+		l := newLimiterWith(t, 100, admission.Breaker{Failures: 1, Pause: forever - 1, MaxPause: forever})
 		for i := range 100 {
 			r := endpoint(fmt.Sprint(i), 1)
 			require.True(t, l.open(r).After(time.Now()))

@@ -3,6 +3,8 @@ package admission_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,21 +21,57 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 const (
 	pollInterval = 200 * time.Millisecond
 	slowAfter    = time.Second            // when an attempt counts as slow
-	minAsleep    = 400 * time.Millisecond // when a snoozed job can be woken up
-	rampStep     = time.Second
-	rampSteps    = 7
+	minAsleep    = 400 * time.Millisecond // after which every snoozed job is found
+	// recordedAfter is how long River takes to record a snooze.
+	recordedAfter = 250 * time.Millisecond
+	rampStep      = time.Second
+	rampSteps     = 7
 )
 
 var testBreaker = admission.Breaker{Failures: 5, Pause: 10 * time.Second, MaxPause: time.Minute}
 
-// limiter is a Limiter that a test uses in virtual time.
+// limiter is a Limiter that a test uses in virtual time, with a database of
+// snoozed jobs.
 type limiter struct {
 	*admission.Limiter
 	t *testing.T
+
+	mu       sync.Mutex
+	asleep   map[string]map[int64]time.Time // when a job of an endpoint was snoozed
+	searches int
+	broken   bool // the database fails
 }
 
-func newLimiter(t *testing.T, slots int) *limiter {
-	return &limiter{admission.New(admission.Config{Slots: slots, Breaker: testBreaker, PollInterval: pollInterval}), t}
+func newLimiter(t *testing.T, slots int) *limiter { return newLimiterWith(t, slots, testBreaker) }
+
+func newLimiterWith(t *testing.T, slots int, b admission.Breaker) *limiter {
+	return newProcess(t, &limiter{t: t, asleep: map[string]map[int64]time.Time{}}, slots, b)
+}
+
+// newProcess returns the limiter of another process on the same database.
+func newProcess(t *testing.T, l *limiter, slots int, b admission.Breaker) *limiter {
+	l.Limiter = admission.New(admission.Config{Slots: slots, Breaker: b, PollInterval: pollInterval})
+	return l
+}
+
+// find does what a search in the database does.
+func (l *limiter) find(s admission.Search) (jobs []int64, next string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.searches++
+	for _, job := range slices.Sorted(maps.Keys(l.asleep[s.Endpoint])) {
+		at := l.asleep[s.Endpoint][job]
+		if name := fmt.Sprintf("%012d", job); name > s.After && time.Since(at) >= recordedAfter {
+			if jobs = append(jobs, job); len(jobs) == s.Most {
+				next = name
+				break
+			}
+		}
+	}
+	for _, job := range jobs {
+		delete(l.asleep[s.Endpoint], job)
+	}
+	return jobs, next
 }
 
 // endpoint is a request for an attempt to an endpoint with a concurrency limit.
@@ -44,10 +82,27 @@ func endpoint(id string, concurrency int) admission.Request {
 // ask returns what Admit returns, which is no error without a rate limit.
 func (l *limiter) ask(r admission.Request, job int64) (*admission.Permit, time.Duration) {
 	l.t.Helper()
-	r.Job = job
+	l.sleeps(r.Endpoint, job, time.Time{})
 	p, snooze, err := l.Admit(l.t.Context(), &r)
 	require.NoError(l.t, err)
+	if p == nil {
+		l.sleeps(r.Endpoint, job, time.Now())
+	}
 	return p, snooze
+}
+
+// sleeps stores that a job was snoozed, or with a zero time that it was not.
+func (l *limiter) sleeps(endpoint string, job int64, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at.IsZero() {
+		delete(l.asleep[endpoint], job)
+		return
+	}
+	if l.asleep[endpoint] == nil {
+		l.asleep[endpoint] = map[int64]time.Time{}
+	}
+	l.asleep[endpoint][job] = at
 }
 
 func (l *limiter) admit(r admission.Request, job int64) *admission.Permit {
@@ -141,11 +196,19 @@ func (l *limiter) run() *woken {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.Run(ctx, func(_ context.Context, jobs []int64) []int64 {
+		l.Run(ctx, func(_ context.Context, all []admission.Search) (found []admission.Found) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.jobs = append(w.jobs, jobs...)
-			return nil
+			require.LessOrEqual(l.t, len(all), admission.MaxSearches)
+			if l.broken {
+				return nil
+			}
+			for _, s := range all {
+				jobs, next := l.find(s)
+				w.jobs = append(w.jobs, jobs...)
+				found = append(found, admission.Found{Woken: len(jobs), Next: next})
+			}
+			return found
 		})
 	}()
 	l.t.Cleanup(func() { cancel(); <-done })

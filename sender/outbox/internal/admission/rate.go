@@ -2,106 +2,176 @@ package admission
 
 import (
 	"context"
-	"errors"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/timemath"
 )
 
 const (
-	// maxRateWait is the longest that a job waits in memory for its rate slot.
-	maxRateWait = 50 * time.Millisecond
-	// SlotLifetime is how long a rate slot can be used after its time.
-	SlotLifetime = 10 * time.Second
-	// trimInterval is the shortest time between two trims of an endpoint's slots.
-	trimInterval = time.Second
+	// maxRateWait is the longest that a job waits in memory for a rate slot.
+	maxRateWait = 500 * time.Millisecond
+	// maxRateQueue is the number of jobs of an endpoint that do so at once.
+	maxRateQueue = 32
+	// minTakeTime is how long it may always take to get a slot.
+	minTakeTime = 5 * time.Millisecond
+	// MaxHold is the longest hold of RateSlots.Take.
+	MaxHold = 10 * time.Second
+	// maxTakes is the number of times that a job tries to get a slot.
+	maxTakes = 3
 )
 
-// ErrChanged is returned by [RateSlots] if the endpoint has changed since the
-// request was made. Its rate may have changed, too.
-var ErrChanged = errors.New("admission: the endpoint has changed")
-
-// RateSlots are the slots of an endpoint's rate limit, for one delivery. All
-// processes share the slots of an endpoint.
+// RateSlots are the slots of an endpoint's rate limit. All processes share
+// them.
 type RateSlots interface {
-	// Reserve returns the next free slot. Slots in the past are lost, so that an
-	// idle endpoint gets no burst.
-	Reserve(ctx context.Context) (time.Time, error)
-	// Record stores the slot of the delivery, which uses it when it is due.
-	// It reports whether the delivery and the endpoint still were as requested.
-	Record(ctx context.Context, slot time.Time) (bool, error)
-	// Trim frees the slots that are later than any that a waiting delivery could
-	// need. It reports whether there were any.
-	Trim(ctx context.Context) (bool, error)
+	// Take takes a slot for an attempt that follows at once. It reports whether
+	// there was a free one, and in what time the next one is free. The next one is
+	// later by hold, since the attempt may be late by that time. A hold is at most
+	// MaxHold.
+	Take(ctx context.Context, hold time.Duration) (taken bool, next time.Duration, err error)
 }
 
-// pace waits for the rate slot of a request, or returns for how long the job is
-// to be snoozed until then. A job whose request is out of date returns soon.
-func (l *Limiter) pace(ctx context.Context, r *Request) (time.Duration, error) {
-	if snooze := l.snoozeIfBlocked(r); snooze > 0 {
-		return snooze, nil
+// pace is what a process knows of the rate limit of an endpoint.
+type pace struct {
+	interval time.Duration // 0 without a limit
+	freeAt   time.Time     // when the next slot is free, as far as known
+	hold     time.Duration // see RateSlots.Take
+	queued   int           // jobs that wait in memory for a slot
+	take     chan struct{} // held by the first of them
+}
+
+// wait estimates for how long the next job waits for a slot.
+func (p *pace) wait(now time.Time) time.Duration {
+	return timemath.Add(p.freeAt.Sub(now), timemath.Times(p.interval, p.queued))
+}
+
+// canTake returns how many of n jobs get a slot within the given time.
+func (p *pace) canTake(n int, now time.Time, within time.Duration) int {
+	if p.interval <= 0 {
+		return n
 	}
-	slot := r.RateSlot
-	if slot.IsZero() || time.Since(slot) > SlotLifetime {
-		var err error
-		if slot, err = l.nextSlot(ctx, r); errors.Is(err, ErrChanged) {
-			return MinSnooze, nil
+	first := max(p.freeAt.Sub(now), 0)
+	if first > within {
+		return 0
+	}
+	slots := int(min((within-first)/p.interval, maxRateQueue-1)) + 1
+	return min(n, slots-p.queued)
+}
+
+// admitPaced admits an attempt to an endpoint with a rate limit. It takes a
+// slot last, right before the attempt, so that an attempt which has to wait for
+// anything else does not use an old slot.
+func (l *Limiter) admitPaced(ctx context.Context, r *Request) (*Permit, time.Duration, error) {
+	e, snooze := l.queue(r)
+	if snooze > 0 {
+		return nil, snooze, nil
+	}
+	defer l.unqueue(e)
+	select {
+	case e.pace.take <- struct{}{}:
+		defer func() { <-e.pace.take }()
+	case <-ctx.Done():
+		return nil, 0, context.Cause(ctx)
+	}
+	for range maxTakes {
+		wait := l.untilSlot(e)
+		if wait > maxRateWait {
+			break
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return nil, 0, err
+		}
+		p, snooze, err := l.admit(ctx, r)
+		if p == nil {
+			return nil, snooze, err
+		}
+		if ok, err := l.takeSlot(ctx, p, r); ok {
+			return p, 0, nil
 		} else if err != nil {
-			return 0, err
+			return nil, 0, err
 		}
 	}
-	wait := time.Until(slot)
-	if wait > maxRateWait {
-		if recorded, err := r.Slots.Record(ctx, slot); err != nil || recorded {
-			return wait, err
-		}
-		return MinSnooze, nil
+	return nil, l.snoozePaced(e), nil
+}
+
+// queue lets a job wait in memory for a slot, or returns a snooze.
+func (l *Limiter) queue(r *Request) (*endpoint, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, now := l.endpoint(r), l.Clock()
+	if e.breaker.blocks(now) || e.pace.queued >= maxRateQueue || e.pace.wait(now) > maxRateWait {
+		return e, l.snooze(e, now)
 	}
-	if wait <= 0 {
-		return 0, nil
+	e.pace.queued++
+	return e, 0
+}
+
+func (l *Limiter) unqueue(e *endpoint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.pace.queued--
+}
+
+func (l *Limiter) untilSlot(e *endpoint) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return e.pace.freeAt.Sub(l.Clock())
+}
+
+func (l *Limiter) snoozePaced(e *endpoint) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.snooze(e, l.Clock())
+}
+
+// takeSlot takes a slot for a permit, or releases the permit.
+//
+// An attempt may be as late after its slot as the next slot is. Then attempts
+// stay in the order of their slots, and any second has at most one more than
+// the limit. If the database is slower than that, the slot is not used, and
+// slots become rarer.
+func (l *Limiter) takeSlot(ctx context.Context, p *Permit, r *Request) (bool, error) {
+	hold, begin := l.hold(p.endpoint), time.Now()
+	taken, next, err := r.Slots.Take(ctx, hold)
+	took := time.Since(begin)
+	if err == nil {
+		l.slotTaken(p, next, took)
 	}
-	timer := time.NewTimer(wait)
+	if err != nil || !taken || took > max(r.Interval, minTakeTime)+hold {
+		p.Release(Inconclusive)
+		return false, err
+	}
+	return true, nil
+}
+
+func (l *Limiter) hold(e *endpoint) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return e.pace.hold
+}
+
+// slotTaken notes when the next slot is free and how long it took to ask. The
+// attempt begins now.
+func (l *Limiter) slotTaken(p *Permit, next, took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, e := l.Clock(), p.endpoint
+	e.pace.freeAt = now.Add(next)
+	e.pace.hold = min(max(timemath.Add(took, took/4)-max(e.pace.interval, minTakeTime), 0), MaxHold)
+	e.removeStart(p.start)
+	p.start = now
+	e.starts = append(e.starts, now)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return 0, nil
+		return nil
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-}
-
-// nextSlot reserves a slot. One job of an endpoint does so at a time, so that
-// none holds a late slot while the slots are trimmed.
-func (l *Limiter) nextSlot(ctx context.Context, r *Request) (time.Time, error) {
-	reserve := l.reserve(r)
-	select {
-	case reserve <- struct{}{}:
-		defer func() { <-reserve }()
-	case <-ctx.Done():
-		return time.Time{}, context.Cause(ctx)
-	}
-	slot, err := r.Slots.Reserve(ctx)
-	if err != nil || time.Until(slot) <= SlotLifetime+r.Interval || !l.mayTrim(r) {
-		return slot, err
-	}
-	if trimmed, err := r.Slots.Trim(ctx); err != nil || !trimmed {
-		return slot, err
-	}
-	return r.Slots.Reserve(ctx)
-}
-
-func (l *Limiter) reserve(r *Request) chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.endpoint(r).reserve
-}
-
-// mayTrim reports whether enough time has passed since the last trim.
-func (l *Limiter) mayTrim(r *Request) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.endpoint(r)
-	if e.used.Sub(e.trimmed) < trimInterval {
-		return false
-	}
-	e.trimmed = e.used
-	return true
 }
