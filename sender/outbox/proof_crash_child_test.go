@@ -30,20 +30,23 @@ type crashChild struct {
 	Build                int64
 	Key                  []byte
 	Publish              bool
+	Receiver             *crashReceiver // instead of an outbox
 }
 
 var childCount atomic.Int64
 
 func (c *crash) start(t *testing.T, publishes bool) *exec.Cmd {
-	build := childCount.Add(1)
-	child := crashChild{
-		Path: c.w.path, URL: c.w.url, Dir: c.dir, Name: fmt.Sprint(build), Build: build, Key: c.key[:], Publish: publishes,
-	}
+	return c.spawn(t, crashChild{Path: c.w.path, URL: c.w.url, Key: c.key[:], Publish: publishes})
+}
+
+func (c *crash) spawn(t *testing.T, child crashChild, files ...*os.File) *exec.Cmd {
+	child.Build = childCount.Add(1)
+	child.Dir, child.Name = c.dir, fmt.Sprint(child.Build)
 	text, err := json.Marshal(child)
 	require.NoError(t, err)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestProofCrashChild$", "-test.timeout=0")
 	cmd.Env = append(os.Environ(), crashEnv+"="+string(text))
-	cmd.Stderr = os.Stderr
+	cmd.Stderr, cmd.ExtraFiles = os.Stderr, files
 	_, err = cmd.StdinPipe() // the child ends when this end of it is closed, be it by the parent's end
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
@@ -68,6 +71,9 @@ func TestProofCrashChild(t *testing.T) {
 	}()
 	var child crashChild
 	require.NoError(t, json.Unmarshal([]byte(text), &child))
+	if child.Receiver != nil {
+		child.Receiver.serve(t, &child)
+	}
 	w := &world{path: child.Path, url: child.URL}
 	if w.url != "" {
 		w.pool = sqldbtest.OpenPool(t, w.url)

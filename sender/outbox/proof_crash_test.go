@@ -2,20 +2,13 @@ package outbox_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
-	"io"
-	"log/slog"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,11 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
-	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/sender/outbox"
-	"github.com/deployhook/deployhook/signer"
 )
 
 // crashRate is how many events each process publishes in a second, at most.
@@ -42,7 +32,8 @@ func crashOptions(key outbox.SealingKey, build int64) []outbox.Option {
 	}
 }
 
-// TestProofCrash kills two processes that publish and deliver on one database.
+// TestProofCrash kills two processes that publish and deliver on one database,
+// and the one that receives.
 //
 // A process writes to a file what it is about to publish. It writes again when
 // Publish, or the commit after PublishTx, has returned. Half of the events are
@@ -72,7 +63,6 @@ type crash struct {
 	o       *outbox.Outbox // the parent's, which does not deliver
 	key     [32]byte
 	dir     string
-	server  *crashServer
 	intends []string // event IDs that were about to be published
 	acked   []string
 	kills   int
@@ -81,6 +71,10 @@ type crash struct {
 	disabled bool
 	replays  []string // of /c, which may have been interrupted
 	missed   int
+
+	listener  *net.TCPListener // of the customer. The parent only keeps it open
+	receiver  crashReceiver
+	receiving *exec.Cmd
 }
 
 // buildFormat is the event with the number of the build that encoded it.
@@ -96,34 +90,25 @@ func (f buildFormat) Encode(_ context.Context, e *payload.Event) (string, []byte
 }
 
 func newCrash(t *testing.T, w *world) *crash {
-	c := &crash{w: w, dir: t.TempDir(), server: &crashServer{attempts: map[string]*crashDelivery{}, handled: map[string]int{}}}
+	c := &crash{w: w, dir: t.TempDir()}
 	copy(c.key[:], "a key of thirty-two bytes, fixed")
 	o, err := w.rawOpen(crashOptions(crashKey(c.key[:]), 0)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, o.Close()) })
 	c.o = o
 	w.exec(t, `CREATE TABLE orders (id text PRIMARY KEY)`)
-	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	store, err := dedupe.NewMemory(dedupe.WithCapacity(10_000_000))
-	require.NoError(t, err)
+	c.listen(t)
 	for _, path := range crashPaths {
-		config := endpointAt(server.URL + path)
+		config := endpointAt("http://" + c.listener.Addr().String() + path)
 		config.Events = []string{"deploy.*"} // without announcements of /c
 		if path == "/b" {
 			config.BodyFormat = "build"
 		}
 		e, secret := create(t, o.App("shop"), config)
 		c.toggled = e.ID // the last one
-		key, err := signer.ParseSecret(secret.Reveal())
-		require.NoError(t, err)
-		scheme, err := signer.NewStandard(key)
-		require.NoError(t, err)
-		r, err := receiver.New(scheme, receiver.WithDedupe(store, path), receiver.WithLogger(slog.New(slog.DiscardHandler)))
-		require.NoError(t, err)
-		mux.Handle(path, c.server.layer(path, r.Events(c.server.handle(path))))
+		c.receiver.Secrets = append(c.receiver.Secrets, secret.Reveal())
 	}
+	c.receiving = c.startReceiver(t, false)
 	return c
 }
 
@@ -137,83 +122,8 @@ func crashKey(secret []byte) outbox.SealingKey {
 	return k
 }
 
-// crashServer counts what the customer gets.
-type crashServer struct {
-	mu       sync.Mutex
-	attempts map[string]*crashDelivery // by path and delivery ID
-	handled  map[string]int            // by path and event ID
-	faults   []string
-	reliable atomic.Bool
-	requests atomic.Int64
-}
-
-type crashDelivery struct {
-	n    int
-	hash [32]byte
-}
-
-func (s *crashServer) layer(path string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return // its sender was killed
-		}
-		s.attempt(path+" "+r.Header.Get("Webhook-Id"), sha256.Sum256(body))
-		luck := rand.IntN(10)
-		if luck == 0 && !s.reliable.Load() {
-			http.Error(w, "lost", http.StatusBadGateway)
-			return
-		}
-		r.Body = io.NopCloser(strings.NewReader(string(body)))
-		answer := httptest.NewRecorder()
-		next.ServeHTTP(answer, r)
-		if luck == 1 && !s.reliable.Load() {
-			panic(http.ErrAbortHandler) // it was handled, and the sender gets no answer
-		}
-		if answer.Code >= 400 && answer.Code != http.StatusConflict { // 409: a copy of it is being handled
-			s.fault(fmt.Sprintf("the receiver answered %d %s", answer.Code, answer.Body))
-		}
-		w.WriteHeader(answer.Code)
-	})
-}
-
-func (s *crashServer) attempt(id string, hash [32]byte) {
-	s.requests.Add(1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d := s.attempts[id]
-	if d == nil {
-		d = &crashDelivery{hash: hash}
-		s.attempts[id] = d
-	}
-	if d.hash != hash {
-		s.faults = append(s.faults, "another body under "+id)
-	}
-	d.n++
-}
-
-func (s *crashServer) fault(text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = append(s.faults, text)
-}
-
-func (s *crashServer) handle(path string) receiver.EventHandler {
-	return func(ctx context.Context, e *payload.Event) error {
-		id, _ := e.Extra.Get("event_id")
-		text, _ := id.Text()
-		if d, ok := receiver.FromContext(ctx); !ok || d.ID != e.DeliveryID {
-			s.fault("the delivery ID in the body is another than in the header")
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.handled[path+" "+text]++
-		return nil
-	}
-}
-
-// kill starts two processes and kills one after the other, each after a random
-// number of further requests.
+// kill starts two processes and kills one after the other, or the receiver,
+// each after a random number of further requests.
 func (c *crash) kill(t *testing.T) {
 	var children [2]*exec.Cmd
 	begin := time.Now()
@@ -221,11 +131,15 @@ func (c *crash) kill(t *testing.T) {
 		children[i] = c.start(t, true)
 	}
 	for time.Since(begin) < *crashFor || c.kills < 6 || len(c.notes(t, "ack")) == 0 {
-		until := c.server.requests.Load() + 1 + rand.Int64N(120)
-		eventually(t, func() bool { return c.server.requests.Load() >= until }, "the processes deliver nothing")
+		until := len(c.notes(t, "attempt")) + 1 + rand.IntN(120)
+		eventually(t, func() bool { return len(c.notes(t, "attempt")) >= until }, "the processes deliver nothing")
+		if c.kills++; c.kills%3 == 0 {
+			killChild(c.receiving)
+			c.receiving = c.startReceiver(t, false)
+			continue
+		}
 		i := rand.IntN(len(children))
 		killChild(children[i])
-		c.kills++
 		children[i] = c.start(t, true)
 		c.toggle(t)
 	}
@@ -346,7 +260,8 @@ func (c *crash) publishAgain(t *testing.T) {
 
 // drain lets a last process deliver what is left.
 func (c *crash) drain(t *testing.T) {
-	c.server.reliable.Store(true)
+	killChild(c.receiving)
+	c.receiving = c.startReceiver(t, true)
 	if *crashFor < time.Minute {
 		// The jobs of the dead processes are made overdue and there is no leader. The
 		// new leader then finds them with its first check, which makes the test 40 s
@@ -365,29 +280,47 @@ func (c *crash) drain(t *testing.T) {
 	killChild(last)
 }
 
-// check compares what was published with what was received.
+// check compares what was published with what was received. The receiver
+// remembers nothing when it is killed, so it may handle a delivery twice. All
+// attempts of one have the same ID and bytes.
 func (c *crash) check(t *testing.T) {
-	s := c.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	assert.Empty(t, s.faults)
+	killChild(c.receiving)
+	assert.Empty(t, c.notes(t, "fault"))
 	assert.NotEmpty(t, c.acked)
+	bodies := map[string]string{} // by path and delivery ID
+	attempts := map[string]int{}
+	for _, line := range c.notes(t, "attempt") {
+		id, hash, _ := strings.Cut(line, " sha256 ")
+		if first, ok := bodies[id]; ok {
+			assert.Equal(t, first, hash, "another body under %s", id)
+		}
+		bodies[id] = hash
+		attempts[id]++
+	}
+	deliveries := map[string]map[string]bool{} // by path and event ID
+	for _, line := range c.notes(t, "handled") {
+		id, delivery, _ := strings.Cut(line, " as ")
+		if deliveries[id] == nil {
+			deliveries[id] = map[string]bool{}
+		}
+		deliveries[id][delivery] = true
+	}
 	for _, id := range c.intends {
 		for _, path := range crashPaths {
-			assert.Equal(t, 1, s.handled[path+" "+id], "%s %s", path, id)
+			assert.Len(t, deliveries[path+" "+id], 1, "delivery IDs of %s %s", path, id)
 		}
 	}
 	n := len(crashPaths) * len(c.intends)
-	assert.Len(t, s.handled, n)
-	assert.Len(t, s.attempts, n, "an event has more than one delivery ID for an endpoint")
-	attempts, repeated := 0, 0
-	for _, d := range s.attempts {
-		attempts += d.n
-		if d.n > 1 {
+	assert.Len(t, deliveries, n)
+	assert.Len(t, bodies, n, "an event has more than one delivery ID for an endpoint")
+	assert.Equal(t, n, countOf(t, c.o, outbox.DeliveryFilter{States: []outbox.State{outbox.Delivered}}))
+	all, repeated := 0, 0
+	for _, n := range attempts {
+		all += n
+		if n > 1 {
 			repeated++
 		}
 	}
-	assert.Equal(t, n, countOf(t, c.o, outbox.DeliveryFilter{States: []outbox.State{outbox.Delivered}}))
-	t.Logf("%d deliveries, %d attempts, %d deliveries with more than one; %d sent as missed at the end; each was handled exactly once",
-		len(s.attempts), attempts, repeated, c.missed)
+	t.Logf("%d deliveries, %d attempts, %d deliveries with more than one; %d sent as missed at the end; none was lost",
+		len(bodies), all, repeated, c.missed)
 }
