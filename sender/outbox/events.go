@@ -132,7 +132,7 @@ func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
 		Event
 		position int64
 	}
-	found, err := riverdb.Collect(ctx, f.db, func(r riverdb.Row) (e examined, err error) {
+	found, err := riverdb.Collect(ctx, f.db.Reader(), func(r riverdb.Row) (e examined, err error) {
 		var created, erased int64
 		var typ string
 		err = r.Scan(&e.position, &e.ID, &typ, &e.DeploymentID, &created, &erased)
@@ -168,7 +168,7 @@ func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
 // checkExpired returns an error if events after the position were deleted.
 func (f *feed) checkExpired(ctx context.Context, q *eventQuery) error {
 	var pruned int64
-	err := f.db.QueryRow(ctx, `SELECT pruned_position FROM {schema}outbox_app WHERE id = ?`, q.app).Scan(&pruned)
+	err := f.db.Reader().QueryRow(ctx, `SELECT pruned_position FROM {schema}outbox_app WHERE id = ?`, q.app).Scan(&pruned)
 	if errors.Is(err, riverdb.ErrNoRows) {
 		return unknownApp(q.app)
 	}
@@ -191,7 +191,7 @@ func (f *feed) readBodies(ctx context.Context, app string, events []Event) error
 		body []byte
 	}
 	in, list := anyOf(f.db, ids)
-	bodies, err := riverdb.Collect(ctx, f.db, func(r riverdb.Row) (s stored, err error) { return s, r.Scan(&s.id, &s.body) },
+	bodies, err := riverdb.Collect(ctx, f.db.Reader(), func(r riverdb.Row) (s stored, err error) { return s, r.Scan(&s.id, &s.body) },
 		`SELECT event, body FROM {schema}outbox_body WHERE app = ? AND event `+in+` AND delivery = ''`, app, list)
 	for _, s := range bodies {
 		byID[s.id].Body = s.body
