@@ -109,6 +109,13 @@
 // that can't be called polls with [App.Events], whose cursor shows each event
 // once. [App.EraseEvent] removes what one event says, everywhere.
 //
+// # Figures
+//
+// [Outbox.Stats] says how much there is to do and since when, and which
+// endpoints it waits for. [App.Stats] and [App.EndpointStats] say the same
+// about one app and one endpoint. Counts are exact up to 10,000. Calls share
+// figures that are up to five seconds old, so a page or a metric may ask often.
+//
 // # Isolation of endpoints
 //
 // An endpoint that hangs, fails or has a large backlog delays no other

@@ -123,3 +123,52 @@ func Example() {
 	// 1 failed 502
 	// 2 delivered 200
 }
+
+// The operator's page shows what waits, and for which endpoints.
+func ExampleOutbox_Stats() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "outbox")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	key, err := outbox.NewSealingKey("example", []byte("32 random bytes, from elsewhere!"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	o, err := outbox.OpenSQLite(ctx, filepath.Join(dir, "outbox.db"), outbox.WithSealingKeys(key),
+		outbox.WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))) // for this example's endpoint
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer o.Close()
+	shop := o.App("shop")
+	_, _, err = shop.CreateEndpoint(ctx, outbox.EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/hooks")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = shop.Publish(ctx, &payload.Event{
+		Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: "dep_1", App: "shop", Environment: "production",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	stats, err := o.Stats(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("pending", stats.Pending, "due", stats.Due, "in flight", stats.InFlight)
+	for _, e := range stats.Endpoints {
+		fmt.Println(e.App, e.State, "pending", e.Pending, "dead letters", e.Failed)
+	}
+	// Output:
+	// pending 1 due 1 in flight 0
+	// shop active pending 1 dead letters 0
+}

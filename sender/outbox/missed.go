@@ -14,26 +14,6 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// maxCounted is the number of events that Missed examines.
-const maxCounted = 10_000
-
-// Count is a number of things. Counting stops at a limit, so that it stays
-// fast.
-type Count struct {
-	// N is the number. It is exact unless More is set.
-	N int
-	// More reports that there may be more than N.
-	More bool
-}
-
-// String returns the number, followed by "+" if there may be more.
-func (c Count) String() string {
-	if c.More {
-		return fmt.Sprintf("%d+", c.N)
-	}
-	return fmt.Sprint(c.N)
-}
-
 // Missed counts the events since a time that an endpoint accepts and did not
 // get. The endpoint was disabled, did not exist, or had another filter. Events
 // whose delivery was canceled count as well, and erased events do not. Missed
@@ -43,11 +23,11 @@ func (a *App) Missed(ctx context.Context, endpoint string, since time.Time) (Cou
 	if err := a.open(); err != nil {
 		return Count{}, err
 	}
-	e, _, err := a.o.endpoints.find(ctx, a.o.db, a.of(endpoint))
+	e, _, err := a.o.endpoints.find(ctx, a.o.db.Reader(), a.of(endpoint))
 	if err != nil {
 		return Count{}, err
 	}
-	c, err := countMissed(ctx, a.o.db, e, micros(since))
+	c, err := countMissed(ctx, a.o.db.Reader(), e, micros(since))
 	return c, wrap("counting missed events", err)
 }
 
@@ -61,7 +41,7 @@ func countMissed(ctx context.Context, q riverdb.Querier, e *endpointRow, since i
 		`SELECT e.type, count(*), SUM(CASE WHEN `+isMissed+` THEN 1 ELSE 0 END) FROM (
 			SELECT app, id, type, deployment, erased_at FROM {schema}outbox_event WHERE app = ? AND created_at >= ? ORDER BY app, created_at LIMIT ?) e
 		LEFT JOIN {schema}outbox_delivery d ON d.app = e.app AND d.event = e.id AND d.endpoint = ? GROUP BY e.type`,
-		e.ID, e.App, since, int64(maxCounted+1), e.ID)
+		e.ID, e.App, since, int64(MaxCount+1), e.ID)
 	examined := 0
 	for _, g := range groups {
 		examined += int(g.events)
@@ -69,7 +49,7 @@ func countMissed(ctx context.Context, q riverdb.Querier, e *endpointRow, since i
 			c.N += int(g.missed)
 		}
 	}
-	c.More = examined > maxCounted
+	c.More = examined > MaxCount
 	return c, err
 }
 
@@ -97,7 +77,7 @@ func (a *App) SendMissed(ctx context.Context, endpoint string, since time.Time, 
 	if err != nil {
 		return ReplayStatus{}, err
 	}
-	e, _, err := a.o.endpoints.find(ctx, a.o.db, a.of(endpoint))
+	e, _, err := a.o.endpoints.find(ctx, a.o.db.Reader(), a.of(endpoint))
 	if err != nil {
 		return ReplayStatus{}, err
 	}
@@ -147,12 +127,12 @@ func newEnableConfig(opts []EnableOption) (c enableConfig, err error) {
 // missedSince returns the time of the oldest event that an endpoint may have
 // missed because it is disabled, or zero if it is not.
 func (a *App) missedSince(ctx context.Context, id string) (time.Time, error) {
-	e, _, err := a.o.endpoints.find(ctx, a.o.db, a.of(id))
+	e, _, err := a.o.endpoints.find(ctx, a.o.db.Reader(), a.of(id))
 	if err != nil || e.State != EndpointDisabled {
 		return time.Time{}, err
 	}
 	var first int64
-	err = a.o.db.QueryRow(ctx, `SELECT COALESCE(MIN(e.created_at), 0) FROM {schema}outbox_delivery d
+	err = a.o.db.Reader().QueryRow(ctx, `SELECT COALESCE(MIN(e.created_at), 0) FROM {schema}outbox_delivery d
 		JOIN {schema}outbox_event e ON e.app = d.app AND e.id = d.event
 		WHERE d.endpoint = ? AND d.state = 'canceled' AND d.done_at >= ?`, e.ID, micros(e.DisabledAt)).Scan(&first)
 	if first == 0 || fromMicros(first).After(e.DisabledAt) {

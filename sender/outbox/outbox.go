@@ -46,6 +46,7 @@ type Outbox struct {
 	retention     *retention
 	feed          *feed
 	notifier      *notifier
+	stats         *statsCache
 	faults        *contain.Faults
 	maxEndpoints  int
 	maintainEvery time.Duration
@@ -137,6 +138,7 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 		notifier: &notifier{hook: c.hook, faults: c.faults},
 	}
 	o.feed = o.retention.feed
+	o.stats = newStatsCache((&statsReader{db, MaxCount}).read)
 	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede}
 	o.waker = newWaker(db, client, o.limiter, c.logger)
 	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, publisher: o.publisher, faults: c.faults}

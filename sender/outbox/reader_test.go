@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -55,6 +56,18 @@ func TestLists_DoNotWaitForWriters(t *testing.T) {
 	_, err = o.Apps(ctx)
 	require.NoError(t, err)
 	_, err = o.App("shop").Replays(ctx, outbox.Page{})
+	require.NoError(t, err)
+	events, err := o.App("shop").Events(ctx, outbox.EventFilter{}, outbox.Page{})
+	require.NoError(t, err)
+	assert.Len(t, events.Items, 1)
+	_, err = o.App("shop").Missed(ctx, e.ID, time.Time{})
+	require.NoError(t, err)
+	all, err := o.Stats(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, outbox.Count{N: 1}, all.Pending)
+	_, err = o.App("shop").Stats(ctx)
+	require.NoError(t, err)
+	_, err = o.App("shop").EndpointStats(ctx, e.ID)
 	require.NoError(t, err)
 
 	require.NoError(t, tx.Commit())

@@ -1,0 +1,120 @@
+package outbox
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// MaxStatsEndpoints is the maximum number of endpoints in [Stats].
+	MaxStatsEndpoints = 100
+	// StatsAge is the maximum age of [Stats].
+	StatsAge = 5 * time.Second
+)
+
+// Backlog is what waits for an attempt.
+type Backlog struct {
+	// Pending counts the deliveries that wait for an attempt or have one now.
+	Pending Count
+	// Due counts those of them whose time for the next attempt has come
+	// ([Delivery.NextAt]). The endpoint's circuit breaker, rate limit or
+	// concurrency may hold them back.
+	Due Count
+	// OldestDue is when the first of them became due. It is zero if none is due.
+	OldestDue time.Time
+	// InFlight counts those of Pending on which a process is working now.
+	InFlight Count
+}
+
+// Stats says how much an outbox, or one app of it, has to do.
+//
+// While there are more than 10,000 pending deliveries, Due and OldestDue are
+// those of the 10,000 that were published first, and so are the figures of the
+// endpoints. More is then set.
+type Stats struct {
+	// AsOf is when it was counted. It is up to five seconds ago ([StatsAge]),
+	// since calls share the result.
+	AsOf time.Time
+	Backlog
+	// States counts the deliveries by state: [Pending], [Delivered], [Failed],
+	// [Canceled] and [Superseded]. In the Stats of an outbox with more than 1,000
+	// apps, the last two and Delivered are those of the first 1,000.
+	States map[State]Count
+	// Endpoints has the endpoints with pending deliveries or dead letters, at most
+	// 100 ([MaxStatsEndpoints]). Those with most due come first, then those with
+	// most pending.
+	Endpoints []EndpointBacklog
+	// EventsWithoutPosition counts the events that consumers can't poll yet.
+	// Events get their position a moment after their transaction was committed.
+	// OldestWithoutPosition is when the first of them was published. Both are zero
+	// on SQLite.
+	EventsWithoutPosition Count
+	OldestWithoutPosition time.Time
+}
+
+// EndpointBacklog is one endpoint's part of [Stats].
+type EndpointBacklog struct {
+	App, Endpoint string
+	// State is the endpoint's state. It is empty if the endpoint was deleted.
+	State EndpointState
+	// BreakerOpenUntil is when the circuit breaker admits the next attempt. It is
+	// zero if the breaker is closed.
+	BreakerOpenUntil time.Time
+	Backlog
+	// Failed counts the dead letters. If there are more than 10,000, these are
+	// among the latest 10,000 of all endpoints.
+	Failed Count
+}
+
+// EndpointStats says how much one endpoint has to do and has done.
+type EndpointStats struct {
+	// AsOf is when it was counted, up to five seconds ago ([StatsAge]).
+	AsOf time.Time
+	EndpointBacklog
+	// States counts the endpoint's deliveries by state, as in [Stats].
+	States map[State]Count
+}
+
+// Stats returns figures about all apps, for the operator. What it reads does
+// not grow with the tables. They may be up to five seconds old, see
+// [Stats.AsOf].
+func (o *Outbox) Stats(ctx context.Context) (Stats, error) {
+	if err := o.open(); err != nil {
+		return Stats{}, err
+	}
+	all, err := o.stats.get(ctx, scope{})
+	return all.copy(), wrap("counting", err)
+}
+
+// Stats returns figures about the app, as [Outbox.Stats] does about all, or
+// [ErrUnknownApp].
+func (a *App) Stats(ctx context.Context) (Stats, error) {
+	if err := a.open(); err != nil {
+		return Stats{}, err
+	}
+	if err := a.registered(ctx); err != nil {
+		return Stats{}, err
+	}
+	all, err := a.o.stats.get(ctx, scope{app: a.name})
+	return all.copy(), wrap("counting", err)
+}
+
+// EndpointStats returns figures about one endpoint, or [ErrUnknownEndpoint].
+// They may be up to five seconds old, see [EndpointStats.AsOf].
+func (a *App) EndpointStats(ctx context.Context, id string) (EndpointStats, error) {
+	if err := a.open(); err != nil {
+		return EndpointStats{}, err
+	}
+	e, err := a.Endpoint(ctx, id)
+	if err != nil {
+		return EndpointStats{}, err
+	}
+	all, err := a.o.stats.get(ctx, scope{app: a.name, endpoint: id})
+	if err != nil {
+		return EndpointStats{}, wrap("counting", err)
+	}
+	s := EndpointStats{AsOf: all.AsOf, EndpointBacklog: EndpointBacklog{App: a.name, Endpoint: id}, States: all.copy().States}
+	s.State, s.BreakerOpenUntil = e.State, e.BreakerOpenUntil
+	s.Backlog, s.Failed = all.Backlog, all.States[Failed]
+	return s, nil
+}
