@@ -2,10 +2,12 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // EraseEvent deletes what an event says, for a person who asks for it: its body
@@ -17,16 +19,17 @@ import (
 // stored.
 //
 // In a SQLite file that [OpenSQLite] has created, the text is also gone from
-// the file and its write-ahead log when EraseEvent returns, unless another
-// process is reading an older state. Other files keep deleted text until it is
-// overwritten. Run VACUUM and then PRAGMA wal_checkpoint(TRUNCATE) there, or
-// set PRAGMA secure_delete in every process. PostgreSQL removes the old
-// versions of rows with the next VACUUM of the tables outbox_body,
+// the file and its write-ahead log when EraseEvent returns. If a reader keeps
+// the log in use for 5 seconds, the error wraps [ErrFileInUse]. The event is
+// erased then, and a second call cleans the file. Other files keep deleted text
+// until it is overwritten. Run VACUUM and then PRAGMA wal_checkpoint(TRUNCATE)
+// there, or set PRAGMA secure_delete in every process. PostgreSQL removes the
+// old versions of rows with the next VACUUM of the tables outbox_body,
 // outbox_attempt and outbox_delivery, and keeps the text in its write-ahead log
 // until that is recycled. Backups and archived logs keep it until they are
 // deleted, everywhere.
 //
-// Erasing twice is no error. An ID that the app does not have is
+// Erasing twice is no error. An ID that the app does not have is one
 // ([ErrUnknownEvent]).
 func (a *App) EraseEvent(ctx context.Context, eventID string) error {
 	if err := a.open(); err != nil {
@@ -38,10 +41,13 @@ func (a *App) EraseEvent(ctx context.Context, eventID string) error {
 	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
 		return erase(ctx, a.o.db, tx, a.of(eventID))
 	})
-	if err == nil {
-		err = a.o.db.Scrub(ctx)
+	if err != nil {
+		return wrap("erasing event", err)
 	}
-	return wrap("erasing event", err)
+	if err = a.o.db.Scrub(ctx); errors.Is(err, sqldb.ErrInUse) {
+		return fmt.Errorf("%w: %w; erase the event again later", ErrFileInUse, err)
+	}
+	return wrap("cleaning the file after an erasure", err)
 }
 
 func unknownEvent(id string) error { return fmt.Errorf("%w: %s", ErrUnknownEvent, clean(id)) }

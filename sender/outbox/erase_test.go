@@ -130,6 +130,30 @@ func (w *world) tablesWith(t testing.TB, text string) (found []string) {
 	return found
 }
 
+// A reader that began before the erasure still sees the event, so the file must
+// keep it.
+func TestEraseEvent_WhileAReaderUsesTheFile(t *testing.T) {
+	t.Parallel()
+	w := &world{path: outbox.NewSQLite(t)}
+	o := w.open(t)
+	a := o.App("shop")
+	require.NoError(t, o.RegisterApp(t.Context(), "shop"))
+	publish(t, a, secretEvent(), outbox.WithEventID("one"))
+	db, err := lite(w.path)
+	require.NoError(t, err)
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), `SELECT id FROM outbox_event`)
+	require.NoError(t, err)
+	require.True(t, rows.Next())
+
+	err = a.EraseEvent(t.Context(), "one")
+	require.ErrorIs(t, err, outbox.ErrFileInUse)
+	require.Empty(t, w.tablesWith(t, erasedText))
+	require.NoError(t, rows.Close())
+	require.NoError(t, a.EraseEvent(t.Context(), "one"))
+	require.False(t, w.fileContains(t, erasedText))
+}
+
 func (w *world) fileContains(t testing.TB, text string) bool {
 	t.Helper()
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {

@@ -28,6 +28,9 @@ var (
 	ErrUnknownEvent = errors.New("outbox: unknown event")
 	// ErrCursorExpired means that events after a cursor have been deleted.
 	ErrCursorExpired = errors.New("outbox: events after the cursor have been deleted")
+	// ErrFileInUse means that an event was erased, and that the SQLite file still
+	// contains its text because of a reader.
+	ErrFileInUse = errors.New("outbox: the event is erased, but the file can't be cleaned yet")
 	// ErrUnknownReplay means that there is no replay with that ID.
 	ErrUnknownReplay = errors.New("outbox: unknown replay")
 	// ErrDuplicateEndpoint means that the app already has an endpoint with that
