@@ -44,10 +44,10 @@ type Stats struct {
 	// 100 ([MaxStatsEndpoints]). Those with most due come first, then those with
 	// most pending.
 	Endpoints []EndpointBacklog
-	// EventsWithoutPosition counts the events that consumers can't poll yet.
-	// Events get their position a moment after their transaction was committed.
-	// OldestWithoutPosition is when the first of them was published. Both are zero
-	// on SQLite.
+	// EventsWithoutPosition counts the events that have no place among those that
+	// consumers poll. A call of [App.Events] gives them one, and a started outbox
+	// does so about once a minute. OldestWithoutPosition is when the first of them
+	// was published. Both are zero on SQLite.
 	EventsWithoutPosition Count
 	OldestWithoutPosition time.Time
 }
