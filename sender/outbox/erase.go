@@ -39,7 +39,10 @@ func (a *App) EraseEvent(ctx context.Context, eventID string) error {
 		return unknownEvent(eventID)
 	}
 	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		return erase(ctx, a.o.db, tx, a.of(eventID))
+		if err := erase(ctx, a.o.db, tx, a.of(eventID)); err != nil {
+			return err
+		}
+		return a.o.ordering.unblockAfter(ctx, tx, a.of(eventID))
 	})
 	if err != nil {
 		return wrap("erasing event", err)

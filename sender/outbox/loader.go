@@ -27,6 +27,8 @@ type loaded struct {
 	nextAt         time.Time
 	runAt          time.Time // when the first of step attempts began
 	stale          bool      // superseded since it was published, and not replayed
+	older          string    // the delivery that blocks it
+	deployment     string
 	message        sender.Message
 
 	endpoint         string
@@ -43,7 +45,8 @@ type loaded struct {
 const (
 	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.run_at, d.content_type, d.encoding, b.body, d.endpoint,
 	COALESCE(e.version, 0), COALESCE(e.state, ''), COALESCE(e.failing_since, 0), COALESCE(e.breaker_open_until, 0),
-	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), `
+	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), d.deployment, `
+	inAnyOrder = `'', `
 	neverStale = `0`
 	maybeStale = `CASE WHEN d.replays = 0 AND d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND EXISTS (
 		SELECT 1 FROM {schema}outbox_delivery t WHERE t.app = d.app AND t.deployment = d.deployment AND t.endpoint = d.endpoint
@@ -58,12 +61,15 @@ type loader struct {
 	batches *sqldb.Combiner[string, loaded]
 }
 
-func newLoader(db *riverdb.DB, supersede bool, faults *contain.Faults) *loader {
-	stale := neverStale
+func newLoader(db *riverdb.DB, supersede, ordered bool, faults *contain.Faults) *loader {
+	older, stale := inAnyOrder, neverStale
+	if ordered {
+		older = olderPending + `, `
+	}
 	if supersede {
 		stale = maybeStale
 	}
-	l := &loader{db: db, query: `SELECT ` + loadColumns + stale + loadFrom}
+	l := &loader{db: db, query: `SELECT ` + loadColumns + older + stale + loadFrom}
 	l.batches = newBatcher(faults, inLoading, l.loadBatch)
 	return l
 }
@@ -101,7 +107,7 @@ func scanLoaded(r riverdb.Row) (loaded, error) {
 	)
 	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &run, &contentType, &encoded, &stored, &d.endpoint,
 		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing,
-		&d.endpointApp, &scheme, &stale)
+		&d.endpointApp, &scheme, &d.deployment, &d.older, &stale)
 	d.typ, d.state, d.endpointState = payload.Type(typ), State(state), EndpointState(endpointState)
 	d.scheme = Scheme(scheme)
 	d.attempts, d.step, d.concurrency = int(attempts), int(step), int(concurrency)

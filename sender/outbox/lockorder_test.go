@@ -102,7 +102,7 @@ func (o *inside) whileHeld(id string, change func() error) (free []string) {
 				return err
 			}
 			if len(done) > 0 {
-				return fmt.Errorf("it has not waited: %w", <-done)
+				return fmt.Errorf("it has not waited: %v", <-done)
 			}
 		}
 		return o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {

@@ -80,6 +80,7 @@ type config struct {
 	breaker        admission.Breaker
 	disableAfter   time.Duration
 	supersede      bool
+	ordering       bool
 	retention      time.Duration
 	deadRetention  time.Duration
 	eventRetention time.Duration

@@ -39,6 +39,7 @@ type Outbox struct {
 	endpoints     *endpointStore
 	rules         *rules
 	publisher     *publisher
+	ordering      *ordering
 	worker        *worker
 	health        *health
 	waker         *waker
@@ -139,13 +140,14 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 	}
 	o.feed = o.retention.feed
 	o.stats = newStatsCache((&statsReader{db, MaxCount}).read)
-	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede}
+	o.ordering = &ordering{on: c.ordering, db: db, client: client}
+	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede, ordering: o.ordering}
 	o.waker = newWaker(db, client, o.limiter, c.logger)
 	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, publisher: o.publisher, faults: c.faults}
 	o.health = &health{db: db, endpoints: o.endpoints, publisher: o.publisher, disableAfter: c.disableAfter, logger: c.logger}
-	w.loader = newLoader(db, c.supersede, c.faults)
+	w.loader = newLoader(db, c.supersede, c.ordering, c.faults)
 	w.targets = &targets{endpoints: o.endpoints, rules: o.rules, logger: c.logger, byID: map[string]target{}}
-	w.recorder = newRecorder(db, o.waker, c.faults)
+	w.recorder = newRecorder(db, o.waker, o.ordering, c.faults)
 	w.limiter, w.health, w.notifier = o.limiter, o.health, o.notifier
 	return o, nil
 }

@@ -27,6 +27,7 @@ type publisher struct {
 	rules     *rules
 	breaker   admission.Breaker
 	supersede bool
+	ordering  *ordering
 }
 
 // publish stores the event and its deliveries.

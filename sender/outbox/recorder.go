@@ -15,15 +15,17 @@ import (
 
 // result is what a worker records about a delivery.
 type result struct {
-	id       string
-	job      int64
-	endpoint string
-	version  int64 // of the endpoint's configuration, as the attempt was made
-	state    State // Pending: another attempt follows at nextAt
-	reason   string
-	nextAt   time.Time
-	doneAt   time.Time
-	attempt  *sender.Attempt
+	id         string
+	job        int64
+	endpoint   string
+	deployment string
+	version    int64 // of the endpoint's configuration, as the attempt was made
+	state      State // Pending: another attempt follows at nextAt
+	reason     string
+	nextAt     time.Time
+	doneAt     time.Time
+	blockedBy  string // the older delivery, only in a result without an attempt
+	attempt    *sender.Attempt
 	// failingSince is when a failed attempt began. The endpoint's row takes it if
 	// it is the first failure after a success.
 	failingSince time.Time
@@ -36,13 +38,14 @@ type result struct {
 
 // recorder stores results in batches.
 type recorder struct {
-	db      *riverdb.DB
-	waker   *waker
-	batches *sqldb.Combiner[*result, bool]
+	db       *riverdb.DB
+	waker    *waker
+	ordering *ordering
+	batches  *sqldb.Combiner[*result, bool]
 }
 
-func newRecorder(db *riverdb.DB, w *waker, faults *contain.Faults) *recorder {
-	rec := &recorder{db: db, waker: w}
+func newRecorder(db *riverdb.DB, w *waker, o *ordering, faults *contain.Faults) *recorder {
+	rec := &recorder{db: db, waker: w, ordering: o}
 	rec.batches = newBatcher(faults, inRecording, rec.save)
 	return rec
 }
@@ -67,20 +70,23 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error
 	// Processes that write the same rows in the same order wait for each other and
 	// do not deadlock.
 	sorted := slices.SortedFunc(slices.Values(results), func(a, b *result) int { return cmp.Compare(a.id, b.id) })
-	var endings, attempts []*result
+	var blocked, endings, attempts []*result
 	for _, r := range sorted {
-		if r.attempt != nil {
+		switch {
+		case r.attempt != nil:
 			attempts = append(attempts, r)
-		} else {
+		case r.blockedBy != "":
+			blocked = append(blocked, r)
+		default:
 			endings = append(endings, r)
 		}
 	}
+	if err := rec.ordering.block(ctx, blocked); err != nil {
+		return nil, wrap("recording blocked deliveries", err)
+	}
 	var recovered bool
 	err := rec.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
-		if err := saveEndings(ctx, tx, endings); err != nil {
-			return err
-		}
-		if err := rec.saveAttempts(ctx, tx, attempts); err != nil {
+		if err := rec.saveResults(ctx, tx, endings, attempts); err != nil {
 			return err
 		}
 		recovered, err = rec.saveHealth(ctx, tx, attempts)
@@ -97,6 +103,22 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error
 		counted[i] = r.counted
 	}
 	return counted, nil
+}
+
+// saveResults stores results, and makes deliveries due that waited for those
+// which have ended.
+func (rec *recorder) saveResults(ctx context.Context, tx *riverdb.Tx, endings, attempts []*result) error {
+	all := slices.Concat(endings, attempts)
+	if err := rec.ordering.lockEnding(ctx, tx, all); err != nil {
+		return err
+	}
+	if err := saveEndings(ctx, tx, endings); err != nil {
+		return err
+	}
+	if err := rec.saveAttempts(ctx, tx, attempts); err != nil {
+		return err
+	}
+	return rec.ordering.unblock(ctx, tx, ended(all))
 }
 
 // saveEndings stores that deliveries were canceled or superseded.

@@ -324,7 +324,7 @@ func (r *replayer) requeue(ctx context.Context, tx *riverdb.Tx, all []requeued, 
 		return err
 	}
 	for i, d := range all {
-		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = 'pending', job = ?, step = 0, next_at = ?, done_at = 0,
+		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = 'pending', job = ?, step = 0, blocked = 0, next_at = ?, done_at = 0,
 			replays = replays + 1, replay = CASE WHEN ? <> '' THEN ? ELSE replay END, last_error = '' WHERE id = ?`,
 			jobs[i].Job.ID, micros(d.due), replay, replay, d.id)
 		if err != nil {

@@ -34,7 +34,9 @@ const module = "outbox"
 //     deliveries of an endpoint
 //   - supersession, and the log of a deployment
 //   - the deliveries of an event, of which an endpoint has one
-//   - the operator's view of what waits and of dead letters
+//   - the operator's view of what waits
+//   - the order of a deployment's deliveries, see WithOrdering
+//   - the operator's view of dead letters
 //   - pruning by age and size
 //   - the progress of a replay
 //
@@ -42,7 +44,8 @@ const module = "outbox"
 // the collation of the index, see scan. This keeps it from using the primary
 // key for an app's or an endpoint's log, whatever its statistics say. Only the
 // operator's queries have the condition that app is not empty, which is always
-// true. This keeps the planner from using the operator's indexes for others.
+// true. This keeps the planner from using the operator's indexes for others. In
+// the same way only the queries of WithOrdering use its index.
 var migrations = []riverdb.Step{{
 	`CREATE TABLE {schema}outbox_app (
 		id text NOT NULL PRIMARY KEY,
@@ -130,6 +133,7 @@ var migrations = []riverdb.Step{{
 		run_at bigint NOT NULL DEFAULT 0,
 		created_at bigint NOT NULL,
 		next_at bigint NOT NULL,
+		blocked bigint NOT NULL DEFAULT 0,
 		done_at bigint NOT NULL DEFAULT 0,
 		last_status bigint NOT NULL DEFAULT 0,
 		last_class text NOT NULL DEFAULT '',
@@ -144,6 +148,7 @@ var migrations = []riverdb.Step{{
 	`CREATE INDEX outbox_delivery_deployment ON {schema}outbox_delivery (app, deployment, id{postgres: COLLATE "C"})`,
 	`CREATE UNIQUE INDEX outbox_delivery_event ON {schema}outbox_delivery (app, event, endpoint)`,
 	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'pending' AND app <> ''`,
+	`CREATE INDEX outbox_delivery_order ON {schema}outbox_delivery (endpoint, deployment, event_at, id) WHERE state = 'pending' AND deployment <> ''`,
 	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'failed' AND app <> ''`,
 	`CREATE INDEX outbox_delivery_done ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0`,
 	`CREATE INDEX outbox_delivery_replay ON {schema}outbox_delivery (replay, state, id{postgres: COLLATE "C"}) WHERE replay <> ''`,

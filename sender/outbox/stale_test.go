@@ -12,7 +12,7 @@ import (
 )
 
 func (o *inside) setSupersession(on bool) {
-	o.publisher.supersede, o.worker.loader = on, newLoader(o.db, on, o.faults)
+	o.publisher.supersede, o.worker.loader = on, newLoader(o.db, on, false, o.faults)
 }
 
 // publishAt publishes an event of a deployment, and returns its deliveries by

@@ -36,21 +36,22 @@ func isIntermediate(t payload.Type) bool {
 func (p *publisher) dropStale(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
 	switch {
 	case isTerminal(&d.event):
-		return supersedeEarlier(ctx, tx, d, deliveries, inOrder(p.db))
+		return p.supersedeEarlier(ctx, tx, d, deliveries)
 	case isIntermediate(d.event.Type):
 		return supersedeLate(ctx, tx, d, deliveries)
 	}
 	return nil
 }
 
-func supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery, lock string) error {
+func (p *publisher) supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
+	var ended []sequence
 	for _, n := range deliveries {
 		if n.state != Pending {
 			continue
 		}
-		_, err := tx.Exec(ctx, `WITH stale AS MATERIALIZED (SELECT id FROM {schema}outbox_delivery
+		superseded, err := tx.Exec(ctx, `WITH stale AS MATERIALIZED (SELECT id FROM {schema}outbox_delivery
 				WHERE app = ? AND deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?
-				ORDER BY id`+lock+`)
+				ORDER BY id`+inOrder(p.db)+`)
 			UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ? WHERE id IN (SELECT id FROM stale) AND state = ?`,
 			d.app, d.event.DeploymentID, n.endpoint, string(Pending),
 			string(payload.DeployStarted), string(payload.BuildCompleted), string(payload.HealthCheckPassed), micros(d.event.Timestamp),
@@ -58,8 +59,11 @@ func supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries 
 		if err != nil {
 			return err
 		}
+		if superseded > 0 {
+			ended = append(ended, sequence{n.endpoint, n.deployment})
+		}
 	}
-	return nil
+	return p.ordering.unblock(ctx, tx, ended)
 }
 
 func supersedeLate(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {

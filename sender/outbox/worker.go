@@ -81,6 +81,8 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 		return w.end(ctx, &d, Canceled, "the endpoint is disabled")
 	case d.stale:
 		return w.end(ctx, &d, Superseded, "superseded: the deployment is over")
+	case d.older != "":
+		return w.block(ctx, &d)
 	}
 	to, err := w.targets.get(ctx, &d, now)
 	if err != nil {
@@ -93,8 +95,22 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 
 // end ends a delivery without an attempt.
 func (w *worker) end(ctx context.Context, d *loaded, s State, reason string) error {
-	_, err := w.recorder.record(ctx, &result{id: d.id, job: d.job, state: s, reason: reason, doneAt: time.Now()})
+	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, deployment: d.deployment, state: s, reason: reason, doneAt: time.Now()}
+	_, err := w.recorder.record(ctx, r)
 	return err
+}
+
+// block has a delivery wait for an older one.
+func (w *worker) block(ctx context.Context, d *loaded) error {
+	r := &result{id: d.id, job: d.job, state: Pending, blockedBy: d.older, nextAt: time.Now().Add(jitter(recheckAfter))}
+	blocked, err := w.recorder.record(ctx, r)
+	if err != nil {
+		return err
+	}
+	if !blocked {
+		return river.JobSnooze(0) // the older one has ended meanwhile
+	}
+	return river.JobSnooze(max(time.Until(r.nextAt), 0))
 }
 
 // deliver makes an attempt if it is admitted.
@@ -218,7 +234,7 @@ func (w *worker) contained(ctx context.Context, s sender.Schedule) sender.Schedu
 
 // newResult turns an attempt into what is recorded.
 func newResult(d *loaded, schedule sender.Schedule, a *sender.Attempt, now time.Time) *result {
-	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, version: d.version, attempt: a, doneAt: now}
+	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, deployment: d.deployment, version: d.version, attempt: a, doneAt: now}
 	if a.Outcome == sender.Delivered {
 		r.state = Delivered
 		return r

@@ -1,0 +1,192 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
+)
+
+// WithOrdering attempts the deliveries of each deployment to an endpoint in
+// order and one at a time, across all processes. Default: off. The order is
+// that of the events' timestamps, and that of publishing where these are equal.
+// A delivery waits while an older one of its deployment is pending at the same
+// endpoint. It makes no attempt meanwhile and takes no slot. Other deployments
+// and other endpoints are not delayed.
+//
+//	the older delivery                  the newer one
+//	ends, whichever way                 is due at once
+//	waits for a retry                   waits as well
+//	is replayed, or was missed          waits for it if it is still pending
+//	is published after the newer one    waits for it if it is still pending
+//
+// If the newer delivery has already been delivered in the last two cases, the
+// older one comes late. It is sent nevertheless. [WithSupersession] drops it if
+// the deployment is over.
+//
+// Give the option to every process on the database. A process without it
+// attempts deliveries in any order.
+func WithOrdering() Option {
+	return optionFunc(func(c *config) { c.ordering = true })
+}
+
+// recheckAfter is about how long a blocked delivery waits if nothing makes it
+// due before, such as the end of an older delivery in a process without
+// WithOrdering.
+const recheckAfter = 5 * time.Minute
+
+// ordering implements WithOrdering. A worker that finds an older pending
+// delivery blocks its own, which is then due much later. The transaction that
+// ends a delivery makes the next one of its sequence due and gives it a new
+// job. The old job finds that the delivery is no longer its own.
+type ordering struct {
+	on     bool
+	db     *riverdb.DB
+	client riverdb.Client
+}
+
+// sequence is the deliveries of one deployment to one endpoint, and so of one
+// app.
+type sequence struct{ endpoint, deployment string }
+
+// olderPending is the first pending delivery of a sequence if it is older than
+// the delivery d, and otherwise empty.
+const olderPending = `COALESCE((SELECT o.id FROM {schema}outbox_delivery o WHERE o.endpoint = d.endpoint AND o.deployment = d.deployment
+	AND o.state = 'pending' AND o.deployment <> '' AND (o.event_at, o.id) < (d.event_at, d.id) ORDER BY o.event_at, o.id LIMIT 1), '')`
+
+// block stores that deliveries wait for an older one. A result counts only if
+// the older delivery is still pending. The lock has its end wait until the
+// transaction is over. Either the end comes first and nothing is blocked, or
+// the end finds the blocked delivery.
+func (o *ordering) block(ctx context.Context, results []*result) error {
+	if len(results) == 0 {
+		return nil
+	}
+	lock := ``
+	if o.db.Dialect() == riverdb.Postgres {
+		lock = ` FOR SHARE`
+	}
+	ids := make([]string, len(results))
+	for i, r := range results {
+		ids[i] = r.blockedBy
+	}
+	in, list := anyOf(o.db, ids)
+	return o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		older, err := riverdb.Collect(ctx, tx, scanText,
+			`SELECT id FROM {schema}outbox_delivery WHERE id `+in+` AND state = 'pending' ORDER BY id`+lock, list)
+		if err != nil {
+			return err
+		}
+		pending := make(map[string]bool, len(older))
+		for _, id := range older {
+			pending[id] = true
+		}
+		for _, r := range results {
+			if r.counted = false; !pending[r.blockedBy] {
+				continue
+			}
+			n, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET next_at = ?, blocked = 1 WHERE id = ? AND state = 'pending' AND job = ?`,
+				micros(r.nextAt), r.id, r.job)
+			if err != nil {
+				return err
+			}
+			r.counted = n > 0
+		}
+		return nil
+	})
+}
+
+// lockEnding locks deliveries that are about to end in the order in which block
+// locks them.
+func (o *ordering) lockEnding(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+	if !o.on || o.db.Dialect() != riverdb.Postgres {
+		return nil
+	}
+	ids := make([]string, len(results))
+	for i, r := range results {
+		ids[i] = r.id
+	}
+	_, err := tx.Exec(ctx, `SELECT FROM {schema}outbox_delivery WHERE id = ANY(?) ORDER BY id FOR UPDATE`, ids)
+	return err
+}
+
+// ended returns the sequences in which results have ended a delivery.
+func ended(results []*result) (all []sequence) {
+	seen := map[sequence]bool{}
+	for _, r := range results {
+		s := sequence{r.endpoint, r.deployment}
+		if r.counted && r.state != Pending && !seen[s] {
+			seen[s] = true
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// unblock makes the first pending delivery of each sequence due if it is
+// blocked. The transaction has ended one before it.
+func (o *ordering) unblock(ctx context.Context, tx *riverdb.Tx, all []sequence) error {
+	if !o.on || len(all) == 0 {
+		return nil
+	}
+	from, args := o.sequences(all)
+	blocked, err := riverdb.Collect(ctx, tx, scanText, firstBlocked+from+`) ORDER BY d.id`, args...)
+	if err != nil || len(blocked) == 0 {
+		return err
+	}
+	now := time.Now()
+	params := make([]river.InsertManyParams, len(blocked))
+	for i, id := range blocked {
+		params[i] = jobParams(id, now)
+	}
+	jobs, err := o.client.InsertManyTx(ctx, tx, params)
+	if err != nil {
+		return err
+	}
+	for i, id := range blocked {
+		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET next_at = ?, blocked = 0, job = ? WHERE id = ? AND state = 'pending' AND blocked = 1`,
+			micros(now), jobs[i].Job.ID, id)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const firstBlocked = `SELECT d.id FROM {schema}outbox_delivery d WHERE d.blocked = 1 AND d.id IN (SELECT (
+	SELECT o.id FROM {schema}outbox_delivery o WHERE o.endpoint = v.endpoint AND o.deployment = v.deployment AND o.state = 'pending'
+	AND o.deployment <> '' ORDER BY o.event_at, o.id LIMIT 1) FROM `
+
+// sequences is a table v of sequences, and its arguments.
+func (o *ordering) sequences(all []sequence) (from string, args []any) {
+	var endpoints, deployments []string
+	for _, s := range all {
+		endpoints, deployments = append(endpoints, s.endpoint), append(deployments, s.deployment)
+	}
+	if o.db.Dialect() == riverdb.Postgres {
+		return `unnest(?::text[], ?::text[]) AS v (endpoint, deployment)`, []any{endpoints, deployments}
+	}
+	pairs := make([][2]string, len(all))
+	for i := range all {
+		pairs[i] = [2]string{endpoints[i], deployments[i]}
+	}
+	text, _ := json.Marshal(pairs) // texts always have a JSON form
+	return `(SELECT value ->> 0 AS endpoint, value ->> 1 AS deployment FROM json_each(?)) v`, []any{string(text)}
+}
+
+// unblockAfter unblocks the sequences of an event's deliveries, which the
+// transaction has ended.
+func (o *ordering) unblockAfter(ctx context.Context, tx *riverdb.Tx, event owned) error {
+	if !o.on {
+		return nil
+	}
+	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (s sequence, err error) { return s, r.Scan(&s.endpoint, &s.deployment) },
+		`SELECT endpoint, deployment FROM {schema}outbox_delivery WHERE app = ? AND event = ?`, event.app, event.id)
+	if err != nil {
+		return err
+	}
+	return o.unblock(ctx, tx, all)
+}
