@@ -116,6 +116,14 @@
 // about one app and one endpoint. Counts are exact up to 10,000. Calls share
 // figures that are up to five seconds old, so a page or a metric may ask often.
 //
+// # Order
+//
+// Deliveries of different events are independent by default, so a retry can
+// come after a newer event. With [WithOrdering], a delivery waits while an
+// older one of the same deployment is pending at the same endpoint. With
+// [WithSupersession], an intermediate event is dropped once its deployment is
+// over.
+//
 // # Isolation of endpoints
 //
 // An endpoint that hangs, fails or has a large backlog delays no other
