@@ -63,6 +63,13 @@ var backends = []backend{
 	{"Bun on SQLite", false, false, func(t *testing.T, address string) library {
 		return openBun(t, openSQL(t, "sqlite", address), sqlitedialect.New())
 	}},
+	// The protocols that work through a pooler in transaction mode.
+	{"database-sql with pgx, exec", true, false, func(t *testing.T, address string) library {
+		return openStandard(t, openSQL(t, "pgx", sqldbtest.ExecMode(t, address)))
+	}},
+	{"database-sql with pgx, simple protocol", true, false, func(t *testing.T, address string) library {
+		return openStandard(t, openSQL(t, "pgx", address+"&default_query_exec_mode=simple_protocol"))
+	}},
 	{"database-sql with lib-pq", true, false, func(t *testing.T, address string) library {
 		return openStandard(t, openSQL(t, "postgres", address))
 	}},
