@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
@@ -121,33 +124,46 @@ func (c *crashChild) create(t *testing.T, kind string) *os.File {
 func crashEvent(id string) *payload.Event { return event(payload.DeployLive, "dep_"+id) }
 
 // appStore returns the application's own way to store an order with its event.
+// On PostgreSQL every second transaction is one of database/sql.
 func (w *world) appStore(t testing.TB) func(app *outbox.App, id string) error {
+	if w.pool == nil {
+		db, err := lite(w.path)
+		require.NoError(t, err)
+		return storeSQL(db, `INSERT INTO orders VALUES (?)`)
+	}
+	native, standard := w.storePgx(), storeSQL(stdlib.OpenDBFromPool(w.pool), `INSERT INTO orders VALUES ($1)`)
+	calls := 0
+	return func(app *outbox.App, id string) error {
+		calls++
+		if calls%2 == 0 {
+			return standard(app, id)
+		}
+		return native(app, id)
+	}
+}
+
+func (w *world) storePgx() func(app *outbox.App, id string) error {
 	ctx := context.Background()
-	if w.pool != nil {
-		return func(app *outbox.App, id string) error {
-			tx, err := w.pool.Begin(ctx)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = tx.Rollback(ctx) }()
+	return func(app *outbox.App, id string) error {
+		return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `INSERT INTO orders VALUES ($1)`, id); err != nil {
 				return err
 			}
-			if _, err := app.PublishPgxTx(ctx, tx, crashEvent(id), outbox.WithEventID(id)); err != nil {
-				return err
-			}
-			return tx.Commit(ctx)
-		}
+			_, err := app.PublishPgxTx(ctx, tx, crashEvent(id), outbox.WithEventID(id))
+			return err
+		})
 	}
-	db, err := lite(w.path)
-	require.NoError(t, err)
+}
+
+func storeSQL(db *sql.DB, insert string) func(app *outbox.App, id string) error {
+	ctx := context.Background()
 	return func(app *outbox.App, id string) error {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
-		if _, err := tx.ExecContext(ctx, `INSERT INTO orders VALUES (?)`, id); err != nil {
+		if _, err := tx.ExecContext(ctx, insert, id); err != nil {
 			return err
 		}
 		if _, err := app.PublishTx(ctx, tx, crashEvent(id), outbox.WithEventID(id)); err != nil {
