@@ -17,6 +17,7 @@ func (p *platform) handler() http.Handler {
 		"POST /apps": p.createApp, "GET /apps": p.listApps,
 		"POST /apps/{app}/endpoints": p.createEndpoint, "GET /apps/{app}/endpoints": p.listEndpoints,
 		"GET /apps/{app}/endpoints/{id}": p.getEndpoint, "PATCH /apps/{app}/endpoints/{id}": p.updateEndpoint, "DELETE /apps/{app}/endpoints/{id}": p.deleteEndpoint,
+		"GET /apps/{app}/endpoints/{id}/url":     p.getURL,
 		"POST /apps/{app}/endpoints/{id}/rotate": p.rotateSecret, "POST /apps/{app}/endpoints/{id}/test": p.testEndpoint,
 		"POST /apps/{app}/endpoints/{id}/disable": p.disableEndpoint, "POST /apps/{app}/endpoints/{id}/enable": p.enableEndpoint,
 		"POST /apps/{app}/deployments": p.deploy, "GET /apps/{app}/deployments": p.listDeployments,

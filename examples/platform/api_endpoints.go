@@ -11,32 +11,34 @@ import (
 )
 
 // endpoint is an endpoint in an answer. It has no URL, because the URL may be a
-// credential.
+// credential. Its owner can ask for it with getURL.
 type endpoint struct {
-	ID             string     `json:"id"`
-	App            string     `json:"app"`
-	Host           string     `json:"host"`
-	Description    string     `json:"description,omitempty"`
-	Format         string     `json:"format"`
-	Scheme         string     `json:"scheme"`
-	Events         []string   `json:"events,omitempty"`
-	Headers        []string   `json:"headers,omitempty"` // only the names
-	TimeoutSeconds float64    `json:"timeout_seconds,omitzero"`
-	Schedule       string     `json:"schedule,omitempty"`
-	MaxConcurrency int        `json:"max_concurrency,omitzero"`
-	RateLimit      float64    `json:"rate_limit,omitzero"`
-	State          string     `json:"state"`
-	Reason         string     `json:"reason,omitempty"`
-	FailingSince   *time.Time `json:"failing_since,omitempty"`
-	DisabledAt     *time.Time `json:"disabled_at,omitempty"`
-	CreatedAt      time.Time  `json:"created_at"`
+	ID             string            `json:"id"`
+	App            string            `json:"app"`
+	Host           string            `json:"host"`
+	Description    string            `json:"description,omitempty"`
+	Format         string            `json:"format"`
+	Scheme         string            `json:"scheme"`
+	Events         []string          `json:"events,omitempty"`
+	Headers        []string          `json:"headers,omitempty"` // only the names
+	TimeoutSeconds float64           `json:"timeout_seconds,omitzero"`
+	Schedule       string            `json:"schedule,omitempty"`
+	MaxConcurrency int               `json:"max_concurrency,omitzero"`
+	RateLimit      float64           `json:"rate_limit,omitzero"`
+	Metadata       map[string]string `json:"metadata,omitempty"`
+	State          string            `json:"state"`
+	Reason         string            `json:"reason,omitempty"`
+	FailingSince   *time.Time        `json:"failing_since,omitempty"`
+	DisabledAt     *time.Time        `json:"disabled_at,omitempty"`
+	CreatedAt      time.Time         `json:"created_at"`
 }
 
 func shown(e outbox.Endpoint) endpoint {
 	return endpoint{
 		ID: e.ID, App: e.App, Host: e.Host, Description: e.Description, Format: e.BodyFormat, Scheme: string(e.Scheme), Events: e.Events,
 		Headers: e.HeaderNames, TimeoutSeconds: e.Timeout.Seconds(), Schedule: e.Schedule, MaxConcurrency: e.MaxConcurrency, RateLimit: e.RateLimit,
-		State: string(e.State), Reason: e.Reason, FailingSince: optional(e.FailingSince), DisabledAt: optional(e.DisabledAt), CreatedAt: e.CreatedAt,
+		Metadata: e.Metadata,
+		State:    string(e.State), Reason: e.Reason, FailingSince: optional(e.FailingSince), DisabledAt: optional(e.DisabledAt), CreatedAt: e.CreatedAt,
 	}
 }
 
@@ -51,6 +53,7 @@ type settings struct {
 	Schedule       *string            `json:"schedule"`
 	MaxConcurrency *int               `json:"max_concurrency"`
 	RateLimit      *float64           `json:"rate_limit"`
+	Metadata       *map[string]string `json:"metadata"`
 }
 
 // check finds mistakes that the outbox cannot see after conversion, or would
@@ -122,6 +125,7 @@ func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
 		Scheme          string `json:"scheme"`
 		SignatureHeader string `json:"signature_header"`
 		Secret          string `json:"secret"`
+		Disabled        bool   `json:"disabled"`
 	}](r)
 	if err != nil {
 		return 0, nil, err
@@ -137,6 +141,7 @@ func (p *platform) createEndpoint(r *http.Request) (int, any, error) {
 		URL: or(in.url()), Description: or(in.Description), BodyFormat: or(in.Format), Scheme: outbox.Scheme(in.Scheme),
 		SignatureHeader: in.SignatureHeader, Secret: outbox.NewSecret(in.Secret), Events: or(in.Events), Header: or(in.header()), Timeout: or(in.timeout()),
 		Schedule: or(in.Schedule), MaxConcurrency: or(in.MaxConcurrency), RateLimit: or(in.RateLimit),
+		Metadata: or(in.Metadata), Disabled: in.Disabled,
 	})
 	if err != nil {
 		return 0, nil, err
@@ -164,6 +169,11 @@ func (p *platform) getEndpoint(r *http.Request) (int, any, error) {
 	return http.StatusOK, shown(e), err
 }
 
+func (p *platform) getURL(r *http.Request) (int, any, error) {
+	url, err := p.customer(r).EndpointURL(r.Context(), r.PathValue("id"))
+	return http.StatusOK, map[string]string{"url": url.Reveal()}, err
+}
+
 func (p *platform) updateEndpoint(r *http.Request) (int, any, error) {
 	in, err := read[settings](r)
 	if err == nil {
@@ -175,6 +185,7 @@ func (p *platform) updateEndpoint(r *http.Request) (int, any, error) {
 	e, err := p.customer(r).UpdateEndpoint(r.Context(), r.PathValue("id"), outbox.EndpointUpdate{
 		URL: in.url(), Description: in.Description, BodyFormat: in.Format, Events: in.Events, Header: in.header(), Timeout: in.timeout(),
 		Schedule: in.Schedule, MaxConcurrency: in.MaxConcurrency, RateLimit: in.RateLimit,
+		Metadata: in.Metadata,
 	})
 	return http.StatusOK, shown(e), err
 }

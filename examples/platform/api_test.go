@@ -73,10 +73,23 @@ func checkEndpoints(t *testing.T, p *program, c *listener, id string) {
 	require.NotContains(t, text, "rate_limit", "fields that are not set are omitted")
 
 	var e endpoint
-	p.must(http.StatusOK, "PATCH", "/apps/shop/endpoints/"+id, `{"description":"the shop's own","events":["deploy.*","build.*","health_check.passed"],"headers":{"X-Team":"canary-header-value"},"timeout_seconds":10}`, &e)
+	p.must(http.StatusOK, "PATCH", "/apps/shop/endpoints/"+id, `{"description":"the shop's own","events":["deploy.*","build.*","health_check.passed"],"headers":{"X-Team":"canary-header-value"},"timeout_seconds":10,"metadata":{"team":"checkout"}}`, &e)
 	require.Equal(t, "the shop's own", e.Description)
 	require.Equal(t, []string{"X-Team"}, e.Headers)
 	require.InDelta(t, 10, e.TimeoutSeconds, 0.001)
+	require.Equal(t, map[string]string{"team": "checkout"}, e.Metadata)
+	var url struct{ URL string }
+	p.must(http.StatusOK, "GET", "/apps/shop/endpoints/"+id+"/url", "", &url)
+	require.Contains(t, url.URL, "canary-in-the-url")
+
+	p.must(http.StatusCreated, "POST", "/apps", `{"name":"blog"}`, nil)
+	for _, path := range []string{"", "/url"} {
+		p.must(http.StatusNotFound, "GET", "/apps/blog/endpoints/"+id+path, "", nil)
+	}
+	p.must(http.StatusNotFound, "DELETE", "/apps/blog/endpoints/"+id, "", nil)
+	var own struct{ Endpoint endpoint }
+	p.must(http.StatusCreated, "POST", "/apps/blog/endpoints", `{"url":"http://127.0.0.1:9/hook","disabled":true}`, &own)
+	require.Equal(t, "disabled", own.Endpoint.State)
 	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/disable", `{"reason":"maintenance"}`, &e)
 	require.Equal(t, "disabled", e.State)
 	require.Equal(t, "maintenance", e.Reason)

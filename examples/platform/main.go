@@ -19,6 +19,7 @@
 //
 //	POST   /endpoints              {"url":"https://…","events":["deploy.*"]}; answers the secret, once
 //	GET    /endpoints              also GET, PATCH and DELETE /endpoints/{id}
+//	GET    /endpoints/{id}/url     the URL, which other answers leave out
 //	POST   /endpoints/{id}/rotate  a new secret; also /test, /disable and /enable
 //	GET    /deliveries             ?state=&type=&endpoint=&cursor=
 //	GET    /deliveries/{id}        also /deliveries/{id}/attempts

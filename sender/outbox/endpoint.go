@@ -68,6 +68,13 @@ type EndpointConfig struct {
 	// Attempts are spaced evenly, also after a pause or a restart. A new limit
 	// counts from the last attempt.
 	RateLimit float64
+	// Metadata is the application's own data about the endpoint. At most 50 keys,
+	// each with 1 to 40 bytes and a value of up to 500 bytes, without control
+	// characters. It is not sealed, so it is no place for credentials.
+	Metadata map[string]string
+	// Disabled creates the endpoint disabled. It gets nothing until [App.Enable],
+	// except by [App.TestEndpoint].
+	Disabled bool
 }
 
 // String shows the host.
@@ -81,7 +88,8 @@ func (c EndpointConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c
 // LogValue is String for log/slog.
 func (c EndpointConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// Endpoint is an endpoint without its URL, headers' values and keys.
+// Endpoint is an endpoint without its URL, headers' values and keys. Its app
+// can read the URL with [App.EndpointURL].
 type Endpoint struct {
 	ID, App         string
 	Host            string // scheme and host of the URL
@@ -99,6 +107,7 @@ type Endpoint struct {
 	Schedule            string
 	MaxConcurrency      int
 	RateLimit           float64
+	Metadata            map[string]string
 
 	State EndpointState
 	// Reason says why it is failing or disabled.
@@ -126,6 +135,7 @@ type EndpointUpdate struct {
 	Schedule          *string
 	MaxConcurrency    *int
 	RateLimit         *float64
+	Metadata          *map[string]string // replaces all of it; an empty map removes it
 }
 
 // String shows which fields are set.

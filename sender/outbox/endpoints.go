@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/sender"
 )
 
 // CreateEndpoint checks and stores a new endpoint. It also returns the secret
@@ -63,8 +65,12 @@ func (c EndpointConfig) row(app string, now time.Time) (*endpointRow, Secret, er
 			Scheme: cmp.Or(c.Scheme, SchemeStandard), SignatureHeader: c.SignatureHeader, Events: slices.Clone(c.Events),
 			Timeout: c.Timeout, Schedule: cmp.Or(c.Schedule, SchedulePlatform), MaxConcurrency: c.MaxConcurrency,
 			RateLimit: c.RateLimit, State: EndpointActive, CreatedAt: now, UpdatedAt: now, HeaderNames: c.Header.Names(),
+			Metadata: maps.Clone(c.Metadata),
 		},
 		url: c.URL, header: c.Header,
+	}
+	if c.Disabled {
+		e.State, e.Reason, e.DisabledAt = EndpointDisabled, "it was created disabled", now
 	}
 	if err := e.setCertificate(c.ClientCertificate, now); err != nil {
 		return nil, Secret{}, err
@@ -80,7 +86,10 @@ func (c EndpointConfig) row(app string, now time.Time) (*endpointRow, Secret, er
 func (e *endpointRow) visible() Endpoint {
 	v := e.Endpoint
 	v.Events, v.HeaderNames = slices.Clone(v.Events), slices.Clone(v.HeaderNames)
-	v.RateLimit = rate(e.interval)
+	v.RateLimit, v.Metadata = rate(e.interval), nil
+	if len(e.Metadata) > 0 {
+		v.Metadata = maps.Clone(e.Metadata)
+	}
 	return v
 }
 
@@ -94,6 +103,20 @@ func (a *App) Endpoint(ctx context.Context, id string) (Endpoint, error) {
 		return Endpoint{}, err
 	}
 	return e.visible(), nil
+}
+
+// EndpointURL returns the URL of an endpoint, or [ErrUnknownEndpoint]. The URL
+// may be a credential, so show it to the app's owner alone. Printing it shows
+// scheme and host. Use Reveal to get its text.
+func (a *App) EndpointURL(ctx context.Context, id string) (sender.URL, error) {
+	if err := a.open(); err != nil {
+		return sender.URL{}, err
+	}
+	e, err := a.o.endpoints.findUnsealed(ctx, a.o.db.Reader(), a.of(id))
+	if err != nil {
+		return sender.URL{}, err
+	}
+	return e.url, nil
 }
 
 // Endpoints returns the app's endpoints in the order of their creation, or
@@ -195,6 +218,9 @@ func (u EndpointUpdate) applyTo(e *endpointRow, now time.Time) error {
 	set(&e.RateLimit, u.RateLimit)
 	if u.Events != nil {
 		e.Events = slices.Clone(*u.Events)
+	}
+	if u.Metadata != nil {
+		e.Metadata = maps.Clone(*u.Metadata)
 	}
 	if u.Header != nil {
 		e.header, e.HeaderNames = *u.Header, u.Header.Names()

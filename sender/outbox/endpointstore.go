@@ -25,7 +25,7 @@ type endpointStore struct {
 // endpointColumns are read by scanEndpoint, in this order.
 const endpointColumns = `id, app, version, state, reason, created_at, updated_at, failing_since, disabled_at, breaker_open_until, host,
 	description, format, scheme, signature_header, events, header_names, certificate_subject, certificate_not_after, timeout, schedule,
-	concurrency, spacing, url, header, keys, certificate`
+	concurrency, spacing, metadata, url, header, keys, certificate`
 
 // sealed are the columns that only a key opens.
 type sealed struct{ url, header, keys, certificate []byte }
@@ -35,12 +35,12 @@ func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 		e                                             endpointRow
 		s                                             sealed
 		created, updated, failing, disabled, openTill int64
-		state, scheme, events, headerNames            string
+		state, scheme, events, headerNames, metadata  string
 		timeout, concurrency, spacing, certificateEnd int64
 	)
 	err := r.Scan(&e.ID, &e.App, &e.version, &state, &e.Reason, &created, &updated, &failing, &disabled, &openTill, &e.Host,
 		&e.Description, &e.BodyFormat, &scheme, &e.SignatureHeader, &events, &headerNames, &e.CertificateSubject, &certificateEnd, &timeout, &e.Schedule,
-		&concurrency, &spacing, &s.url, &s.header, &s.keys, &s.certificate)
+		&concurrency, &spacing, &metadata, &s.url, &s.header, &s.keys, &s.certificate)
 	if err != nil {
 		return nil, s, err
 	}
@@ -54,6 +54,9 @@ func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 	}
 	if err := json.Unmarshal([]byte(headerNames), &e.HeaderNames); err != nil {
 		return nil, s, fmt.Errorf("outbox: endpoint %s: header names: %w", e.ID, err)
+	}
+	if err := json.Unmarshal([]byte(metadata), &e.Metadata); err != nil {
+		return nil, s, fmt.Errorf("outbox: endpoint %s: metadata: %w", e.ID, err)
 	}
 	return &e, s, nil
 }
@@ -184,19 +187,28 @@ func list(items []string) string {
 	return string(b)
 }
 
+// object is a JSON object, never null.
+func object(m map[string]string) string {
+	if m == nil {
+		return `{}`
+	}
+	b, _ := json.Marshal(m) // maps of strings always marshal
+	return string(b)
+}
+
 func (s *endpointStore) insert(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
 	columns, err := s.keys.sealEndpoint(e)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_endpoint (id, app, version, state, reason, created_at, updated_at, host,
-		description, format, scheme, signature_header, events, header_names, certificate_subject, certificate_not_after,
-		timeout, schedule, concurrency, spacing, url, header, keys, certificate)
-		VALUES (?, ?, 1, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		e.ID, e.App, string(e.State), micros(e.CreatedAt), micros(e.CreatedAt), e.Host, e.Description, e.BodyFormat, string(e.Scheme),
+	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_endpoint (id, app, version, state, reason, created_at, updated_at,
+		disabled_at, host, description, format, scheme, signature_header, events, header_names, certificate_subject,
+		certificate_not_after, timeout, schedule, concurrency, spacing, metadata, url, header, keys, certificate)
+		VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.ID, e.App, string(e.State), e.Reason, micros(e.CreatedAt), micros(e.CreatedAt), micros(e.DisabledAt), e.Host, e.Description, e.BodyFormat, string(e.Scheme),
 		e.SignatureHeader, list(e.Events), list(e.HeaderNames), e.CertificateSubject, micros(e.CertificateNotAfter),
 		e.Timeout.Microseconds(), e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(),
-		columns.url, columns.header, columns.keys, columns.certificate)
+		object(e.Metadata), columns.url, columns.header, columns.keys, columns.certificate)
 	return err
 }
 
@@ -208,10 +220,10 @@ func (s *endpointStore) updateSettings(ctx context.Context, tx *riverdb.Tx, e *e
 	}
 	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, host = ?, description = ?,
 		format = ?, events = ?, header_names = ?, certificate_subject = ?, certificate_not_after = ?, timeout = ?, schedule = ?,
-		concurrency = ?, spacing = ?, url = ?, header = ?, certificate = ? WHERE app = ? AND id = ?`,
+		concurrency = ?, spacing = ?, metadata = ?, url = ?, header = ?, certificate = ? WHERE app = ? AND id = ?`,
 		micros(e.UpdatedAt), e.Host, e.Description, e.BodyFormat, list(e.Events), list(e.HeaderNames), e.CertificateSubject,
 		micros(e.CertificateNotAfter), e.Timeout.Microseconds(), e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(),
-		columns.url, columns.header, columns.certificate, e.App, e.ID)
+		object(e.Metadata), columns.url, columns.header, columns.certificate, e.App, e.ID)
 	return err
 }
 

@@ -27,6 +27,7 @@ var problems = []struct {
 var fieldProblems = map[string][2]string{
 	"App":             {"app_invalid", "The app's name must be 1 to 255 bytes of text without control characters."},
 	"Description":     {"description_invalid", "The description must be at most 1024 bytes of text without control characters."},
+	"Metadata":        {"metadata_invalid", "The metadata must have at most 50 keys of up to 40 bytes, with text of up to 500 bytes."},
 	"Schedule":        {"schedule_invalid", "There is no such retry schedule."},
 	"Timeout":         {"timeout_invalid", "The timeout is out of range."},
 	"MaxConcurrency":  {"concurrency_invalid", "The number of attempts at once is out of range."},

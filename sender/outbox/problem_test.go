@@ -78,7 +78,8 @@ func TestProblems_Codes(t *testing.T) {
 		requireProblem(t, fmt.Errorf("10.0.0.1: %w", err), "", code)
 	}
 	for field, code := range map[string]string{
-		"App": "app_invalid", "Description": "description_invalid", "Schedule": "schedule_invalid", "Timeout": "timeout_invalid",
+		"App": "app_invalid", "Description": "description_invalid", "Metadata": "metadata_invalid", "Schedule": "schedule_invalid",
+		"Timeout":        "timeout_invalid",
 		"MaxConcurrency": "concurrency_invalid", "RateLimit": "rate_invalid", "WithReplayRate": "rate_invalid",
 		"BodyFormat": "format_invalid", "SignatureHeader": "signature_header_invalid", "Secret": "secret_invalid",
 		"Scheme": "scheme_invalid", "grace": "grace_invalid", "Page.Limit": "limit_invalid", "Page.Cursor": "cursor_invalid",

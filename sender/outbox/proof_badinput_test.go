@@ -79,6 +79,7 @@ func badEndpoints() []badInput {
 		{"an unknown schedule", "Schedule", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Schedule = "hourly" })},
 		{"a negative concurrency", "MaxConcurrency", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.MaxConcurrency = -1 })},
 		{"a negative rate", "RateLimit", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.RateLimit = -1 })},
+		{"metadata with a new line", "Metadata", outbox.ErrInvalid, with(func(c *outbox.EndpointConfig) { c.Metadata = map[string]string{"plan": "a\nb"} })},
 		{"one endpoint too many", "", outbox.ErrTooManyEndpoints, within("full", func(*outbox.EndpointConfig) {})},
 		{"a change to a private URL", "URL", outbox.ErrInvalid, changed(outbox.EndpointUpdate{URL: new(sender.NewURL("https://192.168.1.1/"))})},
 		{"a change to a typo", "Events", outbox.ErrInvalid, changed(outbox.EndpointUpdate{Events: new([]string{"deploy.livee"})})},

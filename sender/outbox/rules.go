@@ -14,6 +14,10 @@ const (
 	maxDescriptionLength = 1024
 	maxRate              = 100_000 // a second
 	minRate              = 1.0 / 86400
+
+	maxMetadata      = 50 // keys
+	maxMetadataKey   = 40
+	maxMetadataValue = 500
 )
 
 // rules check endpoints, and say how to send to them.
@@ -46,6 +50,9 @@ func (r *rules) checkSettings(e *endpointRow) error {
 	if len(e.Description) > maxDescriptionLength || !plainText(e.Description) {
 		return fieldError("Description", "want at most %d bytes of text without control characters", maxDescriptionLength)
 	}
+	if err := checkMetadata(e.Metadata); err != nil {
+		return err
+	}
 	if _, err := r.format(e.BodyFormat); err != nil {
 		return err
 	}
@@ -62,6 +69,21 @@ func (r *rules) checkSettings(e *endpointRow) error {
 		return fieldError("RateLimit", "want 0 for none, or from one a day to %d a second", maxRate)
 	}
 	e.interval = interval(e.RateLimit)
+	return nil
+}
+
+func checkMetadata(m map[string]string) error {
+	if len(m) > maxMetadata {
+		return fieldError("Metadata", "has %d keys; want at most %d", len(m), maxMetadata)
+	}
+	for key, value := range m {
+		if key == "" || len(key) > maxMetadataKey || !plainText(key) {
+			return fieldError("Metadata", "key %.50q: want 1 to %d bytes of text without control characters", key, maxMetadataKey)
+		}
+		if len(value) > maxMetadataValue || !plainText(value) {
+			return fieldError("Metadata", "the value of %q: want at most %d bytes of text without control characters", key, maxMetadataValue)
+		}
+	}
 	return nil
 }
 

@@ -80,6 +80,7 @@ var migrations = []riverdb.Step{{
 		schedule text NOT NULL,
 		concurrency bigint NOT NULL,
 		spacing bigint NOT NULL,
+		metadata text NOT NULL,
 		url {blob} NOT NULL,
 		header {blob} NOT NULL,
 		keys {blob} NOT NULL,
