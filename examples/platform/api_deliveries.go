@@ -131,11 +131,7 @@ func (p *platform) getDelivery(r *http.Request) (int, any, error) {
 }
 
 func (p *platform) listAttempts(r *http.Request) (int, any, error) {
-	id := r.PathValue("id")
-	if _, err := p.customer(r).Delivery(r.Context(), id); err != nil {
-		return 0, nil, err
-	}
-	found, err := p.customer(r).Attempts(r.Context(), id)
+	found, err := p.customer(r).Attempts(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return 0, nil, err
 	}

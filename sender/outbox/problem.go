@@ -14,6 +14,8 @@ var problems = []struct {
 	{ErrUnknownApp, "unknown_app", "There is no such app."},
 	{ErrUnknownEndpoint, "unknown_endpoint", "There is no such endpoint."},
 	{ErrUnknownDelivery, "unknown_delivery", "There is no such delivery."},
+	{ErrUnknownEvent, "unknown_event", "There is no such event."},
+	{ErrCursorExpired, "cursor_expired", "Events after the cursor have been deleted. Start again without a cursor."},
 	{ErrUnknownReplay, "unknown_replay", "There is no such replay."},
 	{ErrDuplicateEndpoint, "duplicate_endpoint", "There is an endpoint with this URL already."},
 	{ErrTooManyEndpoints, "too_many_endpoints", "There are as many endpoints as are allowed."},

@@ -72,7 +72,8 @@ func TestProblems_Codes(t *testing.T) {
 	t.Parallel()
 	for err, code := range map[error]string{
 		ErrUnknownApp: "unknown_app", ErrUnknownEndpoint: "unknown_endpoint", ErrUnknownDelivery: "unknown_delivery",
-		ErrUnknownReplay: "unknown_replay", ErrDuplicateEndpoint: "duplicate_endpoint", ErrTooManyEndpoints: "too_many_endpoints",
+		ErrUnknownEvent: "unknown_event", ErrCursorExpired: "cursor_expired", ErrUnknownReplay: "unknown_replay",
+		ErrDuplicateEndpoint: "duplicate_endpoint", ErrTooManyEndpoints: "too_many_endpoints",
 		ErrEndpointDisabled: "endpoint_disabled", ErrConflict: "event_conflict", ErrBodyTooLarge: "body_invalid",
 	} {
 		requireProblem(t, fmt.Errorf("10.0.0.1: %w", err), "", code)

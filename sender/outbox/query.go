@@ -186,19 +186,34 @@ func (a *App) Delivery(ctx context.Context, id string) (Delivery, error) {
 	return d, nil
 }
 
-// Attempts returns a delivery's attempts in order. There are none if there was
-// none yet or the delivery is unknown.
+// Attempts returns a delivery's attempts in order, or [ErrUnknownDelivery].
 func (a *App) Attempts(ctx context.Context, deliveryID string) ([]Attempt, error) {
 	if err := a.open(); err != nil {
 		return nil, err
 	}
 	if !a.of(deliveryID).storable() {
-		return nil, nil
+		return nil, unknownDelivery(deliveryID)
 	}
 	all, err := riverdb.Collect(ctx, a.o.db.Reader(), scanAttempt,
 		`SELECT `+attemptColumns+` FROM {schema}outbox_attempt WHERE delivery = ?
 		AND EXISTS (SELECT 1 FROM {schema}outbox_delivery WHERE app = ? AND id = ?) ORDER BY number`, deliveryID, a.name, deliveryID)
-	return all, wrap("reading attempts", err)
+	if err != nil {
+		return nil, wrap("reading attempts", err)
+	}
+	if len(all) == 0 {
+		return nil, a.hasDelivery(ctx, deliveryID)
+	}
+	return all, nil
+}
+
+// hasDelivery returns [ErrUnknownDelivery] if the app has no such delivery.
+func (a *App) hasDelivery(ctx context.Context, id string) error {
+	var n int64
+	err := a.o.db.Reader().QueryRow(ctx, `SELECT count(*) FROM {schema}outbox_delivery WHERE app = ? AND id = ?`, a.name, id).Scan(&n)
+	if err == nil && n == 0 {
+		return unknownDelivery(id)
+	}
+	return wrap("reading delivery", err)
 }
 
 func scanAttempt(r riverdb.Row) (Attempt, error) {
