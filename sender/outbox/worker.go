@@ -158,7 +158,7 @@ func (w *worker) attempt(ctx context.Context, p *admission.Permit, to sender.End
 	switch {
 	case wantsNoMore(&a):
 		outcome = admission.Gone
-	case a.Outcome == sender.Delivered:
+	case a.Outcome == sender.Delivered, a.Outcome == sender.Aborted: // it is up
 		outcome = admission.Succeeded
 	case !blamesEndpoint(&a):
 	default:

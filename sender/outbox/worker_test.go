@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -125,6 +127,42 @@ func TestWorker_AttemptCutOffIsInconclusive(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, p, "a failure opens the breaker")
 	}, WithBreaker(1, time.Minute, time.Minute), WithMaxConcurrency(1))
+}
+
+// An endpoint that was down and now aborts a delivery is up again. The breaker
+// closes, so that others are attempted.
+func TestWorker_AbortClosesTheBreaker(t *testing.T) {
+	t.Parallel()
+	control := WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")), sender.WithDeliveryControl())
+	insideEach(t, func(t *testing.T, o *inside) {
+		status := http.StatusInternalServerError
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if status != http.StatusInternalServerError {
+				w.Header().Set("Webhook-Delivery", "abort-message")
+			}
+			w.WriteHeader(status)
+		}))
+		defer server.Close()
+		_, _, err := o.App("shop").CreateEndpoint(t.Context(), EndpointConfig{URL: sender.NewURL(server.URL)})
+		require.NoError(t, err)
+		d := o.loaded(o.publishOne("shop"))
+		to, err := o.worker.targets.get(t.Context(), d, time.Now())
+		require.NoError(t, err)
+		require.Equal(t, sender.Failed, o.worker.attempt(t.Context(), o.permit(d), to.to, d).Outcome)
+		passed := time.Hour
+		o.limiter.Clock = func() time.Time { return time.Now().Add(passed) }
+		probe := o.permit(d)
+		p, _, err := o.limiter.Admit(t.Context(), o.worker.request(d))
+		require.NoError(t, err)
+		require.Nil(t, p, "an open breaker admits one attempt")
+		status = http.StatusUnprocessableEntity
+		require.Equal(t, sender.Aborted, o.worker.attempt(t.Context(), probe, to.to, d).Outcome)
+		first := o.permit(d)
+		passed += time.Minute // the rate of attempts grows from one a second
+		second := o.permit(d)
+		first.Release(admission.Inconclusive)
+		second.Release(admission.Inconclusive)
+	}, WithBreaker(1, time.Minute, time.Minute), control)
 }
 
 // permit fails the test if the delivery is not admitted.
