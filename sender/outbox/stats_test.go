@@ -103,7 +103,7 @@ func (o *inside) requireCounted(r *statsReader, of scope) {
 	s, err := r.read(o.t.Context(), of)
 	require.NoError(o.t, err)
 
-	byState, backlog := map[State]int64{}, r.backlogOf(all, s.AsOf)
+	byState, backlog := map[State]int64{}, r.plainBacklog(all, s.AsOf)
 	endpoints := map[string]bool{}
 	for _, c := range all {
 		byState[State(c.state)]++
@@ -127,7 +127,7 @@ func (o *inside) requireCounted(r *statsReader, of scope) {
 	require.True(o.t, slices.IsSortedFunc(s.Endpoints, func(a, b EndpointBacklog) int { return b.Due.N - a.Due.N }))
 	for _, e := range s.Endpoints {
 		own := slices.DeleteFunc(slices.Clone(all), func(c counted) bool { return c.endpoint != e.Endpoint })
-		require.Equal(o.t, r.backlogOf(own, s.AsOf), e.Backlog)
+		require.Equal(o.t, r.plainBacklog(own, s.AsOf), e.Backlog)
 		failed := slices.DeleteFunc(own, func(c counted) bool { return c.state != string(Failed) })
 		require.Equal(o.t, r.count(int64(len(failed))), e.Failed)
 		require.Equal(o.t, EndpointActive, e.State)
@@ -135,8 +135,8 @@ func (o *inside) requireCounted(r *statsReader, of scope) {
 	}
 }
 
-// backlogOf counts one by one, in the order of the IDs.
-func (r *statsReader) backlogOf(all []counted, now time.Time) (b Backlog) {
+// plainBacklog counts one by one, in the order of the IDs.
+func (r *statsReader) plainBacklog(all []counted, now time.Time) (b Backlog) {
 	var pending, due, running int64
 	for _, c := range all {
 		if c.state != string(Pending) {

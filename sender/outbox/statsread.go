@@ -22,6 +22,28 @@ type statsReader struct {
 	most int64
 }
 
+// plainPlans keeps PostgreSQL from reading and sorting all that matches instead
+// of walking along an index, which it prefers if it expects few rows.
+const plainPlans = `SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
+	set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('jit', 'off', true)`
+
+// read counts everything.
+func (r *statsReader) read(ctx context.Context, of scope) (s Stats, err error) {
+	if r.db.Dialect() == riverdb.SQLite {
+		c := counter{r, r.db.Reader(), of, time.Now(), map[owned]*EndpointBacklog{}}
+		return c.read(ctx)
+	}
+	err = r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		if _, err := tx.Exec(ctx, plainPlans); err != nil {
+			return err
+		}
+		c := counter{r, tx, of, time.Now(), map[owned]*EndpointBacklog{}}
+		s, err = c.read(ctx)
+		return err
+	})
+	return s, err
+}
+
 // count is the result of a statement that has read n rows.
 func (r *statsReader) count(n int64) Count { return Count{N: int(min(n, r.most)), More: n > r.most} }
 
@@ -35,29 +57,31 @@ func (s scope) where() (condition string, args []any) {
 	case s.endpoint != "":
 		return `d.endpoint = ?`, []any{s.endpoint}
 	case s.app != "":
-		return `d.app = ?`, []any{s.app}
+		// If PostgreSQL knew the value, it could see that the operator's indexes have
+		// all rows of the app, and read those of the other apps as well.
+		return `d.app = (SELECT CAST(? AS text))`, []any{s.app}
 	}
-	return `1 = 1`, nil
+	return `d.app <> ''`, nil // the condition of the operator's indexes
 }
 
-// read counts everything.
-func (r *statsReader) read(ctx context.Context, of scope) (Stats, error) {
-	now := time.Now()
-	s := Stats{AsOf: now.UTC().Round(0), States: map[State]Count{}}
-	endpoints := map[owned]*EndpointBacklog{}
-	for _, step := range []func() error{
-		func() error { return r.readPending(ctx, of, now, &s, endpoints) },
-		func() error { return r.readFailed(ctx, of, &s, endpoints) },
-		func() error { return r.readInFlight(ctx, of, &s, endpoints) },
-		func() error { return r.readStates(ctx, of, &s) },
-		func() error { return r.readUnplaced(ctx, of, &s) },
-	} {
-		if err := step(); err != nil {
+// counter makes one Stats.
+type counter struct {
+	*statsReader
+	q         riverdb.Querier
+	of        scope
+	now       time.Time
+	endpoints map[owned]*EndpointBacklog
+}
+
+func (c *counter) read(ctx context.Context) (Stats, error) {
+	s := Stats{AsOf: c.now.UTC().Round(0), States: map[State]Count{}}
+	for _, step := range []func(context.Context, *Stats) error{c.readPending, c.readFailed, c.readInFlight, c.readStates, c.readUnplaced} {
+		if err := step(ctx, &s); err != nil {
 			return Stats{}, err
 		}
 	}
-	s.Endpoints = worst(endpoints)
-	return s, r.readEndpoints(ctx, s.Endpoints)
+	s.Endpoints = worst(c.endpoints)
+	return s, c.readEndpoints(ctx, s.Endpoints)
 }
 
 // group is a part of a sample with the same endpoint.
@@ -67,18 +91,18 @@ type group struct {
 }
 
 // sample reads up to most + 1 deliveries in a state, in the given order.
-func (r *statsReader) sample(ctx context.Context, of scope, state State, order string, now time.Time) ([]group, error) {
-	where, args := of.where()
-	return riverdb.Collect(ctx, r.db.Reader(), func(row riverdb.Row) (g group, err error) {
+func (c *counter) sample(ctx context.Context, state State, order string) ([]group, error) {
+	where, args := c.of.where()
+	return riverdb.Collect(ctx, c.q, func(row riverdb.Row) (g group, err error) {
 		return g, row.Scan(&g.key.app, &g.key.id, &g.n, &g.due, &g.oldest)
 	}, `SELECT app, endpoint, COUNT(*), COUNT(due_at), COALESCE(MIN(due_at), 0) FROM (
 			SELECT d.app, d.endpoint, CASE WHEN d.next_at <= ? THEN d.next_at END AS due_at FROM {schema}outbox_delivery d
-			WHERE `+where+` AND d.state = '`+string(state)+`' ORDER BY `+of.id(r.db.Dialect())+` `+order+` LIMIT ?) AS sample
-		GROUP BY app, endpoint`, append(append([]any{micros(now)}, args...), r.most+1)...)
+			WHERE `+where+` AND d.state = '`+string(state)+`' ORDER BY `+c.idOrder()+` `+order+` LIMIT ?) AS sample
+		GROUP BY app, endpoint`, append(append([]any{micros(c.now)}, args...), c.most+1)...)
 }
 
-func (r *statsReader) readPending(ctx context.Context, of scope, now time.Time, s *Stats, endpoints map[owned]*EndpointBacklog) error {
-	groups, err := r.sample(ctx, of, Pending, `ASC`, now)
+func (c *counter) readPending(ctx context.Context, s *Stats) error {
+	groups, err := c.sample(ctx, Pending, `ASC`)
 	if err != nil {
 		return err
 	}
@@ -87,11 +111,11 @@ func (r *statsReader) readPending(ctx context.Context, of scope, now time.Time, 
 		n, due = n+g.n, due+g.due
 		s.addDue(g.oldest)
 	}
-	s.Pending, s.Due = r.count(n), r.count(due)
+	s.Pending, s.Due = c.count(n), c.count(due)
 	s.Due.More = s.Pending.More
 	for _, g := range groups {
-		e := backlogOf(endpoints, g.key)
-		e.Pending, e.Due = r.count(g.n), r.count(g.due)
+		e := c.backlogOf(g.key)
+		e.Pending, e.Due = c.count(g.n), c.count(g.due)
 		e.Pending.More, e.Due.More = s.Pending.More, s.Pending.More
 		e.addDue(g.oldest)
 	}
@@ -106,17 +130,17 @@ func (b *Backlog) addDue(at int64) {
 	}
 }
 
-func backlogOf(endpoints map[owned]*EndpointBacklog, key owned) *EndpointBacklog {
-	e := endpoints[key]
+func (c *counter) backlogOf(key owned) *EndpointBacklog {
+	e := c.endpoints[key]
 	if e == nil {
 		e = &EndpointBacklog{App: key.app, Endpoint: key.id}
-		endpoints[key] = e
+		c.endpoints[key] = e
 	}
 	return e
 }
 
-func (r *statsReader) readFailed(ctx context.Context, of scope, s *Stats, endpoints map[owned]*EndpointBacklog) error {
-	groups, err := r.sample(ctx, of, Failed, `DESC`, time.Time{})
+func (c *counter) readFailed(ctx context.Context, s *Stats) error {
+	groups, err := c.sample(ctx, Failed, `DESC`)
 	if err != nil {
 		return err
 	}
@@ -124,10 +148,10 @@ func (r *statsReader) readFailed(ctx context.Context, of scope, s *Stats, endpoi
 	for _, g := range groups {
 		n += g.n
 	}
-	s.States[Failed] = r.count(n)
+	s.States[Failed] = c.count(n)
 	for _, g := range groups {
-		e := backlogOf(endpoints, g.key)
-		e.Failed = r.count(g.n)
+		e := c.backlogOf(g.key)
+		e.Failed = c.count(g.n)
 		e.Failed.More = s.States[Failed].More
 	}
 	return nil
@@ -135,16 +159,17 @@ func (r *statsReader) readFailed(ctx context.Context, of scope, s *Stats, endpoi
 
 // readInFlight looks for the deliveries of running jobs. There are as many as
 // all processes have workers.
-func (r *statsReader) readInFlight(ctx context.Context, of scope, s *Stats, endpoints map[owned]*EndpointBacklog) error {
+func (c *counter) readInFlight(ctx context.Context, s *Stats) error {
 	delivery := `{schema}outbox_delivery d ON d.id = job.delivery AND d.job = job.id AND d.state = 'pending'`
-	if r.db.Dialect() == riverdb.Postgres { // a join could read all deliveries
-		delivery = `LATERAL (SELECT app, endpoint FROM {schema}outbox_delivery WHERE id = job.delivery AND outbox_delivery.job = job.id AND state = 'pending' LIMIT 1) d ON true`
+	if c.db.Dialect() == riverdb.Postgres { // a join could read all deliveries
+		delivery = `LATERAL (SELECT o.app, o.endpoint FROM {schema}outbox_delivery o
+			WHERE o.id = job.delivery AND o.job = job.id AND o.state = 'pending' LIMIT 1) d ON true`
 	}
-	groups, err := riverdb.Collect(ctx, r.db.Reader(), func(row riverdb.Row) (g group, err error) {
+	groups, err := riverdb.Collect(ctx, c.q, func(row riverdb.Row) (g group, err error) {
 		return g, row.Scan(&g.key.app, &g.key.id, &g.n)
 	}, `SELECT COALESCE(d.app, ''), COALESCE(d.endpoint, ''), COUNT(*) FROM (SELECT id, args->>'id' AS delivery FROM {schema}river_job
 			WHERE state = 'running' AND queue = '`+queueName+`' ORDER BY priority, scheduled_at, id LIMIT ?) AS job
-		LEFT JOIN `+delivery+` GROUP BY d.app, d.endpoint`, r.most+1)
+		LEFT JOIN `+delivery+` GROUP BY d.app, d.endpoint`, c.most+1)
 	if err != nil {
 		return err
 	}
@@ -152,69 +177,69 @@ func (r *statsReader) readInFlight(ctx context.Context, of scope, s *Stats, endp
 	for _, g := range groups {
 		jobs += g.n
 	}
-	more := jobs > r.most
+	more := jobs > c.most
 	for _, g := range groups {
-		if g.key.app == "" || of.app != "" && g.key.app != of.app || of.endpoint != "" && g.key.id != of.endpoint {
+		if g.key.app == "" || c.of.app != "" && g.key.app != c.of.app || c.of.endpoint != "" && g.key.id != c.of.endpoint {
 			continue
 		}
 		n += g.n
-		e := backlogOf(endpoints, g.key)
-		e.InFlight = r.count(g.n)
+		e := c.backlogOf(g.key)
+		e.InFlight = c.count(g.n)
 		e.InFlight.More = more
 	}
-	s.InFlight = r.count(n)
+	s.InFlight = c.count(n)
 	s.InFlight.More = more
 	return nil
 }
 
 // readStates counts the states that have no sample.
-func (r *statsReader) readStates(ctx context.Context, of scope, s *Stats) error {
+func (c *counter) readStates(ctx context.Context, s *Stats) error {
 	var apps int64
-	if of == (scope{}) {
-		err := r.db.Reader().QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM {schema}outbox_app LIMIT ?) AS a`, int64(walkedApps+1)).Scan(&apps)
+	if c.of == (scope{}) {
+		err := c.q.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM {schema}outbox_app LIMIT ?) AS a`, int64(walkedApps+1)).Scan(&apps)
 		if err != nil {
 			return err
 		}
 	}
 	for _, state := range []State{Delivered, Canceled, Superseded} {
-		statement, args := r.countState(of, state)
+		statement, args := c.countState(state)
 		var n int64
-		if err := r.db.Reader().QueryRow(ctx, statement, args...).Scan(&n); err != nil {
+		if err := c.q.QueryRow(ctx, statement, args...).Scan(&n); err != nil {
 			return err
 		}
-		c := r.count(n)
-		c.More = c.More || apps > walkedApps
-		s.States[state] = c
+		count := c.count(n)
+		count.More = count.More || apps > walkedApps
+		s.States[state] = count
 	}
 	return nil
 }
 
-func (r *statsReader) countState(of scope, state State) (statement string, args []any) {
-	in := ` AND d.state = '` + string(state) + `' ORDER BY ` + of.id(r.db.Dialect()) + ` LIMIT ?`
-	if of != (scope{}) {
-		where, args := of.where()
-		return `SELECT COUNT(*) FROM (SELECT 1 FROM {schema}outbox_delivery d WHERE ` + where + in + `) AS n`, append(args, r.most+1)
+func (c *counter) countState(state State) (statement string, args []any) {
+	in := ` AND d.state = '` + string(state) + `' ORDER BY ` + c.idOrder() + ` LIMIT ?`
+	if c.of != (scope{}) {
+		where, args := c.of.where()
+		return `SELECT COUNT(*) FROM (SELECT 1 FROM {schema}outbox_delivery d WHERE ` + where + in + `) AS n`, append(args, c.most+1)
 	}
 	apps := `SELECT COUNT(*) FROM (SELECT 1 FROM (SELECT id FROM {schema}outbox_app ORDER BY id LIMIT ?) AS a CROSS JOIN `
-	if r.db.Dialect() == riverdb.SQLite {
+	if c.db.Dialect() == riverdb.SQLite {
 		return apps + `{schema}outbox_delivery d WHERE d.app = a.id AND d.state = '` + string(state) + `' LIMIT ?) AS n`,
-			[]any{int64(walkedApps), r.most + 1}
+			[]any{int64(walkedApps), c.most + 1}
 	}
 	return apps + `LATERAL (SELECT 1 FROM {schema}outbox_delivery d WHERE d.app = a.id` + in + `) AS d LIMIT ?) AS n`,
-		[]any{int64(walkedApps), r.most + 1, r.most + 1}
+		[]any{int64(walkedApps), c.most + 1, c.most + 1}
 }
 
 // readUnplaced counts the events that feed.place has not seen yet.
-func (r *statsReader) readUnplaced(ctx context.Context, of scope, s *Stats) error {
-	if r.db.Dialect() == riverdb.SQLite || of.endpoint != "" {
+func (c *counter) readUnplaced(ctx context.Context, s *Stats) error {
+	if c.db.Dialect() == riverdb.SQLite || c.of.endpoint != "" {
 		return nil
 	}
 	var all, own, oldest int64
-	err := r.db.Reader().QueryRow(ctx, `SELECT COUNT(*), COUNT(own), COALESCE(MIN(own), 0) FROM (
+	err := c.q.QueryRow(ctx, `SELECT COUNT(*), COUNT(own), COALESCE(MIN(own), 0) FROM (
 			SELECT CASE WHEN CAST(? AS text) IN ('', app) THEN created_at END AS own FROM {schema}outbox_event WHERE position = 0
-			ORDER BY created_at LIMIT ?) AS e`, of.app, r.most+1).Scan(&all, &own, &oldest)
-	s.EventsWithoutPosition, s.OldestWithoutPosition = r.count(own), fromMicros(oldest)
-	s.EventsWithoutPosition.More = all > r.most
+			ORDER BY created_at LIMIT ?) AS e`, c.of.app, c.most+1).Scan(&all, &own, &oldest)
+	s.EventsWithoutPosition, s.OldestWithoutPosition = c.count(own), fromMicros(oldest)
+	s.EventsWithoutPosition.More = all > c.most
 	return err
 }
 
@@ -232,13 +257,13 @@ func worst(endpoints map[owned]*EndpointBacklog) []EndpointBacklog {
 }
 
 // readEndpoints adds the state of endpoints that still exist.
-func (r *statsReader) readEndpoints(ctx context.Context, all []EndpointBacklog) error {
+func (c *counter) readEndpoints(ctx context.Context, all []EndpointBacklog) error {
 	ids, byID := make([]string, len(all)), map[string]*EndpointBacklog{}
 	for i := range all {
 		ids[i], byID[all[i].Endpoint] = all[i].Endpoint, &all[i]
 	}
-	in, list := anyOf(r.db, ids)
-	_, err := riverdb.Collect(ctx, r.db.Reader(), func(row riverdb.Row) (none struct{}, err error) {
+	in, list := anyOf(c.db, ids)
+	_, err := riverdb.Collect(ctx, c.q, func(row riverdb.Row) (none struct{}, err error) {
 		var id, state string
 		var open int64
 		if err = row.Scan(&id, &state, &open); err == nil {
@@ -249,8 +274,13 @@ func (r *statsReader) readEndpoints(ctx context.Context, all []EndpointBacklog) 
 	return err
 }
 
-// id is the column by which the index of a scope is sorted.
-func (s scope) id(riverdb.Dialect) string { return `d.id` }
+// idOrder is the order of the indexes, see migrations.
+func (c *counter) idOrder() string {
+	if c.db.Dialect() == riverdb.Postgres {
+		return `d.id COLLATE "C"`
+	}
+	return `d.id`
+}
 
 // copy returns a Stats that shares nothing with s.
 func (s Stats) copy() Stats {
