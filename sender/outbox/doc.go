@@ -170,7 +170,8 @@
 //     not sealed.
 //   - A secret is returned once, when it is made. Nothing that this package
 //     returns, logs or prints shows a secret, a private key, a URL's path or a
-//     header's value.
+//     header's value. [App.EndpointURL] returns a URL, which prints without its
+//     path until Reveal is called.
 //   - The promises of package sender apply to every attempt. Addresses are
 //     checked when they are dialed, redirects are not followed, answers are
 //     bounded, and records are redacted.
@@ -181,6 +182,8 @@
 //
 // # Misuses
 //
+//   - Taking the name for [Outbox.App] from a request without checking that the
+//     caller may act for that app.
 //   - Publishing after the application's transaction has committed. A crash in
 //     between loses the event. Use PublishTx or PublishPgxTx.
 //   - A fresh event ID for each try to publish. All of them are delivered then.
