@@ -39,16 +39,7 @@ func onEachTx(t *testing.T, test func(t *testing.T, db *sqldb.DB, begin func(ctx
 		url := sqldbtest.NewDatabase(t)
 		pool := sqldbtest.OpenPool(t, url)
 		db := migratedPool(t, func() *sqldb.DB { return onPool(t, pool) })
-		test(t, db, func(ctx context.Context) theirs {
-			conn, err := pgx.Connect(ctx, url)
-			require.NoError(t, err)
-			t.Cleanup(func() { _ = conn.Close(context.Background()) }) // may be closed
-			tx, err := conn.Begin(ctx)
-			require.NoError(t, err)
-			own, err := db.WrapPgx(tx)
-			require.NoError(t, err)
-			return inserted(t, theirs{own, func() error { return tx.Commit(context.Background()) }, func() { _ = tx.Rollback(context.Background()) }})
-		})
+		test(t, db, beginPgx(t, db, url))
 	})
 	t.Run("PostgreSQL through database-sql", func(t *testing.T) {
 		t.Parallel()
@@ -67,6 +58,19 @@ func migratedPool(t *testing.T, open func() *sqldb.DB) *sqldb.DB {
 	plan := planOf("test", steps)
 	plan.Schema = schema
 	return backend{plan, open}.migrated(t)
+}
+
+func beginPgx(t *testing.T, db *sqldb.DB, url string) func(ctx context.Context) theirs {
+	return func(ctx context.Context) theirs {
+		conn, err := pgx.Connect(ctx, url)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close(context.Background()) }) // may be closed
+		tx, err := conn.Begin(ctx)
+		require.NoError(t, err)
+		own, err := db.WrapPgx(tx)
+		require.NoError(t, err)
+		return inserted(t, theirs{own, func() error { return tx.Commit(context.Background()) }, func() { _ = tx.Rollback(context.Background()) }})
+	}
 }
 
 func beginSQL(t *testing.T, db *sqldb.DB, own *sql.DB) func(ctx context.Context) theirs {
@@ -188,37 +192,56 @@ func TestInSavepoint_ContextEndsDuringStatement(t *testing.T) {
 func TestInSavepoint_ContextEndsDuringWaitForLock(t *testing.T) {
 	t.Parallel()
 	onEachTx(t, func(t *testing.T, db *sqldb.DB, begin func(ctx context.Context) theirs) {
-		if db.Dialect() == sqldb.SQLite {
-			return
-		}
-		for name, shorten := range ending {
-			tx := begin(t.Context())
-			lock := make(chan struct{})
-			held := make(chan error, 1)
-			go func() {
-				held <- db.InTx(context.Background(), func(ctx context.Context, other *sqldb.Tx) error {
-					err := insert(ctx, other, "locked")
-					lock <- struct{}{}
-					<-lock
-					return errors.Join(err, errors.New("rolled back"))
-				})
-			}()
-			<-lock
-			ctx, cancel := shorten(t.Context())
-			err := tx.InSavepoint(ctx, func(ctx context.Context) error {
-				return errors.Join(insert(ctx, tx, "ours"), insert(ctx, tx, "locked"))
-			})
-			require.ErrorIs(t, err, ctx.Err(), name)
-			cancel()
-			close(lock)
-			require.ErrorContains(t, <-held, "rolled back")
-			require.NoError(t, insert(t.Context(), tx, "theirs too"), name)
-			require.NoError(t, tx.commit(), name)
-			assert.Equal(t, 2, count(t, db, "true"), name)
-			_, err = db.Exec(t.Context(), "DELETE FROM {schema}thing")
-			require.NoError(t, err)
+		if db.Dialect() == sqldb.Postgres {
+			endWhileWaiting(t, db, begin)
 		}
 	})
+}
+
+// A pooler passes on the request to cancel, and the server process has another
+// ID than the connection says.
+func TestInSavepoint_ThroughPooler(t *testing.T) {
+	t.Parallel()
+	url, _ := sqldbtest.NewPooler(t)
+	url = sqldbtest.ExecMode(t, url)
+	pool := sqldbtest.OpenPool(t, url)
+	db := migratedPool(t, func() *sqldb.DB { return onPool(t, pool) })
+	own, err := sql.Open("pgx", url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, own.Close()) })
+	endWhileWaiting(t, db, beginPgx(t, db, url))
+	endWhileWaiting(t, db, beginSQL(t, db, own))
+}
+
+func endWhileWaiting(t *testing.T, db *sqldb.DB, begin func(ctx context.Context) theirs) {
+	t.Helper()
+	for name, shorten := range ending {
+		tx := begin(t.Context())
+		lock := make(chan struct{})
+		held := make(chan error, 1)
+		go func() {
+			held <- db.InTx(context.Background(), func(ctx context.Context, other *sqldb.Tx) error {
+				err := insert(ctx, other, "locked")
+				lock <- struct{}{}
+				<-lock
+				return errors.Join(err, errors.New("rolled back"))
+			})
+		}()
+		<-lock
+		ctx, cancel := shorten(t.Context())
+		err := tx.InSavepoint(ctx, func(ctx context.Context) error {
+			return errors.Join(insert(ctx, tx, "ours"), insert(ctx, tx, "locked"))
+		})
+		require.ErrorIs(t, err, ctx.Err(), name)
+		cancel()
+		close(lock)
+		require.ErrorContains(t, <-held, "rolled back")
+		require.NoError(t, insert(t.Context(), tx, "theirs too"), name)
+		require.NoError(t, tx.commit(), name)
+		assert.Equal(t, 2, count(t, db, "true"), name)
+		_, err = db.Exec(t.Context(), "DELETE FROM {schema}thing")
+		require.NoError(t, err)
+	}
 }
 
 // The role of the pool must not cancel statements of the caller's role. The
