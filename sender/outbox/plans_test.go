@@ -102,7 +102,7 @@ func TestPlans_Bounded(t *testing.T) {
 	t.Parallel()
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
 		g := grow(o, 100_000)
-		all := slices.Concat(lists())
+		all := slices.Concat(lists(), searches())
 		require.Empty(t, g.tooLarge(t, c, all), "without statistics")
 		g.exec(`ANALYZE`)
 		require.Empty(t, g.tooLarge(t, c, all), "with statistics")

@@ -191,12 +191,16 @@ type sleeper struct {
 // sleeping returns the due deliveries with sleeping jobs among the next ones
 // after an ID, and where it has stopped, or an empty text after the last.
 func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int) (all []sleeper, next string, err error) {
+	key := `id COLLATE "C"` // as in the index
+	if w.db.Dialect() == riverdb.SQLite {
+		key = `id`
+	}
 	all, err = riverdb.Collect(ctx, w.db.Reader(), func(r riverdb.Row) (s sleeper, err error) {
 		var nextAt int64
 		err = r.Scan(&s.id, &s.job, &nextAt)
 		s.due = nextAt <= micros(time.Now())
 		return s, err
-	}, `SELECT id, job, next_at FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND id > ? ORDER BY id LIMIT ?`,
+	}, `SELECT id, job, next_at FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND `+key+` > ? ORDER BY `+key+` LIMIT ?`,
 		endpoint, after, int64(limit))
 	if err != nil || len(all) == 0 {
 		return nil, "", err
