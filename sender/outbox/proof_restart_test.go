@@ -1,0 +1,195 @@
+package outbox_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// TestProofRestart publishes 1,500 events to an endpoint that is down for 20 s.
+// Two databases have the same load. On one of them, the process is replaced
+// when the endpoint is back. It is stopped on SQLite and killed on PostgreSQL.
+// The deliveries that waited must arrive as fast as without that, by the ramp
+// of the circuit breaker. All options have their defaults.
+//
+// The time is measured from the first delivery that is accepted, since the
+// pauses of circuit breakers have a random length. It does not count deliveries
+// with a failed attempt, which wait for their schedules. A job that is running
+// when its process is killed waits until River rescues it.
+func TestProofRestart(t *testing.T) {
+	events, outage := 150, time.Duration(0)
+	if *strict {
+		events, outage = 1500, 20*time.Second
+	}
+	proveOnEach(t, func(t *testing.T, w *world) {
+		kept, replaced := w, &world{path: outbox.NewSQLite(t)}
+		if w.pool != nil {
+			url := sqldbtest.NewDatabase(t)
+			replaced = &world{url: url, pool: sqldbtest.OpenPool(t, url)}
+		}
+		var took [2]time.Duration
+		var both sync.WaitGroup
+		for i, w := range []*world{kept, replaced} {
+			both.Go(func() { took[i] = returnAfterOutage(t, w, events, outage, i == 1) })
+		}
+		both.Wait()
+		t.Logf("%d deliveries in %v, in %v after a restart", events, took[0], took[1])
+		if *strict {
+			assert.Less(t, took[1], took[0]*13/10)
+		}
+	})
+}
+
+// returned is a server that is down at first.
+type returned struct {
+	*hook
+	mu     sync.Mutex
+	up     bool
+	first  time.Time
+	last   time.Time
+	failed map[string]bool // deliveries
+	arrive map[string]bool
+	within [4]int // of those that arrived, until 1, 3, 7 and 15 s after the first
+}
+
+func newReturned(t *testing.T) *returned {
+	s := &returned{failed: map[string]bool{}, arrive: map[string]bool{}}
+	s.hook = newHook(t, func(_ int, r received) int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		id := r.header.Get("Webhook-Id")
+		if !s.up {
+			s.failed[id] = true
+			return 503
+		}
+		if s.first.IsZero() {
+			s.first = r.at
+		}
+		if !s.failed[id] {
+			s.last, s.arrive[id] = r.at, true
+		}
+		for i, d := range []time.Duration{1, 3, 7, 15} {
+			if r.at.Sub(s.first) < d*time.Second {
+				s.within[i]++
+			}
+		}
+		return 200
+	})
+	return s
+}
+
+func (s *returned) comeBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.up = true
+}
+
+// missing returns how many of n deliveries have neither arrived nor failed.
+func (s *returned) missing(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return n - len(s.arrive) - len(s.failed)
+}
+
+func returnAfterOutage(t *testing.T, w *world, events int, outage time.Duration, restart bool) time.Duration {
+	key := []byte(rand.Text() + rand.Text())[:32]
+	open := func() *outbox.Outbox {
+		o, err := w.rawOpen(outbox.WithSealingKeys(crashKey(key)), loopback(), outbox.WithLogger(testLogger(t)))
+		require.NoError(t, err)
+		t.Cleanup(func() { closeSlowly(t, o) })
+		return o
+	}
+	o, s := open(), newReturned(t)
+	create(t, o.App("shop"), endpointAt(s.URL))
+	var child *exec.Cmd
+	if restart && w.pool != nil {
+		child = startDefault(t, w, key)
+	} else {
+		require.NoError(t, o.Start(t.Context()))
+	}
+	begin := time.Now()
+	publishMany(t, w, o, events, benchEvent())
+	opened := "SELECT count(*) FROM " + w.table("outbox_endpoint") + " WHERE breaker_open_until > 0"
+	eventually(t, func() bool { return w.queryInt(t, opened) == 1 && w.asleep(t) >= events-10 }, "the breaker does not open")
+	time.Sleep(time.Until(begin.Add(outage))) // the endpoint is down for so long
+	var killed int64
+	switch {
+	case child != nil:
+		killChild(child)
+		killed = w.queryInt(t, "SELECT count(*) FROM "+w.table("river_job")+" WHERE state = 'running'")
+		require.Less(t, killed, int64(events/10))
+	case restart:
+		require.NoError(t, o.Close())
+	}
+	s.comeBack()
+	back := time.Now()
+	if restart {
+		require.NoError(t, open().Start(t.Context()))
+	}
+	eventually(t, func() bool { return s.missing(events) <= int(killed) }, "some do not arrive")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.Logf("restart %v: the first %v after the endpoint was back; within 1, 3, 7 and 15 s after that %v; all after %v; %d had failed, %d were cut off",
+		restart, s.first.Sub(back).Round(time.Millisecond), s.within, s.last.Sub(s.first).Round(time.Millisecond), len(s.failed), killed)
+	return s.last.Sub(s.first).Round(time.Millisecond)
+}
+
+const restartEnv = "DEPLOYHOOK_OUTBOX_RESTART_CHILD"
+
+// startDefault starts a process that delivers, with default options.
+func startDefault(t *testing.T, w *world, key []byte) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(crashChild{Path: w.path, URL: w.url, Key: key})
+	require.NoError(t, err)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProofRestartChild$", "-test.timeout=0")
+	cmd.Env = append(os.Environ(), restartEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	_, err = cmd.StdinPipe() // the child ends when this end of it is closed
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { killChild(cmd) })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err, "the child did not start")
+	require.Equal(t, "ready\n", line)
+	return cmd
+}
+
+// TestProofRestartChild is a process of TestProofRestart, and nothing
+// otherwise.
+func TestProofRestartChild(t *testing.T) {
+	text := os.Getenv(restartEnv)
+	if text == "" {
+		t.Skip("only TestProofRestart runs this")
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	var child crashChild
+	require.NoError(t, json.Unmarshal([]byte(text), &child))
+	w := &world{path: child.Path, url: child.URL}
+	if w.url != "" {
+		w.pool = sqldbtest.OpenPool(t, w.url)
+	}
+	o, err := w.rawOpen(outbox.WithSealingKeys(crashKey(child.Key)), loopback())
+	require.NoError(t, err)
+	require.NoError(t, o.Start(context.Background()))
+	fmt.Println("ready")
+	select {}
+}
