@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -192,19 +191,28 @@ func TestOrdering_Property(t *testing.T) {
 		for _, a := range accepted {
 			create(t, o.App("shop"), endpointAt(newHook(t, a.answer).URL))
 		}
-		var done atomic.Bool
-		restarts := make(chan struct{})
+		done, restarts := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(restarts)
-			for !done.Load() {
+			for {
 				p, err := w.tryOpen(opts...)
 				if err != nil || p.Start(context.Background()) != nil {
 					t.Error("a process did not start", err)
 					return
 				}
-				time.Sleep(rand.N(400 * time.Millisecond)) // some work is done meanwhile, and some is not
+				for range rand.N(30) {
+					select {
+					case <-accepted[0].requests:
+					case <-done:
+					}
+				}
 				if err := p.Close(); err != nil {
 					t.Error(err)
+				}
+				select {
+				case <-done:
+					return
+				default:
 				}
 			}
 		}()
@@ -221,7 +229,7 @@ func TestOrdering_Property(t *testing.T) {
 		for _, id := range ids {
 			settled(t, o, id, outbox.Delivered)
 		}
-		done.Store(true)
+		close(done)
 		<-restarts
 		for _, a := range accepted {
 			a.require(t, deployments*events)
@@ -231,6 +239,8 @@ func TestOrdering_Property(t *testing.T) {
 
 // acceptance is what an endpoint that fails at random has accepted.
 type acceptance struct {
+	requests chan struct{} // gets a value for each request, if it is read
+
 	mu       sync.Mutex
 	first    map[string]bool
 	last     map[string]time.Time // of each deployment
@@ -238,10 +248,14 @@ type acceptance struct {
 }
 
 func newAcceptance() *acceptance {
-	return &acceptance{first: map[string]bool{}, last: map[string]time.Time{}}
+	return &acceptance{requests: make(chan struct{}), first: map[string]bool{}, last: map[string]time.Time{}}
 }
 
 func (a *acceptance) answer(_ int, r received) int {
+	select {
+	case a.requests <- struct{}{}:
+	default:
+	}
 	if rand.N(4) == 0 {
 		return 500
 	}
