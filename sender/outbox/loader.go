@@ -29,6 +29,7 @@ type loaded struct {
 	stale          bool      // superseded since it was published, and not replayed
 	older          string    // the delivery that blocks it
 	deployment     string
+	replay         string // the ID of the replay that scheduled it
 	message        sender.Message
 
 	endpoint         string
@@ -45,7 +46,7 @@ type loaded struct {
 const (
 	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.run_at, d.content_type, d.encoding, b.body, d.endpoint,
 	COALESCE(e.version, 0), COALESCE(e.state, ''), COALESCE(e.failing_since, 0), COALESCE(e.breaker_open_until, 0),
-	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), d.deployment, `
+	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), d.deployment, d.replay, `
 	inAnyOrder = `'', `
 	neverStale = `0`
 	maybeStale = `CASE WHEN d.replays = 0 AND d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND EXISTS (
@@ -107,7 +108,7 @@ func scanLoaded(r riverdb.Row) (loaded, error) {
 	)
 	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &run, &contentType, &encoded, &stored, &d.endpoint,
 		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing,
-		&d.endpointApp, &scheme, &d.deployment, &d.older, &stale)
+		&d.endpointApp, &scheme, &d.deployment, &d.replay, &d.older, &stale)
 	d.typ, d.state, d.endpointState = payload.Type(typ), State(state), EndpointState(endpointState)
 	d.scheme = Scheme(scheme)
 	d.attempts, d.step, d.concurrency = int(attempts), int(step), int(concurrency)

@@ -91,7 +91,7 @@ func TestOrdering_NewerWaitsForOlder(t *testing.T) {
 		eventually(t, func() bool { return fine.count() == 6 }, "the other endpoint waits")
 		for _, id := range []string{next, third, last} {
 			d := find(t, o, id)
-			require.Equal(t, outbox.Pending, d.State)
+			require.Contains(t, []outbox.State{outbox.Pending, outbox.Delivering}, d.State) // its job may run and find the older one
 			require.Zero(t, d.Attempts)
 			require.Empty(t, h.sent(id))
 		}
@@ -169,7 +169,7 @@ func (w *world) blocked(t *testing.T, o *outbox.Outbox, id string) {
 	t.Helper()
 	eventually(t, func() bool {
 		d := find(t, o, id)
-		require.Equal(t, outbox.Pending, d.State)
+		require.Contains(t, []outbox.State{outbox.Pending, outbox.Delivering}, d.State)
 		require.Zero(t, d.Attempts)
 		return time.Until(d.NextAt) > time.Minute
 	}, "it is due")

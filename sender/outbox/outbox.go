@@ -147,6 +147,7 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 	o.health = &health{db: db, endpoints: o.endpoints, publisher: o.publisher, disableAfter: c.disableAfter, logger: c.logger}
 	w.loader = newLoader(db, c.supersede, c.ordering, c.faults)
 	w.targets = &targets{endpoints: o.endpoints, rules: o.rules, logger: c.logger, byID: map[string]target{}}
+	w.pace = newReplayPace(db, c.faults)
 	w.recorder = newRecorder(db, o.waker, o.ordering, c.faults)
 	w.limiter, w.health, w.notifier = o.limiter, o.health, o.notifier
 	return o, nil

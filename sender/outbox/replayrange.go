@@ -39,6 +39,9 @@ type replayConfig struct {
 // so that an endpoint which has just recovered is not flooded. Default: 10
 // ([DefaultReplayRate]). Zero or less is an error. A resumed replay keeps its
 // rate.
+//
+// The rate is that of first attempts, also if all deliveries are due at once
+// after a pause. Retries come when the endpoint's schedule says.
 func WithReplayRate(perSecond float64) ReplayOption {
 	return replayOption(func(c *replayConfig) { c.rate = perSecond })
 }

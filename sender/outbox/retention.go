@@ -264,6 +264,10 @@ func deleteContents(ctx context.Context, db *riverdb.DB, tx *riverdb.Tx, events 
 func (r *retention) pruneReplays(ctx context.Context, before int64) error {
 	_, err := r.db.Exec(ctx, `DELETE FROM {schema}outbox_replay WHERE created_at < ? AND NOT EXISTS (
 		SELECT 1 FROM {schema}outbox_delivery d WHERE d.replay = outbox_replay.id AND d.replay <> '')`, before)
+	if err == nil {
+		_, err = r.db.Exec(ctx, `DELETE FROM {schema}outbox_replay_pace WHERE NOT EXISTS (
+			SELECT 1 FROM {schema}outbox_replay r WHERE r.id = outbox_replay_pace.replay)`)
+	}
 	return wrap("pruning replays", err)
 }
 

@@ -14,7 +14,9 @@ const module = "outbox"
 // published or replayed, and run_at is when the first of them began.
 //
 // The column planned of outbox_replay has the last time that the replay has
-// given a delivery of each endpoint.
+// given a delivery of each endpoint. outbox_replay_pace has the last slot that
+// a first attempt has taken, and the time of the last delivery that was put
+// off. They are times of the database's clock.
 //
 // outbox_event and outbox_delivery are narrow. What is wide and written once is
 // in outbox_body and outbox_attempt. outbox_body has the event as it was
@@ -189,4 +191,12 @@ var migrations = []riverdb.Step{{
 		done bigint NOT NULL DEFAULT 0
 	)`,
 	`CREATE INDEX outbox_replay_app ON {schema}outbox_replay (app, id)`,
+	`CREATE TABLE {schema}outbox_replay_pace (
+		replay text NOT NULL,
+		endpoint text NOT NULL,
+		spacing bigint NOT NULL,
+		slot_at bigint NOT NULL,
+		put_off_until bigint NOT NULL,
+		PRIMARY KEY (replay, endpoint)
+	)`,
 }}

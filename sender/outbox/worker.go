@@ -41,6 +41,7 @@ type worker struct {
 	concurrency   int
 	limiter       *admission.Limiter
 	recorder      *recorder
+	pace          *replayPace
 	health        *health
 	notifier      *notifier
 	faults        *contain.Faults
@@ -115,6 +116,9 @@ func (w *worker) block(ctx context.Context, d *loaded) error {
 
 // deliver makes an attempt if it is admitted.
 func (w *worker) deliver(ctx context.Context, d *loaded, t target) error {
+	if err := w.pace.wait(ctx, d); err != nil {
+		return err
+	}
 	p, snooze, err := w.limiter.Admit(ctx, w.request(d))
 	if err != nil {
 		return err
