@@ -106,7 +106,9 @@ func TestApp_IDsOfOthersAreUnknown(t *testing.T) {
 		o := w.open(t)
 		owner, other := newTenant(t, o, "shop"), newTenant(t, o, "blog")
 		before := w.dump(t)
-		for name := range methodsWithText(t) {
+		found := methodsWithText(t, reflect.TypeFor[*outbox.App]())
+		require.Greater(t, len(found), 10)
+		for name := range found {
 			call, ok := withID[name]
 			require.True(t, ok, "a new method of App takes a text: add %s to withID, or say below why it is not an ID", name)
 			for _, intruder := range []*outbox.App{other.App, o.App("nobody"), o.App(""), o.App("\x00"), o.App("SHOP")} {
@@ -135,26 +137,32 @@ func TestApp_IDsOfOthersAreUnknown(t *testing.T) {
 	})
 }
 
+// The operator's view takes no ID, so that no service passes one on to it by
+// mistake.
+func TestOutbox_TakesNoID(t *testing.T) {
+	t.Parallel()
+	found := methodsWithText(t, reflect.TypeFor[*outbox.Outbox]())
+	require.Equal(t, map[string]bool{"App": true, "RegisterApp": true}, found)
+}
+
 func requireUnknown(t *testing.T, err error) {
 	t.Helper()
 	p := outbox.Problems(err)
 	require.Contains(t, []string{"unknown_endpoint", "unknown_delivery", "unknown_replay", "unknown_event"}, p[0].Code, err)
 }
 
-// methodsWithText returns the methods of App that take a text.
-func methodsWithText(t *testing.T) map[string]bool {
+// methodsWithText returns the methods of a type that take a text.
+func methodsWithText(t *testing.T, of reflect.Type) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
-	app := reflect.TypeFor[*outbox.App]()
-	for i := range app.NumMethod() {
-		m := app.Method(i)
+	for i := range of.NumMethod() {
+		m := of.Method(i)
 		for in := range m.Type.NumIn() {
 			if m.Type.In(in).Kind() == reflect.String {
 				found[m.Name] = true
 			}
 		}
 	}
-	require.Greater(t, len(found), 10)
 	return found
 }
 
