@@ -3,7 +3,6 @@ package outbox
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -139,23 +138,42 @@ func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
 // the first success after a failure. It ignores attempts with an endpoint's old
 // configuration. It reports whether an open breaker is closed now.
 func (rec *recorder) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*result) (recovered bool, err error) {
-	successes := map[configuration]*result{} // the last one of each
-	var ids []string
+	successes, failures := healthOf(results)
+	if len(successes)+len(failures) == 0 {
+		return false, nil
+	}
+	changing, err := rec.lockChanging(ctx, tx, successes, failures)
+	if err != nil || len(changing) == 0 {
+		return false, err
+	}
+	if recovered, err = saveSuccesses(ctx, tx, successes, changing); err != nil {
+		return false, err
+	}
+	return recovered, saveFailures(ctx, tx, failures, changing)
+}
+
+// healthOf returns the last success with each configuration, and when the first
+// failed attempt after it began.
+func healthOf(results []*result) (successes map[configuration]*result, failures map[configuration]time.Time) {
+	successes, failures = map[configuration]*result{}, map[configuration]time.Time{}
 	for _, r := range results {
 		r.recovered = false // it may be the second try
 		if r.state == Delivered && r.endpoint != "" {
 			if last := successes[r.configuration()]; last == nil || last.doneAt.Before(r.doneAt) {
 				successes[r.configuration()] = r
 			}
-			ids = append(ids, r.endpoint)
 		}
 	}
-	if len(ids) > 0 {
-		if recovered, err = rec.saveSuccesses(ctx, tx, successes, ids); err != nil {
-			return false, err
+	for _, r := range results {
+		c := r.configuration()
+		if r.failingSince.IsZero() || successes[c] != nil && !r.failingSince.After(successes[c].doneAt) {
+			continue
+		}
+		if first, ok := failures[c]; !ok || r.failingSince.Before(first) {
+			failures[c] = r.failingSince
 		}
 	}
-	return recovered, saveFailures(ctx, tx, successes, results)
+	return successes, failures
 }
 
 // configuration is an endpoint in one version.
@@ -166,29 +184,45 @@ type configuration struct {
 
 func (r *result) configuration() configuration { return configuration{r.endpoint, r.version} }
 
-func (c configuration) compare(other configuration) int {
-	return cmp.Or(cmp.Compare(c.endpoint, other.endpoint), cmp.Compare(c.version, other.version))
+// unhealthy is the condition of an endpoint that a success changes.
+const unhealthy = `(failing_since <> 0 OR breaker_open_until <> 0 OR state = 'failing')`
+
+// changing is an endpoint whose health may change.
+type changing struct {
+	configuration
+	state     string
+	openUntil int64
+}
+
+// lockChanging reads the endpoints whose health the results may change, and
+// locks them in the order of their IDs, so that processes do not deadlock. One
+// statement asks for the whole batch and usually finds nothing. The loaded
+// endpoint is no answer, since another delivery may have failed or succeeded
+// since, perhaps in another process.
+func (rec *recorder) lockChanging(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, failures map[configuration]time.Time) ([]changing, error) {
+	var succeeded, failed []string
+	for c := range successes {
+		succeeded = append(succeeded, c.endpoint)
+	}
+	for c := range failures {
+		failed = append(failed, c.endpoint)
+	}
+	lock := ` FOR UPDATE`
+	if rec.db.Dialect() == riverdb.SQLite {
+		lock = ``
+	}
+	in, inSucceeded := anyOf(rec.db, succeeded)
+	_, inFailed := anyOf(rec.db, failed)
+	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (e changing, err error) {
+		return e, r.Scan(&e.endpoint, &e.version, &e.state, &e.openUntil)
+	}, `SELECT id, version, state, breaker_open_until FROM {schema}outbox_endpoint
+		WHERE id `+in+` AND `+unhealthy+` OR id `+in+` AND failing_since = 0 ORDER BY id`+lock, inSucceeded, inFailed)
 }
 
 // saveSuccesses makes endpoints active that have accepted a delivery, unless a
-// failure began later. One statement asks for the whole batch and usually finds
-// nothing. The loaded endpoint is no answer, since another delivery may have
-// failed since, perhaps in another process. If the success came before the end
-// of the breaker's pause, waiting deliveries are woken up.
-func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, ids []string) (recovered bool, err error) {
-	const unhealthy = `(failing_since <> 0 OR breaker_open_until <> 0 OR state = 'failing')`
-	type endpoint struct {
-		configuration
-		state     string
-		openUntil int64
-	}
-	in, list := anyOf(rec.db, ids)
-	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (e endpoint, err error) {
-		return e, r.Scan(&e.endpoint, &e.version, &e.state, &e.openUntil)
-	}, `SELECT id, version, state, breaker_open_until FROM {schema}outbox_endpoint WHERE `+unhealthy+` AND id `+in+` ORDER BY id`, list)
-	if err != nil {
-		return false, err
-	}
+// failure began later. If the success came before the end of the breaker's
+// pause, waiting deliveries are woken up.
+func saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, all []changing) (recovered bool, err error) {
 	for _, e := range all {
 		success := successes[e.configuration]
 		if success == nil {
@@ -208,20 +242,14 @@ func (rec *recorder) saveSuccesses(ctx context.Context, tx *riverdb.Tx, successe
 }
 
 // saveFailures records the first failure after the last success.
-func saveFailures(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, results []*result) error {
-	failures := map[configuration]time.Time{}
-	for _, r := range results {
-		c := r.configuration()
-		if r.failingSince.IsZero() || successes[c] != nil && !r.failingSince.After(successes[c].doneAt) {
+func saveFailures(ctx context.Context, tx *riverdb.Tx, failures map[configuration]time.Time, all []changing) error {
+	for _, e := range all {
+		first, ok := failures[e.configuration]
+		if !ok {
 			continue
 		}
-		if first, ok := failures[c]; !ok || r.failingSince.Before(first) {
-			failures[c] = r.failingSince
-		}
-	}
-	for _, c := range slices.SortedFunc(maps.Keys(failures), configuration.compare) {
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = ? WHERE id = ? AND version = ? AND failing_since = 0`,
-			micros(failures[c]), c.endpoint, c.version)
+			micros(first), e.endpoint, e.version)
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,13 @@
 package outbox
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
 // An attempt that ran while its delivery was replayed is recorded. Unless it
@@ -157,5 +160,66 @@ func TestRecorder_IgnoresOldConfiguration(t *testing.T) {
 		o.write(d.delivered(time.Now()))
 		require.Equal(t, stamp(began), o.shown(e).FailingSince)
 		require.Equal(t, stamp(began.Add(time.Hour)), o.shown(e).BreakerOpenUntil)
+	})
+}
+
+// A batch locks the endpoints whose health it changes in the order of their
+// IDs, so that two processes can't deadlock.
+func TestRecorder_LocksEndpointsInOrder(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		if o.db.Dialect() == riverdb.SQLite {
+			return // which has one writer at a time
+		}
+		fails, recovers := o.endpoint("a", 0), o.endpoint("b", 0)
+		require.Less(t, fails, recovers)
+		good, bad := o.loaded(o.publishOne("b")), o.loaded(o.publishOne("a"))
+		o.health.storeOpenBreaker(t.Context(), good, time.Now().Add(time.Minute))
+		written := make(chan error, 1)
+		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+			var pid, waiting int64
+			if err := tx.QueryRow(ctx, `SELECT pg_backend_pid() FROM {schema}outbox_endpoint WHERE id = ? FOR UPDATE`, recovers).Scan(&pid); err != nil {
+				return err
+			}
+			go func() {
+				_, err := o.worker.recorder.save(context.Background(), []*result{good.delivered(time.Now()), bad.failed(time.Now(), time.Now())})
+				written <- err
+			}()
+			for waiting == 0 {
+				if err := o.db.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE ? = ANY(pg_blocking_pids(pid))`, pid).Scan(&waiting); err != nil {
+					return err
+				}
+			}
+			return o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+				free, err := riverdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_endpoint WHERE id = ? FOR UPDATE SKIP LOCKED`, fails)
+				require.Empty(t, free)
+				return err
+			})
+		}))
+		require.NoError(t, <-written)
+		require.NotZero(t, o.shown(fails).FailingSince)
+		require.Zero(t, o.shown(recovers).BreakerOpenUntil)
+	})
+}
+
+// When an endpoint has recovered, its waiting deliveries are not the work of
+// the recorder, which other endpoints need.
+func TestRecorder_RecoveryLeavesDeliveriesAlone(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		d := o.loaded(o.publishOne("shop"))
+		o.health.storeOpenBreaker(t.Context(), d, time.Now().Add(5*time.Minute))
+		var held []string
+		for range 100 {
+			held = append(held, o.publishOne("shop"))
+		}
+		o.write(d.delivered(time.Now()))
+		require.Zero(t, o.shown(e).BreakerOpenUntil)
+		for _, id := range held {
+			require.Greater(t, o.runsIn(id), time.Minute)
+		}
+		require.True(t, o.isRoused(e))
+		require.Equal(t, len(held), o.search(e, "", 1000).Woken)
 	})
 }

@@ -261,3 +261,19 @@ func TestBreaker_PausesAreSpread(t *testing.T) {
 		require.GreaterOrEqual(t, len(perSecond), 10)
 	})
 }
+
+// A job can have been read before the success that has closed the breaker. It
+// does not open the breaker again.
+func TestBreaker_IgnoresOutdatedEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, r := newLimiter(t, 100), endpoint("a", 4)
+		outdated := r
+		outdated.BreakerOpenUntil = l.open(r)
+		time.Sleep(time.Until(outdated.BreakerOpenUntil))
+		l.admit(r, 1).Release(admission.Succeeded)
+		time.Sleep(rampSteps * rampStep)
+		first := l.admit(outdated, 2)
+		l.admit(outdated, 3).Release(admission.Succeeded) // no probe
+		first.Release(admission.Succeeded)
+	})
+}
