@@ -33,7 +33,7 @@ type loaded struct {
 	message        sender.Message
 
 	endpoint         string
-	endpointApp      string // the same as app, unless somebody changed it by SQL
+	endpointApp      string // differs from app only if an attacker changed it by SQL
 	scheme           Scheme
 	version          int64 // 0 if the endpoint was deleted
 	endpointState    EndpointState
@@ -133,9 +133,9 @@ type target struct {
 }
 
 // targets unseals endpoints and caches them by their version. Every delivery is
-// read together with the current version, so the cache is never stale. It is
-// also read with what the seal binds, so an endpoint that was unsealed before
-// somebody changed that by SQL is unsealed again, which fails.
+// read together with the current version, so the cache is never stale. App and
+// scheme must also be those that were unsealed. If an attacker has changed them
+// by SQL, the endpoint is unsealed again, which fails.
 type targets struct {
 	endpoints *endpointStore
 	rules     *rules
