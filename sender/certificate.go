@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type ClientCertificate struct {
 	cert        hidden.Value[tls.Certificate]
 	fingerprint [sha256.Size]byte
+	chain       [sha256.Size]byte // of all certificates
 }
 
 // NewClientCertificate takes a certificate with its chain and its private key,
@@ -45,8 +47,12 @@ func NewClientCertificate(cert tls.Certificate) (ClientCertificate, error) {
 		return ClientCertificate{}, fmt.Errorf("%w: NewClientCertificate: the private key does not belong to the certificate", ErrConfig)
 	}
 	cert.Leaf = leaf
-	return ClientCertificate{hidden.Of(cert), sha256.Sum256(leaf.Raw)}, nil
+	return ClientCertificate{hidden.Of(cert), sha256.Sum256(leaf.Raw), sha256.Sum256(slices.Concat(cert.Certificate...))}, nil
 }
+
+// Equal reports whether both have the same certificate and chain, or both have
+// none. A certificate has only one key.
+func (c ClientCertificate) Equal(other ClientCertificate) bool { return c.chain == other.chain }
 
 // IsZero reports whether there is no certificate.
 func (c ClientCertificate) IsZero() bool { return c.cert.IsZero() }
@@ -89,9 +95,10 @@ func (c ClientCertificate) MarshalText() ([]byte, error) { return []byte(c.Strin
 // maxCertificates bounds the transports that are kept for client certificates.
 const maxCertificates = 64
 
-// certified holds one transport per client certificate. A connection belongs to
-// the certificate of its handshake, so endpoints with another certificate must
-// not use it.
+// certified holds one transport per client certificate with its chain. A
+// connection belongs to the certificate of its handshake, so endpoints with
+// another certificate must not use it. The same certificate with another chain
+// counts as another one, since an endpoint may accept only one of them.
 type certified struct {
 	make func() *http.Transport
 
@@ -109,7 +116,7 @@ type certifiedTransport struct {
 func (c *certified) transport(cert ClientCertificate) *http.Transport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.transports[cert.fingerprint]
+	t := c.transports[cert.chain]
 	if t == nil {
 		c.evict()
 		t = &certifiedTransport{Transport: c.make()}
@@ -120,7 +127,7 @@ func (c *certified) transport(cert ClientCertificate) *http.Transport {
 		if c.transports == nil {
 			c.transports = make(map[[sha256.Size]byte]*certifiedTransport)
 		}
-		c.transports[cert.fingerprint] = t
+		c.transports[cert.chain] = t
 	}
 	t.used = time.Now()
 	return t.Transport

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -69,6 +70,38 @@ func TestClientCertificates(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An endpoint refuses a certificate without the one of its issuer. Once that is
+// added, the endpoint gets both, although the certificate is the same.
+func TestClientCertificates_ChainIsCompleted(t *testing.T) {
+	t.Parallel()
+	pair, issuer := keyPair(t), keyPair(t)
+	alone, err := sender.NewClientCertificate(pair)
+	require.NoError(t, err)
+	pair.Certificate = append(pair.Certificate, issuer.Certificate[0])
+	chain, err := sender.NewClientCertificate(pair)
+	require.NoError(t, err)
+	server, trusted, _ := connections(t, false, &tls.Config{
+		ClientAuth: tls.RequireAnyClientCert,
+		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+			if len(raw) < 2 {
+				return errors.New("the issuer is unknown")
+			}
+			return nil
+		},
+	}, func(http.ResponseWriter, *http.Request) {})
+	s := newSender(t, sender.WithRootCAs(trusted))
+	ep := sender.Endpoint{URL: sender.NewURL(server.URL), Signer: standard(t), ClientCertificate: alone}
+	require.Equal(t, sender.ClassTLS, attempt(t, s, ep).Class)
+	ep.ClientCertificate = chain
+	require.NoError(t, attempt(t, s, ep).Err)
+
+	require.Equal(t, alone.String(), chain.String())
+	require.False(t, alone.Equal(chain))
+	require.True(t, chain.Equal(chain))
+	require.False(t, chain.Equal(sender.ClientCertificate{}))
+	require.True(t, sender.ClientCertificate{}.Equal(sender.ClientCertificate{}))
 }
 
 // More certificates than the Sender keeps transports for are in use at once. No

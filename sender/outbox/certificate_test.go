@@ -336,6 +336,36 @@ func TestClientCertificate_MakesAFailingEndpointActive(t *testing.T) {
 	})
 }
 
+// The same certificate with the one of its issuer is another one.
+func TestClientCertificate_ChainIsCompleted(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		ca := newAuthority(t, "ca")
+		issuerKey := newECDSA(t)
+		issuer, _ := ca.issue(t, issuerKey, func(c *x509.Certificate) {
+			c.Subject.CommonName, c.IsCA, c.BasicConstraintsValid = "issuer", true, true
+		})
+		block, _ := pem.Decode([]byte(issuer))
+		parsed, err := x509.ParseCertificate(block.Bytes)
+		require.NoError(t, err)
+		cert, key := (&authority{cert: parsed, key: issuerKey}).issue(t, newECDSA(t), nil)
+		target, roots, names := demanding(t, ca, tls.RequireAndVerifyClientCert)
+		o := w.start(t, outbox.WithSender(roots, sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))),
+			outbox.WithBreaker(1, time.Hour, time.Hour), outbox.WithSchedule(outbox.SchedulePlatform, platformIn(50)))
+		c := endpointAt(target)
+		c.ClientCertificate = outbox.NewClientCertificate(cert, key)
+		e, _ := create(t, o.App("shop"), c)
+		id := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
+		eventually(t, func() bool { return find(t, o, id).LastClass == sender.ClassTLS }, "no attempt")
+		require.Contains(t, find(t, o, id).LastError, "the endpoint may not accept Endpoint.ClientCertificate")
+		whole := outbox.NewClientCertificate(cert+issuer, key)
+		_, err = o.App("shop").UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{ClientCertificate: &whole})
+		require.NoError(t, err)
+		settled(t, o, id, outbox.Delivered)
+		require.Equal(t, "shop", <-names)
+	})
+}
+
 // ReSeal covers certificates, and a sealed one can't be moved.
 func TestClientCertificate_IsSealed(t *testing.T) {
 	t.Parallel()

@@ -205,7 +205,7 @@ func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, afte
 // reconnects reports whether deliveries go elsewhere, or with another
 // certificate, so that earlier failures say nothing.
 func (e *endpointRow) reconnects(before *endpointRow) bool {
-	return e.url.Reveal() != before.url.Reveal() || e.certificate.String() != before.certificate.String()
+	return e.url.Reveal() != before.url.Reveal() || !e.certificate.Equal(before.certificate)
 }
 
 func (u EndpointUpdate) applyTo(e *endpointRow, now time.Time) error {
