@@ -25,8 +25,8 @@ func nthWait(schedule sender.Schedule, n int, elapsed time.Duration) (wait time.
 }
 
 // maxElapsed returns the MaxElapsedTime of an ExponentialBackOff, which may be
-// inside other schedules. Zero means that there is none. The schedule can't
-// apply it, since it was made just now and measures the time since then.
+// inside other schedules. Zero means no limit. The schedule can't apply it,
+// since it was made just now and measures the time since then.
 func maxElapsed(b backoff.BackOff) time.Duration {
 	if contained, ok := b.(*waits.BackOff); ok {
 		b = contained.From()

@@ -14,18 +14,19 @@ import (
 // order and one at a time, across all processes. Default: off. The order is
 // that of the events' timestamps, and that of publishing where these are equal.
 // A delivery waits while an older one of its deployment is pending at the same
-// endpoint. It makes no attempt meanwhile and takes no slot. Other deployments
-// and other endpoints are not delayed.
+// endpoint. It makes no attempt meanwhile and takes no slot. It stays
+// [Pending], and its NextAt says only when the outbox checks again. Other
+// deployments and other endpoints are not delayed.
 //
 //	the older delivery                  the newer one
 //	ends, whichever way                 is due at once
 //	waits for a retry                   waits as well
-//	is replayed, or was missed          waits for it if it is still pending
-//	is published after the newer one    waits for it if it is still pending
+//	is replayed, or was missed          waits, unless it has ended
+//	is published after the newer one    waits, unless it has ended
 //
-// If the newer delivery has already been delivered in the last two cases, the
-// older one comes late. It is sent nevertheless. [WithSupersession] drops it if
-// the deployment is over.
+// In the last two cases the older delivery comes late if the newer one has been
+// delivered. It is sent nevertheless. Of the events that are published late,
+// [WithSupersession] drops intermediate ones whose deployment is over.
 //
 // Give the option to every process on the database. A process without it
 // attempts deliveries in any order.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,4 +126,31 @@ func TestPaceRow(t *testing.T) {
 		require.Equal(t, c.taken, taken, i)
 		require.Equal(t, c.at, at, i)
 	}
+}
+
+// A fault while slots are taken is contained and counted, and the replay goes
+// on.
+func TestReplay_SurvivesFaultOfPace(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	o := newInside(t)
+	_, _, err := o.App("shop").CreateEndpoint(t.Context(), EndpointConfig{URL: sender.NewURL(server.URL)})
+	require.NoError(t, err)
+	id := o.publishOne("shop")
+	o.write(o.loaded(id).failed(time.Now(), time.Time{}))
+	nextMillisecond()
+	var broken atomic.Bool
+	broken.Store(true)
+	take := o.worker.pace.batches.Run
+	o.worker.pace.batches.Run = func(ctx context.Context, all []*paced) ([]struct{}, error) {
+		panicIf(&broken)
+		return take(ctx, all)
+	}
+	_, err = o.App("shop").ReplayRange(t.Context(), DeliveryFilter{})
+	require.NoError(t, err)
+	require.NoError(t, o.Start(t.Context()))
+	require.Eventually(t, func() bool { return o.Faults()["pacing"] > 0 }, hangLimit, time.Millisecond)
+	broken.Store(false)
+	require.Eventually(t, func() bool { return o.delivery(id).State == Delivered }, hangLimit, 5*time.Millisecond)
 }

@@ -22,11 +22,11 @@ const (
 	maxPaceWaits = 64
 )
 
-// replayPace keeps the rate of replays. A replay gives each delivery a time of
-// its own, but many are due at once after a pause: no process ran, or the
-// endpoint's circuit breaker was open. So the first attempt of each delivery
-// takes a slot when it comes. A delivery whose slot would be far away is put
-// off behind those that were put off before.
+// replayPace keeps the rate of replays. A replay spaces the times of its
+// deliveries, but many are due at once after a pause in which no process ran or
+// the endpoint's circuit breaker was open. So the first attempt of each
+// delivery takes a slot when it comes. A delivery whose slot would be far away
+// is put off behind those that were put off before.
 type replayPace struct {
 	db      *riverdb.DB
 	batches *sqldb.Combiner[*paced, struct{}]
