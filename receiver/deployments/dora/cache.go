@@ -2,6 +2,8 @@ package dora
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -114,7 +116,7 @@ func (c *cache) walk(ctx context.Context, source Commits, r Repository, heads, b
 	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if !k.covers(heads, bases) { // another report with other bases came between
+	if wanted, ok := k.wanted(heads, bases); !ok || len(wanted) > 0 { // another report with other bases came between
 		g := newGraph()
 		if err := g.load(ctx, source, r, heads, bases, c.limit); err != nil {
 			return err
@@ -126,25 +128,27 @@ func (c *cache) walk(ctx context.Context, source Commits, r Repository, heads, b
 	return nil
 }
 
-// grow reads the commits between new heads and the known ones.
+// grow reads the commits that a report needs and that are not known.
 func (k *cached) grow(ctx context.Context, c *cache, source Commits, r Repository, heads, bases []CommitID) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.covers(heads, bases) {
+	wanted, ok := k.wanted(heads, bases)
+	if ok && len(wanted) == 0 {
 		return nil
 	}
-	if !k.covers(nil, bases) {
-		k.forget(bases)
+	err := error(nil)
+	if ok {
+		err = k.graph.load(ctx, source, r, wanted, k.known(), c.limit)
 	}
-	err := k.graph.load(ctx, source, r, k.missing(heads), k.known(bases), c.limit)
-	if err != nil && len(k.heads) > 0 && ctx.Err() == nil { // what was known may be too much now
+	if !ok || err != nil && ctx.Err() == nil { // what was known may be too much now
+		wanted = heads
 		k.forget(bases)
 		err = k.graph.load(ctx, source, r, heads, bases, c.limit)
 	}
 	if err != nil {
 		return err
 	}
-	for _, id := range heads {
+	for _, id := range wanted {
 		k.heads[id] = true
 	}
 	c.account(r, k, len(k.nodes)+len(k.resolved))
@@ -158,38 +162,30 @@ func (k *cached) forget(bases []CommitID) {
 	}
 }
 
-func (k *cached) missing(heads []CommitID) (missing []CommitID) {
-	for _, id := range heads {
-		if !k.heads[id] {
-			missing = append(missing, id)
-		}
-	}
-	return missing
+// known returns what must not be read again. The graph has all commits that are
+// reachable from k.heads and not from k.bases.
+func (k *cached) known() []CommitID {
+	return slices.AppendSeq(slices.Collect(maps.Keys(k.bases)), maps.Keys(k.heads))
 }
 
-// known returns bases and all heads that have been read.
-func (k *cached) known(bases []CommitID) []CommitID {
-	known := append([]CommitID(nil), bases...)
-	for id := range k.heads {
-		known = append(known, id)
-	}
-	return known
-}
-
-// covers reports whether all heads have been read, and with no other bases than
-// these. Otherwise commits could be missing that are now in the window.
-func (k *cached) covers(heads, bases []CommitID) bool {
-	if k.heads == nil || len(k.missing(heads)) > 0 {
-		return false
-	}
-	now := make(map[CommitID]bool, len(bases))
+// wanted returns the commits whose history has to be read for a report. It is
+// not ok if nothing is known, or if the report lacks one of the known bases,
+// because commits that are reachable from it are missing. A base that is not known yet may contain
+// commits of the window, so its history is read like a head's.
+func (k *cached) wanted(heads, bases []CommitID) (wanted []CommitID, ok bool) {
+	known := make(map[CommitID]bool, len(k.bases))
 	for _, id := range bases {
-		now[id] = true
-	}
-	for id := range k.bases {
-		if !now[id] {
-			return false
+		switch {
+		case k.bases[id]:
+			known[id] = true
+		case !k.heads[id]:
+			wanted = append(wanted, id)
 		}
 	}
-	return true
+	for _, id := range heads {
+		if !k.heads[id] && !k.bases[id] {
+			wanted = append(wanted, id)
+		}
+	}
+	return wanted, len(k.heads) > 0 && len(known) == len(k.bases)
 }

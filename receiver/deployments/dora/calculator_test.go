@@ -129,6 +129,35 @@ func TestCalculator_EqualsCompute(t *testing.T) {
 	}
 }
 
+// A deployment before the window arrives late, from a branch that was not read
+// yet. Its commits are no longer the window's.
+func TestCalculator_LateDeploymentOfOtherBranch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := func(n int) time.Time { return clock(t, "00:00").Add(time.Duration(n) * time.Hour) }
+	commits := testCommits{"": {
+		{ID: sha("A"), Authored: at(0)},
+		{ID: sha("B"), Parents: []string{sha("A")}, Authored: at(1)},
+		{ID: sha("S"), Parents: []string{sha("A")}, Authored: at(2)},
+		{ID: sha("T"), Parents: []string{sha("S")}, Authored: at(3)},
+		{ID: sha("M"), Parents: []string{sha("B"), sha("S")}, Authored: at(4)},
+	}}
+	c, err := dora.New(w.ledger, dora.WithCommits(commits))
+	require.NoError(t, err)
+	span := window(t, "UTC", "2026-03-04", "2026-03-11")
+	report := func() *dora.Report {
+		r, err := c.Report(t.Context(), org, api, span)
+		require.NoError(t, err)
+		require.Equal(t, text(t, w.report(span, dora.WithCommits(commits))), text(t, r))
+		return r
+	}
+	w.record(live("a", sha("A"), at(12)))
+	w.record(live("m", sha("M"), at(60)))
+	require.Equal(t, 2, report().ChangeLeadTime.N)
+	w.record(live("t", sha("T"), at(13)))
+	require.Equal(t, 1, report().ChangeLeadTime.N)
+}
+
 func TestCalculator_Concurrently(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
