@@ -21,7 +21,7 @@ type cache struct {
 // cached has the known commits of one repository.
 type cached struct {
 	mu       sync.RWMutex
-	resolved map[string]Resolved
+	resolved map[CommitID]Resolved // those with a whole name
 	heads    map[CommitID]bool
 	bases    map[CommitID]bool
 	*graph
@@ -38,7 +38,7 @@ func (c *cache) repo(r Repository) *cached {
 	c.clock++
 	k := c.repos[r]
 	if k == nil {
-		k = &cached{resolved: make(map[string]Resolved), graph: newGraph()}
+		k = &cached{resolved: make(map[CommitID]Resolved), graph: newGraph()}
 		c.repos[r] = k
 	}
 	k.used = c.clock
@@ -67,19 +67,25 @@ func (c *cache) account(r Repository, k *cached, size int) {
 	}
 }
 
-// resolve asks for the names that are not known yet. An abbreviation is asked
-// for each time, since a new commit can make it ambiguous.
+// resolve asks once for each name that is not known yet. An abbreviation is
+// asked for each time, since a new commit can make it ambiguous.
 func (c *cache) resolve(ctx context.Context, source Commits, r Repository, names []string) ([]Resolved, error) {
 	k := c.repo(r)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	all := make([]Resolved, len(names))
 	var missing []string
-	var places []int
+	places := make(map[string]int) // in missing
 	for i, name := range names {
-		found, ok := k.resolved[name]
-		if all[i] = found; !ok {
-			missing, places = append(missing, name), append(places, i)
+		if id, whole := wholeID(name); whole {
+			all[i] = k.resolved[id]
+		}
+		if all[i].Known {
+			continue
+		}
+		if _, again := places[name]; !again {
+			places[name] = len(missing)
+			missing = append(missing, name)
 		}
 	}
 	if len(missing) == 0 {
@@ -89,14 +95,28 @@ func (c *cache) resolve(ctx context.Context, source Commits, r Repository, names
 	if err != nil || len(found) != len(missing) {
 		return nil, wrongLength(err, len(found), len(missing))
 	}
-	for i, at := range places {
-		all[at] = found[i]
-		if found[i].Known && len(names[at]) == 2*len(CommitID{}) {
-			k.resolved[names[at]] = found[i]
+	if len(k.resolved) == 0 {
+		k.resolved = make(map[CommitID]Resolved, len(missing))
+	}
+	for i, name := range missing {
+		if id, whole := wholeID(name); whole && found[i].Known {
+			k.resolved[id] = found[i]
 		}
 	}
-	c.account(r, k, len(k.nodes)+len(k.resolved))
+	for i, name := range names {
+		if !all[i].Known {
+			all[i] = found[places[name]]
+		}
+	}
+	c.account(r, k, k.size+len(k.resolved))
 	return all, nil
+}
+
+func wholeID(name string) (id CommitID, whole bool) {
+	if len(name) != 2*len(id) {
+		return id, false
+	}
+	return ParseCommitID(name)
 }
 
 // wrongLength is the error of a source that returned another number of results.
@@ -148,10 +168,13 @@ func (k *cached) grow(ctx context.Context, c *cache, source Commits, r Repositor
 	if err != nil {
 		return err
 	}
+	if len(k.heads) == 0 {
+		k.heads = make(map[CommitID]bool, len(wanted))
+	}
 	for _, id := range wanted {
 		k.heads[id] = true
 	}
-	c.account(r, k, len(k.nodes)+len(k.resolved))
+	c.account(r, k, k.size+len(k.resolved))
 	return nil
 }
 
@@ -170,8 +193,9 @@ func (k *cached) known() []CommitID {
 
 // wanted returns the commits whose history has to be read for a report. It is
 // not ok if nothing is known, or if the report lacks one of the known bases,
-// because commits that are reachable from it are missing. A base that is not known yet may contain
-// commits of the window, so its history is read like a head's.
+// because commits that are reachable from it are missing. A base that is not
+// known yet may contain commits of the window, so its history is read like a
+// head's.
 func (k *cached) wanted(heads, bases []CommitID) (wanted []CommitID, ok bool) {
 	known := make(map[CommitID]bool, len(k.bases))
 	for _, id := range bases {

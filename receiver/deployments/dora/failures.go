@@ -24,7 +24,7 @@ func (h *history) readIncidents(ctx context.Context, incidents iter.Seq2[payload
 		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
-		_, linked := h.byID[i.DeploymentID]
+		_, linked := h.find(i.DeploymentID)
 		if !linked && (i.Service != h.scope.Service || cmp.Or(i.Environment, defaultEnvironment) != h.scope.Environment) {
 			continue
 		}
@@ -52,7 +52,7 @@ func (d *item) fail(by Evidence, at time.Time) {
 // blame finds the failed deployments, and those that put right another one.
 func (h *history) blame() {
 	ofIncident := h.blameByIncidents()
-	last := make(map[string]int) // the last deployment of each identity
+	last := make(map[string]int, len(h.live)) // the last deployment of each identity
 	s := stack{items: h.live}
 	for i, d := range h.live {
 		if !d.RolledBackAt.IsZero() {
@@ -78,7 +78,7 @@ func (h *history) blameByIncidents() map[string]int {
 	for k := range h.incidents {
 		n := &h.incidents[k]
 		by := Evidence{Kind: ByIncident, IncidentID: n.IncidentID}
-		at, found := h.byID[n.DeploymentID]
+		at, found := h.find(n.DeploymentID)
 		reason := ReasonNotLive
 		if n.DeploymentID != "" {
 			by.Kind = ByLink
@@ -120,7 +120,7 @@ func (h *history) remediate(i, running int, last map[string]int, ofIncident map[
 		d.Remediation, d.Remediates = as, h.live[target].DeploymentID
 		h.live[target].fail(Evidence{Kind: kind, DeploymentID: d.DeploymentID}, d.LiveAt)
 	}
-	if target, ok := h.byID[d.RollbackOf]; ok && target < i {
+	if target, ok := h.find(d.RollbackOf); ok && target < i {
 		blame(target, ByLink, RollBack)
 		return
 	}

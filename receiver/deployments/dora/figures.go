@@ -24,8 +24,12 @@ func (h *history) figures(items []*item, first, end int) Figures {
 }
 
 func leadTime(items []*item) LeadTime {
-	f := LeadTime{LeftOut: map[Reason]int{}, Deployments: []string{}}
-	var all []float64
+	f := LeadTime{LeftOut: map[Reason]int{}, Deployments: make([]string, 0, len(items))}
+	changes := 0
+	for _, d := range items {
+		changes += len(d.Changes)
+	}
+	all := make([]float64, 0, changes)
 	for _, d := range items {
 		before := len(all)
 		for _, c := range d.Changes {
@@ -60,7 +64,7 @@ func percentile[T int | float64](sorted []T, p float64) float64 {
 }
 
 func (h *history) frequency(items []*item, first, end int) Frequency {
-	f := Frequency{N: len(items), Deployments: []string{}}
+	f := Frequency{N: len(items), Deployments: make([]string, 0, len(items))}
 	busy := make(map[int]bool)
 	for _, d := range items {
 		f.Deployments = append(f.Deployments, d.DeploymentID)

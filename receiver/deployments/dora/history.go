@@ -23,8 +23,8 @@ type history struct {
 
 	live      []*item
 	notLive   []deployments.Run
-	began     bool // there is a record from before the window's end
-	byID      map[string]int
+	began     bool             // there is a record from before the window's end
+	byID      map[string]*item // also those that were not live
 	incidents []payload.Incident
 	leftOut   []LeftOutIncident
 }
@@ -32,6 +32,7 @@ type history struct {
 // item is a deployment that went live.
 type item struct {
 	Deployment
+	place    int    // in history.live
 	repos    []part // sorted by URL
 	own      string // the URL of the deployment's own repository among them
 	identity string // of what was deployed
@@ -53,19 +54,19 @@ type end struct {
 
 // read takes the runs, in any order.
 func (h *history) read(ctx context.Context, runs iter.Seq2[deployments.Run, error]) error {
-	known := make(map[string]*item)
+	h.byID = make(map[string]*item)
 	var room []item
 	for r, err := range runs {
 		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
-		d := known[r.DeploymentID]
+		d := h.byID[r.DeploymentID]
 		if d == nil {
 			if len(room) == 0 {
-				room = make([]item, min(max(64, len(known)), 4096))
+				room = make([]item, min(max(64, len(h.byID)), 4096))
 			}
 			d, room = &room[0], room[1:]
-			known[r.DeploymentID] = d
+			h.byID[r.DeploymentID] = d
 			h.live = append(h.live, d)
 		}
 		d.Run = r // of two, the later one is the newer one
@@ -79,12 +80,20 @@ func (h *history) read(ctx context.Context, runs iter.Seq2[deployments.Run, erro
 	})
 	slices.SortFunc(h.live, func(a, b *item) int { return deployments.CompareRuns(&a.Run, &b.Run) })
 	slices.SortFunc(h.notLive, func(a, b deployments.Run) int { return deployments.CompareRuns(&a, &b) })
-	h.byID = make(map[string]int, len(h.live))
 	for i, d := range h.live {
-		h.byID[d.DeploymentID] = i
+		d.place = i
 	}
 	h.setParts()
 	return nil
+}
+
+// find returns the place of a deployment that went live.
+func (h *history) find(deploymentID string) (place int, ok bool) {
+	d := h.byID[deploymentID]
+	if d == nil || d.LiveAt.IsZero() {
+		return 0, false
+	}
+	return d.place, true
 }
 
 // setParts finds the commits of each deployment, by repository. A deployment
@@ -127,16 +136,13 @@ func (h *history) setParts() {
 // expand replaces an abbreviated commit by the one that it abbreviates, if
 // another deployment has it in full.
 func (h *history) expand() {
+	abbreviated := func(p part) bool { return len(p.commit) < 2*len(CommitID{}) }
+	if !slices.ContainsFunc(h.live, func(d *item) bool { return slices.ContainsFunc(d.repos, abbreviated) }) {
+		return
+	}
 	var full []part
-	abbreviated := false
 	for _, d := range h.live {
 		full = append(full, d.repos...)
-		for _, p := range d.repos {
-			abbreviated = abbreviated || len(p.commit) < 2*len(CommitID{})
-		}
-	}
-	if !abbreviated {
-		return
 	}
 	slices.SortFunc(full, comparePart)
 	full = slices.Compact(full)

@@ -90,22 +90,13 @@ func (h *history) resolve(ctx context.Context, l *lineage) error {
 	if h.commits == nil {
 		return ErrNoHistory
 	}
-	places := make(map[string]int, len(l.names))
-	var names []string
-	for _, name := range l.names {
-		if _, again := places[name]; !again {
-			places[name] = len(names)
-			names = append(names, name)
-		}
-	}
-	found, err := h.cache.resolve(ctx, h.commits, l.Repository, names)
+	commits, err := h.cache.resolve(ctx, h.commits, l.Repository, l.names)
 	if err != nil {
 		return err
 	}
+	l.commits = commits
 	l.earliest = len(l.items)
-	l.commits = make([]Resolved, len(l.names))
-	for i, name := range l.names {
-		l.commits[i] = found[places[name]]
+	for i := range l.commits {
 		if d := l.items[i]; l.URL == d.own {
 			d.subject = l.commits[i].Subject
 		}
@@ -132,7 +123,7 @@ func (h *history) attribute(ctx context.Context, l *lineage) error {
 	return h.cache.walk(ctx, h.commits, l.Repository, heads, bases, func(g *graph) {
 		w := g.walker()
 		for _, base := range bases {
-			w.visit(base, nil)
+			w.visit(w.place(base), nil)
 		}
 		var scratch []Change
 		l.each(func(i, previous int) {
@@ -147,6 +138,7 @@ func (h *history) attribute(ctx context.Context, l *lineage) error {
 // returns the changes for their room to be used again.
 func (h *history) bring(l *lineage, i, previous int, w *walker, changes []Change) []Change {
 	d, head := l.items[i], l.commits[i]
+	place := w.place(head.ID)
 	none := func(r Reason) { d.LeftOut = append(d.LeftOut, LeftOut{RepositoryURL: l.URL, Reason: r}) }
 	switch {
 	case i == 0:
@@ -158,12 +150,12 @@ func (h *history) bring(l *lineage, i, previous int, w *walker, changes []Change
 	case !head.Known:
 		none(ReasonGap)
 		return changes
-	case i != l.earliest && w.visited(head.ID):
+	case i != l.earliest && w.visited(place):
 		none(ReasonGoingBack)
 		return changes
 	}
 	live := d.LiveAt.UnixMicro()
-	related := w.visit(head.ID, func(n *node) {
+	related := w.visit(place, func(n *node) {
 		if n.count > 1 { // a merge
 			return
 		}
