@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -229,15 +230,21 @@ func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int)
 }
 
 // asleep returns those of the jobs that wait for their time, in the order of
-// their IDs. A job that has failed waits for its own reason.
+// their IDs. A job that has failed waits for its own reason. A job that River's
+// scheduler may be looking at is about to run anyway. If it ran while the
+// scheduler's statement lasts, that statement and the one that records its
+// result could deadlock.
 func (w *waker) asleep(ctx context.Context, q riverdb.Querier, jobs []int64, lock string) ([]int64, error) {
-	in, now, list := `= ANY(?)`, `now()`, any(jobs)
+	in, list := `= ANY(?)`, any(jobs)
+	earliest := `now() + CASE WHEN state = 'scheduled' THEN interval '%d seconds' ELSE interval '0' END`
 	if w.db.Dialect() == riverdb.SQLite {
 		text, _ := json.Marshal(jobs) // numbers always marshal
-		in, now, list, lock = `IN (SELECT value FROM json_each(?))`, `datetime('now', 'subsec')`, string(text), ``
+		in, list, lock = `IN (SELECT value FROM json_each(?))`, string(text), ``
+		earliest = `datetime('now', 'subsec', CASE WHEN state = 'scheduled' THEN '+%d seconds' ELSE '+0 seconds' END)`
 	}
 	return riverdb.Collect(ctx, q, func(r riverdb.Row) (job int64, err error) { return job, r.Scan(&job) },
-		`SELECT id FROM {schema}river_job WHERE id `+in+` AND state IN ('available', 'scheduled') AND scheduled_at > `+now+` ORDER BY id`+lock, list)
+		`SELECT id FROM {schema}river_job WHERE id `+in+` AND state IN ('available', 'scheduled') AND scheduled_at > `+
+			fmt.Sprintf(earliest, int(scheduledAfter.Seconds()))+` ORDER BY id`+lock, list)
 }
 
 // wake makes sleeping jobs due, and returns how many it has found. River locks

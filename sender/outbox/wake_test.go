@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -29,9 +30,14 @@ func (o *inside) runsIn(id string) time.Duration {
 // sleeps puts the job of a delivery to sleep, as River does after a snooze.
 func (o *inside) sleeps(ids ...string) {
 	o.t.Helper()
-	at := `clock_timestamp() + interval '1 hour'`
+	o.sleepsFor(3600, ids...)
+}
+
+func (o *inside) sleepsFor(seconds int, ids ...string) {
+	o.t.Helper()
+	at := fmt.Sprintf(`clock_timestamp() + interval '%d seconds'`, seconds)
 	if o.db.Dialect() == riverdb.SQLite {
-		at = `datetime('now', '+1 hour', 'subsec')`
+		at = fmt.Sprintf(`datetime('now', '+%d seconds', 'subsec')`, seconds)
 	}
 	for _, id := range ids {
 		o.exec(`UPDATE {schema}river_job SET state = 'scheduled', scheduled_at = `+at+` WHERE id = ?`, o.loaded(id).job)
@@ -88,6 +94,21 @@ func TestWaker_SearchFindsSleepingJobs(t *testing.T) {
 		require.Equal(t, 1, o.search(e, "", 10).Woken)
 		require.Equal(t, 1, o.search(other, "", 10).Woken)
 		require.Equal(t, admission.Found{}, o.search("ep_unknown", "", 10))
+	})
+}
+
+// Jobs that River's scheduler is about to make available are left to it.
+func TestWaker_LeavesJobsToTheScheduler(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e := o.endpoint("shop", 0)
+		soon, late, available := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop")
+		o.sleepsFor(3, soon)
+		o.sleeps(late, available)
+		o.jobState(available, "available")
+		require.Equal(t, 2, o.search(e, "", 10).Woken)
+		require.LessOrEqual(t, o.runsIn(late), time.Duration(0))
+		require.LessOrEqual(t, o.runsIn(available), time.Duration(0))
 	})
 }
 
