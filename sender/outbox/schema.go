@@ -10,6 +10,10 @@ const module = "outbox"
 // Times are microseconds since 1970, 0 where there is none. Lists and maps are
 // JSON.
 //
+// The column wake of outbox_endpoint counts the changes that let waiting
+// deliveries be sent earlier. The column woken has its value at the last time
+// that all of them were searched after a change.
+//
 // The column step of outbox_delivery counts the attempts since the delivery was
 // published or replayed, and run_at is when the first of them began.
 //
