@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
@@ -88,6 +89,10 @@ type Record struct {
 	// PreviousGiven reports whether the sender set the previous commit. If not,
 	// the ledger filled it in or found none.
 	PreviousGiven bool
+	// PreviousCommits has the commits that the previous deployment took from
+	// the repositories in Deployment.Commits. A repository that the previous
+	// deployment does not name is missing.
+	PreviousCommits []RepositoryCommit
 	// SucceededAt is when the deployment succeeded, to the microsecond. It is
 	// zero if no success is known. A rollback keeps it.
 	SucceededAt time.Time
@@ -111,7 +116,7 @@ func (r *Record) Link(organization string) Link {
 	d := r.Deployment
 	return Link{
 		Organization: organization, DeploymentID: d.DeploymentID, Service: d.Service, Environment: d.Environment,
-		RepositoryURL: d.RepositoryURL, Commit: d.CommitSHA, PreviousCommit: d.PreviousCommitSHA,
+		RepositoryURL: d.RepositoryURL, Commit: d.CommitSHA, PreviousCommit: d.PreviousCommitSHA, Commits: r.linkCommits(),
 	}
 }
 
@@ -163,12 +168,31 @@ type Link struct {
 	// PreviousCommit is the commit that was deployed before, or empty if
 	// unknown. A value from the sender may be any text.
 	PreviousCommit string
+	// Commits are those of further repositories, each repository once.
+	Commits []LinkCommit
+}
+
+// LinkCommit is the commit of a further repository in a [Link].
+type LinkCommit struct {
+	RepositoryURL string
+	// Commit is the deployed commit, 5 to 40 hexadecimal digits.
+	Commit string
+	// PreviousCommit is the commit that was deployed before, or empty if
+	// unknown.
+	PreviousCommit string
+}
+
+// Equal reports whether both links count the same pull requests.
+func (l Link) Equal(other Link) bool {
+	return l.Organization == other.Organization && l.DeploymentID == other.DeploymentID && l.Service == other.Service &&
+		l.Environment == other.Environment && l.RepositoryURL == other.RepositoryURL && l.Commit == other.Commit &&
+		l.PreviousCommit == other.PreviousCommit && slices.Equal(l.Commits, other.Commits)
 }
 
 // Linker counts the merged pull requests in a deployment. They lie between the
 // previous commit, exclusive, and the deployed commit, inclusive. Without a
-// previous commit, only the deployed commit counts. Package gitlinker counts
-// them in a local git repository.
+// previous commit, only the deployed commit counts. The same holds for each
+// further repository. Package gitlinker counts them in local git repositories.
 //
 // An error means that the number is unknown. A Linker must be safe for
 // concurrent use and return soon after its context ends.

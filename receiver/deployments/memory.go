@@ -33,8 +33,9 @@ type memoryLedgerOption func(*memoryLedgerConfig)
 func (f memoryLedgerOption) applyToLedger(c *memoryLedgerConfig) { f(c) }
 
 // WithLedgerBytes sets the capacity of a [MemoryLedger] in bytes. A record uses
-// the bytes of its document and of its reports plus 1024. Default: 64 MiB
-// ([DefaultLedgerBytes]). Less than 4096 is an error, and so is zero.
+// the bytes of its document, its reports and its previous commits plus 1024.
+// Default: 64 MiB ([DefaultLedgerBytes]). Less than 4096 is an error, and so is
+// zero.
 func WithLedgerBytes(n int64) MemoryLedgerOption {
 	return memoryLedgerOption(func(c *memoryLedgerConfig) { c.bytes = n })
 }
@@ -129,7 +130,7 @@ func (r *memoryRow) record() (*Record, error) {
 		return nil, fmt.Errorf("deployments: cannot decode a record: %w", err)
 	}
 	record := r.meta
-	record.Deployment = d
+	record.Deployment, record.PreviousCommits = d, slices.Clone(r.meta.PreviousCommits)
 	if record.Reports, err = documents.Decode(r.reports, payload.DecodeDeployment); err != nil {
 		return nil, fmt.Errorf("deployments: a record can't be read: %w", err)
 	}
@@ -159,7 +160,7 @@ func (l *MemoryLedger) SetLinked(ctx context.Context, link Link, prs int) error 
 	if err != nil {
 		return err
 	}
-	if record.Link(link.Organization) == link {
+	if record.Link(link.Organization).Equal(link) {
 		row.meta.Linked, row.meta.LinkedPRs = true, prs
 	}
 	return nil
@@ -274,7 +275,7 @@ func (tx *memoryTx) Insert(_ context.Context, r *Record) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.grow(int64(len(document)+len(reports)) + rowOverhead); err != nil {
+	if err := tx.grow(int64(len(document)+len(reports)+sizeOf(r.PreviousCommits)) + rowOverhead); err != nil {
 		return err
 	}
 	r.ID = int64(len(tx.org.rows)) + 1
@@ -300,7 +301,8 @@ func (tx *memoryTx) Update(_ context.Context, r *Record) error {
 		return err
 	}
 	l := tx.ledger
-	grown := int64(len(document) - len(row.document) + len(reports) - len(row.reports))
+	grown := int64(len(document) - len(row.document) + len(reports) - len(row.reports) +
+		sizeOf(r.PreviousCommits) - sizeOf(row.meta.PreviousCommits))
 	// A filled-in commit of another record is never refused, because the
 	// deployment that it comes from is accepted.
 	if r.ID == tx.found && grown > 0 && l.used+grown > l.capacity {
@@ -349,7 +351,10 @@ func (r *memoryRow) set(record *Record, document, reports []byte) {
 	r.position.Service, r.position.Environment = strings.Clone(r.position.Service), strings.Clone(r.position.Environment)
 	r.position.DeploymentID = strings.Clone(r.position.DeploymentID)
 	r.status = payload.Status(strings.Clone(string(r.status)))
-	r.meta.Deployment, r.meta.Reports = nil, nil
+	r.meta.Deployment, r.meta.Reports, r.meta.PreviousCommits = nil, nil, nil
+	for _, c := range record.PreviousCommits {
+		r.meta.PreviousCommits = append(r.meta.PreviousCommits, c.clone())
+	}
 }
 
 func compareRow(r *memoryRow, p Position) int { return r.position.Compare(p) }

@@ -37,11 +37,22 @@ func (r *Run) clone() *Run {
 	}
 	c.Status = payload.Status(strings.Clone(string(c.Status)))
 	for i := range c.Commits {
-		c.Commits[i] = RepositoryCommit{
-			RepositoryURL: strings.Clone(c.Commits[i].RepositoryURL), Commit: strings.Clone(c.Commits[i].Commit),
-		}
+		c.Commits[i] = c.Commits[i].clone()
 	}
 	return &c
+}
+
+// clone returns a copy whose strings share no memory with a document.
+func (c RepositoryCommit) clone() RepositoryCommit {
+	return RepositoryCommit{RepositoryURL: strings.Clone(c.RepositoryURL), Commit: strings.Clone(c.Commit)}
+}
+
+// sizeOf returns the memory of commits in bytes.
+func sizeOf(commits []RepositoryCommit) (bytes int) {
+	for _, c := range commits {
+		bytes += len(c.RepositoryURL) + len(c.Commit) + 32 // two strings
+	}
+	return bytes
 }
 
 // RecordIncident implements [Ledger.RecordIncident].

@@ -106,6 +106,11 @@ func (r *Record) LiveAt(at int64) bool {
 // this one succeeded. If no success is known, the start counts instead. A
 // deployment is live from its success until it is rolled back.
 //
+// Each further repository has the commit that the same previous deployment took
+// from it, see [Record.PreviousCommits]. A previous deployment of another
+// repository has no previous commit for this one, unless it names the
+// repository too.
+//
 // The result depends only on the deployments, not on the order in which their
 // deliveries arrive. A delivery can therefore change the filled-in commit of
 // other records. A success that arrives after its rollback is stale, and only
@@ -113,8 +118,9 @@ func (r *Record) LiveAt(at int64) bool {
 //
 // # Linked pull requests
 //
-// If a record's commit, previous commit, service or environment changes, its
-// pull requests must be counted again. LinkedPRs is then 0 and Linked is false.
+// If a record's commits, repositories, previous commits, service or environment
+// change, its pull requests must be counted again. LinkedPRs is then 0 and
+// Linked is false.
 //
 // # Reports
 //
@@ -153,14 +159,15 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 		return Recorded{}, err
 	}
 	recorded := Recorded{Record: *old, Stale: stale, Transition: transition, Contradiction: contradiction(old.Deployment, d)}
-	same := r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt)
+	same := r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt) &&
+		slices.Equal(r.PreviousCommits, old.PreviousCommits)
 	if same && !reported {
 		return recorded, nil // nothing to write
 	}
 	if !same {
 		r.UpdatedAt = now
 	}
-	if r.Link("") != old.Link("") {
+	if !r.Link("").Equal(old.Link("")) {
 		r.Linked, r.LinkedPRs = false, 0
 	}
 	if err := tx.Update(ctx, &r); err != nil {
@@ -208,40 +215,6 @@ func succeededAt(old *Record, merged, d *payload.Deployment) time.Time {
 	return time.UnixMicro(at.UnixMicro()).UTC() // with the precision of a database
 }
 
-// fillPrevious sets the previous commit unless the sender did.
-func fillPrevious(ctx context.Context, tx Tx, r *Record) error {
-	if r.PreviousGiven {
-		return nil
-	}
-	previous, err := tx.Before(ctx, r.Position())
-	if err != nil {
-		return err
-	}
-	r.Deployment.PreviousCommitSHA = ""
-	if previous != nil {
-		r.Deployment.PreviousCommitSHA = previous.Deployment.CommitSHA
-	}
-	return nil
-}
-
-// span has the fields of a record that affect the previous commits of others.
-type span struct {
-	from   Position
-	until  int64 // when it was rolled back, or 0
-	commit string
-}
-
-func (r *Record) span() (s span, live bool) {
-	if r == nil || r.SucceededAt.IsZero() {
-		return span{}, false
-	}
-	s = span{from: r.Position(), commit: r.Deployment.CommitSHA}
-	if r.Deployment.Status != payload.StatusSuccess {
-		s.until = r.Deployment.CompletedAt.UnixMicro()
-	}
-	return s, true
-}
-
 // shift fills in the previous commits that depend on r again, at its old and
 // its new position. It returns the records that changed. Records after the next
 // success depend on that success or on later ones, so it stops there.
@@ -269,7 +242,7 @@ func shift(ctx context.Context, tx Tx, old, r *Record) ([]Record, error) {
 			if err := fillPrevious(ctx, tx, next); err != nil {
 				return nil, err
 			}
-			if next.Link("") == before {
+			if next.Link("").Equal(before) {
 				continue
 			}
 			next.Linked, next.LinkedPRs, next.UpdatedAt = false, 0, r.UpdatedAt

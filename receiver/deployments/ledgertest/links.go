@@ -48,6 +48,8 @@ func numberVoid(e *env) {
 		"previous":    func(d *payload.Deployment) { d.PreviousCommitSHA = commit('c') },
 		"service":     func(d *payload.Deployment) { d.Service = "other" },
 		"environment": func(d *payload.Deployment) { d.Environment = "staging" },
+		"repository":  func(d *payload.Deployment) { d.RepositoryURL = repository("x") },
+		"further":     func(d *payload.Deployment) { d.Commits = further("web", 'w') },
 	} {
 		d := success(name, 'a', 0, 5)
 		d.PreviousCommitSHA = commit('p')

@@ -2,10 +2,12 @@ package ledgertest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
 )
 
 // previousChecks test the previous commit, which the ledger fills in if the
@@ -21,6 +23,9 @@ func previousChecks() []check {
 		{"a success followed by a later failure no longer counts", superseded},
 		{"a corrected commit updates the next deployment", corrected},
 		{"a corrected time moves the deployment", moved},
+		{"each repository has a previous commit of its own", severalRepositories},
+		{"a corrected commit of a repository updates the next deployment", correctedRepository},
+		{"a deployment of another repository has no previous commit", otherRepository},
 		{"deployments that completed at the same time are in the order of their IDs", sameTime},
 	}
 }
@@ -93,6 +98,69 @@ func givenStays(e *env) {
 	require.True(e, e.record(d).PreviousGiven)
 	require.Empty(e, e.record(success("between", 'f', 40, 45)).Shifted)
 	e.previous("e", commit('d'), "the sender has set it now")
+}
+
+func repository(name string) string { return "https://git.example/acme/" + name }
+
+// further returns the commit of a further repository.
+func further(name string, letter byte) []payload.RepositoryCommit {
+	return []payload.RepositoryCommit{{RepositoryURL: repository(name), CommitSHA: commit(letter)}}
+}
+
+// of returns a deployment of service api and further repositories.
+func of(id string, letter byte, began, ended int, commits ...[]payload.RepositoryCommit) *payload.Deployment {
+	d := success(id, letter, began, ended)
+	d.RepositoryURL, d.Commits = repository("api"), slices.Concat(commits...)
+	return d
+}
+
+func severalRepositories(e *env) {
+	e.record(of("a", 'a', 0, 5, further("web", 'm'), further("db", 'n'), further("web", 'o')))
+	b := e.record(of("b", 'b', 10, 15, further("new", 'p'), further("db", 'q'), further("web", 'r'), further("api", 's')))
+	want := []deployments.RepositoryCommit{{RepositoryURL: repository("db"), Commit: commit('n')}, {RepositoryURL: repository("web"), Commit: commit('m')}}
+	require.Equal(e, want, b.PreviousCommits)
+	require.Equal(e, want, e.get("b").PreviousCommits)
+	require.Equal(e, []deployments.LinkCommit{
+		{RepositoryURL: repository("new"), Commit: commit('p')},
+		{RepositoryURL: repository("db"), Commit: commit('q'), PreviousCommit: commit('n')},
+		{RepositoryURL: repository("web"), Commit: commit('r'), PreviousCommit: commit('m')},
+	}, b.Link(e.org).Commits, "a repository counts once, and its own not again")
+
+	given := of("c", 'c', 20, 25, further("web", 't'))
+	given.PreviousCommitSHA = commit('x')
+	c := e.record(given)
+	require.Equal(e, commit('x'), c.Deployment.PreviousCommitSHA)
+	require.Equal(e, commit('r'), c.Link(e.org).Commits[0].PreviousCommit, "a previous commit that was given is its own repository's")
+	require.Empty(e, e.record(success("d", 'd', 30, 35)).PreviousCommits)
+}
+
+func correctedRepository(e *env) {
+	e.record(of("a", 'a', 0, 5, further("web", 'm')))
+	b := e.record(of("b", 'b', 10, 15, further("web", 'n')))
+	require.NoError(e, e.ledger.SetLinked(e.ctx, b.Link(e.org), 3))
+	a := e.record(of("a", 'a', 0, 5, further("web", 'o')))
+	require.Len(e, a.Shifted, 1)
+	require.Equal(e, e.get("b"), &a.Shifted[0])
+	require.Equal(e, commit('o'), a.Shifted[0].PreviousCommits[0].Commit)
+	require.False(e, a.Shifted[0].Linked, "the pull requests were counted from another commit")
+	require.NoError(e, e.ledger.SetLinked(e.ctx, b.Link(e.org), 3))
+	require.False(e, e.get("b").Linked, "a number for changed commits is not stored")
+	require.NoError(e, e.ledger.SetLinked(e.ctx, a.Shifted[0].Link(e.org), 4))
+	require.Equal(e, 4, e.get("b").LinkedPRs)
+	require.Empty(e, e.record(of("a", 'a', 0, 5, further("web", 'o'))).Shifted, "a retry shifts nothing")
+}
+
+func otherRepository(e *env) {
+	e.record(of("a", 'a', 0, 5, further("web", 'm')))
+	moved := of("b", 'b', 10, 15)
+	moved.RepositoryURL = repository("web")
+	e.record(moved)
+	e.previous("b", commit('m'), "the previous deployment names the repository, too")
+	e.record(of("c", 'c', 20, 25, further("web", 'n')))
+	require.Equal(e, "", e.get("c").Deployment.PreviousCommitSHA, "the previous deployment is of another repository")
+	require.Equal(e, commit('b'), e.get("c").PreviousCommits[0].Commit)
+	e.record(success("d", 'd', 30, 35))
+	e.previous("d", commit('c'), "no URL means the service's repository")
 }
 
 func byCompletion(e *env) {

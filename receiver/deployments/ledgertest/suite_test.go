@@ -55,6 +55,7 @@ var bugs = map[string]string{
 	"list is ascending":            "list_pages",
 	"filter is ignored":            "list_filters",
 	"keeps the given deployment":   "new_deployment_creates_a_record",
+	"repositories are forgotten":   "each_repository_has_a_previous_commit_of_its_own",
 	"stale reports are lost":       "a_stale_delivery_adds_members_that_no_other_one_has",
 	"window is closed":             "runs_are_in_order_and_within_the_window",
 	"runs are as they arrived":     "runs_are_in_order_and_within_the_window",
@@ -160,7 +161,7 @@ func (l *simple) SetLinked(ctx context.Context, link deployments.Link, prs int) 
 		return nil
 	case r == nil:
 		return deployments.ErrNotRecorded
-	case r.Link(link.Organization) != link && l.bug != "late number is stored", l.bug == "number is lost":
+	case !r.Link(link.Organization).Equal(link) && l.bug != "late number is stored", l.bug == "number is lost":
 		return nil
 	}
 	r.Linked, r.LinkedPRs = true, prs
@@ -339,6 +340,9 @@ func (tx *simpleTx) find(deploymentID string) *deployments.Record {
 
 func (tx *simpleTx) stored(r *deployments.Record) deployments.Record {
 	c := copied(r)
+	if tx.l.bug == "repositories are forgotten" {
+		c.PreviousCommits = nil
+	}
 	if tx.l.bug == "json is re-encoded" {
 		var raw any
 		if json.Unmarshal([]byte(c.Deployment.RawPayload.JSON()), &raw) == nil {

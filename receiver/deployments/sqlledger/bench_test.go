@@ -127,7 +127,7 @@ func (f floor) create(b *testing.B, db *sql.DB, d *payload.Deployment, n int) {
 	}
 	exec(`INSERT INTO deployhook_ledger_organizations VALUES ($1, $2) ON CONFLICT (organization) DO UPDATE SET last_id = $2`, org, n)
 	exec(`INSERT INTO deployhook_ledger_deployments (deployment_id, service, environment, scope, status, started_at, position_at, succeeded_at, document, reports,
-		previous_given, linked, linked_prs, recorded_at, updated_at, organization, id) VALUES ($1, $2, $3, $4, 'success', $5, $6, $6, $7, $7, FALSE, FALSE, 0, 0, 0, $8, $9)`,
+		previous_given, previous_commits, linked, linked_prs, recorded_at, updated_at, organization, id) VALUES ($1, $2, $3, $4, 'success', $5, $6, $6, $7, $7, FALSE, 'null', FALSE, 0, 0, 0, $8, $9)`,
 		id, []byte(d.Service), []byte(d.Environment), scope, d.StartedAt.UnixMicro(), at, document, org, n)
 	exec(`INSERT INTO deployhook_ledger_scopes (organization, scope, service, environment) VALUES ($1, $2, $3, $4) ON CONFLICT (organization, scope) DO NOTHING`,
 		org, scope, []byte(d.Service), []byte(d.Environment))

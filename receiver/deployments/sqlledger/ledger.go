@@ -61,7 +61,7 @@ func (l *Ledger) SetLinked(ctx context.Context, link deployments.Link, prs int) 
 			return err
 		case r == nil:
 			return deployments.ErrNotRecorded
-		case r.Link(link.Organization) != link:
+		case !r.Link(link.Organization).Equal(link):
 			return nil
 		}
 		return changeOne(ctx, tx.q, setLinked, true, prs, tx.org, r.ID)

@@ -77,6 +77,7 @@ var steps = []sqldb.Step{{
 		document {blob} NOT NULL,
 		reports {blob} NOT NULL,
 		previous_given boolean NOT NULL,
+		previous_commits {blob} NOT NULL,
 		linked boolean NOT NULL,
 		linked_prs bigint NOT NULL,
 		recorded_at bigint NOT NULL,

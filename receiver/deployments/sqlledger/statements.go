@@ -3,7 +3,7 @@ package sqlledger
 import "github.com/deployhook/deployhook/internal/sqldb"
 
 // columns lists the columns of a record in the order of scan.
-const columns = `id, document, reports, succeeded_at, previous_given, linked, linked_prs, recorded_at, updated_at`
+const columns = `id, document, reports, succeeded_at, previous_given, previous_commits, linked, linked_prs, recorded_at, updated_at`
 
 // Statements for both databases. {schema} is the prefix of the tables.
 const (
@@ -23,10 +23,10 @@ const (
 	following = scoped + ` AND (position_at, deployment_id) > (?, ?) ORDER BY position_at, deployment_id LIMIT ?`
 
 	insert = `INSERT INTO {schema}deployments (deployment_id, service, environment, scope, status, started_at, position_at,
-		succeeded_at, rolled_back_at, document, reports, previous_given, linked, linked_prs, recorded_at, updated_at, organization, id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		succeeded_at, rolled_back_at, document, reports, previous_given, previous_commits, linked, linked_prs, recorded_at, updated_at, organization, id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	update = `UPDATE {schema}deployments SET deployment_id = ?, service = ?, environment = ?, scope = ?, status = ?, started_at = ?, position_at = ?,
-		succeeded_at = ?, rolled_back_at = ?, document = ?, reports = ?, previous_given = ?, linked = ?, linked_prs = ?, recorded_at = ?, updated_at = ?
+		succeeded_at = ?, rolled_back_at = ?, document = ?, reports = ?, previous_given = ?, previous_commits = ?, linked = ?, linked_prs = ?, recorded_at = ?, updated_at = ?
 		WHERE organization = ? AND id = ?`
 	putRun = `INSERT INTO {schema}runs (organization, deployment_id, scope, run_at, run) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (organization, deployment_id) DO UPDATE SET scope = excluded.scope, run_at = excluded.run_at, run = excluded.run`

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -101,6 +102,10 @@ func (tx *orgTx) write(ctx context.Context, statement string, r *deployments.Rec
 	if err != nil {
 		return err
 	}
+	previous, err := json.Marshal(r.PreviousCommits)
+	if err != nil {
+		return err
+	}
 	if err := tx.putRun(ctx, r); err != nil {
 		return err
 	}
@@ -112,7 +117,7 @@ func (tx *orgTx) write(ctx context.Context, statement string, r *deployments.Rec
 	}
 	return changeOne(ctx, tx.q, statement,
 		[]byte(d.DeploymentID), []byte(d.Service), []byte(d.Environment), scope(p.Service, p.Environment), string(d.Status),
-		d.StartedAt.UnixMicro(), p.At, succeeded, rolledBack, document, reports, r.PreviousGiven, r.Linked, r.LinkedPRs, r.RecordedAt.UnixMicro(), r.UpdatedAt.UnixMicro(), tx.org, r.ID)
+		d.StartedAt.UnixMicro(), p.At, succeeded, rolledBack, document, reports, r.PreviousGiven, previous, r.Linked, r.LinkedPRs, r.RecordedAt.UnixMicro(), r.UpdatedAt.UnixMicro(), tx.org, r.ID)
 }
 
 // changeOne runs a statement that must change exactly one row.
@@ -145,10 +150,10 @@ func one(row sqldb.Row) (*deployments.Record, error) {
 }
 
 func scan(row sqldb.Row) (r deployments.Record, err error) {
-	var document, reports []byte
+	var document, reports, previous []byte
 	var recorded, updated int64
 	var succeeded sql.NullInt64
-	if err := row.Scan(&r.ID, &document, &reports, &succeeded, &r.PreviousGiven, &r.Linked, &r.LinkedPRs, &recorded, &updated); err != nil {
+	if err := row.Scan(&r.ID, &document, &reports, &succeeded, &r.PreviousGiven, &previous, &r.Linked, &r.LinkedPRs, &recorded, &updated); err != nil {
 		return r, err
 	}
 	d, err := payload.DecodeDeployment(document)
@@ -159,6 +164,9 @@ func scan(row sqldb.Row) (r deployments.Record, err error) {
 	r.Deployment = d
 	if r.Reports, err = documents.Decode(reports, payload.DecodeDeployment); err != nil {
 		return r, fmt.Errorf("reports of record %d can't be read: %v", r.ID, err)
+	}
+	if err := json.Unmarshal(previous, &r.PreviousCommits); err != nil {
+		return r, fmt.Errorf("previous commits of record %d can't be read: %v", r.ID, err)
 	}
 	if succeeded.Valid {
 		r.SucceededAt = time.UnixMicro(succeeded.Int64).UTC()
