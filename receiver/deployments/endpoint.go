@@ -55,13 +55,13 @@ var ErrNotLinked = errors.New("deployments: the deployment is recorded, but its 
 //
 // # Linking
 //
-// With [WithLinker], successful deployments to production are linked to pull
-// requests. [WithLinkedEnvironments] selects other environments. The record is
-// stored before the linker is called. If the linker fails, panics or takes too
-// long, only the number is missing. The answer then has linkFailed, the log
-// line has level Error, and the record is not Linked. Sending the deployment
-// again links it. Linked pull requests are not counted again while the commits
-// stay the same.
+// With [WithLinker], successful deployments to production are linked to the
+// pull requests in all of their repositories. [WithLinkedEnvironments] selects
+// other environments. The record is stored before the linker is called. If the
+// linker fails, panics or takes too long, only the number is missing. The
+// answer then has linkFailed, the log line has level Error, and the record is
+// not Linked. Sending the deployment again links it. Linked pull requests are
+// not counted again while the commits stay the same.
 //
 // # Contradictions
 //

@@ -1,5 +1,5 @@
 // Package gitlinker counts the pull requests in a deployment from the history
-// of a local git repository. It implements [deployments.Linker] for a
+// of local git repositories. It implements [deployments.Linker] for a
 // [deployments.Endpoint].
 //
 //	linker, err := gitlinker.New(gitlinker.ByService("acme", map[string]string{
@@ -24,9 +24,13 @@
 //
 // The previous commit need not be an ancestor, for example after a force push.
 //
-// Each pull request counts once, even if several commits name it. A commit
-// names its pull request in one of these forms. If a subject ends with several
-// numbers, the last one is the pull request's:
+// A deployment of several repositories counts the pull requests of each.
+// [WithRepositories] sets their directories. The previous commit of a further
+// repository is the one in the previous deployment.
+//
+// Each pull request of a repository counts once, even if several commits name
+// it. A commit names its pull request in one of these forms. If a subject ends
+// with several numbers, the last one is the pull request's:
 //
 //	Merge pull request #12 from acme/branch            GitHub
 //	Merge pull request #12 in ACME/repo from branch    Bitbucket Data Center
@@ -46,9 +50,8 @@
 //
 //	calculator, err := dora.New(ledger, dora.WithCommits(linker))
 //
-// A deployment of several repositories has their URLs. [WithRepositories] sets
-// their directories. An unknown repository or a shallow clone gives no lead
-// times, and the report says so.
+// An unknown repository or a shallow clone gives no lead times, and the report
+// says so.
 //
 // # Keeping the repository fresh
 //

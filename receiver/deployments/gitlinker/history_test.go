@@ -126,9 +126,9 @@ func TestHistory_SeveralRepositories(t *testing.T) {
 	// A record with a repository URL is linked in that repository.
 	in := link(pages[0], pages[2])
 	in.RepositoryURL = url
-	numbers, err := l.PullRequests(t.Context(), in)
+	found, err := l.PullRequests(t.Context(), in)
 	require.NoError(t, err)
-	require.Equal(t, []int{7, 8}, numbers)
+	require.Equal(t, []gitlinker.PullRequest{{url, 7}, {url, 8}}, found)
 	in.Organization = "other"
 	_, err = l.PullRequests(t.Context(), in)
 	require.ErrorIs(t, err, gitlinker.ErrUnknownService, "another organization's")

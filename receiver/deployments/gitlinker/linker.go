@@ -21,6 +21,9 @@ var (
 	// ErrUnknownService is returned by a [Lookup] if the organization has no
 	// repository for the service.
 	ErrUnknownService = errors.New("gitlinker: no repository for this service")
+	// ErrUnknownRepository is wrapped by the error for a further repository of a
+	// deployment that [WithRepositories] does not list.
+	ErrUnknownRepository = errors.New("gitlinker: no directory for this repository")
 	// ErrUnknownCommit is wrapped by the error for a commit that is not in the
 	// repository, is ambiguous, or is not 5 to 40 hexadecimal digits.
 	ErrUnknownCommit = errors.New("gitlinker: unknown commit")
@@ -89,23 +92,34 @@ func New(lookup Lookup, opts ...Option) (*Linker, error) {
 	return &Linker{config: c, lookup: lookup, slots: make(chan struct{}, c.processes)}, nil
 }
 
+// PullRequest is a pull request in a deployment.
+type PullRequest struct {
+	// RepositoryURL is the URL in the deployment. It is empty if the deployment
+	// names none for its own repository.
+	RepositoryURL string
+	Number        int
+}
+
 // LinkedPRs implements [deployments.Linker]. It returns the number of pull
 // requests in the deployment.
 func (l *Linker) LinkedPRs(ctx context.Context, link deployments.Link) (int, error) {
-	numbers, err := l.PullRequests(ctx, link)
-	return len(numbers), err
+	found, err := l.PullRequests(ctx, link)
+	return len(found), err
 }
 
-// PullRequests returns the numbers of the pull requests in the deployment, in
-// ascending order. Its errors wrap [ErrUnknownCommit], [ErrShallow],
+// PullRequests returns the pull requests in the deployment: those of its own
+// repository, and then those of each further one, in ascending order of their
+// numbers. If one repository can't be read, there is no result.
+//
+// Its errors wrap [ErrUnknownCommit], [ErrUnknownRepository], [ErrShallow],
 // [ErrRepository], [ErrTooLarge], the lookup's error such as
 // [ErrUnknownService], or the context's error.
-func (l *Linker) PullRequests(ctx context.Context, link deployments.Link) ([]int, error) {
+func (l *Linker) PullRequests(ctx context.Context, link deployments.Link) ([]PullRequest, error) {
 	if l == nil || l.lookup == nil {
 		return nil, fmt.Errorf("%w: the Linker was not made with New; check the error of New", ErrConfig)
 	}
-	dir, err := l.directory(ctx, link.Organization, link.Service, link.RepositoryURL)
-	if err != nil || dir == "" {
+	ranges, err := l.ranges(ctx, link)
+	if err != nil || len(ranges) == 0 {
 		return nil, err
 	}
 	ctx, done, err := l.begin(ctx)
@@ -113,10 +127,57 @@ func (l *Linker) PullRequests(ctx context.Context, link deployments.Link) ([]int
 		return nil, err
 	}
 	defer done()
-	return l.count(ctx, dir, link)
+	var all []PullRequest
+	type place struct {
+		dir    string
+		number int
+	}
+	seen := make(map[place]bool) // two URLs may have one directory
+	for _, r := range ranges {
+		numbers, err := l.count(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range numbers {
+			if !seen[place{r.dir, n}] {
+				seen[place{r.dir, n}] = true
+				all = append(all, PullRequest{r.RepositoryURL, n})
+			}
+		}
+	}
+	return all, nil
 }
 
-// directory returns the directory of a deployment's repository.
+// commitRange is what a deployment took from one repository.
+type commitRange struct {
+	deployments.LinkCommit
+	dir     string
+	further bool
+}
+
+// ranges finds the repositories of a deployment. It leaves out its own
+// repository if the lookup says that there is none.
+func (l *Linker) ranges(ctx context.Context, link deployments.Link) ([]commitRange, error) {
+	var ranges []commitRange
+	dir, err := l.directory(ctx, link.Organization, link.Service, link.RepositoryURL)
+	if err != nil {
+		return nil, err
+	}
+	if dir != "" {
+		own := deployments.LinkCommit{RepositoryURL: link.RepositoryURL, Commit: link.Commit, PreviousCommit: link.PreviousCommit}
+		ranges = append(ranges, commitRange{LinkCommit: own, dir: dir})
+	}
+	for _, c := range link.Commits {
+		dir, ok := l.byURL[organizationURL{link.Organization, c.RepositoryURL}]
+		if !ok {
+			return nil, fmt.Errorf("%w: %.200q: set its directory with WithRepositories", ErrUnknownRepository, c.RepositoryURL)
+		}
+		ranges = append(ranges, commitRange{LinkCommit: c, dir: dir, further: true})
+	}
+	return ranges, nil
+}
+
+// directory returns the directory of a deployment's own repository.
 func (l *Linker) directory(ctx context.Context, organization, service, url string) (string, error) {
 	if dir, ok := l.byURL[organizationURL{organization, url}]; ok {
 		return dir, nil
@@ -140,21 +201,31 @@ func (l *Linker) begin(ctx context.Context) (limited context.Context, done func(
 	}
 }
 
-func (l *Linker) count(ctx context.Context, dir string, link deployments.Link) ([]int, error) {
-	if !validCommit.MatchString(link.Commit) || link.PreviousCommit != "" && !validCommit.MatchString(link.PreviousCommit) {
+// count returns the numbers of the pull requests of one repository, in
+// ascending order.
+func (l *Linker) count(ctx context.Context, r commitRange) ([]int, error) {
+	numbers, err := l.numbers(ctx, r)
+	if err != nil && r.further {
+		return nil, fmt.Errorf("repository %.200q: %w", r.RepositoryURL, err)
+	}
+	return numbers, err
+}
+
+func (l *Linker) numbers(ctx context.Context, r commitRange) ([]int, error) {
+	if !validCommit.MatchString(r.Commit) || r.PreviousCommit != "" && !validCommit.MatchString(r.PreviousCommit) {
 		return nil, fmt.Errorf("%w: not 5 to 40 hexadecimal digits", ErrUnknownCommit)
 	}
-	repo, err := l.open(ctx, dir)
+	repo, err := l.open(ctx, r.dir)
 	if err != nil {
 		return nil, err
 	}
-	commit, err := repo.resolve(ctx, link.Commit)
+	commit, err := repo.resolve(ctx, r.Commit)
 	if err != nil {
 		return nil, err
 	}
 	previous := ""
-	if link.PreviousCommit != "" {
-		if previous, err = repo.resolve(ctx, link.PreviousCommit); err != nil {
+	if r.PreviousCommit != "" {
+		if previous, err = repo.resolve(ctx, r.PreviousCommit); err != nil {
 			return nil, fmt.Errorf("the previous commit: %w", err)
 		}
 	}

@@ -107,11 +107,18 @@ func link(previous, commit string) deployments.Link {
 	return deployments.Link{Organization: "acme", Service: "api", Environment: "production", Commit: commit, PreviousCommit: previous}
 }
 
+func numbers(found []gitlinker.PullRequest) (all []int) {
+	for _, pr := range found {
+		all = append(all, pr.Number)
+	}
+	return all
+}
+
 func requirePRs(t testing.TB, l *gitlinker.Linker, previous, commit string, want ...int) {
 	t.Helper()
-	got, err := l.PullRequests(t.Context(), link(previous, commit))
+	found, err := l.PullRequests(t.Context(), link(previous, commit))
 	require.NoError(t, err)
-	require.ElementsMatch(t, want, got)
+	require.ElementsMatch(t, want, numbers(found))
 	n, err := l.LinkedPRs(t.Context(), link(previous, commit))
 	require.NoError(t, err)
 	require.Equal(t, len(want), n)

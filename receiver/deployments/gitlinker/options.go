@@ -45,9 +45,9 @@ func WithGit(path string) Option { return option(func(c *config) { c.git = path 
 // endpoint's WithLinkTimeout may end it sooner.
 func WithTimeout(d time.Duration) Option { return option(func(c *config) { c.timeout = d }) }
 
-// WithMaxCommits bounds how many commits one count may read. A larger range
-// fails with [ErrTooLarge]. Default: 50,000 ([DefaultMaxCommits]). Zero and
-// negative values are errors.
+// WithMaxCommits bounds how many commits one count may read of each repository.
+// A larger range fails with [ErrTooLarge]. Default: 50,000
+// ([DefaultMaxCommits]). Zero and negative values are errors.
 func WithMaxCommits(n int) Option { return option(func(c *config) { c.maxCommits = n }) }
 
 // WithProcesses bounds how many counts run git at the same time. Other counts
@@ -62,7 +62,8 @@ type organizationURL struct{ organization, url string }
 // directory is an error.
 //
 // The URL of a repository is looked up here first. If it is missing, a
-// deployment's own repository is found by its service.
+// deployment's own repository is found by its service. A further repository is
+// [ErrUnknownRepository], because the number would be too low.
 func WithRepositories(organization string, dirs map[string]string) Option {
 	return option(func(c *config) {
 		if c.byURL == nil {
