@@ -262,3 +262,19 @@ func TestOpenFile_BoundsTheWAL(t *testing.T) {
 	require.NoError(t, err)
 	assert.Less(t, info.Size(), int64(200<<20), "400 MB were written")
 }
+
+func TestOpenFile_FilesThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "test.db")
+	require.NoError(t, openFile(t, path).Close())
+	require.NoError(t, os.Chmod(path, 0o400))
+	if file, err := os.OpenFile(path, os.O_RDWR, 0); err == nil {
+		require.NoError(t, file.Close())
+		t.Skip("the user may write to every file")
+	}
+	_, err := sqldb.OpenFile(t.Context(), path)
+	require.ErrorIs(t, err, sqldb.ErrConfig)
+	require.ErrorContains(t, err, "the file can't be opened")
+	_, err = sqldb.OpenSQLite(t.Context(), path, 1, sqldb.BusyTimeout)
+	require.ErrorIs(t, err, sqldb.ErrConfig)
+}

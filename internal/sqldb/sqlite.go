@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -108,25 +107,26 @@ func withoutSecrets(path string) string {
 // createPrivate creates a missing file that only its owner can read. SQLite
 // gives its -wal and -shm files the same mode. fresh reports whether the file
 // is empty, so that it has no database yet.
+//
+// It never opens a file that exists. On Unix a process loses all its locks on a
+// file when it closes any descriptor of the file, and this process may have the
+// database open already.
 func createPrivate(path, full string) (fresh bool, err error) {
 	file, err := os.OpenFile(full, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return checkFile(path, full)
+	if err == nil {
+		return true, file.Close()
 	}
-	if err != nil {
+	info, missing := os.Stat(full)
+	switch {
+	case missing != nil:
 		return false, ConfigErrorf("path %q: the file can't be created: %w", path, err)
+	case info.IsDir():
+		return false, ConfigErrorf("path %q: it is a directory; name a file in it", path)
 	}
-	return true, file.Close()
-}
-
-func checkFile(path, full string) (empty bool, err error) {
-	file, err := os.OpenFile(full, os.O_RDWR, 0)
-	if err != nil {
+	if err := checkWritable(full); err != nil {
 		return false, ConfigErrorf("path %q: the file can't be opened: %w", path, err)
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	return err == nil && info.Size() == 0, err
+	return info.Size() == 0, nil
 }
 
 // writing returns the settings of connections that write.
