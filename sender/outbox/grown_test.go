@@ -79,7 +79,7 @@ func (g *grown) statements() []string {
 		`INSERT INTO {schema}outbox_delivery (id, app, endpoint, event, type, deployment, event_at, terminal, encoding, content_type, state, job,
 			attempts, created_at, next_at, done_at, replays, replay, size) SELECT ` + id + `, ` + app + `, ` + endpoint + `, 'evt_' || i,
 			CASE WHEN i % 2 = 0 THEN 'deploy.live' ELSE 'deploy.started' END, CASE WHEN i % 10 = 3 THEN 'hot' ELSE 'dep_' || i / 8 END,
-			` + at + ` * 1000, (i + 1) % 2, 1, '', ` + grownState + `, i + 1, i % 3, ` + at + ` * 1000, CASE WHEN ` + pending + ` THEN ` + at + ` * 2000 ELSE 0 END,
+			` + at + ` * 1000, (i + 1) % 2, 1, '', ` + grownState + `, i + 1, 1, ` + at + ` * 1000, CASE WHEN ` + pending + ` THEN ` + at + ` * 2000 ELSE 0 END,
 			CASE WHEN ` + pending + ` THEN 0 ELSE ` + at + ` * 1000 + 1000 END, 0, CASE WHEN i % 5 = 1 AND i % 10 <> 9 THEN '` + grownReplay + `' ELSE '' END, 600` + from,
 		`INSERT INTO {schema}outbox_attempt (delivery, number, started_at, outcome, class, status, error, dns, connect, tls, first_byte, total,
 			retry_after, addr, reused, truncated, request_header, response_header, body)

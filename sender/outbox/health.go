@@ -208,13 +208,17 @@ func endpointEvent(t payload.Type, e *endpointRow, now time.Time) *payload.Event
 // caller enables it. If it fails half-way, workers cancel the others one by
 // one.
 func (h *health) cancelPending(ctx context.Context, k owned, reason string) error {
+	return cancelPending(ctx, h.db, k.id, reason)
+}
+
+func cancelPending(ctx context.Context, db *riverdb.DB, endpoint, reason string) error {
 	for {
-		n, err := h.db.Exec(ctx, `WITH waiting AS MATERIALIZED (
-				SELECT id FROM {schema}outbox_delivery WHERE app = ? AND endpoint = ? AND state = 'pending' ORDER BY id LIMIT ?`+inOrder(h.db)+`)
+		n, err := db.Exec(ctx, `WITH waiting AS MATERIALIZED (
+				SELECT id FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' ORDER BY `+byID(db.Dialect())+` LIMIT ?`+inOrder(db)+`)
 			UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?
 			WHERE id IN (SELECT id FROM waiting) AND state = 'pending'
-			AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE app = ? AND id = ? AND state <> ?)`,
-			k.app, k.id, int64(cancelBatch), string(Canceled), micros(time.Now()), reason, k.app, k.id, string(EndpointDisabled))
+			AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE id = ? AND state <> ?)`,
+			endpoint, int64(cancelBatch), string(Canceled), micros(time.Now()), reason, endpoint, string(EndpointDisabled))
 		if err != nil {
 			return wrap("canceling deliveries", err)
 		}

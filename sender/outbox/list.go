@@ -70,7 +70,7 @@ func (f selection) newScan() (s scan, err error) {
 		s.eachState(f.States, `d.app = ?`, f.app)
 		rest.States = nil
 	case onlyWatched(f.States): // outbox_delivery_pending, outbox_delivery_failed
-		s.eachState(f.States, `d.app <> ''`)
+		s.eachState(f.States, `d.size > 0`)
 		rest.States = nil
 	default: // the primary key
 		s.ranges, s.primary = []string{`1 = 1`}, true

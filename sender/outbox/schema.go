@@ -43,13 +43,13 @@ const module = "outbox"
 //   - the operator's view of what waits
 //   - the order of a deployment's deliveries, see WithOrdering
 //   - the operator's view of dead letters
-//   - pruning by age and size
+//   - pruning by age and size, of dead letters and of the others
 //   - the progress of a replay
 //
 // PostgreSQL walks along an index in the order of the IDs only if the query has
 // the collation of the index, see scan. This keeps it from using the primary
 // key for an app's or an endpoint's log, whatever its statistics say. Only the
-// operator's queries have the condition that app is not empty, which is always
+// operator's queries have the condition that size is not zero, which is always
 // true. This keeps the planner from using the operator's indexes for others. In
 // the same way only the queries of WithOrdering use its index.
 var migrations = []riverdb.Step{{
@@ -120,7 +120,7 @@ var migrations = []riverdb.Step{{
 		body {blob} NOT NULL,
 		PRIMARY KEY (app, event, delivery)
 	)`,
-	`CREATE INDEX outbox_body_delivery ON {schema}outbox_body (delivery) WHERE delivery <> ''`,
+	`CREATE UNIQUE INDEX outbox_body_delivery ON {schema}outbox_body (delivery) WHERE delivery <> ''`,
 	`CREATE INDEX outbox_body_age ON {schema}outbox_body (created_at)`,
 	`CREATE TABLE {schema}outbox_delivery (
 		id text NOT NULL PRIMARY KEY,
@@ -154,10 +154,11 @@ var migrations = []riverdb.Step{{
 	`CREATE INDEX outbox_delivery_endpoint ON {schema}outbox_delivery (endpoint, state, id{postgres: COLLATE "C"})`,
 	`CREATE INDEX outbox_delivery_deployment ON {schema}outbox_delivery (app, deployment, id{postgres: COLLATE "C"})`,
 	`CREATE UNIQUE INDEX outbox_delivery_event ON {schema}outbox_delivery (app, event, endpoint)`,
-	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'pending' AND app <> ''`,
+	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'pending' AND size > 0`,
 	`CREATE INDEX outbox_delivery_order ON {schema}outbox_delivery (endpoint, deployment, event_at, id) WHERE state = 'pending' AND deployment <> ''`,
-	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'failed' AND app <> ''`,
-	`CREATE INDEX outbox_delivery_done ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0`,
+	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'failed' AND size > 0`,
+	`CREATE INDEX outbox_delivery_done ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0 AND state <> 'failed'`,
+	`CREATE INDEX outbox_delivery_dead ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0 AND state = 'failed'`,
 	`CREATE INDEX outbox_delivery_replay ON {schema}outbox_delivery (replay, state, id{postgres: COLLATE "C"}) WHERE replay <> ''`,
 	`CREATE TABLE {schema}outbox_attempt (
 		delivery text NOT NULL,
@@ -203,4 +204,14 @@ var migrations = []riverdb.Step{{
 		put_off_until bigint NOT NULL,
 		PRIMARY KEY (replay, endpoint)
 	)`,
+	`CREATE TABLE {schema}outbox_total (
+		id bigint NOT NULL,
+		kind text NOT NULL,
+		until bigint NOT NULL DEFAULT 0,
+		amount bigint NOT NULL DEFAULT 0,
+		bytes bigint NOT NULL DEFAULT 0,
+		begun bigint NOT NULL DEFAULT 0,
+		PRIMARY KEY (id, kind)
+	)`,
+	`INSERT INTO {schema}outbox_total (id, kind) VALUES (1, 'finished'), (1, 'dead'), (1, 'event')`,
 }}

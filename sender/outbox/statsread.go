@@ -57,11 +57,9 @@ func (s scope) where() (condition string, args []any) {
 	case s.endpoint != "":
 		return `d.endpoint = ?`, []any{s.endpoint}
 	case s.app != "":
-		// If PostgreSQL knew the value, it could see that the operator's indexes have
-		// all rows of the app, and read those of the other apps as well.
-		return `d.app = (SELECT CAST(? AS text))`, []any{s.app}
+		return `d.app = ?`, []any{s.app}
 	}
-	return `d.app <> ''`, nil // the condition of the operator's indexes
+	return `d.size > 0`, nil // the condition of the operator's indexes
 }
 
 // counter makes one Stats.

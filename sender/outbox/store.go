@@ -35,19 +35,34 @@ func anyOf(db *riverdb.DB, texts []string) (condition string, arg any) {
 	return `IN (SELECT value FROM json_each(?))`, list(texts)
 }
 
-// anyPair is a condition on two texts that are one of many pairs, and its
-// arguments.
-func anyPair(db *riverdb.DB, columns string, first, second []string) (condition string, args []any) {
-	if db.Dialect() == riverdb.Postgres {
-		return `(` + columns + `) IN (SELECT * FROM unnest(?::text[], ?::text[]))`, []any{first, second}
+// locate is a condition that a row of a table has one of many texts in a column,
+// and its argument. Unlike [anyOf] it suits a column that is not unique.
+// PostgreSQL looks up each text by itself, and locks the rows. Without
+// statistics it would expect that many texts match the whole table.
+func locate(db *riverdb.DB, table, column string, texts []string) (condition string, arg any) {
+	if db.Dialect() == riverdb.SQLite {
+		return column + ` IN (SELECT value FROM json_each(?))`, list(texts)
 	}
-	pairs := make([][2]string, len(first))
-	for i := range first {
-		pairs[i] = [2]string{first[i], second[i]}
-	}
-	b, _ := json.Marshal(pairs) // strings always marshal
-	return `(` + columns + `) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))`, []any{string(b)}
+	return `ctid = ANY(ARRAY(SELECT r.ctid FROM unnest(?::text[]) AS u (a), LATERAL (
+		SELECT ctid FROM {schema}` + table + ` WHERE ` + column + ` = u.a FOR UPDATE) AS r))`, texts
 }
+
+// locatePairs is [locate] for two columns. They have one of many pairs.
+func locatePairs(db *riverdb.DB, table, first, second string, pairs keys) (condition string, args []any) {
+	if db.Dialect() == riverdb.Postgres {
+		return `ctid = ANY(ARRAY(SELECT r.ctid FROM unnest(?::text[], ?::text[]) AS u (a, b), LATERAL (
+			SELECT ctid FROM {schema}` + table + ` WHERE ` + first + ` = u.a AND ` + second + ` = u.b FOR UPDATE) AS r))`, []any{pairs.apps, pairs.events}
+	}
+	all := make([][2]string, len(pairs.apps))
+	for i := range all {
+		all[i] = [2]string{pairs.apps[i], pairs.events[i]}
+	}
+	b, _ := json.Marshal(all) // strings always marshal
+	return `(` + first + `, ` + second + `) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))`, []any{string(b)}
+}
+
+// keys names events. Both lists have the same length.
+type keys struct{ apps, events []string }
 
 // inOrder ends a subselect ordered by ID that says which deliveries a statement
 // changes. PostgreSQL then locks them in this order. Two statements that change
@@ -59,6 +74,14 @@ func inOrder(db *riverdb.DB) string {
 		return ` FOR UPDATE`
 	}
 	return ``
+}
+
+// byID is the order of delivery IDs in the indexes that have several columns.
+func byID(d riverdb.Dialect) string {
+	if d == riverdb.Postgres {
+		return `id COLLATE "C"`
+	}
+	return `id`
 }
 
 // newID returns a prefix and a UUIDv7 without dashes, so that IDs sort by time.
