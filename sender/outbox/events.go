@@ -16,7 +16,7 @@ import (
 
 const (
 	// maxExamined is the number of events that one call examines.
-	maxExamined = 2000
+	maxExamined = 1000
 	// feedPrefix begins a cursor of Events before it is encoded.
 	feedPrefix = "position "
 	// sinceMargin is how far the clocks of two publishers may differ.
@@ -67,7 +67,7 @@ type Events struct {
 // An event appears after its transaction was committed. On PostgreSQL a
 // transaction that stays open for long delays only its own events. Test events
 // ([EventTest]) do not appear. A page can be short or empty although More is
-// set, since a call examines at most 2000 events.
+// set, since a call examines at most 1000 events.
 //
 // Errors: [ErrUnknownApp], [*FieldError], and [ErrCursorExpired] if events
 // after the cursor have been deleted (see [WithEventRetention]). A consumer
@@ -138,8 +138,9 @@ func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
 		err = r.Scan(&e.position, &e.ID, &typ, &e.DeploymentID, &created, &erased)
 		e.Type, e.CreatedAt, e.ErasedAt = payload.Type(typ), fromMicros(created), fromMicros(erased)
 		return e, err
-	}, `SELECT position, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE app = ? AND position > ?
-		ORDER BY app, position LIMIT ?`, q.app, q.after, int64(maxExamined))
+	}, `SELECT position, id, type, deployment, created_at, erased_at FROM (
+			SELECT app, position, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE (app, position) > (?, ?)
+			ORDER BY app, position LIMIT ?) AS next WHERE app = ? ORDER BY position`, q.app, q.after, int64(maxExamined), q.app)
 	if err != nil {
 		return Events{}, err
 	}
@@ -190,9 +191,9 @@ func (f *feed) readBodies(ctx context.Context, app string, events []Event) error
 		id   string
 		body []byte
 	}
-	in, list := anyOf(f.db, ids)
+	table, list := each(f.db, ids)
 	bodies, err := riverdb.Collect(ctx, f.db.Reader(), func(r riverdb.Row) (s stored, err error) { return s, r.Scan(&s.id, &s.body) },
-		`SELECT event, body FROM {schema}outbox_body WHERE app = ? AND event `+in+` AND delivery = ''`, app, list)
+		`SELECT u.id, (SELECT b.body FROM {schema}outbox_body b WHERE b.app = ? AND b.event = u.id AND b.delivery = '') FROM `+table, app, list)
 	for _, s := range bodies {
 		byID[s.id].Body = s.body
 	}

@@ -20,6 +20,8 @@ const (
 	// cancelBatch is the number of deliveries that are canceled in one
 	// transaction.
 	cancelBatch = 1000
+	// oldestPending is the number of waiting deliveries whose attempts are read.
+	oldestPending = 200
 )
 
 // EventEndpointDisabled is the type of the event that the app's other endpoints
@@ -104,30 +106,48 @@ func (h *health) failedTooLong(ctx context.Context, d *loaded, r *result) bool {
 }
 
 // hasEarlierDeadLetter reports whether this delivery has used up its attempts,
-// and another one had done so a good while earlier.
+// and another one had done so a good while earlier. It looks at the newest
+// ones of that time.
 func (h *health) hasEarlierDeadLetter(ctx context.Context, d *loaded, r *result) (bool, error) {
 	if r.state != Failed {
 		return false, nil
 	}
-	var n int64
-	err := h.db.QueryRow(ctx, `SELECT CASE WHEN EXISTS (SELECT 1 FROM {schema}outbox_delivery WHERE app = ? AND endpoint = ? AND state = 'failed'
-		AND attempts > 0 AND type <> ? AND last_class <> ? AND id <> ? AND done_at >= ? AND done_at <= ?) THEN 1 ELSE 0 END`,
-		d.app, d.endpoint, string(EventTest), string(sender.ClassAborted), d.id, micros(d.failingSince), micros(r.doneAt.Add(-h.disableAfter/10))).Scan(&n)
-	return n > 0, err
+	until := r.doneAt.Add(-h.disableAfter / 10)
+	s, err := selection{DeliveryFilter: DeliveryFilter{Endpoint: d.endpoint, States: []State{Failed}, Until: until}, app: d.app}.newScan()
+	if err != nil {
+		return false, err
+	}
+	s.descending = true
+	s.check(`d.attempts > 0 AND d.type <> ? AND d.last_class <> ? AND d.id <> ? AND d.done_at >= ? AND d.done_at <= ?`,
+		string(EventTest), string(sender.ClassAborted), d.id, micros(d.failingSince), micros(until))
+	found, err := s.step(ctx, h.db.Dialect(), h.db.Reader(), 1)
+	return len(found.ids) > 0, err
 }
 
 // failedThroughout reports whether attempts have failed in at least four fifths
 // of the time. With a backlog, an open circuit breaker lets so few attempts
-// through that hardly any delivery uses up its attempts.
+// through that hardly any delivery uses up its attempts. Those attempts are for
+// the oldest deliveries.
 func (h *health) failedThroughout(ctx context.Context, d *loaded) (bool, error) {
 	const parts = 5
+	s, err := selection{DeliveryFilter: DeliveryFilter{Endpoint: d.endpoint, States: []State{Pending}}, app: d.app}.newScan()
+	if err != nil {
+		return false, err
+	}
+	oldest, err := s.step(ctx, h.db.Dialect(), h.db.Reader(), oldestPending)
+	if err != nil {
+		return false, err
+	}
 	now := time.Now()
 	begin := micros(now.Add(-h.disableAfter))
+	table, ids := each(h.db, oldest.ids)
+	of := ` JOIN {schema}outbox_attempt a ON a.delivery = u.id`
+	if h.db.Dialect() == riverdb.Postgres { // without statistics it would read the whole table
+		of = `, LATERAL (SELECT started_at FROM {schema}outbox_attempt WHERE delivery = u.id OFFSET 0) AS a`
+	}
 	var n int64
-	err := h.db.QueryRow(ctx, `SELECT count(DISTINCT (a.started_at - ?) / ?) FROM {schema}outbox_delivery d
-		JOIN {schema}outbox_attempt a ON a.delivery = d.id
-		WHERE d.endpoint = ? AND d.state = 'pending' AND a.started_at >= ? AND a.started_at < ?`,
-		begin, max(h.disableAfter.Microseconds()/parts, 1), d.endpoint, begin, micros(now)).Scan(&n)
+	err = h.db.Reader().QueryRow(ctx, `SELECT count(DISTINCT (a.started_at - ?) / ?) FROM `+table+of+` WHERE a.started_at >= ? AND a.started_at < ?`,
+		begin, max(h.disableAfter.Microseconds()/parts, 1), ids, begin, micros(now)).Scan(&n)
 	return n >= parts-1, err
 }
 

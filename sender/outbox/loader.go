@@ -49,9 +49,9 @@ const (
 	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), d.deployment, d.replay, `
 	inAnyOrder = `'', `
 	neverStale = `0`
-	maybeStale = `CASE WHEN d.replays = 0 AND d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND EXISTS (
-		SELECT 1 FROM {schema}outbox_delivery t WHERE t.app = d.app AND t.deployment = d.deployment AND t.endpoint = d.endpoint
-		AND t.terminal = 1 AND t.event_at >= d.event_at) THEN 1 ELSE 0 END`
+	maybeStale = `CASE WHEN d.replays = 0 AND d.type IN ('deploy.started', 'build.completed', 'health_check.passed') AND (
+		SELECT 1 FROM {schema}outbox_delivery t WHERE t.endpoint = d.endpoint AND t.deployment = d.deployment
+		AND t.terminal = 1 AND t.event_at >= d.event_at LIMIT 1) = 1 THEN 1 ELSE 0 END`
 	loadFrom = ` FROM {schema}outbox_delivery d LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint` + joinBody + ` WHERE d.id `
 )
 

@@ -39,9 +39,9 @@ func countMissed(ctx context.Context, q riverdb.Querier, e *endpointRow, since i
 	}
 	groups, err := riverdb.Collect(ctx, q, func(r riverdb.Row) (g group, err error) { return g, r.Scan(&g.typ, &g.events, &g.missed) },
 		`SELECT e.type, count(*), SUM(CASE WHEN `+isMissed+` THEN 1 ELSE 0 END) FROM (
-			SELECT app, id, type, deployment, erased_at FROM {schema}outbox_event WHERE app = ? AND created_at >= ? ORDER BY app, created_at LIMIT ?) e
-		LEFT JOIN {schema}outbox_delivery d ON d.app = e.app AND d.event = e.id AND d.endpoint = ? GROUP BY e.type`,
-		e.ID, e.App, since, int64(MaxCount+1), e.ID)
+			SELECT app, id, type, deployment, erased_at FROM {schema}outbox_event WHERE (app, created_at) >= (?, ?)
+			ORDER BY app, created_at LIMIT ?) e WHERE e.app = ? GROUP BY e.type`,
+		e.ID, e.ID, e.App, since, int64(MaxCount+1), e.App)
 	examined := 0
 	for _, g := range groups {
 		examined += int(g.events)
@@ -53,9 +53,14 @@ func countMissed(ctx context.Context, q riverdb.Querier, e *endpointRow, since i
 	return c, err
 }
 
-// isMissed is a condition on an event e and its delivery d to the endpoint, if
-// there is one. An endpoint does not miss the announcement of its own end.
-const isMissed = `(d.id IS NULL OR d.state = 'canceled') AND e.erased_at = 0 AND NOT (e.type = '` + string(EventEndpointDisabled) + `' AND e.deployment = ?)`
+// isMissed is a condition on an event e. An endpoint does not miss the
+// announcement of its own end. Its two arguments are the endpoint.
+const isMissed = `COALESCE((SELECT d.state ` + ofEvent + `), 'canceled') = 'canceled' AND e.erased_at = 0
+	AND NOT (e.type = '` + string(EventEndpointDisabled) + `' AND e.deployment = ?)`
+
+// ofEvent finds the delivery of an event e to an endpoint. It is for a
+// subselect, since PostgreSQL might read the whole table for a join.
+const ofEvent = `FROM {schema}outbox_delivery d WHERE d.app = e.app AND d.event = e.id AND d.endpoint = ?`
 
 func (e *endpointRow) accepts(typ string) bool {
 	return sender.Endpoint{Events: e.Events}.Accepts(payload.Type(typ))
@@ -215,11 +220,10 @@ func nextMissed(ctx context.Context, tx *riverdb.Tx, e *endpointRow, f *Delivery
 	}
 	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (m missedEvent, err error) {
 		return m, r.Scan(&m.id, &m.typ, &m.created, &m.missed, &m.delivery)
-	}, `SELECT e.id, e.type, e.created_at, CASE WHEN `+isMissed+` THEN 1 ELSE 0 END, COALESCE(d.id, '') FROM (
-			SELECT app, id, type, deployment, created_at, erased_at FROM {schema}outbox_event
-			WHERE app = ? AND created_at >= ? AND (created_at > ? OR id > ?) AND created_at < ? ORDER BY app, created_at, id LIMIT ?) e
-		LEFT JOIN {schema}outbox_delivery d ON d.app = e.app AND d.event = e.id AND d.endpoint = ? ORDER BY e.created_at, e.id`,
-		e.ID, e.App, after, after, afterID, micros(f.Until), int64(maxExamined), e.ID)
+	}, `SELECT e.id, e.type, e.created_at, CASE WHEN `+isMissed+` THEN 1 ELSE 0 END, COALESCE((SELECT d.id `+ofEvent+`), '') FROM (
+			SELECT app, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE (app, created_at, id) > (?, ?, ?)
+			ORDER BY app, created_at, id LIMIT ?) e WHERE e.app = ? AND e.created_at < ? ORDER BY e.created_at, e.id`,
+		e.ID, e.ID, e.ID, e.App, after, afterID, int64(maxExamined), e.App, micros(f.Until))
 }
 
 // sendMissed makes the deliveries, and gives each a time after the one before.

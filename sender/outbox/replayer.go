@@ -43,15 +43,15 @@ func (r *replayer) status(ctx context.Context, k owned) (ReplayStatus, error) {
 	if err != nil {
 		return ReplayStatus{}, err
 	}
-	all, err := r.statuses(ctx, []replayRow{row})
+	all, err := r.statuses(ctx, []replayRow{row}, MaxCount)
 	if err != nil {
 		return ReplayStatus{}, err
 	}
 	return all[0], nil
 }
 
-// statuses counts the deliveries of replays by their state.
-func (r *replayer) statuses(ctx context.Context, rows []replayRow) ([]ReplayStatus, error) {
+// statuses counts the deliveries of replays by their state, each up to most.
+func (r *replayer) statuses(ctx context.Context, rows []replayRow, most int) ([]ReplayStatus, error) {
 	all, ids, byID := make([]ReplayStatus, len(rows)), make([]string, len(rows)), map[string]*ReplayStatus{}
 	for i, row := range rows {
 		all[i] = ReplayStatus{
@@ -67,9 +67,12 @@ func (r *replayer) statuses(ctx context.Context, rows []replayRow) ([]ReplayStat
 		replay, state string
 		n             int64
 	}
-	in, list := anyOf(r.db, ids)
+	table, list := each(r.db, ids)
 	counts, err := riverdb.Collect(ctx, r.db.Reader(), func(r riverdb.Row) (c count, err error) { return c, r.Scan(&c.replay, &c.state, &c.n) },
-		`SELECT replay, state, count(*) FROM {schema}outbox_delivery WHERE replay `+in+` AND replay <> '' GROUP BY replay, state`, list)
+		`SELECT u.id, s.state, (SELECT count(*) FROM (SELECT 1 AS found FROM {schema}outbox_delivery d
+			WHERE d.replay = u.id AND d.replay <> '' AND d.state = s.state LIMIT ?) AS bounded)
+		FROM `+table+`, (SELECT 'pending' AS state UNION ALL SELECT 'delivered' UNION ALL SELECT 'failed' UNION ALL SELECT 'canceled'
+			UNION ALL SELECT 'superseded') AS s`, int64(most), list)
 	for _, c := range counts {
 		*byID[c.replay].field(State(c.state)) += int(c.n)
 	}

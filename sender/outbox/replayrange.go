@@ -18,6 +18,8 @@ const (
 	// transaction.
 	replayBatch  = 200
 	replayPrefix = "rpl_"
+	// maxListedCount bounds the counts in a list of replays.
+	maxListedCount = 1000
 )
 
 // ReplayOption configures [App.ReplayRange] and [App.ResumeReplay].
@@ -78,7 +80,8 @@ type ReplayStatus struct {
 	// before, [App.ResumeReplay] continues it.
 	Complete bool
 	// Pending counts the scheduled deliveries that still wait. The other fields
-	// say how the others ended.
+	// say how the others ended. Each counts up to [MaxCount], and up to 1000 in the
+	// list of [App.Replays]. Such a number means that there may be more.
 	Pending, Delivered, Failed, Canceled, Superseded int
 }
 
@@ -222,6 +225,6 @@ func (a *App) Replays(ctx context.Context, p Page) (Replays, error) {
 		rows = rows[:limit]
 		page.Next = cursor(rows[limit-1].id)
 	}
-	page.Items, err = a.o.replayer.statuses(ctx, rows)
+	page.Items, err = a.o.replayer.statuses(ctx, rows, maxListedCount)
 	return page, err
 }

@@ -38,10 +38,11 @@ const module = "outbox"
 //
 //   - the log of an app and of an endpoint, by state, and the waiting
 //     deliveries of an endpoint
-//   - supersession, and the log of a deployment
+//   - the log of a deployment
 //   - the deliveries of an event, of which an endpoint has one
 //   - the operator's view of what waits
 //   - the order of a deployment's deliveries, see WithOrdering
+//   - the end of a deployment, see WithSupersession
 //   - the operator's view of dead letters
 //   - pruning by age and size, of dead letters and of the others
 //   - the progress of a replay
@@ -156,6 +157,7 @@ var migrations = []riverdb.Step{{
 	`CREATE UNIQUE INDEX outbox_delivery_event ON {schema}outbox_delivery (app, event, endpoint)`,
 	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'pending' AND size > 0`,
 	`CREATE INDEX outbox_delivery_order ON {schema}outbox_delivery (endpoint, deployment, event_at, id) WHERE state = 'pending' AND deployment <> ''`,
+	`CREATE INDEX outbox_delivery_terminal ON {schema}outbox_delivery (endpoint, deployment, event_at) WHERE terminal = 1`,
 	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'failed' AND size > 0`,
 	`CREATE INDEX outbox_delivery_done ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0 AND state <> 'failed'`,
 	`CREATE INDEX outbox_delivery_dead ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0 AND state = 'failed'`,

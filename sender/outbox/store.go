@@ -35,9 +35,9 @@ func anyOf(db *riverdb.DB, texts []string) (condition string, arg any) {
 	return `IN (SELECT value FROM json_each(?))`, list(texts)
 }
 
-// locate is a condition that a row of a table has one of many texts in a column,
-// and its argument. Unlike [anyOf] it suits a column that is not unique.
-// PostgreSQL looks up each text by itself, and locks the rows. Without
+// locate is a condition that a row of a table has one of many texts in a
+// column, and its argument. Unlike [anyOf] it suits a column that is not
+// unique. PostgreSQL looks up each text by itself, and locks the rows. Without
 // statistics it would expect that many texts match the whole table.
 func locate(db *riverdb.DB, table, column string, texts []string) (condition string, arg any) {
 	if db.Dialect() == riverdb.SQLite {
@@ -74,6 +74,15 @@ func inOrder(db *riverdb.DB) string {
 		return ` FOR UPDATE`
 	}
 	return ``
+}
+
+// each is a table u with the column id, which has the rows of a list, and its
+// argument. A subselect about one row then says for each what it says for one.
+func each(db *riverdb.DB, ids []string) (table string, arg any) {
+	if db.Dialect() == riverdb.Postgres {
+		return `unnest(?::text[]) AS u (id)`, ids
+	}
+	return `(SELECT value AS id FROM json_each(?)) AS u`, list(ids)
 }
 
 // byID is the order of delivery IDs in the indexes that have several columns.

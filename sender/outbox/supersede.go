@@ -50,11 +50,11 @@ func (p *publisher) supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *dra
 			continue
 		}
 		superseded, err := tx.Exec(ctx, `WITH stale AS MATERIALIZED (SELECT id FROM {schema}outbox_delivery
-				WHERE app = ? AND deployment = ? AND endpoint = ? AND state = ? AND replays = 0 AND type IN (?, ?, ?) AND event_at <= ?
+				WHERE endpoint = ? AND deployment = ? AND state = 'pending' AND deployment <> '' AND event_at <= ? AND replays = 0 AND type IN (?, ?, ?)
 				ORDER BY id`+inOrder(p.db)+`)
 			UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ? WHERE id IN (SELECT id FROM stale) AND state = ?`,
-			d.app, d.event.DeploymentID, n.endpoint, string(Pending),
-			string(payload.DeployStarted), string(payload.BuildCompleted), string(payload.HealthCheckPassed), micros(d.event.Timestamp),
+			n.endpoint, d.event.DeploymentID, micros(d.event.Timestamp),
+			string(payload.DeployStarted), string(payload.BuildCompleted), string(payload.HealthCheckPassed),
 			string(Superseded), micros(d.at), fmt.Sprintf("superseded by %s %s", d.event.Type, n.id), string(Pending))
 		if err != nil {
 			return err
@@ -72,9 +72,9 @@ func supersedeLate(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*
 			continue
 		}
 		var later int64
-		err := tx.QueryRow(ctx, `SELECT count(*) FROM {schema}outbox_delivery
-			WHERE app = ? AND deployment = ? AND endpoint = ? AND terminal = 1 AND event_at >= ?`,
-			d.app, d.event.DeploymentID, n.endpoint, micros(d.event.Timestamp)).Scan(&later)
+		err := tx.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 AS found FROM {schema}outbox_delivery
+			WHERE endpoint = ? AND deployment = ? AND terminal = 1 AND event_at >= ? LIMIT 1) AS ending`,
+			n.endpoint, d.event.DeploymentID, micros(d.event.Timestamp)).Scan(&later)
 		if err != nil {
 			return err
 		}
