@@ -29,11 +29,17 @@
 //	service       data.service.summary
 //	url, title    data.html_url, data.title
 //
-// All events whose data is an incident are read. Others, such as pagey.ping,
-// are [payload.ErrIgnored].
+// The events incident.triggered, incident.reopened and incident.resolved are
+// read. All others are [payload.ErrIgnored]. The other events of an incident
+// have its first created_at, so an incident that was reopened would seem to be
+// resolved.
 //
-// The mapping follows PagerDuty's documentation. No recorded delivery was at
-// hand.
+// The mapping was checked against the page "Webhooks Overview" of PagerDuty's
+// developer documentation, and against signed deliveries of 2025 in the tests
+// of the library github.com/Aldaviva/PagerDuty: pagey.ping and
+// incident.triggered, .acknowledged, .resolved and .annotated. No delivery of
+// incident.reopened was at hand. The documentation gives it the same data. The
+// members agent, client and priority, which may be null, are not read.
 //
 // # Security
 //
@@ -110,18 +116,21 @@ func NewIncidentDecoder(opts ...Option) (func(ctx context.Context, body []byte) 
 
 func (c *config) mapEvent(b *inbound.Builder, root inbound.Node, i *payload.Incident) error {
 	event := root.Get("event")
-	data := event.Get("data")
-	if kind := event.Get("resource_type").Text(); kind != "incident" || data.Get("type").Text() != "incident" {
+	data, kind := event.Get("data"), event.Get("event_type").Text()
+	if event.Get("resource_type").Text() != "incident" || data.Get("type").Text() != "incident" {
 		return inbound.Ignore("an event that is not about an incident")
 	}
 	at := b.Time("updatedAt", event.Get("occurred_at"))
 	i.IncidentID, i.UpdatedAt = b.ID("incidentId", data.Get("id")), at
 	i.OpenedAt = b.Time("openedAt", data.Get("created_at"))
-	switch event.Get("event_type").Text() {
+	switch kind {
+	case "incident.triggered":
 	case "incident.reopened":
 		i.OpenedAt = at
 	case "incident.resolved":
 		i.ResolvedAt = at
+	default:
+		return inbound.Ignore("an event of type %s", inbound.Quote(kind))
 	}
 	service := data.Get("service")
 	i.Service = b.Text("service", service.Get("summary"))

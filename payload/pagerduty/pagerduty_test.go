@@ -20,7 +20,8 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// triggered has the members of the example in PagerDuty's documentation.
+// triggered has the members of the example in PagerDuty's documentation, which
+// recorded deliveries also have.
 const triggered = `{"event":{"id":"01CH754SM17TWPE2V2H4VPBRO7","event_type":"incident.triggered","resource_type":"incident",` +
 	`"occurred_at":"2021-12-08T22:58:53.510Z","agent":null,"client":null,"data":{"id":"PGR0VU2","type":"incident",` +
 	`"self":"https://api.pagerduty.com/incidents/PGR0VU2","html_url":"https://acme.pagerduty.com/incidents/PGR0VU2","number":2,` +
@@ -34,7 +35,7 @@ func TestNewIncidentDecoder(t *testing.T) {
 	require.NoError(t, err)
 	created, occurred := time.Date(2021, 12, 8, 22, 58, 50, 0, time.UTC), time.Date(2021, 12, 8, 22, 58, 53, 510_000_000, time.UTC)
 	for kind, times := range map[string][2]time.Time{
-		"triggered": {created}, "acknowledged": {created}, "reopened": {occurred}, "resolved": {created, occurred},
+		"triggered": {created}, "reopened": {occurred}, "resolved": {created, occurred},
 	} {
 		i, err := decode(t.Context(), []byte(strings.Replace(triggered, "incident.triggered", "incident."+kind, 1)))
 		require.NoError(t, err, kind)
@@ -53,6 +54,7 @@ func TestNewIncidentDecoder(t *testing.T) {
 	for body, want := range map[string]error{
 		`{"event":{"event_type":"pagey.ping","resource_type":"pagey","data":{"type":"ping"}}}`:     payload.ErrIgnored,
 		strings.Replace(triggered, `"type":"incident","self"`, `"type":"incident_note","self"`, 1): payload.ErrIgnored,
+		strings.Replace(triggered, `incident.triggered`, `incident.acknowledged`, 1):               payload.ErrIgnored,
 		strings.Replace(triggered, `"id":"PGR0VU2",`, ``, 1):                                       payload.ErrInvalid,
 		strings.Replace(triggered, `2021-12-08T22:58:50Z`, `soon`, 1):                              payload.ErrInvalid,
 		`[]`: payload.ErrInvalid,
@@ -70,7 +72,8 @@ func TestSignature(t *testing.T) {
 	const key = "a-literal-secret-of-some-length"
 	secret, err := signer.NewLiteralSecret(key)
 	require.NoError(t, err)
-	v, err := signer.NewBodyOnly(secret, signer.WithHeader("X-PagerDuty-Signature"), signer.WithSignaturePrefix("v1="), signer.WithPrincipal("acme"))
+	v, err := signer.NewBodyOnly(secret, signer.WithHeader("X-PagerDuty-Signature"), signer.WithSignaturePrefix("v1="),
+		signer.WithSignatureList(), signer.WithPrincipal("acme"))
 	require.NoError(t, err)
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(triggered))
@@ -79,6 +82,10 @@ func TestSignature(t *testing.T) {
 	verified, err := v.Verify(r, []byte(triggered))
 	require.NoError(t, err)
 	require.Equal(t, "acme", verified.Principal)
+	// A subscription with two secrets has two signatures.
+	r.Header.Set("X-PagerDuty-Signature", "v1="+strings.Repeat("0", 64)+","+r.Header.Get("X-PagerDuty-Signature"))
+	_, err = v.Verify(r, []byte(triggered))
+	require.NoError(t, err)
 	_, err = v.Verify(r, []byte(triggered+" "))
 	require.ErrorIs(t, err, signer.ErrUnverified)
 }
