@@ -50,6 +50,10 @@ func WithIncidentEnvironment(name string) IncidentOption {
 // are all other events. It reports all configuration errors, which wrap
 // [ErrConfig].
 //
+// An open issue is read when it is opened, reopened or labelled as an incident.
+// Its other events have its first created_at, so an issue that was reopened
+// would seem to be closed.
+//
 //	Incident      issue
 //	incidentId    the repository's full name, "#" and the number
 //	openedAt      created_at. When it is opened again, updated_at
@@ -78,6 +82,8 @@ func (c *incidentConfig) mapIncident(b *inbound.Builder, event inbound.Node, i *
 		return inbound.Ignore("an issue whose action is %s", inbound.Quote(action))
 	case !c.labelled(issue):
 		return inbound.Ignore("an issue without the label of incidents")
+	case issue.Get("state").Text() == "open" && !c.opens(event, action):
+		return inbound.Ignore("an open issue whose action is %s", inbound.Quote(action))
 	}
 	if number := b.ID("incidentId", issue.Get("number")); number != "" {
 		i.IncidentID = b.Text("incidentId", repository.Get("full_name")) + "#" + number
@@ -93,6 +99,12 @@ func (c *incidentConfig) mapIncident(b *inbound.Builder, event inbound.Node, i *
 	i.Service, i.Environment = b.Text("service", repository.Get("name")), c.environment
 	i.URL, i.Title = b.URL("url", issue.Get("html_url")), inbound.Title(issue.Get("title"))
 	return nil
+}
+
+// opens reports whether an action makes an issue an open incident.
+func (c *incidentConfig) opens(event inbound.Node, action string) bool {
+	return action == "opened" || action == "reopened" ||
+		action == "labeled" && strings.EqualFold(event.Get("label", "name").Text(), c.label)
 }
 
 func (c *incidentConfig) labelled(issue inbound.Node) bool {

@@ -38,6 +38,10 @@ func TestIncidents(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, updated, i.OpenedAt, "it is open again from then on")
 
+	i, err = decode(t.Context(), []byte(strings.Replace(issueEvent, `"opened"`, `"labeled","label":{"name":"Incident"}`, 1)))
+	require.NoError(t, err)
+	require.Equal(t, opened, i.OpenedAt, "it is an incident from its beginning")
+
 	decode, err = github.NewIncidentDecoder(github.WithIncidentLabel("BUG"), github.WithIncidentEnvironment("staging"))
 	require.NoError(t, err)
 	i, err = decode(t.Context(), []byte(issueEvent))
@@ -52,6 +56,8 @@ func TestIncidents_IgnoredAndInvalid(t *testing.T) {
 	for _, body := range []string{
 		strings.Replace(issueEvent, `"Incident"`, `"incidental"`, 1),
 		strings.Replace(issueEvent, "opened", "deleted", 1),
+		strings.Replace(issueEvent, "opened", "edited", 1),
+		strings.Replace(issueEvent, `"opened"`, `"labeled","label":{"name":"bug"}`, 1),
 		strings.Replace(issueEvent, `"issue":{`, `"comment":{},"issue":{`, 1),
 		strings.Replace(issueEvent, `"number":7`, `"number":7,"pull_request":{}`, 1),
 		`{"zen":"x"}`,
