@@ -29,6 +29,15 @@ func TestDeliveries_AreLockedInOrder(t *testing.T) {
 			return o.health.cancelPending(ctx, owned{"shop", endpoint}, "test")
 		},
 		"maintain": func(ctx context.Context, o *inside, _ string) error { return o.retention.cancelForgotten(ctx) },
+		"record": func(_ context.Context, o *inside, endpoint string) error {
+			var results []*result
+			ids, err := riverdb.Collect(o.t.Context(), o.db, scanText, `SELECT id FROM {schema}outbox_delivery WHERE endpoint = ?`, endpoint)
+			for _, id := range ids {
+				results = append(results, o.loaded(id).delivered(time.Now()))
+			}
+			o.write(results...)
+			return err
+		},
 		"supersede": func(ctx context.Context, o *inside, _ string) error {
 			_, err := o.App("shop").Publish(ctx, stepOf(payload.DeployLive))
 			return err
@@ -47,7 +56,7 @@ func TestDeliveries_AreLockedInOrder(t *testing.T) {
 			for _, i := range rand.Perm(len(ids)) { // PostgreSQL stores them once more, in this order
 				o.exec(`UPDATE {schema}outbox_delivery SET attempts_size = 1 WHERE id = ?`, ids[i])
 			}
-			if name != "supersede" {
+			if name == "disable" || name == "maintain" {
 				o.exec(`UPDATE {schema}outbox_endpoint SET state = 'disabled'`)
 			}
 			const held = 15

@@ -222,6 +222,7 @@ func (c *crash) notes(t *testing.T, kind string) (all []string) {
 // the deliveries to both endpoints that were always enabled, or none. The
 // application's row exists exactly if the event does.
 func (c *crash) checkAtomic(t *testing.T) {
+	c.awaitSessions(t)
 	stored := map[string]int{}
 	for _, id := range c.w.queryTexts(t, "SELECT event FROM "+c.w.table("outbox_delivery")+" WHERE endpoint <> '"+c.toggled+"'") {
 		stored[id]++
@@ -242,6 +243,18 @@ func (c *crash) checkAtomic(t *testing.T) {
 	}
 	t.Logf("%d kills; %d events begun, %d acknowledged, %d stored without the process having lived to say so",
 		c.kills, len(c.intends), len(c.acked), unacknowledged)
+}
+
+// awaitSessions waits until PostgreSQL has ended what the killed processes had
+// begun. It may commit after its client is dead.
+func (c *crash) awaitSessions(t *testing.T) {
+	if c.w.pool == nil {
+		return
+	}
+	eventually(t, func() bool {
+		return c.w.queryInt(t, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND state IS DISTINCT FROM 'idle' AND backend_type = 'client backend'`) == 0
+	}, "a session of a killed process does not end")
 }
 
 // publishAgain publishes again under the same ID, as an application does that
