@@ -21,13 +21,15 @@ import (
 // In a SQLite file that [OpenSQLite] has created, the text is also gone from
 // the file and its write-ahead log when EraseEvent returns. If a reader keeps
 // the log in use for 5 seconds, the error wraps [ErrFileInUse]. The event is
-// erased then, and a second call cleans the file. Other files keep deleted text
-// until it is overwritten. Run VACUUM and then PRAGMA wal_checkpoint(TRUNCATE)
-// there, or set PRAGMA secure_delete in every process. PostgreSQL removes the
-// old versions of rows with the next VACUUM of the tables outbox_body,
-// outbox_attempt and outbox_delivery, and keeps the text in its write-ahead log
-// until that is recycled. Backups and archived logs keep it until they are
-// deleted, everywhere.
+// erased then, and a second call cleans the file. Each call reads the whole
+// file, which takes some seconds for each gigabyte. Others write meanwhile.
+//
+// Other files keep deleted text until it is overwritten. Run VACUUM and then
+// PRAGMA wal_checkpoint(TRUNCATE) there, or set PRAGMA secure_delete in every
+// process. PostgreSQL removes the old versions of rows with the next VACUUM of
+// the tables outbox_body, outbox_attempt and outbox_delivery, and keeps the
+// text in its write-ahead log until that is recycled. Backups and archived logs
+// keep it until they are deleted, everywhere.
 //
 // Erasing twice is no error. An ID that the app does not have is one
 // ([ErrUnknownEvent]).
