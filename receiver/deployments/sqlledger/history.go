@@ -66,12 +66,12 @@ type place struct {
 
 // Runs implements [deployments.History.Runs].
 func (l *Ledger) Runs(ctx context.Context, organization string, s deployments.Scope, from, to time.Time) iter.Seq2[deployments.Run, error] {
-	start, end := place{at: math.MinInt64, id: []byte{}}, int64(math.MaxInt64)
+	start, limit := place{at: math.MinInt64, id: []byte{}}, int64(math.MaxInt64)
 	if !from.IsZero() {
 		start.at = from.UnixMicro()
 	}
 	if !to.IsZero() {
-		end = to.UnixMicro()
+		limit = to.UnixMicro()
 	}
 	org, hash := []byte(organization), scope(s.Service, s.Environment)
 	decode := func(text []byte) (r deployments.Run, err error) {
@@ -80,8 +80,9 @@ func (l *Ledger) Runs(ctx context.Context, organization string, s deployments.Sc
 		}
 		return r, nil
 	}
-	return pages(ctx, l, organization, "runs", start, decode, func(p place) ([]entry, error) {
-		return sqldb.Collect(ctx, l.db, readEntry, runsFrom, org, hash, p.at, p.id, end, historyPage)
+	end := func(r *deployments.Run) place { return place{r.At().UnixMicro(), []byte(r.DeploymentID)} }
+	return pages(ctx, l, organization, "runs", start, decode, end, func(p place) ([][]byte, error) {
+		return sqldb.Collect(ctx, l.db, readText, runsFrom, org, hash, p.at, p.id, limit, historyPage)
 	})
 }
 
@@ -95,44 +96,42 @@ func (l *Ledger) Incidents(ctx context.Context, organization string) iter.Seq2[p
 		return *i, nil
 	}
 	start := place{at: math.MinInt64, id: []byte{}}
-	return pages(ctx, l, organization, "incidents", start, decode, func(p place) ([]entry, error) {
-		return sqldb.Collect(ctx, l.db, readEntry, incidentsFrom, []byte(organization), p.at, p.id, historyPage)
+	end := func(i *payload.Incident) place { return place{i.OpenedAt.UnixMicro(), []byte(i.IncidentID)} }
+	return pages(ctx, l, organization, "incidents", start, decode, end, func(p place) ([][]byte, error) {
+		return sqldb.Collect(ctx, l.db, readText, incidentsFrom, []byte(organization), p.at, p.id, historyPage)
 	})
 }
 
-// entry is a row before it is decoded.
-type entry struct {
-	place
-	text []byte
+func readText(row sqldb.Row) (text []byte, err error) {
+	err = row.Scan(&text)
+	return text, err
 }
 
-func readEntry(row sqldb.Row) (e entry, err error) {
-	err = row.Scan(&e.at, &e.id, &e.text)
-	return e, err
-}
-
-// pages yields what next reads, one page after the other.
+// pages yields what next reads, one page after the other. end returns the place
+// of a value, which its row is indexed by.
 func pages[T any](
-	ctx context.Context, l *Ledger, organization, call string, p place, decode func([]byte) (T, error), next func(place) ([]entry, error),
+	ctx context.Context, l *Ledger, organization, call string, p place,
+	decode func([]byte) (T, error), end func(*T) place, next func(place) ([][]byte, error),
 ) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var none T
+		var value T
 		if err := l.check(ctx, organization); err != nil {
-			yield(none, err)
+			yield(value, err)
 			return
 		}
 		for {
-			var page []entry
+			var page [][]byte
 			err := sqldb.WhileBusy(ctx, func() (err error) {
 				page, err = next(p)
 				return err
 			})
 			if err != nil {
+				var none T
 				yield(none, wrap(call, err))
 				return
 			}
-			for _, e := range page {
-				value, err := decode(e.text)
+			for _, text := range page {
+				value, err = decode(text)
 				if !yield(value, wrap(call, err)) || err != nil {
 					return
 				}
@@ -140,7 +139,7 @@ func pages[T any](
 			if len(page) < historyPage {
 				return
 			}
-			p = page[len(page)-1].place
+			p = end(&value)
 		}
 	}
 }

@@ -36,14 +36,14 @@ const (
 	allScopes = `SELECT service, environment FROM {schema}scopes s WHERE organization = ? AND (
 		SELECT r.run_at FROM {schema}runs r WHERE r.organization = s.organization AND r.scope = s.scope
 		ORDER BY r.run_at LIMIT 1) IS NOT NULL`
-	runsFrom = `SELECT run_at, deployment_id, run FROM {schema}runs WHERE organization = ? AND scope = ?
+	runsFrom = `SELECT run FROM {schema}runs WHERE organization = ? AND scope = ?
 		AND (run_at, deployment_id) > (?, ?) AND run_at < ? ORDER BY run_at, deployment_id LIMIT ?`
 
 	findIncident = `SELECT document, reports, recorded_at, updated_at FROM {schema}incidents WHERE organization = ? AND incident_id = ?`
 	putIncident  = `INSERT INTO {schema}incidents (organization, incident_id, opened_at, document, reports, recorded_at, updated_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (organization, incident_id) DO UPDATE SET opened_at = excluded.opened_at,
 		document = excluded.document, reports = excluded.reports, updated_at = excluded.updated_at`
-	incidentsFrom = `SELECT opened_at, incident_id, document FROM {schema}incidents WHERE organization = ?
+	incidentsFrom = `SELECT document FROM {schema}incidents WHERE organization = ?
 		AND (opened_at, incident_id) > (?, ?) ORDER BY opened_at, incident_id LIMIT ?`
 
 	setLinked = `UPDATE {schema}deployments SET linked = ?, linked_prs = ? WHERE organization = ? AND id = ?`
