@@ -76,7 +76,8 @@
 // A later deployment blames one other deployment, by the strongest evidence
 // that it has. It is a remediation then. A deployment with a link to an
 // incident is a remediation even without a record of the incident. A marked
-// deployment is one even if it is the first.
+// deployment is one even if it is the first. A rollbackOf that names no earlier
+// live deployment is no evidence, since users never had what it takes back.
 //
 // A failed deployment has recovered with its first remediation or its rollback,
 // whichever is earlier. Without them it has when the last of its incidents was

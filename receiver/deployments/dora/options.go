@@ -76,7 +76,7 @@ func WithMarker(marked func(r deployments.Run, subject string) bool) Option {
 const DefaultMaxCommits = 2_000_000
 
 // WithMaxCommits bounds how many commits are read for one report, and how many
-// a [Calculator] remembers. Each takes about 100 bytes. Default: 2,000,000
+// a [Calculator] remembers. Each takes about 80 bytes. Default: 2,000,000
 // ([DefaultMaxCommits]). Zero and negative values are errors.
 func WithMaxCommits(n int) Option {
 	return optionFunc(func(o *config) {
