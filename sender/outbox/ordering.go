@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -101,14 +102,15 @@ func (o *ordering) block(ctx context.Context, results []*result) error {
 }
 
 // lockEnding locks deliveries that are about to end in the order in which block
-// locks them.
-func (o *ordering) lockEnding(ctx context.Context, tx *riverdb.Tx, results []*result) error {
-	if !o.on || o.db.Dialect() != riverdb.Postgres {
+// locks them. Without an order of deliveries, endings alone and attempts alone
+// are locked in order by the statements that record them.
+func (o *ordering) lockEnding(ctx context.Context, tx *riverdb.Tx, endings, attempts []*result) error {
+	if o.db.Dialect() != riverdb.Postgres || !o.on && (len(endings) == 0 || len(attempts) == 0) {
 		return nil
 	}
-	ids := make([]string, len(results))
-	for i, r := range results {
-		ids[i] = r.id
+	var ids []string
+	for _, r := range slices.Concat(endings, attempts) {
+		ids = append(ids, r.id)
 	}
 	_, err := tx.Exec(ctx, `SELECT FROM {schema}outbox_delivery WHERE id = ANY(?) ORDER BY id FOR UPDATE`, ids)
 	return err

@@ -107,8 +107,7 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error
 // saveResults stores results, and makes deliveries due that waited for those
 // which have ended.
 func (rec *recorder) saveResults(ctx context.Context, tx *riverdb.Tx, endings, attempts []*result) error {
-	all := slices.Concat(endings, attempts)
-	if err := rec.ordering.lockEnding(ctx, tx, all); err != nil {
+	if err := rec.ordering.lockEnding(ctx, tx, endings, attempts); err != nil {
 		return err
 	}
 	if err := saveEndings(ctx, tx, endings); err != nil {
@@ -117,7 +116,7 @@ func (rec *recorder) saveResults(ctx context.Context, tx *riverdb.Tx, endings, a
 	if err := rec.saveAttempts(ctx, tx, attempts); err != nil {
 		return err
 	}
-	return rec.ordering.unblock(ctx, tx, ended(all))
+	return rec.ordering.unblock(ctx, tx, ended(slices.Concat(endings, attempts)))
 }
 
 // saveEndings stores that deliveries were canceled or superseded.

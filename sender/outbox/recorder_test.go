@@ -202,6 +202,28 @@ func TestRecorder_LocksEndpointsInOrder(t *testing.T) {
 	})
 }
 
+// A batch with attempts and with deliveries that end without one locks all of
+// them in the order of their IDs.
+func TestRecorder_LocksDeliveriesInOrder(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		if o.db.Dialect() == riverdb.SQLite {
+			return // which has one writer at a time
+		}
+		o.endpoint("shop", 0)
+		attempted, ended := o.loaded(o.publishOne("shop")), o.loaded(o.publishOne("shop"))
+		free := o.whileHeld(attempted.id, func() error {
+			_, err := o.worker.recorder.save(context.Background(), []*result{
+				attempted.delivered(time.Now()), {id: ended.id, job: ended.job, state: Canceled, doneAt: time.Now()},
+			})
+			return err
+		})
+		require.Equal(t, []string{ended.id}, free)
+		require.Equal(t, Delivered, o.delivery(attempted.id).State)
+		require.Equal(t, Canceled, o.delivery(ended.id).State)
+	})
+}
+
 // When an endpoint has recovered, its waiting deliveries are not the work of
 // the recorder, which other endpoints need.
 func TestRecorder_RecoveryLeavesDeliveriesAlone(t *testing.T) {
