@@ -3,6 +3,10 @@ package gitlinker_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +14,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/gitlinker"
+	"github.com/deployhook/deployhook/signer"
 )
 
 const (
@@ -112,4 +117,43 @@ func TestSeveralRepositories_Recorded(t *testing.T) {
 	require.Equal(t, 3, deploy(own[1], pages[2], 9), "one of its own, two of the other")
 	require.Equal(t, 1, deploy(own[2], "", 10), "only its own")
 	require.Equal(t, 1, deploy(own[2], pages[3], 11), "the previous deployment does not name the other, so only its commit counts")
+}
+
+// A deployment of two repositories arrives, and all of its pull requests are
+// counted. Without a directory for one of them, linking fails.
+func TestSeveralRepositories_Endpoint(t *testing.T) {
+	t.Parallel()
+	api, web := newRepo(t), newRepo(t)
+	own := api.line("", "One (#1)", "Two (#2)")
+	pages := web.line("", "A (#1)", "B (#2)", "C (#3)")
+	const key = "dh_0123456789abcdefghij"
+	hash, err := signer.HashAPIKey(key)
+	require.NoError(t, err)
+	keys, err := signer.NewAPIKeys([]signer.APIKey{{Principal: "acme", Hash: hash}})
+	require.NoError(t, err)
+	ledger, err := deployments.NewMemoryLedger()
+	require.NoError(t, err)
+	linker := newLinker(t, api.dir, gitlinker.WithRepositories("acme", map[string]string{webURL: web.dir}))
+	h, err := deployments.New(keys, ledger, deployments.WithLinker(linker), deployments.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	deploy := func(id, commit, url, page string, minute int) string {
+		body := fmt.Sprintf(`{"deploymentId":%q,"commitSha":%q,"environment":"production","status":"success","service":"api",`+
+			`"commits":[{"repositoryUrl":%q,"commitSha":%q}],"startedAt":"2024-01-15T10:%02d:00Z","completedAt":"2024-01-15T10:%02d:30Z"}`,
+			id, commit, url, page, minute, minute)
+		q := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/webhooks/deployments", strings.NewReader(body))
+		q.Header.Set("Content-Type", "application/json")
+		q.Header.Set("Authorization", "Bearer "+key)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, q)
+		return w.Body.String()
+	}
+	require.Equal(t, `{"action":"created","deploymentId":1,"linkedPRs":2}`, deploy("a", own[0], webURL, pages[0], 1))
+	require.Equal(t, `{"action":"created","deploymentId":2,"linkedPRs":3}`, deploy("b", own[1], webURL, pages[2], 3))
+	require.Equal(t, `{"action":"created","deploymentId":3,"linkedPRs":0,"linkFailed":true}`, deploy("c", own[1], dbURL, pages[2], 4))
+	// A late deployment in between shifts the previous commits of b.
+	require.Equal(t, `{"action":"created","deploymentId":4,"linkedPRs":1}`, deploy("late", own[0], webURL, pages[1], 2))
+	b, err := ledger.Get(t.Context(), "acme", "b")
+	require.NoError(t, err)
+	require.Equal(t, pages[1], b.PreviousCommits[0].Commit)
+	require.Equal(t, 2, b.LinkedPRs, "one of each")
 }
