@@ -159,8 +159,7 @@ func Apply(ctx context.Context, tx Tx, d *payload.Deployment) (Recorded, error) 
 		return Recorded{}, err
 	}
 	recorded := Recorded{Record: *old, Stale: stale, Transition: transition, Contradiction: contradiction(old.Deployment, d)}
-	same := r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt) &&
-		slices.Equal(r.PreviousCommits, old.PreviousCommits)
+	same := r.Deployment.Equal(old.Deployment) && r.PreviousGiven == old.PreviousGiven && r.SucceededAt.Equal(old.SucceededAt)
 	if same && !reported {
 		return recorded, nil // nothing to write
 	}

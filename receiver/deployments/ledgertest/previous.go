@@ -148,6 +148,11 @@ func correctedRepository(e *env) {
 	require.NoError(e, e.ledger.SetLinked(e.ctx, a.Shifted[0].Link(e.org), 4))
 	require.Equal(e, 4, e.get("b").LinkedPRs)
 	require.Empty(e, e.record(of("a", 'a', 0, 5, further("web", 'o'))).Shifted, "a retry shifts nothing")
+	moved := of("a", 'a', 0, 5, further("web", 'o'))
+	moved.RepositoryURL = repository("other")
+	require.Len(e, e.record(moved).Shifted, 1)
+	e.previous("b", "", "the previous deployment is of another repository now")
+	require.Equal(e, commit('o'), e.get("b").PreviousCommits[0].Commit)
 }
 
 func otherRepository(e *env) {
