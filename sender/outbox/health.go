@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -20,6 +21,9 @@ const (
 	// cancelBatch is the number of deliveries that are canceled in one
 	// transaction.
 	cancelBatch = 1000
+	// maxConflicts is the number of times that a statement is tried if the database
+	// ends its transaction in favor of another one.
+	maxConflicts = 5
 	// oldestPending is the number of waiting deliveries whose attempts are read.
 	oldestPending = 200
 )
@@ -106,20 +110,20 @@ func (h *health) failedTooLong(ctx context.Context, d *loaded, r *result) bool {
 }
 
 // hasEarlierDeadLetter reports whether this delivery has used up its attempts,
-// and another one had done so a good while earlier. It looks at the newest
-// ones of that time.
+// and another one had done so a good while earlier. It looks at the first dead
+// letters of the current failure. The delivery that began it was published
+// shortly before.
 func (h *health) hasEarlierDeadLetter(ctx context.Context, d *loaded, r *result) (bool, error) {
 	if r.state != Failed {
 		return false, nil
 	}
-	until := r.doneAt.Add(-h.disableAfter / 10)
-	s, err := selection{DeliveryFilter: DeliveryFilter{Endpoint: d.endpoint, States: []State{Failed}, Until: until}, app: d.app}.newScan()
+	until, since := r.doneAt.Add(-h.disableAfter/10), d.failingSince.Add(-time.Hour)
+	s, err := selection{DeliveryFilter: DeliveryFilter{Endpoint: d.endpoint, States: []State{Failed}, Since: since}, app: d.app}.newScan()
 	if err != nil {
 		return false, err
 	}
-	s.descending = true
-	s.check(`d.attempts > 0 AND d.type <> ? AND d.last_class <> ? AND d.id <> ? AND d.done_at >= ? AND d.done_at <= ?`,
-		string(EventTest), string(sender.ClassAborted), d.id, micros(d.failingSince), micros(until))
+	s.check(`d.app = ? AND d.attempts > 0 AND d.type <> ? AND d.last_class <> ? AND d.id <> ? AND d.done_at >= ? AND d.done_at <= ?`,
+		d.app, string(EventTest), string(sender.ClassAborted), d.id, micros(d.failingSince), micros(until))
 	found, err := s.step(ctx, h.db.Dialect(), h.db.Reader(), 1)
 	return len(found.ids) > 0, err
 }
@@ -232,6 +236,7 @@ func (h *health) cancelPending(ctx context.Context, k owned, reason string) erro
 }
 
 func cancelPending(ctx context.Context, db *riverdb.DB, endpoint, reason string) error {
+	tries := 0
 	for {
 		n, err := db.Exec(ctx, `WITH waiting AS MATERIALIZED (
 				SELECT id FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' ORDER BY `+byID(db.Dialect())+` LIMIT ?`+inOrder(db)+`)
@@ -239,11 +244,17 @@ func cancelPending(ctx context.Context, db *riverdb.DB, endpoint, reason string)
 			WHERE id IN (SELECT id FROM waiting) AND state = 'pending'
 			AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE id = ? AND state <> ?)`,
 			endpoint, int64(cancelBatch), string(Canceled), micros(time.Now()), reason, endpoint, string(EndpointDisabled))
+		// With WithOrdering, a delivery that ends makes the next one due, which may
+		// be an older one. The database then ends one of two transactions.
+		if tries++; sqldb.IsConflict(err) && tries < maxConflicts {
+			continue
+		}
 		if err != nil {
 			return wrap("canceling deliveries", err)
 		}
 		if n < cancelBatch {
 			return nil
 		}
+		tries = 0
 	}
 }
