@@ -139,7 +139,7 @@ func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
 		e.Type, e.CreatedAt, e.ErasedAt = payload.Type(typ), fromMicros(created), fromMicros(erased)
 		return e, err
 	}, `SELECT position, id, type, deployment, created_at, erased_at FROM (
-			SELECT app, position, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE (app, position) > (?, ?)
+			SELECT app, position, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE `+fromPlace(f.db.Dialect(), `position`, `>`)+`
 			ORDER BY app, position LIMIT ?) AS next WHERE app = ? ORDER BY position`, q.app, q.after, int64(maxExamined), q.app)
 	if err != nil {
 		return Events{}, err

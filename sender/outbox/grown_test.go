@@ -65,7 +65,7 @@ func (g *grown) statements() []string {
 	if g.db.Dialect() == riverdb.SQLite {
 		numbers = fmt.Sprintf(`(WITH RECURSIVE s (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM s WHERE i < %d) SELECT i FROM s)`, g.n-1)
 		id = `printf('whk_%012x%020d', ` + at + `, i)`
-		body, jobs, later = `CAST('{"x":1}' AS blob)`, `jsonb('{}')`, `datetime('now', '+1 hour')`
+		body, jobs, later = `CAST(printf('%0200d', 0) AS blob)`, `jsonb('{}')`, `datetime('now', '+1 hour')`
 	}
 	from, app := ` FROM `+numbers+` AS numbers`, grownApp
 	pending := `(` + grownState + `) = 'pending'`
@@ -73,12 +73,12 @@ func (g *grown) statements() []string {
 		g.small, g.big[0], g.big[1], g.big[2], g.big[3])
 	return []string{
 		`INSERT INTO {schema}outbox_event (position, app, id, type, deployment, hash, size, created_at)
-			SELECT i + 1, ` + app + `, 'evt_' || i, 'deploy.live', 'dep_' || i / 8, ` + body + `, 600, ` + at + ` * 1000` + from,
+			SELECT i + 1, ` + app + `, 'evt_' || i, 'deploy.live', 'dep_' || (i / 8), ` + body + `, 600, ` + at + ` * 1000` + from,
 		`INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body)
 			SELECT ` + app + `, 'evt_' || i, '', ` + at + ` * 1000, ` + body + from,
 		`INSERT INTO {schema}outbox_delivery (id, app, endpoint, event, type, deployment, event_at, terminal, encoding, content_type, state, job,
 			attempts, created_at, next_at, done_at, replays, replay, size) SELECT ` + id + `, ` + app + `, ` + endpoint + `, 'evt_' || i,
-			CASE WHEN i % 2 = 0 THEN 'deploy.live' ELSE 'deploy.started' END, CASE WHEN i % 10 = 3 THEN 'hot' ELSE 'dep_' || i / 8 END,
+			CASE WHEN i % 2 = 0 THEN 'deploy.live' ELSE 'deploy.started' END, CASE WHEN i % 10 = 3 THEN 'hot' ELSE 'dep_' || (i / 8) END,
 			` + at + ` * 1000, (i + 1) % 2, 1, '', ` + grownState + `, i + 1, 1, ` + at + ` * 1000, CASE WHEN ` + pending + ` THEN ` + at + ` * 2000 ELSE 0 END,
 			CASE WHEN ` + pending + ` THEN 0 ELSE ` + at + ` * 1000 + 1000 END, 0, CASE WHEN i % 5 = 1 AND i % 10 <> 9 THEN '` + grownReplay + `' ELSE '' END, 600` + from,
 		`INSERT INTO {schema}outbox_attempt (delivery, number, started_at, outcome, class, status, error, dns, connect, tls, first_byte, total,

@@ -27,19 +27,19 @@ func (a *App) Missed(ctx context.Context, endpoint string, since time.Time) (Cou
 	if err != nil {
 		return Count{}, err
 	}
-	c, err := countMissed(ctx, a.o.db.Reader(), e, micros(since))
+	c, err := countMissed(ctx, a.o.db.Dialect(), a.o.db.Reader(), e, micros(since))
 	return c, wrap("counting missed events", err)
 }
 
 // countMissed groups by type, so that the filter is applied to few rows.
-func countMissed(ctx context.Context, q riverdb.Querier, e *endpointRow, since int64) (c Count, err error) {
+func countMissed(ctx context.Context, d riverdb.Dialect, q riverdb.Querier, e *endpointRow, since int64) (c Count, err error) {
 	type group struct {
 		typ            string
 		events, missed int64
 	}
 	groups, err := riverdb.Collect(ctx, q, func(r riverdb.Row) (g group, err error) { return g, r.Scan(&g.typ, &g.events, &g.missed) },
 		`SELECT e.type, count(*), SUM(CASE WHEN `+isMissed+` THEN 1 ELSE 0 END) FROM (
-			SELECT app, id, type, deployment, erased_at FROM {schema}outbox_event WHERE (app, created_at) >= (?, ?)
+			SELECT app, id, type, deployment, erased_at FROM {schema}outbox_event WHERE `+fromPlace(d, `created_at`, `>=`)+`
 			ORDER BY app, created_at LIMIT ?) e WHERE e.app = ? GROUP BY e.type`,
 		e.ID, e.ID, e.App, since, int64(MaxCount+1), e.App)
 	examined := 0
@@ -164,7 +164,7 @@ func (r *replayer) scheduleMissed(ctx context.Context, tx *riverdb.Tx, row *repl
 	if err != nil || e == nil {
 		return replayed{done: true}, err
 	}
-	events, err := nextMissed(ctx, tx, e, &f, row.cursor)
+	events, err := nextMissed(ctx, r.db.Dialect(), tx, e, &f, row.cursor)
 	if err != nil {
 		return replayed{}, err
 	}
@@ -213,7 +213,7 @@ func parseMissedCursor(text string) (created int64, id string, err error) {
 
 // nextMissed returns the next events of the app, and whether the endpoint
 // misses them.
-func nextMissed(ctx context.Context, tx *riverdb.Tx, e *endpointRow, f *DeliveryFilter, cursor string) ([]missedEvent, error) {
+func nextMissed(ctx context.Context, d riverdb.Dialect, tx *riverdb.Tx, e *endpointRow, f *DeliveryFilter, cursor string) ([]missedEvent, error) {
 	after, afterID, err := parseMissedCursor(cursor)
 	if err != nil {
 		return nil, err
@@ -221,7 +221,7 @@ func nextMissed(ctx context.Context, tx *riverdb.Tx, e *endpointRow, f *Delivery
 	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (m missedEvent, err error) {
 		return m, r.Scan(&m.id, &m.typ, &m.created, &m.missed, &m.delivery)
 	}, `SELECT e.id, e.type, e.created_at, CASE WHEN `+isMissed+` THEN 1 ELSE 0 END, COALESCE((SELECT d.id `+ofEvent+`), '') FROM (
-			SELECT app, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE (app, created_at, id) > (?, ?, ?)
+			SELECT app, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE `+fromPlace(d, `created_at, id`, `>`)+`
 			ORDER BY app, created_at, id LIMIT ?) e WHERE e.app = ? AND e.created_at < ? ORDER BY e.created_at, e.id`,
 		e.ID, e.ID, e.ID, e.App, after, afterID, int64(maxExamined), e.App, micros(f.Until))
 }

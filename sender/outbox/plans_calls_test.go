@@ -141,7 +141,7 @@ func missing() []operation {
 			e, _, err := g.endpoints.read(t.Context(), g.db, g.big[0])
 			require.NoError(t, err)
 			g.inTx(t, func(ctx context.Context, tx *riverdb.Tx) error {
-				_, err := nextMissed(ctx, tx, e, &DeliveryFilter{Until: time.Now()}, missedCursor(micros(g.at(g.n/2)), ""))
+				_, err := nextMissed(ctx, g.db.Dialect(), tx, e, &DeliveryFilter{Until: time.Now()}, missedCursor(micros(g.at(g.n/2)), ""))
 				return err
 			})
 		}},
@@ -178,6 +178,44 @@ func maintaining() []operation {
 	}
 	for i := range all {
 		all[i].rows, all[i].pages = 12_000, 30_000
+	}
+	return all
+}
+
+// needing are calls that read few rows with an index, and too many without it.
+func needing() map[string][]operation {
+	const last = 20 // the number of rows that they read
+	late := func(g *grown) time.Time { return g.at(g.n - last) }
+	one := func(run func(t *testing.T, g *grown) error) []operation {
+		return []operation{{name: "call", pages: 250, run: func(t *testing.T, g *grown) { require.NoError(t, run(t, g)) }}}
+	}
+	count := one(func(t *testing.T, g *grown) error {
+		_, err := g.retention.count(t.Context())
+		return err
+	})
+	all := map[string][]operation{
+		"outbox_delivery_done": count,
+		"outbox_delivery_terminal": one(func(t *testing.T, g *grown) error {
+			_, err := g.worker.loader.loadBatch(t.Context(), []string{g.id(23), g.id(63)})
+			return err
+		}),
+		"outbox_body_age": one(func(t *testing.T, g *grown) error {
+			_, err := g.retention.pruneBodyBatch(t.Context(), micros(late(g)), 0)
+			return err
+		}),
+		"outbox_body_delivery": one(func(t *testing.T, g *grown) error {
+			old, err := g.retention.oldest(t.Context(), isFinished, 1)
+			if err == nil {
+				_, err = g.retention.deleteDeliveries(t.Context(), old)
+			}
+			return err
+		}),
+	}
+	for _, index := range []string{
+		"outbox_delivery_app", "outbox_delivery_endpoint", "outbox_delivery_deployment", "outbox_delivery_event",
+		"outbox_delivery_pending", "outbox_delivery_failed", "outbox_delivery_replay",
+	} {
+		all[index] = lists()
 	}
 	return all
 }

@@ -85,6 +85,18 @@ func each(db *riverdb.DB, ids []string) (table string, arg any) {
 	return `(SELECT value AS id FROM json_each(?)) AS u`, list(ids)
 }
 
+// fromPlace is a condition on rows of an app that come after a place in the
+// order of columns. Its arguments are the app and the place. On PostgreSQL the
+// rows of later apps match, too, so the statement must leave them out at the
+// end. Without statistics PostgreSQL would otherwise sort all rows of the app.
+func fromPlace(d riverdb.Dialect, columns, operator string) string {
+	marks := strings.Repeat(`, ?`, strings.Count(columns, `,`))
+	if d == riverdb.Postgres {
+		return `(app, ` + columns + `) ` + operator + ` (?, ?` + marks + `)`
+	}
+	return `app = ? AND (` + columns + `) ` + operator + ` (?` + marks + `)`
+}
+
 // byID is the order of delivery IDs in the indexes that have several columns.
 func byID(d riverdb.Dialect) string {
 	if d == riverdb.Postgres {
