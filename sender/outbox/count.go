@@ -2,7 +2,7 @@ package outbox
 
 import "strconv"
 
-// MaxCount is the number up to which [Stats] and [App.Missed] count.
+// MaxCount is the number up to which [Stats] count.
 const MaxCount = 10_000
 
 // Count is a number of deliveries or events. Counting stops at 10,000

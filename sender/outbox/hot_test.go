@@ -1,49 +1,68 @@
-package outbox_test
+package outbox
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
-	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
 // TestAttempts_UpdateInPlace checks that PostgreSQL updates a delivery in place
 // (HOT) for nearly every attempt that does not end it. It can't if an attempt
 // changes a column that is in an index, or if the pages are full. One of five
 // endpoints is down, so each page has the deliveries of several endpoints.
+//
+// The attempts are recorded one after the other. How many are recorded in one
+// transaction depends on the speed of the machine, and a transaction can't
+// use the room of the versions that it replaces.
 func TestAttempts_UpdateInPlace(t *testing.T) {
 	t.Parallel()
-	const (
-		events   = 100
-		good     = 4
-		attempts = 6
-		all      = events * (good + 1)
-	)
-	address := sqldbtest.NewDatabase(t)
-	w := &world{url: address, pool: sqldbtest.OpenPool(t, address)}
-	o := w.open(t, outbox.WithBreaker(1_000_000, time.Second, time.Second),
-		outbox.WithSchedule(outbox.SchedulePlatform, func() backoff.BackOff {
-			return backoff.WithMaxRetries(scheduledWait{200 * time.Millisecond}, attempts-1)
-		}))
-	up, down := newHook(t, nil), newHook(t, always(503))
-	create(t, o.App("shop"), endpointAt(down.URL))
-	for i := range good {
-		create(t, o.App("shop"), endpointAt(fmt.Sprintf("%s/%d", up.URL, i)))
-	}
-	publishMany(t, w, o, events, benchEvent())
-	require.NoError(t, o.Start(t.Context()))
-	pending := "SELECT count(*) FROM " + w.table("outbox_delivery") + " WHERE state = 'pending'"
-	eventually(t, func() bool { return w.queryInt(t, pending) == 0 }, "some are still pending")
-	stat := func(column string) int64 {
-		return w.queryInt(t, "SELECT "+column+" FROM pg_stat_user_tables WHERE relname = 'outbox_delivery'")
-	}
-	eventually(t, func() bool { return stat("n_tup_upd") >= all+events*(attempts-1) }, "statistics are missing")
-	updates, hot := stat("n_tup_upd")-all, stat("n_tup_hot_upd") // the last attempt of each ends it
-	t.Logf("%d of %d updates that end no delivery were in place (%.1f %%)", hot, updates, 100*float64(hot)/float64(updates))
-	require.GreaterOrEqual(t, float64(hot), 0.9*float64(updates))
+	insideEach(t, func(t *testing.T, o *inside) {
+		if o.db.Dialect() == riverdb.SQLite {
+			return // it has no such updates
+		}
+		const (
+			events   = 100
+			good     = 4
+			attempts = 6
+			all      = events * (good + 1)
+		)
+		for range good + 1 {
+			o.endpoint("shop", 0)
+		}
+		var down []string
+		for range events {
+			first := o.publishOne("shop")
+			down = append(down, first)
+			page, err := o.App("shop").Deliveries(t.Context(), DeliveryFilter{EventID: o.delivery(first).EventID}, Page{})
+			require.NoError(t, err)
+			require.Len(t, page.Items, good+1)
+			for _, d := range page.Items {
+				if d.ID != first {
+					o.write(o.loaded(d.ID).delivered(time.Now()))
+				}
+			}
+		}
+		for n := range attempts {
+			next := time.Now().Add(time.Hour)
+			if n == attempts-1 {
+				next = time.Time{}
+			}
+			for _, id := range down {
+				o.write(o.loaded(id).failed(time.Now(), next))
+			}
+		}
+		stat := func(column string) (n int64) {
+			require.NoError(t, o.db.QueryRow(t.Context(), "SELECT "+column+" FROM pg_stat_user_tables WHERE relname = 'outbox_delivery'").Scan(&n))
+			return n
+		}
+		for stat("n_tup_upd") < all+events*(attempts-1) { // sessions report with a delay
+			time.Sleep(50 * time.Millisecond) // statistics come from another process
+		}
+		updates, hot := stat("n_tup_upd")-all, stat("n_tup_hot_upd") // the last attempt of each ends it
+		t.Logf("%d of %d updates that end no delivery were in place (%.1f %%)", hot, updates, 100*float64(hot)/float64(updates))
+		require.GreaterOrEqual(t, float64(hot), 0.9*float64(updates))
+	})
 }

@@ -33,8 +33,8 @@ const module = "outbox"
 //
 // Attempts change no column of outbox_delivery that is in an index, until the
 // last one ends the delivery. PostgreSQL can then update the row in place
-// (HOT), for which the fillfactor leaves room. The deliveries of a burst are
-// attempted together, so a page must have room for a second version of each.
+// (HOT), for which the fillfactor leaves room. After a burst, whose deliveries
+// are attempted together, some pages are full and some updates move the row.
 // The indexes of outbox_delivery are for, in this order:
 //
 //   - the log of an app and of an endpoint, by state, and the waiting
@@ -151,7 +151,7 @@ var migrations = []riverdb.Step{{
 		replay text NOT NULL DEFAULT '',
 		size bigint NOT NULL,
 		attempts_size bigint NOT NULL DEFAULT 0
-	){postgres: WITH (fillfactor = 50)}`,
+	){postgres: WITH (fillfactor = 75)}`,
 	`CREATE INDEX outbox_delivery_app ON {schema}outbox_delivery (app, state, id{postgres: COLLATE "C"})`,
 	`CREATE INDEX outbox_delivery_endpoint ON {schema}outbox_delivery (endpoint, state, id{postgres: COLLATE "C"})`,
 	`CREATE INDEX outbox_delivery_deployment ON {schema}outbox_delivery (app, deployment, id{postgres: COLLATE "C"})`,
