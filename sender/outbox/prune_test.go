@@ -134,10 +134,10 @@ func TestEventIDsAreForgottenWithTheirDeliveries(t *testing.T) {
 // The number of rows to delete fits even if the products on the way do not.
 func TestShare_LargeTables(t *testing.T) {
 	t.Parallel()
-	const gigabyte, rows = 1_000_000_000, 100_000_000
-	require.EqualValues(t, rows, share(100*gigabyte, 100*gigabyte, rows))
-	require.EqualValues(t, 99*rows/100, share(99*gigabyte, 100*gigabyte, rows))
-	require.EqualValues(t, math.MaxInt64-1, share(math.MaxInt64-1, math.MaxInt64, math.MaxInt64))
+	const gigabyte, rows int64 = 1_000_000_000, 100_000_000
+	require.Equal(t, rows, share(100*gigabyte, 100*gigabyte, rows))
+	require.Equal(t, 99*rows/100, share(99*gigabyte, 100*gigabyte, rows))
+	require.Equal(t, int64(math.MaxInt64-1), share(math.MaxInt64-1, math.MaxInt64, math.MaxInt64))
 	require.EqualValues(t, 3, share(3, 10, 10))
 	require.Zero(t, share(1, 10, 9))
 }
