@@ -1,3 +1,8 @@
+// The race detector makes SQLite about twenty times slower, and these tests
+// have large tables. The gate also runs them without it.
+
+//go:build !race
+
 package outbox
 
 import (
