@@ -14,8 +14,8 @@ import (
 type encoding int64
 
 const (
-	// noBody means that there is nothing to send. The format could not express the
-	// event, or the body was erased.
+	// noBody means that the delivery can't be sent. The format could not express
+	// the event, or the body was erased.
 	noBody encoding = iota
 	// jsonBody is the stored event with the delivery's ID put in as its first
 	// member.

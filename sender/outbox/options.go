@@ -281,10 +281,11 @@ func WithDisableAfter(d time.Duration) Option {
 }
 
 // WithSupersession drops an undelivered deploy.started, build.completed or
-// health_check.passed if there is a terminal event of the same deployment
-// (deploy.live, deploy.failed, deploy.rolled_back) for the same endpoint that
-// is not older and that the endpoint's format can express. Terminal events and
-// the platform's own types are never dropped. Default: off.
+// health_check.passed if the deployment is over for the endpoint. That is so
+// if the endpoint gets a terminal event of the deployment that is not older:
+// deploy.live, deploy.failed or deploy.rolled_back. A terminal event that the
+// endpoint's format can't express does not count. Terminal events and the
+// platform's own types are never dropped. Default: off.
 func WithSupersession() Option {
 	return optionFunc(func(c *config) { c.supersede = true })
 }

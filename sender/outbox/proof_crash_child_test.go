@@ -45,10 +45,17 @@ func (c *crash) start(t *testing.T, publishes bool) *exec.Cmd {
 func (c *crash) spawn(t *testing.T, child crashChild, files ...*os.File) *exec.Cmd {
 	child.Build = childCount.Add(1)
 	child.Dir, child.Name = c.dir, fmt.Sprint(child.Build)
+	return spawnChild(t, "TestProofCrashChild", crashEnv, child, files...)
+}
+
+// spawnChild starts a process that runs one test, which finds its task in a
+// variable of the environment. It returns when the process is ready.
+func spawnChild(t *testing.T, test, env string, child crashChild, files ...*os.File) *exec.Cmd {
+	t.Helper()
 	text, err := json.Marshal(child)
 	require.NoError(t, err)
-	cmd := exec.Command(os.Args[0], "-test.run=^TestProofCrashChild$", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), crashEnv+"="+string(text))
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.timeout=0")
+	cmd.Env = append(os.Environ(), env+"="+string(text))
 	cmd.Stderr, cmd.ExtraFiles = os.Stderr, files
 	_, err = cmd.StdinPipe() // the child ends when this end of it is closed, be it by the parent's end
 	require.NoError(t, err)
@@ -68,19 +75,11 @@ func TestProofCrashChild(t *testing.T) {
 	if text == "" {
 		t.Skip("only TestProofCrash runs this")
 	}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-	var child crashChild
-	require.NoError(t, json.Unmarshal([]byte(text), &child))
+	child := readChild(t, text)
 	if child.Receiver != nil {
-		child.Receiver.serve(t, &child)
+		child.Receiver.serve(t, child)
 	}
-	w := &world{path: child.Path, url: child.URL}
-	if w.url != "" {
-		w.pool = sqldbtest.OpenPool(t, w.url)
-	}
+	w := child.world(t)
 	o, err := w.rawOpen(crashOptions(crashKey(child.Key), child.Build)...)
 	require.NoError(t, err)
 	require.NoError(t, o.Start(context.Background()))
@@ -113,6 +112,26 @@ func TestProofCrashChild(t *testing.T) {
 		_, err = fmt.Fprintln(ack, id)
 		require.NoError(t, err)
 	}
+}
+
+// readChild returns the task of this process, which ends with its parent.
+func readChild(t *testing.T, text string) *crashChild {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	child := new(crashChild)
+	require.NoError(t, json.Unmarshal([]byte(text), child))
+	return child
+}
+
+// world returns the parent's database.
+func (c *crashChild) world(t *testing.T) *world {
+	w := &world{path: c.Path, url: c.URL}
+	if w.url != "" {
+		w.pool = sqldbtest.OpenPool(t, w.url)
+	}
+	return w
 }
 
 func (c *crashChild) create(t *testing.T, kind string) *os.File {

@@ -1,12 +1,9 @@
 package outbox_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -153,21 +150,7 @@ const restartEnv = "DEPLOYHOOK_OUTBOX_RESTART_CHILD"
 // startDefault starts a process that delivers, with default options.
 func startDefault(t *testing.T, w *world, key []byte) *exec.Cmd {
 	t.Helper()
-	text, err := json.Marshal(crashChild{Path: w.path, URL: w.url, Key: key})
-	require.NoError(t, err)
-	cmd := exec.Command(os.Args[0], "-test.run=^TestProofRestartChild$", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), restartEnv+"="+string(text))
-	cmd.Stderr = os.Stderr
-	_, err = cmd.StdinPipe() // the child ends when this end of it is closed
-	require.NoError(t, err)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { killChild(cmd) })
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err, "the child did not start")
-	require.Equal(t, "ready\n", line)
-	return cmd
+	return spawnChild(t, "TestProofRestartChild", restartEnv, crashChild{Path: w.path, URL: w.url, Key: key})
 }
 
 // TestProofRestartChild is a process of TestProofRestart, and nothing
@@ -177,16 +160,8 @@ func TestProofRestartChild(t *testing.T) {
 	if text == "" {
 		t.Skip("only TestProofRestart runs this")
 	}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-	var child crashChild
-	require.NoError(t, json.Unmarshal([]byte(text), &child))
-	w := &world{path: child.Path, url: child.URL}
-	if w.url != "" {
-		w.pool = sqldbtest.OpenPool(t, w.url)
-	}
+	child := readChild(t, text)
+	w := child.world(t)
 	o, err := w.rawOpen(outbox.WithSealingKeys(crashKey(child.Key)), loopback())
 	require.NoError(t, err)
 	require.NoError(t, o.Start(context.Background()))
