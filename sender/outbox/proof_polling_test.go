@@ -26,7 +26,8 @@ import (
 // own, which commit in random order. Some are rolled back, and one stays open
 // for long. In the middle the database is dumped, restored and used further.
 func TestProofPolling(t *testing.T) {
-	proveOnEach(t, func(t *testing.T, w *world) {
+	t.Parallel() // it measures no time
+	onEach(t, func(t *testing.T, w *world) {
 		p := &polling{w: w, writers: 16, each: fewer(50), open: time.Second, committed: map[string]bool{}}
 		if *strict {
 			p.writers, p.each, p.open = 64, 40, 10*time.Second

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,10 @@ import (
 // pauses of circuit breakers have a random length. It does not count deliveries
 // with a failed attempt, which wait for their schedules. A job that is running
 // when its process is killed waits until River rescues it.
+//
+// The ramp decides when nineteen of twenty arrive, so those times are compared.
+// The last ones may be jobs that are left to River's scheduler, because they
+// run within six seconds anyway. In either run they can be late by that much.
 func TestProofRestart(t *testing.T) {
 	events, outage := 150, time.Duration(0)
 	if *strict {
@@ -38,18 +43,28 @@ func TestProofRestart(t *testing.T) {
 			url := sqldbtest.NewDatabase(t)
 			replaced = &world{url: url, pool: sqldbtest.OpenPool(t, url)}
 		}
-		var took [2]time.Duration
+		var took [2]returnTimes
 		var both sync.WaitGroup
 		for i, w := range []*world{kept, replaced} {
 			both.Go(func() { took[i] = returnAfterOutage(t, w, events, outage, i == 1) })
 		}
 		both.Wait()
-		t.Logf("%d deliveries in %v, in %v after a restart", events, took[0], took[1])
+		t.Logf("%d of %d deliveries in %v, in %v after a restart; all in %v, in %v after a restart",
+			events*19/20, events, took[0].most, took[1].most, took[0].all, took[1].all)
 		if *strict {
-			assert.Less(t, took[1], took[0]*13/10)
+			assert.Less(t, took[1].most, took[0].most*13/10)
+			assert.Less(t, took[1].all, took[0].most*13/10+leftToScheduler)
 		}
 	})
 }
+
+// leftToScheduler is when River's scheduler has run every job that the outbox
+// leaves to it.
+const leftToScheduler = 6 * time.Second
+
+// returnTimes says how long after the first delivery nineteen of twenty have
+// arrived, and all of them.
+type returnTimes struct{ most, all time.Duration }
 
 // returned is a server that is down at first.
 type returned struct {
@@ -57,10 +72,9 @@ type returned struct {
 	mu     sync.Mutex
 	up     bool
 	first  time.Time
-	last   time.Time
 	failed map[string]bool // deliveries
 	arrive map[string]bool
-	within [4]int // of those that arrived, until 1, 3, 7 and 15 s after the first
+	times  []time.Duration // of those that arrived without a failure, after the first
 }
 
 func newReturned(t *testing.T) *returned {
@@ -76,13 +90,9 @@ func newReturned(t *testing.T) *returned {
 		if s.first.IsZero() {
 			s.first = r.at
 		}
-		if !s.failed[id] {
-			s.last, s.arrive[id] = r.at, true
-		}
-		for i, d := range []time.Duration{1, 3, 7, 15} {
-			if r.at.Sub(s.first) < d*time.Second {
-				s.within[i]++
-			}
+		if !s.failed[id] && !s.arrive[id] {
+			s.arrive[id] = true
+			s.times = append(s.times, r.at.Sub(s.first))
 		}
 		return 200
 	})
@@ -102,7 +112,13 @@ func (s *returned) missing(n int) int {
 	return n - len(s.arrive) - len(s.failed)
 }
 
-func returnAfterOutage(t *testing.T, w *world, events int, outage time.Duration, restart bool) time.Duration {
+// within returns how many have arrived in a time after the first.
+func (s *returned) within(d time.Duration) int {
+	n, _ := slices.BinarySearch(s.times, d)
+	return n
+}
+
+func returnAfterOutage(t *testing.T, w *world, events int, outage time.Duration, restart bool) returnTimes {
 	key := []byte(rand.Text() + rand.Text())[:32]
 	open := func() *outbox.Outbox {
 		o, err := w.rawOpen(outbox.WithSealingKeys(crashKey(key)), loopback(), outbox.WithLogger(testLogger(t)))
@@ -140,9 +156,12 @@ func returnAfterOutage(t *testing.T, w *world, events int, outage time.Duration,
 	eventually(t, func() bool { return s.missing(events) <= int(killed) }, "some do not arrive")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.Logf("restart %v: the first %v after the endpoint was back; within 1, 3, 7 and 15 s after that %v; all after %v; %d had failed, %d were cut off",
-		restart, s.first.Sub(back).Round(time.Millisecond), s.within, s.last.Sub(s.first).Round(time.Millisecond), len(s.failed), killed)
-	return s.last.Sub(s.first).Round(time.Millisecond)
+	slices.Sort(s.times)
+	took := returnTimes{most: s.times[events*19/20-1].Round(time.Millisecond), all: s.times[len(s.times)-1].Round(time.Millisecond)}
+	t.Logf("restart %v: the first %v after the endpoint was back; within 1, 3, 7 and 15 s after that [%d %d %d %d]; %d had failed, %d were cut off",
+		restart, s.first.Sub(back).Round(time.Millisecond), s.within(time.Second), s.within(3*time.Second), s.within(7*time.Second),
+		s.within(15*time.Second), len(s.failed), killed)
+	return took
 }
 
 const restartEnv = "DEPLOYHOOK_OUTBOX_RESTART_CHILD"
