@@ -72,6 +72,12 @@ type EndpointConfig struct {
 	// each with 1 to 40 bytes and a value of up to 500 bytes, without control
 	// characters. It is not sealed, so it is no place for credentials.
 	Metadata map[string]string
+	// IdempotencyKey names the creation, so that a caller that has lost the answer
+	// can ask again. A second creation under the key returns the endpoint of the
+	// first, without its secret. With other settings it is an error that wraps
+	// [ErrKeyReused]. Keys belong to an app, and end with the endpoint. 1 to 255
+	// bytes of visible ASCII. Empty means none.
+	IdempotencyKey string
 	// Disabled creates the endpoint disabled. It gets nothing until [App.Enable],
 	// except by [App.TestEndpoint].
 	Disabled bool
@@ -108,6 +114,10 @@ type Endpoint struct {
 	MaxConcurrency      int
 	RateLimit           float64
 	Metadata            map[string]string
+	// Version is another number after each change that was asked for: of settings,
+	// of the secret, or by [App.Enable] and [App.Disable]. See
+	// EndpointUpdate.IfVersion.
+	Version int64
 
 	State EndpointState
 	// Reason says why it is failing or disabled.
@@ -136,6 +146,10 @@ type EndpointUpdate struct {
 	MaxConcurrency    *int
 	RateLimit         *float64
 	Metadata          *map[string]string // replaces all of it; an empty map removes it
+	// IfVersion is the Endpoint.Version that the change was made for. If the
+	// endpoint has another one, the error wraps [ErrEndpointChanged]. Zero changes
+	// the endpoint whatever its version is.
+	IfVersion int64
 }
 
 // String shows which fields are set.
@@ -146,11 +160,11 @@ func (u EndpointUpdate) String() string {
 // endpointRow is a stored endpoint, unsealed.
 type endpointRow struct {
 	Endpoint
-	version     int64
 	url         sender.URL
 	header      sender.Header
 	certificate sender.ClientCertificate
 	keys        []storedKey
+	creation    creation
 	interval    time.Duration // between attempts, from RateLimit
 }
 

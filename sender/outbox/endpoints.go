@@ -20,7 +20,8 @@ import (
 // The URL, headers and filter are checked as every attempt will check them, see
 // sender.Sender.Check. The host is resolved, and addresses that are not public
 // are refused. Errors: [*FieldError], [ErrDuplicateEndpoint],
-// [ErrTooManyEndpoints]. Nothing is sent, see [App.TestEndpoint].
+// [ErrTooManyEndpoints], [ErrKeyReused]. Nothing is sent, see
+// [App.TestEndpoint].
 //
 // The first endpoint registers the app. A name that [Outbox.RegisterApp]
 // refuses is a [*FieldError] for the field App.
@@ -38,8 +39,12 @@ func (a *App) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, S
 	if err := a.o.rules.check(ctx, e); err != nil {
 		return Endpoint{}, Secret{}, err
 	}
-	err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	var earlier *endpointRow
+	err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
 		if err := lockApp(ctx, tx, e.App); err != nil {
+			return err
+		}
+		if earlier, err = a.o.endpoints.created(ctx, tx, e); err != nil || earlier != nil {
 			return err
 		}
 		count, err := a.o.endpoints.checkDuplicate(ctx, tx, e)
@@ -54,6 +59,9 @@ func (a *App) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, S
 	if err != nil {
 		return Endpoint{}, Secret{}, wrap("creating endpoint", err)
 	}
+	if earlier != nil {
+		return earlier.visible(), Secret{}, nil
+	}
 	return e.visible(), shown, nil
 }
 
@@ -64,10 +72,13 @@ func (c EndpointConfig) row(app string, now time.Time) (*endpointRow, Secret, er
 			ID: newID("ep_"), App: app, Description: c.Description, BodyFormat: cmp.Or(c.BodyFormat, FormatJSON),
 			Scheme: cmp.Or(c.Scheme, SchemeStandard), SignatureHeader: c.SignatureHeader, Events: slices.Clone(c.Events),
 			Timeout: c.Timeout, Schedule: cmp.Or(c.Schedule, SchedulePlatform), MaxConcurrency: c.MaxConcurrency,
-			RateLimit: c.RateLimit, State: EndpointActive, CreatedAt: now, UpdatedAt: now, HeaderNames: c.Header.Names(),
+			RateLimit: c.RateLimit, State: EndpointActive, Version: 1, CreatedAt: now, UpdatedAt: now, HeaderNames: c.Header.Names(),
 			Metadata: maps.Clone(c.Metadata),
 		},
 		url: c.URL, header: c.Header,
+	}
+	if err := e.setCreation(&c); err != nil {
+		return nil, Secret{}, err
 	}
 	if c.Disabled {
 		e.State, e.Reason, e.DisabledAt = EndpointDisabled, "it was created disabled", now
@@ -134,7 +145,8 @@ func (a *App) Endpoints(ctx context.Context) ([]Endpoint, error) {
 // UpdateEndpoint changes an endpoint's settings and checks them as
 // [App.CreateEndpoint] does. Waiting deliveries are sent with the new settings.
 // Their bodies stay as they are. A new URL or client certificate makes a
-// failing endpoint active.
+// failing endpoint active. Errors: [*FieldError], [ErrDuplicateEndpoint],
+// [ErrUnknownEndpoint], and [ErrEndpointChanged] for EndpointUpdate.IfVersion.
 func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (Endpoint, error) {
 	if err := a.open(); err != nil {
 		return Endpoint{}, err
@@ -145,6 +157,9 @@ func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (
 		before, err := a.o.endpoints.findUnsealed(ctx, a.o.db.Reader(), a.of(id))
 		if err != nil {
 			return Endpoint{}, err
+		}
+		if u.IfVersion != 0 && u.IfVersion != before.Version {
+			return Endpoint{}, fmt.Errorf("%w: %s has version %d", ErrEndpointChanged, clean(id), before.Version)
 		}
 		after := *before
 		if err := u.applyTo(&after, time.Now()); err != nil {
@@ -183,7 +198,7 @@ func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, afte
 	if err != nil {
 		return err
 	}
-	if now.version != before.version+1 { // lock has added one
+	if now.Version != before.Version+1 { // lock has added one
 		return errChanged
 	}
 	if _, err := s.checkDuplicate(ctx, tx, after); err != nil {

@@ -25,10 +25,10 @@ type endpointStore struct {
 // endpointColumns are read by scanEndpoint, in this order.
 const endpointColumns = `id, app, version, state, reason, created_at, updated_at, failing_since, disabled_at, breaker_open_until, host,
 	description, format, scheme, signature_header, events, header_names, certificate_subject, certificate_not_after, timeout, schedule,
-	concurrency, spacing, metadata, url, header, keys, certificate`
+	concurrency, spacing, metadata, url, header, keys, certificate, creation_key, creation`
 
 // sealed are the columns that only a key opens.
-type sealed struct{ url, header, keys, certificate []byte }
+type sealed struct{ url, header, keys, certificate, creation []byte }
 
 func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 	var (
@@ -38,9 +38,9 @@ func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 		state, scheme, events, headerNames, metadata  string
 		timeout, concurrency, spacing, certificateEnd int64
 	)
-	err := r.Scan(&e.ID, &e.App, &e.version, &state, &e.Reason, &created, &updated, &failing, &disabled, &openTill, &e.Host,
+	err := r.Scan(&e.ID, &e.App, &e.Version, &state, &e.Reason, &created, &updated, &failing, &disabled, &openTill, &e.Host,
 		&e.Description, &e.BodyFormat, &scheme, &e.SignatureHeader, &events, &headerNames, &e.CertificateSubject, &certificateEnd, &timeout, &e.Schedule,
-		&concurrency, &spacing, &metadata, &s.url, &s.header, &s.keys, &s.certificate)
+		&concurrency, &spacing, &metadata, &s.url, &s.header, &s.keys, &s.certificate, &e.creation.key, &s.creation)
 	if err != nil {
 		return nil, s, err
 	}
@@ -142,6 +142,9 @@ func (r *keyring) openEndpoint(e *endpointRow, s sealed) error {
 	if err != nil {
 		return err
 	}
+	if e.creation.digest, err = r.open(e.binding(), columnCreation, s.creation); err != nil {
+		return err
+	}
 	if e.certificate, err = decodeCertificate(certificate); err != nil {
 		return fmt.Errorf("%w: endpoint %s: column certificate does not hold a certificate", ErrUnseal, e.ID)
 	}
@@ -175,6 +178,7 @@ func (r *keyring) sealEndpoint(e *endpointRow) (sealed, error) {
 		header:      r.seal(e.binding(), columnHeader, header),
 		keys:        r.seal(e.binding(), columnKeys, keys),
 		certificate: r.seal(e.binding(), columnCertificate, certificate),
+		creation:    r.seal(e.binding(), columnCreation, e.creation.digest),
 	}, nil
 }
 
@@ -203,12 +207,13 @@ func (s *endpointStore) insert(ctx context.Context, tx *riverdb.Tx, e *endpointR
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_endpoint (id, app, version, state, reason, created_at, updated_at,
 		disabled_at, host, description, format, scheme, signature_header, events, header_names, certificate_subject,
-		certificate_not_after, timeout, schedule, concurrency, spacing, metadata, url, header, keys, certificate)
-		VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		certificate_not_after, timeout, schedule, concurrency, spacing, metadata, url, header, keys, certificate,
+		creation_key, creation)
+		VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.ID, e.App, string(e.State), e.Reason, micros(e.CreatedAt), micros(e.CreatedAt), micros(e.DisabledAt), e.Host, e.Description, e.BodyFormat, string(e.Scheme),
 		e.SignatureHeader, list(e.Events), list(e.HeaderNames), e.CertificateSubject, micros(e.CertificateNotAfter),
 		e.Timeout.Microseconds(), e.Schedule, int64(e.MaxConcurrency), e.interval.Microseconds(),
-		object(e.Metadata), columns.url, columns.header, columns.keys, columns.certificate)
+		object(e.Metadata), columns.url, columns.header, columns.keys, columns.certificate, e.creation.key, columns.creation)
 	return err
 }
 
@@ -235,7 +240,8 @@ func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *end
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET version = version + 1, updated_at = ?, url = ?, header = ?, keys = ?,
-		certificate = ? WHERE app = ? AND id = ?`, micros(e.UpdatedAt), columns.url, columns.header, columns.keys, columns.certificate, e.App, e.ID)
+		certificate = ?, creation = ? WHERE app = ? AND id = ?`,
+		micros(e.UpdatedAt), columns.url, columns.header, columns.keys, columns.certificate, columns.creation, e.App, e.ID)
 	return err
 }
 

@@ -42,6 +42,12 @@ var (
 	// ErrEndpointDisabled means that the endpoint gets no deliveries until
 	// [App.Enable].
 	ErrEndpointDisabled = errors.New("outbox: endpoint is disabled")
+	// ErrKeyReused means that an endpoint was created under the same
+	// EndpointConfig.IdempotencyKey with other settings.
+	ErrKeyReused = errors.New("outbox: the idempotency key was used for another endpoint")
+	// ErrEndpointChanged means that the endpoint no longer has the version of
+	// EndpointUpdate.IfVersion. Read it again, and decide anew.
+	ErrEndpointChanged = errors.New("outbox: the endpoint has changed")
 	// ErrConflict means that an event with the same ID and other content was
 	// published before.
 	ErrConflict = errors.New("outbox: another event was published under this ID")

@@ -167,7 +167,7 @@ func (t *targets) get(ctx context.Context, d *loaded, now time.Time) (target, er
 			slog.String("endpoint", d.endpoint), slog.String("schedule", row.Schedule))
 		schedule = sender.Platform
 	}
-	e := target{version: row.version, bound: row.binding(), to: to, until: until, schedule: schedule}
+	e := target{version: row.Version, bound: row.binding(), to: to, until: until, schedule: schedule}
 	t.put(d.endpoint, e)
 	return e, nil
 }

@@ -20,6 +20,8 @@ var problems = []struct {
 	{ErrDuplicateEndpoint, "duplicate_endpoint", "There is an endpoint with this URL already."},
 	{ErrTooManyEndpoints, "too_many_endpoints", "There are as many endpoints as are allowed."},
 	{ErrEndpointDisabled, "endpoint_disabled", "The endpoint is disabled."},
+	{ErrKeyReused, "idempotency_key_reused", "Another endpoint was created with this idempotency key."},
+	{ErrEndpointChanged, "endpoint_changed", "The endpoint has changed since it was read. Read it again."},
 	{ErrConflict, "event_conflict", "Another event was published under this ID."},
 	{ErrBodyTooLarge, "body_invalid", "The body is too long."},
 }
@@ -48,6 +50,7 @@ var fieldProblems = map[string][2]string{
 	"Page.Cursor":    {"cursor_invalid", "The cursor is not one that this list returned."},
 	"States":         {"states_invalid", "A state does not exist, or can't be asked for here."},
 	"DeliveryFilter": {"filter_invalid", "The filter has a text that nothing can match."},
+	"IdempotencyKey": {"idempotency_key_invalid", "The idempotency key must be 1 to 255 visible ASCII characters."},
 	"event_id":       {"event_id_invalid", "The event's ID must be 1 to 255 visible ASCII characters."},
 	"body":           {"body_missing", "The delivery has no body that can be sent."},
 }

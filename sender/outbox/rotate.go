@@ -96,7 +96,7 @@ func (o *Outbox) ReSeal(ctx context.Context) (int, error) {
 }
 
 func (s *endpointStore) isCurrent(columns sealed) bool {
-	for _, column := range [...][]byte{columns.url, columns.header, columns.keys, columns.certificate} {
+	for _, column := range [...][]byte{columns.url, columns.header, columns.keys, columns.certificate, columns.creation} {
 		if !s.keys.isCurrent(column) {
 			return false
 		}

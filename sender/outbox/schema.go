@@ -92,9 +92,12 @@ var migrations = []riverdb.Step{{
 		url {blob} NOT NULL,
 		header {blob} NOT NULL,
 		keys {blob} NOT NULL,
-		certificate {blob} NOT NULL
+		certificate {blob} NOT NULL,
+		creation_key text NOT NULL,
+		creation {blob} NOT NULL
 	)`,
 	`CREATE INDEX outbox_endpoint_app ON {schema}outbox_endpoint (app, id)`,
+	`CREATE UNIQUE INDEX outbox_endpoint_creation ON {schema}outbox_endpoint (app, creation_key) WHERE creation_key <> ''`,
 	`CREATE INDEX outbox_endpoint_wake ON {schema}outbox_endpoint (id) WHERE wake > woken`,
 	`CREATE TABLE {schema}outbox_event (
 		position {sqlite:integer PRIMARY KEY AUTOINCREMENT}{postgres:bigint NOT NULL DEFAULT 0},

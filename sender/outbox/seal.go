@@ -120,6 +120,7 @@ const (
 	columnHeader      column = "header"
 	columnKeys        column = "keys"
 	columnCertificate column = "certificate"
+	columnCreation    column = "creation"
 )
 
 // binding is what a sealed value belongs to, apart from its column. An attacker
