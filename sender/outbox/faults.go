@@ -22,6 +22,7 @@ const (
 	inDelivering  = "delivering"
 	inMaintenance = "maintenance"
 	inWaking      = "waking"
+	inReplaying   = "replaying"
 
 	inHook     = "WithHook"
 	inSchedule = "WithSchedule"
@@ -35,8 +36,8 @@ const (
 // goes on.
 //
 // The keys are the names of options, such as "WithHook", and of the background
-// work: "loading", "recording", "pacing", "delivering", "maintenance" and
-// "waking". The faults of the options in [WithSender] are among them, see
+// work: "loading", "recording", "pacing", "delivering", "maintenance",
+// "waking" and "replaying". The faults of the options in [WithSender] are among them, see
 // [sender.Sender.Faults]. The map is empty if there was no fault, which is what
 // a healthy process shows.
 func (o *Outbox) Faults() map[string]uint64 {

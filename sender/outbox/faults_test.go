@@ -61,6 +61,13 @@ func TestBackgroundWork_SurvivesFaults(t *testing.T) {
 			}
 		},
 		inDelivering: breakClock, inMaintenance: breakClock,
+		inReplaying: func(o *Outbox, broken *atomic.Bool) {
+			turn := o.replayer.takeTurn
+			o.replayer.takeTurn = func(ctx context.Context) (bool, error) {
+				panicIf(broken)
+				return turn(ctx)
+			}
+		},
 		inWaking: func(o *Outbox, broken *atomic.Bool) {
 			breakClock(o, broken)
 			o.limiter.Rouse("ep_1")

@@ -93,11 +93,11 @@ func (a *App) SendMissed(ctx context.Context, endpoint string, since time.Time, 
 	if e.State == EndpointDisabled {
 		return ReplayStatus{}, fmt.Errorf("%w: %s; enable it first", ErrEndpointDisabled, endpoint)
 	}
-	row := &replayRow{app: e.App, spacing: interval(c.rate).Microseconds(), missed: 1, cursor: missedCursor(micros(since), "")}
+	row := &replayRow{app: e.App, spacing: interval(c.rate).Microseconds(), missed: 1, cursor: missedCursor(micros(since), ""), background: flag(c.background)}
 	if err := a.o.replayer.create(ctx, row, DeliveryFilter{Endpoint: endpoint, Since: since, Until: time.Now()}); err != nil {
 		return ReplayStatus{}, err
 	}
-	return a.o.replayer.run(ctx, a.of(row.id), c.progress)
+	return a.o.replayer.begin(ctx, row, c.progress)
 }
 
 // EnableOption configures [App.Enable].

@@ -143,7 +143,8 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 	o.ordering = &ordering{on: c.ordering, db: db, client: client}
 	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede, ordering: o.ordering}
 	o.waker = newWaker(db, client, o.limiter, c.logger)
-	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, publisher: o.publisher, faults: c.faults}
+	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, publisher: o.publisher, faults: c.faults, logger: c.logger, begun: make(chan struct{}, 1)}
+	o.replayer.takeTurn = o.replayer.turn
 	o.health = &health{db: db, endpoints: o.endpoints, publisher: o.publisher, disableAfter: c.disableAfter, logger: c.logger}
 	w.loader = newLoader(db, c.supersede, c.ordering, c.faults)
 	w.targets = &targets{endpoints: o.endpoints, rules: o.rules, logger: c.logger, byID: map[string]target{}}
@@ -243,6 +244,7 @@ func (o *Outbox) Start(ctx context.Context) error {
 	}
 	o.started, o.stop = true, cancel
 	o.tasks.Go(func() { o.faults.Run(run, inMaintenance, o.maintain) })
+	o.tasks.Go(func() { o.faults.Run(run, inReplaying, o.replayer.watch) })
 	o.tasks.Go(func() { o.faults.Run(run, inWaking, o.waker.run) })
 	o.tasks.Go(func() { o.faults.Run(run, inWaking, o.waker.watch) })
 	return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -17,12 +18,15 @@ type replayRow struct {
 	id, app, filter, cursor, planned             string
 	createdAt, spacing, scheduled, skipped, done int64
 	missed                                       int64 // it sends missed events
+	background                                   int64 // a started process schedules it
+	canceledAt                                   int64
 }
 
-const replayColumns = `id, app, filter, cursor, planned, created_at, spacing, scheduled, skipped, done, missed`
+const replayColumns = `id, app, filter, cursor, planned, created_at, spacing, scheduled, skipped, done, missed, background, canceled_at`
 
 func scanReplay(s riverdb.Row) (r replayRow, err error) {
-	return r, s.Scan(&r.id, &r.app, &r.filter, &r.cursor, &r.planned, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done, &r.missed)
+	return r, s.Scan(&r.id, &r.app, &r.filter, &r.cursor, &r.planned, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done, &r.missed,
+		&r.background, &r.canceledAt)
 }
 
 func unknownReplay(id string) error { return fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id)) }
@@ -57,6 +61,7 @@ func (r *replayer) statuses(ctx context.Context, rows []replayRow, most int) ([]
 		all[i] = ReplayStatus{
 			ID: row.id, CreatedAt: fromMicros(row.createdAt),
 			Missed: row.missed != 0, Scheduled: int(row.scheduled), Skipped: int(row.skipped), Complete: row.done != 0,
+			CanceledAt: fromMicros(row.canceledAt),
 		}
 		if err := json.Unmarshal([]byte(row.filter), &all[i].Filter); err != nil {
 			return nil, fmt.Errorf("outbox: reading replay %s: %w", row.id, err)
@@ -126,7 +131,7 @@ func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, k owned) (
 		return false, err
 	}
 	row, err := readReplay(ctx, tx, k)
-	if err != nil || row.done != 0 {
+	if err != nil || row.done != 0 || row.canceledAt != 0 {
 		return true, err
 	}
 	schedule := r.scheduleRange
@@ -181,24 +186,42 @@ func (r *replayer) nextBatch(ctx context.Context, tx *riverdb.Tx, row *replayRow
 	if err := json.Unmarshal([]byte(row.filter), &selected.DeliveryFilter); err != nil {
 		return nil, "", err
 	}
-	s, err := selected.scan(ctx, tx)
+	s, err := selected.scanForReplay(ctx, tx)
 	if err != nil {
 		return nil, "", err
 	}
 	s.from(row.cursor)
-	if selected.Type == "" { // tests are sent again only on request
+	found, err := s.step(ctx, r.db.Dialect(), tx, replayBatch)
+	if err != nil {
+		return nil, "", err
+	}
+	batch, err = r.candidates(ctx, tx, found.ids)
+	return batch, found.last, err
+}
+
+// scanForReplay leaves out tests, which are sent again only on request.
+func (f selection) scanForReplay(ctx context.Context, q riverdb.Querier) (scan, error) {
+	s, err := f.scan(ctx, q)
+	if f.Type == "" {
 		s.check(`d.type <> ?`, string(EventTest))
 	}
-	found, err := s.step(ctx, r.db.Dialect(), tx, replayBatch)
-	if err != nil || len(found.ids) == 0 {
-		return nil, found.last, err
+	return s, err
+}
+
+func (r *replayer) candidates(ctx context.Context, q riverdb.Querier, ids []string) ([]candidate, error) {
+	if len(ids) == 0 {
+		return nil, nil
 	}
-	in, list := anyOf(r.db, found.ids)
-	batch, err = riverdb.Collect(ctx, tx, func(r riverdb.Row) (c candidate, err error) {
+	in, list := anyOf(r.db, ids)
+	return riverdb.Collect(ctx, q, func(r riverdb.Row) (c candidate, err error) {
 		return c, r.Scan(&c.id, &c.endpoint, &c.state, &c.encoding)
 	}, `SELECT d.id, d.endpoint, COALESCE(e.state, ''), d.encoding FROM {schema}outbox_delivery d
 		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id `+in+` ORDER BY d.id`, list)
-	return batch, found.last, err
+}
+
+// sendable reports whether the delivery can be sent again.
+func (c *candidate) sendable() bool {
+	return encoding(c.encoding) != noBody && c.state != "" && c.state != string(EndpointDisabled)
 }
 
 // schedule gives each delivery that can be sent a time after those of earlier
@@ -211,7 +234,7 @@ func (row *replayRow) schedule(batch []candidate) ([]requeued, error) {
 	}
 	var all []requeued
 	for _, c := range batch {
-		if encoding(c.encoding) == noBody || c.state == "" || c.state == string(EndpointDisabled) {
+		if !c.sendable() {
 			continue
 		}
 		all = append(all, requeued{id: c.id, due: p.next(c.endpoint)})
@@ -282,6 +305,9 @@ type replayer struct {
 	endpoints *endpointStore
 	publisher *publisher
 	faults    *contain.Faults
+	logger    *slog.Logger
+	takeTurn  func(context.Context) (more bool, err error)
+	begun     chan struct{} // sent to when a replay is to be scheduled in the background
 }
 
 func (r *replayer) replay(ctx context.Context, tx *riverdb.Tx, k owned) error {

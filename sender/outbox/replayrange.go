@@ -32,9 +32,10 @@ type replayOption func(*replayConfig)
 func (f replayOption) applyToReplay(c *replayConfig) { f(c) }
 
 type replayConfig struct {
-	rate     float64
-	progress func(ReplayStatus)
-	err      error
+	rate       float64
+	background bool
+	progress   func(ReplayStatus)
+	err        error
 }
 
 // WithReplayRate sets how many of the deliveries an endpoint gets each second,
@@ -63,6 +64,15 @@ func WithReplayProgress(f func(ReplayStatus)) ReplayOption {
 	})
 }
 
+// WithBackground has [App.ReplayRange] or [App.SendMissed] return as soon as
+// the replay is stored. A process that was started ([Outbox.Start]) schedules
+// it, and another one goes on if that one crashes. [App.ReplayStatus] reports
+// the progress. [WithReplayProgress] is an error beside it. Default: the call
+// schedules all of them itself and returns then.
+func WithBackground() ReplayOption {
+	return replayOption(func(c *replayConfig) { c.background = true })
+}
+
 // ReplayStatus is the progress of a replay.
 type ReplayStatus struct {
 	ID        string
@@ -77,8 +87,11 @@ type ReplayStatus struct {
 	// because they have no body.
 	Scheduled, Skipped int
 	// Complete reports that all have been scheduled. If a replay was interrupted
-	// before, [App.ResumeReplay] continues it.
+	// before, [App.ResumeReplay] continues it, or a started process does if it runs
+	// in the background ([WithBackground]).
 	Complete bool
+	// CanceledAt is when [App.CancelReplay] ended it. It is zero if nobody did.
+	CanceledAt time.Time
 	// Pending counts the scheduled deliveries that still wait. The other fields
 	// say how the others ended. Each counts up to [MaxCount], and up to 1000 in the
 	// list of [App.Replays]. Such a number means that there may be more.
@@ -110,11 +123,11 @@ func (a *App) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...ReplayO
 	if err := a.registered(ctx); err != nil {
 		return ReplayStatus{}, err
 	}
-	row := &replayRow{app: a.name, spacing: interval(c.rate).Microseconds()}
+	row := &replayRow{app: a.name, spacing: interval(c.rate).Microseconds(), background: flag(c.background)}
 	if err := a.o.replayer.create(ctx, row, f); err != nil {
 		return ReplayStatus{}, err
 	}
-	return a.o.replayer.run(ctx, a.of(row.id), c.progress)
+	return a.o.replayer.begin(ctx, row, c.progress)
 }
 
 // create stores a new replay, and gives it an ID.
@@ -124,8 +137,9 @@ func (r *replayer) create(ctx context.Context, row *replayRow, f DeliveryFilter)
 		return fmt.Errorf("outbox: replaying: %w", err)
 	}
 	row.id = newID(replayPrefix)
-	_, err = r.db.Exec(ctx, `INSERT INTO {schema}outbox_replay (id, app, created_at, filter, spacing, cursor, missed) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		row.id, row.app, micros(time.Now()), string(filter), row.spacing, row.cursor, row.missed)
+	_, err = r.db.Exec(ctx, `INSERT INTO {schema}outbox_replay (id, app, created_at, filter, spacing, cursor, missed, background)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		row.id, row.app, micros(time.Now()), string(filter), row.spacing, row.cursor, row.missed, row.background)
 	return wrap("replaying", err)
 }
 
@@ -139,6 +153,9 @@ func newReplayConfig(opts []ReplayOption) (replayConfig, error) {
 	}
 	if c.err != nil {
 		return c, c.err
+	}
+	if c.background && c.progress != nil {
+		return c, fieldError("WithReplayProgress", "a replay in the background has no caller to tell; use ReplayStatus")
 	}
 	if !(c.rate >= minRate && c.rate <= maxRate) {
 		return c, fieldError("WithReplayRate", "want from one a day to %d a second", maxRate)
@@ -166,7 +183,7 @@ func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
 }
 
 // ResumeReplay continues a replay that was interrupted. It returns at once if
-// the replay is complete.
+// the replay is complete or was canceled.
 func (a *App) ResumeReplay(ctx context.Context, id string, opts ...ReplayOption) (ReplayStatus, error) {
 	if err := a.open(); err != nil {
 		return ReplayStatus{}, err

@@ -196,12 +196,15 @@ var migrations = []riverdb.Step{{
 		spacing bigint NOT NULL,
 		cursor text NOT NULL,
 		missed bigint NOT NULL DEFAULT 0,
+		background bigint NOT NULL DEFAULT 0,
+		canceled_at bigint NOT NULL DEFAULT 0,
 		planned text NOT NULL DEFAULT '{}',
 		scheduled bigint NOT NULL DEFAULT 0,
 		skipped bigint NOT NULL DEFAULT 0,
 		done bigint NOT NULL DEFAULT 0
 	)`,
 	`CREATE INDEX outbox_replay_app ON {schema}outbox_replay (app, id)`,
+	`CREATE INDEX outbox_replay_open ON {schema}outbox_replay (id) WHERE background = 1 AND done = 0 AND canceled_at = 0`,
 	`CREATE TABLE {schema}outbox_replay_pace (
 		replay text NOT NULL,
 		endpoint text NOT NULL,

@@ -48,6 +48,7 @@ var withID = map[string]func(ctx context.Context, a *outbox.App, id string) erro
 	"EndpointStats": func(ctx context.Context, a *outbox.App, id string) error { return last(a.EndpointStats(ctx, id)) },
 	"EraseEvent":    func(ctx context.Context, a *outbox.App, id string) error { return a.EraseEvent(ctx, id) },
 	"ReplayStatus":  func(ctx context.Context, a *outbox.App, id string) error { return last(a.ReplayStatus(ctx, id)) },
+	"CancelReplay":  func(ctx context.Context, a *outbox.App, id string) error { return a.CancelReplay(ctx, id) },
 	"ResumeReplay":  func(ctx context.Context, a *outbox.App, id string) error { return last(a.ResumeReplay(ctx, id)) },
 }
 
