@@ -9,9 +9,9 @@ const MaxCount = 10_000
 // ([MaxCount]), so it costs the same in a table of any size.
 type Count struct {
 	// N is the number. It is exact unless More is set.
-	N int
+	N int `json:"n"`
 	// More reports that there may be more than N.
-	More bool
+	More bool `json:"more"`
 }
 
 // String returns for example "1,234", or "10,000+" if there may be more.

@@ -88,17 +88,20 @@ type Attempt struct {
 // Publication is what [App.Publish] has stored.
 type Publication struct {
 	// EventID is the event's ID, given or generated.
-	EventID string
+	EventID string `json:"event_id"`
 	// Duplicate reports that the same event had been published before. Nothing was
 	// stored this time. Deliveries are those of the first time that have not been
 	// pruned.
-	Duplicate bool
+	Duplicate bool `json:"duplicate"`
 	// Deliveries holds one for each endpoint that gets the event.
-	Deliveries []Ref
+	Deliveries []Ref `json:"deliveries"`
 }
 
 // Ref names a delivery.
-type Ref struct{ ID, Endpoint string }
+type Ref struct {
+	ID       string `json:"id"`
+	Endpoint string `json:"endpoint"`
+}
 
 // NoticeKind is the kind of a [Notice].
 type NoticeKind string

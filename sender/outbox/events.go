@@ -49,13 +49,13 @@ type Event struct {
 
 // Events is a page of events, in the order in which consumers see them.
 type Events struct {
-	Items []Event
+	Items []Event `json:"items"`
 	// Next is the cursor after the last event that was examined. It is empty only
 	// if the first page found nothing.
-	Next string
+	Next string `json:"next,omitempty"`
 	// More reports that there may be further events already. A consumer that has
 	// seen all waits a while before it asks again.
-	More bool
+	More bool `json:"more"`
 }
 
 // Events returns events of the app in a fixed order, which begins after the

@@ -24,17 +24,19 @@ const (
 
 // DeliveryFilter selects deliveries. An empty field matches all.
 type DeliveryFilter struct {
-	Endpoint, EventID string
-	Type              payload.Type
-	DeploymentID      string
+	Endpoint     string       `json:"endpoint,omitempty"`
+	EventID      string       `json:"event_id,omitempty"`
+	Type         payload.Type `json:"type,omitempty"`
+	DeploymentID string       `json:"deployment_id,omitempty"`
 	// States names states. [Pending] includes [Delivering]. Delivering alone is an
 	// error, since only the queue knows it. Look at Delivery.State.
-	States []State
+	States []State `json:"states,omitempty"`
 	// Since and Until bound when they were published, to the millisecond. Since is
 	// included, and Until is not.
-	Since, Until time.Time
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 	// Replay is the ID of a replay that scheduled them, see [App.ReplayRange].
-	Replay string
+	Replay string `json:"replay,omitempty"`
 }
 
 // Page selects a part of a list. Lists come newest first.
@@ -50,10 +52,10 @@ type Page struct {
 
 // Deliveries is a page of deliveries, without their bodies.
 type Deliveries struct {
-	Items []Delivery
+	Items []Delivery `json:"items"`
 	// Next is the cursor of the next page. It is empty on the last. Only then is
 	// the list at its end, since a page may be short.
-	Next string
+	Next string `json:"next,omitempty"`
 }
 
 const deliveryColumns = `d.id, d.event, d.app, d.endpoint, d.type, d.deployment, d.state, d.attempts, d.replays, d.created_at, d.next_at, d.done_at,

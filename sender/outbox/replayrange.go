@@ -75,27 +75,32 @@ func WithBackground() ReplayOption {
 
 // ReplayStatus is the progress of a replay.
 type ReplayStatus struct {
-	ID        string
-	CreatedAt time.Time
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
 	// Filter is what it replays, with its defaults filled in.
-	Filter DeliveryFilter
+	Filter DeliveryFilter `json:"filter"`
 	// Missed reports that it is one of [App.SendMissed]. Endpoint, Since and Until
 	// of Filter say which events it sends.
-	Missed bool
+	Missed bool `json:"missed"`
 	// Scheduled counts the deliveries that were scheduled so far. Skipped counts
 	// those that can't be sent, because their endpoint is disabled or deleted, or
 	// because they have no body.
-	Scheduled, Skipped int
+	Scheduled int `json:"scheduled"`
+	Skipped   int `json:"skipped"`
 	// Complete reports that all have been scheduled. If a replay was interrupted
 	// before, [App.ResumeReplay] continues it, or a started process does if it runs
 	// in the background ([WithBackground]).
-	Complete bool
+	Complete bool `json:"complete"`
 	// CanceledAt is when [App.CancelReplay] ended it. It is zero if nobody did.
-	CanceledAt time.Time
+	CanceledAt time.Time `json:"canceled_at,omitzero"`
 	// Pending counts the scheduled deliveries that still wait. The other fields
 	// say how the others ended. Each counts up to [MaxCount], and up to 1000 in the
 	// list of [App.Replays]. Such a number means that there may be more.
-	Pending, Delivered, Failed, Canceled, Superseded int
+	Pending    int `json:"pending"`
+	Delivered  int `json:"delivered"`
+	Failed     int `json:"failed"`
+	Canceled   int `json:"canceled"`
+	Superseded int `json:"superseded"`
 }
 
 // ReplayRange sends the deliveries again that match the filter, oldest first,
@@ -208,9 +213,9 @@ func (a *App) ReplayStatus(ctx context.Context, id string) (ReplayStatus, error)
 
 // Replays is a page of replays.
 type Replays struct {
-	Items []ReplayStatus
+	Items []ReplayStatus `json:"items"`
 	// Next is the cursor of the next page. It is empty on the last.
-	Next string
+	Next string `json:"next,omitempty"`
 }
 
 // Replays returns the app's replays of ranges, newest first. One that is not

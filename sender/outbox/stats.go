@@ -15,15 +15,15 @@ const (
 // Backlog is what waits for an attempt.
 type Backlog struct {
 	// Pending counts the deliveries that wait for an attempt or have one now.
-	Pending Count
+	Pending Count `json:"pending"`
 	// Due counts those of them whose time for the next attempt has come
 	// ([Delivery.NextAt]). The endpoint's circuit breaker, rate limit or
 	// concurrency may hold them back.
-	Due Count
+	Due Count `json:"due"`
 	// OldestDue is when the first of them became due. It is zero if none is due.
-	OldestDue time.Time
+	OldestDue time.Time `json:"oldest_due,omitzero"`
 	// InFlight counts those of Pending on which a process is working now.
-	InFlight Count
+	InFlight Count `json:"in_flight"`
 }
 
 // Stats says how much an outbox, or one app of it, has to do.
@@ -34,45 +34,46 @@ type Backlog struct {
 type Stats struct {
 	// AsOf is when it was counted. It is up to five seconds ago ([StatsAge]),
 	// since calls share the result.
-	AsOf time.Time
+	AsOf time.Time `json:"as_of"`
 	Backlog
 	// States counts the deliveries by state: [Pending], [Delivered], [Failed],
 	// [Canceled] and [Superseded]. In the Stats of an outbox with more than 1,000
 	// apps, the last two and Delivered are those of the first 1,000.
-	States map[State]Count
+	States map[State]Count `json:"states"`
 	// Endpoints has the endpoints with pending deliveries or dead letters, at most
 	// 100 ([MaxStatsEndpoints]). Those with most due come first, then those with
 	// most pending.
-	Endpoints []EndpointBacklog
+	Endpoints []EndpointBacklog `json:"endpoints"`
 	// EventsWithoutPosition counts the events that have no place among those that
 	// consumers poll. A call of [App.Events] gives them one, and a started outbox
 	// does so about once a minute. OldestWithoutPosition is when the first of them
 	// was published. Both are zero on SQLite.
-	EventsWithoutPosition Count
-	OldestWithoutPosition time.Time
+	EventsWithoutPosition Count     `json:"events_without_position"`
+	OldestWithoutPosition time.Time `json:"oldest_without_position,omitzero"`
 }
 
 // EndpointBacklog is one endpoint's part of [Stats].
 type EndpointBacklog struct {
-	App, Endpoint string
+	App      string `json:"app"`
+	Endpoint string `json:"endpoint"`
 	// State is the endpoint's state. It is empty if the endpoint was deleted.
-	State EndpointState
+	State EndpointState `json:"state,omitempty"`
 	// BreakerOpenUntil is when the circuit breaker admits the next attempt. It is
 	// zero if the breaker is closed.
-	BreakerOpenUntil time.Time
+	BreakerOpenUntil time.Time `json:"breaker_open_until,omitzero"`
 	Backlog
 	// Failed counts the dead letters. If there are more than 10,000, these are
 	// among the latest 10,000 of all endpoints.
-	Failed Count
+	Failed Count `json:"failed"`
 }
 
 // EndpointStats says how much one endpoint has to do and has done.
 type EndpointStats struct {
 	// AsOf is when it was counted, up to five seconds ago ([StatsAge]).
-	AsOf time.Time
+	AsOf time.Time `json:"as_of"`
 	EndpointBacklog
 	// States counts the endpoint's deliveries by state, as in [Stats].
-	States map[State]Count
+	States map[State]Count `json:"states"`
 }
 
 // Stats returns figures about all apps, for the operator. What it reads does
