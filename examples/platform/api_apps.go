@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"slices"
@@ -33,7 +34,7 @@ func (p *platform) createApp(r *http.Request) (int, any, error) {
 	if !appName.MatchString(in.Name) {
 		return 0, nil, badField(http.StatusUnprocessableEntity, "name", "want up to 40 lower-case letters, digits and hyphens, beginning with a letter")
 	}
-	apps, err := p.outbox.Apps(r.Context())
+	apps, err := p.apps(r.Context())
 	if err != nil {
 		return 0, nil, err
 	}
@@ -44,12 +45,26 @@ func (p *platform) createApp(r *http.Request) (int, any, error) {
 	return status, in, p.outbox.RegisterApp(r.Context(), in.Name)
 }
 
+// apps returns the names of all apps.
+func (p *platform) apps(ctx context.Context) (names []string, err error) {
+	for page := (outbox.Page{Limit: outbox.MaxPageLimit}); ; {
+		apps, err := p.outbox.Apps(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, apps.Items...)
+		if page.Cursor = apps.Next; page.Cursor == "" {
+			return names, nil
+		}
+	}
+}
+
 func (p *platform) listApps(r *http.Request) (int, any, error) {
 	type app struct {
 		Name string `json:"name"`
 		Live string `json:"live_version,omitempty"`
 	}
-	names, err := p.outbox.Apps(r.Context())
+	names, err := p.apps(r.Context())
 	if err != nil {
 		return 0, nil, err
 	}

@@ -215,7 +215,7 @@ func (p *platform) resume(ctx context.Context) error {
 			return err
 		}
 	}
-	apps, err := p.outbox.Apps(ctx)
+	apps, err := p.apps(ctx)
 	if err != nil {
 		return err
 	}

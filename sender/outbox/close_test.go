@@ -30,7 +30,7 @@ func TestClose_SecondWaitsForFirst(t *testing.T) {
 		first := make(chan error, 1)
 		go func() { first <- o.Close() }()
 		eventually(t, func() bool {
-			_, err := o.Apps(context.Background())
+			_, err := o.Apps(context.Background(), outbox.Page{})
 			return err != nil
 		}, "not closed")
 		var released atomic.Bool

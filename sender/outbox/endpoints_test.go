@@ -58,9 +58,9 @@ func TestEndpointsAreBoundedPerApp(t *testing.T) {
 		require.ErrorIs(t, o.App("shop").DeleteEndpoint(t.Context(), all[0].ID), outbox.ErrUnknownEndpoint)
 		create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/new"))
 
-		apps, err := o.Apps(t.Context())
+		apps, err := o.Apps(t.Context(), outbox.Page{})
 		require.NoError(t, err)
-		require.Equal(t, []string{"shop"}, apps)
+		require.Equal(t, outbox.Apps{Items: []string{"shop"}}, apps)
 		_, err = o.App("nobody").Endpoints(t.Context())
 		require.ErrorIs(t, err, outbox.ErrUnknownApp)
 	})
@@ -90,9 +90,9 @@ func TestBadEndpointsAreRefusedWithTheFieldAtFault(t *testing.T) {
 		}
 		_, _, err := o.App("a").CreateEndpoint(t.Context(), outbox.EndpointConfig{URL: sender.NewURL("http://127.0.0.1:1/"), Scheme: outbox.SchemeBearer})
 		requireField(t, err, "Secret")
-		apps, err := o.Apps(t.Context())
+		apps, err := o.Apps(t.Context(), outbox.Page{})
 		require.NoError(t, err)
-		require.Empty(t, apps)
+		require.Empty(t, apps.Items)
 		_, err = o.App("shop").Endpoint(t.Context(), "ep_unknown")
 		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
 	})

@@ -197,6 +197,13 @@ func (p Publication) MarshalJSON() ([]byte, error) {
 }
 
 // MarshalJSON returns the form of the management API.
+func (a Apps) MarshalJSON() ([]byte, error) {
+	type plain Apps
+	a.Items = array(a.Items)
+	return json.Marshal(plain(a))
+}
+
+// MarshalJSON returns the form of the management API.
 func (d Deliveries) MarshalJSON() ([]byte, error) {
 	type plain Deliveries
 	d.Items = array(d.Items)

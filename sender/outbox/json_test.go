@@ -53,6 +53,7 @@ func TestJSON(t *testing.T) {
 		"publication_none": outbox.Publication{EventID: "evt_1", Duplicate: true},
 		"deliveries_none":  outbox.Deliveries{},
 		"deliveries":       outbox.Deliveries{Items: []outbox.Delivery{{ID: "whk_1", CreatedAt: at}}, Next: "abc"},
+		"apps_none":        outbox.Apps{},
 		"events_none":      outbox.Events{},
 		"replays_none":     outbox.Replays{},
 		"replay": outbox.ReplayStatus{

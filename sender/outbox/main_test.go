@@ -289,9 +289,9 @@ func settled(t testing.TB, o *outbox.Outbox, id string, want outbox.State) outbo
 // find returns a delivery of any app.
 func find(t testing.TB, o *outbox.Outbox, id string) outbox.Delivery {
 	t.Helper()
-	apps, err := o.Apps(context.Background())
+	apps, err := o.Apps(context.Background(), outbox.Page{Limit: outbox.MaxPageLimit})
 	require.NoError(t, err)
-	for _, app := range apps {
+	for _, app := range apps.Items {
 		d, err := o.App(app).Delivery(context.Background(), id)
 		if errors.Is(err, outbox.ErrUnknownDelivery) {
 			continue

@@ -39,7 +39,8 @@ type DeliveryFilter struct {
 	Replay string `json:"replay,omitempty"`
 }
 
-// Page selects a part of a list. Lists come newest first.
+// Page selects a part of a list. Lists come newest first, apart from those of
+// [Outbox.Apps] and [App.Events].
 type Page struct {
 	// Limit is the number of items on a page. Zero means 50 ([DefaultPageLimit]).
 	// More than 500 ([MaxPageLimit]) is an error.

@@ -53,7 +53,7 @@ func TestLists_DoNotWaitForWriters(t *testing.T) {
 	require.NoError(t, err)
 	_, err = o.App("shop").Endpoints(ctx)
 	require.NoError(t, err)
-	_, err = o.Apps(ctx)
+	_, err = o.Apps(ctx, outbox.Page{})
 	require.NoError(t, err)
 	_, err = o.App("shop").Replays(ctx, outbox.Page{})
 	require.NoError(t, err)

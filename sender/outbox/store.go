@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,13 +168,33 @@ func (o *Outbox) RegisterApp(ctx context.Context, app string) error {
 	return registerApp(ctx, o.db, app)
 }
 
-// Apps returns the names of all apps, sorted.
-func (o *Outbox) Apps(ctx context.Context) ([]string, error) {
+// Apps is a page of the names of apps.
+type Apps struct {
+	Items []string `json:"items"`
+	// Next is the cursor of the next page. It is empty on the last.
+	Next string `json:"next,omitempty"`
+}
+
+// Apps returns the names of the apps that were registered, sorted.
+func (o *Outbox) Apps(ctx context.Context, p Page) (page Apps, err error) {
 	if err := o.open(); err != nil {
-		return nil, err
+		return page, err
 	}
-	apps, err := riverdb.Collect(ctx, o.db.Reader(), scanText, `SELECT id FROM {schema}outbox_app ORDER BY id`)
-	return apps, wrap("reading apps", err)
+	limit, err := p.size()
+	if err != nil {
+		return page, err
+	}
+	after, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	if err != nil || !storable(string(after)) {
+		return page, fieldError("Page.Cursor", "not a cursor returned by this list")
+	}
+	page.Items, err = riverdb.Collect(ctx, o.db.Reader(), scanText, `SELECT id FROM {schema}outbox_app WHERE id > ? ORDER BY id LIMIT ?`,
+		string(after), int64(limit+1))
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		page.Next = cursor(page.Items[limit-1])
+	}
+	return page, wrap("reading apps", err)
 }
 
 func registerApp(ctx context.Context, q riverdb.Querier, app string) error {
