@@ -16,10 +16,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/deployhook/deployhook/internal/loglimit"
 )
 
 const (
@@ -149,14 +152,10 @@ type Faults struct {
 	component string
 	handler   slog.Handler
 
-	mu    sync.Mutex
-	names map[string]*record
-}
+	lines *loglimit.Limiter
 
-type record struct {
-	count  uint64
-	missed uint64 // since the last line
-	logged time.Time
+	mu     sync.Mutex
+	counts map[string]uint64
 }
 
 // New returns a counter that logs to the application's handler. The component
@@ -165,7 +164,7 @@ func New(component string, handler slog.Handler) *Faults {
 	if handler == nil {
 		handler = slog.DiscardHandler
 	}
-	return &Faults{component: component, handler: handler, names: map[string]*record{}}
+	return &Faults{component: component, handler: handler, lines: loglimit.New(1, logEvery), counts: map[string]uint64{}}
 }
 
 // Counts returns the number of faults so far, by the name of the callback or
@@ -173,11 +172,7 @@ func New(component string, handler slog.Handler) *Faults {
 func (f *Faults) Counts() map[string]uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	counts := make(map[string]uint64, len(f.names))
-	for name, r := range f.names {
-		counts[name] = r.count
-	}
-	return counts
+	return maps.Clone(f.counts)
 }
 
 // Call runs callback on a new goroutine, waits for it, and reports a fault. It
@@ -219,7 +214,7 @@ func (f *Faults) Guard(name string, callback func()) (fault *Fault) {
 	returned := false
 	defer func() {
 		if fault = ended(returned, recover()); fault != nil {
-			f.count(name)
+			f.Count(name)
 		}
 	}()
 	callback()
@@ -254,12 +249,13 @@ func (f *Faults) Run(ctx context.Context, name string, loop func(context.Context
 // Report counts a fault, and logs it unless another fault of that name was
 // logged within the last minute. It also contains faults of the log handler.
 func (f *Faults) Report(ctx context.Context, name string, fault *Fault) {
-	missed, due := f.count(name)
-	if !due {
+	f.Count(name)
+	left, allowed := f.lines.Allow(name)
+	if !allowed {
 		return
 	}
 	line := slog.NewRecord(time.Now(), slog.LevelError, f.component+": contained a fault", 0)
-	line.AddAttrs(slog.String("in", name), slog.String("fault", fault.Error()), slog.Uint64("repeats", missed))
+	line.AddAttrs(slog.String("in", name), slog.String("fault", fault.Error()), slog.Uint64(loglimit.LeftOut, left))
 	if len(fault.Stack) > 0 {
 		line.AddAttrs(slog.String("stack", string(fault.Stack)))
 	}
@@ -269,29 +265,13 @@ func (f *Faults) Report(ctx context.Context, name string, fault *Fault) {
 		}
 	})
 	if failed != nil && name != LoggerName {
-		f.count(LoggerName)
+		f.Count(LoggerName)
 	}
 }
 
 // Count counts a fault that the caller logs itself.
-func (f *Faults) Count(name string) { f.count(name) }
-
-// count returns how many faults were not logged since the last line, and
-// whether a line is due.
-func (f *Faults) count(name string) (missed uint64, due bool) {
+func (f *Faults) Count(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := f.names[name]
-	if r == nil {
-		r = &record{}
-		f.names[name] = r
-	}
-	r.count++
-	now := time.Now()
-	if !r.logged.IsZero() && now.Sub(r.logged) < logEvery {
-		r.missed++
-		return 0, false
-	}
-	missed, r.missed, r.logged = r.missed, 0, now
-	return missed, true
+	f.counts[name]++
 }

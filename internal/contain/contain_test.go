@@ -86,8 +86,8 @@ func TestRun(t *testing.T) {
 		require.Equal(t, map[string]uint64{"loop": 151}, f.Counts())
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		require.Len(t, lines, 3, "at 0, 60 and 120 s")
-		require.Contains(t, lines[0], `level=ERROR msg="test: contained a fault" in=loop fault="panicked: again" repeats=0 stack=`)
-		require.Contains(t, lines[1], "repeats=59")
+		require.Contains(t, lines[0], `level=ERROR msg="test: contained a fault" in=loop fault="panicked: again" left_out=0 stack=`)
+		require.Contains(t, lines[1], "left_out=59")
 
 		f.Run(t.Context(), "returns", func(context.Context) { rounds = 0 })
 		require.Zero(t, rounds)
