@@ -2,6 +2,7 @@ package dedupe
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"math"
 	"math/bits"
@@ -297,6 +298,16 @@ func (m *Memory) Release(ctx context.Context, c Claim) error {
 	s.forget(r)
 	m.giveBack(1)
 	return nil
+}
+
+// Ready reports whether the store takes new deliveries. The error is [ErrFull],
+// [ErrClosed] or the context's. Ready claims a random key and releases it.
+func (m *Memory) Ready(ctx context.Context) error {
+	c, err := m.Claim(ctx, NewKey("dedupe", "ready", rand.Text()), time.Second)
+	if err != nil {
+		return err
+	}
+	return m.Release(ctx, c)
 }
 
 // lock locks the shard of a hash and returns it.

@@ -68,12 +68,12 @@ func TestCluster(t *testing.T) {
 
 	t.Run("check", func(t *testing.T) {
 		s := newStore(t, one)
-		require.NoError(t, s.Check(t.Context()))
+		require.NoError(t, s.Ready(t.Context()))
 		require.NoError(t, c.nodes[2].ConfigSet(t.Context(), "maxmemory", "1gb").Err())
 		require.NoError(t, c.nodes[2].ConfigSet(t.Context(), "maxmemory-policy", "volatile-lru").Err())
-		require.ErrorIs(t, s.Check(t.Context()), redisdedupe.ErrUnsafe)
+		require.ErrorIs(t, s.Ready(t.Context()), redisdedupe.ErrUnsafe)
 		require.NoError(t, c.nodes[2].ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err())
-		require.NoError(t, s.Check(t.Context()))
+		require.NoError(t, s.Ready(t.Context()))
 	})
 	t.Run("moving slots", func(t *testing.T) { movingSlots(t, c, newStore(t, one), newStore(t, two)) })
 	if !*real {
@@ -187,7 +187,7 @@ func TestSentinelFailover(t *testing.T) {
 	check := func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		return s.Check(ctx)
+		return s.Ready(ctx)
 	}
 	require.Eventually(t, func() bool { return check() == nil }, patience, 100*time.Millisecond)
 

@@ -8,7 +8,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	if err := store.Check(ctx); err != nil {
+//	if err := store.Ready(ctx); err != nil {
 //		return err // no connection, unsafe eviction, or missing rights
 //	}
 //	// scheme comes from package signer.
@@ -48,7 +48,7 @@
 // master, and one library version for all instances, without any benefit here.
 //
 // The user needs EVALSHA, EVAL, GET, SET, PEXPIRE and TIME on keys that begin
-// with the prefix, and INFO for [Store.Check]:
+// with the prefix, and INFO for [Store.Ready]:
 //
 //	ACL SETUSER deploys on >password ~deployhook:dedupe:* +evalsha +eval +get
 //	    +set +pexpire +time +info +cluster|slots +cluster|shards +command
@@ -71,7 +71,7 @@
 //     retries.
 //   - If Redis is full, Claim fails with [dedupe.ErrFull]. Redis still
 //     recognizes all stored keys, and their holders can still renew, complete
-//     and release. [Store.Check] detects a server that would evict keys
+//     and release. [Store.Ready] detects a server that would evict keys
 //     instead.
 //   - Calls end at their context's deadline, even if the server hangs. New
 //     refuses clients that ignore the deadline.
@@ -122,7 +122,7 @@
 // # Common mistakes
 //
 //   - Do not use an eviction policy other than noeviction on a server that is
-//     shared with a cache. Call Check.
+//     shared with a cache. Call Ready.
 //   - Do not use FLUSHDB, and do not delete keys with the prefix to free
 //     memory. It makes replays of all completed deliveries possible.
 //   - Do not use a Ring, see [InsecureRing].

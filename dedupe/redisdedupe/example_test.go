@@ -78,7 +78,7 @@ func snippetReceiver(ctx context.Context, scheme signer.Verifier, onEvent receiv
 	if err != nil {
 		return err
 	}
-	if err := store.Check(ctx); err != nil {
+	if err := store.Ready(ctx); err != nil {
 		return err // no connection, unsafe eviction, or missing rights
 	}
 	// scheme comes from package signer.

@@ -44,7 +44,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := s.Claim(ctx, c.Key, time.Minute)
-	for _, err := range []error{err, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.Check(ctx)} {
+	for _, err := range []error{err, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.Ready(ctx)} {
 		require.ErrorIs(t, err, context.Canceled)
 	}
 	require.Zero(t, sent.Load())
@@ -153,7 +153,7 @@ func TestCheckVersion(t *testing.T) {
 		"":                        false,
 	} {
 		info = text
-		err := s.Check(t.Context())
+		err := s.Ready(t.Context())
 		if safe {
 			require.NoError(t, err, "%q", text)
 		} else {

@@ -43,7 +43,7 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 
 	server.Kill()
 	for _, err := range []error{
-		s.Complete(t.Context(), long), s.Release(t.Context(), long), s.Renew(t.Context(), long, time.Minute), s.Check(t.Context()),
+		s.Complete(t.Context(), long), s.Release(t.Context(), long), s.Renew(t.Context(), long, time.Minute), s.Ready(t.Context()),
 	} {
 		require.Error(t, err)
 		require.NotErrorIs(t, err, dedupe.ErrLeaseLost)
@@ -176,7 +176,7 @@ func TestPausedServer(t *testing.T) {
 			"Renew":    func(ctx context.Context) error { return s.Renew(ctx, held, time.Hour) },
 			"Complete": func(ctx context.Context) error { return s.Complete(ctx, held) },
 			"Release":  func(ctx context.Context) error { return s.Release(ctx, held) },
-			"Check":    s.Check,
+			"Ready":    s.Ready,
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			start := time.Now()
@@ -215,7 +215,7 @@ func TestFullServer(t *testing.T) {
 	server := servicetest.StartRedis(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
 	client := newClient(t, options(t, server.URL()))
 	s := newStore(t, client)
-	require.NoError(t, s.Check(t.Context()))
+	require.NoError(t, s.Ready(t.Context()))
 	const lease = 5 * time.Second
 	done := claim(t, s, testKey("done"), time.Hour)
 	require.NoError(t, s.Complete(t.Context(), done))
@@ -229,7 +229,7 @@ func TestFullServer(t *testing.T) {
 	newKey := testKey("new")
 	_, err := s.Claim(t.Context(), newKey, time.Minute)
 	require.ErrorIs(t, err, dedupe.ErrFull)
-	require.ErrorIs(t, s.Check(t.Context()), dedupe.ErrFull)
+	require.ErrorIs(t, s.Ready(t.Context()), dedupe.ErrFull)
 
 	requireState(t, s, done.Key, dedupe.Completed)
 	requireState(t, s, held[0].Key, dedupe.InFlight)
@@ -254,7 +254,7 @@ func TestFullServer(t *testing.T) {
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "100mb").Err())
 	claim(t, s, newKey, time.Minute)
 	require.NoError(t, s.Complete(t.Context(), late))
-	require.NoError(t, s.Check(t.Context()))
+	require.NoError(t, s.Ready(t.Context()))
 }
 
 // fill uses all memory that the server may allocate.
@@ -283,7 +283,7 @@ func TestCheck(t *testing.T) {
 	s := newStore(t, client)
 	set := func(name, value string) { require.NoError(t, client.ConfigSet(t.Context(), name, value).Err()) }
 
-	require.NoError(t, s.Check(t.Context()))
+	require.NoError(t, s.Ready(t.Context()))
 	n, err := client.DBSize(t.Context()).Result()
 	require.NoError(t, err)
 	require.LessOrEqual(t, n, int64(1))
@@ -293,27 +293,27 @@ func TestCheck(t *testing.T) {
 	}, patience, 50*time.Millisecond, "a check leaves nothing behind")
 
 	set("maxmemory-policy", "allkeys-lru")
-	require.NoError(t, s.Check(t.Context()), "without a limit nothing is evicted")
+	require.NoError(t, s.Ready(t.Context()), "without a limit nothing is evicted")
 	set("maxmemory", "100mb")
 	for _, policy := range []string{"allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-random", "volatile-ttl"} {
 		set("maxmemory-policy", policy)
-		err := s.Check(t.Context())
+		err := s.Ready(t.Context())
 		require.ErrorIs(t, err, redisdedupe.ErrUnsafe)
 		require.ErrorContains(t, err, "set maxmemory-policy noeviction")
 		require.ErrorContains(t, err, policy)
 	}
 	set("maxmemory-policy", "noeviction")
-	require.NoError(t, s.Check(t.Context()))
+	require.NoError(t, s.Ready(t.Context()))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, s.Check(ctx), context.Canceled)
+	require.ErrorIs(t, s.Ready(ctx), context.Canceled)
 
 	require.NoError(t, client.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err())
-	require.Error(t, s.Check(t.Context()), "a replica")
+	require.Error(t, s.Ready(t.Context()), "a replica")
 }
 
-// The documented rights are enough, and Check detects a user without them.
+// The documented rights are enough, and Ready detects a user without them.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	server := servicetest.StartRedis(t)
@@ -328,14 +328,14 @@ func TestPermissions(t *testing.T) {
 	o := options(t, server.URL())
 	o.Username, o.Password = "deploys", "canary-password"
 	s := newStore(t, newClient(t, o))
-	require.NoError(t, s.Check(t.Context()))
+	require.NoError(t, s.Ready(t.Context()))
 	c := claim(t, s, testKey("permitted"), time.Minute)
 	require.NoError(t, s.Renew(t.Context(), c, time.Minute))
 	require.NoError(t, s.Release(t.Context(), c))
 	require.NoError(t, s.Complete(t.Context(), c))
 
 	elsewhere := newStore(t, newClient(t, o), redisdedupe.WithPrefix("elsewhere:"))
-	require.Error(t, elsewhere.Check(t.Context()))
+	require.Error(t, elsewhere.Ready(t.Context()))
 	_, err := elsewhere.Claim(t.Context(), c.Key, time.Minute)
 	require.Error(t, err)
 	requireNoSecret(t, err)
@@ -360,7 +360,7 @@ func TestErrorsShowNoPassword(t *testing.T) {
 		s := newStore(t, newClient(t, o))
 		c := dedupe.Claim{Key: testKey("secret"), State: dedupe.Claimed, Token: 1}
 		_, claimErr := s.Claim(t.Context(), c.Key, time.Minute)
-		for _, err := range []error{claimErr, s.Renew(t.Context(), c, time.Minute), s.Complete(t.Context(), c), s.Release(t.Context(), c), s.Check(t.Context())} {
+		for _, err := range []error{claimErr, s.Renew(t.Context(), c, time.Minute), s.Complete(t.Context(), c), s.Release(t.Context(), c), s.Ready(t.Context())} {
 			require.Error(t, err)
 			requireNoSecret(t, err)
 		}

@@ -42,7 +42,7 @@ var _ dedupe.Store = (*Store)(nil)
 //
 // The client may use a single server, Sentinel or a Cluster, and must have
 // ContextTimeoutEnabled set. See [InsecureRing] for a Ring. New does not
-// connect. Call [Store.Check] when the service starts.
+// connect. Call [Store.Ready] when the service starts.
 //
 // The error names all configuration mistakes and wraps [ErrConfig].
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
@@ -196,6 +196,9 @@ func failure(ctx context.Context, call string, err error) error {
 		return fmt.Errorf("redisdedupe: %s: %w: %w", call, ended, err)
 	case errors.Is(err, redis.ErrClosed):
 		return fmt.Errorf("redisdedupe: %s: %w: %w", call, dedupe.ErrClosed, err)
+	}
+	if r := remedy(err); r != "" {
+		return fmt.Errorf("redisdedupe: %s: %w; %s", call, err, r)
 	}
 	return fmt.Errorf("redisdedupe: %s: %w", call, err)
 }

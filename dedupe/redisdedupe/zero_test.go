@@ -16,7 +16,7 @@ func TestZeroStoreNamesItsConstructor(t *testing.T) {
 	ctx, c := t.Context(), dedupe.Claim{Key: testKey("1"), State: dedupe.Claimed, Token: 1}
 	for _, s := range []*redisdedupe.Store{nil, {}} {
 		_, claimed := s.Claim(ctx, c.Key, time.Minute)
-		for _, err := range []error{claimed, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.Check(ctx)} {
+		for _, err := range []error{claimed, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.Ready(ctx)} {
 			require.ErrorIs(t, err, dedupe.ErrInvalid)
 			require.ErrorContains(t, err, "New")
 		}
@@ -35,7 +35,7 @@ func TestClosedStoreRefusesCalls(t *testing.T) {
 	require.NoError(t, s.Close())
 	ctx, c := t.Context(), dedupe.Claim{Key: testKey("1"), State: dedupe.Claimed, Token: 1}
 	_, claimed := s.Claim(ctx, c.Key, time.Minute)
-	for _, err := range []error{claimed, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.Check(ctx)} {
+	for _, err := range []error{claimed, s.Renew(ctx, c, time.Minute), s.Complete(ctx, c), s.Release(ctx, c), s.Ready(ctx)} {
 		require.ErrorIs(t, err, dedupe.ErrClosed)
 	}
 	require.NotErrorIs(t, client.Ping(ctx).Err(), redis.ErrClosed, "the client is the caller's")

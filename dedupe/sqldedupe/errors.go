@@ -30,11 +30,11 @@ func (s *Store) fail(ctx context.Context, operation string, err error) error {
 	case s.closed.Load():
 		err = dedupe.ErrClosed
 	case sqldb.IsFull(err):
-		err = fmt.Errorf("%w: %w", dedupe.ErrFull, err)
+		err = fmt.Errorf("%w: %w", dedupe.ErrFull, sqldb.Explain(err))
 	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
 		// Drivers report an interruption in many ways, so add the context's
 		// error.
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
-	return fmt.Errorf("sqldedupe: %s: %w", operation, err)
+	return fmt.Errorf("sqldedupe: %s: %w", operation, sqldb.Explain(err))
 }

@@ -156,6 +156,7 @@ var pgCommon = commonStatements{
 		FROM {table} WHERE expires > clock_timestamp()`,
 	// FOR UPDATE waits for the end of a transaction whose connection was lost.
 	confirm: `SELECT coalesce(completed_by, 0) FROM {table} WHERE key = $1::bytea FOR UPDATE`,
+	probe:   `INSERT INTO {table} (key, token, expires, sweep) VALUES (?, 0, 'epoch', 'epoch')`,
 }
 
 type postgres struct {
@@ -174,6 +175,7 @@ const (
 	lockedWait = time.Second
 )
 
+func (p *postgres) dialect() Dialect            { return Postgres }
 func (p *postgres) units(d time.Duration) int64 { return ceil(d, time.Microsecond) }
 func (p *postgres) unit() time.Duration         { return time.Microsecond }
 

@@ -89,6 +89,9 @@ func newSQLite(ctx context.Context, constructor string, db *sql.DB, opts []Optio
 		gone:  statement{text: n.expand(liteGone)},
 	}
 	s := newStore(db, c, e, n, liteCommon)
+	if s.file, err = sqldb.Identify(ctx, db); err != nil {
+		return failed(err)
+	}
 	// Without preparation the driver would parse a statement for each call.
 	if err := s.prepare(ctx, &e.find, &e.take, &s.stmts.complete, &s.stmts.renew, &s.stmts.release); err != nil {
 		return failed(err)
@@ -180,12 +183,14 @@ var liteCommon = commonStatements{
 		WHERE key = ?1 AND token = ?2 AND completed_by IS NULL AND expires > ` + liteNow + ` RETURNING 1`,
 	count:   `SELECT count(*), coalesce(min(expires) - ` + liteNow + `, 0) FROM {table} WHERE expires > ` + liteNow,
 	confirm: `SELECT coalesce(completed_by, 0) FROM {table} WHERE key = ?1`,
+	probe:   `INSERT INTO {table} (key, token, expires, sweep) VALUES (?, 0, 0, 0)`,
 }
 
 type sqlite struct {
 	find, take, later, gone statement
 }
 
+func (l *sqlite) dialect() Dialect            { return SQLite }
 func (l *sqlite) units(d time.Duration) int64 { return ceil(d, time.Millisecond) }
 func (l *sqlite) unit() time.Duration         { return time.Millisecond }
 

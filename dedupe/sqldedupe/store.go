@@ -10,6 +10,7 @@ import (
 
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 var _ dedupe.Store = (*Store)(nil)
@@ -38,10 +39,13 @@ type Store struct {
 	pruner pruner
 	faults *contain.Faults
 	made   []*sql.Stmt
+	file   *sqldb.Identity // nil on PostgreSQL
+	probe  sqldb.Probe
 }
 
 // engine implements the differences between the databases.
 type engine interface {
+	dialect() Dialect
 	units(time.Duration) int64 // rounds up
 	unit() time.Duration
 	claim(ctx context.Context, r runner, key dedupe.Key, lease, ttl int64) (answer, error)
@@ -86,6 +90,8 @@ type commonStatements struct {
 	count string
 	// confirm is standing, but waits for any open transaction.
 	confirm string
+	// probe inserts a row that Ready deletes again.
+	probe string
 }
 
 type statements struct {
@@ -112,7 +118,7 @@ func newStore(db *sql.DB, c config, e engine, n names, texts commonStatements) *
 	s := &Store{db: db, config: c, engine: e, faults: contain.New("sqldedupe", nil), ttl: e.units(c.ttl), stmts: statements{
 		complete: st(texts.complete), completeNew: st(texts.completeNew), standing: st(texts.standing),
 		renew: st(texts.renew), release: st(texts.release), count: st(texts.count), confirm: st(texts.confirm),
-	}}
+	}, probe: sqldb.Probe{Insert: n.expand(texts.probe), Delete: n.expand("DELETE FROM {table} WHERE key = ?")}}
 	if c.capacity > 0 {
 		s.room = newRoom(c.capacity)
 	}
@@ -326,6 +332,9 @@ func (s *Store) usable(ctx context.Context) error {
 	}
 	if s.closed.Load() {
 		return dedupe.ErrClosed
+	}
+	if err := s.file.Check(); err != nil {
+		return err
 	}
 	return ctx.Err()
 }

@@ -11,10 +11,6 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-func (p *platform) healthz(*http.Request) (int, any, error) {
-	return http.StatusOK, map[string]bool{"ok": true}, nil
-}
-
 func (p *platform) sources(*http.Request) (int, any, error) {
 	return http.StatusOK, map[string][]string{"sources": engine.Sources()}, nil
 }

@@ -170,7 +170,7 @@ func TestToken(t *testing.T) {
 			p.must(http.StatusUnauthorized, "GET", path, "", nil)
 		}
 	}
-	p.must(http.StatusOK, "GET", "/healthz", "", nil)
+	p.must(http.StatusOK, "GET", "/livez", "", nil)
 	// visitors of apps have no token
 	p.must(http.StatusServiceUnavailable, "GET", "/apps/shop/live/", "", nil)
 

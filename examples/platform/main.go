@@ -13,7 +13,7 @@
 //	POST   /apps/{app}/rollback    {"reason":"prices are wrong"}
 //	POST   /apps/{app}/replay      {"since":"…","state":"failed"}
 //	GET    /apps/{app}/live/       the app itself
-//	GET    /sources, /healthz
+//	GET    /sources, /livez, /readyz
 //
 // These are below /apps/{app}, too:
 //
@@ -35,17 +35,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/deployhook/deployhook/receiver/service"
 )
 
 func main() {
-	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithCancel(context.Background())
-	context.AfterFunc(signals, func() {
-		stop() // first, so that a second signal ends the process at once
-		cancel()
-	})
+	ctx, stop := service.Signals(context.Background())
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	switch {

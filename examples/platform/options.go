@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/deployhook/deployhook/receiver/service"
 )
 
 // options has the values of flags and environment variables.
@@ -18,6 +20,7 @@ type options struct {
 	networks             networks
 	health, watch        time.Duration
 	read, lockWait       time.Duration
+	drain                time.Duration
 	retryScale           float64
 	demo                 bool
 }
@@ -49,6 +52,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*option
 	f.DurationVar(&o.health, "health-timeout", 10*time.Second, "maximum `time` for a new version to become healthy")
 	f.DurationVar(&o.watch, "watch", 3*time.Second, "`time` to watch a version that went live, while the version before is kept running")
 	f.DurationVar(&o.read, "read-timeout", 10*time.Second, "maximum `time` for a request's body to arrive")
+	f.DurationVar(&o.drain, "drain", service.DefaultDrain, "`time` for which the platform goes on serving after SIGTERM while /readyz answers 503; longer than the load balancer needs to notice")
 	f.DurationVar(&o.lockWait, "lock-wait", 5*time.Second, "maximum `time` to wait for another platform on this database to end; 0 does not wait")
 	f.Float64Var(&o.retryScale, "retry-scale", 1, "`factor` for the waits between attempts, from 0 to 1; only for demonstrations")
 	f.BoolVar(&o.demo, "demo", false, "deploy five versions of an app, receive their events, print them, and exit")

@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/deployhook/deployhook/examples/platform/internal/engine"
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/service"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/cdevents"
 	"github.com/deployhook/deployhook/sender/discord"
@@ -234,39 +233,23 @@ func (p *platform) resume(ctx context.Context) error {
 // base returns the platform's URL for links.
 func (p *platform) base() string { return "http://" + p.listener.Addr().String() }
 
-// stopTime is how long requests may continue after SIGTERM.
-const stopTime = 10 * time.Second
-
-// serve answers and delivers until ctx ends, and then finishes running
-// requests.
+// serve answers and delivers until ctx ends. It goes on for the drain time, and
+// then finishes running requests.
 func (p *platform) serve(ctx context.Context) error {
 	if err := p.resume(ctx); err != nil {
 		return fmt.Errorf("resume after the last run: %w", err)
 	}
-	if err := p.outbox.Start(ctx); err != nil {
+	if err := p.outbox.Start(context.WithoutCancel(ctx)); err != nil { // close stops it
 		return err
 	}
-	server := &http.Server{
-		Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(p.logger.Handler(), slog.LevelWarn),
+	srv, err := service.New(p.handler(), service.WithLogger(p.logger), service.WithDrain(p.o.drain), service.WithCheck("outbox", p.outbox.Ready))
+	if err != nil {
+		return fmt.Errorf("-drain: %w", err)
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(p.listener) }()
+	// At once, because the time for requests does not help a deployment.
+	defer context.AfterFunc(ctx, p.engine.Cancel)()
 	p.logger.Info("listening", "addr", p.listener.Addr().String(), "url", p.base(), "token", p.o.token != "")
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	p.logger.Info("stopping")
-	p.engine.Cancel() // at once, because the time for requests does not help a deployment
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	if err := server.Shutdown(stopping); err != nil {
-		p.logger.Warn("requests were aborted at the end of the shutdown time", "error", err)
-		_ = server.Close() // only of connections, which have ended either way
-	}
-	return nil
+	return srv.Run(ctx, p.listener)
 }
 
 // close stops everything in reverse order. The engine is first, because it

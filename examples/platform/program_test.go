@@ -110,7 +110,7 @@ func launch(t *testing.T, dir string, env []string, args ...string) *program {
 	if slices.Contains(env, "PLATFORM_API_TOKEN="+apiToken) {
 		p.token = apiToken
 	}
-	fast := []string{"-addr", "127.0.0.1:0", "-watch", "100ms", "-health-timeout", "1h", "-retry-scale", "0.02", "-allow-networks", "127.0.0.0/8"}
+	fast := []string{"-addr", "127.0.0.1:0", "-drain", "0", "-watch", "100ms", "-health-timeout", "1h", "-retry-scale", "0.02", "-allow-networks", "127.0.0.0/8"}
 	p.cmd = command(t, dir, env, append(fast, args...)...)
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)

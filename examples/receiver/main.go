@@ -14,7 +14,8 @@
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
 //	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics
-//	GET  /healthz
+//	GET  /livez                      200 while the process answers
+//	GET  /readyz                     200 while the stores take writes, and 503 after SIGTERM
 //
 // The endpoint of deployment records accepts the same calls as Periscope's.
 package main
@@ -28,20 +29,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
-	"time"
+
+	"github.com/deployhook/deployhook/receiver/service"
 )
 
 func main() {
-	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithCancel(context.Background())
-	context.AfterFunc(signals, func() {
-		stop() // first, so that a second signal ends the process at once
-		cancel()
-	})
+	ctx, stop := service.Signals(context.Background())
+	defer stop()
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -61,6 +56,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	where := flags.String("store", "", "`store` that remembers deliveries: memory, sqlite:FILE, postgres://… or redis://… (default $DEPLOYHOOK_STORE, "+
 		"which hides a URL with a password from other users, or else "+defaultStore+")")
 	repos := flags.String("repos", "", "`folder` with git repositories ORGANIZATION/SERVICE, for counting merged pull requests")
+	drain := flags.Duration("drain", service.DefaultDrain, "`time` for which the receiver goes on serving after SIGTERM while /readyz answers 503; "+
+		"longer than the load balancer needs to notice")
 	var r reportFlags
 	r.add(flags)
 	if err := flags.Parse(args); err != nil {
@@ -72,7 +69,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 
-	st, err := openStores(ctx, cmp.Or(*where, getenv("DEPLOYHOOK_STORE"), defaultStore))
+	st, err := openStores(ctx, cmp.Or(*where, getenv("DEPLOYHOOK_STORE"), defaultStore), logger)
 	if err != nil {
 		return fmt.Errorf("-store: %w", err)
 	}
@@ -93,37 +90,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if len(routes.served) == 0 {
 		logger.Warn("no secret is set, so no webhook is served; set at least one of the variables under not_served")
 	}
-	return serve(ctx, listener, mux, logger)
-}
-
-// stopTime is how long running deliveries may continue after SIGTERM. Senders
-// retry aborted deliveries, so none is lost.
-const stopTime = 20 * time.Second
-
-// serve answers until ctx ends, and then finishes running deliveries.
-func serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
-	server := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		// also for requests that reach no receiver, such as /healthz with a
-		// body
-		ReadTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute,
-		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	srv, err := service.New(mux, service.WithLogger(logger), service.WithDrain(*drain),
+		service.WithCheck("deliveries", st.dedupeReady), service.WithCheck("records", st.ledgerReady))
+	if err != nil {
+		return errors.Join(fmt.Errorf("-drain: %w", err), listener.Close())
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	logger.Info("stopping")
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	if err := server.Shutdown(stopping); err != nil {
-		return errors.Join(fmt.Errorf("deliveries were aborted at the end of the shutdown time: %w", err), server.Close())
-	}
-	logger.Info("stopped")
-	return nil
+	return srv.Run(ctx, listener)
 }

@@ -65,7 +65,7 @@ var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 func start(t *testing.T, env []string, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, eof: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	p.cmd = exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0", "-drain", "0"}, args...)...)
 	p.cmd.Env = append([]string{childEnv + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	p.cmd.Dir = t.TempDir()
 	stderr, err := p.cmd.StderrPipe()
@@ -213,14 +213,10 @@ func TestEveryRouteOnEveryStore(t *testing.T) {
 			assert.Equal(t, `{"error":"Invalid signature"}`, body)
 			checkDeployments(t, p)
 
-			resp, err := http.Get(p.base + "/healthz")
-			require.NoError(t, err)
-			_ = resp.Body.Close()
-			http.DefaultClient.CloseIdleConnections()
-			assert.Equal(t, http.StatusOK, resp.StatusCode)
+			checkHealth(t, p)
 
 			assert.Zero(t, p.stop(), p.output())
-			assert.Contains(t, p.output(), "msg=stopped")
+			assert.Contains(t, p.output(), "service: stopped")
 			for line := range strings.Lines(p.output()) {
 				assert.True(t, strings.HasPrefix(line, "time="), "not from the program's logger: %s", line)
 			}
@@ -265,7 +261,7 @@ func checkDeployments(t *testing.T, p *program) {
 // A running delivery delays the end until a second signal.
 func TestSignal_SecondStopsAtOnce(t *testing.T) {
 	t.Parallel()
-	p := start(t, []string{"DEPLOYHOOK_SECRET=" + signer.GenerateSecret().Reveal()}, "-store", "memory")
+	p := start(t, []string{"DEPLOYHOOK_SECRET=" + signer.GenerateSecret().Reveal()}, "-store", "memory", "-drain", "1h")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.base, "http://"))
 	require.NoError(t, err)
 	defer conn.Close()
@@ -277,7 +273,7 @@ func TestSignal_SecondStopsAtOnce(t *testing.T) {
 	require.Contains(t, line, "100 Continue", "the receiver reads the body")
 
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	require.Eventually(t, func() bool { return strings.Contains(p.output(), "msg=stopping") }, 2*time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(p.output(), "service: stopping") }, 2*time.Minute, 10*time.Millisecond)
 	p.stop()
 	require.False(t, p.cmd.ProcessState.Exited(), "the second signal ended it: %v\n%s", p.cmd.ProcessState, p.output())
 }
@@ -308,6 +304,7 @@ func TestStart_ConfigurationErrors(t *testing.T) {
 		"store's URL":    {args: []string{"-store", "redis://:hunter2@%zz"}, want: "-store: not a URL"},
 		"database down":  {args: []string{"-store", "postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=2"}, want: "-store: "},
 		"address":        {args: []string{"-store", "memory", "-addr", "nowhere:-1"}, want: "-addr: "},
+		"drain":          {args: []string{"-store", "memory", "-drain", "-1s"}, want: "-drain: "},
 		"argument":       {args: []string{"postgres://u:hunter2@db/x"}, want: "unexpected argument"},
 		"short secret":   {env: []string{"GITHUB_WEBHOOK_SECRET=hunter2"}, args: []string{"-store", "memory"}, want: "GITHUB_WEBHOOK_SECRET: "},
 		"API keys":       {env: []string{"DEPLOYHOOK_API_KEYS=hunter2"}, args: []string{"-store", "memory"}, want: "DEPLOYHOOK_API_KEYS: entry 1: want org=key"},

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/github"
@@ -60,7 +58,6 @@ func newMux(c config) (*http.ServeMux, served, error) {
 		mux.Handle(r.pattern, h)
 		s.served = append(s.served, path)
 	}
-	mux.HandleFunc("GET /healthz", c.health)
 	return mux, s, nil
 }
 
@@ -169,19 +166,4 @@ func gitlabHandler(c config, text string) (http.Handler, error) {
 		return nil, err
 	}
 	return c.records(verifier, "gitlab", decode)
-}
-
-// health reports whether the store is reachable. Without the store every
-// delivery gets 503.
-func (c config) health(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	status, text := http.StatusOK, "ok"
-	if err := c.stores.ping(ctx); err != nil {
-		c.logger.WarnContext(ctx, "the store is not reachable", "error", err)
-		status, text = http.StatusServiceUnavailable, "store unavailable"
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"status": text}) // the caller may have gone
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"net/url"
 	"strings"
 
@@ -28,8 +29,9 @@ type stores struct {
 	name   string // for the log, instead of the URL, which may contain a password
 	dedupe dedupe.Store
 	ledger ledger
-	ping   func(context.Context) error
-	closer []func() error
+	// They write to the stores.
+	dedupeReady, ledgerReady func(context.Context) error
+	closer                   []func() error
 }
 
 func (s *stores) close() error {
@@ -41,7 +43,7 @@ func (s *stores) close() error {
 }
 
 // openStores opens the store of -store. No other code depends on its kind.
-func openStores(ctx context.Context, where string) (*stores, error) {
+func openStores(ctx context.Context, where string, logger *slog.Logger) (*stores, error) {
 	if where == "memory" {
 		return openMemory()
 	}
@@ -58,6 +60,7 @@ func openStores(ctx context.Context, where string) (*stores, error) {
 	case "postgres", "postgresql":
 		return openPostgres(ctx, where)
 	case "redis", "rediss":
+		redis.SetLogger(redisdedupe.NewClientLogger(logger))
 		return openRedis(ctx, where)
 	}
 	return nil, errors.New("want memory, sqlite:FILE, postgres://… or redis://…")
@@ -74,7 +77,7 @@ func openMemory() (*stores, error) {
 	}
 	return &stores{
 		name: "memory", dedupe: store, ledger: ledger,
-		ping: func(context.Context) error { return nil }, closer: []func() error{store.Close},
+		dedupeReady: store.Ready, ledgerReady: ledger.Ready, closer: []func() error{store.Close},
 	}, nil
 }
 
@@ -92,10 +95,7 @@ func openSQLite(ctx context.Context, file string) (*stores, error) {
 	}
 	return &stores{
 		name: "sqlite", dedupe: store, ledger: ledger,
-		ping: func(ctx context.Context) error {
-			_, err := ledger.List(ctx, "none", deployments.Filter{}, deployments.Page{Limit: 1})
-			return err
-		},
+		dedupeReady: store.Ready, ledgerReady: ledger.Ready,
 		closer: []func() error{store.Close, ledger.Close},
 	}, nil
 }
@@ -114,7 +114,7 @@ func openPostgres(ctx context.Context, dsn string) (*stores, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &stores{name: "postgres", dedupe: store, ledger: ledger, ping: db.PingContext, closer: []func() error{db.Close}}, nil
+	return &stores{name: "postgres", dedupe: store, ledger: ledger, dedupeReady: store.Ready, ledgerReady: ledger.Ready, closer: []func() error{db.Close}}, nil
 }
 
 // openRedis remembers deliveries in Redis. Deployment records stay in memory,
@@ -128,7 +128,7 @@ func openRedis(ctx context.Context, where string) (*stores, error) {
 	client := redis.NewClient(options)
 	store, err := redisdedupe.New(client)
 	if err == nil {
-		err = store.Check(ctx)
+		err = store.Ready(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
@@ -139,7 +139,6 @@ func openRedis(ctx context.Context, where string) (*stores, error) {
 	}
 	return &stores{
 		name: "redis", dedupe: store, ledger: ledger,
-		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
-		closer: []func() error{client.Close},
+		dedupeReady: store.Ready, ledgerReady: ledger.Ready, closer: []func() error{client.Close},
 	}, nil
 }

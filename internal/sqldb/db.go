@@ -20,6 +20,8 @@ type DB struct {
 	writer chan struct{}
 	// file is set by [OpenFile].
 	file *file
+	// identity is set by [OpenFile] and [DB.Identify].
+	identity *Identity
 }
 
 // New returns a DB for db, a SQLite file or PostgreSQL. prefix precedes the
@@ -45,6 +47,15 @@ func NewImmediate(db *sql.DB, prefix string) *DB {
 // NewPool is [New] for PostgreSQL with pgx's native interface.
 func NewPool(pool *pgxpool.Pool, prefix string) *DB {
 	return &DB{dialect: Postgres, prefix: prefix, pool: pool}
+}
+
+// Identify makes transactions of a SQLite database fail after its file was
+// deleted or replaced. Call it soon after the database was opened.
+func (db *DB) Identify(ctx context.Context) (err error) {
+	if db.dialect == SQLite {
+		db.identity, err = Identify(ctx, db.sql)
+	}
+	return err
 }
 
 // Dialect returns the SQL dialect of the database.

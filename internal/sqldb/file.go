@@ -58,6 +58,9 @@ func OpenFile(ctx context.Context, path string) (*DB, error) {
 	if f.readers, err = openLite(sqliteDSN(full, reading), fileReaders); err != nil {
 		return nil, errors.Join(err, db.sql.Close())
 	}
+	if db.identity, err = identify(full); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return db, nil
 }
 

@@ -111,7 +111,7 @@ func (in *Inbox) accept(ctx context.Context, source string, d *receiver.Delivery
 	result, err := in.accepts.Do(ctx, newArrival(source, d, e))
 	switch {
 	case err != nil:
-		return receiver.TryAgain(0, err)
+		return receiver.TryAgain(0, sqldb.Explain(err))
 	case result == turnedAway:
 		return receiver.TryAgain(fullRetry, ErrFull)
 	case result == duplicate:

@@ -146,7 +146,7 @@ func wrap(doing string, err error) error {
 	if err == nil || strings.HasPrefix(err.Error(), "outbox: ") {
 		return err
 	}
-	return fmt.Errorf("outbox: %s: %w", doing, err)
+	return fmt.Errorf("outbox: %s: %w", doing, sqldb.Explain(err))
 }
 
 const maxAppLength = 255

@@ -158,5 +158,5 @@ func wrap(call string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("sqlledger: %s: %w", call, err)
+	return fmt.Errorf("sqlledger: %s: %w", call, sqldb.Explain(err))
 }

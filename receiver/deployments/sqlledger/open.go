@@ -70,6 +70,9 @@ func newLedger(ctx context.Context, db *sql.DB, d Dialect, opts []Option) (*Ledg
 	if err := l.prepareSchema(ctx, c); err != nil {
 		return nil, opened(err)
 	}
+	if err := l.db.Identify(ctx); err != nil {
+		return nil, opened(err)
+	}
 	return l, nil
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// ErrUnsafe is wrapped by the errors of [Store.Check] for a server that
+// ErrUnsafe is wrapped by the errors of [Store.Ready] for a server that
 // responds but would lose data that a store must keep.
 var ErrUnsafe = errors.New("redisdedupe: the server is not safe for deduplication")
 
@@ -23,25 +23,27 @@ var ErrUnsafe = errors.New("redisdedupe: the server is not safe for deduplicatio
 // reading the clock.
 const leastMajor = 5
 
-// Check connects to Redis and checks the conditions that a store needs:
+// Ready connects to Redis and checks the conditions that a store needs:
 //
 //   - The version is at least 5.
 //   - The server does not evict keys to free memory. If maxmemory is set,
 //     maxmemory-policy must be noeviction. Policies that begin with "volatile-"
 //     would evict exactly the keys of a store.
-//   - The user may run the scripts.
+//   - The server takes writes, and the user may run the scripts.
 //
-// In a Cluster, Check looks at every master. Call it when the service starts.
-// The service may start in spite of an error, because every later call of the
-// store that gets no answer returns an error.
+// In a Cluster, Ready looks at every master and writes to one. Call it when the
+// service starts, and for the readiness of the service, since the policy may be
+// changed while the server runs. The service may start in spite of an error,
+// because every later call of the store that gets no answer returns an error.
 //
-// Check runs INFO, and claims and completes a delivery with a random key that
+// Ready runs INFO, and claims and completes a delivery with a random key that
 // Redis forgets after two seconds. It does not check persistence. The package
 // documentation describes what is lost without it.
 //
-// An error about an unsafe server wraps [ErrUnsafe] and says what to change.
-// Other errors are the context's error and connection failures.
-func (s *Store) Check(ctx context.Context) error {
+// An error about an unsafe server wraps [ErrUnsafe] and says what to change. A
+// full server gives [dedupe.ErrFull]. Other errors are the context's error and
+// connection failures.
+func (s *Store) Ready(ctx context.Context) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func (s *Store) Check(ctx context.Context) error {
 		if errors.Is(err, ErrUnsafe) {
 			return err
 		}
-		return failure(ctx, "check", err)
+		return failure(ctx, "ready", err)
 	}
 	return s.checkScripts(ctx)
 }
@@ -103,7 +105,7 @@ func parseInfo(text string) map[string]string {
 // TTL.
 func (s *Store) checkScripts(ctx context.Context) error {
 	probe := &Store{client: s.client, prefix: s.prefix, ttl: time.Second}
-	c, err := probe.Claim(ctx, dedupe.NewKey("redisdedupe", "check", rand.Text()), time.Second)
+	c, err := probe.Claim(ctx, dedupe.NewKey("redisdedupe", "ready", rand.Text()), time.Second)
 	if err != nil {
 		return err
 	}
