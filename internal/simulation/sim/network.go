@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -20,8 +21,8 @@ type Network struct {
 
 	mu        sync.Mutex
 	odds      Odds
-	links     map[string]*rand.Rand // by the process that dials and the address
-	listeners map[string]*listener
+	links     map[string]*rand.Rand  // by the process that dials and the address
+	listeners map[string][]*listener // of an address, as behind a load balancer
 	conns     map[*conn]struct{}
 	held      map[string]*pipe // the held request to an address
 	port      int
@@ -31,7 +32,7 @@ type Network struct {
 
 func newNetwork(w *World) *Network {
 	return &Network{
-		world: w, links: map[string]*rand.Rand{}, listeners: map[string]*listener{}, conns: map[*conn]struct{}{},
+		world: w, links: map[string]*rand.Rand{}, listeners: map[string][]*listener{}, conns: map[*conn]struct{}{},
 		held: map[string]*pipe{}, port: 1 << 15,
 	}
 }
@@ -96,11 +97,12 @@ func (n *Network) dial(ctx context.Context, p *Process, address string) (net.Con
 // connect makes a connection. p is nil for a copy that the network sends.
 func (n *Network) connect(p *Process, from, address string) (*conn, error) {
 	n.mu.Lock()
-	l := n.listeners[address]
-	if l == nil || n.closed {
+	all := n.listeners[address]
+	if len(all) == 0 || n.closed {
 		n.mu.Unlock()
 		return nil, dialError(address, syscall.ECONNREFUSED)
 	}
+	l := all[n.link(from, address).IntN(len(all))]
 	n.port++
 	near := &conn{net: n, process: p, from: from, to: address, address: addr("10.255.0.1:" + strconv.Itoa(n.port)), client: true}
 	far := &conn{net: n, process: l.process, from: from, to: address, address: addr(address), peer: near}
@@ -166,9 +168,11 @@ func (n *Network) cutOff(p *Process) {
 		}
 	}
 	var listeners []*listener
-	for _, l := range n.listeners {
-		if l.process == p {
-			listeners = append(listeners, l)
+	for _, all := range n.listeners {
+		for _, l := range all {
+			if l.process == p {
+				listeners = append(listeners, l)
+			}
 		}
 	}
 	n.mu.Unlock()
@@ -222,11 +226,12 @@ type listener struct {
 func (n *Network) listen(p *Process, address string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.listeners[address] != nil || !p.Alive() {
+	taken := slices.ContainsFunc(n.listeners[address], func(l *listener) bool { return l.process == p })
+	if taken || !p.Alive() {
 		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: addr(address), Err: syscall.EADDRINUSE}
 	}
 	l := &listener{net: n, process: p, address: address, accept: make(chan *conn), done: make(chan struct{})}
-	n.listeners[address] = l
+	n.listeners[address] = append(n.listeners[address], l)
 	return l, nil
 }
 
@@ -242,7 +247,8 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) Close() error {
 	l.once.Do(func() {
 		l.net.mu.Lock()
-		delete(l.net.listeners, l.address)
+		all := l.net.listeners[l.address]
+		l.net.listeners[l.address] = slices.DeleteFunc(all, func(other *listener) bool { return other == l })
 		l.net.mu.Unlock()
 		close(l.done)
 	})

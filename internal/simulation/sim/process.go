@@ -68,7 +68,9 @@ func (p *Process) Sleep(d time.Duration) error {
 // rest of the world.
 func (p *Process) AtEnd(f func()) { p.atEnd = append(p.atEnd, f) }
 
-// Listen listens at an address. It closes when the process dies.
+// Listen listens at an address. The listener closes when the process dies. If
+// several processes listen at one address, the network spreads the connections
+// over them, as a load balancer does.
 func (p *Process) Listen(address string) (net.Listener, error) {
 	return p.world.Net.listen(p, address)
 }

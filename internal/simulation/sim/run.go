@@ -41,6 +41,7 @@ type Simulation struct {
 // Run runs the seeds that the flags ask for, each in a bubble of its own. The
 // test fails if one of them does.
 func (f *Flags) Run(t *testing.T, s Simulation) {
+	labelTraces()
 	if *f.seed != 0 {
 		f.one(t, s)
 		return
@@ -63,6 +64,15 @@ func (f *Flags) Run(t *testing.T, s Simulation) {
 		for _, missing := range r.report.missing(s.Expect) {
 			t.Errorf("%d seeds never saw %q: the world does not reach it, or the odds are too small", r.report.seeds, missing)
 		}
+	}
+}
+
+// labelTraces makes the trace of a crash show the labels of goroutines, and so
+// the seed.
+func labelTraces() {
+	settings := os.Getenv("GODEBUG")
+	if !strings.Contains(settings, "tracebacklabels") {
+		_ = os.Setenv("GODEBUG", strings.TrimPrefix(settings+",tracebacklabels=1", ",")) // the name is valid
 	}
 }
 
