@@ -29,6 +29,14 @@ func TestCallbacks(t *testing.T) {
 			p := newClient(t, f, nil, receiver.WithObserver(func(context.Context, receiver.Result) { f.Happen() }))
 			p.getsAnswers("WithObserver")
 		},
+		"WithTelemetry": func(t *testing.T, f *callbacktest.Fault) {
+			newClient(t, f, nil, withSpy(&spy{end: f.Happen})).getsAnswers("WithTelemetry")
+		},
+		"telemetry's start": func(t *testing.T, f *callbacktest.Fault) {
+			p := newClient(t, f, nil, withSpy(&spy{start: f.Happen}))
+			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 200, callbacktest.Exits: 500, callbacktest.Hangs: 200})
+			p.counts("WithTelemetry", 1)
+		},
 		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
 			p := newClient(t, f, nil, receiver.WithLogger(slog.New(badHandler{f.Happen})))
 			p.getsAnswers("WithLogger")

@@ -11,13 +11,14 @@ import (
 
 // Keys of the map that [Receiver.Faults] returns.
 const (
-	inVerifier = "verifier"
-	inDecoder  = "decoder"
-	inHandler  = "handler"
-	inStore    = "WithDedupe"
-	inObserver = "WithObserver"
-	inServing  = "serving"
-	inRenewing = "renewing leases"
+	inVerifier  = "verifier"
+	inDecoder   = "decoder"
+	inHandler   = "handler"
+	inStore     = "WithDedupe"
+	inObserver  = "WithObserver"
+	inTelemetry = "WithTelemetry"
+	inServing   = "serving"
+	inRenewing  = "renewing leases"
 )
 
 // Faults returns how often application code panicked or ended its goroutine

@@ -43,21 +43,24 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
-	store        dedupe.Store
-	source       string
-	dedupeGiven  bool
-	noDedupe     bool
-	maxBody      int64
-	bodyTimeout  time.Duration
-	lease        time.Duration
-	storeTimeout time.Duration
-	logger       *slog.Logger
-	nilLogger    bool
-	observer     func(context.Context, Result)
-	observed     bool
-	faults       *contain.Faults
-	content      content
-	success      int // status of a handled delivery
+	store          dedupe.Store
+	source         string
+	dedupeGiven    bool
+	noDedupe       bool
+	maxBody        int64
+	bodyTimeout    time.Duration
+	lease          time.Duration
+	storeTimeout   time.Duration
+	logger         *slog.Logger
+	nilLogger      bool
+	observer       func(context.Context, Result)
+	observed       bool
+	openTelemetry  func(source string) (Telemetry, error)
+	telemetryGiven bool
+	telemetry      Telemetry // nil unless WithTelemetry is given
+	faults         *contain.Faults
+	content        content
+	success        int // status of a handled delivery
 }
 
 // WithDedupe sets the store that remembers deliveries and the name of their

@@ -49,6 +49,9 @@ func New(v signer.Verifier, opts ...Option) (*Receiver, error) {
 			return nil, err
 		}
 	}
+	if err := c.startTelemetry(); err != nil {
+		return nil, err
+	}
 	return &Receiver{config: *c, verifier: v}, nil
 }
 

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -46,11 +47,21 @@ type Result struct {
 	Err error
 	// Delivery is nil if the request was not authenticated.
 	Delivery *Delivery
+	// BodySize is the number of bytes of the body. It is 0 if the request was
+	// refused before its body was read.
+	BodySize int
+	// ClaimDuration is how long the store took to answer the claim, and
+	// HandlerDuration how long the handler ran. A step that did not happen has
+	// zero. Both are zero without [WithObserver] and [WithTelemetry].
+	ClaimDuration, HandlerDuration time.Duration
+
+	ctx context.Context // of the telemetry, or nil
 }
 
 // report writes the log line and calls the observer, even if the logger panics.
 func (rc *Receiver) report(r *http.Request, res *Result) {
-	ctx := r.Context()
+	ctx := res.context(r)
+	defer rc.endTelemetry(ctx, res)
 	defer rc.observe(ctx, res)
 	rc.warnOfDeadline()
 	if level := res.level(); rc.logger.Enabled(ctx, level) {

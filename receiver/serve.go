@@ -89,6 +89,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 		return refuse(Refused, err, bodyAnswer(err))
 	}
 	unlimitBody(w, r)
+	res.BodySize = len(body)
 	verified, err := rc.verify(r, body)
 	switch {
 	case errors.Is(err, signer.ErrUnverified):
@@ -101,6 +102,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 		Source: rc.source, Body: body,
 	}
 	res.Delivery = d
+	r = rc.followed(r, d, start, res)
 	if done, a := rc.prepared(c, r, d, res); done {
 		return a
 	}
@@ -111,6 +113,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 	}
 	asked := time.Now()
 	d.Claim, err = rc.claim(r.Context(), d, asked)
+	rc.claimed(res, asked)
 	if err != nil {
 		return refuse(Unavailable, fmt.Errorf("receiver: claim: %w", err), unavailableAnswer())
 	}
@@ -228,6 +231,9 @@ func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Del
 		a   answer
 		err error
 	)
+	if rc.measures() {
+		defer func(began time.Time) { res.HandlerDuration = time.Since(began) }(time.Now())
+	}
 	if fault := rc.faults.Guard(inHandler, func() { a, err = c.consume(ctx, r, d) }); fault != nil {
 		res.Outcome, res.Err = Panicked, &panicError{fault}
 		return failedAnswer()

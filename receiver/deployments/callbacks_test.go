@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -54,6 +55,12 @@ func TestCallbacks(t *testing.T) {
 		},
 		"WithObserver": func(t *testing.T, f *callbacktest.Fault) {
 			answered(t, f, "WithObserver", deployments.WithObserver(func(context.Context, receiver.Result) { f.Happen() }))
+		},
+		"WithTelemetry": func(t *testing.T, f *callbacktest.Fault) {
+			answered(t, f, "WithTelemetry", deployments.WithTelemetry(func(source string) (receiver.Telemetry, error) {
+				require.Equal(t, "deployments", source)
+				return telemetry{f.Happen}, nil
+			}))
 		},
 		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
 			answered(t, f, "WithLogger", deployments.WithLogger(slog.New(badHandler{f.Happen})))
@@ -114,10 +121,18 @@ func (h badHandler) Handle(context.Context, slog.Record) error { h.fault(); retu
 func (h badHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
 func (h badHandler) WithGroup(string) slog.Handler             { return h }
 
+// telemetry has a fault at the end of each request.
+type telemetry struct{ fault func() }
+
+func (telemetry) Start(r *http.Request, _ *receiver.Delivery, _ time.Time) context.Context {
+	return r.Context()
+}
+func (t telemetry) End(context.Context, receiver.Result) { t.fault() }
+
 func TestCallbacks_NilIsAConfigurationError(t *testing.T) {
 	t.Parallel()
 	for name, opt := range map[string]deployments.Option{
-		"WithObserver": deployments.WithObserver(nil), "WithContradictionHook": deployments.WithContradictionHook(nil),
+		"WithObserver": deployments.WithObserver(nil), "WithTelemetry": deployments.WithTelemetry(nil), "WithContradictionHook": deployments.WithContradictionHook(nil),
 		"WithLinker": deployments.WithLinker(deployments.LinkerFunc(nil)), "WithIncidentDecoder": deployments.WithIncidentDecoder(nil),
 	} {
 		_, err := deployments.New(newAPIKeys(t), newLedger(t), opt)

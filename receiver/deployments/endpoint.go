@@ -107,7 +107,7 @@ func New(v signer.Verifier, ledger Ledger, opts ...Option) (*Endpoint, error) {
 	if tenants, ok := v.(*receiver.TenantVerifier); ok {
 		v = keyVerifier{tenants}
 	}
-	rcv, err := receiver.New(v, c.receiver()...)
+	rcv, err := receiver.New(v, c.receiver("deployments")...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}

@@ -86,7 +86,7 @@ func NewIncidents(v signer.Verifier, ledger Ledger, opts ...Option) (*IncidentEn
 	if tenants, ok := v.(*receiver.TenantVerifier); ok {
 		v = keyVerifier{tenants}
 	}
-	rcv, err := receiver.New(v, c.receiver()...)
+	rcv, err := receiver.New(v, c.receiver("incidents")...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}

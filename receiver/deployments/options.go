@@ -49,6 +49,7 @@ type config struct {
 	logger        *slog.Logger
 	nilLogger     bool
 	observer      func(context.Context, receiver.Result)
+	telemetry     func(source string) (receiver.Telemetry, error)
 	contradicted  func(context.Context, Contradiction)
 
 	decodeIncident IncidentDecoder
@@ -121,6 +122,18 @@ func WithObserver(f func(context.Context, receiver.Result)) Option {
 	})
 }
 
+// WithTelemetry sets what follows the requests. Default: none. A nil function
+// is an error. See [receiver.WithTelemetry]. open gets "deployments" as the
+// source, or "incidents" from [NewIncidents].
+func WithTelemetry(open func(source string) (receiver.Telemetry, error)) Option {
+	return optionFunc(func(c *config) {
+		if open == nil {
+			c.problems = append(c.problems, configError("WithTelemetry: the function is nil; leave it out"))
+		}
+		c.telemetry = open
+	})
+}
+
 // WithContradictionHook sets a function that is called with each
 // [Contradiction], after the delivery was recorded and before it is answered.
 // Default: none. A nil function is an error. It must be safe for concurrent
@@ -185,13 +198,16 @@ func (c *config) validate() error {
 
 // receiver returns the options of the underlying receiver. It has no dedupe
 // store, because the ledger recognises repeated deployments.
-func (c *config) receiver() []receiver.Option {
+func (c *config) receiver(source string) []receiver.Option {
 	opts := []receiver.Option{
 		receiver.InsecureNoDedupe(), receiver.WithMaxBody(c.maxBody), receiver.WithBodyTimeout(c.bodyTimeout),
 		receiver.WithLogger(c.logger),
 	}
 	if c.observer != nil {
 		opts = append(opts, receiver.WithObserver(c.observer))
+	}
+	if c.telemetry != nil {
+		opts = append(opts, receiver.WithTelemetry(func(string) (receiver.Telemetry, error) { return c.telemetry(source) }))
 	}
 	return opts
 }
