@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func (in *Inbox) Handler(v signer.Verifier, source string, opts ...receiver.Opti
 			"pass; raise the retention", in.retention, tolerance)
 	}
 	own := []receiver.Option{receiver.InsecureNoDedupe(), receiver.WithAccepted(), receiver.WithLogger(in.logger)}
-	rcv, err := receiver.New(v, append(own, opts...)...)
+	rcv, err := receiver.New(v, slices.Concat(own, in.followed(source), opts)...)
 	if err != nil {
 		return nil, configError("Handler: %w", err)
 	}
@@ -87,6 +88,7 @@ type arrival struct {
 	signedAt                                  time.Time
 	event                                     *payload.Event
 	body                                      []byte
+	trace                                     string
 }
 
 // acceptance is the result of storing an arrival.
@@ -108,7 +110,9 @@ func (in *Inbox) accept(ctx context.Context, source string, d *receiver.Delivery
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.storeTimeout)
 	defer cancel()
-	result, err := in.accepts.Do(ctx, newArrival(source, d, e))
+	a := newArrival(source, d, e)
+	a.trace = in.trace(ctx)
+	result, err := in.accepts.Do(ctx, a)
 	switch {
 	case err != nil:
 		return receiver.TryAgain(0, sqldb.Explain(err))
@@ -188,8 +192,8 @@ type insertion struct {
 
 const (
 	insertHead = `INSERT INTO {schema}inbox_delivery (delivery_key, ordering_key, source, principal, delivery_id, signing_key, signed_at,
-		type, deployment_id, event_at, received_at, body, state, round, attempts, retry_at, finished_at, last_error) VALUES `
-	insertRow  = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}, ?, 'pending', 1, 0, 0, 0, '')`
+		type, deployment_id, event_at, received_at, body, trace, state, round, attempts, retry_at, finished_at, last_error) VALUES `
+	insertRow  = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}, ?, ?, 'pending', 1, 0, 0, 0, '')`
 	insertTail = ` ON CONFLICT (delivery_key) DO NOTHING RETURNING id, round, delivery_key`
 )
 
@@ -197,10 +201,10 @@ const (
 // the keys, which avoids deadlocks.
 func insert(ctx context.Context, tx *riverdb.Tx, batch []*arrival) ([]insertion, error) {
 	sortByKey(batch)
-	args := make([]any, 0, 11*len(batch))
+	args := make([]any, 0, 12*len(batch))
 	for _, a := range batch {
 		args = append(args, a.key[:], a.orderingKey[:], a.source, storable(a.principal), a.deliveryID, storable(a.signingKey),
-			sqldb.Micros(a.signedAt), string(a.event.Type), storable(a.event.DeploymentID), sqldb.Micros(a.event.Timestamp), a.body)
+			sqldb.Micros(a.signedAt), string(a.event.Type), storable(a.event.DeploymentID), sqldb.Micros(a.event.Timestamp), a.body, a.trace)
 	}
 	statement := insertHead + insertRow + strings.Repeat(", "+insertRow, len(batch)-1) + insertTail
 	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (s insertion, err error) {

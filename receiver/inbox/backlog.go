@@ -39,7 +39,7 @@ func (b *backlog) reserve(ctx context.Context, in *Inbox, n int) (int, error) {
 	age := time.Since(b.counted)
 	full := b.pending+b.reserved+n > in.maxBacklog
 	if age > backlogFresh || full && (age > backlogPause || in.maxBacklog <= backlogSmall) {
-		count, err := in.countPending(ctx, in.maxBacklog)
+		count, err := in.countUpTo(ctx, Pending, in.maxBacklog)
 		if err != nil {
 			return 0, err
 		}
@@ -58,10 +58,10 @@ func (b *backlog) settle(reserved, stored int) {
 	b.pending += stored
 }
 
-// countPending stops counting at the limit, which bounds its cost.
-func (in *Inbox) countPending(ctx context.Context, limit int) (n int, err error) {
+// countUpTo stops counting at the limit, which bounds its cost.
+func (in *Inbox) countUpTo(ctx context.Context, state State, limit int) (n int, err error) {
 	err = in.db.Reader().QueryRow(ctx, `SELECT count(*) FROM
-		(SELECT 1 FROM {schema}inbox_delivery WHERE state = 'pending' LIMIT ?) AS waiting`, limit).Scan(&n)
+		(SELECT 1 FROM {schema}inbox_delivery WHERE state = '`+string(state)+`' LIMIT ?) AS counted`, limit).Scan(&n)
 	return n, err
 }
 

@@ -27,6 +27,15 @@ func TestCallbacks(t *testing.T) {
 			in := openFor(t, f, (&calls{}).handle, inbox.WithObserver(func(context.Context, inbox.Result) { f.Happen() }))
 			reaches(t, in, inbox.Stats{Handled: 1})
 		},
+		"WithTelemetry": func(t *testing.T, f *callbacktest.Fault) {
+			spy := &spy{fault: f.Happen}
+			in := openFor(t, f, (&calls{}).handle, inbox.WithTelemetry(spy.open))
+			if f.Kind == callbacktest.Hangs {
+				<-f.Entered()
+				f.Release()
+			}
+			reaches(t, in, inbox.Stats{Handled: 1})
+		},
 		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
 			in := openFor(t, f, (&calls{}).handle, inbox.WithLogger(slog.New(lineHandler{f.Happen})))
 			reaches(t, in, inbox.Stats{Handled: 1})

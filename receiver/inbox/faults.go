@@ -8,9 +8,10 @@ const (
 	inPruning  = "pruning"
 	inRenewing = "renewing leases"
 
-	inHandler  = "handler"
-	inObserver = "WithObserver"
-	inSchedule = "WithRetrySchedule"
+	inHandler   = "handler"
+	inObserver  = "WithObserver"
+	inTelemetry = "WithTelemetry"
+	inSchedule  = "WithRetrySchedule"
 )
 
 // Faults returns how often application code or the Inbox's own work panicked or

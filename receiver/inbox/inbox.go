@@ -149,6 +149,9 @@ func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
 	in.client = client
+	if err := in.startTelemetry(ctx); err != nil {
+		return nil, err
+	}
 	return in, nil
 }
 

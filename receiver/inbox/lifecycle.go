@@ -87,7 +87,7 @@ func (in *Inbox) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), in.stopTimeout+in.storeTimeout)
 	defer cancel()
 	err := in.stop(ctx)
-	return errors.Join(err, in.db.Close())
+	return errors.Join(err, in.closeTelemetry(), in.db.Close())
 }
 
 var errNotMade = fmt.Errorf("%w: the Inbox is nil or zero; make it with OpenSQLite or NewPostgres and check its error", ErrConfig)

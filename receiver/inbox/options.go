@@ -63,6 +63,9 @@ type config struct {
 	nilLogger      bool
 	observer       func(context.Context, Result)
 	observerGiven  bool
+	openTelemetry  func(backlog func(context.Context) (Backlog, error)) (Telemetry, error)
+	telemetryGiven bool
+	telemetry      Telemetry     // nil unless WithTelemetry is given
 	scheduleLimit  time.Duration // how long the application's schedule may take
 	faults         *contain.Faults
 }
@@ -284,6 +287,7 @@ func (c *config) validate() error {
 	check(c.retention >= minRetention, "WithRetention(%v): want at least %v, and twice the verifiers' tolerance", c.retention, minRetention)
 	check(!c.deadGiven || c.deadRetention >= c.retention, "WithDeadRetention(%v): want at least the retention of %v; leave it out to keep dead letters", c.deadRetention, c.retention)
 	check(!c.observerGiven || c.observer != nil, "WithObserver: the function is nil; leave it out")
+	check(!c.telemetryGiven || c.openTelemetry != nil, "WithTelemetry: the function is nil; leave it out")
 	check(c.maxBacklog >= 1, "WithMaxBacklog(%d): want at least 1", c.maxBacklog)
 	return errors.Join(problems...)
 }

@@ -155,7 +155,7 @@ type Stats struct {
 }
 
 // Stats counts the deliveries. It reads an index, which takes some tens of
-// milliseconds for a hundred thousand deliveries.
+// milliseconds for a hundred thousand deliveries. [Inbox.Backlog] is cheaper.
 func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
 	if err := in.open(); err != nil {
 		return Stats{}, err
@@ -174,11 +174,8 @@ func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, fmt.Errorf("inbox: Stats: %w", err)
 	}
-	var oldest int64
-	err = in.db.Reader().QueryRow(ctx, "SELECT received_at FROM {schema}inbox_delivery WHERE state = 'pending' ORDER BY id LIMIT 1").Scan(&oldest)
-	if err != nil && !errors.Is(err, riverdb.ErrNoRows) {
+	if s.OldestPending, err = in.oldestPending(ctx); err != nil {
 		return Stats{}, fmt.Errorf("inbox: Stats: %w", err)
 	}
-	s.OldestPending = sqldb.Time(oldest)
 	return s, nil
 }

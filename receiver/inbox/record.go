@@ -22,17 +22,18 @@ type record struct {
 	typ, deploymentID                         string
 	signedAt, receivedAt                      time.Time
 	body                                      []byte
+	trace                                     string
 }
 
 const recordColumns = `id, round, attempts, ordering_key, state, retry_at, event_at, source, principal, delivery_id, signing_key,
-	type, deployment_id, signed_at, received_at, body`
+	type, deployment_id, signed_at, received_at, body, trace`
 
 func scanRecord(row riverdb.Row) (*record, error) {
 	var r record
 	var state string
 	var retryAt, signedAt, receivedAt int64
 	err := row.Scan(&r.id, &r.round, &r.attempts, &r.orderingKey, &state, &retryAt, &r.eventAt, &r.source, &r.principal, &r.deliveryID,
-		&r.signingKey, &r.typ, &r.deploymentID, &signedAt, &receivedAt, &r.body)
+		&r.signingKey, &r.typ, &r.deploymentID, &signedAt, &receivedAt, &r.body, &r.trace)
 	r.state, r.retryAt = State(state), sqldb.Time(retryAt)
 	r.signedAt, r.receivedAt = sqldb.Time(signedAt), sqldb.Time(receivedAt)
 	return &r, err

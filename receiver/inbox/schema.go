@@ -8,7 +8,8 @@ const module = "inbox"
 // steps returns the versions of the tables. Released steps never change.
 //
 // A delivery's round increases with each replay. A job of an earlier round
-// finds that it is outdated and does nothing. Text columns are for queries. The
+// finds that it is outdated and does nothing. trace is the text of
+// Telemetry.Trace. Text columns are for queries. The
 // digests in delivery_key and ordering_key decide about identity.
 func steps() []riverdb.Step {
 	return []riverdb.Step{{
@@ -26,6 +27,7 @@ func steps() []riverdb.Step {
 			event_at      bigint NOT NULL,
 			received_at   bigint NOT NULL,
 			body          {blob} NOT NULL,
+			trace         text NOT NULL,
 			state         text NOT NULL,
 			round         bigint NOT NULL,
 			attempts      bigint NOT NULL,

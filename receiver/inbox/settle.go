@@ -54,9 +54,11 @@ func (in *Inbox) attempt(ctx context.Context, r *record, l *lease) ending {
 	a := &Attempt{ID: r.id, Number: int(r.attempts) + 1, ReceivedAt: r.receivedAt, in: in, record: r, lease: l, event: event}
 	callCtx, stop := l.context(ctx)
 	defer stop()
+	callCtx = in.startHandler(callCtx, r, a.Number)
 	start := time.Now()
 	completes, err := in.call(callCtx, a)
 	took := time.Since(start)
+	in.endHandler(callCtx, took, err)
 	// Store the result even if the worker is told to stop.
 	recordCtx := context.WithoutCancel(ctx)
 	if completes {
@@ -227,9 +229,12 @@ func (in *Inbox) report(ctx context.Context, r *record, result Result) {
 		}
 		in.logger.LogAttrs(ctx, level, "inbox: delivery "+string(result.State), attrs...)
 	}
-	if in.observer == nil {
+	if in.observer == nil && in.telemetry == nil {
 		return
 	}
 	result.Delivery = r.public()
-	in.faults.Call(ctx, inObserver, func() { in.observer(ctx, result) })
+	in.endTelemetry(ctx, result)
+	if in.observer != nil {
+		in.faults.Call(ctx, inObserver, func() { in.observer(ctx, result) })
+	}
 }
