@@ -10,7 +10,8 @@ import (
 
 // Telemetry follows the requests of a Receiver, for metrics and traces. The
 // module receiver/otelreceiver implements it with OpenTelemetry. Its methods
-// must be safe for concurrent use and must not keep their arguments.
+// must be safe for concurrent use and must not keep their arguments. The
+// interface is frozen. A later release may look for optional methods.
 type Telemetry interface {
 	// Start is called when a request is verified, before its body is decoded.
 	// The request began at the given time. The handler, the log line and End

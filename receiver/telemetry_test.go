@@ -18,8 +18,8 @@ import (
 
 // spy is a Telemetry that notes its calls.
 type spy struct {
-	start   func()
-	end     func()
+	start func()
+	end   func()
 
 	mu      sync.Mutex
 	results []receiver.Result

@@ -14,7 +14,8 @@ import (
 
 // Telemetry follows the requests and deliveries of an Inbox, for metrics and
 // traces. Package otelinbox implements it with OpenTelemetry. Its methods must
-// be safe for concurrent use.
+// be safe for concurrent use. The interface is frozen. A later release may look
+// for optional methods.
 type Telemetry interface {
 	// Receiver returns what follows the requests of an [Inbox.Handler].
 	Receiver(source string) (receiver.Telemetry, error)

@@ -1,0 +1,56 @@
+// Package otelreceiver adds metrics and traces by OpenTelemetry to package
+// receiver.
+//
+//	// scheme and store come from packages signer and dedupe.
+//	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform"), receiver.WithTelemetry(otelreceiver.Open()))
+//	if err != nil {
+//		return err
+//	}
+//	http.Handle("POST /webhooks/deploy", rcv.Events(onEvent))
+//
+// The endpoints of package deployments take it the same way, with
+// deployments.WithTelemetry. Package otelinbox is for inboxes. The program sets
+// the providers, with otel.SetMeterProvider and otel.SetTracerProvider or with
+// options.
+//
+// # Metrics
+//
+//	name                                     unit       attributes
+//	deployhook.receiver.requests             {request}  source, outcome, event type
+//	deployhook.receiver.request.duration     s          source, outcome
+//	deployhook.receiver.request.body.size    By         source
+//	deployhook.receiver.claim.duration       s          source
+//	deployhook.receiver.handler.duration     s          source, outcome
+//
+// The attributes are deployhook.source, which is the name that was given to
+// WithDedupe, deployhook.outcome, which is a receiver.Outcome, and
+// deployhook.event.type. A request that was not decoded as an event has no
+// event type. A type that is not declared ([WithEventTypes]) counts as "other".
+// No attribute comes from a request that was not verified.
+//
+// The names are not http.server.request.duration and the like. A service that
+// also uses otelhttp would count each request twice.
+//
+// # Traces
+//
+// Each verified request has a span "receive SOURCE". It begins with the request
+// and ends after the answer. Its parent is the sender's span, from the header
+// traceparent, or the span that middleware has put into the request's context.
+// The handler gets it in its context. A request that was not verified has no
+// span, so that a flood of forged requests makes no traces, and its traceparent
+// is not read.
+//
+// # Security
+//
+//   - The header traceparent is not signed. Someone between sender and receiver
+//     can change it, and thereby have a delivery sampled. It decides nothing
+//     else.
+//   - Spans have the delivery's ID, the event's type and the deployment's ID,
+//     but never a body, a header or a secret.
+//
+// # Misuses
+//
+//   - Declaring types that customers invent. Each one is a label.
+//   - Giving sources names that contain customers. Use one source for each
+//     sending system.
+package otelreceiver
