@@ -81,10 +81,13 @@
 //     delivery. The second finds a duplicate. Give each handler its own source.
 //   - One source name for unrelated senders, or one secret for several tenants.
 //
-// # Tracing
+// # Metrics and traces
 //
-// The handlers are plain [http.Handler] values, so OpenTelemetry's middleware
-// can wrap them:
+// [WithTelemetry] counts requests and continues the sender's trace in the
+// handler. The module receiver/otelreceiver implements it with OpenTelemetry:
 //
-//	http.Handle("POST /webhooks/deploy", otelhttp.NewHandler(rcv.Events(onEvent), "deploy webhook"))
+//	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform"), receiver.WithTelemetry(otelreceiver.Open()))
+//
+// The handlers are plain [http.Handler] values, so that other middleware can
+// wrap them.
 package receiver

@@ -10,8 +10,10 @@ import (
 
 // Telemetry follows the requests of a Receiver, for metrics and traces. The
 // module receiver/otelreceiver implements it with OpenTelemetry. Its methods
-// must be safe for concurrent use and must not keep their arguments. The
-// interface is frozen. A later release may look for optional methods.
+// must be safe for concurrent use and must not keep their arguments.
+//
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces.
 type Telemetry interface {
 	// Start is called when a request is verified, before its body is decoded.
 	// The request began at the given time. The handler, the log line and End
@@ -47,7 +49,7 @@ func (c *config) startTelemetry() error {
 		t   Telemetry
 		err error
 	)
-	if fault := c.faults.Guard(inTelemetry, func() { t, err = c.openTelemetry(c.source) }); fault != nil {
+	if fault := c.faults.Call(context.Background(), inTelemetry, func() { t, err = c.openTelemetry(c.source) }); fault != nil {
 		return configError("WithTelemetry: the function %w", fault)
 	}
 	if err != nil {

@@ -20,6 +20,8 @@ const modulePath = "github.com/deployhook/deployhook/"
 // A scan fails if it finds a type that is not listed here.
 var foreign = map[string]bool{
 	"log/slog.Logger": true, "net.Resolver": true, "net/http.Handler": true, "net/http.RoundTripper": true, "io.Reader": true, "io.Writer": true,
+	"go.opentelemetry.io/otel/metric.MeterProvider": true, "go.opentelemetry.io/otel/trace.TracerProvider": true,
+	"go.opentelemetry.io/otel/propagation.TextMapPropagator": true, "go.opentelemetry.io/otel/attribute.KeyValue": false,
 	"context.Context": false, "crypto/x509.CertPool": false, "crypto/tls.Certificate": false, "net/url.URL": false, "net/netip.Prefix": false, "time.Duration": false, "time.Time": false,
 }
 

@@ -14,8 +14,10 @@ import (
 
 // Telemetry follows the requests and deliveries of an Inbox, for metrics and
 // traces. Package otelinbox implements it with OpenTelemetry. Its methods must
-// be safe for concurrent use. The interface is frozen. A later release may look
-// for optional methods.
+// be safe for concurrent use.
+//
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces.
 type Telemetry interface {
 	// Receiver returns what follows the requests of an [Inbox.Handler].
 	Receiver(source string) (receiver.Telemetry, error)
