@@ -44,7 +44,8 @@ const module = "outbox"
 //   - the operator's view of what waits
 //   - the order of a deployment's deliveries, see WithOrdering
 //   - the end of a deployment, see WithSupersession
-//   - the operator's view of dead letters
+//   - the operator's view of dead letters, and the dead letters of an app by
+//     endpoint
 //   - pruning by age and size, of dead letters and of the others
 //   - the progress of a replay
 //
@@ -54,6 +55,10 @@ const module = "outbox"
 // operator's queries have the condition that size is not zero, which is always
 // true. This keeps the planner from using the operator's indexes for others. In
 // the same way only the queries of WithOrdering use its index.
+//
+// Dead letters can be anywhere in a large table. The two indexes that list them
+// therefore have all columns that Stats needs. One is the size, whose condition
+// SQLite checks for each row.
 var migrations = []riverdb.Step{{
 	`CREATE TABLE {schema}outbox_app (
 		id text NOT NULL PRIMARY KEY,
@@ -162,7 +167,8 @@ var migrations = []riverdb.Step{{
 	`CREATE INDEX outbox_delivery_pending ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'pending' AND size > 0`,
 	`CREATE INDEX outbox_delivery_order ON {schema}outbox_delivery (endpoint, deployment, event_at, id) WHERE state = 'pending' AND deployment <> ''`,
 	`CREATE INDEX outbox_delivery_terminal ON {schema}outbox_delivery (endpoint, deployment, event_at) WHERE terminal = 1`,
-	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id{postgres: COLLATE "C"}) WHERE state = 'failed' AND size > 0`,
+	`CREATE INDEX outbox_delivery_failed ON {schema}outbox_delivery (id{postgres: COLLATE "C"}, app, endpoint{sqlite:, size}) WHERE state = 'failed' AND size > 0`,
+	`CREATE INDEX outbox_delivery_app_failed ON {schema}outbox_delivery (app, id{postgres: COLLATE "C"}, endpoint) WHERE state = 'failed'`,
 	`CREATE INDEX outbox_delivery_done ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0 AND state <> 'failed'`,
 	`CREATE INDEX outbox_delivery_dead ON {schema}outbox_delivery (done_at, size) WHERE done_at > 0 AND state = 'failed'`,
 	`CREATE INDEX outbox_delivery_replay ON {schema}outbox_delivery (replay, state, id{postgres: COLLATE "C"}) WHERE replay <> ''`,

@@ -88,19 +88,15 @@ type group struct {
 	n, due, oldest int64
 }
 
-// sample reads up to most + 1 deliveries in a state, in the given order.
-func (c *counter) sample(ctx context.Context, state State, order string) ([]group, error) {
+// readPending reads the deliveries that were published first.
+func (c *counter) readPending(ctx context.Context, s *Stats) error {
 	where, args := c.of.where()
-	return riverdb.Collect(ctx, c.q, func(row riverdb.Row) (g group, err error) {
+	groups, err := riverdb.Collect(ctx, c.q, func(row riverdb.Row) (g group, err error) {
 		return g, row.Scan(&g.key.app, &g.key.id, &g.n, &g.due, &g.oldest)
 	}, `SELECT app, endpoint, COUNT(*), COUNT(due_at), COALESCE(MIN(due_at), 0) FROM (
 			SELECT d.app, d.endpoint, CASE WHEN d.next_at <= ? THEN d.next_at END AS due_at FROM {schema}outbox_delivery d
-			WHERE `+where+` AND d.state = '`+string(state)+`' ORDER BY `+c.idOrder()+` `+order+` LIMIT ?) AS sample
+			WHERE `+where+` AND d.state = 'pending' ORDER BY `+c.idOrder()+` LIMIT ?) AS sample
 		GROUP BY app, endpoint`, append(append([]any{micros(c.now)}, args...), c.most+1)...)
-}
-
-func (c *counter) readPending(ctx context.Context, s *Stats) error {
-	groups, err := c.sample(ctx, Pending, `ASC`)
 	if err != nil {
 		return err
 	}
@@ -137,8 +133,10 @@ func (c *counter) backlogOf(key owned) *EndpointBacklog {
 	return e
 }
 
+// readFailed reads the latest dead letters. They can be anywhere in a large
+// table, so it reads only an index.
 func (c *counter) readFailed(ctx context.Context, s *Stats) error {
-	groups, err := c.sample(ctx, Failed, `DESC`)
+	groups, err := c.failedGroups(ctx)
 	if err != nil {
 		return err
 	}
@@ -153,6 +151,27 @@ func (c *counter) readFailed(ctx context.Context, s *Stats) error {
 		e.Failed.More = s.States[Failed].More
 	}
 	return nil
+}
+
+func (c *counter) failedGroups(ctx context.Context) ([]group, error) {
+	if c.of.endpoint != "" { // outbox_delivery_endpoint
+		g := group{key: owned{c.of.app, c.of.endpoint}}
+		statement, args := c.countState(Failed)
+		if err := c.q.QueryRow(ctx, statement, args...).Scan(&g.n); err != nil || g.n == 0 {
+			return nil, err
+		}
+		return []group{g}, nil
+	}
+	where, args := c.of.where() // outbox_delivery_app_failed, outbox_delivery_failed
+	from := `{schema}outbox_delivery d`
+	if c.of.app != "" && c.db.Dialect() == riverdb.SQLite {
+		from += ` INDEXED BY outbox_delivery_app_failed` // and not outbox_delivery_app
+	}
+	return riverdb.Collect(ctx, c.q, func(row riverdb.Row) (g group, err error) {
+		return g, row.Scan(&g.key.app, &g.key.id, &g.n)
+	}, `SELECT app, endpoint, COUNT(*) FROM (SELECT d.app, d.endpoint FROM `+from+`
+			WHERE `+where+` AND d.state = 'failed' ORDER BY `+c.idOrder()+` DESC LIMIT ?) AS sample
+		GROUP BY app, endpoint`, append(args, c.most+1)...)
 }
 
 // readInFlight looks for the deliveries of running jobs. There are as many as
