@@ -114,7 +114,9 @@
 // [Outbox.Stats] says how much there is to do and since when, and which
 // endpoints it waits for. [App.Stats] and [App.EndpointStats] say the same
 // about one app and one endpoint. Counts are exact up to 10,000. Calls share
-// figures that are up to five seconds old, so a page or a metric may ask often.
+// figures that are up to five seconds old. While calls ask for them, they are
+// read again in the background, so a page or a metric may ask often and does
+// not wait.
 //
 // # Order
 //

@@ -23,6 +23,7 @@ const (
 	inMaintenance = "maintenance"
 	inWaking      = "waking"
 	inReplaying   = "replaying"
+	inCounting    = "counting"
 
 	inHook     = "WithHook"
 	inSchedule = "WithSchedule"
@@ -36,10 +37,10 @@ const (
 // goes on.
 //
 // The keys are the names of options, such as "WithHook", and of the background
-// work: "loading", "recording", "pacing", "delivering", "maintenance", "waking"
-// and "replaying". The faults of the options in [WithSender] are among them,
-// see [sender.Sender.Faults]. The map is empty if there was no fault, which is
-// what a healthy process shows.
+// work: "loading", "recording", "pacing", "delivering", "maintenance",
+// "waking", "replaying" and "counting" (of [Stats]). The faults of the options
+// in [WithSender] are among them, see [sender.Sender.Faults]. The map is empty
+// if there was no fault, which is what a healthy process shows.
 func (o *Outbox) Faults() map[string]uint64 {
 	if o == nil || o.db == nil {
 		return map[string]uint64{}

@@ -139,7 +139,7 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 		notifier: &notifier{hook: c.hook, faults: c.faults},
 	}
 	o.feed = o.retention.feed
-	o.stats = newStatsCache((&statsReader{db, MaxCount}).read)
+	o.stats = newStatsCache((&statsReader{db, MaxCount}).read, c.faults)
 	o.ordering = &ordering{on: c.ordering, db: db, client: client}
 	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede, ordering: o.ordering}
 	o.waker = newWaker(db, client, o.limiter, c.logger)
@@ -320,6 +320,7 @@ func (o *Outbox) Close() error {
 	if err != nil { // jobs that don't end; nothing else may use a closed database
 		o.halt()
 	}
+	o.stats.close()
 	return errors.Join(err, o.sender.Close(), o.db.Close())
 }
 

@@ -32,8 +32,8 @@ type Backlog struct {
 // those of the 10,000 that were published first, and so are the figures of the
 // endpoints. More is then set.
 type Stats struct {
-	// AsOf is when it was counted. It is up to five seconds ago ([StatsAge]),
-	// since calls share the result.
+	// AsOf is when it was counted. It is up to five seconds before the call
+	// ([StatsAge]), since calls share the result.
 	AsOf time.Time `json:"as_of"`
 	Backlog
 	// States counts the deliveries by state: [Pending], [Delivered], [Failed],
@@ -69,7 +69,8 @@ type EndpointBacklog struct {
 
 // EndpointStats says how much one endpoint has to do and has done.
 type EndpointStats struct {
-	// AsOf is when it was counted, up to five seconds ago ([StatsAge]).
+	// AsOf is when it was counted, up to five seconds before the call
+	// ([StatsAge]).
 	AsOf time.Time `json:"as_of"`
 	EndpointBacklog
 	// States counts the endpoint's deliveries by state, as in [Stats].
@@ -77,8 +78,18 @@ type EndpointStats struct {
 }
 
 // Stats returns figures about all apps, for the operator. What it reads does
-// not grow with the tables. They may be up to five seconds old, see
-// [Stats.AsOf].
+// not grow with the tables.
+//
+// The figures may be up to five seconds old, see [Stats.AsOf]. The first call
+// reads them, and so does a call after a pause of 30 seconds. In between, they
+// are read again in the background about every two and a half seconds, and
+// calls do not wait. If the background reads cannot keep up, because the
+// database is slow or there are calls about many apps and endpoints, a call
+// waits for figures that are recent enough. It never returns older ones.
+//
+// A read in progress is shared by all calls that wait for it, and continues
+// when the context of the first one ends. It fails after a minute. An Outbox
+// whose figures have not been asked for within 30 seconds reads nothing.
 func (o *Outbox) Stats(ctx context.Context) (Stats, error) {
 	if err := o.open(); err != nil {
 		return Stats{}, err
@@ -101,7 +112,8 @@ func (a *App) Stats(ctx context.Context) (Stats, error) {
 }
 
 // EndpointStats returns figures about one endpoint, or [ErrUnknownEndpoint].
-// They may be up to five seconds old, see [EndpointStats.AsOf].
+// They may be up to five seconds old, see [EndpointStats.AsOf] and
+// [Outbox.Stats].
 func (a *App) EndpointStats(ctx context.Context, id string) (EndpointStats, error) {
 	if err := a.open(); err != nil {
 		return EndpointStats{}, err

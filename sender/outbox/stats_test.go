@@ -1,13 +1,9 @@
 package outbox
 
 import (
-	"context"
-	"errors"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -223,48 +219,5 @@ func TestStats_EventsWithoutPosition(t *testing.T) {
 		s, err := r.read(t.Context(), scope{})
 		require.NoError(t, err)
 		assert.Equal(t, Count{}, s.EventsWithoutPosition)
-	})
-}
-
-func TestStatsCache(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var reads int
-		var fails error
-		c := newStatsCache(func(context.Context, scope) (Stats, error) {
-			reads++
-			time.Sleep(time.Second)
-			return Stats{Backlog: Backlog{Pending: Count{N: reads}}}, fails
-		})
-		get := func(of scope) int {
-			s, err := c.get(t.Context(), of)
-			require.ErrorIs(t, err, fails)
-			return s.Pending.N
-		}
-		var calls sync.WaitGroup
-		for range 3 {
-			calls.Go(func() { assert.Equal(t, 1, get(scope{})) })
-		}
-		calls.Wait()
-		assert.Equal(t, 2, get(scope{app: "shop"}))
-		time.Sleep(StatsAge - 2*time.Second - time.Millisecond)
-		assert.Equal(t, 1, get(scope{}), "up to five seconds old")
-		time.Sleep(time.Millisecond)
-		assert.Equal(t, 3, get(scope{}))
-
-		time.Sleep(StatsAge)
-		fails = errors.New("failed")
-		_ = get(scope{})
-		fails = nil
-		assert.Equal(t, 5, get(scope{}), "an error is not kept")
-
-		time.Sleep(StatsAge)
-		calls.Go(func() { get(scope{}) })
-		synctest.Wait()
-		ended, end := context.WithCancel(t.Context())
-		end()
-		_, err := c.get(ended, scope{})
-		require.ErrorIs(t, err, context.Canceled, "no call waits longer than its context")
-		calls.Wait()
 	})
 }
