@@ -63,4 +63,5 @@
 //	-sim.for 30m       new seeds for that long
 //	-sim.seed 4711     one seed, with its log
 //	-sim.again 100     how often a failing seed is repeated
+//	-sim.bugs .        put known bugs back, see Flags.Bugs
 package sim
