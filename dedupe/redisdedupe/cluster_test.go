@@ -2,11 +2,7 @@ package redisdedupe_test
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,35 +146,12 @@ func movingSlots(t *testing.T, c *cluster, s, other dedupe.Store) {
 	requireState(t, s, fresh, dedupe.Completed)
 }
 
-// startSentinel monitors a master, so that its replica takes over if the master
-// fails.
-func startSentinel(t testing.TB, master string) (addr string) {
-	t.Helper()
-	host, port, _ := net.SplitHostPort(master)
-	own, dir := servicetest.FreePort(t), t.TempDir()
-	conf := filepath.Join(dir, "sentinel.conf")
-	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, `bind 127.0.0.1
-port %d
-dir %s
-sentinel monitor dedupe %s %s 1
-sentinel down-after-milliseconds dedupe 3000
-sentinel failover-timeout dedupe 10000
-`, own, dir, host, port), 0o600))
-	cmd := exec.Command("redis-server", conf, "--sentinel")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(own))
-}
-
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	master := servicetest.StartRedis(t)
 	host, port, _ := net.SplitHostPort(master.Addr())
 	servicetest.StartRedis(t, "--replicaof", host+" "+port)
-	sentinel := startSentinel(t, master.Addr())
+	sentinel := servicetest.StartSentinel(t, "dedupe", master.Addr(), "down-after-milliseconds 3000", "failover-timeout 10000").Addr()
 	client := redis.NewFailoverClient(&redis.FailoverOptions{
 		MasterName: "dedupe", SentinelAddrs: []string{sentinel}, ContextTimeoutEnabled: true,
 	})
