@@ -23,6 +23,10 @@ var _ dedupe.Store = (*Store)(nil)
 // milliseconds. Durations are rounded up to these units. Usually a claim, a
 // renewal, a completion and a release take one statement each.
 //
+// A lease starts when the statement reads the clock. In PostgreSQL that is
+// before the commit, so a commit that waits for the disk takes its time from
+// the lease.
+//
 // The store has no goroutine. Claims delete a few expired rows each, see
 // [WithPruneBatch].
 //
