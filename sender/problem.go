@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -60,6 +61,10 @@ var problemTexts = map[string]string{
 	"not_signed":                 "The delivery could not be signed.",
 	"internal":                   "Something went wrong on the sending side.",
 }
+
+// ProblemCodes returns all codes, sorted, for a platform that translates the
+// texts or lists them in the documentation of its API.
+func ProblemCodes() []string { return slices.Sorted(maps.Keys(problemTexts)) }
 
 func problem(field, code string) Problem { return Problem{field, code, problemTexts[code]} }
 

@@ -8,6 +8,7 @@ require (
 	github.com/deployhook/deployhook/internal/riverdb v0.1.0
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0
+	github.com/go-json-experiment/json v1.27.2
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/riverqueue/river v0.51.2
@@ -20,7 +21,6 @@ require (
 	code.dny.dev/ssrf v0.3.0 // indirect
 	github.com/dunglas/httpsfv v1.1.2 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect

@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/deployhook/deployhook/sender"
 )
@@ -53,6 +55,22 @@ var fieldProblems = map[string][2]string{
 	"IdempotencyKey": {"idempotency_key_invalid", "The idempotency key must be 1 to 255 visible ASCII characters."},
 	"event_id":       {"event_id_invalid", "The event's ID must be 1 to 255 visible ASCII characters."},
 	"body":           {"body_missing", "The delivery has no body that can be sent."},
+}
+
+// ProblemCodes returns all codes of [Problems], sorted, those of
+// [sender.ProblemCodes] among them.
+func ProblemCodes() []string {
+	codes := map[string]bool{"invalid": true, "client_certificate_expired": true}
+	for _, code := range sender.ProblemCodes() {
+		codes[code] = true
+	}
+	for _, p := range problems {
+		codes[p.code] = true
+	}
+	for _, p := range fieldProblems {
+		codes[p[0]] = true
+	}
+	return slices.Sorted(maps.Keys(codes))
 }
 
 // Problems returns what a customer may see of an error of this package. It uses
