@@ -10,6 +10,7 @@ import (
 
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/internal/nilable"
 )
 
@@ -59,6 +60,7 @@ type config struct {
 	telemetryGiven bool
 	telemetry      Telemetry // nil unless WithTelemetry is given
 	faults         *contain.Faults
+	lines          *loglimit.Limiter
 	content        content
 	success        int // status of a handled delivery
 }
@@ -128,9 +130,14 @@ func WithStoreTimeout(d time.Duration) Option {
 // [slog.Default]. Nil is an error.
 //
 //	level   deliveries
-//	Info    handled, duplicate or ignored
+//	Info    handled, duplicate, ignored, or being handled by another instance
 //	Warn    refused, by the receiver or with a 4xx of a wrapped handler
 //	Error   failed on the receiving side
+//
+// Warnings and errors are limited, so a flood of refused requests does not fill
+// the log. Each outcome has 20 lines at once and then one every 5 seconds,
+// whose attribute left_out has the number of lines that were left out.
+// [WithObserver] sees every request.
 //
 // Lines never contain a body, a signature or a secret. The answer is sent
 // before the line is written, as with [WithObserver]. A panic in the logger's
@@ -167,6 +174,7 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	c.faults = contain.New("receiver", c.logger.Handler())
 	c.logger = c.faults.InlineLogger()
+	c.lines = loglimit.Default()
 	return c, c.validate()
 }
 

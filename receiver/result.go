@@ -4,9 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -64,10 +66,22 @@ func (rc *Receiver) report(r *http.Request, res *Result) {
 	defer rc.endTelemetry(ctx, res)
 	defer rc.observe(ctx, res)
 	rc.warnOfDeadline()
-	if level := res.level(); rc.logger.Enabled(ctx, level) {
-		rc.logger.LogAttrs(ctx, level, "webhook delivery", res.attrs(rc, r)...)
+	level := res.level()
+	if !rc.logger.Enabled(ctx, level) {
+		return
 	}
+	var left uint64
+	if level >= slog.LevelWarn {
+		var allowed bool
+		if left, allowed = rc.lines.Allow(res.kind()); !allowed {
+			return
+		}
+	}
+	rc.logger.LogAttrs(ctx, level, "webhook delivery", loglimit.Append(res.attrs(rc, r), left)...)
 }
+
+// kind is the kind of a limited line.
+func (res *Result) kind() string { return string(res.Outcome) + " " + strconv.Itoa(res.Status) }
 
 // tookEffect reports whether the handler did the delivery's work.
 func (res *Result) tookEffect() bool {
@@ -83,6 +97,10 @@ func (res *Result) level() slog.Level {
 		return slog.LevelInfo
 	case Duplicate, Ignored:
 		return slog.LevelInfo
+	case InFlight:
+		if res.Err == nil {
+			return slog.LevelInfo
+		}
 	case Failed:
 		if res.Status >= 400 && res.Status <= 499 { // a wrapped handler that refuses the request
 			return slog.LevelWarn

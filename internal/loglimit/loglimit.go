@@ -54,8 +54,12 @@ func New(burst int, interval time.Duration) *Limiter {
 func Default() *Limiter { return New(DefaultBurst, DefaultInterval) }
 
 // Allow reports whether a line of this kind may be written now. left is the
-// number of lines that were left out since the last one.
+// number of lines that were left out since the last one. A nil Limiter allows
+// every line.
 func (l *Limiter) Allow(name string) (left uint64, allowed bool) {
+	if l == nil {
+		return 0, true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k := l.kind(name)
@@ -104,6 +108,10 @@ func (l *Limiter) Handler(h slog.Handler) slog.Handler {
 func (l *Limiter) OneKind(h slog.Handler) slog.Handler {
 	return &handler{h, l, func(r *slog.Record) string { return r.Level.String() }}
 }
+
+// Limit returns a logger whose warnings and errors [Default] limits, see
+// [Limiter.Handler].
+func Limit(l *slog.Logger) *slog.Logger { return slog.New(Default().Handler(l.Handler())) }
 
 type handler struct {
 	slog.Handler

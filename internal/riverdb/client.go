@@ -109,6 +109,7 @@ func (db *DB) complete(config *river.Config) *river.Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.Logger = slog.New(atLeastWarn{c.Logger.Handler()})
 	c.FetchOnlyKnownKinds = true
 	return &c
 }

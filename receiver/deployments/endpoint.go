@@ -199,7 +199,7 @@ func (e *Endpoint) contradiction(ctx context.Context, organization string, c *Co
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookLimit)
 	defer cancel()
 	e.faults.CallUntil(ctx, inHook, func() {
-		e.logger.WarnContext(ctx, "two deployments have one ID; give each its own, or the later one overwrites the other's record",
+		e.limited.WarnContext(ctx, "two deployments have one ID; give each its own, or the later one overwrites the other's record",
 			slog.String("principal", organization), slog.String("deployment_id", c.Received.DeploymentID),
 			slog.String("differ", strings.Join(c.Members, ", ")))
 		if e.contradicted != nil {

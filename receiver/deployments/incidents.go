@@ -181,7 +181,7 @@ func (e *IncidentEndpoint) record(w http.ResponseWriter, r *http.Request, delive
 // unavailable answers 503, so that the sender tries again. The log line has the
 // reason.
 func (e *IncidentEndpoint) unavailable(w http.ResponseWriter, r *http.Request, err error) {
-	e.logger.ErrorContext(r.Context(), "an incident could not be recorded", slog.Any("error", err))
+	e.limited.ErrorContext(r.Context(), "an incident could not be recorded", slog.Any("error", err))
 	w.Header().Set("Retry-After", "5")
 	answerJSON(w, http.StatusServiceUnavailable, map[string]any{"error": "Temporarily unavailable"})
 }

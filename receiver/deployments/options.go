@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/receiver"
 )
@@ -47,6 +48,7 @@ type config struct {
 	maxBody       int64
 	bodyTimeout   time.Duration
 	logger        *slog.Logger
+	limited       *slog.Logger // for lines that are not the receiver's
 	nilLogger     bool
 	observer      func(context.Context, receiver.Result)
 	telemetry     func(source string) (receiver.Telemetry, error)
@@ -166,6 +168,7 @@ func newConfig(opts []Option) (*config, error) {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
+	c.limited = loglimit.Limit(c.logger)
 	c.faults = contain.New("deployments", c.logger.Handler())
 	return c, errors.Join(append(append(problems, c.problems...), c.validate())...)
 }

@@ -123,7 +123,7 @@ func (ls *leases) renew(ctx context.Context) {
 	until := time.Now().Add(ls.length)
 	renewed, err := ls.table.renew(ctx, held, ls.length)
 	if err != nil {
-		ls.logger.ErrorContext(ctx, "inbox: leases could not be renewed", slog.String("error", err.Error()))
+		ls.logger.WarnContext(ctx, "inbox: leases could not be renewed; the next renewal tries again", slog.String("error", err.Error()))
 		return
 	}
 	ls.mu.Lock()

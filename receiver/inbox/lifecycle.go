@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // Start begins to handle deliveries, including those stored before. It returns
@@ -162,7 +163,7 @@ func (in *Inbox) prune(ctx context.Context, ahead time.Duration) {
 			max(positionRetention, in.retention)-ahead)
 	}
 	if err != nil && ctx.Err() == nil {
-		in.logger.ErrorContext(ctx, "inbox: removing old deliveries", slog.String("error", err.Error()))
+		in.logger.WarnContext(ctx, "inbox: old deliveries could not be removed; it will be tried again", slog.String("error", sqldb.Explain(err).Error()))
 	}
 }
 

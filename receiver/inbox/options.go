@@ -11,6 +11,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/contain/waits"
+	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/timemath"
 )
@@ -225,8 +226,12 @@ func WithPreparedStatements() Option {
 //
 //	level   lines
 //	Debug   delivery handled or superseded
-//	Warn    attempt that will be repeated
-//	Error   dead letter, database error
+//	Warn    attempt that will be repeated, trouble of the database, and what River warns of
+//	Error   dead letter
+//
+// Warnings and errors are limited. Each kind has 20 lines at once and then one
+// every 5 seconds, whose attribute left_out has the number of lines that were
+// left out.
 //
 // Lines contain the handler's error, but never a body. A result is stored
 // before its line is written. Code that logs waits for the logger. A logger
@@ -265,7 +270,7 @@ func newConfig(opts []Option) (*config, error) {
 		c.logger = slog.Default()
 	}
 	c.faults = contain.New("inbox", c.logger.Handler())
-	c.logger = c.faults.Logger()
+	c.logger = loglimit.Limit(c.faults.Logger())
 	return c, c.validate()
 }
 

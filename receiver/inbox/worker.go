@@ -10,6 +10,8 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // jobArgs refers to a row. It does not contain the body, because PostgreSQL
@@ -106,7 +108,7 @@ func (in *Inbox) interrupted(ctx context.Context, id int64, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return context.Canceled
 	}
-	in.logger.ErrorContext(ctx, "inbox: the attempt was interrupted and will be repeated", slog.Int64("id", id), slog.String("error", err.Error()))
+	in.logger.WarnContext(ctx, "inbox: the attempt was interrupted and will be repeated", slog.Int64("id", id), slog.String("error", sqldb.Explain(err).Error()))
 	return snooze(time.Second + rand.N(time.Second))
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/contain/waits"
+	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/sender"
@@ -107,7 +108,7 @@ func newConfig(opts []Option) (*config, error) {
 		c.mistake("WithSealingKeys", "is missing; endpoints' URLs and secrets are never stored in the clear, so give a key from NewSealingKey")
 	}
 	c.faults = contain.New("outbox", c.logger.Handler())
-	c.logger = c.faults.Logger()
+	c.logger = loglimit.Limit(c.faults.Logger())
 	return c, errors.Join(c.mistakes...)
 }
 
@@ -403,6 +404,10 @@ func WithHook(hook func(context.Context, Notice)) Option {
 // WithLogger sets where troubles are logged, such as those of the database,
 // endpoints that were disabled, and secrets that can't be unsealed. No line has
 // a URL, a secret or a body. Default: [slog.Default]. Nil is an error.
+//
+// Warnings and errors are limited. Each kind has 20 lines at once and then one
+// every 5 seconds, whose attribute left_out has the number of lines that were
+// left out.
 //
 // The code that writes a line waits for the logger, so one that hangs stops
 // that worker or background loop. A panic in its handler is contained, see

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -170,7 +169,7 @@ func newClient(db *riverdb.DB, c *config, w *worker) (riverdb.Client, error) {
 		CompletedJobRetentionPeriod: completedFor,
 		CancelledJobRetentionPeriod: completedFor,
 		DiscardedJobRetentionPeriod: completedFor,
-		Logger:                      slog.New(atLeastWarn{c.logger.Handler()}),
+		Logger:                      c.logger,
 	})
 }
 
@@ -195,21 +194,6 @@ func (c *config) newSender() (*sender.Sender, error) {
 // attempts. While some are on the network, others are read, recorded or
 // snoozed, and batches become large.
 func (c *config) jobs() int { return min(2*c.workers+100, river.QueueNumWorkersMax) }
-
-// atLeastWarn passes on what River warns of.
-type atLeastWarn struct{ slog.Handler }
-
-func (h atLeastWarn) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
-}
-
-func (h atLeastWarn) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return atLeastWarn{h.Handler.WithAttrs(attrs)}
-}
-
-func (h atLeastWarn) WithGroup(name string) slog.Handler {
-	return atLeastWarn{h.Handler.WithGroup(name)}
-}
 
 const (
 	maintainEvery = time.Minute

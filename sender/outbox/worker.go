@@ -87,7 +87,7 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 	}
 	to, err := w.targets.get(ctx, &d, now)
 	if err != nil {
-		w.logger.ErrorContext(ctx, "outbox: a delivery has to wait", slog.String("delivery", d.id),
+		w.logger.WarnContext(ctx, "outbox: a delivery has to wait", slog.String("delivery", d.id),
 			slog.String("endpoint", d.endpoint), slog.Any("error", err))
 		return river.JobSnooze(jitter(unsealRetry))
 	}

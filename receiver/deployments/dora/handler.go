@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/signer"
@@ -116,6 +117,7 @@ func NewHandler(v signer.Verifier, c *Calculator, opts ...HandlerOption) (*Handl
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
+	h.logger = loglimit.Limit(h.logger)
 	h.slots, h.faults = make(chan struct{}, h.concurrent), contain.New("dora", h.logger.Handler())
 	return h, nil
 }
