@@ -110,7 +110,9 @@ func TestProofRecoveryReal(t *testing.T) {
 		for _, text := range w.queryTexts(t, "SELECT CAST(breaker_open_until AS text) FROM "+w.table("outbox_endpoint")) {
 			n, err := strconv.ParseInt(text, 10, 64)
 			require.NoError(t, err)
-			opens = append(opens, n)
+			if n > 0 { // otherwise the endpoint has accepted a delivery meanwhile
+				opens = append(opens, n)
+			}
 		}
 		eventually(t, func() bool { return server.delivered() == endpoints*backlog }, "some events do not arrive")
 
