@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 )
 
 // StartPgBouncer starts PgBouncer in front of a server of [StartPostgres]. It
@@ -16,7 +15,7 @@ import (
 // session". Clients log in as user postgres. If the test runs as root,
 // PgBouncer runs under the account "postgres". Without PgBouncer it skips the
 // test.
-func StartPgBouncer(t testing.TB, upstream *Server, settings ...string) *Server {
+func StartPgBouncer(t TB, upstream *Server, settings ...string) *Server {
 	t.Helper()
 	path := pgBouncerPath()
 	if path == "" {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
-	"testing"
 	"time"
 )
 
@@ -21,7 +20,7 @@ import (
 // "max_connections=20". Every local client can log in as user postgres. If the
 // test runs as root, the server runs under the account "postgres", because it
 // refuses root. Without PostgreSQL it skips the test.
-func StartPostgres(t testing.TB, settings ...string) *Server {
+func StartPostgres(t TB, settings ...string) *Server {
 	t.Helper()
 	bin := postgresBin()
 	if bin == "" {
@@ -93,7 +92,7 @@ func postgresBin() string {
 
 // PostgresTool returns the path of a program that comes with PostgreSQL, such
 // as pg_dump. Without PostgreSQL it skips the test.
-func PostgresTool(t testing.TB, name string) string {
+func PostgresTool(t TB, name string) string {
 	t.Helper()
 	bin := postgresBin()
 	if bin == "" {
@@ -112,7 +111,7 @@ type account struct{ uid, gid int }
 
 // serverAccount returns the account that runs the server. It is nil if the test
 // does not run as root. The server then runs under the test's account.
-func serverAccount(t testing.TB) *account {
+func serverAccount(t TB) *account {
 	t.Helper()
 	if os.Getuid() != 0 {
 		return nil

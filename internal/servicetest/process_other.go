@@ -16,8 +16,12 @@ func kill(pid int) error {
 	return p.Kill()
 }
 
-func pause(int) error  { return errors.ErrUnsupported }
-func resume(int) error { return errors.ErrUnsupported }
+// Pause freezes a process with SIGSTOP. It returns errors.ErrUnsupported on a
+// system without that signal.
+func Pause(int) error { return errors.ErrUnsupported }
+
+// Resume ends a [Pause].
+func Resume(int) error { return errors.ErrUnsupported }
 
 // runAs does nothing here, where no test runs as root.
 func runAs(*exec.Cmd, account) {}

@@ -7,9 +7,14 @@ import (
 	"syscall"
 )
 
-func kill(pid int) error   { return syscall.Kill(pid, syscall.SIGKILL) }
-func pause(pid int) error  { return syscall.Kill(pid, syscall.SIGSTOP) }
-func resume(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }
+func kill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
+// Pause freezes a process with SIGSTOP. It returns errors.ErrUnsupported on a
+// system without that signal.
+func Pause(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
+
+// Resume ends a [Pause].
+func Resume(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }
 
 // runAs lets the command run under an account. Only root may.
 func runAs(cmd *exec.Cmd, a account) {

@@ -7,14 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 )
 
 // StartRedis starts the redis-server on PATH. It syncs every write to disk
 // before it confirms it. Further arguments are its own, such as "--maxmemory",
 // "4mb". Without a redis-server it skips the test.
-func StartRedis(t testing.TB, args ...string) *Server {
+func StartRedis(t TB, args ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {

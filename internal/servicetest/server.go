@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -29,7 +28,7 @@ const answerTime = 2 * time.Second
 // server is stopped and its data removed. Call its methods only on the test's
 // goroutine.
 type Server struct {
-	t       testing.TB
+	t       TB
 	scheme  string // of the URL, with the account
 	path    string // of the URL
 	addr    string
@@ -106,7 +105,7 @@ func (s *Server) Kill() {
 func (s *Server) stopForking(deadline time.Time) {
 	s.t.Helper()
 	pid := s.process.Process.Pid
-	if pause(pid) != nil {
+	if Pause(pid) != nil {
 		// The process has ended, or this system cannot freeze it.
 		return
 	}
@@ -202,7 +201,7 @@ func (s *Server) end() {
 		return
 	}
 	for _, pid := range s.family() {
-		_ = resume(pid) // the server may be frozen
+		_ = Resume(pid) // the server may be frozen
 	}
 	s.Kill()
 }
@@ -212,13 +211,13 @@ func (s *Server) end() {
 // signal it skips the test.
 func (s *Server) Pause() {
 	s.t.Helper()
-	s.signal(pause)
+	s.signal(Pause)
 }
 
 // Resume ends a [Server.Pause].
 func (s *Server) Resume() {
 	s.t.Helper()
-	s.signal(resume)
+	s.signal(Resume)
 }
 
 func (s *Server) signal(send func(pid int) error) {
@@ -286,7 +285,7 @@ func state(pid int) string {
 const firstPort, afterLastPort = 15000, 32000
 
 // FreePort returns an unused port on loopback.
-func FreePort(t testing.TB) int {
+func FreePort(t TB) int {
 	t.Helper()
 	var problem error
 	for range 100 {

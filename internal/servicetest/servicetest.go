@@ -19,8 +19,19 @@ package servicetest
 import (
 	"os"
 	"os/exec"
-	"testing"
 )
+
+// TB is the part of testing.TB that the functions of this package use. A
+// program that is no test can implement it. Fatal, Fatalf and Skip must not
+// return.
+type TB interface {
+	Cleanup(f func())
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Helper()
+	Skip(args ...any)
+	TempDir() string
+}
 
 // The environment variables that name servers for tests, and the one that
 // forbids skipping.
@@ -32,19 +43,19 @@ const (
 
 // PostgresURL returns the URL of a PostgreSQL server on which the test may
 // create databases and schemas. Without a server it skips the test.
-func PostgresURL(t testing.TB) string {
+func PostgresURL(t TB) string {
 	t.Helper()
 	return fromEnv(t, PostgresEnv)
 }
 
 // RedisURL returns the URL of a Redis server on which the test may use keys
 // with a unique prefix. Without a server it skips the test.
-func RedisURL(t testing.TB) string {
+func RedisURL(t TB) string {
 	t.Helper()
 	return fromEnv(t, RedisEnv)
 }
 
-func fromEnv(t testing.TB, name string) string {
+func fromEnv(t TB, name string) string {
 	t.Helper()
 	url := os.Getenv(name)
 	if url == "" {
@@ -54,7 +65,7 @@ func fromEnv(t testing.TB, name string) string {
 }
 
 // Skip skips the test, or fails it if services are required.
-func Skip(t testing.TB, reason string) {
+func Skip(t TB, reason string) {
 	t.Helper()
 	if os.Getenv(RequireEnv) == "1" {
 		t.Fatalf("%s (%s=1 makes this a failure)", reason, RequireEnv)
@@ -64,7 +75,7 @@ func Skip(t testing.TB, reason string) {
 
 // Program returns the path of a program for the test, such as "git". Without
 // the program the test is skipped.
-func Program(t testing.TB, name string) string {
+func Program(t TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
