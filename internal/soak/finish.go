@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/deployhook/deployhook/receiver/inbox"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// finish ends publishing, and waits until everything is delivered. It returns
+// how long that took.
+func (w *world) finish(ctx context.Context, o *operators) time.Duration {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, w.config.drain)
+	defer cancel()
+	sampling, enough := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); w.sampleAll(sampling) }()
+	defer func() { enough(); <-done }()
+
+	w.fleet.hush()
+	if w.servers.own != nil {
+		// A terminal sends its interrupt to the server, too.
+		if err := w.servers.restart(); err != nil {
+			w.fail("the server did not start again: %v", err)
+			return 0
+		}
+	}
+	if err := eventually(ctx, func() error { return o.finish(ctx) }); err != nil {
+		w.fail("the operators' last calls failed: %v", err)
+	}
+	if w.config.rescueNow {
+		w.rescue(ctx)
+	}
+	w.drain(ctx)
+	return time.Since(begin)
+}
+
+// rescue makes the jobs of dead processes overdue, and the leader another one.
+func (w *world) rescue(ctx context.Context) {
+	for _, role := range []string{sending, receiving} {
+		w.fleet.find(role, false).crash()
+	}
+	earlier, schemas := "datetime(attempted_at, '-1 hour')", []string{""}
+	if w.place.Postgres != "" {
+		earlier, schemas = "attempted_at - interval '1 hour'", []string{"deployhook_outbox.", "deployhook_inbox."}
+	}
+	for _, own := range w.apps {
+		for _, schema := range schemas {
+			for _, statement := range []string{
+				"UPDATE " + schema + "river_job SET attempted_at = " + earlier + " WHERE state = 'running'",
+				"DELETE FROM " + schema + "river_leader",
+			} {
+				if _, err := own.ExecContext(ctx, statement); err != nil {
+					w.note("rescue: %v", err)
+				}
+			}
+		}
+	}
+}
+
+// drain waits until nothing is pending.
+func (w *world) drain(ctx context.Context) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		left, err := w.pending(ctx)
+		if err == nil && left == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			w.fail("%d deliveries are still pending after %v (%v)", left, w.config.drain, err)
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// pending counts what waits in the outbox and in the inbox. It does not use the
+// figures of Stats, which may be some seconds old.
+func (w *world) pending(ctx context.Context) (int, error) {
+	left := 0
+	for cursor := ""; ; {
+		list, err := w.outbox.Deliveries(ctx, outbox.DeliveryFilter{States: []outbox.State{outbox.Pending}}, outbox.Page{Limit: outbox.MaxPageLimit, Cursor: cursor})
+		if err != nil {
+			return 0, err
+		}
+		left += len(list.Items)
+		if cursor = list.Next; cursor == "" {
+			break
+		}
+	}
+	if w.inbox == nil {
+		return left, nil
+	}
+	s, err := w.inbox.Stats(ctx)
+	return left + s.Pending, err
+}
+
+// settle compares what was published with what has happened.
+func (w *world) settle(ctx context.Context) {
+	var o outcome
+	var err error
+	if o.releases, err = w.apps[0].releases(ctx); err != nil {
+		w.fail("reading the application's rows: %v", err)
+		return
+	}
+	if w.inbox != nil {
+		if o.effects, err = w.apps[len(w.apps)-1].effects(ctx); err != nil {
+			w.fail("reading the effects: %v", err)
+			return
+		}
+	}
+	w.lost, w.doubled = w.ledger.settle(o)
+	w.settleDead(ctx)
+	w.settleMemory()
+}
+
+// settleDead checks that nothing was given up. The schedules never end, and no
+// endpoint refuses a delivery for good.
+func (w *world) settleDead(ctx context.Context) {
+	list, err := w.outbox.Deliveries(ctx, outbox.DeliveryFilter{States: []outbox.State{outbox.Failed}}, outbox.Page{Limit: 5})
+	if err != nil {
+		w.fail("reading the dead letters: %v", err)
+	}
+	for _, d := range list.Items {
+		w.fail("delivery %s of %s is a dead letter: %s", d.ID, d.EventID, d.LastError)
+	}
+	for part, n := range w.outbox.Faults() {
+		w.fail("the outbox of the operators counts %d faults of %s", n, part)
+	}
+	if w.inbox == nil {
+		return
+	}
+	dead, err := w.inbox.List(ctx, inbox.Filter{State: inbox.Dead}, inbox.Page{Limit: 5})
+	if err != nil {
+		w.fail("reading the dead letters of the inbox: %v", err)
+	}
+	for _, d := range dead.Items {
+		w.fail("delivery %s is a dead letter of the inbox: %s", d.DeliveryID, d.LastError)
+	}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// judgedAfter is how long a process must have lived for its trend to mean
+// something.
+const judgedAfter = 3 * time.Minute
+
+// residentBound is by how many bytes a minute the resident memory may grow. It
+// is wide, because the system and SQLite keep memory that was used once.
+const residentBound = 2 << 20
+
+// bound is a limit for a trend.
+type bound struct {
+	name   string
+	values *series
+	most   float64 // units a minute
+	unit   float64
+	unitOf string
+}
+
+// settleMemory checks that the processes which were never killed do not grow.
+func (w *world) settleMemory() {
+	for _, role := range []string{sending, receiving} {
+		t := w.trendOf(role)
+		for _, b := range []bound{
+			{"heap", &t.heap, w.config.heapBound, 1 << 10, "KiB"},
+			{"resident memory", &t.resident, residentBound, 1 << 10, "KiB"},
+		} {
+			settled := b.values.settled()
+			if slope := settled.slope(); b.values.span() >= judgedAfter && slope > b.most {
+				w.fail("the %s of the steady %s grows by %.0f %s a minute, and %.0f are allowed", b.name, role, slope/b.unit, b.unitOf, b.most/b.unit)
+			}
+		}
+		w.settleLevel(role, "goroutines", t.goroutines.settled())
+		w.settleLevel(role, "open files", t.files.settled())
+	}
+}
+
+// settleLevel checks a number that depends on what the process is doing, but
+// stays in a range.
+func (w *world) settleLevel(role, what string, values *series) {
+	if values.span() < judgedAfter/2 {
+		return
+	}
+	if first, last := values.growth(); last > first*1.5+20 {
+		w.fail("the steady %s went from %.0f to %.0f %s", role, first, last, what)
+	}
+}
+
+// String is for the summary.
+func (t *trend) String() string {
+	if t.heap.span() < judgedAfter {
+		return fmt.Sprintf("heap %.1f MiB, too short for a trend", t.last.Heap/(1<<20))
+	}
+	first, last := t.heap.settled().growth()
+	return fmt.Sprintf("heap %.1f to %.1f MiB (%+.1f KiB/min), resident %+.1f KiB/min, %.0f goroutines, %.0f files",
+		first/(1<<20), last/(1<<20), t.heap.settled().slope()/(1<<10), t.resident.settled().slope()/(1<<10), t.last.Goroutines, t.last.Files)
+}
