@@ -160,7 +160,7 @@ func TestBreaker_ChangeOfTheEndpointCloses(t *testing.T) {
 // breaker of the new one, even if it was a probe.
 func TestBreaker_IgnoresOutcomesOfTheOldConfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, before, after := newLimiter(t, 100), endpoint("a", 1), endpoint("a", 1)
+		l, before, after := newLimiter(t, 100), endpoint("a", 2), endpoint("a", 2)
 		time.Sleep(time.Until(l.open(before)))
 		oldProbe := l.admit(before, 1)
 		after.Version, after.BreakerOpenUntil = 2, time.Now().Add(10*time.Second)
@@ -187,6 +187,24 @@ func TestBreaker_AdoptsThatOfAnotherProcess(t *testing.T) {
 		time.Sleep(rampStep)
 		open.BreakerOpenUntil = time.Now().Add(1000 * time.Hour) // a wrong clock
 		l.admit(open, 1).Release(admission.Succeeded)
+	})
+}
+
+// Another process may open the breaker while this one has its full number of
+// attempts in flight. The probe then waits for one of them to end.
+func TestBreaker_ProbeKeepsToTheConcurrencyLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, r := newLimiter(t, 100), endpoint("slow", 1)
+		slow := l.admit(r, 1)
+		r.BreakerOpenUntil = time.Now().Add(5 * time.Second)
+		l.snooze(r, 2)
+		time.Sleep(5 * time.Second)
+		l.snooze(r, 2)
+		woken := l.run()
+		require.Empty(t, woken.take())
+		slow.Release(admission.Inconclusive)
+		require.Equal(t, []int64{2}, woken.take())
+		l.admit(r, 2)
 	})
 }
 

@@ -144,7 +144,7 @@ func (l *Limiter) acquire(r *Request) (*Permit, time.Duration, *waiter) {
 	e := l.endpoint(r)
 	now := l.Clock()
 	if e.breaker.openings > 0 {
-		if e.breaker.blocks(now) || l.full(e, now) {
+		if !l.canProbe(e, now) {
 			return nil, l.snooze(e, now), nil
 		}
 		return l.permit(e, now, true), 0, nil
@@ -190,6 +190,13 @@ func (l *Limiter) endpoint(r *Request) *endpoint {
 // hasRoom reports whether one more attempt may start.
 func (l *Limiter) hasRoom(e *endpoint, now time.Time) bool {
 	return len(e.starts) < e.window && e.breaker.allowance(now) > 0 && !l.full(e, now)
+}
+
+// canProbe reports whether the probe of a half-open breaker may start. If
+// another process opened the breaker, this one may have its full number of
+// attempts in flight.
+func (l *Limiter) canProbe(e *endpoint, now time.Time) bool {
+	return !e.breaker.blocks(now) && len(e.starts) < e.limit && !l.full(e, now)
 }
 
 // full reports whether there is no slot for an endpoint of this health.

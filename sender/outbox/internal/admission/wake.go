@@ -255,7 +255,7 @@ func (l *Limiter) canTake(e *endpoint, now time.Time) (n int) {
 	case e.breaker.blocks(now) || len(e.waiters) > 0:
 		return 0
 	case e.breaker.openings > 0: // half-open: one probe is enough
-		if !l.full(e, now) {
+		if l.canProbe(e, now) {
 			n = 1
 		}
 	case l.hasRoom(e, now):
