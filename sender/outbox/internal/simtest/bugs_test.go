@@ -1,0 +1,7 @@
+package simtest
+
+import "testing"
+
+// TestKnownBugs puts known bugs back with -sim.bugs, and otherwise checks that
+// they still apply.
+func TestKnownBugs(t *testing.T) { flags.Bugs(t, "testdata/bugs") }
