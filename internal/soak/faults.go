@@ -36,7 +36,7 @@ func allFaults() []fault {
 	term := func(role string) func(*faults, context.Context, time.Duration) error {
 		return func(f *faults, _ context.Context, _ time.Duration) error {
 			if m := f.fleet.find(role, false); m.isReady() {
-				f.fleet.terminate(m, time.Minute)
+				f.fleet.terminate(m)
 			}
 			return nil
 		}

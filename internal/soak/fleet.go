@@ -224,10 +224,14 @@ func (m *member) crash() {
 	}
 }
 
+// patience is how long a process may take to start or to end. Only a hang takes
+// longer, also on a machine with much other work.
+const patience = 2 * time.Minute
+
 // terminate asks the current process to end, and waits until it has. A process
 // that does not end in time is killed. One that has just started is given time
 // to listen to the signal.
-func (f *fleet) terminate(m *member, patience time.Duration) {
+func (f *fleet) terminate(m *member) {
 	m.mu.Lock()
 	cmd, ready, gone := m.cmd, m.ready, m.gone
 	m.mu.Unlock()
@@ -246,7 +250,9 @@ func (f *fleet) terminate(m *member, patience time.Duration) {
 		return
 	}
 	m.expect()
-	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		m.crash() // it has ended, or this system has no such signal
+	}
 	select {
 	case <-gone:
 		// Another fault may have killed it meanwhile.
@@ -312,7 +318,7 @@ func (f *fleet) stop() {
 		m.mu.Lock()
 		m.ending = true
 		m.mu.Unlock()
-		f.terminate(m, time.Minute)
+		f.terminate(m)
 	}
 	f.wait.Wait()
 }
