@@ -88,6 +88,10 @@ func (in *Inbox) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), in.stopTimeout+in.storeTimeout)
 	defer cancel()
 	err := in.stop(ctx)
+	if in.upkeep != nil { // the workers do not end; nothing else may use a closed database
+		in.upkeep.end()
+		in.upkeep = nil
+	}
 	return errors.Join(err, in.closeTelemetry(), in.db.Close())
 }
 

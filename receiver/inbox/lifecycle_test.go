@@ -107,6 +107,26 @@ func TestStop_ReturnsWhenContextEnds(t *testing.T) {
 	})
 }
 
+// A handler that ignores its context outlasts Close. Nothing else of the inbox
+// may, which the check for leaks at the end of the tests notices.
+func TestClose_EndsUpkeepWithoutTheHandlers(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}), make(chan struct{})
+	in, err := inbox.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "inbox.db"), func(context.Context, *payload.Event) error {
+		close(entered)
+		<-release
+		return nil
+	}, append(testOptions(), inbox.WithStopTimeout(time.Millisecond), inbox.WithStoreTimeout(2*time.Second))...)
+	require.NoError(t, err)
+	at := newEndpoint(t, in, "platform")
+	id := payload.NewDeliveryID()
+	require.Eventually(t, func() bool { return at.post(id, started(1)).Code != http.StatusServiceUnavailable }, patience, often)
+	start(t, in)
+	<-entered
+	require.Error(t, in.Close())
+	close(release)
+}
+
 func TestStartAndClose(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, open opener) {
