@@ -98,9 +98,9 @@ func (d *Disk) NewProcess(name string, hook func(Op) Fault) (*Process, error) {
 // Path returns the path by which the process opens a file.
 func (p *Process) Path(file string) string { return filepath.Join(p.disk.folder, p.name, file) }
 
-// Crash ends the process as far as its files are concerned. Each operation fails
-// that it begins. Its locks stay until [Process.Bury], so that a statement that
-// is being run ends before another process continues.
+// Crash ends the process as far as its files are concerned. Each operation
+// fails that it begins. Its locks stay until [Process.Bury], so that a
+// statement that is being run ends before another process continues.
 func (p *Process) Crash() {
 	p.disk.mu.Lock()
 	defer p.disk.mu.Unlock()

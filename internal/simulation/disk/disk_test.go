@@ -54,7 +54,7 @@ func TestDisk_HasSQLiteUseTheBubblesClock(t *testing.T) {
 	t.Parallel()
 	world(t, func(t *testing.T, d *disk.Disk) {
 		_, db := open(t, d, "a", nil)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // of the bubble
 		var now string
 		require.NoError(t, db.QueryRow("SELECT datetime('now')").Scan(&now))
 		assert.Equal(t, "2000-01-01 01:00:00", now)

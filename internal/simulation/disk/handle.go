@@ -80,16 +80,16 @@ func (h *handle) close() {
 	delete(h.inode.handles, h)
 }
 
-// detach takes the locks of a dead process away. The memory that it shared stays
-// until it closes the file.
+// detach takes the locks of a dead process away. The memory that it shared
+// stays until it closes the file.
 func (h *handle) detach() {
 	h.level, h.shared, h.exclusive = sqlite3.SQLITE_LOCK_NONE, 0, 0
 	delete(h.inode.handles, h)
 	h.inode.forgetShm()
 }
 
-// forgetShm drops the shared memory when no living process uses it. The next one
-// then recovers the database from its files.
+// forgetShm drops the shared memory when no living process uses it. The next
+// one then recovers the database from its files.
 func (f *inode) forgetShm() {
 	for other := range f.handles {
 		if other.shm != nil {

@@ -128,7 +128,7 @@ func shmLock(_ *libc.TLS, pFile uintptr, offset, n, flags int32) int32 {
 func shmBarrier(_ *libc.TLS, pFile uintptr) {
 	h := installed.handle(pFile)
 	h.disk.mu.Lock()
-	h.disk.mu.Unlock() //nolint:staticcheck // it is the barrier
+	defer h.disk.mu.Unlock()
 }
 
 func shmUnmap(tls *libc.TLS, pFile uintptr, _ int32) int32 {

@@ -91,7 +91,7 @@ func function[T any](pointer uintptr) T { return *(*T)(unsafe.Pointer(&struct{ p
 func alloc(tls *libc.TLS, size uintptr) uintptr {
 	p := libc.Xcalloc(tls, 1, types.Size_t(size))
 	if p == 0 {
-		panic("out of memory")
+		panic("out of memory") // as Go itself does
 	}
 	return p
 }

@@ -91,6 +91,9 @@ func (p *Process) Kill() {
 	p.end()
 }
 
+// Exit ends a process in order, after it has closed what it consists of.
+func (p *Process) Exit() { p.end() }
+
 func (p *Process) end() {
 	if p.dead.Swap(true) {
 		return
