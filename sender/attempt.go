@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/deployhook/deployhook/payload"
 )
 
 // Outcome is the result of an attempt or of a whole delivery. The values are
@@ -130,11 +132,13 @@ type Timings struct {
 // answer and the timings, and no credential (see RequestHeader). It is a plain
 // value, and nothing else keeps the memory that it refers to.
 type Attempt struct {
-	// Number counts the attempts of a delivery from 1. [Sender.Attempt] always
-	// sets 1, because it knows of no other attempt.
+	// Number counts the attempts of a delivery from 1. It begins after
+	// [Message].Earlier.
 	Number int
 	// ID is the delivery's ID, the same for all its attempts.
 	ID string
+	// Type is the event's type.
+	Type payload.Type
 	// Start is when the attempt began. The signature's timestamp is this time.
 	Start time.Time
 	// Outcome is the result of the attempt.
@@ -154,10 +158,10 @@ type Attempt struct {
 	// Reused reports whether the connection had served an earlier request.
 	Reused bool
 	// RequestHeader is the header that was sent. Do not change it. It shows the
-	// values of Content-Type, User-Agent and the signer's headers with the
-	// signature, the timestamp and the ID. Every other value is "[redacted]",
-	// because it may be an API key. A shown signature proves what was sent, and
-	// does not help to forge another one.
+	// values of Content-Type, User-Agent, traceparent and the signer's headers
+	// with the signature, the timestamp and the ID. Every other value is
+	// "[redacted]", because it may be an API key. A shown signature proves what
+	// was sent, and does not help to forge another one.
 	RequestHeader http.Header
 	// ResponseHeader is the header of the answer. The values of Set-Cookie are
 	// "[redacted]". Location, Content-Location and Refresh keep scheme and host

@@ -29,6 +29,11 @@ func TestCallbacks(t *testing.T) {
 			requireDelivered(t, s, f)
 			requireFault(t, s, f, "WithObserver")
 		},
+		"WithTelemetry": func(t *testing.T, f *callbacktest.Fault) {
+			s := newSender(t, sender.WithTelemetry((&spy{fault: f.Happen}).open))
+			requireDelivered(t, s, f)
+			requireFault(t, s, f, "WithTelemetry")
+		},
 		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
 			s := newSender(t, sender.WithObserver(func(context.Context, sender.Attempt) { panic("logged") }),
 				sender.WithLogger(slog.New(badHandler{f.Happen})))

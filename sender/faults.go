@@ -22,12 +22,13 @@ import (
 
 // The names under which [Sender.Faults] counts faults.
 const (
-	inObserver = "WithObserver"
-	inSchedule = "WithSchedule"
-	inResolver = "WithResolver"
-	inSigner   = "Endpoint.Signer"
-	inFormat   = "Endpoint.BodyFormat"
-	inDialing  = "dialing"
+	inObserver  = "WithObserver"
+	inTelemetry = "WithTelemetry"
+	inSchedule  = "WithSchedule"
+	inResolver  = "WithResolver"
+	inSigner    = "Endpoint.Signer"
+	inFormat    = "Endpoint.BodyFormat"
+	inDialing   = "dialing"
 )
 
 // Faults returns the number of faults of the application's callbacks. A fault
@@ -35,7 +36,7 @@ const (
 // not answer in time, or a signer or format that did not return when its
 // context ended. All faults are contained, so every attempt has its record.
 //
-// The keys are "WithObserver", "WithSchedule", "WithResolver", "WithLogger",
+// The keys are "WithObserver", "WithTelemetry", "WithSchedule", "WithResolver", "WithLogger",
 // "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's own work on
 // other goroutines, "dialing". The map is empty if there was no fault.
 func (s *Sender) Faults() map[string]uint64 {

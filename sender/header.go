@@ -78,7 +78,7 @@ func reserved(name string) bool {
 // sender or a signer set. Unknown headers are not shown.
 func isPublic(name string) bool {
 	switch name {
-	case "Content-Type", "Content-Digest", "User-Agent", "Signature", "Signature-Input":
+	case "Content-Type", "Content-Digest", "User-Agent", "Signature", "Signature-Input", "Traceparent":
 		return true
 	}
 	for _, suffix := range [...]string{"-Signature", "-Signature-256", "-Timestamp", "-Id"} {

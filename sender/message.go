@@ -29,6 +29,13 @@ type Message struct {
 	// Body is the body. It must not be empty or longer than [WithMaxBody]
 	// allows, which is 1 MiB by default.
 	Body []byte
+	// Earlier is how many attempts of the delivery were made before. It is for
+	// queues that keep their own schedule, and counts in [Attempt].Number. A
+	// negative number is an error.
+	Earlier int
+	// Trace is the trace of the message's publication, for [WithTelemetry]. It is
+	// not sent.
+	Trace string
 }
 
 // check refuses a message that no receiver would accept, and a body over the
@@ -43,6 +50,8 @@ func (m *Message) check(limit int) error {
 		return &MessageError{"Body", "the body is empty"}
 	case len(m.Body) > limit:
 		return &MessageError{"Body", fmt.Sprintf("%d bytes are over the limit of %d (see WithMaxBody)", len(m.Body), limit)}
+	case m.Earlier < 0:
+		return &MessageError{"Earlier", "is negative; it is the number of attempts that were made before"}
 	case !validValue(m.ContentType):
 		return &MessageError{"ContentType", "has a character that no header has"}
 	}

@@ -50,6 +50,8 @@ type config struct {
 	// deliveryControl is WithDeliveryControl.
 	deliveryControl bool
 	observer        func(context.Context, Attempt)
+	openTelemetry   func() (Telemetry, error)
+	telemetry       Telemetry // nil unless WithTelemetry is given
 	logger          *slog.Logger
 	faults          *contain.Faults
 	types           []payload.Type

@@ -34,7 +34,7 @@ func (s *Sender) Preview(ctx context.Context, ep Endpoint, msg Message) (*Reques
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	req, err := s.request(&trace{Context: ctx, start: time.Now(), url: t.url}, &t, &msg)
+	req, err := s.request(&trace{Context: ctx, start: time.Now(), url: t.url}, &t, &msg, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,12 @@ func (skipped) Encode(context.Context, *payload.Event) (string, []byte, error) {
 // If the deadline of ctx comes before the next attempt, Deliver returns at once
 // with an error that wraps context.DeadlineExceeded.
 func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receipt, error) {
+	r, err := s.deliver(ctx, ep, &msg)
+	s.endDelivery(ctx, msg.Type, r)
+	return r, err
+}
+
+func (s *Sender) deliver(ctx context.Context, ep Endpoint, msg *Message) (*Receipt, error) {
 	r := newReceipt(msg.ID)
 	var t target
 	err := s.resolve(&t, &ep)
@@ -79,14 +85,16 @@ func (s *Sender) Deliver(ctx context.Context, ep Endpoint, msg Message) (*Receip
 		return r, nil
 	}
 	var schedule *waits.BackOff
-	for number := 1; ; number++ {
-		a := s.try(ctx, &t, &msg, number)
+	for number := msg.Earlier + 1; ; number++ {
+		started, header := s.startAttempt(ctx, &t, msg, number)
+		a := s.try(started, &t, msg, number, header)
 		if a.Outcome == Failed && schedule == nil {
 			schedule = waits.New(ctx, s.faults, inSchedule, waits.Limit, s.schedule, Pipeline)
 		}
 		failure := s.after(ctx, &a, schedule)
 		r.add(a)
-		s.observe(ctx, a)
+		s.endAttempt(started, &a)
+		s.observe(started, a)
 		if failure == nil && a.Outcome != Delivered {
 			failure = s.wait(ctx, a.Wait)
 		}

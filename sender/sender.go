@@ -56,6 +56,9 @@ func New(opts ...Option) (*Sender, error) {
 		return nil, err
 	}
 	c.faults = newFaults(&c)
+	if err := c.startTelemetry(); err != nil {
+		return nil, err
+	}
 	c.resolver = containedResolver(c.resolver, c.faults)
 	g, open := newGuard(&c), new(conns)
 	return &Sender{

@@ -41,13 +41,16 @@ func (s *Sender) Attempt(ctx context.Context, ep Endpoint, msg Message) Attempt 
 	if err == nil {
 		err = msg.check(s.maxBody)
 	}
+	number := max(msg.Earlier, 0) + 1
+	started, header := s.startAttempt(ctx, &t, &msg, number)
 	var a Attempt
 	if err != nil {
-		a = Attempt{Number: 1, ID: msg.ID, Start: time.Now(), Outcome: Refused, Class: ClassPolicy, Err: err}
+		a = Attempt{Number: number, ID: msg.ID, Type: msg.Type, Start: time.Now(), Outcome: Refused, Class: ClassPolicy, Err: err}
 	} else {
-		a = s.try(ctx, &t, &msg, 1)
+		a = s.try(started, &t, &msg, number, header)
 	}
-	s.observe(ctx, a)
+	s.endAttempt(started, &a)
+	s.observe(started, a)
 	return a
 }
 
@@ -57,9 +60,9 @@ func (s *Sender) observe(ctx context.Context, a Attempt) {
 	}
 }
 
-// try makes one attempt.
-func (s *Sender) try(parent context.Context, t *target, msg *Message, number int) Attempt {
-	a := Attempt{Number: number, ID: msg.ID, Start: time.Now()}
+// try makes one attempt, with the given headers of the telemetry.
+func (s *Sender) try(parent context.Context, t *target, msg *Message, number int, header http.Header) Attempt {
+	a := Attempt{Number: number, ID: msg.ID, Type: msg.Type, Start: time.Now()}
 	if parent.Err() != nil {
 		a.cancel(t, contextError(parent))
 		return a
@@ -72,7 +75,7 @@ func (s *Sender) try(parent context.Context, t *target, msg *Message, number int
 	ctx, cancel := context.WithTimeout(parent, t.timeout)
 	defer cancel()
 	tr := &trace{Context: ctx, cancel: cancel, start: a.Start, url: t.url}
-	req, err := s.request(tr, t, msg)
+	req, err := s.request(tr, t, msg, header)
 	if err != nil {
 		a.unsigned(parent, t, err)
 		return a
@@ -201,13 +204,14 @@ func (s *Sender) transport(t *target) http.RoundTripper {
 // request builds and signs the request of one attempt. It sends exactly what
 // was signed. A signer may only set headers, so request restores everything
 // else after it. A header that the signer must not change is an error.
-func (s *Sender) request(tr *trace, t *target, msg *Message) (*http.Request, error) {
+func (s *Sender) request(tr *trace, t *target, msg *Message, more http.Header) (*http.Request, error) {
 	req := (&http.Request{
 		Method: http.MethodPost, URL: &tr.url,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: make(http.Header, 8), Host: t.url.Host,
 	}).WithContext(tr.attach(t.plain))
 	s.setHeader(tr, req.Header, t, msg)
+	addHeader(req.Header, more)
 	before := len(req.Header)
 	if err := s.sign(tr.Context, t, req, msg.ID, tr.start, msg.Body); err != nil {
 		return nil, &signingError{text: "sender: signing for " + t.origin() + ": " + t.hidden.Text(err.Error()), cause: err}

@@ -1,0 +1,126 @@
+package sender
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/deployhook/deployhook/internal/nilable"
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Telemetry follows the attempts of a Sender, for metrics and traces. The
+// module sender/otelsender implements it with OpenTelemetry. Its methods must be
+// safe for concurrent use.
+//
+// The interface is frozen: it gets no further method. Further abilities become
+// optional interfaces.
+type Telemetry interface {
+	// StartAttempt is called before each attempt. The attempt and EndAttempt get
+	// the returned context, which must be derived from ctx. The returned headers
+	// are sent, for example traceparent. A header is left out if the endpoint has
+	// one of the same name, or if the sender sets it itself.
+	StartAttempt(ctx context.Context, s AttemptStart) (context.Context, http.Header)
+	// EndAttempt is called with the record of each attempt.
+	EndAttempt(ctx context.Context, a Attempt)
+	// EndDelivery is called when [Sender.Send] or [Sender.Deliver] is done with a
+	// message. ctx is that of the call.
+	EndDelivery(ctx context.Context, t payload.Type, r *Receipt)
+}
+
+// AttemptStart describes an attempt that is about to be made.
+type AttemptStart struct {
+	// Number counts the attempts of the delivery from 1.
+	Number int
+	// ID and Type are those of the message.
+	ID   string
+	Type payload.Type
+	// Trace is [Message].Trace.
+	Trace string
+	// Endpoint is the endpoint's scheme and host, as in the errors of attempts.
+	Endpoint string
+	// Size is the number of bytes of the body.
+	Size int
+}
+
+// WithTelemetry sets what follows the attempts. [New] calls open, and returns
+// its error. Default: none, which costs nothing. Nil is an error.
+//
+// Send, Deliver and Attempt wait for its methods. A panic in them is contained,
+// see [Sender.Faults].
+func WithTelemetry(open func() (Telemetry, error)) Option {
+	return optionFunc(func(c *config) {
+		if open == nil {
+			c.mistake("WithTelemetry", "the function is nil; leave it out")
+		}
+		c.openTelemetry = open
+	})
+}
+
+// startTelemetry opens what WithTelemetry was given.
+func (c *config) startTelemetry() error {
+	if c.openTelemetry == nil {
+		return nil
+	}
+	var (
+		t   Telemetry
+		err error
+	)
+	if fault := c.faults.Call(context.Background(), inTelemetry, func() { t, err = c.openTelemetry() }); fault != nil {
+		return fmt.Errorf("%w: WithTelemetry: the function %w", ErrConfig, fault)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: WithTelemetry: %w", ErrConfig, err)
+	}
+	if nilable.IsNil(t) {
+		return fmt.Errorf("%w: WithTelemetry: the function returned neither a Telemetry nor an error", ErrConfig)
+	}
+	c.telemetry = t
+	return nil
+}
+
+// startAttempt returns the context of an attempt and the headers to add to it.
+func (s *Sender) startAttempt(ctx context.Context, t *target, msg *Message, number int) (context.Context, http.Header) {
+	if s == nil || s.telemetry == nil {
+		return ctx, nil
+	}
+	var (
+		started context.Context
+		header  http.Header
+		about   = AttemptStart{Number: number, ID: msg.ID, Type: msg.Type, Trace: msg.Trace, Endpoint: t.origin(), Size: len(msg.Body)}
+	)
+	fault := s.faults.Call(ctx, inTelemetry, func() { started, header = s.telemetry.StartAttempt(ctx, about) })
+	if fault != nil || started == nil {
+		return ctx, nil
+	}
+	return started, header
+}
+
+func (s *Sender) endAttempt(ctx context.Context, a *Attempt) {
+	if s != nil && s.telemetry != nil {
+		record := *a
+		s.faults.Call(ctx, inTelemetry, func() { s.telemetry.EndAttempt(ctx, record) })
+	}
+}
+
+func (s *Sender) endDelivery(ctx context.Context, t payload.Type, r *Receipt) {
+	if s != nil && s.telemetry != nil {
+		s.faults.Call(ctx, inTelemetry, func() { s.telemetry.EndDelivery(ctx, t, r) })
+	}
+}
+
+// addHeader adds the headers of the telemetry. It copies their values.
+func addHeader(h, more http.Header) {
+	for key, values := range more {
+		name := http.CanonicalHeaderKey(key)
+		if _, taken := h[name]; taken || !validName(key) || reserved(name) || !all(values, validValue) {
+			continue
+		}
+		h[name] = slices.Clone(values)
+	}
+}
+
+func all(values []string, valid func(string) bool) bool {
+	return !slices.ContainsFunc(values, func(v string) bool { return !valid(v) })
+}
