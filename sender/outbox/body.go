@@ -40,17 +40,17 @@ const joinBody = ` LEFT JOIN {schema}outbox_body b ON b.app = d.app AND b.event 
 
 // insertBodies stores the bodies of deliveries that have their own.
 func insertBodies(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error {
-	const row = `(?, ?, ?, ?, ?)`
+	const row = `(?, ?, ?, ?, ?, ?)`
 	var args []any
 	for _, n := range rows {
 		if n.encoding == ownBody {
-			args = append(args, n.app, n.event, n.id, micros(n.createdAt), n.body)
+			args = append(args, n.app, n.event, n.id, micros(n.createdAt), n.body, n.trace)
 		}
 	}
 	if len(args) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body) VALUES `+
-		row+strings.Repeat(", "+row, len(args)/5-1), args...)
+	_, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body, trace) VALUES `+
+		row+strings.Repeat(", "+row, len(args)/6-1), args...)
 	return err
 }

@@ -28,6 +28,11 @@ func TestCallbacks(t *testing.T) {
 			c.settles(Delivered)
 			c.counts("WithHook")
 		},
+		"WithTelemetry": func(t *testing.T, f *callbacktest.Fault) {
+			c := newCustomer(t, f, 200, EndpointConfig{}, WithTelemetry((&spy{fault: f.Happen}).open))
+			c.settles(Delivered)
+			c.counts("WithTelemetry")
+		},
 		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
 			c := newCustomer(t, f, 410, EndpointConfig{}, WithLogger(slog.New(badHandler{f.Happen})))
 			c.settles(Failed)
@@ -174,7 +179,7 @@ func TestCallbacks_NilIsAConfigurationError(t *testing.T) {
 	t.Parallel()
 	var none *badFormat
 	for name, opt := range map[string]Option{
-		"WithHook": WithHook(nil), "WithLogger": WithLogger(nil), "WithFormat": WithFormat("mine", none),
+		"WithHook": WithHook(nil), "WithTelemetry": WithTelemetry(nil), "WithLogger": WithLogger(nil), "WithFormat": WithFormat("mine", none),
 		"WithSchedule":           WithSchedule("mine", nil),
 		"WithSchedule: \"nil\"":  WithSchedule("nil", func() backoff.BackOff { return (*backoff.ConstantBackOff)(nil) }),
 		"WithSchedule: \"oh\": ": WithSchedule("oh", func() backoff.BackOff { panic("oh") }),

@@ -25,10 +25,11 @@ const (
 	inReplaying   = "replaying"
 	inCounting    = "counting"
 
-	inHook     = "WithHook"
-	inSchedule = "WithSchedule"
-	inProgress = "WithReplayProgress"
-	inFormat   = "WithFormat"
+	inHook      = "WithHook"
+	inTelemetry = "WithTelemetry"
+	inSchedule  = "WithSchedule"
+	inProgress  = "WithReplayProgress"
+	inFormat    = "WithFormat"
 )
 
 // Faults returns how often a callback of the application, or the Outbox's own

@@ -44,7 +44,7 @@ type loaded struct {
 }
 
 const (
-	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.run_at, d.content_type, d.encoding, b.body, d.endpoint,
+	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.run_at, d.content_type, d.encoding, b.body, COALESCE(b.trace, ''), d.endpoint,
 	COALESCE(e.version, 0), COALESCE(e.state, ''), COALESCE(e.failing_since, 0), COALESCE(e.breaker_open_until, 0),
 	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), d.deployment, d.replay, `
 	inAnyOrder = `'', `
@@ -106,7 +106,7 @@ func scanLoaded(r riverdb.Row) (loaded, error) {
 		stale, encoded, run                                           int64
 		stored                                                        []byte
 	)
-	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &run, &contentType, &encoded, &stored, &d.endpoint,
+	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &run, &contentType, &encoded, &stored, &d.message.Trace, &d.endpoint,
 		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing,
 		&d.endpointApp, &scheme, &d.deployment, &d.replay, &d.older, &stale)
 	d.typ, d.state, d.endpointState = payload.Type(typ), State(state), EndpointState(endpointState)
@@ -115,7 +115,7 @@ func scanLoaded(r riverdb.Row) (loaded, error) {
 	d.nextAt, d.failingSince, d.breakerOpenUntil = fromMicros(next), fromMicros(failing), fromMicros(openTill)
 	d.runAt = fromMicros(run)
 	d.interval, d.stale = time.Duration(spacing)*time.Microsecond, stale != 0
-	d.message.ID, d.message.Type, d.message.ContentType = d.id, d.typ, contentType
+	d.message.ID, d.message.Type, d.message.ContentType, d.message.Earlier = d.id, d.typ, contentType, d.attempts
 	d.message.Body = encoding(encoded).body(d.id, stored)
 	return d, err
 }

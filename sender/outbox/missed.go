@@ -249,7 +249,7 @@ func (r *replayer) sendMissed(ctx context.Context, tx *riverdb.Tx, row *replayRo
 		switch {
 		case err != nil:
 			return err
-		case bodies[m.id] == nil || n == nil && m.delivery == "":
+		case bodies[m.id].body == nil || n == nil && m.delivery == "":
 			b.skipped++
 			continue
 		case n == nil:
@@ -268,10 +268,16 @@ func (r *replayer) sendMissed(ctx context.Context, tx *riverdb.Tx, row *replayRo
 	return r.requeue(ctx, tx, again, row.id)
 }
 
+// storedEvent is what an event says, as JSON, and the trace of its publication.
+type storedEvent struct {
+	body  []byte
+	trace string
+}
+
 // lockBodies returns the stored JSON of events that were not erased, and keeps
 // them from being erased before the transaction has ended.
-func (r *replayer) lockBodies(ctx context.Context, tx *riverdb.Tx, app string, events []missedEvent) (map[string][]byte, error) {
-	bodies := map[string][]byte{}
+func (r *replayer) lockBodies(ctx context.Context, tx *riverdb.Tx, app string, events []missedEvent) (map[string]storedEvent, error) {
+	bodies := map[string]storedEvent{}
 	if len(events) == 0 {
 		return bodies, nil
 	}
@@ -286,26 +292,26 @@ func (r *replayer) lockBodies(ctx context.Context, tx *riverdb.Tx, app string, e
 	in, list := anyOf(r.db, ids)
 	_, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (struct{}, error) {
 		var id string
-		var body []byte
-		err := r.Scan(&id, &body)
-		bodies[id] = body
+		var stored storedEvent
+		err := r.Scan(&id, &stored.body, &stored.trace)
+		bodies[id] = stored
 		return struct{}{}, err
-	}, `SELECT e.id, b.body FROM {schema}outbox_event e JOIN {schema}outbox_body b ON b.app = e.app AND b.event = e.id AND b.delivery = ''
+	}, `SELECT e.id, b.body, b.trace FROM {schema}outbox_event e JOIN {schema}outbox_body b ON b.app = e.app AND b.event = e.id AND b.delivery = ''
 		WHERE e.app = ? AND e.id `+in+` AND e.erased_at = 0`+lock, app, list)
 	return bodies, err
 }
 
 // missedDelivery returns a new delivery. It returns nil if there is a canceled
 // one, or if the endpoint's format does not express the event.
-func (r *replayer) missedDelivery(ctx context.Context, tx *riverdb.Tx, e *endpointRow, m *missedEvent, body []byte) (*newDelivery, error) {
-	if body == nil || m.delivery != "" {
+func (r *replayer) missedDelivery(ctx context.Context, tx *riverdb.Tx, e *endpointRow, m *missedEvent, stored storedEvent) (*newDelivery, error) {
+	if stored.body == nil || m.delivery != "" {
 		return nil, nil
 	}
-	event, err := payload.DecodeEvent(body)
+	event, err := payload.DecodeEvent(stored.body)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: event %s: %w", m.id, err)
 	}
-	d := &draft{app: e.App, event: *event, id: m.id, body: body, at: time.Now()}
+	d := &draft{app: e.App, event: *event, id: m.id, body: stored.body, trace: stored.trace, at: time.Now()}
 	n, err := r.publisher.newDelivery(ctx, d, &subscriber{id: e.ID, format: e.BodyFormat, breakerOpenUntil: e.BreakerOpenUntil})
 	if err != nil || n == nil || !r.publisher.supersede {
 		return n, err

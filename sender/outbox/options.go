@@ -90,6 +90,8 @@ type config struct {
 	maxTimeout     time.Duration
 	stopTimeout    time.Duration
 	hook           func(context.Context, Notice)
+	openTelemetry  func(stats func(context.Context) (Stats, error)) (Telemetry, error)
+	follower       *follower // nil unless WithTelemetry is given
 	logger         *slog.Logger
 	faults         *contain.Faults
 	maintainEvery  time.Duration

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,7 @@ type Outbox struct {
 	feed          *feed
 	notifier      *notifier
 	stats         *statsCache
+	follower      *follower
 	faults        *contain.Faults
 	maxEndpoints  int
 	maintainEvery time.Duration
@@ -104,10 +106,15 @@ func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outb
 func configError(err error) error { return sqldb.WithSentinel(ErrConfig, "outbox", err) }
 
 func open(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
-	o, err := assemble(ctx, db, c)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+	var o *Outbox
+	var err error
+	if c.follower, err = newFollower(c); err == nil {
+		o, err = assemble(ctx, db, c)
 	}
+	if err != nil {
+		return nil, errors.Join(err, c.follower.close(), db.Close())
+	}
+	c.follower.begin(o)
 	return o, nil
 }
 
@@ -120,13 +127,13 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 	if err := db.Prepare(ctx, module, migrations, c.setup); err != nil {
 		return nil, configError(err)
 	}
-	w := &worker{sender: s, scheduleLimit: c.scheduleLimit, concurrency: c.concurrency, faults: c.faults, logger: c.logger}
+	w := &worker{sender: s, scheduleLimit: c.scheduleLimit, concurrency: c.concurrency, faults: c.faults, follower: c.follower, logger: c.logger}
 	client, err := newClient(db, c, w)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	o := &Outbox{
-		db: db, client: client, sender: s, worker: w, faults: c.faults,
+		db: db, client: client, sender: s, worker: w, faults: c.faults, follower: c.follower,
 		maxEndpoints: c.maxEndpoints, maintainEvery: c.maintainEvery, stopTimeout: c.stopTimeout,
 		limiter:   admission.New(admission.Config{Slots: c.workers, Breaker: c.breaker, PollInterval: fetchPollInterval}),
 		endpoints: &endpointStore{db: db, keys: c.keys},
@@ -178,7 +185,7 @@ func newClient(db *riverdb.DB, c *config, w *worker) (riverdb.Client, error) {
 func (c *config) newSender() (*sender.Sender, error) {
 	opts := append([]sender.Option{
 		sender.WithLogger(c.logger), sender.WithMaxRetryAfter(DefaultMaxRetryAfter), sender.WithTimeout(min(sender.DefaultTimeout, c.maxTimeout)),
-	}, c.senderOptions...)
+	}, slices.Concat(c.follower.option(), c.senderOptions)...)
 	s, err := sender.New(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: WithSender: %w", ErrConfig, err)
@@ -305,7 +312,7 @@ func (o *Outbox) Close() error {
 		o.halt()
 	}
 	o.stats.close()
-	return errors.Join(err, o.sender.Close(), o.db.Close())
+	return errors.Join(err, o.sender.Close(), o.follower.close(), o.db.Close())
 }
 
 // maintain does what is due about once a minute.

@@ -53,11 +53,18 @@ func (a *App) Publish(ctx context.Context, event *payload.Event, opts ...Publish
 	if err := a.open(); err != nil {
 		return Publication{}, err
 	}
+	ctx, trace := a.o.follower.startPublish(ctx, a.name, event)
+	p, err := a.publish(ctx, trace, event, opts)
+	a.o.follower.endPublish(ctx, p, err)
+	return p, err
+}
+
+func (a *App) publish(ctx context.Context, trace string, event *payload.Event, opts []PublishOption) (p Publication, err error) {
 	draft, err := a.o.publisher.draft(ctx, a.name, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
-	var p Publication
+	draft.trace = trace
 	for tries := 0; ; tries++ {
 		err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
 			p, err = a.o.publisher.publish(ctx, tx, draft)
@@ -80,6 +87,7 @@ type draft struct {
 	id    string
 	body  []byte // its JSON
 	hash  [sha256.Size]byte
+	trace string
 	at    time.Time
 }
 

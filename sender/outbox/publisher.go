@@ -65,8 +65,8 @@ func (p *publisher) insertEvent(ctx context.Context, tx *riverdb.Tx, d *draft) (
 	if err != nil || n == 0 {
 		return false, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body) VALUES (?, ?, '', ?, ?)`,
-		d.app, d.id, micros(d.at), d.body)
+	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body, trace) VALUES (?, ?, '', ?, ?, ?)`,
+		d.app, d.id, micros(d.at), d.body, d.trace)
 	return err == nil, err
 }
 
@@ -107,6 +107,7 @@ type newDelivery struct {
 	encoding                 encoding
 	contentType              string
 	body                     []byte // if it has its own
+	trace                    string // of the publication
 }
 
 // subscriber is an endpoint as the publisher needs it.
@@ -166,7 +167,7 @@ func (p *publisher) newDelivery(ctx context.Context, d *draft, s *subscriber) (*
 	created := idTime(id)
 	n := &newDelivery{
 		id: id, app: d.app, endpoint: s.id, event: d.id, typ: d.event.Type, deployment: d.event.DeploymentID,
-		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: created, runAt: created, createdAt: created, encoding: jsonBody,
+		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: created, runAt: created, createdAt: created, encoding: jsonBody, trace: d.trace,
 	}
 	format, err := p.rules.format(s.format)
 	if err != nil {

@@ -52,10 +52,18 @@ func (a *App) publishIn(ctx context.Context, wrapTx func() (*riverdb.Tx, error),
 	if err := a.open(); err != nil {
 		return Publication{}, err
 	}
+	ctx, trace := a.o.follower.startPublish(ctx, a.name, event)
+	p, err = a.storeIn(ctx, trace, wrapTx, event, opts)
+	a.o.follower.endPublish(ctx, p, err)
+	return p, err
+}
+
+func (a *App) storeIn(ctx context.Context, trace string, wrapTx func() (*riverdb.Tx, error), event *payload.Event, opts []PublishOption) (p Publication, err error) {
 	draft, err := a.o.publisher.draft(ctx, a.name, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
+	draft.trace = trace
 	own, err := wrapTx()
 	if errors.Is(err, riverdb.ErrTx) {
 		return Publication{}, &FieldError{Field: "tx", Reason: err.Error(), cause: err}

@@ -25,7 +25,7 @@ const module = "outbox"
 // outbox_event and outbox_delivery are narrow. What is wide and written once is
 // in outbox_body and outbox_attempt. outbox_body has the event as it was
 // published, with an empty delivery, and the bodies of deliveries in other
-// formats than JSON.
+// formats than JSON. Each has the trace of the publication, see Telemetry.
 //
 // On SQLite, events get their position for polling when they are inserted,
 // since it has one writer at a time. On PostgreSQL, position is 0 until the
@@ -128,6 +128,7 @@ var migrations = []riverdb.Step{{
 		delivery text NOT NULL,
 		created_at bigint NOT NULL,
 		body {blob} NOT NULL,
+		trace text NOT NULL DEFAULT '',
 		PRIMARY KEY (app, event, delivery)
 	)`,
 	`CREATE UNIQUE INDEX outbox_body_delivery ON {schema}outbox_body (delivery) WHERE delivery <> ''`,

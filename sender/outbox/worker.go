@@ -44,6 +44,7 @@ type worker struct {
 	pace          *replayPace
 	health        *health
 	notifier      *notifier
+	follower      *follower
 	faults        *contain.Faults
 	logger        *slog.Logger
 }
@@ -98,6 +99,9 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 func (w *worker) end(ctx context.Context, d *loaded, s State, reason string) error {
 	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, deployment: d.deployment, state: s, reason: reason, doneAt: time.Now()}
 	_, err := w.recorder.record(ctx, r)
+	if err == nil {
+		w.follower.endDelivery(ctx, d, r)
+	}
 	return err
 }
 
@@ -158,7 +162,6 @@ func (w *worker) attempt(ctx context.Context, p *admission.Permit, to sender.End
 	}()
 	a = w.sender.Attempt(ctx, to, d.message)
 	failOnDeadline(ctx, &a, to)
-	a.Number = d.attempts + 1
 	switch {
 	case wantsNoMore(&a):
 		outcome = admission.Gone
@@ -214,6 +217,7 @@ func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	if err != nil {
 		return err // the attempt is made again: at least once
 	}
+	w.follower.endDelivery(ctx, d, r)
 	// The hook comes last, since it may hang.
 	var notices []Notice
 	switch {
