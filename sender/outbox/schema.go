@@ -103,6 +103,8 @@ var migrations = []riverdb.Step{{
 	)`,
 	`CREATE INDEX outbox_endpoint_app ON {schema}outbox_endpoint (app, id)`,
 	`CREATE UNIQUE INDEX outbox_endpoint_creation ON {schema}outbox_endpoint (app, creation_key) WHERE creation_key <> ''`,
+	`CREATE INDEX outbox_endpoint_state ON {schema}outbox_endpoint (state, id)`,
+	`CREATE INDEX outbox_endpoint_breaker ON {schema}outbox_endpoint (breaker_open_until) WHERE breaker_open_until > 0 AND state <> 'disabled'`,
 	`CREATE INDEX outbox_endpoint_wake ON {schema}outbox_endpoint (id) WHERE wake > woken`,
 	`CREATE TABLE {schema}outbox_event (
 		position {sqlite:integer PRIMARY KEY AUTOINCREMENT}{postgres:bigint NOT NULL DEFAULT 0},

@@ -44,6 +44,10 @@ type Stats struct {
 	// 100 ([MaxStatsEndpoints]). Those with most due come first, then those with
 	// most pending.
 	Endpoints []EndpointBacklog `json:"endpoints"`
+	// EndpointStates counts the endpoints by state. It and Breakers are for the
+	// operator, and empty in the Stats of an app.
+	EndpointStates map[EndpointState]Count `json:"endpoint_states,omitempty"`
+	Breakers       Breakers                `json:"breakers,omitzero"`
 	// EventsWithoutPosition counts the events that have no place among those that
 	// consumers poll. A call of [App.Events] gives them one, and a started outbox
 	// does so about once a minute. OldestWithoutPosition is when the first of them

@@ -73,7 +73,7 @@ type counter struct {
 
 func (c *counter) read(ctx context.Context) (Stats, error) {
 	s := Stats{AsOf: c.now.UTC().Round(0), States: map[State]Count{}}
-	for _, step := range []func(context.Context, *Stats) error{c.readPending, c.readFailed, c.readInFlight, c.readStates, c.readUnplaced} {
+	for _, step := range []func(context.Context, *Stats) error{c.readPending, c.readFailed, c.readInFlight, c.readStates, c.readHealth, c.readUnplaced} {
 		if err := step(ctx, &s); err != nil {
 			return Stats{}, err
 		}
@@ -302,5 +302,6 @@ func (c *counter) idOrder() string {
 // copy returns a Stats that shares nothing with s.
 func (s Stats) copy() Stats {
 	s.States, s.Endpoints = maps.Clone(s.States), slices.Clone(s.Endpoints)
+	s.EndpointStates = maps.Clone(s.EndpointStates)
 	return s
 }
