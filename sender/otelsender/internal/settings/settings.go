@@ -1,0 +1,160 @@
+// Package settings has the options that otelsender and oteloutbox share.
+package settings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/deployhook/deployhook/internal/nilable"
+	"github.com/deployhook/deployhook/payload"
+)
+
+// MaxTypes is the number of types that can be declared. Each one multiplies the
+// series of some metrics.
+const MaxTypes = 100
+
+// Other is the event type of metrics for types that are not declared.
+const Other = "other"
+
+// Durations are the buckets of all durations, in seconds. They are those of the
+// semantic conventions for HTTP, and two longer ones for timeouts.
+var Durations = metric.WithExplicitBucketBoundaries(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 15, 30)
+
+// known are the types that need no declaration. The last two are those of an
+// outbox itself.
+var known = [...]payload.Type{
+	payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive, payload.DeployFailed, payload.DeployRolledBack,
+	"endpoint.disabled", "webhook.test",
+}
+
+// Settings are the values of options.
+type Settings struct {
+	Meters     metric.MeterProvider
+	Tracers    trace.TracerProvider
+	Propagator propagation.TextMapPropagator
+	Attributes []attribute.KeyValue
+	types      map[payload.Type]string
+	problems   []error
+}
+
+// New applies options. Its error names all that are wrong.
+func New[O ~func(*Settings)](opts []O) (*Settings, error) {
+	s := &Settings{
+		Meters: otel.GetMeterProvider(), Tracers: otel.GetTracerProvider(), Propagator: propagation.TraceContext{},
+		types: map[payload.Type]string{},
+	}
+	for _, t := range known {
+		s.types[t] = string(t)
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			s.problems = append(s.problems, errors.New("a nil Option was given; leave it out"))
+			continue
+		}
+		opt(s)
+	}
+	return s, errors.Join(s.problems...)
+}
+
+// Problem notes a mistake in an option.
+func (s *Settings) Problem(format string, args ...any) {
+	s.problems = append(s.problems, fmt.Errorf(format, args...))
+}
+
+// SetMeters is WithMeterProvider.
+func (s *Settings) SetMeters(p metric.MeterProvider) {
+	if nilable.IsNil(p) {
+		s.Problem("WithMeterProvider: the provider is nil; leave it out for the global one")
+		return
+	}
+	s.Meters = p
+}
+
+// SetTracers is WithTracerProvider.
+func (s *Settings) SetTracers(p trace.TracerProvider) {
+	if nilable.IsNil(p) {
+		s.Problem("WithTracerProvider: the provider is nil; leave it out for the global one")
+		return
+	}
+	s.Tracers = p
+}
+
+// SetPropagator is WithPropagator.
+func (s *Settings) SetPropagator(p propagation.TextMapPropagator) {
+	if nilable.IsNil(p) {
+		s.Problem("WithPropagator: the propagator is nil; leave it out for W3C Trace Context")
+		return
+	}
+	s.Propagator = p
+}
+
+// Declare is WithEventTypes.
+func (s *Settings) Declare(types []payload.Type) {
+	if len(types) == 0 {
+		s.Problem("WithEventTypes: names no type; leave it out")
+	}
+	for _, t := range types {
+		if t == "" {
+			s.Problem("WithEventTypes: a type is empty")
+			continue
+		}
+		s.types[t] = string(t)
+	}
+	if own := len(s.types) - len(known); own > MaxTypes {
+		s.Problem("WithEventTypes: %d types are declared; at most %d, because each is a label of metrics", own, MaxTypes)
+	}
+}
+
+// Type returns the text of an event type for a label.
+func (s *Settings) Type(t payload.Type) string {
+	if text, ok := s.types[t]; ok {
+		return text
+	}
+	return Other
+}
+
+// With returns the attributes of all measurements, and more.
+func (s *Settings) With(more ...attribute.KeyValue) attribute.Set {
+	return attribute.NewSet(slices.Concat(s.Attributes, more)...)
+}
+
+const traceparent = "traceparent"
+
+// carrier holds what a propagator reads and writes. Only traceparent is stored.
+type carrier struct{ value string }
+
+func (c *carrier) Get(key string) string {
+	if key != traceparent {
+		return ""
+	}
+	return c.value
+}
+
+func (c *carrier) Set(key, value string) {
+	if key == traceparent {
+		c.value = value
+	}
+}
+
+func (c *carrier) Keys() []string { return []string{traceparent} }
+
+// Trace returns the span of ctx as text, or nothing if there is none.
+func Trace(ctx context.Context) string {
+	var c carrier
+	propagation.TraceContext{}.Inject(ctx, &c)
+	return c.value
+}
+
+// Link returns a link to the span of a text.
+func Link(text string) (trace.Link, bool) {
+	span := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), &carrier{text}))
+	return trace.Link{SpanContext: span}, span.IsValid()
+}
