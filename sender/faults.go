@@ -36,9 +36,10 @@ const (
 // not answer in time, or a signer or format that did not return when its
 // context ended. All faults are contained, so every attempt has its record.
 //
-// The keys are "WithObserver", "WithTelemetry", "WithSchedule", "WithResolver", "WithLogger",
-// "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's own work on
-// other goroutines, "dialing". The map is empty if there was no fault.
+// The keys are "WithObserver", "WithTelemetry", "WithSchedule", "WithResolver",
+// "WithLogger", "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's
+// own work on other goroutines, "dialing". The map is empty if there was no
+// fault.
 func (s *Sender) Faults() map[string]uint64 {
 	if s.made() != nil {
 		return map[string]uint64{}

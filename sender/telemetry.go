@@ -11,8 +11,8 @@ import (
 )
 
 // Telemetry follows the attempts of a Sender, for metrics and traces. The
-// module sender/otelsender implements it with OpenTelemetry. Its methods must be
-// safe for concurrent use.
+// module sender/otelsender implements it with OpenTelemetry. Its methods must
+// be safe for concurrent use.
 //
 // The interface is frozen: it gets no further method. Further abilities become
 // optional interfaces.

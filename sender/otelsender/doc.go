@@ -1,4 +1,5 @@
-// Package otelsender adds metrics and traces by OpenTelemetry to package sender.
+// Package otelsender adds metrics and traces by OpenTelemetry to package
+// sender.
 //
 //	s, err := sender.New(sender.WithTelemetry(otelsender.Open()))
 //
@@ -16,14 +17,14 @@
 //	deployhook.sender.attempt.phase.duration   s           phase
 //
 // The attributes are deployhook.outcome, which is a sender.Outcome, error.type,
-// which is a sender.Class and absent after a success, deployhook.event.type, and
-// deployhook.phase, which is "dns", "connect", "tls" or "first_byte". A type that
-// is not declared ([WithEventTypes]) counts as "other".
+// which is a sender.Class and absent after a success, deployhook.event.type,
+// and deployhook.phase, which is "dns", "connect", "tls" or "first_byte". A
+// type that is not declared ([WithEventTypes]) counts as "other".
 //
-// No attribute names an endpoint. There may be tens of thousands, and each would
-// be a series of its own. For the same reason the names are not
-// http.client.request.duration and the like, which require the server's address.
-// An outbox does not count deliveries here, see package oteloutbox.
+// No attribute names an endpoint. There may be tens of thousands, and each
+// would be a series of its own. For the same reason the names are not
+// http.client.request.duration and the like, which require the server's
+// address. An outbox does not count deliveries here, see package oteloutbox.
 //
 // # Traces
 //

@@ -30,8 +30,8 @@ const (
 	keyPhase   = attribute.Key("deployhook.phase")
 )
 
-// Open returns the value of sender.WithTelemetry. Mistakes in options are errors
-// of sender.New.
+// Open returns the value of sender.WithTelemetry. Mistakes in options are
+// errors of sender.New.
 func Open(opts ...Option) func() (sender.Telemetry, error) {
 	return func() (sender.Telemetry, error) {
 		s, err := settings.New(opts)

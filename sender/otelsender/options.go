@@ -27,16 +27,16 @@ func WithTracerProvider(p trace.TracerProvider) Option {
 
 // WithPropagator sets which headers carry the trace of an attempt to its
 // endpoint. Default: W3C Trace Context, which is the header traceparent. The
-// global propagator is not used, because it often has baggage, and endpoints are
-// customers'. A propagator without fields sends nothing. Nil is an error.
+// global propagator is not used, because it often has baggage, and endpoints
+// are customers'. A propagator without fields sends nothing. Nil is an error.
 func WithPropagator(p propagation.TextMapPropagator) Option {
 	return func(s *settings.Settings) { s.SetPropagator(p) }
 }
 
 // WithEventTypes declares event types of your own that metrics may tell apart.
 // Default: the types of package payload. All others count as "other", so that
-// customers can't make the number of series grow. Naming none, an empty type and
-// more than 100 are errors. Repeated options add up. Spans have every type.
+// customers can't make the number of series grow. Naming none, an empty type
+// and more than 100 are errors. Repeated options add up. Spans have every type.
 func WithEventTypes(types ...payload.Type) Option {
 	return func(s *settings.Settings) { s.Declare(types) }
 }

@@ -1,4 +1,5 @@
-// Package oteloutbox adds metrics and traces by OpenTelemetry to package outbox.
+// Package oteloutbox adds metrics and traces by OpenTelemetry to package
+// outbox.
 //
 //	// key comes from outbox.NewSealingKey.
 //	o, err := outbox.OpenSQLite(ctx, "outbox.db", outbox.WithSealingKeys(key), outbox.WithTelemetry(oteloutbox.Open()))
@@ -31,20 +32,21 @@
 // disabled or deleted, are not counted. Attempts have the metrics of package
 // otelsender.
 //
-// The others are outbox.Stats, read when metrics are collected, by each process.
-// All processes of an outbox report the same figures, so take their maximum, not
-// their sum. Counts end at outbox.MaxCount. deployhook.outbox.breakers has the
-// states "open" and "half_open". deployhook.outbox.oldest_breaker.age is how long
-// the endpoint has failed that has failed longest of those with such a breaker.
-// deployhook.outbox.up is 0 if the database did not answer within 5 seconds, and
-// the other figures are missing then.
+// The others are outbox.Stats, read when metrics are collected, by each
+// process. All processes of an outbox report the same figures, so take their
+// maximum, not their sum. Counts end at outbox.MaxCount.
+// deployhook.outbox.breakers has the states "open" and "half_open".
+// deployhook.outbox.oldest_breaker.age is how long the endpoint has failed that
+// has failed longest of those with such a breaker. deployhook.outbox.up is 0 if
+// the database did not answer within 5 seconds, and the other figures are
+// missing then.
 //
 // # Traces
 //
 // A publication has a span "publish TYPE" around the storing of the event. Its
-// trace is stored with the event. Each attempt has a span of its own trace, with
-// a link to that of the publication, see package otelsender. This also holds for
-// replays and for missed events, in any process.
+// trace is stored with the event. Each attempt has a span of its own trace,
+// with a link to that of the publication, see package otelsender. This also
+// holds for replays and for missed events, in any process.
 //
 // # Security
 //

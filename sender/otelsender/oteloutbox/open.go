@@ -27,8 +27,8 @@ const (
 	keyError = attribute.Key("error.type")
 )
 
-// Open returns the value of outbox.WithTelemetry. Mistakes in options are errors
-// of the outbox's constructor.
+// Open returns the value of outbox.WithTelemetry. Mistakes in options are
+// errors of the outbox's constructor.
 func Open(opts ...otelsender.Option) func(stats func(context.Context) (outbox.Stats, error)) (outbox.Telemetry, error) {
 	return func(stats func(context.Context) (outbox.Stats, error)) (outbox.Telemetry, error) {
 		s, err := settings.New(opts)
