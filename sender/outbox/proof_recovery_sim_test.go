@@ -53,14 +53,13 @@ func recoveryBin(endpoints int) time.Duration {
 // others ten minutes later and none between, and the mean of that says nothing:
 // there, coming back must cause no second with more attempts than there were
 // before, when nothing answered.
+//
+// The delays are random, so that a bin can have many more attempts than the
+// others by chance, about once in some hundred simulations. An outage whose
+// result is out of bounds is therefore simulated again. A defect shows in each
+// simulation.
 func TestProofRecovery(t *testing.T) {
-	for _, c := range []struct {
-		outage, within time.Duration
-		backlog        int
-		more           bool          // only with -outbox.recovery.all
-		jitter         time.Duration // that the schedule has added up by the wave in which they come
-		spread         bool          // over several waves
-	}{
+	for _, c := range []recoveryCase{
 		{outage: 20 * time.Minute, within: time.Second, backlog: 5}, // all begin to fail together, too
 		{outage: time.Minute, within: time.Minute, backlog: 5, more: true},
 		{outage: 5 * time.Minute, within: 5 * time.Minute, backlog: 5, more: true},
@@ -77,25 +76,52 @@ func TestProofRecovery(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("%v, %d each, published within %v", c.outage, c.backlog, c.within), func(t *testing.T) {
 			t.Parallel()
-			endpoints := *recoveryEndpoints
-			synctest.Test(t, func(t *testing.T) {
-				s := simulate(t, endpoints, c.backlog, c.outage, c.within)
-				most, all := s.histogram(0.9), s.histogram(1)
-				t.Logf("%d attempts while nothing answered, %d of them in the worst bin; until nine tenths were back: %v; until all were: %v",
-					len(s.before), slices.Max(s.binsBefore()), most, all)
-				assert.Equal(t, endpoints*c.backlog, s.delivered+s.dead)
-				if c.jitter == 0 { // a single wave is narrower, and held to its mean
-					assert.Less(t, slices.Max(all.counts), max(endpoints*c.backlog/20, 100)*int(s.bin/time.Second))
-				}
-				if c.spread {
-					assert.LessOrEqual(t, slices.Max(all.counts), slices.Max(s.binsBefore()))
-				} else {
-					assert.LessOrEqual(t, most.ratio(), 2.0)
-					assert.Greater(t, len(all.counts), int(c.jitter*9/10/s.bin), "the wave must be as wide as the jitter makes it")
-				}
-			})
+			var wrong []string
+			for try := 0; try == 0 || len(wrong) > 0 && try < recoveryTries; try++ {
+				synctest.Test(t, func(t *testing.T) { wrong = c.simulate(t, *recoveryEndpoints) })
+			}
+			assert.Empty(t, wrong, "in each of %d simulations", recoveryTries)
 		})
 	}
+}
+
+// recoveryTries is how often an outage is simulated at most.
+const recoveryTries = 3
+
+// recoveryCase is an outage.
+type recoveryCase struct {
+	outage, within time.Duration
+	backlog        int
+	more           bool          // only with -outbox.recovery.all
+	jitter         time.Duration // that the schedule has added up by the wave in which they come
+	spread         bool          // over several waves
+}
+
+// simulate returns what was out of bounds.
+func (c *recoveryCase) simulate(t *testing.T, endpoints int) (wrong []string) {
+	s := simulate(t, endpoints, c.backlog, c.outage, c.within)
+	most, all := s.histogram(0.9), s.histogram(1)
+	t.Logf("%d attempts while nothing answered, %d of them in the worst bin; until nine tenths were back: %v; until all were: %v",
+		len(s.before), slices.Max(s.binsBefore()), most, all)
+	assert.Equal(t, endpoints*c.backlog, s.delivered+s.dead)
+	atMost := func(what string, n, bound float64) {
+		if n > bound {
+			wrong = append(wrong, fmt.Sprintf("%s: %.2f, over %.2f", what, n, bound))
+		}
+	}
+	peak := float64(slices.Max(all.counts))
+	if c.jitter == 0 { // a single wave is narrower, and held to its mean
+		atMost("the peak", peak, float64(max(endpoints*c.backlog/20, 100)*int(s.bin/time.Second)-1))
+	}
+	if c.spread {
+		atMost("the peak against that of the outage", peak, float64(slices.Max(s.binsBefore())))
+		return wrong
+	}
+	atMost("the peak against the mean", most.ratio(), 2)
+	if width := int(c.jitter * 9 / 10 / s.bin); len(all.counts) <= width {
+		wrong = append(wrong, fmt.Sprintf("the wave has %d bins, and the jitter %d", len(all.counts), width))
+	}
+	return wrong
 }
 
 type simulation struct {
