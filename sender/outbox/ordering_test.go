@@ -47,13 +47,14 @@ func (f *failing) answer(_ int, r received) int {
 	return 200
 }
 
-// ordered has an endpoint whose retries come an hour later.
+// ordered has an endpoint whose retries come an hour later. No attempt fails
+// because the machine is slow.
 func ordered(t *testing.T, w *world, opts ...outbox.Option) (o *outbox.Outbox, h *hook, f *failing) {
 	f = &failing{}
 	h = newHook(t, f.answer)
-	o = w.open(t, append([]outbox.Option{outbox.WithOrdering(), outbox.WithSchedule("hourly", hourly)}, opts...)...)
+	o = w.open(t, append([]outbox.Option{outbox.WithOrdering(), outbox.WithSchedule("hourly", hourly), outbox.WithMaxTimeout(patience)}, opts...)...)
 	c := endpointAt(h.URL)
-	c.Schedule = "hourly"
+	c.Schedule, c.Timeout = "hourly", patience
 	create(t, o.App("shop"), c)
 	return o, h, f
 }
@@ -76,8 +77,10 @@ func TestOrdering_NewerWaitsForOlder(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		o, h, f := ordered(t, w)
 		fine := newHook(t, nil)
-		create(t, o.App("shop"), endpointAt(fine.URL))
-		create(t, o.App("other"), endpointAt(fine.URL))
+		c := endpointAt(fine.URL)
+		c.Timeout = patience
+		create(t, o.App("shop"), c)
+		create(t, o.App("other"), c)
 		at := func(deployment string, second int) string {
 			return publish(t, o.App("shop"), step(deployment, second)).Deliveries[0].ID
 		}

@@ -148,11 +148,11 @@ func TestAnEndpointStaysWithItsAppAndScheme(t *testing.T) {
 			onEach(t, func(t *testing.T, w *world) {
 				log, in, release := &lockedBuffer{}, make(chan struct{}, 9), make(chan struct{})
 				h := newHook(t, func(int, received) int { in <- struct{}{}; <-release; return http.StatusOK })
-				o := w.start(t, outbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+				o := w.start(t, outbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))), outbox.WithMaxTimeout(patience))
 				require.NoError(t, o.RegisterApp(t.Context(), "victim"))
 				c := endpointAt(h.URL)
-				c.MaxConcurrency = 1
-				c.Scheme = outbox.SchemeTimestamped // whose key could be sent as a bearer token
+				c.MaxConcurrency, c.Timeout = 1, patience // the first attempt lasts until the columns have changed
+				c.Scheme = outbox.SchemeTimestamped       // whose key could be sent as a bearer token
 				e, _ := create(t, o.App("shop"), c)
 				first := publish(t, o.App("shop"), event(payload.DeployLive, "dep_1")).Deliveries[0].ID
 				<-in
