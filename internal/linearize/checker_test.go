@@ -3,7 +3,9 @@ package linearize
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,9 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver/deployments"
+	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// The stores below are broken. The checker must refuse each of them.
+// The stores, ledgers and outboxes below are broken. The checker must refuse
+// each of them.
 
 // tokenless releases a key without comparing the token.
 type tokenless struct {
@@ -104,13 +110,8 @@ func TestChecker_RefusesBrokenStores(t *testing.T) {
 			memory, err := dedupe.NewMemory()
 			require.NoError(t, err)
 			defer late.Wait()
-			for n := 1; ; n++ {
-				require.LessOrEqual(t, n, 300, "the checker accepted every history")
-				if !linearizable(t, broken(memory), n) {
-					t.Logf("refused history %d", n)
-					return
-				}
-			}
+			store := broken(memory)
+			requireRefused(t, &claims, func(c client) caller { return newClaimant(c, store).call })
 		})
 	}
 }
@@ -120,24 +121,115 @@ func TestChecker_AcceptsMemory(t *testing.T) {
 	memory, err := dedupe.NewMemory()
 	require.NoError(t, err)
 	for n := range 5 {
-		require.True(t, linearizable(t, memory, n))
+		require.True(t, linearizable(t, &claims, n, func(c client) caller { return newClaimant(c, memory).call }))
 	}
 }
 
-// linearizable runs and checks one history on a store.
-func linearizable(t *testing.T, s dedupe.Store, n int) bool {
+// dropping confirms some reports without recording them.
+type dropping struct {
+	recordKeeper
+	reports atomic.Int64
+}
+
+func (l *dropping) Record(ctx context.Context, organization string, d *payload.Deployment) (deployments.Recorded, error) {
+	if l.reports.Add(1)%10 == 0 {
+		return deployments.Recorded{Created: true, Record: deployments.Record{ID: 1, Deployment: d}}, nil
+	}
+	return l.recordKeeper.Record(ctx, organization, d)
+}
+
+// cached reads each record once and never again.
+type cached struct {
+	recordKeeper
+	records sync.Map
+}
+
+func (l *cached) Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error) {
+	key := organization + " " + deploymentID
+	if r, ok := l.records.Load(key); ok {
+		return r.(*deployments.Record), nil
+	}
+	r, err := l.recordKeeper.Get(ctx, organization, deploymentID)
+	if err == nil {
+		l.records.Store(key, r)
+	}
+	return r, err
+}
+
+func TestChecker_RefusesBrokenLedgers(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]func(recordKeeper) recordKeeper{
+		"drops reports": func(l recordKeeper) recordKeeper { return &dropping{recordKeeper: l} },
+		"reads a cache": func(l recordKeeper) recordKeeper { return &cached{recordKeeper: l} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			memory, err := deployments.NewMemoryLedger()
+			require.NoError(t, err)
+			l := broken(memory)
+			requireRefused(t, &ledger, func(c client) caller { return (&reporter{c, l}).call })
+		})
+	}
+}
+
+// surprised never says that an event was published before.
+type surprised struct{ eventLog }
+
+func (s surprised) Publish(ctx context.Context, e *payload.Event, opts ...outbox.PublishOption) (outbox.Publication, error) {
+	p, err := s.eventLog.Publish(ctx, e, opts...)
+	p.Duplicate = false
+	return p, err
+}
+
+// partial leaves out a delivery.
+type partial struct{ eventLog }
+
+func (s partial) Deliveries(ctx context.Context, f outbox.DeliveryFilter, p outbox.Page) (outbox.Deliveries, error) {
+	d, err := s.eventLog.Deliveries(ctx, f, p)
+	d.Items = d.Items[:max(len(d.Items)-1, 0)]
+	return d, err
+}
+
+func TestChecker_RefusesBrokenOutboxes(t *testing.T) {
+	t.Parallel()
+	shared := task{Store: "sqlite", Address: filepath.Join(t.TempDir(), "outbox.db")}
+	require.NoError(t, createEndpoints(t.Context(), shared))
+	o, closeOutbox, err := openOutbox(t.Context(), shared)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, closeOutbox()) }()
+	for name, broken := range map[string]eventLog{
+		"publishes twice":    surprised{o.App(app)},
+		"forgets a delivery": partial{o.App(app)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requireRefused(t, &publish, func(c client) caller {
+				c.Name = name + c.Name
+				return (&publisher{c, broken}).call
+			})
+		})
+	}
+}
+
+// requireRefused runs histories until the checker refuses one.
+func requireRefused(t *testing.T, s *subject, newCaller func(client) caller) {
+	t.Helper()
+	for n := 1; linearizable(t, s, n, newCaller); n++ {
+		require.Less(t, n, 300, "the checker accepted every history")
+	}
+}
+
+// linearizable runs and checks one history of a subject.
+func linearizable(t *testing.T, s *subject, n int, newCaller func(client) caller) bool {
 	t.Helper()
 	h := newHistory()
-	work := func(process int) {
-		work(t.Context(), task{
-			Name: fmt.Sprint(n), Process: process, Clients: 4, Calls: 25, Pace: 2 * time.Millisecond,
-			Timeout: patience, TTL: dedupe.DefaultTTL, Seed: uint64(n),
-		}, func(c client) caller { return newClaimant(c, s).call }, func(l line) { h.add(process, l) })
+	one := task{
+		Name: fmt.Sprint(n), Clients: 4, Calls: 25, Pace: 2 * time.Millisecond,
+		Timeout: patience, TTL: dedupe.DefaultTTL, Seed: uint64(n),
 	}
-	work(0)
-	ops, err := claims.operations(h.happened())
+	work(t.Context(), one, newCaller, func(l line) { h.add(0, l) })
+	ops, err := s.operations(h.happened())
 	require.NoError(t, err)
-	result := porcupine.CheckOperationsTimeout(claims.model(task{TTL: dedupe.DefaultTTL}), ops, patience)
+	result := porcupine.CheckOperationsTimeout(s.model(one), ops, checkTime)
 	require.NotEqual(t, porcupine.Unknown, result)
 	return result == porcupine.Ok
 }

@@ -77,12 +77,12 @@
 //     others, and tokens still increase.
 //
 // The table counts the histories that need the last two as linearizable up to
-// the bound.
+// the bound. TestFailoverLoss measures how much a failover loses.
 //
 // # The checker itself
 //
-// TestChecker wraps a store in mistakes, such as a release that ignores the
-// token. The checker must refuse each of them.
+// TestChecker puts mistakes into a store, a ledger and an outbox, such as a
+// release that ignores the token. The checker must refuse each of them.
 //
 // [dedupe.InFlight]: https://pkg.go.dev/github.com/deployhook/deployhook/dedupe#InFlight
 package linearize

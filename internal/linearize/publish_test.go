@@ -164,10 +164,16 @@ func createEndpoints(ctx context.Context, t task) (err error) {
 	return nil
 }
 
+// eventLog has the methods of an app that are tested.
+type eventLog interface {
+	Publish(context.Context, *payload.Event, ...outbox.PublishOption) (outbox.Publication, error)
+	Deliveries(context.Context, outbox.DeliveryFilter, outbox.Page) (outbox.Deliveries, error)
+}
+
 // publisher is a client of an outbox.
 type publisher struct {
 	client
-	app *outbox.App
+	app eventLog
 }
 
 func (c *publisher) call(ctx context.Context) fate {
