@@ -62,7 +62,9 @@
 //
 // The client library repeats a command, up to MaxRetries times, if the
 // connection is lost before the answer arrives. The store then recognizes its
-// own claim, so a claim is neither lost nor granted twice.
+// own claim, so a claim is neither lost nor granted twice. A repeated release
+// returns [dedupe.ErrLeaseLost] if another caller has claimed the delivery
+// meanwhile.
 //
 // # Security
 //
@@ -101,9 +103,27 @@
 // lags by milliseconds. A master that is cut off from the others accepts writes
 // until it notices, and all of these are lost. In a Cluster it notices within
 // cluster-node-timeout, 15 seconds by default. Otherwise there is no limit,
-// unless min-replicas-to-write 1 and min-replicas-max-lag make the master
-// refuse writes. WAIT does not help, because it only reports that a write was
-// not replicated.
+// unless the master refuses writes without a replica.
+//
+// A test measures this with Sentinel and one replica. It kills the master while
+// four workers claim and complete deliveries. The replica got nothing for a
+// while before that:
+//
+//	Replication  Master                       Lost
+//	works        default settings             nothing
+//	stopped for  default settings             everything since replication stopped
+//	6 seconds    min-replicas-to-write 1,     everything of the first 3 seconds;
+//	             min-replicas-max-lag 1       then the master refused writes
+//	             WAIT 1 after each call       nothing; calls failed while
+//	                                          replication was stopped
+//
+// Set min-replicas-to-write and min-replicas-max-lag, and have one replica more
+// than that, because the master also refuses writes if a replica fails. A
+// refused call is an error, so the receiver answers 503 and the sender retries.
+//
+// The store does not call WAIT. It has to use the connection of the call, which
+// a pool does not guarantee. It also leaves a claim behind, which blocks the
+// delivery until its lease ends.
 //
 // Fencing also protects against lost claims, because a later token is greater.
 // This requires that the new master's clock is not behind the time of the lost
