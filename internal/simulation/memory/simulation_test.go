@@ -147,6 +147,8 @@ func (s *scenario) storm(odds sim.Odds) {
 	s.trouble = time.Minute + duration(s.rand, 2*time.Minute)
 	if !s.private {
 		s.receivers = 3
+		s.mode = oneOf(s.rand, plain, fenced, fenced, transactional)
+		s.effects.transactional = s.mode == transactional
 	}
 }
 
