@@ -18,7 +18,7 @@ func TestDisable_WithoutAnnouncement(t *testing.T) {
 			return o.App("shop").Disable(t.Context(), d.endpoint, "the customer asked")
 		},
 		"by 410": func(o *inside, d *loaded) error {
-			notices := o.health.tryDisable(t.Context(), owned{d.app, d.endpoint}, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
+			notices := o.health.tryDisable(t.Context(), owned{d.app, d.endpoint}, nil, "the endpoint answered 410 Gone", ` AND version = ?`, d.version)
 			require.Len(o.t, notices, 1)
 			return nil
 		},

@@ -102,38 +102,3 @@ type Ref struct {
 	ID       string `json:"id"`
 	Endpoint string `json:"endpoint"`
 }
-
-// NoticeKind is the kind of a [Notice].
-type NoticeKind string
-
-// The kinds of notices.
-const (
-	// NoticeAttempt says that an attempt has ended. Attempt is its record. State is
-	// that of the delivery, which may have been replayed or have ended meanwhile.
-	NoticeAttempt NoticeKind = "attempt"
-	// NoticeDone says that a delivery was delivered or is a dead letter, as State
-	// says.
-	NoticeDone NoticeKind = "delivery"
-	// NoticeFailing says that an endpoint has used up a delivery's attempts, or
-	// failed for an hour.
-	NoticeFailing NoticeKind = "endpoint.failing"
-	// NoticeRecovered says that an endpoint that was failing has accepted a
-	// delivery.
-	NoticeRecovered NoticeKind = "endpoint.recovered"
-	// NoticeDisabled says that an endpoint was disabled. Reason says why.
-	NoticeDisabled NoticeKind = "endpoint.disabled"
-)
-
-// Notice tells a [WithHook] function what happened.
-type Notice struct {
-	Kind          NoticeKind
-	App, Endpoint string
-	// Delivery, Type and State are set for NoticeAttempt and NoticeDone.
-	Delivery string
-	Type     payload.Type
-	State    State
-	// Attempt is set for NoticeAttempt. Do not change what it refers to.
-	Attempt *sender.Attempt
-	// Reason is set for endpoints.
-	Reason string
-}

@@ -97,6 +97,19 @@
 // success makes it active again. The hook ([WithHook]) is told, and the app's
 // other endpoints get an event of the type endpoint.disabled.
 //
+// Each stage of a failure is said once, by whichever process comes first:
+//
+//	failing for 30 seconds       a log line
+//	a delivery is a dead letter, or failing for an hour
+//	                             a log line and NoticeFailing
+//	50 and 80 % of WithDisableAfter
+//	                             a log line and NoticeDisabling
+//	100 %                        a log line, NoticeDisabled and the event
+//	accepts deliveries again     a log line and NoticeRecovered
+//
+// [Notice.Event] turns a notice into an event that the platform may publish to
+// the app.
+//
 // Delivery is at least once. A process that crashes during an attempt may have
 // delivered it. Another process makes the attempt again a minute or two later
 // ([WithMaxTimeout]), under the same ID. The schedule loses no attempt.

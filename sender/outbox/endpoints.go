@@ -308,7 +308,7 @@ func (a *App) Disable(ctx context.Context, id, reason string) error {
 	if err := a.open(); err != nil {
 		return err
 	}
-	notices, err := a.o.health.disable(ctx, a.of(id), clean(reason), "")
+	notices, err := a.o.health.disable(ctx, a.of(id), nil, clean(reason), "")
 	a.o.notifier.notify(ctx, notices...)
 	return err
 }

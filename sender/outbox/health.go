@@ -59,20 +59,22 @@ func (h *health) storeOpenBreaker(ctx context.Context, d *loaded, until time.Tim
 	}
 }
 
-// afterFailure marks an endpoint as failing, or disables it. It changes nothing
-// if the endpoint was changed or enabled since the attempt began. It returns
-// notices for the hook.
+// afterFailure says for how long an endpoint has failed, marks it as failing,
+// or disables it. It changes nothing if the endpoint was changed or enabled
+// since the attempt began. It returns notices for the hook.
 func (h *health) afterFailure(ctx context.Context, d *loaded, r *result) []Notice {
 	since := d.failingSince
 	if since.IsZero() {
 		since = r.failingSince
 	}
 	if h.failedTooLong(ctx, d, r) {
-		return h.tryDisable(ctx, owned{d.app, d.endpoint}, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)),
+		failure := h.describe(ctx, NoticeDisabled, d, r)
+		return h.tryDisable(ctx, owned{d.app, d.endpoint}, failure, fmt.Sprintf("every attempt since %s has failed", since.UTC().Format(time.RFC3339)),
 			` AND version = ? AND failing_since = ?`, d.version, micros(d.failingSince))
 	}
+	notices := h.sayStage(ctx, d, r)
 	if d.endpointState != EndpointActive || r.state != Failed && time.Since(since) < failingAfter {
-		return nil
+		return notices
 	}
 	reason := "a delivery has used up its attempts"
 	if r.state != Failed {
@@ -83,12 +85,13 @@ func (h *health) afterFailure(ctx context.Context, d *loaded, r *result) []Notic
 		string(EndpointFailing), reason, d.endpoint, d.version, string(EndpointActive))
 	if err != nil {
 		h.logger.WarnContext(ctx, "outbox: marking an endpoint as failing", slog.String("endpoint", d.endpoint), slog.Any("error", err))
-		return nil
 	}
-	if n == 0 {
-		return nil
+	if err != nil || n == 0 {
+		return notices
 	}
-	return []Notice{{Kind: NoticeFailing, App: d.app, Endpoint: d.endpoint, Reason: reason}}
+	notice := Notice{Kind: NoticeFailing, App: d.app, Endpoint: d.endpoint, Reason: reason, Failure: h.describe(ctx, NoticeFailing, d, r)}
+	h.logger.LogAttrs(ctx, slog.LevelWarn, "outbox: endpoint failing", notice.attrs()...)
+	return append([]Notice{notice}, notices...)
 }
 
 // failedTooLong reports whether an endpoint has failed for as long as
@@ -156,17 +159,17 @@ func (h *health) failedThroughout(ctx context.Context, d *loaded) (bool, error) 
 }
 
 // tryDisable disables an endpoint and logs an error.
-func (h *health) tryDisable(ctx context.Context, k owned, reason, condition string, args ...any) []Notice {
-	notices, err := h.disable(ctx, k, reason, condition, args...)
+func (h *health) tryDisable(ctx context.Context, k owned, f *Failure, reason, condition string, args ...any) []Notice {
+	notices, err := h.disable(ctx, k, f, reason, condition, args...)
 	if err != nil && !errors.Is(err, ErrUnknownEndpoint) {
-		h.logger.ErrorContext(ctx, "outbox: disabling an endpoint", slog.String("endpoint", k.id), slog.Any("error", err))
+		h.logger.WarnContext(ctx, "outbox: disabling an endpoint", slog.String("endpoint", k.id), slog.Any("error", err))
 	}
 	return notices
 }
 
 // disable disables an endpoint if it is enabled and the condition holds. It
 // returns notices for the hook, also with an error.
-func (h *health) disable(ctx context.Context, k owned, reason, condition string, args ...any) ([]Notice, error) {
+func (h *health) disable(ctx context.Context, k owned, f *Failure, reason, condition string, args ...any) ([]Notice, error) {
 	if !k.storable() {
 		return nil, unknownEndpoint(k.id)
 	}
@@ -188,9 +191,9 @@ func (h *health) disable(ctx context.Context, k owned, reason, condition string,
 	if err != nil || e == nil {
 		return nil, wrap("disabling endpoint", err)
 	}
-	h.logger.WarnContext(ctx, "outbox: endpoint disabled", slog.String("app", e.App), slog.String("endpoint", k.id), slog.String("reason", reason))
-	notices := []Notice{{Kind: NoticeDisabled, App: e.App, Endpoint: k.id, Reason: reason}}
-	return notices, h.cancelPending(ctx, k, "the endpoint is disabled")
+	notice := Notice{Kind: NoticeDisabled, App: e.App, Endpoint: k.id, Reason: reason, Failure: f}
+	h.logger.LogAttrs(ctx, slog.LevelWarn, "outbox: endpoint disabled", notice.attrs()...)
+	return []Notice{notice}, h.cancelPending(ctx, k, "the endpoint is disabled")
 }
 
 // publishDisabled tells the app's other endpoints. There can't be a loop, since

@@ -38,6 +38,7 @@ type loaded struct {
 	version          int64 // 0 if the endpoint was deleted
 	endpointState    EndpointState
 	failingSince     time.Time
+	noticed          int64 // last announced stage of this failure
 	breakerOpenUntil time.Time
 	concurrency      int
 	interval         time.Duration // between attempts, from RateLimit
@@ -46,6 +47,7 @@ type loaded struct {
 const (
 	loadColumns = `d.id, d.app, d.type, d.state, d.job, d.attempts, d.step, d.next_at, d.run_at, d.content_type, d.encoding, b.body, COALESCE(b.trace, ''), d.endpoint,
 	COALESCE(e.version, 0), COALESCE(e.state, ''), COALESCE(e.failing_since, 0), COALESCE(e.breaker_open_until, 0),
+	COALESCE(CASE WHEN e.noticed_since = e.failing_since THEN e.noticed ELSE 0 END, 0),
 	COALESCE(e.concurrency, 0), COALESCE(e.spacing, 0), COALESCE(e.app, ''), COALESCE(e.scheme, ''), d.deployment, d.replay, `
 	inAnyOrder = `'', `
 	neverStale = `0`
@@ -107,7 +109,7 @@ func scanLoaded(r riverdb.Row) (loaded, error) {
 		stored                                                        []byte
 	)
 	err := r.Scan(&d.id, &d.app, &typ, &state, &d.job, &attempts, &step, &next, &run, &contentType, &encoded, &stored, &d.message.Trace, &d.endpoint,
-		&d.version, &endpointState, &failing, &openTill, &concurrency, &spacing,
+		&d.version, &endpointState, &failing, &openTill, &d.noticed, &concurrency, &spacing,
 		&d.endpointApp, &scheme, &d.deployment, &d.replay, &d.older, &stale)
 	d.typ, d.state, d.endpointState = payload.Type(typ), State(state), EndpointState(endpointState)
 	d.scheme = Scheme(scheme)

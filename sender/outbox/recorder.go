@@ -33,6 +33,15 @@ type result struct {
 	// active.
 	counted, recovered bool
 	left               State
+	// outage is the run of failures that a success has ended. It is nil unless
+	// something was said about it.
+	outage *outage
+}
+
+// outage is a run of failures that has ended.
+type outage struct {
+	since      time.Time
+	firstError string
 }
 
 // recorder stores results in batches.
@@ -151,12 +160,12 @@ func (rec *recorder) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*
 	return recovered, saveFailures(ctx, tx, failures, changing)
 }
 
-// healthOf returns the last success with each configuration, and when the first
-// failed attempt after it began.
-func healthOf(results []*result) (successes map[configuration]*result, failures map[configuration]time.Time) {
-	successes, failures = map[configuration]*result{}, map[configuration]time.Time{}
+// healthOf returns the last success with each configuration, and the first
+// failed attempt after it.
+func healthOf(results []*result) (successes map[configuration]*result, failures map[configuration]*result) {
+	successes, failures = map[configuration]*result{}, map[configuration]*result{}
 	for _, r := range results {
-		r.recovered = false // it may be the second try
+		r.recovered, r.outage = false, nil // it may be the second try
 		if r.state == Delivered && r.endpoint != "" {
 			if last := successes[r.configuration()]; last == nil || last.doneAt.Before(r.doneAt) {
 				successes[r.configuration()] = r
@@ -168,8 +177,8 @@ func healthOf(results []*result) (successes map[configuration]*result, failures 
 		if r.failingSince.IsZero() || successes[c] != nil && !r.failingSince.After(successes[c].doneAt) {
 			continue
 		}
-		if first, ok := failures[c]; !ok || r.failingSince.Before(first) {
-			failures[c] = r.failingSince
+		if first, ok := failures[c]; !ok || r.failingSince.Before(first.failingSince) {
+			failures[c] = r
 		}
 	}
 	return successes, failures
@@ -191,6 +200,7 @@ type changing struct {
 	configuration
 	state     string
 	openUntil int64
+	outage    *outage
 }
 
 // lockChanging reads the endpoints whose health the results may change, and
@@ -198,7 +208,7 @@ type changing struct {
 // statement asks for the whole batch and usually finds nothing. The loaded
 // endpoint is no answer, since another delivery may have failed or succeeded
 // since, perhaps in another process.
-func (rec *recorder) lockChanging(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, failures map[configuration]time.Time) ([]changing, error) {
+func (rec *recorder) lockChanging(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, failures map[configuration]*result) ([]changing, error) {
 	var succeeded, failed []string
 	for c := range successes {
 		succeeded = append(succeeded, c.endpoint)
@@ -213,8 +223,14 @@ func (rec *recorder) lockChanging(ctx context.Context, tx *riverdb.Tx, successes
 	in, inSucceeded := anyOf(rec.db, succeeded)
 	_, inFailed := anyOf(rec.db, failed)
 	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (e changing, err error) {
-		return e, r.Scan(&e.endpoint, &e.version, &e.state, &e.openUntil)
-	}, `SELECT id, version, state, breaker_open_until FROM {schema}outbox_endpoint
+		var since, noticedSince int64
+		var firstError string
+		err = r.Scan(&e.endpoint, &e.version, &e.state, &e.openUntil, &since, &noticedSince, &firstError)
+		if since != 0 && (since == noticedSince || e.state == string(EndpointFailing)) {
+			e.outage = &outage{fromMicros(since), firstError}
+		}
+		return e, err
+	}, `SELECT id, version, state, breaker_open_until, failing_since, noticed_since, first_error FROM {schema}outbox_endpoint
 		WHERE id `+in+` AND `+unhealthy+` OR id `+in+` AND failing_since = 0 ORDER BY id`+lock, inSucceeded, inFailed)
 }
 
@@ -235,20 +251,24 @@ func saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configurat
 			return false, err
 		}
 		success.recovered = n > 0 && e.state == string(EndpointFailing)
+		if n > 0 {
+			success.outage = e.outage
+		}
 		recovered = recovered || n > 0 && fromMicros(e.openUntil).After(success.doneAt)
 	}
 	return recovered, nil
 }
 
 // saveFailures records the first failure after the last success.
-func saveFailures(ctx context.Context, tx *riverdb.Tx, failures map[configuration]time.Time, all []changing) error {
+func saveFailures(ctx context.Context, tx *riverdb.Tx, failures map[configuration]*result, all []changing) error {
 	for _, e := range all {
 		first, ok := failures[e.configuration]
 		if !ok {
 			continue
 		}
-		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = ? WHERE id = ? AND version = ? AND failing_since = 0`,
-			micros(first), e.endpoint, e.version)
+		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = ?, first_error = ?
+			WHERE id = ? AND version = ? AND failing_since = 0`,
+			micros(first.failingSince), newAttemptRow(first.attempt).errText, e.endpoint, e.version)
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,10 @@ const module = "outbox"
 // deliveries be sent earlier. The column woken has its value at the last time
 // that all of them were searched after a change.
 //
+// The column noticed of outbox_endpoint is the last stage of a failure that was
+// announced, and noticed_since the failing_since of that failure. The column
+// first_error belongs to failing_since.
+//
 // The column step of outbox_delivery counts the attempts since the delivery was
 // published or replayed, and run_at is when the first of them began.
 //
@@ -75,6 +79,9 @@ var migrations = []riverdb.Step{{
 		created_at bigint NOT NULL,
 		updated_at bigint NOT NULL,
 		failing_since bigint NOT NULL DEFAULT 0,
+		first_error text NOT NULL DEFAULT '',
+		noticed bigint NOT NULL DEFAULT 0,
+		noticed_since bigint NOT NULL DEFAULT 0,
 		disabled_at bigint NOT NULL DEFAULT 0,
 		breaker_open_until bigint NOT NULL DEFAULT 0,
 		rate_slot_at bigint NOT NULL DEFAULT 0,

@@ -158,6 +158,7 @@ func (w *worker) attempt(ctx context.Context, p *admission.Permit, to sender.End
 	defer func() {
 		if openUntil := p.Release(outcome); !openUntil.IsZero() {
 			w.health.storeOpenBreaker(ctx, d, openUntil)
+			w.health.sayOpened(ctx, d, &a, openUntil)
 		}
 	}()
 	a = w.sender.Attempt(ctx, to, d.message)
@@ -222,10 +223,12 @@ func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	var notices []Notice
 	switch {
 	case wantsNoMore(a):
-		notices = w.health.tryDisable(ctx, owned{d.app, d.endpoint}, disabledBy(a), ` AND version = ?`, d.version)
+		failure := w.health.describe(ctx, NoticeDisabled, d, r)
+		notices = w.health.tryDisable(ctx, owned{d.app, d.endpoint}, failure, disabledBy(a), ` AND version = ?`, d.version)
 	case counted && a.Outcome != sender.Delivered && blamesEndpoint(a):
 		notices = w.health.afterFailure(ctx, d, r)
 	}
+	w.health.sayRecovered(ctx, d, r)
 	w.notifier.notify(ctx, append(r.notices(d), notices...)...)
 	if counted && r.state == Pending {
 		return river.JobSnooze(max(time.Until(r.nextAt), 0))
@@ -274,7 +277,11 @@ func (r *result) notices(d *loaded) []Notice {
 		all = append(all, n)
 	}
 	if r.recovered {
-		all = append(all, Notice{Kind: NoticeRecovered, App: d.app, Endpoint: d.endpoint})
+		recovered := Notice{Kind: NoticeRecovered, App: d.app, Endpoint: d.endpoint, Failure: &Failure{Next: nextSteps[NoticeRecovered]}}
+		if r.outage != nil {
+			recovered.Failure.Since, recovered.Failure.FirstError = r.outage.since, r.outage.firstError
+		}
+		all = append(all, recovered)
 	}
 	return all
 }
