@@ -93,7 +93,7 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	f.StringVar(&c.out, "out", "", "directory for plots, samples and logs; empty means a new one below the system's for temporary files")
 	f.StringVar(&c.postgres, "postgres", "", "URL of a PostgreSQL server, which is not killed; empty means an own server, and without its programs that of DEPLOYHOOK_TEST_POSTGRES")
 	f.BoolVar(&c.json, "json", false, "print the summary as JSON, and the progress to standard error")
-	f.DurationVar(&c.drain, "drain", 5*time.Minute, "how long deliveries may take to end after the last fault")
+	f.DurationVar(&c.drain, "drain", 5*time.Minute, "how long it may take after the last fault until the next of the pending deliveries ends")
 	f.Float64Var(&c.heapBound, "heap-bound", 256<<10, "by how many bytes a minute the heap of a process may grow")
 	f.StringVar(&c.broken, "break", "", "break the receivers to see that it is noticed: drop (lose one event in 10), twice (repeat one effect in 10) or leak (keep each body)")
 	f.BoolVar(&c.rescueNow, "rescue-now", false, "drain sooner, by telling the outbox and the inbox which processes were killed")

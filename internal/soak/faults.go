@@ -144,10 +144,12 @@ func (f *faults) choose() fault {
 
 func (f *faults) make(ctx context.Context, kind fault, d time.Duration) {
 	begin := time.Now()
+	f.note("%s begins", kind.name)
 	err := kind.do(f, ctx, d)
-	if err != nil && ctx.Err() == nil {
-		f.note("%s: %v", kind.name, err)
+	if ctx.Err() != nil {
+		err = nil // the end of the run interrupts a fault
 	}
+	f.note("%s ended after %v: %v", kind.name, time.Since(begin).Round(time.Millisecond), err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.spans = append(f.spans, span{kind.name, begin, time.Now()})

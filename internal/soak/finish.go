@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/deployhook/deployhook/receiver/inbox"
@@ -12,8 +13,6 @@ import (
 // how long that took.
 func (w *world) finish(ctx context.Context, o *operators) time.Duration {
 	begin := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, w.config.drain)
-	defer cancel()
 	sampling, enough := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { defer close(done); w.sampleAll(sampling) }()
@@ -27,7 +26,9 @@ func (w *world) finish(ctx context.Context, o *operators) time.Duration {
 			return 0
 		}
 	}
-	if err := eventually(ctx, func() error { return o.finish(ctx) }); err != nil {
+	calls, cancel := context.WithTimeout(ctx, w.config.drain)
+	defer cancel()
+	if err := eventually(calls, func() error { return o.finish(calls) }); err != nil {
 		w.fail("the operators' last calls failed: %v", err)
 	}
 	if w.config.rescueNow {
@@ -60,21 +61,26 @@ func (w *world) rescue(ctx context.Context) {
 	}
 }
 
-// drain waits until nothing is pending.
+// drain waits until nothing is pending. It gives up when the number has not
+// become smaller for some time. How long it takes in all depends on the backlog
+// and on the machine.
 func (w *world) drain(ctx context.Context) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	least, since := math.MaxInt, time.Now()
 	for {
 		left, err := w.pending(ctx)
 		if err == nil && left == 0 {
 			return
 		}
-		select {
-		case <-ctx.Done():
-			w.fail("%d deliveries are still pending after %v (%v)", left, w.config.drain, err)
-			return
-		case <-tick.C:
+		if err == nil && left < least {
+			least, since = left, time.Now()
 		}
+		if time.Since(since) > w.config.drain {
+			w.fail("%d deliveries are pending, and none of them has ended for %v (%v)", left, w.config.drain, err)
+			return
+		}
+		<-tick.C
 	}
 }
 

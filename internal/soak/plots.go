@@ -2,8 +2,10 @@ package main
 
 import (
 	"image/color"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -142,12 +144,26 @@ func (w *world) draw(p *plot.Plot, one panel) error {
 	}
 	p.X.Min, p.X.Max = 0, w.minutes(w.rows[len(w.rows)-1].at)
 	if one.log {
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: 4}
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plainTicks{plot.LogTicks{Prec: 4}}
 		p.Y.Min, p.Y.Max = min(p.Y.Min, 0.01), max(p.Y.Max, 1)*20 // room for the legend
 	} else {
-		p.Y.Min, p.Y.Max = 0, max(p.Y.Max, 1)*1.15 // room for the legend
+		p.Y.Tick.Marker = plainTicks{plot.DefaultTicks{}}
+		p.Y.Min, p.Y.Max = 0, max(p.Y.Max, 1)*1.35 // room for the legend
 	}
 	return nil
+}
+
+// plainTicks writes numbers in full, as in 50 and 10000.
+type plainTicks struct{ plot.Ticker }
+
+func (t plainTicks) Ticks(low, high float64) []plot.Tick {
+	all := t.Ticker.Ticks(low, high)
+	for i := range all {
+		if all[i].Label != "" {
+			all[i].Label = strconv.FormatFloat(math.Round(all[i].Value*1000)/1000, 'f', -1, 64)
+		}
+	}
+	return all
 }
 
 func (w *world) pieces(c curve) (all []plotter.XYs) {

@@ -107,18 +107,11 @@ func (w *world) sample(ctx context.Context) {
 	w.print("%s", w.progress(&now))
 }
 
-// stuckAfter is how long a due delivery may wait. It is well above what a
-// killed process or an open circuit breaker costs.
-const stuckAfter = 5 * time.Minute
-
 func (w *world) sampleBacklog(ctx context.Context, now *row) {
 	if s, err := w.outbox.Stats(ctx); err != nil {
 		w.note("Stats: %v", err)
 	} else {
 		now.outbox = float64(s.Pending.N)
-		if !s.OldestDue.IsZero() && now.at.Sub(s.OldestDue) > stuckAfter {
-			w.fail("a delivery has been due since %v", s.OldestDue)
-		}
 	}
 	if w.inbox == nil {
 		now.inbox = 0
@@ -130,9 +123,6 @@ func (w *world) sampleBacklog(ctx context.Context, now *row) {
 		return
 	}
 	now.inbox = float64(s.Pending)
-	if !s.OldestPending.IsZero() && now.at.Sub(s.OldestPending) > stuckAfter {
-		w.fail("a delivery has been in the inbox since %v", s.OldestPending)
-	}
 }
 
 // counts returns how often each fault happened.

@@ -39,7 +39,6 @@ type world struct {
 
 	mu         sync.Mutex
 	violations []string
-	notes      int
 	missed     int // events that were sent as missed at the end
 }
 
@@ -62,7 +61,6 @@ func (w *world) fail(format string, args ...any) {
 func (w *world) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.notes++
 	fmt.Fprintf(w.log, "%s %s\n", time.Now().Format(time.RFC3339Nano), fmt.Sprintf(format, args...))
 }
 
