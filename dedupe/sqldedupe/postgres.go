@@ -108,8 +108,9 @@ WITH found AS MATERIALIZED (
 )
 SELECT (SELECT token FROM new), found.completed, found.rest FROM (SELECT) AS always LEFT JOIN found ON true`
 
-// pgKeyLock is the number of a key's advisory lock.
-const pgKeyLock = `hashtextextended('deployhook/dedupe {table} ' || encode($1::bytea, 'hex'), 0)`
+// pgKeyLock is the number of a key's advisory lock. All schemas of a database
+// share these numbers, so it depends on the table's OID and not on its name.
+const pgKeyLock = `hashtextextended('deployhook/dedupe ' || '{table}'::regclass::oid || ' ' || encode($1::bytea, 'hex'), 0)`
 
 // pgTakeOver claims a key with a free row. It locks the row before it draws the
 // token, so tokens increase in the order of the claims. It does not wait for a

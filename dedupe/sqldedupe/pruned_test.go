@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/dedupe/sqldedupe"
+	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
 // A transaction that completes a claim with a pruned row inserts the row again.
@@ -44,4 +46,22 @@ func TestClaim_DoesNotWaitForACompletionOfAPrunedRow(t *testing.T) {
 		}
 		claim(t, other, k, time.Minute, want)
 	}
+}
+
+// Tables of the same name in two schemas have nothing in common. A transaction
+// that completes a claim in one of them does not keep the other's key.
+func TestClaim_IgnoresATableOfTheSameName(t *testing.T) {
+	t.Parallel()
+	url := servicetest.PostgresURL(t)
+	here, there := clockedPostgres(t, url), clockedPostgres(t, url)
+	here.table, there.table = "same", "same"
+	s, other := here.store(here.db, sqldedupe.InsecureUnsynced()), there.store(there.db, sqldedupe.InsecureUnsynced())
+	c := claim(t, s, key("1"), time.Minute, dedupe.Claimed)
+	_, err := here.db.ExecContext(t.Context(), "DELETE FROM "+here.table)
+	require.NoError(t, err)
+	tx, err := here.db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	require.NoError(t, s.CompleteTx(t.Context(), tx, c))
+	claim(t, other, key("1"), time.Minute, dedupe.Claimed)
 }
