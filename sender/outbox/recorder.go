@@ -128,12 +128,18 @@ func (rec *recorder) saveResults(ctx context.Context, tx *riverdb.Tx, endings, a
 	return rec.ordering.unblock(ctx, tx, ended(slices.Concat(endings, attempts)))
 }
 
-// saveEndings stores that deliveries were canceled or superseded.
+// saveEndings stores that deliveries were canceled or superseded. A caller may
+// have enabled the endpoint since the worker read it. WithMissed counts on its
+// pending deliveries, so they are not canceled then.
 func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+	const unlessEnabled = ` AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE id = ? AND state <> ?)`
 	for _, r := range results {
+		condition, args := ``, []any{string(r.state), micros(r.nextAt), micros(r.doneAt), r.reason, r.id, string(Pending), r.job}
+		if r.state == Canceled {
+			condition, args = unlessEnabled, append(args, r.endpoint, string(EndpointDisabled))
+		}
 		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = ?, next_at = ?, done_at = ?, last_error = ?
-			WHERE id = ? AND state = ? AND job = ?`,
-			string(r.state), micros(r.nextAt), micros(r.doneAt), r.reason, r.id, string(Pending), r.job)
+			WHERE id = ? AND state = ? AND job = ?`+condition, args...)
 		if err != nil {
 			return err
 		}

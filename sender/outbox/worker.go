@@ -95,11 +95,16 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 	return w.deliver(ctx, &d, to)
 }
 
-// end ends a delivery without an attempt.
+// end ends a delivery without an attempt. If the delivery or its endpoint has
+// changed since the worker read it, the job runs again at once.
 func (w *worker) end(ctx context.Context, d *loaded, s State, reason string) error {
 	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, deployment: d.deployment, state: s, reason: reason, doneAt: time.Now()}
-	_, err := w.recorder.record(ctx, r)
-	if err == nil {
+	ended, err := w.recorder.record(ctx, r)
+	switch {
+	case err != nil:
+	case !ended:
+		return river.JobSnooze(0)
+	default:
 		w.follower.endDelivery(ctx, d, r)
 	}
 	return err
