@@ -43,9 +43,17 @@
 //     delivery had different bytes.
 //   - A delivery reached another app's endpoint, or one whose filter does not
 //     take it.
-//   - Something is left pending or as a dead letter.
+//   - Something is left as a dead letter, or stays pending while nothing ends
+//     for the time of -drain.
 //   - A process ended by itself, or did not end when it was asked to.
-//   - Memory, goroutines or files of a process grow all the time.
+//   - The memory, goroutines or files of a process grow.
+//
+// Growth is that of the two processes which are never killed, without the first
+// third of the run. It is judged in runs of three minutes and more:
+//
+//	heap after garbage collection   256 KiB a minute (-heap-bound)
+//	resident memory                 2 MiB a minute
+//	goroutines, open files          half of the first value, and 20
 //
 // The first violation ends the run. The exit status is then 1, and 2 for wrong
 // flags. An interrupt ends a run early, with all checks.
