@@ -4,15 +4,15 @@ package database
 
 import (
 	"database/sql"
-	"fmt"
 
+	"github.com/deployhook/deployhook/internal/simulation/disk"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
 // observer reads the outbox's tables with a process of its own, at quiescence.
 type observer struct {
 	world *world
-	looks int
+	files *disk.Process
 	known map[string]row
 }
 
@@ -22,23 +22,16 @@ type row struct {
 	attempts, replays, job          int64
 }
 
-// query reads a database with a process that begins and ends with it.
+// query reads a database on a connection that begins and ends with it.
 func (o *observer) query(file string, read func(db *sql.DB) error) {
-	w := o.world
-	o.looks++
-	p, err := w.disk.NewProcess(fmt.Sprintf("observer-%d", o.looks), nil)
-	if err != nil {
-		w.Violate("the observer has no process: %v", err)
-		return
-	}
-	db, err := openOwn(p.Path(file))
+	db, err := openOwn(o.files.Path(file))
 	if err == nil {
 		if err = read(db); err == nil {
 			err = db.Close()
 		}
 	}
 	if err != nil {
-		w.Violate("the database can't be read: %v", err)
+		o.world.Violate("the database can't be read: %v", err)
 	}
 }
 

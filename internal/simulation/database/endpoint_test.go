@@ -65,11 +65,7 @@ var modes = map[mode]string{healthy: "healthy", failing: "failing", slow: "slow"
 
 // newEndpoint draws an endpoint and starts its receiver.
 func (w *world) newEndpoint(app string) *endpoint {
-	n := len(w.created) + 1
-	e := &endpoint{
-		world: w, app: app, address: fmt.Sprintf("10.0.0.%d:80", n),
-		ids: map[string]string{}, bodies: map[string]string{}, accepted: map[string]time.Time{},
-	}
+	e := w.plainEndpoint(app)
 	if w.rand.IntN(2) == 0 {
 		for _, typ := range types {
 			if w.rand.IntN(2) == 0 {
@@ -79,6 +75,16 @@ func (w *world) newEndpoint(app string) *endpoint {
 	}
 	if w.rand.IntN(4) == 0 {
 		e.limit = []float64{2, 5, 20}[w.rand.IntN(3)]
+	}
+	return e
+}
+
+// plainEndpoint starts the receiver of an endpoint without filter and limit.
+func (w *world) plainEndpoint(app string) *endpoint {
+	n := len(w.created) + 1
+	e := &endpoint{
+		world: w, app: app, address: fmt.Sprintf("10.0.0.%d:80", n),
+		ids: map[string]string{}, bodies: map[string]string{}, accepted: map[string]time.Time{},
 	}
 	w.created = append(w.created, e)
 	w.Start(fmt.Sprintf("receiver-%d", n), sim.NewClock(), func(p *sim.Process) { serve(w, p, e.address, e) })

@@ -41,7 +41,7 @@ type inboxes struct {
 func (w *world) startInboxes() error {
 	w.inboxes = &inboxes{world: w, transactional: w.rand.IntN(2) == 0, effects: map[string]int{}}
 	processes := []int{0, 0, 1, 2}[w.rand.IntN(4)] // without any, a seed takes half the time
-	if processes == 0 {
+	if processes == 0 || w.outage {
 		return nil
 	}
 	n := len(w.created) + 1

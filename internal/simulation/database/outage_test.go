@@ -26,9 +26,14 @@ func (w *world) planOutage() {
 			e.set(failing)
 		}
 	})
-	for i := range outageEvents {
-		w.planEvent(i, outageBegins+time.Duration(i)*10*time.Millisecond, i, i%len(types), 9, 0)
-	}
+	w.Plan(outageBegins, "publish much", func() {
+		w.async(func() {
+			for i := range outageEvents {
+				time.Sleep(10 * time.Millisecond) // of the bubble
+				w.async(func() { w.publish(w.newEvent(2*i, i, i%len(types), false), 9, 0) })
+			}
+		})
+	})
 	at := between(r, outageEnds-4*time.Second, outageEnds)
 	w.Plan(at, "all processes are killed", func() {
 		for _, n := range w.nodes {

@@ -34,25 +34,35 @@ func (w *world) planPublishing() {
 	}
 	if chance(r, 0.15) {
 		at := between(r, 5*time.Second, active/2)
-		for i := range 100 {
-			w.planEvent(1000+i, at, 100+r.IntN(50), r.IntN(3), 9, r.IntN(len(w.nodes)))
-		}
+		deployments := r.Perm(100)
+		w.Plan(at, "publish many", func() {
+			for i, deployment := range deployments {
+				e := w.newEvent(1000+i, 100+deployment/2, i%len(types), false)
+				w.async(func() { w.publish(e, 9, i) })
+			}
+		})
 	}
 }
 
 // planEvent plans one event. how says how it is published.
 func (w *world) planEvent(i int, at time.Duration, deployment, typ, how, on int) {
-	app := apps[i%2]
 	w.Plan(at, "publish", func() {
-		e := &event{
-			id: fmt.Sprintf("evt-%d", i), app: app, deployment: fmt.Sprintf("%s-%d", app, deployment),
-			typ: types[typ], at: time.Now(), rolledBack: how == 0,
-		}
-		w.mu.Lock()
-		w.events[e.id] = e
-		w.mu.Unlock()
+		e := w.newEvent(i, deployment, typ, how == 0)
 		w.async(func() { w.publish(e, how, on) })
 	})
+}
+
+// newEvent makes an event, of the first app if i is even.
+func (w *world) newEvent(i, deployment, typ int, rolledBack bool) *event {
+	app := apps[i%2]
+	e := &event{
+		id: fmt.Sprintf("evt-%d", i), app: app, deployment: fmt.Sprintf("%s-%d", app, deployment),
+		typ: types[typ], at: time.Now(), rolledBack: rolledBack,
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events[e.id] = e
+	return e
 }
 
 // publish publishes an event until a call returns nil, as a platform does that

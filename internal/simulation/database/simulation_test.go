@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -65,13 +64,8 @@ func TestSimulation(t *testing.T) {
 }
 
 func build(w *sim.World) {
-	dir, err := os.MkdirTemp("", "simulation")
-	if err != nil {
-		w.Violate("no folder: %v", err)
-		return
-	}
+	dir, err := newFolder()
 	defer os.RemoveAll(dir)
-	dir, err = filepath.EvalSymlinks(dir)
 	if err != nil {
 		w.Violate("no folder: %v", err)
 		return
@@ -93,7 +87,7 @@ func (w *world) live() {
 		return
 	}
 	w.Always(w.observer.look)
-	if chance(w.rand, 0.06) {
+	if w.outage {
 		w.planOutage()
 	} else {
 		w.planPublishing()
@@ -114,6 +108,10 @@ func (w *world) prepare() error {
 	}
 	w.disk.Restore(files)
 	w.observer = &observer{world: w, known: map[string]row{}}
+	if w.observer.files, err = w.disk.NewProcess("observer", nil); err != nil {
+		return err
+	}
+	w.outage = chance(w.rand, 0.06)
 	w.ordering = w.rand.IntN(3) == 0
 	for i := range []int{1, 1, 2, 2, 2, 3}[w.rand.IntN(6)] {
 		n := &node{world: w, name: fmt.Sprintf("outbox-%d", i+1), file: outboxFile, run: w.runOutbox}
@@ -124,6 +122,9 @@ func (w *world) prepare() error {
 	}
 	if err := w.startInboxes(); err != nil {
 		return err
+	}
+	if w.outage {
+		return w.nodes[0].createEndpoint(w.plainEndpoint(apps[0]))
 	}
 	for _, app := range apps {
 		for range 1 + w.rand.IntN(3) {

@@ -16,15 +16,26 @@ import (
 // template returns the files of empty databases, which are made once.
 var template = sync.OnceValues(newTemplate)
 
+// newFolder makes a folder for a disk, in memory if possible. The disk needs
+// only empty files there, but a machine whose own disk is busy makes each of
+// them wait.
+func newFolder() (string, error) {
+	dir, err := os.MkdirTemp("/dev/shm", "simulation")
+	if err != nil {
+		dir, err = os.MkdirTemp("", "simulation")
+	}
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(dir)
+}
+
 func newTemplate() (files map[string][]byte, err error) {
-	dir, err := os.MkdirTemp("", "simulation")
+	dir, err := newFolder()
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return nil, err
-	}
 	d, err := disk.New(dir)
 	if err != nil {
 		return nil, err
