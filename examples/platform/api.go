@@ -28,6 +28,7 @@ func (p *platform) handler() http.Handler {
 	} {
 		api.Handle(pattern, p.answer(h))
 	}
+	api.Handle("GET /metrics", p.metrics)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/apps/{app}/live/", p.visit)
 	mux.Handle("/", p.protect(jsonErrors(api)))

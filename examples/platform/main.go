@@ -13,6 +13,7 @@
 //	POST   /apps/{app}/rollback    {"reason":"prices are wrong"}
 //	POST   /apps/{app}/replay      {"since":"…","state":"failed"}
 //	GET    /apps/{app}/live/       the app itself
+//	GET    /metrics                for Prometheus, with the API's token
 //	GET    /sources, /livez, /readyz
 //
 // These are below /apps/{app}, too:

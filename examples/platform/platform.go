@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,6 +35,7 @@ type platform struct {
 	store    *store
 	outbox   *outbox.Outbox
 	engine   *engine.Engine
+	metrics  http.Handler
 	closer   []func() error
 
 	ctx        context.Context // ends when the platform stops
@@ -89,6 +91,11 @@ func (p *platform) openDatabase(ctx context.Context, current outbox.SealingKey, 
 	if err != nil {
 		return err
 	}
+	telemetry, metrics, err := newTelemetry()
+	if err != nil {
+		return err
+	}
+	opts, p.metrics = append(opts, telemetry), metrics
 	s := &store{}
 	if p.o.database == "" {
 		err = p.openSQLite(ctx, s, opts)

@@ -14,6 +14,7 @@
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
 //	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics
+//	GET  /metrics                                              for Prometheus
 //	GET  /livez                      200 while the process answers
 //	GET  /readyz                     200 while the stores take writes, and 503 after SIGTERM
 //
