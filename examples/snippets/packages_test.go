@@ -19,7 +19,7 @@ import (
 
 // The functions below are only compiled. The packages' own examples run the
 // same code.
-var _ = []any{signerDoc, signerRotation, receiverDoc, receiverMux, receiverTracing, senderDoc, dedupeDoc, payloadDoc, deploymentsDoc, doraDoc}
+var _ = []any{signerDoc, signerRotation, receiverDoc, receiverMux, senderDoc, dedupeDoc, payloadDoc, deploymentsDoc, doraDoc}
 
 func signerDoc(ctx context.Context, request *http.Request, deliveryID string, body []byte) (err error) {
 	secret, err := signer.ParseSecret(os.Getenv("DEPLOYHOOK_SECRET")) // whsec_…
@@ -62,10 +62,6 @@ func receiverDoc(scheme signer.Verifier) error {
 
 func receiverMux(rcv *receiver.Receiver, mux *receiver.Mux) {
 	http.Handle("POST /webhooks/deploy", rcv.Events(mux.Handle))
-}
-
-func receiverTracing(rcv *receiver.Receiver, onEvent receiver.EventHandler) {
-	http.Handle("POST /webhooks/deploy", otelhttp.NewHandler(rcv.Events(onEvent), "deploy webhook"))
 }
 
 func senderDoc(ctx context.Context, url string, scheme signer.Signer, event *payload.Event) error {
@@ -120,14 +116,6 @@ func payloadDoc(body []byte) error {
 	}
 	return nil
 }
-
-// otelhttp has the API of OpenTelemetry's package, which is not worth a
-// dependency here.
-var otelhttp otel
-
-type otel struct{}
-
-func (otel) NewHandler(h http.Handler, _ string) http.Handler { return h }
 
 func deploymentsDoc(keys signer.Verifier) error {
 	ledger, err := deployments.NewMemoryLedger() // or sqlledger.OpenSQLite
