@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,9 +39,9 @@ type member struct {
 	cmd      *exec.Cmd
 	stdin    io.WriteCloser
 	starts   int
-	expected bool // its end is
-	killed   bool // by crash
-	ending   bool // it is not replaced
+	expected bool         // its end is
+	killed   *atomic.Bool // the current process, by crash
+	ending   bool         // it is not replaced
 	quiet    bool
 	ready    chan struct{} // closed when the current process works
 	gone     chan struct{} // closed when it has ended
@@ -134,7 +135,7 @@ func (f *fleet) launch(m *member) (io.Reader, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	m.cmd, m.stdin, m.expected, m.killed = cmd, in, false, false
+	m.cmd, m.stdin, m.expected, m.killed = cmd, in, false, new(atomic.Bool)
 	m.ready, m.gone = make(chan struct{}), make(chan struct{})
 	if err := cmd.Start(); err != nil {
 		return nil, false, err
@@ -218,8 +219,9 @@ func ending(err error) string {
 func (m *member) crash() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.expected, m.killed = true, true
+	m.expected = true
 	if m.cmd != nil {
+		m.killed.Store(true)
 		_ = m.cmd.Process.Kill() // it may have ended
 	}
 }
@@ -233,7 +235,7 @@ const patience = 2 * time.Minute
 // to listen to the signal.
 func (f *fleet) terminate(m *member) {
 	m.mu.Lock()
-	cmd, ready, gone := m.cmd, m.ready, m.gone
+	cmd, ready, gone, killed := m.cmd, m.ready, m.gone, m.killed
 	m.mu.Unlock()
 	if cmd == nil {
 		return
@@ -256,7 +258,7 @@ func (f *fleet) terminate(m *member) {
 	select {
 	case <-gone:
 		// Another fault may have killed it meanwhile.
-		if status := cmd.ProcessState; !status.Success() && !m.wasKilled() {
+		if status := cmd.ProcessState; !status.Success() && !killed.Load() {
 			f.failed("%s was asked to end, and failed: %v; its log is in %s", m, status, f.logs)
 		}
 	case <-late:
@@ -264,12 +266,6 @@ func (f *fleet) terminate(m *member) {
 		m.crash()
 		<-gone
 	}
-}
-
-func (m *member) wasKilled() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.killed
 }
 
 // expect says that the current process will end.
