@@ -10,6 +10,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/sender/outbox/api"
 )
 
 // The secrets are also valid base64, so each can be any kind of key.
@@ -42,10 +43,12 @@ func TestSecretsAreHidden(t *testing.T) {
 
 	covered := []any{config, uploaded, update, certificate, secret, key, outbox.Secret{}, outbox.SealingKey{}, outbox.ClientCertificate{}}
 	hiddentest.RequireHidden(t, []string{hiddenKey, hiddenValue}, append(covered, created, outbox.WithSealingKeys(key))...)
-	hiddentest.RequireNotPrinted(t, []string{hiddenKey, hiddenValue}, o, o.App("shop"))
+	handler, err := api.New(o, func(*http.Request) (api.Access, error) { return api.Access{}, nil })
+	require.NoError(t, err)
+	hiddentest.RequireNotPrinted(t, []string{hiddenKey, hiddenValue}, o, o.App("shop"), handler)
 	excuses := map[string]string{
 		"outbox.Attempt": "a record, whose header values are redacted before they are stored",
 		"outbox.Notice":  "it has an Attempt",
 	}
-	hiddentest.RequireCovered(t, ".", excuses, append(covered, o, o.App("shop"))...)
+	hiddentest.RequireCovered(t, ".", excuses, append(covered, o, o.App("shop"), handler)...)
 }
