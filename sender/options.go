@@ -52,6 +52,7 @@ type config struct {
 	observer        func(context.Context, Attempt)
 	openTelemetry   func() (Telemetry, error)
 	telemetry       Telemetry // nil unless WithTelemetry is given
+	telemetryIsOwn  bool      // it is that of the module otelsender
 	logger          *slog.Logger
 	faults          *contain.Faults
 	types           []payload.Type

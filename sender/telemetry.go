@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/payload"
 )
@@ -48,7 +51,8 @@ type AttemptStart struct {
 // its error. Default: none, which costs nothing. Nil is an error.
 //
 // Send, Deliver and Attempt wait for its methods. A panic in them is contained,
-// see [Sender.Faults].
+// see [Sender.Faults]. The Telemetry of module otelsender runs on the caller's
+// goroutine, so a provider that calls runtime.Goexit ends that.
 func WithTelemetry(open func() (Telemetry, error)) Option {
 	return optionFunc(func(c *config) {
 		if open == nil {
@@ -76,8 +80,28 @@ func (c *config) startTelemetry() error {
 	if nilable.IsNil(t) {
 		return fmt.Errorf("%w: WithTelemetry: the function returned neither a Telemetry nor an error", ErrConfig)
 	}
-	c.telemetry = t
+	c.telemetry, c.telemetryIsOwn = t, isOwnPackage(t)
 	return nil
+}
+
+// isOwnPackage reports whether t is of the module otelsender.
+func isOwnPackage(t Telemetry) bool {
+	kind := reflect.TypeOf(t)
+	if kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	return strings.HasPrefix(kind.PkgPath(), ownPath)
+}
+
+const ownPath = "github.com/deployhook/deployhook/sender/otelsender"
+
+// contained calls the telemetry. One of our own runs on the caller's goroutine,
+// because another one would cost more than the rest of the call.
+func (s *Sender) contained(ctx context.Context, call func()) *contain.Fault {
+	if s.telemetryIsOwn {
+		return s.faults.Inline(ctx, inTelemetry, call)
+	}
+	return s.faults.Call(ctx, inTelemetry, call)
 }
 
 // startAttempt returns the context of an attempt and the headers to add to it.
@@ -90,7 +114,7 @@ func (s *Sender) startAttempt(ctx context.Context, t *target, msg *Message, numb
 		header  http.Header
 		about   = AttemptStart{Number: number, ID: msg.ID, Type: msg.Type, Trace: msg.Trace, Endpoint: t.origin(), Size: len(msg.Body)}
 	)
-	fault := s.faults.Call(ctx, inTelemetry, func() { started, header = s.telemetry.StartAttempt(ctx, about) })
+	fault := s.contained(ctx, func() { started, header = s.telemetry.StartAttempt(ctx, about) })
 	if fault != nil || started == nil {
 		return ctx, nil
 	}
@@ -100,13 +124,13 @@ func (s *Sender) startAttempt(ctx context.Context, t *target, msg *Message, numb
 func (s *Sender) endAttempt(ctx context.Context, a *Attempt) {
 	if s != nil && s.telemetry != nil {
 		record := *a
-		s.faults.Call(ctx, inTelemetry, func() { s.telemetry.EndAttempt(ctx, record) })
+		s.contained(ctx, func() { s.telemetry.EndAttempt(ctx, record) })
 	}
 }
 
 func (s *Sender) endDelivery(ctx context.Context, t payload.Type, r *Receipt) {
 	if s != nil && s.telemetry != nil {
-		s.faults.Call(ctx, inTelemetry, func() { s.telemetry.EndDelivery(ctx, t, r) })
+		s.contained(ctx, func() { s.telemetry.EndDelivery(ctx, t, r) })
 	}
 }
 

@@ -60,15 +60,15 @@ func TestOpen_CountsAttempts(t *testing.T) {
 	require.ErrorIs(t, err, sender.ErrRefused)
 	got := m.Read()
 	for name, want := range map[string]float64{
-		"attempts{deployhook.event.type=deploy.live,deployhook.outcome=failed,error.type=status,region=eu}":    1,
-		"attempts{deployhook.event.type=deploy.live,deployhook.outcome=delivered,region=eu}":                   1,
-		"attempts{deployhook.event.type=other,deployhook.outcome=delivered,region=eu}":                         1,
-		"retries{deployhook.outcome=delivered,region=eu}":                                                      1,
-		"attempts.in_flight{region=eu}":                                                                        0,
-		"attempt.duration{deployhook.outcome=delivered,region=eu}":                                             2,
-		"attempt.phase.duration{deployhook.phase=first_byte,region=eu}":                                        3,
-		"deliveries{deployhook.event.type=deploy.live,deployhook.outcome=delivered,region=eu}":                 1,
-		"deliveries{deployhook.event.type=deploy.live,deployhook.outcome=refused,error.type=policy,region=eu}": 1,
+		"attempts{deployhook.event.type=deploy.live,deployhook.outcome=failed,error.type=status,region=eu}": 1,
+		"attempts{deployhook.event.type=deploy.live,deployhook.outcome=delivered,region=eu}":                1,
+		"attempts{deployhook.event.type=other,deployhook.outcome=delivered,region=eu}":                      1,
+		"retries{deployhook.outcome=delivered,region=eu}":                                                   1,
+		"attempts.in_flight{region=eu}":                                                                     0,
+		"attempt.duration{deployhook.outcome=delivered,region=eu}":                                          2,
+		"attempt.phase.duration{deployhook.phase=first_byte,region=eu}":                                     3,
+		"deliveries{deployhook.event.type=deploy.live,deployhook.outcome=delivered,region=eu}":              1,
+		"deliveries{deployhook.event.type=deploy.live,deployhook.outcome=refused,region=eu}":                1,
 	} {
 		require.Contains(t, got, "deployhook.sender."+name)
 		require.Equal(t, want, got["deployhook.sender."+name], name)
