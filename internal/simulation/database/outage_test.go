@@ -50,6 +50,10 @@ func (w *world) planOutage() {
 	})
 }
 
+// takeover is how long it takes until another process leads the queue, which
+// makes jobs due that sleep, and until it has rescued those of dead processes.
+const takeover = 70 * time.Second
+
 // rescued is how many deliveries the processes may have been attempting
 // when they were killed. They come when their jobs are rescued.
 const rescued = 40
@@ -57,7 +61,7 @@ const rescued = 40
 // judgeOutage checks when the backlog came. It leaves out what waits for a
 // retry.
 func (w *world) judgeOutage(all []*past) {
-	late, limit := 0, outageEnds+breakerMax*3/2+rampTime+10*time.Second
+	late, limit := 0, outageEnds+breakerMax*3/2+rampTime+takeover
 	for _, d := range all {
 		e := w.endpoints[d.endpoint]
 		if e == nil || e.limit > 0 || len(d.attempts) > 1 || w.events[d.event] == nil {
