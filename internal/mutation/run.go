@@ -38,7 +38,6 @@ type trial struct {
 	tests     []test
 	workers   int
 	progress  io.Writer
-	verbose   bool
 }
 
 // newTrial builds the test binary, and requires that its tests pass without a
