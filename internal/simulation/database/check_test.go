@@ -79,11 +79,3 @@ func (o *observer) compare(r row) {
 		w.Violate("delivery %s was %s, and is %s without a replay", r.id, before.state, r.state)
 	}
 }
-
-// pending returns how many deliveries wait.
-func (o *observer) pending() (n int) {
-	o.query(outboxFile, func(db *sql.DB) error {
-		return db.QueryRow(`SELECT count(*) FROM outbox_delivery WHERE state = 'pending'`).Scan(&n)
-	})
-	return n
-}

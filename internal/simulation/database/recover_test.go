@@ -25,9 +25,11 @@ func (w *world) recover() {
 	if !w.heal() {
 		return
 	}
-	for range 5 {
+	// In the first round an attempt may be in flight that ends with a 410. It
+	// disables its endpoint after that was enabled.
+	for round := range 6 {
 		left := w.resend()
-		if !w.drain() || left == 0 {
+		if !w.drain() || left == 0 && round > 0 {
 			return
 		}
 	}
