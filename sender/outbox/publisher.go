@@ -164,10 +164,9 @@ func scanSubscriber(r riverdb.Row) (subscriber, error) {
 // endpoint's format does not express such events.
 func (p *publisher) newDelivery(ctx context.Context, d *draft, s *subscriber) (*newDelivery, error) {
 	id := payload.NewDeliveryID()
-	created := idTime(id)
 	n := &newDelivery{
 		id: id, app: d.app, endpoint: s.id, event: d.id, typ: d.event.Type, deployment: d.event.DeploymentID,
-		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: created, runAt: created, createdAt: created, encoding: jsonBody, trace: d.trace,
+		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: d.at, runAt: d.at, createdAt: idTime(id), encoding: jsonBody, trace: d.trace,
 	}
 	format, err := p.rules.format(s.format)
 	if err != nil {
@@ -263,7 +262,9 @@ func insertRows(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error 
 const idPrefix = "whk_"
 
 // idTime returns the time in a delivery ID, to the millisecond. The ID is
-// "whk_" and a UUIDv7 without dashes.
+// "whk_" and a UUIDv7 without dashes. It is later than the clock's time if the
+// clock was set back since the last ID. So lists keep their order, and nothing
+// is due at this time.
 func idTime(id string) time.Time {
 	var ms int64
 	if b, err := hex.DecodeString(id[len(idPrefix) : len(idPrefix)+12]); err == nil {
@@ -272,6 +273,12 @@ func idTime(id string) time.Time {
 		}
 	}
 	return time.UnixMilli(ms).UTC()
+}
+
+// afterIDs returns now, or a later time that follows all delivery IDs of this
+// process. They lie in the future if the clock was set back.
+func afterIDs(now time.Time) time.Time {
+	return later(now, idTime(payload.NewDeliveryID()).Add(time.Millisecond))
 }
 
 // firstID returns the least ID that a delivery of time t can have.

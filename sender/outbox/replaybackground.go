@@ -95,7 +95,7 @@ func (a *App) CountReplay(ctx context.Context, f DeliveryFilter) (Count, error) 
 	if err := a.open(); err != nil {
 		return Count{}, err
 	}
-	f, err := f.forReplay(time.Now())
+	f, err := f.forReplay(afterIDs(time.Now()))
 	if err != nil {
 		return Count{}, err
 	}

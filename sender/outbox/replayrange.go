@@ -122,7 +122,7 @@ func (a *App) ReplayRange(ctx context.Context, f DeliveryFilter, opts ...ReplayO
 	if err != nil {
 		return ReplayStatus{}, err
 	}
-	if f, err = f.forReplay(time.Now()); err != nil {
+	if f, err = f.forReplay(afterIDs(time.Now())); err != nil {
 		return ReplayStatus{}, err
 	}
 	if err := a.registered(ctx); err != nil {
