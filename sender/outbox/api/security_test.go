@@ -250,12 +250,12 @@ func FuzzRequests(f *testing.F) {
 		method, path, _ := strings.Cut(operation, " ")
 		f.Add(method, strings.NewReplacer("{app}", "blog", "{", "", "}", "").Replace(path), "limit=3", `{"url":"https://127.0.0.1/x"}`)
 	}
-	f.Add("GET", "/apps/%2e%2e/shop/endpoints", "cursor=AA&state=failed,,", "")
+	f.Add("GET", "/apps/%2e%2e/victim/endpoints", "cursor=AA&state=failed,,", "")
 	f.Add("PATCH", "/apps/blog/endpoints/ep_1", "", `{"timeout_seconds":1e999,"metadata":{"":""}}`)
 	o, err := outbox.OpenSQLite(f.Context(), filepath.Join(f.TempDir(), "outbox.db"), options(f)...)
 	require.NoError(f, err)
 	f.Cleanup(func() { require.NoError(f, o.Close()) })
-	for _, app := range []string{"shop", "blog"} {
+	for _, app := range []string{"victim", "blog"} {
 		require.NoError(f, o.RegisterApp(f.Context(), app))
 	}
 	h, err := api.New(o, byToken, api.WithLogger(newLogger(io.Discard)))
@@ -277,7 +277,7 @@ func FuzzRequests(f *testing.F) {
 		if w.status < 200 || w.status >= 500 && w.status != 503 {
 			t.Fatalf("%s %s?%s: %d %s", method, path, query, w.status, w.text.String())
 		}
-		if strings.Contains(w.text.String(), `"app":"shop"`) {
+		if strings.Contains(w.text.String(), `"app":"victim"`) {
 			t.Fatal(w.text.String())
 		}
 	})
