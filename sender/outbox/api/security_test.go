@@ -225,7 +225,7 @@ func TestHeaders(t *testing.T) {
 	address := strings.TrimPrefix(strings.TrimSuffix(p.url, "/hooks"), "http://")
 	for _, head := range []string{
 		"POST /hooks/apps/shop/endpoints HTTP/1.1\r\nHost: x\r\nAuthorization: shop\r\nContent-Type: application/json\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\nContent-Length: 2\r\n\r\n{}",
-		"POST /hooks/apps/shop/endpoints HTTP/1.1\r\nHost: x\r\nAuthorization: shop\r\nContent-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+		"POST /hooks/apps/shop/endpoints HTTP/1.1\r\nHost: x\r\nAuthorization: shop\r\nContent-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n",
 		"GET /hooks/../hooks/apps/shop/endpoints/" + id + "/url HTTP/1.1\r\nHost: x\r\nAuthorization: blog\r\n\r\n",
 		"GET http://other/hooks/apps/shop/endpoints HTTP/1.1\r\nHost: x\r\nAuthorization: blog\r\n\r\n",
 	} {
