@@ -3,4 +3,4 @@
 package database
 
 // seeds is how many seeds run by default.
-const seeds = 8
+const seeds = 2
