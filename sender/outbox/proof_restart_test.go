@@ -26,8 +26,9 @@ import (
 //
 // The time is measured from the first delivery that is accepted, since the
 // pauses of circuit breakers have a random length. It does not count deliveries
-// with a failed attempt, which wait for their schedules. A job that is running
-// when its process is killed waits until River rescues it.
+// with a failed attempt, which wait for their schedules. On a slow machine
+// there are more of those. A job that is running when its process is killed
+// waits until River rescues it.
 //
 // The ramp decides when nineteen of twenty arrive, so those times are compared.
 // The last ones may be jobs that are left to River's scheduler, because they
@@ -49,8 +50,8 @@ func TestProofRestart(t *testing.T) {
 			both.Go(func() { took[i] = returnAfterOutage(t, w, events, outage, i == 1) })
 		}
 		both.Wait()
-		t.Logf("%d of %d deliveries in %v, in %v after a restart; all in %v, in %v after a restart",
-			events*19/20, events, took[0].most, took[1].most, took[0].all, took[1].all)
+		t.Logf("nineteen of twenty deliveries in %v, in %v after a restart; all in %v, in %v after a restart",
+			took[0].most, took[1].most, took[0].all, took[1].all)
 		if *strict {
 			assert.Less(t, took[1].most, took[0].most*13/10)
 			assert.Less(t, took[1].all, took[0].most*13/10+leftToScheduler)
@@ -63,7 +64,7 @@ func TestProofRestart(t *testing.T) {
 const leftToScheduler = 6 * time.Second
 
 // returnTimes says how long after the first delivery nineteen of twenty have
-// arrived, and all of them.
+// arrived, and all of them, of those without a failed attempt.
 type returnTimes struct{ most, all time.Duration }
 
 // returned is a server that is down at first.
@@ -157,7 +158,9 @@ func returnAfterOutage(t *testing.T, w *world, events int, outage time.Duration,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slices.Sort(s.times)
-	took := returnTimes{most: s.times[events*19/20-1].Round(time.Millisecond), all: s.times[len(s.times)-1].Round(time.Millisecond)}
+	require.NotEmpty(t, s.times, "every delivery failed before the endpoint was back")
+	last := len(s.times) - 1
+	took := returnTimes{most: s.times[last*19/20].Round(time.Millisecond), all: s.times[last].Round(time.Millisecond)}
 	t.Logf("restart %v: the first %v after the endpoint was back; within 1, 3, 7 and 15 s after that [%d %d %d %d]; %d had failed, %d were cut off",
 		restart, s.first.Sub(back).Round(time.Millisecond), s.within(time.Second), s.within(3*time.Second), s.within(7*time.Second),
 		s.within(15*time.Second), len(s.failed), killed)
