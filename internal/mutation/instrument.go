@@ -23,6 +23,13 @@ import (
 )
 
 var mutantChosen, _ = strconv.Atoi(os.Getenv("` + chosenEnv + `"))
+
+func mutantPick[T any](id int, was, is T) T {
+	if mutantChosen == id {
+		return is
+	}
+	return was
+}
 `
 }
 
@@ -48,7 +55,8 @@ func apply(source string, base int, edits []edit) string {
 
 // instrumented is a file that contains all of its mutants. Each is a copy of a
 // function with one change. The function calls the copy that is chosen. One
-// build therefore tries all mutants of a package.
+// build therefore tries all mutants of a package, except those that change a
+// constant or a type outside functions.
 type instrumented struct {
 	source string
 	lines  []span // of the copies
@@ -69,11 +77,11 @@ func (f *instrumented) at(line int) *mutant {
 	return nil
 }
 
-// instrument adds the mutants inside functions to a file. The lines of the
-// original code keep their numbers.
+// instrument adds the mutants that need no binary of their own to a file. The
+// lines of the original code keep their numbers.
 func instrument(fset *token.FileSet, file *ast.File, source []byte, mutants []*mutant) *instrumented {
 	offset := func(p token.Pos) int { return fset.Position(p).Offset }
-	var edits []edit
+	edits := picks(source, mutants)
 	var copies strings.Builder
 	var out instrumented
 	line := strings.Count(string(source), "\n") + 1
@@ -88,7 +96,7 @@ func instrument(fset *token.FileSet, file *ast.File, source []byte, mutants []*m
 		}
 		var own []*mutant
 		for _, m := range mutants {
-			if from <= m.start && m.end <= to {
+			if m.function != "" && from <= m.start && m.end <= to {
 				own = append(own, m)
 			}
 		}
@@ -115,6 +123,24 @@ func instrument(fset *token.FileSet, file *ast.File, source []byte, mutants []*m
 	}
 	out.source = apply(string(source), 0, edits) + copies.String()
 	return &out
+}
+
+// picks returns the edits for integers outside functions. An integer has two
+// mutants, so that the call for one is inside the call for the other.
+func picks(source []byte, mutants []*mutant) []edit {
+	var edits []edit
+	for _, m := range mutants {
+		if m.typ == "" {
+			continue
+		}
+		last := len(edits) - 1
+		if last < 0 || edits[last].start != m.start {
+			edits = append(edits, edit{m.start, m.end, string(source[m.start:m.end])})
+			last++
+		}
+		edits[last].text = fmt.Sprintf("mutantPick[%s](%d, %s, %s)", m.typ, m.id, edits[last].text, m.text)
+	}
+	return edits
 }
 
 // callOf returns the call of a copy of the function, whose name is \x00, and

@@ -32,7 +32,7 @@ func load(ctx context.Context, root string, s subject) (*code, error) {
 	loaded, err := packages.Load(&packages.Config{
 		Context: ctx, Dir: root, Fset: token.NewFileSet(),
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedSyntax |
-			packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports | packages.NeedDeps,
+			packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports,
 	}, "./"+s.dir)
 	if err != nil {
 		return nil, err
@@ -59,8 +59,8 @@ func load(ctx context.Context, root string, s subject) (*code, error) {
 	return c, c.dropInvalid()
 }
 
-// dropInvalid removes the mutants that do not compile. A mutant outside
-// functions is kept. The build of its binary shows whether it compiles.
+// dropInvalid removes the mutants that do not compile. One that needs a binary
+// of its own is kept. The build of its binary shows whether it compiles.
 func (c *code) dropInvalid() error {
 	for {
 		files := c.instrument()
@@ -75,12 +75,12 @@ func (c *code) dropInvalid() error {
 	}
 }
 
-// instrument returns the files with mutants inside functions, by name.
+// instrument returns the files with the mutants of the common binary, by name.
 func (c *code) instrument() map[string]*instrumented {
 	files := map[string]*instrumented{}
 	for i, name := range c.names {
 		own := slices.Clone(c.mutants)
-		own = slices.DeleteFunc(own, func(m *mutant) bool { return m.file != name || m.function == "" })
+		own = slices.DeleteFunc(own, func(m *mutant) bool { return m.file != name || m.alone() })
 		if len(own) > 0 {
 			files[name] = instrument(c.pkg.Fset, c.files[i], c.sources[name], own)
 		}
@@ -91,7 +91,7 @@ func (c *code) instrument() map[string]*instrumented {
 // check returns the mutants that have type errors.
 func (c *code) check(files map[string]*instrumented) (map[*mutant]bool, error) {
 	fset := token.NewFileSet()
-	chosen, err := parser.ParseFile(fset, chosenFile, "package "+c.pkg.Name+"\nvar mutantChosen int\n", 0)
+	chosen, err := parser.ParseFile(fset, chosenFile, "package "+c.pkg.Name+"\nvar mutantChosen int\nfunc mutantPick[T any](int, T, T) (t T) { return }\n", 0)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (c *code) check(files map[string]*instrumented) (map[*mutant]bool, error) {
 	}
 	invalid := map[*mutant]bool{}
 	var other error
-	config := types.Config{Importer: importer(c.pkg.Imports), Error: func(err error) {
+	config := types.Config{Importer: newImporter(c.pkg.Types), Error: func(err error) {
 		var e types.Error
 		if !errors.As(err, &e) {
 			other = err
@@ -127,14 +127,19 @@ func (c *code) check(files map[string]*instrumented) (map[*mutant]bool, error) {
 }
 
 // importer finds the packages that the subject's package imports.
-type importer map[string]*packages.Package
+type importer map[string]*types.Package
+
+func newImporter(p *types.Package) importer {
+	found := importer{"unsafe": types.Unsafe}
+	for _, imported := range p.Imports() {
+		found[imported.Path()] = imported
+	}
+	return found
+}
 
 func (i importer) Import(path string) (*types.Package, error) {
-	if path == "unsafe" {
-		return types.Unsafe, nil
-	}
 	if p := i[path]; p != nil {
-		return p.Types, nil
+		return p, nil
 	}
 	return nil, fmt.Errorf("no package %s", path)
 }

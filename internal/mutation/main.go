@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 func main() {
@@ -32,6 +33,7 @@ type options struct {
 	match   string
 	min     float64
 	workers int
+	resume  string
 	list    bool
 	verbose bool
 }
@@ -44,6 +46,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	flags.StringVar(&o.match, "match", "", "try the mutants only whose line matches this `pattern`, without the check of equivalent.txt")
 	flags.Float64Var(&o.min, "min", 95, "fail if a subject's score is below this `percentage`")
 	flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "try this `number` of mutants at once")
+	flags.StringVar(&o.resume, "resume", "", "append each result to this `file`, and take from it those of an interrupted run")
 	flags.BoolVar(&o.list, "list", false, "print the mutants without trying them")
 	flags.BoolVar(&o.verbose, "v", false, "print each mutant with the test that noticed it")
 	if err := flags.Parse(args); err != nil {
@@ -110,12 +113,15 @@ func try(ctx context.Context, root string, chosen []subject, list equivalent, o 
 	var every []result
 	var scores []score
 	for _, s := range chosen {
+		began := time.Now()
 		results, err := tryOne(ctx, root, s, match, o, out, progress)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		every = append(every, results...)
-		scores = append(scores, count(s, results, list))
+		sum := count(s, results, list)
+		sum.took = time.Since(began)
+		scores = append(scores, sum)
 	}
 	if o.list {
 		return nil
@@ -155,10 +161,9 @@ func tryOne(ctx context.Context, root string, s subject, match *regexp.Regexp, o
 		return nil, err
 	}
 	defer os.RemoveAll(temp)
-	t, err := newTrial(ctx, c, temp, o.workers, progress)
+	t, err := newTrial(ctx, c, temp, o, progress)
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(progress, "%s: %d mutants, at most %.0f s each\n", s.name, len(chosen), t.wall.Seconds())
 	return t.all(ctx, chosen)
 }

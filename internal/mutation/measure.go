@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/tools/cover"
@@ -17,6 +16,7 @@ import (
 type test struct {
 	name   string
 	cpu    time.Duration
+	wall   time.Duration
 	blocks map[string][]cover.ProfileBlock // by file, those that it runs
 }
 
@@ -32,20 +32,7 @@ func (t *trial) measure(ctx context.Context) ([]test, error) {
 	}
 	tests := make([]test, len(names))
 	failed := make([]error, len(names))
-	next := make(chan int)
-	var wait sync.WaitGroup
-	for range t.workers {
-		wait.Go(func() {
-			for i := range next {
-				tests[i], failed[i] = t.measureOne(ctx, binary, names[i])
-			}
-		})
-	}
-	for i := range names {
-		next <- i
-	}
-	close(next)
-	wait.Wait()
+	each(t.workers, upTo(len(names)), func(i int) { tests[i], failed[i] = t.measureOne(ctx, binary, names[i]) })
 	for _, err := range failed {
 		if err != nil {
 			return nil, err
@@ -65,7 +52,7 @@ func (t *trial) list(ctx context.Context, binary string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := t.command(ctx, binary, 0, "", "-test.list", ".").Output()
+	out, err := t.command(ctx, binary, 0, nil, maxCPU, "-test.list", ".").Output()
 	if err != nil {
 		return nil, fmt.Errorf("listing the tests of %s: %w", t.subject.dir, err)
 	}
@@ -82,11 +69,12 @@ func (t *trial) list(ctx context.Context, binary string) ([]string, error) {
 func (t *trial) measureOne(ctx context.Context, binary, name string) (test, error) {
 	one := test{name: name, blocks: map[string][]cover.ProfileBlock{}}
 	path := filepath.Join(t.temp, name+".coverage")
-	cmd := t.command(ctx, binary, 0, pattern([]test{one}), "-test.coverprofile", path)
+	cmd := t.command(ctx, binary, 0, []test{one}, maxCPU, "-test.coverprofile", path)
+	began := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return test{}, fmt.Errorf("%s of %s fails without a mutant: %w\n%s", name, t.subject.dir, err, out)
 	}
-	one.cpu = used(cmd)
+	one.cpu, one.wall = used(cmd), time.Since(began)
 	profiles, err := cover.ParseProfiles(path)
 	if err != nil {
 		return test{}, err
@@ -124,15 +112,25 @@ func within(b cover.ProfileBlock, line, column int) bool {
 	return line < b.EndLine || line == b.EndLine && column < b.EndCol
 }
 
-// split separates tests that are quick together. They notice most mutants.
-func split(tests []test) (quick, slow []test) {
-	var sum time.Duration
-	for i, one := range tests {
-		if sum += one.cpu; sum > 400*time.Millisecond && i > 0 {
-			return tests[:i], tests[i:]
-		}
+// batches divides tests into runs. The first run is the test that is most
+// likely to notice the mutant. The others take longer and longer, because most
+// mutants are noticed early.
+func batches(tests []test, best string) [][]test {
+	var all [][]test
+	if i := slices.IndexFunc(tests, func(one test) bool { return one.name == best }); i >= 0 {
+		all = append(all, tests[i:i+1])
+		tests = slices.Delete(slices.Clone(tests), i, i+1)
 	}
-	return tests, nil
+	for limit := 100 * time.Millisecond; len(tests) > 0; limit *= 4 {
+		n, sum := 1, tests[0].cpu
+		for n < len(tests) && sum+tests[n].cpu <= limit {
+			sum += tests[n].cpu
+			n++
+		}
+		all = append(all, tests[:n])
+		tests = tests[n:]
+	}
+	return all
 }
 
 // pattern matches the names of the tests.
@@ -142,4 +140,13 @@ func pattern(tests []test) string {
 		names = append(names, regexp.QuoteMeta(one.name))
 	}
 	return "^(" + strings.Join(names, "|") + ")$"
+}
+
+// upTo returns the numbers below n.
+func upTo(n int) []int {
+	numbers := make([]int, n)
+	for i := range numbers {
+		numbers[i] = i
+	}
+	return numbers
 }

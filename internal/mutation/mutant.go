@@ -12,6 +12,7 @@ type mutant struct {
 	id       int    // from 1, within its subject
 	file     string // below the workspace's root
 	line     int
+	operator string         // the kind of change, for people
 	anchor   token.Position // which coverage tells whether tests run it
 	function string         // such as Memory.Claim; empty outside functions
 	start    int            // the changed bytes of the file
@@ -20,7 +21,14 @@ type mutant struct {
 	before   string // the code around them, for people
 	after    string
 	nth      int // among equal changes of a function
+	// typ is the type of an integer in a variable's declaration outside
+	// functions. The binary with all mutants chooses such an integer when it
+	// starts. It is empty for other mutants.
+	typ string
 }
+
+// alone reports whether the mutant needs a binary of its own.
+func (m *mutant) alone() bool { return m.function == "" && m.typ == "" }
 
 // key identifies a mutant in the list of equivalent ones. It does not change
 // when the code moves.

@@ -2,11 +2,16 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,11 +36,15 @@ func TestSample(t *testing.T) {
 		"Over: return n > limit => return n >= limit",
 		"limit = 10 => limit = (10+1)",
 		"limit = 10 => limit = (10-1)",
+		`prices = map[string][2]int{"a": {3, 4}} => prices = map[string][(2+1)]int{"a": {3, 4}}`,
+		`prices = map[string][2]int{"a": {3, 4}} => prices = map[string][2]int{"a": {3, (4+1)}}`,
+		`prices = map[string][2]int{"a": {3, 4}} => prices = map[string][2]int{"a": {3, (4-1)}}`,
 	}, without(by[survived], "Join"))
 	assert.Equal(t, []string{"Unused: return !b => return b"}, by[uncovered])
 	assert.Contains(t, by[timedOut], "Index: i++ => (removed)")
 	assert.Contains(t, by[killed], "Sum: sum += n => sum -= n")
 	assert.Contains(t, by[killed], "Over: return n > limit => return n <= limit")
+	assert.Contains(t, by[killed], `prices = map[string][2]int{"a": {3, 4}} => prices = map[string][2]int{"a": {(3+1), 4}}`)
 	assert.Contains(t, by[killed], "Join: joined = append(joined, a...) => (removed)")
 }
 
@@ -80,4 +89,68 @@ func TestArguments(t *testing.T) {
 	err := run(t.Context(), []string{"-only", "nothing"}, &out, &out)
 	require.ErrorContains(t, err, "signer, dedupe, guard, sealing")
 	require.Error(t, run(t.Context(), []string{"-nonsense"}, &out, &out))
+}
+
+// TestResume tries no mutant twice, unless the code has changed.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "results")
+	binary := filepath.Join(t.TempDir(), "binary")
+	require.NoError(t, os.WriteFile(binary, []byte("one"), 0o600))
+	s := subject{name: "s", dir: "p"}
+	noticed := &mutant{file: "p/a.go", function: "F", before: "x", after: "y"}
+	alive := &mutant{file: "p/a.go", function: "F", before: "x", after: "z"}
+	first, err := openHistory(file, s, binary)
+	require.NoError(t, err)
+	assert.Empty(t, first.best(noticed))
+	require.NoError(t, first.add(result{mutant: noticed, outcome: killed, by: "TestF/case"}))
+	require.NoError(t, first.add(result{mutant: alive, outcome: survived}))
+	require.NoError(t, first.close())
+	require.NoError(t, appendTo(file, `{"subject":"s","key":"cut`))
+
+	again, err := openHistory(file, s, binary)
+	require.NoError(t, err)
+	defer again.close()
+	for m, want := range map[*mutant]result{noticed: {noticed, killed, "TestF/case"}, alive: {mutant: alive}} {
+		got, known := again.result(m)
+		assert.True(t, known)
+		assert.Equal(t, want, got)
+	}
+
+	require.NoError(t, os.WriteFile(binary, []byte("other"), 0o600))
+	changed, err := openHistory(file, s, binary)
+	require.NoError(t, err)
+	defer changed.close()
+	_, known := changed.result(noticed)
+	assert.False(t, known)
+	assert.Equal(t, "TestF", changed.best(noticed))
+	assert.Equal(t, "TestF", changed.best(alive), "of the same function")
+	assert.Equal(t, []int{1, 0}, changed.order([]*mutant{noticed, alive}), "the survivor first")
+}
+
+func appendTo(path, text string) error {
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	return errors.Join(err, file.Close())
+}
+
+// TestBatches puts each test into one run.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	var tests []test
+	for _, ms := range []int{1, 50, 60, 200, 3000, 4000} {
+		tests = append(tests, test{name: strconv.Itoa(ms), cpu: time.Duration(ms) * time.Millisecond})
+	}
+	var got [][]string
+	for _, batch := range batches(tests, "200") {
+		var names []string
+		for _, one := range batch {
+			names = append(names, one.name)
+		}
+		got = append(got, names)
+	}
+	assert.Equal(t, [][]string{{"200"}, {"1", "50"}, {"60"}, {"3000"}, {"4000"}}, got)
 }

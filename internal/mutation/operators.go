@@ -32,18 +32,20 @@ var swaps = map[token.Token][]token.Token{
 type finder struct {
 	fset     *token.FileSet
 	info     *types.Info
+	file     *ast.File
 	source   []byte
 	name     string // of the file
 	function string
 	results  []*types.Tuple // of the functions around the current node
 	kept     map[ast.Node]bool
 	parents  []ast.Node // of the current node, the outermost first
+	operator string     // of the mutants that add adds
 	found    []*mutant
 }
 
 // find returns the mutants of a file.
 func find(fset *token.FileSet, info *types.Info, file *ast.File, source []byte, name string) []*mutant {
-	f := &finder{fset: fset, info: info, source: source, name: name, kept: map[ast.Node]bool{}}
+	f := &finder{fset: fset, info: info, file: file, source: source, name: name, kept: map[ast.Node]bool{}}
 	for _, d := range file.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
@@ -131,6 +133,7 @@ func (f *finder) visit(n ast.Node) {
 		f.swap(n, n.OpPos, n.Op)
 	case *ast.UnaryExpr:
 		if n.Op == token.NOT || n.Op == token.SUB {
+			f.operator = "operator"
 			f.add(n, n.Pos(), n.X.Pos(), "")
 		}
 	case *ast.BasicLit:
@@ -144,7 +147,11 @@ func (f *finder) visit(n ast.Node) {
 
 // swap exchanges an operator.
 func (f *finder) swap(n ast.Node, at token.Pos, op token.Token) {
-	for _, other := range swaps[op] {
+	for i, other := range swaps[op] {
+		f.operator = "operator"
+		if i == 1 {
+			f.operator = "boundary"
+		}
 		f.add(n, at, at+token.Pos(len(op.String())), other.String())
 	}
 }
@@ -159,6 +166,7 @@ func (f *finder) condition(cond ast.Expr) {
 			return
 		}
 	}
+	f.operator = "condition"
 	f.replace(cond, "!("+f.code(cond)+")")
 }
 
@@ -177,6 +185,7 @@ func (f *finder) cases(clause *ast.CaseClause) {
 
 func (f *finder) literal(lit *ast.BasicLit) {
 	if lit.Kind == token.INT {
+		f.operator = "number"
 		f.replace(lit, "("+lit.Value+"+1)")
 		f.replace(lit, "("+lit.Value+"-1)")
 	}
@@ -203,6 +212,7 @@ func (f *finder) statement(s ast.Stmt) {
 	default:
 		return
 	}
+	f.operator = "statement"
 	f.replace(s, "")
 }
 
@@ -211,6 +221,7 @@ func (f *finder) statement(s ast.Stmt) {
 func (f *finder) returned(s *ast.ReturnStmt) {
 	results := f.results[len(f.results)-1]
 	if len(s.Results) == 0 {
+		f.operator = "statement"
 		f.replace(s, "")
 	}
 	if len(s.Results) != results.Len() {
@@ -218,6 +229,7 @@ func (f *finder) returned(s *ast.ReturnStmt) {
 	}
 	for i, expr := range s.Results {
 		if text := f.zero(results.At(i).Type(), expr); text != "" && text != f.code(expr) {
+			f.operator = "result"
 			f.add(s, expr.Pos(), expr.End(), text)
 		}
 	}
@@ -270,6 +282,7 @@ func (f *finder) replace(n ast.Node, text string) { f.add(n, n.Pos(), n.End(), t
 // add adds a mutant that replaces the code from start to end by text.
 func (f *finder) add(around ast.Node, start, end token.Pos, text string) {
 	from, to := f.offset(start), f.offset(end)
+	typ := f.variable(around)
 	around = f.context(around)
 	before := f.code(around)
 	shift := f.offset(around.Pos())
@@ -278,10 +291,39 @@ func (f *finder) add(around ast.Node, start, end token.Pos, text string) {
 		after = "(removed)"
 	}
 	f.found = append(f.found, &mutant{
-		file: f.name, line: f.fset.Position(start).Line, function: f.function, anchor: f.fset.Position(f.anchor(start)),
-		start: from, end: to, text: text,
+		file: f.name, line: f.fset.Position(start).Line, operator: f.operator,
+		function: f.function, anchor: f.fset.Position(f.anchor(start)),
+		start: from, end: to, text: text, typ: typ,
 		before: oneLine(before), after: oneLine(after),
 	})
+}
+
+// variable returns the type of an integer that initializes a variable outside
+// functions, or "" for other code. The length of an array has to be constant.
+func (f *finder) variable(n ast.Node) string {
+	lit, ok := n.(ast.Expr)
+	if !ok || f.function != "" {
+		return ""
+	}
+	for _, p := range f.parents {
+		switch p := p.(type) {
+		case *ast.GenDecl:
+			if p.Tok != token.VAR {
+				return ""
+			}
+		case *ast.ArrayType:
+			return ""
+		}
+	}
+	if t := f.info.TypeOf(lit); t != nil {
+		return types.TypeString(t, func(p *types.Package) string {
+			if p.Name() == f.file.Name.Name {
+				return ""
+			}
+			return p.Name()
+		})
+	}
+	return ""
 }
 
 // anchor returns the place whose coverage tells whether the code at a place

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 )
 
 // score counts the mutants of a subject.
 type score struct {
 	subject                                         string
 	mutants, killed, timedOut, equivalent, survived int
+	took                                            time.Duration
 }
 
 // count ignores mutants that do not compile.
@@ -46,25 +48,29 @@ func (s score) percent() float64 {
 func printSurvivors(out io.Writer, results []result, list equivalent, verbose bool) {
 	for _, r := range results {
 		_, listed := list[r.key()]
+		what := ""
 		switch {
 		case r.outcome == survived && !listed:
-			fmt.Fprintf(out, "survived, line %d\n%s\n", r.line, r.key())
+			what = "survived"
 		case r.outcome == uncovered && !listed:
-			fmt.Fprintf(out, "no test runs it, line %d\n%s\n", r.line, r.key())
+			what = "no test runs it"
 		case !verbose:
 		case r.outcome == killed:
-			fmt.Fprintf(out, "killed by %s\n%s\n", r.by, r.key())
+			what = "killed by " + r.by
 		case r.outcome == timedOut:
-			fmt.Fprintf(out, "timed out\n%s\n", r.key())
+			what = "timed out"
+		}
+		if what != "" {
+			fmt.Fprintf(out, "%s:%d: %s: %s\n%s\n", r.file, r.line, r.operator, what, r.key())
 		}
 	}
 }
 
 func printTable(out io.Writer, scores []score) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "subject\tmutants\tkilled\ttimed out\tequivalent\tsurvived\tscore\t")
+	fmt.Fprintln(w, "subject\tmutants\tkilled\ttimed out\tequivalent\tsurvived\tscore\ttime\t")
 	for _, s := range scores {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f %%\t\n", s.subject, s.mutants, s.killed, s.timedOut, s.equivalent, s.survived, s.percent())
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f %%\t%v\t\n", s.subject, s.mutants, s.killed, s.timedOut, s.equivalent, s.survived, s.percent(), s.took.Round(time.Second))
 	}
 	_ = w.Flush() // as fmt.Fprintln above, which has no better place to report it
 }

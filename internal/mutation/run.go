@@ -31,38 +31,37 @@ const (
 // trial tries the mutants of one subject.
 type trial struct {
 	*code
-	temp   string
-	binary string // with all mutants inside functions
-	// The limits of a run are far above what the tests need without a mutant.
-	cpu, wall time.Duration
-	tests     []test
-	workers   int
-	progress  io.Writer
+	temp     string
+	binary   string // with all mutants that need no binary of their own
+	tests    []test // the quick ones first
+	workers  int
+	history  *history
+	progress io.Writer
 }
 
 // newTrial builds the test binary, and requires that its tests pass without a
 // mutant.
-func newTrial(ctx context.Context, c *code, temp string, workers int, progress io.Writer) (*trial, error) {
-	t := &trial{code: c, temp: temp, workers: workers, progress: progress}
+func newTrial(ctx context.Context, c *code, temp string, o options, progress io.Writer) (*trial, error) {
+	t := &trial{code: c, temp: temp, workers: o.workers, progress: progress}
 	overlay := map[string]string{filepath.Join(c.subject.dir, chosenFile): chosenSource(c.pkg.Name)}
 	for name, f := range c.instrument() {
 		overlay[name] = f.source
 	}
+	fmt.Fprintf(progress, "%s: building the tests with %d mutants\n", c.subject.name, len(c.mutants))
 	var err error
 	if t.binary, err = t.build(ctx, "all", overlay); err != nil {
 		return nil, err
 	}
-	t.cpu = 10 * time.Minute
-	if t.tests, err = t.measure(ctx); err != nil {
+	if t.history, err = openHistory(o.resume, c.subject, t.binary); err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	cmd := t.command(ctx, t.binary, 0, pattern(t.tests))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("the tests of %s fail without a mutant: %w\n%s", c.subject.dir, err, out)
+	if t.tests, err = t.measure(ctx); err != nil {
+		return nil, errors.Join(err, t.history.close())
 	}
-	t.wall = 10*time.Second + 8*time.Since(began)
-	t.cpu = 3*time.Second + 3*used(cmd)
+	if out, err := t.command(ctx, t.binary, 0, t.tests, maxCPU).CombinedOutput(); err != nil {
+		err = fmt.Errorf("the tests of %s fail without a mutant: %w\n%s", c.subject.dir, err, out)
+		return nil, errors.Join(err, t.history.close())
+	}
 	return t, nil
 }
 
@@ -86,7 +85,7 @@ func (t *trial) build(ctx context.Context, name string, files map[string]string,
 		return "", err
 	}
 	binary := filepath.Join(t.temp, name+".test")
-	args := append([]string{"test", "-c", "-overlay", overlay, "-vet=off", "-o", binary}, flags...)
+	args := append([]string{"test", "-c", "-overlay", overlay, "-vet=off", "-ldflags=-w", "-o", binary}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "./"+t.subject.dir)...)
 	cmd.Dir = t.root
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -99,17 +98,20 @@ func (t *trial) build(ctx context.Context, name string, files map[string]string,
 // test binary needs less than half of it.
 const memoryLimit = 4 << 20
 
+// maxCPU is the limit of CPU time for tests that are not measured yet.
+const maxCPU = 10 * time.Minute
+
 // used returns the CPU time of an ended process.
 func used(cmd *exec.Cmd) time.Duration {
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 }
 
-// command runs the tests of the binary with a mutant. A mutant that computes
+// command runs tests of the binary with a mutant. A mutant that computes
 // without end exceeds the limit of CPU time, on a loaded machine too.
-func (t *trial) command(ctx context.Context, binary string, id int, run string, flags ...string) *exec.Cmd {
-	args := append([]string{binary, "-test.failfast", "-test.timeout=0", "-test.run", run}, flags...)
+func (t *trial) command(ctx context.Context, binary string, id int, tests []test, cpu time.Duration, flags ...string) *exec.Cmd {
+	args := append([]string{binary, "-test.failfast", "-test.timeout=0", "-test.run", pattern(tests)}, flags...)
 	if sh, err := exec.LookPath("sh"); err == nil {
-		limits := fmt.Sprintf(`ulimit -v %d; ulimit -t %d; exec "$@"`, memoryLimit, int(t.cpu.Seconds())+1)
+		limits := fmt.Sprintf(`ulimit -v %d; ulimit -t %d; exec "$@"`, memoryLimit, int(cpu.Seconds())+1)
 		args = append([]string{sh, "-c", limits, "sh"}, args...)
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -142,33 +144,42 @@ type result struct {
 func (t *trial) all(ctx context.Context, mutants []*mutant) ([]result, error) {
 	results := make([]result, len(mutants))
 	failed := make([]error, len(mutants))
+	shown := newProgress(t.progress, t.subject.name, len(mutants))
+	each(t.workers, t.history.order(mutants), func(i int) {
+		r, known := t.history.result(mutants[i])
+		if !known {
+			r, failed[i] = t.try(ctx, mutants[i])
+			if failed[i] == nil {
+				failed[i] = t.history.add(r)
+			}
+		}
+		results[i] = r
+		if failed[i] == nil {
+			shown.add(r, known)
+		}
+	})
+	if ctx.Err() != nil {
+		failed = []error{ctx.Err()}
+	}
+	return results, errors.Join(append(failed, t.history.close())...)
+}
+
+// each calls f with each number, from some goroutines at once.
+func each(workers int, numbers []int, f func(int)) {
 	next := make(chan int)
 	var wait sync.WaitGroup
-	var mu sync.Mutex
-	done, alive := 0, 0
-	for range t.workers {
+	for range workers {
 		wait.Go(func() {
 			for i := range next {
-				results[i], failed[i] = t.try(ctx, mutants[i])
-				mu.Lock()
-				done++
-				if o := results[i].outcome; o == survived || o == uncovered {
-					alive++
-					fmt.Fprintf(t.progress, "%s survived: %s\n", t.subject.name, results[i].key())
-				}
-				if done%100 == 0 {
-					fmt.Fprintf(t.progress, "%s: %d of %d, %d survived\n", t.subject.name, done, len(mutants), alive)
-				}
-				mu.Unlock()
+				f(i)
 			}
 		})
 	}
-	for i := range mutants {
+	for _, i := range numbers {
 		next <- i
 	}
 	close(next)
 	wait.Wait()
-	return results, errors.Join(failed...)
 }
 
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
@@ -183,26 +194,33 @@ func (t *trial) try(ctx context.Context, m *mutant) (result, error) {
 		return result{mutant: m, outcome: uncovered}, nil
 	}
 	binary := t.binary
-	if m.function == "" {
+	if m.alone() {
 		var err error
 		if binary, err = t.buildAlone(ctx, m); err != nil {
-			return result{mutant: m, outcome: invalid}, nil
+			return result{mutant: m, outcome: invalid}, ctx.Err()
 		}
 		defer os.Remove(binary)
 	}
-	quick, slow := split(tests)
-	r, err := t.test(ctx, binary, m, quick)
-	if err == nil && r.outcome == survived && len(slow) > 0 {
-		r, err = t.test(ctx, binary, m, slow)
+	for _, some := range batches(tests, t.history.best(m)) {
+		if r, err := t.test(ctx, binary, m, some); err != nil || r.outcome != survived {
+			return r, err
+		}
 	}
-	return r, err
+	return result{mutant: m, outcome: survived}, nil
 }
 
-// test runs some tests with one mutant.
+// test runs some tests with one mutant. The limits are far above what the tests
+// need without a mutant.
 func (t *trial) test(ctx context.Context, binary string, m *mutant, tests []test) (result, error) {
-	limit, cancel := context.WithTimeout(ctx, t.wall)
+	var cpu, wall time.Duration
+	for _, one := range tests {
+		cpu += one.cpu
+		wall += one.wall
+	}
+	cpu = 2*time.Second + 4*cpu
+	limit, cancel := context.WithTimeout(ctx, 20*time.Second+8*wall)
 	defer cancel()
-	cmd := t.command(limit, binary, m.id, pattern(tests))
+	cmd := t.command(limit, binary, m.id, tests, cpu)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Start()
@@ -219,8 +237,8 @@ func (t *trial) test(ctx context.Context, binary string, m *mutant, tests []test
 		return result{mutant: m, outcome: survived}, nil
 	case cmd.ProcessState == nil:
 		return result{mutant: m}, err
-	case !cmd.ProcessState.Exited(), used(cmd) >= t.cpu:
-		return result{mutant: m, outcome: timedOut}, nil
+	case !cmd.ProcessState.Exited(), used(cmd) >= cpu:
+		return result{mutant: m, outcome: timedOut, by: tests[0].name}, nil
 	}
 	by := "(crash)"
 	if found := failure.FindSubmatch(out.Bytes()); found != nil {
@@ -229,7 +247,7 @@ func (t *trial) test(ctx context.Context, binary string, m *mutant, tests []test
 	return result{mutant: m, outcome: killed, by: by}, nil
 }
 
-// buildAlone builds a test binary with one mutant that is outside functions.
+// buildAlone builds a test binary with one mutant.
 func (t *trial) buildAlone(ctx context.Context, m *mutant) (string, error) {
 	changed := apply(string(t.sources[m.file]), 0, []edit{{m.start, m.end, m.text}})
 	return t.build(ctx, strconv.Itoa(m.id), map[string]string{m.file: changed})

@@ -8,6 +8,12 @@ func TestOver(t *testing.T) {
 	}
 }
 
+func TestPrice(t *testing.T) {
+	if Price("a", 0) != 3 {
+		t.Fail()
+	}
+}
+
 func TestSum(t *testing.T) {
 	if Sum() != 0 || Sum(1, 2) != 3 {
 		t.Fail()
