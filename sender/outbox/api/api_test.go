@@ -252,6 +252,8 @@ func TestNew(t *testing.T) {
 		"an option is nil":      func() (*api.Handler, error) { return api.New(o, byToken, nil) },
 		"WithLogger":            func() (*api.Handler, error) { return api.New(o, byToken, api.WithLogger(nil)) },
 		"WithTrustedOrigins":    func() (*api.Handler, error) { return api.New(o, byToken, api.WithTrustedOrigins("admin")) },
+		"WithReadTimeout":       func() (*api.Handler, error) { return api.New(o, byToken, api.WithReadTimeout(0)) },
+		"WithChallenge":         func() (*api.Handler, error) { return api.New(o, byToken, api.WithChallenge("a\nb")) },
 		"a type has no name":    func() (*api.Handler, error) { return api.New(o, byToken, api.WithEventTypes(api.EventType{})) },
 		"the example of a.b": func() (*api.Handler, error) {
 			return api.New(o, byToken, api.WithEventTypes(api.EventType{Type: "a.b"}))

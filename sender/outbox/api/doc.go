@@ -41,8 +41,9 @@
 //   - A browser's request from another origin is refused, see
 //     [http.CrossOriginProtection]. So are bodies that a form could send, since
 //     an authorizer may use cookies. No GET changes anything.
-//   - Bodies have at most 256 KiB and 30 seconds to arrive. Names that are
-//     unknown or repeated are refused.
+//   - Bodies have at most 256 KiB and 30 seconds to arrive, see
+//     [WithReadTimeout]. Names that are unknown or repeated are refused. The
+//     time limit for headers is that of the http.Server.
 //   - Each change is logged with who made it.
 //   - Nothing limits how often a client asks. Put a limit in front of it,
 //     especially of creations and tests, which resolve host names.

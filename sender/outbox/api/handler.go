@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
@@ -104,6 +105,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*call, *problem
 	}
 	access, err := h.access(r)
 	if errors.Is(err, ErrUnauthenticated) {
+		if h.challenge != "" {
+			w.Header().Set("WWW-Authenticate", h.challenge)
+		}
 		return nil, newProblem(http.StatusUnauthorized, "unauthenticated")
 	}
 	if err != nil {
@@ -221,11 +225,14 @@ type config struct {
 	origins *http.CrossOriginProtection
 	types   []EventType
 	faults  *contain.Faults
+	read    time.Duration
 	err     error
+
+	challenge string
 }
 
 func newConfig(opts []Option) (*config, error) {
-	c := &config{logger: slog.Default(), origins: http.NewCrossOriginProtection(), types: builtinTypes()}
+	c := &config{logger: slog.Default(), origins: http.NewCrossOriginProtection(), types: builtinTypes(), read: DefaultReadTimeout}
 	for _, opt := range opts {
 		if opt == nil {
 			c.err = errors.Join(c.err, fmt.Errorf("%w: an option is nil; leave it out", ErrConfig))
@@ -283,5 +290,36 @@ func WithEventTypes(types ...EventType) Option {
 	})
 }
 
-// readTimeout is how long a body may take to arrive.
-const readTimeout = 30 * time.Second
+// DefaultReadTimeout is how long a body may take to arrive.
+const DefaultReadTimeout = 30 * time.Second
+
+// WithReadTimeout sets how long a body may take to arrive. It replaces the
+// ReadTimeout of the http.Server for the body, but not for the headers.
+// Default: 30 seconds ([DefaultReadTimeout]). Zero is an error, because a
+// client could keep its connection open forever.
+func WithReadTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if d <= 0 {
+			c.err = errors.Join(c.err, fmt.Errorf("%w: WithReadTimeout(%v): want more than zero", ErrConfig, d))
+		}
+		c.read = d
+	})
+}
+
+// WithChallenge sets the header WWW-Authenticate of the answer 401, such as
+// "Bearer". HTTP requires it (RFC 9110, section 11.6.1), and the scheme is the
+// authorizer's choice. Default: none, which fits cookies, for which there is no
+// scheme. An empty text or one that is not a header's value is an error.
+func WithChallenge(challenge string) Option {
+	return optionFunc(func(c *config) {
+		if challenge == "" || !visible(challenge) {
+			c.err = errors.Join(c.err, fmt.Errorf("%w: WithChallenge: want visible ASCII, such as Bearer", ErrConfig))
+		}
+		c.challenge = challenge
+	})
+}
+
+// visible reports whether a text has only spaces and visible ASCII characters.
+func visible(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+}

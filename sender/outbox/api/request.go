@@ -35,7 +35,7 @@ func (c *call) readBody(w http.ResponseWriter) *problem {
 		}
 	}
 	rc := http.NewResponseController(w)
-	limited := rc.SetReadDeadline(time.Now().Add(readTimeout)) == nil
+	limited := rc.SetReadDeadline(time.Now().Add(c.read)) == nil
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if limited && err == nil {
 		_ = rc.SetReadDeadline(time.Time{}) // the server reads on to notice a disconnect
