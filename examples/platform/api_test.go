@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,7 +19,8 @@ func decode(text string, out any) error {
 	return json.Unmarshal([]byte(text), out, json.MatchCaseInsensitiveNames(true))
 }
 
-// Tests the whole API on both databases, across a restart.
+// A customer registers an endpoint, deploys, rolls back and sends missed
+// deliveries again, on both databases and across a restart.
 func TestAPI(t *testing.T) {
 	t.Parallel()
 	for name, where := range map[string]func(*testing.T) string{
@@ -33,11 +33,12 @@ func TestAPI(t *testing.T) {
 			env := []string{"PLATFORM_SEALING_KEY=" + newKey(), "PLATFORM_API_TOKEN=" + apiToken, "PLATFORM_DATABASE=" + where(t)}
 			p := start(t, dir, env)
 			require.NotNil(t, p.api, p.output())
-			endpointID := p.register(c, "")
-			checkEndpoints(t, p, c, endpointID)
-			checkDeployments(t, p, c)
-			checkRotation(t, p, c, endpointID)
-			checkReplay(t, p, c)
+			endpoint := p.register(c, `,"header":{"X-Team":"canary-header-value"}`)
+			token := p.newToken("shop", "ci", false)
+			checkAccess(t, p, token)
+			customer := p.as(token)
+			checkDeployments(t, customer, c)
+			checkReplay(t, customer, c)
 			log := p.output()
 			require.Zero(t, p.stop(syscall.SIGTERM), p.output())
 			require.Contains(t, p.output(), "msg=stopped")
@@ -45,67 +46,67 @@ func TestAPI(t *testing.T) {
 			// The next process has all data, and the app is live again.
 			p = start(t, dir, env)
 			require.NotNil(t, p.api, p.output())
-			require.True(t, assertEventually(func() bool { return p.live() == "hello from shop v1" }), p.output())
-			var endpoints struct{ Endpoints []endpoint }
-			p.must(http.StatusOK, "GET", "/apps/shop/endpoints", "", &endpoints)
-			require.Len(t, endpoints.Endpoints, 1)
-			var page struct{ Deliveries []delivery }
-			p.must(http.StatusOK, "GET", "/apps/shop/deliveries?limit=200", "", &page)
-			require.Len(t, page.Deliveries, 4+2+4+1+5, "events of three deployments and a rollback, and the tests of the endpoint")
-			d := p.deploy("hello", "v9")
+			customer = p.as(token)
+			require.True(t, assertEventually(func() bool { return customer.live() == "hello from shop v1" }), p.output())
+			var page struct{ Items []delivery }
+			customer.must(http.StatusOK, "GET", "/webhooks/apps/shop/deliveries?limit=200", "", &page)
+			require.Len(t, page.Items, 4+2+4+1, "events of three deployments and a rollback")
+			d := customer.deploy("hello", "v9")
 			c.gets(d.ID, payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive)
-			require.Equal(t, "hello from shop v9", p.live())
-			p.must(http.StatusNoContent, "DELETE", "/apps/shop/endpoints/"+endpointID, "", nil)
-			p.must(http.StatusNotFound, "GET", "/apps/shop/endpoints/"+endpointID, "", nil)
+			require.Equal(t, "hello from shop v9", customer.live())
+			require.Equal(t, "delivered", customer.testEndpoint(endpoint).State)
+
+			p.must(http.StatusNoContent, "DELETE", "/apps/shop/tokens/ci", "", nil)
+			customer.must(http.StatusUnauthorized, "GET", "/webhooks/apps/shop/deliveries", "", nil)
 			require.Zero(t, p.stop(syscall.SIGTERM))
-			checkNoSecrets(t, dir, log+p.output(), append(c.secrets, apiToken, "canary-in-the-url", "canary-header-value"))
+			checkNoSecrets(t, dir, log+p.output(), append(c.secrets, apiToken, token, "canary-in-the-url", "canary-header-value"))
 		})
 	}
 }
 
-func checkEndpoints(t *testing.T, p *program, c *listener, id string) {
+// checkAccess requires that the platform's own operations and those of the
+// mounted API obey the same tokens.
+func checkAccess(t *testing.T, p *program, token string) {
 	t.Helper()
-	status, text := p.call("GET", "/apps/shop/endpoints", "")
-	require.Equal(t, http.StatusOK, status)
-	require.NotContains(t, text, "canary", "of a URL only scheme and host are shown")
-	require.NotContains(t, text, "whsec_")
-	require.Contains(t, text, id)
-	require.NotContains(t, text, "rate_limit", "fields that are not set are omitted")
-
-	var e endpoint
-	p.must(http.StatusOK, "PATCH", "/apps/shop/endpoints/"+id, `{"description":"the shop's own","events":["deploy.*","build.*","health_check.passed"],"headers":{"X-Team":"canary-header-value"},"timeout_seconds":10,"metadata":{"team":"checkout"}}`, &e)
-	require.Equal(t, "the shop's own", e.Description)
-	require.Equal(t, []string{"X-Team"}, e.Headers)
-	require.InDelta(t, 10, e.TimeoutSeconds, 0.001)
-	require.Equal(t, map[string]string{"team": "checkout"}, e.Metadata)
-	var url struct{ URL string }
-	p.must(http.StatusOK, "GET", "/apps/shop/endpoints/"+id+"/url", "", &url)
-	require.Contains(t, url.URL, "canary-in-the-url")
-
-	p.must(http.StatusCreated, "POST", "/apps", `{"name":"blog"}`, nil)
-	for _, path := range []string{"", "/url"} {
-		p.must(http.StatusNotFound, "GET", "/apps/blog/endpoints/"+id+path, "", nil)
+	p.must(http.StatusOK, "PUT", "/webhooks/apps/blog", "", nil)
+	blog, reader := p.newToken("blog", "ci", false), p.newToken("shop", "reader", true)
+	for _, c := range []struct {
+		method, path string
+		// the codes that those get who may not, by their tokens
+		codes map[string]string
+	}{
+		{"GET", "/sources", nil},
+		{"GET", "/webhooks/event-types", nil},
+		{"GET", "/metrics", map[string]string{token: "operators_only", reader: "operators_only", blog: "operators_only"}},
+		{"GET", "/webhooks/apps", map[string]string{token: "operators_only", reader: "operators_only", blog: "operators_only"}},
+		{"POST", "/apps/shop/tokens", map[string]string{token: "operators_only", reader: "operators_only", blog: "operators_only"}},
+		{"DELETE", "/apps/shop/tokens/ci", map[string]string{token: "operators_only", reader: "operators_only", blog: "operators_only"}},
+		{"GET", "/apps/shop/deployments", map[string]string{blog: "unknown_app"}},
+		{"GET", "/apps/shop/deployments/dep_1", map[string]string{blog: "unknown_app"}},
+		{"GET", "/webhooks/apps/shop/endpoints", map[string]string{blog: "unknown_app"}},
+		{"POST", "/apps/shop/deployments", map[string]string{blog: "unknown_app", reader: "read_only"}},
+		{"POST", "/apps/shop/rollback", map[string]string{blog: "unknown_app", reader: "read_only"}},
+		{"POST", "/webhooks/apps/shop/endpoints", map[string]string{blog: "unknown_app", reader: "read_only"}},
+	} {
+		for _, who := range []string{"", "wrong", apiToken + "x", tokenPrefix + "wrong", token, reader, blog} {
+			want, refused := c.codes[who]
+			if !strings.HasPrefix(who, tokenPrefix) || strings.HasSuffix(who, "wrong") {
+				want, refused = "unauthenticated", true
+			}
+			if !refused {
+				continue
+			}
+			var answer struct{ Code string }
+			status, text := p.as(who).call(c.method, c.path, "")
+			require.NoError(t, decode(text, &answer), "%s %s: %s", c.method, c.path, text)
+			require.Equal(t, want, answer.Code, "%s %s: %d", c.method, c.path, status)
+		}
 	}
-	p.must(http.StatusNotFound, "DELETE", "/apps/blog/endpoints/"+id, "", nil)
-	var own struct{ Endpoint endpoint }
-	p.must(http.StatusCreated, "POST", "/apps/blog/endpoints", `{"url":"http://127.0.0.1:9/hook","disabled":true}`, &own)
-	require.Equal(t, "disabled", own.Endpoint.State)
-	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/disable", `{"reason":"maintenance"}`, &e)
-	require.Equal(t, "disabled", e.State)
-	require.Equal(t, "maintenance", e.Reason)
-	e = endpoint{}
-	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/enable", "", &e)
-	require.Equal(t, "active", e.State)
-	require.Empty(t, e.Reason)
-
-	var test struct {
-		Delivery delivery
-		Attempt  attempt
-	}
-	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/test", "", &test)
-	require.Equal(t, "delivered", test.Delivery.State)
-	require.Equal(t, 200, test.Attempt.Status)
-	c.getsType("webhook.test")
+	p.as(reader).must(http.StatusOK, "GET", "/webhooks/apps/shop/endpoints", "", nil)
+	p.as(reader).must(http.StatusOK, "GET", "/apps/shop/deployments", "", nil)
+	p.must(http.StatusOK, "GET", "/metrics", "", nil)
+	p.must(http.StatusConflict, "POST", "/apps/shop/tokens", `{"name":"ci"}`, nil)
+	p.must(http.StatusNotFound, "DELETE", "/apps/shop/tokens/nosuch", "", nil)
 }
 
 func checkDeployments(t *testing.T, p *program, c *listener) {
@@ -131,80 +132,47 @@ func checkDeployments(t *testing.T, p *program, c *listener) {
 	var ids []string
 	for cursor := ""; ; {
 		var page struct {
-			Deployments []struct{ ID string }
-			Cursor      string
+			Live  string `json:"live_version"`
+			Items []struct{ ID string }
+			Next  string
 		}
 		p.must(http.StatusOK, "GET", "/apps/shop/deployments?limit=2&cursor="+cursor, "", &page)
-		for _, d := range page.Deployments {
+		require.Equal(t, "v1", page.Live)
+		for _, d := range page.Items {
 			ids = append(ids, d.ID)
 		}
-		if cursor = page.Cursor; cursor == "" {
+		if cursor = page.Next; cursor == "" {
 			break
 		}
 	}
 	require.Equal(t, []string{next.ID, broken.ID, good.ID}, ids)
 }
 
-func checkRotation(t *testing.T, p *program, c *listener, id string) {
-	t.Helper()
-	var rotated struct{ Secret string }
-	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/rotate", `{"grace_seconds":3600}`, &rotated)
-	require.NotEqual(t, c.secrets[0], rotated.Secret)
-	verified := func(want string) {
-		var test struct{ Delivery delivery }
-		p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/test", "", &test)
-		require.Equal(t, want, test.Delivery.State)
-	}
-	verified("delivered") // by the old secret, which is still in its grace period
-	c.accept(rotated.Secret)
-	verified("delivered") // by the new secret
-	p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/rotate", `{"grace_seconds":0}`, &rotated)
-	verified("failed") // the old secret is revoked at once
-	c.accept(rotated.Secret)
-	verified("delivered")
-}
-
+// checkReplay sends deliveries again. The receiver has had them already.
 func checkReplay(t *testing.T, p *program, c *listener) {
 	t.Helper()
-	var page struct {
-		Deliveries []delivery
-		Cursor     string
+	before := len(c.all())
+	var replay struct {
+		ID        string
+		Complete  bool
+		Delivered int
 	}
-	seen := map[string]bool{}
-	for cursor := ""; ; {
-		page.Deliveries, page.Cursor = nil, ""
-		p.must(http.StatusOK, "GET", "/apps/shop/deliveries?state=delivered&type=deploy.started&limit=1&cursor="+cursor, "", &page)
-		for _, d := range page.Deliveries {
-			require.False(t, seen[d.ID])
-			seen[d.ID] = true
-			require.Equal(t, "deploy.started", d.Type)
-		}
-		if cursor = page.Cursor; cursor == "" {
-			break
-		}
+	p.must(http.StatusAccepted, "POST", "/webhooks/apps/shop/replays", `{"filter":{"states":["delivered"],"type":"deploy.started"},"rate_per_second":100}`, &replay)
+	require.True(t, assertEventually(func() bool {
+		p.must(http.StatusOK, "GET", "/webhooks/apps/shop/replays/"+replay.ID, "", &replay)
+		return replay.Complete && replay.Delivered == 3
+	}), "%+v", replay)
+	var page struct{ Items []delivery }
+	p.must(http.StatusOK, "GET", "/webhooks/apps/shop/deliveries?type=deploy.started", "", &page)
+	require.Len(t, page.Items, 3)
+	for _, d := range page.Items {
+		p.must(http.StatusOK, "GET", "/webhooks/apps/shop/deliveries/"+d.ID, "", &d)
+		require.Equal(t, 2, d.Attempts)
+		require.Len(t, d.Log, 2)
+		require.JSONEq(t, `{"received":true,"duplicate":true}`, d.Log[1].Body)
+		require.Contains(t, d.Body, `"delivery_id":"`+d.ID+`"`)
 	}
-	require.Len(t, seen, 3)
-	for id := range seen {
-		before := len(c.all())
-		var d delivery
-		p.must(http.StatusOK, "GET", "/apps/shop/deliveries/"+id, "", &d)
-		require.Contains(t, d.Body, `"delivery_id":"`+id+`"`)
-		p.must(http.StatusAccepted, "POST", "/apps/shop/deliveries/"+id+"/replay", "", nil)
-		require.True(t, assertEventually(func() bool {
-			p.must(http.StatusOK, "GET", "/apps/shop/deliveries/"+id, "", &d)
-			return d.Attempts == 2 && d.State == "delivered"
-		}))
-		var log struct{ Attempts []attempt }
-		p.must(http.StatusOK, "GET", "/apps/shop/deliveries/"+id+"/attempts", "", &log)
-		require.Len(t, log.Attempts, 2)
-		require.JSONEq(t, `{"received":true}`, log.Attempts[0].ResponseBody)
-		require.NotContains(t, log.Attempts[0].RequestHeaders["X-Team"], "canary-header-value")
-		require.Positive(t, log.Attempts[1].LatencyMS)
-		// The receiver only knows the last secret now, so it accepts the event
-		// once more, but not a third time.
-		require.LessOrEqual(t, len(c.all()), before+1)
-		break
-	}
+	require.Len(t, c.all(), before, "they were handled before")
 }
 
 // checkNoSecrets looks for credentials in the log and in stored data.
@@ -222,45 +190,4 @@ func checkNoSecrets(t *testing.T, dir, log string, secrets []string) {
 		assert.False(t, strings.Contains(stored, s), "a secret in the database: %.10s…", s)
 		assert.False(t, strings.Contains(stored, strings.TrimPrefix(s, "whsec_")), "a secret in the database: %.10s…", s)
 	}
-}
-
-// Events that an outage left undelivered are replayed with a rate limit and
-// visible progress.
-func TestReplay_ShowsProgress(t *testing.T) {
-	t.Parallel()
-	c := listen(t)
-	p := start(t, t.TempDir(), nil, "-retry-scale", "0")
-	require.NotNil(t, p.api, p.output())
-	p.register(c, `,"schedule":"once"`)
-	c.down.Store(true)
-	ids := []string{p.deploy("hello", "v1").ID, p.deploy("hello", "v2").ID}
-	failed := func() int {
-		var page struct{ Deliveries []delivery }
-		p.must(http.StatusOK, "GET", "/apps/shop/deliveries?state=failed", "", &page)
-		return len(page.Deliveries)
-	}
-	require.True(t, assertEventually(func() bool { return failed() == 8 }), "%d failed", failed())
-	c.down.Store(false)
-
-	unblock := c.block()
-	var r replay
-	p.must(http.StatusAccepted, "POST", "/apps/shop/replay", `{"state":"failed","since":"2026-01-01T00:00:00Z","rate_per_second":20}`, &r)
-	require.Equal(t, 8, r.Total)
-	p.says(fmt.Sprintf("msg=replaying replay=%s done=0 total=8", r.ID))
-	unblock()
-	var done []int
-	require.True(t, assertEventually(func() bool {
-		p.must(http.StatusOK, "GET", "/apps/shop/replays/"+r.ID, "", &r)
-		done = append(done, r.Done)
-		return r.Finished
-	}), "%+v", r)
-	require.Equal(t, 8, r.Delivered)
-	require.IsNonDecreasing(t, done)
-	for _, id := range ids {
-		c.gets(id, payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive)
-	}
-	p.says(fmt.Sprintf("msg=replaying replay=%s done=8 total=8", r.ID))
-	p.must(http.StatusAccepted, "POST", "/apps/shop/replays/"+r.ID+"/resume", "", &r)
-	require.True(t, r.Finished)
-	require.Zero(t, p.stop(syscall.SIGTERM))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -122,14 +123,14 @@ func (d *demo) run(ctx context.Context) error {
 // register does the steps of a customer. It creates an app, registers an
 // endpoint, and gets the secret that its events are signed with.
 func (d *demo) register(ctx context.Context) (err error) {
-	if err := d.api.post(ctx, "/apps", map[string]string{"name": "shop"}, nil); err != nil {
+	if err := d.api.call(ctx, http.MethodPut, "/webhooks/apps/shop", nil, nil); err != nil {
 		return err
 	}
 	if d.customer, err = newCustomer(ctx); err != nil {
 		return err
 	}
 	var created struct{ Secret string }
-	if err := d.api.post(ctx, "/apps/shop/endpoints", map[string]any{"url": d.customer.url(), "events": []string{"deploy.*", "build.*", "health_check.*"}}, &created); err != nil {
+	if err := d.api.post(ctx, "/webhooks/apps/shop/endpoints", map[string]any{"url": d.customer.url(), "events": []string{"deploy.*", "build.*", "health_check.*"}}, &created); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "platform  %s\nreceiver  %s, which fails its first request and verifies every signature\n\n", d.api.base, d.customer.url())
@@ -154,7 +155,7 @@ func (d *demo) deploy(ctx context.Context, c demoCase) (string, error) {
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			return "", err
 		}
-		if err := d.api.get(ctx, "/deployments/"+record.ID, &record); err != nil {
+		if err := d.api.get(ctx, "/apps/shop/deployments/"+record.ID, &record); err != nil {
 			return "", err
 		}
 	}
@@ -171,13 +172,12 @@ func (d *demo) printDeliveries(ctx context.Context) error {
 	}
 	fmt.Fprintf(d.out, "\nThe platform's log of deliveries:\n\n%-36s  %-3s %-20s %-10s %s\n", "DELIVERY", "", "EVENT", "STATE", "ATTEMPTS")
 	for _, each := range deliveries {
-		var log struct{ Attempts []attempt }
-		if err := d.api.get(ctx, "/apps/"+each.App+"/deliveries/"+each.ID+"/attempts", &log); err != nil {
+		if err := d.api.get(ctx, "/webhooks/apps/shop/deliveries/"+each.ID, &each); err != nil {
 			return err
 		}
 		var tries []string
-		for _, a := range log.Attempts {
-			tries = append(tries, fmt.Sprintf("%d in %.1f ms", a.Status, a.LatencyMS))
+		for _, a := range each.Log {
+			tries = append(tries, fmt.Sprintf("%d in %.1f ms", a.Status, a.Timings.TotalMS))
 		}
 		fmt.Fprintf(d.out, "%-36s  %-3s %-20s %-10s %s\n", each.ID, d.versions[each.DeploymentID], each.Type, each.State, strings.Join(tries, "; "))
 	}
@@ -188,13 +188,13 @@ func (d *demo) printDeliveries(ctx context.Context) error {
 // The receiver has an event a moment before the platform has its answer.
 func (d *demo) deliveries(ctx context.Context) ([]delivery, error) {
 	for {
-		var page struct{ Deliveries []delivery }
-		if err := d.api.get(ctx, "/apps/shop/deliveries?limit=200", &page); err != nil {
+		var page struct{ Items []delivery }
+		if err := d.api.get(ctx, "/webhooks/apps/shop/deliveries?limit=200", &page); err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(page.Deliveries, func(d delivery) bool { return d.State == "pending" || d.State == "delivering" }) {
-			slices.Reverse(page.Deliveries)
-			return page.Deliveries, nil
+		if !slices.ContainsFunc(page.Items, func(d delivery) bool { return d.State == "pending" || d.State == "delivering" }) {
+			slices.Reverse(page.Items)
+			return page.Items, nil
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			return nil, err

@@ -12,6 +12,23 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
+// delivery is what the demonstration reads of a delivery.
+type delivery struct {
+	ID           string `json:"id"`
+	Type         string `json:"type"`
+	DeploymentID string `json:"deployment_id"`
+	State        string `json:"state"`
+	Attempts     int    `json:"attempts"`
+	Body         string `json:"body"`
+	Log          []struct {
+		Status  int    `json:"status"`
+		Body    string `json:"body"`
+		Timings struct {
+			TotalMS float64 `json:"total_ms"`
+		} `json:"timings"`
+	} `json:"attempt_log"`
+}
+
 // client calls the API.
 type client struct {
 	base, token string
@@ -61,7 +78,9 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) (int,
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -74,8 +73,7 @@ func TestSIGTERM_CancelsDeployment(t *testing.T) {
 	p.register(c, "")
 	p.deploy("hello", "v1")
 	c.down.Store(true) // so that the event must outlive the process
-	var d engine.Deployment
-	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"sick","version":"v2"}`, &d)
+	d := p.begin("sick", "v2")
 	p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepStarting })
 	require.Zero(t, p.stop(syscall.SIGTERM), p.output())
 	require.Contains(t, p.output(), "msg=stopped")
@@ -102,8 +100,7 @@ func TestSIGKILL(t *testing.T) {
 	require.NotNil(t, p.api, p.output())
 	p.register(c, "")
 	p.deploy("hello", "v1")
-	var d engine.Deployment
-	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"sick","version":"v2"}`, &d)
+	d := p.begin("sick", "v2")
 	p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepStarting })
 	var children []int
 	require.True(t, assertEventually(func() bool { children = childrenOf(t, p.cmd.Process.Pid); return len(children) == 2 }), "the old version and the new one: %v", children)
@@ -164,7 +161,7 @@ func TestRecord_AndItsEventAreOneTransaction(t *testing.T) {
 			d := engine.Deployment{ID: payload.NewDeploymentID(), App: "shop", Status: payload.StatusInProgress, Step: engine.StepBuilding, StartedAt: now}
 			started := &payload.Event{Type: payload.DeployStarted, Timestamp: now, DeploymentID: d.ID, App: "shop"}
 			require.ErrorIs(t, p.record(t.Context(), d, started), outbox.ErrUnknownApp)
-			_, err = p.store.deployment(t.Context(), d.ID)
+			_, err = p.store.deployment(t.Context(), d.App, d.ID)
 			require.ErrorIs(t, err, errNotFound, "the record is rolled back with its event")
 
 			_, _, err = p.outbox.App("shop").CreateEndpoint(t.Context(), outbox.EndpointConfig{URL: sender.NewURL("http://127.0.0.1:9/hook")})
@@ -175,7 +172,7 @@ func TestRecord_AndItsEventAreOneTransaction(t *testing.T) {
 				require.NoError(t, err)
 				require.Len(t, stored.Items, 1, "recording a step twice is harmless")
 			}
-			found, err := p.store.deployment(t.Context(), d.ID)
+			found, err := p.store.deployment(t.Context(), d.App, d.ID)
 			require.NoError(t, err)
 			require.Equal(t, d, found)
 		})
@@ -218,9 +215,7 @@ func TestSealingKey(t *testing.T) {
 	for _, env := range [][]string{change, change[:1]} {
 		p = start(t, dir, env)
 		require.NotNil(t, p.api, p.output())
-		var test struct{ Delivery delivery }
-		p.must(http.StatusOK, "POST", "/apps/shop/endpoints/"+id+"/test", "", &test)
-		require.Equal(t, "delivered", test.Delivery.State)
+		require.Equal(t, "delivered", p.testEndpoint(id).State)
 		require.Zero(t, p.stop(syscall.SIGTERM))
 	}
 }

@@ -7,25 +7,17 @@
 // shows all of this and exits. Without -demo it serves a JSON API. It needs
 // only Go, keeps its data in a SQLite file, and stops cleanly on SIGTERM:
 //
-//	POST   /apps                   {"name":"shop"}
-//	POST   /apps/{app}/deployments {"source":"hello","version":"v2"}
-//	GET    /apps/{app}/deployments also /deployments/{id}
-//	POST   /apps/{app}/rollback    {"reason":"prices are wrong"}
-//	POST   /apps/{app}/replay      {"since":"…","state":"failed"}
-//	GET    /apps/{app}/live/       the app itself
-//	GET    /metrics                for Prometheus, with the API's token
+//	/webhooks/                          the API of package sender/outbox/api
+//	POST   /apps/{app}/deployments      {"source":"hello","version":"v2"}
+//	GET    /apps/{app}/deployments      also /deployments/{id}
+//	POST   /apps/{app}/rollback         {"reason":"prices are wrong"}
+//	POST   /apps/{app}/tokens           {"name":"ci","read_only":true}; answers the token, once
+//	DELETE /apps/{app}/tokens/{name}
+//	GET    /apps/{app}/live/            the app itself
+//	GET    /metrics                     for Prometheus, with the operator's token
 //	GET    /sources, /livez, /readyz
 //
-// These are below /apps/{app}, too:
-//
-//	POST   /endpoints              {"url":"https://…","events":["deploy.*"]}; answers the secret, once
-//	GET    /endpoints              also GET, PATCH and DELETE /endpoints/{id}
-//	GET    /endpoints/{id}/url     the URL, which other answers leave out
-//	POST   /endpoints/{id}/rotate  a new secret; also /test, /disable and /enable
-//	GET    /deliveries             ?state=&type=&endpoint=&cursor=
-//	GET    /deliveries/{id}        also /deliveries/{id}/attempts
-//	POST   /deliveries/{id}/replay
-//	GET    /replays/{id}           progress; POST /replays/{id}/resume
+// An operator registers an app with PUT /webhooks/apps/{app}.
 package main
 
 import (

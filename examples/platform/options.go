@@ -51,7 +51,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*option
 	f.Var(&o.networks, "allow-networks", "private network `CIDRs` to which customers' endpoints may resolve, also by plain http; only for demonstrations")
 	f.DurationVar(&o.health, "health-timeout", 10*time.Second, "maximum `time` for a new version to become healthy")
 	f.DurationVar(&o.watch, "watch", 3*time.Second, "`time` to watch a version that went live, while the version before is kept running")
-	f.DurationVar(&o.read, "read-timeout", 10*time.Second, "maximum `time` for a request's body to arrive")
+	f.DurationVar(&o.read, "read-timeout", 10*time.Second, "maximum `time` for a request to arrive; its headers have 5s at most")
 	f.DurationVar(&o.drain, "drain", service.DefaultDrain, "`time` for which the platform goes on serving after SIGTERM while /readyz answers 503; longer than the load balancer needs to notice")
 	f.DurationVar(&o.lockWait, "lock-wait", 5*time.Second, "maximum `time` to wait for another platform on this database to end; 0 does not wait")
 	f.Float64Var(&o.retryScale, "retry-scale", 1, "`factor` for the waits between attempts, from 0 to 1; only for demonstrations")
@@ -88,7 +88,7 @@ const usage = `Usage: platform [flags]
 A toy platform as a service: builds and runs programs, and tells customers' endpoints about it. Secrets are taken from the
 environment only:
 
-  PLATFORM_API_TOKEN              bearer token of the API, at least 16 characters
+  PLATFORM_API_TOKEN              the operator's bearer token, at least 16 characters
   PLATFORM_SEALING_KEY            32 bytes in base64, which customers' URLs and secrets are sealed with in the database
   PLATFORM_SEALING_KEY_PREVIOUS   the key before, after a change
   PLATFORM_DATABASE               twin of -database
@@ -97,8 +97,8 @@ environment only:
 
 const minToken = 16
 
-// checkToken refuses to serve the API to a network without a token. A client of
-// the API can run programs and read customers' events.
+// checkToken refuses to serve the API to a network without an operator's token.
+// An operator can run programs and read customers' events.
 func (o *options) checkToken() error {
 	if o.token != "" && len(o.token) < minToken {
 		return fmt.Errorf("PLATFORM_API_TOKEN: want at least %d characters", minToken)

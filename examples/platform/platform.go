@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -37,15 +36,10 @@ type platform struct {
 	engine   *engine.Engine
 	metrics  http.Handler
 	closer   []func() error
-
-	ctx        context.Context // ends when the platform stops
-	cancel     context.CancelFunc
-	background sync.WaitGroup // running replays
 }
 
 func newPlatform(ctx context.Context, o *options, getenv func(string) string, logger *slog.Logger) (_ *platform, err error) {
 	p := &platform{o: o, logger: logger}
-	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -84,7 +78,7 @@ func newPlatform(ctx context.Context, o *options, getenv func(string) string, lo
 	return p, nil
 }
 
-// openDatabase opens the outbox and creates the platform's table in its
+// openDatabase opens the outbox and creates the platform's tables in its
 // database.
 func (p *platform) openDatabase(ctx context.Context, current outbox.SealingKey, previous []outbox.SealingKey) error {
 	opts, err := outboxOptions(p.o, current, previous, p.logger)
@@ -249,7 +243,12 @@ func (p *platform) serve(ctx context.Context) error {
 	if err := p.outbox.Start(context.WithoutCancel(ctx)); err != nil { // close stops it
 		return err
 	}
-	srv, err := service.New(p.handler(), service.WithLogger(p.logger), service.WithDrain(p.o.drain), service.WithCheck("outbox", p.outbox.Ready))
+	handler, err := p.newHandler()
+	if err != nil {
+		return err
+	}
+	srv, err := service.New(handler, service.WithLogger(p.logger), service.WithDrain(p.o.drain), service.WithCheck("outbox", p.outbox.Ready),
+		service.WithReadTimeouts(min(p.o.read, service.DefaultHeaderTimeout), p.o.read))
 	if err != nil {
 		return fmt.Errorf("-drain: %w", err)
 	}
@@ -262,8 +261,6 @@ func (p *platform) serve(ctx context.Context) error {
 // close stops everything in reverse order. The engine is first, because it
 // still records events.
 func (p *platform) close() error {
-	p.cancel()
-	p.background.Wait()
 	var errs []error
 	for i := len(p.closer) - 1; i >= 0; i-- {
 		errs = append(errs, p.closer[i]())

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -201,28 +202,55 @@ func (p *program) must(want int, method, path, body string, out any) {
 // endpoint's ID.
 func (p *program) register(c *listener, more string) (id string) {
 	p.t.Helper()
-	p.must(http.StatusCreated, "POST", "/apps", `{"name":"shop"}`, nil)
+	p.must(http.StatusOK, "PUT", "/webhooks/apps/shop", "", nil)
 	var created struct {
-		Endpoint endpoint
+		Endpoint struct{ ID string }
 		Secret   string
 	}
-	p.must(http.StatusCreated, "POST", "/apps/shop/endpoints", `{"url":"`+c.url+`"`+more+`}`, &created)
+	p.must(http.StatusCreated, "POST", "/webhooks/apps/shop/endpoints", `{"url":"`+c.url+`"`+more+`}`, &created)
 	c.accept(created.Secret)
 	return created.Endpoint.ID
+}
+
+// begin begins a deployment.
+func (p *program) begin(source, version string) (d engine.Deployment) {
+	p.t.Helper()
+	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"`+source+`","version":"`+version+`"}`, &d)
+	return d
+}
+
+// testEndpoint sends the test event to an endpoint and returns the delivery.
+func (p *program) testEndpoint(id string) (d delivery) {
+	p.t.Helper()
+	p.must(http.StatusOK, "POST", "/webhooks/apps/shop/endpoints/"+id+"/test", "", &d)
+	return d
+}
+
+// newToken makes a token of an app.
+func (p *program) newToken(app, name string, readOnly bool) string {
+	p.t.Helper()
+	var made struct{ Token string }
+	p.must(http.StatusCreated, "POST", "/apps/"+app+"/tokens", fmt.Sprintf(`{"name":%q,"read_only":%t}`, name, readOnly), &made)
+	return made.Token
+}
+
+// as returns the platform as a client with another token sees it.
+func (p *program) as(token string) *program {
+	other := *p.api
+	other.token = token
+	return &program{t: p.t, cmd: p.cmd, api: &other, eof: p.eof}
 }
 
 // deploy deploys and waits until the deployment is over.
 func (p *program) deploy(source, version string) engine.Deployment {
 	p.t.Helper()
-	var d engine.Deployment
-	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"`+source+`","version":"`+version+`"}`, &d)
-	return p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepDone })
+	return p.await(p.begin(source, version).ID, func(d engine.Deployment) bool { return d.Step == engine.StepDone })
 }
 
 func (p *program) await(id string, is func(engine.Deployment) bool) (d engine.Deployment) {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool {
-		p.must(http.StatusOK, "GET", "/deployments/"+id, "", &d)
+		p.must(http.StatusOK, "GET", "/apps/shop/deployments/"+id, "", &d)
 		return is(d)
 	}, patience, 20*time.Millisecond)
 	return d

@@ -24,7 +24,7 @@ func TestReadme_CommandsRun(t *testing.T) {
 		servicetest.Program(t, tool)
 	}
 	snippets := bashBlocks(t)
-	require.Len(t, snippets, 6)
+	require.Len(t, snippets, 7)
 	require.Equal(t, "go run ./examples/platform -demo\n", snippets[0]) // TestDemo runs it
 	flags := checkStarts(t, snippets[1])
 
@@ -45,7 +45,7 @@ func TestReadme_CommandsRun(t *testing.T) {
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "DEPLOYHOOK_SECRET=" + secret}
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s\n%s", out, p.output())
-	for _, want := range []string{`"step":"done"`, "hello from shop v1", `"response_body":"{\"received\":true`, `"finished":true`, `"state":"disabled"`, `"secret":"whsec_`} {
+	for _, want := range []string{`"step":"done"`, "hello from shop v1", `"body":"{\"received\":true`, `"complete":true`, `"code":"read_only"`, `"state":"disabled"`, `"secret":"whsec_`} {
 		require.Contains(t, string(out), want)
 	}
 	var types []payload.Type
@@ -53,9 +53,9 @@ func TestReadme_CommandsRun(t *testing.T) {
 		types = append(types, e.Type)
 	}
 	require.Equal(t, []payload.Type{"webhook.test", payload.DeployStarted, payload.HealthCheckPassed, payload.DeployLive}, types, "once each, despite the replays")
-	var left struct{ Endpoints []endpoint }
-	p.must(http.StatusOK, "GET", "/apps/shop/endpoints", "", &left)
-	require.Empty(t, left.Endpoints)
+	var left struct{ Items []struct{ ID string } }
+	p.must(http.StatusOK, "GET", "/webhooks/apps/shop/endpoints", "", &left)
+	require.Empty(t, left.Items)
 	require.Zero(t, p.stop(syscall.SIGTERM))
 }
 

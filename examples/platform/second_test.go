@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"syscall"
 	"testing"
 
@@ -30,8 +29,7 @@ func testSecond(t *testing.T, env []string) {
 	p := start(t, dir, env)
 	require.NotNil(t, p.api, p.output())
 	p.register(c, "")
-	var d engine.Deployment
-	p.must(http.StatusAccepted, "POST", "/apps/shop/deployments", `{"source":"sick","version":"v1"}`, &d)
+	d := p.begin("sick", "v1")
 	p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepStarting })
 
 	second := start(t, dir, env, "-lock-wait", "0")

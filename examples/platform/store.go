@@ -18,8 +18,12 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// errNotFound is returned if there is no record with the ID.
-var errNotFound = errors.New("not found")
+var (
+	// errNotFound is returned if there is no such record.
+	errNotFound = errors.New("not found")
+	// errTaken is returned if an app has a token of the same name.
+	errTaken = errors.New("the app has a token with this name already; delete it first")
+)
 
 // store keeps the records of deployments in the outbox's database. A record and
 // its event are therefore committed together. Only store knows which database
@@ -29,13 +33,17 @@ type store struct {
 	pool *pgxpool.Pool
 }
 
-// schema is a table with the record as JSON and the columns for queries.
+// schema has tables with the record as JSON and the columns for queries.
 // Identifiers sort in the order of their creation.
-const schema = `CREATE TABLE IF NOT EXISTS platform_deployments (
-	id TEXT PRIMARY KEY, app TEXT NOT NULL, status TEXT NOT NULL, step TEXT NOT NULL, record TEXT NOT NULL
-)`
-
-const schemaIndex = `CREATE INDEX IF NOT EXISTS platform_deployments_app ON platform_deployments (app, id)`
+var schema = [...]string{
+	`CREATE TABLE IF NOT EXISTS platform_deployments (
+		id TEXT PRIMARY KEY, app TEXT NOT NULL, status TEXT NOT NULL, step TEXT NOT NULL, record TEXT NOT NULL
+	)`,
+	`CREATE INDEX IF NOT EXISTS platform_deployments_app ON platform_deployments (app, id)`,
+	`CREATE TABLE IF NOT EXISTS platform_tokens (
+		app TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, record TEXT NOT NULL, PRIMARY KEY (app, name)
+	)`,
+}
 
 // liteURL returns the URL of the platform's own connection to the outbox's
 // file. Transactions take the write lock at their start, as App.PublishTx
@@ -46,8 +54,8 @@ func liteURL(path string) string {
 }
 
 func openStore(ctx context.Context, s *store) (*store, error) {
-	for _, statement := range []string{schema, schemaIndex} {
-		if err := s.inTx(ctx, func(tx appTx) error { return tx.exec(statement) }); err != nil {
+	for _, statement := range schema {
+		if _, err := s.exec(ctx, statement); err != nil {
 			return nil, err
 		}
 	}
@@ -62,6 +70,19 @@ func (s *store) close() (err error) {
 		s.pool.Close()
 	}
 	return err
+}
+
+// exec runs a statement and returns the number of changed rows.
+func (s *store) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if s.pool != nil {
+		tag, err := s.pool.Exec(ctx, query, args...)
+		return tag.RowsAffected(), err
+	}
+	result, err := s.lite.ExecContext(ctx, lite(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 // appTx is a transaction on one of the two databases.
@@ -119,7 +140,7 @@ func save(exec execFunc, d engine.Deployment) error {
 }
 
 // query returns the records that a query selects.
-func (s *store) query(ctx context.Context, query string, args ...any) ([]engine.Deployment, error) {
+func query[T any](ctx context.Context, s *store, query string, args ...any) ([]T, error) {
 	var records []string
 	if s.pool != nil {
 		rows, err := s.pool.Query(ctx, query, args...)
@@ -146,25 +167,58 @@ func (s *store) query(ctx context.Context, query string, args ...any) ([]engine.
 			return nil, err
 		}
 	}
-	out := make([]engine.Deployment, len(records))
+	out := make([]T, len(records))
 	for i, record := range records {
 		if err := json.Unmarshal([]byte(record), &out[i]); err != nil {
-			return nil, fmt.Errorf("decode a deployment's record: %w", err)
+			return nil, fmt.Errorf("decode a record: %w", err)
 		}
 	}
 	return out, nil
 }
 
-// deployment returns one record, or errNotFound.
-func (s *store) deployment(ctx context.Context, id string) (engine.Deployment, error) {
-	found, err := s.query(ctx, `SELECT record FROM platform_deployments WHERE id = $1`, id)
+// one returns the only record that a query selects, or errNotFound.
+func one[T any](ctx context.Context, s *store, text string, args ...any) (v T, err error) {
+	found, err := query[T](ctx, s, text, args...)
 	if err == nil && len(found) == 0 {
 		err = errNotFound
 	}
 	if err != nil {
-		return engine.Deployment{}, err
+		return v, err
 	}
 	return found[0], nil
+}
+
+// token returns the token with a hash, or errNotFound.
+func (s *store) token(ctx context.Context, hash string) (token, error) {
+	return one[token](ctx, s, `SELECT record FROM platform_tokens WHERE hash = $1`, hash)
+}
+
+// addToken stores a token, or returns errTaken.
+func (s *store) addToken(ctx context.Context, t token, hash string) error {
+	record, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	n, err := s.exec(ctx, `INSERT INTO platform_tokens (app, name, hash, record) VALUES ($1, $2, $3, $4) ON CONFLICT (app, name) DO NOTHING`,
+		t.App, t.Name, hash, string(record))
+	if err == nil && n == 0 {
+		err = errTaken
+	}
+	return err
+}
+
+// deleteToken deletes a token, or returns errNotFound.
+func (s *store) deleteToken(ctx context.Context, app, name string) error {
+	n, err := s.exec(ctx, `DELETE FROM platform_tokens WHERE app = $1 AND name = $2`, app, name)
+	if err == nil && n == 0 {
+		err = errNotFound
+	}
+	return err
+}
+
+// deployment returns one record of an app, or errNotFound.
+func (s *store) deployment(ctx context.Context, app, id string) (engine.Deployment, error) {
+	return one[engine.Deployment](ctx, s, `SELECT record FROM platform_deployments WHERE id = $1 AND app = $2`, id, app)
 }
 
 // deployments returns an app's records, newest first. A cursor continues after
@@ -173,17 +227,17 @@ func (s *store) deployments(ctx context.Context, app, cursor string, limit int) 
 	if cursor == "" {
 		cursor = "f" // after every ID in every collation, because IDs begin with "dep_"
 	}
-	return s.query(ctx, `SELECT record FROM platform_deployments WHERE app = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, app, cursor, limit)
+	return query[engine.Deployment](ctx, s, `SELECT record FROM platform_deployments WHERE app = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, app, cursor, limit)
 }
 
 // unfinished returns the unfinished deployments of a platform that was killed.
 func (s *store) unfinished(ctx context.Context) ([]engine.Deployment, error) {
-	return s.query(ctx, `SELECT record FROM platform_deployments WHERE step <> $1 ORDER BY id`, string(engine.StepDone))
+	return query[engine.Deployment](ctx, s, `SELECT record FROM platform_deployments WHERE step <> $1 ORDER BY id`, string(engine.StepDone))
 }
 
 // successes returns the latest successful deployments of an app that were not
 // rolled back, oldest first.
 func (s *store) successes(ctx context.Context, app string) ([]engine.Deployment, error) {
-	return s.query(ctx, `SELECT record FROM (
+	return query[engine.Deployment](ctx, s, `SELECT record FROM (
 		SELECT id, record FROM platform_deployments WHERE app = $1 AND status = 'success' ORDER BY id DESC LIMIT 6) AS latest ORDER BY id`, app)
 }
