@@ -162,7 +162,7 @@ func TestATestThatIsCutOffHasFailed(t *testing.T) {
 		id := o.endpoint("shop", 0)
 		e, err := o.endpoints.readUnsealed(t.Context(), o.db, id)
 		require.NoError(t, err)
-		n, err := o.publisher.storeTest(t.Context(), e)
+		n, err := o.publisher.storeTest(t.Context(), e, nil)
 		require.NoError(t, err)
 		d := o.delivery(n.id)
 		require.Equal(t, Failed, d.State)

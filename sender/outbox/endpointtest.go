@@ -6,17 +6,48 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
+
+// TestOption configures [App.TestEndpoint].
+type TestOption interface{ applyToTest(*testConfig) }
+
+type testOptionFunc func(*testConfig)
+
+func (f testOptionFunc) applyToTest(c *testConfig) { f(c) }
+
+type testConfig struct {
+	event *payload.Event
+	given bool
+}
+
+// WithTestEvent sets the event that is sent, so that a customer can see how the
+// endpoint handles its type. The endpoint can't tell it from a real event, so
+// give it a deployment ID that no deployment has. The log shows it as
+// [EventTest]. Default: an event of the type webhook.test. Nil is an error.
+func WithTestEvent(event *payload.Event) TestOption {
+	return testOptionFunc(func(c *testConfig) { c.event, c.given = event, true })
+}
 
 // TestEndpoint makes one attempt to deliver an event of the type webhook.test,
 // now and from this process, whatever the endpoint's filter, state and limits
 // are. It returns the delivery and its attempt, which are in the log like any
 // other. An endpoint that does not accept the delivery is no error of
 // TestEndpoint. Look at Delivery.State and Attempt.Status.
-func (a *App) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt, error) {
+func (a *App) TestEndpoint(ctx context.Context, id string, opts ...TestOption) (Delivery, Attempt, error) {
 	if err := a.open(); err != nil {
 		return Delivery{}, Attempt{}, err
+	}
+	var c testConfig
+	for _, opt := range opts {
+		if opt == nil {
+			return Delivery{}, Attempt{}, fieldError("TestOption", "an option is nil; leave it out")
+		}
+		opt.applyToTest(&c)
+	}
+	if c.given && c.event == nil {
+		return Delivery{}, Attempt{}, fieldError("event", "WithTestEvent: is nil; leave the option out")
 	}
 	e, err := a.o.endpoints.findUnsealed(ctx, a.o.db.Reader(), a.of(id))
 	if err != nil {
@@ -26,7 +57,7 @@ func (a *App) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt, e
 	if err != nil {
 		return Delivery{}, Attempt{}, wrap("testing endpoint", err)
 	}
-	n, err := a.o.publisher.storeTest(ctx, e)
+	n, err := a.o.publisher.storeTest(ctx, e, c.event)
 	if err != nil {
 		return Delivery{}, Attempt{}, err
 	}
@@ -49,8 +80,13 @@ func (a *App) TestEndpoint(ctx context.Context, id string) (Delivery, Attempt, e
 
 // storeTest stores the delivery of a test as failed and without a job. No other
 // process makes an attempt, and a crash leaves nothing that waits.
-func (p *publisher) storeTest(ctx context.Context, e *endpointRow) (*newDelivery, error) {
-	d, err := p.draft(ctx, e.App, endpointEvent(EventTest, e, time.Now()), nil)
+// Its type is that of a test whatever the event is, so that no replay of a
+// range sends it again.
+func (p *publisher) storeTest(ctx context.Context, e *endpointRow, event *payload.Event) (*newDelivery, error) {
+	if event == nil {
+		event = endpointEvent(EventTest, e, time.Now())
+	}
+	d, err := p.draft(ctx, e.App, event, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +97,7 @@ func (p *publisher) storeTest(ctx context.Context, e *endpointRow) (*newDelivery
 	if n == nil {
 		return nil, fmt.Errorf("outbox: testing endpoint %s: %w", e.ID, sender.ErrNoMessage)
 	}
+	n.typ = EventTest
 	if n.encoding == jsonBody { // the event of a test is not stored
 		n.encoding, n.body = ownBody, jsonBody.body(n.id, d.body)
 	}

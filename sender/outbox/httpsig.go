@@ -28,7 +28,7 @@ func (s Scheme) buildHTTPSig(header string, keys []storedKey) (signer.Signer, er
 		}
 		made = append(made, key)
 	}
-	var opts []httpsig.Option
+	opts := []httpsig.Option{httpsig.WithTolerance(verifyTolerance)}
 	for _, key := range made[1:] {
 		opts = append(opts, httpsig.WithKey(key))
 	}

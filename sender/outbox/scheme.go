@@ -216,11 +216,16 @@ func activeKeys(keys []storedKey, now time.Time) (active []storedKey, until time
 	return active, until
 }
 
+// build returns a signer that also verifies. Timestamps may lie as far from now
+// as a verifier allows at all, which matters to [App.VerifyRequest] only.
 func (s Scheme) build(header string, keys []storedKey) (signer.Signer, error) {
 	if s == SchemeHTTPSig {
 		return s.buildHTTPSig(header, keys)
 	}
 	var opts []signer.Option
+	if s != SchemeBearer {
+		opts = append(opts, signer.WithTolerance(verifyTolerance))
+	}
 	for _, k := range keys[1:] {
 		key, err := s.parse(k)
 		if err != nil {

@@ -26,6 +26,15 @@ type EventType struct {
 //go:embed eventtypes.json
 var builtin []byte
 
+// EventTypes returns the types that every outbox has, with their schemas.
+func EventTypes() []EventType {
+	types := builtinTypes()
+	for i := range types {
+		types[i] = types[i].complete()
+	}
+	return types
+}
+
 func builtinTypes() (types []EventType) {
 	_ = json.Unmarshal(builtin, &types) // a test reads it
 	return types
