@@ -3,9 +3,11 @@ package service_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,6 +27,15 @@ func TestCallbacks(t *testing.T) {
 				require.ErrorContains(t, s.Ready(t.Context()), "store: the check ")
 				require.Equal(t, map[string]uint64{"WithCheck": 1}, s.Faults())
 			})
+		},
+		"WithTelemetry": func(t *testing.T, f *callbacktest.Fault) {
+			bad := closer(func() error { f.Happen(); return nil })
+			s := newService(t, hello, service.WithLogger(slog.New(slog.DiscardHandler)), service.WithDrain(0), service.WithStopTimeout(10*time.Millisecond),
+				service.WithTelemetry(func(func(context.Context) []service.CheckResult) (io.Closer, error) { return bad, nil }))
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			require.NoError(t, s.Run(ctx, listen(t)))
+			require.Equal(t, map[string]uint64{"WithTelemetry": 1}, s.Faults())
 		},
 		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
 			s := newService(t, hello, service.WithLogger(slog.New(badHandler{f.Happen})),

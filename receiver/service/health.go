@@ -39,10 +39,10 @@ type health struct {
 	lines   *loglimit.Limiter
 	ending  context.Context // ends when the service has stopped
 
-	mu      sync.Mutex
-	round   chan struct{} // closed at the end of the running round; nil if none runs
-	checked time.Time     // when the last round ended
-	result  error
+	mu       sync.Mutex
+	round    chan struct{} // closed at the end of the running round; nil if none runs
+	checked  time.Time     // when the last round ended
+	problems []error       // of the checks, in their order; it is not changed
 
 	reporting sync.Mutex
 	since     time.Time // when the service became not ready; zero if it is ready
@@ -63,18 +63,38 @@ func newHealth(ending context.Context, c *config, faults *contain.Faults) *healt
 	return h
 }
 
-// ready returns the result of a round that ended within the last 5 seconds. It
-// runs a new one if there is none. A round does not end with ctx, because other
-// callers wait for it.
+// ready returns nil if all checks succeeded in the round of [health.wait].
 func (h *health) ready(ctx context.Context) error {
+	problems, err := h.wait(ctx)
+	return errors.Join(errors.Join(problems...), err)
+}
+
+// results returns the result of each check in the round of [health.wait].
+// Checks that have not ended with ctx have failed.
+func (h *health) results(ctx context.Context) []CheckResult {
+	problems, err := h.wait(ctx)
+	all := make([]CheckResult, len(h.checks))
+	for i, c := range h.checks {
+		all[i] = CheckResult{Name: c.name, Err: err}
+		if err == nil {
+			all[i].Err = problems[i]
+		}
+	}
+	return all
+}
+
+// wait returns what was wrong with each check in a round that ended within the
+// last 5 seconds. It runs a new one if there is none. A round does not end with
+// ctx, because other callers wait for it.
+func (h *health) wait(ctx context.Context) (problems []error, err error) {
 	if len(h.checks) == 0 {
-		return nil
+		return nil, nil
 	}
 	h.mu.Lock()
 	if h.round == nil {
 		if !h.checked.IsZero() && time.Since(h.checked) < checkEvery {
 			defer h.mu.Unlock()
-			return h.result
+			return h.problems, nil
 		}
 		h.round = make(chan struct{})
 		go h.runRound(h.round)
@@ -84,11 +104,11 @@ func (h *health) ready(ctx context.Context) error {
 	select {
 	case <-round:
 	case <-ctx.Done():
-		return fmt.Errorf("service: the checks have not ended: %w", ctx.Err())
+		return nil, fmt.Errorf("service: the checks have not ended: %w", ctx.Err())
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.result
+	return h.problems, nil
 }
 
 func (h *health) runRound(round chan struct{}) {
@@ -100,12 +120,11 @@ func (h *health) runRound(round chan struct{}) {
 		wg.Go(func() { problems[i] = h.run(ctx, c) })
 	}
 	wg.Wait()
-	result := errors.Join(problems...)
 	h.mu.Lock()
-	h.checked, h.result, h.round = time.Now(), result, nil
+	h.checked, h.problems, h.round = time.Now(), problems, nil
 	close(round)
 	h.mu.Unlock()
-	h.report(result) // last, because a logger may hang
+	h.report(errors.Join(problems...)) // last, because a logger may hang
 }
 
 // run calls one check. The call may outlive it.

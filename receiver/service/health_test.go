@@ -20,9 +20,9 @@ import (
 func TestNew_ReportsAllMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := service.New(nil, service.WithCheck("", nil), service.WithLogger(nil), service.WithDrain(-1), service.WithStopTimeout(-1),
-		service.WithCheckTimeout(0), service.WithReadTimeouts(0, 0), service.WithHealthPaths("/x", "/x"))
+		service.WithCheckTimeout(0), service.WithReadTimeouts(0, 0), service.WithHealthPaths("/x", "/x"), service.WithTelemetry(nil))
 	require.ErrorIs(t, err, service.ErrConfig)
-	for _, name := range []string{"handler is nil", "WithCheck", "WithLogger", "WithDrain", "WithStopTimeout", "WithCheckTimeout", "WithReadTimeouts", "WithHealthPaths"} {
+	for _, name := range []string{"handler is nil", "WithCheck", "WithLogger", "WithDrain", "WithStopTimeout", "WithCheckTimeout", "WithReadTimeouts", "WithHealthPaths", "WithTelemetry"} {
 		require.ErrorContains(t, err, name)
 	}
 	_, err = service.New(hello, nil)
@@ -32,6 +32,7 @@ func TestNew_ReportsAllMistakes(t *testing.T) {
 	require.ErrorIs(t, zero.Run(t.Context(), nil), service.ErrConfig)
 	require.ErrorIs(t, zero.Ready(t.Context()), service.ErrConfig)
 	require.Empty(t, zero.Faults())
+	require.Empty(t, zero.Checks(t.Context()))
 }
 
 // Readiness runs the checks at most every five seconds, no matter how many

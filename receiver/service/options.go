@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -51,6 +52,9 @@ type config struct {
 	headerTimeout time.Duration
 	readTimeout   time.Duration
 	live, ready   string
+
+	openTelemetry  func(checks func(context.Context) []CheckResult) (io.Closer, error)
+	telemetryGiven bool
 }
 
 // WithCheck adds a condition of readiness. name is for the log, such as
@@ -132,6 +136,7 @@ func (c *config) validate() error {
 		}
 	}
 	refuse(c.logger == nil, "WithLogger: the logger is nil; leave it out")
+	refuse(c.telemetryGiven && c.openTelemetry == nil, "WithTelemetry: the function is nil; leave it out")
 	for _, check := range c.checks {
 		refuse(check.name == "" || check.ready == nil, "WithCheck(%q): give a name and a function, such as the method Ready of a store", check.name)
 	}

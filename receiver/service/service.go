@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,7 +22,10 @@ import (
 
 // Keys of the map that [Service.Faults] returns. The logger has its option's
 // name.
-const inCheck = "WithCheck"
+const (
+	inCheck     = "WithCheck"
+	inTelemetry = "WithTelemetry"
+)
 
 // idleTimeout is how long a connection may wait for its next request.
 const idleTimeout = 2 * time.Minute
@@ -35,6 +39,8 @@ type Service struct {
 	faults  *contain.Faults
 	server  *http.Server
 	conns   conns
+	// telemetry is nil without WithTelemetry.
+	telemetry io.Closer
 
 	end      context.CancelFunc // ends the checks
 	run      sync.Once
@@ -61,6 +67,9 @@ func New(h http.Handler, opts ...Option) (*Service, error) {
 	s.server = &http.Server{
 		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: c.headerTimeout, ReadTimeout: c.readTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(limited, slog.LevelWarn), ConnContext: s.conns.context, ConnState: s.conns.changed,
+	}
+	if err := s.startTelemetry(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -93,8 +102,9 @@ func (s *Service) Ready(ctx context.Context) error {
 	return s.health.ready(ctx)
 }
 
-// Faults returns how often a check or the logger panicked, ended its goroutine,
-// or did not return in time. The keys are the names of the options.
+// Faults returns how often a check, the telemetry or the logger panicked, ended
+// its goroutine, or did not return in time. The keys are the names of the
+// options.
 func (s *Service) Faults() map[string]uint64 {
 	if s == nil || s.server == nil {
 		return map[string]uint64{}
@@ -120,6 +130,7 @@ func (s *Service) Run(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Service) runOnce(ctx context.Context, l net.Listener) error {
+	defer s.closeTelemetry()
 	defer s.end()
 	failed := make(chan error, 1)
 	go func() { failed <- s.server.Serve(l) }()
