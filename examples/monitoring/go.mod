@@ -21,6 +21,7 @@ require (
 	code.dny.dev/ssrf v0.3.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/deployhook/deployhook/internal/otelsettings v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0 // indirect
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0 // indirect

@@ -20,6 +20,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/deployhook/deployhook/internal/otelsettings v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0 // indirect
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0 // indirect

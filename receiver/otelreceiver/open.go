@@ -14,9 +14,9 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/deployhook/deployhook/internal/otelsettings"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
-	"github.com/deployhook/deployhook/receiver/otelreceiver/internal/settings"
 )
 
 const scope = "github.com/deployhook/deployhook/receiver/otelreceiver"
@@ -32,7 +32,7 @@ const (
 // told apart by their sources. Mistakes in options are errors of receiver.New.
 func Open(opts ...Option) func(source string) (receiver.Telemetry, error) {
 	return func(source string) (receiver.Telemetry, error) {
-		s, err := settings.New(opts)
+		s, err := otelsettings.New(opts)
 		if err != nil {
 			return nil, fmt.Errorf("otelreceiver: %w", err)
 		}
@@ -46,7 +46,7 @@ func Open(opts ...Option) func(source string) (receiver.Telemetry, error) {
 
 // telemetry follows the requests of one receiver.
 type telemetry struct {
-	*settings.Settings
+	*otelsettings.Settings
 
 	source, name string
 	tracer       trace.Tracer
@@ -65,14 +65,14 @@ func (t *telemetry) instruments() error {
 	var errs [5]error
 	t.requests, errs[0] = m.Int64Counter("deployhook.receiver.requests", metric.WithUnit("{request}"),
 		metric.WithDescription("Requests that were answered."))
-	t.duration, errs[1] = m.Float64Histogram("deployhook.receiver.request.duration", metric.WithUnit("s"), settings.Durations,
+	t.duration, errs[1] = m.Float64Histogram("deployhook.receiver.request.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time from the header of a request to its answer."))
 	t.bodySize, errs[2] = m.Int64Histogram("deployhook.receiver.request.body.size", metric.WithUnit("By"),
 		metric.WithExplicitBucketBoundaries(256, 512, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304),
 		metric.WithDescription("Size of the bodies that were read."))
-	t.claim, errs[3] = m.Float64Histogram("deployhook.receiver.claim.duration", metric.WithUnit("s"), settings.Durations,
+	t.claim, errs[3] = m.Float64Histogram("deployhook.receiver.claim.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time that the dedupe store took to answer a claim."))
-	t.handler, errs[4] = m.Float64Histogram("deployhook.receiver.handler.duration", metric.WithUnit("s"), settings.Durations,
+	t.handler, errs[4] = m.Float64Histogram("deployhook.receiver.handler.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time that handlers took."))
 	t.plain = []metric.RecordOption{metric.WithAttributeSet(t.With(t.sourceAttribute()...))}
 	return errors.Join(errs[:]...)
@@ -153,7 +153,7 @@ func (t *telemetry) typeOf(d *receiver.Delivery) string {
 	if d == nil || d.Event == nil {
 		return ""
 	}
-	return t.Type(d.Event.Type)
+	return t.Type(string(d.Event.Type))
 }
 
 func (t *telemetry) describe(span trace.Span, res *receiver.Result) {

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/internal/otelsettings v0.1.0
 	github.com/deployhook/deployhook/sender/outbox v0.1.0
 	github.com/stretchr/testify v1.12.1
 	go.opentelemetry.io/otel v1.47.0

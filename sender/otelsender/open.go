@@ -16,9 +16,9 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/deployhook/deployhook/internal/otelsettings"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
-	"github.com/deployhook/deployhook/sender/otelsender/internal/settings"
 )
 
 const scope = "github.com/deployhook/deployhook/sender/otelsender"
@@ -34,7 +34,7 @@ const (
 // errors of sender.New.
 func Open(opts ...Option) func() (sender.Telemetry, error) {
 	return func() (sender.Telemetry, error) {
-		s, err := settings.New(opts)
+		s, err := otelsettings.New(opts)
 		if err != nil {
 			return nil, fmt.Errorf("otelsender: %w", err)
 		}
@@ -48,7 +48,7 @@ func Open(opts ...Option) func() (sender.Telemetry, error) {
 
 // telemetry follows the attempts of one sender.
 type telemetry struct {
-	*settings.Settings
+	*otelsettings.Settings
 
 	tracer     trace.Tracer
 	attempts   metric.Int64Counter
@@ -73,9 +73,9 @@ func (t *telemetry) instruments(m metric.Meter) error {
 		metric.WithDescription("Deliveries that have ended, by calls of Send and Deliver."))
 	t.inFlight, errs[3] = m.Int64UpDownCounter("deployhook.sender.attempts.in_flight", metric.WithUnit("{attempt}"),
 		metric.WithDescription("Attempts that this process is making."))
-	t.duration, errs[4] = m.Float64Histogram("deployhook.sender.attempt.duration", metric.WithUnit("s"), settings.Durations,
+	t.duration, errs[4] = m.Float64Histogram("deployhook.sender.attempt.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time from the start of an attempt to the end of its answer."))
-	t.phases, errs[5] = m.Float64Histogram("deployhook.sender.attempt.phase.duration", metric.WithUnit("s"), settings.Durations,
+	t.phases, errs[5] = m.Float64Histogram("deployhook.sender.attempt.phase.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time of the parts of attempts that happened."))
 	t.plain = []metric.AddOption{metric.WithAttributeSet(t.With())}
 	for i, name := range [...]string{"dns", "connect", "tls", "first_byte"} {
@@ -129,11 +129,11 @@ func (t *telemetry) StartAttempt(ctx context.Context, s sender.AttemptStart) (co
 	var room [2]trace.SpanStartOption
 	opts := append(room[:0], trace.WithSpanKind(trace.SpanKindClient))
 	if s.Trace != "" {
-		if link, ok := settings.Link(s.Trace); ok {
+		if link, ok := otelsettings.Link(s.Trace); ok {
 			opts = append(opts, trace.WithLinks(link))
 		}
 	}
-	ctx, span := t.tracer.Start(ctx, "attempt "+t.Type(s.Type), opts...)
+	ctx, span := t.tracer.Start(ctx, "attempt "+t.Type(string(s.Type)), opts...)
 	if span.IsRecording() {
 		t.describe(span, &s)
 	}
@@ -161,7 +161,7 @@ func (t *telemetry) describe(span trace.Span, s *sender.AttemptStart) {
 
 // EndAttempt measures an attempt and ends its span.
 func (t *telemetry) EndAttempt(ctx context.Context, a sender.Attempt) {
-	m := t.measured(labels{a.Outcome, a.Class, t.Type(a.Type)})
+	m := t.measured(labels{a.Outcome, a.Class, t.Type(string(a.Type))})
 	t.attempts.Add(ctx, 1, m.count...)
 	if a.Number > 1 {
 		t.retries.Add(ctx, 1, m.outcome...)
@@ -198,7 +198,7 @@ func describeEnd(span trace.Span, a *sender.Attempt) {
 
 // EndDelivery counts a delivery.
 func (t *telemetry) EndDelivery(ctx context.Context, typ payload.Type, r *sender.Receipt) {
-	l := labels{outcome: r.Outcome, typ: t.Type(typ)}
+	l := labels{outcome: r.Outcome, typ: t.Type(string(typ))}
 	if n := len(r.Attempts); n > 0 {
 		l.class = r.Attempts[n-1].Class
 	}

@@ -8,8 +8,8 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/deployhook/deployhook/internal/otelsettings"
 	"github.com/deployhook/deployhook/receiver/inbox"
-	"github.com/deployhook/deployhook/receiver/otelreceiver/internal/settings"
 )
 
 // readTimeout bounds what the collection of metrics waits for the database.
@@ -23,7 +23,7 @@ type gauges struct {
 	age                  metric.Float64ObservableGauge
 }
 
-func newGauges(s *settings.Settings, m metric.Meter, backlog func(context.Context) (inbox.Backlog, error)) (*gauges, error) {
+func newGauges(s *otelsettings.Settings, m metric.Meter, backlog func(context.Context) (inbox.Backlog, error)) (*gauges, error) {
 	g := &gauges{}
 	var errs [6]error
 	g.pending, errs[0] = m.Int64ObservableGauge("deployhook.inbox.pending", metric.WithUnit("{delivery}"),

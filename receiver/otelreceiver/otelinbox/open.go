@@ -10,24 +10,21 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/deployhook/deployhook/internal/otelsettings"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/inbox"
 	"github.com/deployhook/deployhook/receiver/otelreceiver"
-	"github.com/deployhook/deployhook/receiver/otelreceiver/internal/settings"
 )
 
 const scope = "github.com/deployhook/deployhook/receiver/otelreceiver/otelinbox"
-
-const traceparent = "traceparent"
 
 // Open returns the value of inbox.WithTelemetry. Mistakes in options are errors
 // of the inbox's constructor.
 func Open(opts ...otelreceiver.Option) func(backlog func(context.Context) (inbox.Backlog, error)) (inbox.Telemetry, error) {
 	return func(backlog func(context.Context) (inbox.Backlog, error)) (inbox.Telemetry, error) {
-		s, err := settings.New(opts)
+		s, err := otelsettings.New(opts)
 		if err != nil {
 			return nil, fmt.Errorf("otelinbox: %w", err)
 		}
@@ -46,7 +43,7 @@ func Open(opts ...otelreceiver.Option) func(backlog func(context.Context) (inbox
 
 // telemetry follows the deliveries of one inbox.
 type telemetry struct {
-	*settings.Settings
+	*otelsettings.Settings
 	*gauges
 
 	receivers func(source string) (receiver.Telemetry, error)
@@ -60,7 +57,7 @@ func (t *telemetry) instruments(m metric.Meter) error {
 	var errs [2]error
 	t.attempts, errs[0] = m.Int64Counter("deployhook.inbox.attempts", metric.WithUnit("{attempt}"),
 		metric.WithDescription("Attempts that have ended, and deliveries that needed none."))
-	t.duration, errs[1] = m.Float64Histogram("messaging.process.duration", metric.WithUnit("s"), settings.Durations,
+	t.duration, errs[1] = m.Float64Histogram("messaging.process.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time that handlers took."))
 	return errors.Join(errs[:]...)
 }
@@ -68,31 +65,8 @@ func (t *telemetry) instruments(m metric.Meter) error {
 // Receiver follows the requests of a handler.
 func (t *telemetry) Receiver(source string) (receiver.Telemetry, error) { return t.receivers(source) }
 
-// carrier holds what a propagator reads and writes. Only traceparent is stored.
-type carrier struct{ value string }
-
-func (c *carrier) Get(key string) string {
-	if key != traceparent {
-		return ""
-	}
-	return c.value
-}
-
-func (c *carrier) Set(key, value string) {
-	if key == traceparent {
-		c.value = value
-	}
-}
-
-func (c *carrier) Keys() []string { return []string{traceparent} }
-
-// Trace returns the traceparent of the request's span. It is that of W3C Trace
-// Context for any propagator, since it is only stored.
-func (t *telemetry) Trace(ctx context.Context) string {
-	var c carrier
-	propagation.TraceContext{}.Inject(ctx, &c)
-	return c.value
-}
+// Trace returns the traceparent of the request's span.
+func (t *telemetry) Trace(ctx context.Context) string { return otelsettings.Trace(ctx) }
 
 // attempt is the context of a handler. It has what EndHandler needs.
 type attempt struct {
@@ -103,8 +77,7 @@ type attempt struct {
 
 // StartHandler begins the span of an attempt.
 func (t *telemetry) StartHandler(ctx context.Context, stored string, d inbox.Delivery, number int) context.Context {
-	ctx = propagation.TraceContext{}.Extract(ctx, &carrier{stored})
-	ctx, span := t.tracer.Start(ctx, "process "+d.Source, trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := t.tracer.Start(otelsettings.Continue(ctx, stored), "process "+d.Source, trace.WithSpanKind(trace.SpanKindConsumer))
 	if span.IsRecording() {
 		span.SetAttributes(t.Attributes...)
 		span.SetAttributes(
@@ -146,7 +119,7 @@ func errorType(err error) string {
 
 // End counts a result.
 func (t *telemetry) End(ctx context.Context, r inbox.Result) {
-	t.attempts.Add(ctx, 1, t.ended(r.Delivery.Source, string(r.State), t.Type(r.Delivery.Type))...)
+	t.attempts.Add(ctx, 1, t.ended(r.Delivery.Source, string(r.State), t.Type(string(r.Delivery.Type)))...)
 }
 
 type processLabels struct{ source, kind string }

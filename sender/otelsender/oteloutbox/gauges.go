@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/deployhook/deployhook/sender/otelsender/internal/settings"
+	"github.com/deployhook/deployhook/internal/otelsettings"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -19,14 +19,14 @@ const readTimeout = 5 * time.Second
 // gauges are read from the database when metrics are collected.
 type gauges struct {
 	registration                     metric.Registration
-	settings                         *settings.Settings
+	settings                         *otelsettings.Settings
 	up, pending, due, inFlight, dead metric.Int64ObservableGauge
 	endpoints, breakers              metric.Int64ObservableGauge
 	oldestDue, oldestBreaker         metric.Float64ObservableGauge
 	plain                            metric.MeasurementOption
 }
 
-func newGauges(s *settings.Settings, m metric.Meter, stats func(context.Context) (outbox.Stats, error)) (*gauges, error) {
+func newGauges(s *otelsettings.Settings, m metric.Meter, stats func(context.Context) (outbox.Stats, error)) (*gauges, error) {
 	g := &gauges{settings: s, plain: metric.WithAttributeSet(s.With())}
 	var errs []error
 	count := func(name, unit, description string) metric.Int64ObservableGauge {

@@ -12,10 +12,10 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/deployhook/deployhook/internal/otelsettings"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/otelsender"
-	"github.com/deployhook/deployhook/sender/otelsender/internal/settings"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -31,7 +31,7 @@ const (
 // errors of the outbox's constructor.
 func Open(opts ...otelsender.Option) func(stats func(context.Context) (outbox.Stats, error)) (outbox.Telemetry, error) {
 	return func(stats func(context.Context) (outbox.Stats, error)) (outbox.Telemetry, error) {
-		s, err := settings.New(opts)
+		s, err := otelsettings.New(opts)
 		if err != nil {
 			return nil, fmt.Errorf("oteloutbox: %w", err)
 		}
@@ -49,7 +49,7 @@ func Open(opts ...otelsender.Option) func(stats func(context.Context) (outbox.St
 
 // telemetry follows the events and deliveries of one outbox.
 type telemetry struct {
-	*settings.Settings
+	*otelsettings.Settings
 	*gauges
 
 	sender     func() (sender.Telemetry, error)
@@ -61,7 +61,7 @@ type telemetry struct {
 
 func (t *telemetry) instruments(m metric.Meter) error {
 	var errs [2]error
-	t.publishing, errs[0] = m.Float64Histogram("messaging.client.operation.duration", metric.WithUnit("s"), settings.Durations,
+	t.publishing, errs[0] = m.Float64Histogram("messaging.client.operation.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time that publications took."))
 	t.deliveries, errs[1] = m.Int64Counter("deployhook.outbox.deliveries", metric.WithUnit("{delivery}"),
 		metric.WithDescription("Deliveries that have ended."))
@@ -81,7 +81,7 @@ type publication struct {
 // StartPublish begins the span of a publication.
 func (t *telemetry) StartPublish(ctx context.Context, app string, e *payload.Event) (context.Context, string) {
 	began := time.Now()
-	ctx, span := t.tracer.Start(ctx, "publish "+t.Type(e.Type), trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(began))
+	ctx, span := t.tracer.Start(ctx, "publish "+t.Type(string(e.Type)), trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(began))
 	if span.IsRecording() {
 		span.SetAttributes(t.Attributes...)
 		span.SetAttributes(
@@ -89,7 +89,7 @@ func (t *telemetry) StartPublish(ctx context.Context, app string, e *payload.Eve
 			attribute.String("messaging.operation.type", "send"), attribute.String("deployhook.app", app),
 			keyType.String(string(e.Type)), attribute.String("deployhook.deployment.id", e.DeploymentID))
 	}
-	return &publication{ctx, span, began}, settings.Trace(ctx)
+	return &publication{ctx, span, began}, otelsettings.Trace(ctx)
 }
 
 // EndPublish ends the span of a publication.
@@ -154,7 +154,7 @@ type endLabels struct {
 
 // EndDelivery counts a delivery.
 func (t *telemetry) EndDelivery(ctx context.Context, e outbox.Ending) {
-	t.deliveries.Add(ctx, 1, t.ended(endLabels{e.State, e.Class, t.Type(e.Type)})...)
+	t.deliveries.Add(ctx, 1, t.ended(endLabels{e.State, e.Class, t.Type(string(e.Type))})...)
 }
 
 func (t *telemetry) ended(l endLabels) []metric.AddOption {

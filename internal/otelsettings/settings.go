@@ -1,8 +1,8 @@
-// Package settings has the options that otelsender and oteloutbox share.
-package settings
+// Package otelsettings has the options that otelreceiver, otelsender and their
+// packages share.
+package otelsettings
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/deployhook/deployhook/internal/nilable"
-	"github.com/deployhook/deployhook/payload"
 )
 
 // MaxTypes is the number of types that can be declared. Each one multiplies the
@@ -28,11 +27,11 @@ const Other = "other"
 // semantic conventions for HTTP, and two longer ones for timeouts.
 var Durations = metric.WithExplicitBucketBoundaries(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 15, 30)
 
-// known are the types that need no declaration. The last two are those of an
-// outbox itself.
-var known = [...]payload.Type{
-	payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive, payload.DeployFailed, payload.DeployRolledBack,
-	"endpoint.disabled", "webhook.test",
+// known are the types that need no declaration. Those in the first line are
+// from package payload, and the others from an outbox itself.
+var known = [...]string{
+	"deploy.started", "build.completed", "health_check.passed", "deploy.live", "deploy.failed", "deploy.rolled_back",
+	"endpoint.failing", "endpoint.recovered", "endpoint.disabled", "webhook.test",
 }
 
 // Settings are the values of options.
@@ -41,7 +40,7 @@ type Settings struct {
 	Tracers    trace.TracerProvider
 	Propagator propagation.TextMapPropagator
 	Attributes []attribute.KeyValue
-	types      map[payload.Type]string
+	types      map[string]bool
 	problems   []error
 }
 
@@ -49,10 +48,10 @@ type Settings struct {
 func New[O ~func(*Settings)](opts []O) (*Settings, error) {
 	s := &Settings{
 		Meters: otel.GetMeterProvider(), Tracers: otel.GetTracerProvider(), Propagator: propagation.TraceContext{},
-		types: map[payload.Type]string{},
+		types: map[string]bool{},
 	}
 	for _, t := range known {
-		s.types[t] = string(t)
+		s.types[t] = true
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -97,7 +96,7 @@ func (s *Settings) SetPropagator(p propagation.TextMapPropagator) {
 }
 
 // Declare is WithEventTypes.
-func (s *Settings) Declare(types []payload.Type) {
+func Declare[T ~string](s *Settings, types []T) {
 	if len(types) == 0 {
 		s.Problem("WithEventTypes: names no type; leave it out")
 	}
@@ -106,7 +105,7 @@ func (s *Settings) Declare(types []payload.Type) {
 			s.Problem("WithEventTypes: a type is empty")
 			continue
 		}
-		s.types[t] = string(t)
+		s.types[string(t)] = true
 	}
 	if own := len(s.types) - len(known); own > MaxTypes {
 		s.Problem("WithEventTypes: %d types are declared; at most %d, because each is a label of metrics", own, MaxTypes)
@@ -114,9 +113,9 @@ func (s *Settings) Declare(types []payload.Type) {
 }
 
 // Type returns the text of an event type for a label.
-func (s *Settings) Type(t payload.Type) string {
-	if text, ok := s.types[t]; ok {
-		return text
+func (s *Settings) Type(t string) string {
+	if s.types[t] {
+		return t
 	}
 	return Other
 }
@@ -124,37 +123,4 @@ func (s *Settings) Type(t payload.Type) string {
 // With returns the attributes of all measurements, and more.
 func (s *Settings) With(more ...attribute.KeyValue) attribute.Set {
 	return attribute.NewSet(slices.Concat(s.Attributes, more)...)
-}
-
-const traceparent = "traceparent"
-
-// carrier holds what a propagator reads and writes. Only traceparent is stored.
-type carrier struct{ value string }
-
-func (c *carrier) Get(key string) string {
-	if key != traceparent {
-		return ""
-	}
-	return c.value
-}
-
-func (c *carrier) Set(key, value string) {
-	if key == traceparent {
-		c.value = value
-	}
-}
-
-func (c *carrier) Keys() []string { return []string{traceparent} }
-
-// Trace returns the span of ctx as text, or nothing if there is none.
-func Trace(ctx context.Context) string {
-	var c carrier
-	propagation.TraceContext{}.Inject(ctx, &c)
-	return c.value
-}
-
-// Link returns a link to the span of a text.
-func Link(text string) (trace.Link, bool) {
-	span := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), &carrier{text}))
-	return trace.Link{SpanContext: span}, span.IsValid()
 }

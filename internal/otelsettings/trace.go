@@ -1,0 +1,48 @@
+package otelsettings
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+const traceparent = "traceparent"
+
+// carrier holds what a propagator reads and writes. Only traceparent is stored.
+type carrier struct{ value string }
+
+func (c *carrier) Get(key string) string {
+	if key != traceparent {
+		return ""
+	}
+	return c.value
+}
+
+func (c *carrier) Set(key, value string) {
+	if key == traceparent {
+		c.value = value
+	}
+}
+
+func (c *carrier) Keys() []string { return []string{traceparent} }
+
+// Trace returns the span of ctx as text, or nothing if there is none. The text
+// is a traceparent of W3C Trace Context for any propagator, because it is only
+// stored.
+func Trace(ctx context.Context) string {
+	var c carrier
+	propagation.TraceContext{}.Inject(ctx, &c)
+	return c.value
+}
+
+// Continue returns a context whose span is that of a text of [Trace].
+func Continue(ctx context.Context, text string) context.Context {
+	return propagation.TraceContext{}.Extract(ctx, &carrier{text})
+}
+
+// Link returns a link to the span of a text of [Trace].
+func Link(text string) (trace.Link, bool) {
+	span := trace.SpanContextFromContext(Continue(context.Background(), text))
+	return trace.Link{SpanContext: span}, span.IsValid()
+}
