@@ -224,4 +224,4 @@ func names(text string) []string {
 	return metricName.FindAllString(text, -1)
 }
 
-var metricName = regexp.MustCompile(`\b(deployhook_(sender|outbox|receiver|inbox)|messaging_(client|process))_\w+`)
+var metricName = regexp.MustCompile(`\b(deployhook_(sender|outbox|receiver|inbox|service)|messaging_(client|process))_\w+`)

@@ -27,6 +27,8 @@ import (
 	"github.com/deployhook/deployhook/receiver/inbox"
 	"github.com/deployhook/deployhook/receiver/otelreceiver"
 	"github.com/deployhook/deployhook/receiver/otelreceiver/otelinbox"
+	"github.com/deployhook/deployhook/receiver/otelreceiver/otelservice"
+	"github.com/deployhook/deployhook/receiver/service"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/otelsender"
 	"github.com/deployhook/deployhook/sender/otelsender/oteloutbox"
@@ -94,6 +96,9 @@ func (w *world) openReceivers(opts ...otelreceiver.Option) {
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, w.inbox.Close()) })
 	hook, err := w.inbox.Handler(w.scheme, "platform")
+	require.NoError(w.t, err)
+	_, err = service.New(http.NotFoundHandler(), service.WithLogger(quiet), service.WithCheck("deliveries", store.Ready), service.WithCheck("inbox", w.inbox.Ready),
+		service.WithTelemetry(otelservice.Open(opts...)))
 	require.NoError(w.t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/receiver", rcv.Events(func(context.Context, *payload.Event) error { return nil }))

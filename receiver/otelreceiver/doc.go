@@ -9,9 +9,9 @@
 //	http.Handle("POST /webhooks/deploy", rcv.Events(onEvent))
 //
 // The endpoints of package deployments take it the same way, with
-// deployments.WithTelemetry. Package otelinbox is for inboxes. The program sets
-// the providers, with otel.SetMeterProvider and otel.SetTracerProvider or with
-// options.
+// deployments.WithTelemetry. Package otelinbox is for inboxes, and package
+// otelservice for health checks. The program sets the providers, with
+// otel.SetMeterProvider and otel.SetTracerProvider or with options.
 //
 // # Metrics
 //

@@ -23,6 +23,9 @@
 // time counts as failed. The answer never contains the reason, but the log
 // does.
 //
+// With [WithTelemetry] and package otelservice a metric has the result of each
+// check.
+//
 // Restart a process by /livez, and route requests to it by /readyz. A restart
 // does not repair a store.
 //
