@@ -1,0 +1,96 @@
+// Package stoptest stops a program under load. Good requests come through a
+// load balancer that follows the program's readiness. Other clients keep
+// connections open and send a byte now and then.
+//
+//	report := stoptest.Load{
+//		Program: p.addr, Stays: other.addr, Request: newRequest, Good: isGood, Drips: 100, DripPath: "/webhooks/deploy",
+//	}.Run(t, func() { p.stop(syscall.SIGTERM) })
+package stoptest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	// patience is how long a step may take. Only a hang takes that long.
+	patience = 2 * time.Minute
+	// clients is the number of clients that send good requests.
+	clients = 8
+	// before is the number of good requests before the stop.
+	before = 200
+)
+
+// Load is what arrives while a program stops.
+type Load struct {
+	// Program is the address of the program that is stopped. Stays is the address
+	// of another one, which takes the requests over. Both serve /readyz.
+	Program, Stays string
+	// Request returns a good request. Its URL needs only a path.
+	Request func() *http.Request
+	// Good reports whether an answer is the right one.
+	Good func(status int, body string) bool
+	// Drips is the number of connections that send a byte now and then. Half of
+	// them send a header that never ends, and the others a body for DripPath.
+	// They have no credentials.
+	Drips    int
+	DripPath string
+}
+
+// Report is what happened. No request failed, or the test has.
+type Report struct {
+	Requests int64         // good requests that were answered
+	Closed   int64         // dripping connections that the program closed before the stop
+	Took     time.Duration // duration of the stop
+}
+
+// Run begins the load and calls stop, which stops the program and returns after
+// its end. The load ends after that.
+func (l Load) Run(t testing.TB, stop func()) Report {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	b := newBalancer()
+	defer b.close()
+	defer all.Wait()
+	defer cancel()
+	all.Go(func() { b.poll(ctx, l.Program, l.Stays) })
+	l.await(t, "both programs are ready", func() bool { return b.sendsTo(l.Program) && b.sendsTo(l.Stays) })
+
+	d := &drips{addr: l.Program, path: l.DripPath}
+	require.NoError(t, d.open(ctx, l.Drips), "open dripping connections")
+	all.Go(func() { d.run(ctx) })
+	var done atomic.Int64
+	for range clients {
+		all.Go(func() { b.load(ctx, l, &done) })
+	}
+	l.await(t, "requests are answered", func() bool { return done.Load() > before })
+
+	closed, begun := d.closed.Load(), time.Now()
+	stop()
+	took := time.Since(begun)
+	cancel()
+	all.Wait()
+	failed, last := b.failures()
+	require.Zero(t, failed, "failed requests of %d; the last one: %s", done.Load(), last)
+	return Report{Requests: done.Load(), Closed: closed, Took: took}
+}
+
+func (l Load) await(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	require.Eventually(t, is, patience, time.Millisecond, what)
+}
+
+// sendsTo reports whether a program gets requests.
+func (b *balancer) sendsTo(addr string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Contains(b.ready, addr)
+}
