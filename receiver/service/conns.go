@@ -16,8 +16,7 @@ const (
 	// service stops.
 	sweepEvery = 50 * time.Millisecond
 	// patience is the number of sweeps after which a connection is closed that
-	// still waits for a body. The server of net/http reads the rest of a body
-	// before it sends an answer.
+	// still waits for a body, although its reads were ended.
 	patience = 10
 )
 
@@ -30,6 +29,9 @@ type conn struct {
 	busy atomic.Bool
 	// handlers is the number of running handlers. HTTP/2 has several.
 	handlers atomic.Int64
+	// unread reports that a handler of HTTP/1 has returned before the end of its
+	// body. The server reads the rest before it sends the answer.
+	unread atomic.Bool
 
 	mu     sync.Mutex
 	bodies map[*body]struct{} // of running handlers
@@ -48,11 +50,15 @@ func (c *conn) remove(b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.bodies, b)
+	c.unread.Store(b.http1 && !b.ended.Load())
 }
 
-// refuse ends the reads that wait for a body. It reports whether there were
-// any.
+// refuse ends the reads that wait for a body, also those of the server. It
+// reports whether handlers were waiting.
 func (c *conn) refuse() (waiting bool) {
+	if c.unread.Load() {
+		_ = c.SetReadDeadline(time.Now()) // if it can't, the connection is closed soon
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for b := range c.bodies {
@@ -92,6 +98,7 @@ func (cs *conns) changed(c net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		if own, ok := cs.open.Load(c); ok {
 			own.(*conn).busy.Store(false)
+			own.(*conn).unread.Store(false)
 		}
 	case http.StateClosed, http.StateHijacked:
 		cs.open.Delete(c)
@@ -119,19 +126,20 @@ type body struct {
 	closing *atomic.Bool
 	control *http.ResponseController
 	reading atomic.Bool
-	ended   bool
+	ended   atomic.Bool
+	http1   bool
 }
 
 // Read implements [io.Reader].
 func (b *body) Read(p []byte) (n int, err error) {
 	b.reading.Store(true) // before the check, so that a sweep sees a read that it did not prevent
 	defer b.reading.Store(false)
-	if b.closing.Load() && !b.ended {
+	if b.closing.Load() && !b.ended.Load() {
 		// The server would read on after the handler has returned.
 		_ = b.control.SetReadDeadline(time.Now()) // if it can't, the connection is closed soon
 		return 0, os.ErrDeadlineExceeded
 	}
 	n, err = b.ReadCloser.Read(p)
-	b.ended = err == io.EOF
+	b.ended.Store(err == io.EOF)
 	return n, err
 }

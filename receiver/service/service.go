@@ -201,7 +201,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if c != nil && r.Body != nil && r.Body != http.NoBody {
-		b := &body{ReadCloser: r.Body, closing: &s.closing, control: http.NewResponseController(w)}
+		b := &body{ReadCloser: r.Body, closing: &s.closing, control: http.NewResponseController(w), http1: r.ProtoMajor == 1}
 		c.add(b)
 		defer c.remove(b)
 		r.Body = b

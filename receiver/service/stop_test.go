@@ -113,18 +113,25 @@ func TestRun_SlowBodyDoesNotHoldIt(t *testing.T) {
 }
 
 // A client that goes on sending a body which its handler has not read does not
-// delay the stop either.
+// delay the stop either. It gets its answer at the end of the drain time.
 func TestRun_UnreadBodyDoesNotHoldIt(t *testing.T) {
 	t.Parallel()
-	entered, leave := make(chan struct{}), make(chan struct{})
-	r := run(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		close(entered)
-		<-leave
+	entered, leave := make(chan struct{}, 2), make(chan struct{})
+	r := run(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		if r.URL.Path == "/later" {
+			<-leave
+		}
+		w.WriteHeader(http.StatusUnauthorized)
 	}), service.WithDrain(0), service.WithStopTimeout(time.Hour), service.WithReadTimeouts(time.Hour, time.Hour))
-	_, _ = send(t, r.addr, slowRequest)
+	_, before := send(t, r.addr, slowRequest)
+	_, after := send(t, r.addr, strings.Replace(slowRequest, "/c", "/later", 1))
+	<-entered
 	<-entered
 	r.stop(t)
+	require.Equal(t, http.StatusUnauthorized, readAnswer(t, before).StatusCode)
 	close(leave)
+	require.Equal(t, http.StatusUnauthorized, readAnswer(t, after).StatusCode)
 	require.NoError(t, <-r.ended)
 }
 
