@@ -42,6 +42,10 @@ type Load struct {
 	// They have no credentials.
 	Drips    int
 	DripPath string
+	// Closes makes the stop wait until the program has closed as many dripping
+	// connections as there are. They are opened again, so they drip during the
+	// stop, too.
+	Closes bool
 }
 
 // Report is what happened. No request failed, or the test has.
@@ -73,6 +77,9 @@ func (l Load) Run(t testing.TB, stop func()) Report {
 	}
 	l.await(t, "requests are answered", func() bool { return done.Load() > before })
 
+	if l.Closes {
+		l.await(t, "the program closes dripping connections", func() bool { return d.closed.Load() >= int64(l.Drips) })
+	}
 	closed, begun := d.closed.Load(), time.Now()
 	stop()
 	took := time.Since(begun)
