@@ -3,6 +3,7 @@ package signer
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -65,10 +66,8 @@ func parseTimestamp(text string) (int64, bool) {
 
 // timestampError explains a timestamp that parseTimestamp refused.
 func timestampError(header, text string) error {
-	if len(text) == 13 {
-		if _, ok := parseTimestamp(text[:10]); ok {
-			return fmt.Errorf("%w: %s has 13 digits: milliseconds? want Unix seconds", ErrMalformed, header)
-		}
+	if len(text) == 13 && strings.Trim(text, "0123456789") == "" {
+		return fmt.Errorf("%w: %s has 13 digits: milliseconds? want Unix seconds", ErrMalformed, header)
 	}
 	return fmt.Errorf("%w: %s is not a Unix time in seconds (1 to %d digits, no sign, no leading zero)", ErrMalformed, header, maxTimestampDigits)
 }

@@ -130,36 +130,37 @@ func (s *BodyOnly) decode(mac []byte, encoded string) bool {
 	return decodeHex(mac, encoded)
 }
 
-// parse stores the MACs of the header and returns their number.
-func (s *BodyOnly) parse(macs *[maxSignatures][macSize]byte, text string) (n int, err error) {
+// parse appends the MACs of the header.
+func (s *BodyOnly) parse(macs [][macSize]byte, text string) ([][macSize]byte, error) {
 	if !s.list {
-		return 1, s.parseOne(&macs[0], text)
+		return s.parseOne(macs, text)
 	}
 	entries := 0
 	for entry := range strings.SplitSeq(text, ",") {
 		if entries++; entries > maxSignatures {
-			return 0, fmt.Errorf("%w: %s has more than %d signatures", ErrMalformed, s.header, maxSignatures)
+			return nil, fmt.Errorf("%w: %s has more than %d signatures", ErrMalformed, s.header, maxSignatures)
 		}
 		if entry = strings.Trim(entry, " \t"); !strings.HasPrefix(entry, s.prefix) {
 			continue // of another version
 		}
-		if err := s.parseOne(&macs[n], entry); err != nil {
-			return 0, err
+		var err error
+		if macs, err = s.parseOne(macs, entry); err != nil {
+			return nil, err
 		}
-		n++
 	}
-	if n == 0 {
-		return 0, fmt.Errorf("%w: %s has no signature that begins with %q", ErrMalformed, s.header, s.prefix)
+	if len(macs) == 0 {
+		return nil, fmt.Errorf("%w: %s has no signature that begins with %q", ErrMalformed, s.header, s.prefix)
 	}
-	return n, nil
+	return macs, nil
 }
 
-func (s *BodyOnly) parseOne(mac *[macSize]byte, text string) error {
+func (s *BodyOnly) parseOne(macs [][macSize]byte, text string) ([][macSize]byte, error) {
+	var mac [macSize]byte
 	encoded, ok := strings.CutPrefix(text, s.prefix)
 	if !ok || !s.decode(mac[:s.size], encoded) {
-		return fmt.Errorf("%w: %s is not %q followed by the MAC of %d bytes in its canonical form", ErrMalformed, s.header, s.prefix, s.size)
+		return nil, fmt.Errorf("%w: %s is not %q followed by the MAC of %d bytes in its canonical form", ErrMalformed, s.header, s.prefix, s.size)
 	}
-	return nil
+	return append(macs, mac), nil
 }
 
 // Verify accepts a request whose header occurs exactly once, has the one
@@ -174,11 +175,10 @@ func (s *BodyOnly) Verify(r *http.Request, body []byte) (Verified, error) {
 		return Verified{}, s.diagnosis.missing(err, r.Header, s.header)
 	}
 	var all [maxSignatures][macSize]byte
-	n, err := s.parse(&all, signature)
+	macs, err := s.parse(all[:0], signature)
 	if err != nil {
 		return Verified{}, err
 	}
-	macs := all[:n]
 	var matched *activeKey
 	now := time.Now()
 	for _, key := range s.keys {

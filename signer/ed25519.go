@@ -27,7 +27,7 @@ type SigningKey struct {
 	name     string
 	notAfter time.Time
 	public   ed25519.PublicKey
-	signer   crypto.Signer
+	sign     signFunc
 	reveal   func() string // nil: the key is kept elsewhere
 }
 
@@ -64,18 +64,8 @@ func GenerateSigningKey() SigningKey {
 
 func localSigningKey(private ed25519.PrivateKey) SigningKey {
 	text := func() string { return signingPrefix + base64.StdEncoding.EncodeToString(private) }
-	// A closure holds the private key, like a Secret's bytes.
-	var signer crypto.Signer = private // made once: each conversion allocates
-	return SigningKey{public: private.Public().(ed25519.PublicKey), signer: hiddenSigner(func() crypto.Signer { return signer }), reveal: text}
-}
-
-// hiddenSigner keeps a private key out of the reach of reflection.
-type hiddenSigner func() crypto.Signer
-
-func (h hiddenSigner) Public() crypto.PublicKey { return h().Public() }
-
-func (h hiddenSigner) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return h().Sign(random, message, opts)
+	sign := func(message []byte) ([]byte, error) { return private.Sign(nil, message, crypto.Hash(0)) }
+	return SigningKey{public: private.Public().(ed25519.PublicKey), sign: sign, reveal: text}
 }
 
 // NewSigningKey wraps an Ed25519 [crypto.Signer], so that the key can stay in a
@@ -98,8 +88,8 @@ func NewSigningKey(key crypto.Signer) (SigningKey, error) {
 	if err := checkPublic(public); err != nil {
 		return SigningKey{}, err
 	}
-	// The crypto.Signer may be an ed25519.PrivateKey, so it is hidden as well.
-	return SigningKey{public: public, signer: hiddenSigner(func() crypto.Signer { return key })}, nil
+	sign := func(message []byte) ([]byte, error) { return key.Sign(nil, message, crypto.Hash(0)) }
+	return SigningKey{public: public, sign: sign}, nil
 }
 
 // Named returns the key with a name for logs and for [Verified].Key, see
@@ -131,7 +121,7 @@ func (k SigningKey) Reveal() string {
 }
 
 func (k SigningKey) describe() keyInfo {
-	return keyInfo{name: k.name, notAfter: k.notAfter, public: k.public, private: k.signer, remote: k.reveal == nil}
+	return keyInfo{name: k.name, notAfter: k.notAfter, public: k.public, sign: k.sign, remote: k.reveal == nil}
 }
 
 // String returns a redacted form.

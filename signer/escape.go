@@ -31,12 +31,12 @@ func appendEscape(out []byte, r rune) []byte {
 }
 
 // withCharacters replaces the escapes of a JSON document with their characters.
-// It keeps the escapes that JSON requires.
+// It keeps the escapes that JSON requires. The document must be valid.
 func withCharacters(document []byte) []byte {
 	out := make([]byte, 0, len(document))
 	for {
 		i := bytes.IndexByte(document, '\\')
-		if i < 0 || i+1 >= len(document) {
+		if i < 0 {
 			return append(out, document...)
 		}
 		out, document = append(out, document[:i]...), document[i:]
@@ -70,14 +70,13 @@ func unescape(document []byte) (rune, int) {
 	return r, 6
 }
 
-// hexEscape returns the code unit of an escape, or -1.
+// hexEscape returns the code unit of an escape, or -1. JSON requires four digits
+// after \u.
 func hexEscape(document []byte) rune {
-	if len(document) < 6 || document[0] != '\\' || document[1] != 'u' {
+	digits, ok := bytes.CutPrefix(document, []byte(`\u`))
+	if !ok {
 		return -1
 	}
-	n, err := strconv.ParseUint(string(document[2:6]), 16, 16)
-	if err != nil {
-		return -1
-	}
+	n, _ := strconv.ParseUint(string(digits[:4]), 16, 16)
 	return rune(n)
 }

@@ -1,7 +1,6 @@
 package signer
 
 import (
-	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"reflect"
@@ -47,15 +46,15 @@ type keyInfo struct {
 	notAfter time.Time
 	secret   Secret            // of an HMAC key
 	public   ed25519.PublicKey // of an Ed25519 key
-	private  crypto.Signer     // of an Ed25519 key that can sign
-	remote   bool              // private is the application's
+	sign     signFunc          // of an Ed25519 key that can sign
+	remote   bool              // sign is the application's
 }
 
 func (i keyInfo) isAsymmetric() bool { return i.public != nil }
 
 func (i keyInfo) sameKey(other keyInfo) bool {
-	if i.isAsymmetric() || other.isAsymmetric() {
-		return i.isAsymmetric() && other.isAsymmetric() && i.public.Equal(other.public)
+	if i.isAsymmetric() {
+		return i.public.Equal(other.public)
 	}
 	return i.secret.Equal(other.secret)
 }
@@ -66,11 +65,15 @@ type activeKey struct {
 	notAfter time.Time // zero: no end
 	secret   Secret    // kept for diagnosis
 
-	mac     *macKey
-	public  ed25519.PublicKey
-	private crypto.Signer // nil: verifies only
-	remote  bool          // private is the application's
+	mac    *macKey
+	public ed25519.PublicKey
+	sign   signFunc // nil: verifies only
+	remote bool     // sign is the application's
 }
+
+// signFunc signs with an Ed25519 key. As a closure, it keeps the key out of the
+// reach of reflection.
+type signFunc func(message []byte) ([]byte, error)
 
 // active reports whether the key may be used at t. Its end is inclusive.
 func (k *activeKey) active(t time.Time) bool { return k.notAfter.IsZero() || !t.After(k.notAfter) }
@@ -104,7 +107,7 @@ func newKeySet(scheme string, takes accepts, keys []Key) ([]*activeKey, error) {
 			}
 		}
 		infos = append(infos, info)
-		k := &activeKey{name: info.name, notAfter: info.notAfter, secret: info.secret, public: info.public, private: info.private, remote: info.remote}
+		k := &activeKey{name: info.name, notAfter: info.notAfter, secret: info.secret, public: info.public, sign: info.sign, remote: info.remote}
 		if info.isAsymmetric() {
 			if asymmetric++; asymmetric > maxAsymmetricKeys {
 				return nil, configError(scheme, "WithKey: more than %d Ed25519 keys, the current and the next; leave out those that nothing signs with", maxAsymmetricKeys)

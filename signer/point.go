@@ -25,7 +25,8 @@ func checkPublic(key ed25519.PublicKey) error {
 	for range 3 { // eight times a point of low order is the neutral element
 		point = c.double(point)
 	}
-	if point.x.Sign() == 0 && point.y.Cmp(big.NewInt(1)) == 0 {
+	// The point of order two also has a zero x, but is not eight times a point.
+	if point.x.Sign() == 0 {
 		return secretError("an Ed25519 public key of low order, for which anyone can sign; take the key of a key pair")
 	}
 	return nil
@@ -74,11 +75,11 @@ func (c curve) divide(numerator, denominator *big.Int) *big.Int {
 	return c.mul(numerator, new(big.Int).ModInverse(denominator, c.p))
 }
 
-// decode reads a point from its one encoding. RFC 8032, section 5.1.3.
+// decode reads a point from its one encoding. RFC 8032, section 5.1.3. It
+// ignores the sign of x, because a point and its negative have the same order.
 func (c curve) decode(key ed25519.PublicKey) (curvePoint, bool) {
 	encoded := slices.Clone(key)
 	slices.Reverse(encoded)
-	negative := encoded[0]&0x80 != 0
 	encoded[0] &= 0x7f
 	y := new(big.Int).SetBytes(encoded)
 	if y.Cmp(c.p) >= 0 {
@@ -87,11 +88,8 @@ func (c curve) decode(key ed25519.PublicKey) (curvePoint, bool) {
 	one, square := big.NewInt(1), c.mul(y, y)
 	denominator := c.mul(c.d, square)
 	x := c.divide(new(big.Int).Sub(square, one), denominator.Add(denominator, one))
-	if x.ModSqrt(x, c.p) == nil || x.Sign() == 0 && negative {
+	if x.ModSqrt(x, c.p) == nil {
 		return curvePoint{}, false
-	}
-	if negative != (x.Bit(0) == 1) {
-		x.Sub(c.p, x)
 	}
 	return curvePoint{x, y}, true
 }

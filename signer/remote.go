@@ -2,7 +2,6 @@ package signer
 
 import (
 	"context"
-	"crypto"
 	"errors"
 )
 
@@ -11,7 +10,7 @@ import (
 // ends. The message then still belongs to it.
 //
 // A panic reaches the caller, as if the key had been called directly.
-func signRemote(ctx context.Context, key crypto.Signer, message []byte) ([]byte, error) {
+func signRemote(ctx context.Context, sign signFunc, message []byte) ([]byte, error) {
 	type result struct {
 		signature []byte
 		err       error
@@ -24,7 +23,7 @@ func signRemote(ctx context.Context, key crypto.Signer, message []byte) ([]byte,
 			r.panicked = recover()
 			done <- r
 		}()
-		r.signature, r.err = key.Sign(nil, message, crypto.Hash(0))
+		r.signature, r.err = sign(message)
 	}()
 	select {
 	case r := <-done:

@@ -2,7 +2,6 @@ package signer
 
 import (
 	"context"
-	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
@@ -116,7 +115,7 @@ func (s *Standard) Sign(ctx context.Context, r *http.Request, id string, at time
 	out := strconv.AppendInt(scratch[:0], at.Unix(), 10)
 	digits := len(out)
 	for _, key := range s.keys {
-		if !key.active(at) || key.mac == nil && key.private == nil {
+		if !key.active(at) || key.mac == nil && key.sign == nil {
 			continue
 		}
 		if len(out) > digits {
@@ -144,10 +143,10 @@ func (s *Standard) appendSignature(ctx context.Context, out []byte, key *activeK
 	}
 	signature, err := s.signEd25519(ctx, key, id, timestamp, body)
 	if err != nil {
-		return out, fmt.Errorf("signer: Standard: %s can't sign: %w", key.name, err)
+		return nil, fmt.Errorf("signer: Standard: %s can't sign: %w", key.name, err)
 	}
 	if len(signature) != ed25519.SignatureSize {
-		return out, fmt.Errorf("signer: Standard: %s returned a signature of %d bytes; Ed25519 has %d", key.name, len(signature), ed25519.SignatureSize)
+		return nil, fmt.Errorf("signer: Standard: %s returned a signature of %d bytes; Ed25519 has %d", key.name, len(signature), ed25519.SignatureSize)
 	}
 	out = append(out, versionEd25519+","...)
 	return base64.StdEncoding.AppendEncode(out, signature), nil
@@ -157,12 +156,12 @@ func (s *Standard) appendSignature(ctx context.Context, out []byte, key *activeK
 // elsewhere, which may still read the message after ctx has ended.
 func (s *Standard) signEd25519(ctx context.Context, key *activeKey, id string, timestamp, body []byte) ([]byte, error) {
 	if key.remote {
-		return signRemote(ctx, key.private, append(appendContent(nil, id, timestamp), body...))
+		return signRemote(ctx, key.sign, append(appendContent(nil, id, timestamp), body...))
 	}
 	message := s.messages.Get().(*[]byte)
 	defer s.messages.Put(message)
 	*message = append(appendContent((*message)[:0], id, timestamp), body...)
-	return key.private.Sign(nil, *message, crypto.Hash(0))
+	return key.sign(*message)
 }
 
 // appendContent appends what is signed before the body: "id.timestamp.".

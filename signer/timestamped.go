@@ -159,13 +159,14 @@ func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 	if err := CheckAge(s.timestampHeader, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
-	var macs [1][macSize]byte
-	if !decodeHex(macs[0][:], s.withoutMark(signature)) {
+	var mac [macSize]byte
+	if !decodeHex(mac[:], s.withoutMark(signature)) {
 		return Verified{}, fmt.Errorf("%w: %s is not %d lower-case hex digits", ErrMalformed, s.signatureHeader, hexMAC)
 	}
-	matched := matchTimestamped(s.keys, now, timestamp, macs[:], body)
+	macs := [][macSize]byte{mac}
+	matched := matchTimestamped(s.keys, now, timestamp, macs, body)
 	if matched == nil {
-		hint := s.diagnosis.explain(r.Header, s.signatureHeader, s.keys, macs[:], body, content{"timestamp.body", timestamp + "."}, content{"body", ""})
+		hint := s.diagnosis.explain(r.Header, s.signatureHeader, s.keys, macs, body, content{"timestamp.body", timestamp + "."}, content{"body", ""})
 		return Verified{}, fmt.Errorf("%w: %d key(s) tried%s", ErrNoMatch, len(s.keys), hint)
 	}
 	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil

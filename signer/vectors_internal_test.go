@@ -1,7 +1,6 @@
 package signer
 
 import (
-	"crypto"
 	"crypto/ed25519"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -42,7 +41,7 @@ func TestPrimitiveVectors(t *testing.T) {
 				key, err := ParseSigningKey(signingPrefix + base64.StdEncoding.EncodeToString(p.Key))
 				require.NoError(t, err)
 				require.Equal(t, p.Public, []byte(key.VerifyingKey().describe().public))
-				signature, err := key.describe().private.Sign(nil, p.Message, crypto.Hash(0))
+				signature, err := key.describe().sign(p.Message)
 				require.NoError(t, err)
 				require.Equal(t, p.Result, hex.EncodeToString(signature))
 				require.True(t, ed25519.Verify(key.public, p.Message, signature))
