@@ -87,6 +87,8 @@ func (d *diagnosis) explain(h http.Header, own string, keys []*activeKey, macs [
 	return otherSchemes(h, own)
 }
 
+// explainKey returns "" or what matches with a key. No active key gave one of
+// the MACs over the signed bytes as they are.
 func explainKey(key *activeKey, macs [][macSize]byte, body []byte, bodies []bodyVariant, forms []content) string {
 	fits := func(raw []byte, prefix string, body []byte) bool {
 		mac := hmac.New(sha256.New, raw)
@@ -95,6 +97,9 @@ func explainKey(key *activeKey, macs [][macSize]byte, body []byte, bodies []body
 		return matches(mac.Sum(nil), macs)
 	}
 	raw := key.secret.bytes()
+	if fits(raw, forms[0].prefix, body) {
+		return key.name + " matches, but it is past its NotAfter time: the sender still signs with it"
+	}
 	for _, v := range bodies {
 		if fits(raw, forms[0].prefix, v.body) {
 			return fmt.Sprintf("%s matches the body %s: something rewrote it on the way, or what was signed is not what was sent", key.name, v.name)
