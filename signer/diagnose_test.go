@@ -1,6 +1,7 @@
 package signer_test
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -73,6 +74,14 @@ func TestDiagnosis_NamesTheReencoding(t *testing.T) {
 		"a byte order mark arrives":  {plain, "\ufeff" + plain, "without the byte order mark"},
 		"a byte order mark was lost": {"\ufeff" + plain, plain, "with a byte order mark"},
 		"not JSON, byte order mark":  {"x", "\ufeffx", "without the byte order mark"},
+		"a byte order mark and more": {plain, "\ufeff" + spaced, "compacted"},
+		"consecutive escapes":        {`{"a":"çé"}`, `{"a":"\u00e7\u00e9"}`, `escapes (\u00e7) became characters`},
+		"every bit of a character":   {`{"a":"\u0080\u0101\u0fff\uffee"}`, "{\"a\":\"\u0080\u0101\u0fff\uffee\"}", `characters became escapes (\u00e7)`},
+		"not UTF-8":                  {"{\"a\":\"\\u00e7\xff\"}", "{\"a\":\"ç\xff\"}", `characters became escapes (\u00e7)`},
+		"escapes that have to stay":  {`{"a":"\u0000\u001f\u0022\u005c\"\\\/\ud800\udc00\ud83d\n"}`, `{"a":"\u0000\u001f\u0022\u005c\"\\\/\ud800\udc00\ud83d\n" }`, "compacted"},
+		"only some escapes go":       {`{"a":" \u0000\u001f\u0022\u005c\"\\/\ud83dç\ud83d"}`, `{"a":"\u0020\u0000\u001f\u0022\u005c\"\\\/\ud83d\u00e7\ud83d"}`, `escapes (\u00e7) became characters`},
+		"large numbers":              {`{"a":12345678901234567890,"b":1}`, `{"b":1,"a":12345678901234567890}`, "sorted keys"},
+		"blanks around text":         {`{"a": "\"x,:\"", "b\\": ":\\\",", "c": "1:2,3"}`, `{"a":"\"x,:\"","b\\":":\\\",","c":"1:2,3"}`, "blanks after commas and colons"},
 		"escapes that JSON needs":    {`{"a":"\u0000\"\u0022\\\ud800"}`, `{"a": "\u0000\"\u0022\\\ud800"}`, "compacted"},
 	} {
 		r := signed(t, standard(t, key), "whk_1", time.Now(), []byte(c.signed))
@@ -99,6 +108,14 @@ func TestDiagnosis_NamesWhatTheSenderKeyedWith(t *testing.T) {
 		require.ErrorIs(t, err, signer.ErrNoMatch)
 		require.ErrorContains(t, err, says)
 		require.NotContains(t, err.Error(), text)
+	}
+	for theirs, says := range map[string]string{
+		strings.TrimPrefix(specSecret, "whsec_"): "text after whsec_ is the key", string(must[[]byte](t)(base64.StdEncoding.DecodeString(strings.TrimPrefix(specSecret, "whsec_")))): "decoded from base64",
+	} {
+		s := must[*signer.Stripe](t)(signer.NewStripe(literalSecret(t, specSecret)))
+		_, err := s.Verify(signed(t, stripeOf{theirs}, "whk_1", time.Now(), []byte("{}")), []byte("{}"))
+		require.ErrorIs(t, err, signer.ErrNoMatch)
+		require.ErrorContains(t, err, says)
 	}
 	for theirs, says := range map[string]string{
 		specSecret + "\n": "a line end follows the secret", strings.TrimPrefix(specSecret, "whsec_") + "\n": "after whsec_ and a line end",
@@ -258,4 +275,14 @@ func TestDiagnosis_OfALargeBody(t *testing.T) {
 	_, err := s.Verify(r, []byte("["+strings.Repeat(entry+", ", 400)+entry+"]"))
 	require.ErrorIs(t, err, signer.ErrNoMatch)
 	require.ErrorContains(t, err, "compacted")
+}
+
+// stripeOf is a sender that has another key than the receiver.
+type stripeOf struct{ key string }
+
+func (s stripeOf) Sign(_ context.Context, r *http.Request, _ string, at time.Time, body []byte) error {
+	mac := hmac.New(sha256.New, []byte(s.key))
+	fmt.Fprintf(mac, "%d.%s", at.Unix(), body)
+	r.Header.Set("Stripe-Signature", fmt.Sprintf("t=%d,v1=%x", at.Unix(), mac.Sum(nil)))
+	return nil
 }
