@@ -3,7 +3,6 @@ package sender
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 )
 
@@ -52,9 +51,6 @@ func (s *Sender) checkAddresses(ctx context.Context, t *target) error {
 		return nil // the proxy alone knows where the name leads
 	}
 	addrs, err := s.resolver.LookupNetIP(ctx, "ip", host)
-	if err == nil && len(addrs) == 0 {
-		err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
-	}
 	if err != nil {
 		return newAttemptError(ctx, t, err, progress{})
 	}

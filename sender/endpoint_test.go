@@ -301,6 +301,8 @@ func TestOptionMistakes(t *testing.T) {
 		"0.0.0.0/0":                     sender.DenyNetworks(netip.MustParsePrefix("::ffff:0.0.0.0/90")),
 		"WithNAT64: names":              sender.WithNAT64(),
 		"96 bits":                       sender.WithNAT64(netip.MustParsePrefix("64:ff9b::/95")),
+		"10.0.0.0/32: want an IPv6":     sender.WithNAT64(netip.MustParsePrefix("10.0.0.0/32")),
+		"::ffff:0.0.0.0/96: want an":    sender.WithNAT64(netip.MustParsePrefix("::ffff:0.0.0.0/96")),
 		"Nope":                          sender.WithEventTypes("Nope"),
 		"AllowNetworks":                 sender.AllowNetworks(),
 		"AllowNetworks: in":             sender.AllowNetworks(badPrefix()),

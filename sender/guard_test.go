@@ -121,13 +121,13 @@ func TestGuardOptions(t *testing.T) {
 		{nat64("2001:db8:122:344::/96"), "[2001:db8:122:344::8.8.8.8]:443", https, nil},
 
 		// 192.0.2.33 under each of the prefixes in section 2.4 of RFC 6052. Only this
-		// one address is allowed, so each of its four bytes must be found.
-		{append(nat64("2001:db8::/32"), allow("192.0.2.33/32")...), "[2001:db8:c000:221::]:443", https, nil},
-		{append(nat64("2001:db8:100::/40"), allow("192.0.2.33/32")...), "[2001:db8:1c0:2:21::]:443", https, nil},
-		{append(nat64("2001:db8:122::/48"), allow("192.0.2.33/32")...), "[2001:db8:122:c000:2:2100::]:443", https, nil},
-		{append(nat64("2001:db8:122:300::/56"), allow("192.0.2.33/32")...), "[2001:db8:122:3c0:0:221::]:443", https, nil},
-		{append(nat64("2001:db8:122:344::/64"), allow("192.0.2.33/32")...), "[2001:db8:122:344:c0:2:2100::]:443", https, nil},
-		{append(nat64("2001:db8:122:344::/96"), allow("192.0.2.33/32")...), "[2001:db8:122:344::192.0.2.33]:443", https, nil},
+		// one address is allowed for http, so each of its four bytes must be found.
+		{append(nat64("2001:db8::/32"), allow("192.0.2.33/32")...), "[2001:db8:c000:221::]:80", http, nil},
+		{append(nat64("2001:db8:100::/40"), allow("192.0.2.33/32")...), "[2001:db8:1c0:2:21::]:80", http, nil},
+		{append(nat64("2001:db8:122::/48"), allow("192.0.2.33/32")...), "[2001:db8:122:c000:2:2100::]:80", http, nil},
+		{append(nat64("2001:db8:122:300::/56"), allow("192.0.2.33/32")...), "[2001:db8:122:3c0:0:221::]:80", http, nil},
+		{append(nat64("2001:db8:122:344::/64"), allow("192.0.2.33/32")...), "[2001:db8:122:344:c0:2:2100::]:80", http, nil},
+		{append(nat64("2001:db8:122:344::/96"), allow("192.0.2.33/32")...), "[2001:db8:122:344::192.0.2.33]:80", http, nil},
 
 		{nil, "8.8.8.8:443", https, nil},
 		{nil, "8.8.8.8:8443", https, nil},
@@ -142,6 +142,9 @@ func TestGuardOptions(t *testing.T) {
 		{allow("127.0.0.0/8"), "10.0.0.1:80", http, sender.ErrForbiddenAddress},
 		{allow("127.0.0.0/8"), "[::ffff:127.0.0.1]:80", http, nil},
 		{allow("::ffff:127.0.0.0/104"), "127.0.0.1:80", http, nil},
+		{allow("::ffff:10.0.0.0/104"), "10.255.0.1:80", http, nil},
+		{allow("::ffff:10.0.0.0/104"), "11.0.0.1:80", http, sender.ErrRefused},
+		{allow("::ffff:0.0.0.0/96"), "10.0.0.1:80", http, nil},
 		{allow("fe80::/10"), "[fe80::1%lo]:80", http, nil},
 		{allow("10.1.2.3/8", "172.16.0.0/12"), "10.9.9.9:80", http, nil},
 		{allow("10.1.2.3/8", "172.16.0.0/12"), "172.31.0.1:80", http, nil},
@@ -158,6 +161,23 @@ func TestGuardOptions(t *testing.T) {
 			require.ErrorIs(t, err, c.is, c.to)
 		}
 		s.Close()
+	}
+}
+
+// TestGuardNamesWhatDecided checks that an operator learns which address was
+// judged.
+func TestGuardNamesWhatDecided(t *testing.T) {
+	t.Parallel()
+	s := newSender(t)
+	for address, says := range map[string]string{
+		"10.0.0.1":         ": 10.0.0.1 is not a public",
+		"::ffff:10.0.0.1":  ": 10.0.0.1 is not a public",
+		"fe80::1%eth0":     ": fe80::1 is not a public",
+		"64:ff9b::a00:1":   ": 64:ff9b::a00:1, which stands for 10.0.0.1, is not a public",
+		"64:ff9b::a00:1%x": ": 64:ff9b::a00:1, which stands for 10.0.0.1, is not a public",
+	} {
+		err := sender.GuardCheck(s, netip.AddrPortFrom(netip.MustParseAddr(address), 443), false)
+		require.ErrorContains(t, err, says)
 	}
 }
 

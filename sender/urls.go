@@ -26,13 +26,9 @@ type urls struct {
 	slots [256]atomic.Pointer[checkedURL]
 }
 
-// of returns the entry for text, or nil, and the slot to store it in.
-func (u *urls) of(text string) (*checkedURL, *atomic.Pointer[checkedURL]) {
-	slot := &u.slots[maphash.String(u.seed, text)%uint64(len(u.slots))]
-	if c := slot.Load(); c != nil && c.text == text {
-		return c, slot
-	}
-	return nil, slot
+// slot returns the place for the entry of text. It may have another entry.
+func (u *urls) slot(text string) *atomic.Pointer[checkedURL] {
+	return &u.slots[maphash.String(u.seed, text)%uint64(len(u.slots))]
 }
 
 // inspectURL applies the rules for URLs. If the host is an address, it also
@@ -40,8 +36,8 @@ func (u *urls) of(text string) (*checkedURL, *atomic.Pointer[checkedURL]) {
 // answer.
 func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
 	text := ep.URL.Reveal()
-	known, slot := s.urls.of(text)
-	if known != nil {
+	slot := s.urls.slot(text)
+	if known := slot.Load(); known != nil && known.text == text {
 		t.checkedURL = known
 		return nil
 	}

@@ -22,7 +22,6 @@ func subjects() []subject {
 		{
 			name: "guard", dir: "sender",
 			files: []string{"guard.go", "nat64.go", "check.go", "urls.go"},
-			run:   "Guard|NAT64|Network|Check|URL|Address|Plain|Port|Resol|DNS",
 		},
 		{
 			name: "sealing", dir: "sender/outbox",
