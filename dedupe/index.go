@@ -17,9 +17,9 @@ func newHasher() hasher {
 
 func (s *hasher) hash(k *Key) uint64 {
 	le := binary.LittleEndian
-	hi, lo := bits.Mul64(le.Uint64(k[:8])^s[0], le.Uint64(k[8:16])^s[1])
+	hi, lo := bits.Mul64(le.Uint64(k[:])^s[0], le.Uint64(k[8:])^s[1])
 	h := hi ^ lo
-	hi, lo = bits.Mul64(le.Uint64(k[16:24])^s[2], le.Uint64(k[24:])^s[3]^h)
+	hi, lo = bits.Mul64(le.Uint64(k[16:])^s[2], le.Uint64(k[24:])^s[3]^h)
 	return hi ^ lo
 }
 

@@ -44,6 +44,9 @@ func TestNewKeyDoesNotAllocate(t *testing.T) {
 	long := strings.Repeat("x", 4096)
 	require.Zero(t, testing.AllocsPerRun(100, func() { dedupe.NewKey("deploys", "acme", "whk_0193e4a1b2c37d4e8f90123456789abc") }))
 	require.Zero(t, testing.AllocsPerRun(100, func() { dedupe.NewKey("deploys", long, long) }))
+	for n := 470; n < 530; n++ { // around the longest input that is hashed in one piece
+		require.Zero(t, testing.AllocsPerRun(10, func() { dedupe.NewKey(long[:n], "", "") }), n)
+	}
 }
 
 func TestStateNames(t *testing.T) {

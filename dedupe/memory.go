@@ -83,14 +83,17 @@ func newMemory(c memoryConfig, shards int) *Memory {
 		shards:   make([]shard, shards),
 		shift:    uint8(64 - bits.TrailingZeros(uint(shards))),
 	}
-	// After a restart the tokens of the new store are greater than those of the
-	// old one, because no shard grants a claim in every microsecond for long.
-	first := Token(max(m.base.UnixMicro(), 0))
 	for i := range m.shards {
-		m.shards[i].hasher, m.shards[i].token = &m.hasher, first
+		m.shards[i].hasher, m.shards[i].token = &m.hasher, tokensFrom(m.base)
 	}
 	return m
 }
+
+// tokensFrom returns the token before the first one of a store that is created
+// at a time. After a restart the tokens of the new store are greater than those
+// of the old one, because no shard grants a claim in every microsecond for
+// long. A clock before 1970 must not lead to a token of zero or less.
+func tokensFrom(created time.Time) Token { return Token(max(created.UnixMicro(), 0)) }
 
 // errEmptyMemory is the error of a Memory that was not created with NewMemory.
 var errEmptyMemory = fmt.Errorf("%w: the Memory is empty; create it with NewMemory", ErrInvalid)
@@ -234,33 +237,35 @@ func (m *Memory) Complete(ctx context.Context, c Claim) error {
 		return err
 	}
 	h := m.hasher.hash(&c.Key)
-	err := m.complete(h, c, 0)
+	err := m.complete(h, c, false)
 	if err == ErrFull && m.reclaim(h) {
-		err = m.complete(h, c, 1)
+		err = m.complete(h, c, true)
 	}
 	return err
 }
 
-// complete implements Complete. room has the same meaning as in claim.
-func (m *Memory) complete(h uint64, c Claim, room int) error {
+// complete implements Complete. reserved says that room for a new key is
+// already reserved.
+func (m *Memory) complete(h uint64, c Claim, reserved bool) error {
 	s := m.lock(h)
 	defer s.mu.Unlock()
-	if s.closed {
-		m.giveBack(room)
-		return ErrClosed
-	}
 	now := m.now()
 	r := s.index.find(uint32(h), &c.Key, &s.entries)
+	if reserved && (s.closed || r != none) {
+		m.giveBack(1)
+	}
+	if s.closed {
+		return ErrClosed
+	}
 	if r == none {
 		// The claim was released, or its lease has ended and the entry was
 		// freed.
-		if room == 0 && !m.reserve() {
+		if !reserved && !m.reserve() {
 			return ErrFull
 		}
 		s.complete(s.insert(uint32(h), &c.Key), c.Token, after(now, m.ttl))
 		return nil
 	}
-	m.giveBack(room)
 	e := s.entries.at(r)
 	switch {
 	case e.mark == -c.Token && e.liveAt(now):

@@ -39,6 +39,25 @@ func TestDefaults(t *testing.T) {
 	m = newMemory(t, dedupe.WithTTL(time.Hour), dedupe.WithCapacity(7))
 	require.Equal(t, time.Hour, m.TTL())
 	require.Equal(t, 7, m.Capacity())
+	m = newMemory(t, dedupe.WithTTL(dedupe.MinTTL), dedupe.WithCapacity(math.MaxInt32))
+	require.Equal(t, time.Second, m.TTL())
+	require.Equal(t, math.MaxInt32, m.Capacity())
+}
+
+// Ready says whether a new delivery would be taken, and leaves nothing behind.
+func TestMemory_Ready(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, dedupe.WithCapacity(1))
+	require.NoError(t, m.Ready(t.Context()))
+	require.Zero(t, m.Len())
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, m.Ready(canceled), context.Canceled)
+	handle(t, m, numbered(1))
+	require.ErrorIs(t, m.Ready(t.Context()), dedupe.ErrFull)
+	require.NoError(t, m.Close())
+	require.ErrorIs(t, m.Ready(t.Context()), dedupe.ErrClosed)
+	require.ErrorIs(t, (*dedupe.Memory)(nil).Ready(t.Context()), dedupe.ErrInvalid)
 }
 
 func TestConfigurationErrorsNameTheOptionAndTheWayOut(t *testing.T) {
