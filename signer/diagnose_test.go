@@ -80,6 +80,7 @@ func TestDiagnosis_NamesTheReencoding(t *testing.T) {
 		"not UTF-8":                  {"{\"a\":\"\\u00e7\xff\"}", "{\"a\":\"ç\xff\"}", `characters became escapes (\u00e7)`},
 		"escapes that have to stay":  {`{"a":"\u0000\u001f\u0022\u005c\"\\\/\ud800\udc00\ud83d\n"}`, `{"a":"\u0000\u001f\u0022\u005c\"\\\/\ud800\udc00\ud83d\n" }`, "compacted"},
 		"only some escapes go":       {`{"a":" \u0000\u001f\u0022\u005c\"\\/\ud83dç\ud83d"}`, `{"a":"\u0020\u0000\u001f\u0022\u005c\"\\\/\ud83d\u00e7\ud83d"}`, `escapes (\u00e7) became characters`},
+		"a backslash before u":       {`{"a":"\\u00e7 ç"}`, `{"a":"\\u00e7 \u00e7"}`, `escapes (\u00e7) became characters`},
 		"large numbers":              {`{"a":12345678901234567890,"b":1}`, `{"b":1,"a":12345678901234567890}`, "sorted keys"},
 		"blanks around text":         {`{"a": "\"x,:\"", "b\\": ":\\\",", "c": "1:2,3"}`, `{"a":"\"x,:\"","b\\":":\\\",","c":"1:2,3"}`, "blanks after commas and colons"},
 		"escapes that JSON needs":    {`{"a":"\u0000\"\u0022\\\ud800"}`, `{"a": "\u0000\"\u0022\\\ud800"}`, "compacted"},

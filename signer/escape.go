@@ -70,8 +70,8 @@ func unescape(document []byte) (rune, int) {
 	return r, 6
 }
 
-// hexEscape returns the code unit of an escape, or -1. JSON requires four digits
-// after \u.
+// hexEscape returns the code unit of an escape, or -1. JSON requires four
+// digits after \u.
 func hexEscape(document []byte) rune {
 	digits, ok := bytes.CutPrefix(document, []byte(`\u`))
 	if !ok {

@@ -18,15 +18,13 @@ func checkPublic(key ed25519.PublicKey) error {
 		return secretError("an Ed25519 public key of %d bytes; want %d", len(key), ed25519.PublicKeySize)
 	}
 	c := newCurve()
-	point, ok := c.decode(key)
+	xx, yy, ok := c.decode(key)
 	if !ok {
 		return secretError("not an Ed25519 public key: no point of the curve has this encoding; was it cut off, altered or encoded twice?")
 	}
-	for range 3 { // eight times a point of low order is the neutral element
-		point = c.double(point)
-	}
-	// The point of order two also has a zero x, but is not eight times a point.
-	if point.x.Sign() == 0 {
+	// The points whose order divides two have a zero x, and those of order four
+	// a zero y. A point doubles to one of order four if x² + y² is zero.
+	if xx.Sign() == 0 || yy.Sign() == 0 || new(big.Int).Add(xx, yy).Cmp(c.p) == 0 {
 		return secretError("an Ed25519 public key of low order, for which anyone can sign; take the key of a key pair")
 	}
 	return nil
@@ -54,8 +52,6 @@ func checkPrivate(key crypto.Signer) error {
 // curve is edwards25519, -x² + y² = 1 + dx²y² modulo p. RFC 8032, section 5.1.
 type curve struct{ p, d *big.Int }
 
-type curvePoint struct{ x, y *big.Int }
-
 func newCurve() curve {
 	p := new(big.Int).Lsh(big.NewInt(1), 255)
 	p.Sub(p, big.NewInt(19))
@@ -71,35 +67,21 @@ func (c curve) mul(factors ...*big.Int) *big.Int {
 	return product
 }
 
-func (c curve) divide(numerator, denominator *big.Int) *big.Int {
-	return c.mul(numerator, new(big.Int).ModInverse(denominator, c.p))
-}
-
-// decode reads a point from its one encoding. RFC 8032, section 5.1.3. It
-// ignores the sign of x, because a point and its negative have the same order.
-func (c curve) decode(key ed25519.PublicKey) (curvePoint, bool) {
+// decode returns the squares of a point's coordinates, from its one encoding.
+// RFC 8032, section 5.1.3. It ignores the sign of x, because a point and its
+// negative have the same order. The denominator is never zero on this curve.
+func (c curve) decode(key ed25519.PublicKey) (xx, yy *big.Int, ok bool) {
 	encoded := slices.Clone(key)
 	slices.Reverse(encoded)
 	encoded[0] &= 0x7f
 	y := new(big.Int).SetBytes(encoded)
 	if y.Cmp(c.p) >= 0 {
-		return curvePoint{}, false
+		return nil, nil, false
 	}
-	one, square := big.NewInt(1), c.mul(y, y)
-	denominator := c.mul(c.d, square)
-	x := c.divide(new(big.Int).Sub(square, one), denominator.Add(denominator, one))
-	if x.ModSqrt(x, c.p) == nil {
-		return curvePoint{}, false
-	}
-	return curvePoint{x, y}, true
-}
-
-// double adds a point to itself. The denominators are never zero on this curve.
-func (c curve) double(q curvePoint) curvePoint {
-	one, xx, yy := big.NewInt(1), c.mul(q.x, q.x), c.mul(q.y, q.y)
-	dxxyy := c.mul(c.d, xx, yy)
-	return curvePoint{
-		x: c.divide(c.mul(big.NewInt(2), q.x, q.y), new(big.Int).Add(one, dxxyy)),
-		y: c.divide(new(big.Int).Add(yy, xx), new(big.Int).Sub(one, dxxyy)),
-	}
+	one := big.NewInt(1)
+	yy = c.mul(y, y)
+	denominator := c.mul(c.d, yy)
+	denominator.ModInverse(denominator.Add(denominator, one), c.p)
+	xx = c.mul(new(big.Int).Sub(yy, one), denominator)
+	return xx, yy, big.Jacobi(xx, c.p) >= 0
 }

@@ -21,7 +21,7 @@ func TestParseSecret(t *testing.T) {
 		{"64 bytes", encode(64), ""},
 		{"empty", "", "environment variable"},
 		{"prefix alone", "whsec_", "nothing follows"},
-		{"no prefix", strings.TrimPrefix(specSecret, "whsec_"), "lacks the whsec_ prefix"},
+		{"no prefix", strings.TrimPrefix(specSecret, "whsec_"), "lacks the whsec_ prefix; a secret whose own bytes are the key is made by NewLiteralSecret"},
 		{"upper-case prefix", "WHSEC_" + strings.TrimPrefix(specSecret, "whsec_"), "lacks the whsec_ prefix"},
 		{"doubled prefix", "whsec_" + specSecret, "doubled"},
 		{"line end", specSecret + "\n", "white space"},

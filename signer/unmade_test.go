@@ -81,7 +81,7 @@ func TestAnyOf_EverySchemeHasTheSamePrincipal(t *testing.T) {
 		"nested":               {[]signer.Scheme{acme, nested}, "scheme 2"},
 		"nested first":         {[]signer.Scheme{nested, acme}, "scheme 2"},
 		"API keys":             {[]signer.Scheme{bare, apiKeys(t, "acme")}, "scheme 2"},
-		"API keys of two":      {[]signer.Scheme{acme, apiKeys(t, "acme", "zeta")}, "2 principals"},
+		"API keys of two":      {[]signer.Scheme{acme, apiKeys(t, "acme", "zeta")}, "scheme 2 has 2 principals"},
 		"of another package":   {[]signer.Scheme{acme, foreign{declared: "zeta"}}, "scheme 2"},
 		"third in line":        {[]signer.Scheme{acme, apiKeys(t, "acme", "acme"), foreign{}}, "scheme 3"},
 		"no principal at all":  {[]signer.Scheme{acme, foreign{none: true}}, "scheme 2"},
