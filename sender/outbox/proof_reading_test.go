@@ -173,21 +173,6 @@ func (w *world) copyDelivery(t *testing.T, id string, from, n int) {
 		numbers = fmt.Sprintf(`(WITH RECURSIVE s (i) AS (SELECT %d UNION ALL SELECT i + 1 FROM s WHERE i < %d) SELECT i FROM s) AS numbers`, from, from+n-1)
 		newID = `printf('whk_%012x%020d', 1760000000000 + i, i)`
 	}
-	columns := func(table string, changed map[string]string) (names, values string) {
-		var all, from []string
-		query := `SELECT name FROM pragma_table_info('` + table + `')`
-		if w.pool != nil {
-			query = `SELECT column_name FROM information_schema.columns WHERE table_schema = 'deployhook_outbox' AND table_name = '` + table + `'`
-		}
-		for _, name := range w.queryTexts(t, query) {
-			value, ok := changed[name]
-			if !ok {
-				value = "o." + name
-			}
-			all, from = append(all, name), append(from, value)
-		}
-		return strings.Join(all, ", "), strings.Join(from, ", ")
-	}
 	done := `1760000000000000 + i * 1000`
 	for _, c := range []struct {
 		table, of string
@@ -202,7 +187,25 @@ func (w *world) copyDelivery(t *testing.T, id string, from, n int) {
 			"state": "CASE WHEN i % 100 = 7 THEN 'failed' WHEN i % 1000 = 9 THEN 'superseded' ELSE 'delivered' END",
 		}},
 	} {
-		names, values := columns(c.table, c.changed)
+		names, values := w.columns(t, c.table, c.changed)
 		w.exec(t, `INSERT INTO `+w.table(c.table)+` (`+names+`) SELECT `+values+` FROM `+w.table(c.table)+` o, `+numbers+` WHERE `+c.of)
 	}
+}
+
+// columns returns the names of a table's columns, and their values in a copy of
+// row o.
+func (w *world) columns(t *testing.T, table string, changed map[string]string) (names, values string) {
+	var all, from []string
+	query := `SELECT name FROM pragma_table_info('` + table + `')`
+	if w.pool != nil {
+		query = `SELECT column_name FROM information_schema.columns WHERE table_schema = 'deployhook_outbox' AND table_name = '` + table + `'`
+	}
+	for _, name := range w.queryTexts(t, query) {
+		value, ok := changed[name]
+		if !ok {
+			value = "o." + name
+		}
+		all, from = append(all, name), append(from, value)
+	}
+	return strings.Join(all, ", "), strings.Join(from, ", ")
 }
