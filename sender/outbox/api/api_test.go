@@ -116,7 +116,7 @@ func TestReplays(t *testing.T) {
 		require.NotEmpty(t, canceled.str("canceled_at"))
 		require.InDelta(t, 2, canceled.body["canceled"], 0)
 		require.Equal(t, started.str("id"), p.must("shop", "GET", "/apps/shop/replays", "").items()[0]["id"])
-		p.refused(422, "state states_invalid", "shop", "POST", "/apps/shop/replays", `{"filter": {"states": ["pending"]}}`)
+		p.refused(422, "filter.states states_invalid", "shop", "POST", "/apps/shop/replays", `{"filter": {"states": ["pending"]}}`)
 		p.refused(422, "rate_per_second rate_invalid", "shop", "POST", "/apps/shop/replays", `{"rate_per_second": -1}`)
 		p.refused(404, "unknown_replay", "shop", "GET", replay+"x", "")
 		p.refused(404, "unknown_replay", "shop", "POST", replay+"x/cancel", "")
@@ -177,6 +177,7 @@ func TestPages(t *testing.T) {
 			}
 			require.Len(t, seen, want, path)
 			p.refused(422, "limit number_invalid", "operator", "GET", path+"?limit=0", "")
+			p.refused(422, "limit number_invalid", "operator", "GET", path+"?limit=501", "")
 			p.refused(422, "limit number_invalid", "operator", "GET", path+"?limit=x", "")
 		}
 	})

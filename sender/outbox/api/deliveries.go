@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -147,6 +148,18 @@ type replayFilter struct {
 	Replay       string         `json:"replay"`
 }
 
+// inFilter names the member of a body that an error is about. In a query it has
+// another name.
+func inFilter(err error) error {
+	fault, ok := errors.AsType[*outbox.FieldError](err)
+	if !ok || fault.Field != "States" {
+		return err
+	}
+	p := outboxProblem(http.StatusUnprocessableEntity, err)
+	p.Errors[0].Field = "filter.states"
+	return p
+}
+
 func listReplays(c *call) (*answer, error) {
 	q := c.query("cursor", "limit")
 	p := q.page()
@@ -171,7 +184,7 @@ func startReplay(c *call) (*answer, error) {
 	}
 	s, err := c.app.ReplayRange(c.ctx(), outbox.DeliveryFilter(in.Filter), in.options()...)
 	if err != nil {
-		return nil, err
+		return nil, inFilter(err)
 	}
 	return &answer{status: http.StatusAccepted, body: s, location: "replays/" + s.ID}, nil
 }
@@ -185,7 +198,7 @@ func countReplay(c *call) (*answer, error) {
 	}
 	n, err := c.app.CountReplay(c.ctx(), outbox.DeliveryFilter(in.Filter))
 	if err != nil {
-		return nil, err
+		return nil, inFilter(err)
 	}
 	return ok(map[string]outbox.Count{"deliveries": n}), nil
 }

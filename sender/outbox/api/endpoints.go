@@ -93,9 +93,6 @@ func listEndpoints(c *call) (*answer, error) {
 	if q.err != nil {
 		return nil, q.err
 	}
-	if p.Limit > outbox.MaxPageLimit {
-		return nil, wrongField("limit", "number_invalid")
-	}
 	all, err := c.app.Endpoints(c.ctx())
 	if err != nil {
 		return nil, err
@@ -104,9 +101,6 @@ func listEndpoints(c *call) (*answer, error) {
 		Items []outbox.Endpoint `json:"items"`
 		Next  string            `json:"next,omitempty"`
 	}{Items: []outbox.Endpoint{}}
-	if p.Limit == 0 {
-		p.Limit = outbox.DefaultPageLimit
-	}
 	for _, e := range all { // an app has few, and IDs are in the order of creation
 		switch {
 		case e.ID <= p.Cursor:

@@ -81,7 +81,7 @@ func listEventTypes(c *call) (*answer, error) {
 		return nil, wrongField("cursor", "cursor_invalid")
 	}
 	for _, t := range c.types[begin:] {
-		if p.Limit > 0 && len(page.Items) == p.Limit {
+		if len(page.Items) == p.Limit {
 			page.Next = string(page.Items[p.Limit-1].Type)
 			break
 		}

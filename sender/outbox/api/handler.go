@@ -126,7 +126,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*call, *problem
 	c := &call{Handler: h, operation: o, request: r, access: access, params: params}
 	if name, has := params["app"]; has {
 		if !access.reaches(name) {
-			return nil, newProblem(http.StatusNotFound, "unknown_app")
+			return nil, outboxProblem(http.StatusNotFound, outbox.ErrUnknownApp)
 		}
 		c.app = h.outbox.App(name)
 	}

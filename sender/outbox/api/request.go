@@ -125,10 +125,10 @@ func (q *query) keep(err error) {
 
 // page returns which part of a list is asked for.
 func (q *query) page() outbox.Page {
-	p := outbox.Page{Cursor: q.text("cursor")}
+	p := outbox.Page{Cursor: q.text("cursor"), Limit: outbox.DefaultPageLimit}
 	if text := q.text("limit"); text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
+		if err != nil || n < 1 || n > outbox.MaxPageLimit {
 			q.keep(wrongField("limit", "number_invalid"))
 		}
 		p.Limit = n

@@ -57,6 +57,8 @@ func TestAccess(t *testing.T) {
 		}
 		if ofApp {
 			p.refused(404, "unknown_app", "blog", method, path, "")
+			other := p.call("blog", "GET", "/apps/shop/stats", "").text
+			require.Equal(t, p.call("blog", "GET", "/apps/blog/stats", "").text, other) // blog has never been used
 		}
 		if method != "GET" && !strings.HasSuffix(path, "/count") {
 			p.refused(403, "read_only", "operator readonly", method, path, "")
