@@ -16,7 +16,8 @@
 // Customers then manage their endpoints, see what was delivered and why not,
 // send it again, rotate secrets and poll events. Operators do the same for all
 // apps. The API is described by an OpenAPI 3.1 document, which [Document]
-// returns and the handler serves at /openapi.json.
+// returns and the handler serves at /openapi.json. REFERENCE.md is the same as
+// a page.
 //
 // # Answers
 //

@@ -15,6 +15,23 @@ func Codes() map[string]string {
 	return codes
 }
 
+// AccessOfOperations says what each operation requires, in the document's
+// words.
+func AccessOfOperations() map[string]string {
+	all := map[string]string{}
+	for _, o := range (&Handler{}).operations() {
+		text := "read"
+		if o.right != toRead {
+			text = "change"
+		}
+		if o.operator {
+			text = "operator " + text
+		}
+		all[o.id] = text
+	}
+	return all
+}
+
 // Operations are the methods and paths with their IDs.
 func Operations() map[string]string {
 	all := map[string]string{}

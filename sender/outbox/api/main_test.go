@@ -184,6 +184,7 @@ func (p *platform) call(token, method, path, body string, header ...string) repl
 		require.NoError(p.t, json.Unmarshal(text, &out.body), out.text)
 		if out.status >= 400 {
 			require.Equal(p.t, "application/problem+json", answer.Header.Get("Content-Type"), out.text)
+			checkDocumented(p.t, method, path, out)
 		}
 	}
 	return out

@@ -40,7 +40,7 @@ func (h *Handler) operations() []operation {
 		replay   = app + "/replays/{replay}"
 	)
 	return []operation{
-		{"getDocument", "GET", "/openapi.json", toRead, false, getDocument},
+		{"getOpenAPIDocument", "GET", "/openapi.json", toRead, false, getDocument},
 		{"listEventTypes", "GET", "/event-types", toRead, false, listEventTypes},
 		{"getEventType", "GET", "/event-types/{type}", toRead, false, getEventType},
 
