@@ -16,7 +16,10 @@ func (p *platform) newHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the management API: %w", err)
 	}
-	own := http.NewServeMux()
+	own, origins := http.NewServeMux(), http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, newProblem(http.StatusForbidden, "cross_origin", "The request comes from a page of another origin."))
+	}))
 	own.Handle("/webhooks/", http.StripPrefix("/webhooks", webhooks))
 	for _, o := range []struct {
 		pattern string
@@ -31,12 +34,12 @@ func (p *platform) newHandler() (http.Handler, error) {
 		{"GET /apps/{app}/deployments/{id}", toRead, p.getDeployment},
 		{"POST /apps/{app}/rollback", toWrite, p.rollback},
 	} {
-		own.Handle(o.pattern, p.require(o.need, p.answer(o.serve)))
+		own.Handle(o.pattern, origins.Handler(p.require(o.need, p.answer(o.serve))))
 	}
 	own.Handle("GET /metrics", p.require(toOperate, p.metrics))
 	mux := http.NewServeMux()
 	mux.HandleFunc("/apps/{app}/live/", p.visit)
-	mux.Handle("/", p.refuseRebinding(http.NewCrossOriginProtection().Handler(own)))
+	mux.Handle("/", p.refuseRebinding(own))
 	return mux, nil
 }
 

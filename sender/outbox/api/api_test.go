@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 
@@ -315,4 +316,20 @@ func TestAFailureIsLogged(t *testing.T) {
 	require.Contains(t, p.log.String(), outbox.ErrClosed.Error())
 	require.Equal(t, "5", p.call("shop", "GET", "/apps/shop/endpoints", "").header.Get("Retry-After"))
 	require.Contains(t, p.log.String(), "operation=listEndpoints")
+}
+
+// A flood of requests that can't be authorized costs a bounded number of lines.
+func TestFailuresAreLimited(t *testing.T) {
+	t.Parallel()
+	p := onSQLite(t)
+	for range 200 {
+		p.refused(503, "unavailable", "broken", "GET", "/apps", "")
+	}
+	lines := strings.Count(p.log.String(), "the authorizer failed")
+	require.Positive(t, lines)
+	require.Less(t, lines, 100)
+	for range 20 {
+		p.must("operator", "PUT", "/apps/shop", "")
+	}
+	require.Equal(t, 20, strings.Count(p.log.String(), "registerApp"+`"`), "changes are never left out")
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -241,13 +242,14 @@ func newConfig(opts []Option) (*config, error) {
 		opt.apply(c)
 	}
 	c.faults = contain.New("outbox api", c.logger.Handler())
-	c.logger = c.faults.Logger()
+	c.logger = loglimit.Limit(c.faults.Logger())
 	return c, c.err
 }
 
 // WithLogger sets where changes are logged, with who made them (Access.Actor),
 // and requests that failed through no fault of the client. No line has a
-// secret, a URL or a body. Default: slog.Default. Nil is an error.
+// secret, a URL or a body. Lines about failed requests are limited, with the
+// number of those that were left out. Default: slog.Default. Nil is an error.
 func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
 		if l == nil {
