@@ -129,6 +129,10 @@ func TestGuardOptions(t *testing.T) {
 		{append(nat64("2001:db8:122:344::/64"), allow("192.0.2.33/32")...), "[2001:db8:122:344:c0:2:2100::]:80", http, nil},
 		{append(nat64("2001:db8:122:344::/96"), allow("192.0.2.33/32")...), "[2001:db8:122:344::192.0.2.33]:80", http, nil},
 
+		// An address without a zero byte, where RFC 6052 puts one in between.
+		{append(nat64("2001:db8:122::/48"), allow("10.1.2.3/32")...), "[2001:db8:122:a01:2:300::]:80", http, nil},
+		{append(nat64("2001:db8:122:300::/56"), allow("10.1.2.3/32")...), "[2001:db8:122:30a:1:203::]:80", http, nil},
+
 		{nil, "8.8.8.8:443", https, nil},
 		{nil, "8.8.8.8:8443", https, nil},
 		{nil, "8.8.8.8:80", http, sender.ErrRefused},

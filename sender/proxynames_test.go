@@ -56,6 +56,7 @@ func TestProxyResolvesNames(t *testing.T) {
 	defer narrow.Close()
 	ep.URL = sender.NewURL("https://example.com:" + port)
 	require.ErrorIs(t, attempt(t, narrow, ep).Err, sender.ErrRefused)
+	require.ErrorIs(t, narrow.Check(t.Context(), ep), sender.ErrRefused, "nothing else would look at the port")
 }
 
 func TestProxyResolvesNeedsAProxy(t *testing.T) {
