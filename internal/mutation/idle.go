@@ -1,22 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
 
-// patience is how long a process may use no CPU time at all. A mutant that
-// leaves a lock locked waits forever.
-const patience = 10 * time.Second
-
-// watch calls hung when a process has been idle for too long. The returned
-// channel is closed after the context has ended. Only Linux says how much CPU
-// time another process has used. On other systems the limit of wall time ends
-// the process.
-func watch(ctx context.Context, pid int, hung func()) <-chan struct{} {
+// watch calls hung when a process has been idle for longer than patience. A
+// mutant that leaves a lock locked waits forever. The returned channel is
+// closed after the context has ended. Only Linux says what another process
+// does. On other systems the limit of wall time ends the process.
+func watch(ctx context.Context, pid int, patience time.Duration, hung func()) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -29,7 +27,7 @@ func watch(ctx context.Context, pid int, hung func()) <-chan struct{} {
 				return
 			case now := <-ticker.C:
 				switch cpu := cpuOf(pid); {
-				case cpu == "" || cpu != last:
+				case cpu == "" || cpu != last || runnable(pid):
 					last, since = cpu, now
 				case now.Sub(since) > patience:
 					hung()
@@ -54,4 +52,24 @@ func cpuOf(pid int) string {
 		return ""
 	}
 	return fields[11] + " " + fields[12]
+}
+
+// runnable reports whether a thread of a process waits for a CPU or a disk. On
+// a loaded machine that may take seconds.
+func runnable(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return false
+	}
+	for _, path := range threads {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // the thread has ended
+		}
+		_, state, _ := bytes.Cut(text, []byte(") "))
+		if len(state) > 0 && (state[0] == 'R' || state[0] == 'D') {
+			return true
+		}
+	}
+	return false
 }

@@ -218,14 +218,14 @@ func (t *trial) test(ctx context.Context, binary string, m *mutant, tests []test
 		wall += one.wall
 	}
 	cpu = 2*time.Second + 4*cpu
-	limit, cancel := context.WithTimeout(ctx, 20*time.Second+8*wall)
+	limit, cancel := context.WithTimeout(ctx, time.Minute+20*wall)
 	defer cancel()
 	cmd := t.command(limit, binary, m.id, tests, cpu)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Start()
 	if err == nil {
-		idle := watch(limit, cmd.Process.Pid, cancel)
+		idle := watch(limit, cmd.Process.Pid, 4*time.Second+4*wall, cancel)
 		err = cmd.Wait()
 		cancel()
 		<-idle
