@@ -60,7 +60,7 @@ var flags = sim.NewFlags(seeds)
 // TestSimulation runs worlds on SQLite.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	flags.Run(t, sim.Simulation{Build: build, Expect: expected(), Enough: 200})
+	flags.Run(t, sim.Simulation{Build: build, Expect: expected(), Enough: 200, Longest: time.Hour})
 }
 
 func build(w *sim.World) {

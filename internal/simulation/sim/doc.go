@@ -45,8 +45,9 @@
 //   - Everything happens in the bubble's time, and time.Sleep is fine.
 //   - Nothing may sleep while it holds a lock that another goroutine waits for.
 //     A goroutine that waits for a sync.Mutex is not durably blocked, so the
-//     time stands still. A seed that takes two minutes of real time ends the
-//     test.
+//     time stands still. If it does so for two minutes of real time, the test
+//     ends. It prints the seed, and first of all the stacks of the goroutines
+//     that are not durably blocked.
 //   - A store that hangs must return when its context ends.
 //   - A dead process may run a little longer, because Go can't end a goroutine.
 //     What it shares with others must ask Process.Alive and refuse.

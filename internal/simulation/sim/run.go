@@ -10,7 +10,6 @@ import (
 	"runtime/pprof"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,9 +18,6 @@ import (
 const (
 	// maxFailures is how many failing seeds end a run.
 	maxFailures = 3
-	// hangs is how long a seed may take in real time. Only a goroutine that
-	// waits for a lock, or for something outside the bubble, takes that long.
-	hangs = 2 * time.Minute
 	// shown is how many lines of a failing seed's log are printed.
 	shown = 120
 )
@@ -36,6 +32,9 @@ type Simulation struct {
 	// Enough is how many seeds a run has that must see all of Expect. Zero
 	// means 2000.
 	Enough int
+	// Longest is how much simulated time a world may take. A world that never
+	// ends, but whose clock moves, ends the test then. Zero means 30 days.
+	Longest time.Duration
 }
 
 // Run runs the seeds that the flags ask for, each in a bubble of its own. The
@@ -160,25 +159,18 @@ func (r *result) failed() bool { return len(r.broken) > 0 }
 // that the trace of a crash names it.
 func play(t *testing.T, s Simulation, seed uint64) *result {
 	res := &result{seed: seed}
-	var ended atomic.Bool
-	watchdog := time.AfterFunc(hangs, func() {
-		if !ended.Load() {
-			// nothing else can end a goroutine that waits for a lock
-			fmt.Fprintf(os.Stderr, "sim: seed %d hangs\n\n%s\n", seed, stacks(""))
-			os.Exit(1)
-		}
-	})
-	defer watchdog.Stop()
-	defer ended.Store(true)
+	p := newPulse()
+	defer close(p.ended)
+	go p.watch(hangs, s.most(), func(why string) { exit(seed, why) })
 	pprof.Do(context.Background(), pprof.Labels("seed", fmt.Sprint(seed)), func(context.Context) {
-		bubble(t, s, res)
+		bubble(t, s, res, p)
 	})
 	return res
 }
 
 // bubble runs a world. A bubble whose goroutines wait for each other forever
 // panics here.
-func bubble(t *testing.T, s Simulation, res *result) {
+func bubble(t *testing.T, s Simulation, res *result, p *pulse) {
 	var w *World
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -189,20 +181,23 @@ func bubble(t *testing.T, s Simulation, res *result) {
 	synctest.Test(t, func(*testing.T) {
 		w = newWorld(res.seed)
 		defer res.collect(w)
-		w.run(s.Build)
+		w.run(s, p)
 	})
 }
 
 // run builds and ends a world. A panic of the world itself is a failure.
-func (w *World) run(build func(w *World)) {
+func (w *World) run(s Simulation, p *pulse) {
+	ended := make(chan struct{})
+	go p.beat(w, s.most(), ended)
 	defer func() {
 		if fault := recover(); fault != nil {
 			w.Violate("panic: %v\n%s", fault, debug.Stack())
 		}
+		close(ended)
 		w.end()
 		synctest.Wait()
 	}()
-	build(w)
+	s.Build(w)
 }
 
 func (r *result) collect(w *World) {
@@ -218,7 +213,7 @@ func (r *result) collect(w *World) {
 
 // stacks returns the stacks of all goroutines that contain a text.
 func stacks(containing string) string {
-	buf := make([]byte, 1<<22)
+	buf := make([]byte, 1<<24)
 	buf = buf[:runtime.Stack(buf, true)]
 	var out []string
 	for _, stack := range strings.Split(string(buf), "\n\n") {

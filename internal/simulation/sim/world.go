@@ -25,6 +25,7 @@ type World struct {
 	processes []*Process
 	faults    map[string]int
 	covered   map[string]int
+	seen      int // transitions that were counted
 	broken    []string
 	log       []line
 	simulated time.Duration
@@ -75,6 +76,7 @@ func (w *World) Cover(transition string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.covered[transition]++
+	w.seen++
 }
 
 // Violate reports that an invariant does not hold. The seed then fails.
