@@ -53,11 +53,14 @@ func placeBatchOf(ctx context.Context, tx *riverdb.Tx) (int64, error) {
 	}
 	// This statement begins after the lock was obtained, so it sees what the last
 	// holder has done.
+	// The condition on position is not repeated for e. With old statistics
+	// PostgreSQL would expect one such row, and read the batch once for each event
+	// of a backlog.
 	last = max(last, micros(time.Now()))
 	n, err := tx.Exec(ctx, `UPDATE {schema}outbox_event e SET position = ? + next.n FROM (
 			SELECT app, id, row_number() OVER (ORDER BY created_at, app, id) AS n FROM (
 				SELECT app, id, created_at FROM {schema}outbox_event WHERE position = 0 ORDER BY created_at LIMIT ?) waiting
-		) next WHERE e.app = next.app AND e.id = next.id AND e.position = 0`, last, int64(placeBatch))
+		) next WHERE e.app = next.app AND e.id = next.id`, last, int64(placeBatch))
 	if err != nil {
 		return 0, err
 	}
