@@ -266,8 +266,7 @@ func (p *program) live() string {
 type listener struct {
 	t       *testing.T
 	url     string
-	down    atomic.Bool                   // answers 500 if set
-	blocked atomic.Pointer[chan struct{}] // requests wait until this is closed
+	down    atomic.Bool // answers 500 if set
 	handler atomic.Pointer[http.Handler]
 	secrets []string
 
@@ -279,9 +278,6 @@ func listen(t *testing.T) *listener {
 	t.Helper()
 	c := &listener{t: t}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if blocked := c.blocked.Load(); blocked != nil {
-			<-*blocked
-		}
 		h := c.handler.Load()
 		if h == nil || c.down.Load() {
 			http.Error(w, "down", http.StatusInternalServerError)
@@ -292,15 +288,6 @@ func listen(t *testing.T) *listener {
 	t.Cleanup(server.Close)
 	c.url = server.URL + "/hooks/canary-in-the-url"
 	return c
-}
-
-// block makes requests wait until unblock is called or the test ends.
-func (c *listener) block() (unblock func()) {
-	blocked := make(chan struct{})
-	unblock = sync.OnceFunc(func() { close(blocked) })
-	c.blocked.Store(&blocked)
-	c.t.Cleanup(unblock)
-	return unblock
 }
 
 // accept changes the secret that the receiver accepts.
