@@ -164,17 +164,21 @@ func (h *history) best(m *mutant) string {
 }
 
 // order returns the numbers of the mutants. Those without an earlier test that
-// noticed them come first, because they are the ones to look at.
+// noticed them come first, because they are the ones to look at. Those that
+// need a build of their own come last.
 func (h *history) order(mutants []*mutant) []int {
-	var first, later []int
+	var first, later, built []int
 	for i, m := range mutants {
-		if h.last[m.key()] == "" {
+		switch {
+		case m.alone():
+			built = append(built, i)
+		case h.last[m.key()] == "":
 			first = append(first, i)
-		} else {
+		default:
 			later = append(later, i)
 		}
 	}
-	return append(first, later...)
+	return slices.Concat(first, later, built)
 }
 
 func (h *history) close() error {

@@ -125,7 +125,8 @@ func TestResume(t *testing.T) {
 	assert.False(t, known)
 	assert.Equal(t, "TestF", changed.best(noticed))
 	assert.Equal(t, "TestF", changed.best(alive), "of the same function")
-	assert.Equal(t, []int{1, 0}, changed.order([]*mutant{noticed, alive}), "the survivor first")
+	constant := &mutant{file: "p/a.go", before: "1", after: "2"}
+	assert.Equal(t, []int{2, 1, 0}, changed.order([]*mutant{constant, noticed, alive}), "the survivor first, builds last")
 }
 
 func appendTo(path, text string) error {
