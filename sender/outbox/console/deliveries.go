@@ -1,0 +1,292 @@
+package console
+
+import (
+	"context"
+	"html/template"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/sender/outbox/api"
+)
+
+// row is a delivery in a list.
+type row struct {
+	outbox.Delivery
+
+	To     string // names the endpoint
+	Path   string // leads to the delivery
+	Action string // is Path without what leads to the first page
+	Result string // of the last attempt, in a few words
+}
+
+// Tag is the state in a word, and its color.
+func (r row) Tag() tag { return stateTag(r.State) }
+
+func stateTag(s outbox.State) tag {
+	switch s {
+	case outbox.Delivered:
+		return tag{"good", "Delivered"}
+	case outbox.Failed:
+		return tag{"bad", "Failed"}
+	case outbox.Pending:
+		return tag{"wait", "Waiting"}
+	case outbox.Delivering:
+		return tag{"wait", "Sending"}
+	case outbox.Superseded:
+		return tag{"idle", "Superseded"}
+	}
+	return tag{"idle", "Canceled"}
+}
+
+func deliveryPath(app, id string) string { return appPath(app) + "deliveries/" + url.PathEscape(id) }
+
+// rows are for the table of a list. names are the endpoints'.
+func (v *view) rows(all []outbox.Delivery, names map[string]string) []row {
+	out := make([]row, len(all))
+	for i, d := range all {
+		out[i] = row{Delivery: d, To: names[d.Endpoint], Path: v.root + deliveryPath(d.App, d.ID), Action: deliveryPath(d.App, d.ID), Result: shortResult(d.LastClass, d.LastStatus)}
+		if out[i].To == "" {
+			out[i].To = d.Endpoint
+		}
+	}
+	return out
+}
+
+// filterForm is the filter of a list, as it was entered.
+type filterForm struct {
+	State, Type, Endpoint, Class, Since, Until, Range, Deployment, Event, Replay string
+}
+
+// presets are lengths of time before now.
+var presets = []struct {
+	Value, Text string
+	length      time.Duration
+}{
+	{"1h", "Last hour", time.Hour}, {"24h", "24 hours", 24 * time.Hour}, {"7d", "7 days", 7 * 24 * time.Hour}, {"30d", "30 days", 30 * 24 * time.Hour},
+}
+
+var classes = []choice{
+	{"2xx", "2xx: accepted"}, {"3xx", "3xx: redirect"}, {"4xx", "4xx: refused"}, {"5xx", "5xx: server error"}, {"none", "No answer"},
+}
+
+var stateChoices = []choice{
+	{string(outbox.Failed), "Failed"},
+	{string(outbox.Pending), "Waiting"},
+	{string(outbox.Delivered), "Delivered"},
+	{string(outbox.Canceled), "Canceled"},
+	{string(outbox.Superseded), "Superseded"},
+}
+
+func readFilter(q url.Values) filterForm {
+	return filterForm{
+		State: q.Get("state"), Type: q.Get("type"), Endpoint: q.Get("endpoint"), Class: q.Get("class"), Since: q.Get("since"), Until: q.Get("until"),
+		Range: q.Get("range"), Deployment: q.Get("deployment"), Event: q.Get("event"), Replay: q.Get("replay"),
+	}
+}
+
+// Any reports whether something is filtered.
+func (f filterForm) Any() bool { return f != filterForm{} }
+
+// Query is the filter in a URL, with more pairs.
+func (f filterForm) Query(more ...string) template.URL {
+	q := url.Values{}
+	for name, value := range f.fields() {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		q.Set(more[i], more[i+1])
+	}
+	return template.URL(q.Encode())
+}
+
+func (f filterForm) fields() map[string]string {
+	return map[string]string{
+		"state": f.State, "type": f.Type, "endpoint": f.Endpoint, "class": f.Class, "since": f.Since, "until": f.Until, "range": f.Range,
+		"deployment": f.Deployment, "event": f.Event, "replay": f.Replay,
+	}
+}
+
+// With is the filter with another range.
+func (f filterForm) With(length string) template.URL {
+	f.Range, f.Since, f.Until = length, "", ""
+	return f.Query()
+}
+
+// filter converts what was entered.
+func (f filterForm) filter(now time.Time) (out outbox.DeliveryFilter, err error) {
+	out = outbox.DeliveryFilter{
+		Endpoint: f.Endpoint, Type: payload.Type(f.Type), DeploymentID: f.Deployment, EventID: f.Event, Replay: f.Replay,
+	}
+	if f.State != "" {
+		out.States = []outbox.State{outbox.State(f.State)}
+	}
+	if f.Class == "2xx" && f.State == "" {
+		out.States = []outbox.State{outbox.Delivered}
+	}
+	for _, p := range presets {
+		if p.Value == f.Range {
+			out.Since = now.Add(-p.length)
+		}
+	}
+	for text, to := range map[string]*time.Time{f.Since: &out.Since, f.Until: &out.Until} {
+		if text == "" {
+			continue
+		}
+		if *to, err = parseTime(text); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// parseTime reads what a datetime-local field sends, which is in UTC here.
+func parseTime(text string) (t time.Time, err error) {
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339} {
+		if t, err = time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return t, &problem{status: 422, title: "Not a time", Text: "The time of the filter can't be read.", Do: "Write it as in 2026-03-12T14:22, in UTC."}
+}
+
+// accepts reports whether a delivery's last answer is of the class. No index
+// has it.
+func (f filterForm) accepts(d outbox.Delivery) bool {
+	switch f.Class {
+	case "":
+		return true
+	case "2xx":
+		return d.State == outbox.Delivered
+	case "none":
+		return d.LastClass != sender.ClassNone && d.LastStatus == 0
+	}
+	return d.State != outbox.Delivered && d.LastStatus > 0 && f.Class == string('0'+rune(d.LastStatus/100))+"xx"
+}
+
+// list reads a page of the log. With a filter that has no index it reads on for
+// a while.
+func (f filterForm) list(ctx context.Context, read deliveryList, filter outbox.DeliveryFilter, cursor string) (all []outbox.Delivery, next string, err error) {
+	const enough, reads = 25, 8
+	next = cursor
+	for range reads {
+		page, err := read(ctx, filter, outbox.Page{Cursor: next})
+		if err != nil {
+			return nil, "", err
+		}
+		all = append(all, slices.DeleteFunc(page.Items, func(d outbox.Delivery) bool { return !f.accepts(d) })...)
+		if next = page.Next; next == "" || len(all) >= enough {
+			break
+		}
+	}
+	return all, next, nil
+}
+
+// deliveryList is the log of one app or of all.
+type deliveryList func(context.Context, outbox.DeliveryFilter, outbox.Page) (outbox.Deliveries, error)
+
+// deliveryTable is what the list shows.
+type deliveryTable struct {
+	scope
+	Filter          filterForm
+	Rows            []row
+	Next            template.URL // query of the next page
+	First           bool
+	States, Classes []choice
+	Endpoints       []choice
+	Types           []api.EventType
+	Presets         any
+	All             bool // of all apps
+}
+
+func listDeliveries(v *view) error {
+	q := v.r.URL.Query()
+	f := readFilter(q)
+	filter, err := f.filter(v.now)
+	if err != nil {
+		return err
+	}
+	t := deliveryTable{
+		scope: v.scope(), Filter: f, States: stateChoices, Classes: classes, Types: v.types, Presets: presets, First: q.Get("cursor") == "", All: v.app == nil,
+	}
+	read, names := deliveryList(v.outbox.Deliveries), map[string]string{}
+	p := page{template: "deliveries.html", title: "All deliveries", current: "All deliveries", live: t.First}
+	if v.app != nil {
+		read, p.title, p.current, p.crumbs = v.app.Deliveries, "Deliveries", "Deliveries", v.crumbs()
+		if t.Endpoints, names, err = v.endpointNames(); err != nil {
+			return err
+		}
+	}
+	all, next, err := f.list(v.ctx(), read, filter, q.Get("cursor"))
+	if err != nil {
+		return err
+	}
+	t.Rows = v.rows(all, names)
+	if next != "" {
+		t.Next = f.Query("cursor", next)
+	}
+	p.data = t
+	return v.render(p)
+}
+
+// endpointNames names the app's endpoints to people.
+func (v *view) endpointNames() (choices []choice, names map[string]string, err error) {
+	all, err := v.app.Endpoints(v.ctx())
+	if err != nil && !isUnknownApp(err) {
+		return nil, nil, err
+	}
+	names = map[string]string{}
+	for _, e := range all {
+		names[e.ID] = titleOf(e)
+		choices = append(choices, choice{e.ID, titleOf(e)})
+	}
+	return choices, names, nil
+}
+
+// showDeployment shows the events of one deployment in a row.
+func showDeployment(v *view) error {
+	id := v.r.URL.Query().Get("id")
+	if id == "" {
+		return errUnknownPage
+	}
+	_, names, err := v.endpointNames()
+	if err != nil {
+		return err
+	}
+	log, err := v.app.Deliveries(v.ctx(), outbox.DeliveryFilter{DeploymentID: id}, outbox.Page{Limit: 100})
+	if err != nil {
+		return err
+	}
+	slices.Reverse(log.Items)
+	return v.render(page{template: "deployment.html", title: "Deployment " + id, current: "Deliveries", crumbs: v.crumbs("Deliveries", "deliveries"), live: true, data: struct {
+		scope
+		ID     string
+		Events []deploymentEvent
+		More   bool
+	}{v.scope(), id, byEvent(v.rows(log.Items, names)), log.Next != ""}})
+}
+
+// deploymentEvent is an event with its deliveries.
+type deploymentEvent struct {
+	ID   string
+	Type payload.Type
+	At   time.Time
+	Rows []row
+}
+
+func byEvent(rows []row) (events []deploymentEvent) {
+	for _, r := range rows {
+		i := slices.IndexFunc(events, func(e deploymentEvent) bool { return e.ID == r.EventID })
+		if i < 0 {
+			i = len(events)
+			events = append(events, deploymentEvent{ID: r.EventID, Type: r.Type, At: r.CreatedAt})
+		}
+		events[i].Rows = append(events[i].Rows, r)
+	}
+	return events
+}

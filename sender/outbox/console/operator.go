@@ -1,0 +1,120 @@
+package console
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/deployhook/deployhook/internal/webui"
+	"github.com/deployhook/deployhook/sender/outbox"
+)
+
+// appRow is an app in a list.
+type appRow struct{ Name, Path string }
+
+func listApps(v *view) error {
+	all, err := v.outbox.Apps(v.ctx(), outbox.Page{Limit: 100, Cursor: v.r.URL.Query().Get("cursor")})
+	if err != nil {
+		return err
+	}
+	rows := make([]appRow, len(all.Items))
+	for i, name := range all.Items {
+		rows[i] = appRow{name, v.root + appHome(name)}
+	}
+	return v.render(page{template: "apps.html", title: "Apps", current: "Apps", data: struct {
+		scope
+		Rows []appRow
+		Next string
+	}{v.scope(), rows, all.Next}})
+}
+
+// backlogRow is an endpoint that has something to do, or dead letters.
+type backlogRow struct {
+	outbox.EndpointBacklog
+
+	Path, AppPath string
+	Tag           tag
+}
+
+// deadReason is a group of dead letters.
+type deadReason struct {
+	Text   string
+	N      int
+	Sample string // path of one of them
+}
+
+func overview(v *view) error {
+	stats, err := v.outbox.Stats(v.ctx())
+	if err != nil {
+		return err
+	}
+	const hours = 24
+	from := v.now.Truncate(time.Hour).Add(-(hours - 1) * time.Hour)
+	log, err := v.outbox.Deliveries(v.ctx(), outbox.DeliveryFilter{Since: from}, outbox.Page{Limit: outbox.MaxPageLimit})
+	if err != nil {
+		return err
+	}
+	dead, err := v.outbox.Deliveries(v.ctx(), outbox.DeliveryFilter{States: []outbox.State{outbox.Failed}}, outbox.Page{Limit: 200})
+	if err != nil {
+		return err
+	}
+	s := strip("Deliveries of all apps by the hour", from, time.Hour, hours, log.Items)
+	s.Tall, s.Table = true, true
+	rates := webui.Line{Name: "Share of deliveries that failed, by the hour", Points: failures(s)}
+	return v.render(page{template: "overview.html", title: "Overview", current: "Overview", live: true, data: struct {
+		scope
+		S       outbox.Stats
+		Rows    []backlogRow
+		Strip   webui.Strip
+		Rates   webui.Line
+		Partial bool
+		Dead    []deadReason
+		DeadAll int
+	}{v.scope(), stats, v.backlogs(stats.Endpoints), s, rates, log.Next != "", v.deadReasons(dead.Items), len(dead.Items)}})
+}
+
+// failures is the share of each slot that failed, in percent.
+func failures(s webui.Strip) []float64 {
+	out := make([]float64, len(s.Slots))
+	for i, slot := range s.Slots {
+		sum, bad := 0, 0
+		for _, p := range slot.Parts {
+			sum += p.N
+			if p.Class == "bad" {
+				bad += p.N
+			}
+		}
+		if sum > 0 {
+			out[i] = 100 * float64(bad) / float64(sum)
+		}
+	}
+	return out
+}
+
+func (v *view) backlogs(all []outbox.EndpointBacklog) []backlogRow {
+	rows := make([]backlogRow, 0, len(all))
+	for _, b := range all[:min(len(all), 50)] {
+		app := v.root + appPath(b.App)
+		r := backlogRow{EndpointBacklog: b, AppPath: v.root + appHome(b.App), Path: app + endpointPath(b.Endpoint), Tag: tag{"idle", "Deleted"}}
+		if b.State != "" {
+			r.Tag = endpointTag(outbox.Endpoint{State: b.State, BreakerOpenUntil: b.BreakerOpenUntil}, v.now)
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// deadReasons groups dead letters by why they failed, the most frequent first.
+func (v *view) deadReasons(all []outbox.Delivery) (out []deadReason) {
+	for _, d := range all {
+		text := cmp.Or(shortResult(d.LastClass, d.LastStatus), "Body format")
+		i := slices.IndexFunc(out, func(r deadReason) bool { return r.Text == text })
+		if i < 0 {
+			i = len(out)
+			out = append(out, deadReason{Text: text, Sample: v.root + deliveryPath(d.App, d.ID)})
+		}
+		out[i].N++
+	}
+	slices.SortStableFunc(out, func(a, b deadReason) int { return b.N - a.N })
+	return out
+}
