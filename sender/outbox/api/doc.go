@@ -17,7 +17,7 @@
 // send it again, rotate secrets and poll events. Operators do the same for all
 // apps. The API is described by an OpenAPI 3.1 document, which [Document]
 // returns and the handler serves at /openapi.json. REFERENCE.md is the same as
-// a page.
+// a page. The program examples/platform mounts the API behind tokens.
 //
 // # Answers
 //
