@@ -25,8 +25,8 @@ func subjects() []subject {
 		},
 		{
 			name: "sealing", dir: "sender/outbox",
-			files: []string{"seal.go"},
-			run:   "Seal|TestOpen_|KeysAreChecked|KeysOfOneRing|RightKey|StaysWithItsApp",
+			files: []string{"seal.go", "rotate.go"},
+			run:   "Seal|TestOpen_|KeysAreChecked|KeysOfOneRing|RightKey|StaysWithItsApp|Rotat",
 		},
 	}
 }

@@ -57,7 +57,7 @@ func (e *endpointRow) rotate(text string, now time.Time, grace time.Duration) (S
 		return Secret{}, err
 	}
 	keys := []storedKey{key}
-	if len(e.keys) > 0 && grace > 0 {
+	if grace > 0 {
 		if e.keys[0].text.Reveal() == key.text.Reveal() {
 			return Secret{}, fieldError("Secret", "is the one that is in use")
 		}
@@ -65,9 +65,17 @@ func (e *endpointRow) rotate(text string, now time.Time, grace time.Duration) (S
 		old.NotAfter = micros(now.Add(grace))
 		keys = append(keys, old)
 	}
+	// A scheme with room for one signature uses the old key for now, so the new
+	// one is also checked alone.
+	_, err = e.Scheme.build(e.SignatureHeader, keys[:1])
+	if err == nil {
+		_, _, err = e.Scheme.signer(e.SignatureHeader, keys, now)
+	}
+	if err != nil {
+		return Secret{}, &FieldError{Field: "Secret", Reason: err.Error(), cause: err}
+	}
 	e.keys, e.UpdatedAt = keys, now
-	_, _, err = e.Scheme.signer(e.SignatureHeader, e.keys, now)
-	return shown, err
+	return shown, nil
 }
 
 // ReSeal seals every endpoint again that is not sealed with the current key,
