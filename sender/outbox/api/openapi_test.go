@@ -73,7 +73,7 @@ type documentedMethod struct {
 	Summary     string                         `json:"summary"`
 	Description string                         `json:"description"`
 	Access      string                         `json:"x-access"`
-	Parameters  []reference                    `json:"parameters"`
+	Parameters  []*parameter                   `json:"parameters"`
 	RequestBody *documentedBody                `json:"requestBody"`
 	Responses   map[string]*documentedResponse `json:"responses"`
 }
@@ -101,6 +101,8 @@ type documentedResponse struct {
 }
 
 type parameter struct {
+	reference
+
 	Name        string  `json:"name"`
 	In          string  `json:"in"`
 	Required    bool    `json:"required"`

@@ -117,13 +117,15 @@ func (p *page) operation(path, method string, o *documentedMethod) {
 	p.problems(o)
 }
 
-func (p *page) parameters(all []reference) {
+func (p *page) parameters(all []*parameter) {
 	if len(all) == 0 {
 		return
 	}
 	p.f("\n| parameter | in | type | meaning |\n|---|---|---|---|")
-	for _, r := range all {
-		q := p.doc.Components.Parameters[r.name()]
+	for _, q := range all {
+		if q.Ref != "" {
+			q = p.doc.Components.Parameters[q.name()]
+		}
 		p.f("| `%s` | %s | %s | %s |", q.Name, q.In, p.typeOf(q.Schema), cell(q.Description+limits(q.Schema)))
 	}
 }
