@@ -40,8 +40,8 @@ var testdata embed.FS
 // a delivery, and pages through 1,000 deliveries. The TypeScript compiler and
 // the Go compiler check that the programs use the API as the document says.
 //
-// It takes about 15 seconds of processor time, after the first time. It needs
-// Go, node and npm, and modules and packages that they download once.
+// It takes about 20 seconds of processor time, and more the first time. It
+// needs Go, node and npm, and modules and packages that they download once.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"node", "npm", "go"} {
@@ -72,6 +72,7 @@ func run(t *testing.T, cmd *exec.Cmd) []byte {
 	cmd.Stdout, cmd.Stderr = &out, &faults
 	require.NoError(t, start(t, cmd))
 	require.NoError(t, cmd.Wait(), "%v\n%s%s", cmd.Args, out.String(), faults.String())
+	t.Logf("%v: %v of processor time", cmd.Args, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
 	return out.Bytes()
 }
 
@@ -219,6 +220,7 @@ func startPlatform(t *testing.T) *platform {
 			t.Log(text.String())
 		}
 		require.NoError(t, err)
+		t.Logf("the platform: %v of processor time", cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
 	})
 	at, ok := <-address
 	require.True(t, ok, "the platform has ended")
