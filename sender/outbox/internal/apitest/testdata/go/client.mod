@@ -1,4 +1,4 @@
-module client
+module example.com/client
 
 go 1.26.0
 

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"client/api"
+	"example.com/client/api"
 )
 
 const (
