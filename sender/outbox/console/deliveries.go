@@ -202,6 +202,7 @@ type deliveryTable struct {
 	Types           []api.EventType
 	Presets         any
 	All             bool // of all apps
+	One             bool // of one endpoint, which the page names
 }
 
 func listDeliveries(v *view) error {

@@ -125,7 +125,7 @@ func (v *view) delivery() (*deliveryView, error) {
 	p.Reason = reasonOf(d, p.E, attempts, v.now)
 	p.Reason.Verify = p.Reason.Verify && p.Signed
 	p.Attempts, p.Left = attemptRows(attempts)
-	p.Shown = v.detail(p.Attempts)
+	p.Shown = v.detail(p.Attempts, p.E)
 	return p, nil
 }
 
@@ -163,7 +163,7 @@ func cmpOr(a, b time.Duration) time.Duration {
 }
 
 // detail is the attempt that the URL asks for, or the latest.
-func (v *view) detail(rows []attemptRow) *attemptDetail {
+func (v *view) detail(rows []attemptRow, e *outbox.Endpoint) *attemptDetail {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -175,13 +175,32 @@ func (v *view) detail(rows []attemptRow) *attemptDetail {
 	}
 	rows[chosen].Current = true
 	a := rows[chosen]
+	request := a.RequestHeader
+	if v.now.Sub(a.Start) < signatureAge {
+		request = withoutSignature(request, e)
+	}
 	out := &attemptDetail{
-		attemptRow: a, Request: headerText(a.RequestHeader), Response: headerText(a.ResponseHeader), Answer: newShownBody(a.Body), Problem: a.Attempt.Problem().Text,
+		attemptRow: a, Request: headerText(request), Response: headerText(a.ResponseHeader), Answer: newShownBody(a.Body), Problem: a.Attempt.Problem().Text,
 	}
 	if v.access.Operator {
 		out.Operator = strings.TrimSpace(a.Error + " " + a.Addr)
 	}
 	return out
+}
+
+// signatureAge is how old a signature must be before a page shows it. Receivers
+// accept signatures for 5 minutes, so until then a viewer could send it.
+const signatureAge = 10 * time.Minute
+
+// withoutSignature hides the values that authenticate a request.
+func withoutSignature(h http.Header, e *outbox.Endpoint) http.Header {
+	h = h.Clone()
+	for name := range h {
+		if strings.Contains(strings.ToLower(name), "signature") || e != nil && e.SignatureHeader != "" && strings.EqualFold(name, e.SignatureHeader) {
+			h[name] = []string{"[shown 10 minutes after the attempt]"}
+		}
+	}
+	return h
 }
 
 // headerText is a header as text, sorted and bounded.

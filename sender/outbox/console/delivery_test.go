@@ -38,6 +38,8 @@ func TestVerify(t *testing.T) {
 	page.says("The endpoint refused the request with 401 Unauthorized.", "Check that it has the endpoint's current secret")
 	got := g.last()
 	good := headersOf(got, id)
+	page.says("Webhook-Signature: [shown 10 minutes after the attempt]")
+	require.NotContains(t, page.source, html.EscapeString(got.header.Get("Webhook-Signature")), "a viewer could send it")
 
 	check := func(headers, body string) *shown {
 		answer := page.submit("Check", "headers", headers, "received", body)

@@ -34,6 +34,19 @@ type endpointForm struct {
 	Wrong map[string]string
 }
 
+// WrongInside reports whether a field is wrong that is among the further
+// settings, which are closed otherwise.
+func (f endpointForm) WrongInside() bool {
+	for field := range f.Wrong {
+		switch field {
+		case "", "URL", "Description", "Events", "Scheme":
+		default:
+			return true
+		}
+	}
+	return false
+}
+
 type choice struct{ Value, Text string }
 
 // Has reports whether a type is chosen.
