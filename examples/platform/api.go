@@ -21,6 +21,9 @@ func (p *platform) newHandler() (http.Handler, error) {
 		writeProblem(w, newProblem(http.StatusForbidden, "cross_origin", "The request comes from a page of another origin."))
 	}))
 	own.Handle("/webhooks/", http.StripPrefix("/webhooks", webhooks))
+	if err := p.mountConsole(own, origins); err != nil {
+		return nil, err
+	}
 	for _, o := range []struct {
 		pattern string
 		need    right

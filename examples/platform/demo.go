@@ -43,9 +43,7 @@ const (
 
 // runDemo starts a real platform and a real receiver on loopback, and deploys
 // every case.
-func runDemo(ctx context.Context, stdout, stderr io.Writer) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, demoTime)
-	defer cancel()
+func runDemo(ctx context.Context, keep bool, stdout, stderr io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "platform-demo-")
 	if err != nil {
 		return err
@@ -68,7 +66,18 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}()
 	d := &demo{api: newClient(p.base(), ""), out: stdout}
 	defer d.api.close()
-	return d.run(ctx)
+	limited, cancel := context.WithTimeout(ctx, demoTime)
+	defer cancel()
+	err = d.run(limited)
+	if d.customer != nil {
+		defer d.customer.close()
+	}
+	if err != nil || !keep {
+		return err
+	}
+	fmt.Fprintf(stdout, "\nThe platform keeps running. Look around in %s/console/, and stop it with Ctrl-C.\n", p.base())
+	<-ctx.Done()
+	return nil
 }
 
 // demoEnv returns an environment with only a new sealing key.
@@ -94,7 +103,6 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.register(ctx); err != nil {
 		return err
 	}
-	defer d.customer.close()
 	d.versions = map[string]string{}
 	wanted := map[string][]payload.Type{}
 	for _, c := range demoCases {

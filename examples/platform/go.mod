@@ -6,6 +6,7 @@ require (
 	github.com/deployhook/deployhook v0.1.0
 	github.com/deployhook/deployhook/sender/otelsender v0.1.0
 	github.com/deployhook/deployhook/sender/outbox v0.1.0
+	github.com/deployhook/deployhook/sender/outbox/console v0.1.0
 	github.com/go-json-experiment/json v1.27.2
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/prometheus/client_golang v1.24.1
@@ -23,6 +24,7 @@ require (
 	github.com/deployhook/deployhook/internal/otelsettings v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0 // indirect
+	github.com/deployhook/deployhook/internal/webui v0.1.0 // indirect
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0 // indirect
 	github.com/dunglas/httpsfv v1.1.2 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect

@@ -23,10 +23,21 @@ import (
 
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	cmd := command(t, t.TempDir(), nil, "-demo")
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	require.NoError(t, cmd.Run(), "%s\n%s", &out, &errs)
+	cmd := command(t, t.TempDir(), nil, "-demo", "-keep")
+	var errs bytes.Buffer
+	out := &watched{line: make(chan string, 1)}
+	cmd.Stdout, cmd.Stderr = out, &errs
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		t.Fatalf("%v\n%s\n%s", err, out, &errs)
+	case address := <-out.line: // it keeps running
+		require.Contains(t, openConsole(t, address, "shop"), "Endpoints")
+	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, <-ended, "%s\n%s", out, &errs)
 	require.Empty(t, withoutSlowness(errs.String()))
 	require.Contains(t, out.String(), "All 19 events came, signed, verified and handled once each.")
 	for _, version := range []string{"v1", "v2", "v3", "v4", "v5"} {
@@ -35,7 +46,7 @@ func TestDemo(t *testing.T) {
 	require.Regexp(t, `(?m)^whk_\w{32}  v1  [a-z_.]+ +delivered  503 in [\d.]+ ms; 200 in [\d.]+ ms$`, out.String())
 	require.Contains(t, out.String(), "/health answered 200")
 	require.Contains(t, out.String(), "to v1: v3 did not become healthy")
-	require.Equal(t, 18, strings.Count(out.String(), " delivered  200 in "), "one attempt each but for the first\n%s", &out)
+	require.Equal(t, 18, strings.Count(out.String(), " delivered  200 in "), "one attempt each but for the first\n%s", out)
 	left, err := filepath.Glob(filepath.Join(tmpOf(cmd.Env), "platform-demo-*"))
 	require.NoError(t, err)
 	require.Empty(t, left, "it cleans up")

@@ -4,10 +4,12 @@
 //
 //	go run ./examples/platform -demo
 //
-// shows all of this and exits. Without -demo it serves a JSON API. It needs
+// shows all of this and exits. With -keep it goes on running, so that you can
+// look around in the console. Without -demo it serves a JSON API. It needs
 // only Go, keeps its data in a SQLite file, and stops cleanly on SIGTERM:
 //
 //	/webhooks/                          the API of package sender/outbox/api
+//	/console/                           the pages of package sender/outbox/console
 //	POST   /apps/{app}/deployments      {"source":"hello","version":"v2"}
 //	GET    /apps/{app}/deployments      also /deployments/{id}
 //	POST   /apps/{app}/rollback         {"reason":"prices are wrong"}
@@ -51,7 +53,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	if o.demo {
-		return runDemo(ctx, stdout, stderr)
+		return runDemo(ctx, o.keep, stdout, stderr)
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	p, err := newPlatform(ctx, o, getenv, logger)

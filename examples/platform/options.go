@@ -22,7 +22,7 @@ type options struct {
 	read, lockWait       time.Duration
 	drain                time.Duration
 	retryScale           float64
-	demo                 bool
+	demo, keep           bool
 }
 
 // networks is a flag that may be repeated or has a comma-separated list.
@@ -56,6 +56,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*option
 	f.DurationVar(&o.lockWait, "lock-wait", 5*time.Second, "maximum `time` to wait for another platform on this database to end; 0 does not wait")
 	f.Float64Var(&o.retryScale, "retry-scale", 1, "`factor` for the waits between attempts, from 0 to 1; only for demonstrations")
 	f.BoolVar(&o.demo, "demo", false, "deploy five versions of an app, receive their events, print them, and exit")
+	f.BoolVar(&o.keep, "keep", false, "with -demo, keep running afterwards, to look around in the console")
 	f.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		f.PrintDefaults()
@@ -68,6 +69,9 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*option
 	}
 	if o.health <= 0 || o.watch <= 0 || o.read <= 0 {
 		return nil, errors.New("-health-timeout, -watch and -read-timeout: want more than zero")
+	}
+	if o.keep && !o.demo {
+		return nil, errors.New("-keep: want -demo, too; without it the platform keeps running anyway")
 	}
 	if o.lockWait < 0 {
 		return nil, errors.New("-lock-wait: want zero or more")
