@@ -166,7 +166,7 @@ func TestReceiverLosesConnectionWhileHandling(t *testing.T) {
 func TestReceiverWithRepeatedCommands(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t, 3)
-	e := newEndpoint(t, l.store, receiver.WithLease(time.Minute))
+	e := newEndpoint(t, l.store, receiver.WithLease(time.Minute), receiver.WithStoreTimeout(patience))
 	e.handle = func(context.Context) error { l.loseAnswers.Store(2); return nil }
 	l.lose(t, 2)
 	require.JSONEq(t, received, e.post("whk_1").body)
