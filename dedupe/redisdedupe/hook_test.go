@@ -2,14 +2,13 @@ package redisdedupe_test
 
 import (
 	"context"
-	"errors"
-	"math"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -90,41 +89,33 @@ func TestStore_ReturnsLateAnswer(t *testing.T) {
 // An answer that no supported server gives must not grant rights.
 func TestStore_UnexpectedAnswerIsError(t *testing.T) {
 	t.Parallel()
-	var answer any
-	client := newClient(t, newMini(t).options())
-	client.AddHook(hook(func(_ context.Context, cmd redis.Cmder, _ redis.ProcessHook) error {
-		if err, ok := answer.(error); ok {
-			return err
+	m := newMini(t)
+	s := newStore(t, newClient(t, m.options()))
+	var answer string
+	m.Server().SetPreHook(func(p *server.Peer, command string, _ ...string) bool {
+		if !strings.HasPrefix(strings.ToUpper(command), "EVAL") {
+			return false
 		}
-		cmd.(*redis.Cmd).SetVal(answer)
-		return nil
-	}))
-	s := newStore(t, client)
+		p.WriteRaw(answer + "\r\n")
+		return true
+	})
 	held := dedupe.Claim{Key: testKey("strange"), State: dedupe.Claimed, Token: 1}
-	list := func(n ...any) []any { return n }
-	for _, answer = range []any{
-		nil, "OK", int64(1), list(), list(int64(1)), list(int64(1), int64(1), int64(1)), list("a", "b"), list(nil, nil),
-		list(int64(0), int64(0)), list(int64(6), int64(1)), list(int64(-1), int64(1)), list(int64(math.MaxInt64), int64(1)),
-		errors.New("READONLY You can't write against a read only replica."),
+	for _, answer = range []string{
+		"$-1", "*-1", "_", "+OK", "$2\r\nOK", "*0", "*2\r\n:1\r\n:1", ":0", ":", ":one", ":1.5", ":9223372036854775808", "#t",
+		"-READONLY You can't write against a read only replica.",
 	} {
 		c, err := s.Claim(t.Context(), held.Key, time.Minute)
-		require.Error(t, err, "%v", answer)
+		require.Error(t, err, "%q", answer)
 		require.Zero(t, c)
-		require.Error(t, s.Renew(t.Context(), held, time.Minute), "%v", answer)
-		require.Error(t, s.Complete(t.Context(), held), "%v", answer)
-		require.Error(t, s.Release(t.Context(), held), "%v", answer)
+		require.Error(t, s.Renew(t.Context(), held, time.Minute), "%q", answer)
+		require.Error(t, s.Complete(t.Context(), held), "%q", answer)
+		require.Error(t, s.Release(t.Context(), held), "%q", answer)
 	}
-	for _, answer = range []any{
-		list(int64(1), int64(0)), list(int64(1), int64(-1)), // no token
-		list(int64(2), int64(0)), list(int64(2), int64(-1)), // no time left
-	} {
-		c, err := s.Claim(t.Context(), held.Key, time.Minute)
-		require.Error(t, err, "%v", answer)
-		require.Zero(t, c)
-	}
-	// Only a claim can return these.
-	for _, answer = range []any{list(int64(2), int64(1)), list(int64(3), int64(0))} {
-		require.Error(t, s.Complete(t.Context(), held), "%v", answer)
+	// Only a claim can return a token or the rest of a lease.
+	for _, answer = range []string{":-1", ":3", ":1764000000000000"} {
+		require.Error(t, s.Renew(t.Context(), held, time.Minute), "%q", answer)
+		require.Error(t, s.Complete(t.Context(), held), "%q", answer)
+		require.Error(t, s.Release(t.Context(), held), "%q", answer)
 	}
 }
 

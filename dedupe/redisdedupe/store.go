@@ -100,18 +100,18 @@ func (s *Store) Claim(ctx context.Context, key dedupe.Key, lease time.Duration) 
 		return dedupe.Claim{}, err
 	}
 	nonce := strconv.FormatUint(rand.Uint64(), 36)
-	o, n, err := s.run(ctx, "claim", scripts.claim, key, nonce, micros(lease), millis(lease)+millis(s.ttl))
+	n, err := s.run(ctx, "claim", scripts.claim, key, nonce, micros(lease), millis(lease)+millis(s.ttl))
 	switch {
 	case err != nil:
 		return dedupe.Claim{}, err
-	case o == done && n > 0:
+	case n > completed:
 		return dedupe.Claim{Key: key, State: dedupe.Claimed, Token: dedupe.Token(n)}, nil
-	case o == inFlight && n > 0:
-		return dedupe.Claim{Key: key, State: dedupe.InFlight, RetryAfter: time.Duration(n) * time.Microsecond}, nil
-	case o == completed:
+	case n == completed:
 		return dedupe.Claim{Key: key, State: dedupe.Completed}, nil
+	case n < 0:
+		return dedupe.Claim{Key: key, State: dedupe.InFlight, RetryAfter: time.Duration(-n) * time.Microsecond}, nil
 	}
-	return dedupe.Claim{}, o.err("claim")
+	return dedupe.Claim{}, unexpected("claim", n)
 }
 
 // Renew implements [dedupe.Store].
@@ -151,36 +151,34 @@ func (s *Store) Release(ctx context.Context, c dedupe.Claim) error {
 }
 
 // settle runs a script that changes the claim of a holder.
-func (s *Store) settle(ctx context.Context, call string, script *redis.Script, c dedupe.Claim, args ...any) error {
-	args = append([]any{int64(c.Token)}, args...)
-	o, _, err := s.run(ctx, call, script, c.Key, args...)
-	if err != nil || o == done {
+func (s *Store) settle(ctx context.Context, call string, script *script, c dedupe.Claim, args ...any) error {
+	n, err := s.run(ctx, call, script, c.Key, append([]any{int64(c.Token)}, args...)...)
+	switch {
+	case err != nil:
 		return err
+	case n == done:
+		return nil
+	case n == lost:
+		return dedupe.ErrLeaseLost
 	}
-	return o.err(call)
+	return unexpected(call, n)
+}
+
+// unexpected is an error for an answer that no script gives.
+func unexpected(call string, n int64) error {
+	return fmt.Errorf("redisdedupe: %s: the script returned the unknown answer %d", call, n)
 }
 
 // run runs a script on the key's record.
-func (s *Store) run(ctx context.Context, call string, script *redis.Script, key dedupe.Key, args ...any) (outcome, int64, error) {
-	reply, err := script.Run(ctx, s.client, []string{s.prefix + string(key[:])}, args...).Int64Slice()
-	if err != nil {
-		return 0, 0, failure(ctx, call, err)
+func (s *Store) run(ctx context.Context, call string, script *script, key dedupe.Key, args ...any) (int64, error) {
+	n, err := script.run(ctx, s.client, s.prefix+string(key[:]), args...)
+	switch {
+	case err == nil:
+		return n, nil
+	case redis.IsOOMError(err):
+		return 0, fmt.Errorf("%w: Redis has reached its maxmemory; raise it, or shorten the TTL", dedupe.ErrFull)
 	}
-	if len(reply) != 2 {
-		return 0, 0, fmt.Errorf("redisdedupe: %s: the script returned %d numbers instead of 2", call, len(reply))
-	}
-	return outcome(reply[0]), reply[1], nil
-}
-
-// err returns the error for the outcome of a failed script.
-func (o outcome) err(call string) error {
-	switch o {
-	case lost:
-		return dedupe.ErrLeaseLost
-	case full:
-		return fmt.Errorf("%w: Redis has reached its maxmemory; raise it, or shorten the TTL", dedupe.ErrFull)
-	}
-	return fmt.Errorf("redisdedupe: %s: the script returned the unknown outcome %d", call, int64(o))
+	return 0, failure(ctx, call, err)
 }
 
 // failure wraps an error of the client. Client errors contain hosts, ports and
