@@ -96,6 +96,7 @@ type leaseRenewer struct {
 	mu      sync.Mutex                  // held during a renewal, so that stop can wait for it
 	timer   *time.Timer
 	until   time.Time // end of the lease unless it is renewed
+	failed  error     // of the last renewal
 }
 
 // startRenewing starts to renew a claim. asked is when the claim was requested.
@@ -121,18 +122,22 @@ func (lr *leaseRenewer) renew() {
 	call := lr.rc.storeContext(lr.request, asked)
 	defer call.end(nil)
 	if asked.Before(lr.until) && lr.until.Before(call.deadline) {
-		// The handler must learn of a lost lease before another instance can
-		// hold the claim.
 		call.deadline = lr.until
 	}
 	lr.call.Store(call)
 	if lr.stopped.Load() { // checked after call is stored, so that stop always finds it
 		return
 	}
-	if lr.d.completion.Load() == completed {
+	switch {
+	case lr.d.completion.Load() == completed:
+		return
+	case lr.d.completion.Load() == notCompleted && !asked.Before(lr.until):
+		// The store could hang now, and the handler would learn of it later.
+		lr.handler.end(errors.Join(ErrLeaseLost, lr.failed))
 		return
 	}
 	err := lr.renewOnce(call)
+	lr.failed = err
 	switch {
 	case lr.stopped.Load():
 	case err != nil && lr.d.completion.Load() != notCompleted:

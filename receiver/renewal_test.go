@@ -106,6 +106,34 @@ func TestRenewal_LeaseCountsFromRequest(t *testing.T) {
 	}
 }
 
+// A handler learns when its lease ends, even if the store hangs from then on.
+// The simulation has found this with the seeds 1795880914943107754,
+// 1795880914943086623 and 1795880914943129056. Another instance handled the
+// same delivery before the handler knew.
+func TestRenewal_StoreHangsAtTheEndOfTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		scheme, start := newScheme(t), time.Now()
+		store := slowStore{Store: newMemory(t), renew: func(ctx context.Context) error {
+			if time.Since(start) >= 30*time.Second {
+				<-ctx.Done()
+			}
+			return errAway
+		}}
+		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second))
+		var told time.Duration
+		h := rcv.Events(func(ctx context.Context, _ *payload.Event) error {
+			<-ctx.Done()
+			told = time.Since(start)
+			require.ErrorIs(t, context.Cause(ctx), receiver.ErrLeaseLost)
+			require.ErrorIs(t, context.Cause(ctx), errAway)
+			return context.Cause(ctx)
+		})
+		require.Equal(t, 500, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+		require.Equal(t, 30*time.Second, told)
+	})
+}
+
 // Renewals that take most of the lease still follow each other in time.
 func TestRenewal_NextCountsFromRequest(t *testing.T) {
 	t.Parallel()
