@@ -25,6 +25,11 @@ const (
 	searchSteps = 4
 	// wakeBatch is the number of jobs that are made due in one transaction.
 	wakeBatch = 64
+	// settled is how long after a change a pass must begin that finds all jobs
+	// which were put to sleep before it. Another process can still be recording
+	// a snooze that it chose before the change, which takes River up to 250 ms
+	// and longer if the database is busy.
+	settled = 2 * time.Second
 )
 
 // waker makes the jobs of due deliveries run that River would run later.
@@ -37,14 +42,16 @@ const (
 //
 // A change that lets deliveries be sent earlier also adds one to the endpoint's
 // column wake, in the same transaction. Every started process looks for
-// endpoints whose column woken is less, and searches all their deliveries. Then
-// it sets woken to the value that wake had before. So no crash loses a change.
+// endpoints whose column woken is less, and searches all their deliveries, at
+// once and again when the change has settled. Then it sets woken to the value
+// that wake had before. So no crash loses a change.
 type waker struct {
 	db      *riverdb.DB
 	client  riverdb.Client
 	limiter *admission.Limiter
 	logger  *slog.Logger
 	changed chan struct{}
+	now     func() time.Time
 
 	mu     sync.Mutex
 	roused map[string]*rouse
@@ -54,10 +61,14 @@ type waker struct {
 type rouse struct {
 	wake int64 // the last value that was read
 	pass int64 // the value when the search of all its deliveries began
+
+	noticed time.Time // when wake was read first
+	began   time.Time // when the pass began
+	early   bool      // a pass has ended that began too early
 }
 
 func newWaker(db *riverdb.DB, client riverdb.Client, limiter *admission.Limiter, logger *slog.Logger) *waker {
-	return &waker{db: db, client: client, limiter: limiter, logger: logger, changed: make(chan struct{}, 1), roused: map[string]*rouse{}}
+	return &waker{db: db, client: client, limiter: limiter, logger: logger, changed: make(chan struct{}, 1), now: time.Now, roused: map[string]*rouse{}}
 }
 
 // notice has this process look for changed endpoints at once.
@@ -117,16 +128,20 @@ func (w *waker) rouse(ctx context.Context, after string) (next string, err error
 	return all[len(all)-1].id, nil
 }
 
-// noted notes the value of an endpoint's column wake, and reports whether it is
-// a new one.
+// noted notes the value of an endpoint's column wake, and reports whether the
+// endpoint is to be searched: because the value is a new one, or because the
+// first pass began before the change had settled.
 func (w *waker) noted(endpoint string, wake int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if r := w.roused[endpoint]; r != nil && r.wake == wake {
-		return false
+	r := w.roused[endpoint]
+	if r == nil || r.wake != wake {
+		w.roused[endpoint] = &rouse{wake: wake, noticed: w.now()}
+		return true
 	}
-	w.roused[endpoint] = &rouse{wake: wake}
-	return true
+	again := r.early && w.now().Sub(r.noticed) >= settled
+	r.early = r.early && !again
+	return again
 }
 
 // find does searches until one fails.
@@ -281,17 +296,20 @@ func (w *waker) passBegins(endpoint string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if r := w.roused[endpoint]; r != nil {
-		r.pass = r.wake
+		r.pass, r.began = r.wake, w.now()
 	}
 }
 
 // passEnds records that all deliveries of an endpoint were searched, unless the
-// endpoint has changed since the pass began.
+// endpoint has changed since the pass began, or shortly before.
 func (w *waker) passEnds(ctx context.Context, endpoint string) error {
 	w.mu.Lock()
 	r := w.roused[endpoint]
 	complete := r != nil && r.pass == r.wake
-	if complete {
+	switch {
+	case complete && r.began.Sub(r.noticed) < settled:
+		r.early, complete = true, false
+	case complete:
 		delete(w.roused, endpoint)
 	}
 	w.mu.Unlock()

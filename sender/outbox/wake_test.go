@@ -228,12 +228,47 @@ func TestWaker_ChangesAreOnRecord(t *testing.T) {
 			o.search(e, f.Next, 1000)
 			require.True(t, o.isRoused(e), name)
 			o.search(e, "", 1000)
+			require.True(t, o.isRoused(e), name)
+			o.settle()
+			o.search(e, "", 1000)
 			require.False(t, o.isRoused(e), name)
 		}
 		d := o.loaded(o.publishOne("shop"))
 		o.write(d.delivered(time.Now()))
 		require.False(t, o.isRoused(e), "a success as usual")
 	})
+}
+
+// Another process has just put a job to sleep, for a reason that is no longer
+// true, while the endpoint is searched. The endpoint is searched again when
+// that snooze is on record. The simulation of databases has found this: a limit
+// was lifted, and a delivery of seed 25 stayed asleep for an hour.
+func TestWaker_SearchesAgainWhenSettled(t *testing.T) {
+	t.Parallel()
+	insideEach(t, func(t *testing.T, o *inside) {
+		e, ctx := o.endpoint("shop", 1.0/3600), t.Context()
+		job, fast := o.publishOne("shop"), 10.0
+		_, err := o.App("shop").UpdateEndpoint(ctx, e, EndpointUpdate{RateLimit: &fast})
+		require.NoError(t, err)
+		_, err = o.waker.rouse(ctx, "")
+		require.NoError(t, err)
+		require.Zero(t, o.search(e, "", 10).Woken)
+		o.sleeps(job)
+		require.False(t, o.waker.noted(e, 1), "it has not settled")
+		require.True(t, o.isRoused(e))
+		o.settle()
+		require.Equal(t, 1, o.search(e, "", 10).Woken)
+		require.False(t, o.isRoused(e))
+	})
+}
+
+// settle lets the time pass until changes have settled, and looks for them.
+func (o *inside) settle() {
+	o.t.Helper()
+	now := o.waker.now
+	o.waker.now = func() time.Time { return now().Add(settled) }
+	_, err := o.waker.rouse(o.t.Context(), "")
+	require.NoError(o.t, err)
 }
 
 func (o *inside) isRoused(endpoint string) bool {
