@@ -165,6 +165,9 @@ func TestReport_NamesWhatIsMissing(t *testing.T) {
 	r.add(&result{faults: map[string]int{Slow: 3}, covered: map[string]int{"claim": 1}, simulated: 48 * time.Hour})
 	assert.Equal(t, []string{"release"}, r.missing([]string{Slow, "claim", "release"}))
 	assert.Contains(t, r.String(), "1 seeds from 0, 0 violations, 2.0 days simulated")
+	r.add(&result{simulated: 250 * 365 * 24 * time.Hour})
+	r.add(&result{simulated: 250 * 365 * 24 * time.Hour})
+	assert.Contains(t, r.String(), "182502.0 days simulated")
 }
 
 func TestClock(t *testing.T) {
