@@ -6,6 +6,7 @@ require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/deployhook/deployhook v0.1.0
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0
+	github.com/deployhook/deployhook/receiver/deployments/sqlledger v0.1.0
 	github.com/deployhook/deployhook/receiver/inbox v0.1.0
 	github.com/deployhook/deployhook/sender/outbox v0.1.0
 	github.com/stretchr/testify v1.12.1

@@ -4,6 +4,7 @@ package database
 
 import (
 	"database/sql"
+	"time"
 
 	"github.com/deployhook/deployhook/internal/simulation/disk"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -11,9 +12,12 @@ import (
 
 // observer reads the outbox's tables with a process of its own, at quiescence.
 type observer struct {
-	world *world
-	files *disk.Process
-	known map[string]row
+	world  *world
+	files  *disk.Process
+	known  map[string]row
+	looked time.Time            // for what is overdue
+	asleep map[string]time.Time // since when a due delivery is known to be asleep
+	late   map[string]bool      // deliveries that were reported as overdue
 }
 
 // row is what a delivery's row says.
@@ -57,6 +61,8 @@ func (o *observer) look() {
 		}
 		return rows.Err()
 	})
+	o.checkOverdue()
+	o.world.ledgers.look()
 }
 
 // compare checks one step of a delivery's life.

@@ -37,6 +37,8 @@ type endpoint struct {
 	keys     []signer.Secret
 	periods  []period
 	mode     mode
+	changed  time.Time // when something was last done that may affect deliveries
+	slowed   bool      // its rate limit may be very low
 	disabled time.Time // when it was known to be disabled; zero if it may be enabled
 	deleted  time.Time
 	enabling int                  // calls that may enable it
@@ -147,7 +149,7 @@ func (e *endpoint) learn(text string) error {
 func (e *endpoint) set(m mode) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.mode = m
+	e.mode, e.changed = m, time.Now()
 }
 
 // accepts reports whether the filter takes a type.

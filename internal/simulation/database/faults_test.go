@@ -4,7 +4,6 @@ package database
 
 import (
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -106,7 +105,7 @@ var names = map[disk.Error]string{disk.Busy: "busy", disk.Full: "full", disk.IO:
 func (w *world) planFaults() {
 	r := w.Rand("faults")
 	w.Net.Disturb(sim.Even(r.Float64() * 0.25))
-	all := slices.Concat(w.nodes, w.inboxes.nodes)
+	all := w.programs()
 	for range r.IntN(10) {
 		at, n := between(r, time.Second, active), all[r.IntN(len(all))]
 		name, do := w.newFault(r, n)

@@ -22,6 +22,7 @@ func (w *world) judge() {
 		w.judgeEndpoint(e)
 	}
 	w.inboxes.judge()
+	w.ledgers.judge()
 	deliveries := w.observer.history()
 	for _, d := range deliveries {
 		d.judgeWaits(w)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/simulation/disk"
 	"github.com/deployhook/deployhook/internal/simulation/sim"
+	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
@@ -68,7 +69,9 @@ type process struct {
 	files   *disk.Process
 	faults  *faults
 	product product
+	started time.Time
 	outbox  *outbox.Outbox
+	ledger  *sqlledger.Ledger
 	db      *sql.DB // the application's own connection to the same file
 	dead    bool    // protected by the node's mutex
 }
@@ -120,6 +123,7 @@ func (p *process) begin(name string) (err error) {
 		p.files.Bury()
 		return err
 	}
+	p.started = time.Now()
 	w.Log("%s runs", p.node.name)
 	return nil
 }

@@ -11,6 +11,10 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
+// crawl is a rate limit with which deliveries wait for longer than the world
+// lasts.
+const crawl = 1.0 / 3600
+
 // planOperators plans what operators and customers do.
 func (w *world) planOperators() {
 	r := w.Rand("operators")
@@ -18,7 +22,11 @@ func (w *world) planOperators() {
 		w.planMode(r)
 	}
 	for range r.IntN(8) {
-		w.planAction(r)
+		w.planAction(r, r.IntN(7))
+	}
+	if w.fair {
+		w.planAction(r, slowDown)
+		w.planAction(r, slowDown)
 	}
 }
 
@@ -34,16 +42,16 @@ func (w *world) planMode(r *rand.Rand) {
 
 // planAction plans one action. Those that belong together, such as disabling
 // and enabling, come close together half of the time.
-func (w *world) planAction(r *rand.Rand) {
+func (w *world) planAction(r *rand.Rand, action int) {
 	e, on := w.created[r.IntN(len(w.created))], r.IntN(len(w.nodes))
 	at, later := between(r, time.Second, active), between(r, time.Second, 15*time.Second)
 	if chance(r, 0.5) {
 		later /= 8
 	}
 	do := func(at time.Duration, name string, action func(ctx context.Context, a *outbox.App) error) {
-		w.Plan(at, name+" "+e.address, func() { w.async(func() { w.operate(name, e, on, action) }) })
+		w.Plan(at, name+" "+e.address, func() { w.calls.Go(func() { w.operate(name, e, on, action) }) })
 	}
-	switch r.IntN(7) {
+	switch action {
 	case 0:
 		do(at, "rotate", e.rotate(w))
 	case 1:
@@ -66,21 +74,35 @@ func (w *world) planAction(r *rand.Rand) {
 			_, err := a.SendMissed(ctx, e.id, time.Now().Add(-time.Hour))
 			return err
 		})
-	case 6:
-		do(at, "slow down", e.limitTo(1.0/3600))
-		if chance(r, 0.5) { // or at the end
+	case slowDown:
+		do(at, "slow down", e.limitTo(crawl))
+		if w.fair || chance(r, 0.5) { // or at the end
 			do(at+later, "lift the limit", e.limitTo(e.limit))
 		}
 	}
 }
 
-// limitTo changes the rate limit. While it is low, deliveries wait for much
-// longer than the world lasts.
+// slowDown is the action that sets a low rate limit and lifts it again.
+const slowDown = 6
+
+// limitTo changes the rate limit.
 func (e *endpoint) limitTo(perSecond float64) func(ctx context.Context, a *outbox.App) error {
 	return func(ctx context.Context, a *outbox.App) error {
+		if perSecond == crawl {
+			e.slow(true)
+		}
 		_, err := a.UpdateEndpoint(ctx, e.id, outbox.EndpointUpdate{RateLimit: &perSecond})
+		if err == nil && perSecond != crawl {
+			e.slow(false)
+		}
 		return err
 	}
+}
+
+func (e *endpoint) slow(down bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.slowed = down
 }
 
 // operate does something about an endpoint.
@@ -96,6 +118,7 @@ func (w *world) operate(name string, e *endpoint, on int, action func(ctx contex
 	ctx, cancel := context.WithTimeout(p.sim.Context(), 20*time.Second)
 	defer cancel()
 	err := action(ctx, p.outbox.App(e.app))
+	e.change()
 	if err == nil {
 		w.Cover("operator: " + name)
 		return

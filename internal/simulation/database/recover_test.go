@@ -5,7 +5,6 @@ package database
 import (
 	"context"
 	"database/sql"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +24,10 @@ func (w *world) recover() {
 	if !w.heal() {
 		return
 	}
+	w.calls.Wait() // or a limit could be lowered after it was lifted
+	w.mu.Lock()
+	w.calmAt = time.Now()
+	w.mu.Unlock()
 	// In the first round an attempt may be in flight that ends with a 410. It
 	// disables its endpoint after that was enabled.
 	for round := range 6 {
@@ -38,7 +41,7 @@ func (w *world) recover() {
 
 // heal ends the faults of all processes and starts those that are down.
 func (w *world) heal() bool {
-	all := slices.Concat(w.nodes, w.inboxes.nodes)
+	all := w.programs()
 	for range 60 {
 		down := 0
 		for _, n := range all {
@@ -66,6 +69,7 @@ func (w *world) resend() (scheduled int) {
 	p := w.nodes[0].running()
 	for _, e := range w.created {
 		n, err := e.resend(context.Background(), p.outbox.App(e.app))
+		e.change()
 		if err != nil {
 			w.Violate("sending again to %s: %v", e.address, err)
 		}
@@ -98,12 +102,12 @@ func (w *world) drain() bool {
 	for time.Since(begun) < patience {
 		time.Sleep(2 * time.Second) // of the bubble
 		w.observer.look()
-		if len(w.observer.waiting()) == 0 && w.inboxes.pending() == 0 {
+		if len(w.observer.waiting()) == 0 && w.inboxes.pending() == 0 && w.ledgers.pending() == 0 {
 			w.Log("drained in %v", time.Since(begun))
 			return true
 		}
 	}
-	w.Violate("after %v without faults, these wait: %s; in the inbox: %d", patience, strings.Join(w.observer.waiting(), ", "), w.inboxes.pending())
+	w.Violate("after %v without faults, these wait: %s; in the inbox: %d; reports: %d", patience, strings.Join(w.observer.waiting(), ", "), w.inboxes.pending(), w.ledgers.pending())
 	return false
 }
 

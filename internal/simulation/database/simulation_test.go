@@ -20,7 +20,7 @@ import (
 
 const (
 	// active is how long faults and outside events come.
-	active = 45 * time.Second
+	active = 30 * time.Second
 	// patience is how long the world may take, once all is well, until nothing
 	// is left to do. It covers the rescue of a crashed process's deliveries, the
 	// longest pause of a breaker and its ramp.
@@ -37,13 +37,18 @@ type world struct {
 	rand     *rand.Rand // for what the world consists of, before it begins
 	ordering bool
 	outage   bool // of the endpoints, and nothing else
+	fair     bool // nothing fails but endpoints
+	begun    time.Time
 	nodes    []*node
 	inboxes  *inboxes
+	ledgers  *ledgers
 	observer *observer
-	work     sync.WaitGroup // goroutines of platforms, operators and crashed processes
+	work     sync.WaitGroup // goroutines of platforms and crashed processes
+	calls    sync.WaitGroup // of operators
 
 	mu        sync.Mutex
-	calm      bool // no faults any more
+	calm      bool      // no faults any more
+	calmAt    time.Time // when all processes ran without faults; zero before
 	events    map[string]*event
 	endpoints map[string]*endpoint // by ID
 	created   []*endpoint
@@ -87,17 +92,31 @@ func (w *world) live() {
 		return
 	}
 	w.Always(w.observer.look)
+	w.plan()
 	if w.outage {
-		w.planOutage()
+		w.Play(outageLasts)
 	} else {
-		w.planPublishing()
-		w.planOperators()
-		w.planFaults()
+		w.Play(active)
 	}
-	w.Play(active)
 	w.recover()
 	w.judge()
 	w.stop()
+}
+
+// plan plans what happens until the faults end.
+func (w *world) plan() {
+	if w.outage {
+		w.planOutage()
+		return
+	}
+	w.planPublishing()
+	w.planOperators()
+	w.ledgers.plan()
+	if w.fair {
+		w.planLooks()
+	} else {
+		w.planFaults()
+	}
 }
 
 // prepare makes the processes, and the endpoints of each customer.
@@ -107,11 +126,13 @@ func (w *world) prepare() error {
 		return err
 	}
 	w.disk.Restore(files)
-	w.observer = &observer{world: w, known: map[string]row{}}
+	w.observer = &observer{world: w, known: map[string]row{}, late: map[string]bool{}}
 	if w.observer.files, err = w.disk.NewProcess("observer", nil); err != nil {
 		return err
 	}
-	w.outage = chance(w.rand, 0.06)
+	kind := w.rand.Float64()
+	w.outage, w.fair = kind < 0.08, kind >= 0.08 && kind < 0.25
+	w.begun = time.Now()
 	w.ordering = w.rand.IntN(3) == 0
 	for i := range []int{1, 1, 2, 2, 2, 3}[w.rand.IntN(6)] {
 		n := &node{world: w, name: fmt.Sprintf("outbox-%d", i+1), file: outboxFile, run: w.runOutbox}
@@ -120,7 +141,7 @@ func (w *world) prepare() error {
 			return err
 		}
 	}
-	if err := w.startInboxes(); err != nil {
+	if err := errors.Join(w.startInboxes(), w.startLedgers()); err != nil {
 		return err
 	}
 	if w.outage {
@@ -163,6 +184,9 @@ func (w *world) isCalm() bool {
 	return w.calm
 }
 
+// programs returns the nodes of all programs.
+func (w *world) programs() []*node { return slices.Concat(w.nodes, w.inboxes.nodes, w.ledgers.nodes) }
+
 // anyNode returns a process that runs, or nil.
 func (w *world) anyNode(first int) *node {
 	for i := range w.nodes {
@@ -175,7 +199,7 @@ func (w *world) anyNode(first int) *node {
 
 // stop ends all processes in order.
 func (w *world) stop() {
-	for _, n := range slices.Concat(w.nodes, w.inboxes.nodes) {
+	for _, n := range w.programs() {
 		if p := n.running(); p != nil {
 			if err := p.close(); err != nil {
 				w.Violate("%s: Close: %v", n.name, err)
@@ -205,5 +229,6 @@ func expected() []string {
 		"operator: rotate", "operator: disable", "operator: enable", "operator: enable with missed", "operator: delete",
 		"operator: replay", "operator: send missed", "operator: slow down", "operator: lift the limit", "operator: a call failed",
 		"order: two deliveries of a deployment", "outage: the backlog is sent", "inbox: an effect twice, without a transaction",
+		"ledger: created", "ledger: updated", "ledger: stale", "ledger: an old report again", "ledger: a report without an answer",
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/deployhook/deployhook/internal/simulation/disk"
+	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 	"github.com/deployhook/deployhook/receiver/inbox"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
@@ -49,6 +50,13 @@ func newTemplate() (files map[string][]byte, err error) {
 		return nil, err
 	}
 	if err := inbox.MigrateSQLite(context.Background(), p.Path(inboxFile)); err != nil {
+		return nil, err
+	}
+	l, err := sqlledger.OpenSQLite(context.Background(), p.Path(ledgerFile))
+	if err == nil {
+		err = l.Close()
+	}
+	if err != nil {
 		return nil, err
 	}
 	for file, table := range map[string]string{
