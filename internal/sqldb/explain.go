@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -27,6 +28,16 @@ func Explain(err error) error {
 	}
 	if remedy := remedyFor(err); remedy != "" {
 		return &explained{err, remedy}
+	}
+	return err
+}
+
+// waited explains that a transaction could not begin in time. On SQLite it then
+// waited for the lock on the file. The driver returns only the error of the
+// context.
+func (db *DB) waited(err error) error {
+	if db.dialect == SQLite && errors.Is(err, context.DeadlineExceeded) && sqliteCode(err) == 0 {
+		return &explained{err, "the file stayed locked; another process holds the lock on the file, such as a backup or a shell, or the disk is slow"}
 	}
 	return err
 }

@@ -54,7 +54,7 @@ func (db *DB) InTx(ctx context.Context, f func(ctx context.Context, tx *Tx) erro
 		case db.writer <- struct{}{}:
 			defer func() { <-db.writer }()
 		case <-ctx.Done():
-			return ctx.Err()
+			return db.waited(ctx.Err())
 		}
 	}
 	if err := db.identity.Check(); err != nil {
@@ -62,7 +62,7 @@ func (db *DB) InTx(ctx context.Context, f func(ctx context.Context, tx *Tx) erro
 	}
 	tx, err := db.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+		return fmt.Errorf("beginning a transaction: %w", db.waited(err))
 	}
 	committed := false
 	defer func() {

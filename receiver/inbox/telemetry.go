@@ -156,7 +156,7 @@ func (in *Inbox) Backlog(ctx context.Context) (Backlog, error) {
 	}
 	b, err := in.readBacklog(ctx)
 	if err != nil {
-		return Backlog{}, fmt.Errorf("inbox: Backlog: %w", err)
+		return Backlog{}, fmt.Errorf("inbox: Backlog: %w", sqldb.Explain(err))
 	}
 	return b, nil
 }
