@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/internal/sqldb v0.1.0
 	github.com/deployhook/deployhook/receiver/inbox v0.1.0
 	github.com/deployhook/deployhook/receiver/otelreceiver v0.1.0
 	github.com/deployhook/deployhook/sender/otelsender v0.1.0
@@ -23,7 +24,6 @@ require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/deployhook/deployhook/internal/otelsettings v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
-	github.com/deployhook/deployhook/internal/sqldb v0.1.0 // indirect
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0 // indirect
 	github.com/dunglas/httpsfv v1.1.2 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
