@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/payload"
 )
@@ -95,43 +94,72 @@ func isOwnPackage(t Telemetry) bool {
 
 const ownPath = "github.com/deployhook/deployhook/sender/otelsender"
 
-// contained calls the telemetry. One of our own runs on the caller's goroutine,
-// because another one would cost more than the rest of the call.
-func (s *Sender) contained(ctx context.Context, call func()) *contain.Fault {
-	if s.telemetryIsOwn {
-		return s.faults.Inline(ctx, inTelemetry, call)
-	}
-	return s.faults.Call(ctx, inTelemetry, call)
-}
-
 // startAttempt returns the context of an attempt and the headers to add to it.
+//
+// A telemetry of our own runs on the caller's goroutine, because another one
+// would cost more than the rest of the call. The two ways are in separate
+// functions, so that what the first one refers to stays off the heap.
 func (s *Sender) startAttempt(ctx context.Context, t *target, msg *Message, number int) (context.Context, http.Header) {
 	if s == nil || s.telemetry == nil {
 		return ctx, nil
 	}
+	about := AttemptStart{Number: number, ID: msg.ID, Type: msg.Type, Trace: msg.Trace, Endpoint: t.origin(), Size: len(msg.Body)}
 	var (
 		started context.Context
 		header  http.Header
-		about   = AttemptStart{Number: number, ID: msg.ID, Type: msg.Type, Trace: msg.Trace, Endpoint: t.origin(), Size: len(msg.Body)}
 	)
-	fault := s.contained(ctx, func() { started, header = s.telemetry.StartAttempt(ctx, about) })
-	if fault != nil || started == nil {
+	if s.telemetryIsOwn {
+		started, header = s.startInline(ctx, about)
+	} else {
+		started, header = s.startApart(ctx, about)
+	}
+	if started == nil {
 		return ctx, nil
 	}
 	return started, header
 }
 
+// startInline returns nil after a fault, and so does startApart.
+func (s *Sender) startInline(ctx context.Context, about AttemptStart) (started context.Context, header http.Header) {
+	if s.faults.Inline(ctx, inTelemetry, func() { started, header = s.telemetry.StartAttempt(ctx, about) }) != nil {
+		return nil, nil
+	}
+	return started, header
+}
+
+func (s *Sender) startApart(ctx context.Context, about AttemptStart) (started context.Context, header http.Header) {
+	if s.faults.Call(ctx, inTelemetry, func() { started, header = s.telemetry.StartAttempt(ctx, about) }) != nil {
+		return nil, nil
+	}
+	return started, header
+}
+
 func (s *Sender) endAttempt(ctx context.Context, a *Attempt) {
-	if s != nil && s.telemetry != nil {
-		record := *a
-		s.contained(ctx, func() { s.telemetry.EndAttempt(ctx, record) })
+	switch {
+	case s == nil || s.telemetry == nil:
+	case s.telemetryIsOwn:
+		s.faults.Inline(ctx, inTelemetry, func() { s.telemetry.EndAttempt(ctx, *a) })
+	default:
+		s.endApart(ctx, *a)
 	}
 }
 
+func (s *Sender) endApart(ctx context.Context, record Attempt) {
+	s.faults.Call(ctx, inTelemetry, func() { s.telemetry.EndAttempt(ctx, record) })
+}
+
 func (s *Sender) endDelivery(ctx context.Context, t payload.Type, r *Receipt) {
-	if s != nil && s.telemetry != nil {
-		s.contained(ctx, func() { s.telemetry.EndDelivery(ctx, t, r) })
+	switch {
+	case s == nil || s.telemetry == nil:
+	case s.telemetryIsOwn:
+		s.faults.Inline(ctx, inTelemetry, func() { s.telemetry.EndDelivery(ctx, t, r) })
+	default:
+		s.endDeliveryApart(ctx, t, r)
 	}
+}
+
+func (s *Sender) endDeliveryApart(ctx context.Context, t payload.Type, r *Receipt) {
+	s.faults.Call(ctx, inTelemetry, func() { s.telemetry.EndDelivery(ctx, t, r) })
 }
 
 // addHeader adds the headers of the telemetry. It copies their values.

@@ -31,7 +31,7 @@ var Durations = metric.WithExplicitBucketBoundaries(0.005, 0.01, 0.025, 0.05, 0.
 // from package payload, and the others from an outbox itself.
 var known = [...]string{
 	"deploy.started", "build.completed", "health_check.passed", "deploy.live", "deploy.failed", "deploy.rolled_back",
-	"endpoint.failing", "endpoint.recovered", "endpoint.disabled", "webhook.test",
+	"endpoint.failing", "endpoint.disabling", "endpoint.recovered", "endpoint.disabled", "webhook.test",
 }
 
 // Settings are the values of options.
@@ -118,6 +118,31 @@ func (s *Settings) Type(t string) string {
 		return t
 	}
 	return Other
+}
+
+// Names returns the names of an operation's spans by event type, as in "publish
+// deploy.live". They are made once, because the name of a span is needed even
+// if the span is not sampled.
+func (s *Settings) Names(operation string) Names {
+	names := Names{other: operation + " " + Other, byType: make(map[string]string, len(s.types))}
+	for t := range s.types {
+		names.byType[t] = operation + " " + t
+	}
+	return names
+}
+
+// Names are the names of an operation's spans.
+type Names struct {
+	other  string
+	byType map[string]string
+}
+
+// Of returns the name for an event type.
+func (n Names) Of(t string) string {
+	if name, ok := n.byType[t]; ok {
+		return name
+	}
+	return n.other
 }
 
 // With returns the attributes of all measurements, and more.

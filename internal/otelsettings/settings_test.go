@@ -38,11 +38,13 @@ func TestType_IsBounded(t *testing.T) {
 	require.NoError(t, err)
 	for _, typ := range []payload.Type{
 		payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive, payload.DeployFailed, payload.DeployRolledBack,
-		"endpoint.failing", "endpoint.recovered", "endpoint.disabled", "webhook.test", "own.type",
+		"endpoint.failing", "endpoint.disabling", "endpoint.recovered", "endpoint.disabled", "webhook.test", "own.type",
 	} {
 		require.Equal(t, string(typ), s.Type(string(typ)))
+		require.Equal(t, "publish "+string(typ), s.Names("publish").Of(string(typ)))
 	}
 	require.Equal(t, "other", s.Type("invented.by.customer"))
+	require.Equal(t, "publish other", s.Names("publish").Of("invented.by.customer"))
 }
 
 func TestTrace_IsContinued(t *testing.T) {

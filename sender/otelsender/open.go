@@ -38,7 +38,10 @@ func Open(opts ...Option) func() (sender.Telemetry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("otelsender: %w", err)
 		}
-		t := &telemetry{Settings: s, tracer: s.Tracers.Tracer(scope)}
+		t := &telemetry{
+			Settings: s, tracer: s.Tracers.Tracer(scope), names: s.Names("attempt"),
+			kind: []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)},
+		}
 		if err := t.instruments(s.Meters.Meter(scope)); err != nil {
 			return nil, fmt.Errorf("otelsender: %w", err)
 		}
@@ -51,6 +54,8 @@ type telemetry struct {
 	*otelsettings.Settings
 
 	tracer     trace.Tracer
+	names      otelsettings.Names
+	kind       []trace.SpanStartOption // without a link
 	attempts   metric.Int64Counter
 	retries    metric.Int64Counter
 	deliveries metric.Int64Counter
@@ -126,20 +131,30 @@ type followed struct {
 // or a new one with a link to the event's publication.
 func (t *telemetry) StartAttempt(ctx context.Context, s sender.AttemptStart) (context.Context, http.Header) {
 	t.inFlight.Add(ctx, 1, t.plain...)
-	var room [2]trace.SpanStartOption
-	opts := append(room[:0], trace.WithSpanKind(trace.SpanKindClient))
+	opts := t.kind
 	if s.Trace != "" {
 		if link, ok := otelsettings.Link(s.Trace); ok {
-			opts = append(opts, trace.WithLinks(link))
+			opts = []trace.SpanStartOption{t.kind[0], trace.WithLinks(link)}
 		}
 	}
-	ctx, span := t.tracer.Start(ctx, "attempt "+t.Type(string(s.Type)), opts...)
+	ctx, span := t.tracer.Start(ctx, t.names.Of(string(s.Type)), opts...)
 	if span.IsRecording() {
 		t.describe(span, &s)
 	}
 	header := make(http.Header, 1)
-	t.Propagator.Inject(ctx, propagation.HeaderCarrier(header))
+	t.Propagator.Inject(ctx, carrier{propagation.HeaderCarrier(header)})
 	return &followed{ctx, span}, header
+}
+
+// carrier is a HeaderCarrier that knows the form of the usual header's name.
+type carrier struct{ propagation.HeaderCarrier }
+
+func (c carrier) Set(key, value string) {
+	if key == "traceparent" {
+		c.HeaderCarrier["Traceparent"] = []string{value}
+		return
+	}
+	c.HeaderCarrier.Set(key, value)
 }
 
 func (t *telemetry) describe(span trace.Span, s *sender.AttemptStart) {

@@ -35,7 +35,7 @@ func Open(opts ...otelsender.Option) func(stats func(context.Context) (outbox.St
 		if err != nil {
 			return nil, fmt.Errorf("oteloutbox: %w", err)
 		}
-		t := &telemetry{Settings: s, sender: otelsender.Open(opts...), tracer: s.Tracers.Tracer(scope)}
+		t := &telemetry{Settings: s, sender: otelsender.Open(opts...), tracer: s.Tracers.Tracer(scope), names: s.Names("publish")}
 		m := s.Meters.Meter(scope)
 		if err := t.instruments(m); err != nil {
 			return nil, fmt.Errorf("oteloutbox: %w", err)
@@ -54,6 +54,7 @@ type telemetry struct {
 
 	sender     func() (sender.Telemetry, error)
 	tracer     trace.Tracer
+	names      otelsettings.Names
 	publishing metric.Float64Histogram
 	deliveries metric.Int64Counter
 	byLabel    sync.Map // of options by labels, whose number is bounded
@@ -81,7 +82,7 @@ type publication struct {
 // StartPublish begins the span of a publication.
 func (t *telemetry) StartPublish(ctx context.Context, app string, e *payload.Event) (context.Context, string) {
 	began := time.Now()
-	ctx, span := t.tracer.Start(ctx, "publish "+t.Type(string(e.Type)), trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(began))
+	ctx, span := t.tracer.Start(ctx, t.names.Of(string(e.Type)), trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(began))
 	if span.IsRecording() {
 		span.SetAttributes(t.Attributes...)
 		span.SetAttributes(

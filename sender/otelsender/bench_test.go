@@ -1,0 +1,33 @@
+package otelsender_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/otelsender"
+)
+
+// BenchmarkTelemetry measures what a delivery with one attempt costs whose
+// trace is not sampled.
+func BenchmarkTelemetry(b *testing.B) {
+	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0))))
+	t, err := otelsender.Open(otelsender.WithMeterProvider(meters), otelsender.WithTracerProvider(tracers))()
+	require.NoError(b, err)
+	start := sender.AttemptStart{ID: "whk_1", Type: payload.DeployLive, Endpoint: "https://example.com", Number: 1, Size: 700}
+	end := sender.Attempt{Number: 1, Type: payload.DeployLive, Outcome: sender.Delivered, Status: 200}
+	end.Timings.Total, end.Timings.FirstByte = time.Millisecond, time.Millisecond
+	receipt := &sender.Receipt{Outcome: sender.Delivered, Attempts: []sender.Attempt{end}}
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx, _ := t.StartAttempt(b.Context(), start)
+		t.EndAttempt(ctx, end)
+		t.EndDelivery(b.Context(), payload.DeployLive, receipt)
+	}
+}
