@@ -22,7 +22,8 @@ const maxMissed = 2000
 // get. The endpoint was disabled, did not exist, or had another filter. Events
 // whose delivery was canceled count as well, and erased events do not. Missed
 // examines at most 2,000 events, the oldest first. If there are others,
-// Count.More is set. [App.SendMissed] sends them.
+// Count.More is set. Events whose transaction is still open are not counted.
+// [App.SendMissed] sends what is counted.
 func (a *App) Missed(ctx context.Context, endpoint string, since time.Time) (Count, error) {
 	if err := a.open(); err != nil {
 		return Count{}, err
@@ -118,6 +119,9 @@ type enableConfig struct {
 // disabled, as [App.SendMissed] does: the events that were published meanwhile,
 // and the deliveries that the disablement canceled. Enable returns when each
 // has a time. Default: nothing is sent, and [App.Missed] counts.
+//
+// It sends no event whose transaction is still open while Enable runs. Call
+// [App.SendMissed] afterwards to send such events.
 func WithMissed(opts ...ReplayOption) EnableOption {
 	return enableOption(func(c *enableConfig) { c.missed, c.replay = true, opts })
 }
