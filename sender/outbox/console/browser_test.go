@@ -143,12 +143,13 @@ func (w *world) furnish(t *testing.T, c *walk) {
 	t.Helper()
 	require.NoError(t, w.Start(t.Context()))
 	good, bad := newTarget(t, http.StatusOK), newTarget(t, http.StatusUnauthorized)
-	bad.answer = `{"error":"Invalid signature","hint":"<script>alert('answer')</script>"}`
+	bad.answer = `{"error":"Invalid signature"}`
+	good.answer = "<script>alert('answer')</script>"
 	shop := w.App("shop")
 	for _, e := range []outbox.EndpointConfig{
 		{URL: sender.NewURL(good.URL + "/chat"), Description: "Chat room of the platform team", Events: []string{"deploy.*"}},
-		{URL: sender.NewURL(bad.URL + "/payments"), Description: "Payments <script>alert('description')</script>", Header: sender.NewHeader(http.Header{"X-Team": {"<b>payments</b>"}})},
-		{URL: sender.NewURL(good.URL + "/archive"), Description: "Archive", Events: []string{"deploy.live"}},
+		{URL: sender.NewURL(bad.URL + "/payments"), Description: "Payments", Header: sender.NewHeader(http.Header{"X-Team": {"<b>payments</b>"}})},
+		{URL: sender.NewURL(good.URL + "/archive"), Description: "Archive <script>alert('description')</script>", Events: []string{"deploy.live"}},
 	} {
 		made, _, err := shop.CreateEndpoint(t.Context(), e)
 		require.NoError(t, err)
