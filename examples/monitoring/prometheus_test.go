@@ -36,12 +36,15 @@ func TestAlerts_AreValidAndTested(t *testing.T) {
 	require.NoError(t, err)
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
+	runbook, err := os.ReadFile("../../.github/RUNBOOK.md")
+	require.NoError(t, err)
 	alerts := strings.Split(string(rules), "- alert: ")[1:]
 	require.Greater(t, len(alerts), 5)
 	for _, a := range alerts {
 		name, _, _ := strings.Cut(a, "\n")
 		require.Contains(t, string(tests), "alertname: "+name+"\n", "alerts_test.yml has no test in which the alert fires")
 		require.Contains(t, string(readme), "`"+name+"`")
+		require.Contains(t, string(runbook), "`"+name+"`")
 	}
 }
 

@@ -176,6 +176,9 @@ func runFault(t *testing.T, c faultCase) *faultReport {
 	r.sent = traffic.acknowledged()
 	require.Eventually(t, func() bool { return len(traffic.lost()) == 0 }, patience, 10*time.Millisecond, "acknowledged events that no handler has seen")
 
+	if c.down {
+		require.Contains(t, text, "producer: Error fetching jobs", "River logs to the same logger")
+	}
 	require.Equal(t, c.accepts, !strings.Contains(text, "outcome=unavailable"), text)
 	require.LessOrEqual(t, float64(r.lines), 60+2*r.lasted.Seconds(), "a bounded number of lines:\n%s", text)
 	return r
