@@ -102,7 +102,7 @@ func (p *page) operation(path, method string, o *documentedMethod) {
 	p.parameters(o.Parameters)
 	if b := o.RequestBody; b != nil {
 		content := b.Content["application/json"]
-		optional := " It can be left out."
+		optional := " The body can be left out."
 		if b.Required {
 			optional = ""
 		}
