@@ -172,7 +172,7 @@ func (f filterForm) accepts(d outbox.Delivery) bool {
 // list reads a page of the log. With a filter that has no index it reads on for
 // a while.
 func (f filterForm) list(ctx context.Context, read deliveryList, filter outbox.DeliveryFilter, cursor string) (all []outbox.Delivery, next string, err error) {
-	const enough, reads = 25, 8
+	const enough, reads = 25, 4
 	next = cursor
 	for range reads {
 		page, err := read(ctx, filter, outbox.Page{Cursor: next})

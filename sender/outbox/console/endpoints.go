@@ -10,8 +10,14 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// maxStrips bounds the endpoints of a list that have a strip.
-const maxStrips = 20
+const (
+	// maxStrips bounds the endpoints of a list that have a strip.
+	maxStrips = 20
+	// The strips of a list count fewer deliveries than that of an endpoint's own
+	// page, since there are several.
+	stripOfList = 100
+	stripOfPage = 200
+)
 
 // home sends the viewer to the first page that is for them.
 func home(v *view) error {
@@ -73,7 +79,7 @@ func listEndpoints(v *view) error {
 	for i, e := range all {
 		items[i] = health{Endpoint: e, Backlog: backlogs[e.ID]}
 		if i < maxStrips {
-			if err := v.fillStrip(&items[i]); err != nil {
+			if err := v.fillStrip(&items[i], stripOfList); err != nil {
 				return err
 			}
 		}
@@ -85,8 +91,8 @@ func listEndpoints(v *view) error {
 }
 
 // fillStrip shows the endpoint's latest deliveries by the hour.
-func (v *view) fillStrip(h *health) error {
-	const hours, most = 24, 200
+func (v *view) fillStrip(h *health, most int) error {
+	const hours = 24
 	from := v.now.Truncate(time.Hour).Add(-(hours - 1) * time.Hour)
 	log, err := v.app.Deliveries(v.ctx(), outbox.DeliveryFilter{Endpoint: h.ID, Since: from}, outbox.Page{Limit: most})
 	if err != nil {
@@ -146,7 +152,7 @@ func showEndpoint(v *view) error {
 		return err
 	}
 	h.Backlog = stats.EndpointBacklog
-	if err := v.fillStrip(&h); err != nil {
+	if err := v.fillStrip(&h, stripOfPage); err != nil {
 		return err
 	}
 	h.Strip.Tall, h.Strip.Table = true, true
