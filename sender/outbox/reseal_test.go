@@ -109,3 +109,39 @@ func TestRotation_AfterClose(t *testing.T) {
 		require.Zero(t, n)
 	})
 }
+
+// An error between the lock and the write ends ReSeal, which must not pass over
+// an endpoint that is still sealed with the old key.
+func TestReSeal_FailsWithItsTransaction(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		trigger, says string
+	}{
+		"the lock fails":        {`BEFORE UPDATE ON outbox_endpoint BEGIN SELECT RAISE(ABORT, 'stopped'); END`, "stopped"},
+		"the row is gone":       {`AFTER UPDATE OF version ON outbox_endpoint BEGIN DELETE FROM outbox_endpoint; END`, "unknown endpoint"},
+		"nothing is in its way": {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, err := OpenSQLite(t.Context(), NewSQLite(t), WithSealingKeys(sealingKey(t)), loopbackOnly())
+			require.NoError(t, err)
+			o := &inside{db, t}
+			defer o.Close()
+			e := o.endpoint("shop", 0)
+			next := testKeyring(t, "next")
+			next.byID[o.endpoints.keys.current.id] = o.endpoints.keys.current
+			o.endpoints.keys = next
+			if c.trigger != "" {
+				o.exec(`CREATE TRIGGER obstacle ` + c.trigger)
+			}
+			done, err := o.endpoints.reSeal(t.Context(), e)
+			if c.says == "" {
+				require.NoError(t, err)
+				require.True(t, done)
+				return
+			}
+			require.ErrorContains(t, err, c.says)
+			require.False(t, done)
+		})
+	}
+}
