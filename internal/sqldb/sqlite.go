@@ -141,11 +141,14 @@ func busyPragma(busy time.Duration) string {
 	return "busy_timeout(" + strconv.FormatInt(busy.Milliseconds(), 10) + ")"
 }
 
+// sqliteDSN is for a file that exists. A connection that is made after the file
+// was deleted must fail. It would otherwise create an empty file, and SQLite
+// would remove the -wal file.
 func sqliteDSN(path string, settings url.Values) string {
 	name := url.URL{Path: filepath.ToSlash(path)}
 	escaped := name.EscapedPath()
 	if !strings.HasPrefix(escaped, "/") { // a drive letter
 		escaped = "/" + escaped
 	}
-	return "file:" + escaped + "?" + settings.Encode()
+	return "file:" + escaped + "?mode=rw&" + settings.Encode()
 }
