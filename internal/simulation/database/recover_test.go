@@ -32,6 +32,7 @@ func (w *world) recover() {
 	// disables its endpoint after that was enabled.
 	for round := range 6 {
 		left := w.resend()
+		w.observer.look()
 		if !w.drain() || left == 0 && round > 0 {
 			return
 		}
