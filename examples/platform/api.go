@@ -39,7 +39,7 @@ func (p *platform) newHandler() (http.Handler, error) {
 	} {
 		own.Handle(o.pattern, origins.Handler(p.require(o.need, p.answer(o.serve))))
 	}
-	own.Handle("GET /metrics", p.require(toOperate, p.metrics))
+	own.Handle("GET /metrics", p.require(toOperate, p.telemetry.metrics))
 	mux := http.NewServeMux()
 	mux.HandleFunc("/apps/{app}/live/", p.visit)
 	mux.Handle("/", p.refuseRebinding(own))

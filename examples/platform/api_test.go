@@ -104,7 +104,9 @@ func checkAccess(t *testing.T, p *program, token string) {
 	}
 	p.as(reader).must(http.StatusOK, "GET", "/webhooks/apps/shop/endpoints", "", nil)
 	p.as(reader).must(http.StatusOK, "GET", "/apps/shop/deployments", "", nil)
-	p.must(http.StatusOK, "GET", "/metrics", "", nil)
+	status, metrics := p.call("GET", "/metrics", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, metrics, `deployhook_service_ready{deployhook_check="outbox"`)
 	p.must(http.StatusConflict, "POST", "/apps/shop/tokens", `{"name":"ci"}`, nil)
 	p.must(http.StatusNotFound, "DELETE", "/apps/shop/tokens/nosuch", "", nil)
 }

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/deployhook/deployhook v0.1.0
+	github.com/deployhook/deployhook/receiver/otelreceiver v0.1.0
 	github.com/deployhook/deployhook/sender/otelsender v0.1.0
 	github.com/deployhook/deployhook/sender/outbox v0.1.0
 	github.com/deployhook/deployhook/sender/outbox/console v0.1.0

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 
@@ -28,14 +27,14 @@ import (
 // platform combines the engine that deploys, the outbox that reports, and their
 // database.
 type platform struct {
-	o        *options
-	logger   *slog.Logger
-	listener net.Listener
-	store    *store
-	outbox   *outbox.Outbox
-	engine   *engine.Engine
-	metrics  http.Handler
-	closer   []func() error
+	o         *options
+	logger    *slog.Logger
+	listener  net.Listener
+	store     *store
+	outbox    *outbox.Outbox
+	engine    *engine.Engine
+	telemetry openTelemetry
+	closer    []func() error
 }
 
 func newPlatform(ctx context.Context, o *options, getenv func(string) string, logger *slog.Logger) (_ *platform, err error) {
@@ -85,11 +84,10 @@ func (p *platform) openDatabase(ctx context.Context, current outbox.SealingKey, 
 	if err != nil {
 		return err
 	}
-	telemetry, metrics, err := newTelemetry()
-	if err != nil {
+	if p.telemetry, err = newTelemetry(); err != nil {
 		return err
 	}
-	opts, p.metrics = append(opts, telemetry), metrics
+	opts = append(opts, p.telemetry.outbox)
 	s := &store{}
 	if p.o.database == "" {
 		err = p.openSQLite(ctx, s, opts)
@@ -248,7 +246,7 @@ func (p *platform) serve(ctx context.Context) error {
 		return err
 	}
 	srv, err := service.New(handler, service.WithLogger(p.logger), service.WithDrain(p.o.drain), service.WithCheck("outbox", p.outbox.Ready),
-		service.WithReadTimeouts(min(p.o.read, service.DefaultHeaderTimeout), p.o.read))
+		service.WithReadTimeouts(min(p.o.read, service.DefaultHeaderTimeout), p.o.read), p.telemetry.health)
 	if err != nil {
 		return fmt.Errorf("-drain: %w", err)
 	}

@@ -8,20 +8,32 @@ import (
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 
+	"github.com/deployhook/deployhook/receiver/otelreceiver"
+	"github.com/deployhook/deployhook/receiver/otelreceiver/otelservice"
+	"github.com/deployhook/deployhook/receiver/service"
 	"github.com/deployhook/deployhook/sender/otelsender"
 	"github.com/deployhook/deployhook/sender/otelsender/oteloutbox"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// newTelemetry returns the telemetry of the outbox, and the handler that serves
-// its metrics in the format of Prometheus.
-func newTelemetry() (outbox.Option, http.Handler, error) {
+// openTelemetry has what is measured, and the metrics in the format of
+// Prometheus.
+type openTelemetry struct {
+	outbox  outbox.Option
+	health  service.Option
+	metrics http.Handler
+}
+
+func newTelemetry() (openTelemetry, error) {
 	registry := prometheus.NewRegistry()
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
 	if err != nil {
-		return nil, nil, err
+		return openTelemetry{}, err
 	}
 	meters := metric.NewMeterProvider(metric.WithReader(exporter))
-	telemetry := outbox.WithTelemetry(oteloutbox.Open(otelsender.WithMeterProvider(meters)))
-	return telemetry, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), nil
+	return openTelemetry{
+		outbox:  outbox.WithTelemetry(oteloutbox.Open(otelsender.WithMeterProvider(meters))),
+		health:  service.WithTelemetry(otelservice.Open(otelreceiver.WithMeterProvider(meters))),
+		metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+	}, nil
 }

@@ -22,7 +22,7 @@ func deploymentsHandler(c config, text string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []deployments.Option{deployments.WithLogger(c.logger), deployments.WithTelemetry(c.telemetry)}
+	opts := []deployments.Option{deployments.WithLogger(c.logger), deployments.WithTelemetry(c.telemetry.receivers)}
 	if c.repos != "" {
 		linker, err := gitlinker.New(reposIn(c.repos))
 		if err != nil {

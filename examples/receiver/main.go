@@ -79,6 +79,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if r.organization != "" {
 		return r.write(ctx, c, stdout)
 	}
+	if c.telemetry, err = newTelemetry(); err != nil {
+		return err
+	}
 	mux, routes, err := newMux(c)
 	if err != nil {
 		return err
@@ -92,7 +95,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		logger.Warn("no secret is set, so no webhook is served; set at least one of the variables under not_served")
 	}
 	srv, err := service.New(mux, service.WithLogger(logger), service.WithDrain(*drain),
-		service.WithCheck("deliveries", st.dedupeReady), service.WithCheck("records", st.ledgerReady))
+		service.WithCheck("deliveries", st.dedupeReady), service.WithCheck("records", st.ledgerReady), c.telemetry.health)
 	if err != nil {
 		return errors.Join(fmt.Errorf("-drain: %w", err), listener.Close())
 	}

@@ -19,7 +19,7 @@ func incidentsHandler(c config, text string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return deployments.NewIncidents(scheme, c.stores.ledger, deployments.WithLogger(c.logger), deployments.WithTelemetry(c.telemetry))
+	return deployments.NewIncidents(scheme, c.stores.ledger, deployments.WithLogger(c.logger), deployments.WithTelemetry(c.telemetry.receivers))
 }
 
 // metricsHandler serves the five DORA metrics for the same API keys.

@@ -20,11 +20,8 @@ type config struct {
 	repos  string
 	logger *slog.Logger
 
-	telemetry openTelemetry // of all receivers
+	telemetry openTelemetry
 }
-
-// openTelemetry is the value of receiver.WithTelemetry.
-type openTelemetry func(source string) (receiver.Telemetry, error)
 
 // route is an endpoint that is served if its variable is set.
 type route struct {
@@ -49,12 +46,7 @@ type served struct{ served, notServed []string }
 func newMux(c config) (*http.ServeMux, served, error) {
 	mux := http.NewServeMux()
 	var s served
-	var metrics http.Handler
-	var err error
-	if c.telemetry, metrics, err = newTelemetry(); err != nil {
-		return nil, served{}, err
-	}
-	mux.Handle("GET /metrics", metrics)
+	mux.Handle("GET /metrics", c.telemetry.metrics)
 	for _, r := range routes {
 		_, path, _ := strings.Cut(r.pattern, " ")
 		secret := c.getenv(r.variable)
@@ -87,7 +79,7 @@ func (c config) onDeployment(ctx context.Context, d *payload.Deployment) error {
 
 func (c config) receiver(v signer.Verifier, source string) (*receiver.Receiver, error) {
 	return receiver.New(v, receiver.WithDedupe(c.stores.dedupe, source), receiver.WithLogger(c.logger),
-		receiver.WithTelemetry(c.telemetry))
+		receiver.WithTelemetry(c.telemetry.receivers))
 }
 
 // records returns the handler for another system's webhook.

@@ -8,17 +8,30 @@ import (
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/otelreceiver"
+	"github.com/deployhook/deployhook/receiver/otelreceiver/otelservice"
+	"github.com/deployhook/deployhook/receiver/service"
 )
 
-// newTelemetry returns the telemetry of receivers, and the handler that serves
-// their metrics in the format of Prometheus.
-func newTelemetry() (openTelemetry, http.Handler, error) {
+// openTelemetry has what is measured, and the metrics in the format of
+// Prometheus.
+type openTelemetry struct {
+	receivers func(source string) (receiver.Telemetry, error)
+	health    service.Option
+	metrics   http.Handler
+}
+
+func newTelemetry() (openTelemetry, error) {
 	registry := prometheus.NewRegistry()
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
 	if err != nil {
-		return nil, nil, err
+		return openTelemetry{}, err
 	}
-	meters := metric.NewMeterProvider(metric.WithReader(exporter))
-	return otelreceiver.Open(otelreceiver.WithMeterProvider(meters)), promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), nil
+	meters := otelreceiver.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(exporter)))
+	return openTelemetry{
+		receivers: otelreceiver.Open(meters),
+		health:    service.WithTelemetry(otelservice.Open(meters)),
+		metrics:   promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+	}, nil
 }
