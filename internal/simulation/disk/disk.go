@@ -201,7 +201,7 @@ func (p *Process) open(name string, create, main bool) (*handle, int32) {
 	defer p.disk.mu.Unlock()
 	file := p.disk.files[name]
 	switch {
-	case p.dead, file == nil && !create:
+	case p.dead, file == nil && !create && !p.made(name):
 		return nil, sqlite3.SQLITE_CANTOPEN
 	case file == nil:
 		file = &inode{handles: map[*handle]struct{}{}}
@@ -210,6 +210,12 @@ func (p *Process) open(name string, create, main bool) (*handle, int32) {
 	h := &handle{disk: p.disk, process: p, inode: file, name: name}
 	file.handles[h] = struct{}{}
 	return h, sqlite3.SQLITE_OK
+}
+
+// made reports whether the program has made an empty file before it opened it.
+func (p *Process) made(name string) bool {
+	_, err := os.Stat(p.Path(name))
+	return err == nil
 }
 
 func (p *Process) remove(name string) int32 {
