@@ -13,6 +13,7 @@ import (
 var _ = snippet
 
 func snippet(mux *http.ServeMux, store *dedupe.Memory) (*service.Service, error) {
+	// mux has the handlers, and store comes from package dedupe.
 	srv, err := service.New(mux, service.WithCheck("deliveries", store.Ready), service.WithTelemetry(otelservice.Open()))
 	return srv, err
 }
