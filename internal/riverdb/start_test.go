@@ -27,7 +27,7 @@ func (l *slowListener) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.T
 	if strings.HasPrefix(q.SQL, "LISTEN") && strings.Contains(q.SQL, "river_insert") && l.tried.Add(1) <= l.slow.Load() {
 		select {
 		case <-ctx.Done():
-		case <-time.After(tooLong):
+		case <-time.After(patience):
 		}
 	}
 	return ctx
