@@ -422,7 +422,8 @@ func (tr *traffic) scrapeHealthy() (s [2]scrape) {
 		before := tr.acknowledged()
 		require.Eventually(tr.t, func() bool { return tr.acknowledged() > before+20 }, patience, 10*time.Millisecond)
 		s[1] = tr.service.metrics.scrape(tr.t)
-		return tr.onlyAccepted()
+		// A refusal is counted before the sender has read it.
+		return tr.onlyAccepted() && refused(s) == 0
 	}, patience, 10*time.Millisecond)
 	return s
 }
