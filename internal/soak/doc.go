@@ -53,7 +53,8 @@
 //
 //	heap after garbage collection   256 KiB a minute (-heap-bound)
 //	resident memory                 2 MiB a minute
-//	goroutines, open files          half of the first value, and 20
+//	goroutines, open files          half of the first value, and 20, also
+//	                                when everything is delivered
 //
 // The first violation ends the run. The exit status is then 1, and 2 for wrong
 // flags. An interrupt ends a run early, with all checks.
