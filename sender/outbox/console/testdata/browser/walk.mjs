@@ -34,6 +34,7 @@ async function visitor(who) {
 
 // look checks the page that is open.
 async function look(page, name) {
+  await page.waitForLoadState("load"); // the script has run
   where = `${name} (${page.url()})`;
   screens++;
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
