@@ -79,9 +79,14 @@
 //     lease had ended. See TestRenewal_StoreHangsAtTheEndOfTheLease of the
 //     receiver.
 //
-// Some runs were said to hang, because a seed had taken two minutes on a
-// machine with many other programs. No clock stood still. Package sim now looks
-// at the clock of the bubble instead.
+// # Seeds that cannot go on
+//
+// About one seed in a thousand stops, because its clock does. River's notifier
+// holds a mutex while it waits for a connection, and all connections wait for
+// the lock of SQLite. No time passes in a bubble while another goroutine waits
+// for that mutex. Such a seed ends the run after two minutes, with the
+// goroutines that block. The order of goroutines decides which seed it is, so
+// run it again.
 //
 // # What is not simulated
 //
