@@ -129,8 +129,8 @@ func (w *waker) rouse(ctx context.Context, after string) (next string, err error
 }
 
 // noted notes the value of an endpoint's column wake, and reports whether the
-// endpoint is to be searched: because the value is a new one, or because the
-// first pass began before the change had settled.
+// endpoint is to be searched. It is, if the value is new, or if the first pass
+// began before the change had settled.
 func (w *waker) noted(endpoint string, wake int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

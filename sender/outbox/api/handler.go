@@ -14,6 +14,7 @@ import (
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/sender/outbox/internal/route"
 )
 
 // ErrConfig is what every error of [New] wraps.
@@ -25,7 +26,7 @@ type Handler struct {
 	outbox    *outbox.Outbox
 	authorize Authorizer
 	config
-	routes []route
+	routes *route.Table[operation]
 }
 
 // New returns the API of an outbox. Both arguments are required: without an
@@ -45,7 +46,7 @@ func New(o *outbox.Outbox, authorize Authorizer, opts ...Option) (*Handler, erro
 		return nil, err
 	}
 	h := &Handler{outbox: o, authorize: authorize, config: *c}
-	h.routes = newRoutes(h.operations())
+	h.routes = route.New(h.operations(), func(o operation) (method, path string) { return o.method, o.path })
 	return h, nil
 }
 

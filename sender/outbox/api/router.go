@@ -3,9 +3,10 @@ package api
 import (
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/deployhook/deployhook/sender/outbox/internal/route"
 )
 
 // right is what an operation requires.
@@ -79,79 +80,17 @@ func (h *Handler) operations() []operation {
 	}
 }
 
-// route is the operations of one path.
-type route struct {
-	segments []string
-	methods  map[string]operation
-}
-
-// newRoutes groups operations by their paths. Paths without parameters come
-// first.
-func newRoutes(all []operation) (routes []route) {
-	byPath := map[string]int{}
-	for _, o := range all {
-		i, known := byPath[o.path]
-		if !known {
-			i = len(routes)
-			byPath[o.path] = i
-			routes = append(routes, route{segments: strings.Split(o.path[1:], "/"), methods: map[string]operation{}})
-		}
-		routes[i].methods[o.method] = o
-	}
-	slices.SortStableFunc(routes, func(a, b route) int {
-		return strings.Count(strings.Join(a.segments, "/"), "{") - strings.Count(strings.Join(b.segments, "/"), "{")
-	})
-	return routes
-}
-
-// match returns the values of the parameters if the path is the route's. It
-// splits the path as it was sent, so that an encoded slash is part of a value.
-// It cleans nothing and redirects nowhere: what is not exactly a path of the
-// API is unknown.
-func (r *route) match(segments []string) (params map[string]string, ok bool) {
-	if len(segments) != len(r.segments) {
-		return nil, false
-	}
-	params = map[string]string{}
-	for i, want := range r.segments {
-		got, err := url.PathUnescape(segments[i])
-		switch {
-		case err != nil:
-			return nil, false
-		case strings.HasPrefix(want, "{"):
-			if got == "" {
-				return nil, false
-			}
-			params[strings.Trim(want, "{}")] = got
-		case segments[i] != want: // fixed words are never encoded
-			return nil, false
-		}
-	}
-	return params, true
-}
-
 // find returns the operation of a request, and the values of its parameters.
 func (h *Handler) find(r *http.Request) (operation, map[string]string, *problem) {
-	path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/")
-	if !ok {
+	methods, params := h.routes.Find(r)
+	if methods == nil {
 		return operation{}, nil, newProblem(http.StatusNotFound, "unknown_path")
 	}
-	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	segments := strings.Split(path, "/")
-	for i := range h.routes {
-		params, ok := h.routes[i].match(segments)
-		if !ok {
-			continue
-		}
-		if o, ok := h.routes[i].methods[method]; ok {
-			return o, params, nil
-		}
+	o, ok := methods[route.Method(r)]
+	if !ok {
 		p := newProblem(http.StatusMethodNotAllowed, "method_not_allowed")
-		p.allow = strings.Join(slices.Sorted(maps.Keys(h.routes[i].methods)), ", ")
+		p.allow = strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
 		return operation{}, nil, p
 	}
-	return operation{}, nil, newProblem(http.StatusNotFound, "unknown_path")
+	return o, params, nil
 }

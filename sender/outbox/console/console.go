@@ -12,6 +12,7 @@ import (
 	"github.com/deployhook/deployhook/internal/webui"
 	"github.com/deployhook/deployhook/sender/outbox"
 	"github.com/deployhook/deployhook/sender/outbox/api"
+	"github.com/deployhook/deployhook/sender/outbox/internal/route"
 )
 
 //go:embed templates/*.html
@@ -27,7 +28,7 @@ type Handler struct {
 	authorize api.Authorizer
 	ui        *webui.UI
 	limit     *limiter
-	routes    []route
+	routes    *route.Table[screen]
 	config
 }
 
@@ -51,7 +52,7 @@ func New(o *outbox.Outbox, authorize api.Authorizer, opts ...Option) (*Handler, 
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	return &Handler{outbox: o, authorize: authorize, ui: ui, limit: newLimiter(), routes: newRoutes(screens()), config: *c}, nil
+	return &Handler{outbox: o, authorize: authorize, ui: ui, limit: newLimiter(), routes: route.New(screens(), func(s screen) (method, path string) { return s.method, s.path }), config: *c}, nil
 }
 
 // Faults returns how often the authorizer, or the handler of [WithLogger], has

@@ -2,9 +2,8 @@ package console
 
 import (
 	"net/http"
-	"net/url"
-	"slices"
-	"strings"
+
+	"github.com/deployhook/deployhook/sender/outbox/internal/route"
 )
 
 // screen is one method of one path.
@@ -69,72 +68,15 @@ func screens() []screen {
 	}
 }
 
-// route is the screens of one path.
-type route struct {
-	segments []string
-	methods  map[string]screen
-}
-
-// newRoutes groups screens by their paths. Paths with fewer parameters come
-// first.
-func newRoutes(all []screen) (routes []route) {
-	byPath := map[string]int{}
-	for _, s := range all {
-		i, known := byPath[s.path]
-		if !known {
-			i = len(routes)
-			byPath[s.path] = i
-			routes = append(routes, route{segments: strings.Split(s.path[1:], "/"), methods: map[string]screen{}})
-		}
-		routes[i].methods[s.method] = s
-	}
-	slices.SortStableFunc(routes, func(a, b route) int {
-		return strings.Count(strings.Join(a.segments, "/"), "{") - strings.Count(strings.Join(b.segments, "/"), "{")
-	})
-	return routes
-}
-
-// match returns the values of the parameters if the path is the route's. It
-// splits the path as it was sent, so that an encoded slash is part of a value.
-func (r *route) match(segments []string) (params map[string]string, ok bool) {
-	if len(segments) != len(r.segments) {
-		return nil, false
-	}
-	params = map[string]string{}
-	for i, want := range r.segments {
-		got, err := url.PathUnescape(segments[i])
-		switch {
-		case err != nil:
-			return nil, false
-		case strings.HasPrefix(want, "{"):
-			if got == "" {
-				return nil, false
-			}
-			params[strings.Trim(want, "{}")] = got
-		case segments[i] != want:
-			return nil, false
-		}
-	}
-	return params, true
-}
-
 // find returns the screen of a request, and the values of its parameters.
 func (h *Handler) find(r *http.Request) (screen, map[string]string, error) {
-	path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
-	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
+	methods, params := h.routes.Find(r)
+	if methods == nil {
+		return screen{}, nil, errUnknownPage
 	}
-	segments := strings.Split(path, "/")
-	for i := range h.routes {
-		params, ok := h.routes[i].match(segments)
-		if !ok {
-			continue
-		}
-		if s, ok := h.routes[i].methods[method]; ok {
-			return s, params, nil
-		}
+	s, ok := methods[route.Method(r)]
+	if !ok {
 		return screen{}, nil, errMethod
 	}
-	return screen{}, nil, errUnknownPage
+	return s, params, nil
 }
