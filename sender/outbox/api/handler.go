@@ -13,8 +13,8 @@ import (
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/loglimit"
+	"github.com/deployhook/deployhook/internal/route"
 	"github.com/deployhook/deployhook/sender/outbox"
-	"github.com/deployhook/deployhook/sender/outbox/internal/route"
 )
 
 // ErrConfig is what every error of [New] wraps.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/deployhook/deployhook/sender/outbox/internal/route"
+	"github.com/deployhook/deployhook/internal/route"
 )
 
 // right is what an operation requires.

@@ -9,10 +9,10 @@ import (
 	"slices"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/route"
 	"github.com/deployhook/deployhook/internal/webui"
 	"github.com/deployhook/deployhook/sender/outbox"
 	"github.com/deployhook/deployhook/sender/outbox/api"
-	"github.com/deployhook/deployhook/sender/outbox/internal/route"
 )
 
 //go:embed templates/*.html

@@ -3,7 +3,7 @@ package console
 import (
 	"net/http"
 
-	"github.com/deployhook/deployhook/sender/outbox/internal/route"
+	"github.com/deployhook/deployhook/internal/route"
 )
 
 // screen is one method of one path.

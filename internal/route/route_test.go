@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/leaktest"
-	"github.com/deployhook/deployhook/sender/outbox/internal/route"
+	"github.com/deployhook/deployhook/internal/route"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }

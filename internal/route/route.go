@@ -1,4 +1,4 @@
-// Package route finds what a path of the management API or of the console
+// Package route finds what a path of the management API or of a console
 // belongs to. It cleans no path and redirects nowhere, which http.ServeMux
 // would do. What is not exactly a path of the table is unknown.
 package route
