@@ -69,7 +69,7 @@ func (a *App) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, S
 func (c EndpointConfig) row(app string, now time.Time) (*endpointRow, Secret, error) {
 	e := &endpointRow{
 		Endpoint: Endpoint{
-			ID: newID("ep_"), App: app, Description: c.Description, BodyFormat: cmp.Or(c.BodyFormat, FormatJSON),
+			ID: newID(endpointPrefix), App: app, Description: c.Description, BodyFormat: cmp.Or(c.BodyFormat, FormatJSON),
 			Scheme: cmp.Or(c.Scheme, SchemeStandard), SignatureHeader: c.SignatureHeader, Events: slices.Clone(c.Events),
 			Timeout: c.Timeout, Schedule: cmp.Or(c.Schedule, SchedulePlatform), MaxConcurrency: c.MaxConcurrency,
 			RateLimit: c.RateLimit, State: EndpointActive, Version: 1, CreatedAt: now, UpdatedAt: now, HeaderNames: c.Header.Names(),

@@ -22,7 +22,8 @@ type endpointStore struct {
 	keys *keyring
 }
 
-// endpointColumns are read by scanEndpoint, in this order.
+// endpointColumns are read by scanEndpoint, in this order. More columns may
+// follow.
 const endpointColumns = `id, app, version, state, reason, created_at, updated_at, failing_since, disabled_at, breaker_open_until, host,
 	description, format, scheme, signature_header, events, header_names, certificate_subject, certificate_not_after, timeout, schedule,
 	concurrency, spacing, metadata, url, header, keys, certificate, creation_key, creation`
@@ -30,7 +31,7 @@ const endpointColumns = `id, app, version, state, reason, created_at, updated_at
 // sealed are the columns that only a key opens.
 type sealed struct{ url, header, keys, certificate, creation []byte }
 
-func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
+func scanEndpoint(r riverdb.Row, more ...any) (*endpointRow, sealed, error) {
 	var (
 		e                                             endpointRow
 		s                                             sealed
@@ -38,9 +39,12 @@ func scanEndpoint(r riverdb.Row) (*endpointRow, sealed, error) {
 		state, scheme, events, headerNames, metadata  string
 		timeout, concurrency, spacing, certificateEnd int64
 	)
-	err := r.Scan(&e.ID, &e.App, &e.Version, &state, &e.Reason, &created, &updated, &failing, &disabled, &openTill, &e.Host,
+	dest := []any{
+		&e.ID, &e.App, &e.Version, &state, &e.Reason, &created, &updated, &failing, &disabled, &openTill, &e.Host,
 		&e.Description, &e.BodyFormat, &scheme, &e.SignatureHeader, &events, &headerNames, &e.CertificateSubject, &certificateEnd, &timeout, &e.Schedule,
-		&concurrency, &spacing, &metadata, &s.url, &s.header, &s.keys, &s.certificate, &e.creation.key, &s.creation)
+		&concurrency, &spacing, &metadata, &s.url, &s.header, &s.keys, &s.certificate, &e.creation.key, &s.creation,
+	}
+	err := r.Scan(append(dest, more...)...)
 	if err != nil {
 		return nil, s, err
 	}

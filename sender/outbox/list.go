@@ -48,6 +48,12 @@ func (f selection) newScan() (s scan, err error) {
 	if _, err := f.states(); err != nil {
 		return s, err
 	}
+	if _, err := f.answers(); err != nil {
+		return s, err
+	}
+	if len(f.States) == 0 && f.Answer != "" && f.Answer != Answer2xx {
+		f.States = []State{Pending, Failed, Canceled, Superseded} // Delivered has another answer
+	}
 	for _, text := range [...]string{f.app, f.Endpoint, f.EventID, string(f.Type), f.DeploymentID, f.Replay} {
 		s.none = s.none || !storable(text) // PostgreSQL does not even compare it
 	}
@@ -106,6 +112,9 @@ func (s *scan) checkRest(f DeliveryFilter) {
 	}
 	if states, _ := f.states(); states != "" {
 		s.check(states)
+	}
+	if answers, _ := f.answers(); answers != "" {
+		s.check(answers)
 	}
 	if !f.Since.IsZero() {
 		s.bound(` >= `, firstID(ceilMilli(f.Since)))

@@ -70,6 +70,8 @@ func lists() []operation {
 		{name: "list all dead letters", run: filtered("", DeliveryFilter{States: []State{Failed}})},
 		{name: "list all that wait", run: filtered("", DeliveryFilter{States: []State{Pending}})},
 		scanning("list type", filtered("big", DeliveryFilter{Type: "none"})),
+		scanning("list answer", filtered("big", DeliveryFilter{Answer: Answer5xx})),
+		scanning("list answer of all", filtered("", DeliveryFilter{Answer: AnswerNone})),
 		scanning("list type of all", filtered("", DeliveryFilter{Type: "none"})),
 		scanning("list event of all", filtered("", DeliveryFilter{EventID: "none"})),
 		scanning("list deployment and state", filtered("big", DeliveryFilter{DeploymentID: "hot", States: []State{Superseded}})),

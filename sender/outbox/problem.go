@@ -51,6 +51,7 @@ var fieldProblems = map[string][2]string{
 	"Page.Limit":     {"limit_invalid", "The limit is out of range."},
 	"Page.Cursor":    {"cursor_invalid", "The cursor is not one that this list returned."},
 	"States":         {"states_invalid", "A state does not exist, or can't be asked for here."},
+	"Answer":         {"answer_class_invalid", "The class of answers must be 2xx, 3xx, 4xx, 5xx or none."},
 	"DeliveryFilter": {"filter_invalid", "The filter has a text that nothing can match."},
 	"IdempotencyKey": {"idempotency_key_invalid", "The idempotency key must be 1 to 255 visible ASCII characters."},
 	"event_id":       {"event_id_invalid", "The event's ID must be 1 to 255 visible ASCII characters."},

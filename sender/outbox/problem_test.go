@@ -85,7 +85,7 @@ func TestProblems_Codes(t *testing.T) {
 		"MaxConcurrency": "concurrency_invalid", "RateLimit": "rate_invalid", "WithReplayRate": "rate_invalid",
 		"BodyFormat": "format_invalid", "SignatureHeader": "signature_header_invalid", "Secret": "secret_invalid",
 		"Scheme": "scheme_invalid", "grace": "grace_invalid", "Page.Limit": "limit_invalid", "Page.Cursor": "cursor_invalid",
-		"States": "states_invalid", "DeliveryFilter": "filter_invalid", "event_id": "event_id_invalid", "IdempotencyKey": "idempotency_key_invalid", "body": "body_missing",
+		"States": "states_invalid", "Answer": "answer_class_invalid", "DeliveryFilter": "filter_invalid", "event_id": "event_id_invalid", "IdempotencyKey": "idempotency_key_invalid", "body": "body_missing",
 	} {
 		requireProblem(t, fieldError(field, "10.0.0.1, see WithX"), field, code)
 	}

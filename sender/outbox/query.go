@@ -31,6 +31,9 @@ type DeliveryFilter struct {
 	// States names states. [Pending] includes [Delivering]. Delivering alone is an
 	// error, since only the queue knows it. Look at Delivery.State.
 	States []State `json:"states,omitempty"`
+	// Answer selects by the answer to the last attempt: [Answer2xx], [Answer3xx],
+	// [Answer4xx], [Answer5xx] or [AnswerNone].
+	Answer Answer `json:"answer,omitempty"`
 	// Since and Until bound when they were published, to the millisecond. Since is
 	// included, and Until is not.
 	Since time.Time `json:"since,omitzero"`
@@ -38,6 +41,20 @@ type DeliveryFilter struct {
 	// Replay is the ID of a replay that scheduled them, see [App.ReplayRange].
 	Replay string `json:"replay,omitempty"`
 }
+
+// Answer is what an endpoint answered to an attempt, by the class of the status
+// code.
+type Answer string
+
+// Classes of answers.
+const (
+	Answer2xx Answer = "2xx"
+	Answer3xx Answer = "3xx"
+	Answer4xx Answer = "4xx"
+	Answer5xx Answer = "5xx"
+	// AnswerNone means that there was an attempt and no answer.
+	AnswerNone Answer = "none"
+)
 
 // Page selects a part of a list. Lists come newest first, apart from those of
 // [Outbox.Apps] and [App.Events].
@@ -163,6 +180,20 @@ func (f DeliveryFilter) states() (string, error) {
 		return `d.state = ` + words[0], nil
 	}
 	return `d.state IN (` + strings.Join(words, `, `) + `)`, nil
+}
+
+// answers returns literal SQL. No index has it.
+func (f DeliveryFilter) answers() (string, error) {
+	switch f.Answer {
+	case "":
+		return "", nil
+	case AnswerNone:
+		return `d.last_status = 0 AND d.last_class <> ''`, nil
+	case Answer2xx, Answer3xx, Answer4xx, Answer5xx:
+		first := string(f.Answer[:1])
+		return `d.last_status BETWEEN ` + first + `00 AND ` + first + `99`, nil
+	}
+	return "", fieldError("Answer", "want 2xx, 3xx, 4xx, 5xx or none")
 }
 
 // Delivery returns a delivery with its body, or [ErrUnknownDelivery].

@@ -59,7 +59,7 @@ func (r *replayer) statuses(ctx context.Context, rows []replayRow, most int) ([]
 	all, ids, byID := make([]ReplayStatus, len(rows)), make([]string, len(rows)), map[string]*ReplayStatus{}
 	for i, row := range rows {
 		all[i] = ReplayStatus{
-			ID: row.id, CreatedAt: fromMicros(row.createdAt),
+			ID: row.id, App: row.app, CreatedAt: fromMicros(row.createdAt),
 			Missed: row.missed != 0, Scheduled: int(row.scheduled), Skipped: int(row.skipped), Complete: row.done != 0,
 			CanceledAt: fromMicros(row.canceledAt),
 		}

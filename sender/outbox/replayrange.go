@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
 const (
@@ -75,7 +73,9 @@ func WithBackground() ReplayOption {
 
 // ReplayStatus is the progress of a replay.
 type ReplayStatus struct {
-	ID        string    `json:"id"`
+	ID string `json:"id"`
+	// App owns the replay. It is not part of the JSON form.
+	App       string    `json:"-"`
 	CreatedAt time.Time `json:"created_at"`
 	// Filter is what it replays, with its defaults filled in.
 	Filter DeliveryFilter `json:"filter"`
@@ -183,6 +183,9 @@ func (f DeliveryFilter) forReplay(now time.Time) (DeliveryFilter, error) {
 			return f, fieldError("DeliveryFilter", "has a text that is not valid UTF-8 or contains a zero byte; nothing can match")
 		}
 	}
+	if _, err := f.answers(); err != nil {
+		return f, err
+	}
 	_, err := f.states()
 	return f, err
 }
@@ -226,27 +229,8 @@ func (a *App) Replays(ctx context.Context, p Page) (Replays, error) {
 	if err := a.open(); err != nil {
 		return Replays{}, err
 	}
-	limit, before, err := p.parse(replayPrefix)
-	if err != nil {
-		return Replays{}, err
-	}
 	if !storable(a.name) {
 		return Replays{}, nil
 	}
-	where, args := `app = ?`, []any{a.name}
-	if before != "" {
-		where, args = where+` AND id < ?`, append(args, before)
-	}
-	rows, err := riverdb.Collect(ctx, a.o.db.Reader(), scanReplay, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE `+where+` ORDER BY id DESC LIMIT ?`,
-		append(args, int64(limit+1))...)
-	if err != nil {
-		return Replays{}, wrap("reading replays", err)
-	}
-	var page Replays
-	if len(rows) > limit {
-		rows = rows[:limit]
-		page.Next = cursor(rows[limit-1].id)
-	}
-	page.Items, err = a.o.replayer.statuses(ctx, rows, maxListedCount)
-	return page, err
+	return a.o.replayer.list(ctx, `app = ?`, []any{a.name}, p)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/deployhook/deployhook/payload"
@@ -12,7 +13,7 @@ import (
 )
 
 // filterParameters select deliveries.
-var filterParameters = []string{"endpoint", "event_id", "type", "deployment_id", "state", "since", "until", "replay"}
+var filterParameters = []string{"endpoint", "event_id", "type", "deployment_id", "state", "answer", "since", "until", "replay"}
 
 // filter returns which deliveries are asked for.
 func (q *query) filter() (f outbox.DeliveryFilter) {
@@ -22,7 +23,7 @@ func (q *query) filter() (f outbox.DeliveryFilter) {
 	}
 	f = outbox.DeliveryFilter{
 		Endpoint: q.text("endpoint"), EventID: q.text("event_id"), Type: payload.Type(q.text("type")), DeploymentID: q.text("deployment_id"),
-		Since: q.time("since"), Until: q.time("until"), Replay: q.text("replay"),
+		Since: q.time("since"), Until: q.time("until"), Replay: q.text("replay"), Answer: outbox.Answer(q.text("answer")),
 	}
 	for _, s := range q.list("state") {
 		f.States = append(f.States, outbox.State(s))
@@ -143,6 +144,7 @@ type replayFilter struct {
 	Type         payload.Type   `json:"type"`
 	DeploymentID string         `json:"deployment_id"`
 	States       []outbox.State `json:"states"`
+	Answer       outbox.Answer  `json:"answer"`
 	Since        time.Time      `json:"since"`
 	Until        time.Time      `json:"until"`
 	Replay       string         `json:"replay"`
@@ -152,11 +154,11 @@ type replayFilter struct {
 // another name.
 func inFilter(err error) error {
 	fault, ok := errors.AsType[*outbox.FieldError](err)
-	if !ok || fault.Field != "States" {
+	if !ok || fault.Field != "States" && fault.Field != "Answer" {
 		return err
 	}
 	p := outboxProblem(http.StatusUnprocessableEntity, err)
-	p.Errors[0].Field = "filter.states"
+	p.Errors[0].Field = "filter." + strings.ToLower(fault.Field)
 	return p
 }
 
