@@ -34,7 +34,7 @@ func (t *target) origin() string {
 	if t.checkedURL == nil {
 		return ""
 	}
-	return origin(&t.url)
+	return t.shown
 }
 
 // resolve turns an endpoint into a target, or returns its first mistake.

@@ -13,6 +13,7 @@ import (
 type checkedURL struct {
 	text   string // as the endpoint has it
 	url    url.URL
+	shown  string      // scheme and host
 	plain  bool        // http
 	hidden *redact.URL // what no record may show: all but scheme and host may be a credential
 }
@@ -48,7 +49,7 @@ func (s *Sender) inspectURL(t *target, ep *Endpoint) error {
 	if err != nil {
 		return endpointError(ErrRefused, "URL", "%v", err)
 	}
-	t.checkedURL = &checkedURL{text: text, url: *u, plain: u.Scheme == "http", hidden: redact.NewURL(u)}
+	t.checkedURL = &checkedURL{text: text, url: *u, shown: origin(u), plain: u.Scheme == "http", hidden: redact.NewURL(u)}
 	if err := s.checkURL(u, t.plain); err != nil {
 		return err
 	}
