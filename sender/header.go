@@ -71,7 +71,7 @@ func reserved(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Proxy-") ||
-		strings.Contains(strings.ToLower(name), "signature")
+		strings.Contains(name, "Signature") || strings.Contains(name, "signature")
 }
 
 // isPublic reports whether a record may show the value of a header that the

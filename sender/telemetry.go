@@ -20,10 +20,10 @@ import (
 // optional interfaces.
 type Telemetry interface {
 	// StartAttempt is called before each attempt. The attempt and EndAttempt get
-	// the returned context, which must be derived from ctx. The returned headers
-	// are sent, for example traceparent. A header is left out if the endpoint has
-	// one of the same name, or if the sender sets it itself.
-	StartAttempt(ctx context.Context, s AttemptStart) (context.Context, http.Header)
+	// the returned context, which must be derived from ctx. It may add headers to
+	// h, which is empty, for example traceparent. They are sent, unless the
+	// endpoint or the sender sets a header of the same name. It must not keep h.
+	StartAttempt(ctx context.Context, s AttemptStart, h http.Header) context.Context
 	// EndAttempt is called with the record of each attempt.
 	EndAttempt(ctx context.Context, a Attempt)
 	// EndDelivery is called when [Sender.Send] or [Sender.Deliver] is done with a
@@ -94,7 +94,8 @@ func isOwnPackage(t Telemetry) bool {
 
 const ownPath = "github.com/deployhook/deployhook/sender/otelsender"
 
-// startAttempt returns the context of an attempt and the headers to add to it.
+// startAttempt returns the context of an attempt, and the header of its request
+// with what the telemetry has added. The header is nil without telemetry.
 //
 // A telemetry of our own runs on the caller's goroutine, because another one
 // would cost more than the rest of the call. The two ways are in separate
@@ -104,34 +105,39 @@ func (s *Sender) startAttempt(ctx context.Context, t *target, msg *Message, numb
 		return ctx, nil
 	}
 	about := AttemptStart{Number: number, ID: msg.ID, Type: msg.Type, Trace: msg.Trace, Endpoint: t.origin(), Size: len(msg.Body)}
-	var (
-		started context.Context
-		header  http.Header
-	)
+	header := make(http.Header, usualHeaders)
+	var started context.Context
 	if s.telemetryIsOwn {
-		started, header = s.startInline(ctx, about)
+		started = s.startInline(ctx, about, header)
 	} else {
-		started, header = s.startApart(ctx, about)
+		started = s.startApart(ctx, about, header)
 	}
 	if started == nil {
 		return ctx, nil
 	}
+	keepValid(header)
 	return started, header
 }
 
 // startInline returns nil after a fault, and so does startApart.
-func (s *Sender) startInline(ctx context.Context, about AttemptStart) (started context.Context, header http.Header) {
-	if s.faults.Inline(ctx, inTelemetry, func() { started, header = s.telemetry.StartAttempt(ctx, about) }) != nil {
-		return nil, nil
+func (s *Sender) startInline(ctx context.Context, about AttemptStart, header http.Header) (started context.Context) {
+	if s.faults.Inline(ctx, inTelemetry, func() { started = s.telemetry.StartAttempt(ctx, about, header) }) != nil {
+		return nil
 	}
-	return started, header
+	return started
 }
 
-func (s *Sender) startApart(ctx context.Context, about AttemptStart) (started context.Context, header http.Header) {
-	if s.faults.Call(ctx, inTelemetry, func() { started, header = s.telemetry.StartAttempt(ctx, about) }) != nil {
-		return nil, nil
+// startApart passes a header of its own and copies it, so that a telemetry that
+// keeps the header does no harm.
+func (s *Sender) startApart(ctx context.Context, about AttemptStart, header http.Header) (started context.Context) {
+	added := make(http.Header)
+	if s.faults.Call(ctx, inTelemetry, func() { started = s.telemetry.StartAttempt(ctx, about, added) }) != nil {
+		return nil
 	}
-	return started, header
+	for key, values := range added {
+		header[key] = slices.Clone(values)
+	}
+	return started
 }
 
 func (s *Sender) endAttempt(ctx context.Context, a *Attempt) {
@@ -162,14 +168,19 @@ func (s *Sender) endDeliveryApart(ctx context.Context, t payload.Type, r *Receip
 	s.faults.Call(ctx, inTelemetry, func() { s.telemetry.EndDelivery(ctx, t, r) })
 }
 
-// addHeader adds the headers of the telemetry. It copies their values.
-func addHeader(h, more http.Header) {
-	for key, values := range more {
+// keepValid removes the headers that a telemetry must not set. The others get
+// their canonical names.
+func keepValid(h http.Header) {
+	for key, values := range h {
 		name := http.CanonicalHeaderKey(key)
-		if _, taken := h[name]; taken || !validName(key) || reserved(name) || !all(values, validValue) {
+		valid := validName(key) && !reserved(name) && all(values, validValue)
+		if valid && name == key {
 			continue
 		}
-		h[name] = slices.Clone(values)
+		delete(h, key)
+		if _, taken := h[name]; valid && !taken {
+			h[name] = values
+		}
 	}
 }
 

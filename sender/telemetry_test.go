@@ -3,6 +3,7 @@ package sender_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"testing"
@@ -29,11 +30,12 @@ type spyKey struct{}
 
 func (s *spy) open() (sender.Telemetry, error) { return s, nil }
 
-func (s *spy) StartAttempt(ctx context.Context, a sender.AttemptStart) (context.Context, http.Header) {
+func (s *spy) StartAttempt(ctx context.Context, a sender.AttemptStart, h http.Header) context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.starts = append(s.starts, a)
-	return context.WithValue(ctx, spyKey{}, a.Number), s.header
+	maps.Copy(h, s.header)
+	return context.WithValue(ctx, spyKey{}, a.Number)
 }
 
 func (s *spy) EndAttempt(ctx context.Context, a sender.Attempt) {
@@ -144,8 +146,8 @@ func TestTelemetry_OpenFails(t *testing.T) {
 
 type nothing struct{}
 
-func (nothing) StartAttempt(ctx context.Context, _ sender.AttemptStart) (context.Context, http.Header) {
-	return ctx, nil
+func (nothing) StartAttempt(ctx context.Context, _ sender.AttemptStart, _ http.Header) context.Context {
+	return ctx
 }
 func (nothing) EndAttempt(context.Context, sender.Attempt)                 {}
 func (nothing) EndDelivery(context.Context, payload.Type, *sender.Receipt) {}

@@ -60,7 +60,7 @@ func (s *Sender) observe(ctx context.Context, a Attempt) {
 	}
 }
 
-// try makes one attempt, with the given headers of the telemetry.
+// try makes one attempt. header is what [Sender.startAttempt] returned.
 func (s *Sender) try(parent context.Context, t *target, msg *Message, number int, header http.Header) Attempt {
 	a := Attempt{Number: number, ID: msg.ID, Type: msg.Type, Start: time.Now()}
 	if parent.Err() != nil {
@@ -204,14 +204,18 @@ func (s *Sender) transport(t *target) http.RoundTripper {
 // request builds and signs the request of one attempt. It sends exactly what
 // was signed. A signer may only set headers, so request restores everything
 // else after it. A header that the signer must not change is an error.
-func (s *Sender) request(tr *trace, t *target, msg *Message, more http.Header) (*http.Request, error) {
+//
+// The request uses the given header. Nil means a new one.
+func (s *Sender) request(tr *trace, t *target, msg *Message, header http.Header) (*http.Request, error) {
+	if header == nil {
+		header = make(http.Header, usualHeaders)
+	}
 	req := (&http.Request{
 		Method: http.MethodPost, URL: &tr.url,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: make(http.Header, 8), Host: t.url.Host,
+		Header: header, Host: t.url.Host,
 	}).WithContext(tr.attach(t.plain))
 	s.setHeader(tr, req.Header, t, msg)
-	addHeader(req.Header, more)
 	before := len(req.Header)
 	if err := s.sign(tr.Context, t, req, msg.ID, tr.start, msg.Body); err != nil {
 		return nil, &signingError{text: "sender: signing for " + t.origin() + ": " + t.hidden.Text(err.Error()), cause: err}
@@ -232,8 +236,12 @@ func (s *Sender) request(tr *trace, t *target, msg *Message, more http.Header) (
 	return req, nil
 }
 
-// setHeader sets all headers except the signature's. It copies their values, so
-// that a caller who changes one record changes no other.
+// usualHeaders is the number of headers that most requests have at most.
+const usualHeaders = 8
+
+// setHeader sets all headers except the signature's and the telemetry's. It
+// copies their values, so that a caller who changes one record changes no
+// other.
 func (s *Sender) setHeader(tr *trace, h http.Header, t *target, msg *Message) {
 	tr.values = [2]string{s.userAgent, contentType}
 	if msg.ContentType != "" {

@@ -1,6 +1,7 @@
 package otelsender_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func BenchmarkTelemetry(b *testing.B) {
 	receipt := &sender.Receipt{Outcome: sender.Delivered, Attempts: []sender.Attempt{end}}
 	b.ReportAllocs()
 	for b.Loop() {
-		ctx, _ := t.StartAttempt(b.Context(), start)
+		ctx := t.StartAttempt(b.Context(), start, make(http.Header, 8))
 		t.EndAttempt(ctx, end)
 		t.EndDelivery(b.Context(), payload.DeployLive, receipt)
 	}

@@ -129,7 +129,7 @@ type followed struct {
 
 // StartAttempt begins the span of an attempt. Its trace is that of the caller,
 // or a new one with a link to the event's publication.
-func (t *telemetry) StartAttempt(ctx context.Context, s sender.AttemptStart) (context.Context, http.Header) {
+func (t *telemetry) StartAttempt(ctx context.Context, s sender.AttemptStart, h http.Header) context.Context {
 	t.inFlight.Add(ctx, 1, t.plain...)
 	opts := t.kind
 	if s.Trace != "" {
@@ -141,9 +141,8 @@ func (t *telemetry) StartAttempt(ctx context.Context, s sender.AttemptStart) (co
 	if span.IsRecording() {
 		t.describe(span, &s)
 	}
-	header := make(http.Header, 1)
-	t.Propagator.Inject(ctx, carrier{propagation.HeaderCarrier(header)})
-	return &followed{ctx, span}, header
+	t.Propagator.Inject(ctx, carrier{propagation.HeaderCarrier(h)})
+	return &followed{ctx, span}
 }
 
 // carrier is a HeaderCarrier that knows the form of the usual header's name.

@@ -65,11 +65,11 @@ func (s *spy) Close() error {
 
 type attempts struct{ *spy }
 
-func (a attempts) StartAttempt(ctx context.Context, at sender.AttemptStart) (context.Context, http.Header) {
+func (a attempts) StartAttempt(ctx context.Context, at sender.AttemptStart, _ http.Header) context.Context {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.starts = append(a.starts, at)
-	return ctx, nil
+	return ctx
 }
 func (attempts) EndAttempt(context.Context, sender.Attempt) {}
 func (a attempts) EndDelivery(context.Context, payload.Type, *sender.Receipt) {
