@@ -120,31 +120,6 @@ func (s *Settings) Type(t string) string {
 	return Other
 }
 
-// Names returns the names of an operation's spans by event type, as in "publish
-// deploy.live". They are made once, because the name of a span is needed even
-// if the span is not sampled.
-func (s *Settings) Names(operation string) Names {
-	names := Names{other: operation + " " + Other, byType: make(map[string]string, len(s.types))}
-	for t := range s.types {
-		names.byType[t] = operation + " " + t
-	}
-	return names
-}
-
-// Names are the names of an operation's spans.
-type Names struct {
-	other  string
-	byType map[string]string
-}
-
-// Of returns the name for an event type.
-func (n Names) Of(t string) string {
-	if name, ok := n.byType[t]; ok {
-		return name
-	}
-	return n.other
-}
-
 // With returns the attributes of all measurements, and more.
 func (s *Settings) With(more ...attribute.KeyValue) attribute.Set {
 	return attribute.NewSet(slices.Concat(s.Attributes, more)...)

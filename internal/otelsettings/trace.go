@@ -9,6 +9,42 @@ import (
 
 const traceparent = "traceparent"
 
+// Header lets a propagator read and write the header of a request. It does the
+// same as a HeaderCarrier, but knows the form of the names of W3C Trace Context
+// and need not compute them.
+type Header struct{ propagation.HeaderCarrier }
+
+// Get returns the first value of a header.
+func (h Header) Get(key string) string {
+	name, ok := knownName(key)
+	if !ok {
+		return h.HeaderCarrier.Get(key)
+	}
+	if values := h.HeaderCarrier[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// Set sets a header.
+func (h Header) Set(key, value string) {
+	if name, ok := knownName(key); ok {
+		h.HeaderCarrier[name] = []string{value}
+		return
+	}
+	h.HeaderCarrier.Set(key, value)
+}
+
+func knownName(key string) (name string, ok bool) {
+	switch key {
+	case traceparent:
+		return "Traceparent", true
+	case "tracestate":
+		return "Tracestate", true
+	}
+	return "", false
+}
+
 // carrier holds what a propagator reads and writes. Only traceparent is stored.
 type carrier struct{ value string }
 

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -39,8 +40,9 @@ func Open(opts ...Option) func() (sender.Telemetry, error) {
 			return nil, fmt.Errorf("otelsender: %w", err)
 		}
 		t := &telemetry{
-			Settings: s, tracer: s.Tracers.Tracer(scope), names: s.Names("attempt"),
-			kind: []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)},
+			Settings: s, tracer: s.Tracers.Tracer(scope),
+			client: []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)},
+			types:  otelsettings.NewByType(s, func(label string) *eventType { return &eventType{label: label, span: "attempt " + label} }),
 		}
 		if err := t.instruments(s.Meters.Meter(scope)); err != nil {
 			return nil, fmt.Errorf("otelsender: %w", err)
@@ -54,18 +56,16 @@ type telemetry struct {
 	*otelsettings.Settings
 
 	tracer     trace.Tracer
-	names      otelsettings.Names
-	kind       []trace.SpanStartOption // without a link
+	client     []trace.SpanStartOption // without a link
 	attempts   metric.Int64Counter
 	retries    metric.Int64Counter
 	deliveries metric.Int64Counter
-	inFlight   metric.Int64UpDownCounter
 	duration   metric.Float64Histogram
 	phases     metric.Float64Histogram
 
-	plain   []metric.AddOption
-	byPhase [4][]metric.RecordOption
-	byLabel sync.Map // of *measured by labels, whose number is bounded
+	inFlight *atomic.Int64
+	byPhase  [4][]metric.RecordOption
+	types    otelsettings.ByType[*eventType]
 }
 
 func (t *telemetry) instruments(m metric.Meter) error {
@@ -76,24 +76,51 @@ func (t *telemetry) instruments(m metric.Meter) error {
 		metric.WithDescription("Attempts that were not the first of their delivery."))
 	t.deliveries, errs[2] = m.Int64Counter("deployhook.sender.deliveries", metric.WithUnit("{delivery}"),
 		metric.WithDescription("Deliveries that have ended, by calls of Send and Deliver."))
-	t.inFlight, errs[3] = m.Int64UpDownCounter("deployhook.sender.attempts.in_flight", metric.WithUnit("{attempt}"),
-		metric.WithDescription("Attempts that this process is making."))
+	errs[3] = t.observeInFlight(m)
 	t.duration, errs[4] = m.Float64Histogram("deployhook.sender.attempt.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time from the start of an attempt to the end of its answer."))
 	t.phases, errs[5] = m.Float64Histogram("deployhook.sender.attempt.phase.duration", metric.WithUnit("s"), otelsettings.Durations,
 		metric.WithDescription("Time of the parts of attempts that happened."))
-	t.plain = []metric.AddOption{metric.WithAttributeSet(t.With())}
 	for i, name := range [...]string{"dns", "connect", "tls", "first_byte"} {
 		t.byPhase[i] = []metric.RecordOption{metric.WithAttributeSet(t.With(keyPhase.String(name)))}
 	}
 	return errors.Join(errs[:]...)
 }
 
-// labels tell series apart.
+// observeInFlight registers a function that reads the number of attempts in
+// flight. Counting each beginning and end would cost as much as all other
+// counters together. The registration ends when the telemetry is collected as
+// garbage, as it refers to the number only.
+func (t *telemetry) observeInFlight(m metric.Meter) error {
+	counter, err := m.Int64ObservableUpDownCounter("deployhook.sender.attempts.in_flight", metric.WithUnit("{attempt}"),
+		metric.WithDescription("Attempts that this process is making."))
+	if err != nil {
+		return err
+	}
+	inFlight, plain := new(atomic.Int64), metric.WithAttributeSet(t.With())
+	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(counter, inFlight.Load(), plain)
+		return nil
+	}, counter)
+	if err != nil {
+		return err
+	}
+	t.inFlight = inFlight
+	runtime.AddCleanup(t, func(r metric.Registration) { _ = r.Unregister() }, registration) // it never fails
+	return nil
+}
+
+// eventType has what is made once for an event type.
+type eventType struct {
+	label    string
+	span     string // the name of its spans
+	measured otelsettings.Few[labels, *measured]
+}
+
+// labels tell the series of an event type apart. Their number is bounded.
 type labels struct {
 	outcome sender.Outcome
 	class   sender.Class
-	typ     string
 }
 
 // measured has the options of measurements, which are made once.
@@ -103,57 +130,44 @@ type measured struct {
 	record  []metric.RecordOption
 }
 
-func (t *telemetry) measured(l labels) *measured {
-	if m, ok := t.byLabel.Load(l); ok {
-		return m.(*measured)
-	}
-	only := metric.WithAttributeSet(t.With(keyOutcome.String(string(l.outcome))))
-	all := []attribute.KeyValue{keyOutcome.String(string(l.outcome)), keyType.String(l.typ)}
-	if l.class != sender.ClassNone {
-		all = append(all, keyClass.String(string(l.class)))
-	}
-	m := &measured{
-		count:   []metric.AddOption{metric.WithAttributeSet(t.With(all...))},
-		outcome: []metric.AddOption{only},
-		record:  []metric.RecordOption{only},
-	}
-	kept, _ := t.byLabel.LoadOrStore(l, m)
-	return kept.(*measured)
+func (t *telemetry) measured(typ *eventType, outcome sender.Outcome, class sender.Class) *measured {
+	return typ.measured.Get(labels{outcome, class}, func(labels) *measured {
+		only := metric.WithAttributeSet(t.With(keyOutcome.String(string(outcome))))
+		all := []attribute.KeyValue{keyOutcome.String(string(outcome)), keyType.String(typ.label)}
+		if class != sender.ClassNone {
+			all = append(all, keyClass.String(string(class)))
+		}
+		return &measured{
+			count:   []metric.AddOption{metric.WithAttributeSet(t.With(all...))},
+			outcome: []metric.AddOption{only},
+			record:  []metric.RecordOption{only},
+		}
+	})
 }
 
 // followed is the context of an attempt with its span.
 type followed struct {
 	context.Context
 	span trace.Span
+	typ  *eventType
 }
 
 // StartAttempt begins the span of an attempt. Its trace is that of the caller,
 // or a new one with a link to the event's publication.
 func (t *telemetry) StartAttempt(ctx context.Context, s sender.AttemptStart, h http.Header) context.Context {
-	t.inFlight.Add(ctx, 1, t.plain...)
-	opts := t.kind
+	typ, opts := t.types.Of(string(s.Type)), t.client
 	if s.Trace != "" {
 		if link, ok := otelsettings.Link(s.Trace); ok {
-			opts = []trace.SpanStartOption{t.kind[0], trace.WithLinks(link)}
+			opts = []trace.SpanStartOption{t.client[0], trace.WithLinks(link)}
 		}
 	}
-	ctx, span := t.tracer.Start(ctx, t.names.Of(string(s.Type)), opts...)
+	ctx, span := t.tracer.Start(ctx, typ.span, opts...)
 	if span.IsRecording() {
 		t.describe(span, &s)
 	}
-	t.Propagator.Inject(ctx, carrier{propagation.HeaderCarrier(h)})
-	return &followed{ctx, span}
-}
-
-// carrier is a HeaderCarrier that knows the form of the usual header's name.
-type carrier struct{ propagation.HeaderCarrier }
-
-func (c carrier) Set(key, value string) {
-	if key == "traceparent" {
-		c.HeaderCarrier["Traceparent"] = []string{value}
-		return
-	}
-	c.HeaderCarrier.Set(key, value)
+	t.Propagator.Inject(ctx, otelsettings.Header{HeaderCarrier: propagation.HeaderCarrier(h)})
+	t.inFlight.Add(1) // last, so that a panic leaves it as it was
+	return &followed{ctx, span, typ}
 }
 
 func (t *telemetry) describe(span trace.Span, s *sender.AttemptStart) {
@@ -175,7 +189,19 @@ func (t *telemetry) describe(span trace.Span, s *sender.AttemptStart) {
 
 // EndAttempt measures an attempt and ends its span.
 func (t *telemetry) EndAttempt(ctx context.Context, a sender.Attempt) {
-	m := t.measured(labels{a.Outcome, a.Class, t.Type(string(a.Type))})
+	f, ok := ctx.(*followed)
+	if !ok { // StartAttempt has panicked
+		t.measure(ctx, t.types.Of(string(a.Type)), &a)
+		return
+	}
+	t.inFlight.Add(-1)
+	describeEnd(f.span, &a)
+	defer f.span.End()
+	t.measure(ctx, f.typ, &a)
+}
+
+func (t *telemetry) measure(ctx context.Context, typ *eventType, a *sender.Attempt) {
+	m := t.measured(typ, a.Outcome, a.Class)
 	t.attempts.Add(ctx, 1, m.count...)
 	if a.Number > 1 {
 		t.retries.Add(ctx, 1, m.outcome...)
@@ -185,11 +211,6 @@ func (t *telemetry) EndAttempt(ctx context.Context, a sender.Attempt) {
 		if d > 0 {
 			t.phases.Record(ctx, d.Seconds(), t.byPhase[i]...)
 		}
-	}
-	if f, ok := ctx.(*followed); ok {
-		t.inFlight.Add(ctx, -1, t.plain...)
-		describeEnd(f.span, &a)
-		f.span.End()
 	}
 }
 
@@ -212,9 +233,9 @@ func describeEnd(span trace.Span, a *sender.Attempt) {
 
 // EndDelivery counts a delivery.
 func (t *telemetry) EndDelivery(ctx context.Context, typ payload.Type, r *sender.Receipt) {
-	l := labels{outcome: r.Outcome, typ: t.Type(string(typ))}
+	var class sender.Class
 	if n := len(r.Attempts); n > 0 {
-		l.class = r.Attempts[n-1].Class
+		class = r.Attempts[n-1].Class
 	}
-	t.deliveries.Add(ctx, 1, t.measured(l).count...)
+	t.deliveries.Add(ctx, 1, t.measured(t.types.Of(string(typ)), r.Outcome, class).count...)
 }

@@ -54,7 +54,7 @@ type telemetry struct {
 
 	sender     func() (sender.Telemetry, error)
 	tracer     trace.Tracer
-	names      otelsettings.Names
+	names      otelsettings.ByType[string]
 	publishing metric.Float64Histogram
 	deliveries metric.Int64Counter
 	byLabel    sync.Map // of options by labels, whose number is bounded
