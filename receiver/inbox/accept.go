@@ -192,8 +192,8 @@ type insertion struct {
 
 const (
 	insertHead = `INSERT INTO {schema}inbox_delivery (delivery_key, ordering_key, source, principal, delivery_id, signing_key, signed_at,
-		type, deployment_id, event_at, received_at, body, trace, state, round, attempts, retry_at, finished_at, last_error) VALUES `
-	insertRow  = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}, ?, ?, 'pending', 1, 0, 0, 0, '')`
+		type, deployment_id, event_at, received_at, body, trace, state, round, attempts, retry_at, finished_at, last_error, dead_error) VALUES `
+	insertRow  = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}, ?, ?, 'pending', 1, 0, 0, 0, '', '')`
 	insertTail = ` ON CONFLICT (delivery_key) DO NOTHING RETURNING id, round, delivery_key`
 )
 

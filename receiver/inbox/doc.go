@@ -46,8 +46,8 @@
 //	last attempt fails   Dead, after WithMaxAttempts
 //
 // Dead deliveries stay until [Inbox.Replay] or [Inbox.ReplayDead].
-// Handled deliveries are kept for [WithRetention]. Duplicates are recognised
-// for the same time.
+// [Inbox.DeadErrors] groups them by their error. Handled deliveries are kept
+// for [WithRetention]. Duplicates are recognised for the same time.
 //
 // # At least once, and exactly once
 //

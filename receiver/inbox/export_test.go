@@ -2,6 +2,8 @@ package inbox
 
 import (
 	"context"
+	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -124,4 +126,50 @@ func (in *Inbox) ForgetLeader(ctx context.Context) {
 // WithScheduleLimit sets how long a schedule may take.
 func WithScheduleLimit(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.scheduleLimit = d })
+}
+
+// Fill stores n deliveries. Every fiftieth is dead, with one of ten errors.
+func (in *Inbox) Fill(ctx context.Context, n int) {
+	series, key := "generate_series(1, ?) AS n", "convert_to('k' || n, 'UTF8')"
+	if in.db.Dialect() == riverdb.SQLite {
+		series, key = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ?) SELECT n FROM c) AS c", "CAST('k' || n AS BLOB)"
+	}
+	for _, statement := range []string{
+		`INSERT INTO {schema}inbox_delivery (delivery_key, ordering_key, source, principal, delivery_id, signing_key, signed_at, type,
+			deployment_id, event_at, received_at, body, state, round, attempts, retry_at, finished_at, last_error, dead_error, trace)
+		SELECT ` + key + `, ` + key + `, 'platform', '', 'whk_' || n, '', n, 'deploy.live', 'dep_' || (n % 200), n, n, ` + key + `,
+			CASE WHEN n % 50 = 0 THEN 'dead' ELSE 'handled' END, 1, 1, 0, n, CASE WHEN n % 50 = 0 THEN 'error ' || (n / 50 % 10) ELSE '' END,
+			CASE WHEN n % 50 = 0 THEN 'error ' || (n / 50 % 10) ELSE '' END, '' FROM ` + series,
+		`ANALYZE {schema}inbox_delivery`,
+	} {
+		args := []any{n}
+		if statement[0] == 'A' {
+			args = nil
+		}
+		if _, err := in.db.Exec(ctx, statement, args...); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// Plan returns how the database lists what a filter selects.
+func (in *Inbox) Plan(ctx context.Context, f Filter) string {
+	where, args := f.where()
+	statement := "SELECT " + deliveryColumns + " FROM {schema}inbox_delivery WHERE " + where + " ORDER BY id DESC LIMIT 51"
+	explain, columns := "EXPLAIN ", 1
+	if in.db.Dialect() == riverdb.SQLite {
+		explain, columns = "EXPLAIN QUERY PLAN ", 4
+	}
+	lines, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (string, error) {
+		values := make([]any, columns)
+		for i := range values {
+			values[i] = new(sql.NullString)
+		}
+		err := row.Scan(values...)
+		return values[columns-1].(*sql.NullString).String, err
+	}, explain+statement, args...)
+	if err != nil {
+		panic(err)
+	}
+	return strings.Join(lines, "\n")
 }

@@ -48,6 +48,9 @@ type Delivery struct {
 	// FinishedAt is when the delivery left [Pending]. It is zero while the
 	// delivery is pending.
 	FinishedAt time.Time
+	// RetryAt is when the next attempt is due. It is zero before the first
+	// attempt, and for a delivery that is not pending.
+	RetryAt time.Time
 	// Body is the exact received body. Only [Inbox.Get] sets it.
 	Body []byte
 }
@@ -60,17 +63,20 @@ func (r *record) public() Delivery {
 }
 
 const deliveryColumns = `id, source, principal, delivery_id, type, deployment_id, event_at, received_at, state, attempts,
-	last_error, finished_at`
+	last_error, finished_at, retry_at`
 
 func (d *Delivery) scan(row riverdb.Row, more ...any) error {
-	var eventAt, receivedAt, finishedAt int64
+	var eventAt, receivedAt, finishedAt, retryAt int64
 	var typ, state string
 	err := row.Scan(append([]any{
 		&d.ID, &d.Source, &d.Principal, &d.DeliveryID, &typ, &d.DeploymentID, &eventAt, &receivedAt,
-		&state, &d.Attempts, &d.LastError, &finishedAt,
+		&state, &d.Attempts, &d.LastError, &finishedAt, &retryAt,
 	}, more...)...)
 	d.Type, d.State = payload.Type(typ), State(state)
 	d.EventAt, d.ReceivedAt, d.FinishedAt = sqldb.Time(eventAt), sqldb.Time(receivedAt), sqldb.Time(finishedAt)
+	if d.State == Pending {
+		d.RetryAt = sqldb.Time(retryAt)
+	}
 	return err
 }
 
@@ -98,6 +104,8 @@ type Filter struct {
 	Principal    string
 	Type         payload.Type
 	DeploymentID string
+	// Error selects the dead letters of a [DeadError].
+	Error string
 	// Since and Until bound ReceivedAt. Since is inclusive and Until is
 	// exclusive.
 	Since, Until time.Time
@@ -116,6 +124,7 @@ func (f Filter) where() (clause string, args []any) {
 	add(f.Principal != "", "principal = ?", storable(f.Principal))
 	add(f.Type != "", "type = ?", storable(string(f.Type)))
 	add(f.DeploymentID != "", "deployment_id = ?", storable(f.DeploymentID))
+	add(f.Error != "", "state = 'dead' AND dead_error = ?", f.Error)
 	add(!f.Since.IsZero(), "received_at >= ?", sqldb.Micros(f.Since))
 	add(!f.Until.IsZero(), "received_at < ?", sqldb.Micros(f.Until))
 	return strings.Join(terms, " AND "), args
@@ -124,8 +133,8 @@ func (f Filter) where() (clause string, args []any) {
 // List returns a page of deliveries without their bodies, newest first. An
 // invalid page is an error that wraps [ErrInvalid].
 //
-// A filter by state or by deployment ID uses an index. Other fields are
-// compared row by row.
+// A filter by state, by deployment ID or by error uses an index. Other fields
+// are compared row by row.
 func (in *Inbox) List(ctx context.Context, f Filter, p Page) (Deliveries, error) {
 	if err := in.open(); err != nil {
 		return Deliveries{}, err

@@ -11,8 +11,8 @@ import (
 func probe() sqldb.Probe {
 	return sqldb.Probe{
 		Insert: `INSERT INTO {schema}inbox_delivery (delivery_key, ordering_key, source, principal, delivery_id, signing_key, signed_at, type,
-			deployment_id, event_at, received_at, body, state, round, attempts, retry_at, finished_at, last_error, trace)
-			VALUES (?, '', '', '', '', '', 0, '', '', 0, 0, '', 'probe', 0, 0, 0, 0, '', '')`,
+			deployment_id, event_at, received_at, body, state, round, attempts, retry_at, finished_at, last_error, dead_error, trace)
+			VALUES (?, '', '', '', '', '', 0, '', '', 0, 0, '', 'probe', 0, 0, 0, 0, '', '', '')`,
 		Delete: `DELETE FROM {schema}inbox_delivery WHERE delivery_key = ?`,
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 const replayHead = `UPDATE {schema}inbox_delivery SET state = 'pending', round = round + 1, attempts = 0, retry_at = 0,
-	finished_at = 0 WHERE `
+	finished_at = 0, dead_error = '' WHERE `
 
 // Replay makes a finished delivery pending again. Its handler is called again,
 // with all attempts available.

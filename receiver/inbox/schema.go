@@ -11,6 +11,9 @@ const module = "inbox"
 // finds that it is outdated and does nothing. trace is the text of
 // Telemetry.Trace. Text columns are for queries. The
 // digests in delivery_key and ordering_key decide about identity.
+//
+// last_error changes with each failed attempt, so no index has it. dead_error
+// is its first line and changes only when a delivery becomes dead.
 func steps() []riverdb.Step {
 	return []riverdb.Step{{
 		`CREATE TABLE {schema}inbox_delivery (
@@ -33,11 +36,13 @@ func steps() []riverdb.Step {
 			attempts      bigint NOT NULL,
 			retry_at      bigint NOT NULL,
 			finished_at   bigint NOT NULL,
-			last_error    text NOT NULL
+			last_error    text NOT NULL,
+			dead_error    text NOT NULL
 		)`,
 		`CREATE INDEX inbox_delivery_state ON {schema}inbox_delivery (state, id)`,
 		`CREATE INDEX inbox_delivery_deployment ON {schema}inbox_delivery (deployment_id, id)`,
 		`CREATE INDEX inbox_delivery_open ON {schema}inbox_delivery (ordering_key, event_at, id) WHERE state IN ('pending', 'dead')`,
+		`CREATE INDEX inbox_delivery_dead ON {schema}inbox_delivery (dead_error, id) WHERE state = 'dead'`,
 		`CREATE INDEX inbox_delivery_finished ON {schema}inbox_delivery (finished_at) WHERE state <> 'pending'`,
 		`CREATE TABLE {schema}inbox_deployment (
 			ordering_key {blob} NOT NULL PRIMARY KEY,

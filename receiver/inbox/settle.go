@@ -174,8 +174,8 @@ func (in *Inbox) deadLetterAttempt(ctx context.Context, r *record, cause error, 
 
 // finish stores a final state other than handled.
 func (in *Inbox) finish(ctx context.Context, r *record, result Result) ending {
-	stored, err := in.update(ctx, r, `state = ?, finished_at = {now}, attempts = ?, last_error = ?`,
-		string(result.State), max(r.attempts, int64(result.Attempt)), errorText(result.Err))
+	stored, err := in.update(ctx, r, `state = ?, finished_at = {now}, attempts = ?, last_error = ?, dead_error = ?`,
+		string(result.State), max(r.attempts, int64(result.Attempt)), errorText(result.Err), deadError(result))
 	if err != nil {
 		return ending{err: err}
 	}

@@ -19,7 +19,10 @@ func TestInbox_NilAndZero(t *testing.T) {
 		_, listed := in.List(ctx, inbox.Filter{}, inbox.Page{})
 		_, counted := in.Stats(ctx)
 		_, replayed := in.ReplayDead(ctx, inbox.Filter{})
+		_, grouped := in.DeadErrors(ctx)
+		_, found := in.CountDead(ctx, inbox.Filter{})
 		for call, err := range map[string]error{
+			"DeadErrors": grouped, "CountDead": found,
 			"Handler": handled, "Get": got, "List": listed, "Stats": counted, "ReplayDead": replayed,
 			"Replay": in.Replay(ctx, 1), "Start": in.Start(ctx), "Stop": in.Stop(ctx),
 		} {
