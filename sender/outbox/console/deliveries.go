@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/webui"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -24,22 +25,22 @@ type row struct {
 }
 
 // Tag is the state in a word, and its color.
-func (r row) Tag() tag { return stateTag(r.State) }
+func (r row) Tag() webui.Tag { return stateTag(r.State) }
 
-func stateTag(s outbox.State) tag {
+func stateTag(s outbox.State) webui.Tag {
 	switch s {
 	case outbox.Delivered:
-		return tag{"good", "Delivered"}
+		return webui.Good("Delivered")
 	case outbox.Failed:
-		return tag{"bad", "Failed"}
+		return webui.Bad("Failed")
 	case outbox.Pending:
-		return tag{"wait", "Waiting"}
+		return webui.Wait("Waiting")
 	case outbox.Delivering:
-		return tag{"wait", "Sending"}
+		return webui.Wait("Sending")
 	case outbox.Superseded:
-		return tag{"idle", "Superseded"}
+		return webui.Idle("Superseded")
 	}
-	return tag{"idle", "Canceled"}
+	return webui.Idle("Canceled")
 }
 
 func deliveryPath(app, id string) string { return appPath(app) + "deliveries/" + url.PathEscape(id) }
@@ -152,7 +153,7 @@ func parseTime(text string) (t time.Time, err error) {
 			return t, nil
 		}
 	}
-	return t, &problem{status: 422, title: "Not a time", Text: "The time of the filter can't be read.", Do: "Write it as in 2026-03-12T14:22, in UTC."}
+	return t, &webui.Problem{Status: 422, Title: "Not a time", Text: "The time of the filter can't be read.", Do: "Write it as in 2026-03-12T14:22, in UTC."}
 }
 
 // accepts reports whether a delivery's last answer is of the class. No index
@@ -253,7 +254,7 @@ func (v *view) endpointNames() (choices []choice, names map[string]string, err e
 func showDeployment(v *view) error {
 	id := v.r.URL.Query().Get("id")
 	if id == "" {
-		return errUnknownPage
+		return webui.ErrUnknownPage
 	}
 	_, names, err := v.endpointNames()
 	if err != nil {

@@ -39,22 +39,20 @@ type health struct {
 }
 
 // Tag is the state in a word, and its color.
-func (h health) Tag() tag { return endpointTag(h.Endpoint, time.Now()) }
+func (h health) Tag() webui.Tag { return endpointTag(h.Endpoint, time.Now()) }
 
-type tag struct{ Class, Text string }
-
-func endpointTag(e outbox.Endpoint, now time.Time) tag {
+func endpointTag(e outbox.Endpoint, now time.Time) webui.Tag {
 	switch {
 	case e.State == outbox.EndpointDisabled:
-		return tag{"idle", "Disabled"}
+		return webui.Idle("Disabled")
 	case e.State == outbox.EndpointFailing:
-		return tag{"bad", "Failing"}
+		return webui.Bad("Failing")
 	case e.BreakerOpenUntil.After(now):
-		return tag{"bad", "Paused"}
+		return webui.Bad("Paused")
 	case !e.FailingSince.IsZero():
-		return tag{"wait", "Last attempt failed"}
+		return webui.Wait("Last attempt failed")
 	}
-	return tag{"good", "Active"}
+	return webui.Good("Active")
 }
 
 func listEndpoints(v *view) error {
@@ -198,20 +196,8 @@ func enableEndpoint(v *view) error {
 	return v.done(endpointPath(id), "enabled")
 }
 
-// confirmation asks before something is done.
-type confirmation struct {
-	scope
-	Text   []string
-	Field  string // of a text to enter; empty for none
-	Label  string
-	Hidden map[string]string
-	Button string
-	Danger bool
-	Back   string
-}
-
-func (v *view) confirm(title, back string, c confirmation) error {
-	c.scope, c.Back = v.scope(), v.base()+back
+func (v *view) confirm(title, back string, c webui.Confirmation) error {
+	c.CanWrite, c.Back = v.canWrite(), v.base()+back
 	return v.render(page{template: "confirm.html", title: title, crumbs: v.crumbs("Endpoints", ""), data: c})
 }
 
@@ -220,7 +206,7 @@ func askDisable(v *view) error {
 	if err != nil {
 		return err
 	}
-	return v.confirm("Disable "+titleOf(h.Endpoint)+"?", endpointPath(h.ID), confirmation{
+	return v.confirm("Disable "+titleOf(h.Endpoint)+"?", endpointPath(h.ID), webui.Confirmation{
 		Text: []string{
 			"It gets nothing until it is enabled again. Deliveries that wait are canceled.",
 			"Events are kept meanwhile. When you enable it, you can send what it missed.",
@@ -242,7 +228,7 @@ func askDelete(v *view) error {
 	if err != nil {
 		return err
 	}
-	return v.confirm("Delete "+titleOf(h.Endpoint)+"?", endpointPath(h.ID), confirmation{
+	return v.confirm("Delete "+titleOf(h.Endpoint)+"?", endpointPath(h.ID), webui.Confirmation{
 		Text: []string{
 			"Its URL and secrets are deleted, and deliveries that wait are canceled. This can't be undone.",
 			"The log of its deliveries stays for some time. To stop deliveries for a while, disable the endpoint instead.",

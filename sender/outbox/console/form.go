@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/webui"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 	"github.com/deployhook/deployhook/sender/outbox/api"
@@ -76,7 +77,7 @@ func (v *view) renderForm(f endpointForm, e outbox.Endpoint, status int) error {
 
 func newEndpoint(v *view) error {
 	if !v.canWrite() {
-		return errReadOnly
+		return webui.ErrReadOnly
 	}
 	return v.renderForm(v.newForm(), outbox.Endpoint{}, http.StatusOK)
 }
@@ -201,7 +202,7 @@ func versionOf(e outbox.Endpoint) string { return strconv.FormatInt(e.Version, 1
 
 func editEndpoint(v *view) error {
 	if !v.canWrite() {
-		return errReadOnly
+		return webui.ErrReadOnly
 	}
 	h, err := v.endpoint()
 	if err != nil {

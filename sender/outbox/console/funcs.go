@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"net/url"
 
+	"github.com/deployhook/deployhook/internal/webui"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -15,13 +16,13 @@ func templateFuncs() template.FuncMap {
 		"endpointsIn": func(all map[outbox.EndpointState]outbox.Count, state string) outbox.Count {
 			return all[outbox.EndpointState(state)]
 		},
-		"state": func(name string) tag {
+		"state": func(name string) webui.Tag {
 			for _, c := range stateChoices {
 				if c.Value == name {
-					return tag{"idle", c.Text}
+					return webui.Idle(c.Text)
 				}
 			}
-			return tag{"idle", name}
+			return webui.Idle(name)
 		},
 	}
 }

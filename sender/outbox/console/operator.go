@@ -33,7 +33,7 @@ type backlogRow struct {
 	outbox.EndpointBacklog
 
 	Path, AppPath string
-	Tag           tag
+	Tag           webui.Tag
 }
 
 // deadReason is a group of dead letters.
@@ -95,7 +95,7 @@ func (v *view) backlogs(all []outbox.EndpointBacklog) []backlogRow {
 	rows := make([]backlogRow, 0, len(all))
 	for _, b := range all[:min(len(all), 50)] {
 		app := v.root + appPath(b.App)
-		r := backlogRow{EndpointBacklog: b, AppPath: v.root + appHome(b.App), Path: app + endpointPath(b.Endpoint), Tag: tag{"idle", "Deleted"}}
+		r := backlogRow{EndpointBacklog: b, AppPath: v.root + appHome(b.App), Path: app + endpointPath(b.Endpoint), Tag: webui.Idle("Deleted")}
 		if b.State != "" {
 			r.Tag = endpointTag(outbox.Endpoint{State: b.State, BreakerOpenUntil: b.BreakerOpenUntil}, v.now)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/webui"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -50,7 +51,7 @@ func askMissed(v *view) error {
 func sendMissed(v *view) error {
 	since, err := time.Parse(time.RFC3339Nano, v.text("since"))
 	if err != nil {
-		return errForm
+		return webui.ErrForm
 	}
 	s, err := v.app.SendMissed(v.ctx(), v.params["endpoint"], since, outbox.WithBackground())
 	if err != nil {
@@ -121,18 +122,18 @@ type replayRow struct {
 }
 
 // Tag is the state in a word, and its color.
-func (r replayRow) Tag() tag {
+func (r replayRow) Tag() webui.Tag {
 	switch {
 	case !r.CanceledAt.IsZero():
-		return tag{"idle", "Canceled"}
+		return webui.Idle("Canceled")
 	case !r.Complete:
-		return tag{"wait", "Scheduling"}
+		return webui.Wait("Scheduling")
 	case r.Pending > 0:
-		return tag{"wait", "Sending"}
+		return webui.Wait("Sending")
 	case r.ReplayStatus.Failed > 0:
-		return tag{"bad", "Ended, some failed"}
+		return webui.Bad("Ended, some failed")
 	}
-	return tag{"good", "Ended"}
+	return webui.Good("Ended")
 }
 
 // Done is the share that has ended, in percent.
@@ -207,9 +208,9 @@ func cancelReplay(v *view) error {
 
 func askErase(v *view) error {
 	if !v.canWrite() {
-		return errReadOnly
+		return webui.ErrReadOnly
 	}
-	return v.confirm("Erase the event?", "deliveries?event="+url.QueryEscape(v.params["event"]), confirmation{
+	return v.confirm("Erase the event?", "deliveries?event="+url.QueryEscape(v.params["event"]), webui.Confirmation{
 		Text: []string{
 			"Its body is deleted everywhere, and so are the headers, errors and answers of its attempts. This can't be undone.",
 			"What is left says that the event existed, and when, where and how it was delivered. Deliveries that wait are canceled.",

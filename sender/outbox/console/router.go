@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/deployhook/deployhook/internal/route"
+	"github.com/deployhook/deployhook/internal/webui"
 )
 
 // screen is one method of one path.
@@ -72,11 +73,11 @@ func screens() []screen {
 func (h *Handler) find(r *http.Request) (screen, map[string]string, error) {
 	methods, params := h.routes.Find(r)
 	if methods == nil {
-		return screen{}, nil, errUnknownPage
+		return screen{}, nil, webui.ErrUnknownPage
 	}
 	s, ok := methods[route.Method(r)]
 	if !ok {
-		return screen{}, nil, errMethod
+		return screen{}, nil, webui.ErrMethod
 	}
 	return s, params, nil
 }

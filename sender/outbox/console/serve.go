@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,13 +14,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox/api"
 )
 
-const (
-	// maxForm bounds a form in bytes. The largest one has a body to verify.
-	maxForm = 1 << 20
-	// readTimeout is how long a form may take to arrive.
-	readTimeout = 30 * time.Second
-	inAuthorize = "authorizer"
-)
+const inAuthorize = "authorizer"
 
 // view is one request.
 type view struct {
@@ -63,7 +56,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &view{Handler: h, w: w, r: r, root: webui.Base(r.URL.EscapedPath()), now: time.Now()}
 	if name, ok := strings.CutPrefix(r.URL.Path, "/assets/"); ok && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		if !h.ui.Asset(w, r, name) {
-			v.fail(errUnknownPage)
+			v.fail(webui.ErrUnknownPage)
 		}
 		return
 	}
@@ -83,7 +76,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit decides whether the request may be served.
 func (v *view) admit() (s screen, err error) {
 	if err := v.origins.Check(v.r); err != nil {
-		return s, errCrossOrigin
+		return s, webui.ErrCrossOrigin
 	}
 	if fault := v.faults.Call(v.ctx(), inAuthorize, func() { v.access, err = v.authorize(v.r) }); fault != nil {
 		v.access, err = api.Access{}, fault.Discreet()
@@ -110,32 +103,15 @@ func (v *view) admit() (s screen, err error) {
 	}
 	switch {
 	case s.operator && !v.access.Operator:
-		return s, errUnknownPage
+		return s, webui.ErrUnknownPage
 	case s.method == http.MethodPost && v.access.ReadOnly:
-		return s, errReadOnly
+		return s, webui.ErrReadOnly
 	case s.limited && !v.limit.allow(v.app.Name(), v.now):
 		return s, errTooMany
 	case s.method == http.MethodPost:
-		return s, v.readForm()
+		return s, webui.ReadForm(v.w, v.r)
 	}
 	return s, nil
-}
-
-// readForm reads the form, so that nothing waits for a slow client later.
-func (v *view) readForm() error {
-	if kind, _, _ := mime.ParseMediaType(v.r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {
-		return errForm
-	}
-	rc := http.NewResponseController(v.w)
-	limited := rc.SetReadDeadline(time.Now().Add(readTimeout)) == nil
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
-	if err := v.r.ParseForm(); err != nil {
-		return errForm
-	}
-	if limited {
-		_ = rc.SetReadDeadline(time.Time{}) // the server reads on to notice a disconnect
-	}
-	return nil
 }
 
 // text returns a value of the form.

@@ -34,7 +34,7 @@ func (v *view) eventType(name string) (api.EventType, bool) {
 func showType(v *view) error {
 	t, ok := v.eventType(v.params["type"])
 	if !ok {
-		return errUnknownPage
+		return webui.ErrUnknownPage
 	}
 	return v.render(page{template: "type.html", title: string(t.Type), current: "Event types", crumbs: v.crumbs("Event types", "types"), data: struct {
 		scope
@@ -67,7 +67,7 @@ func askTest(v *view) error {
 	}
 	t, ok := v.eventType(name)
 	if !ok {
-		return errUnknownPage
+		return webui.ErrUnknownPage
 	}
 	return v.render(page{
 		template: "test.html", title: "Send a test event", crumbs: v.crumbs("Endpoints", "", titleOf(h.Endpoint), endpointPath(h.ID)),
@@ -85,7 +85,7 @@ func askTest(v *view) error {
 func sendTest(v *view) error {
 	t, ok := v.eventType(v.text("type"))
 	if !ok {
-		return errForm
+		return webui.ErrForm
 	}
 	var opts []outbox.TestOption
 	if t.Type != outbox.EventTest {
@@ -107,7 +107,7 @@ func sendTest(v *view) error {
 func testEvent(t api.EventType, now time.Time) (*payload.Event, error) {
 	event, err := payload.DecodeEvent(t.Example)
 	if err != nil {
-		return nil, &problem{status: 422, title: "No example", Text: "The type has no example that can be sent.", Do: "Choose another type."}
+		return nil, &webui.Problem{Status: 422, Title: "No example", Text: "The type has no example that can be sent.", Do: "Choose another type."}
 	}
 	event.Timestamp, event.DeploymentID, event.DeliveryID = now, "test_"+strings.ToLower(rand.Text()[:12]), ""
 	event.Extra.Delete("event_id")
