@@ -36,8 +36,8 @@ func TestOptions(t *testing.T) {
 	}))
 	g := newTarget(t, 200)
 	e, _ := w.endpointAt("shop", g.URL)
-	w.as("shop").open("/apps/shop/types").says("Acme deploys", "An app was scaled.").follow("acme.scaled").says("Example")
-	w.as("shop").open("/apps/shop/endpoints/"+e.ID+"/test").submit("Show", "type", "acme.scaled").submit("Send to " + e.Host).says("Delivered")
+	w.as("shop").Open("/apps/shop/types").Says("Acme deploys", "An app was scaled.").Follow("acme.scaled").Says("Example")
+	w.as("shop").Open("/apps/shop/endpoints/"+e.ID+"/test").Submit("Show", "type", "acme.scaled").Submit("Send to " + e.Host).Says("Delivered")
 	require.Contains(t, string(g.last().body), "acme.scaled")
 }
 

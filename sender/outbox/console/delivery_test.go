@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/internal/webui/webuitest"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 	"github.com/deployhook/deployhook/signer"
@@ -34,28 +35,28 @@ func TestVerify(t *testing.T) {
 	_, secret := w.endpointAt("shop", g.URL)
 	id := w.publish("shop", "dep_1")
 	w.ended("shop", id, outbox.Failed)
-	page := w.as("shop").open("/apps/shop/deliveries/" + id)
-	page.says("The endpoint refused the request with 401 Unauthorized.", "Check that it has the endpoint's current secret")
+	page := w.as("shop").Open("/apps/shop/deliveries/" + id)
+	page.Says("The endpoint refused the request with 401 Unauthorized.", "Check that it has the endpoint's current secret")
 	got := g.last()
 	good := headersOf(got, id)
-	page.says("Webhook-Signature: [shown 10 minutes after the attempt]")
-	require.NotContains(t, page.source, html.EscapeString(got.header.Get("Webhook-Signature")), "a viewer could send it")
+	page.Says("Webhook-Signature: [shown 10 minutes after the attempt]")
+	require.NotContains(t, page.Source, html.EscapeString(got.header.Get("Webhook-Signature")), "a viewer could send it")
 
-	check := func(headers, body string) *shown {
-		answer := page.submit("Check", "headers", headers, "received", body)
-		require.NotContains(t, answer.text(), secret.Reveal())
-		return answer.says()
+	check := func(headers, body string) *webuitest.Shown {
+		answer := page.Submit("Check", "headers", headers, "received", body)
+		require.NotContains(t, answer.Text(), secret.Reveal())
+		return answer.Says()
 	}
-	check(good, "").says("The signature is valid.", "It is that of attempt 1.", "Nothing was pasted")
-	check("-H '"+strings.ReplaceAll(good, "\n", "' \\\n-H '")+"' \\", string(got.body)).says("The signature is valid.", "byte for byte")
-	check(good, string(got.body)+"\n").says("The signature is not valid.", "It differs from what was sent", "without the white space around it")
-	check(strings.Replace(good, id, "whk_other", 1), "").says("not valid", "This is not the ID of this delivery.")
-	check(strings.Replace(good, "v1,", "v1,AAAA", 1), "").says("not valid")
-	check("Webhook-Id: "+id, "").says("not valid", "Missing header")
-	check("nonsense", "").says("Paste the headers with their names")
+	check(good, "").Says("The signature is valid.", "It is that of attempt 1.", "Nothing was pasted")
+	check("-H '"+strings.ReplaceAll(good, "\n", "' \\\n-H '")+"' \\", string(got.body)).Says("The signature is valid.", "byte for byte")
+	check(good, string(got.body)+"\n").Says("The signature is not valid.", "It differs from what was sent", "without the white space around it")
+	check(strings.Replace(good, id, "whk_other", 1), "").Says("not valid", "This is not the ID of this delivery.")
+	check(strings.Replace(good, "v1,", "v1,AAAA", 1), "").Says("not valid")
+	check("Webhook-Id: "+id, "").Says("not valid", "Missing header")
+	check("nonsense", "").Says("Paste the headers with their names")
 	late := time.Now().Add(-48 * time.Hour)
-	check("Webhook-Id: "+id+"\nWebhook-Timestamp: "+strconv.FormatInt(late.Unix(), 10)+"\nWebhook-Signature: v1,x", "").says("more than 24 hours old", "No attempt of this delivery")
-	check("Webhook-Id: "+id+"\nWebhook-Timestamp: soon\nWebhook-Signature: v1,x", "").says("It must be a number")
+	check("Webhook-Id: "+id+"\nWebhook-Timestamp: "+strconv.FormatInt(late.Unix(), 10)+"\nWebhook-Signature: v1,x", "").Says("more than 24 hours old", "No attempt of this delivery")
+	check("Webhook-Id: "+id+"\nWebhook-Timestamp: soon\nWebhook-Signature: v1,x", "").Says("It must be a number")
 }
 
 // Every attempt can be looked at, with its answer.
@@ -74,12 +75,12 @@ func TestDelivery_Attempts(t *testing.T) {
 		d, err := w.App("shop").Delivery(t.Context(), id)
 		return err == nil && d.Attempts == 2 && d.State == outbox.Failed
 	}, patience, 5*time.Millisecond)
-	page := w.as("shop").open("/apps/shop/deliveries/" + id)
-	page.says("429", "Set a rate limit for the endpoint", "This is the beginning.", "Took")
-	page.follow("Show attempt 1").says("out of coffee", "The endpoint failed with a server error (5xx).")
-	body := page.follow("Download the exact bytes")
-	require.Equal(t, string(g.last().body), body.source)
-	require.Equal(t, "attachment; filename=\""+id+".bin\"", body.header.Get("Content-Disposition"))
+	page := w.as("shop").Open("/apps/shop/deliveries/" + id)
+	page.Says("429", "Set a rate limit for the endpoint", "This is the beginning.", "Took")
+	page.Follow("Show attempt 1").Says("out of coffee", "The endpoint failed with a server error (5xx).")
+	body := page.Follow("Download the exact bytes")
+	require.Equal(t, string(g.last().body), body.Source)
+	require.Equal(t, "attachment; filename=\""+id+".bin\"", body.Header.Get("Content-Disposition"))
 }
 
 // A page stays small, however large what it shows is.
@@ -102,7 +103,7 @@ func TestDelivery_StaysSmall(t *testing.T) {
 		require.NoError(t, w.App("shop").Replay(t.Context(), id))
 		require.Eventually(t, func() bool { return attempts(t, w, id) > before }, patience, time.Millisecond)
 	}
-	w.as("shop").open("/apps/shop/deliveries/"+id).says("older attempts not shown", "only the beginning is shown")
+	w.as("shop").Open("/apps/shop/deliveries/"+id).Says("older attempts not shown", "only the beginning is shown")
 }
 
 func attempts(t *testing.T, w *world, id string) int {
@@ -142,8 +143,8 @@ func TestSamples(t *testing.T) {
 			w.ended("shop", id, outbox.Delivered)
 			sent := g.last()
 
-			page := w.as("shop").open("/apps/shop/deliveries/" + id)
-			cmd := exec.CommandContext(t.Context(), shell, "-euo", "pipefail", "-c", page.sample(t, "curl"))
+			page := w.as("shop").Open("/apps/shop/deliveries/" + id)
+			cmd := exec.CommandContext(t.Context(), shell, "-euo", "pipefail", "-c", sample(t, page, "curl"))
 			cmd.Dir = t.TempDir()
 			cmd.Env = append(os.Environ(), "WEBHOOK_URL="+g.URL, "WEBHOOK_SECRET="+secret.Reveal())
 			out, err := cmd.CombinedOutput()
@@ -173,7 +174,7 @@ func TestSamples_Go(t *testing.T) {
 	w.ended("shop", id, outbox.Delivered)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "delivery_test.go")
-	require.NoError(t, os.WriteFile(file, []byte(w.as("shop").open("/apps/shop/deliveries/"+id).sample(t, "Go test")), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(sample(t, w.as("shop").Open("/apps/shop/deliveries/"+id), "Go test")), 0o600))
 	cmd := exec.CommandContext(t.Context(), servicetest.Program(t, "go"), "test", "-count=1", file)
 	cmd.Env = append(os.Environ(), "WEBHOOK_URL="+g.URL, "WEBHOOK_SECRET="+secret.Reveal())
 	out, err := cmd.CombinedOutput()
@@ -185,10 +186,10 @@ func TestSamples_Go(t *testing.T) {
 }
 
 // sample is one of the programs of the page.
-func (s *shown) sample(t *testing.T, name string) string {
+func sample(t *testing.T, s *webuitest.Shown, name string) string {
 	t.Helper()
-	box := s.find(func(n *html.Node) bool {
-		return n.Data == "details" && n.FirstChild != nil && textOf(n.FirstChild) == name
+	box := s.Find(func(n *html.Node) bool {
+		return n.Data == "details" && n.FirstChild != nil && webuitest.TextOf(n.FirstChild) == name
 	})
 	require.NotNil(t, box, name)
 	for n := range box.Descendants() {
@@ -203,9 +204,9 @@ func (s *shown) sample(t *testing.T, name string) string {
 func TestSamples_NeedASharedSecret(t *testing.T) {
 	t.Parallel()
 	w := onSQLite(t)
-	made := w.as("shop").open("/apps/shop/endpoints/new").submit("Add the endpoint", "url", newTarget(t, 200).URL, "scheme", "ed25519")
-	made.refusedNot().says("The public key", "whpk_")
+	made := w.as("shop").Open("/apps/shop/endpoints/new").Submit("Add the endpoint", "url", newTarget(t, 200).URL, "scheme", "ed25519")
+	made.Says("The public key", "whpk_")
 	id := w.publish("shop", "dep_1")
-	page := w.as("shop").open("/apps/shop/deliveries/" + id)
-	page.says("private key that only the sender has", "Waits for its turn.", "No attempt was made yet.")
+	page := w.as("shop").Open("/apps/shop/deliveries/" + id)
+	page.Says("private key that only the sender has", "Waits for its turn.", "No attempt was made yet.")
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/leaktest"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
+	"github.com/deployhook/deployhook/internal/webui/webuitest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -120,6 +121,9 @@ func newWorld(t testing.TB, o *outbox.Outbox, opts ...console.Option) *world {
 	w.url = server.URL + prefix
 	return w
 }
+
+// as returns a browser of a person.
+func (w *world) as(who string) *webuitest.Visitor { return webuitest.As(w.t, w.url, who) }
 
 // byCookie lets a cookie say who it is, which only a test may do.
 func byCookie(r *http.Request) (api.Access, error) {

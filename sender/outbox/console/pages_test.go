@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
+	"github.com/deployhook/deployhook/internal/webui/webuitest"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -21,34 +22,27 @@ func TestCustomer(t *testing.T) {
 		broken, fixed := newTarget(t, http.StatusNotFound), newTarget(t, http.StatusOK)
 		carl := w.as("shop")
 
-		home := carl.open("/")
-		home.says("No endpoints yet.", "Times are in UTC")
-		made := home.follow("Add the first one").submit("Add the endpoint", "url", broken.URL+"/hook", "description", "Payments chat", "type", "deploy.live")
-		made.refusedNot().says("It is never shown again.", "whsec_")
-		require.Equal(t, http.StatusCreated, made.status)
-		made.follow("Go to the endpoint").says("Payments chat", broken.URL+"/hook", "deploy.live", "No deliveries yet.")
+		home := carl.Open("/")
+		home.Says("No endpoints yet.", "Times are in UTC")
+		made := home.Follow("Add the first one").Submit("Add the endpoint", "url", broken.URL+"/hook", "description", "Payments chat", "type", "deploy.live")
+		made.Says("It is never shown again.", "whsec_")
+		require.Equal(t, http.StatusCreated, made.Status)
+		made.Follow("Go to the endpoint").Says("Payments chat", broken.URL+"/hook", "deploy.live", "No deliveries yet.")
 
 		id := w.publish("shop", "dep_1")
 		w.ended("shop", id, outbox.Failed)
-		list := carl.open("/").follow("Deliveries")
-		list.says("Failed", "404 Not Found", "dep_1", "Payments chat")
-		failed := list.follow("deploy.live")
-		failed.says("The endpoint refused the request with 404 Not Found.", "Check the path of the endpoint's URL.", "client_error", `"deployment_id":"dep_1"`)
+		list := carl.Open("/").Follow("Deliveries")
+		list.Says("Failed", "404 Not Found", "dep_1", "Payments chat")
+		failed := list.Follow("deploy.live")
+		failed.Says("The endpoint refused the request with 404 Not Found.", "Check the path of the endpoint's URL.", "client_error", `"deployment_id":"dep_1"`)
 
-		failed.follow("Edit the endpoint").submit("Save", "url", fixed.URL).says("The endpoint was changed.", fixed.URL)
-		failed.submit("Send again").says("The delivery is sent again now.")
+		failed.Follow("Edit the endpoint").Submit("Save", "url", fixed.URL).Says("The endpoint was changed.", fixed.URL)
+		failed.Submit("Send again").Says("The delivery is sent again now.")
 		w.ended("shop", id, outbox.Delivered)
-		carl.open("/apps/shop/deliveries/"+id).says("Delivered. The endpoint answered 200", "Attempt 2", "Sent again 1 time")
-		carl.open("/apps/shop/deliveries/"+id+"?attempt=1").says("Attempt 1", "404 Not Found")
-		failed.follow("dep_1").says("Deployment dep_1", "deploy.live", "Delivered")
+		carl.Open("/apps/shop/deliveries/"+id).Says("Delivered. The endpoint answered 200", "Attempt 2", "Sent again 1 time")
+		carl.Open("/apps/shop/deliveries/"+id+"?attempt=1").Says("Attempt 1", "404 Not Found")
+		failed.Follow("dep_1").Says("Deployment dep_1", "deploy.live", "Delivered")
 	})
-}
-
-// refusedNot is for pages that are shown by a POST.
-func (s *shown) refusedNot() *shown {
-	s.w.t.Helper()
-	require.Less(s.w.t, s.status, 400, s.text())
-	return s
 }
 
 // A mistake is explained next to its field, and costs nothing that was typed.
@@ -56,7 +50,7 @@ func TestForm_ExplainsMistakes(t *testing.T) {
 	t.Parallel()
 	w := onSQLite(t)
 	carl := w.as("shop")
-	form := carl.open("/apps/shop/endpoints/new")
+	form := carl.Open("/apps/shop/endpoints/new")
 	for _, test := range []struct{ field, value, says string }{
 		{"url", "http://8.8.8.8/", "The URL must begin with https://."},
 		{"url", "https://10.0.0.1/", "The host name does not resolve to an address that deliveries may go to."},
@@ -73,18 +67,18 @@ func TestForm_ExplainsMistakes(t *testing.T) {
 		if test.field != "url" {
 			to = newTarget(t, 200).URL
 		}
-		answer := form.submit("Add the endpoint", "url", to, "description", "Kept text", test.field, test.value)
-		answer.refused(http.StatusUnprocessableEntity, test.says, "The endpoint was not saved.")
-		require.Contains(t, answer.source, "Kept text")
+		answer := form.Submit("Add the endpoint", "url", to, "description", "Kept text", test.field, test.value)
+		answer.Refused(http.StatusUnprocessableEntity, test.says, "The endpoint was not saved.")
+		require.Contains(t, answer.Source, "Kept text")
 	}
 	_, err := w.App("shop").Endpoints(t.Context())
 	require.ErrorIs(t, err, outbox.ErrUnknownApp)
 
 	url := newTarget(t, 200).URL
-	made := form.submit("Add the endpoint", "url", url, "header", "X-Team: payments").says("whsec_")
-	form.submit("Add the endpoint", "url", url, "header", "X-Team: payments").says("The endpoint exists already")
-	carl.open("/apps/shop/endpoints/new").submit("Add the endpoint", "url", url).refused(http.StatusUnprocessableEntity, "There is an endpoint with this URL already.")
-	made.follow("Go to the endpoint").says("X-Team", "values hidden")
+	made := form.Submit("Add the endpoint", "url", url, "header", "X-Team: payments").Says("whsec_")
+	form.Submit("Add the endpoint", "url", url, "header", "X-Team: payments").Says("The endpoint exists already")
+	carl.Open("/apps/shop/endpoints/new").Submit("Add the endpoint", "url", url).Refused(http.StatusUnprocessableEntity, "There is an endpoint with this URL already.")
+	made.Follow("Go to the endpoint").Says("X-Team", "values hidden")
 }
 
 // A secret is shown once. A form that is repeated rotates nothing.
@@ -93,18 +87,18 @@ func TestRotate(t *testing.T) {
 	w := onSQLite(t)
 	e, first := w.endpointAt("shop", newTarget(t, 200).URL)
 	carl := w.as("shop")
-	form := carl.open("/apps/shop/endpoints/" + e.ID).follow("Rotate the secret")
-	rotated := form.submit("Rotate", "grace", "3600")
-	rotated.says("whsec_", "The old one stays in use for 1 h.")
-	require.NotContains(t, rotated.source, first.Reveal())
-	form.submit("Rotate").refused(http.StatusConflict, "Changed meanwhile")
-	form = carl.open("/apps/shop/endpoints/" + e.ID + "/rotate")
-	form.submit("Rotate", "secret", "nonsense").refused(http.StatusUnprocessableEntity, "The secret does not fit the scheme")
-	form.submit("Rotate", "grace", "").refused(http.StatusUnprocessableEntity)
-	now := form.submit("Rotate", "grace", "0").says("The old one is no longer used.")
-	now.follow("Go to the endpoint")
+	form := carl.Open("/apps/shop/endpoints/" + e.ID).Follow("Rotate the secret")
+	rotated := form.Submit("Rotate", "grace", "3600")
+	rotated.Says("whsec_", "The old one stays in use for 1 h.")
+	require.NotContains(t, rotated.Source, first.Reveal())
+	form.Submit("Rotate").Refused(http.StatusConflict, "Changed meanwhile")
+	form = carl.Open("/apps/shop/endpoints/" + e.ID + "/rotate")
+	form.Submit("Rotate", "secret", "nonsense").Refused(http.StatusUnprocessableEntity, "The secret does not fit the scheme")
+	form.Submit("Rotate", "grace", "").Refused(http.StatusUnprocessableEntity)
+	now := form.Submit("Rotate", "grace", "0").Says("The old one is no longer used.")
+	now.Follow("Go to the endpoint")
 	for _, page := range []string{"", "/edit", "/rotate", "/test"} {
-		require.NotContains(t, carl.open("/apps/shop/endpoints/"+e.ID+page).source, "whsec_")
+		require.NotContains(t, carl.Open("/apps/shop/endpoints/"+e.ID+page).Source, "whsec_")
 	}
 }
 
@@ -113,14 +107,14 @@ func TestEdit_NoticesChanges(t *testing.T) {
 	t.Parallel()
 	w := onSQLite(t)
 	e, _ := w.endpointAt("shop", newTarget(t, 200).URL)
-	form := w.as("shop").open("/apps/shop/endpoints/" + e.ID + "/edit")
-	form.submit("Save", "description", "mine", "header", "X-A: 1").says("mine", "X-A")
-	form.submit("Save", "description", "yours").refused(http.StatusConflict, "Changed meanwhile")
-	again := w.as("shop").open("/apps/shop/endpoints/" + e.ID + "/edit")
-	require.NotContains(t, again.source, "X-A: 1")
-	again.submit("Save").says("X-A")
-	w.as("shop").open("/apps/shop/endpoints/"+e.ID+"/edit").submit("Save", "no_header", "yes")
-	require.NotContains(t, w.as("shop").open("/apps/shop/endpoints/"+e.ID).text(), "X-A")
+	form := w.as("shop").Open("/apps/shop/endpoints/" + e.ID + "/edit")
+	form.Submit("Save", "description", "mine", "header", "X-A: 1").Says("mine", "X-A")
+	form.Submit("Save", "description", "yours").Refused(http.StatusConflict, "Changed meanwhile")
+	again := w.as("shop").Open("/apps/shop/endpoints/" + e.ID + "/edit")
+	require.NotContains(t, again.Source, "X-A: 1")
+	again.Submit("Save").Says("X-A")
+	w.as("shop").Open("/apps/shop/endpoints/"+e.ID+"/edit").Submit("Save", "no_header", "yes")
+	require.NotContains(t, w.as("shop").Open("/apps/shop/endpoints/"+e.ID).Text(), "X-A")
 }
 
 // What a disabled endpoint missed is counted, and sent when it is enabled.
@@ -131,19 +125,19 @@ func TestDisable_Enable(t *testing.T) {
 	g := newTarget(t, 200)
 	e, _ := w.endpointAt("shop", g.URL)
 	carl := w.as("shop")
-	at := carl.open("/apps/shop/endpoints/" + e.ID)
-	at.follow("Disable").submit("Disable", "reason", "moving house").says("The endpoint is disabled.", "moving house", "It missed 0 events")
+	at := carl.Open("/apps/shop/endpoints/" + e.ID)
+	at.Follow("Disable").Submit("Disable", "reason", "moving house").Says("The endpoint is disabled.", "moving house", "It missed 0 events")
 	w.publish("shop", "dep_missed")
-	page := carl.open("/apps/shop/endpoints/" + e.ID).says("It missed 1 event since then.")
-	page.follow("Send what was missed").says("Missed 1", "The endpoint is disabled. Enable it first.")
-	page.submit("Enable").says("The endpoint gets deliveries again.")
+	page := carl.Open("/apps/shop/endpoints/" + e.ID).Says("It missed 1 event since then.")
+	page.Follow("Send what was missed").Says("Missed 1", "The endpoint is disabled. Enable it first.")
+	page.Submit("Enable").Says("The endpoint gets deliveries again.")
 	require.Eventually(t, func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return len(g.requests) == 1
 	}, patience, 5*time.Millisecond)
-	carl.open("/apps/shop/replays").says("missed")
-	carl.open("/apps/shop/endpoints/"+e.ID).follow("Delete").submit("Delete").says("The endpoint was deleted.", "No endpoints yet.")
+	carl.Open("/apps/shop/replays").Says("missed")
+	carl.Open("/apps/shop/endpoints/"+e.ID).Follow("Delete").Submit("Delete").Says("The endpoint was deleted.", "No endpoints yet.")
 }
 
 // What was missed is counted before it is sent.
@@ -155,13 +149,13 @@ func TestSendMissed(t *testing.T) {
 	w.publish("shop", "dep_before")
 	g := newTarget(t, 200)
 	e, _ := w.endpointAt("shop", g.URL)
-	ask := w.as("shop").open("/apps/shop/endpoints/" + e.ID + "/missed").says("Missed 1")
-	replay := ask.submit("Send 1 event")
-	replay.says("The replay has begun.", "What the endpoint missed")
+	ask := w.as("shop").Open("/apps/shop/endpoints/" + e.ID + "/missed").Says("Missed 1")
+	replay := ask.Submit("Send 1 event")
+	replay.Says("The replay has begun.", "What the endpoint missed")
 	require.Eventually(t, func() bool {
-		return strings.Contains(w.as("shop").get(replay.at.String()).text(), "Ended")
+		return strings.Contains(w.as("shop").Get(replay.At.String()).Text(), "Ended")
 	}, patience, 20*time.Millisecond)
-	w.as("shop").open("/apps/shop/endpoints/" + e.ID + "/missed?range=30d").says("Nothing was missed")
+	w.as("shop").Open("/apps/shop/endpoints/" + e.ID + "/missed?range=30d").Says("Nothing was missed")
 }
 
 // Failed deliveries are counted, and sent again together.
@@ -175,15 +169,15 @@ func TestResend(t *testing.T) {
 		w.ended("shop", id, outbox.Failed)
 	}
 	g.set(200, "")
-	failed := w.as("shop").open("/apps/shop/deliveries").submit("Filter", "state", "failed")
-	replay := failed.follow("Send these again").submit("Send 2 again")
-	replay.says("Deliveries that had ended")
+	failed := w.as("shop").Open("/apps/shop/deliveries").Submit("Filter", "state", "failed")
+	replay := failed.Follow("Send these again").Submit("Send 2 again")
+	replay.Says("Deliveries that had ended")
 	require.Eventually(t, func() bool {
-		return strings.Contains(w.as("shop").get(replay.at.String()).text(), "Ended")
+		return strings.Contains(w.as("shop").Get(replay.At.String()).Text(), "Ended")
 	}, patience, 20*time.Millisecond)
-	failed = w.as("shop").open("/apps/shop/deliveries?state=failed&range=24h").says("No delivery matches the filter.")
-	failed.follow("Send these again").says("There is nothing to send again.")
-	w.as("shop").open("/apps/shop/replays").says("Ended", "Sent again")
+	failed = w.as("shop").Open("/apps/shop/deliveries?state=failed&range=24h").Says("No delivery matches the filter.")
+	failed.Follow("Send these again").Says("There is nothing to send again.")
+	w.as("shop").Open("/apps/shop/replays").Says("Ended", "Sent again")
 }
 
 // A replay that has not ended can be canceled.
@@ -193,8 +187,8 @@ func TestReplay_Cancel(t *testing.T) {
 	require.NoError(t, w.RegisterApp(t.Context(), "shop"))
 	w.publish("shop", "dep_1")
 	e, _ := w.endpointAt("shop", newTarget(t, 200).URL)
-	replay := w.as("shop").open("/apps/shop/endpoints/" + e.ID + "/missed").submit("Send 1 event")
-	replay.says("Scheduling").submit("Cancel the replay").says("The replay was canceled.", "Canceled").lacks("Cancel the replay")
+	replay := w.as("shop").Open("/apps/shop/endpoints/" + e.ID + "/missed").Submit("Send 1 event")
+	replay.Says("Scheduling").Submit("Cancel the replay").Says("The replay was canceled.", "Canceled").Lacks("Cancel the replay")
 }
 
 // The filters of the list.
@@ -213,25 +207,25 @@ func TestDeliveries_Filters(t *testing.T) {
 			"type=deploy.failed": "", "range=1h": "dep_good dep_bad", "until=2026-01-01T00:00": "", "since=2026-01-01T00:00": "dep_good dep_bad",
 			"state=failed&class=5xx&range=24h": "dep_bad",
 		} {
-			page := w.as("shop").open("/apps/shop/deliveries?" + query)
-			page.says()
+			page := w.as("shop").Open("/apps/shop/deliveries?" + query)
+			page.Says()
 			for _, id := range []string{"dep_good", "dep_bad"} {
-				require.Equal(t, strings.Contains(want, id), strings.Contains(tableOf(page), id), "%s: %s", query, page.text())
+				require.Equal(t, strings.Contains(want, id), strings.Contains(tableOf(page), id), "%s: %s", query, page.Text())
 			}
 			if want == "" {
-				page.says("No delivery matches the filter.").follow("Clear the filter").says("dep_good")
+				page.Says("No delivery matches the filter.").Follow("Clear the filter").Says("dep_good")
 			}
 		}
-		w.as("shop").open("/apps/shop/deliveries?since=yesterday").refused(422, "Write it as in")
-		w.as("shop").open("/apps/shop/deliveries?state=weird").refused(422)
-		w.as("shop").open("/apps/shop/deliveries?cursor=weird").refused(422)
+		w.as("shop").Open("/apps/shop/deliveries?since=yesterday").Refused(422, "Write it as in")
+		w.as("shop").Open("/apps/shop/deliveries?state=weird").Refused(422)
+		w.as("shop").Open("/apps/shop/deliveries?cursor=weird").Refused(422)
 	})
 }
 
 // tableOf is the text of the list.
-func tableOf(s *shown) string {
-	if table := s.find(func(n *html.Node) bool { return n.Data == "tbody" }); table != nil {
-		return textOf(table)
+func tableOf(s *webuitest.Shown) string {
+	if table := s.Find(func(n *html.Node) bool { return n.Data == "tbody" }); table != nil {
+		return webuitest.TextOf(table)
 	}
 	return ""
 }
@@ -244,13 +238,13 @@ func TestDeliveries_Pages(t *testing.T) {
 	for range 60 {
 		w.publish("shop", "dep_1")
 	}
-	first := w.as("shop").open("/apps/shop/deliveries?deployment=dep_1")
-	older := first.follow("Older")
+	first := w.as("shop").Open("/apps/shop/deliveries?deployment=dep_1")
+	older := first.Follow("Older")
 	require.Equal(t, 50, strings.Count(tableOf(first), "deploy.live"))
 	require.Equal(t, 10, strings.Count(tableOf(older), "deploy.live"))
-	older.follow("Latest").says("dep_1")
+	older.Follow("Latest").Says("dep_1")
 	require.NotEqual(t, tableOf(first), tableOf(older))
-	w.as("shop").open("/apps/shop/deliveries?class=5xx").says("No delivery matches")
+	w.as("shop").Open("/apps/shop/deliveries?class=5xx").Says("No delivery matches")
 }
 
 // Each event type has a page with its schema, and can be sent as a test.
@@ -260,16 +254,16 @@ func TestTypes(t *testing.T) {
 	g := newTarget(t, 200)
 	e, _ := w.endpointAt("shop", g.URL)
 	carl := w.as("shop")
-	carl.open("/apps/shop/types").says("deploy.rolled_back").follow("deploy.failed").says("Example", "JSON Schema")
-	carl.open("/apps/shop/types/nonsense").refused(404)
+	carl.Open("/apps/shop/types").Says("deploy.rolled_back").Follow("deploy.failed").Says("Example", "JSON Schema")
+	carl.Open("/apps/shop/types/nonsense").Refused(404)
 
-	carl.open("/apps/shop/endpoints/"+e.ID).follow("Send a test event").submit("Send to "+e.Host).says("The test event was sent.", "Delivered", "webhook.test")
-	ask := carl.open("/apps/shop/endpoints/"+e.ID+"/test").submit("Show", "type", "deploy.failed").says("deploy.failed", "test_")
-	ask.submit("Send to " + e.Host).says("Delivered")
+	carl.Open("/apps/shop/endpoints/"+e.ID).Follow("Send a test event").Submit("Send to "+e.Host).Says("The test event was sent.", "Delivered", "webhook.test")
+	ask := carl.Open("/apps/shop/endpoints/"+e.ID+"/test").Submit("Show", "type", "deploy.failed").Says("deploy.failed", "test_")
+	ask.Submit("Send to " + e.Host).Says("Delivered")
 	require.Contains(t, string(g.last().body), `"event":"deploy.failed"`)
 	require.Contains(t, string(g.last().body), `"deployment_id":"test_`)
 	g.set(418, "")
-	ask.submit("Send to " + e.Host).says("The endpoint refused the request with 418")
+	ask.Submit("Send to " + e.Host).Says("The endpoint refused the request with 418")
 }
 
 // An operator sees all apps, and the pages of each.
@@ -277,8 +271,8 @@ func TestOperator(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
 		olga := w.as("operator")
-		olga.open("/overview").says("No endpoint has a backlog")
-		olga.open("/apps").says("No apps yet.")
+		olga.Open("/overview").Says("No endpoint has a backlog")
+		olga.Open("/apps").Says("No apps yet.")
 		require.NoError(t, w.Start(t.Context()))
 		g := newTarget(t, http.StatusBadGateway)
 		e, _ := w.endpointAt("shop", g.URL)
@@ -286,20 +280,20 @@ func TestOperator(t *testing.T) {
 		w.ended("shop", id, outbox.Failed)
 
 		require.Eventually(t, func() bool { // figures are up to five seconds old
-			return strings.Contains(olga.open("/").text(), e.ID)
+			return strings.Contains(olga.Open("/").Text(), e.ID)
 		}, patience, 100*time.Millisecond)
-		home := olga.open("/").says("Dead letters", "502 Bad Gateway", "Oldest due", "Breakers open")
-		home.follow("All deliveries").says("shop", "dep_1")
-		home.follow("Apps").follow("shop").says("Endpoints")
-		home.follow(e.ID).follow("Disable").submit("Disable", "reason", "abuse").says("abuse")
-		delivery := olga.open("/apps/shop/deliveries/" + id)
-		delivery.says("For operators", "127.0.0.1", "502")
-		delivery.follow("Erase").submit("Erase").says("The event was erased.")
-		olga.open("/apps/shop/deliveries/" + id).says("The body is gone.").lacks("curl")
-		olga.open("/apps/unknown").refused(404)
-		require.NotContains(t, w.as("shop").open("/apps/shop/deliveries/"+id).text(), "For operators")
+		home := olga.Open("/").Says("Dead letters", "502 Bad Gateway", "Oldest due", "Breakers open")
+		home.Follow("All deliveries").Says("shop", "dep_1")
+		home.Follow("Apps").Follow("shop").Says("Endpoints")
+		home.Follow(e.ID).Follow("Disable").Submit("Disable", "reason", "abuse").Says("abuse")
+		delivery := olga.Open("/apps/shop/deliveries/" + id)
+		delivery.Says("For operators", "127.0.0.1", "502")
+		delivery.Follow("Erase").Submit("Erase").Says("The event was erased.")
+		olga.Open("/apps/shop/deliveries/" + id).Says("The body is gone.").Lacks("curl")
+		olga.Open("/apps/unknown").Refused(404)
+		require.NotContains(t, w.as("shop").Open("/apps/shop/deliveries/"+id).Text(), "For operators")
 		for _, page := range []string{"/overview", "/apps", "/deliveries"} {
-			w.as("shop").open(page).refused(404)
+			w.as("shop").Open(page).Refused(404)
 		}
 		require.Contains(t, w.log.String(), "actor=olga")
 	})
@@ -311,10 +305,10 @@ func TestEmptyStates(t *testing.T) {
 	t.Parallel()
 	w := onSQLite(t)
 	carl := w.as("shop")
-	carl.open("/").says("No endpoints yet.", "Add the first one")
-	carl.open("/apps/shop/deliveries").says("No deliveries yet.")
-	carl.open("/apps/shop/replays").says("No replays yet.")
-	carl.open("/apps/shop/deployment?id=dep_x").says("No delivery belongs to this deployment.")
-	carl.open("/apps/shop/endpoints/ep_x").refused(404, "There is no such endpoint.", "Go to the endpoints")
-	carl.open("/nonsense").refused(404, "There is no such page.")
+	carl.Open("/").Says("No endpoints yet.", "Add the first one")
+	carl.Open("/apps/shop/deliveries").Says("No deliveries yet.")
+	carl.Open("/apps/shop/replays").Says("No replays yet.")
+	carl.Open("/apps/shop/deployment?id=dep_x").Says("No delivery belongs to this deployment.")
+	carl.Open("/apps/shop/endpoints/ep_x").Refused(404, "There is no such endpoint.", "Go to the endpoints")
+	carl.Open("/nonsense").Refused(404, "There is no such page.")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/webui/webuitest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
@@ -63,20 +64,20 @@ func TestOtherApps(t *testing.T) {
 	_, _ = w.filled(t, "rival")
 	rival := w.as("rival")
 	for _, path := range gets {
-		w.as("shop").open(path).says()
-		rival.open(path).refused(404, "There is no such app.")
+		w.as("shop").Open(path).Says()
+		rival.Open(path).Refused(404, "There is no such app.")
 		if !strings.HasSuffix(path, "/new") && !strings.Contains(path, "/types") && !strings.Contains(path, "/events/") {
-			own := rival.open(strings.Replace(path, "/apps/shop", "/apps/rival", 1)) // with the other app's IDs
+			own := rival.Open(strings.Replace(path, "/apps/shop", "/apps/rival", 1)) // with the other app's IDs
 			if regexp.MustCompile(`_[0-9a-f]{20}`).MatchString(path) {
-				own.refused(404)
+				own.Refused(404)
 			}
 		}
 	}
 	for _, path := range posts {
-		rival.do("POST", w.url+path, "").refused(404, "There is no such app.")
+		rival.Do("POST", w.url+path, "").Refused(404, "There is no such app.")
 		own := strings.Replace(path, "/apps/shop", "/apps/rival", 1)
 		if regexp.MustCompile(`_[0-9a-f]{20}`).MatchString(path) {
-			rival.do("POST", w.url+own, "version=1&grace=0&type=webhook.test&since=2026-01-01T00:00:00Z&headers=a%3Ab").refused(404)
+			rival.Do("POST", w.url+own, "version=1&grace=0&type=webhook.test&since=2026-01-01T00:00:00Z&headers=a%3Ab").Refused(404)
 		}
 	}
 }
@@ -88,11 +89,11 @@ func TestAccess(t *testing.T) {
 	gets, posts := w.filled(t, "shop")
 	for who, status := range map[string]int{"": 401, "nobody": 403, "broken": 503} {
 		for _, path := range append([]string{"/", "/overview", "/apps", "/deliveries", "/nonsense"}, gets...) {
-			answer := w.as(who).open(path).refused(status)
-			require.NotContains(t, answer.source, "shop")
+			answer := w.as(who).Open(path).Refused(status)
+			require.NotContains(t, answer.Source, "shop")
 		}
 		for _, path := range posts {
-			w.as(who).do("POST", w.url+path, "").refused(status)
+			w.as(who).Do("POST", w.url+path, "").Refused(status)
 		}
 	}
 	require.Contains(t, w.log.String(), "the authorizer failed")
@@ -105,15 +106,15 @@ func TestReadOnly(t *testing.T) {
 	gets, posts := w.filled(t, "shop")
 	for _, who := range []string{"shop readonly", "operator readonly"} {
 		for _, path := range gets {
-			page := w.as(who).open(path)
-			require.NotRegexp(t, `method="post"`, page.source, path)
-			require.NotContains(t, page.source, "/hook-path", path)
-			if page.status == 200 && !strings.HasSuffix(path, "/body") {
-				page.says("Read only")
+			page := w.as(who).Open(path)
+			require.NotRegexp(t, `method="post"`, page.Source, path)
+			require.NotContains(t, page.Source, "/hook-path", path)
+			if page.Status == 200 && !strings.HasSuffix(path, "/body") {
+				page.Says("Read only")
 			}
 		}
 		for _, path := range posts {
-			w.as(who).do("POST", w.url+path, "").refused(403, "Nothing was changed.")
+			w.as(who).Do("POST", w.url+path, "").Refused(403, "Nothing was changed.")
 		}
 	}
 }
@@ -132,13 +133,13 @@ func TestOrigins(t *testing.T) {
 		{"Origin", "null", "Sec-Fetch-Site", "cross-site"},
 	} {
 		for _, path := range posts {
-			w.as("shop").do("POST", w.url+path, "", header...).refused(403, "The request came from a page of another site.")
+			w.as("shop").Do("POST", w.url+path, "", header...).Refused(403, "The request came from a page of another site.")
 		}
 	}
 	trusting := onSQLite(t, console.WithTrustedOrigins("https://admin.example"))
 	trusting.endpointAt("shop", newTarget(t, 200).URL)
-	answer := trusting.as("shop").do("POST", trusting.url+"/apps/shop/endpoints/new", "url=x", "Origin", "https://admin.example")
-	answer.refused(422)
+	answer := trusting.as("shop").Do("POST", trusting.url+"/apps/shop/endpoints/new", "url=x", "Origin", "https://admin.example")
+	answer.Refused(422)
 }
 
 // No GET changes anything, and only forms are read.
@@ -148,16 +149,16 @@ func TestMethods(t *testing.T) {
 	gets, posts := w.filled(t, "shop")
 	before := w.state(t)
 	for _, path := range append(gets, posts...) {
-		w.as("shop").open(path)
-		w.as("shop").do("DELETE", w.url+path, "").refused(405)
+		w.as("shop").Open(path)
+		w.as("shop").Do("DELETE", w.url+path, "").Refused(405)
 	}
 	for _, path := range posts {
 		for _, kind := range []string{"text/plain", "multipart/form-data; boundary=x", "application/json", ""} {
-			w.as("shop").do("POST", w.url+path, `{"a":1}`, "Content-Type", kind).refused(400)
+			w.as("shop").Do("POST", w.url+path, `{"a":1}`, "Content-Type", kind).Refused(400)
 		}
 	}
 	require.Equal(t, before, w.state(t))
-	w.as("shop").do("POST", w.url+posts[0], "url="+strings.Repeat("x", 2<<20)).refused(400, "could not be read")
+	w.as("shop").Do("POST", w.url+posts[0], "url="+strings.Repeat("x", 2<<20)).Refused(400, "could not be read")
 }
 
 // state is what the app has.
@@ -205,20 +206,20 @@ func TestStoredTexts(t *testing.T) {
 		"/apps/"+url.PathEscape(app)+"/deliveries?done="+url.QueryEscape(script), "/apps", "/overview", "/deliveries", "/"+url.PathEscape(script))
 	for _, who := range []string{app, "operator", app + " readonly"} {
 		for _, path := range gets {
-			page := w.as(who).open(path)
-			if !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
-				require.Equal(t, "application/octet-stream", page.header.Get("Content-Type"))
-				require.Contains(t, page.header.Get("Content-Disposition"), "attachment")
-				require.Contains(t, page.header.Get("Content-Security-Policy"), "sandbox")
+			page := w.as(who).Open(path)
+			if !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
+				require.Equal(t, "application/octet-stream", page.Header.Get("Content-Type"))
+				require.Contains(t, page.Header.Get("Content-Disposition"), "attachment")
+				require.Contains(t, page.Header.Get("Content-Security-Policy"), "sandbox")
 				continue
 			}
-			require.NotContains(t, page.source, "<script>alert", path)
-			require.NotContains(t, page.source, "<img src=x", path)
-			require.NotContains(t, page.source, "<i>&", path)
+			require.NotContains(t, page.Source, "<script>alert", path)
+			require.NotContains(t, page.Source, "<img src=x", path)
+			require.NotContains(t, page.Source, "<i>&", path)
 		}
 	}
-	w.as(app).open("/").says(script).follow("Deliveries").follow("deploy.failed").says(script, "X-Script")
-	w.as(app).open("/apps/"+url.PathEscape(app)+"/deployment?id="+url.QueryEscape(script)).says("Deployment "+script, "deploy.failed")
+	w.as(app).Open("/").Says(script).Follow("Deliveries").Follow("deploy.failed").Says(script, "X-Script")
+	w.as(app).Open("/apps/"+url.PathEscape(app)+"/deployment?id="+url.QueryEscape(script)).Says("Deployment "+script, "deploy.failed")
 }
 
 // Every link of every page leads to a page, also from an app with a strange
@@ -241,12 +242,12 @@ func TestLinks(t *testing.T) {
 				continue
 			}
 			seen[key] = true
-			page := w.as(who).get(to).says()
-			for n := range page.root.Descendants() {
+			page := w.as(who).Get(to).Says()
+			for n := range page.Root.Descendants() {
 				if n.Data == "a" || n.Data == "link" || n.Data == "script" {
 					for _, name := range []string{"href", "src"} {
-						if reference := attr(n, name); reference != "" {
-							todo = append(todo, page.resolve(reference))
+						if reference := webuitest.Attr(n, name); reference != "" {
+							todo = append(todo, page.Resolve(reference))
 						}
 					}
 				}
@@ -262,26 +263,26 @@ func TestLimit(t *testing.T) {
 	w := onSQLite(t)
 	refused := 0
 	for range 40 {
-		if w.as("shop").do("POST", w.url+"/apps/shop/endpoints/new", "url=x").status == 429 {
+		if w.as("shop").Do("POST", w.url+"/apps/shop/endpoints/new", "url=x").Status == 429 {
 			refused++
 		}
 	}
 	require.Positive(t, refused)
-	w.as("other").do("POST", w.url+"/apps/other/endpoints/new", "url=x").refused(422)
+	w.as("other").Do("POST", w.url+"/apps/other/endpoints/new", "url=x").Refused(422)
 }
 
 // Assets need no access, never change, and can't be anything else.
 func TestAssets(t *testing.T) {
 	t.Parallel()
 	w := onSQLite(t)
-	page := w.as("").open("/")
-	style := regexp.MustCompile(`href="([^"]*style-[^"]*)"`).FindStringSubmatch(page.source)
+	page := w.as("").Open("/")
+	style := regexp.MustCompile(`href="([^"]*style-[^"]*)"`).FindStringSubmatch(page.Source)
 	require.NotNil(t, style)
-	asset := w.as("").get(page.resolve(style[1])).says()
-	require.Contains(t, asset.header.Get("Cache-Control"), "immutable")
-	require.Contains(t, asset.header.Get("Content-Type"), "text/css")
-	w.as("").open("/assets/style.css").refused(404)
-	w.as("").open("/assets/..%2fconsole.go").refused(404)
+	asset := w.as("").Get(page.Resolve(style[1])).Says()
+	require.Contains(t, asset.Header.Get("Cache-Control"), "immutable")
+	require.Contains(t, asset.Header.Get("Content-Type"), "text/css")
+	w.as("").Open("/assets/style.css").Refused(404)
+	w.as("").Open("/assets/..%2fconsole.go").Refused(404)
 }
 
 // A handler that was not made with New permits nothing.

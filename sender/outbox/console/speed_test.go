@@ -41,7 +41,7 @@ func TestPages_AreFast(t *testing.T) {
 			var took []time.Duration
 			for range *pageReads {
 				begun := time.Now()
-				w.as("operator").open(path).says()
+				w.as("operator").Open(path).Says()
 				took = append(took, time.Since(begun))
 			}
 			slices.Sort(took)
