@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -82,6 +83,24 @@ func lists() []operation {
 	}
 }
 
+// histories count by the hour.
+func histories() []operation {
+	day := func(g *grown, most int) HistorySpan {
+		return HistorySpan{From: g.at(g.n / 2), Step: time.Hour, Slots: 24, Most: most}
+	}
+	return []operation{
+		{name: "history of endpoints", rows: 24*5*4*20 + 600, pages: 3000, run: func(t *testing.T, g *grown) {
+			all, err := g.App("big").History(t.Context(), g.big, day(g, 20))
+			require.NoError(t, err)
+			require.Len(t, all, len(g.big))
+		}},
+		{name: "history of all", rows: 24*50 + 600, pages: 3000, run: func(t *testing.T, g *grown) {
+			_, err := g.Outbox.History(t.Context(), day(g, 50))
+			require.NoError(t, err)
+		}},
+	}
+}
+
 // tooLarge runs operations and returns the statements that have read too much.
 func (g *grown) tooLarge(t *testing.T, c *tracer, all []operation) (offending []string) {
 	c.take()
@@ -109,7 +128,7 @@ func TestPlans_Bounded(t *testing.T) {
 	t.Parallel()
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
 		g := grow(o, 100_000)
-		all := slices.Concat(lists(), searches(), publishing(), delivering(), reading(), maintaining())
+		all := slices.Concat(lists(), histories(), searches(), publishing(), delivering(), reading(), maintaining())
 		require.Empty(t, g.tooLarge(t, c, all), "without statistics")
 		g.exec(`VACUUM`)
 		g.exec(`ANALYZE`)
