@@ -15,6 +15,7 @@ import (
 type Part struct {
 	Class, Name string
 	N           int
+	More        bool // there may be more than N
 }
 
 // Slot is the bar of one hour, or another stretch of time.
@@ -36,6 +37,14 @@ type Strip struct {
 	Slots []Slot
 	Tall  bool
 	Table bool // with the table behind it
+}
+
+// Sum is the sum of all bars.
+func (s Strip) Sum() (n int) {
+	for _, slot := range s.Slots {
+		n += slot.sum()
+	}
+	return n
 }
 
 // HTML returns the plot. It has no text from outside.
@@ -81,7 +90,11 @@ func (s Strip) table(out *strings.Builder) {
 	for _, slot := range s.Slots {
 		fmt.Fprintf(out, `<tr><td>%s</td>`, Time(slot.From))
 		for _, p := range slot.Parts {
-			fmt.Fprintf(out, `<td class="num">%d</td>`, p.N)
+			more := ""
+			if p.More {
+				more = "+"
+			}
+			fmt.Fprintf(out, `<td class="num">%d%s</td>`, p.N, more)
 		}
 		out.WriteString(`</tr>`)
 	}

@@ -118,7 +118,7 @@ func TestTime(t *testing.T) {
 // Plots have figures behind them, and escape what they are given.
 func TestPlots(t *testing.T) {
 	t.Parallel()
-	s := Strip{Name: `"<x>`, Table: true, Slots: []Slot{{From: time.Unix(0, 0), Parts: []Part{{"good", "Delivered", 3}, {"bad", "Failed", 0}}}}}
+	s := Strip{Name: `"<x>`, Table: true, Slots: []Slot{{From: time.Unix(0, 0), Parts: []Part{{"good", "Delivered", 3, false}, {"bad", "Failed", 0, false}}}}}
 	text := string(s.HTML())
 	require.Contains(t, text, `aria-label="&#34;&lt;x&gt;"`)
 	require.Contains(t, text, `<td class="num">3</td><td class="num">0</td>`)

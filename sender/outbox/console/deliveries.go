@@ -19,13 +19,19 @@ type row struct {
 	outbox.Delivery
 
 	To     string // names the endpoint
+	Of     string // leads to the deployment
 	Path   string // leads to the delivery
 	Action string // is Path without what leads to the first page
 	Result string // of the last attempt, in a few words
 }
 
 // Tag is the state in a word, and its color.
-func (r row) Tag() webui.Tag { return stateTag(r.State) }
+func (r row) Tag() webui.Tag {
+	if r.State == outbox.Pending && r.LastClass != sender.ClassNone {
+		return webui.Wait("Retrying")
+	}
+	return stateTag(r.State)
+}
 
 func stateTag(s outbox.State) webui.Tag {
 	switch s {
@@ -49,7 +55,10 @@ func deliveryPath(app, id string) string { return appPath(app) + "deliveries/" +
 func (v *view) rows(all []outbox.Delivery, names map[string]string) []row {
 	out := make([]row, len(all))
 	for i, d := range all {
-		out[i] = row{Delivery: d, To: names[d.Endpoint], Path: v.root + deliveryPath(d.App, d.ID), Action: deliveryPath(d.App, d.ID), Result: shortResult(d.LastClass, d.LastStatus)}
+		out[i] = row{
+			Delivery: d, To: names[d.Endpoint], Path: v.root + deliveryPath(d.App, d.ID), Action: deliveryPath(d.App, d.ID),
+			Result: shortResult(d.LastClass, d.LastStatus), Of: v.root + appPath(d.App) + "deployment?id=" + url.QueryEscape(d.DeploymentID),
+		}
 		if out[i].To == "" {
 			out[i].To = d.Endpoint
 		}
@@ -71,12 +80,16 @@ var presets = []struct {
 }
 
 var classes = []choice{
-	{"2xx", "2xx: accepted"}, {"3xx", "3xx: redirect"}, {"4xx", "4xx: refused"}, {"5xx", "5xx: server error"}, {"none", "No answer"},
+	{string(outbox.Answer2xx), "2xx: accepted"},
+	{string(outbox.Answer3xx), "3xx: redirect"},
+	{string(outbox.Answer4xx), "4xx: refused"},
+	{string(outbox.Answer5xx), "5xx: server error"},
+	{string(outbox.AnswerNone), "No answer"},
 }
 
 var stateChoices = []choice{
 	{string(outbox.Failed), "Failed"},
-	{string(outbox.Pending), "Waiting"},
+	{string(outbox.Pending), "Waiting or retrying"},
 	{string(outbox.Delivered), "Delivered"},
 	{string(outbox.Canceled), "Canceled"},
 	{string(outbox.Superseded), "Superseded"},
@@ -106,6 +119,12 @@ func (f filterForm) Query(more ...string) template.URL {
 	return template.URL(q.Encode())
 }
 
+// InState is the filter with another state.
+func (f filterForm) InState(state string) template.URL {
+	f.State = state
+	return f.Query()
+}
+
 func (f filterForm) fields() map[string]string {
 	return map[string]string{
 		"state": f.State, "type": f.Type, "endpoint": f.Endpoint, "class": f.Class, "since": f.Since, "until": f.Until, "range": f.Range,
@@ -123,12 +142,10 @@ func (f filterForm) With(length string) template.URL {
 func (f filterForm) filter(now time.Time) (out outbox.DeliveryFilter, err error) {
 	out = outbox.DeliveryFilter{
 		Endpoint: f.Endpoint, Type: payload.Type(f.Type), DeploymentID: f.Deployment, EventID: f.Event, Replay: f.Replay,
+		Answer: outbox.Answer(f.Class),
 	}
 	if f.State != "" {
 		out.States = []outbox.State{outbox.State(f.State)}
-	}
-	if f.Class == "2xx" && f.State == "" {
-		out.States = []outbox.State{outbox.Delivered}
 	}
 	for _, p := range presets {
 		if p.Value == f.Range {
@@ -156,36 +173,26 @@ func parseTime(text string) (t time.Time, err error) {
 	return t, &webui.Problem{Status: 422, Title: "Not a time", Text: "The time of the filter can't be read.", Do: "Write it as in 2026-03-12T14:22, in UTC."}
 }
 
-// accepts reports whether a delivery's last answer is of the class. No index
-// has it.
-func (f filterForm) accepts(d outbox.Delivery) bool {
-	switch f.Class {
-	case "":
-		return true
-	case "2xx":
-		return d.State == outbox.Delivered
-	case "none":
-		return d.LastClass != sender.ClassNone && d.LastStatus == 0
-	}
-	return d.State != outbox.Delivered && d.LastStatus > 0 && f.Class == string('0'+rune(d.LastStatus/100))+"xx"
-}
+// maxPageReads is how often a page of the list reads on, if a filter without an
+// index finds less than half a page. Each read examines about 1,000 deliveries.
+const maxPageReads = 4
 
-// list reads a page of the log. With a filter that has no index it reads on for
-// a while.
-func (f filterForm) list(ctx context.Context, read deliveryList, filter outbox.DeliveryFilter, cursor string) (all []outbox.Delivery, next string, err error) {
-	const enough, reads = 25, 4
+// list reads a page of the log. It reports whether it has stopped early, with
+// few deliveries on the page and more to examine.
+func (f filterForm) list(ctx context.Context, read deliveryList, filter outbox.DeliveryFilter, cursor string) (all []outbox.Delivery, next string, early bool, err error) {
+	const enough = outbox.DefaultPageLimit / 2
 	next = cursor
-	for range reads {
+	for range maxPageReads {
 		page, err := read(ctx, filter, outbox.Page{Cursor: next})
 		if err != nil {
-			return nil, "", err
+			return nil, "", false, err
 		}
-		all = append(all, slices.DeleteFunc(page.Items, func(d outbox.Delivery) bool { return !f.accepts(d) })...)
+		all = append(all, page.Items...)
 		if next = page.Next; next == "" || len(all) >= enough {
-			break
+			return all, next, false, nil
 		}
 	}
-	return all, next, nil
+	return all, next, true, nil
 }
 
 // deliveryList is the log of one app or of all.
@@ -202,6 +209,7 @@ type deliveryTable struct {
 	Endpoints       []choice
 	Types           []api.EventType
 	Presets         any
+	Early           bool // a part of the log was examined
 	All             bool // of all apps
 	One             bool // of one endpoint, which the page names
 }
@@ -224,11 +232,11 @@ func listDeliveries(v *view) error {
 			return err
 		}
 	}
-	all, next, err := f.list(v.ctx(), read, filter, q.Get("cursor"))
+	all, next, early, err := f.list(v.ctx(), read, filter, q.Get("cursor"))
 	if err != nil {
 		return err
 	}
-	t.Rows = v.rows(all, names)
+	t.Rows, t.Early = v.rows(all, names), early
 	if next != "" {
 		t.Next = f.Query("cursor", next)
 	}

@@ -4,19 +4,22 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/webui"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
 const (
 	// maxStrips bounds the endpoints of a list that have a strip.
 	maxStrips = 20
-	// The strips of a list count fewer deliveries than that of an endpoint's own
-	// page, since there are several.
+	// An hour counts up to so many deliveries of each state: in the list, and on an
+	// endpoint's own page.
 	stripOfList = 100
-	stripOfPage = 200
+	stripOfPage = 1000
+	stripHours  = 24
 )
 
 // home sends the viewer to the first page that is for them.
@@ -34,7 +37,7 @@ type health struct {
 	Backlog outbox.EndpointBacklog
 	URL     string // for those who may change it
 	Strip   webui.Strip
-	Partial bool // the strip has the latest deliveries only
+	Partial bool // an hour has more deliveries than were counted
 	HasLog  bool
 }
 
@@ -48,7 +51,7 @@ func endpointTag(e outbox.Endpoint, now time.Time) webui.Tag {
 	case e.State == outbox.EndpointFailing:
 		return webui.Bad("Failing")
 	case e.BreakerOpenUntil.After(now):
-		return webui.Bad("Paused")
+		return webui.Bad("Held back")
 	case !e.FailingSince.IsZero():
 		return webui.Wait("Last attempt failed")
 	}
@@ -76,11 +79,9 @@ func listEndpoints(v *view) error {
 	items := make([]health, len(all))
 	for i, e := range all {
 		items[i] = health{Endpoint: e, Backlog: backlogs[e.ID]}
-		if i < maxStrips {
-			if err := v.fillStrip(&items[i], stripOfList); err != nil {
-				return err
-			}
-		}
+	}
+	if err := v.fillStrips(items[:min(len(items), maxStrips)], stripOfList); err != nil {
+		return err
 	}
 	return v.render(page{template: "endpoints.html", title: "Endpoints", current: "Endpoints", crumbs: v.crumbs(), live: true, data: struct {
 		scope
@@ -88,39 +89,50 @@ func listEndpoints(v *view) error {
 	}{v.scope(), items}})
 }
 
-// fillStrip shows the endpoint's latest deliveries by the hour.
-func (v *view) fillStrip(h *health, most int) error {
-	const hours = 24
-	from := v.now.Truncate(time.Hour).Add(-(hours - 1) * time.Hour)
-	log, err := v.app.Deliveries(v.ctx(), outbox.DeliveryFilter{Endpoint: h.ID, Since: from}, outbox.Page{Limit: most})
+// lastDay is the time that strips show, by the hour.
+func (v *view) lastDay(most int) outbox.HistorySpan {
+	return outbox.HistorySpan{From: v.now.Truncate(time.Hour).Add(-(stripHours - 1) * time.Hour), Step: time.Hour, Slots: stripHours, Most: most}
+}
+
+// fillStrips shows the endpoints' deliveries of the last day by the hour.
+func (v *view) fillStrips(items []health, most int) error {
+	if len(items) == 0 {
+		return nil
+	}
+	ids := make([]string, len(items))
+	for i := range items {
+		ids[i] = items[i].ID
+	}
+	all, err := v.app.History(v.ctx(), ids, v.lastDay(most))
 	if err != nil {
 		return err
 	}
-	h.Strip = strip("Deliveries of the last 24 hours, by the hour", from, time.Hour, hours, log.Items)
-	h.HasLog, h.Partial = len(log.Items) > 0, len(log.Items) == most
+	for i := range items {
+		h := &items[i]
+		h.Strip, h.Partial = strip("Deliveries of the last 24 hours, by the hour", all[h.ID])
+		h.HasLog = h.Strip.Sum() > 0
+	}
 	return nil
 }
 
-// strip counts deliveries by the time of their publication.
-func strip(name string, from time.Time, width time.Duration, n int, log []outbox.Delivery) webui.Strip {
-	s := webui.Strip{Name: name, Slots: make([]webui.Slot, n)}
-	for i := range s.Slots {
-		s.Slots[i] = webui.Slot{From: from.Add(time.Duration(i) * width), Parts: []webui.Part{
+// strip shows deliveries by the time of their publication. It reports whether
+// some were not counted.
+func strip(name string, slots []outbox.Slot) (s webui.Strip, partial bool) {
+	s = webui.Strip{Name: name, Slots: make([]webui.Slot, len(slots))}
+	for i, slot := range slots {
+		s.Slots[i] = webui.Slot{From: slot.From, Parts: []webui.Part{
 			{Class: "good", Name: "Delivered"}, {Class: "wait", Name: "Waiting"}, {Class: "bad", Name: "Failed"}, {Class: "idle", Name: "Canceled"},
 		}}
-	}
-	for _, d := range log {
-		i := int(d.CreatedAt.Sub(from) / width)
-		if i < 0 || i >= n {
-			continue
-		}
-		for j := range s.Slots[i].Parts {
-			if s.Slots[i].Parts[j].Class == stateTag(d.State).Class {
-				s.Slots[i].Parts[j].N++
+		for state, n := range slot.States {
+			for j := range s.Slots[i].Parts {
+				if p := &s.Slots[i].Parts[j]; p.Class == stateTag(state).Class {
+					p.N, p.More = p.N+n.N, p.More || n.More
+				}
 			}
+			partial = partial || n.More
 		}
 	}
-	return s
+	return s, partial
 }
 
 // endpoint returns the endpoint of the path.
@@ -150,9 +162,11 @@ func showEndpoint(v *view) error {
 		return err
 	}
 	h.Backlog = stats.EndpointBacklog
-	if err := v.fillStrip(&h, stripOfPage); err != nil {
+	one := []health{h}
+	if err := v.fillStrips(one, stripOfPage); err != nil {
 		return err
 	}
+	h = one[0]
 	h.Strip.Tall, h.Strip.Table = true, true
 	log, err := v.app.Deliveries(v.ctx(), outbox.DeliveryFilter{Endpoint: h.ID}, outbox.Page{Limit: 10})
 	if err != nil {
@@ -164,6 +178,10 @@ func showEndpoint(v *view) error {
 			return err
 		}
 	}
+	why, err := v.latestFailure(h, log.Items)
+	if err != nil {
+		return err
+	}
 	return v.render(page{
 		template: "endpoint.html", title: titleOf(h.Endpoint), crumbs: v.crumbs("Endpoints", ""), current: "Endpoints", live: true,
 		data: struct {
@@ -172,8 +190,37 @@ func showEndpoint(v *view) error {
 			States map[outbox.State]outbox.Count
 			Recent []row
 			Missed outbox.Count
-		}{v.scope(), h, stats.States, v.rows(log.Items, nil), missed},
+			Why    *endpointFailure
+		}{v.scope(), h, stats.States, v.rows(log.Items, nil), missed, why},
 	})
+}
+
+// endpointFailure says why the latest failed attempt has failed.
+type endpointFailure struct {
+	reason
+
+	Path string // of its delivery
+}
+
+// latestFailure explains why an endpoint fails, or returns nil. It looks at the
+// deliveries that the page shows, and then at one that has failed.
+func (v *view) latestFailure(h health, recent []outbox.Delivery) (*endpointFailure, error) {
+	if h.FailingSince.IsZero() || h.State == outbox.EndpointDisabled {
+		return nil, nil
+	}
+	failed := func(d outbox.Delivery) bool {
+		return d.LastClass != sender.ClassNone && (d.State == outbox.Failed || d.State == outbox.Pending)
+	}
+	at := slices.IndexFunc(recent, failed)
+	if at < 0 {
+		more, err := v.app.Deliveries(v.ctx(), outbox.DeliveryFilter{Endpoint: h.ID, States: []outbox.State{outbox.Failed}}, outbox.Page{Limit: 1})
+		if err != nil || len(more.Items) == 0 {
+			return nil, err
+		}
+		recent, at = more.Items, 0
+	}
+	d := recent[at]
+	return &endpointFailure{reasonOf(d, &h.Endpoint, nil, v.now), v.root + deliveryPath(d.App, d.ID)}, nil
 }
 
 // titleOf names an endpoint to people.

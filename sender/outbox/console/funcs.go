@@ -16,13 +16,29 @@ func templateFuncs() template.FuncMap {
 		"endpointsIn": func(all map[outbox.EndpointState]outbox.Count, state string) outbox.Count {
 			return all[outbox.EndpointState(state)]
 		},
-		"state": func(name string) webui.Tag {
-			for _, c := range stateChoices {
-				if c.Value == name {
-					return webui.Idle(c.Text)
-				}
-			}
-			return webui.Idle(name)
-		},
+		"short":  short,
+		"answer": func(name string) string { return textOfChoice(classes, name) },
+		"state":  func(name string) webui.Tag { return webui.Idle(textOfChoice(stateChoices, name)) },
 	}
+}
+
+// textOfChoice is what people read instead of a value.
+func textOfChoice(all []choice, value string) string {
+	for _, c := range all {
+		if c.Value == value {
+			return c.Text
+		}
+	}
+	return value
+}
+
+// short leaves out the middle of a long ID. The end tells IDs of one time
+// apart.
+func short(id string) string {
+	const most, start, end = 24, 10, 8
+	all := []rune(id)
+	if len(all) <= most {
+		return id
+	}
+	return string(all[:start]) + "…" + string(all[len(all)-end:])
 }

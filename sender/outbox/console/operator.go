@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/webui"
@@ -43,14 +44,33 @@ type deadReason struct {
 	Sample string // path of one of them
 }
 
+// overviewData is what the operator sees first.
+type overviewData struct {
+	scope
+	S       outbox.Stats
+	Trouble ownedList
+	More    bool // there are more endpoints in trouble
+	Rows    []backlogRow
+	Strip   webui.Strip
+	Partial bool // an hour has more deliveries than were counted
+	Rates   webui.Line
+	Highest string // of Rates
+	Dead    []deadReason
+	DeadAll int
+}
+
+// ownedList is a table of endpoints of all apps.
+type ownedList struct {
+	Rows []ownedRow
+	Now  time.Time
+}
+
 func overview(v *view) error {
 	stats, err := v.outbox.Stats(v.ctx())
 	if err != nil {
 		return err
 	}
-	const hours = 24
-	from := v.now.Truncate(time.Hour).Add(-(hours - 1) * time.Hour)
-	log, err := v.outbox.Deliveries(v.ctx(), outbox.DeliveryFilter{Since: from}, outbox.Page{Limit: outbox.MaxPageLimit})
+	slots, err := v.outbox.History(v.ctx(), v.lastDay(outbox.MaxCount))
 	if err != nil {
 		return err
 	}
@@ -58,19 +78,19 @@ func overview(v *view) error {
 	if err != nil {
 		return err
 	}
-	s := strip("Deliveries of all apps by the hour", from, time.Hour, hours, log.Items)
-	s.Tall, s.Table = true, true
-	rates := webui.Line{Name: "Share of deliveries that failed, by the hour", Points: failures(s)}
-	return v.render(page{template: "overview.html", title: "Overview", current: "Overview", live: true, data: struct {
-		scope
-		S       outbox.Stats
-		Rows    []backlogRow
-		Strip   webui.Strip
-		Rates   webui.Line
-		Partial bool
-		Dead    []deadReason
-		DeadAll int
-	}{v.scope(), stats, v.backlogs(stats.Endpoints), s, rates, log.Next != "", v.deadReasons(dead.Items), len(dead.Items)}})
+	troubled, more, err := v.troubled()
+	if err != nil {
+		return err
+	}
+	d := overviewData{
+		scope: v.scope(), S: stats, Trouble: ownedList{v.ownedRows(troubled, stats.Endpoints), v.now}, More: more, Rows: v.backlogs(stats.Endpoints),
+		Dead: v.deadReasons(dead.Items), DeadAll: len(dead.Items),
+	}
+	d.Strip, d.Partial = strip("Deliveries of all apps by the hour", slots)
+	d.Strip.Tall, d.Strip.Table = true, true
+	d.Rates = webui.Line{Name: "Share of deliveries that failed, by the hour", Points: failures(d.Strip)}
+	d.Highest = strconv.FormatFloat(slices.Max(d.Rates.Points), 'f', 1, 64)
+	return v.render(page{template: "overview.html", title: "Overview", current: "Overview", live: true, data: d})
 }
 
 // failures is the share of each slot that failed, in percent.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/deployhook/deployhook/internal/webui/webuitest"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -129,7 +130,7 @@ func TestDisable_Enable(t *testing.T) {
 	at.Follow("Disable").Submit("Disable", "reason", "moving house").Says("The endpoint is disabled.", "moving house", "It missed 0 events")
 	w.publish("shop", "dep_missed")
 	page := carl.Open("/apps/shop/endpoints/" + e.ID).Says("It missed 1 event since then.")
-	page.Follow("Send what was missed").Says("Missed 1", "The endpoint is disabled. Enable it first.")
+	page.Follow("Send what was missed").Says("Never sent 1", "The endpoint is disabled. Enable it first.")
 	page.Submit("Enable").Says("The endpoint gets deliveries again.")
 	require.Eventually(t, func() bool {
 		g.mu.Lock()
@@ -149,13 +150,33 @@ func TestSendMissed(t *testing.T) {
 	w.publish("shop", "dep_before")
 	g := newTarget(t, 200)
 	e, _ := w.endpointAt("shop", g.URL)
-	ask := w.as("shop").Open("/apps/shop/endpoints/" + e.ID + "/missed").Says("Missed 1")
+	ask := w.as("shop").Open("/apps/shop/endpoints/"+e.ID+"/missed").Says("Never sent 1", "Failed or canceled 0")
 	replay := ask.Submit("Send 1 event")
 	replay.Says("The replay has begun.", "What the endpoint missed")
 	require.Eventually(t, func() bool {
 		return strings.Contains(w.as("shop").Get(replay.At.String()).Text(), "Ended")
 	}, patience, 20*time.Millisecond)
 	w.as("shop").Open("/apps/shop/endpoints/" + e.ID + "/missed?range=30d").Says("Nothing was missed")
+}
+
+// An endpoint's page says why it fails. What failed is counted next to what was
+// never sent, and sent again from there.
+func TestMissed_AlsoFailed(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		require.NoError(t, w.Start(t.Context()))
+		g := newTarget(t, http.StatusNotFound)
+		e, _ := w.endpointAt("shop", g.URL)
+		id := w.publish("shop", "dep_1")
+		w.ended("shop", id, outbox.Failed)
+		at := w.as("shop").Open("/apps/shop/endpoints/" + e.ID)
+		at.Says("The endpoint refused the request with 404 Not Found.", "Check the path of the endpoint's URL.")
+		at.Follow("See the latest failure").Says(id)
+		g.set(200, "")
+		ask := at.Follow("Send what was missed").Says("Never sent 0", "Failed or canceled 1")
+		ask.Submit("Send 1 again").Says("The replay has begun.")
+		w.ended("shop", id, outbox.Delivered)
+	})
 }
 
 // Failed deliveries are counted, and sent again together.
@@ -218,6 +239,7 @@ func TestDeliveries_Filters(t *testing.T) {
 		}
 		w.as("shop").Open("/apps/shop/deliveries?since=yesterday").Refused(422, "Write it as in")
 		w.as("shop").Open("/apps/shop/deliveries?state=weird").Refused(422)
+		w.as("shop").Open("/apps/shop/deliveries?class=weird").Refused(422)
 		w.as("shop").Open("/apps/shop/deliveries?cursor=weird").Refused(422)
 	})
 }
@@ -296,6 +318,42 @@ func TestOperator(t *testing.T) {
 			w.as("shop").Open(page).Refused(404)
 		}
 		require.Contains(t, w.log.String(), "actor=olga")
+	})
+}
+
+// An operator finds failing endpoints and running replays without knowing the
+// app.
+func TestOperator_Lists(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		olga := w.as("operator")
+		olga.Open("/replays").Says("No replays yet.")
+		olga.Open("/endpoints").Says("No endpoint is failing.").Follow("Disabled").Says("No endpoint is disabled.")
+		require.NoError(t, w.Start(t.Context()))
+		g := newTarget(t, http.StatusBadGateway)
+		_, _, err := w.App("shop").CreateEndpoint(t.Context(), outbox.EndpointConfig{URL: sender.NewURL(g.URL), Description: "Chat room"})
+		require.NoError(t, err)
+		other, _ := w.endpointAt("blog", g.URL)
+		require.NoError(t, w.App("blog").Disable(t.Context(), other.ID, "abuse"))
+		id := w.publish("shop", "dep_1")
+		w.ended("shop", id, outbox.Failed)
+		_, err = w.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{})
+		require.NoError(t, err)
+
+		require.Eventually(t, func() bool {
+			return strings.Contains(olga.Open("/endpoints").Text(), "Chat room")
+		}, patience, 20*time.Millisecond)
+		failing := olga.Open("/overview").Says("Endpoints that fail or are held back", "Chat room", "502 Bad Gateway").Follow("All that fail")
+		require.NotContains(t, failing.Text(), "abuse")
+		failing.Follow("Disabled").Says("blog", "abuse")
+		failing.Follow("All").Says("shop", "blog")
+		failing.Follow("Held by the breaker").Says("No endpoint is held")
+		failing.Follow("Chat room").Follow("Disable").Submit("Disable", "reason", "too slow").Says("too slow")
+		replays := olga.Open("/replays").Says("shop", "Sent again", "100 %")
+		replays.Follow("shop").Says("Endpoints")
+		for _, page := range []string{"/endpoints", "/replays"} {
+			w.as("shop").Open(page).Refused(404)
+		}
 	})
 }
 

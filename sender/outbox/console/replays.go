@@ -19,9 +19,9 @@ func askMissed(v *view) error {
 	since, known := time.Time{}, ""
 	switch {
 	case !h.DisabledAt.IsZero() && h.State == outbox.EndpointDisabled:
-		since, known = h.DisabledAt, "it was disabled"
-	case !h.FailingSince.IsZero():
-		since, known = h.FailingSince, "it began to fail"
+		since, known = h.DisabledAt, "when it was disabled"
+	case !h.FailingSince.IsZero(): // what failed first was published earlier
+		since, known = h.FailingSince.Add(-time.Hour), "an hour before it began to fail"
 	}
 	for _, p := range presets {
 		if p.Value == cmp.Or(length, "24h") && (length != "" || since.IsZero()) {
@@ -30,6 +30,11 @@ func askMissed(v *view) error {
 		}
 	}
 	count, err := v.app.Missed(v.ctx(), h.ID, since)
+	if err != nil {
+		return err
+	}
+	ended := resendable(outbox.DeliveryFilter{Endpoint: h.ID, Since: since, Until: v.now})
+	failed, err := v.app.CountReplay(v.ctx(), ended)
 	if err != nil {
 		return err
 	}
@@ -44,7 +49,9 @@ func askMissed(v *view) error {
 			Range    string
 			Presets  any
 			Count    outbox.Count
-		}{v.scope(), h, since, since.UTC().Format(time.RFC3339Nano), known, length, presets, count},
+			Failed   outbox.Count
+			Until    string
+		}{v.scope(), h, since, since.UTC().Format(time.RFC3339Nano), known, length, presets, count, failed, v.now.UTC().Format(time.RFC3339Nano)},
 	})
 }
 
@@ -86,7 +93,7 @@ func askResend(v *view) error {
 	}
 	hidden := map[string]string{
 		"endpoint": filter.Endpoint, "type": string(filter.Type), "deployment": filter.DeploymentID, "event": filter.EventID, "replay": filter.Replay,
-		"state": f.State, "until": filter.Until.UTC().Format(time.RFC3339Nano),
+		"state": f.State, "class": f.Class, "until": filter.Until.UTC().Format(time.RFC3339Nano),
 	}
 	if !filter.Since.IsZero() {
 		hidden["since"] = filter.Since.UTC().Format(time.RFC3339Nano)
@@ -102,7 +109,7 @@ func askResend(v *view) error {
 
 func startReplay(v *view) error {
 	f := readFilter(v.r.PostForm)
-	f.Class, f.Range = "", ""
+	f.Range = ""
 	filter, err := f.filter(v.now)
 	if err != nil {
 		return err
@@ -118,7 +125,7 @@ func startReplay(v *view) error {
 type replayRow struct {
 	outbox.ReplayStatus
 
-	To, Path string
+	To, Path, AppPath string
 }
 
 // Tag is the state in a word, and its color.
@@ -148,19 +155,26 @@ func (r replayRow) Done() int {
 func (r replayRow) Running() bool { return r.CanceledAt.IsZero() && (!r.Complete || r.Pending > 0) }
 
 func (v *view) replayRow(s outbox.ReplayStatus, names map[string]string) replayRow {
-	r := replayRow{ReplayStatus: s, To: names[s.Filter.Endpoint], Path: v.base() + "replays/" + url.PathEscape(s.ID)}
+	r := replayRow{
+		ReplayStatus: s, To: names[s.Filter.Endpoint], AppPath: v.root + appHome(s.App), Path: v.root + appPath(s.App) + "replays/" + url.PathEscape(s.ID),
+	}
 	if r.To == "" {
 		r.To = s.Filter.Endpoint
 	}
 	return r
 }
 
-func listReplays(v *view) error {
-	_, names, err := v.endpointNames()
-	if err != nil {
-		return err
+// listReplays lists the replays of an app, or of all.
+func listReplays(v *view) (err error) {
+	read, names := v.outbox.Replays, map[string]string{}
+	p := page{template: "replays.html", title: "All replays", current: "All replays", live: true}
+	if v.app != nil {
+		read, p.title, p.current, p.crumbs = v.app.Replays, "Replays", "Replays", v.crumbs()
+		if _, names, err = v.endpointNames(); err != nil {
+			return err
+		}
 	}
-	all, err := v.app.Replays(v.ctx(), outbox.Page{Limit: 25, Cursor: v.r.URL.Query().Get("cursor")})
+	all, err := read(v.ctx(), outbox.Page{Limit: 25, Cursor: v.r.URL.Query().Get("cursor")})
 	if err != nil {
 		return err
 	}
@@ -168,11 +182,13 @@ func listReplays(v *view) error {
 	for i, s := range all.Items {
 		rows[i] = v.replayRow(s, names)
 	}
-	return v.render(page{template: "replays.html", title: "Replays", current: "Replays", crumbs: v.crumbs(), live: true, data: struct {
+	p.data = struct {
 		scope
 		Rows []replayRow
 		Next string
-	}{v.scope(), rows, all.Next}})
+		All  bool
+	}{v.scope(), rows, all.Next, v.app == nil}
+	return v.render(p)
 }
 
 func showReplay(v *view) error {

@@ -29,7 +29,9 @@ func screens() []screen {
 		{"GET", "/", false, false, home},
 		{"GET", "/overview", true, false, overview},
 		{"GET", "/apps", true, false, listApps},
+		{"GET", "/endpoints", true, false, listAllEndpoints},
 		{"GET", "/deliveries", true, false, listDeliveries},
+		{"GET", "/replays", true, false, listReplays},
 
 		{"GET", app, false, false, listEndpoints},
 		{"GET", app + "/endpoints/new", false, false, newEndpoint},

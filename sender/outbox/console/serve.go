@@ -192,7 +192,9 @@ func (v *view) nav(current string) (links []webui.Link) {
 	if v.access.Operator {
 		add("Overview", v.root+"overview")
 		add("Apps", v.root+"apps")
+		add("All endpoints", v.root+"endpoints")
 		add("All deliveries", v.root+"deliveries")
+		add("All replays", v.root+"replays")
 	}
 	if v.app != nil {
 		base := v.base()
