@@ -2,26 +2,19 @@ package console
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/deployhook/deployhook/internal/webui"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-const (
-	// maxShown bounds a text that a page shows, so that pages stay small. The
-	// whole body is a download.
-	maxShown = 6 << 10
-	// maxAttempts bounds the attempts of a page, the latest.
-	maxAttempts = 50
-)
+// maxAttempts bounds the attempts of a page, the latest.
+const maxAttempts = 50
 
 func isUnknownApp(err error) bool { return errors.Is(err, outbox.ErrUnknownApp) }
 
@@ -34,7 +27,7 @@ type deliveryView struct {
 	Attempts []attemptRow
 	Left     int // attempts that are not shown
 	Shown    *attemptDetail
-	Body     shownBody
+	Body     webui.Body
 	Samples  []sample
 	Why      string // why there are no samples
 	Verify   *verdict
@@ -60,29 +53,9 @@ type attemptDetail struct {
 	attemptRow
 
 	Request, Response string // headers
-	Answer            shownBody
+	Answer            webui.Body
 	Problem           string
 	Operator          string // what only an operator sees
-}
-
-// shownBody is the beginning of a body.
-type shownBody struct {
-	Text   string
-	Size   int
-	Cut    bool
-	Binary bool
-	Empty  bool
-}
-
-func newShownBody(body []byte) shownBody {
-	b := shownBody{Size: len(body), Empty: len(body) == 0, Binary: !utf8.Valid(body), Cut: len(body) > maxShown}
-	if b.Binary {
-		b.Text = strings.TrimSpace(fmt.Sprintf("% x", body[:min(len(body), 512)]))
-		b.Cut = len(body) > 512
-		return b
-	}
-	b.Text = webui.Clip(string(body), maxShown)
-	return b
 }
 
 func showDelivery(v *view) error {
@@ -110,7 +83,7 @@ func (v *view) delivery() (*deliveryView, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &deliveryView{scope: v.scope(), Body: newShownBody(d.Body)}
+	p := &deliveryView{scope: v.scope(), Body: webui.NewBody(d.Body)}
 	names := map[string]string{}
 	e, err := v.app.Endpoint(v.ctx(), d.Endpoint)
 	switch {
@@ -180,7 +153,7 @@ func (v *view) detail(rows []attemptRow, e *outbox.Endpoint) *attemptDetail {
 		request = withoutSignature(request, e)
 	}
 	out := &attemptDetail{
-		attemptRow: a, Request: headerText(request), Response: headerText(a.ResponseHeader), Answer: newShownBody(a.Body), Problem: a.Attempt.Problem().Text,
+		attemptRow: a, Request: headerText(request), Response: headerText(a.ResponseHeader), Answer: webui.NewBody(a.Body), Problem: a.Attempt.Problem().Text,
 	}
 	if v.access.Operator {
 		out.Operator = strings.TrimSpace(a.Error + " " + a.Addr)
@@ -212,7 +185,7 @@ func headerText(h http.Header) string {
 		}
 	}
 	slices.Sort(lines)
-	return webui.Clip(strings.Join(lines, "\n"), maxShown)
+	return webui.Clip(strings.Join(lines, "\n"), webui.MaxShown)
 }
 
 // downloadBody sends the exact bytes as a file, which no browser renders.
@@ -221,22 +194,8 @@ func downloadBody(v *view) error {
 	if err != nil {
 		return err
 	}
-	h := v.w.Header()
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", `attachment; filename="`+fileName(d.ID)+`"`)
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
-	h.Set("Content-Length", strconv.Itoa(len(d.Body)))
-	_, _ = v.w.Write(d.Body) // the client may have gone
+	webui.Download(v.w, d.ID, d.Body)
 	return nil
-}
-
-func fileName(id string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return '-'
-	}, id) + ".bin"
 }
 
 func resendDelivery(v *view) error {
