@@ -137,6 +137,17 @@ func newEnableConfig(opts []EnableOption) (c enableConfig, err error) {
 	return c, err
 }
 
+// MissedSince returns since when [App.Missed] has to count for what
+// [WithMissed] would send now. That is before the endpoint was disabled if
+// deliveries waited then. It is zero if the endpoint is not disabled.
+func (a *App) MissedSince(ctx context.Context, endpoint string) (time.Time, error) {
+	if err := a.open(); err != nil {
+		return time.Time{}, err
+	}
+	since, err := a.missedSince(ctx, endpoint)
+	return since, wrap("counting missed events", err)
+}
+
 // missedSince returns the time of the oldest event that an endpoint may have
 // missed because it is disabled, or zero if it is not.
 func (a *App) missedSince(ctx context.Context, id string) (time.Time, error) {

@@ -178,3 +178,26 @@ type silent struct{}
 func (silent) Encode(context.Context, *payload.Event) (string, []byte, error) {
 	return "", nil, sender.ErrNoMessage
 }
+
+// The time since which an endpoint has missed something covers the deliveries
+// that waited when it was disabled.
+func TestMissedSince(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		e, _ := create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/"))
+		since, err := o.App("shop").MissedSince(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.Zero(t, since)
+		publish(t, o.App("shop"), event(payload.DeployLive, "dep_1"))
+		require.NoError(t, o.App("shop").Disable(t.Context(), e.ID, "test"))
+		publish(t, o.App("shop"), event(payload.DeployLive, "dep_2"))
+		since, err = o.App("shop").MissedSince(t.Context(), e.ID)
+		require.NoError(t, err)
+		count, err := o.App("shop").Missed(t.Context(), e.ID, since)
+		require.NoError(t, err)
+		require.Equal(t, outbox.Count{N: 2}, count)
+		_, err = o.App("blog").MissedSince(t.Context(), e.ID)
+		require.ErrorIs(t, err, outbox.ErrUnknownEndpoint)
+	})
+}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"html/template"
 	"net/url"
@@ -18,11 +19,13 @@ import (
 type row struct {
 	outbox.Delivery
 
-	To     string // names the endpoint
-	Of     string // leads to the deployment
-	Path   string // leads to the delivery
-	Action string // is Path without what leads to the first page
-	Result string // of the last attempt, in a few words
+	To string // names the endpoint
+	Of string // leads to the deployment
+	// AppList leads to the app's list, and ToPath to the endpoint.
+	AppList, ToPath string
+	Path            string // leads to the delivery
+	Action          string // is Path without what leads to the first page
+	Result          string // of the last attempt, in a few words
 }
 
 // Tag is the state in a word, and its color.
@@ -58,10 +61,12 @@ func (v *view) rows(all []outbox.Delivery, names map[string]string) []row {
 		out[i] = row{
 			Delivery: d, To: names[d.Endpoint], Path: v.root + deliveryPath(d.App, d.ID), Action: deliveryPath(d.App, d.ID),
 			Result: shortResult(d.LastClass, d.LastStatus), Of: v.root + appPath(d.App) + "deployment?id=" + url.QueryEscape(d.DeploymentID),
+			AppList: v.root + appPath(d.App) + "deliveries",
 		}
-		if out[i].To == "" {
-			out[i].To = d.Endpoint
+		if out[i].To != "" || v.app == nil {
+			out[i].ToPath = v.root + appPath(d.App) + endpointPath(d.Endpoint)
 		}
+		out[i].To = cmp.Or(out[i].To, d.Endpoint)
 	}
 	return out
 }

@@ -174,7 +174,11 @@ func showEndpoint(v *view) error {
 	}
 	var missed outbox.Count
 	if h.State == outbox.EndpointDisabled {
-		if missed, err = v.app.Missed(v.ctx(), h.ID, h.DisabledAt); err != nil {
+		since, err := v.app.MissedSince(v.ctx(), h.ID)
+		if err != nil {
+			return err
+		}
+		if missed, err = v.app.Missed(v.ctx(), h.ID, since); err != nil {
 			return err
 		}
 	}
@@ -191,7 +195,8 @@ func showEndpoint(v *view) error {
 			Recent []row
 			Missed outbox.Count
 			Why    *endpointFailure
-		}{v.scope(), h, stats.States, v.rows(log.Items, nil), missed, why},
+			AsOf   time.Time
+		}{v.scope(), h, stats.States, v.rows(log.Items, nil), missed, why, stats.AsOf},
 	})
 }
 

@@ -18,8 +18,13 @@ func askMissed(v *view) error {
 	length := v.r.URL.Query().Get("range")
 	since, known := time.Time{}, ""
 	switch {
-	case !h.DisabledAt.IsZero() && h.State == outbox.EndpointDisabled:
-		since, known = h.DisabledAt, "when it was disabled"
+	case h.State == outbox.EndpointDisabled:
+		if since, err = v.app.MissedSince(v.ctx(), h.ID); err != nil {
+			return err
+		}
+		if known = "when it was disabled"; since.Before(h.DisabledAt) {
+			known = "when the oldest delivery was published that waited when it was disabled"
+		}
 	case !h.FailingSince.IsZero(): // what failed first was published earlier
 		since, known = h.FailingSince.Add(-time.Hour), "an hour before it began to fail"
 	}
@@ -33,8 +38,7 @@ func askMissed(v *view) error {
 	if err != nil {
 		return err
 	}
-	ended := resendable(outbox.DeliveryFilter{Endpoint: h.ID, Since: since, Until: v.now})
-	failed, err := v.app.CountReplay(v.ctx(), ended)
+	failed, err := v.app.CountReplay(v.ctx(), outbox.DeliveryFilter{Endpoint: h.ID, States: []outbox.State{outbox.Failed}, Since: since, Until: v.now})
 	if err != nil {
 		return err
 	}

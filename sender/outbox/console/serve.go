@@ -219,7 +219,7 @@ func (v *view) crumbs(pairs ...string) (links []webui.Link) {
 
 // flashes say what was done, so that no text comes from a URL.
 var flashes = map[string]webui.Flash{
-	"updated":  {Kind: "good", Text: "The endpoint was changed. Waiting deliveries use the new settings."},
+	"updated":  {Kind: "good", Text: "The endpoint was changed. Waiting deliveries use the new settings. Send a test event to see whether it works."},
 	"enabled":  {Kind: "good", Text: "The endpoint gets deliveries again."},
 	"disabled": {Kind: "note", Text: "The endpoint is disabled. Events are kept, and you can send what it misses later."},
 	"deleted":  {Kind: "note", Text: "The endpoint was deleted."},
