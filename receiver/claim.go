@@ -42,8 +42,8 @@ func (rc *Receiver) claim(ctx context.Context, d *Delivery, now time.Time) (dedu
 
 // complete records the delivery as handled, even when the request's context has
 // ended. The handler's effect exists by then.
-func (rc *Receiver) complete(ctx context.Context, c dedupe.Claim) error {
-	call := rc.storeContext(ctx, time.Now())
+func (rc *Receiver) complete(ctx context.Context, c dedupe.Claim, now time.Time) error {
+	call := rc.storeContext(ctx, now)
 	defer call.end(nil)
 	return rc.contained(func() error { return rc.store.Complete(call, c) })
 }
@@ -99,20 +99,20 @@ type leaseRenewer struct {
 	failed  error     // of the last renewal
 }
 
-// startRenewing starts to renew a claim. asked is when the claim was requested.
-func (rc *Receiver) startRenewing(request context.Context, d *Delivery, asked time.Time, handler *lazyContext) *leaseRenewer {
-	lr := &leaseRenewer{rc: rc, request: request, handler: handler, d: d, until: asked.Add(rc.lease)}
+// startRenewing starts to renew a claim that was just granted.
+func (rc *Receiver) startRenewing(request context.Context, d *Delivery, g grant, handler *lazyContext) *leaseRenewer {
+	lr := &leaseRenewer{rc: rc, request: request, handler: handler, d: d, until: g.asked.Add(rc.lease)}
 	lr.mu.Lock()
 	defer lr.mu.Unlock()
-	lr.timer = time.AfterFunc(lr.untilNext(asked), lr.renew)
+	lr.timer = time.AfterFunc(lr.untilNext(g.took), lr.renew)
 	return lr
 }
 
 // untilNext returns the time until the next renewal, which is due when a third
-// of the lease has passed. It counts the lease from asked, the time of the
-// request, because the store may have answered late.
-func (lr *leaseRenewer) untilNext(asked time.Time) time.Duration {
-	return max(lr.rc.lease/3-time.Since(asked), 0)
+// of the lease has passed. The lease counts from the request, because the store
+// may have taken long to answer.
+func (lr *leaseRenewer) untilNext(took time.Duration) time.Duration {
+	return max(lr.rc.lease/3-took, 0)
 }
 
 func (lr *leaseRenewer) renew() {
@@ -147,7 +147,7 @@ func (lr *leaseRenewer) renew() {
 		lr.timer.Reset(lr.rc.lease / 10)
 	case err == nil:
 		lr.until = asked.Add(lr.rc.lease)
-		lr.timer.Reset(lr.untilNext(asked))
+		lr.timer.Reset(lr.untilNext(time.Since(asked)))
 	case errors.Is(err, dedupe.ErrLeaseLost) || !time.Now().Before(lr.until):
 		lr.handler.end(errors.Join(ErrLeaseLost, err))
 	default: // the store may recover before the lease ends
@@ -166,8 +166,9 @@ func (lr *leaseRenewer) renewOnce(call *lazyContext) (err error) {
 	return err
 }
 
-// stop ends the renewals. When it returns, no renewal is running.
-func (lr *leaseRenewer) stop() {
+// stop ends the renewals. When it returns, no renewal is running. It reports
+// whether there was any.
+func (lr *leaseRenewer) stop() (renewed bool) {
 	lr.stopped.Store(true)
 	if call := lr.call.Load(); call != nil {
 		call.end(nil) // makes a running renewal return at once
@@ -175,4 +176,5 @@ func (lr *leaseRenewer) stop() {
 	lr.mu.Lock()
 	defer lr.mu.Unlock()
 	lr.timer.Stop()
+	return lr.call.Load() != nil
 }

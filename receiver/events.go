@@ -48,7 +48,7 @@ type eventConsumer struct {
 
 func (c eventConsumer) takesCloudEvents() bool { return false }
 
-func (c eventConsumer) prepare(_ *http.Request, d *Delivery) (err error) {
+func (c eventConsumer) prepare(_ context.Context, d *Delivery) (err error) {
 	d.Event, err = payload.DecodeEvent(d.Body)
 	return err
 }

@@ -57,8 +57,8 @@ type recordConsumer struct {
 
 func (c recordConsumer) takesCloudEvents() bool { return true }
 
-func (c recordConsumer) prepare(r *http.Request, d *Delivery) error {
-	ctx := &lazyContext{parent: r.Context(), delivery: d}
+func (c recordConsumer) prepare(parent context.Context, d *Delivery) error {
+	ctx := &lazyContext{parent: parent, delivery: d}
 	defer ctx.end(nil)
 	record, err := c.decode(ctx, d.Body)
 	if err == nil && record == nil {

@@ -53,8 +53,9 @@ type Result struct {
 	// refused before its body was read.
 	BodySize int
 	// ClaimDuration is how long the store took to answer the claim, and
-	// HandlerDuration how long the handler ran. A step that did not happen has
-	// zero. Both are zero without [WithObserver] and [WithTelemetry].
+	// HandlerDuration how long the handler ran, from that answer on. A step that
+	// did not happen has zero. Both are zero without [WithObserver] and
+	// [WithTelemetry].
 	ClaimDuration, HandlerDuration time.Duration
 
 	ctx context.Context // of the telemetry, or nil

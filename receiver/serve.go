@@ -19,7 +19,7 @@ type consumer interface {
 	takesCloudEvents() bool
 	// prepare decodes and validates the verified body. Method prepared
 	// documents its errors.
-	prepare(r *http.Request, d *Delivery) error
+	prepare(ctx context.Context, d *Delivery) error
 	// consume runs the handler. A nil error means that the delivery took
 	// effect. After any other error a retry may run. The sender gets the
 	// returned answer in both cases.
@@ -102,18 +102,16 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 		Source: rc.source, Body: body,
 	}
 	res.Delivery = d
-	r = rc.followed(r, d, start, res)
-	if done, a := rc.prepared(c, r, d, res); done {
+	ctx := rc.follow(r, d, start, res)
+	if done, a := rc.prepared(ctx, c, d, res); done {
 		return a
 	}
 	if rc.store == nil {
-		ctx := &lazyContext{parent: r.Context(), delivery: d}
-		defer ctx.end(nil)
-		return rc.handle(ctx, r, c, d, res)
+		return rc.handleUnclaimed(ctx, r, c, d, res)
 	}
 	asked := time.Now()
-	d.Claim, err = rc.claim(r.Context(), d, asked)
-	rc.claimed(res, asked)
+	d.Claim, err = rc.claim(ctx, d, asked)
+	g := rc.claimed(d, asked, res)
 	if err != nil {
 		return refuse(Unavailable, fmt.Errorf("receiver: claim: %w", err), unavailableAnswer())
 	}
@@ -123,16 +121,16 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 	case dedupe.InFlight:
 		return refuse(InFlight, nil, inFlightAnswer(d.Claim.RetryAfter))
 	case dedupe.Claimed:
-		return rc.handleClaimed(r, c, d, asked, res)
+		return rc.handleClaimed(ctx, r, c, d, g, res)
 	}
 	return refuse(Unavailable, fmt.Errorf("receiver: the store returned a claim with the unknown state %d", d.Claim.State), unavailableAnswer())
 }
 
 // prepared decodes and validates. It answers ignored and invalid events and
 // decoder failures before anything is claimed.
-func (rc *Receiver) prepared(c consumer, r *http.Request, d *Delivery, res *Result) (done bool, a answer) {
+func (rc *Receiver) prepared(ctx context.Context, c consumer, d *Delivery, res *Result) (done bool, a answer) {
 	var err error
-	if fault := rc.faults.Guard(inDecoder, func() { err = c.prepare(r, d) }); fault != nil {
+	if fault := rc.faults.Guard(inDecoder, func() { err = c.prepare(ctx, d) }); fault != nil {
 		res.Outcome, res.Err = Panicked, &panicError{fault}
 		return true, failedAnswer()
 	}
@@ -176,32 +174,57 @@ func (rc *Receiver) verify(r *http.Request, body []byte) (v signer.Verified, err
 
 var errLateClaim = errors.New("receiver: the store took longer than the lease to grant a claim")
 
+// grant is when a claim was granted.
+type grant struct {
+	asked time.Time
+	took  time.Duration // until the store had answered
+}
+
+// at is the time of the answer. It is as near to the handler's beginning as
+// another reading of the clock, which costs more than all that is in between.
+func (g grant) at() time.Time { return g.asked.Add(g.took) }
+
+// handleUnclaimed runs the handler without a store.
+func (rc *Receiver) handleUnclaimed(parent context.Context, r *http.Request, c consumer, d *Delivery, res *Result) answer {
+	ctx := &lazyContext{parent: parent, delivery: d}
+	defer ctx.end(nil)
+	if rc.measures() {
+		defer func(began time.Time) { res.HandlerDuration = time.Since(began) }(time.Now())
+	}
+	return rc.handle(ctx, r, c, d, res)
+}
+
 // handleClaimed runs the handler while its claim is renewed, then completes or
 // releases the claim.
-func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, asked time.Time, res *Result) answer {
-	if time.Since(asked) >= rc.lease {
+func (rc *Receiver) handleClaimed(parent context.Context, r *http.Request, c consumer, d *Delivery, g grant, res *Result) answer {
+	if g.took >= rc.lease {
 		// The store took so long to grant the claim that another instance may
 		// hold it now.
-		res.Outcome, res.Err = Unavailable, errors.Join(errLateClaim, rc.release(r.Context(), d.Claim))
+		res.Outcome, res.Err = Unavailable, errors.Join(errLateClaim, rc.release(parent, d.Claim))
 		return unavailableAnswer()
 	}
-	ctx := &lazyContext{parent: r.Context(), delivery: d}
+	ctx := &lazyContext{parent: parent, delivery: d}
 	defer ctx.end(nil)
-	renewer := rc.startRenewing(r.Context(), d, asked, ctx)
+	renewer := rc.startRenewing(parent, d, g, ctx)
 	settled := false
 	defer func() {
 		// Without a result the handler ended the goroutine (runtime.Goexit).
 		// Release the claim so that a retry can run.
 		if !settled {
+			rc.ran(res, g, time.Now())
 			renewer.stop()
-			res.Err = rc.giveUp(r.Context(), d)
+			res.Err = rc.giveUp(parent, d)
 		}
 	}()
 	a := rc.handle(ctx, r, c, d, res)
-	renewer.stop()
+	ended := time.Now()
+	rc.ran(res, g, ended)
+	if renewer.stop() {
+		ended = time.Now() // it may have waited for the store
+	}
 	settled = true
 	if !res.tookEffect() {
-		if err := rc.giveUp(r.Context(), d); err != nil {
+		if err := rc.giveUp(parent, d); err != nil {
 			res.Err = errors.Join(res.Err, err)
 		}
 		return a
@@ -209,7 +232,7 @@ func (rc *Receiver) handleClaimed(r *http.Request, c consumer, d *Delivery, aske
 	if d.completion.Load() == completed {
 		return a // the handler completed it in its own transaction
 	}
-	switch err := rc.complete(r.Context(), d.Claim); {
+	switch err := rc.complete(parent, d.Claim, ended); {
 	case err == nil:
 		return a
 	case errors.Is(err, dedupe.ErrLeaseLost):
@@ -231,9 +254,6 @@ func (rc *Receiver) handle(ctx *lazyContext, r *http.Request, c consumer, d *Del
 		a   answer
 		err error
 	)
-	if rc.measures() {
-		defer func(began time.Time) { res.HandlerDuration = time.Since(began) }(time.Now())
-	}
 	if fault := rc.faults.Guard(inHandler, func() { a, err = c.consume(ctx, r, d) }); fault != nil {
 		res.Outcome, res.Err = Panicked, &panicError{fault}
 		return failedAnswer()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/nilable"
 )
 
@@ -65,25 +66,38 @@ func (c *config) startTelemetry() error {
 // measures reports whether the durations of a Result are measured.
 func (rc *Receiver) measures() bool { return rc.telemetry != nil || rc.observer != nil }
 
-// claimed notes how long the store took.
-func (rc *Receiver) claimed(res *Result, asked time.Time) {
+// claimed notes when the store has answered. It reads the clock only if that
+// time is needed.
+func (rc *Receiver) claimed(d *Delivery, asked time.Time, res *Result) grant {
+	g := grant{asked: asked}
+	if rc.measures() || d.Claim.State == dedupe.Claimed {
+		g.took = time.Since(asked)
+	}
 	if rc.measures() {
-		res.ClaimDuration = time.Since(asked)
+		res.ClaimDuration = g.took
+	}
+	return g
+}
+
+// ran notes how long a handler with a claim ran.
+func (rc *Receiver) ran(res *Result, g grant, ended time.Time) {
+	if rc.measures() {
+		res.HandlerDuration = ended.Sub(g.at())
 	}
 }
 
-// followed returns the request with the context of the telemetry.
-func (rc *Receiver) followed(r *http.Request, d *Delivery, began time.Time, res *Result) *http.Request {
+// follow returns the context of the telemetry, or that of the request.
+func (rc *Receiver) follow(r *http.Request, d *Delivery, began time.Time, res *Result) context.Context {
 	if rc.telemetry == nil {
-		return r
+		return r.Context()
 	}
 	var ctx context.Context
 	fault := rc.faults.Inline(r.Context(), inTelemetry, func() { ctx = rc.telemetry.Start(r, d, began) })
 	if fault != nil || ctx == nil {
-		return r
+		return r.Context()
 	}
 	res.ctx = ctx
-	return r.WithContext(ctx)
+	return ctx
 }
 
 // context returns the context in which a result is reported.

@@ -35,7 +35,7 @@ type wrapConsumer struct{ next http.Handler }
 
 func (c wrapConsumer) takesCloudEvents() bool { return true }
 
-func (c wrapConsumer) prepare(*http.Request, *Delivery) error { return nil }
+func (c wrapConsumer) prepare(context.Context, *Delivery) error { return nil }
 
 func (c wrapConsumer) consume(ctx context.Context, r *http.Request, d *Delivery) (answer, error) {
 	r = r.WithContext(ctx)
