@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -36,7 +35,11 @@ func Open(opts ...Option) func(source string) (receiver.Telemetry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("otelreceiver: %w", err)
 		}
-		t := &telemetry{Settings: s, source: source, name: "receive " + source, tracer: s.Tracers.Tracer(scope)}
+		t := &telemetry{
+			Settings: s, source: source, name: "receive " + source, tracer: s.Tracers.Tracer(scope),
+			server: trace.WithSpanKind(trace.SpanKindServer), internal: trace.WithSpanKind(trace.SpanKindInternal),
+			types: otelsettings.NewByType(s, func(label string) *eventType { return &eventType{label: label} }),
+		}
 		if source == "" {
 			t.name = "receive"
 		}
@@ -48,16 +51,18 @@ func Open(opts ...Option) func(source string) (receiver.Telemetry, error) {
 type telemetry struct {
 	*otelsettings.Settings
 
-	source, name string
-	tracer       trace.Tracer
-	requests     metric.Int64Counter
-	duration     metric.Float64Histogram
-	bodySize     metric.Int64Histogram
-	claim        metric.Float64Histogram
-	handler      metric.Float64Histogram
+	source, name     string
+	tracer           trace.Tracer
+	server, internal trace.SpanStartOption // kinds of spans
+	requests         metric.Int64Counter
+	duration         metric.Float64Histogram
+	bodySize         metric.Int64Histogram
+	claim            metric.Float64Histogram
+	handler          metric.Float64Histogram
 
-	plain   []metric.RecordOption // with the source only
-	byLabel sync.Map              // of *measured by labels, whose number is bounded
+	plain  []metric.RecordOption // with the source only
+	types  otelsettings.ByType[*eventType]
+	noType eventType
 }
 
 func (t *telemetry) instruments() error {
@@ -85,10 +90,11 @@ func (t *telemetry) sourceAttribute() []attribute.KeyValue {
 	return []attribute.KeyValue{keySource.String(t.source)}
 }
 
-// labels tell the series of one receiver apart.
-type labels struct {
-	outcome receiver.Outcome
-	typ     string
+// eventType has what is made once for an event type. There is one without a
+// label for requests that were not decoded as an event.
+type eventType struct {
+	label    string
+	measured otelsettings.Few[receiver.Outcome, *measured]
 }
 
 // measured has the options of measurements, which are made once.
@@ -97,18 +103,16 @@ type measured struct {
 	record []metric.RecordOption
 }
 
-func (t *telemetry) measured(l labels) *measured {
-	if m, ok := t.byLabel.Load(l); ok {
-		return m.(*measured)
-	}
-	more := append(t.sourceAttribute(), keyOutcome.String(string(l.outcome)))
-	m := &measured{record: []metric.RecordOption{metric.WithAttributeSet(t.With(more...))}}
-	if l.typ != "" {
-		more = append(more, keyType.String(l.typ))
-	}
-	m.count = []metric.AddOption{metric.WithAttributeSet(t.With(more...))}
-	kept, _ := t.byLabel.LoadOrStore(l, m)
-	return kept.(*measured)
+func (t *telemetry) measured(typ *eventType, o receiver.Outcome) *measured {
+	return typ.measured.Get(o, func(receiver.Outcome) *measured {
+		more := append(t.sourceAttribute(), keyOutcome.String(string(o)))
+		m := &measured{record: []metric.RecordOption{metric.WithAttributeSet(t.With(more...))}}
+		if typ.label != "" {
+			more = append(more, keyType.String(typ.label))
+		}
+		m.count = []metric.AddOption{metric.WithAttributeSet(t.With(more...))}
+		return m
+	})
 }
 
 // followed is the context of a request with a span. End knows its own span by
@@ -116,21 +120,23 @@ func (t *telemetry) measured(l labels) *measured {
 type followed struct {
 	context.Context
 	span trace.Span
+	opts [2]trace.SpanStartOption // here, so that they need no allocation of their own
 }
 
 // Start begins the span of a verified request.
 func (t *telemetry) Start(r *http.Request, _ *receiver.Delivery, began time.Time) context.Context {
-	ctx, kind := r.Context(), trace.SpanKindInternal
+	ctx, f := r.Context(), &followed{opts: [2]trace.SpanStartOption{trace.WithTimestamp(began), t.internal}}
 	if !trace.SpanContextFromContext(ctx).IsValid() {
-		ctx, kind = t.Propagator.Extract(ctx, propagation.HeaderCarrier(r.Header)), trace.SpanKindServer
+		ctx = t.Propagator.Extract(ctx, otelsettings.Header{HeaderCarrier: propagation.HeaderCarrier(r.Header)})
+		f.opts[1] = t.server
 	}
-	ctx, span := t.tracer.Start(ctx, t.name, trace.WithTimestamp(began), trace.WithSpanKind(kind))
-	return &followed{ctx, span}
+	f.Context, f.span = t.tracer.Start(ctx, t.name, f.opts[:]...)
+	return f
 }
 
 // End measures a request and ends its span.
 func (t *telemetry) End(ctx context.Context, res receiver.Result) {
-	m := t.measured(labels{res.Outcome, t.typeOf(res.Delivery)})
+	m := t.measured(t.typeOf(res.Delivery), res.Outcome)
 	t.requests.Add(ctx, 1, m.count...)
 	t.duration.Record(ctx, res.Duration.Seconds(), m.record...)
 	if res.BodySize > 0 {
@@ -148,12 +154,11 @@ func (t *telemetry) End(ctx context.Context, res receiver.Result) {
 	}
 }
 
-// typeOf returns the label of an event's type, or nothing if there is no event.
-func (t *telemetry) typeOf(d *receiver.Delivery) string {
+func (t *telemetry) typeOf(d *receiver.Delivery) *eventType {
 	if d == nil || d.Event == nil {
-		return ""
+		return &t.noType
 	}
-	return t.Type(string(d.Event.Type))
+	return t.types.Of(string(d.Event.Type))
 }
 
 func (t *telemetry) describe(span trace.Span, res *receiver.Result) {
