@@ -151,7 +151,7 @@ func TestSentinelFailover(t *testing.T) {
 	master := servicetest.StartRedis(t)
 	host, port, _ := net.SplitHostPort(master.Addr())
 	servicetest.StartRedis(t, "--replicaof", host+" "+port)
-	sentinel := servicetest.StartSentinel(t, "dedupe", master.Addr(), "down-after-milliseconds 3000", "failover-timeout 10000").Addr()
+	sentinel := servicetest.StartSentinel(t, "dedupe", master.Addr(), "down-after-milliseconds 600000", "failover-timeout 10000").Addr()
 	client := redis.NewFailoverClient(&redis.FailoverOptions{
 		MasterName: "dedupe", SentinelAddrs: []string{sentinel}, ContextTimeoutEnabled: true,
 	})
@@ -188,6 +188,8 @@ func TestSentinelFailover(t *testing.T) {
 	require.Eventually(t, func() bool { return offset("master_repl_offset:") == offset(",offset=") }, patience, 50*time.Millisecond)
 
 	master.Kill()
+	// Until now, a master that was only slow was not taken for a dead one.
+	require.NoError(t, watched.Do(t.Context(), "SENTINEL", "SET", "dedupe", "down-after-milliseconds", "3000").Err())
 	require.Eventually(t, func() bool { return check() == nil }, 2*patience, 100*time.Millisecond)
 	requireState(t, s, done.Key, dedupe.Completed)
 	requireState(t, s, held.Key, dedupe.InFlight)
