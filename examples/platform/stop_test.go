@@ -36,11 +36,11 @@ func TestSIGTERM_UnderLoad(t *testing.T) {
 	stays := start(t, t.TempDir(), env, limits...)
 	require.NotNil(t, stays.api, stays.output())
 	address := func(p *program) string { return strings.TrimPrefix(p.api.base, "http://") }
-	for range *rounds {
+	stoptest.Repeat(t, *rounds, func() stoptest.Report {
 		p := start(t, t.TempDir(), env, limits...)
 		require.NotNil(t, p.api, p.output())
 		report := stoptest.Load{
-			Program: address(p), Stays: address(stays), Drips: *drips, DripPath: "/webhooks/apps/shop/endpoints", Closes: true,
+			Program: address(p), Stays: address(stays), Drain: stopDrain, Drips: *drips, DripPath: "/webhooks/apps/shop/endpoints", Closes: true,
 			Request: func() *http.Request { // a write to the database
 				r := httptest.NewRequest(http.MethodPut, "/webhooks/apps/shop", nil)
 				r.Header.Set("Authorization", "Bearer "+apiToken)
@@ -54,7 +54,8 @@ func TestSIGTERM_UnderLoad(t *testing.T) {
 		require.Less(t, strings.Count(p.output(), "level=WARN")+strings.Count(p.output(), "level=ERROR"), 100, "a flood of lines")
 		t.Logf("drain time %v, stopped after %v with %d dripping connections; it had closed %d; %d requests, 0 failed",
 			stopDrain, report.Took.Round(time.Millisecond), *drips, report.Closed, report.Requests)
-	}
+		return report
+	})
 	require.Zero(t, stays.stop(syscall.SIGTERM), stays.output())
 }
 

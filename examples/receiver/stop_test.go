@@ -42,10 +42,10 @@ func TestSIGTERM_UnderLoad(t *testing.T) {
 		return p, strings.TrimPrefix(p.base, "http://")
 	}
 	stays, staysAt := newReceiver()
-	for range *rounds {
+	stoptest.Repeat(t, *rounds, func() stoptest.Report {
 		p, addr := newReceiver()
 		report := stoptest.Load{
-			Program: addr, Stays: staysAt, Drips: *drips, DripPath: "/webhooks/deploy",
+			Program: addr, Stays: staysAt, Drain: stopDrain, Drips: *drips, DripPath: "/webhooks/deploy",
 			Request: func() *http.Request { // a delivery of its own
 				r := httptest.NewRequest(http.MethodPost, "/webhooks/deploy", strings.NewReader(event))
 				r.Header.Set("Content-Type", "application/json")
@@ -61,7 +61,8 @@ func TestSIGTERM_UnderLoad(t *testing.T) {
 		require.Less(t, strings.Count(p.output(), "level=WARN")+strings.Count(p.output(), "level=ERROR"), 100, "a flood of lines")
 		t.Logf("drain time %v, stopped after %v with %d dripping connections; it had closed %d; %d deliveries, 0 failed",
 			stopDrain, report.Took.Round(time.Millisecond), *drips, report.Closed, report.Requests)
-	}
+		return report
+	})
 	require.Zero(t, stays.stop(), stays.output())
 }
 

@@ -30,7 +30,8 @@ type balancer struct {
 	ready  []string
 	next   int
 	failed int
-	last   string // the last failure
+	last   string        // the last failure
+	slow   time.Duration // the longest time between two health checks
 }
 
 func newBalancer() *balancer {
@@ -63,19 +64,21 @@ func (b *balancer) poll(ctx context.Context, addrs ...string) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	for {
+	for last := time.Now(); ; {
 		var ready []string
 		for _, addr := range addrs {
 			if isReady(ctx, &client, addr) {
 				ready = append(ready, addr)
 			}
 		}
-		if ctx.Err() != nil {
-			return
-		}
+		now := time.Now()
 		b.mu.Lock()
-		b.ready = ready
+		b.slow = max(b.slow, now.Sub(last))
+		if ctx.Err() == nil {
+			b.ready = ready
+		}
 		b.mu.Unlock()
+		last = now
 		select {
 		case <-ctx.Done():
 			return
@@ -134,8 +137,10 @@ func (b *balancer) fail(what string) {
 	b.last = what
 }
 
-func (b *balancer) failures() (n int, last string) {
+// failures returns how many requests have failed, the last failure, and the
+// longest time between two health checks.
+func (b *balancer) failures() (n int, last string, slow time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failed, b.last
+	return b.failed, b.last, b.slow
 }

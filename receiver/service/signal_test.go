@@ -131,10 +131,10 @@ func TestSignals_UnderLoad(t *testing.T) {
 	stays := run(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }), service.WithDrain(0))
 	var slowest time.Duration
 	var requests int64
-	for range *rounds {
+	stoptest.Repeat(t, *rounds, func() stoptest.Report {
 		p := startChild(t)
 		report := stoptest.Load{
-			Program: p.addr, Stays: stays.addr, Drips: *drips, DripPath: "/drip",
+			Program: p.addr, Stays: stays.addr, Drain: childDrain, Drips: *drips, DripPath: "/drip",
 			Request: func() *http.Request {
 				return httptest.NewRequest(http.MethodPost, "/webhooks", strings.NewReader("a delivery"))
 			},
@@ -146,7 +146,8 @@ func TestSignals_UnderLoad(t *testing.T) {
 		slowest, requests = max(slowest, report.Took), requests+report.Requests
 		require.GreaterOrEqual(t, report.Took, childDrain)
 		require.Less(t, report.Took, childDrain+time.Minute, "something held it")
-	}
+		return report
+	})
 	stays.cancel()
 	require.NoError(t, <-stays.ended)
 	t.Logf("%d stops with %d dripping connections, drain time %v: %d requests, 0 failed, slowest stop %v",
