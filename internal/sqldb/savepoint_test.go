@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -261,12 +262,29 @@ func TestInSavepoint_StatementCannotBeCanceled(t *testing.T) {
 	require.NoError(t, err)
 	_, err = other.Exec(t.Context(), admin.Text("INSERT INTO {schema}thing (name) VALUES ('locked')"))
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	require.ErrorIs(t, tx.InSavepoint(ctx, func(ctx context.Context) error { return insert(ctx, tx, "locked") }), context.DeadlineExceeded)
+	waits := make(chan error, 1)
+	go func() {
+		defer cancel()
+		waits <- waitsFor(ctx, owner, other.Conn().PgConn().PID())
+	}()
+	require.ErrorIs(t, tx.InSavepoint(ctx, func(ctx context.Context) error { return insert(ctx, tx, "locked") }), context.Canceled)
+	require.NoError(t, <-waits)
 	require.NoError(t, other.Rollback(t.Context()))
 	require.ErrorIs(t, tx.commit(), sql.ErrTxDone)
 	assert.Zero(t, count(t, admin, "true"))
+}
+
+// waitsFor returns as soon as a statement waits for a lock of a connection.
+func waitsFor(ctx context.Context, pool *pgxpool.Pool, pid uint32) error {
+	for waiting := 0; waiting == 0; {
+		err := pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))", pid).Scan(&waiting)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // After some errors SQLite ends a transaction on its own.
