@@ -209,18 +209,17 @@ func TestDeploy_BrokenBuildFails(t *testing.T) {
 
 func TestDeploy_UnhealthyVersionIsRolledBack(t *testing.T) {
 	t.Parallel()
-	const limit = 300 * time.Millisecond
 	b := newBench(t, nil)
-	first := b.finished(engine.Request{Source: "sick", Version: "v0", HealthTimeout: limit})
+	first, _ := b.unhealthy("v0")
 	require.Equal(t, []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.DeployFailed}, b.types(first.ID), "there is nothing to go back to")
 	require.Equal(t, payload.StatusFailure, first.Status)
 
 	b.finished(engine.Request{Source: "hello", Version: "v1"})
-	d := b.finished(engine.Request{Source: "sick", Version: "v2", HealthTimeout: limit})
+	d, limit := b.unhealthy("v2")
 	require.Equal(t, []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.DeployFailed, payload.DeployRolledBack}, b.types(d.ID))
 	require.Equal(t, payload.StatusRolledBack, d.Status)
 	failed, back := b.of(d.ID)[2], b.of(d.ID)[3]
-	assert.Contains(t, failed.Error, "not healthy within 300ms")
+	assert.Contains(t, failed.Error, "not healthy within "+limit.String())
 	assert.Contains(t, failed.Error, "/health answered 503")
 	assert.Contains(t, failed.Error, "waiting for a database migration", "what the program said")
 	assert.Equal(t, "v1", back.PreviousVersion)
@@ -229,6 +228,20 @@ func TestDeploy_UnhealthyVersionIsRolledBack(t *testing.T) {
 	assert.Equal(t, "v2 did not become healthy", back.Rollback.Reason)
 	_, body := b.get("/")
 	assert.Equal(t, "hello from shop v1", body)
+}
+
+// unhealthy deploys a version that runs and does not become healthy. The time
+// limit is longer on a machine that is slow to start it.
+func (b *bench) unhealthy(version string) (d engine.Deployment, limit time.Duration) {
+	b.t.Helper()
+	for limit = 300 * time.Millisecond; ; limit *= 2 {
+		d = b.finished(engine.Request{Source: "sick", Version: version, HealthTimeout: limit})
+		failed := b.of(d.ID)[2].Error
+		if strings.Contains(failed, "/health answered 503") {
+			return d, limit
+		}
+		require.Less(b.t, limit, patience/4, failed)
+	}
 }
 
 func TestDeploy_ExitedVersionFailsAtOnce(t *testing.T) {
