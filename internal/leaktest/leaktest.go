@@ -18,9 +18,9 @@ import (
 )
 
 // grace is how long ending goroutines may take. Goroutines notice a closed
-// connection or a stopped server with a short delay. A leaked goroutine makes a
-// failing run this much longer.
-const grace = 15 * time.Second
+// connection or a stopped server with a short delay, which is longer on a busy
+// machine. A leaked goroutine makes a failing run this much longer.
+const grace = time.Minute
 
 // Main runs the tests of a package and exits with their status. If they passed
 // but left a goroutine behind, the status is 1.
