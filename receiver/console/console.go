@@ -25,8 +25,8 @@ var ErrUnauthenticated = errors.New("console: not authenticated")
 
 // Access is what a request may do. The zero Access permits nothing.
 type Access struct {
-	// Read permits reading. The inbox is that of the whole service, and is
-	// not divided by sender.
+	// Read permits reading. The inbox and the recent requests are those of
+	// the whole service. They are not divided by sender.
 	Read bool
 	// Act permits replays. It needs Read.
 	Act bool
@@ -48,8 +48,9 @@ type Handler struct {
 	config
 }
 
-// New returns the pages of what the options name. [WithInbox] is required. The
-// authorizer is required too, because without one nobody would have access.
+// New returns the pages of what the options name. At least one of [WithInbox] and
+// [WithRecent] is required. The authorizer is required too, because without one
+// nobody would have access.
 //
 // The paths begin at the root. Mount it under any prefix with
 // [http.StripPrefix]. Errors wrap [ErrConfig].
@@ -58,8 +59,8 @@ func New(authorize Authorizer, opts ...Option) (*Handler, error) {
 	if authorize == nil {
 		err = errors.Join(err, fmt.Errorf("%w: New: the authorizer is nil; without one nobody would have access", ErrConfig))
 	}
-	if err == nil && c.inbox == nil {
-		err = fmt.Errorf("%w: New: there is nothing to show; use WithInbox", ErrConfig)
+	if err == nil && c.inbox == nil && c.recent == nil {
+		err = fmt.Errorf("%w: New: there is nothing to show; use WithInbox or WithRecent", ErrConfig)
 	}
 	if err != nil {
 		return nil, err
@@ -92,7 +93,8 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
-	inbox *inbox.Inbox
+	inbox  *inbox.Inbox
+	recent *Recent
 
 	product string
 	logger  *slog.Logger
@@ -129,6 +131,17 @@ func WithInbox(in *inbox.Inbox) Option {
 			c.fail("WithInbox: the inbox is nil; leave the option out")
 		}
 		c.inbox = in
+	})
+}
+
+// WithRecent shows the requests of the last 24 hours by their outcome and
+// reason. Default: none. Nil is an error. See [Recent.Observer].
+func WithRecent(recent *Recent) Option {
+	return optionFunc(func(c *config) {
+		if recent == nil || recent.sources == nil {
+			c.fail("WithRecent: the Recent was not made with NewRecent")
+		}
+		c.recent = recent
 	})
 }
 

@@ -7,3 +7,6 @@ func (h *Handler) Screens() (all []string) {
 	}
 	return all
 }
+
+// Kinds is the number of outcomes and reasons that are told apart.
+const Kinds = kindCount

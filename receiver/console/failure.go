@@ -19,8 +19,8 @@ var (
 	errInternal        = &webui.Problem{Status: 500, Title: "Something went wrong", Text: "The page could not be made.", Do: "Try again. If it stays like this, the service's log says what failed."}
 )
 
-// kinds are the pages for errors of the sources.
-var kinds = []struct {
+// failures are the pages for errors of the sources.
+var failures = []struct {
 	is       error
 	status   int
 	text, do string
@@ -41,7 +41,7 @@ func problemOf(err error) *webui.Problem {
 	case errors.Is(err, inbox.ErrClosed), errors.Is(err, context.Canceled):
 		return errUnavailable
 	}
-	for _, k := range kinds {
+	for _, k := range failures {
 		if errors.Is(err, k.is) {
 			return &webui.Problem{Status: k.status, Title: http.StatusText(k.status), Text: k.text, Do: k.do}
 		}

@@ -2,10 +2,11 @@ package console
 
 import (
 	"html/template"
-	"net/url"
 )
 
 // templateFuncs are for the pages of this package.
 func templateFuncs() template.FuncMap {
-	return template.FuncMap{"query": url.QueryEscape}
+	return template.FuncMap{
+		"recentQuery": func(span, source string) template.URL { return template.URL(recentQuery(span, source)) },
+	}
 }

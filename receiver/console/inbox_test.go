@@ -122,3 +122,16 @@ func TestDeliveries(t *testing.T) {
 		ops.Open("/inbox/replay?error=none").Says("There is nothing to replay.")
 	})
 }
+
+// tableAt is the text of one of the tables.
+func tableAt(s *webuitest.Shown, i int) string {
+	for n := range s.Root.Descendants() {
+		if n.Data == "tbody" {
+			if i == 0 {
+				return webuitest.TextOf(n)
+			}
+			i--
+		}
+	}
+	return ""
+}

@@ -20,6 +20,9 @@ func (h *Handler) screens() []screen {
 	if h.inbox != nil {
 		all = append(all, inboxScreens()...)
 	}
+	if h.recent != nil {
+		all = append(all, screen{http.MethodGet, "/recent", showRecent})
+	}
 	return all
 }
 

@@ -157,7 +157,10 @@ func (v *view) render(p page) error {
 // link is a part of the console. to is relative to the first page.
 type link struct{ text, to string }
 
-const partInbox = "Inbox"
+const (
+	partInbox  = "Inbox"
+	partRecent = "Recent"
+)
 
 // links are the parts that there are, and that the viewer may see.
 func (v *view) links() (all []link) {
@@ -166,6 +169,9 @@ func (v *view) links() (all []link) {
 	}
 	if v.inbox != nil {
 		all = append(all, link{partInbox, "inbox"})
+	}
+	if v.recent != nil {
+		all = append(all, link{partRecent, "recent"})
 	}
 	return all
 }
