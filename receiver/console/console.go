@@ -48,9 +48,9 @@ type Handler struct {
 	config
 }
 
-// New returns the pages of what the options name. At least one of [WithInbox] and
-// [WithRecent] is required. The authorizer is required too, because without one
-// nobody would have access.
+// New returns the pages of what the options name. At least one of [WithInbox]
+// and [WithRecent] is required. The authorizer is required too, because without
+// one nobody would have access.
 //
 // The paths begin at the root. Mount it under any prefix with
 // [http.StripPrefix]. Errors wrap [ErrConfig].

@@ -17,6 +17,7 @@ import (
 type Ledger interface {
 	deployments.Ledger
 	deployments.History
+	deployments.Timeline
 	Get(ctx context.Context, organization, deploymentID string) (*deployments.Record, error)
 	List(ctx context.Context, organization string, f deployments.Filter, p deployments.Page) (deployments.Records, error)
 }
@@ -77,6 +78,7 @@ func checks() []check {
 	all = append(all, linkChecks()...)
 	all = append(all, readChecks()...)
 	all = append(all, historyChecks()...)
+	all = append(all, timelineChecks()...)
 	all = append(all, concurrencyChecks()...)
 	return all
 }

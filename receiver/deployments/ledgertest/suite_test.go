@@ -59,6 +59,8 @@ var bugs = map[string]string{
 	"stale reports are lost":       "a_stale_delivery_adds_members_that_no_other_one_has",
 	"window is closed":             "runs_are_in_order_and_within_the_window",
 	"runs are as they arrived":     "runs_are_in_order_and_within_the_window",
+	"timeline is as they arrived":  "the_timeline_is_in_the_order_of_positions,_page_by_page",
+	"live is the last success":     "what_was_live_at_a_time",
 	"last incident wins":           "every_order_of_an_incident's_deliveries_gives_the_same_incident",
 	"incidents are shared":         "other_organizations_do_not_see_incidents",
 }

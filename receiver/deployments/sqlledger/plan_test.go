@@ -54,6 +54,41 @@ func TestHistory_QueryPlans(t *testing.T) {
 	}
 }
 
+// The timeline of a service and environment uses its indexes in a table of
+// 100,000 records.
+func TestTimeline_QueryPlans(t *testing.T) {
+	t.Parallel()
+	live, list := sqlledger.TimelineStatements()
+	for _, dialect := range []sqlledger.Dialect{sqlledger.SQLite, sqlledger.Postgres} {
+		t.Run(fmt.Sprint(dialect), func(t *testing.T) {
+			t.Parallel()
+			db, explain, series := planDatabase(t, dialect)
+			for _, statement := range []string{
+				`INSERT INTO deployhook_ledger_deployments (organization, id, deployment_id, service, environment, scope, status, started_at,
+					position_at, succeeded_at, document, reports, previous_given, previous_commits, linked, linked_prs, recorded_at, updated_at)
+				SELECT o, at, d, s, s, s, 'success', at, at, at, d, d, true, d, true, 0, at, at FROM (` + series + `) AS x`,
+				`ANALYZE`,
+			} {
+				_, err := db.ExecContext(t.Context(), statement)
+				require.NoError(t, err, statement)
+			}
+			for index, query := range map[string]struct {
+				statement string
+				args      []any
+			}{
+				"deployments_live":  {live, []any{[]byte("o5"), []byte("s5"), 50_000, 50_000}},
+				"deployments_place": {list, []any{[]byte("o5"), []byte("s5"), 50_000, []byte{}, 51}},
+			} {
+				plan := explainPlan(t, db, explain+sqlledger.Text(dialect, query.statement), query.args)
+				require.Regexp(t, "deployhook_ledger_deployments_(live|place)", plan, index)
+				require.NotContains(t, plan, "Seq Scan")
+				require.NotContains(t, plan, "TEMP B-TREE")
+				require.NotContains(t, plan, "Sort", "the index has the order")
+			}
+		})
+	}
+}
+
 // planDatabase returns a migrated database, the words that explain a statement,
 // and a query for the rows.
 func planDatabase(t *testing.T, dialect sqlledger.Dialect) (db *sql.DB, explain, series string) {

@@ -22,6 +22,10 @@ const (
 	// stops there.
 	following = scoped + ` AND (position_at, deployment_id) > (?, ?) ORDER BY position_at, deployment_id LIMIT ?`
 
+	liveAt = selection + ` AND scope = ? AND succeeded_at IS NOT NULL AND position_at <= ?
+		AND (rolled_back_at IS NULL OR rolled_back_at > ?) ORDER BY position_at DESC, deployment_id DESC LIMIT 1`
+	latest = selection + ` AND scope = ? AND (position_at, deployment_id) < (?, ?) ORDER BY position_at DESC, deployment_id DESC LIMIT ?`
+
 	insert = `INSERT INTO {schema}deployments (deployment_id, service, environment, scope, status, started_at, position_at,
 		succeeded_at, rolled_back_at, document, reports, previous_given, previous_commits, linked, linked_prs, recorded_at, updated_at, organization, id)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
