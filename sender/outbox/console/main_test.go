@@ -171,6 +171,7 @@ func newTarget(t testing.TB, status int) *target {
 		defer g.mu.Unlock()
 		g.requests = append(g.requests, received{r.Header.Clone(), body})
 		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("X-Answer", "<script>alert('header')</script>")
 		w.WriteHeader(g.status)
 		_, _ = io.WriteString(w, g.answer)
 	}))

@@ -18,161 +18,6 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox/console"
 )
 
-// paths are all paths with real IDs.
-func paths(t *testing.T, app, endpoint, delivery, replay, event string) (gets, posts []string) {
-	t.Helper()
-	fill := strings.NewReplacer("{app}", url.PathEscape(app), "{endpoint}", endpoint, "{delivery}", delivery, "{replay}", replay, "{event}", event, "{type}", "deploy.live")
-	for _, s := range console.Screens() {
-		method, path, _ := strings.Cut(s, " ")
-		if !strings.Contains(path, "{app}") {
-			continue
-		}
-		if path = fill.Replace(path); method == "GET" {
-			if strings.HasSuffix(path, "/deployment") {
-				path += "?id=dep_1"
-			}
-			gets = append(gets, path)
-		} else {
-			posts = append(posts, path)
-		}
-	}
-	require.Greater(t, len(gets), 15)
-	require.Greater(t, len(posts), 10)
-	return gets, posts
-}
-
-// filled is an app with one of each thing.
-func (w *world) filled(t *testing.T, app string) (gets, posts []string) {
-	t.Helper()
-	require.NoError(t, w.RegisterApp(t.Context(), app))
-	_, err := w.App(app).Publish(t.Context(), &payload.Event{Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: "dep_0", App: "a", Environment: "e"})
-	require.NoError(t, err)
-	e, _ := w.endpointAt(app, newTarget(t, 200).URL)
-	id := w.publish(app, "dep_1")
-	d, err := w.App(app).Delivery(t.Context(), id)
-	require.NoError(t, err)
-	replay, err := w.App(app).SendMissed(t.Context(), e.ID, time.Now().Add(-time.Hour), outbox.WithBackground())
-	require.NoError(t, err)
-	return paths(t, app, e.ID, id, replay.ID, d.EventID)
-}
-
-// No page and no action reaches another app, whatever the path says.
-func TestOtherApps(t *testing.T) {
-	t.Parallel()
-	w := onSQLite(t)
-	gets, posts := w.filled(t, "shop")
-	_, _ = w.filled(t, "rival")
-	rival := w.as("rival")
-	for _, path := range gets {
-		w.as("shop").Open(path).Says()
-		rival.Open(path).Refused(404, "There is no such app.")
-		if !strings.HasSuffix(path, "/new") && !strings.Contains(path, "/types") && !strings.Contains(path, "/events/") {
-			own := rival.Open(strings.Replace(path, "/apps/shop", "/apps/rival", 1)) // with the other app's IDs
-			if regexp.MustCompile(`_[0-9a-f]{20}`).MatchString(path) {
-				own.Refused(404)
-			}
-		}
-	}
-	for _, path := range posts {
-		rival.Do("POST", w.url+path, "").Refused(404, "There is no such app.")
-		own := strings.Replace(path, "/apps/shop", "/apps/rival", 1)
-		if regexp.MustCompile(`_[0-9a-f]{20}`).MatchString(path) {
-			rival.Do("POST", w.url+own, "version=1&grace=0&type=webhook.test&since=2026-01-01T00:00:00Z&headers=a%3Ab").Refused(404)
-		}
-	}
-}
-
-// Without access there is nothing to see.
-func TestAccess(t *testing.T) {
-	t.Parallel()
-	w := onSQLite(t)
-	gets, posts := w.filled(t, "shop")
-	for who, status := range map[string]int{"": 401, "nobody": 403, "broken": 503} {
-		for _, path := range append([]string{"/", "/overview", "/apps", "/deliveries", "/nonsense"}, gets...) {
-			answer := w.as(who).Open(path).Refused(status)
-			require.NotContains(t, answer.Source, "shop")
-		}
-		for _, path := range posts {
-			w.as(who).Do("POST", w.url+path, "").Refused(status)
-		}
-	}
-	require.Contains(t, w.log.String(), "the authorizer failed")
-}
-
-// Who may read only sees no URL and no action, and can send no form.
-func TestReadOnly(t *testing.T) {
-	t.Parallel()
-	w := onSQLite(t)
-	gets, posts := w.filled(t, "shop")
-	for _, who := range []string{"shop readonly", "operator readonly"} {
-		for _, path := range gets {
-			page := w.as(who).Open(path)
-			require.NotRegexp(t, `method="post"`, page.Source, path)
-			require.NotContains(t, page.Source, "/hook-path", path)
-			if page.Status == 200 && !strings.HasSuffix(path, "/body") {
-				page.Says("Read only")
-			}
-		}
-		for _, path := range posts {
-			w.as(who).Do("POST", w.url+path, "").Refused(403, "Nothing was changed.")
-		}
-	}
-}
-
-// A page of another site can't make a browser change something, and neither can
-// another host of the same site.
-func TestOrigins(t *testing.T) {
-	t.Parallel()
-	w := onSQLite(t)
-	_, posts := w.filled(t, "shop")
-	for _, header := range [][]string{
-		{"Sec-Fetch-Site", "cross-site"},
-		{"Sec-Fetch-Site", "same-site"},
-		{"Origin", "https://evil.example"},
-		{"Origin", "null"},
-		{"Origin", "null", "Sec-Fetch-Site", "cross-site"},
-	} {
-		for _, path := range posts {
-			w.as("shop").Do("POST", w.url+path, "", header...).Refused(403, "The request came from a page of another site.")
-		}
-	}
-	trusting := onSQLite(t, console.WithTrustedOrigins("https://admin.example"))
-	trusting.endpointAt("shop", newTarget(t, 200).URL)
-	answer := trusting.as("shop").Do("POST", trusting.url+"/apps/shop/endpoints/new", "url=x", "Origin", "https://admin.example")
-	answer.Refused(422)
-}
-
-// No GET changes anything, and only forms are read.
-func TestMethods(t *testing.T) {
-	t.Parallel()
-	w := onSQLite(t)
-	gets, posts := w.filled(t, "shop")
-	before := w.state(t)
-	for _, path := range append(gets, posts...) {
-		w.as("shop").Open(path)
-		w.as("shop").Do("DELETE", w.url+path, "").Refused(405)
-	}
-	for _, path := range posts {
-		for _, kind := range []string{"text/plain", "multipart/form-data; boundary=x", "application/json", ""} {
-			w.as("shop").Do("POST", w.url+path, `{"a":1}`, "Content-Type", kind).Refused(400)
-		}
-	}
-	require.Equal(t, before, w.state(t))
-	w.as("shop").Do("POST", w.url+posts[0], "url="+strings.Repeat("x", 2<<20)).Refused(400, "could not be read")
-}
-
-// state is what the app has.
-func (w *world) state(t *testing.T) any {
-	t.Helper()
-	endpoints, err := w.App("shop").Endpoints(t.Context())
-	require.NoError(t, err)
-	log, err := w.App("shop").Deliveries(t.Context(), outbox.DeliveryFilter{}, outbox.Page{})
-	require.NoError(t, err)
-	replays, err := w.App("shop").Replays(t.Context(), outbox.Page{})
-	require.NoError(t, err)
-	return []any{endpoints, log.Items, replays.Items}
-}
-
 // What customers and endpoints write is text, wherever it is shown.
 func TestStoredTexts(t *testing.T) {
 	t.Parallel()
@@ -190,7 +35,7 @@ func TestStoredTexts(t *testing.T) {
 	p, err := w.App(app).Publish(t.Context(), &payload.Event{
 		Type: payload.DeployFailed, Timestamp: time.Now(), DeploymentID: script, App: script, Environment: script, Error: script,
 		Commit: &payload.Commit{SHA: "f4c8e2a", Message: script},
-	})
+	}, outbox.WithEventID(`<script>alert(5)</script>`))
 	require.NoError(t, err)
 	id := p.Deliveries[0].ID
 	w.ended(app, id, outbox.Failed)
@@ -200,10 +45,10 @@ func TestStoredTexts(t *testing.T) {
 	replay, err := w.App(app).ReplayRange(t.Context(), outbox.DeliveryFilter{DeploymentID: script})
 	require.NoError(t, err)
 
-	gets, _ := paths(t, app, e.ID, id, replay.ID, d.EventID)
-	gets = append(gets, "/apps/"+url.PathEscape(app)+"/deployment?id="+url.QueryEscape(script),
+	gets := gets(visits(t, ids{app, e.ID, id, replay.ID, d.EventID}))
+	gets = append(gets, "/endpoints?show=disabled", "/endpoints?show=all", "/apps/"+url.PathEscape(app)+"/deployment?id="+url.QueryEscape(script),
 		"/apps/"+url.PathEscape(app)+"/deliveries?state=failed&deployment="+url.QueryEscape(script)+"&event="+url.QueryEscape(script),
-		"/apps/"+url.PathEscape(app)+"/deliveries?done="+url.QueryEscape(script), "/apps", "/overview", "/deliveries", "/"+url.PathEscape(script))
+		"/apps/"+url.PathEscape(app)+"/deliveries?done="+url.QueryEscape(script), "/"+url.PathEscape(script))
 	for _, who := range []string{app, "operator", app + " readonly"} {
 		for _, path := range gets {
 			page := w.as(who).Open(path)
@@ -227,11 +72,14 @@ func TestStoredTexts(t *testing.T) {
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	w := onSQLite(t)
-	gets, _ := w.filled(t, "a/b ?&")
+	all := gets(visits(t, w.filled(t, "a/b ?&")))
 	seen := map[string]bool{}
 	for _, who := range []string{"operator", "a/b ?&"} {
 		todo := []string{w.url + "/"}
-		for _, path := range gets {
+		for _, path := range all {
+			if who != "operator" && !strings.HasPrefix(path, "/apps/a%2F") {
+				continue
+			}
 			todo = append(todo, w.url+path)
 		}
 		for len(todo) > 0 && len(seen) < 400 {
