@@ -17,6 +17,28 @@
   times(document);
   for (const element of document.querySelectorAll("[data-zone]")) element.textContent = zone;
 
+  // Fields for times are in the viewer's zone, too, and sent in UTC.
+  const minutes = (at) => at.toISOString().slice(0, 16);
+  for (const input of document.querySelectorAll("input[data-utc]")) {
+    const at = new Date(input.value + "Z");
+    if (!isNaN(at)) input.value = minutes(new Date(at - 60000 * at.getTimezoneOffset()));
+    for (const label of input.labels) label.textContent = label.textContent.replace(" (UTC)", "");
+    input.form.addEventListener("formdata", (event) => {
+      const entered = new Date(input.value);
+      if (!isNaN(entered)) event.formData.set(input.name, minutes(entered));
+    });
+  }
+
+  // A form is sent once, and says that it is being worked on.
+  addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (form.ariaBusy === "true") event.preventDefault();
+    form.ariaBusy = "true";
+    if (event.submitter) event.submitter.textContent = "Working…";
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
   const box = document.querySelector("[data-refresh]");
   if (!box) return;
   box.hidden = false;

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/sender/outbox/console"
 )
 
 // walk is what walk.mjs has to know.
@@ -20,6 +22,8 @@ type walk struct {
 	Failing    string `json:"failing"`
 	Delivery   string `json:"delivery"`
 	Deployment string `json:"deployment"`
+	Archive    string `json:"archive"` // an endpoint that missed something
+	Replay     string `json:"replay"`  // of the app "blog", which takes days
 }
 
 // A real browser walks through every screen and action. No page breaks the
@@ -32,7 +36,21 @@ func TestBrowser(t *testing.T) {
 			w = onPostgres(t)
 		}
 		s.URL, s.World = w.url, w.furnish(t)
+		t.Cleanup(func() {
+			if !t.Failed() {
+				w.requireVisited(t)
+			}
+		})
 	})
+}
+
+// requireVisited requires that every screen and action was used.
+func (w *world) requireVisited(t *testing.T) {
+	t.Helper()
+	for _, s := range console.Screens() {
+		pattern := regexp.MustCompile(`^` + s.Method + ` ` + regexp.MustCompile(`\{[a-z]+\}`).ReplaceAllString(s.Path, `[^/]+`) + `$`)
+		require.True(t, w.seen.any(pattern.MatchString), "the walk leaves out %s %s", s.Method, s.Path)
+	}
 }
 
 // furnish fills the world with what a customer would have.
@@ -43,6 +61,8 @@ func (w *world) furnish(t *testing.T) (c walk) {
 	bad.answer = `{"error":"Invalid signature"}`
 	good.answer = "<script>alert('answer')</script>"
 	shop := w.App("shop")
+	require.NoError(t, w.RegisterApp(t.Context(), "shop"))
+	w.publish("shop", "dep_before") // which all endpoints miss
 	for _, e := range []outbox.EndpointConfig{
 		{URL: sender.NewURL(good.URL + "/chat"), Description: "Chat room of the platform team", Events: []string{"deploy.*"}},
 		{URL: sender.NewURL(bad.URL + "/payments"), Description: "Payments", Header: sender.NewHeader(http.Header{"X-Team": {"<b>payments</b>"}})},
@@ -50,11 +70,12 @@ func (w *world) furnish(t *testing.T) (c walk) {
 	} {
 		made, _, err := shop.CreateEndpoint(t.Context(), e)
 		require.NoError(t, err)
-		if e.Header.IsZero() {
+		if c.Archive = made.ID; e.Header.IsZero() {
 			continue
 		}
 		c.Failing = made.ID
 	}
+	c.Replay = w.furnishBlog(t, bad.URL)
 	c.Target, c.Deployment = good.URL, "dep_01HQ8XK2M3"
 	for i := range 6 {
 		typ := []payload.Type{payload.DeployStarted, payload.BuildCompleted, payload.DeployLive, payload.DeployFailed}[i%4]
@@ -83,4 +104,18 @@ func (w *world) furnish(t *testing.T) (c walk) {
 		}
 	}
 	return c
+}
+
+// furnishBlog makes another app, with a replay that takes days.
+func (w *world) furnishBlog(t *testing.T, to string) (replay string) {
+	t.Helper()
+	require.NoError(t, w.RegisterApp(t.Context(), "blog"))
+	w.endpointAt("blog", to+"/blog")
+	for i := range 3 {
+		w.ended("blog", w.publish("blog", "dep_"+strconv.Itoa(i)), outbox.Failed)
+	}
+	const aDay = 1.0 / 86400
+	s, err := w.App("blog").ReplayRange(t.Context(), outbox.DeliveryFilter{}, outbox.WithReplayRate(aDay))
+	require.NoError(t, err)
+	return s.ID
 }

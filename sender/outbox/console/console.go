@@ -28,6 +28,7 @@ type Handler struct {
 	authorize api.Authorizer
 	ui        *webui.UI
 	limit     *limiter
+	settled   *settled
 	routes    *route.Table[screen]
 	config
 }
@@ -52,7 +53,7 @@ func New(o *outbox.Outbox, authorize api.Authorizer, opts ...Option) (*Handler, 
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	return &Handler{outbox: o, authorize: authorize, ui: ui, limit: newLimiter(), routes: route.New(screens(), func(s screen) (method, path string) { return s.method, s.path }), config: *c}, nil
+	return &Handler{outbox: o, authorize: authorize, ui: ui, limit: newLimiter(), settled: &settled{}, routes: route.New(screens(), func(s screen) (method, path string) { return s.method, s.path }), config: *c}, nil
 }
 
 // Faults returns how often the authorizer, or the handler of [WithLogger], has

@@ -19,7 +19,6 @@ const (
 	// endpoint's own page.
 	stripOfList = 100
 	stripOfPage = 1000
-	stripHours  = 24
 )
 
 // home sends the viewer to the first page that is for them.
@@ -89,11 +88,6 @@ func listEndpoints(v *view) error {
 	}{v.scope(), items}})
 }
 
-// lastDay is the time that strips show, by the hour.
-func (v *view) lastDay(most int) outbox.HistorySpan {
-	return outbox.HistorySpan{From: v.now.Truncate(time.Hour).Add(-(stripHours - 1) * time.Hour), Step: time.Hour, Slots: stripHours, Most: most}
-}
-
 // fillStrips shows the endpoints' deliveries of the last day by the hour.
 func (v *view) fillStrips(items []health, most int) error {
 	if len(items) == 0 {
@@ -103,7 +97,7 @@ func (v *view) fillStrips(items []health, most int) error {
 	for i := range items {
 		ids[i] = items[i].ID
 	}
-	all, err := v.app.History(v.ctx(), ids, v.lastDay(most))
+	all, err := v.app.History(v.ctx(), ids, lastDay(v.now, most))
 	if err != nil {
 		return err
 	}

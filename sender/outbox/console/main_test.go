@@ -44,6 +44,7 @@ type world struct {
 	handler *console.Handler
 	url     string // with the prefix
 	log     *safeBuffer
+	seen    *requests
 }
 
 type safeBuffer struct {
@@ -61,6 +62,30 @@ func (b *safeBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// requests are the methods and paths that were asked for.
+type requests struct {
+	mu  sync.Mutex
+	all map[string]bool
+}
+
+func (r *requests) add(request string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all[request] = true
+}
+
+// any reports whether one of them matches.
+func (r *requests) any(matches func(string) bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for request := range r.all {
+		if matches(request) {
+			return true
+		}
+	}
+	return false
 }
 
 // onEach runs a test on both databases.
@@ -101,13 +126,16 @@ func options(t testing.TB) []outbox.Option {
 
 func newWorld(t testing.TB, o *outbox.Outbox, opts ...console.Option) *world {
 	t.Helper()
-	w := &world{Outbox: o, t: t, log: &safeBuffer{}}
+	w := &world{Outbox: o, t: t, log: &safeBuffer{}, seen: &requests{all: map[string]bool{}}}
 	logger := slog.New(slog.NewTextHandler(w.log, nil))
 	h, err := console.New(o, byCookie, append([]console.Option{console.WithLogger(logger)}, opts...)...)
 	require.NoError(t, err)
 	w.handler = h
 	mux := http.NewServeMux()
-	mux.Handle(prefix+"/", http.StripPrefix(prefix, h))
+	mux.Handle(prefix+"/", http.StripPrefix(prefix, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.seen.add(r.Method + " " + r.URL.Path)
+		h.ServeHTTP(rw, r)
+	})))
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
 		server.Close()

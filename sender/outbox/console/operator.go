@@ -70,7 +70,7 @@ func overview(v *view) error {
 	if err != nil {
 		return err
 	}
-	slots, err := v.outbox.History(v.ctx(), v.lastDay(outbox.MaxCount))
+	slots, err := v.dayOfAll(v.ctx(), v.now)
 	if err != nil {
 		return err
 	}

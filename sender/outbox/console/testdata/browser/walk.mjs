@@ -26,6 +26,10 @@ async function customer() {
   await look(page, "delivery-failed");
   await page.getByText("curl", { exact: true }).click();
   await follow(page, s.deployment, "deployment");
+  await open(page, `/apps/shop/deliveries/${s.delivery}`, "delivery-again");
+  await press(page, "Send again", "resent");
+  await download(page);
+  await byTime(page);
   await open(page, "/apps/shop/deliveries?state=failed&range=24h", "deliveries-filtered");
   await follow(page, "Send these again", "resend");
   await page.getByRole("button", { name: /^Send \d+ again$/ }).click();
@@ -44,6 +48,13 @@ async function customer() {
   await follow(page, "Send what was missed", "missed");
   await open(page, `/apps/shop/endpoints/${s.failing}`, "endpoint-disabled");
   await press(page, "Enable", "enabled");
+  await follow(page, "Send what was missed", "missed-enabled");
+  await page.getByRole("button", { name: /^Send \d+ again$/ }).click();
+  await look(page, "missed-sent");
+  await open(page, `/apps/shop/endpoints/${s.archive}/missed`, "missed-never-sent");
+  await page.getByRole("button", { name: /^Send \d+ events?$/ }).click();
+  await look(page, "missed-replay");
+  await open(page, `/apps/shop/endpoints/${s.failing}`, "endpoint-resent");
   await follow(page, "Delete", "delete");
   await press(page, "Delete", "deleted");
   await open(page, "/apps/shop/deliveries?deployment=none", "deliveries-none");
@@ -51,6 +62,28 @@ async function customer() {
   await follow(page, "deploy.rolled_back", "type");
   await open(page, "/apps/shop/endpoints/ep_none", "not-found");
   await page.context().close();
+}
+
+// download gets the exact bytes.
+async function download(page) {
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download the exact bytes" }).click()]);
+  if (!file.suggestedFilename().startsWith("whk_")) fault(`the file is called ${file.suggestedFilename()}`);
+}
+
+// byTime filters by times in the viewer's zone, which is Tokyo's, or in UTC
+// without the script.
+async function byTime(page) {
+  const zone = s.script ? 9 * 3600e3 : 0;
+  const minute = (from) => new Date(Date.now() + from * 60e3 + zone).toISOString().slice(0, 16);
+  await open(page, "/apps/shop/deliveries", "deliveries-all");
+  const from = page.getByLabel(s.script ? "From" : "From (UTC)", { exact: true });
+  await from.fill(minute(-10));
+  await press(page, "Filter", "deliveries-since");
+  if (!(await page.getByText(s.deployment).count())) fault("the time is not that of the viewer's zone");
+  if ((await from.inputValue()) !== minute(-10) && (await from.inputValue()) !== minute(-11)) fault(`the field has ${await from.inputValue()}`);
+  await from.fill(minute(10));
+  await press(page, "Filter", "deliveries-future");
+  if (await page.getByText(s.deployment).count()) fault("deliveries of the past are after a time in the future");
 }
 
 async function others() {
@@ -65,6 +98,11 @@ async function others() {
   await open(olga, "/", "overview");
   await follow(olga, "Apps", "apps");
   await follow(olga, "All deliveries", "all-deliveries");
+  await follow(olga, "All endpoints", "all-endpoints");
+  await follow(olga, "All", "all-endpoints-all");
+  await follow(olga, "All replays", "all-replays");
+  await open(olga, `/apps/blog/replays/${s.replay}`, "operator-replay");
+  await press(olga, "Cancel the replay", "replay-canceled");
   await open(olga, `/apps/shop/deliveries/${s.delivery}`, "operator-delivery");
   await follow(olga, "Erase", "erase");
   await press(olga, "Erase", "erased");
