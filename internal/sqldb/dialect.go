@@ -84,9 +84,9 @@ var only = regexp.MustCompile(`\{(sqlite|postgres):((?:[^{}]|\{schema\})*)\}`)
 // types inserts the names of the column types that differ between the dialects,
 // and leaves out the text that is for the other dialect.
 func (d Dialect) types(statement string) string {
-	blob, id, own := "blob", "integer PRIMARY KEY AUTOINCREMENT", "sqlite"
+	blob, text, id, own := "blob", "text", "integer PRIMARY KEY AUTOINCREMENT", "sqlite"
 	if d == Postgres {
-		blob, id, own = "bytea", "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "postgres"
+		blob, text, id, own = "bytea", `text COLLATE "C"`, "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "postgres"
 	}
 	statement = only.ReplaceAllStringFunc(statement, func(part string) string {
 		if m := only.FindStringSubmatch(part); m[1] == own {
@@ -94,5 +94,5 @@ func (d Dialect) types(statement string) string {
 		}
 		return ""
 	})
-	return strings.NewReplacer("{blob}", blob, "{id}", id).Replace(statement)
+	return strings.NewReplacer("{blob}", blob, "{text}", text, "{id}", id).Replace(statement)
 }

@@ -9,9 +9,12 @@ import (
 
 // Step is one version of a module's tables. Its statements update the previous
 // version to this one. A released step must never change. {blob} stands for the
-// type of bytes, and {id} for that of a generated integer primary key. Text in
-// {sqlite:…} or {postgres:…} is for that dialect alone. Its only braces may be
-// those of {schema}. A statement without text for a dialect is skipped there.
+// type of bytes, and {id} for that of a generated integer primary key. {text}
+// is text that is compared byte by byte. On PostgreSQL the locale of the
+// database makes each comparison in an index several times slower, and an
+// update of the system's library can change its order. Text in {sqlite:…} or
+// {postgres:…} is for that dialect alone. Its only braces may be those of
+// {schema}. A statement without text for a dialect is skipped there.
 type Step []string
 
 // Migration is one step as SQL for a person or a tool to run. Run its

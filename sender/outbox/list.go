@@ -248,7 +248,7 @@ func (s *scan) statement(d riverdb.Dialect, rows int) (text string, args []any) 
 // would read and sort whole ranges if they had no limits of their own, and
 // might sort them if it read more of the rows than the IDs.
 func (s *scan) onPostgres(rows int) (text string, args []any) {
-	id := `d.id COLLATE "C"` // as in the index
+	id := `d.id COLLATE "POSIX"` // as in the index
 	if s.primary {
 		id = `d.id`
 	}
@@ -261,7 +261,7 @@ func (s *scan) onPostgres(rows int) (text string, args []any) {
 	if len(s.checks) == 0 {
 		return `SELECT id, 1 FROM (` + text + `) AS merged` + s.order(), args
 	}
-	return `SELECT id, (SELECT ` + s.matches() + ` FROM {schema}outbox_delivery d WHERE d.id = merged.id COLLATE "default") FROM (` + text + `) AS merged` +
+	return `SELECT id, (SELECT ` + s.matches() + ` FROM {schema}outbox_delivery d WHERE d.id = merged.id COLLATE "C") FROM (` + text + `) AS merged` +
 		s.order(), slices.Concat(s.checkArgs, args)
 }
 

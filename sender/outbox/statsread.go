@@ -294,7 +294,7 @@ func (c *counter) readEndpoints(ctx context.Context, all []EndpointBacklog) erro
 // idOrder is the order of the indexes, see migrations.
 func (c *counter) idOrder() string {
 	if c.db.Dialect() == riverdb.Postgres {
-		return `d.id COLLATE "C"`
+		return `d.id COLLATE "POSIX"`
 	}
 	return `d.id`
 }

@@ -101,7 +101,7 @@ func fromPlace(d riverdb.Dialect, columns, operator string) string {
 // byID is the order of delivery IDs in the indexes that have several columns.
 func byID(d riverdb.Dialect) string {
 	if d == riverdb.Postgres {
-		return `id COLLATE "C"`
+		return `id COLLATE "POSIX"`
 	}
 	return `id`
 }

@@ -207,7 +207,7 @@ type sleeper struct {
 // sleeping returns the due deliveries with sleeping jobs among the next ones
 // after an ID, and where it has stopped, or an empty text after the last.
 func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int) (all []sleeper, next string, err error) {
-	key := `id COLLATE "C"` // as in the index
+	key := `id COLLATE "POSIX"` // as in the index
 	if w.db.Dialect() == riverdb.SQLite {
 		key = `id`
 	}

@@ -69,7 +69,7 @@ var steps = []sqldb.Step{{
 		service {blob} NOT NULL,
 		environment {blob} NOT NULL,
 		scope {blob} NOT NULL,
-		status text NOT NULL,
+		status {text} NOT NULL,
 		started_at bigint NOT NULL,
 		position_at bigint NOT NULL,
 		succeeded_at bigint,
