@@ -64,8 +64,9 @@ type Events struct {
 // exactly once, no matter in which order the publishers' transactions were
 // committed.
 //
-// An event appears after its transaction was committed. On PostgreSQL a
-// transaction that stays open for long delays only its own events. Test events
+// An event appears after its transaction was committed. On PostgreSQL that
+// takes up to a second while a consumer polls, and a transaction that stays
+// open for long delays only its own events. Test events
 // ([EventTest]) do not appear. A page can be short or empty although More is
 // set, since a call examines at most 1000 events.
 //
@@ -125,8 +126,12 @@ func parsePosition(cursor string) (int64, error) {
 
 // read returns a page. It never holds a transaction.
 func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
-	if err := f.place(ctx); err != nil {
+	if err := f.poll(ctx); err != nil {
 		return Events{}, err
+	}
+	examine := maxExamined
+	if len(q.filter.Patterns()) == 0 && q.since == 0 {
+		examine = q.limit + 1 // one more tells whether there are further ones
 	}
 	type examined struct {
 		Event
@@ -140,7 +145,7 @@ func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
 		return e, err
 	}, `SELECT position, id, type, deployment, created_at, erased_at FROM (
 			SELECT app, position, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE `+fromPlace(f.db.Dialect(), `position`, `>`)+`
-			ORDER BY app, position LIMIT ?) AS next WHERE app = ? ORDER BY position`, q.app, q.after, int64(maxExamined), q.app)
+			ORDER BY app, position LIMIT ?) AS next WHERE app = ? ORDER BY position`, q.app, q.after, int64(examine), q.app)
 	if err != nil {
 		return Events{}, err
 	}
@@ -149,7 +154,7 @@ func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
 	if err := f.checkExpired(ctx, q); err != nil {
 		return Events{}, err
 	}
-	page := Events{More: len(found) == maxExamined}
+	page := Events{More: len(found) == examine}
 	if q.after > 0 {
 		page.Next = cursorAt(q.after)
 	}

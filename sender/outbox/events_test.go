@@ -11,17 +11,19 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-// follow reads all events after a cursor, as a consumer that polls does.
-func follow(t testing.TB, a *outbox.App, f outbox.EventFilter, cursor string) (ids []string, next string) {
+// follow polls as a consumer does, from a cursor on, until it has seen a number
+// of events and is told that there are no others yet.
+func follow(t testing.TB, a *outbox.App, f outbox.EventFilter, cursor string, number int) (ids []string, next string) {
 	t.Helper()
-	for {
+	for begun := time.Now(); ; {
+		require.Less(t, time.Since(begun), patience, "%d of %d events have appeared", len(ids), number)
 		page, err := a.Events(t.Context(), f, outbox.Page{Cursor: cursor, Limit: 7})
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(page.Items), 7)
 		for _, e := range page.Items {
 			ids = append(ids, e.ID)
 		}
-		if cursor = page.Next; !page.More {
+		if cursor = page.Next; !page.More && len(ids) >= number {
 			return ids, cursor
 		}
 	}
@@ -54,20 +56,20 @@ func TestEvents_FollowsTheCursor(t *testing.T) {
 
 		first := publishNamed(t, a, "first", 20, payload.DeployLive)
 		publishNamed(t, o.App("other"), "foreign", 3, payload.DeployLive)
-		seen, cursor := follow(t, a, outbox.EventFilter{}, "")
+		seen, cursor := follow(t, a, outbox.EventFilter{}, "", 20)
 		require.Equal(t, first, seen)
-		seen, again := follow(t, a, outbox.EventFilter{}, cursor)
+		seen, again := follow(t, a, outbox.EventFilter{}, cursor, 0)
 		require.Empty(t, seen)
 		require.Equal(t, cursor, again)
 		second := publishNamed(t, a, "second", 9, payload.DeployFailed)
-		seen, _ = follow(t, a, outbox.EventFilter{}, cursor)
+		seen, _ = follow(t, a, outbox.EventFilter{}, cursor, 9)
 		require.Equal(t, second, seen)
 
-		seen, _ = follow(t, a, outbox.EventFilter{Types: []string{"deploy.failed"}}, "")
+		seen, _ = follow(t, a, outbox.EventFilter{Types: []string{"deploy.failed"}}, "", 9)
 		require.Equal(t, second, seen)
-		seen, _ = follow(t, a, outbox.EventFilter{Since: time.Now().Add(time.Minute)}, "")
+		seen, _ = follow(t, a, outbox.EventFilter{Since: time.Now().Add(time.Minute)}, "", 0)
 		require.Empty(t, seen)
-		seen, _ = follow(t, a, outbox.EventFilter{Since: time.Now().Add(-time.Hour)}, "")
+		seen, _ = follow(t, a, outbox.EventFilter{Since: time.Now().Add(-time.Hour)}, "", 29)
 		require.Len(t, seen, 29)
 	})
 }
@@ -126,11 +128,11 @@ func TestEvents_SaysThatACursorHasExpired(t *testing.T) {
 		a := o.App("shop")
 		require.NoError(t, o.RegisterApp(t.Context(), "shop"))
 		publishNamed(t, a, "read", 5, payload.DeployLive)
-		_, cursor := follow(t, a, outbox.EventFilter{}, "")
+		_, cursor := follow(t, a, outbox.EventFilter{}, "", 5)
 		w.age(t, 2*time.Hour)
 		_, err := o.Prune(t.Context())
 		require.NoError(t, err)
-		seen, _ := follow(t, a, outbox.EventFilter{}, cursor)
+		seen, _ := follow(t, a, outbox.EventFilter{}, cursor, 0)
 		require.Empty(t, seen, "it had seen all that was deleted")
 
 		publishNamed(t, a, "lost", 5, payload.DeployLive)
@@ -140,7 +142,7 @@ func TestEvents_SaysThatACursorHasExpired(t *testing.T) {
 		kept := publishNamed(t, a, "kept", 5, payload.DeployLive)
 		_, err = a.Events(t.Context(), outbox.EventFilter{}, outbox.Page{Cursor: cursor})
 		require.ErrorIs(t, err, outbox.ErrCursorExpired)
-		seen, _ = follow(t, a, outbox.EventFilter{}, "")
+		seen, _ = follow(t, a, outbox.EventFilter{}, "", 5)
 		require.Equal(t, kept, seen)
 	})
 }
@@ -153,7 +155,7 @@ func TestEvents_GoOnAboveEarlierPositionsAfterARestore(t *testing.T) {
 		a := o.App("shop")
 		require.NoError(t, o.RegisterApp(t.Context(), "shop"))
 		publishNamed(t, a, "lost", 50, payload.DeployLive)
-		_, cursor := follow(t, a, outbox.EventFilter{}, "")
+		_, cursor := follow(t, a, outbox.EventFilter{}, "", 50)
 		w.exec(t, `DELETE FROM `+w.table("outbox_event")) // as if the backup was older than they are
 		if w.path != "" {
 			w.exec(t, `DELETE FROM sqlite_sequence WHERE name = 'outbox_event'`)
@@ -161,7 +163,7 @@ func TestEvents_GoOnAboveEarlierPositionsAfterARestore(t *testing.T) {
 			w.exec(t, `UPDATE `+w.table("outbox_position")+` SET last = 0`)
 		}
 		fresh := publishNamed(t, a, "fresh", 5, payload.DeployLive)
-		seen, _ := follow(t, a, outbox.EventFilter{}, cursor)
+		seen, _ := follow(t, a, outbox.EventFilter{}, cursor, 5)
 		require.Equal(t, fresh, seen)
 	})
 }

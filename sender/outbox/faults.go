@@ -24,6 +24,7 @@ const (
 	inWaking      = "waking"
 	inReplaying   = "replaying"
 	inCounting    = "counting"
+	inPlacing     = "placing"
 
 	inHook      = "WithHook"
 	inTelemetry = "WithTelemetry"
@@ -39,7 +40,8 @@ const (
 //
 // The keys are the names of options, such as "WithHook", and of the background
 // work: "loading", "recording", "pacing", "delivering", "maintenance",
-// "waking", "replaying" and "counting" (of [Stats]). The faults of the options
+// "waking", "replaying", "counting" (of [Stats]) and "placing" (of
+// [App.Events]). The faults of the options
 // in [WithSender] are among them, see [sender.Sender.Faults]. The map is empty
 // if there was no fault, which is what a healthy process shows.
 func (o *Outbox) Faults() map[string]uint64 {

@@ -2,13 +2,24 @@ package outbox
 
 import (
 	"context"
+	"sync"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-// placeBatch is the number of events that get a position in one transaction.
-const placeBatch = 1000
+const (
+	// placeBatch is the number of events that get a position in one transaction.
+	placeBatch = 1000
+	// placeEvery is the pause between two rounds of placing while consumers poll.
+	placeEvery = 100 * time.Millisecond
+	// placeFor is how long after the last poll events are placed.
+	placeFor = 30 * time.Second
+	// placeAge is how long after its commit an event may be without a position for
+	// a consumer that polls.
+	placeAge = time.Second
+)
 
 // feed hands out the positions by which consumers poll events.
 //
@@ -22,7 +33,97 @@ const placeBatch = 1000
 // Positions are microseconds since 1970, or one more than the last position if
 // the clock is behind it. After a restore of an old backup they therefore
 // continue above all that a consumer has seen.
-type feed struct{ db *riverdb.DB }
+//
+// A consumer does not wait for this while it polls. The process in which it
+// polls places events in the background. Nothing is placed there for an
+// application that never polls.
+type feed struct {
+	db     *riverdb.DB
+	faults *contain.Faults
+	ctx    context.Context // ends with close
+	end    context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu      sync.Mutex
+	asked   time.Time // by the last poll
+	placed  time.Time // when the last round began that has placed all it found
+	placing bool      // in the background
+}
+
+func newFeed(db *riverdb.DB, faults *contain.Faults) *feed {
+	f := &feed{db: db, faults: faults}
+	f.ctx, f.end = context.WithCancel(context.Background())
+	return f
+}
+
+// close ends what runs in the background.
+func (f *feed) close() {
+	f.mu.Lock()
+	f.end()
+	f.mu.Unlock()
+	f.tasks.Wait()
+}
+
+// poll sees to it that all events have a position whose transactions were
+// committed a while ago.
+func (f *feed) poll(ctx context.Context) error {
+	if f.db.Dialect() == riverdb.SQLite { // see nextPosition
+		return nil
+	}
+	if f.fresh() {
+		return nil
+	}
+	return f.round(ctx)
+}
+
+// fresh reports whether the last round is young enough for a poll. From now on
+// there are rounds in the background.
+func (f *feed) fresh() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = time.Now()
+	if !f.placing && f.ctx.Err() == nil {
+		f.placing = true
+		f.tasks.Go(func() { f.faults.Run(f.ctx, inPlacing, f.rounds) })
+	}
+	return f.asked.Sub(f.placed) < placeAge
+}
+
+// rounds places events until nobody polls any more. A poll places them itself
+// if a round fails, and returns the error.
+func (f *feed) rounds(ctx context.Context) {
+	tick := time.NewTicker(placeEvery)
+	defer tick.Stop()
+	for f.wanted() {
+		select {
+		case <-tick.C:
+			_ = f.round(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (f *feed) wanted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.placing = time.Since(f.asked) < placeFor
+	return f.placing
+}
+
+// round places all events that were committed before it began.
+func (f *feed) round(ctx context.Context) error {
+	begun := time.Now()
+	if err := f.place(ctx); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if begun.After(f.placed) {
+		f.placed = begun
+	}
+	return nil
+}
 
 // place gives a position to each event that has been committed and has none.
 func (f *feed) place(ctx context.Context) error {

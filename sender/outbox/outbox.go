@@ -139,7 +139,7 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 		endpoints: &endpointStore{db: db, keys: c.keys},
 		rules:     &rules{sender: s, formats: c.formats, schedules: c.schedules, maxTimeout: c.maxTimeout},
 		retention: &retention{
-			db: db, feed: &feed{db: db}, age: c.retention, deadAge: c.deadRetention, eventAge: c.eventRetention, bodyAge: c.bodyRetention,
+			db: db, feed: newFeed(db, c.faults), age: c.retention, deadAge: c.deadRetention, eventAge: c.eventRetention, bodyAge: c.bodyRetention,
 			maxBytes: c.maxBytes, logger: c.logger,
 		},
 		notifier: &notifier{hook: c.hook, faults: c.faults},
@@ -312,6 +312,7 @@ func (o *Outbox) Close() error {
 		o.halt()
 	}
 	o.stats.close()
+	o.feed.close()
 	return errors.Join(err, o.sender.Close(), o.follower.close(), o.db.Close())
 }
 

@@ -44,7 +44,7 @@ func TestProofPolling(t *testing.T) {
 		for _, id := range p.seen {
 			require.True(t, p.committed[id], id)
 		}
-		all, _ := follow(t, second.app, outbox.EventFilter{}, "")
+		all, _ := follow(t, second.app, outbox.EventFilter{}, "", len(p.committed))
 		require.Equal(t, p.seen, all, "the order that the consumer saw is not that of the cursor")
 		t.Logf("%d writers, %d events committed and seen once, %d rolled back", p.writers, len(p.committed), p.rolledBack)
 		second.close(t)
@@ -122,18 +122,23 @@ func (p *polling) write(t *testing.T, ph *phase, store transactions, id string, 
 	}
 }
 
-// read follows the events until all writers have ended and nothing is left.
+// read follows the events until all writers have ended and each event has
+// appeared.
 func (p *polling) read(t *testing.T, ph *phase, cursor string) string {
-	for {
+	for open := time.Now(); ; { // until then there were writers
 		done := ph.done.Load()
 		page, err := ph.app.Events(t.Context(), outbox.EventFilter{}, outbox.Page{Cursor: cursor, Limit: 10})
 		require.NoError(t, err)
 		for _, e := range page.Items {
 			p.seen = append(p.seen, e.ID)
 		}
-		if cursor = page.Next; done && !page.More {
+		if cursor = page.Next; done && !page.More && len(p.seen) >= len(p.committed) {
 			return cursor
 		}
+		if !done {
+			open = time.Now()
+		}
+		require.Less(t, time.Since(open), patience, "committed events do not appear")
 	}
 }
 
