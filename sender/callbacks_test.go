@@ -43,7 +43,11 @@ func TestCallbacks(t *testing.T) {
 		},
 		"WithSchedule": testSchedule,
 		"WithResolver": func(t *testing.T, f *callbacktest.Fault) {
-			s := newSender(t, sender.WithTimeout(100*time.Millisecond), sender.WithResolver(&net.Resolver{
+			timeout := patience
+			if f.Kind == callbacktest.Hangs { // then it is what ends the attempt
+				timeout = 100 * time.Millisecond
+			}
+			s := newSender(t, sender.WithTimeout(timeout), sender.WithResolver(&net.Resolver{
 				PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { f.Happen(); return nil, nil },
 			}))
 			a := s.Attempt(t.Context(), sender.Endpoint{URL: sender.NewURL("https://name.example"), Signer: standard(t)}, message())

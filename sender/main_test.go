@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long tests wait for an event that must happen. Only a hang
 // takes longer.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // canary stands for every secret. It must be in no error and no record.
 const canary = "canary-5f0e9d3c7b1a"

@@ -27,7 +27,7 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 // patience limits waits on a machine with other users. Only a hang exceeds it.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // options parses a server's URL as the package documentation shows.
 func options(t testing.TB, url string) *redis.Options {

@@ -36,7 +36,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-const patience = 3 * time.Minute // only a hang takes longer
+const patience = 10 * time.Minute // only a hang takes longer
 
 // world is a service with all parts that have telemetry.
 type world struct {

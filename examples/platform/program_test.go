@@ -53,7 +53,7 @@ const (
 	apiToken = "canary-token-0123456789"
 	// patience allows for a machine that compiles other things at the same
 	// time.
-	patience = 3 * time.Minute
+	patience = 10 * time.Minute
 )
 
 // goCache is the user's compiler cache, because compiling net/http again takes

@@ -15,7 +15,7 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 )
 
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 type noteArgs struct {
 	Note string `json:"note"`

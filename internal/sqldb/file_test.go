@@ -19,7 +19,7 @@ import (
 )
 
 // patience ends only a hang.
-const patience = time.Minute
+const patience = 10 * time.Minute
 
 func openFile(t *testing.T, path string) *sqldb.DB {
 	t.Helper()

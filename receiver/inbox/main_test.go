@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	patience = 2 * time.Minute // only a hang takes longer
+	patience = 10 * time.Minute // only a hang takes longer
 	often    = 20 * time.Millisecond
 )
 

@@ -21,7 +21,7 @@ import (
 )
 
 // hangLimit ends a test that would wait forever. It is not a bound on speed.
-const hangLimit = 4 * time.Minute
+const hangLimit = 10 * time.Minute
 
 // lockedBuffer takes a log's lines from several goroutines.
 type lockedBuffer struct {

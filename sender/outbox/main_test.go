@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long tests wait for an event that must happen. Only a hang
 // takes that long, even on a slow machine.
-const patience = 4 * time.Minute
+const patience = 10 * time.Minute
 
 // world is a database on which a test can open several outboxes, as several
 // processes would.

@@ -20,7 +20,7 @@ import (
 )
 
 // patience is the limit for waiting. Only a hang takes longer.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 

@@ -19,7 +19,7 @@ import (
 var crashFor = flag.Duration("crash.for", 0, "how long each mode is run; 0 means one round")
 
 // patience is the limit for one round. Only a hang takes longer.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // round is how many events are sent before effects are counted.
 const round = 200

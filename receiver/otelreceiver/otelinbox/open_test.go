@@ -29,7 +29,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-const patience = time.Minute // only a hang takes longer
+const patience = 10 * time.Minute // only a hang takes longer
 
 // world is an inbox with telemetry that is kept in memory.
 type world struct {

@@ -25,7 +25,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-const patience = time.Minute // only a hang takes longer
+const patience = 10 * time.Minute // only a hang takes longer
 
 func newOutbox(t *testing.T, m *teltest.Memory) *outbox.Outbox {
 	t.Helper()

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience is how long tests wait for what must happen. Only a hang takes that
 // long.
-const patience = 4 * time.Minute
+const patience = 10 * time.Minute
 
 // platform is an outbox with its API, as a platform would mount it.
 type platform struct {

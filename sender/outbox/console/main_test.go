@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience is how long tests wait for what must happen. Only a hang takes that
 // long.
-const patience = 4 * time.Minute
+const patience = 10 * time.Minute
 
 // prefix is where the pages are mounted.
 const prefix = "/platform/hooks"

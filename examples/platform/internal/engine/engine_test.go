@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience allows for a machine that compiles other things at the same time.
-const patience = 3 * time.Minute
+const patience = 10 * time.Minute
 
 // bench is an engine with the steps that it recorded.
 type bench struct {

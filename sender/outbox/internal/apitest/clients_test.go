@@ -29,7 +29,7 @@ import (
 )
 
 // patience is how long the programs may take. Only a hang takes that long.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 //go:embed testdata
 var testdata embed.FS

@@ -18,7 +18,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 var errGivenUp = errors.New("given up")
 
