@@ -207,17 +207,23 @@ type sleeper struct {
 // sleeping returns the due deliveries with sleeping jobs among the next ones
 // after an ID, and where it has stopped, or an empty text after the last.
 func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int) (all []sleeper, next string, err error) {
-	key := `id COLLATE "POSIX"` // as in the index
-	if w.db.Dialect() == riverdb.SQLite {
-		key = `id`
+	text, args := `SELECT id, job, next_at FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND id > ? ORDER BY id LIMIT ?`,
+		[]any{endpoint, after, int64(limit)}
+	if w.db.Dialect() == riverdb.Postgres {
+		// PostgreSQL expects few rows, since it multiplies the shares of the endpoint
+		// and of the state. So it would read and sort all that wait for the endpoint.
+		// It does not know that of a place in the order of all rows.
+		text, args = `SELECT id, job, next_at FROM (
+			SELECT endpoint, state, id, job, next_at FROM {schema}outbox_delivery WHERE (endpoint, state, id COLLATE "POSIX") > (?, 'pending', ?)
+			ORDER BY endpoint, state, id COLLATE "POSIX" LIMIT ?) AS next WHERE endpoint = ? AND state = 'pending' ORDER BY id COLLATE "POSIX"`,
+			append(args, endpoint)
 	}
 	all, err = riverdb.Collect(ctx, w.db.Reader(), func(r riverdb.Row) (s sleeper, err error) {
 		var nextAt int64
 		err = r.Scan(&s.id, &s.job, &nextAt)
 		s.due = nextAt <= micros(time.Now())
 		return s, err
-	}, `SELECT id, job, next_at FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND `+key+` > ? ORDER BY `+key+` LIMIT ?`,
-		endpoint, after, int64(limit))
+	}, text, args...)
 	if err != nil || len(all) == 0 {
 		return nil, "", err
 	}
