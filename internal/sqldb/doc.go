@@ -21,9 +21,9 @@
 // # Statements for both databases
 //
 // A statement is written once, see [Dialect.Rewrite]. Use only the features
-// that both databases have, such as bigint, text and bytes ({text} and {blob} in
-// a migration), ON CONFLICT, RETURNING and partial indexes. Avoid arrays. Store
-// times as integers in microseconds since 1970, see [Micros] and [Time].
+// that both databases have, such as bigint, text and bytes ({text} and {blob}
+// in a migration), ON CONFLICT, RETURNING and partial indexes. Avoid arrays.
+// Store times as integers in microseconds since 1970, see [Micros] and [Time].
 //
 // # Lists and writes
 //

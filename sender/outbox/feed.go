@@ -89,15 +89,14 @@ func (f *feed) fresh() bool {
 	return f.asked.Sub(f.placed) < placeAge
 }
 
-// rounds places events until nobody polls any more. A poll places them itself
-// if a round fails, and returns the error.
+// rounds places events until nobody polls any more.
 func (f *feed) rounds(ctx context.Context) {
 	tick := time.NewTicker(placeEvery)
 	defer tick.Stop()
 	for f.wanted() {
 		select {
 		case <-tick.C:
-			_ = f.round(ctx)
+			_ = f.round(ctx) // a poll places them itself if rounds fail, and returns the error
 		case <-ctx.Done():
 			return
 		}

@@ -56,10 +56,10 @@ const module = "outbox"
 // PostgreSQL walks along an index in the order of the IDs only if the query has
 // the collation of the index, see scan. The indexes of a log have the collation
 // "POSIX", which is another name for "C". This keeps PostgreSQL from using the
-// primary key for an app's or an endpoint's log, whatever its statistics say. Only the
-// operator's queries have the condition that size is not zero, which is always
-// true. This keeps the planner from using the operator's indexes for others. In
-// the same way only the queries of WithOrdering use its index.
+// primary key for an app's or an endpoint's log, whatever its statistics say.
+// Only the operator's queries have the condition that size is not zero, which
+// is always true. This keeps the planner from using the operator's indexes for
+// others. In the same way only the queries of WithOrdering use its index.
 //
 // Dead letters can be anywhere in a large table. The two indexes that list them
 // therefore have all columns that Stats needs. One is the size, whose condition
