@@ -46,7 +46,7 @@ type Settings struct {
 	postgres bool
 }
 
-// Postgres reports whether this walk is the one on PostgreSQL.
+// Postgres reports whether this walk is on PostgreSQL.
 func (s *Settings) Postgres() bool { return s.postgres }
 
 // Walk runs a script for one combination of settings, or for all with the flag
@@ -60,10 +60,7 @@ func Walk(t *testing.T, script string, atLeast int, furnish func(t *testing.T, s
 	chromium := servicetest.Program(t, "chromium")
 	modules := install(t)
 	for _, s := range combinations() {
-		name := s.Color + " " + strconv.Itoa(s.Width)
-		if !s.Script {
-			name += " without JavaScript"
-		}
+		name := s.name()
 		t.Run(name, func(t *testing.T) {
 			s.Chromium, s.Modules, s.Walker = chromium, modules, "file://"+filepath.ToSlash(filepath.Join(modules, "walker.mjs"))
 			if *screenshots != "" {
@@ -82,14 +79,28 @@ func combinations() (all []Settings) {
 	if !*everyCombination {
 		return []Settings{{Script: true, Axe: true, Color: "light", Width: 1280}}
 	}
-	for _, script := range []bool{true, false} {
-		for _, color := range []string{"light", "dark"} {
-			for _, width := range []int{360, 1280} {
-				all = append(all, Settings{Script: script, Axe: script, Color: color, Width: width, postgres: width == 1280 && color == "light"})
+	for _, postgres := range []bool{false, true} {
+		for _, script := range []bool{true, false} {
+			for _, color := range []string{"light", "dark"} {
+				for _, width := range []int{360, 1280} {
+					all = append(all, Settings{Script: script, Axe: script, Color: color, Width: width, postgres: postgres})
+				}
 			}
 		}
 	}
 	return all
+}
+
+// name names a combination.
+func (s *Settings) name() string {
+	name := s.Color + " " + strconv.Itoa(s.Width)
+	if !s.Script {
+		name += " without JavaScript"
+	}
+	if s.postgres {
+		name += " on PostgreSQL"
+	}
+	return name
 }
 
 // install returns a folder with the packages of npm and the walker. It stays

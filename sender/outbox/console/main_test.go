@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,11 @@ type world struct {
 	url     string // with the prefix
 	log     *safeBuffer
 	seen    *requests
+	// schema is that of the tables on PostgreSQL, with a dot. exec and names run a
+	// statement behind the outbox's back. The rows of names have a text.
+	schema string
+	exec   func(statement string) error
+	names  func(query string) ([]string, error)
 }
 
 type safeBuffer struct {
@@ -102,16 +108,50 @@ func onEach(t *testing.T, test func(t *testing.T, w *world)) {
 
 func onSQLite(t testing.TB, opts ...console.Option) *world {
 	t.Helper()
-	o, err := outbox.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "outbox.db"), options(t)...)
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	o, err := outbox.OpenSQLite(t.Context(), path, options(t)...)
 	require.NoError(t, err)
-	return newWorld(t, o, opts...)
+	w := newWorld(t, o, opts...)
+	w.behindSQLite(path)
+	return w
 }
 
 func onPostgres(t testing.TB, opts ...console.Option) *world {
 	t.Helper()
-	o, err := outbox.NewPostgres(t.Context(), sqldbtest.NewPool(t), options(t)...)
+	pool := sqldbtest.NewPool(t)
+	o, err := outbox.NewPostgres(t.Context(), pool, options(t)...)
 	require.NoError(t, err)
-	return newWorld(t, o, opts...)
+	w := newWorld(t, o, opts...)
+	w.schema = "deployhook_outbox."
+	w.exec = func(statement string) error {
+		_, err := pool.Exec(t.Context(), statement)
+		return err
+	}
+	w.names = func(query string) (all []string, err error) {
+		return all, pool.QueryRow(t.Context(), `SELECT array_agg(a.name) FROM (`+query+`) AS a (name)`).Scan(&all)
+	}
+	return w
+}
+
+// behindSQLite sets exec and names.
+func (w *world) behindSQLite(path string) {
+	w.exec = func(statement string) error {
+		db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(60000)")
+		if err != nil {
+			return err
+		}
+		_, err = db.ExecContext(w.t.Context(), statement)
+		return errors.Join(err, db.Close())
+	}
+	w.names = func(query string) (all []string, err error) {
+		db, err := sql.Open("sqlite", "file:"+path)
+		if err != nil {
+			return nil, err
+		}
+		var text string
+		err = db.QueryRowContext(w.t.Context(), `SELECT group_concat(name) FROM (`+query+`)`).Scan(&text)
+		return strings.Split(text, ","), errors.Join(err, db.Close())
+	}
 }
 
 func options(t testing.TB) []outbox.Option {

@@ -1,6 +1,8 @@
 package console_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -129,6 +131,17 @@ func TestAssets(t *testing.T) {
 	asset := w.as("").Get(page.Resolve(style[1])).Says()
 	require.Contains(t, asset.Header.Get("Cache-Control"), "immutable")
 	require.Contains(t, asset.Header.Get("Content-Type"), "text/css")
+	script := regexp.MustCompile(`src="([^"]*live-[^"]*)"`).FindStringSubmatch(page.Source)
+	require.NotNil(t, script)
+	var packed bytes.Buffer
+	gz := gzip.NewWriter(&packed)
+	for _, text := range []string{asset.Source, w.as("").Get(page.Resolve(script[1])).Source} {
+		_, err := gz.Write([]byte(text))
+		require.NoError(t, err)
+	}
+	require.NoError(t, gz.Close())
+	t.Logf("assets have %d bytes, compressed", packed.Len())
+	require.LessOrEqual(t, packed.Len(), 60<<10)
 	w.as("").Open("/assets/style.css").Refused(404)
 	w.as("").Open("/assets/..%2fconsole.go").Refused(404)
 }
