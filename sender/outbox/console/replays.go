@@ -147,9 +147,20 @@ func (r replayRow) Tag() webui.Tag {
 	return webui.Good("Ended")
 }
 
+// Name names the endpoint to people, in a few words.
+func (r replayRow) Name() string {
+	if r.To == r.Filter.Endpoint {
+		return short(r.To)
+	}
+	return webui.Clip(r.To, 60)
+}
+
 // Done is the share that has ended, in percent.
 func (r replayRow) Done() int {
-	if r.Scheduled == 0 {
+	switch {
+	case r.Scheduled == 0 && r.Complete:
+		return 100 // there was nothing to send
+	case r.Scheduled == 0:
 		return 0
 	}
 	return max(0, 100*(r.Scheduled-r.Pending)/r.Scheduled)
