@@ -35,7 +35,7 @@ func textOfChoice(all []choice, value string) string {
 // short leaves out the middle of a long ID. The end tells IDs of one time
 // apart.
 func short(id string) string {
-	const most, start, end = 24, 10, 8
+	const most, start, end = 20, 6, 8
 	all := []rune(id)
 	if len(all) <= most {
 		return id

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/webui"
+	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -42,6 +43,7 @@ type deadReason struct {
 	Text   string
 	N      int
 	Sample string // path of one of them
+	Class  string // of the answer, for the list of deliveries; empty for none
 }
 
 // overviewData is what the operator sees first.
@@ -131,10 +133,21 @@ func (v *view) deadReasons(all []outbox.Delivery) (out []deadReason) {
 		i := slices.IndexFunc(out, func(r deadReason) bool { return r.Text == text })
 		if i < 0 {
 			i = len(out)
-			out = append(out, deadReason{Text: text, Sample: v.root + deliveryPath(d.App, d.ID)})
+			out = append(out, deadReason{Text: text, Sample: v.root + deliveryPath(d.App, d.ID), Class: classOf(d)})
 		}
 		out[i].N++
 	}
 	slices.SortStableFunc(out, func(a, b deadReason) int { return b.N - a.N })
 	return out
+}
+
+// classOf is the class of the last answer in the filter of the list.
+func classOf(d outbox.Delivery) string {
+	switch {
+	case d.LastStatus >= 100:
+		return strconv.Itoa(d.LastStatus/100) + "xx"
+	case d.LastClass != sender.ClassNone:
+		return string(outbox.AnswerNone)
+	}
+	return ""
 }

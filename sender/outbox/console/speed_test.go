@@ -234,8 +234,8 @@ func (w *world) columns(t *testing.T, table string, changed map[string]string) (
 	return strings.Join(all, ", "), strings.Join(from, ", ")
 }
 
-// copyDeliveries inserts n copies of a delivery, of its event and its body. Each
-// has an attempt, which is that of a tested delivery.
+// copyDeliveries inserts n copies of a delivery, of its event and its body.
+// Each has an attempt, which is that of a tested delivery.
 func (w *world) copyDeliveries(t *testing.T, delivery, event, tested string, n int) {
 	t.Helper()
 	const span = 4 * 24 * time.Hour
