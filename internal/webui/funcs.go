@@ -13,6 +13,7 @@ func (u *UI) funcs() template.FuncMap {
 	return template.FuncMap{
 		"time": Time, "since": Since, "duration": Duration, "clip": Clip, "plural": Plural, "dict": dict,
 		"strip": func(s Strip) template.HTML { return s.HTML() }, "spans": func(s Spans) template.HTML { return s.HTML() },
+		"bars": func(b Bars) template.HTML { return b.HTML() },
 		"line": func(l Line) template.HTML { return l.HTML() },
 	}
 }

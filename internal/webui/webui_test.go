@@ -126,5 +126,12 @@ func TestPlots(t *testing.T) {
 	spans := string(Spans{Name: "x", Total: time.Second, Parts: []Span{{"dns", "DNS", time.Second / 2}, {"tls", "TLS", 0}}}.HTML())
 	require.Contains(t, spans, `width="200.0"`)
 	require.NotContains(t, spans, "tls")
+	zero, two := 0.0, 2.0
+	bars := string(Bars{Name: "<x>", Values: []*float64{nil, &zero, &two}}.HTML())
+	require.Contains(t, bars, `aria-label="&lt;x&gt;"`)
+	require.Equal(t, 2, strings.Count(bars, `class="bar"`), "what was not measured has no bar")
+	require.Contains(t, bars, `<rect class="bar" x="10" y="93.0" width="8" height="3.0"/>`)
+	require.Contains(t, bars, `<rect class="bar" x="20" y="1.0" width="8" height="95.0"/>`)
+	require.NotContains(t, string(Bars{}.HTML()), "rect")
 	require.Contains(t, string(Line{Points: []float64{0, 1, 2}}.HTML()), "200.0,48.0")
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/callbacktest"
 	"github.com/deployhook/deployhook/receiver/console"
+	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
@@ -30,6 +31,23 @@ func TestCallbacks(t *testing.T) {
 			want := map[callbacktest.Kind]int{callbacktest.Panics: 503, callbacktest.Exits: 503, callbacktest.Hangs: 200}[f.Kind]
 			require.Equal(t, want, callbacktest.Outlives(t, f, func() int { return serve(h, "GET", "/inbox") }))
 			require.Equal(t, want == 503, h.Faults()["authorizer"] == 1)
+		},
+		"WithLedger": func(t *testing.T, f *callbacktest.Fault) {
+			w := onSQLite(t)
+			everybody := func(*http.Request) (console.Access, error) {
+				return console.Access{Read: true, Organizations: []string{"acme"}}, nil
+			}
+			h, err := console.New(everybody, console.WithLedger(badLedger{w.ledger, f.Happen}))
+			require.NoError(t, err)
+			want := map[callbacktest.Kind]int{callbacktest.Panics: 500, callbacktest.Exits: 500, callbacktest.Hangs: 200}[f.Kind]
+			require.Equal(t, want, callbacktest.Outlives(t, f, func() int { return serve(h, "GET", "/orgs/acme/deployments") }))
+			require.Equal(t, want == 500, h.Faults()["WithLedger"] == 1)
+			if f.Kind == callbacktest.Hangs {
+				return
+			}
+			for _, path := range []string{"/orgs/acme/history", "/orgs/acme/deployment?id=x"} {
+				require.Equal(t, want, serve(h, "GET", path))
+			}
 		},
 		"WithLogger": func(t *testing.T, f *callbacktest.Fault) {
 			w := onSQLite(t)
@@ -52,6 +70,27 @@ func serve(h *console.Handler, method, path string) int {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	h.ServeHTTP(w, r)
 	return w.Code
+}
+
+type badLedger struct {
+	console.Ledger
+
+	fault func()
+}
+
+func (l badLedger) Scopes(ctx context.Context, organization string) ([]deployments.Scope, error) {
+	l.fault()
+	return l.Ledger.Scopes(ctx, organization)
+}
+
+func (l badLedger) Latest(ctx context.Context, organization string, s deployments.Scope, p deployments.Page) (deployments.Records, error) {
+	l.fault()
+	return l.Ledger.Latest(ctx, organization, s, p)
+}
+
+func (l badLedger) Get(ctx context.Context, organization, id string) (*deployments.Record, error) {
+	l.fault()
+	return l.Ledger.Get(ctx, organization, id)
 }
 
 type badHandler struct{ fault func() }

@@ -8,8 +8,10 @@ import (
 	"net/http"
 
 	"github.com/deployhook/deployhook/internal/contain"
+	"github.com/deployhook/deployhook/internal/nilable"
 	"github.com/deployhook/deployhook/internal/route"
 	"github.com/deployhook/deployhook/internal/webui"
+	"github.com/deployhook/deployhook/receiver/deployments/dora"
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
 
@@ -30,6 +32,9 @@ type Access struct {
 	Read bool
 	// Act permits replays. It needs Read.
 	Act bool
+	// Organizations are those whose deployments and metrics may be read. Reading
+	// them needs Read, too.
+	Organizations []string
 	// Actor is who the request is from, for the log and the page.
 	Actor string
 }
@@ -48,9 +53,9 @@ type Handler struct {
 	config
 }
 
-// New returns the pages of what the options name. At least one of [WithInbox]
-// and [WithRecent] is required. The authorizer is required too, because without
-// one nobody would have access.
+// New returns the pages of what the options name. At least one of [WithInbox],
+// [WithRecent], [WithLedger] and [WithMetrics] is required. The authorizer is
+// required too, because without one nobody would have access.
 //
 // The paths begin at the root. Mount it under any prefix with
 // [http.StripPrefix]. Errors wrap [ErrConfig].
@@ -59,8 +64,8 @@ func New(authorize Authorizer, opts ...Option) (*Handler, error) {
 	if authorize == nil {
 		err = errors.Join(err, fmt.Errorf("%w: New: the authorizer is nil; without one nobody would have access", ErrConfig))
 	}
-	if err == nil && c.inbox == nil && c.recent == nil {
-		err = fmt.Errorf("%w: New: there is nothing to show; use WithInbox or WithRecent", ErrConfig)
+	if err == nil && c.inbox == nil && c.recent == nil && c.ledger == nil && c.metrics == nil {
+		err = fmt.Errorf("%w: New: there is nothing to show; use WithInbox, WithRecent, WithLedger or WithMetrics", ErrConfig)
 	}
 	if err != nil {
 		return nil, err
@@ -74,10 +79,10 @@ func New(authorize Authorizer, opts ...Option) (*Handler, error) {
 	return h, nil
 }
 
-// Faults returns how often the authorizer, or the handler of [WithLogger], has
-// panicked or ended its goroutine (runtime.Goexit), by its name. Both are
-// contained. A request whose authorizer has a fault is answered 503. The map is
-// empty if there was no fault.
+// Faults returns how often the authorizer, the ledger of [WithLedger], or the
+// handler of [WithLogger] has panicked or ended its goroutine (runtime.Goexit),
+// by its name. All are contained. A request whose authorizer has a fault is
+// answered 503. The map is empty if there was no fault.
 func (h *Handler) Faults() map[string]uint64 {
 	if h == nil || h.faults == nil {
 		return map[string]uint64{}
@@ -93,8 +98,11 @@ type optionFunc func(*config)
 func (f optionFunc) apply(c *config) { f(c) }
 
 type config struct {
-	inbox  *inbox.Inbox
-	recent *Recent
+	inbox   *inbox.Inbox
+	recent  *Recent
+	ledger  Ledger
+	metrics *dora.Calculator
+	reports chan struct{} // one for each report that is being computed
 
 	product string
 	logger  *slog.Logger
@@ -103,9 +111,12 @@ type config struct {
 	err     error
 }
 
+// maxReports bounds how many reports are computed at the same time.
+const maxReports = 2
+
 func newConfig(opts []Option) (*config, error) {
 	c := &config{
-		product: "Received webhooks", logger: slog.Default(), origins: http.NewCrossOriginProtection(),
+		product: "Received webhooks", logger: slog.Default(), origins: http.NewCrossOriginProtection(), reports: make(chan struct{}, maxReports),
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -116,6 +127,9 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	c.faults = contain.New("receiver console", c.logger.Handler())
 	c.logger = c.faults.Logger()
+	if c.ledger != nil {
+		c.ledger = &containedLedger{c.ledger, c.faults}
+	}
 	return c, c.err
 }
 
@@ -142,6 +156,30 @@ func WithRecent(recent *Recent) Option {
 			c.fail("WithRecent: the Recent was not made with NewRecent")
 		}
 		c.recent = recent
+	})
+}
+
+// WithLedger shows the deployments of the organizations in [Access], by service
+// and environment. Default: none. Nil is an error.
+func WithLedger(l Ledger) Option {
+	return optionFunc(func(c *config) {
+		if nilable.IsNil(l) {
+			c.fail("WithLedger: the ledger is nil; leave the option out")
+			return
+		}
+		c.ledger = l
+	})
+}
+
+// WithMetrics shows the five DORA metrics of the organizations in [Access],
+// with the evidence behind each figure. Two reports are computed at the same
+// time, and others wait. Default: none. Nil is an error.
+func WithMetrics(calculator *dora.Calculator) Option {
+	return optionFunc(func(c *config) {
+		if calculator == nil {
+			c.fail("WithMetrics: the calculator is nil; leave the option out")
+		}
+		c.metrics = calculator
 	})
 }
 

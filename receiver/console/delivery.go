@@ -19,8 +19,7 @@ type reason struct{ Class, Text, Do string }
 const patience = time.Minute
 
 func reasonOf(d *inbox.Delivery, now time.Time) reason {
-	line, _, _ := strings.Cut(strings.TrimSpace(d.LastError), "\n")
-	line = webui.Clip(line, 300)
+	line := webui.Clip(deliveryRow{Delivery: *d}.ErrorLine(), 300)
 	switch d.State {
 	case inbox.Handled:
 		return reason{"good", "The handler has handled it.", ""}

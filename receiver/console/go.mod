@@ -7,7 +7,9 @@ require (
 	github.com/deployhook/deployhook v0.1.0
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0
 	github.com/deployhook/deployhook/internal/webui v0.1.0
+	github.com/deployhook/deployhook/receiver/deployments/sqlledger v0.1.0
 	github.com/deployhook/deployhook/receiver/inbox v0.1.0
+	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/net v0.46.0
 )
@@ -19,7 +21,6 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
-	github.com/jackc/pgx/v5 v5.12.0 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/lib/pq v1.12.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect

@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/deployhook/deployhook/internal/webui"
 	"github.com/deployhook/deployhook/receiver/inbox"
@@ -30,6 +31,12 @@ func (r deliveryRow) Tag() webui.Tag {
 		return webui.Wait("Failed, will be retried")
 	}
 	return webui.Wait("Pending")
+}
+
+// ErrorLine is the first line of the error.
+func (r deliveryRow) ErrorLine() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(r.LastError), "\n")
+	return line
 }
 
 func deliveryPath(id int64) string { return "inbox/deliveries/" + strconv.FormatInt(id, 10) }

@@ -3,6 +3,8 @@ package console_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	_ "github.com/jackc/pgx/v5/stdlib" // driver of the ledger
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/leaktest"
@@ -24,6 +27,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/console"
+	"github.com/deployhook/deployhook/receiver/deployments/dora"
+	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 	"github.com/deployhook/deployhook/receiver/inbox"
 	"github.com/deployhook/deployhook/signer"
 )
@@ -39,6 +44,8 @@ const (
 type world struct {
 	t       testing.TB
 	inbox   *inbox.Inbox
+	ledger  *sqlledger.Ledger
+	recent  *console.Recent
 	handler *console.Handler
 	url     string // with the prefix
 	log     *safeBuffer
@@ -83,13 +90,21 @@ func onSQLite(t testing.TB, opts ...console.Option) *world {
 	w := &world{t: t, fails: map[string]string{}}
 	in, err := inbox.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "inbox.db"), w.handle, inboxOptions()...)
 	require.NoError(t, err)
+	w.ledger, err = sqlledger.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	require.NoError(t, err)
 	return w.open(in, opts...)
 }
 
 func onPostgres(t testing.TB, opts ...console.Option) *world {
 	t.Helper()
 	w := &world{t: t, fails: map[string]string{}}
-	in, err := inbox.NewPostgres(t.Context(), sqldbtest.NewPool(t), w.handle, inboxOptions()...)
+	address := sqldbtest.NewDatabase(t)
+	in, err := inbox.NewPostgres(t.Context(), sqldbtest.OpenPool(t, address), w.handle, inboxOptions()...)
+	require.NoError(t, err)
+	db, err := sql.Open("pgx", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	w.ledger, err = sqlledger.NewPostgres(t.Context(), db)
 	require.NoError(t, err)
 	return w.open(in, opts...)
 }
@@ -104,14 +119,18 @@ func inboxOptions() []inbox.Option {
 func (w *world) open(in *inbox.Inbox, opts ...console.Option) *world {
 	t := w.t
 	t.Helper()
-	w.inbox, w.log = in, &safeBuffer{}
-	var err error
+	w.inbox, w.log, w.recent = in, &safeBuffer{}, console.NewRecent()
+	calculator, err := dora.New(w.ledger)
+	require.NoError(t, err)
 	w.scheme, err = signer.NewStandard(signer.GenerateSecret())
 	require.NoError(t, err)
-	w.hook, err = in.Handler(w.scheme, "platform", receiver.WithLogger(slog.New(slog.DiscardHandler)))
+	w.hook, err = in.Handler(w.scheme, "platform", receiver.WithLogger(slog.New(slog.DiscardHandler)),
+		receiver.WithObserver(w.recent.Observer("platform")))
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(w.log, nil))
-	w.handler, err = console.New(byCookie, append([]console.Option{console.WithInbox(in), console.WithLogger(logger)}, opts...)...)
+	w.handler, err = console.New(byCookie, append([]console.Option{
+		console.WithInbox(in), console.WithRecent(w.recent), console.WithLedger(w.ledger), console.WithMetrics(calculator), console.WithLogger(logger),
+	}, opts...)...)
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle(prefix+"/", http.StripPrefix(prefix, w.handler))
@@ -119,6 +138,7 @@ func (w *world) open(in *inbox.Inbox, opts ...console.Option) *world {
 	t.Cleanup(func() {
 		server.Close()
 		require.NoError(t, in.Close())
+		require.NoError(t, w.ledger.Close())
 		for line := range strings.Lines(w.log.String()) {
 			if t.Failed() && strings.Contains(line, "level=ERROR") {
 				t.Log(line)
@@ -148,7 +168,14 @@ func byCookie(r *http.Request) (console.Access, error) {
 	case "broken":
 		return console.Access{Read: true, Act: true}, errors.New("the session store is down")
 	}
-	return console.Access{Read: true, Act: who != "reader", Actor: who + " of the team"}, nil
+	orgs := []string{"acme"}
+	switch who {
+	case "olga":
+		orgs = append(orgs, "globex")
+	case "ned":
+		orgs = nil
+	}
+	return console.Access{Read: true, Act: who != "reader", Organizations: orgs, Actor: who + " of the team"}, nil
 }
 
 // handle fails as the test says.
@@ -204,6 +231,24 @@ func (w *world) post(body []byte) int {
 	answer := httptest.NewRecorder()
 	w.hook.ServeHTTP(answer, r)
 	return answer.Code
+}
+
+// deploy records a deployment of api to production, some hours ago.
+func (w *world) deploy(org, id string, status payload.Status, hoursAgo float64, change ...func(*payload.Deployment)) {
+	w.t.Helper()
+	began := time.Now().Add(-time.Duration(hoursAgo * float64(time.Hour))).Truncate(time.Second)
+	d := &payload.Deployment{
+		DeploymentID: id, CommitSHA: fmt.Sprintf("%x", sha256.Sum256([]byte(id)))[:40], Environment: "production", Service: "api", Status: status,
+		StartedAt: began, Version: "version of " + id,
+	}
+	if status.Terminal() {
+		d.CompletedAt = began.Add(5 * time.Minute)
+	}
+	for _, f := range change {
+		f(d)
+	}
+	_, err := w.ledger.Record(w.t.Context(), org, d)
+	require.NoError(w.t, err)
 }
 
 // reaches waits until a delivery has a state, and a number of attempts.

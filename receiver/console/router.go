@@ -10,7 +10,7 @@ import (
 // screen is one method of one path.
 type screen struct {
 	method string
-	path   string // parameters in braces
+	path   string // parameters in braces; {org} is an organization
 	serve  func(*view) error
 }
 
@@ -22,6 +22,21 @@ func (h *Handler) screens() []screen {
 	}
 	if h.recent != nil {
 		all = append(all, screen{http.MethodGet, "/recent", showRecent})
+	}
+	if h.ledger != nil {
+		all = append(all, []screen{
+			{"GET", "/deployments", chooseOrganization(partDeployments, "deployments")},
+			{"GET", "/orgs/{org}/deployments", showDeployments},
+			{"GET", "/orgs/{org}/history", showHistory},
+			{"GET", "/orgs/{org}/deployment", showDeployment},
+		}...)
+	}
+	if h.metrics != nil {
+		all = append(all, []screen{
+			{"GET", "/metrics", chooseOrganization(partMetrics, "metrics")},
+			{"GET", "/orgs/{org}/metrics", listMetrics},
+			{"GET", "/orgs/{org}/metrics/report", showReport},
+		}...)
 	}
 	return all
 }

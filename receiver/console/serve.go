@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,6 +81,9 @@ func (v *view) admit() (s screen, err error) {
 	}
 	if s, v.params, err = v.find(v.r); err != nil {
 		return s, err
+	}
+	if org, has := v.params["org"]; has && !slices.Contains(v.access.Organizations, org) {
+		return s, errUnknownOrganization
 	}
 	if s.method != http.MethodPost {
 		return s, nil
@@ -158,8 +162,10 @@ func (v *view) render(p page) error {
 type link struct{ text, to string }
 
 const (
-	partInbox  = "Inbox"
-	partRecent = "Recent"
+	partInbox       = "Inbox"
+	partRecent      = "Recent"
+	partDeployments = "Deployments"
+	partMetrics     = "Metrics"
 )
 
 // links are the parts that there are, and that the viewer may see.
@@ -172,6 +178,12 @@ func (v *view) links() (all []link) {
 	}
 	if v.recent != nil {
 		all = append(all, link{partRecent, "recent"})
+	}
+	if v.ledger != nil && len(v.access.Organizations) > 0 {
+		all = append(all, link{partDeployments, "deployments"})
+	}
+	if v.metrics != nil && len(v.access.Organizations) > 0 {
+		all = append(all, link{partMetrics, "metrics"})
 	}
 	return all
 }
