@@ -116,6 +116,10 @@ func reading() []operation {
 			_, err = g.App("big").Replays(t.Context(), Page{})
 			require.NoError(t, err)
 		}},
+		scanning("count replay", func(t *testing.T, g *grown) {
+			_, err := g.App("big").CountReplay(t.Context(), DeliveryFilter{Answer: Answer5xx})
+			require.NoError(t, err)
+		}),
 		scanning("replay range", func(t *testing.T, g *grown) {
 			row := &replayRow{app: "big", filter: `{"States":["failed","canceled"]}`, cursor: g.id(g.n / 2)}
 			g.inTx(t, func(ctx context.Context, tx *riverdb.Tx) error {

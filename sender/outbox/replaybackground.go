@@ -15,6 +15,9 @@ const (
 	replayInterval = time.Second
 	// replaysAtOnce is the number of replays that take turns.
 	replaysAtOnce = 16
+	// countSteps is how often CountReplay reads scanRows deliveries. Dead letters
+	// are far apart in a large table.
+	countSteps = 2
 )
 
 // begin schedules a new replay, now or in the background.
@@ -89,8 +92,8 @@ func (r *replayer) isFree(ctx context.Context, tx *riverdb.Tx, k owned) (bool, e
 }
 
 // CountReplay counts what [App.ReplayRange] would send again now, without
-// sending anything. It examines at most 10,000 deliveries. If there are others,
-// Count.More is set.
+// sending anything. It examines at most 2,000 deliveries, the oldest first. If
+// there are others, Count.More is set.
 func (a *App) CountReplay(ctx context.Context, f DeliveryFilter) (Count, error) {
 	if err := a.open(); err != nil {
 		return Count{}, err
@@ -111,7 +114,7 @@ func (r *replayer) count(ctx context.Context, f selection) (c Count, err error) 
 	if err != nil {
 		return c, err
 	}
-	for range MaxCount / scanRows {
+	for range countSteps {
 		found, err := s.step(ctx, r.db.Dialect(), r.db.Reader(), scanRows)
 		if err != nil {
 			return c, err

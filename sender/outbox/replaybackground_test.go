@@ -148,3 +148,18 @@ func TestCancelReplay_BeforeItIsScheduled(t *testing.T) {
 		require.False(t, s.Complete)
 	})
 }
+
+// The count of a large log ends, and says that there is more.
+func TestCountReplay_OfALargeLog(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		e, _ := create(t, o.App("shop"), endpointAt("http://127.0.0.1:1/"))
+		publishMany(t, w, o, 2100, event(payload.DeployLive, "dep_1"))
+		require.NoError(t, o.App("shop").Disable(t.Context(), e.ID, "to cancel them"))
+		require.NoError(t, o.App("shop").Enable(t.Context(), e.ID))
+		count, err := o.App("shop").CountReplay(t.Context(), outbox.DeliveryFilter{})
+		require.NoError(t, err)
+		require.Equal(t, outbox.Count{N: 2000, More: true}, count)
+	})
+}
