@@ -44,13 +44,13 @@ var changes = map[string]string{
 // statusChanges are for answers with 4xx that say more.
 var statusChanges = map[int]string{
 	http.StatusBadRequest:            "Your endpoint could not use the body. Compare it with the event type's schema, and look into your server's log.",
-	http.StatusUnauthorized:          "Your endpoint refused the signature. Check that it has the endpoint's current secret, and check the signature below.",
-	http.StatusForbidden:             "Your endpoint refused the request. Check the signature below, and that no firewall or login is in front of it.",
+	http.StatusUnauthorized:          "Your endpoint refused the signature. Check that it has the endpoint's current secret.",
+	http.StatusForbidden:             "Your endpoint refused the request. Check that it has the endpoint's current secret, and that no firewall or login is in front of it.",
 	http.StatusNotFound:              "Check the path of the endpoint's URL. Nothing answers there.",
 	http.StatusMethodNotAllowed:      "Deliveries are POST requests. Check the path of the endpoint's URL, and which methods it takes.",
 	http.StatusRequestTimeout:        "Your server waited too long for the body. Look at its timeouts.",
 	http.StatusRequestEntityTooLarge: "Raise the limit for bodies on your server.",
-	http.StatusUnsupportedMediaType:  "Accept the content type of the delivery, which is under “What was sent”.",
+	http.StatusUnsupportedMediaType:  "Accept the content type of the delivery. Its page shows it under “What was sent”.",
 	http.StatusUnprocessableEntity:   "Your endpoint could not use the body. Compare it with the event type's schema, and look into your server's log.",
 }
 

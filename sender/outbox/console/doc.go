@@ -19,8 +19,9 @@
 // programs that sign the same delivery with the customer's own secret. A
 // customer can resend a delivery, or everything that an endpoint missed.
 //
-// An operator sees all apps, which endpoints fail or wait, how old the oldest
-// due delivery is, and why deliveries became dead letters.
+// An operator sees all apps, which endpoints fail or wait and why, how old the
+// oldest due delivery is, why deliveries became dead letters, and how far the
+// replays of all apps are.
 //
 // The package takes the same [api.Authorizer] as the JSON API. Pages are
 // rendered on the server, so there is nothing to build and nothing to start.
