@@ -22,7 +22,10 @@ func deploymentsHandler(c config, text string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []deployments.Option{deployments.WithLogger(c.logger), deployments.WithTelemetry(c.telemetry.receivers)}
+	opts := []deployments.Option{
+		deployments.WithLogger(c.logger), deployments.WithTelemetry(c.telemetry.receivers),
+		deployments.WithObserver(c.recent.Observer("deployments")),
+	}
 	if c.repos != "" {
 		linker, err := gitlinker.New(reposIn(c.repos))
 		if err != nil {

@@ -14,6 +14,7 @@
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
 //	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics
+//	GET  /console/                                             pages for the team, if -addr is a loopback address
 //	GET  /metrics                                              for Prometheus
 //	GET  /livez                      200 while the process answers
 //	GET  /readyz                     200 while the stores take writes, and 503 after SIGTERM
@@ -32,6 +33,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/deployhook/deployhook/receiver/console"
 	"github.com/deployhook/deployhook/receiver/service"
 )
 
@@ -75,7 +77,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return fmt.Errorf("-store: %w", err)
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	c := config{getenv: getenv, stores: st, repos: *repos, logger: logger}
+	c := config{getenv: getenv, stores: st, repos: *repos, logger: logger, recent: console.NewRecent(), loopback: isLoopback(*addr)}
 	if r.organization != "" {
 		return r.write(ctx, c, stdout)
 	}
@@ -90,7 +92,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return fmt.Errorf("-addr: %w", err)
 	}
-	logger.Info("listening", "addr", listener.Addr().String(), "store", st.name, "served", routes.served, "not_served", routes.notServed)
+	logger.Info("listening", "addr", listener.Addr().String(), "console", c.consoleAt(listener.Addr()), "store", st.name, "served", routes.served, "not_served", routes.notServed)
 	if len(routes.served) == 0 {
 		logger.Warn("no secret is set, so no webhook is served; set at least one of the variables under not_served")
 	}

@@ -19,7 +19,8 @@ func incidentsHandler(c config, text string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return deployments.NewIncidents(scheme, c.stores.ledger, deployments.WithLogger(c.logger), deployments.WithTelemetry(c.telemetry.receivers))
+	return deployments.NewIncidents(scheme, c.stores.ledger, deployments.WithLogger(c.logger), deployments.WithTelemetry(c.telemetry.receivers),
+		deployments.WithObserver(c.recent.Observer("incidents")))
 }
 
 // metricsHandler serves the five DORA metrics for the same API keys.

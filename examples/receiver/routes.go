@@ -11,6 +11,7 @@ import (
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/console"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -19,6 +20,10 @@ type config struct {
 	stores *stores
 	repos  string
 	logger *slog.Logger
+	// recent counts what is received, for the console.
+	recent *console.Recent
+	// loopback is whether only this machine reaches the receiver.
+	loopback bool
 
 	telemetry openTelemetry
 }
@@ -61,6 +66,9 @@ func newMux(c config) (*http.ServeMux, served, error) {
 		mux.Handle(r.pattern, h)
 		s.served = append(s.served, path)
 	}
+	if c.loopback {
+		return mux, s, c.mountConsole(mux)
+	}
 	return mux, s, nil
 }
 
@@ -79,7 +87,7 @@ func (c config) onDeployment(ctx context.Context, d *payload.Deployment) error {
 
 func (c config) receiver(v signer.Verifier, source string) (*receiver.Receiver, error) {
 	return receiver.New(v, receiver.WithDedupe(c.stores.dedupe, source), receiver.WithLogger(c.logger),
-		receiver.WithTelemetry(c.telemetry.receivers))
+		receiver.WithTelemetry(c.telemetry.receivers), receiver.WithObserver(c.recent.Observer(source)))
 }
 
 // records returns the handler for another system's webhook.

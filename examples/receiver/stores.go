@@ -14,14 +14,16 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/dedupe/redisdedupe"
 	"github.com/deployhook/deployhook/dedupe/sqldedupe"
+	"github.com/deployhook/deployhook/receiver/console"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/sqlledger"
 )
 
-// ledger keeps records and reads them again for the metrics.
+// ledger keeps records and reads them again for the metrics and the console.
 type ledger interface {
 	deployments.Ledger
 	deployments.History
+	console.Ledger
 }
 
 // stores has the dedupe store and the ledger of deployment records.
