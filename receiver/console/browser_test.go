@@ -71,7 +71,7 @@ func (w *world) furnish(t *testing.T) (c walk) {
 // observe adds requests of the last hours to those of the inbox.
 func (w *world) observe(t *testing.T) {
 	t.Helper()
-	other := w.recent.Observer("gitlab <script>alert('source')</script>")
+	other := w.recent.Observer("gitlab")
 	_ = w.recent.Observer("github")
 	for outcome, n := range map[receiver.Outcome]int{receiver.Handled: 120, receiver.Duplicate: 14, receiver.Failed: 6, receiver.Unauthenticated: 9} {
 		result := receiver.Result{Outcome: outcome, Status: 500}

@@ -39,7 +39,7 @@ func (v *view) metricCards(r *dora.Report) []metricCard {
 		cards[0].More = "90 % of them within " + seconds(lead.P90Seconds)
 	}
 	if frequency.DaysPerWeek != nil {
-		cards[1].More = "In the median week, days with deployments: " + amount(frequency.DaysPerWeek)
+		cards[1].More = "Days with deployments in the median week: " + amount(frequency.DaysPerWeek)
 	}
 	for i, p := range plots {
 		cards[i].Bars = webui.Bars{Name: cards[i].Name + " by the week"}
