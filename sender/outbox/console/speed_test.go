@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -90,7 +91,7 @@ func length(t *testing.T, r *http.Request) int {
 
 // largeLog is an app with a long log, among others.
 type largeLog struct {
-	endpoint, delivery, event, replay string
+	endpoint, disabled, delivery, event, replay string
 }
 
 // pages are the first pages of all screens, with all of their filters. A screen
@@ -121,7 +122,7 @@ func (l *largeLog) pages(t *testing.T) (all []string) {
 		}
 	}
 	require.Empty(t, queries, "there is no such screen")
-	return all
+	return append(all, "/apps/shop/endpoints/"+l.disabled, "/apps/shop/endpoints/"+l.disabled+"/missed")
 }
 
 // filters are those of the list of deliveries, and pairs of them.
@@ -168,7 +169,7 @@ func (w *world) fillLog(t *testing.T, n int) *largeLog {
 	var l largeLog
 	for i := range 10 {
 		e, _ := w.endpointAt("shop", fmt.Sprintf("%s/%d", g.URL, i))
-		l.endpoint = e.ID
+		l.disabled, l.endpoint = cmp.Or(l.disabled, e.ID), e.ID
 	}
 	p, err := w.App("shop").Publish(t.Context(), eventWith("x"))
 	require.NoError(t, err)
@@ -177,6 +178,7 @@ func (w *world) fillLog(t *testing.T, n int) *largeLog {
 	l.delivery, l.event = tested.ID, p.EventID
 	w.copyDeliveries(t, p.Deliveries[0].ID, p.EventID, tested.ID, n)
 	w.fillOthers(t)
+	w.must(t, `UPDATE `+w.table("outbox_endpoint")+` SET state = 'disabled', disabled_at = 1760000000000000, reason = 'abuse' WHERE id = '`+l.disabled+`'`)
 	for range 60 {
 		_, err := w.App("shop").ReplayRange(t.Context(), outbox.DeliveryFilter{EventID: "none"})
 		require.NoError(t, err)

@@ -130,6 +130,14 @@ async function refreshing() {
   if (!(await marked())) fault("it was replaced while paused");
   await page.getByRole("button", { name: "Resume" }).click();
   await page.mouse.move(1, 1);
+  await list.evaluate((part) => getSelection().selectAllChildren(part));
+  await page.clock.fastForward(20000);
+  if (!(await marked())) fault("it was replaced while text was selected");
+  await list.evaluate(() => getSelection().removeAllRanges());
+  await list.hover();
+  await page.clock.fastForward(20000);
+  if (!(await marked())) fault("it was replaced while the pointer was on it");
+  await page.mouse.move(1, 1);
   await pass();
   await page.waitForFunction(() => !document.querySelector("[data-mark]"));
   await page.context().close();
