@@ -171,6 +171,9 @@ func (s *Sender) endDeliveryApart(ctx context.Context, t payload.Type, r *Receip
 // keepValid removes the headers that a telemetry must not set. The others get
 // their canonical names.
 func keepValid(h http.Header) {
+	if trace, ok := h["Traceparent"]; len(h) == 0 || ok && len(h) == 1 && all(trace, validValue) {
+		return // as usual
+	}
 	for key, values := range h {
 		name := http.CanonicalHeaderKey(key)
 		valid := validName(key) && !reserved(name) && all(values, validValue)
