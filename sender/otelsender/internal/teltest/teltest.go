@@ -24,12 +24,12 @@ type Memory struct {
 	Tracers *sdktrace.TracerProvider
 }
 
-// New returns an empty Memory.
-func New(t testing.TB) *Memory {
+// New returns an empty Memory of a provider with the given views.
+func New(t testing.TB, views ...sdkmetric.View) *Memory {
 	t.Helper()
 	m := &Memory{t: t, reader: sdkmetric.NewManualReader(), Spans: tracetest.NewInMemoryExporter()}
 	m.Tracers = sdktrace.NewTracerProvider(sdktrace.WithSyncer(m.Spans))
-	m.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(m.reader))
+	m.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(m.reader), sdkmetric.WithView(views...))
 	t.Cleanup(func() { require.NoError(t, m.Tracers.Shutdown(context.Background())) })
 	t.Cleanup(func() { require.NoError(t, m.meters.Shutdown(context.Background())) })
 	return m
@@ -66,6 +66,36 @@ func (m *Memory) Read() map[string]float64 {
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
 					note(p.Attributes, float64(p.Count))
+				}
+			}
+		}
+	}
+	return got
+}
+
+// Exemplars returns the exemplars of the counters and histograms that have
+// values, by the metric's name.
+func (m *Memory) Exemplars() map[string][]metricdata.Exemplar[float64] {
+	m.t.Helper()
+	var all metricdata.ResourceMetrics
+	require.NoError(m.t, m.reader.Collect(m.t.Context(), &all))
+	got := map[string][]metricdata.Exemplar[float64]{}
+	for _, s := range all.ScopeMetrics {
+		for _, one := range s.Metrics {
+			switch data := one.Data.(type) {
+			case metricdata.Sum[int64]:
+				if !data.IsMonotonic {
+					continue
+				}
+				got[one.Name] = nil
+				for _, p := range data.DataPoints {
+					for _, e := range p.Exemplars {
+						got[one.Name] = append(got[one.Name], metricdata.Exemplar[float64]{TraceID: e.TraceID, SpanID: e.SpanID})
+					}
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					got[one.Name] = append(got[one.Name], p.Exemplars...)
 				}
 			}
 		}
