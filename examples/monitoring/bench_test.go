@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -32,13 +33,33 @@ var sampling = []struct {
 }{{"telemetry=off", -1}, {"telemetry=sampled-1%", 0.01}, {"telemetry=sampled-all", 1}}
 
 // providers export spans in batches, to nowhere.
-func providers(b *testing.B, ratio float64) (*sdkmetric.MeterProvider, *sdktrace.TracerProvider) {
+type providers struct {
+	reader  *sdkmetric.ManualReader
+	meters  *sdkmetric.MeterProvider
+	tracers *sdktrace.TracerProvider
+}
+
+// newProviders returns nil without telemetry.
+func newProviders(b *testing.B, ratio float64) *providers {
 	b.Helper()
-	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
-	tracers := sdktrace.NewTracerProvider(sdktrace.WithBatcher(tracetest.NewNoopExporter()),
+	if ratio < 0 {
+		return nil
+	}
+	p := &providers{reader: sdkmetric.NewManualReader()}
+	p.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(p.reader))
+	p.tracers = sdktrace.NewTracerProvider(sdktrace.WithBatcher(tracetest.NewNoopExporter()),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))))
-	b.Cleanup(func() { require.NoError(b, tracers.Shutdown(context.Background())) })
-	return meters, tracers
+	b.Cleanup(func() { require.NoError(b, p.tracers.Shutdown(context.Background())) })
+	return p
+}
+
+// scrape collects the metrics once, as happens to a service soon after its
+// start.
+func (p *providers) scrape(b *testing.B) {
+	b.Helper()
+	if p != nil {
+		require.NoError(b, p.reader.Collect(b.Context(), &metricdata.ResourceMetrics{}))
+	}
 }
 
 // BenchmarkSend measures deliveries over loopback to a handler that only reads.
@@ -51,13 +72,14 @@ func BenchmarkSend(b *testing.B) {
 	for _, c := range sampling {
 		b.Run(c.name, func(b *testing.B) {
 			opts := []sender.Option{sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))}
-			if c.ratio >= 0 {
-				meters, tracers := providers(b, c.ratio)
-				opts = append(opts, sender.WithTelemetry(otelsender.Open(otelsender.WithMeterProvider(meters), otelsender.WithTracerProvider(tracers))))
+			p := newProviders(b, c.ratio)
+			if p != nil {
+				opts = append(opts, sender.WithTelemetry(otelsender.Open(otelsender.WithMeterProvider(p.meters), otelsender.WithTracerProvider(p.tracers))))
 			}
 			s, err := sender.New(opts...)
 			require.NoError(b, err)
 			b.Cleanup(func() { require.NoError(b, s.Close()) })
+			p.scrape(b)
 			body := make([]byte, 700)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -77,12 +99,13 @@ func BenchmarkReceive(b *testing.B) {
 			store, err := dedupe.NewMemory()
 			require.NoError(b, err)
 			opts := []receiver.Option{receiver.WithDedupe(store, "bench"), receiver.WithLogger(slog.New(slog.DiscardHandler))}
-			if c.ratio >= 0 {
-				meters, tracers := providers(b, c.ratio)
-				opts = append(opts, receiver.WithTelemetry(otelreceiver.Open(otelreceiver.WithMeterProvider(meters), otelreceiver.WithTracerProvider(tracers))))
+			p := newProviders(b, c.ratio)
+			if p != nil {
+				opts = append(opts, receiver.WithTelemetry(otelreceiver.Open(otelreceiver.WithMeterProvider(p.meters), otelreceiver.WithTracerProvider(p.tracers))))
 			}
 			rcv, err := receiver.New(scheme, opts...)
 			require.NoError(b, err)
+			p.scrape(b)
 			server := httptest.NewServer(rcv.Events(func(context.Context, *payload.Event) error { return nil }))
 			b.Cleanup(server.Close)
 			e := event(payload.DeployLive)

@@ -131,9 +131,9 @@ func benchOutbox(b *testing.B, postgres bool, ratio float64) *outbox.Outbox {
 		outbox.WithSealingKeys(key), outbox.WithLogger(slog.New(slog.DiscardHandler)), outbox.WithWorkers(benchWorkers),
 		outbox.WithMaxConcurrency(benchWorkers), outbox.WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))),
 	}
-	if ratio >= 0 {
-		meters, tracers := providers(b, ratio)
-		opts = append(opts, outbox.WithTelemetry(oteloutbox.Open(otelsender.WithMeterProvider(meters), otelsender.WithTracerProvider(tracers))))
+	p := newProviders(b, ratio)
+	if p != nil {
+		opts = append(opts, outbox.WithTelemetry(oteloutbox.Open(otelsender.WithMeterProvider(p.meters), otelsender.WithTracerProvider(p.tracers))))
 	}
 	var o *outbox.Outbox
 	if postgres {
@@ -143,6 +143,7 @@ func benchOutbox(b *testing.B, postgres bool, ratio float64) *outbox.Outbox {
 	}
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, o.Close()) })
+	p.scrape(b)
 	return o
 }
 
@@ -177,9 +178,9 @@ func benchInbox(b *testing.B, postgres bool, ratio float64, h func(context.Conte
 	opts := []inbox.Option{
 		inbox.WithLogger(slog.New(slog.DiscardHandler)), inbox.WithWorkers(benchWorkers), inbox.WithMaxBacklog(1 << 30), inbox.WithStoreTimeout(patience),
 	}
-	if ratio >= 0 {
-		meters, tracers := providers(b, ratio)
-		opts = append(opts, inbox.WithTelemetry(otelinbox.Open(otelreceiver.WithMeterProvider(meters), otelreceiver.WithTracerProvider(tracers))))
+	p := newProviders(b, ratio)
+	if p != nil {
+		opts = append(opts, inbox.WithTelemetry(otelinbox.Open(otelreceiver.WithMeterProvider(p.meters), otelreceiver.WithTracerProvider(p.tracers))))
 	}
 	var (
 		in  *inbox.Inbox
@@ -192,5 +193,6 @@ func benchInbox(b *testing.B, postgres bool, ratio float64, h func(context.Conte
 	}
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, in.Close()) })
+	p.scrape(b)
 	return in
 }
