@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -140,6 +141,7 @@ func TestEvents(t *testing.T) {
 		next := "/apps/shop/events?limit=1&cursor=" + page.str("next")
 		require.Empty(t, p.must("shop", "GET", next, "").items())
 		second := p.publish("shop", "dep_2").EventID
+		require.Eventually(t, func() bool { return len(p.must("shop", "GET", next, "").items()) > 0 }, patience, 10*time.Millisecond)
 		require.Equal(t, second, p.must("shop", "GET", next, "").items()[0]["id"])
 		require.Empty(t, p.must("shop", "GET", "/apps/shop/events?type=deploy.failed,build.completed", "").items())
 		require.Equal(t, 204, p.must("shop", "DELETE", "/apps/shop/events/"+first, "").status)
