@@ -2,6 +2,8 @@ package linearize
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -43,8 +45,14 @@ func (h *run) failOver() {
 	h.happened(failOver, func() { require.NoError(h.t, h.pair.failOver(h.ctx)) })
 }
 
-// masterName is the name under which Sentinel watches the master.
-const masterName = "linearize"
+const (
+	// masterName is the name under which Sentinel watches the master.
+	masterName = "linearize"
+	// downAfter is the milliseconds without an answer after which Sentinel takes a
+	// killed master for dead. Until the kill it is far more, so that Sentinel
+	// keeps a master that is only slow.
+	downAfter, downNever = 2000, 3_600_000
+)
 
 // pair is a Redis master and its replica, watched by a Sentinel. All
 // connections to the master go through a proxy.
@@ -72,7 +80,7 @@ func newPair(t testing.TB) *pair {
 	p.until(t, p.master, "state=online", func(ctx context.Context, c *redis.Client) (string, error) {
 		return c.Info(ctx, "replication").Result()
 	})
-	p.sentinel = servicetest.StartSentinel(t, masterName, p.proxy.addr(), "down-after-milliseconds 300", "failover-timeout 10000")
+	p.sentinel = servicetest.StartSentinel(t, masterName, p.proxy.addr(), fmt.Sprint("down-after-milliseconds ", downNever), "failover-timeout 10000")
 	p.until(t, p.sentinel, "master-link-status ok", func(ctx context.Context, c *redis.Client) (string, error) {
 		replicas, err := c.Do(ctx, "SENTINEL", "REPLICAS", masterName).Slice()
 		if err != nil || len(replicas) == 0 {
@@ -96,19 +104,28 @@ func (p *pair) until(t testing.TB, s *servicetest.Server, text string, ask func(
 	}, patience, 20*time.Millisecond)
 }
 
+// newRedis returns a client whose commands end with their context.
 func newRedis(s *servicetest.Server) *redis.Client {
-	return redis.NewClient(&redis.Options{Addr: s.Addr(), ContextTimeoutEnabled: true, PoolSize: 1})
+	return redis.NewClient(&redis.Options{
+		Addr: s.Addr(), ContextTimeoutEnabled: true, PoolSize: 1,
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
+	})
 }
 
 // sync returns when the replica has all that was written before.
 func (p *pair) sync(ctx context.Context) error {
 	c := newRedis(p.master)
 	defer c.Close()
-	// WAIT refers to the writes of its connection, and replication is in order.
-	if err := c.Set(ctx, "sync", 1, 0).Err(); err != nil {
-		return err
-	}
-	return c.Wait(ctx, 1, 0).Err()
+	return again(ctx, func() error {
+		// WAIT refers to the writes of its connection, and replication is in order.
+		// A connection that was replaced in between has no writes.
+		conn := c.Conn()
+		defer conn.Close()
+		if err := conn.Set(ctx, "sync", 1, 0).Err(); err != nil {
+			return err
+		}
+		return conn.Wait(ctx, 1, 0).Err()
+	})
 }
 
 // failOver kills the master. It returns when the Sentinel names the replica.
@@ -117,13 +134,30 @@ func (p *pair) failOver(ctx context.Context) error {
 	p.proxy.refuse()
 	c := newRedis(p.sentinel)
 	defer c.Close()
-	for {
+	err := again(ctx, func() error {
+		return c.Do(ctx, "SENTINEL", "SET", masterName, "down-after-milliseconds", downAfter).Err()
+	})
+	if err != nil {
+		return err
+	}
+	return again(ctx, func() error {
 		answer, err := c.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", masterName).StringSlice()
-		if err == nil && len(answer) == 2 && net.JoinHostPort(answer[0], answer[1]) == p.replica.Addr() {
+		if err == nil && (len(answer) != 2 || net.JoinHostPort(answer[0], answer[1]) != p.replica.Addr()) {
+			err = fmt.Errorf("sentinel names %q and not the replica %s", answer, p.replica.Addr())
+		}
+		return err
+	})
+}
+
+// again calls do until it succeeds. When ctx ends, it returns the last error.
+func again(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if err == nil {
 			return nil
 		}
 		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
-			return ctx.Err()
+			return errors.Join(ctx.Err(), err)
 		}
 	}
 }

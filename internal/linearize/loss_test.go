@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -102,9 +103,9 @@ func lossTable(results []*loss) string {
 
 // acknowledged is a claim that a master has confirmed, or its completion.
 type acknowledged struct {
-	key   dedupe.Key
-	state dedupe.State // in which others find the key
-	at    time.Time
+	key       dedupe.Key
+	state     dedupe.State // in which others find the key
+	began, at time.Time    // of the call, and of its answer
 }
 
 // measure makes one failover.
@@ -120,41 +121,49 @@ func (l *loss) measure(t *testing.T, g guard) {
 	defer stop()
 	var mu sync.Mutex
 	var all []acknowledged
+	var answers atomic.Int64
 	var workers sync.WaitGroup
 	for range 4 {
 		workers.Go(func() {
-			done, refused := p.work(ctx, t, g)
+			done, refused := p.work(ctx, t, g, &answers)
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, done...)
 			l.refused += refused
 		})
 	}
-	pause(t.Context(), time.Second)
+	bounded, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	pause(bounded, time.Second)
 	stoppedAt := time.Now()
 	if l.stopped > 0 {
-		require.NoError(t, p.sync(t.Context()))
-		stoppedAt = time.Now()
+		require.NoError(t, p.sync(bounded))
 		p.proxy.hold()
-		pause(t.Context(), l.stopped)
+		stoppedAt = time.Now()
+		before := answers.Load()
+		pause(bounded, l.stopped)
+		// A slow machine may not have made a call meanwhile.
+		require.Eventually(t, func() bool { return answers.Load() > before+20 }, patience, time.Millisecond)
 	}
 	killedAt := time.Now()
 	p.master.Kill()
 	stop()
 	workers.Wait()
-	require.NoError(t, p.failOver(t.Context()))
+	require.NoError(t, p.failOver(bounded))
 	l.failovers++
 	l.count(t, p, all, stoppedAt, killedAt)
 }
 
 // work claims new keys until ctx ends, and completes every second one. It
-// returns what the master has acknowledged, and the number of failed calls.
-func (p *pair) work(ctx context.Context, t *testing.T, g guard) (done []acknowledged, refused int) {
+// returns what the master has acknowledged, and the number of failed calls. It
+// counts all answers.
+func (p *pair) work(ctx context.Context, t *testing.T, g guard, answers *atomic.Int64) (done []acknowledged, refused int) {
 	c := newFailoverClient(p.sentinel.Addr(), 1)
 	defer c.Close()
 	s, err := redisdedupe.New(c)
 	require.NoError(t, err)
 	confirmed := func(err error) bool {
+		answers.Add(1)
 		if err == nil && g.confirm != nil {
 			err = g.confirm(ctx, c)
 		}
@@ -167,13 +176,15 @@ func (p *pair) work(ctx context.Context, t *testing.T, g guard) (done []acknowle
 	for n := 0; ctx.Err() == nil; n++ {
 		pause(ctx, 2*time.Millisecond)
 		key := dedupe.NewKey("loss", fmt.Sprintf("%p", c), fmt.Sprint(n))
+		began := time.Now()
 		got, err := s.Claim(ctx, key, time.Hour)
 		if !confirmed(err) {
 			continue
 		}
-		done = append(done, acknowledged{key, dedupe.InFlight, time.Now()})
+		done = append(done, acknowledged{key, dedupe.InFlight, began, time.Now()})
+		began = time.Now()
 		if n%2 == 0 && confirmed(s.Complete(ctx, got)) {
-			done = append(done, acknowledged{key, dedupe.Completed, time.Now()})
+			done = append(done, acknowledged{key, dedupe.Completed, began, time.Now()})
 		}
 	}
 	return done, refused
@@ -200,7 +211,7 @@ func (l *loss) count(t *testing.T, p *pair, all []acknowledged, stoppedAt, kille
 		if !kept {
 			l.lost++
 			l.oldest = max(l.oldest, killedAt.Sub(a.at))
-			l.late = max(l.late, a.at.Sub(stoppedAt))
+			l.late = max(l.late, a.began.Sub(stoppedAt))
 		}
 	}
 }

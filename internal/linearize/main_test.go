@@ -15,8 +15,8 @@ import (
 
 var full = flag.Int("linear.histories", 0, "histories of each store, subject and fault; 0 means a few")
 
-// patience limits one history. Only a hang takes longer.
-const patience = 5 * time.Minute
+// patience limits a step, such as a history. Only a hang takes longer.
+const patience = 10 * time.Minute
 
 // TestMain is also the main function of the processes that the tests kill.
 func TestMain(m *testing.M) {

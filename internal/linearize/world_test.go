@@ -56,12 +56,12 @@ type event struct {
 // play runs and checks one history.
 func (w *world) play(t *testing.T, f *fault, r *result) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	start := time.Now()
 	if f.prepare != nil {
 		f.prepare(t, w)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	h := &run{
 		world: w, t: t, ctx: ctx, history: newHistory(), ended: make(chan struct{}),
 		task: task{
@@ -181,8 +181,9 @@ func (h *run) check(f *fault, r *result) {
 	}
 }
 
-// checkTime is how long the checker may take for one history.
-const checkTime = time.Minute
+// checkTime is how long the checker may take for one history. It mostly takes
+// milliseconds.
+const checkTime = patience
 
 // visualize writes the history to a file that outlives the test.
 func visualize(t testing.TB, model porcupine.Model, ops []porcupine.Operation) (path string) {
