@@ -9,6 +9,7 @@ require (
 	github.com/deployhook/deployhook/receiver/deployments/sqlledger v0.1.0
 	github.com/deployhook/deployhook/receiver/inbox v0.1.0
 	github.com/deployhook/deployhook/sender/outbox v0.1.0
+	github.com/riverqueue/river/riverdriver v0.51.2
 	github.com/stretchr/testify v1.12.1
 	modernc.org/libc v1.80.1
 	modernc.org/sqlite v1.62.0
@@ -31,7 +32,6 @@ require (
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/riverqueue/river v0.51.2 // indirect
-	github.com/riverqueue/river/riverdriver v0.51.2 // indirect
 	github.com/riverqueue/river/riverdriver/riverdatabasesql v0.51.2 // indirect
 	github.com/riverqueue/river/riverdriver/riverpgxv5 v0.51.2 // indirect
 	github.com/riverqueue/river/riverdriver/riversqlite v0.51.2 // indirect

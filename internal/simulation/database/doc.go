@@ -79,18 +79,20 @@
 //     lease had ended. See TestRenewal_StoreHangsAtTheEndOfTheLease of the
 //     receiver.
 //
-// # Seeds that cannot go on
-//
-// About one seed in a thousand stops, because its clock does. River's notifier
-// holds a mutex while it waits for a connection, and all connections wait for
-// the lock of SQLite. No time passes in a bubble while another goroutine waits
-// for that mutex. Such a seed ends the run after two minutes, with the
-// goroutines that block. The order of goroutines decides which seed it is, so
-// run it again.
-//
 // # What is not simulated
 //
 // SQLite reads the clock of the bubble, as package time does, so the clocks of
 // the processes do not differ. The disk does not lose what was written, so
 // there is no power failure.
+//
+// The bubble's clock stands still while a goroutine waits for a mutex. Two
+// changes keep the product from holding one while it waits for the disk:
+//
+//   - River's notifier subscribes when it first waits for a notification, and
+//     not at the start of the client. See lateListener.
+//   - The disk does not hang while package database/sql reads the rows of a
+//     statement. See readsRows.
+//
+// If the clock still stands still for two minutes, the run fails with the
+// goroutines that block.
 package database

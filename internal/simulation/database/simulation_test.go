@@ -211,9 +211,9 @@ func (w *world) stop() {
 }
 
 // outlived is how long goroutines of a killed process may go on. River tries to
-// complete jobs again and again, for two minutes in all, on a file that the
+// complete jobs again and again, for some minutes in all, on a file that the
 // process can no longer write. A goroutine that remains after that is a leak.
-const outlived = 5 * time.Minute
+const outlived = 30 * time.Minute
 
 // chance reports true with a probability.
 func chance(r *rand.Rand, p float64) bool { return r.Float64() < p }

@@ -40,7 +40,7 @@
 //
 // # Waiting
 //
-// Only let Begin and Sync wait. database/sql guards its other calls with
-// mutexes, and a goroutine that waits for one when a context ends stops the
-// clock of the bubble.
+// Only let Begin and Sync wait, and Sync not while rows are read. database/sql
+// guards its other calls with mutexes, and a goroutine that waits for one when
+// a context ends stops the clock of the bubble.
 package disk
