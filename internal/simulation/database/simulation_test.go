@@ -207,7 +207,7 @@ func (w *world) stop() {
 		}
 	}
 	w.work.Wait()
-	time.Sleep(outlived) // the bubble's time
+	w.Rest(outlived)
 }
 
 // outlived is how long goroutines of a killed process may go on. River tries to

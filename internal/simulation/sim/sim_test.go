@@ -187,6 +187,19 @@ func TestClock(t *testing.T) {
 	assert.Empty(t, res.broken)
 }
 
+func TestRest_IsNotSimulatedTime(t *testing.T) {
+	t.Parallel()
+	res := play(t, Simulation{Build: func(w *World) {
+		w.Play(time.Minute)
+		w.Rest(time.Hour)
+		if w.Elapsed() != time.Hour+time.Minute {
+			w.Violate("%v have passed", w.Elapsed())
+		}
+	}}, 1)
+	assert.Empty(t, res.broken)
+	assert.Equal(t, time.Minute, res.simulated)
+}
+
 func TestPlan_RunsInOrder(t *testing.T) {
 	t.Parallel()
 	var order []string

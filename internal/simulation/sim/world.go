@@ -29,6 +29,7 @@ type World struct {
 	broken    []string
 	log       []line
 	simulated time.Duration
+	rested    time.Duration // not part of it
 }
 
 // event is an outside event, such as a kill or a rotation.
@@ -149,10 +150,20 @@ func (w *World) check() {
 	}
 }
 
+// Rest lets time pass in which nothing happens, for example until the
+// goroutines of killed processes have ended. The report does not count it as
+// simulated time.
+func (w *World) Rest(d time.Duration) {
+	w.mu.Lock()
+	w.rested += d
+	w.mu.Unlock()
+	time.Sleep(d) // the bubble's time
+}
+
 // end kills what still runs, so that the bubble can end.
 func (w *World) end() {
 	w.mu.Lock()
-	w.simulated = w.Elapsed()
+	w.simulated = w.Elapsed() - w.rested
 	processes := slices.Clone(w.processes)
 	w.mu.Unlock()
 	for _, p := range processes {
