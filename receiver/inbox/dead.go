@@ -78,41 +78,33 @@ func (in *Inbox) DeadErrors(ctx context.Context) ([]DeadError, error) {
 	if err := in.open(); err != nil {
 		return nil, err
 	}
-	texts, err := riverdb.Collect(ctx, in.db.Reader(), func(row riverdb.Row) (text string, err error) { return text, row.Scan(&text) },
-		`SELECT dead_error FROM (SELECT dead_error FROM {schema}inbox_delivery WHERE state = 'dead' ORDER BY id DESC LIMIT ?) AS latest
-		GROUP BY dead_error ORDER BY count(*) DESC, dead_error LIMIT ?`, latestDead, MaxDeadErrors)
+	all, err := riverdb.Collect(ctx, in.db.Reader(), scanDeadError, deadErrors, maxOfError+1, latestDead, MaxDeadErrors)
 	if err != nil {
 		return nil, fmt.Errorf("inbox: DeadErrors: %w", err)
-	}
-	all := make([]DeadError, 0, len(texts))
-	for _, text := range texts {
-		e, err := in.deadError(ctx, text)
-		if err != nil {
-			return nil, fmt.Errorf("inbox: DeadErrors: %w", err)
-		}
-		if e.Deliveries.N > 0 { // it was replayed meanwhile
-			all = append(all, e)
-		}
 	}
 	return all, nil
 }
 
-func (in *Inbox) deadError(ctx context.Context, text string) (e DeadError, err error) {
-	e.Error = text
-	if e.Deliveries, err = in.countDead(ctx, Filter{Error: text}, maxOfError); err != nil || e.Deliveries.N == 0 {
-		return e, err
-	}
-	latest, err := riverdb.Collect(ctx, in.db.Reader(), func(row riverdb.Row) (struct{}, error) {
-		var at int64
-		err := row.Scan(&e.LatestID, &at)
-		e.LatestAt = sqldb.Time(at)
-		return struct{}{}, err
-	}, "SELECT id, received_at FROM {schema}inbox_delivery WHERE state = 'dead' AND dead_error = ? ORDER BY id DESC LIMIT 1", text)
-	if len(latest) == 0 {
-		e.Deliveries = Count{}
-	}
+// deadErrors finds the errors of the latest dead letters. The index on
+// dead_error answers the rest.
+const deadErrors = `SELECT g.dead_error, g.n, g.latest, (SELECT received_at FROM {schema}inbox_delivery WHERE id = g.latest) FROM (
+	SELECT e.dead_error, e.share,
+		(SELECT count(*) FROM (SELECT 1 FROM {schema}inbox_delivery d WHERE d.state = 'dead' AND d.dead_error = e.dead_error LIMIT ?) AS counted) AS n,
+		(SELECT d.id FROM {schema}inbox_delivery d WHERE d.state = 'dead' AND d.dead_error = e.dead_error ORDER BY d.id DESC LIMIT 1) AS latest
+	FROM (SELECT dead_error, count(*) AS share FROM (
+		SELECT dead_error FROM {schema}inbox_delivery WHERE state = 'dead' ORDER BY id DESC LIMIT ?) AS sample
+		GROUP BY dead_error ORDER BY count(*) DESC, dead_error LIMIT ?) AS e
+	) AS g ORDER BY g.share DESC, g.dead_error`
+
+func scanDeadError(row riverdb.Row) (e DeadError, err error) {
+	var at int64
+	err = row.Scan(&e.Error, &e.Deliveries.N, &e.LatestID, &at)
+	e.LatestAt, e.Deliveries = sqldb.Time(at), e.Deliveries.upTo(maxOfError)
 	return e, err
 }
+
+// upTo cuts a count of one more than the limit.
+func (c Count) upTo(limit int) Count { return Count{N: min(c.N, limit), More: c.N > limit} }
 
 // CountDead counts the dead letters that f selects, up to [MaxDead]. It ignores
 // the State of f. [Inbox.ReplayDead] with the same filter replays them.
@@ -132,7 +124,5 @@ func (in *Inbox) countDead(ctx context.Context, f Filter, limit int) (c Count, e
 	where, args := f.where()
 	err = in.db.Reader().QueryRow(ctx, "SELECT count(*) FROM (SELECT 1 FROM {schema}inbox_delivery WHERE "+where+" LIMIT ?) AS counted",
 		append(args, limit+1)...).Scan(&c.N)
-	c.More = c.N > limit
-	c.N = min(c.N, limit)
-	return c, err
+	return c.upTo(limit), err
 }
