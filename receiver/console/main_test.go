@@ -52,6 +52,11 @@ type world struct {
 	hook    http.Handler
 	scheme  *signer.Standard
 
+	// schema is that of the inbox on PostgreSQL, with a dot. execInbox and
+	// execLedger run a statement behind the backs of inbox and ledger.
+	schema                string
+	execInbox, execLedger func(statement string) error
+
 	mu    sync.Mutex
 	fails map[string]string // errors of the handler by deployment
 }
@@ -88,10 +93,12 @@ func onEach(t *testing.T, test func(t *testing.T, w *world)) {
 func onSQLite(t testing.TB, opts ...console.Option) *world {
 	t.Helper()
 	w := &world{t: t, fails: map[string]string{}}
-	in, err := inbox.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "inbox.db"), w.handle, inboxOptions()...)
+	files := t.TempDir()
+	in, err := inbox.OpenSQLite(t.Context(), filepath.Join(files, "inbox.db"), w.handle, inboxOptions()...)
 	require.NoError(t, err)
-	w.ledger, err = sqlledger.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	w.ledger, err = sqlledger.OpenSQLite(t.Context(), filepath.Join(files, "ledger.db"))
 	require.NoError(t, err)
+	w.execInbox, w.execLedger = behindSQLite(t, filepath.Join(files, "inbox.db")), behindSQLite(t, filepath.Join(files, "ledger.db"))
 	return w.open(in, opts...)
 }
 
@@ -106,7 +113,25 @@ func onPostgres(t testing.TB, opts ...console.Option) *world {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	w.ledger, err = sqlledger.NewPostgres(t.Context(), db)
 	require.NoError(t, err)
+	w.schema = inbox.DefaultSchema + "."
+	w.execInbox = func(statement string) error {
+		_, err := db.ExecContext(t.Context(), statement)
+		return err
+	}
+	w.execLedger = w.execInbox
 	return w.open(in, opts...)
+}
+
+// behindSQLite returns a function that runs a statement in a file.
+func behindSQLite(t testing.TB, path string) func(statement string) error {
+	return func(statement string) error {
+		db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(60000)")
+		if err != nil {
+			return err
+		}
+		_, err = db.ExecContext(t.Context(), statement)
+		return errors.Join(err, db.Close())
+	}
 }
 
 func inboxOptions() []inbox.Option {
