@@ -114,10 +114,8 @@ func (f *faults) run(ctx context.Context, mean time.Duration) {
 	for {
 		wait := mean/2 + time.Duration(f.random.Int64N(int64(mean)))
 		kind, d := f.choose(), time.Second+time.Duration(f.random.Int64N(int64(4*time.Second)))
-		select {
-		case <-ctx.Done():
+		if !passes(ctx, wait) {
 			return
-		case <-time.After(wait):
 		}
 		if kind.waits {
 			f.make(ctx, kind, d)
@@ -125,6 +123,17 @@ func (f *faults) run(ctx context.Context, mean time.Duration) {
 			f.wait.Go(func() { f.make(ctx, kind, d) })
 		}
 	}
+}
+
+// passes waits. It returns false if ctx ends before. On a machine that was
+// stalled, both may have happened.
+func passes(ctx context.Context, d time.Duration) bool {
+	begin := time.Now()
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+	return time.Since(begin) >= d
 }
 
 // choose picks a fault by its weight.

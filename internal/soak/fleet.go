@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -175,6 +176,11 @@ func (m *member) isReady() bool {
 	return m.cmd != nil && closed(m.ready) && !closed(m.gone)
 }
 
+// isReady reports whether all processes work.
+func (f *fleet) isReady() bool {
+	return !slices.ContainsFunc(f.members, func(m *member) bool { return !m.isReady() })
+}
+
 func closed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -240,12 +246,11 @@ func (f *fleet) terminate(m *member) {
 	if cmd == nil {
 		return
 	}
-	late := time.After(patience)
 	select {
 	case <-ready:
 	case <-gone:
 		return
-	case <-late:
+	case <-time.After(patience):
 		f.failed("%s was not ready within %v; its log is in %s", m, patience, f.logs)
 		m.crash()
 		<-gone
@@ -261,7 +266,7 @@ func (f *fleet) terminate(m *member) {
 		if status := cmd.ProcessState; !status.Success() && !killed.Load() {
 			f.failed("%s was asked to end, and failed: %v; its log is in %s", m, status, f.logs)
 		}
-	case <-late:
+	case <-time.After(patience):
 		f.failed("%s was asked to end, and did not within %v; its log is in %s", m, patience, f.logs)
 		m.crash()
 		<-gone

@@ -143,6 +143,13 @@ func (l *ledger) measure(r report) {
 	}
 }
 
+// totals returns the totals.
+func (l *ledger) totals() counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts
+}
+
 // sample returns the totals, and the latencies since the last call.
 func (l *ledger) sample() (counts, []float64) {
 	l.mu.Lock()

@@ -135,24 +135,26 @@ func (o *operators) replayRange(ctx context.Context) error {
 }
 
 // finish publishes what no process has acknowledged, and sends the endpoint
-// that was disabled what it missed.
-func (o *operators) finish(ctx context.Context) error {
+// that was disabled what it missed. It calls progress again and again.
+func (o *operators) finish(ctx context.Context, progress func()) error {
 	for id, at := range o.ledger.unknown() {
 		if err := o.publishAgain(ctx, id, at); err != nil {
 			return err
 		}
+		progress()
 	}
+	progressing := outbox.WithReplayProgress(func(outbox.ReplayStatus) { progress() })
 	a := o.outbox.App(shop)
 	if err := a.Enable(ctx, o.ids[toggled]); err != nil {
 		return err
 	}
 	slices.Sort(o.replays)
 	for _, id := range slices.Compact(o.replays) {
-		if _, err := a.ResumeReplay(ctx, id); err != nil {
+		if _, err := a.ResumeReplay(ctx, id, progressing); err != nil {
 			return err
 		}
 	}
-	s, err := a.SendMissed(ctx, o.ids[toggled], time.Time{}, outbox.WithReplayRate(10*replayRate))
+	s, err := a.SendMissed(ctx, o.ids[toggled], time.Time{}, outbox.WithReplayRate(10*replayRate), progressing)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"math/rand/v2"
@@ -103,4 +104,43 @@ func TestTrend(t *testing.T) {
 	assert.InDelta(t, 0, level.slope(), 10e3)
 	assert.InDelta(t, 300e3, leak.slope(), 10e3)
 	assert.InDelta(t, 20, leak.span().Minutes(), 0.1)
+}
+
+// A process may do more while it drains, but not at the end.
+func TestSeries_OutgrownAtTheEnd(t *testing.T) {
+	t.Parallel()
+	levels := func(span time.Duration, last float64) *series {
+		var s series
+		for i := range 60 {
+			value := 125.0
+			if i >= 40 {
+				value = 274
+			}
+			s.add(time.Unix(0, 0).Add(time.Duration(i)*span/60), value)
+		}
+		s.add(time.Unix(0, 0).Add(span), last)
+		return &s
+	}
+	for name, test := range map[string]struct {
+		values *series
+		grown  bool
+	}{
+		"low again":   {levels(10*time.Minute, 130), false},
+		"still high":  {levels(10*time.Minute, 274), true},
+		"a short run": {levels(time.Minute, 274), false},
+		"no values":   {&series{}, false},
+	} {
+		first, last, grown := test.values.outgrown()
+		assert.Equal(t, test.grown, grown, "%s: %v to %v", name, first, last)
+	}
+}
+
+// A wait that was long enough has passed, even if the context has also ended.
+func TestPasses_AfterContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.False(t, passes(ctx, time.Hour))
+	assert.True(t, passes(ctx, 0))
+	assert.True(t, passes(t.Context(), time.Millisecond))
 }

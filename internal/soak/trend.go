@@ -35,22 +35,44 @@ func (w *world) settleMemory() {
 				w.fail("the %s of the steady %s grows by %.0f %s a minute, and %.0f are allowed", b.name, role, slope/b.unit, b.unitOf, b.most/b.unit)
 			}
 		}
-		w.settleLevel(role, "goroutines", t.goroutines.settled())
-		w.settleLevel(role, "open files", t.files.settled())
+		for what, values := range t.levels() {
+			if first, last, grown := values.settled().outgrown(); grown {
+				w.fail("the steady %s went from %.0f to %.0f %s", role, first, last, what)
+			}
+		}
 	}
 }
 
-// settleLevel checks a number that depends on what the process is doing, but
-// stays in a range. The last value counts if it is low again, because a process
-// does more for a backlog that is drained at the end.
-func (w *world) settleLevel(role, what string, values *series) {
-	if values.span() < judgedAfter/2 {
-		return
+// levels are the numbers that depend on what the process is doing, but stay in
+// a range.
+func (t *trend) levels() map[string]*series {
+	return map[string]*series{"goroutines": &t.goroutines, "open files": &t.files}
+}
+
+// outgrown reports whether the values have left their range. The last value
+// counts if it is low again, because a process does more for a backlog that is
+// drained at the end.
+func (s *series) outgrown() (first, last float64, grown bool) {
+	if s.span() < judgedAfter/2 {
+		return 0, 0, false
 	}
-	first, last := values.growth()
-	if last = min(last, values.values[len(values.values)-1]); last > first*1.5+20 {
-		w.fail("the steady %s went from %.0f to %.0f %s", role, first, last, what)
+	first, last = s.growth()
+	last = min(last, s.values[len(s.values)-1])
+	return first, last, last > first*1.5+20
+}
+
+// outgrown reports whether the last sample of a process is out of its range.
+func (r *recorder) outgrown() bool {
+	r.memory.Lock()
+	defer r.memory.Unlock()
+	for _, t := range r.byRole {
+		for _, values := range t.levels() {
+			if _, _, grown := values.settled().outgrown(); grown {
+				return true
+			}
+		}
 	}
+	return false
 }
 
 // String is for the summary.

@@ -86,6 +86,8 @@ func runWorld(ctx context.Context, c *config, store string, print func(string, .
 		return nil, errors.Join(err, w.close())
 	}
 	w.fleet.start()
+	w.warmUp(run)
+	w.began = time.Now()
 	w.live(run, o)
 	drained := w.finish(base, o)
 	w.fleet.stop()
@@ -184,6 +186,26 @@ func (w *world) hear(m *member, r report) {
 		m.onEnd(func() { w.proxy.remove(r.Addr) })
 	default:
 		w.ledger.take(r)
+	}
+}
+
+// warmUp waits until all processes work and the first event is published, which
+// takes long on a busy machine.
+func (w *world) warmUp(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); ctx.Err() == nil; {
+		if w.ledger.totals().acked > 0 && w.fleet.isReady() {
+			return
+		}
+		if time.Since(begun) > patience {
+			w.fail("the processes did not start and publish an event within %v; their logs are in %s", patience, w.config.out)
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
 	}
 }
 
