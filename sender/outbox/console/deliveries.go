@@ -178,9 +178,9 @@ func parseTime(text string) (t time.Time, err error) {
 	return t, &webui.Problem{Status: 422, Title: "Not a time", Text: "The time of the filter can't be read.", Do: "Write it as in 2026-03-12T14:22, in UTC."}
 }
 
-// maxPageReads is how often a page of the list reads on, if a filter without an
-// index finds less than half a page. Each read examines about 1,000 deliveries.
-const maxPageReads = 4
+// maxPageReads is how often the list reads, if a filter without an index finds
+// less than half a page. Each read examines about 1,000 deliveries.
+const maxPageReads = 2
 
 // list reads a page of the log. It reports whether it has stopped early, with
 // few deliveries on the page and more to examine.

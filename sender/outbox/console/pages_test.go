@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -267,6 +268,29 @@ func TestDeliveries_Pages(t *testing.T) {
 	older.Follow("Latest").Says("dep_1")
 	require.NotEqual(t, tableOf(first), tableOf(older))
 	w.as("shop").Open("/apps/shop/deliveries?class=5xx").Says("No delivery matches")
+}
+
+// A page examines a part of a long log, says so, and leads to the rest. A
+// delivery is found once.
+func TestDeliveries_SearchedInParts(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		w.fillLog(t, 5000)
+		const path = "/apps/shop/deliveries?type=deploy.failed&until=2100-01-01T00:00"
+		page, found := w.as("shop").Open(path), 0
+		page.Says("Only a part of the log was searched for these. There may be more.") // the newest is one
+		for range 10 {
+			found += strings.Count(tableOf(page), "deploy.failed")
+			if strings.Contains(page.Text(), "These are the oldest.") {
+				break
+			}
+			page = page.Follow("Older")
+		}
+		page.Says("These are the oldest.")
+		want, err := w.names(`SELECT CAST(count(*) AS text) AS name FROM ` + w.table("outbox_delivery") + ` WHERE type = 'deploy.failed' AND app = 'shop'`)
+		require.NoError(t, err)
+		require.Equal(t, want, []string{strconv.Itoa(found)})
+	})
 }
 
 // Each event type has a page with its schema, and can be sent as a test.
