@@ -3,31 +3,17 @@ package otelsender
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/deployhook/deployhook/internal/otelsettings"
 	"github.com/deployhook/deployhook/sender"
 )
 
-// maxHeld is how many attempts are measured together.
-const maxHeld = 64
-
 // meters measures attempts and deliveries.
-//
-// A measurement is slow after a request, because what the SDK needs for it has
-// left the processor's caches. Attempts are therefore held and then measured
-// together. This happens when maxHeld are held, and at the beginning of each
-// collection, so that a collection misses nothing. There are two exceptions:
-//
-//   - Nothing is held before the first collection, which shows that the
-//     provider calls collect. It does not if a view drops the number in flight.
-//   - Sampled attempts are measured at once. Their traces can become exemplars.
 type meters struct {
 	attempts   metric.Int64Counter
 	retries    metric.Int64Counter
@@ -38,12 +24,9 @@ type meters struct {
 	plain      metric.MeasurementOption
 	byPhase    [4][]metric.RecordOption
 
-	inFlight  atomic.Int64
-	collected atomic.Bool
-
-	mu    sync.Mutex
-	held  []attempt
-	ended []deliveries
+	inFlight   atomic.Int64
+	ended      *otelsettings.Held[attempt]
+	endedCalls *otelsettings.Held[*series]
 }
 
 // labels tell the series of an event type apart. Their number is bounded.
@@ -83,15 +66,10 @@ func newAttempt(of *series, a *sender.Attempt) attempt {
 	return attempt{of, a.Number > 1, a.Timings}
 }
 
-// deliveries is a number of deliveries that have ended.
-type deliveries struct {
-	of *series
-	n  int64
-}
-
 func newMeters(s *otelsettings.Settings) (*meters, error) {
 	m := s.Meters.Meter(scope)
-	t := &meters{plain: metric.WithAttributeSet(s.With()), held: make([]attempt, 0, maxHeld)}
+	t := &meters{plain: metric.WithAttributeSet(s.With())}
+	t.ended, t.endedCalls = otelsettings.NewHeld(t.measure), otelsettings.NewHeld(t.measureCalls)
 	var errs [6]error
 	t.attempts, errs[0] = m.Int64Counter("deployhook.sender.attempts", metric.WithUnit("{attempt}"),
 		metric.WithDescription("Attempts that have ended."))
@@ -114,66 +92,19 @@ func newMeters(s *otelsettings.Settings) (*meters, error) {
 // collect is called at the beginning of each collection.
 func (t *meters) collect(_ context.Context, o metric.Observer) error {
 	o.ObserveInt64(t.running, t.inFlight.Load(), t.plain)
-	t.flush()
-	t.collected.Store(true)
+	t.ended.Collect()
+	t.endedCalls.Collect()
 	return nil
 }
 
-// flush measures all that is held.
 func (t *meters) flush() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.flushHeld()
-	ended := t.ended
-	t.ended = nil
-	for _, d := range ended {
-		t.deliveries.Add(context.Background(), d.n, d.of.count...)
-	}
-}
-
-// holds reports whether what ends in a span may be held.
-func (t *meters) holds(span trace.SpanContext) bool {
-	return t.collected.Load() && !span.IsSampled()
-}
-
-func (t *meters) endAttempt(ctx context.Context, span trace.SpanContext, a attempt) {
-	if !t.holds(span) {
-		t.measure(ctx, []attempt{a})
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.held = append(t.held, a)
-	if len(t.held) == maxHeld {
-		t.flushHeld()
-	}
-}
-
-func (t *meters) endDelivery(ctx context.Context, of *series) {
-	if !t.holds(trace.SpanContextFromContext(ctx)) {
-		t.deliveries.Add(ctx, 1, of.count...)
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range t.ended {
-		if t.ended[i].of == of {
-			t.ended[i].n++
-			return
-		}
-	}
-	t.ended = append(t.ended, deliveries{of, 1})
-}
-
-// flushHeld measures the held attempts. Its caller has the lock.
-func (t *meters) flushHeld() {
-	held := t.held
-	t.held = t.held[:0]
-	t.measure(context.Background(), held)
+	t.ended.Flush()
+	t.endedCalls.Flush()
 }
 
 // measure measures one instrument after the other.
 func (t *meters) measure(ctx context.Context, all []attempt) {
+	otelsettings.Count(ctx, t.attempts, all, func(a *attempt) *[]metric.AddOption { return &a.of.count })
 	for i := range all {
 		t.duration.Record(ctx, all[i].timings.Total.Seconds(), all[i].of.record...)
 	}
@@ -184,18 +115,12 @@ func (t *meters) measure(ctx context.Context, all []attempt) {
 				t.phases.Record(ctx, d.Seconds(), t.byPhase[phase]...)
 			}
 		}
-	}
-	for len(all) > 0 {
-		of, n, retries := all[0].of, 0, 0
-		for ; n < len(all) && all[n].of == of; n++ {
-			if all[n].retry {
-				retries++
-			}
+		if all[i].retry {
+			t.retries.Add(ctx, 1, all[i].of.outcome...)
 		}
-		t.attempts.Add(ctx, int64(n), of.count...)
-		if retries > 0 {
-			t.retries.Add(ctx, int64(retries), of.outcome...)
-		}
-		all = all[n:]
 	}
+}
+
+func (t *meters) measureCalls(ctx context.Context, all []*series) {
+	otelsettings.Count(ctx, t.deliveries, all, func(of **series) *[]metric.AddOption { return &(*of).count })
 }

@@ -5,16 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/otelsettings"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -43,7 +40,7 @@ func Open(opts ...Option) func() (sender.Telemetry, error) {
 			types:  otelsettings.NewByType(s, func(label string) *eventType { return &eventType{label: label, span: "attempt " + label} }),
 		}
 		if t.meters, err = newMeters(s); err == nil {
-			err = t.register()
+			err = otelsettings.Register(t, s.Meters.Meter(scope), t.meters.collect, t.meters.flush, t.running)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("otelsender: %w", err)
@@ -60,23 +57,6 @@ type telemetry struct {
 	tracer trace.Tracer
 	client []trace.SpanStartOption // without a link
 	types  otelsettings.ByType[*eventType]
-}
-
-// register lets the provider call [meters.collect]. Senders may come and go, so
-// the registration ends when the telemetry is collected as garbage.
-func (t *telemetry) register() error {
-	registration, err := t.Meters.Meter(scope).RegisterCallback(t.meters.collect, t.running)
-	if err != nil {
-		return err
-	}
-	m := t.meters
-	runtime.AddCleanup(t, func(r metric.Registration) {
-		contain.Inline(func() { // no caller is left to report a fault to
-			m.flush()
-			_ = r.Unregister() // the same
-		})
-	}, registration)
-	return nil
 }
 
 // eventType has what is made once for an event type.
@@ -137,13 +117,13 @@ func (t *telemetry) EndAttempt(ctx context.Context, a sender.Attempt) {
 	f, ok := ctx.(*followed)
 	if !ok { // StartAttempt has panicked
 		of := t.seriesOf(t.types.Of(string(a.Type)), a.Outcome, a.Class)
-		t.endAttempt(ctx, trace.SpanContextFromContext(ctx), newAttempt(of, &a))
+		t.ended.End(ctx, trace.SpanContextFromContext(ctx), newAttempt(of, &a))
 		return
 	}
 	t.inFlight.Add(-1)
 	describeEnd(f.span, &a)
 	defer f.span.End()
-	t.endAttempt(ctx, f.span.SpanContext(), newAttempt(t.seriesOf(f.typ, a.Outcome, a.Class), &a))
+	t.ended.End(ctx, f.span.SpanContext(), newAttempt(t.seriesOf(f.typ, a.Outcome, a.Class), &a))
 }
 
 func describeEnd(span trace.Span, a *sender.Attempt) {
@@ -169,5 +149,5 @@ func (t *telemetry) EndDelivery(ctx context.Context, typ payload.Type, r *sender
 	if n := len(r.Attempts); n > 0 {
 		class = r.Attempts[n-1].Class
 	}
-	t.endDelivery(ctx, t.seriesOf(t.types.Of(string(typ)), r.Outcome, class))
+	t.endedCalls.End(ctx, trace.SpanContextFromContext(ctx), t.seriesOf(t.types.Of(string(typ)), r.Outcome, class))
 }
