@@ -22,8 +22,8 @@ const maxHeld = 64
 // together. This happens when 64 are held, and at the beginning of each
 // collection, so that a collection misses nothing. There are two exceptions:
 //
-//   - Nothing is held before the first collection, which shows that the provider
-//     calls [Held.Collect]. Some views keep it from doing so.
+//   - Nothing is held before the first collection, which shows that the
+//     provider calls [Held.Collect]. Some views keep it from doing so.
 //   - Sampled operations are measured at once. Their traces can become
 //     exemplars.
 //

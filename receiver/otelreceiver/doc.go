@@ -17,6 +17,7 @@
 //
 //	name                                     unit       attributes
 //	deployhook.receiver.requests             {request}  source, outcome, event type
+//	deployhook.receiver.requests.in_flight   {request}  source
 //	deployhook.receiver.request.duration     s          source, outcome
 //	deployhook.receiver.request.body.size    By         source
 //	deployhook.receiver.claim.duration       s          source
@@ -26,7 +27,13 @@
 // WithDedupe, deployhook.outcome, which is a receiver.Outcome, and
 // deployhook.event.type. A request that was not decoded as an event has no
 // event type. A type that is not declared ([WithEventTypes]) counts as "other".
-// No attribute comes from a request that was not verified.
+// No attribute comes from a request that was not verified, and such a request
+// is not counted in flight.
+//
+// After the first collection, requests whose trace is not sampled are measured
+// many at a time, at the latest at the beginning of the next collection. Their
+// measurements have no trace. This matters only to an exemplar filter that
+// takes measurements without a sampled trace.
 //
 // The names are not http.server.request.duration and the like. A service that
 // also uses otelhttp would count each request twice.

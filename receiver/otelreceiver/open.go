@@ -2,14 +2,12 @@ package otelreceiver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -43,7 +41,13 @@ func Open(opts ...Option) func(source string) (receiver.Telemetry, error) {
 		if source == "" {
 			t.name = "receive"
 		}
-		return t, t.instruments()
+		if t.meters, err = newMeters(s, t.sourceAttribute()); err == nil {
+			err = otelsettings.Register(t, s.Meters.Meter(scope), t.meters.collect, t.meters.ended.Flush, t.running)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("otelreceiver: %w", err)
+		}
+		return t, nil
 	}
 }
 
@@ -51,36 +55,13 @@ func Open(opts ...Option) func(source string) (receiver.Telemetry, error) {
 type telemetry struct {
 	*otelsettings.Settings
 
+	*meters
+
 	source, name     string
 	tracer           trace.Tracer
 	server, internal trace.SpanStartOption // kinds of spans
-	requests         metric.Int64Counter
-	duration         metric.Float64Histogram
-	bodySize         metric.Int64Histogram
-	claim            metric.Float64Histogram
-	handler          metric.Float64Histogram
-
-	plain  []metric.RecordOption // with the source only
-	types  otelsettings.ByType[*eventType]
-	noType eventType
-}
-
-func (t *telemetry) instruments() error {
-	m := t.Meters.Meter(scope)
-	var errs [5]error
-	t.requests, errs[0] = m.Int64Counter("deployhook.receiver.requests", metric.WithUnit("{request}"),
-		metric.WithDescription("Requests that were answered."))
-	t.duration, errs[1] = m.Float64Histogram("deployhook.receiver.request.duration", metric.WithUnit("s"), otelsettings.Durations,
-		metric.WithDescription("Time from the header of a request to its answer."))
-	t.bodySize, errs[2] = m.Int64Histogram("deployhook.receiver.request.body.size", metric.WithUnit("By"),
-		metric.WithExplicitBucketBoundaries(256, 512, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304),
-		metric.WithDescription("Size of the bodies that were read."))
-	t.claim, errs[3] = m.Float64Histogram("deployhook.receiver.claim.duration", metric.WithUnit("s"), otelsettings.Durations,
-		metric.WithDescription("Time that the dedupe store took to answer a claim."))
-	t.handler, errs[4] = m.Float64Histogram("deployhook.receiver.handler.duration", metric.WithUnit("s"), otelsettings.Durations,
-		metric.WithDescription("Time that handlers took."))
-	t.plain = []metric.RecordOption{metric.WithAttributeSet(t.With(t.sourceAttribute()...))}
-	return errors.Join(errs[:]...)
+	types            otelsettings.ByType[*eventType]
+	noType           eventType
 }
 
 func (t *telemetry) sourceAttribute() []attribute.KeyValue {
@@ -93,26 +74,12 @@ func (t *telemetry) sourceAttribute() []attribute.KeyValue {
 // eventType has what is made once for an event type. There is one without a
 // label for requests that were not decoded as an event.
 type eventType struct {
-	label    string
-	measured otelsettings.Few[receiver.Outcome, *measured]
+	label  string
+	series otelsettings.Few[receiver.Outcome, *series]
 }
 
-// measured has the options of measurements, which are made once.
-type measured struct {
-	count  []metric.AddOption
-	record []metric.RecordOption
-}
-
-func (t *telemetry) measured(typ *eventType, o receiver.Outcome) *measured {
-	return typ.measured.Get(o, func(receiver.Outcome) *measured {
-		more := append(t.sourceAttribute(), keyOutcome.String(string(o)))
-		m := &measured{record: []metric.RecordOption{metric.WithAttributeSet(t.With(more...))}}
-		if typ.label != "" {
-			more = append(more, keyType.String(typ.label))
-		}
-		m.count = []metric.AddOption{metric.WithAttributeSet(t.With(more...))}
-		return m
-	})
+func (t *telemetry) seriesOf(typ *eventType, o receiver.Outcome) *series {
+	return typ.series.Get(o, func(receiver.Outcome) *series { return newSeries(t.Settings, t.sourceAttribute(), o, typ.label) })
 }
 
 // followed is the context of a request with a span. End knows its own span by
@@ -131,27 +98,22 @@ func (t *telemetry) Start(r *http.Request, _ *receiver.Delivery, began time.Time
 		f.opts[1] = t.server
 	}
 	f.Context, f.span = t.tracer.Start(ctx, t.name, f.opts[:]...)
+	t.inFlight.Add(1) // last, so that a panic leaves it as it was
 	return f
 }
 
 // End measures a request and ends its span.
 func (t *telemetry) End(ctx context.Context, res receiver.Result) {
-	m := t.measured(t.typeOf(res.Delivery), res.Outcome)
-	t.requests.Add(ctx, 1, m.count...)
-	t.duration.Record(ctx, res.Duration.Seconds(), m.record...)
-	if res.BodySize > 0 {
-		t.bodySize.Record(ctx, int64(res.BodySize), t.plain...)
+	of := t.seriesOf(t.typeOf(res.Delivery), res.Outcome)
+	f, ok := ctx.(*followed)
+	if !ok { // it was not verified
+		t.ended.End(ctx, trace.SpanContextFromContext(ctx), newRequest(of, &res))
+		return
 	}
-	if res.ClaimDuration > 0 {
-		t.claim.Record(ctx, res.ClaimDuration.Seconds(), t.plain...)
-	}
-	if res.HandlerDuration > 0 {
-		t.handler.Record(ctx, res.HandlerDuration.Seconds(), m.record...)
-	}
-	if f, ok := ctx.(*followed); ok {
-		t.describe(f.span, &res)
-		f.span.End()
-	}
+	t.inFlight.Add(-1)
+	t.describe(f.span, &res)
+	defer f.span.End()
+	t.ended.End(ctx, f.span.SpanContext(), newRequest(of, &res))
 }
 
 func (t *telemetry) typeOf(d *receiver.Delivery) *eventType {

@@ -21,6 +21,11 @@
 // and deployhook.phase, which is "dns", "connect", "tls" or "first_byte". A
 // type that is not declared ([WithEventTypes]) counts as "other".
 //
+// After the first collection, attempts whose trace is not sampled are measured
+// many at a time, at the latest at the beginning of the next collection. Their
+// measurements have no trace. This matters only to an exemplar filter that
+// takes measurements without a sampled trace.
+//
 // No attribute names an endpoint. There may be tens of thousands, and each
 // would be a series of its own. For the same reason the names are not
 // http.client.request.duration and the like, which require the server's
