@@ -14,14 +14,10 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// maxMissed is the number of events that Missed examines. For each one it looks
-// for a delivery.
-const maxMissed = 2000
-
 // Missed counts the events since a time that an endpoint accepts and did not
 // get. The endpoint was disabled, did not exist, or had another filter. Events
 // whose delivery was canceled count as well, and erased events do not. Missed
-// examines at most 2,000 events, the oldest first. If there are others,
+// examines at most 1,000 events, the oldest first. If there are others,
 // Count.More is set. Events whose transaction is still open are not counted.
 // [App.SendMissed] sends what is counted.
 func (a *App) Missed(ctx context.Context, endpoint string, since time.Time) (Count, error) {
@@ -46,7 +42,7 @@ func countMissed(ctx context.Context, d riverdb.Dialect, q riverdb.Querier, e *e
 		`SELECT e.type, count(*), SUM(CASE WHEN `+isMissed+` THEN 1 ELSE 0 END) FROM (
 			SELECT app, id, type, deployment, erased_at FROM {schema}outbox_event WHERE `+fromPlace(d, `created_at`, `>=`)+`
 			ORDER BY app, created_at LIMIT ?) e WHERE e.app = ? GROUP BY e.type`,
-		e.ID, e.ID, e.App, since, int64(maxMissed+1), e.App)
+		e.ID, e.ID, e.App, since, int64(maxExamined+1), e.App)
 	examined := 0
 	for _, g := range groups {
 		examined += int(g.events)
@@ -54,7 +50,7 @@ func countMissed(ctx context.Context, d riverdb.Dialect, q riverdb.Querier, e *e
 			c.N += int(g.missed)
 		}
 	}
-	c.More = examined > maxMissed
+	c.More = examined > maxExamined
 	return c, err
 }
 
