@@ -139,7 +139,8 @@ func TestHostileAnswers(t *testing.T) {
 			readRequest(conn)
 			_, _ = io.Copy(io.Discard, conn)
 		}, 2 * time.Second, sender.Failed, sender.ClassTimeout, false, 0},
-		"never reads": {func(conn net.Conn, _ int) {
+		"stops reading": {func(conn net.Conn, _ int) {
+			_, _ = conn.Read(make([]byte, 1)) // an answer before the request ends the attempt at once
 			drip(conn)
 		}, 2 * time.Second, sender.Failed, sender.ClassTimeout, false, 0},
 		"reset in the header": {func(conn net.Conn, _ int) {
