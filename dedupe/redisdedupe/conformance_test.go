@@ -69,15 +69,13 @@ func TestEmbeddedServerConforms(t *testing.T) {
 // takes as long as the slack.
 func realTime(newSubject func(t testing.TB, ttl time.Duration) dedupetest.Subject) dedupetest.Config {
 	return dedupetest.Config{
-		New:      newSubject,
-		Lease:    10 * time.Second,
-		TTL:      40 * time.Second,
-		Slack:    5 * time.Second,
-		Parallel: true,
-		// So many can be completed and read again well within the TTL.
-		// TestManyAreRemembered uses more.
-		Remembered: 200,
-		IDs:        20, // TestManyClaims uses more
+		New:        newSubject,
+		Lease:      10 * time.Second,
+		TTL:        40 * time.Second,
+		Slack:      5 * time.Second,
+		Parallel:   true,
+		Remembered: 200, // TestManyAreRemembered uses more
+		IDs:        20,  // TestManyClaims uses more
 	}
 }
 
