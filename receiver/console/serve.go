@@ -63,20 +63,20 @@ func (v *view) admit() (s screen, err error) {
 		return s, webui.ErrCrossOrigin
 	}
 	if fault := v.faults.Call(v.ctx(), inAuthorize, func() { v.access, err = v.authorize(v.r) }); fault != nil {
-		v.access, err = Access{}, fault.Discreet()
+		err = fault.Discreet()
+	}
+	if err != nil || !v.access.Read {
+		v.access = Access{} // for the page of the error, too
 	}
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
-		v.access = Access{}
 		return s, errUnauthenticated
 	case err != nil:
-		v.access = Access{}
 		if v.ctx().Err() == nil {
 			v.logger.ErrorContext(v.ctx(), "receiver console: the authorizer failed", slog.Any("error", err))
 		}
 		return s, errUnavailable
 	case !v.access.Read:
-		v.access = Access{}
 		return s, errForbidden
 	}
 	if s, v.params, err = v.find(v.r); err != nil {

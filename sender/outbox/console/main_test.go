@@ -208,7 +208,7 @@ func byCookie(r *http.Request) (api.Access, error) {
 	case "nobody":
 		return api.Access{}, nil
 	case "broken":
-		return api.Access{}, errors.New("the session store is down")
+		return api.Access{Operator: true, Actor: "olga"}, errors.New("the session store is down")
 	}
 	if app == "operator" {
 		return api.Access{Operator: true, ReadOnly: readOnly, Actor: "olga"}, nil

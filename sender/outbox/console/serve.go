@@ -79,7 +79,10 @@ func (v *view) admit() (s screen, err error) {
 		return s, webui.ErrCrossOrigin
 	}
 	if fault := v.faults.Call(v.ctx(), inAuthorize, func() { v.access, err = v.authorize(v.r) }); fault != nil {
-		v.access, err = api.Access{}, fault.Discreet()
+		err = fault.Discreet()
+	}
+	if err != nil {
+		v.access = api.Access{} // for the page of the error, too
 	}
 	switch {
 	case errors.Is(err, api.ErrUnauthenticated):
