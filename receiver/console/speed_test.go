@@ -4,15 +4,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
@@ -32,60 +29,23 @@ const fastPage = 100 * time.Millisecond
 // -console.rows=1000000 -console.reads=100 it bounds how long that takes. The
 // HTML of every page is at most 100 KiB.
 func TestPages_AreFast(t *testing.T) {
-	for name, open := range map[string]func() *world{
-		"SQLite":   func() *world { return onSQLite(t) },
-		"Postgres": func() *world { return onPostgres(t) },
+	for name, open := range map[string]func(t *testing.T) *world{
+		"SQLite":   func(t *testing.T) *world { return onSQLite(t) },
+		"Postgres": func(t *testing.T) *world { return onPostgres(t) },
 	} {
 		t.Run(name, func(t *testing.T) { // one after the other, so that they do not slow each other down
-			w, begun := open(), time.Now()
+			w, begun := open(t), time.Now()
 			id := w.crowd(t, *manyRows)
 			t.Logf("filled in %v", time.Since(begun).Round(time.Second))
 			var slow []string
 			for _, path := range w.crowdedPages(t, id) {
-				if most := w.measure(t, path); *manyRows >= 100_000 && most > fastPage {
+				if most := w.as("ann").Measure(path, *pageReads); *manyRows >= 100_000 && most > fastPage {
 					slow = append(slow, fmt.Sprintf("%s took %v", path, most))
 				}
 			}
 			require.Empty(t, slow)
 		})
 	}
-}
-
-// measure opens a page some times and returns the 99th percentile. The first
-// time fills caches and does not count.
-func (w *world) measure(t *testing.T, path string) time.Duration {
-	t.Helper()
-	var took []time.Duration
-	largest := 0
-	for i := range *pageReads + 1 {
-		begun := time.Now()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+path, nil)
-		require.NoError(t, err)
-		r.AddCookie(&http.Cookie{Name: "who", Value: "ann"})
-		largest = max(largest, length(t, r))
-		if i > 0 {
-			took = append(took, time.Since(begun))
-		}
-	}
-	slices.Sort(took)
-	most := took[len(took)-1-len(took)/100]
-	t.Logf("%8.1f ms half, %8.1f ms p99, %3d KiB  %s", ms(took[len(took)/2]), ms(most), largest>>10, path)
-	return most
-}
-
-func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
-
-// length gets a page and returns its length.
-func length(t *testing.T, r *http.Request) int {
-	t.Helper()
-	answer, err := http.DefaultTransport.RoundTrip(r)
-	require.NoError(t, err)
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
-	require.Less(t, answer.StatusCode, 400, "%s: %s", r.URL, text)
-	assert.LessOrEqual(t, len(text), 100<<10, r.URL)
-	return len(text)
 }
 
 // crowdedPages are the first pages of all screens, with all of their filters.

@@ -22,7 +22,7 @@ type Visitor struct {
 }
 
 // As returns a visitor of the console at url, without a slash at its end. The
-// cookie "who" has the name. There is none for an empty name.
+// cookie "who" has the name. An empty name sends no cookie.
 func As(t testing.TB, url, who string) *Visitor { return &Visitor{t, url, who} }
 
 // Shown is a page that a visitor looks at.
@@ -38,6 +38,18 @@ type Shown struct {
 
 // Do sends a request and follows no redirect.
 func (v *Visitor) Do(method, to, body string, header ...string) *Shown {
+	v.t.Helper()
+	answer, text := v.send(method, to, body, header...)
+	s := &Shown{Visitor: v, At: answer.Request.URL, Status: answer.StatusCode, Header: answer.Header, Source: string(text)}
+	var err error
+	s.Root, err = html.Parse(bytes.NewReader(text))
+	require.NoError(v.t, err)
+	s.check()
+	return s
+}
+
+// send returns the answer to a request, and its body.
+func (v *Visitor) send(method, to, body string, header ...string) (*http.Response, []byte) {
 	v.t.Helper()
 	var content io.Reader
 	if method == http.MethodPost {
@@ -59,11 +71,7 @@ func (v *Visitor) Do(method, to, body string, header ...string) *Shown {
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	require.NoError(v.t, err)
-	s := &Shown{Visitor: v, At: r.URL, Status: answer.StatusCode, Header: answer.Header, Source: string(text)}
-	s.Root, err = html.Parse(bytes.NewReader(text))
-	require.NoError(v.t, err)
-	s.check()
-	return s
+	return answer, text
 }
 
 // check is what holds for every answer.
@@ -78,7 +86,7 @@ func (s *Shown) check() {
 	if !strings.HasPrefix(s.Header.Get("Content-Type"), "text/html") {
 		return
 	}
-	require.LessOrEqual(t, len(s.Source), 100<<10, "the page is too large")
+	require.LessOrEqual(t, len(s.Source), maxPage, "the page is too large")
 	for n := range s.Root.Descendants() {
 		require.NotEqual(t, "style", n.Data)
 		require.False(t, n.Data == "script" && n.FirstChild != nil, "inline code")
