@@ -21,24 +21,23 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 const root = "../.."
 
-// All Go code in README.md and in package documentation is compiled. A block
-// must be in a file of this package or in a test of the documented package.
+// All Go code in Markdown pages and in package documentation is compiled. A
+// block must be in a test, or in a program below examples.
 func TestSnippets_AreCompiled(t *testing.T) {
 	t.Parallel()
-	compiled := normalise(goFiles(t, root))
-	blocks := 0
+	code, pages := tree(t, root)
+	compiled := normalise(code)
 	check := func(where, block string) {
-		blocks++
 		assert.True(t, strings.Contains(compiled, normalise(block)), "%s: this snippet is not in a compiled file:\n%s", where, block)
 	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	require.NoError(t, err)
-	for _, rest := range strings.Split(string(readme), "```go\n")[1:] {
-		block, _, ok := strings.Cut(rest, "```")
-		require.True(t, ok)
-		check("README.md", block)
+	for page, text := range pages {
+		for i, rest := range strings.Split(text, "```go\n")[1:] {
+			block, _, ok := strings.Cut(rest, "```")
+			require.True(t, ok, "%s: block %d has no end", page, i+1)
+			check(page, block)
+		}
 	}
-	require.GreaterOrEqual(t, blocks, 6, "README.md's snippets were not found")
+	require.GreaterOrEqual(t, strings.Count(pages["README.md"], "```go\n"), 2, "README.md's snippets were not found")
 
 	for _, name := range publicPackages(t) {
 		found := packageSnippets(t, filepath.Join(root, name))
@@ -98,25 +97,43 @@ func isGo(text string) bool {
 	return true
 }
 
-// goFiles returns the text of the tree's other test files.
-func goFiles(t *testing.T, dir string) string {
+// tree returns the text of the other tests and of the examples, and the
+// Markdown pages by their paths.
+func tree(t *testing.T, dir string) (code string, pages map[string]string) {
 	var all strings.Builder
+	pages = map[string]string{}
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." {
+		if entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "testdata" || entry.Name() == "node_modules") {
 			return fs.SkipDir
 		}
-		if !strings.HasSuffix(path, "_test.go") || entry.Name() == "snippets_test.go" {
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		page := strings.HasSuffix(name, ".md")
+		if !page && !isCompiled(name) {
 			return nil
 		}
 		text, err := os.ReadFile(path)
-		all.Write(text)
-		all.WriteByte('\n')
+		if page {
+			pages[name] = string(text)
+		} else {
+			all.Write(text)
+			all.WriteByte('\n')
+		}
 		return err
 	}))
-	return all.String()
+	return all.String(), pages
+}
+
+// isCompiled reports whether a file may have the code of a snippet.
+func isCompiled(name string) bool {
+	test := strings.HasSuffix(name, "_test.go") && name != "examples/snippets/snippets_test.go"
+	return test || strings.HasPrefix(name, "examples/") && strings.HasSuffix(name, ".go")
 }
 
 // normalise removes indentation, the only difference between a snippet and its
