@@ -61,9 +61,9 @@ func need(t *testing.T, have bool, where, what string) {
 }
 
 // needTold fails unless the README links the folder and the changelog names it.
-func needTold(t *testing.T, dir, table string) {
+func needTold(t *testing.T, dir string) {
 	t.Helper()
-	need(t, strings.Contains(read(t, "README.md"), "("+dir+")"), "README.md", "link "+dir+" in the table of "+table)
+	need(t, strings.Contains(read(t, "README.md"), "("+dir+")"), "README.md", "link "+dir+" in the table \"I want to …\"")
 	changelog := read(t, "CHANGELOG.md")
 	named := strings.Contains(changelog, "`"+dir+"`") || strings.Contains(changelog, "`"+path.Base(dir)+"`")
 	need(t, named, "CHANGELOG.md", "tell users about `"+dir+"`")
@@ -108,7 +108,7 @@ func TestSourcesAreComplete(t *testing.T) {
 		need(t, strings.Contains(tests, "func Example"), dir, "add an example")
 		need(t, exists(dir+"/testdata"), dir+"/testdata", "commit recorded deliveries of the system")
 		need(t, exists(dir+"/testdata/fuzz"), dir+"/testdata/fuzz", "commit the seeds of the fuzz target")
-		needTold(t, dir, "packages")
+		needTold(t, dir)
 	}
 	require.Greater(t, found, 5, "the test finds the packages")
 }
@@ -129,7 +129,7 @@ func TestFormatsAreComplete(t *testing.T) {
 		need(t, strings.Contains(tests, "formattest.Seeds("), dir, "keep the hostile texts as seeds by formattest.Seeds")
 		need(t, strings.Contains(tests, "func FuzzEncode("), dir, "add the fuzz target FuzzEncode")
 		need(t, strings.Contains(tests, "func Example"), dir, "add an example")
-		needTold(t, dir, "packages")
+		needTold(t, dir)
 	}
 	require.Greater(t, found, 3, "the test finds the packages")
 }
@@ -150,7 +150,7 @@ func TestStoresAreComplete(t *testing.T) {
 		need(t, strings.Contains(tests, "func Example"), dir, "add an example")
 		need(t, exists(dir+"/go.mod"), dir+"/go.mod", "make it a module, because it brings a driver")
 		need(t, exists("internal/release/testdata/users/"+dir+"/main.go"), "internal/release/testdata/users/"+dir+"/main.go", "write the program of an outside user")
-		needTold(t, dir, "modules")
+		needTold(t, dir)
 		need(t, strings.Contains(read(t, "ARCHITECTURE.md"), "`"+dir+"`"), "ARCHITECTURE.md", "add "+dir+" to the table of what a module costs")
 		need(t, strings.Contains(read(t, "go.work"), "\t./"+dir+"\n"), "go.work", "use ./"+dir)
 		need(t, strings.Contains(read(t, "go.work"), "=> ./"+dir+"\n"), "go.work", "add a line for ./"+dir+" under replace")
@@ -162,7 +162,7 @@ func TestStoresAreComplete(t *testing.T) {
 // exported function without parameters that returns a backoff.BackOff.
 func TestSchedulesAreComplete(t *testing.T) {
 	t.Parallel()
-	p, readme, found := folders(t)["sender"], read(t, "README.md"), 0
+	p, page, found := folders(t)["sender"], read(t, ".github/SENDING.md"), 0
 	outbox := read(t, "sender/outbox/options.go")
 	for name, fn := range p.functions {
 		if len(fn.Type.Params.List) > 0 || fn.Type.Results == nil || !isBackOff(fn.Type.Results.List[0].Type) {
@@ -170,7 +170,7 @@ func TestSchedulesAreComplete(t *testing.T) {
 		}
 		found++
 		need(t, strings.Contains(p.tests.String(), "sender."+name+","), "sender/schedule_test.go", "add "+name+" to TestSchedules, with its shortest and longest waits")
-		need(t, strings.Contains(readme, "sender."+name) || name == "Once", "README.md", "add sender."+name+" to the table of schedules")
+		need(t, strings.Contains(page, "sender."+name) || name == "Once", ".github/SENDING.md", "add sender."+name+" to the table of schedules")
 		need(t, strings.Contains(outbox, "sender."+name) || name == "Pipeline", "sender/outbox/options.go", "register sender."+name+" under a name")
 	}
 	require.Greater(t, found, 3, "the test finds the schedules")
