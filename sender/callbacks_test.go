@@ -57,6 +57,19 @@ func TestCallbacks(t *testing.T) {
 				require.NotZero(t, s.Faults()["WithResolver"])
 			}
 		},
+		"WithDialer": func(t *testing.T, f *callbacktest.Fault) {
+			timeout := patience
+			if f.Kind == callbacktest.Hangs { // then it is what ends the attempt
+				timeout = 100 * time.Millisecond
+			}
+			s := newSender(t, sender.WithTimeout(timeout), sender.WithDialer(func(context.Context, string, string) (net.Conn, error) {
+				f.Happen()
+				return nil, errors.New("released")
+			}))
+			a := s.Attempt(t.Context(), sender.Endpoint{URL: sender.NewURL("http://127.0.0.1:9"), Signer: standard(t)}, message())
+			require.Equal(t, sender.Failed, a.Outcome, "%v", a.Err)
+			requireFault(t, s, f, "WithDialer")
+		},
 		"Endpoint.Signer": func(t *testing.T, f *callbacktest.Fault) {
 			s := newSender(t)
 			ep := sender.Endpoint{URL: sender.NewURL("https://a.example"), Signer: signFunc(func(context.Context, *http.Request, string, time.Time, []byte) error {

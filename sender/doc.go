@@ -111,6 +111,8 @@
 //   - Proxies of the environment are ignored without
 //     [WithProxyFromEnvironment]. With that option and with [WithProxy], the
 //     proxy is asked for addresses that the guard has checked.
+//   - [WithDialer] makes connections in another way, and gets only addresses
+//     that the guard has checked.
 //   - Hosts that software reads in different ways are refused before anything
 //     is resolved. Examples are 127.1, 2130706433, ①②⑦.⓪.⓪.①, zones, and names
 //     that are not ASCII.

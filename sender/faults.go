@@ -26,6 +26,7 @@ const (
 	inTelemetry = "WithTelemetry"
 	inSchedule  = "WithSchedule"
 	inResolver  = "WithResolver"
+	inDialer    = "WithDialer"
 	inSigner    = "Endpoint.Signer"
 	inFormat    = "Endpoint.BodyFormat"
 	inDialing   = "dialing"
@@ -37,9 +38,9 @@ const (
 // context ended. All faults are contained, so every attempt has its record.
 //
 // The keys are "WithObserver", "WithTelemetry", "WithSchedule", "WithResolver",
-// "WithLogger", "Endpoint.Signer", "Endpoint.BodyFormat" and, for the Sender's
-// own work on other goroutines, "dialing". The map is empty if there was no
-// fault.
+// "WithDialer", "WithLogger", "Endpoint.Signer", "Endpoint.BodyFormat" and, for
+// the Sender's own work on other goroutines, "dialing". The map is empty if
+// there was no fault.
 func (s *Sender) Faults() map[string]uint64 {
 	if s.made() != nil {
 		return map[string]uint64{}

@@ -65,6 +65,7 @@ type config struct {
 	proxyResolves bool
 	ports         []uint16
 	resolver      *net.Resolver
+	dial          dialFunc // WithDialer, or nil
 	rootCAs       *x509.CertPool
 	proxy         *proxy
 	environment   map[string]*proxy // WithProxyFromEnvironment, by scheme

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -20,10 +19,7 @@ import (
 	"github.com/deployhook/deployhook/internal/hidden"
 )
 
-const (
-	maxConnect   = 16 << 10 // bytes of a proxy's answer
-	maxAddresses = 4        // of a host that are tried through a proxy
-)
+const maxConnect = 16 << 10 // bytes of a proxy's answer
 
 // WithProxy sends everything through a forward proxy. Its URL is http or https,
 // and may have a user name and a password. Default: none. Proxies of the
@@ -104,79 +100,16 @@ func (e *proxyError) Unwrap() error { return e.cause }
 
 // dialThrough connects to address by way of the proxy, under the guard.
 func (d *dialer) dialThrough(ctx, lookup context.Context, address string) (net.Conn, error) {
-	deadline := time.Now().Add(dialTimeout)
-	t := traceOf(ctx)
-	if t != nil {
-		if d, ok := t.Context.Deadline(); ok && d.Before(deadline) {
-			deadline = d
-		}
-	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	if t != nil { // net/http lets a dial outlive the attempt that it was for
-		defer context.AfterFunc(t.Context, cancel)()
-	}
+	ctx, stop := boundDial(ctx)
+	defer stop()
 	if d.proxyResolves && isName(address) {
 		return d.connectByName(ctx, address)
 	}
-	addrs, err := d.allowed(lookup, address)
-	if err != nil {
-		return nil, err
-	}
-	for i, to := range addrs {
-		var conn net.Conn
-		if t != nil {
-			t.dialled(to)
-		}
-		if conn, err = d.connect(ctx, to.String(), len(addrs)-i); err == nil {
-			return &tunnel{Conn: conn, to: to}, nil
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, err
+	return d.dialEach(ctx, lookup, address, d.connect)
 }
 
-// allowed resolves address and returns the addresses that the guard permits. It
-// is an error if there is none.
-func (d *dialer) allowed(ctx context.Context, address string) (addrs []netip.AddrPort, err error) {
-	host, service, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	port, err := d.net.Resolver.LookupPort(ctx, "tcp", service)
-	if err != nil {
-		return nil, err
-	}
-	found, err := d.net.Resolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, err
-	}
-	err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
-	for _, a := range found {
-		to := netip.AddrPortFrom(a.Unmap(), uint16(port))
-		if t := traceOf(ctx); t != nil {
-			t.dialled(to)
-		}
-		if v := d.guard.check(to, d.plain); v != nil {
-			err = v
-		} else if len(addrs) < maxAddresses {
-			addrs = append(addrs, to)
-		}
-	}
-	if len(addrs) == 0 {
-		return nil, err
-	}
-	return addrs, nil
-}
-
-// connect makes one tunnel. It takes at most its share of the remaining time,
-// so that the other addresses are tried even if one does not answer.
-func (d *dialer) connect(ctx context.Context, to string, left int) (net.Conn, error) {
-	deadline, _ := ctx.Deadline()
-	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
-	defer cancel()
+// connect makes one tunnel.
+func (d *dialer) connect(ctx context.Context, to string) (net.Conn, error) {
 	conn, err := d.reach(ctx)
 	if err != nil {
 		return nil, err
@@ -235,18 +168,4 @@ func (p *proxy) ask(conn net.Conn, to, userAgent string) error {
 		return &proxyError{"proxy " + p.address + " sent something after its answer to CONNECT", nil}
 	}
 	return nil
-}
-
-// tunnel is a connection through the proxy. Its remote address is the
-// endpoint's, which records show.
-type tunnel struct {
-	net.Conn
-	to netip.AddrPort // not valid where only the proxy knows it
-}
-
-func (t *tunnel) RemoteAddr() net.Addr {
-	if !t.to.IsValid() {
-		return t.Conn.RemoteAddr()
-	}
-	return net.TCPAddrFromAddrPort(t.to)
 }

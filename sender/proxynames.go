@@ -43,7 +43,7 @@ func (d *dialer) connectByName(ctx context.Context, address string) (net.Conn, e
 	if d.plain && !d.guard.plainOpen {
 		return nil, &violation{ErrRefused, "http to a name that only the proxy resolves; use https (InsecureHTTP would permit it)", "url_not_https"}
 	}
-	conn, err := d.connect(ctx, net.JoinHostPort(host, service), 1)
+	conn, err := d.connect(ctx, net.JoinHostPort(host, service))
 	if err != nil {
 		return nil, err
 	}

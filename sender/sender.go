@@ -52,6 +52,7 @@ func New(opts ...Option) (*Sender, error) {
 		c.mistake("WithProxyFromEnvironment", "WithProxy is given as well; leave one of them out")
 	}
 	c.checkProxyResolves()
+	c.checkDialer()
 	if err := errors.Join(c.mistakes...); err != nil {
 		return nil, err
 	}
@@ -60,6 +61,7 @@ func New(opts ...Option) (*Sender, error) {
 		return nil, err
 	}
 	c.resolver = containedResolver(c.resolver, c.faults)
+	c.dial = containedDial(c.dial, c.faults)
 	g, open := newGuard(&c), new(conns)
 	return &Sender{
 		config:    c,

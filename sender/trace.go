@@ -140,16 +140,17 @@ func (t *trace) withDNS(ctx context.Context) context.Context {
 	})
 }
 
-// connected notes a dial, successful or not. The time of DNS is not counted
-// twice.
-func (t *trace) connected(begin, end time.Time) {
+// dialEnded notes the time of a dial. The time of DNS is not counted twice. A
+// dial that failed counts as going on, because it often fails when the attempt
+// is over.
+func (t *trace) dialEnded(begin, end time.Time, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.dnsEnd.After(begin) {
 		begin = t.dnsEnd
 	}
 	t.timings.Connect = timemath.Elapsed(begin, end)
-	t.at.dialing = false
+	t.at.dialing = t.at.dialing && err != nil
 }
 
 // dialled notes an address that was tried. The connection of the request

@@ -31,7 +31,7 @@ const (
 // newTransport returns a transport for http (plain) or https. There are two,
 // because the guard must know the scheme and a dialer does not learn it.
 func newTransport(c *config, g *guard, open *conns, plain bool) *http.Transport {
-	d := &dialer{guard: g, plain: plain, proxy: c.proxy, proxyResolves: c.proxyResolves, environment: c.environment, rootCAs: c.rootCAs, conns: open, userAgent: userAgent(), faults: c.faults}
+	d := &dialer{guard: g, plain: plain, own: c.dial, proxy: c.proxy, proxyResolves: c.proxyResolves, environment: c.environment, rootCAs: c.rootCAs, conns: open, userAgent: userAgent(), faults: c.faults}
 	d.net = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver, ControlContext: d.control}
 	d.toProxy = net.Dialer{Timeout: dialTimeout, Resolver: c.resolver}
 	return &http.Transport{
@@ -64,6 +64,7 @@ type dialer struct {
 	net   net.Dialer
 	guard *guard
 	plain bool
+	own   dialFunc // WithDialer, or nil
 
 	proxy *proxy // WithProxy, or nil
 	// proxyResolves is InsecureProxyResolves.
@@ -92,16 +93,19 @@ func (d *dialer) traced(ctx context.Context, network, address string) (net.Conn,
 	}
 	begin := time.Now()
 	conn, err := d.connection(ctx, t.withDNS(ctx), network, address)
-	t.connected(begin, time.Now())
+	t.dialEnded(begin, time.Now(), err)
 	if err != nil {
 		return nil, err
 	}
 	return d.conns.track(conn), nil
 }
 
-// connection dials directly or through the proxy. lookup is ctx with the hooks
-// for the endpoint's name.
+// connection dials directly, with the application's function or through the
+// proxy. lookup is ctx with the hooks for the endpoint's name.
 func (d *dialer) connection(ctx, lookup context.Context, network, address string) (net.Conn, error) {
+	if d.own != nil {
+		return d.dialWith(ctx, lookup, address)
+	}
 	via := d.proxyFor(address)
 	if via == nil {
 		return d.net.DialContext(lookup, network, address)
