@@ -145,7 +145,7 @@ type Attempt struct {
 	Outcome Outcome
 	// Class is the kind of failure. It is empty if delivered.
 	Class Class
-	// Status is the status code of the answer, or 0 if there was none.
+	// Status is the status code of the answer, or 0 without an answer.
 	Status int
 	// Err says what went wrong. It is nil exactly if delivered. In most cases
 	// it is an [*AttemptError] or an [*EndpointError].

@@ -134,7 +134,7 @@ func (d *dialer) dialEach(ctx, lookup context.Context, address string, connect f
 }
 
 // allowed resolves address and returns the addresses that the guard permits. It
-// is an error if there is none.
+// is an error if the guard permits no address.
 func (d *dialer) allowed(ctx context.Context, address string) (addrs []netip.AddrPort, err error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {

@@ -103,7 +103,7 @@ type AttemptError struct {
 	Endpoint string
 	// Class is the kind of failure.
 	Class Class
-	// Status is the status code of the answer, or 0 if there was none.
+	// Status is the status code of the answer, or 0 without an answer.
 	Status int
 
 	detail string

@@ -109,7 +109,7 @@ func wellFormed(s string) bool {
 	return start < len(s)
 }
 
-// knownTypes are the types that have a meaning of their own here.
+// knownTypes are the types that have a meaning here.
 func knownTypes() []payload.Type {
 	return []payload.Type{
 		payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed,

@@ -12,7 +12,7 @@ func (s *Sender) read(a *Attempt, resp *http.Response) {
 	defer resp.Body.Close()
 	a.Status, a.ResponseHeader = resp.StatusCode, resp.Header
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return // nobody asked for it, and what follows is not a body
+		return // the attempt did not ask for it, and what follows is not a body
 	}
 	buf := s.buffers.Get().(*[maxRecorded]byte)
 	defer s.buffers.Put(buf)

@@ -93,7 +93,7 @@ func inspectTimeout(t *target, ep *Endpoint) error {
 
 func inspectCertificate(t *target, ep *Endpoint) error {
 	if !ep.ClientCertificate.IsZero() && t.checkedURL != nil && t.plain {
-		return endpointError(ErrRefused, "ClientCertificate", "the URL is http, where nobody asks for a certificate; use https or leave it out")
+		return endpointError(ErrRefused, "ClientCertificate", "the URL is http, and only https uses a certificate; use https or leave it out")
 	}
 	return nil
 }

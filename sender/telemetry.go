@@ -127,7 +127,7 @@ func (s *Sender) startInline(ctx context.Context, about AttemptStart, header htt
 	return started
 }
 
-// startApart passes a header of its own and copies it, so that a telemetry that
+// startApart passes another header and copies it, so that a telemetry that
 // keeps the header does no harm.
 func (s *Sender) startApart(ctx context.Context, about AttemptStart, header http.Header) (started context.Context) {
 	added := make(http.Header)

@@ -44,7 +44,7 @@ func newTransport(c *config, g *guard, open *conns, plain bool) *http.Transport 
 			RootCAs:    c.rootCAs,
 		},
 		TLSHandshakeTimeout:    dialTimeout,
-		ForceAttemptHTTP2:      true, // off by default for a transport with a dialer of its own
+		ForceAttemptHTTP2:      true, // off by default for a transport with a dialer
 		DisableCompression:     true, // 200 KB of answer could become 200 MB
 		MaxResponseHeaderBytes: maxHeader,
 		MaxIdleConns:           maxIdle,

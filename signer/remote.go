@@ -6,7 +6,7 @@ import (
 )
 
 // signRemote calls a key that is kept elsewhere. A crypto.Signer has no
-// context, so the call runs on a goroutine of its own and is abandoned when ctx
+// context, so the call runs on a separate goroutine and is abandoned when ctx
 // ends. The message then still belongs to it.
 //
 // A panic reaches the caller, as if the key had been called directly.

@@ -55,7 +55,7 @@ func (c config) mountConsole(mux *http.ServeMux) error {
 	return nil
 }
 
-// consoleAt returns where the console is, or why there is none.
+// consoleAt returns where the console is, or why it is not served.
 func (c config) consoleAt(address net.Addr) string {
 	if !c.loopback {
 		return "not served, because -addr is not loopback"

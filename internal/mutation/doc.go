@@ -18,7 +18,7 @@
 //
 // All mutants of a subject are in one test binary, as copies of their
 // functions, and an environment variable chooses one. A mutant of a constant
-// outside functions has a binary of its own. The go command's -overlay replaces
+// outside functions needs a separate binary. The go command's -overlay replaces
 // the files, so the tree does not change. A mutant runs only the tests that run
 // its code. The first is the test that noticed it in an earlier run, or noticed
 // other mutants of the function. The others follow, the quick ones first. A

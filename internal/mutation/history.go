@@ -165,7 +165,7 @@ func (h *history) best(m *mutant) string {
 
 // order returns the numbers of the mutants. Those without an earlier test that
 // noticed them come first, because they are the ones to look at. Those that
-// need a build of their own come last.
+// need a separate build come last.
 func (h *history) order(mutants []*mutant) []int {
 	var first, later, built []int
 	for i, m := range mutants {

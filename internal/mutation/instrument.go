@@ -77,7 +77,7 @@ func (f *instrumented) at(line int) *mutant {
 	return nil
 }
 
-// instrument adds the mutants that need no binary of their own to a file. The
+// instrument adds the mutants that need no separate binary to a file. The
 // lines of the original code keep their numbers.
 func instrument(fset *token.FileSet, file *ast.File, source []byte, mutants []*mutant) *instrumented {
 	offset := func(p token.Pos) int { return fset.Position(p).Offset }

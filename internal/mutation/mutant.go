@@ -27,7 +27,7 @@ type mutant struct {
 	typ string
 }
 
-// alone reports whether the mutant needs a binary of its own.
+// alone reports whether the mutant needs a separate binary.
 func (m *mutant) alone() bool { return m.function == "" && m.typ == "" }
 
 // key identifies a mutant in the list of equivalent ones. It does not change

@@ -32,7 +32,7 @@ const (
 type trial struct {
 	*code
 	temp     string
-	binary   string // with all mutants that need no binary of their own
+	binary   string // with all mutants that need no separate binary
 	tests    []test // the quick ones first
 	workers  int
 	history  *history

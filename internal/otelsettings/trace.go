@@ -63,7 +63,7 @@ func (c *carrier) Set(key, value string) {
 
 func (c *carrier) Keys() []string { return []string{traceparent} }
 
-// Trace returns the span of ctx as text, or nothing if there is none. The text
+// Trace returns the span of ctx as text. It is empty without a span. The text
 // is a traceparent of W3C Trace Context for any propagator, because it is only
 // stored.
 func Trace(ctx context.Context) string {

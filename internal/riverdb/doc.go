@@ -43,7 +43,7 @@
 // names end in Tx. Several processes may share a file and wait for each other's
 // transactions.
 //
-// DB.Reader has connections of its own for queries that change nothing. They do
+// DB.Reader has separate connections for queries that change nothing. They do
 // not wait for the writer, and see everything that was committed before.
 //
 // # One module, one schema

@@ -1,6 +1,6 @@
 // Package route finds what a path of the management API or of a console
 // belongs to. It cleans no path and redirects nowhere, which http.ServeMux
-// would do. What is not exactly a path of the table is unknown.
+// would do. Any path that is not in the table is unknown.
 package route
 
 import (

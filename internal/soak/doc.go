@@ -6,7 +6,7 @@
 //
 // Processes publish to an outbox, and others receive. An event goes through
 // the outbox, the network, a receiver and its handler. Each store runs in a
-// world of its own, at the same time as the others:
+// separate world, at the same time as the others:
 //
 //	store     sender                 receiver
 //	sqlite    outbox in a file       inbox in a file, effects in its transactions

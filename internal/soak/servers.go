@@ -61,7 +61,7 @@ func try(f func()) (err error) {
 // servers are those of a world.
 type servers struct {
 	host     *host
-	own      *servicetest.Server // which may be killed; nil if there is none
+	own      *servicetest.Server // which may be killed; nil for SQLite
 	admin    string              // URL of PostgreSQL's maintenance database, or empty
 	database string
 }

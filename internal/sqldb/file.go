@@ -30,7 +30,7 @@ type file struct {
 // OpenFile opens the SQLite file at path as [OpenSQLite] does, for a store that
 // is read while it is written. One connection writes, and statements and
 // transactions of this process wait for it in order. [DB.Reader] has
-// connections of its own, so readers and the writer do not wait for each other.
+// separate connections, so readers and the writer do not wait for each other.
 //
 // OpenFile prepares an empty or missing file for erasure:
 //

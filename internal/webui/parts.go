@@ -9,7 +9,7 @@ type Confirmation struct {
 	// CanWrite is whether the viewer may do it.
 	CanWrite bool
 	Text     []string
-	// Field is the name of a text to enter. It is empty if there is none.
+	// Field is the name of a text to enter. It is empty if the form has no text.
 	Field, Label string
 	// Hidden has further values of the form.
 	Hidden map[string]string
@@ -28,5 +28,5 @@ func Bad(text string) Tag { return Tag{"bad", text} }
 // Wait returns a tag for what is not decided yet.
 func Wait(text string) Tag { return Tag{"wait", text} }
 
-// Idle returns a tag for what nobody has to look at.
+// Idle returns a tag for something that needs no attention.
 func Idle(text string) Tag { return Tag{"idle", text} }

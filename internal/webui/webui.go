@@ -43,7 +43,7 @@ type Page struct {
 	Nav, Crumbs []Link
 	// Who names the viewer, and Note what limits them.
 	Who, Note string
-	// Flash says what the last action did. It is empty if there was none.
+	// Flash says what the last action did. It is empty without an action.
 	Flash Flash
 	// Live has the parts of the page that are marked data-live refreshed.
 	Live bool
@@ -126,7 +126,7 @@ func (u *UI) load(name, contentType string) (string, error) {
 }
 
 // Asset serves a file of the layout, such as "style-0123456789ab.css". It
-// reports false if there is none of that name.
+// reports false for an unknown name.
 func (u *UI) Asset(w http.ResponseWriter, r *http.Request, name string) bool {
 	a, ok := u.assets[name]
 	if !ok {

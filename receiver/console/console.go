@@ -21,8 +21,8 @@ var templates embed.FS
 // ErrConfig is what every error of [New] wraps.
 var ErrConfig = errors.New("console: invalid configuration")
 
-// ErrUnauthenticated is for an [Authorizer]. The request is from nobody who is
-// known, and is answered with 401.
+// ErrUnauthenticated is for an [Authorizer]. The caller is unknown, and the
+// request is answered with 401.
 var ErrUnauthenticated = errors.New("console: not authenticated")
 
 // Access is what a request may do. The zero Access permits nothing.
@@ -55,14 +55,14 @@ type Handler struct {
 
 // New returns the pages of what the options name. At least one of [WithInbox],
 // [WithRecent], [WithLedger] and [WithMetrics] is required. The authorizer is
-// required too, because without one nobody would have access.
+// required too, because New refuses to guess who has access.
 //
 // The paths begin at the root. Mount it under any prefix with
 // [http.StripPrefix]. Errors wrap [ErrConfig].
 func New(authorize Authorizer, opts ...Option) (*Handler, error) {
 	c, err := newConfig(opts)
 	if authorize == nil {
-		err = errors.Join(err, fmt.Errorf("%w: New: the authorizer is nil; without one nobody would have access", ErrConfig))
+		err = errors.Join(err, fmt.Errorf("%w: New: the authorizer is nil; it decides who has access", ErrConfig))
 	}
 	if err == nil && c.inbox == nil && c.recent == nil && c.ledger == nil && c.metrics == nil {
 		err = fmt.Errorf("%w: New: there is nothing to show; use WithInbox, WithRecent, WithLedger or WithMetrics", ErrConfig)

@@ -44,7 +44,7 @@ func NewRecent() *Recent {
 // Observer returns a function for [receiver.WithObserver] or
 // [deployments.WithObserver], which counts the requests of a source. For an
 // inbox, pass the option to [inbox.Inbox.Handler]. A service that has an
-// observer of its own calls both.
+// another observer calls both.
 //
 //	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "platform"),
 //		receiver.WithObserver(recent.Observer("platform")))
@@ -245,7 +245,7 @@ var kinds = [kindCount]kind{
 	kindNoHeader:    {receiver.Unauthenticated, "wait", "A signature header was missing.", "Check that the sender signs, and that no proxy removes its headers."},
 	kindMalformed:   {receiver.Unauthenticated, "wait", "A signature header was malformed.", "Check that the sender uses the scheme of this receiver."},
 	kindNoMatch:     {receiver.Unauthenticated, "wait", "No key matched the signature.", "Compare the secret on both sides, and check that nothing changes the body on its way."},
-	kindNoKey:       {receiver.Unauthenticated, "wait", "The API key was missing or unknown.", "Give the sender a key of its own, and check that it was not revoked."},
+	kindNoKey:       {receiver.Unauthenticated, "wait", "The API key was missing or unknown.", "Give the sender another key, and check that it was not revoked."},
 	kindTooOld:      {receiver.Unauthenticated, "wait", "The timestamp was too old.", "Check the clocks of both sides. A captured request looks like this, too."},
 	kindTooNew:      {receiver.Unauthenticated, "wait", "The timestamp was in the future.", "Check the clocks of both sides."},
 	kindNoTenant:    {receiver.Unauthenticated, "wait", "The tenant was unknown.", "Check the address that the sender uses."},

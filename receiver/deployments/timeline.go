@@ -18,7 +18,7 @@ import (
 type Timeline interface {
 	// Live returns the deployment that was live at the given time. It is the
 	// last one that had succeeded and was not rolled back by then. The error
-	// wraps [ErrNotRecorded] if there is none.
+	// wraps [ErrNotRecorded] if it was not recorded.
 	Live(ctx context.Context, organization string, s Scope, at time.Time) (*Record, error)
 	// Latest returns a page of the records of a scope, newest first, in
 	// descending order of their positions.

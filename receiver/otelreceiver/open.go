@@ -87,7 +87,7 @@ func (t *telemetry) seriesOf(typ *eventType, o receiver.Outcome) *series {
 type followed struct {
 	context.Context
 	span trace.Span
-	opts [2]trace.SpanStartOption // here, so that they need no allocation of their own
+	opts [2]trace.SpanStartOption // here, so that they need no further allocation
 }
 
 // Start begins the span of a verified request.

@@ -84,7 +84,7 @@ func (h *health) results(ctx context.Context) []CheckResult {
 }
 
 // wait returns what was wrong with each check in a round that ended within the
-// last 5 seconds. It runs a new one if there is none. A round does not end with
+// last 5 seconds. Otherwise it runs a new one. A round does not end with
 // ctx, because other callers wait for it.
 func (h *health) wait(ctx context.Context) (problems []error, err error) {
 	if len(h.checks) == 0 {

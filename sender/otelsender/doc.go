@@ -27,14 +27,14 @@
 // takes measurements without a sampled trace.
 //
 // No attribute names an endpoint. There may be tens of thousands, and each
-// would be a series of its own. For the same reason the names are not
+// would be a separate series. For the same reason the names are not
 // http.client.request.duration and the like, which require the server's
 // address. An outbox does not count deliveries here, see package oteloutbox.
 //
 // # Traces
 //
 // Each attempt has a span "attempt TYPE". It is a child of the span in the
-// caller's context. In an outbox there is none, so that each attempt begins a
+// caller's context. An outbox has no such span, so each attempt begins a
 // trace, with a link to the span that published the event. A trace that lasted
 // as long as the retries, which may be days, would be of no use.
 //

@@ -33,7 +33,7 @@ var errCertificateExpired = errors.New("outbox: the client certificate has expir
 
 // ClientCertificate is the certificate that an endpoint asks for in the TLS
 // handshake, with its chain and private key, in PEM. Make one with
-// [NewClientCertificate]. The zero ClientCertificate is none. Printing a
+// [NewClientCertificate]. The zero value means no certificate. Printing a
 // ClientCertificate shows nothing, also inside other values, and nothing
 // returns its key.
 type ClientCertificate struct{ pem hidden.Value[certificatePEM] }

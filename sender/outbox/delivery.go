@@ -50,9 +50,9 @@ type Delivery struct {
 	// Attempts counts the attempts so far, and Replays how often it was replayed.
 	Attempts, Replays int
 	// CreatedAt is when it was published, to the millisecond. NextAt is the
-	// earliest time of the next attempt. It is zero if there is none. It is in the
-	// past if the delivery waits for its endpoint's circuit breaker, rate limit or
-	// other attempts. DoneAt is when it ended. It is zero if it has not.
+	// earliest time of the next attempt. It is zero after the last attempt. It is
+	// in the past if the delivery waits for its endpoint's circuit breaker, rate
+	// limit or other attempts. DoneAt is when it ended. It is zero if it has not.
 	CreatedAt, NextAt, DoneAt time.Time
 	// LastStatus, LastClass and LastError describe the failure of the last
 	// attempt. LastError also says why there was no attempt. It is for the

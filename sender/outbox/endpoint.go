@@ -52,7 +52,7 @@ type EndpointConfig struct {
 	Header sender.Header
 	// ClientCertificate is presented if the endpoint asks for one in the TLS
 	// handshake, from [NewClientCertificate]. The URL must be https. It must not
-	// have expired when it is entered. The zero ClientCertificate is none.
+	// have expired when it is entered. The zero value means no certificate.
 	ClientCertificate ClientCertificate
 	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or that of
 	// [WithMaxTimeout] if it is shorter. A longer one than that is an error.

@@ -14,8 +14,8 @@ var (
 	// ErrInvalid means that a field of an argument is invalid. Every [*FieldError]
 	// wraps it.
 	ErrInvalid = errors.New("outbox: invalid")
-	// ErrUnknownApp means that no app of that name was registered
-	// ([Outbox.RegisterApp]), and none of its endpoints ever was.
+	// ErrUnknownApp means that the app was not registered ([Outbox.RegisterApp])
+	// and never had an endpoint.
 	ErrUnknownApp = errors.New("outbox: unknown app")
 	// ErrUnknownEndpoint means that there is no endpoint with that ID. It may have
 	// been deleted.

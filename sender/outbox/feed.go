@@ -89,7 +89,7 @@ func (f *feed) fresh() bool {
 	return f.asked.Sub(f.placed) < placeAge
 }
 
-// rounds places events until nobody polls any more.
+// rounds places events until polling stops.
 func (f *feed) rounds(ctx context.Context) {
 	tick := time.NewTicker(placeEvery)
 	defer tick.Stop()

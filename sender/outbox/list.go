@@ -188,7 +188,7 @@ func (s *scan) from(id string) {
 // found is the result of one step of a scan.
 type found struct {
 	ids  []string
-	last string // where the next step begins; empty if there is none
+	last string // where the next step begins; empty after the last
 }
 
 // step returns up to limit matching IDs. There may be more even if it returns

@@ -77,8 +77,8 @@ func newLoader(db *riverdb.DB, supersede, ordered bool, faults *contain.Faults) 
 	return l
 }
 
-// load reads a delivery together with those of other workers. If there is none,
-// found is false.
+// load reads a delivery together with those of other workers. found is
+// false for an unknown ID.
 func (l *loader) load(ctx context.Context, id string) (loaded, error) { return l.batches.Do(ctx, id) }
 
 func (l *loader) loadBatch(ctx context.Context, ids []string) ([]loaded, error) {

@@ -177,7 +177,7 @@ func WithSealingKeys(current SealingKey, previous ...SealingKey) Option {
 //     instead.
 //   - Retry-After counts for up to 6 hours ([DefaultMaxRetryAfter]), unless
 //     sender.WithMaxRetryAfter says otherwise.
-//   - sender.WithTimeout is for endpoints without a timeout of their own. One
+//   - sender.WithTimeout is for endpoints without a timeout. One
 //     over [WithMaxTimeout] is an error.
 //   - sender.WithStopOnClientError makes such an answer the delivery's last.
 //   - sender.WithDeliveryControl lets an answer disable the endpoint, and end

@@ -122,7 +122,7 @@ func fieldProblem(fault *FieldError) sender.Problem {
 func (a Attempt) Problem() sender.Problem { return sender.ProblemOf(a.Class, a.Status) }
 
 // Problem returns what a customer may see of the last attempt's failure. It is
-// the zero Problem if there was none. LastError is for the operator.
+// the zero Problem without a failure. LastError is for the operator.
 func (d Delivery) Problem() sender.Problem {
 	if p := sender.ProblemOf(d.LastClass, d.LastStatus); p.Code != "" || d.LastError == "" || d.State != Failed {
 		return p

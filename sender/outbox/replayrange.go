@@ -91,7 +91,7 @@ type ReplayStatus struct {
 	// before, [App.ResumeReplay] continues it, or a started process does if it runs
 	// in the background ([WithBackground]).
 	Complete bool `json:"complete"`
-	// CanceledAt is when [App.CancelReplay] ended it. It is zero if nobody did.
+	// CanceledAt is when [App.CancelReplay] ended it. It is zero for other replays.
 	CanceledAt time.Time `json:"canceled_at,omitzero"`
 	// Pending counts the scheduled deliveries that still wait. The other fields
 	// say how the others ended. Each counts up to [MaxCount], and up to 1000 in the

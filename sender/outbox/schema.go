@@ -7,8 +7,8 @@ import (
 // module names this package's tables and its schema on PostgreSQL.
 const module = "outbox"
 
-// Times are microseconds since 1970, 0 where there is none. Lists and maps are
-// JSON.
+// Times are microseconds since 1970, 0 where no time is known. Lists and maps
+// are JSON.
 //
 // The column wake of outbox_endpoint counts the changes that let waiting
 // deliveries be sent earlier. The column woken has its value at the last time

@@ -14,7 +14,7 @@ type Breakers struct {
 	// delivery since.
 	HalfOpen Count `json:"half_open"`
 	// FailingSince is when the failures of the endpoint began that has failed
-	// longest of all these. It is zero if there is none.
+	// longest of all these. It is zero without failures.
 	FailingSince time.Time `json:"failing_since,omitzero"`
 }
 

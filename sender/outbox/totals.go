@@ -174,7 +174,7 @@ func (r *retention) pruneSize(ctx context.Context) (count int, err error) {
 }
 
 // pruneOldest deletes the oldest finished deliveries. It returns when the last
-// of them ended, or a time after all events if there was none.
+// of them ended, or a time after all events if no delivery has ended.
 func (r *retention) pruneOldest(ctx context.Context, limit int) (deleted int, until int64, err error) {
 	old, err := r.oldest(ctx, isFinished, limit)
 	if err != nil {

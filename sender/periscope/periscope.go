@@ -155,7 +155,7 @@ func (f *Format) Encode(_ context.Context, e *payload.Event) (string, []byte, er
 	}
 	status, ok := e.DeploymentStatus()
 	if !ok {
-		return "", nil, fmt.Errorf("%w: its status is none of a deployment's", sender.ErrNoMessage)
+		return "", nil, fmt.Errorf("%w: a deployment can't have its status", sender.ErrNoMessage)
 	}
 	if (e.Commit == nil || e.Commit.SHA == "") && f.base.CommitSHA == "" {
 		return "", nil, fmt.Errorf("%w: it has no commit, which Periscope requires", sender.ErrNoMessage)

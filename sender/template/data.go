@@ -9,7 +9,7 @@ import (
 	"github.com/deployhook/deployhook/sender/internal/chat"
 )
 
-// Data is what templates see as dot. What an event does not have is empty.
+// Data is what templates see as dot. Members that an event lacks are empty.
 type Data struct {
 	Type    string // deploy.rolled_back
 	Title   string // DEPLOY ROLLED BACK

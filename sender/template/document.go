@@ -161,7 +161,7 @@ func (f *Format) render(d Data) ([]byte, error) {
 		return nil, err
 	}
 	if !there {
-		return nil, fmt.Errorf("%w: the template says that there is none for %s", sender.ErrNoMessage, d.Type)
+		return nil, fmt.Errorf("%w: the template leaves out %s", sender.ErrNoMessage, d.Type)
 	}
 	if err := r.value(&f.root); err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func (k Key) JWK() (string, error) {
 }
 
 // ParseJWK returns a key that verifies, from the JSON Web Key of an Ed25519
-// public key. The key's ID is the kid, and the [Thumbprint] if there is none.
+// public key. The key's ID is the kid, or the [Thumbprint] without a kid.
 // Unknown members are ignored. ParseJWK refuses a private key, a key for
 // another use, and points of low order, for which anyone can sign. Errors wrap
 // [signer.ErrConfig].

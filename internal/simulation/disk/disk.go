@@ -79,7 +79,7 @@ type Process struct {
 
 // NewProcess returns a process. hook decides what happens to each of its
 // operations. It may be nil. The name must be new, as each start of a program
-// is a process of its own.
+// is a new process.
 func (d *Disk) NewProcess(name string, hook func(Op) Fault) (*Process, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -153,7 +153,7 @@ const (
 	End   // the release of that lock, when the commit or rollback is over
 )
 
-// Fault is what happens to an operation. The zero Fault is none.
+// Fault is what happens to an operation. The zero Fault changes nothing.
 type Fault struct {
 	// Wait is how long the operation takes.
 	Wait time.Duration

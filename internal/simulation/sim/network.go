@@ -135,7 +135,7 @@ func dialError(address string, err error) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: addr(address), Err: err}
 }
 
-// copyLater sends a copy of a request on a connection of its own, and ignores
+// copyLater sends a copy of a request on another connection, and ignores
 // the answer.
 func (n *Network) copyLater(c *conn, in time.Duration) {
 	n.mu.Lock()

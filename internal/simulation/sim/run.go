@@ -37,7 +37,7 @@ type Simulation struct {
 	Longest time.Duration
 }
 
-// Run runs the seeds that the flags ask for, each in a bubble of its own. The
+// Run runs the seeds that the flags ask for, each in a separate bubble. The
 // test fails if one of them does.
 func (f *Flags) Run(t *testing.T, s Simulation) {
 	labelTraces()

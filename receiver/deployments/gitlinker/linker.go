@@ -155,8 +155,8 @@ type commitRange struct {
 	further bool
 }
 
-// ranges finds the repositories of a deployment. It leaves out its own
-// repository if the lookup says that there is none.
+// ranges finds the repositories of a deployment. It leaves out a service
+// without a repository.
 func (l *Linker) ranges(ctx context.Context, link deployments.Link) ([]commitRange, error) {
 	var ranges []commitRange
 	dir, err := l.directory(ctx, link.Organization, link.Service, link.RepositoryURL)

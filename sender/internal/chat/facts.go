@@ -17,7 +17,7 @@ type Level int
 const (
 	Info    Level = iota // a step on the way
 	Good                 // it is live
-	Warning              // an earlier version is back: service is restored, but somebody has to look into it
+	Warning              // an earlier version is back: service is restored, but the cause is not fixed
 	Bad                  // it failed
 )
 

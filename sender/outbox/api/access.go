@@ -11,11 +11,11 @@ import (
 // else is read.
 //
 // An error that wraps [ErrUnauthenticated] is answered 401. Any other error is
-// logged and answered 503, since nobody knows whether the caller has access.
+// logged and answered 503, since access is unknown then.
 // The zero [Access] is answered 403.
 type Authorizer func(r *http.Request) (Access, error)
 
-// ErrUnauthenticated means that nobody knows who sends the request.
+// ErrUnauthenticated means that the caller is unknown.
 var ErrUnauthenticated = errors.New("api: the request is not authenticated")
 
 // Access says what a caller may do. The zero Access permits nothing.

@@ -29,7 +29,7 @@
 // A creation with the header Idempotency-Key can be repeated if its answer was
 // lost. It makes one endpoint, and only the first answer has its secret. An
 // update with the header If-Match and the endpoint's ETag is refused if
-// somebody else has changed it meanwhile (RFC 9110, section 13.1.1).
+// it was changed meanwhile (RFC 9110, section 13.1.1).
 //
 // # Security
 //

@@ -27,7 +27,7 @@ type settings struct {
 	Metadata          *map[string]string `json:"metadata"`
 }
 
-// certificate is a client certificate. Two empty texts are none.
+// certificate is a client certificate. Two empty texts mean no certificate.
 type certificate struct {
 	Chain string `json:"chain"`
 	Key   string `json:"key"`

@@ -29,8 +29,8 @@ type Handler struct {
 	routes *route.Table[operation]
 }
 
-// New returns the API of an outbox. Both arguments are required: without an
-// authorizer nobody would have access.
+// New returns the API of an outbox. Both arguments are required. The authorizer
+// decides who has access.
 //
 // The paths begin at the root. Mount it under any prefix with
 // [http.StripPrefix]. Errors wrap [ErrConfig].
@@ -40,7 +40,7 @@ func New(o *outbox.Outbox, authorize Authorizer, opts ...Option) (*Handler, erro
 	case o == nil:
 		err = errors.Join(err, fmt.Errorf("%w: New: the outbox is nil", ErrConfig))
 	case authorize == nil:
-		err = errors.Join(err, fmt.Errorf("%w: New: the authorizer is nil; without one nobody would have access", ErrConfig))
+		err = errors.Join(err, fmt.Errorf("%w: New: the authorizer is nil; it decides who has access", ErrConfig))
 	}
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ type call struct {
 
 func (c *call) ctx() context.Context { return c.request.Context() }
 
-// answer is a successful answer. A nil body is none.
+// answer is a successful answer. A nil body sends an empty one.
 type answer struct {
 	status   int
 	body     any

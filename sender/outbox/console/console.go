@@ -33,8 +33,8 @@ type Handler struct {
 	config
 }
 
-// New returns the pages of an outbox. Both arguments are required: without an
-// authorizer nobody would have access. Use the authorizer of the JSON API.
+// New returns the pages of an outbox. Both arguments are required. The
+// authorizer decides who has access. Use the authorizer of the JSON API.
 //
 // The paths begin at the root. Mount it under any prefix with
 // [http.StripPrefix]. Errors wrap [ErrConfig].
@@ -44,7 +44,7 @@ func New(o *outbox.Outbox, authorize api.Authorizer, opts ...Option) (*Handler, 
 	case o == nil:
 		err = errors.Join(err, fmt.Errorf("%w: New: the outbox is nil", ErrConfig))
 	case authorize == nil:
-		err = errors.Join(err, fmt.Errorf("%w: New: the authorizer is nil; without one nobody would have access", ErrConfig))
+		err = errors.Join(err, fmt.Errorf("%w: New: the authorizer is nil; it decides who has access", ErrConfig))
 	}
 	if err != nil {
 		return nil, err

@@ -116,7 +116,7 @@ func (f *endpointForm) settings(v *view) (u outbox.EndpointUpdate) {
 	header, ok := parseHeader(v.text("header"))
 	switch {
 	case !ok:
-		f.Wrong["Header"] = "Write each header on a line of its own, as in X-Team: payments."
+		f.Wrong["Header"] = "Write each header on a separate line, as in X-Team: payments."
 	case len(header) > 0 || v.text("no_header") != "":
 		u.Header = new(sender.NewHeader(header))
 	}

@@ -60,7 +60,7 @@ func TestForm_ExplainsMistakes(t *testing.T) {
 		{"patterns", "a..b", "Each event must be"},
 		{"timeout", "soon", "Enter a number"},
 		{"rate", "200000", "The rate must be"},
-		{"header", "no colon", "Write each header on a line of its own"},
+		{"header", "no colon", "Write each header on a separate line"},
 		{"header", "Host: x", "A header is reserved"},
 		{"format", "yaml", "There is no such body format."},
 		{"secret", "short", "The secret does not fit"},

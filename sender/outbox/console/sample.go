@@ -19,7 +19,7 @@ type sample struct {
 // maxInline bounds a body that is written into a program.
 const maxInline = 4 << 10
 
-// samples are the programs for a delivery, or why there are none.
+// samples are the programs for a delivery, or why they are missing.
 func samples(d outbox.Delivery, e outbox.Endpoint) ([]sample, string) {
 	switch e.Scheme {
 	case outbox.SchemeEd25519, outbox.SchemeHTTPSig:

@@ -140,7 +140,7 @@ func Fuzz(f *testing.F, decode Decode) {
 }
 
 // Seeds requires the number of committed seeds, so that a lost seed is noticed.
-// If there are none, -update writes one for each delivery in testdata.
+// If the corpus is empty, -update writes one for each delivery in testdata.
 func Seeds(t *testing.T, target string, want int) {
 	t.Helper()
 	folder := filepath.Join("testdata", "fuzz", target)

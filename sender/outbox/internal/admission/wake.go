@@ -264,7 +264,7 @@ func (l *Limiter) canTake(e *endpoint, now time.Time) (n int) {
 	return e.pace.canTake(n, now, 2*l.PollInterval)
 }
 
-// record takes the results of searches. After an error there are none.
+// record takes the results of searches. An error means no results.
 func (l *Limiter) record(all []Search, found []Found) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
