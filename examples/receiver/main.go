@@ -11,6 +11,7 @@
 //	POST /webhooks/temps             DEPLOYHOOK_TEMPS_SECRET   hex HMAC of timestamp and body, X-Webhook or X-Temps headers
 //	POST /webhooks/github            GITHUB_WEBHOOK_SECRET     GitHub's deployment events
 //	POST /webhooks/gitlab            GITLAB_WEBHOOK_SECRET     GitLab's deployment events
+//	POST /webhooks/temps-server      TEMPS_WEBHOOK_SECRET      a Temps server's deployment events
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
 //	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics

@@ -164,7 +164,7 @@ func TestEveryRouteOnEveryStore(t *testing.T) {
 	t.Parallel()
 	secret := signer.GenerateSecret()
 	env := []string{
-		"DEPLOYHOOK_SECRET=" + secret.Reveal(), "DEPLOYHOOK_TEMPS_SECRET=" + literal, "GITHUB_WEBHOOK_SECRET=" + literal,
+		"DEPLOYHOOK_SECRET=" + secret.Reveal(), "DEPLOYHOOK_TEMPS_SECRET=" + literal, "TEMPS_WEBHOOK_SECRET=" + literal, "GITHUB_WEBHOOK_SECRET=" + literal,
 		"GITLAB_WEBHOOK_SECRET=" + literal, "DEPLOYHOOK_API_KEYS=acme=" + apiKey + ", other=" + apiKey + "_2",
 	}
 	for name, where := range everyStore() {
@@ -185,6 +185,7 @@ func TestEveryRouteOnEveryStore(t *testing.T) {
 			live2 := strings.ReplaceAll(event, "dep_1", "dep_2")
 			github := `{"action":"created","deployment_status":{"state":"success","id":1,"created_at":"2026-03-12T14:22:01Z","updated_at":"2026-03-12T14:22:01Z"},"deployment":{"id":7,"sha":"f4c8e2af4c8e2af4c8e2af4c8e2af4c8e2af4c8e","environment":"production","created_at":"2026-03-12T14:20:01Z"},"repository":{"name":"api"}}`
 			gitlab := `{"object_kind":"deployment","status":"success","deployment_id":15,"deployable_url":"https://gitlab.example/-/jobs/796","environment":"staging","project":{"name":"api"},"short_sha":"279484c0","status_changed_at":"2026-04-28 21:50:00 +0200"}`
+			server := `{"id":"e-1","event_type":"deployment_succeeded","timestamp":"2026-03-12T14:26:40Z","project_id":7,"payload":{"deployment_id":42,"project_id":7,"project_name":"api","environment":"production","branch":"main","commit_sha":"f4c8e2a91b3d5f7086a2c4e6d8f0b1a3c5e7d9f1","status":"succeeded","started_at":"2026-03-12T14:22:01Z","finished_at":"2026-03-12T14:26:40Z"}}`
 			for _, c := range []struct {
 				path, body string
 				sign       func(*http.Request)
@@ -195,6 +196,7 @@ func TestEveryRouteOnEveryStore(t *testing.T) {
 				{"/webhooks/temps", event, with(t, common, id, event), handled},
 				{"/webhooks/temps", live2, with(t, temps, id, live2), handled},
 				{"/webhooks/temps", live2, with(t, temps, id, live2), duplicate},
+				{"/webhooks/temps-server", server, with(t, common, id, server), handled},
 				{"/webhooks/github", github, func(r *http.Request) {
 					header("X-Hub-Signature-256", hubSignature(github))(r)
 					header("X-GitHub-Event", "deployment_status")(r)

@@ -17,6 +17,7 @@ import (
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
 	"github.com/deployhook/deployhook/payload/render"
+	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/payload/vercel"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
@@ -24,7 +25,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -221,5 +222,26 @@ func bitbucketDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/bitbucket", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func tempsDoc(store dedupe.Store) error {
+	secret, err := signer.NewLiteralSecret(os.Getenv("TEMPS_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	verifier, err := temps.NewVerifier(secret)
+	if err != nil {
+		return err
+	}
+	decode, err := temps.NewDecoder()
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "temps"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/temps", rcv.Records(decode, onDeployment))
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
 	"github.com/deployhook/deployhook/payload/render"
+	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/payload/vercel"
 )
 
@@ -38,6 +39,8 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	_, err = render.NewDecoder(render.WithComplete(nil), render.WithEnvironment(""))
 	check("render", "WithComplete", err, render.ErrConfig)
 	check("render", "WithEnvironment", err, render.ErrConfig)
+	_, err = temps.NewDecoder(temps.WithComplete(nil))
+	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))
 	check("vercel", "WithComplete", err, vercel.ErrConfig)
 	_, err = vercel.Decode(t.Context(), []byte("{}"), vercel.WithComplete(nil))

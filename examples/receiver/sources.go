@@ -1,0 +1,34 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/deployhook/deployhook/payload/temps"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+// source returns the handler of a system whose secret is a literal text.
+func (c config) source(name, text string, verifier func(signer.Secret) (signer.Verifier, error), decode func() (receiver.RecordDecoder, error)) (http.Handler, error) {
+	secret, err := signer.NewLiteralSecret(text)
+	if err != nil {
+		return nil, err
+	}
+	v, err := verifier(secret)
+	if err != nil {
+		return nil, err
+	}
+	d, err := decode()
+	if err != nil {
+		return nil, err
+	}
+	return c.records(v, name, d)
+}
+
+// tempsServerHandler takes the webhooks of a Temps server as records. Those of
+// tempsHandler are the events of Temps' guide.
+func tempsServerHandler(c config, text string) (http.Handler, error) {
+	return c.source("temps-server", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return temps.NewVerifier(secret) },
+		func() (receiver.RecordDecoder, error) { return temps.NewDecoder() })
+}
