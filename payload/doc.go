@@ -17,7 +17,9 @@
 // in the guide to deployment webhooks by Temps. A [Deployment] is the record of
 // a whole deployment, with camelCase names, in the format of Periscope's
 // deployment webhook. Each has a decode function, Validate, Encode, a JSON
-// Schema and a conversion to the other.
+// Schema and a conversion to the other. An [Envelope] is an event in the body
+// that the Standard Webhooks specification recommends, with the members type,
+// timestamp and data.
 //
 // # What decoding promises
 //

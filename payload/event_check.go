@@ -14,7 +14,11 @@ func (e *Event) Validate() error {
 	return f.err()
 }
 
-func (e *Event) check(f *failures) {
+func (e *Event) check(f *failures) { e.checkAs(f, "event") }
+
+// checkAs is check for a document in which typeMember holds the type. The paths
+// of failures are those of an event in its own form.
+func (e *Event) checkAs(f *failures, typeMember string) {
 	f.require("event", string(e.Type))
 	if !e.Type.wellFormed() {
 		f.add("event", dottedWords)
@@ -42,7 +46,7 @@ func (e *Event) check(f *failures) {
 	f.short("previous_version", e.PreviousVersion, maxName)
 	e.Rollback.check(f)
 	f.extra("", e.Extra, isEventField)
-	e.checkType(f)
+	e.checkType(f, typeMember)
 }
 
 // checkType checks the fields that a known type requires. The rules follow the
@@ -52,10 +56,10 @@ func (e *Event) check(f *failures) {
 //   - the environment in which a version is live
 //   - the error of a failed deployment
 //   - the version that a rollback restored
-func (e *Event) checkType(f *failures) {
+func (e *Event) checkType(f *failures, typeMember string) {
 	need := func(path, value string) {
 		if value == "" {
-			f.add(path, fmt.Sprintf("is required when event is %s", e.Type))
+			f.add(path, fmt.Sprintf("is required when %s is %s", typeMember, e.Type))
 		}
 	}
 	switch e.Type {

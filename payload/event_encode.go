@@ -33,6 +33,11 @@ func (e *Event) write(w *writer) {
 	w.begin()
 	w.string("event", string(e.Type))
 	w.time("timestamp", e.Timestamp)
+	e.writeData(w)
+}
+
+// writeData writes the members after timestamp and closes the object.
+func (e *Event) writeData(w *writer) {
 	w.string("delivery_id", e.DeliveryID)
 	w.string("deployment_id", e.DeploymentID)
 	w.string("app", e.App)

@@ -19,7 +19,7 @@ import (
 // The number of committed seeds is checked, so that a lost seed is noticed.
 func TestFuzzSeeds(t *testing.T) {
 	t.Parallel()
-	for target, want := range map[string]int{"FuzzDecodeEvent": 24, "FuzzDecodeDeployment": 23, "FuzzParseTime": 24, "FuzzCleanURL": 12} {
+	for target, want := range map[string]int{"FuzzDecodeEvent": 24, "FuzzDecodeEnvelope": 18, "FuzzDecodeDeployment": 23, "FuzzParseTime": 24, "FuzzCleanURL": 12} {
 		entries, err := os.ReadDir("testdata/fuzz/" + target)
 		require.NoError(t, err)
 		assert.Len(t, entries, want, target)
@@ -48,6 +48,47 @@ func FuzzDecodeEvent(f *testing.F) {
 		requireSameBytes(t, reference["metadata"], event.Metadata.JSON())
 		requireSameMembers(t, reference, event.Extra)
 		requireSameMembers(t, reference, event.Metadata)
+	})
+}
+
+func FuzzDecodeEnvelope(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		event, envelope, eitherErr := payload.DecodeEventOrEnvelope(data)
+		flat, flatErr := payload.DecodeEvent(data)
+		decoded, err := payload.DecodeEnvelope(data)
+		require.False(t, flatErr == nil && err == nil, "no document is valid in both forms")
+		require.Equal(t, eitherErr == nil, flatErr == nil || err == nil)
+		if err != nil {
+			requireSafeError(t, err)
+			require.Nil(t, envelope)
+			require.Equal(t, flat, event)
+			return
+		}
+		require.Equal(t, decoded, envelope)
+		require.NoError(t, envelope.Validate())
+		encoded, err := envelope.Encode()
+		require.NoError(t, err)
+		again, err := payload.DecodeEnvelope(encoded)
+		require.NoError(t, err, string(encoded))
+		envelope.Event.Dropped = nil // encoding ignores it
+		require.Equal(t, envelope, again)
+		encodedAgain, err := again.Encode()
+		require.NoError(t, err)
+		require.Equal(t, string(encoded), string(encodedAgain))
+
+		// The event is the same in its own form.
+		own, err := envelope.Event.Encode()
+		require.NoError(t, err)
+		flat, err = payload.DecodeEvent(own)
+		require.NoError(t, err)
+		require.Equal(t, envelope.Event, *flat)
+
+		reference := members(t, data)
+		requireSameMembers(t, reference, envelope.Extra)
+		inner := members(t, reference["data"])
+		requireSameBytes(t, inner["metadata"], envelope.Event.Metadata.JSON())
+		requireSameMembers(t, inner, envelope.Event.Extra)
+		requireSameMembers(t, inner, envelope.Event.Metadata)
 	})
 }
 

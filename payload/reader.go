@@ -39,7 +39,8 @@ type reader struct {
 
 	dec    *jsontext.Decoder
 	inside bool   // whether the opening brace of the document has been read
-	parent string // the member whose object is being read, "" at the top
+	base   string // the member that holds the event of an envelope, or ""
+	parent string // the path of the object that is being read, "" at the top
 	quoted string // the name of the current member, as it was written
 
 	failures failures
@@ -90,12 +91,27 @@ func (r *reader) enter() bool {
 		r.err = err
 		return false
 	}
-	if r.inside {
+	switch {
+	case r.base != "":
+		r.parent = join(r.base, r.name())
+	case r.inside:
 		r.parent = r.name()
 	}
 	r.inside = true
 	return true
 }
+
+// enterBase is enter for the member that holds the event of an envelope. If it
+// returns true, call leaveBase at the end of the object.
+func (r *reader) enterBase() bool {
+	if !r.enter() {
+		return false
+	}
+	r.base = r.parent
+	return true
+}
+
+func (r *reader) leaveBase() { r.base, r.parent = "", "" }
 
 // next reads the name of the next member of the object. It returns false at the
 // end of the object and after a syntax error.
@@ -105,7 +121,7 @@ func (r *reader) next() bool {
 	}
 	if r.dec.PeekKind() == '}' {
 		_, r.err = r.dec.ReadToken()
-		r.parent = ""
+		r.parent = r.base
 		return false
 	}
 	r.quoted = r.value()

@@ -8,6 +8,8 @@ import (
 var (
 	//go:embed schema/event.schema.json
 	eventSchema []byte
+	//go:embed schema/envelope.schema.json
+	envelopeSchema []byte
 	//go:embed schema/deployment.schema.json
 	deploymentSchema []byte
 	//go:embed schema/incident.schema.json
@@ -24,6 +26,12 @@ var (
 //   - nesting of more than 128 levels
 //   - dates that fall outside the years 1970 to 9999 after conversion to UTC
 func EventSchema() []byte { return bytes.Clone(eventSchema) }
+
+// EnvelopeSchema returns a copy of the JSON Schema (draft 2020-12) of
+// [Envelope]. The schema accepts the same documents as [DecodeEnvelope], with
+// the exceptions that [EventSchema] lists. It also can't compare members, so it
+// accepts other values of event and timestamp in data.
+func EnvelopeSchema() []byte { return bytes.Clone(envelopeSchema) }
 
 // DeploymentSchema returns a copy of the JSON Schema (draft 2020-12) of
 // [Deployment]. The schema accepts the same documents as [DecodeDeployment],

@@ -23,7 +23,7 @@ type schema struct {
 
 func TestSchemas(t *testing.T) {
 	t.Parallel()
-	for name, get := range map[string]func() []byte{"event": payload.EventSchema, "deployment": payload.DeploymentSchema, "incident": payload.IncidentSchema} {
+	for name, get := range map[string]func() []byte{"event": payload.EventSchema, "envelope": payload.EnvelopeSchema, "deployment": payload.DeploymentSchema, "incident": payload.IncidentSchema} {
 		text := get()
 		assert.Equal(t, string(readFile(t, "schema/"+name+".schema.json")), string(text))
 		clear(text)

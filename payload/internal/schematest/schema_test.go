@@ -48,6 +48,12 @@ func sides(t *testing.T) []side {
 			decode: func(data []byte) error { _, err := payload.DecodeIncident(data); return err },
 			bases:  documents(t, "incident"),
 		},
+		{
+			name:   "envelope",
+			schema: compile(t, "envelope", payload.EnvelopeSchema()),
+			decode: func(data []byte) error { _, err := payload.DecodeEnvelope(data); return err },
+			bases:  documents(t, "envelope"),
+		},
 	}
 }
 
@@ -128,17 +134,16 @@ func TestSchemaAgreesOnMutations(t *testing.T) {
 
 // paths lists the members that the schema describes, and one unknown member at
 // each level.
-func paths(s *jsonschema.Schema) [][]string {
-	list := [][]string{{"unknown"}, {"metadata", "member"}}
+func paths(s *jsonschema.Schema, parents ...string) (list [][]string) {
+	list = append(list, slices.Concat(parents, []string{"unknown"}))
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
-		list = append(list, []string{name})
-		nested := s.Properties[name]
-		if nested.Properties == nil {
-			continue
-		}
-		list = append(list, []string{name, "unknown"})
-		for _, inner := range slices.Sorted(maps.Keys(nested.Properties)) {
-			list = append(list, []string{name, inner})
+		path := slices.Concat(parents, []string{name})
+		list = append(list, path)
+		switch nested := s.Properties[name]; {
+		case name == "metadata":
+			list = append(list, slices.Concat(path, []string{"member"}))
+		case nested.Properties != nil:
+			list = append(list, paths(nested, path...)...)
 		}
 	}
 	return list
@@ -157,7 +162,7 @@ func values(name string) []string {
 		`"` + strings.Repeat("é", 1025) + `"`, `"` + strings.Repeat("a", 8193) + `"`,
 	}
 	switch {
-	case name == "event":
+	case name == "event" || name == "type":
 		list = append(list, types...)
 	case name == "status":
 		list = append(list, statuses...)
@@ -230,7 +235,7 @@ func edit(t *testing.T, base []byte, path []string, value json.RawMessage) []byt
 	var doc map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal(base, &doc))
 	switch name := path[0]; {
-	case len(path) == 2:
+	case len(path) > 1:
 		inner := doc[name]
 		if inner == nil {
 			inner = json.RawMessage(`{}`)
@@ -265,6 +270,8 @@ func TestSchemaAgreesOnEncoded(t *testing.T) {
 			switch s.name {
 			case "event":
 				document, err = payload.DecodeEvent(doc)
+			case "envelope":
+				document, err = payload.DecodeEnvelope(doc)
 			case "deployment":
 				document, err = payload.DecodeDeployment(doc)
 			default:
@@ -297,6 +304,7 @@ func TestRulesBeyondTheSchema(t *testing.T) {
 	const event = `{"event":"build.completed","timestamp":"2026-03-12T14:22:01Z","deployment_id":"d","x":0}`
 	const deployment = `{"deploymentId":"d","commitSha":"a1b2c","environment":"e","status":"pending","startedAt":"2024-01-15","x":0}`
 	const incident = `{"incidentId":"7","openedAt":"2024-01-15","x":0}`
+	const envelope = `{"type":"build.completed","timestamp":"2026-03-12T14:22:01Z","data":{"deployment_id":"d","x":0}}`
 	deep := strings.Repeat("[", 128) + strings.Repeat("]", 128)
 	for _, difference := range []struct {
 		reason   string
@@ -314,12 +322,14 @@ func TestRulesBeyondTheSchema(t *testing.T) {
 			"a schema has no float64, in which this is the largest number allowed",
 			`"x":0`, `"build_duration_seconds":9007199254740991.0000001`, true,
 		},
+		{"a schema cannot compare members", `"x":0`, `"event":"deploy.failed"`, false},
+		{"a schema cannot compare members", `"x":0`, `"timestamp":"2026-03-12T14:22:02Z"`, false},
 		{"a schema has no float64, in which this is zero", `"x":0`, `"image_size_mb":-1e-400`, true},
 		{"a schema has no float64, in which this is an integer", `"x":0`, `"health_check":{"attempts":1.00000000000000000001}`, true},
 	} {
 		differed := false
 		for i, s := range sides(t) {
-			base := []string{event, deployment, incident}[i]
+			base := []string{event, deployment, incident, envelope}[i]
 			if !strings.Contains(base, difference.old) {
 				continue
 			}
