@@ -112,7 +112,7 @@ const (
 // formOf looks at the names of the top-level members. It does not check
 // duplicates, which decoding does.
 func formOf(data []byte) form {
-	dec := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))
 	if start, err := dec.ReadToken(); err != nil || start.Kind() != '{' {
 		return inOwnForm
 	}

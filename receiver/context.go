@@ -34,6 +34,9 @@ type Delivery struct {
 	// Event is the decoded body for handlers mounted with Events, otherwise
 	// nil.
 	Event *payload.Event
+	// Envelope is the envelope that Event came in. It is nil if the event came
+	// in its own form. See [WithEnvelope].
+	Envelope *payload.Envelope
 	// Deployment is the decoded body for handlers mounted with Records,
 	// otherwise nil.
 	Deployment *payload.Deployment

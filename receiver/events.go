@@ -30,7 +30,8 @@ type EventHandler func(ctx context.Context, e *payload.Event) error
 // validates and deduplicates each event, calls h, and answers. If h is nil,
 // every delivery is answered with 503.
 //
-// A [Mux] routes events by type:
+// With [WithEnvelope] it also takes events in the body that Standard Webhooks
+// recommends. A [Mux] routes events by type:
 //
 //	http.Handle("POST /webhooks/deploy", rcv.Events(mux.Handle))
 func (rc *Receiver) Events(h EventHandler) http.Handler {
@@ -38,19 +39,26 @@ func (rc *Receiver) Events(h EventHandler) http.Handler {
 	if h == nil {
 		problem = configError("Events: the handler is nil; pass a function")
 	}
-	return rc.mount(eventConsumer{h: h, success: rc.successStatus()}, problem)
+	return rc.mount(eventConsumer{h: h, success: rc.successStatus(), envelope: rc.takesEnvelopes()}, problem)
 }
 
 type eventConsumer struct {
-	h       EventHandler
-	success int
+	h        EventHandler
+	success  int
+	envelope bool
 }
 
 func (c eventConsumer) takesCloudEvents() bool { return false }
 
 func (c eventConsumer) prepare(_ context.Context, d *Delivery) (err error) {
-	d.Event, err = payload.DecodeEvent(d.Body)
-	return err
+	if c.envelope {
+		d.Event, d.Envelope, err = payload.DecodeEventOrEnvelope(d.Body)
+		return err
+	}
+	if d.Event, err = payload.DecodeEvent(d.Body); err != nil {
+		return hintEnvelope(d.Body, err)
+	}
+	return nil
 }
 
 func (c eventConsumer) consume(ctx context.Context, _ *http.Request, d *Delivery) (answer, error) {

@@ -62,6 +62,7 @@ type config struct {
 	faults         *contain.Faults
 	lines          *loglimit.Limiter
 	content        content
+	envelope       bool
 	success        int // status of a handled delivery
 }
 

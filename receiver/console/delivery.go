@@ -63,7 +63,7 @@ type fact struct{ Name, Text string }
 // factsOf are the fields of an event that are set. An event of an earlier
 // release may not be readable any more.
 func factsOf(body []byte) (facts []fact, problem string) {
-	e, err := payload.DecodeEvent(body)
+	e, _, err := payload.DecodeEventOrEnvelope(body)
 	if err != nil {
 		return nil, "The body is not a valid event for this release: " + webui.Clip(err.Error(), 500)
 	}

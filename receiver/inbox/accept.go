@@ -39,8 +39,9 @@ const (
 // principal and signed ID identify a delivery. If the scheme signs no ID, the
 // hash of the body replaces it.
 //
-// opts are options of [receiver.New]. WithDedupe is an error, because the inbox
-// remembers deliveries itself. The logger defaults to the inbox's.
+// opts are options of [receiver.New], such as [receiver.WithEnvelope].
+// WithDedupe is an error, because the inbox remembers deliveries itself. The
+// logger defaults to the inbox's.
 //
 // The retention must be at least twice the tolerance of v. With
 // [receiver.PerRequest] each request has its own tolerance. A timestamp further

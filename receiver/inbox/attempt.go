@@ -27,10 +27,11 @@ type Attempt struct {
 	// ReceivedAt is when the delivery was stored.
 	ReceivedAt time.Time
 
-	in     *Inbox
-	record *record
-	lease  *lease
-	event  *payload.Event
+	in       *Inbox
+	record   *record
+	lease    *lease
+	event    *payload.Event
+	envelope *payload.Envelope // nil if the event came in its own form
 
 	mu        sync.Mutex
 	over      bool // the handler has returned
@@ -138,7 +139,7 @@ func (in *Inbox) setHandled(ctx context.Context, tx *riverdb.Tx, r *record, l *l
 func (in *Inbox) call(ctx context.Context, a *Attempt) (completes bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, in.handlerTimeout, ErrTimeout)
 	defer cancel()
-	ctx = receiver.NewContext(ctx, a.record.delivery(a.event))
+	ctx = receiver.NewContext(ctx, a.record.delivery(a.event, a.envelope))
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	fault := in.faults.Call(ctx, inHandler, func() { err = in.handler(ctx, a.event) })
 	switch {

@@ -35,7 +35,7 @@ func (at position) transition(r *record) payload.Transition {
 
 // status returns the deployment status that the event reports.
 func (r *record) status() (payload.Status, bool) {
-	e, err := payload.DecodeEvent(r.body)
+	e, _, err := payload.DecodeEventOrEnvelope(r.body)
 	if err != nil {
 		return "", false
 	}

@@ -47,11 +47,11 @@ type ending struct {
 // attempt calls the handler for r and stores the result. l is the lease on the
 // deployment, or nil without ordering.
 func (in *Inbox) attempt(ctx context.Context, r *record, l *lease) ending {
-	event, err := payload.DecodeEvent(r.body)
+	event, envelope, err := payload.DecodeEventOrEnvelope(r.body)
 	if err != nil { // validated on receipt, but an earlier release may have been more lenient
 		return in.deadLetter(ctx, r, fmt.Errorf("inbox: the stored body is invalid: %w", err))
 	}
-	a := &Attempt{ID: r.id, Number: int(r.attempts) + 1, ReceivedAt: r.receivedAt, in: in, record: r, lease: l, event: event}
+	a := &Attempt{ID: r.id, Number: int(r.attempts) + 1, ReceivedAt: r.receivedAt, in: in, record: r, lease: l, event: event, envelope: envelope}
 	callCtx, stop := l.context(ctx)
 	defer stop()
 	callCtx = in.startHandler(callCtx, r, a.Number)
