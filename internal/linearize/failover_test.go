@@ -63,9 +63,19 @@ type pair struct {
 }
 
 // startPair gives a world new servers.
-func startPair(t *testing.T, w *world) {
+func startPair(t *testing.T, w *world) func() {
 	w.pair = newPair(t)
 	w.address = w.pair.sentinel.Addr()
+	return w.pair.stop
+}
+
+// stop stops the servers. A Sentinel that ran on would call the address of the
+// proxy again and again. If a later proxy got the same port, the Sentinel would
+// turn the master behind it into a replica of another pair.
+func (p *pair) stop() {
+	p.sentinel.Kill()
+	p.replica.Kill()
+	p.master.Kill()
 }
 
 // newPair starts the servers. It returns when the replica is ready to take
@@ -149,15 +159,20 @@ func (p *pair) failOver(ctx context.Context) error {
 	})
 }
 
-// again calls do until it succeeds. When ctx ends, it returns the last error.
+// again calls do until it succeeds. When ctx ends, it returns the last error
+// before that, too.
 func again(ctx context.Context, do func() error) error {
+	var last error
 	for {
 		err := do()
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			last = err
+		}
 		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
-			return errors.Join(ctx.Err(), err)
+			return errors.Join(ctx.Err(), last)
 		}
 	}
 }

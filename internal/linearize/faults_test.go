@@ -21,8 +21,9 @@ type fault struct {
 	name     string
 	children bool // the clients are processes of their own
 	proxied  bool
-	// prepare gives the world new servers before each history.
-	prepare func(*testing.T, *world)
+	// prepare gives the world new servers before each history. The function that
+	// it returns stops them.
+	prepare func(*testing.T, *world) func()
 	// change adapts the calls of a history to the fault.
 	change func(*task)
 	// strike makes the fault happen while the clients make their calls.

@@ -112,6 +112,7 @@ type acknowledged struct {
 func (l *loss) measure(t *testing.T, g guard) {
 	t.Helper()
 	p := newPair(t)
+	defer p.stop()
 	direct := newRedis(p.master)
 	if g.configure != nil {
 		require.NoError(t, g.configure(t.Context(), direct))

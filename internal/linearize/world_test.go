@@ -58,7 +58,7 @@ func (w *world) play(t *testing.T, f *fault, r *result) {
 	t.Helper()
 	start := time.Now()
 	if f.prepare != nil {
-		f.prepare(t, w)
+		defer f.prepare(t, w)()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
