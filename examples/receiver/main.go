@@ -12,6 +12,7 @@
 //	POST /webhooks/github            GITHUB_WEBHOOK_SECRET     GitHub's deployment events
 //	POST /webhooks/gitlab            GITLAB_WEBHOOK_SECRET     GitLab's deployment events
 //	POST /webhooks/temps-server      TEMPS_WEBHOOK_SECRET      a Temps server's deployment events
+//	POST /webhooks/argocd            ARGOCD_TOKEN              Argo CD's syncs, by the ConfigMap of payload/argocd
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
 //	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics

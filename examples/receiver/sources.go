@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 
+	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
@@ -31,4 +32,10 @@ func tempsServerHandler(c config, text string) (http.Handler, error) {
 	return c.source("temps-server", text,
 		func(secret signer.Secret) (signer.Verifier, error) { return temps.NewVerifier(secret) },
 		func() (receiver.RecordDecoder, error) { return temps.NewDecoder() })
+}
+
+func argocdHandler(c config, text string) (http.Handler, error) {
+	return c.source("argocd", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return argocd.NewVerifier(secret) },
+		func() (receiver.RecordDecoder, error) { return argocd.NewDecoder() })
 }

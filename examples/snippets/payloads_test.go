@@ -9,6 +9,7 @@ import (
 
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/cdevents"
@@ -25,7 +26,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -243,5 +244,26 @@ func tempsDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/temps", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func argocdDoc(store dedupe.Store) error {
+	token, err := signer.NewLiteralSecret(os.Getenv("ARGOCD_TOKEN"))
+	if err != nil {
+		return err
+	}
+	verifier, err := argocd.NewVerifier(token)
+	if err != nil {
+		return err
+	}
+	decode, err := argocd.NewDecoder()
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "argocd"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/argocd", rcv.Records(decode, onDeployment))
 	return nil
 }

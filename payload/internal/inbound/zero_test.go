@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/github"
@@ -39,6 +40,9 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	_, err = render.NewDecoder(render.WithComplete(nil), render.WithEnvironment(""))
 	check("render", "WithComplete", err, render.ErrConfig)
 	check("render", "WithEnvironment", err, render.ErrConfig)
+	_, err = argocd.NewDecoder(argocd.WithComplete(nil), argocd.WithEnvironment(""))
+	check("argocd", "WithComplete", err, argocd.ErrConfig)
+	check("argocd", "WithEnvironment", err, argocd.ErrConfig)
 	_, err = temps.NewDecoder(temps.WithComplete(nil))
 	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))

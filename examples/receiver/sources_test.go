@@ -1,0 +1,45 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Each source's package has recorded deliveries.
+func TestSources(t *testing.T) {
+	t.Parallel()
+	sources := []struct {
+		name, variable, event string
+		sign                  func(body string) func(*http.Request)
+	}{
+		{"argocd", "ARGOCD_TOKEN", "deployed.json", func(string) func(*http.Request) {
+			return header("Authorization", "Bearer "+literal)
+		}},
+	}
+	env := make([]string, 0, len(sources))
+	for _, s := range sources {
+		env = append(env, s.variable+"="+literal)
+	}
+	p := start(t, env, "-store", "memory")
+	require.NotEmpty(t, p.base, p.output())
+	for _, s := range sources {
+		path := "/webhooks/" + s.name
+		event, err := os.ReadFile(filepath.Join("..", "..", "payload", s.name, "testdata", s.event))
+		require.NoError(t, err)
+		status, body := p.post(path, string(event), func(*http.Request) {})
+		assert.Equal(t, http.StatusUnauthorized, status, path)
+		assert.NotContains(t, body, "received")
+		for _, want := range []string{handled, duplicate} {
+			status, body = p.post(path, string(event), s.sign(string(event)))
+			assert.Equal(t, http.StatusOK, status, "%s: %s", path, body)
+			assert.Equal(t, want, body, path)
+		}
+	}
+	assert.Zero(t, p.stop(), p.output())
+	assert.NotContains(t, p.output(), literal, "a secret in the log")
+}
