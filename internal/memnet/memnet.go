@@ -116,7 +116,7 @@ func (c *Conn) Reset() {
 	c.state.mu.Lock()
 	c.state.reset = true
 	c.state.mu.Unlock()
-	_ = c.Close()
+	_ = c.Close() // of a pipe, which never fails
 }
 
 // LocalAddr returns this end's address.

@@ -25,6 +25,8 @@ var allowed = map[string][]string{
 	"receiver": {"receiver", "payload", "signer", "dedupe", "internal"},
 	"sender":   {"sender", "payload", "signer", "internal"},
 	"internal": {"internal"},
+	// events and records for both kits and for demos
+	"internal/samples": {"payload", "internal"},
 	// a program that runs both ends
 	"internal/soak": {"receiver", "sender", "payload", "signer", "dedupe", "internal"},
 	"examples":      {"examples", "receiver", "sender", "payload", "signer", "dedupe", "internal"},
@@ -39,6 +41,13 @@ var alone = []string{"payload", "signer", "dedupe"}
 func isForTests(file string) bool {
 	dir := path.Dir(file)
 	return strings.HasSuffix(file, "_test.go") || strings.HasSuffix(dir, "test")
+}
+
+// isTested reports whether the rules are for a file. Kits that users import,
+// such as receiver/receivertest, are no exception, because a service's tests
+// should not bring in the other end.
+func isTested(file string) bool {
+	return !isForTests(file) || !strings.HasSuffix(file, "_test.go") && !strings.Contains("/"+file, "/internal/")
 }
 
 // violation says what is wrong with an import of a file, or "".
@@ -68,7 +77,7 @@ func below(dir, folder string) bool { return dir == folder || strings.HasPrefix(
 func TestImportsPointDown(t *testing.T) {
 	t.Parallel()
 	eachFile(t, parser.ImportsOnly, func(f *file) {
-		if isForTests(f.name) {
+		if !isTested(f.name) {
 			return
 		}
 		for _, spec := range f.syntax.Imports {
@@ -81,6 +90,16 @@ func TestImportsPointDown(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestKitsAreTested(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]bool{
+		"receiver/receivertest/store.go": true, "dedupe/dedupetest/suite.go": true, "sender/send.go": true,
+		"receiver/receivertest/store_test.go": false, "internal/sourcetest/sourcetest.go": false, "sender/internal/formattest/golden.go": false,
+	} {
+		require.Equal(t, want, isTested(file), file)
+	}
 }
 
 // The rules refuse what they are for.
@@ -104,10 +123,14 @@ func TestViolations(t *testing.T) {
 		{"receiver/deployments/endpoint.go", "receiver", true},
 		{"internal/riverdb/db.go", "internal/sqldb", true},
 		{"internal/riverdb/db.go", "payload", false},
+		{"internal/samples/samples.go", "payload", true},
+		{"internal/samples/samples.go", "receiver", false},
 		{"internal/soak/world.go", "sender/outbox", true},
 		{"internal/soak/world.go", "examples/platform", false},
 		{"sender/send.go", "examples/platform", false},
 		{"examples/receiver/main.go", "sender", true},
+		{"receiver/receivertest/store.go", "sender/sendertest", false},
+		{"sender/sendertest/network.go", "receiver", false},
 	} {
 		require.Equal(t, test.allowed, violation(test.file, test.imported) == "", "%s imports %s", test.file, test.imported)
 	}

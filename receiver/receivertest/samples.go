@@ -1,0 +1,40 @@
+package receivertest
+
+import (
+	"time"
+
+	"github.com/deployhook/deployhook/internal/samples"
+	"github.com/deployhook/deployhook/payload"
+)
+
+// Types returns the types of event that package payload knows, in the order of
+// a deployment.
+func Types() []payload.Type { return samples.Types() }
+
+// Event returns a valid event of that type. It has the members that a platform
+// sends with the type, and its time is now. All samples are about the same
+// deployment. Change what a test needs.
+func Event(typ payload.Type) *payload.Event { return samples.Event(typ, time.Now()) }
+
+// Events returns [Event] for each of the [Types].
+func Events() (all []*payload.Event) {
+	for _, typ := range Types() {
+		all = append(all, Event(typ))
+	}
+	return all
+}
+
+// Deployment returns a valid record with that status. The deployment began two
+// minutes ago, and has ended if the status is terminal. All samples are about
+// the same deployment.
+func Deployment(status payload.Status) *payload.Deployment {
+	return samples.Deployment(status, time.Now())
+}
+
+// Deployments returns [Deployment] for each of the six statuses.
+func Deployments() (all []*payload.Deployment) {
+	for _, status := range samples.Statuses() {
+		all = append(all, Deployment(status))
+	}
+	return all
+}
