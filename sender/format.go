@@ -12,7 +12,8 @@ import (
 
 // Format turns an event into the body that a destination wants, such as a chat
 // service's message. Set one in [Endpoint].BodyFormat. The packages slack,
-// discord, periscope, cdevents and template below this one provide formats.
+// discord, periscope, cdevents, envelope and template below this one provide
+// formats.
 //
 // Implementations must be safe for concurrent use. They must return the same
 // body for the same event at any time, because several processes may encode the

@@ -1,0 +1,112 @@
+package envelope_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/envelope"
+	"github.com/deployhook/deployhook/sender/internal/formattest"
+	"github.com/deployhook/deployhook/signer"
+)
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	formattest.Golden(t, envelope.New(), "golden", *update)
+}
+
+// Each encoding gives the same bytes, and reading them gives the same event.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	for name, e := range formattest.Events() {
+		contentType, body, err := envelope.New().Encode(t.Context(), e)
+		require.NoError(t, err, name)
+		require.Empty(t, contentType, "application/json")
+		_, again, err := envelope.Format{}.Encode(t.Context(), e)
+		require.NoError(t, err, name)
+		require.Equal(t, string(body), string(again), name)
+		back, err := payload.DecodeEnvelope(body)
+		require.NoError(t, err, name)
+		want, err := e.Encode()
+		require.NoError(t, err, name)
+		have, err := back.Event.Encode()
+		require.NoError(t, err, name)
+		require.Equal(t, string(want), string(have), name)
+	}
+}
+
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	for name, text := range formattest.Hostile() {
+		check(t, "cache.warmed", text, name)
+		check(t, "deploy.failed", text, name)
+	}
+}
+
+func FuzzEncode(f *testing.F) {
+	f.Fuzz(func(t *testing.T, typ, text string) { check(t, typ, text, "") })
+}
+
+func TestSeeds(t *testing.T) {
+	t.Parallel()
+	formattest.Seeds(t, *update)
+}
+
+// check requires an envelope with the values of the event, in the event's own
+// bytes.
+func check(t testing.TB, typ, text, name string) {
+	t.Helper()
+	e := formattest.HostileEvent(payload.Type(typ), text)
+	_, body, err := envelope.New().Encode(t.Context(), e)
+	own, ownErr := e.Encode()
+	require.Equal(t, ownErr == nil, err == nil, name)
+	if err != nil {
+		return
+	}
+	back, err := payload.DecodeEnvelope(body)
+	require.NoError(t, err, name)
+	have, err := back.Event.Encode()
+	require.NoError(t, err, name)
+	require.Equal(t, string(own), string(have), name)
+}
+
+// A sent delivery is signed over the envelope. Its ID is the same in the header
+// and in data.
+func TestSend(t *testing.T) {
+	t.Parallel()
+	scheme, err := signer.NewStandard(signer.GenerateSecret())
+	require.NoError(t, err)
+	got := make(chan *payload.Envelope, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		verified, err := scheme.Verify(r, body)
+		if err != nil {
+			t.Error(err)
+		}
+		v, err := payload.DecodeEnvelope(body)
+		if err != nil || v.Event.DeliveryID != verified.ID || r.Header.Get("Content-Type") != "application/json" {
+			t.Error(err, verified.ID, r.Header)
+		}
+		got <- v
+	}))
+	defer server.Close()
+	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
+	require.NoError(t, err)
+	defer func() { _ = s.Close() }()
+	event := formattest.Events()["deploy_live"]
+	event.DeliveryID = ""
+	_, err = s.Send(t.Context(), sender.Endpoint{URL: sender.NewURL(server.URL), Signer: scheme, BodyFormat: envelope.New()}, event)
+	require.NoError(t, err)
+	v := <-got
+	require.NotEmpty(t, v.Event.DeliveryID)
+	require.Equal(t, event.DeploymentID, v.Event.DeploymentID)
+}
