@@ -75,7 +75,7 @@ func TestErrorsOfTheAPI(t *testing.T) {
 			assert.Equal(t, c.field, answer.Errors[0].Field, name)
 		}
 	}
-	for _, format := range []string{"slack", "discord", "teams", "periscope", "cdevents"} {
+	for _, format := range []string{"envelope", "slack", "discord", "teams", "periscope", "cdevents"} {
 		p.must(http.StatusCreated, "POST", "/webhooks/apps/shop/endpoints", `{"url":"http://127.0.0.1:9/`+format+`","body_format":"`+format+`"}`, nil)
 	}
 	status, _ := p.call("GET", "/apps/shop/live/", "")

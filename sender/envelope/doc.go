@@ -9,7 +9,9 @@
 //	{"type":"deploy.live","timestamp":"2026-03-12T14:22:01Z","data":{"delivery_id":"whk_…","deployment_id":"dep_1",…}}
 //
 // [github.com/deployhook/deployhook/payload.DecodeEnvelope] reads it back
-// without loss, and so does a receiver with WithEnvelope.
+// without loss, and so does a receiver with WithEnvelope. An outbox has this
+// format under the name "envelope", and stores an event once for all endpoints
+// with it.
 //
 // # Security
 //

@@ -37,8 +37,8 @@ type Delivery struct {
 	// ID is the delivery ID that receivers see. It is the same for every attempt
 	// and every replay.
 	ID string
-	// EventID is the event's ID, the same for all deliveries of the event. If the
-	// format is JSON, it is in the body as event_id.
+	// EventID is the event's ID, the same for all deliveries of the event. It is
+	// the member event_id of a JSON body, and of data in an envelope.
 	EventID string
 	// App owns the delivery, and Endpoint receives it.
 	App, Endpoint string

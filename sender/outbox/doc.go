@@ -49,9 +49,10 @@
 // endpoint of the app whose filter accepts the event gets a delivery. The
 // delivery has its own ID, by which its receiver detects duplicates. The event
 // is stored once, and a JSON delivery is this event with the delivery's ID put
-// in. Bodies in other formats are made when the event is published. Every
-// attempt and every replay sends the same bytes, with a fresh timestamp and
-// signature.
+// in. The format "envelope" ([FormatEnvelope]) is made of the stored event in
+// the same way. Bodies in other formats are made when the event is published.
+// Every attempt and every replay sends the same bytes, with a fresh timestamp
+// and signature.
 //
 // # Publishing in the application's transaction
 //

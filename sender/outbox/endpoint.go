@@ -33,8 +33,9 @@ type EndpointConfig struct {
 	URL sender.URL
 	// Description is for people, up to 1024 bytes without control characters.
 	Description string
-	// BodyFormat is the format that the destination wants: a name of [WithFormat].
-	// Empty means "json", the event itself.
+	// BodyFormat is the format that the destination wants: [FormatJSON],
+	// [FormatEnvelope] or a name of [WithFormat]. Empty means "json", the event
+	// itself.
 	BodyFormat string
 	// Scheme says how deliveries are authenticated. Empty means [SchemeStandard].
 	Scheme Scheme

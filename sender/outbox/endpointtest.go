@@ -98,8 +98,8 @@ func (p *publisher) storeTest(ctx context.Context, e *endpointRow, event *payloa
 		return nil, fmt.Errorf("outbox: testing endpoint %s: %w", e.ID, sender.ErrNoMessage)
 	}
 	n.typ = EventTest
-	if n.encoding == jsonBody { // the event of a test is not stored
-		n.encoding, n.body = ownBody, jsonBody.body(n.id, d.body)
+	if n.encoding == jsonBody || n.encoding == envelopeBody { // the event of a test is not stored
+		n.encoding, n.body = ownBody, n.encoding.body(n.id, d.body)
 	}
 	if n.state == Pending {
 		n.state, n.reason = Failed, "the test was cut off"

@@ -46,7 +46,9 @@ func TestConfigurationIsCheckedAtOnce(t *testing.T) {
 			require.ErrorIs(t, err, outbox.ErrConfig, option)
 			require.ErrorContains(t, err, option)
 		}
-		_, err := w.rawOpen()
+		_, err := w.tryOpen(outbox.WithFormat(outbox.FormatEnvelope, shout{}))
+		require.ErrorContains(t, err, "WithFormat")
+		_, err = w.rawOpen()
 		require.ErrorIs(t, err, outbox.ErrConfig)
 		require.ErrorContains(t, err, "WithSealingKeys")
 		_, err = outbox.OpenSQLite(t.Context(), "/nowhere/at/all.db", outbox.WithSealingKeys(testKey))

@@ -83,7 +83,7 @@ func TestSendMissed_ToANewEndpoint(t *testing.T) {
 		require.NoError(t, o.RegisterApp(t.Context(), "shop"))
 		ids := publishNamed(t, a, "early", 5, payload.DeployFailed)
 		h := newHook(t, nil)
-		for format, want := range map[string]int{"json": 5, "echo": 5, "silent": 0} {
+		for format, want := range map[string]int{"json": 5, "envelope": 5, "echo": 5, "silent": 0} {
 			c := endpointAt(h.URL + "/" + format)
 			c.BodyFormat = format
 			e, _ := create(t, a, c)
@@ -93,9 +93,9 @@ func TestSendMissed_ToANewEndpoint(t *testing.T) {
 			require.Equal(t, want, s.Scheduled, format)
 			require.Equal(t, 5-want, s.Skipped, format)
 		}
-		eventually(t, func() bool { return h.count() == 10 }, "not all were delivered")
+		eventually(t, func() bool { return h.count() == 15 }, "not all were delivered")
 		late := publish(t, a, event(payload.DeployFailed, "dep_9"), outbox.WithEventID(ids[0]+"x"))
-		require.Len(t, late.Deliveries, 2)
+		require.Len(t, late.Deliveries, 3)
 	})
 }
 

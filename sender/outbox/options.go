@@ -145,8 +145,14 @@ const (
 	ScheduleOnce             = "once"
 )
 
-// FormatJSON is the name of the format that is the event itself.
-const FormatJSON = "json"
+// Names of the formats that always exist, see EndpointConfig.BodyFormat.
+const (
+	// FormatJSON is the event itself.
+	FormatJSON = "json"
+	// FormatEnvelope is the event in the body that Standard Webhooks recommends,
+	// see package sender/envelope.
+	FormatEnvelope = "envelope"
+)
 
 const defaultSchema = "deployhook_outbox"
 
@@ -188,12 +194,13 @@ func WithSender(opts ...sender.Option) Option {
 
 // WithFormat registers a format under a name, for EndpointConfig.BodyFormat.
 // Endpoints store the name, so every process that publishes must register the
-// same formats. Default: only "json", the event itself. An empty name, "json",
-// nil and a name that is taken are errors.
+// same formats. Default: only "json", the event itself, and "envelope", the
+// event in a Standard Webhooks envelope. An empty name, nil and a name that is
+// taken are errors.
 func WithFormat(name string, f sender.Format) Option {
 	return optionFunc(func(c *config) {
 		_, taken := c.formats[name]
-		if !validName(name) || name == FormatJSON || taken || nilable.IsNil(f) {
+		if _, ok := builtin(name); !validName(name) || ok || taken || nilable.IsNil(f) {
 			c.mistake("WithFormat", "%q: want a name of 1 to 64 lower-case letters, digits, _ and - that is not taken, and a format", name)
 			return
 		}

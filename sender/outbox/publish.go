@@ -89,6 +89,9 @@ type draft struct {
 	hash  [sha256.Size]byte
 	trace string
 	at    time.Time
+
+	envelopeChecked bool
+	envelopeError   error // of checkEnvelope
 }
 
 func (p *publisher) draft(ctx context.Context, app string, event *payload.Event, opts []PublishOption) (*draft, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/envelope"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
@@ -166,14 +167,17 @@ func (p *publisher) newDelivery(ctx context.Context, d *draft, s *subscriber) (*
 	id := payload.NewDeliveryID()
 	n := &newDelivery{
 		id: id, app: d.app, endpoint: s.id, event: d.id, typ: d.event.Type, deployment: d.event.DeploymentID,
-		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: d.at, runAt: d.at, createdAt: idTime(id), encoding: jsonBody, trace: d.trace,
+		eventAt: d.event.Timestamp, terminal: isTerminal(&d.event), state: Pending, due: d.at, runAt: d.at, createdAt: idTime(id), trace: d.trace,
 	}
 	format, err := p.rules.format(s.format)
 	if err != nil {
 		return nil, err
 	}
-	if format != nil {
+	switch n.encoding, _ = builtin(s.format); {
+	case format != nil:
 		err = p.render(ctx, n, format, d.event)
+	case n.encoding == envelopeBody:
+		err = p.checkEnvelope(ctx, d)
 	}
 	switch {
 	case errors.Is(err, sender.ErrNoMessage):
@@ -202,6 +206,16 @@ func (p *publisher) render(ctx context.Context, n *newDelivery, format sender.Fo
 	}
 	n.encoding, n.contentType, n.body = ownBody, m.ContentType, m.Body
 	return nil
+}
+
+// checkEnvelope returns an error if the event's envelope is over the sender's
+// limit, although the event itself is not. It looks once for all endpoints.
+func (p *publisher) checkEnvelope(ctx context.Context, d *draft) error {
+	if !d.envelopeChecked {
+		_, d.envelopeError = p.rules.sender.Message(ctx, sender.Endpoint{BodyFormat: envelope.New()}, &d.event)
+		d.envelopeChecked = d.envelopeError == nil || ctx.Err() == nil
+	}
+	return d.envelopeError
 }
 
 // insert stores deliveries, and a job for each that is pending.

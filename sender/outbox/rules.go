@@ -101,9 +101,9 @@ func rate(interval time.Duration) float64 {
 	return float64(time.Second) / float64(interval)
 }
 
-// format returns the registered format, nil for JSON.
+// format returns the registered format, nil for one that always exists.
 func (r *rules) format(name string) (sender.Format, error) {
-	if name == FormatJSON {
+	if _, ok := builtin(name); ok {
 		return nil, nil
 	}
 	if f, ok := r.formats[name]; ok {

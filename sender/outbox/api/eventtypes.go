@@ -16,10 +16,10 @@ type EventType struct {
 	Type payload.Type `json:"type"`
 	// Description is one sentence for customers.
 	Description string `json:"description"`
-	// Schema is the JSON Schema (2020-12) of the body. Empty means that of
-	// payload.EventSchema, for this type.
+	// Schema is the JSON Schema (2020-12) of the body in the format "json". Empty
+	// means that of payload.EventSchema, for this type.
 	Schema json.RawMessage `json:"schema"`
-	// Example is a body, as an endpoint gets it.
+	// Example is a body in the format "json", as an endpoint gets it.
 	Example json.RawMessage `json:"example"`
 }
 
