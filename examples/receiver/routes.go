@@ -42,6 +42,7 @@ var routes = [...]route{
 	{"POST /webhooks/gitlab", "GITLAB_WEBHOOK_SECRET", gitlabHandler},
 	{"POST /webhooks/temps-server", "TEMPS_WEBHOOK_SECRET", tempsServerHandler},
 	{"POST /webhooks/argocd", "ARGOCD_TOKEN", argocdHandler},
+	{"POST /webhooks/flux", "FLUX_TOKEN", fluxHandler},
 	{"POST /api/webhooks/deployments", "DEPLOYHOOK_API_KEYS", deploymentsHandler},
 	{"POST /api/webhooks/incidents", "DEPLOYHOOK_API_KEYS", incidentsHandler},
 	{"GET /api/metrics/dora", "DEPLOYHOOK_API_KEYS", metricsHandler},

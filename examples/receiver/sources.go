@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/deployhook/deployhook/payload/argocd"
+	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
@@ -38,4 +39,10 @@ func argocdHandler(c config, text string) (http.Handler, error) {
 	return c.source("argocd", text,
 		func(secret signer.Secret) (signer.Verifier, error) { return argocd.NewVerifier(secret) },
 		func() (receiver.RecordDecoder, error) { return argocd.NewDecoder() })
+}
+
+func fluxHandler(c config, text string) (http.Handler, error) {
+	return c.source("flux", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return flux.NewVerifier(secret) },
+		func() (receiver.RecordDecoder, error) { return flux.NewDecoder(flux.WithEnvironment("production")) })
 }

@@ -20,6 +20,9 @@ func TestSources(t *testing.T) {
 		{"argocd", "ARGOCD_TOKEN", "deployed.json", func(string) func(*http.Request) {
 			return header("Authorization", "Bearer "+literal)
 		}},
+		{"flux", "FLUX_TOKEN", "healthy.json", func(body string) func(*http.Request) {
+			return header("X-Signature", hubSignature(body))
+		}},
 	}
 	env := make([]string, 0, len(sources))
 	for _, s := range sources {

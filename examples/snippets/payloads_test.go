@@ -14,6 +14,7 @@ import (
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/cdevents"
 	"github.com/deployhook/deployhook/payload/ci"
+	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
@@ -26,7 +27,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -265,5 +266,26 @@ func argocdDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/argocd", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func fluxDoc(store dedupe.Store) error {
+	token, err := signer.NewLiteralSecret(os.Getenv("FLUX_TOKEN"))
+	if err != nil {
+		return err
+	}
+	verifier, err := flux.NewVerifier(token)
+	if err != nil {
+		return err
+	}
+	decode, err := flux.NewDecoder(flux.WithEnvironment("production"))
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "flux"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/flux", rcv.Records(decode, onDeployment))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
+	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
@@ -43,6 +44,9 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	_, err = argocd.NewDecoder(argocd.WithComplete(nil), argocd.WithEnvironment(""))
 	check("argocd", "WithComplete", err, argocd.ErrConfig)
 	check("argocd", "WithEnvironment", err, argocd.ErrConfig)
+	_, err = flux.NewDecoder(flux.WithComplete(nil), flux.WithEnvironment(""))
+	check("flux", "WithComplete", err, flux.ErrConfig)
+	check("flux", "WithEnvironment", err, flux.ErrConfig)
 	_, err = temps.NewDecoder(temps.WithComplete(nil))
 	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))
