@@ -83,9 +83,12 @@ func WithPrincipal(name string) Option {
 	})
 }
 
-// WithHeaderPrefix replaces X-Webhook in the header names of [Timestamped].
-// With "X-Temps" they are X-Temps-Timestamp, X-Temps-Signature and X-Temps-Id.
-// Default: "X-Webhook". An empty prefix is an error.
+// WithHeaderPrefix replaces the beginning of the header names of [Timestamped]
+// and [Standard]. Default: "X-Webhook" and "Webhook". An empty prefix is an
+// error. Both ends need the same prefix. [AnyOf] accepts more than one.
+//
+//	NewTimestamped   "X-Temps"   X-Temps-Timestamp, X-Temps-Signature, X-Temps-Id
+//	NewStandard      "Svix"      Svix-Id, Svix-Timestamp, Svix-Signature, as Svix sends them
 func WithHeaderPrefix(prefix string) Option {
 	return optionFunc(func(c *config) {
 		c.prefix = prefix

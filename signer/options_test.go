@@ -36,7 +36,7 @@ func TestOptions_OfEachScheme(t *testing.T) {
 	}{
 		"Standard": {
 			func(opts ...signer.Option) error { _, err := signer.NewStandard(std, opts...); return err },
-			[]string{"WithTolerance", "WithPrincipal", "WithoutDiagnosis"},
+			[]string{"WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithoutDiagnosis"},
 		},
 		"Timestamped": {
 			func(opts ...signer.Option) error { _, err := signer.NewTimestamped(lit, opts...); return err },

@@ -41,25 +41,32 @@ var (
 //
 // The ID and the time are signed, so [Verified] has both. GitLab's signing
 // tokens (not its plain ones, see [NewGitLabToken]) and Render's webhooks are
-// this scheme. A Standard is immutable and safe for concurrent use.
+// this scheme. So are the webhooks that Svix sends, with [WithHeaderPrefix]. A
+// Standard is immutable and safe for concurrent use.
 type Standard struct {
 	keys      []*activeKey
 	tolerance time.Duration
 	principal string
 	diagnosis *diagnosis
 	messages  *sync.Pool // of *[]byte: Ed25519 takes a message in one piece
+
+	idHeader, timestampHeader, signatureHeader string
 }
 
 // NewStandard returns the scheme for a secret from [ParseSecret] or
 // [GenerateSecret], or for an Ed25519 key. A [SigningKey] signs and verifies,
 // and a [VerifyingKey] only verifies. The options are [WithKey], for keys of
-// either kind, [WithTolerance], [WithPrincipal] and [WithoutDiagnosis]. Errors
-// wrap [ErrConfig].
+// either kind, [WithTolerance], [WithPrincipal], [WithHeaderPrefix] and
+// [WithoutDiagnosis]. Errors wrap [ErrConfig].
 func NewStandard(key Key, opts ...Option) (*Standard, error) {
 	const scheme = "Standard"
-	c, err := newConfig(scheme, key, opts, "WithKey", "WithTolerance", "WithPrincipal", "WithoutDiagnosis")
+	c, err := newConfig(scheme, key, append([]Option{WithHeaderPrefix("Webhook")}, opts...),
+		"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithoutDiagnosis")
 	if err != nil {
 		return nil, err
+	}
+	if !validHeaderPrefix(c.prefix) {
+		return nil, badHeaderPrefix(scheme, "Svix")
 	}
 	keys, err := newKeySet(scheme, accepts{form: formStandard, asymmetric: true}, c.keys)
 	if err != nil {
@@ -67,7 +74,10 @@ func NewStandard(key Key, opts ...Option) (*Standard, error) {
 	}
 	return &Standard{
 		keys: keys, tolerance: c.tolerance, principal: c.principal, diagnosis: c.newDiagnosis(),
-		messages: &sync.Pool{New: func() any { return new([]byte) }},
+		messages:        &sync.Pool{New: func() any { return new([]byte) }},
+		idHeader:        http.CanonicalHeaderKey(c.prefix + "-Id"),
+		timestampHeader: http.CanonicalHeaderKey(c.prefix + "-Timestamp"),
+		signatureHeader: http.CanonicalHeaderKey(c.prefix + "-Signature"),
 	}, nil
 }
 
@@ -81,7 +91,7 @@ func (s *Standard) Tolerance() time.Duration {
 
 // Present reports whether a request carries this scheme's signature header, see
 // [AnyOf].
-func (s *Standard) Present(h http.Header) bool { return len(h[HeaderSignature]) > 0 }
+func (s *Standard) Present(h http.Header) bool { return s != nil && len(h[s.signatureHeader]) > 0 }
 
 // SignsID reports that the delivery ID is covered by the signature.
 func (s *Standard) SignsID() bool { return true }
@@ -129,7 +139,7 @@ func (s *Standard) Sign(ctx context.Context, r *http.Request, id string, at time
 		return fmt.Errorf("%w: add one that can sign to Standard with WithKey", ErrNoActiveKey)
 	}
 	text := string(out)
-	setHeaders(r, [3]string{HeaderID, HeaderTimestamp, HeaderSignature}, [3]string{id, text[:digits], text[digits:]})
+	setHeaders(r, [3]string{s.idHeader, s.timestampHeader, s.signatureHeader}, [3]string{id, text[:digits], text[digits:]})
 	return nil
 }
 
@@ -195,19 +205,19 @@ func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
 	if s == nil || len(s.keys) == 0 {
 		return Verified{}, notMade("Standard", "NewStandard")
 	}
-	id, timestamp, text, err := standardHeaders(r.Header)
+	id, timestamp, text, err := s.headers(r.Header)
 	if err != nil {
-		return Verified{}, s.diagnosis.missing(err, r.Header, HeaderSignature)
+		return Verified{}, s.diagnosis.missing(err, r.Header, s.signatureHeader)
 	}
-	if err := CheckID(HeaderID, id); err != nil {
+	if err := CheckID(s.idHeader, id); err != nil {
 		return Verified{}, err
 	}
 	seconds, ok := parseTimestamp(timestamp)
 	if !ok {
-		return Verified{}, timestampError(HeaderTimestamp, timestamp)
+		return Verified{}, timestampError(s.timestampHeader, timestamp)
 	}
 	at, now := time.Unix(seconds, 0), time.Now()
-	if err := CheckAge(HeaderTimestamp, at, now, s.tolerance); err != nil {
+	if err := CheckAge(s.timestampHeader, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
 	var list signatures
@@ -216,21 +226,21 @@ func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
 	}
 	key := s.match(now, &list, id, timestamp, body)
 	if key == nil {
-		hint := s.diagnosis.explain(r.Header, HeaderSignature, s.keys, list.v1(), body,
+		hint := s.diagnosis.explain(r.Header, s.signatureHeader, s.keys, list.v1(), body,
 			content{"id.timestamp.body", id + "." + timestamp + "."}, content{"timestamp.body", timestamp + "."})
-		return Verified{}, fmt.Errorf("%w: %s in %s, %d key(s) tried%s", ErrNoMatch, list.counts(), HeaderSignature, len(s.keys), hint)
+		return Verified{}, fmt.Errorf("%w: %s in %s, %d key(s) tried%s", ErrNoMatch, list.counts(), s.signatureHeader, len(s.keys), hint)
 	}
 	return Verified{ID: id, Timestamp: at, Principal: s.principal, Key: key.name}, nil
 }
 
-func standardHeaders(h http.Header) (id, timestamp, list string, err error) {
-	if id, err = single(h, HeaderID); err != nil {
+func (s *Standard) headers(h http.Header) (id, timestamp, list string, err error) {
+	if id, err = single(h, s.idHeader); err != nil {
 		return "", "", "", err
 	}
-	if timestamp, err = single(h, HeaderTimestamp); err != nil {
+	if timestamp, err = single(h, s.timestampHeader); err != nil {
 		return "", "", "", err
 	}
-	list, err = single(h, HeaderSignature)
+	list, err = single(h, s.signatureHeader)
 	return id, timestamp, list, err
 }
 

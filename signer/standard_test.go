@@ -341,9 +341,10 @@ func TestConfigurationErrors(t *testing.T) {
 		{"no tolerance", newStandard(std, signer.WithTolerance(0)), "WithTolerance"},
 		{"negative tolerance", newTimestamped(lit, signer.WithTolerance(-time.Minute)), "WithTolerance"},
 		{"endless tolerance", newStandard(std, signer.WithTolerance(25*time.Hour)), "WithTolerance"},
-		{"foreign option", newStandard(std, signer.WithHeaderPrefix("X-Temps")), "WithHeaderPrefix"},
+		{"foreign option", newStandard(std, signer.WithHeader("X-Temps")), "WithHeader"},
 		{"nil option", newStandard(std, nil), "nil Option"},
 		{"empty prefix", newTimestamped(lit, signer.WithHeaderPrefix("")), "WithHeaderPrefix"},
+		{"empty prefix of Standard", newStandard(std, signer.WithHeaderPrefix("")), "WithHeaderPrefix"},
 		{"prefix with a dash at the end", newTimestamped(lit, signer.WithHeaderPrefix("X-Temps-")), "WithHeaderPrefix"},
 		{"prefix with a colon", newTimestamped(lit, signer.WithHeaderPrefix("X:Temps")), "WithHeaderPrefix"},
 	} {

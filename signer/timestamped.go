@@ -56,7 +56,7 @@ func NewTimestamped(key Key, opts ...Option) (*Timestamped, error) {
 		return nil, err
 	}
 	if !validHeaderPrefix(c.prefix) {
-		return nil, configError(scheme, "WithHeaderPrefix: want letters, digits and dashes, such as %q, without the dash at the end", defaultPrefix)
+		return nil, badHeaderPrefix(scheme, defaultPrefix)
 	}
 	keys, err := newKeySet(scheme, accepts{form: formLiteral}, c.keys)
 	if err != nil {
@@ -68,6 +68,10 @@ func NewTimestamped(key Key, opts ...Option) (*Timestamped, error) {
 		timestampHeader: http.CanonicalHeaderKey(c.prefix + "-Timestamp"),
 		signatureHeader: http.CanonicalHeaderKey(c.prefix + "-Signature"),
 	}, nil
+}
+
+func badHeaderPrefix(scheme, example string) error {
+	return configError(scheme, "WithHeaderPrefix: want letters, digits and dashes, such as %q, without the dash at the end", example)
 }
 
 func validHeaderPrefix(prefix string) bool {
