@@ -3,7 +3,6 @@ package dora_test
 import (
 	"context"
 	"iter"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/receiver/deployments/dora"
+	"github.com/deployhook/deployhook/receiver/deployments/dora/internal/doratest"
 )
 
 // counted counts the commits that are read from a source.
@@ -38,11 +38,11 @@ func (c *counted) Walk(ctx context.Context, r dora.Repository, heads, bases []do
 }
 
 // line is a history without branches, one commit an hour.
-func line(t *testing.T, n int) testCommits {
+func line(t *testing.T, n int) doratest.Commits {
 	t.Helper()
-	commits := testCommits{"": nil}
+	commits := doratest.Commits{"": nil}
 	for i := range n {
-		c := testCommit{ID: sha(string(rune('A' + i))), Authored: clock(t, "00:00").Add(time.Duration(i) * time.Hour)}
+		c := doratest.Commit{ID: sha(string(rune('A' + i))), Authored: clock(t, "00:00").Add(time.Duration(i) * time.Hour)}
 		if i > 0 {
 			c.Parents = []string{sha(string(rune('A' + i - 1)))}
 		}
@@ -106,33 +106,13 @@ func TestCalculator_CommitsAreBounded(t *testing.T) {
 	}
 }
 
-// While a history arrives in a random order, one calculator gives the same
-// reports as a new computation, also for windows that move back and forth.
-func TestCalculator_EqualsCompute(t *testing.T) {
-	t.Parallel()
-	for _, h := range readHistories(t) {
-		rng := rand.New(rand.NewPCG(uint64(h.Seed), 7))
-		w := newWorld(t)
-		c, err := dora.New(w.ledger, dora.WithCommits(h.Repositories))
-		require.NoError(t, err)
-		for _, k := range rng.Perm(len(h.Deliveries)) {
-			w.record(h.Deliveries[k])
-			first := time.Date(2026, 2, 18+rng.IntN(40), 0, 0, 0, 0, time.UTC)
-			span := window(t, h.Zone, first.Format(time.DateOnly), first.AddDate(0, 0, 1+rng.IntN(60)).Format(time.DateOnly))
-			r, err := c.Report(t.Context(), org, api, span)
-			require.NoError(t, err)
-			require.Equal(t, text(t, w.report(span, dora.WithCommits(h.Repositories))), text(t, r), "history %d", h.Seed)
-		}
-	}
-}
-
 // A deployment before the window arrives late, from a branch that was not read
 // yet. Its commits are no longer the window's.
 func TestCalculator_LateDeploymentOfOtherBranch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	at := func(n int) time.Time { return clock(t, "00:00").Add(time.Duration(n) * time.Hour) }
-	commits := testCommits{"": {
+	commits := doratest.Commits{"": {
 		{ID: sha("A"), Authored: at(0)},
 		{ID: sha("B"), Parents: []string{sha("A")}, Authored: at(1)},
 		{ID: sha("S"), Parents: []string{sha("A")}, Authored: at(2)},
@@ -187,9 +167,9 @@ func TestCalculator_Concurrently(t *testing.T) {
 func TestCompute_CommitsThatBeginAlike(t *testing.T) {
 	t.Parallel()
 	name := func(i int) string { return "0123456789abcdef" + sha(string(rune('A' + i)))[:24] }
-	commits := testCommits{"": nil}
+	commits := doratest.Commits{"": nil}
 	for i := range 6 {
-		c := testCommit{ID: name(i), Authored: clock(t, "00:00").Add(time.Duration(i) * time.Hour)}
+		c := doratest.Commit{ID: name(i), Authored: clock(t, "00:00").Add(time.Duration(i) * time.Hour)}
 		if i > 0 {
 			c.Parents = []string{name(i - 1)}
 		}
@@ -203,5 +183,5 @@ func TestCompute_CommitsThatBeginAlike(t *testing.T) {
 	require.Len(t, r.Deployments[1].Changes, 2)
 	require.Len(t, r.Deployments[2].Changes, 3)
 	require.Equal(t, dora.ReasonGoingBack, r.Deployments[3].LeftOut[0].Reason)
-	require.ElementsMatch(t, []dora.CommitID{id(name(1)), id(name(2))}, []dora.CommitID{r.Deployments[1].Changes[0].Commit, r.Deployments[1].Changes[1].Commit})
+	require.ElementsMatch(t, []dora.CommitID{doratest.ID(name(1)), doratest.ID(name(2))}, []dora.CommitID{r.Deployments[1].Changes[0].Commit, r.Deployments[1].Changes[1].Commit})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/dora"
+	"github.com/deployhook/deployhook/receiver/deployments/dora/internal/doratest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -219,7 +220,7 @@ func TestReport_WriteText(t *testing.T) {
 	w := filled(t)
 	w.incident(opened("i", clock(t, "08:00"), time.Time{}))
 	var out strings.Builder
-	require.NoError(t, w.report(window(t, "UTC", "2026-03-02", "2026-03-30"), dora.WithCommits(testCommits{"": {
+	require.NoError(t, w.report(window(t, "UTC", "2026-03-02", "2026-03-30"), dora.WithCommits(doratest.Commits{"": {
 		{ID: sha("1"), Authored: clock(t, "09:00")},
 		{ID: sha("2"), Parents: []string{sha("1")}, Authored: clock(t, "09:30")},
 		{ID: sha("3"), Parents: []string{sha("2")}, Authored: clock(t, "09:40")},

@@ -1,9 +1,7 @@
 package dora_test
 
 import (
-	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -18,81 +16,6 @@ import (
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
-
-// testCommit is a commit of a repository that a test makes up.
-type testCommit struct {
-	ID        string    `json:"id"`
-	Parents   []string  `json:"parents"`
-	Authored  time.Time `json:"authored"`
-	Committed time.Time `json:"committed"`
-	Subject   string    `json:"subject"`
-}
-
-// testCommits are the commits of repositories by URL.
-type testCommits map[string][]testCommit
-
-func id(text string) dora.CommitID {
-	id, ok := dora.ParseCommitID(text)
-	if !ok {
-		panic("no commit: " + text)
-	}
-	return id
-}
-
-func (c testCommits) Resolve(_ context.Context, r dora.Repository, names []string) ([]dora.Resolved, error) {
-	commits, ok := c[r.URL]
-	if !ok {
-		return nil, fmt.Errorf("%w: %q", dora.ErrNoHistory, r.URL)
-	}
-	found := make([]dora.Resolved, len(names))
-	for i, name := range names {
-		for _, k := range commits {
-			if strings.HasPrefix(k.ID, name) {
-				found[i] = dora.Resolved{ID: id(k.ID), Known: true, Subject: k.Subject}
-			}
-		}
-	}
-	return found, nil
-}
-
-func (c testCommits) Walk(_ context.Context, r dora.Repository, heads, bases []dora.CommitID) iter.Seq2[dora.Commit, error] {
-	commits := make(map[dora.CommitID]testCommit)
-	for _, k := range c[r.URL] {
-		commits[id(k.ID)] = k
-	}
-	var reach func(from dora.CommitID, seen map[dora.CommitID]bool)
-	reach = func(from dora.CommitID, seen map[dora.CommitID]bool) {
-		if seen[from] {
-			return
-		}
-		seen[from] = true
-		for _, p := range commits[from].Parents {
-			reach(id(p), seen)
-		}
-	}
-	excluded, included := make(map[dora.CommitID]bool), make(map[dora.CommitID]bool)
-	for _, b := range bases {
-		reach(b, excluded)
-	}
-	for _, h := range heads {
-		reach(h, included)
-	}
-	return func(yield func(dora.Commit, error) bool) {
-		for at := range included {
-			if excluded[at] {
-				continue
-			}
-			k := commits[at]
-			one := dora.Commit{ID: at, Authored: k.Authored, Committed: k.Committed}
-			for _, p := range k.Parents {
-				one.Parents = append(one.Parents, id(p))
-			}
-			if !yield(one, nil) {
-				return
-			}
-		}
-	}
-}
 
 // world is a ledger that a test fills.
 type world struct {
@@ -167,3 +90,10 @@ func opened(id string, at, resolved time.Time) *payload.Incident {
 }
 
 func failedIDs(r *dora.Report) []string { return slices.Clone(r.ChangeFailRate.Deployments) }
+
+func runIDs(runs []deployments.Run) (ids []string) {
+	for _, r := range runs {
+		ids = append(ids, r.DeploymentID)
+	}
+	return ids
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/dora"
+	"github.com/deployhook/deployhook/receiver/deployments/dora/internal/doratest"
 )
 
 // The worked facts are small histories whose figures were computed by hand,
@@ -21,7 +22,7 @@ func week(t *testing.T) dora.Window { return window(t, "UTC", "2026-03-02", "202
 func TestWorked_LeadTimeWithoutMerges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	commits := testCommits{"": {
+	commits := doratest.Commits{"": {
 		{ID: sha("1"), Authored: clock(t, "10:00")},
 		{ID: sha("2"), Parents: []string{sha("1")}, Authored: clock(t, "15:00"), Committed: clock(t, "17:00")},
 		{ID: sha("3"), Parents: []string{sha("1")}, Authored: clock(t, "16:00"), Committed: clock(t, "17:00")},
@@ -34,7 +35,7 @@ func TestWorked_LeadTimeWithoutMerges(t *testing.T) {
 	require.InDelta(t, 3.5*3600, *r.ChangeLeadTime.MedianSeconds, 0)
 	require.Equal(t, map[dora.Reason]int{dora.ReasonFirst: 1}, r.ChangeLeadTime.LeftOut)
 	require.Equal(t, []string{"b"}, r.ChangeLeadTime.Deployments)
-	require.ElementsMatch(t, []dora.Change{{Commit: id(sha("2")), Seconds: 4 * 3600}, {Commit: id(sha("3")), Seconds: 3 * 3600}}, r.Deployments[1].Changes)
+	require.ElementsMatch(t, []dora.Change{{Commit: doratest.ID(sha("2")), Seconds: 4 * 3600}, {Commit: doratest.ID(sha("3")), Seconds: 3 * 3600}}, r.Deployments[1].Changes)
 
 	r = w.report(week(t), dora.WithCommits(commits), dora.WithCommitterTime())
 	require.InDelta(t, 2*3600, *r.ChangeLeadTime.MedianSeconds, 0, "from the committer's time")
@@ -174,9 +175,9 @@ func TestWorked_PreviousDeployment(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, previous, r.Deployment.PreviousCommitSHA, deployment)
 	}
-	commits := testCommits{"": nil}
+	commits := doratest.Commits{"": nil}
 	for i := range 5 {
-		c := testCommit{ID: sha(fmt.Sprint(i + 1)), Authored: clock(t, "09:00").Add(time.Duration(i) * time.Minute)}
+		c := doratest.Commit{ID: sha(fmt.Sprint(i + 1)), Authored: clock(t, "09:00").Add(time.Duration(i) * time.Minute)}
 		if i > 0 {
 			c.Parents = []string{sha(fmt.Sprint(i))}
 		}

@@ -1,4 +1,4 @@
-package dora_test
+package referencetest
 
 import (
 	"encoding/json"
@@ -11,6 +11,7 @@ import (
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/dora"
+	"github.com/deployhook/deployhook/receiver/deployments/dora/internal/doratest"
 )
 
 // referenceHistory is what testdata/reference.py writes.
@@ -20,7 +21,7 @@ type referenceHistory struct {
 	From, To     string
 	Deliveries   []*payload.Deployment
 	Incidents    []*payload.Incident
-	Repositories testCommits
+	Repositories doratest.Commits
 	Figures      referenceFigures
 }
 
