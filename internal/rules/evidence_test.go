@@ -32,7 +32,7 @@ func TestEvidence_Exists(t *testing.T) {
 func TestThreatModel_EveryPromiseHasATest(t *testing.T) {
 	t.Parallel()
 	promises, inTable := 0, false
-	for line := range strings.Lines(read(t, ".github/THREATMODEL.md")) {
+	for line := range strings.Lines(read(t, "examples/guides/pages/THREATMODEL.md")) {
 		switch {
 		case strings.HasPrefix(line, "| promise | shown by |"):
 			inTable = true
@@ -41,7 +41,7 @@ func TestThreatModel_EveryPromiseHasATest(t *testing.T) {
 		case inTable && !strings.HasPrefix(line, "|---"):
 			promises++
 			if !evidence.MatchString(line) {
-				t.Errorf(".github/THREATMODEL.md: name a test that shows this: %s", line)
+				t.Errorf("examples/guides/pages/THREATMODEL.md: name a test that shows this: %s", line)
 			}
 		}
 	}

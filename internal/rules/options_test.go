@@ -40,7 +40,8 @@ func isPublic(f *file) bool {
 	return !strings.HasSuffix(f.name, "_test.go") && !slices.Contains(folders, "internal") && folders[0] != "examples"
 }
 
-// Every option says what holds without it. .github/SIGNING.md has the rule.
+// Every option says what holds without it. The guides have the rule in
+// SIGNING.md.
 func TestOptions_SayTheirDefault(t *testing.T) {
 	t.Parallel()
 	options := 0

@@ -162,7 +162,7 @@ func TestStoresAreComplete(t *testing.T) {
 // exported function without parameters that returns a backoff.BackOff.
 func TestSchedulesAreComplete(t *testing.T) {
 	t.Parallel()
-	p, page, found := folders(t)["sender"], read(t, ".github/SENDING.md"), 0
+	p, page, found := folders(t)["sender"], read(t, "examples/guides/pages/SENDING.md"), 0
 	outbox := read(t, "sender/outbox/options.go")
 	for name, fn := range p.functions {
 		if len(fn.Type.Params.List) > 0 || fn.Type.Results == nil || !isBackOff(fn.Type.Results.List[0].Type) {
@@ -170,7 +170,7 @@ func TestSchedulesAreComplete(t *testing.T) {
 		}
 		found++
 		need(t, strings.Contains(p.tests.String(), "sender."+name+","), "sender/schedule_test.go", "add "+name+" to TestSchedules, with its shortest and longest waits")
-		need(t, strings.Contains(page, "sender."+name) || name == "Once", ".github/SENDING.md", "add sender."+name+" to the table of schedules")
+		need(t, strings.Contains(page, "sender."+name) || name == "Once", "examples/guides/pages/SENDING.md", "add sender."+name+" to the table of schedules")
 		need(t, strings.Contains(outbox, "sender."+name) || name == "Pipeline", "sender/outbox/options.go", "register sender."+name+" under a name")
 	}
 	require.Greater(t, found, 3, "the test finds the schedules")
