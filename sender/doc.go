@@ -131,7 +131,8 @@
 // # Misuses
 //
 //   - Checking a URL when it is entered, and then fetching it with another
-//     client. [Sender.Check] is advice. The dial guard is the protection.
+//     client. [Sender.Check] is advice. The dial guard is the protection. For
+//     such requests see [Sender.Transport].
 //   - Giving 0.0.0.0/0 to AllowNetworks to get rid of an error. Give the
 //     network that the error names.
 //   - Using one signer, and so one secret, for several customers. Each customer
