@@ -126,7 +126,10 @@ func checkDeployments(t *testing.T, p *program, c *listener) {
 
 	next := p.deploy("hello", "v3")
 	c.gets(next.ID, payload.DeployStarted, payload.BuildCompleted, payload.HealthCheckPassed, payload.DeployLive)
-	p.must(http.StatusOK, "POST", "/apps/shop/rollback", `{"reason":"prices are wrong"}`, nil)
+	status, text := p.call("POST", "/apps/shop/rollback", `{"reason":"prices are wrong","deployment_id":"`+good.ID+`"}`)
+	require.Equal(t, http.StatusConflict, status, text)
+	require.Contains(t, text, `"code":"not_live"`)
+	p.must(http.StatusOK, "POST", "/apps/shop/rollback", `{"reason":"prices are wrong","deployment_id":"`+next.ID+`"}`, nil)
 	c.getsType(payload.DeployRolledBack)
 	require.Equal(t, "hello from shop v1", p.live())
 

@@ -129,7 +129,8 @@ func (p *platform) listDeployments(r *http.Request) (int, any, error) {
 
 func (p *platform) rollback(r *http.Request) (int, any, error) {
 	in, err := read[struct {
-		Reason string `json:"reason"`
+		Reason       string `json:"reason"`
+		DeploymentID string `json:"deployment_id"`
 	}](r)
 	if err != nil {
 		return 0, nil, err
@@ -141,7 +142,7 @@ func (p *platform) rollback(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	d, err := p.engine.Rollback(r.Context(), name, in.Reason)
+	d, err := p.engine.Rollback(r.Context(), name, in.DeploymentID, in.Reason)
 	return http.StatusOK, d, err
 }
 
@@ -155,6 +156,7 @@ var problems = []struct {
 	{errTaken, http.StatusConflict, "token_exists"},
 	{outbox.ErrUnknownApp, http.StatusNotFound, "unknown_app"},
 	{engine.ErrBusy, http.StatusConflict, "busy"},
+	{engine.ErrNotLive, http.StatusConflict, "not_live"},
 	{engine.ErrNothingLive, http.StatusConflict, "nothing_live"},
 	{engine.ErrNothingBefore, http.StatusConflict, "nothing_before"},
 	{engine.ErrUnhealthy, http.StatusConflict, "unhealthy"},

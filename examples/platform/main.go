@@ -12,7 +12,7 @@
 //	/console/                           the pages of package sender/outbox/console
 //	POST   /apps/{app}/deployments      {"source":"hello","version":"v2"}
 //	GET    /apps/{app}/deployments      also /deployments/{id}
-//	POST   /apps/{app}/rollback         {"reason":"prices are wrong"}
+//	POST   /apps/{app}/rollback         {"reason":"prices are wrong","deployment_id":"dep_…"}
 //	POST   /apps/{app}/tokens           {"name":"ci","read_only":true}; answers the token, once
 //	DELETE /apps/{app}/tokens/{name}
 //	GET    /apps/{app}/live/            the app itself

@@ -76,6 +76,17 @@ func (a *app) remember(d ...Deployment) {
 	}
 }
 
+// checkLive returns an error unless the deployment is live. An empty ID stands
+// for whichever is live.
+func (a *app) checkLive(id string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.current != nil && id != "" && a.current.deployment.ID != id {
+		return ErrNotLive
+	}
+	return nil
+}
+
 // before returns the version that was live before the current one. It removes
 // it from the history if take is set.
 func (a *app) before(take bool) (Deployment, error) {

@@ -13,6 +13,7 @@ var (
 	ErrBusy          = errors.New("a deployment of this app is in progress")
 	ErrClosed        = errors.New("the platform is stopping")
 	ErrNothingLive   = errors.New("nothing of this app is live")
+	ErrNotLive       = errors.New("the deployment is not live, so there is nothing to roll back")
 	ErrNothingBefore = errors.New("there is no version to go back to")
 	ErrUnhealthy     = errUnhealthy
 )

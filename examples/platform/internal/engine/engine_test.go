@@ -301,15 +301,15 @@ func TestDeploy_SlowVersion(t *testing.T) {
 func TestRollback_OnRequest(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	_, err := b.engine.Rollback(t.Context(), "shop", "why")
+	_, err := b.engine.Rollback(t.Context(), "shop", "", "why")
 	require.ErrorIs(t, err, engine.ErrNothingLive)
 	b.finished(engine.Request{Source: "hello", Version: "v1"})
-	_, err = b.engine.Rollback(t.Context(), "shop", "why")
+	_, err = b.engine.Rollback(t.Context(), "shop", "", "why")
 	require.ErrorIs(t, err, engine.ErrNothingBefore)
 	b.finished(engine.Request{Source: "hello", Version: "v2"})
 	third := b.finished(engine.Request{Source: "hello", Version: "v3"})
 
-	d, err := b.engine.Rollback(t.Context(), "shop", "prices are wrong")
+	d, err := b.engine.Rollback(t.Context(), "shop", third.ID, "prices are wrong")
 	require.NoError(t, err)
 	require.Equal(t, third.ID, d.ID, "it is the third deployment that is rolled back")
 	_, body := b.get("/")
@@ -324,7 +324,12 @@ func TestRollback_OnRequest(t *testing.T) {
 	require.False(t, *back.Rollback.Automatic)
 	require.Equal(t, "prices are wrong", back.Rollback.Reason)
 
-	_, err = b.engine.Rollback(t.Context(), "shop", "even older")
+	_, err = b.engine.Rollback(t.Context(), "shop", third.ID, "the answer was lost")
+	require.ErrorIs(t, err, engine.ErrNotLive)
+	_, body = b.get("/")
+	require.Equal(t, "hello from shop v2", body, "the deployment was rolled back before, and only once")
+
+	_, err = b.engine.Rollback(t.Context(), "shop", "", "even older")
 	require.NoError(t, err)
 	_, body = b.get("/")
 	require.Equal(t, "hello from shop v1", body)
@@ -401,7 +406,7 @@ func TestResume_StartsLiveVersion(t *testing.T) {
 	require.NoError(t, next.engine.Resume("shop", []engine.Deployment{one, two}))
 	require.Eventually(t, func() bool { _, body := next.get("/"); return body == "hello from shop v2" }, patience, 20*time.Millisecond)
 	require.Eventually(t, func() bool {
-		_, err := next.engine.Rollback(t.Context(), "shop", "back")
+		_, err := next.engine.Rollback(t.Context(), "shop", "", "back")
 		return err == nil
 	}, patience, 20*time.Millisecond)
 	_, body := next.get("/")

@@ -13,7 +13,12 @@ import (
 // deploy.rolled_back is recorded. Requests in flight to the other version then
 // finish. If the previous version does not become healthy, nothing changes and
 // the error is an [ErrUnhealthy].
-func (e *Engine) Rollback(ctx context.Context, name, reason string) (Deployment, error) {
+//
+// If id is not empty, only that deployment is rolled back. If it is not live,
+// nothing changes and the error is [ErrNotLive]. A caller that does not know
+// whether its request arrived can therefore repeat it, and a deployment that
+// went live in the meantime stays.
+func (e *Engine) Rollback(ctx context.Context, name, id, reason string) (Deployment, error) {
 	if err := e.begin(); err != nil {
 		return Deployment{}, err
 	}
@@ -22,7 +27,7 @@ func (e *Engine) Rollback(ctx context.Context, name, reason string) (Deployment,
 	if err := a.reserve(); err != nil {
 		return Deployment{}, err
 	}
-	d, gone, err := e.rollback(ctx, a, reason)
+	d, gone, err := e.rollback(ctx, a, id, reason)
 	if err != nil {
 		a.free()
 		return Deployment{}, err
@@ -39,10 +44,13 @@ func (e *Engine) Rollback(ctx context.Context, name, reason string) (Deployment,
 	return d, nil
 }
 
-func (e *Engine) rollback(ctx context.Context, a *app, reason string) (Deployment, *instance, error) {
+func (e *Engine) rollback(ctx context.Context, a *app, id, reason string) (Deployment, *instance, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.ctx, func() { cancel(ErrClosed) })()
+	if err := a.checkLive(id); err != nil {
+		return Deployment{}, nil, err
+	}
 	to, err := a.before(false)
 	if err != nil {
 		return Deployment{}, nil, err
