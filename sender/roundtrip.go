@@ -39,6 +39,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // admit applies the rules for URLs and returns the transport for the scheme.
+// The guard of the transport checks the port and each address.
 func (t roundTripper) admit(r *http.Request) (http.RoundTripper, error) {
 	if err := t.s.made(); err != nil {
 		return nil, err
@@ -56,14 +57,13 @@ func (t roundTripper) admit(r *http.Request) (http.RoundTripper, error) {
 	case r.URL.Scheme != "https" && r.URL.Scheme != "http":
 		return nil, fmt.Errorf("%w: the URL is not https", ErrRefused)
 	}
-	plain := r.URL.Scheme == "http"
-	if err := t.s.checkURL(r.URL, plain); err != nil {
-		return nil, err
+	if r.URL.Scheme == "https" {
+		return t.s.secure, nil
 	}
-	if plain {
-		return t.s.plain, nil
+	if !t.s.guard.plainPossible() {
+		return nil, fmt.Errorf("%w: the URL is not https; AllowNetworks opens named networks for http, InsecureHTTP all", ErrRefused)
 	}
-	return t.s.secure, nil
+	return t.s.plain, nil
 }
 
 // CloseIdleConnections makes http.Client.CloseIdleConnections work.

@@ -76,7 +76,7 @@ func TestTransport_RefusesURLs(t *testing.T) {
 		u, err := url.Parse(to)
 		require.NoError(t, err)
 		body := &closing{}
-		_, err = s.Transport().RoundTrip(&http.Request{URL: u, Body: body})
+		_, err = s.Transport().RoundTrip(&http.Request{URL: u, Header: http.Header{}, Body: body})
 		require.ErrorContains(t, err, want, to)
 		require.NotContains(t, err.Error(), "secret")
 		require.True(t, body.closed, to)

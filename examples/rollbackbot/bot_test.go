@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/servicetest"
+	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/signer"
+)
+
+const (
+	allow = "127.0.0.0/8"
+	// soon is the patience for deployments that never recover. How long it is
+	// does not matter.
+	soon = "100ms"
+	// late is the patience for deployments that do recover, after any number of
+	// tries.
+	late = "10m"
+)
+
+// The bot and the platform are processes, and each case has its own app.
+func TestBot(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the platform passes sockets to its apps, which Windows can't")
+	}
+	p := startPlatform(t)
+	for name, test := range map[string]func(t *testing.T, s *shop){
+		"broken":     testBroken,
+		"concurrent": testConcurrent,
+		"postgres":   testPostgres,
+		"cold":       testCold,
+		"alert-only": testAlertOnly,
+		"forbidden":  testForbidden,
+		"lost":       testLostAnswer,
+		"newer":      testNewer,
+		"first":      testNothingBefore,
+		"crash":      testCrash,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newShop(t, p, name))
+		})
+	}
+}
+
+func testBroken(t *testing.T, s *shop) {
+	dir := t.TempDir()
+	b := s.bot(dir, "-rollback", "-allow-networks", allow, "-patience", soon)
+	s.listen(b, "")
+	third := s.deploy("wrong", "v3")
+	b.says(`msg=rollback app=broken deployment=` + third.ID + ` version=v3 result="rolled back"`)
+	handled(t, b, dir, 1)
+	s.restored(b, third)
+	require.Contains(t, b.output(), `msg=smoke_test.failed`)
+	require.Contains(t, b.output(), `problem="GET /: status 500, want 200"`)
+}
+
+// restored requires that the third version was rolled back once, to the second.
+func (s *shop) restored(b *process, third deployment) {
+	s.t.Helper()
+	assert.Equal(s.t, payload.StatusRolledBack, s.get(third.ID).Status)
+	assert.Equal(s.t, "hello from "+s.app+" v2\n", s.live(), "a second rollback would go back to v1")
+	assert.EqualValues(s.t, 1, s.rollbacks.Load(), b.output())
+}
+
+// Two endpoints make two deliveries of one event, with different IDs.
+func testConcurrent(t *testing.T, s *shop) {
+	dir := t.TempDir()
+	b := s.bot(dir, "-rollback", "-allow-networks", allow, "-patience", soon)
+	s.listen(b, "?one")
+	s.listen(b, "?two")
+	third := s.deploy("wrong", "v3")
+	handled(t, b, dir, 2)
+	s.restored(b, third)
+}
+
+func testPostgres(t *testing.T, s *shop) {
+	b := s.bot(t.TempDir(), "-rollback", "-allow-networks", allow, "-patience", soon, "-database", newDatabase(t, servicetest.PostgresURL(t)))
+	s.listen(b, "?one")
+	s.listen(b, "?two")
+	third := s.deploy("wrong", "v3")
+	b.says(`result="rolled back"`)
+	s.restored(b, third)
+}
+
+// A deployment that is merely slow to start stays. The first five answers of
+// the app are 503.
+func testCold(t *testing.T, s *shop) {
+	dir := t.TempDir()
+	b := s.bot(dir, "-rollback", "-allow-networks", allow, "-patience", late)
+	s.listen(b, "")
+	third := s.deploy("cold", "v3")
+	b.says("deployment=" + third.ID + " version=v3 outcome=passed tries=6")
+	handled(t, b, dir, 1)
+	assert.Equal(t, payload.StatusSuccess, s.get(third.ID).Status)
+	assert.Equal(t, "hello from cold v3\n", s.live())
+	assert.Zero(t, s.asked.Load())
+	assert.NotContains(t, b.output(), "smoke_test.failed")
+}
+
+func testAlertOnly(t *testing.T, s *shop) {
+	alerts := make(chan *payload.Event, 10)
+	secret := signer.GenerateSecret()
+	scheme, err := signer.NewStandard(secret)
+	require.NoError(t, err)
+	store, err := dedupe.NewMemory()
+	require.NoError(t, err)
+	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "bot"), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	server := httptest.NewServer(rcv.Events(func(_ context.Context, e *payload.Event) error { alerts <- e; return nil }))
+	t.Cleanup(server.Close)
+
+	dir := t.TempDir()
+	b := startBot(t, dir, []string{
+		"ROLLBACKBOT_SECRET=" + s.secret.Reveal(), "ROLLBACKBOT_ALERT_URL=" + server.URL, "ROLLBACKBOT_ALERT_SECRET=" + secret.Reveal(),
+	}, "-check", "/", "-allow-networks", allow, "-patience", soon)
+	s.listen(b, "")
+	third := s.deploy("wrong", "v3")
+	handled(t, b, dir, 1)
+	require.Contains(t, b.output(), "msg=smoke_test.failed")
+	e := <-alerts
+	assert.Equal(t, smokeTestFailed, e.Type)
+	assert.Equal(t, third.ID, e.DeploymentID)
+	assert.Equal(t, "GET /: status 500, want 200", e.Error)
+	assert.Equal(t, "v2", e.PreviousVersion)
+	assert.Empty(t, alerts)
+	assert.Equal(t, payload.StatusSuccess, s.get(third.ID).Status)
+	assert.Equal(t, "the prices can't be read\n", s.live())
+	assert.Zero(t, s.asked.Load())
+}
+
+// The URL of an event is from outside. What the guard refuses is not tested,
+// and what is not tested is not rolled back.
+func testForbidden(t *testing.T, s *shop) {
+	dir := t.TempDir()
+	b := s.bot(dir, "-rollback", "-patience", late)
+	third := s.deploy("wrong", "v3")
+	s.send(b, third)
+	handled(t, b, dir, 1)
+	require.Contains(t, b.output(), "outcome=untested tries=1")
+	require.Contains(t, b.output(), "the URL is not https")
+	assert.Equal(t, payload.StatusSuccess, s.get(third.ID).Status)
+	assert.Zero(t, s.asked.Load())
+}
+
+// If the platform's answer is lost, the bot asks again. The platform refuses
+// the second time, because another deployment is live then.
+func testLostAnswer(t *testing.T, s *shop) {
+	dir := t.TempDir()
+	b := s.bot(dir, "-rollback", "-allow-networks", allow, "-patience", soon)
+	s.hook(nil, func() bool { return false })
+	s.listen(b, "")
+	third := s.deploy("wrong", "v3")
+	b.says(`result="already rolled back"`)
+	handled(t, b, dir, 1)
+	s.restored(b, third)
+}
+
+// A newer deployment went live after the tests. It stays.
+func testNewer(t *testing.T, s *shop) {
+	dir := t.TempDir()
+	b := s.bot(dir, "-rollback", "-allow-networks", allow, "-patience", soon)
+	third := s.deploy("wrong", "v3")
+	var fourth deployment
+	s.hook(func() bool {
+		fourth = s.deploy("hello", "v4")
+		return true
+	}, nil)
+	s.send(b, third)
+	b.says(`result="no longer live"`)
+	handled(t, b, dir, 1)
+	assert.Equal(t, payload.StatusSuccess, s.get(fourth.ID).Status)
+	assert.Equal(t, "hello from newer v4\n", s.live())
+	assert.Zero(t, s.rollbacks.Load())
+}
+
+// Nothing can be restored, so people are told, and the bot does not insist.
+func testNothingBefore(t *testing.T, s *shop) {
+	dir := t.TempDir()
+	s.must(http.StatusOK, "POST", "/apps/"+s.app+"/rollback", `{}`, nil)
+	b := s.bot(dir, "-rollback", "-allow-networks", allow, "-patience", soon, "-checks", writeChecks(t, `{"checks":[{"path":"/","contains":"v7"}]}`))
+	var page struct{ Items []deployment }
+	s.must(http.StatusOK, "GET", "/apps/"+s.app+"/deployments", "", &page)
+	first := page.Items[len(page.Items)-1]
+	require.Equal(t, "v1", first.Version)
+	s.send(b, first)
+	handled(t, b, dir, 1)
+	require.Contains(t, b.output(), "msg=rollback.failed")
+	require.Contains(t, b.output(), "nothing_before")
+	assert.Equal(t, "hello from first v1\n", s.live())
+}
+
+// The bot is killed when the platform has rolled back and before it knows. The
+// next bot takes over when the lease has ended.
+func testCrash(t *testing.T, s *shop) {
+	dir := t.TempDir()
+	args := []string{"-rollback", "-allow-networks", allow, "-patience", soon, "-lease", "1s"}
+	killed := make(chan struct{})
+	first := s.bot(dir, args...)
+	s.hook(nil, func() bool {
+		first.kill()
+		close(killed)
+		return false
+	})
+	third := s.deploy("wrong", "v3")
+	s.send(first, third)
+	<-killed
+	s.hook(nil, nil)
+	second := s.bot(dir, args...)
+	leaseEnds(t, dir, s.app, third.ID)
+	s.send(second, third)
+	second.says("not tested, because the deployment was rolled back")
+	s.restored(second, third)
+	require.NotContains(t, second.output(), "msg=rollback ", "it asks for the state before it asks for a rollback")
+}
