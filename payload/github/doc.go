@@ -67,4 +67,6 @@
 //   - If a webhook of the organization and another of the repository use one
 //     endpoint, each event arrives twice with the same bytes and is handled
 //     once. Two receivers with different handlers need different source names.
+//   - GitHub never retries a failed delivery. Package receiver/recovery asks
+//     for those that were missed.
 package github

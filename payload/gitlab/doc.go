@@ -68,4 +68,6 @@
 //     with every new one. Call payload.Status.Transition first.
 //   - A valid event is not harmless. Anyone who can run a pipeline chooses ref,
 //     commit title and links.
+//   - GitLab does not retry a failed delivery. Package receiver/recovery asks
+//     for those that were missed.
 package gitlab
