@@ -23,7 +23,7 @@ func TestReadme_CommandsRun(t *testing.T) {
 	for _, tool := range []string{"curl", "openssl"} {
 		servicetest.Program(t, tool)
 	}
-	out := guidetest.Shell(t, nil, "8081", guidetest.Port(t), "8082", guidetest.Port(t))
+	out := guidetest.Shell(t, "bash", nil, nil, "8081", guidetest.Port(t), "8082", guidetest.Port(t))
 	guidetest.CheckOutput(t, out)
 	require.Equal(t, 2, strings.Count(out, "msg=listening"), out)
 	require.Equal(t, 2, strings.Count(out, "service: stopping"), out)

@@ -6,6 +6,7 @@ package guidetest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -137,14 +138,15 @@ func masked(text string) string {
 	return digits.ReplaceAllString(blanks.ReplaceAllString(text, " "), "0")
 }
 
-// Shell runs the guide's bash blocks in one shell, in a temporary folder. The
-// test binary stands in for the program that "go run" and "go build" name.
-// replace has pairs of texts that the guide must contain and what stands in
-// their place, such as a port. Shell returns everything printed.
-func Shell(t *testing.T, env []string, replace ...string) string {
+// Shell runs the guide's blocks of a language, "bash" or "sh", in one bash.
+// They run in a temporary folder that has files, by name. The test binary
+// stands in for the program that "go run" and "go build" name. replace has
+// pairs of texts that the guide must contain and what stands in their place,
+// such as a port. Shell returns everything printed.
+func Shell(t *testing.T, language string, files map[string]string, env []string, replace ...string) string {
 	t.Helper()
 	bash := servicetest.Program(t, "bash")
-	script := strings.Join(Blocks(t, "bash"), "\n")
+	script := strings.Join(Blocks(t, language), "\n")
 	folder, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -158,9 +160,16 @@ func Shell(t *testing.T, env []string, replace ...string) string {
 		}
 		script = strings.ReplaceAll(script, replace[i], replace[i+1])
 	}
-	cmd := exec.CommandContext(t.Context(), bash, "-euo", "pipefail", "-c", script)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bash, "-euo", "pipefail", "-c", script)
 	cmd.Dir = t.TempDir()
-	cmd.WaitDelay = Patience
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(cmd.Dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd.WaitDelay = time.Second // programs that it started may hold the output
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "TMPDIR=" + t.TempDir()}, env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
