@@ -93,6 +93,21 @@ func TestKustomization(t *testing.T) {
 	assert.Equal(t, payload.StatusSuccess, applied.Status)
 }
 
+// Without a condition, Flux gives the severity as the reason.
+func TestKustomization_WithoutReason(t *testing.T) {
+	t.Parallel()
+	for old, want := range map[string]string{`"reason":"HealthCheckFailed",`: "error", `"HealthCheckFailed"`: "BuildFailed"} {
+		replacement := ""
+		if want != "error" {
+			replacement = `"` + want + `"`
+		}
+		d, err := decode()(inboundtest.Replace(t, inboundtest.Read(t, "failed.json"), old, replacement))
+		require.NoError(t, err)
+		assert.Equal(t, payload.StatusFailure, d.Status)
+		assert.Equal(t, want, inboundtest.Meta(d, "originalStatus"))
+	}
+}
+
 func TestRevisions(t *testing.T) {
 	t.Parallel()
 	const sha, long = "731f7eaddfb6af01cb2173e18f0f75b0ba780ef1", "3b6cdcc7adcc9a84d3214ee1c029543789d90b5ae69debe9efa3f66e982875de"
@@ -213,5 +228,5 @@ func FuzzDecode(f *testing.F) {
 
 func TestFuzzSeeds(t *testing.T) {
 	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 7)
+	inboundtest.Seeds(t, "FuzzDecode", 8)
 }

@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/deployhook/deployhook/payload"
@@ -52,7 +53,7 @@ func (c *config) mapEvent(b *inbound.Builder, event inbound.Node) error {
 	if !ok {
 		return inbound.Ignore("reason is %s with severity %s", inbound.Quote(reason), inbound.Quote(event.Get("severity").Text()))
 	}
-	b.SetMeta(inbound.MetaStatus, reason)
+	b.SetMeta(inbound.MetaStatus, cmp.Or(reason, event.Get("severity").Text()))
 	mapRevision(b, event)
 	b.Service = b.Text("service", object.Get("name"))
 	b.Environment = c.environment
