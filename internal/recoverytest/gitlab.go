@@ -22,8 +22,6 @@ type GitLab struct {
 	Path string
 	// Key is the key of the webhook's signing token.
 	Key []byte
-	// PerMinute is the number of resends in a minute. Zero means five.
-	PerMinute int
 	// WithoutTimes leaves out created_at, as older versions do.
 	WithoutTimes bool
 	// Lost counts the events that were not sent, because the webhook was disabled.
@@ -192,7 +190,8 @@ func (g *GitLab) resend(w http.ResponseWriter, r *http.Request, id string) {
 	if now := time.Now(); !now.Before(g.minute) {
 		g.minute, g.inMinute = now.Add(time.Minute), 0
 	}
-	if g.inMinute++; g.inMinute > max(g.PerMinute, 5) {
+	if g.inMinute++; g.inMinute > 5 {
+		g.closed = g.minute
 		problem(w, http.StatusTooManyRequests, "This endpoint has been requested too many times. Try again later.")
 		return
 	}

@@ -239,6 +239,24 @@ func TestGitLab_Entries(t *testing.T) {
 	})
 }
 
+// Without a pace, GitLab refuses the sixth ask of a minute, and names no time.
+func TestGitLab_FiveAsksAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api, h := newGitLab(t)
+		for range 23 {
+			api.Publish(recoverytest.Failing)
+		}
+		started := time.Now()
+		result, err := newClient(t, project, api, recovery.WithPace(0)).Recover(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, api.Violations())
+		require.Equal(t, 23, result.Count(recovery.Asked))
+		require.Equal(t, 4*time.Minute, time.Since(started))
+		h.requireOnce(t, 23)
+	})
+}
+
 // GitLab disables a webhook after four failures in a row, and loses the events
 // of that time. A run stops before, and later ones go on with others.
 func TestGitLab_StopsBeforeTheWebhookIsDisabled(t *testing.T) {

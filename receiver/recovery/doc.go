@@ -97,6 +97,7 @@
 //
 //   - Do not run it while the receiver is being repaired. Each failed attempt
 //     counts.
+//   - A token that other programs use. Its rate limit is used up for them too.
 //   - An endpoint that answers 400 to events that it does not want fills the
 //     log with failures. Package receiver answers 200 to events that it
 //     ignores. Or limit the client with [WithEvents].

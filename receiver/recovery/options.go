@@ -251,7 +251,7 @@ func WithMaxAttempts(n int) Option {
 
 // WithMaxEntries bounds how much of the log one run reads, because it keeps the
 // GUIDs in memory. A longer log gives [ErrTooLarge], and nothing is asked for.
-// Default: 200,000 attempts ([DefaultMaxEntries]), which take about 50 MB. At
+// Default: 200,000 attempts ([DefaultMaxEntries]), which take about 20 MB. At
 // least 1.
 func WithMaxEntries(n int) Option {
 	return optionFunc(func(c *config) {
