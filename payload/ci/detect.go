@@ -63,9 +63,17 @@ type scan struct {
 
 // find returns the row of the first detected system.
 func (s *scan) find() *system {
-	for i := range systems {
-		if found, _ := s.eval(systems[i].detect); found != "" {
-			return &systems[i]
+	if row := s.first(systems[:]); row != nil {
+		return row
+	}
+	return s.first(platforms[:])
+}
+
+// first returns the first row that detects its system.
+func (s *scan) first(rows []system) *system {
+	for i := range rows {
+		if found, _ := s.eval(rows[i].detect); found != "" {
+			return &rows[i]
 		}
 	}
 	return nil

@@ -1,5 +1,7 @@
 package ci
 
+import "slices"
+
 // SystemInfo is a row of the table as the tests of fixtures need it.
 type SystemInfo struct {
 	ID, Name           string
@@ -9,7 +11,7 @@ type SystemInfo struct {
 // Systems returns the rows of the table.
 func Systems() []SystemInfo {
 	var all []SystemInfo
-	for _, row := range systems {
+	for _, row := range slices.Concat(systems[:], platforms[:]) {
 		all = append(all, SystemInfo{row.id, row.name, row.pr != "", row.tag != ""})
 	}
 	return all
