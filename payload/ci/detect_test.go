@@ -272,6 +272,10 @@ func TestOrder(t *testing.T) {
 		"cloudflare-pages":    {pages},
 		"bitbucket-pipelines": {heroku, bitbucket},
 		"drone":               {{"CI": "drone"}},
+		"bitrise":             {eas, bitrise},
+		"eas-build":           {octopus, eas},
+		"xcode-cloud":         {{"CI_XCODEBUILD_ACTION": "archive", "CI_WORKFLOW": "Release"}},
+		"octopus-deploy":      {vercel, {"TentacleJournal": "/etc/octopus/DeploymentJournal.xml"}},
 	} {
 		all := vars{}
 		for _, family := range families {
@@ -281,6 +285,43 @@ func TestOrder(t *testing.T) {
 	}
 	assert.True(t, detectVars(t, vercel).Platform)
 	assert.False(t, detectVars(t, github).Platform)
+}
+
+// Without the values that a script has to export, a deployment of Octopus is
+// recognized, and the record says what is missing.
+func TestOctopus(t *testing.T) {
+	t.Parallel()
+	run := detectVars(t, vars{"TentacleJournal": "/etc/octopus/DeploymentJournal.xml"})
+	assert.Equal(t, "Octopus Deploy", run.Name)
+	assert.Subset(t, run.Missing, []string{"deploymentId", "commitSha", "environment", "service"})
+	assert.Equal(t, "1.2.3", metadata(t, detectVars(t, octopus), "release"))
+}
+
+// A build profile of Expo is not an environment. The status is known in the
+// last hooks only.
+func TestEASBuild(t *testing.T) {
+	t.Parallel()
+	run := detectVars(t, eas.with(vars{"EAS_BUILD_STATUS": "errored"}))
+	assert.Equal(t, payload.StatusFailure, run.Status)
+	assert.Empty(t, run.Environment)
+	assert.Equal(t, "production", metadata(t, run, "build_profile"))
+	assert.Empty(t, detectVars(t, eas.with(vars{"EAS_BUILD_STATUS": ""})).Status)
+}
+
+// The number of a run of Taskcluster counts from 0.
+func TestTaskcluster(t *testing.T) {
+	t.Parallel()
+	run := detectVars(t, taskcluster.with(vars{"RUN_ID": "2"}))
+	assert.Equal(t, "3", run.Attempt)
+	assert.Equal(t, "https://tc.example.com/tasks/fN1SbArXTPSVFNUvaOlinQ/runs/2", run.PipelineURL)
+	assert.NotEqual(t, "taskcluster", detectVars(t, taskcluster.with(vars{"TASKCLUSTER_ROOT_URL": ""})).System)
+}
+
+// The exit code of xcodebuild is known after it has run.
+func TestXcodeCloud(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, payload.StatusFailure, detectVars(t, xcode.with(vars{"CI_XCODEBUILD_EXIT_CODE": "65"})).Status)
+	assert.Empty(t, detectVars(t, xcode.with(vars{"CI_XCODEBUILD_EXIT_CODE": ""})).Status)
 }
 
 func TestTeamCityFiles(t *testing.T) {

@@ -16,19 +16,34 @@
 //	run.StartedAt = time.Now()
 //	deployment := run.Deployment()
 //
-// [Detect] knows 37 systems:
+// [Detect] knows 42 systems:
 //
 //   - Forgejo, Gitea and GitHub Actions, GitLab and Woodpecker
 //   - Drone, Harness, Azure Pipelines, CircleCI, Buildkite, Bitbucket, Travis,
 //     AppVeyor and Semaphore
-//   - Codefresh, Bitrise, Cirrus, Buddy, TeamCity, Bamboo, GoCD, Vela,
-//     Screwdriver, SourceHut and Codeship
-//   - Prow, AWS CodeBuild, Jenkins, Google Cloud Build and Argo Workflows
+//   - Codefresh, Bitrise, Codemagic, Xcode Cloud, Expo EAS Build, Cirrus,
+//     Buddy, TeamCity, Bamboo, GoCD, Vela, Screwdriver, SourceHut and Codeship
+//   - Prow, AWS CodeBuild, Jenkins, Google Cloud Build, Argo Workflows,
+//     Taskcluster and Octopus Deploy
 //   - the platforms Cloudflare Pages and Workers, Vercel, Netlify, Render,
 //     Railway and Heroku
 //
-// Tekton sets no variables. Map context.pipelineRun.name and similar values to
-// the fields of [Run]. If no system is found, Detect asks git.
+// If no system is found, Detect asks git.
+//
+// These systems set few variables or none. Map their values to the fields of
+// [Run], or to variables in the environment of the program:
+//
+//   - Tekton has values such as context.pipelineRun.name.
+//   - Octopus Deploy gives its values to scripts, but not to the programs that
+//     scripts start. Detect reads OctopusDeploymentId, OctopusProjectName,
+//     OctopusEnvironmentName, OctopusReleaseNumber and
+//     OctopusDeploymentCreatedByUsername if a script exports them.
+//   - Harness CD sets variables only in steps that run in a container. In a
+//     step on a delegate, set HARNESS_BUILD_ID to <+pipeline.sequenceId>,
+//     HARNESS_EXECUTION_ID to <+pipeline.executionId> and HARNESS_PIPELINE_ID
+//     to <+pipeline.identifier>.
+//   - Spinnaker runs no shell. A Jenkins job that it starts is found as
+//     Jenkins. A Kubernetes job has what the pipeline puts into its manifest.
 //
 // # Results
 //

@@ -108,6 +108,35 @@ var (
 		"GIT_CLONE_COMMIT_HASH": sha, "BITRISE_GIT_BRANCH": "main", "BITRISE_PULL_REQUEST": "false", "BITRISE_BUILD_STATUS": "1",
 		"BITRISE_BUILD_TRIGGER_TIMESTAMP": "1705314600",
 	}
+	codemagic = vars{
+		"CI": "true", "CM_BUILD_ID": "cm-1", "CM_PROJECT_ID": "app-1", "CM_REPO_SLUG": "acme/shop", "CM_COMMIT": sha, "CM_BRANCH": "main",
+		"CM_PULL_REQUEST": "false", "CM_PREVIOUS_COMMIT": prevSHA, "BUILD_NUMBER": "3", "PROJECT_BUILD_NUMBER": "17",
+		"CM_TEST_STEP_STATUS": "success", "CM_KEYSTORE_PASSWORD": "canary-7f3a",
+	}
+	xcode = vars{
+		"CI": "TRUE", "CI_XCODE_CLOUD": "TRUE", "CI_BUILD_ID": "xc-1", "CI_BUILD_NUMBER": "42", "CI_BUNDLE_ID": "com.example.shop",
+		"CI_BUILD_URL": "https://appstoreconnect.apple.com/teams/t/apps/1/ci/builds/xc-1", "CI_COMMIT": sha, "CI_BRANCH": "main",
+		"CI_GIT_REF": "refs/heads/main", "CI_PRODUCT": "Shop", "CI_PRODUCT_PLATFORM": "iOS", "CI_WORKFLOW": "Release", "CI_START_CONDITION": "push",
+		"CI_XCODEBUILD_ACTION": "archive", "CI_XCODEBUILD_EXIT_CODE": "0",
+	}
+	taskcluster = vars{
+		"TASK_ID": "fN1SbArXTPSVFNUvaOlinQ", "RUN_ID": "0", "TASK_GROUP_ID": "KnoYE5kvQmOYpHy5M4nbKw", "TASKCLUSTER_WORKER_LOCATION": "{}",
+		"TASKCLUSTER_ROOT_URL": "https://tc.example.com",
+	}
+	eas = vars{
+		"CI": "1", "EAS_BUILD": "true", "EAS_BUILD_ID": "eas-1", "EAS_BUILD_PROFILE": "production", "EAS_BUILD_PLATFORM": "ios",
+		"EAS_BUILD_RUNNER": "eas-build", "EAS_BUILD_PROJECT_ID": "prj-1", "EAS_BUILD_GIT_COMMIT_HASH": sha, "EAS_BUILD_USERNAME": "ann",
+		"EAS_BUILD_STATUS": "finished",
+	}
+	octopus = vars{
+		"TentacleHome": "/etc/octopus", "TentacleJournal": "/etc/octopus/DeploymentJournal.xml", "OctopusDeploymentId": "Deployments-123",
+		"OctopusProjectName": "Shop", "OctopusEnvironmentName": "Production", "OctopusReleaseNumber": "1.2.3",
+		"OctopusDeploymentCreatedByUsername": "ann",
+	}
+	harnessCD = vars{
+		"HARNESS_BUILD_ID": "42", "HARNESS_EXECUTION_ID": "xYz", "HARNESS_STAGE_ID": "sTg", "HARNESS_PIPELINE_ID": "shop_pipeline",
+		"HARNESS_ACCOUNT_ID": "acc", "HARNESS_ORG_ID": "default", "HARNESS_PROJECT_ID": "shop",
+	}
 	cirrus = vars{
 		"CIRRUS_CI": "true", "CIRRUS_BUILD_ID": "600", "CIRRUS_TASK_ID": "601", "CIRRUS_TASK_NAME": "deploy",
 		"CIRRUS_REPO_FULL_NAME": "acme/shop", "CIRRUS_CHANGE_IN_REPO": sha, "CIRRUS_BRANCH": "main",

@@ -72,9 +72,10 @@ var systems = [...]system{
 			"environment_tier = $CI_ENVIRONMENT_TIER; environment_action = $CI_ENVIRONMENT_ACTION",
 	},
 	{
-		// Before Drone, because Harness also sets its variables. CI_REPO may
-		// lack the owner.
-		id: "harness", name: "Harness CI", detect: "$HARNESS_BUILD_ID",
+		// Before Drone, because Harness CI also sets its variables. CI_REPO may
+		// lack the owner. Steps of Harness CD that run in a container have the
+		// HARNESS variables only. Those that run on a delegate have none.
+		id: "harness", name: "Harness", detect: "$HARNESS_BUILD_ID",
 		pr:  "$DRONE_PULL_REQUEST",
 		run: "$HARNESS_EXECUTION_ID -> $HARNESS_BUILD_ID", job: "$HARNESS_STAGE_ID",
 		repo: "$CI_REPO{*/*=! *=}$CI_REPO_REMOTE -> $CI_REPO{*/*=! *=}$DRONE_GIT_HTTP_URL" +
@@ -238,6 +239,29 @@ var systems = [...]system{
 		commit: "$CIRRUS_CHANGE_IN_REPO", branch: "$CIRRUS_BRANCH", tag: "$CIRRUS_TAG", message: "$CIRRUS_CHANGE_MESSAGE",
 		keep: "branch_last_green_commit = $CIRRUS_LAST_GREEN_CHANGE; pull_request_base_commit = $CIRRUS_BASE_SHA",
 	},
+	{
+		// In pull requests, the commit and the branch are the source's. No
+		// variable names the workflow. The format of the URL is not verified.
+		id: "codemagic", name: "Codemagic", detect: "$CM_BUILD_ID",
+		pr:  "$CM_PULL_REQUEST{true=}$CM_PULL_REQUEST_NUMBER -> $CM_PULL_REQUEST",
+		run: "$CM_BUILD_ID", repo: "$CM_REPO_SLUG", pipeline: "$CM_REPO_SLUG",
+		url:    "https://codemagic.io/app/$CM_PROJECT_ID/build/$CM_BUILD_ID",
+		commit: "$CM_COMMIT", branch: "$CM_BRANCH", tag: "$CM_TAG",
+		keep: "branch_previous_commit = $CM_PREVIOUS_COMMIT; build_number = $PROJECT_BUILD_NUMBER",
+	},
+	{
+		// Each action of a build runs in an environment of its own. The exit
+		// code is known after xcodebuild has run. Only pull requests name the
+		// repository, so the product is the service.
+		id: "xcode-cloud", name: "Xcode Cloud", detect: "$CI_XCODE_CLOUD -> $CI_XCODEBUILD_ACTION$CI_WORKFLOW",
+		pr:  "$CI_PULL_REQUEST_NUMBER",
+		run: "$CI_BUILD_ID", job: "$CI_XCODEBUILD_ACTION[/$CI_PRODUCT_PLATFORM]",
+		service: "$CI_PRODUCT", pipeline: "$CI_WORKFLOW", url: "$CI_BUILD_URL",
+		commit: "$CI_COMMIT", branch: "$CI_BRANCH", tag: "$CI_TAG",
+		headCommit: "$CI_PULL_REQUEST_SOURCE_COMMIT", headBranch: "$CI_PULL_REQUEST_SOURCE_BRANCH",
+		status: "$CI_XCODEBUILD_EXIT_CODE",
+		keep:   "ci_event = $CI_START_CONDITION; build_number = $CI_BUILD_NUMBER; bundle_id = $CI_BUNDLE_ID",
+	},
 	{ // The actor and the previous revision are not verified.
 		id: "buddy", name: "Buddy", detect: "$BUDDY -> $BUDDY_WORKSPACE_ID",
 		pr:   "$BUDDY_EXECUTION_PULL_REQUEST_NO -> $BUDDY_EXECUTION_PULL_REQUEST_ID",
@@ -375,6 +399,34 @@ var systems = [...]system{
 		// others.
 		id: "argo-workflows", name: "Argo Workflows", detect: "$ARGO_WORKFLOW_NAME -> $ARGO_NODE_ID",
 		run: "$ARGO_WORKFLOW_UID -> $ARGO_WORKFLOW_NAME", pipeline: "$ARGO_WORKFLOW_NAME",
+	},
+	{
+		// The worker sets these variables. A task's own ones name its commit,
+		// under names that each project chooses. The format of the URL is that
+		// of the web interface.
+		id: "taskcluster", name: "Taskcluster", detect: "$TASKCLUSTER_ROOT_URL$TASK_ID",
+		run: "$TASK_ID", attempt: "$RUN_ID+1",
+		url:  "$TASKCLUSTER_ROOT_URL/tasks/$TASK_ID[/runs/$RUN_ID]",
+		keep: "task_group = $TASK_GROUP_ID",
+	},
+	{
+		// After the systems on which people run "eas build --local", which sets
+		// these variables, too. A build profile is not an environment.
+		id: "eas-build", name: "Expo EAS Build", detect: "$EAS_BUILD",
+		run: "$EAS_BUILD_ID", pipeline: "$EAS_BUILD_PROFILE", commit: "$EAS_BUILD_GIT_COMMIT_HASH",
+		actor: "$EAS_BUILD_USERNAME", status: "$EAS_BUILD_STATUS{finished=success *}",
+		keep: "build_profile = $EAS_BUILD_PROFILE; app_platform = $EAS_BUILD_PLATFORM; " +
+			"build_runner = $EAS_BUILD_RUNNER; eas_project = $EAS_BUILD_PROJECT_ID",
+	},
+	{
+		// After all others, because what a Tentacle starts inherits its
+		// variables. Octopus gives its values to scripts as variables of the
+		// script's language. A script exports them under the names that
+		// PowerShell has for them.
+		id: "octopus-deploy", name: "Octopus Deploy", detect: "$TentacleJournal -> $OctopusDeploymentId",
+		run: "$OctopusDeploymentId -> $OctopusRunbookRunId", service: "$OctopusProjectName",
+		pipeline: "$OctopusProjectName", actor: "$OctopusDeploymentCreatedByUsername",
+		environment: "$OctopusEnvironmentName", keep: "release = $OctopusReleaseNumber",
 	},
 }
 
