@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"net/http"
 
+	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/argocd"
+	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/receiver"
@@ -27,6 +30,13 @@ func (c config) source(name, text string, verifier func(signer.Secret) (signer.V
 	return c.records(v, name, d)
 }
 
+// noCommit marks the commit of a system that does not tell it. A service asks
+// the system's API instead.
+func noCommit(_ context.Context, d *payload.Deployment) error {
+	d.CommitSHA = "00000"
+	return nil
+}
+
 // tempsServerHandler takes the webhooks of a Temps server as records. Those of
 // tempsHandler are the events of Temps' guide.
 func tempsServerHandler(c config, text string) (http.Handler, error) {
@@ -45,4 +55,12 @@ func fluxHandler(c config, text string) (http.Handler, error) {
 	return c.source("flux", text,
 		func(secret signer.Secret) (signer.Verifier, error) { return flux.NewVerifier(secret) },
 		func() (receiver.RecordDecoder, error) { return flux.NewDecoder(flux.WithEnvironment("production")) })
+}
+
+func dokployHandler(c config, text string) (http.Handler, error) {
+	return c.source("dokploy", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return dokploy.NewVerifier(secret) },
+		func() (receiver.RecordDecoder, error) {
+			return dokploy.NewDecoder(dokploy.WithEnvironment("production"), dokploy.WithComplete(noCommit))
+		})
 }

@@ -23,6 +23,9 @@ func TestSources(t *testing.T) {
 		{"flux", "FLUX_TOKEN", "healthy.json", func(body string) func(*http.Request) {
 			return header("X-Signature", hubSignature(body))
 		}},
+		{"dokploy", "DOKPLOY_TOKEN", "success.json", func(string) func(*http.Request) {
+			return header("Authorization", "Bearer "+literal)
+		}},
 	}
 	env := make([]string, 0, len(sources))
 	for _, s := range sources {

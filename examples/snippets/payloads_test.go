@@ -14,6 +14,7 @@ import (
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/cdevents"
 	"github.com/deployhook/deployhook/payload/ci"
+	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
@@ -27,7 +28,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -287,5 +288,26 @@ func fluxDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/flux", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func dokployDoc(store dedupe.Store) error {
+	token, err := signer.NewLiteralSecret(os.Getenv("DOKPLOY_TOKEN"))
+	if err != nil {
+		return err
+	}
+	verifier, err := dokploy.NewVerifier(token)
+	if err != nil {
+		return err
+	}
+	decode, err := dokploy.NewDecoder(dokploy.WithEnvironment("production"), dokploy.WithComplete(lookUp))
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "dokploy"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/dokploy", rcv.Records(decode, onDeployment))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
+	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
@@ -47,6 +48,9 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	_, err = flux.NewDecoder(flux.WithComplete(nil), flux.WithEnvironment(""))
 	check("flux", "WithComplete", err, flux.ErrConfig)
 	check("flux", "WithEnvironment", err, flux.ErrConfig)
+	_, err = dokploy.NewDecoder(dokploy.WithComplete(nil), dokploy.WithEnvironment(""))
+	check("dokploy", "WithComplete", err, dokploy.ErrConfig)
+	check("dokploy", "WithEnvironment", err, dokploy.ErrConfig)
 	_, err = temps.NewDecoder(temps.WithComplete(nil))
 	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))
