@@ -54,6 +54,7 @@ func TestEveryTypeThatHoldsASecretHidesIt(t *testing.T) {
 		"sender.Attempt": recordsExcuse, "sender.Receipt": recordsExcuse, "sender.DeliveryError": recordsExcuse,
 		"receiver.Delivery": replyExcuse, "receiver.Result": replyExcuse,
 		"receivertest.Scheme": kitExcuse, "receivertest.Delivery": kitExcuse,
+		"sendertest.Endpoint": kitExcuse, "sendertest.Arrival": kitExcuse,
 		"receivertest.Answer": replyExcuse, "receivertest.Answers": replyExcuse,
 	}
 	hiddentest.RequireCovered(t, "../..", excuses, append(covered, receiving...)...)
