@@ -113,3 +113,18 @@ func run(b *testing.B, doc []byte, once func() error) {
 		}
 	}
 }
+
+// The floor is DecodeEvent with the same event in its own form.
+func BenchmarkDecodeEventOrEnvelope(b *testing.B) {
+	own := readFile(b, "testdata/event/valid/live.json")
+	inEnvelope := readFile(b, "testdata/golden/envelope-of-live.json")
+	b.Run("event", func(b *testing.B) {
+		run(b, own, func() error { _, _, err := payload.DecodeEventOrEnvelope(own); return err })
+	})
+	b.Run("envelope", func(b *testing.B) {
+		run(b, inEnvelope, func() error { _, _, err := payload.DecodeEventOrEnvelope(inEnvelope); return err })
+	})
+	b.Run("floor=DecodeEvent", func(b *testing.B) {
+		run(b, own, func() error { _, err := payload.DecodeEvent(own); return err })
+	})
+}

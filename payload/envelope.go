@@ -118,14 +118,17 @@ func formOf(data []byte) form {
 	}
 	found := inNeither
 	for dec.PeekKind() == '"' {
-		name, err := dec.ReadToken()
+		name, err := dec.ReadValue()
 		if err != nil {
 			return inOwnForm
 		}
-		switch name.String() {
-		case "event":
+		if bytes.IndexByte(name, '\\') >= 0 {
+			name = jsontext.Value(`"` + unquote(string(name)) + `"`)
+		}
+		switch string(name) { // without an allocation
+		case `"event"`:
 			return inOwnForm
-		case "type":
+		case `"type"`:
 			found = inEnvelope
 		}
 		if dec.SkipValue() != nil {

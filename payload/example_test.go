@@ -115,3 +115,19 @@ func ExampleEvent_Deployment() {
 	// payload: converting the event to a deployment: set the fields that the event lacks in base: Invalid payload: startedAt is required
 	// api-service success 3m1s
 }
+
+func ExampleDecodeEventOrEnvelope() {
+	for _, body := range []string{
+		`{"event":"deploy.live","timestamp":"2026-03-12T14:25:02Z","deployment_id":"dep_1","app":"shop","environment":"production"}`,
+		`{"type":"deploy.live","timestamp":"2026-03-12T14:25:02Z","data":{"deployment_id":"dep_1","app":"shop","environment":"production"}}`,
+	} {
+		event, envelope, err := payload.DecodeEventOrEnvelope([]byte(body))
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(event.Type, event.App, envelope != nil)
+	}
+	// Output:
+	// deploy.live shop false
+	// deploy.live shop true
+}
