@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -92,6 +93,19 @@ func TestDelivery_Reasons(t *testing.T) {
 	for _, id := range []string{"999", "0", "x", "99999999999999999999"} {
 		w.as("olga").Open("/inbox/deliveries/"+id).Refused(404, "There is no such delivery.", "Go to the first page")
 	}
+}
+
+// An event in an envelope has the same page.
+func TestDelivery_InAnEnvelope(t *testing.T) {
+	t.Parallel()
+	w := onSQLite(t)
+	body := `{"type":"deploy.live","timestamp":"2026-03-12T14:22:01Z","data":{"deployment_id":"dep_1","app":"shop","environment":"production","version":"v1.4.2"}}`
+	require.Equal(t, http.StatusAccepted, w.post([]byte(body)))
+	list, err := w.inbox.List(t.Context(), inbox.Filter{DeploymentID: "dep_1"}, inbox.Page{Limit: 1})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 1)
+	w.as("olga").Open(fmt.Sprintf("/inbox/deliveries/%d", list.Items[0].ID)).
+		Says("Environment production", "Version v1.4.2", `"type":"deploy.live"`).Lacks("not a valid event")
 }
 
 // The list has pages and filters.

@@ -150,7 +150,7 @@ func (w *world) open(in *inbox.Inbox, opts ...console.Option) *world {
 	w.scheme, err = signer.NewStandard(signer.GenerateSecret())
 	require.NoError(t, err)
 	w.hook, err = in.Handler(w.scheme, "platform", receiver.WithLogger(slog.New(slog.DiscardHandler)),
-		receiver.WithObserver(w.recent.Observer("platform")))
+		receiver.WithObserver(w.recent.Observer("platform")), receiver.WithEnvelope())
 	require.NoError(t, err)
 	logger := slog.New(slog.NewTextHandler(w.log, nil))
 	w.handler, err = console.New(byCookie, append([]console.Option{
