@@ -1,12 +1,18 @@
 package outbox_test
 
 import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/sender/outbox"
+	"github.com/deployhook/deployhook/signer"
 )
 
 // All attempts, a replay and a test of an endpoint send the envelope. The bytes
@@ -62,4 +68,62 @@ func TestFormatEnvelope(t *testing.T) {
 		require.Equal(t, outbox.EventTest, tested.Event.Type)
 		require.Equal(t, test.ID, tested.Event.DeliveryID)
 	})
+}
+
+// A receiver gets the event that was published, in both forms.
+func TestFormatEnvelope_ReachesAReceiver(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.start(t)
+		a := o.App("shop")
+		live := event(payload.DeployLive, "dep_1")
+		require.NoError(t, live.Extra.Set("tenant", map[string]any{"n": 1.5}))
+		require.NoError(t, live.Metadata.Set("release", "R-77"))
+		got := map[string]chan *receiver.Delivery{}
+		for _, format := range []string{outbox.FormatJSON, outbox.FormatEnvelope} {
+			received := make(chan *receiver.Delivery, 1)
+			got[format] = received
+			c := endpointAt(receiverAt(t, func(d *receiver.Delivery) { received <- d }))
+			c.BodyFormat, c.Secret = format, outbox.NewSecret(receiverSecret)
+			create(t, a, c)
+		}
+		p := publish(t, a, live, outbox.WithEventID("evt_1"))
+		for _, ref := range p.Deliveries {
+			settled(t, o, ref.ID, outbox.Delivered)
+		}
+		inEnvelope, own := <-got[outbox.FormatEnvelope], <-got[outbox.FormatJSON]
+		require.NotNil(t, inEnvelope.Envelope)
+		require.Nil(t, own.Envelope)
+		for _, d := range []*receiver.Delivery{inEnvelope, own} {
+			require.Equal(t, d.ID, d.Event.DeliveryID)
+			d.Event.DeliveryID = ""
+		}
+		require.Equal(t, own.Event, inEnvelope.Event)
+		require.Equal(t, live.Metadata, inEnvelope.Event.Metadata)
+	})
+}
+
+const receiverSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// receiverAt serves a receiver that takes envelopes, and returns its URL.
+func receiverAt(t *testing.T, handle func(*receiver.Delivery)) string {
+	t.Helper()
+	secret, err := signer.ParseSecret(receiverSecret)
+	require.NoError(t, err)
+	scheme, err := signer.NewStandard(secret)
+	require.NoError(t, err)
+	store, err := dedupe.NewMemory()
+	require.NoError(t, err)
+	rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "outbox"), receiver.WithEnvelope(), receiver.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	server := httptest.NewServer(rcv.Events(func(ctx context.Context, _ *payload.Event) error {
+		d, _ := receiver.FromContext(ctx)
+		handle(d)
+		return nil
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		require.NoError(t, store.Close())
+	})
+	return server.URL
 }
