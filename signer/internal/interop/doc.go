@@ -5,10 +5,13 @@
 //   - Signatures go both ways. Each library verifies ours, and signer verifies
 //     theirs. They are the Go libraries of Standard Webhooks and Svix,
 //     stripe-go, and the npm packages standardwebhooks, svix and
-//     http-message-signatures (for signer/httpsig). go-github can only verify.
+//     http-message-signatures (for signer/httpsig). go-github and
+//     go-playground/webhooks can only verify.
 //   - README.md has a table of requests that other libraries accept and signer
 //     refuses. Each row is a test, and the test fails if table and rows differ.
 //     To write the table again, run go test -run TestTable -update.
+//   - moving_test.go has receivers before and after they move to package
+//     receiver. They are the snippets of the guide about moving in.
 //   - go test -bench . compares the speed of Verify and Sign.
 //
 // The tests run npm ci in a temporary directory, at the versions in testdata.

@@ -31,7 +31,7 @@ type row struct {
 var peersOf = map[string][]string{
 	"Standard": {standardGo, svixGo, standardJS, svixJS},
 	"Stripe":   {stripeGo},
-	"GitHub":   {githubGo},
+	"GitHub":   {githubGo, playGo},
 }
 
 const (
@@ -45,6 +45,7 @@ var (
 	goes  = []string{standardGo, svixGo}
 	nodes = []string{standardJS, svixJS}
 	all   = []string{standardGo, svixGo, standardJS, svixJS}
+	hubs  = []string{githubGo, playGo}
 )
 
 // standard is a valid request in which a change can be made before and after
@@ -145,15 +146,16 @@ var rows = []row{
 		return probe{literal, http.Header{"X-Hub-Signature": {"sha1=" + hexSHA1(literal, bodies["json"])}}, bodies["json"]}
 	}},
 	{"GitHub", "`sha1=` in `X-Hub-Signature-256`", []string{githubGo}, "as above", githubs(literal, func(string) string { return "sha1=" + hexSHA1(literal, bodies["json"]) })},
-	{"GitHub", "a second `X-Hub-Signature-256` line", []string{githubGo}, "another reader of the request may believe the other one", func() probe {
+	{"GitHub", "hex without `sha256=`", []string{playGo}, "a signature has one spelling", githubs(literal, prefix(""))},
+	{"GitHub", "a second `X-Hub-Signature-256` line", hubs, "another reader of the request may believe the other one", func() probe {
 		p := githubs(literal, prefix("sha256="))()
 		p.header.Add("X-Hub-Signature-256", "sha256=00")
 		return p
 	}},
-	{"GitHub", "no signature, and an empty secret", []string{githubGo}, "an unset variable would turn verification off", func() probe {
+	{"GitHub", "no signature, and an empty secret", hubs, "an unset variable would turn verification off", func() probe {
 		return probe{"", http.Header{}, bodies["json"]}
 	}},
-	{"GitHub", "a secret of 7 bytes", []string{githubGo}, "can be guessed; at least 16 bytes", githubs(sevenths, prefix("sha256="))},
+	{"GitHub", "a secret of 7 bytes", hubs, "can be guessed; at least 16 bytes", githubs(sevenths, prefix("sha256="))},
 }
 
 // TestLenience checks that our schemes refuse the request of each row and that
@@ -230,6 +232,7 @@ func TestTable(t *testing.T) {
 		{svixGo, "github.com/svix/svix-webhooks"},
 		{stripeGo, "github.com/stripe/stripe-go/v85"},
 		{githubGo, "github.com/google/go-github/v84"},
+		{playGo, "github.com/go-playground/webhooks/v6"},
 	} {
 		fmt.Fprintf(&want, "%s%s %s", ", "[:2*min(i, 1)], m.peer, version(t, m.module))
 	}

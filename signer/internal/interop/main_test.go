@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	playground "github.com/go-playground/webhooks/v6/github"
 	"github.com/google/go-github/v84/github"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
@@ -54,6 +56,7 @@ const (
 	svixJS     = "svix (npm)"
 	stripeGo   = "stripe-go"
 	githubGo   = "go-github"
+	playGo     = "go-playground/webhooks"
 )
 
 // goPeers verify a probe, each as its documentation says.
@@ -78,6 +81,20 @@ var goPeers = map[string]func(probe) error{
 		r.Header = p.header.Clone()
 		r.Header.Set("Content-Type", "application/json")
 		_, err := github.ValidatePayload(r, []byte(p.secret))
+		return err
+	},
+	playGo: func(p probe) error {
+		hook, err := playground.New(playground.Options.Secret(p.secret))
+		if err != nil {
+			return err
+		}
+		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(p.body))
+		r.Header = p.header.Clone()
+		r.Header.Set("X-GitHub-Event", "push")
+		_, err = hook.Parse(r, playground.PushEvent)
+		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+			return nil // it decodes what it has verified
+		}
 		return err
 	},
 }
