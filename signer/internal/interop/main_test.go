@@ -122,6 +122,8 @@ func newScheme(scheme, secret string) (signer.Scheme, error) {
 		return nil, err
 	}
 	switch scheme {
+	case "Timestamped":
+		return signer.NewTimestamped(key)
 	case "Stripe":
 		return signer.NewStripe(key)
 	case "GitHub":

@@ -24,7 +24,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// The functions below have the snippets of .github/MIGRATING.md.
+// The functions below have the snippets of examples/guides/pages/MOVING.md.
 
 type workFunc func(context.Context, []byte) error
 

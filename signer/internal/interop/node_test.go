@@ -104,6 +104,7 @@ func TestNode(t *testing.T) {
 	t.Run("standard", func(t *testing.T) { testNodeStandard(t, n) })
 	t.Run("lenience", func(t *testing.T) { testNodeLenience(t, n) })
 	t.Run("httpsig", func(t *testing.T) { testNodeHTTPSig(t, n) })
+	t.Run("express", func(t *testing.T) { testNodeExpress(t, n) })
 }
 
 // Both directions are tested with all bodies, and with the two signatures of a
