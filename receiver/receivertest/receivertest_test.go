@@ -275,6 +275,10 @@ func TestStore_Faults(t *testing.T) {
 		h.WantDelivery(lost, 1)
 		h.WantDelivery(d, 2)
 
+		store.Every(receivertest.Claim, receivertest.Late(2*time.Second)).Every(receivertest.Complete, receivertest.Hangs())
+		late := s.Event(receivertest.Event(payload.DeployLive))
+		require.Equal(t, 12*time.Second, c.Post(late.Request()).Want(receiver.Unavailable).Took, "1 s each, and the handler's 10 s")
+		h.WantDelivery(late, 1)
 		require.ErrorIs(t, receivertest.Lost()(t.Context(), func(context.Context) error { return nil }), receivertest.ErrLost)
 		store.Down()
 		_, err := store.Claim(t.Context(), [32]byte{1}, time.Second)

@@ -61,6 +61,24 @@ func Slow(by time.Duration) Fault {
 	}
 }
 
+// Late makes the call at once, and returns its result after a while. If the
+// context ends meanwhile, the result comes then.
+func Late(by time.Duration) Fault {
+	return func(ctx context.Context, call func(context.Context) error) error {
+		err := call(ctx)
+		_ = pause(ctx, by) // the call has had its effect
+		return err
+	}
+}
+
+// Hangs waits for the end of the context. The store is not called.
+func Hangs() Fault {
+	return func(ctx context.Context, _ func(context.Context) error) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+}
+
 // pause waits. It returns the cause of the context's end.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
@@ -84,6 +102,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	down   bool
+	every  map[Method]Fault
 	next   map[Method][]Fault
 	counts map[Method]int
 }
@@ -101,7 +120,7 @@ func NewStore(t testing.TB, opts ...dedupe.MemoryOption) *Store {
 
 // WrapStore gives faults to another store. The caller closes that one.
 func WrapStore(t testing.TB, store dedupe.Store) *Store {
-	return &Store{t: t, inner: store, next: map[Method][]Fault{}, counts: map[Method]int{}}
+	return &Store{t: t, inner: store, every: map[Method]Fault{}, next: map[Method][]Fault{}, counts: map[Method]int{}}
 }
 
 // Down makes every call fail with [ErrDown] until [Store.Up].
@@ -117,11 +136,21 @@ func (s *Store) set(down bool) {
 }
 
 // Next gives the next calls of the method these faults, in this order, after
-// those that were given before. Later calls have none.
+// those that were given before. Later calls have that of [Store.Every], or
+// none.
 func (s *Store) Next(m Method, faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next[m] = append(s.next[m], faults...)
+}
+
+// Every gives all calls of the method this fault, in place of an earlier one.
+// It returns the store. To end the fault, give [Works].
+func (s *Store) Every(m Method, fault Fault) *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.every[m] = fault
+	return s
 }
 
 // Calls returns how often the method was called, faults included.
@@ -154,6 +183,9 @@ func (s *Store) fault(m Method) Fault {
 	if queue := s.next[m]; len(queue) > 0 {
 		s.next[m] = queue[1:]
 		return queue[0]
+	}
+	if fault := s.every[m]; fault != nil {
+		return fault
 	}
 	return Works()
 }
