@@ -15,6 +15,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -29,7 +30,7 @@ func TestAnswers(t *testing.T) {
 		handler receiver.EventHandler
 		body    string
 		change  func(*http.Request)
-		store   func(*hookStore)
+		store   func(*receivertest.Store)
 
 		status     int
 		want       string
@@ -71,25 +72,25 @@ func TestAnswers(t *testing.T) {
 			status: 500, want: `{"error":"Delivery was not handled"}`, outcome: receiver.Panicked, claimsLeft: true,
 		},
 		{
-			name: "store down", store: func(s *hookStore) { s.claim = func() error { return errors.New("connection refused") } },
+			name: "store down", store: func(s *receivertest.Store) { s.Down() },
 			status: 503, want: `{"error":"Temporarily unavailable"}`, header: map[string]string{"Retry-After": "5"}, outcome: receiver.Unavailable, claimsLeft: true,
 		},
 		{
-			name: "store full", store: func(s *hookStore) { s.claim = func() error { return dedupe.ErrFull } },
+			name: "store full", store: func(s *receivertest.Store) { s.Next(receivertest.Claim, receivertest.Fails(dedupe.ErrFull)) },
 			status: 503, want: `{"error":"Temporarily unavailable"}`, header: map[string]string{"Retry-After": "5"}, outcome: receiver.Unavailable, claimsLeft: true,
 		},
 		{
-			name: "store down after the handler", store: func(s *hookStore) { s.complete = func() error { return errors.New("connection reset") } },
+			name: "store down after the handler", store: func(s *receivertest.Store) { s.Next(receivertest.Complete, receivertest.Lost()) },
 			status: 503, want: `{"error":"Temporarily unavailable"}`, header: map[string]string{"Retry-After": "5"}, outcome: receiver.Unavailable, claimsLeft: true,
 		},
 		{
-			name: "taken over while handling", store: func(s *hookStore) { s.complete = func() error { return dedupe.ErrLeaseLost } },
+			name: "taken over while handling", store: func(s *receivertest.Store) { s.Next(receivertest.Complete, receivertest.Fails(dedupe.ErrLeaseLost)) },
 			status: 409, want: `{"error":"Delivery is being handled"}`, header: map[string]string{"Retry-After": "5"}, outcome: receiver.InFlight, claimsLeft: true,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			store := &hookStore{Store: newMemory(t)}
+			store := receivertest.NewStore(t)
 			if c.store != nil {
 				c.store(store)
 			}
@@ -118,7 +119,7 @@ func TestAnswers(t *testing.T) {
 			require.Equal(t, c.outcome, results[0].Outcome)
 			require.Equal(t, c.status, results[0].Status)
 			require.Equal(t, c.outcome != receiver.Handled, results[0].Err != nil)
-			require.Equal(t, c.claimsLeft, store.claims > 0, "the store is asked only after the payload is valid")
+			require.Equal(t, c.claimsLeft, store.Calls(receivertest.Claim) > 0, "the store is asked only after the payload is valid")
 		})
 	}
 }

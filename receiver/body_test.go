@@ -75,7 +75,7 @@ func TestBodyLimit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				scheme := newScheme(t)
 				rcv := newReceiver(t, scheme, receiver.InsecureNoDedupe(), receiver.WithMaxBody(int64(limit)))
-				conn := newPipeServer(t, rcv.Events(ok)).dial(t)
+				conn := dial(t, rcv.Events(ok))
 				if c.length == "" {
 					c.length = fmt.Sprint(len(c.body))
 				}
@@ -93,7 +93,7 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		conn := newPipeServer(t, newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(ok)).dial(t)
+		conn := dial(t, newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(ok))
 		head, body := raw(t, scheme, eventBody, fmt.Sprint(len(eventBody)))
 		start := time.Now()
 		written := make(chan struct{})
@@ -134,7 +134,7 @@ func TestBodyDeadline_EndsWithBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
 		h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(takesAnHour)
-		conn := newPipeServer(t, h).dial(t)
+		conn := dial(t, h)
 		head, body := raw(t, scheme, eventBody, fmt.Sprint(len(eventBody)))
 		send(conn, head+body)
 		status, _ := answerOf(t, conn)
@@ -149,14 +149,14 @@ func TestBodyDeadline_LiftedBehindBufferingMiddleware(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
 		h := newReceiver(t, scheme, receiver.InsecureNoDedupe()).Events(takesAnHour)
-		conn := newPipeServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := dial(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
 				t.Error(err)
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			h.ServeHTTP(w, r)
-		})).dial(t)
+		}))
 		for range 2 { // the connection stays open
 			head, body := raw(t, scheme, eventBody, fmt.Sprint(len(eventBody)))
 			send(conn, head+body)

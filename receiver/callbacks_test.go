@@ -17,6 +17,7 @@ import (
 	"github.com/deployhook/deployhook/internal/callbacktest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -42,7 +43,7 @@ func TestCallbacks(t *testing.T) {
 			p.getsAnswers("WithLogger")
 		},
 		"WithDedupe": func(t *testing.T, f *callbacktest.Fault) {
-			store := &hookStore{Store: newMemory(t), complete: func() error { f.Happen(); return nil }}
+			store := receivertest.NewStore(t).Every(receivertest.Complete, func(ctx context.Context, call func(context.Context) error) error { f.Happen(); return call(ctx) })
 			p := newClient(t, f, nil, receiver.WithDedupe(store, "bad"))
 			p.waits(map[callbacktest.Kind]int{callbacktest.Panics: 503, callbacktest.Exits: 500, callbacktest.Hangs: 200})
 			p.counts("WithDedupe", 1)
@@ -239,13 +240,9 @@ func TestRenewal_GoesOnAfterFaults(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &callbacktest.Fault{Kind: kind}
 				f.Reset(t)
-				store := &hookStore{Store: newMemory(t)}
-				store.renew = func() error {
-					if f.Calls() < 2 {
-						f.Happen()
-					}
-					return nil
-				}
+				store := receivertest.NewStore(t)
+				fault := func(context.Context, func(context.Context) error) error { f.Happen(); return nil }
+				store.Next(receivertest.Renew, fault, fault)
 				scheme := newScheme(t)
 				rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second))
 				w := serve(rcv.Events(func(ctx context.Context, _ *payload.Event) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -46,7 +47,7 @@ func TestConfigurationErrors(t *testing.T) {
 		}, []string{"WithMaxBody", "WithBodyTimeout", "WithLease", "WithStoreTimeout"}},
 		{"long lease", scheme, []receiver.Option{dedupeOption, receiver.WithLease(2 * time.Hour)}, []string{"WithLease"}},
 		{"TTL under twice the tolerance", scheme, []receiver.Option{
-			receiver.WithDedupe(&hookStore{Store: store, ttl: 10*time.Minute - 1}, "test"),
+			receiver.WithDedupe(receivertest.NewStore(t, dedupe.WithTTL(10*time.Minute-1)), "test"),
 		}, []string{"TTL", "tolerance"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -59,14 +60,14 @@ func TestConfigurationErrors(t *testing.T) {
 			}
 		})
 	}
-	_, err := receiver.New(scheme, receiver.WithDedupe(&hookStore{Store: store, ttl: 10 * time.Minute}, "test"))
+	_, err := receiver.New(scheme, receiver.WithDedupe(receivertest.NewStore(t, dedupe.WithTTL(10*time.Minute)), "test"))
 	require.NoError(t, err, "twice the tolerance is enough")
 }
 
 func TestPerRequest(t *testing.T) {
 	t.Parallel()
 	acme, zeta, patient := newScheme(t), newScheme(t), newScheme(t, signer.WithTolerance(24*time.Hour))
-	store := &hookStore{Store: newMemory(t), ttl: 24 * time.Hour}
+	store := receivertest.NewStore(t, dedupe.WithTTL(24*time.Hour))
 	var got []string
 	lookup := func(r *http.Request) (string, signer.Verifier, error) {
 		switch r.PathValue("tenant") {
@@ -242,5 +243,3 @@ func TestMuxConfigurationErrors(t *testing.T) {
 	_, err = receiver.NewMux(receiver.Route("*", nil))
 	require.ErrorContains(t, err, "nil")
 }
-
-var _ dedupe.Store = (*hookStore)(nil)

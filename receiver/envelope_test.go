@@ -16,6 +16,7 @@ import (
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -26,7 +27,7 @@ const envelopeBody = `{"type":"deploy.live","timestamp":"2026-03-12T14:22:01Z","
 func TestWithEnvelope_TakesBothForms(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
-	store := &hookStore{Store: newMemory(t)}
+	store := receivertest.NewStore(t)
 	var got []*receiver.Delivery
 	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithEnvelope()).Events(
 		func(ctx context.Context, e *payload.Event) error {
@@ -56,7 +57,7 @@ func TestWithEnvelope_TakesBothForms(t *testing.T) {
 func TestWithEnvelope_DecodesBeforeTheClaim(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
-	store := &hookStore{Store: newMemory(t)}
+	store := receivertest.NewStore(t)
 	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithEnvelope()).Events(ok)
 	for body, want := range map[string]string{
 		`{"type":"deploy.live","timestamp":"2026-03-12T14:22:01Z","data":{"app":"shop","environment":"production"}}`:                        "data.deployment_id is required",
@@ -72,7 +73,7 @@ func TestWithEnvelope_DecodesBeforeTheClaim(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, w.Code, body)
 		require.Equal(t, `{"error":"Invalid payload: `+want+`"}`, w.Body.String())
 	}
-	require.Zero(t, store.claims)
+	require.Zero(t, store.Calls(receivertest.Claim))
 	w := serve(h, signedRequest(t, scheme, "whk_1", envelopeBody))
 	require.Equal(t, `{"received":true}`, w.Body.String())
 }

@@ -15,17 +15,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 )
-
-// downStore is a store that refuses every claim.
-type downStore struct{ dedupe.Store }
-
-func (downStore) Claim(context.Context, dedupe.Key, time.Duration) (dedupe.Claim, error) {
-	return dedupe.Claim{}, errors.New("disk full; free space")
-}
 
 // A flood of requests costs a bounded number of lines a second, whatever they
 // are refused for, and no request goes uncounted.
@@ -45,7 +38,7 @@ func TestLog_FloodIsLimited(t *testing.T) {
 		status  int
 		level   string
 		request func(i int) *http.Request
-		store   func(dedupe.Store) dedupe.Store
+		down    bool
 		handler error
 	}{
 		"method": {status: 405, level: "WARN", request: func(int) *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }},
@@ -55,16 +48,16 @@ func TestLog_FloodIsLimited(t *testing.T) {
 			return r
 		}},
 		"invalid":    {status: 400, level: "WARN", request: signed("{}")},
-		"store down": {status: 503, level: "ERROR", request: signed(eventBody), store: func(s dedupe.Store) dedupe.Store { return downStore{s} }},
+		"store down": {status: 503, level: "ERROR", request: signed(eventBody), down: true},
 		"handler":    {status: 500, level: "ERROR", request: signed(eventBody), handler: errors.New("no")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var out bytes.Buffer
-				var store dedupe.Store = newMemory(t)
-				if c.store != nil {
-					store = c.store(store)
+				store := receivertest.NewStore(t)
+				if c.down {
+					store.Down()
 				}
 				rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "flood"), receiver.WithLogger(slog.New(slog.NewTextHandler(&out, nil))))
 				require.NoError(t, err)

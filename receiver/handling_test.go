@@ -18,6 +18,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -78,7 +79,7 @@ func TestFailedHandler_RetryRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			scheme := newScheme(t)
-			store := &hookStore{Store: newMemory(t)}
+			store := receivertest.NewStore(t)
 			calls := 0
 			var cancel context.CancelFunc
 			var results []receiver.Result
@@ -104,8 +105,8 @@ func TestFailedHandler_RetryRuns(t *testing.T) {
 			if w := <-first; name != "abort" {
 				require.Equal(t, 500, w.Code)
 			}
-			require.Equal(t, 1, store.frees)
-			require.Zero(t, store.completes)
+			require.Equal(t, 1, store.Calls(receivertest.Release))
+			require.Zero(t, store.Calls(receivertest.Complete))
 			require.Len(t, results, 1, "every case writes one log line")
 			require.Contains(t, []receiver.Outcome{receiver.Failed, receiver.Panicked}, results[0].Outcome)
 			require.Error(t, results[0].Err)
@@ -134,7 +135,7 @@ func TestStore_SlowCallCountsAsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		store := &hangingStore{Store: newMemory(t)}
+		store := receivertest.NewStore(t).Every(receivertest.Claim, receivertest.Hangs())
 		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithStoreTimeout(3*time.Second)).Events(ok)
 		start := time.Now()
 		require.Equal(t, 503, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
@@ -161,13 +162,6 @@ type busyStore struct {
 
 func (s busyStore) Claim(_ context.Context, k dedupe.Key, _ time.Duration) (dedupe.Claim, error) {
 	return dedupe.Claim{Key: k, State: dedupe.InFlight, RetryAfter: s.rest}, nil
-}
-
-type hangingStore struct{ dedupe.Store }
-
-func (s *hangingStore) Claim(ctx context.Context, _ dedupe.Key, _ time.Duration) (dedupe.Claim, error) {
-	<-ctx.Done()
-	return dedupe.Claim{}, ctx.Err()
 }
 
 // The handler took effect before the sender disconnected, so the delivery must
@@ -202,11 +196,11 @@ func TestUnverifiedRequest_ClaimsNothing(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
 	memory := newMemory(t)
-	store := &hookStore{Store: memory}
+	store := receivertest.WrapStore(t, memory)
 	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(ok)
 	require.Equal(t, 401, serve(h, signedRequest(t, newScheme(t), "whk_1", eventBody)).Code)
 	require.Equal(t, 400, serve(h, signedRequest(t, scheme, "whk_1", `{"event":"deploy.live"}`)).Code)
-	require.Zero(t, store.claims)
+	require.Zero(t, store.Calls(receivertest.Claim))
 	require.Zero(t, memory.Len())
 	require.Equal(t, `{"received":true}`, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Body.String())
 }
@@ -301,22 +295,16 @@ func TestInsecureNoDedupeRunsEveryCopy(t *testing.T) {
 func TestStore_PanicCountsAsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		boom := func() error { panic("store: nil map") }
-		for _, c := range []struct {
-			broken *hookStore
-			status int
-		}{
-			{&hookStore{claim: boom}, 503},
-			{&hookStore{complete: boom}, 503},
-			{&hookStore{renew: boom}, 500}, // the handler loses its lease
+		boom := func(context.Context, func(context.Context) error) error { panic("store: nil map") }
+		for method, status := range map[receivertest.Method]int{
+			receivertest.Claim: 503, receivertest.Complete: 503, receivertest.Renew: 500, // the handler loses its lease
 		} {
 			scheme := newScheme(t)
-			c.broken.Store = newMemory(t)
-			h := newReceiver(t, scheme, receiver.WithDedupe(c.broken, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
+			h := newReceiver(t, scheme, receiver.WithDedupe(receivertest.NewStore(t).Every(method, boom), "test")).Events(func(ctx context.Context, _ *payload.Event) error {
 				time.Sleep(time.Minute)
 				return context.Cause(ctx)
 			})
-			require.Equal(t, c.status, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
+			require.Equal(t, status, serve(h, signedRequest(t, scheme, "", eventBody)).Code, method)
 		}
 	})
 }

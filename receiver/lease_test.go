@@ -11,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 )
 
 // A handler that runs for many leases keeps its claim and takes effect once.
@@ -21,7 +21,7 @@ func TestLease_RenewedWhileHandlerRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		store := &hookStore{Store: newMemory(t)}
+		store := receivertest.NewStore(t)
 		var calls atomic.Int32
 		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second)).Events(
 			func(ctx context.Context, _ *payload.Event) error {
@@ -42,10 +42,10 @@ func TestLease_RenewedWhileHandlerRuns(t *testing.T) {
 		}
 		require.Equal(t, 200, <-done)
 		require.EqualValues(t, 1, calls.Load())
-		require.GreaterOrEqual(t, store.renews, 59)
-		renews := store.renews
+		require.GreaterOrEqual(t, store.Calls(receivertest.Renew), 59)
+		renews := store.Calls(receivertest.Renew)
 		time.Sleep(time.Hour)
-		require.Equal(t, renews, store.renews, "renewals end with the handler")
+		require.Equal(t, renews, store.Calls(receivertest.Renew), "renewals end with the handler")
 	})
 }
 
@@ -58,7 +58,7 @@ func TestLease_LostLeaseFencesHandler(t *testing.T) {
 		memory := newMemory(t)
 		// This instance cannot reach the store to renew. The other instance
 		// can.
-		cut := &hookStore{Store: memory, renew: func() error { return errors.New("no route to host") }}
+		cut := receivertest.WrapStore(t, memory).Every(receivertest.Renew, receivertest.Fails(errors.New("no route to host")))
 		causes := make(chan error, 1)
 		slow := newReceiver(t, scheme, receiver.WithDedupe(cut, "test"), receiver.WithLease(30*time.Second)).Events(
 			func(ctx context.Context, _ *payload.Event) error {
@@ -98,14 +98,8 @@ func TestLease_FailedRenewalIsRetried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		fails := 2
-		store := &hookStore{Store: newMemory(t)}
-		store.renew = func() error {
-			if fails--; fails >= 0 {
-				return errors.New("timeout")
-			}
-			return nil
-		}
+		store, timeout := receivertest.NewStore(t), receivertest.Fails(errors.New("timeout"))
+		store.Next(receivertest.Renew, timeout, timeout)
 		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
 			time.Sleep(5 * time.Minute)
 			return context.Cause(ctx)
@@ -120,7 +114,7 @@ func TestLease_SlowClaimIsRenewedInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		store := &slowGrants{Store: newMemory(t), takes: 1500 * time.Millisecond}
+		store := receivertest.NewStore(t).Every(receivertest.Claim, receivertest.Late(1500*time.Millisecond))
 		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(2*time.Second)).Events(
 			func(ctx context.Context, _ *payload.Event) error {
 				time.Sleep(20 * time.Second)
@@ -130,39 +124,19 @@ func TestLease_SlowClaimIsRenewedInTime(t *testing.T) {
 	})
 }
 
-// slowGrants grants a claim at once but returns it later.
-type slowGrants struct {
-	dedupe.Store
-	takes time.Duration
-}
-
-func (s *slowGrants) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
-	c, err := s.Store.Claim(ctx, k, lease)
-	time.Sleep(s.takes) // fake time of the bubble
-	return c, err
-}
-
 // A claim that took longer to grant than its lease may belong to another
 // instance.
 func TestClaim_GrantedAfterLeaseIsNotUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		store := &hookStore{Store: newMemory(t)}
-		h := newReceiver(t, scheme, receiver.WithDedupe(lateStore{store}, "test"), receiver.WithLease(time.Second)).Events(
+		store := receivertest.NewStore(t).Every(receivertest.Claim, receivertest.Late(time.Second))
+		h := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(time.Second)).Events(
 			func(context.Context, *payload.Event) error {
 				t.Error("the handler ran")
 				return nil
 			})
 		require.Equal(t, 503, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
-		require.Equal(t, 1, store.frees)
+		require.Equal(t, 1, store.Calls(receivertest.Release))
 	})
-}
-
-type lateStore struct{ dedupe.Store }
-
-func (s lateStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
-	c, err := s.Store.Claim(ctx, k, lease)
-	time.Sleep(lease) // fake time of the bubble
-	return c, err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 )
 
 // Methods that return a handler cannot report a nil callback. The handler
@@ -19,7 +20,7 @@ func TestMount_NilHandlers(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	scheme := newScheme(t)
-	store := &hookStore{Store: newMemory(t)}
+	store := receivertest.NewStore(t)
 	rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	decode := func(context.Context, []byte) (*payload.Deployment, error) { return nil, payload.ErrIgnored }
 	handle := func(context.Context, *payload.Deployment) error { return nil }
@@ -36,7 +37,7 @@ func TestMount_NilHandlers(t *testing.T) {
 		require.Contains(t, log.String(), "level=ERROR")
 		require.Contains(t, log.String(), "receiver: invalid configuration: "+want)
 	}
-	require.Zero(t, store.claims)
+	require.Zero(t, store.Calls(receivertest.Claim))
 }
 
 // Not parallel, because the line goes to the default logger.

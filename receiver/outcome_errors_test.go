@@ -17,6 +17,7 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 )
 
 func TestHandlerError_SelectsAnswer(t *testing.T) {
@@ -88,11 +89,11 @@ func TestNewContext(t *testing.T) {
 
 // completeWith returns a handler that completes its claim itself and then runs
 // after.
-func completeWith(t *testing.T, store *hookStore, after func(context.Context) error) receiver.EventHandler {
+func completeWith(t *testing.T, store *receivertest.Store, after func(context.Context) error) receiver.EventHandler {
 	return func(ctx context.Context, _ *payload.Event) error {
 		d, ok := receiver.FromContext(ctx)
 		require.True(t, ok)
-		if err := d.CompleteWith(func(c dedupe.Claim) error { return store.Store.Complete(context.WithoutCancel(ctx), c) }); err != nil {
+		if err := d.CompleteWith(func(c dedupe.Claim) error { return store.Complete(context.WithoutCancel(ctx), c) }); err != nil {
 			return err
 		}
 		return after(ctx)
@@ -114,7 +115,7 @@ func TestCompleteWith_ReceiverDoesNotCompleteAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			scheme, store, calls := newScheme(t), &hookStore{Store: newMemory(t)}, 0
+			scheme, store, calls := newScheme(t), receivertest.NewStore(t), 0
 			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(completeWith(t, store, func(context.Context) error {
 				calls++
 				if c.panic {
@@ -123,8 +124,8 @@ func TestCompleteWith_ReceiverDoesNotCompleteAgain(t *testing.T) {
 				return c.err
 			}))
 			assert.Equal(t, c.want, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
-			assert.Zero(t, store.completes, "the receiver completed what the handler had completed")
-			assert.Zero(t, store.frees, "the receiver released what the handler had completed")
+			assert.Equal(t, 1, store.Calls(receivertest.Complete), "only the handler completes")
+			assert.Zero(t, store.Calls(receivertest.Release), "the receiver released what the handler had completed")
 
 			w := serve(h, signedRequest(t, scheme, "whk_1", eventBody))
 			assert.Equal(t, `{"received":true,"duplicate":true}`, w.Body.String(), "the delivery took effect, so no retry may run")
@@ -141,7 +142,7 @@ func TestCompleteWith_FailureReleasesClaim(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			scheme, store, calls := newScheme(t), &hookStore{Store: newMemory(t)}, 0
+			scheme, store, calls := newScheme(t), receivertest.NewStore(t), 0
 			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(func(ctx context.Context, _ *payload.Event) error {
 				d, _ := receiver.FromContext(ctx)
 				calls++
@@ -149,11 +150,11 @@ func TestCompleteWith_FailureReleasesClaim(t *testing.T) {
 					if calls == 1 {
 						return fail()
 					}
-					return store.Store.Complete(ctx, d.Claim)
+					return store.Complete(ctx, d.Claim)
 				})
 			})
 			assert.Equal(t, http.StatusInternalServerError, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
-			assert.Equal(t, 1, store.frees)
+			assert.Equal(t, 1, store.Calls(receivertest.Release))
 			assert.Equal(t, http.StatusOK, serve(h, signedRequest(t, scheme, "whk_1", eventBody)).Code)
 			assert.Equal(t, 2, calls, "the retry ran")
 		})
@@ -171,7 +172,7 @@ func TestCompleteWithNeedsAClaimAndRunsOnce(t *testing.T) {
 	})
 	assert.Equal(t, http.StatusOK, serve(h, signedRequest(t, scheme, "", eventBody)).Code)
 
-	store := &hookStore{Store: newMemory(t)}
+	store := receivertest.NewStore(t)
 	h = newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Events(completeWith(t, store, func(ctx context.Context) error {
 		d, _ := receiver.FromContext(ctx)
 		assert.ErrorIs(t, d.CompleteWith(never), dedupe.ErrInvalid)
@@ -187,12 +188,12 @@ func TestCompleteWith_IgnoresFailedRenewals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		store := &hookStore{Store: newMemory(t), renew: func() error { return dedupe.ErrLeaseLost }}
+		store := receivertest.NewStore(t).Every(receivertest.Renew, receivertest.Fails(dedupe.ErrLeaseLost))
 		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(3*time.Second))
 		h := rcv.Events(func(ctx context.Context, _ *payload.Event) error {
 			d, _ := receiver.FromContext(ctx)
 			err := d.CompleteWith(func(c dedupe.Claim) error {
-				if err := store.Store.Complete(ctx, c); err != nil {
+				if err := store.Complete(ctx, c); err != nil {
 					return err
 				}
 				// a slow commit, longer than the lease, and not exactly when a
@@ -204,15 +205,15 @@ func TestCompleteWith_IgnoresFailedRenewals(t *testing.T) {
 					return context.Cause(ctx)
 				}
 			})
-			renewed := store.renewals()
+			renewed := store.Calls(receivertest.Renew)
 			time.Sleep(10 * time.Second) // further work after the commit
-			assert.Equal(t, renewed, store.renewals(), "a completed claim needs no renewal")
+			assert.Equal(t, renewed, store.Calls(receivertest.Renew), "a completed claim needs no renewal")
 			return errors.Join(err, ctx.Err())
 		})
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, signedRequest(t, scheme, "", eventBody))
 		assert.Equal(t, http.StatusOK, w.Code)
-		assert.Positive(t, store.renewals(), "no renewal was tried, so the test proved nothing")
+		assert.Positive(t, store.Calls(receivertest.Renew), "no renewal was tried, so the test proved nothing")
 	})
 }
 

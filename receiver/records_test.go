@@ -17,11 +17,12 @@ import (
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 )
 
 // recordTest is a records handler with a store and a log that can be inspected.
 type recordTest struct {
-	store  *hookStore
+	store  *receivertest.Store
 	lines  bytes.Buffer
 	served http.Handler
 	post   func(body string) *httptest.ResponseRecorder
@@ -30,7 +31,7 @@ type recordTest struct {
 func newRecordTest(t *testing.T, decode receiver.RecordDecoder, h receiver.RecordHandler) *recordTest {
 	t.Helper()
 	scheme := newScheme(t)
-	rt := &recordTest{store: &hookStore{Store: newMemory(t)}}
+	rt := &recordTest{store: receivertest.NewStore(t)}
 	rcv := newReceiver(t, scheme, receiver.WithDedupe(rt.store, "test"),
 		receiver.WithLogger(slog.New(slog.NewTextHandler(&rt.lines, nil))))
 	rt.served = rcv.Records(decode, h)
@@ -77,7 +78,7 @@ func TestRecords_DecodedBeforeTheClaim(t *testing.T) {
 		assert.Equal(t, c.body, w.Body.String())
 		assert.Regexp(t, c.outcome, rt.line(t))
 	}
-	assert.Zero(t, rt.store.claims+rt.store.completes+rt.store.frees, "the store was never called")
+	assert.Zero(t, rt.store.Calls(receivertest.Claim)+rt.store.Calls(receivertest.Complete)+rt.store.Calls(receivertest.Release), "the store was never called")
 }
 
 func TestRecords_DecoderPanics(t *testing.T) {
@@ -86,7 +87,7 @@ func TestRecords_DecoderPanics(t *testing.T) {
 		func(context.Context, *payload.Deployment) error { return nil })
 	assert.Equal(t, 500, rt.post(`{}`).Code)
 	assert.Contains(t, rt.lines.String(), "outcome=panicked")
-	assert.Zero(t, rt.store.claims)
+	assert.Zero(t, rt.store.Calls(receivertest.Claim))
 }
 
 func TestRecords_HandlerIsCalledOnce(t *testing.T) {
@@ -143,11 +144,11 @@ func TestDelivery_ReplyAndAttrs(t *testing.T) {
 	w = rt.post(`{"a":2}`)
 	assert.Equal(t, 201, w.Code, "the delivery took effect")
 	assert.Regexp(t, `level=ERROR .*outcome=handled status=201 .*error="the count is unknown"`, rt.line(t))
-	assert.Equal(t, 2, rt.store.completes)
+	assert.Equal(t, 2, rt.store.Calls(receivertest.Complete))
 
 	result = fail
 	w = rt.post(`{"a":3}`)
 	assert.Equal(t, 500, w.Code, "a failure is answered as one")
-	assert.Equal(t, 1, rt.store.frees)
+	assert.Equal(t, 1, rt.store.Calls(receivertest.Release))
 	require.NoError(t, receiver.Incomplete(nil))
 }

@@ -7,11 +7,13 @@ import (
 	"runtime"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 )
 
 // A claim that was not released delays the retry until its lease ends. The
@@ -28,7 +30,7 @@ func TestRelease_FailureIsReported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store := &hookStore{Store: newMemory(t), release: func() error { return errors.New("store is away") }}
+			store := receivertest.NewStore(t).Every(receivertest.Release, receivertest.Fails(errors.New("store is away")))
 			err := failedResult(t, c.handler, receiver.WithDedupe(store, "test"))
 			require.ErrorContains(t, err, c.reason)
 			require.ErrorContains(t, err, "receiver: release: store is away")
@@ -39,8 +41,9 @@ func TestRelease_FailureIsReported(t *testing.T) {
 func TestRelease_FailureOfALateClaimIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &hookStore{Store: newMemory(t), release: func() error { return errors.New("store is away") }}
-		err := failedResult(t, ok, receiver.WithDedupe(lateStore{store}, "test"))
+		store := receivertest.NewStore(t).Every(receivertest.Release, receivertest.Fails(errors.New("store is away")))
+		store.Every(receivertest.Claim, receivertest.Late(time.Second))
+		err := failedResult(t, ok, receiver.WithDedupe(store, "test"), receiver.WithLease(time.Second))
 		require.ErrorContains(t, err, "longer than the lease")
 		require.ErrorContains(t, err, "receiver: release: store is away")
 	})

@@ -10,55 +10,28 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 )
 
 // A handler that ends its goroutine leaves no renewal running.
 func TestRenewal_EndsWithTheGoroutine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &hookStore{Store: newMemory(t)}
+		store := receivertest.NewStore(t)
 		err := failedResult(t, func(context.Context, *payload.Event) error { runtime.Goexit(); return nil }, receiver.WithDedupe(store, "test"))
 		require.ErrorContains(t, err, "ended the goroutine")
 		time.Sleep(5 * time.Minute)
-		require.Zero(t, store.renewals())
+		require.Zero(t, store.Calls(receivertest.Renew))
 	})
-}
-
-// slowStore is a store that answers late.
-type slowStore struct {
-	dedupe.Store
-	claims, renews time.Duration
-	renew          func(ctx context.Context) error
-}
-
-func (s slowStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
-	c, err := s.Store.Claim(ctx, k, lease)
-	time.Sleep(s.claims) // virtual time
-	return c, err
-}
-
-func (s slowStore) Renew(ctx context.Context, c dedupe.Claim, lease time.Duration) error {
-	if s.renew != nil {
-		if err := s.renew(ctx); err != nil {
-			return err
-		}
-	}
-	err := s.Store.Renew(ctx, c, lease)
-	select { // a renewal must end with its context
-	case <-ctx.Done():
-	case <-time.After(s.renews):
-	}
-	return err
 }
 
 // The answer does not wait for a store that is slow to renew.
 func TestRenewal_EndsWithTheHandler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := slowStore{Store: newMemory(t), renew: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+		store := receivertest.NewStore(t).Every(receivertest.Renew, receivertest.Hangs())
 		scheme, start := newScheme(t), time.Now()
 		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second))
 		h := rcv.Events(func(context.Context, *payload.Event) error { time.Sleep(11 * time.Second); return nil })
@@ -73,24 +46,17 @@ var errAway = errors.New("store is away")
 func TestRenewal_LeaseCountsFromRequest(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		store    slowStore
-		renewals int // successful renewals
-		want     time.Duration
+		late receivertest.Method
+		want time.Duration
 	}{
-		"the claim":   {slowStore{claims: 4 * time.Second}, 0, 30 * time.Second},
-		"the renewal": {slowStore{renews: 4 * time.Second}, 1, 40 * time.Second},
+		"the claim":   {receivertest.Claim, 30 * time.Second},
+		"the renewal": {receivertest.Renew, 40 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				store := c.store
-				store.Store = newMemory(t)
-				store.renew = func(context.Context) error {
-					if c.renewals--; c.renewals < 0 {
-						return errAway
-					}
-					return nil
-				}
+				store := receivertest.NewStore(t).Every(receivertest.Renew, receivertest.Fails(errAway))
+				store.Next(c.late, receivertest.Late(4*time.Second))
 				scheme, start := newScheme(t), time.Now()
 				rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second))
 				var told time.Duration
@@ -114,12 +80,12 @@ func TestRenewal_StoreHangsAtTheEndOfTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme, start := newScheme(t), time.Now()
-		store := slowStore{Store: newMemory(t), renew: func(ctx context.Context) error {
+		store := receivertest.NewStore(t).Every(receivertest.Renew, func(ctx context.Context, _ func(context.Context) error) error {
 			if time.Since(start) >= 30*time.Second {
 				<-ctx.Done()
 			}
 			return errAway
-		}}
+		})
 		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(30*time.Second))
 		var told time.Duration
 		h := rcv.Events(func(ctx context.Context, _ *payload.Event) error {
@@ -139,7 +105,7 @@ func TestRenewal_NextCountsFromRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		scheme := newScheme(t)
-		store := slowStore{Store: newMemory(t), renews: 2500 * time.Millisecond}
+		store := receivertest.NewStore(t).Every(receivertest.Renew, receivertest.Late(2500*time.Millisecond))
 		rcv := newReceiver(t, scheme, receiver.WithDedupe(store, "test"), receiver.WithLease(3*time.Second))
 		h := rcv.Events(func(ctx context.Context, _ *payload.Event) error {
 			select {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 )
 
 func TestWrap(t *testing.T) {
@@ -40,7 +41,7 @@ func TestWrap(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			store := &hookStore{Store: newMemory(t)}
+			store := receivertest.NewStore(t)
 			h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				require.Equal(t, "not an event", readAll(t, r.Body))
 				require.EqualValues(t, len("not an event"), r.ContentLength)
@@ -59,8 +60,8 @@ func TestWrap(t *testing.T) {
 			if c.name == "writes" {
 				require.Equal(t, "1", w.Header().Get("X-Own"))
 			}
-			require.Equal(t, c.handled, store.completes == 1)
-			require.Equal(t, !c.handled, store.frees == 1)
+			require.Equal(t, c.handled, store.Calls(receivertest.Complete) == 1)
+			require.Equal(t, !c.handled, store.Calls(receivertest.Release) == 1)
 		})
 	}
 }
@@ -70,15 +71,15 @@ func TestWrap(t *testing.T) {
 func TestWrap_ReleasesWhenContextEnds(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
-	store := &hookStore{Store: newMemory(t)}
+	store := receivertest.NewStore(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()
 	}))
 	serve(h, signedRequest(t, scheme, "whk_1", eventBody).WithContext(ctx))
-	require.Equal(t, 1, store.frees)
-	require.Zero(t, store.completes)
+	require.Equal(t, 1, store.Calls(receivertest.Release))
+	require.Zero(t, store.Calls(receivertest.Complete))
 }
 
 // The sender must not see the wrapped handler's 200 if the delivery could not
@@ -86,7 +87,7 @@ func TestWrap_ReleasesWhenContextEnds(t *testing.T) {
 func TestWrap_AnswersAfterCompletion(t *testing.T) {
 	t.Parallel()
 	scheme := newScheme(t)
-	store := &hookStore{Store: newMemory(t), complete: func() error { return errors.New("down") }}
+	store := receivertest.NewStore(t).Every(receivertest.Complete, receivertest.Fails(errors.New("down")))
 	h := newReceiver(t, scheme, receiver.WithDedupe(store, "test")).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "done")
 	}))
