@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -48,7 +48,7 @@ type EndToEnd struct {
 type run struct {
 	EndToEnd
 	server *httptest.Server
-	store  *countingStore
+	store  *receivertest.Store
 	lines  *lines
 
 	got     []*payload.Deployment
@@ -64,10 +64,7 @@ func (e EndToEnd) Run(t *testing.T) {
 	if e.Forge == nil {
 		e.Forge = func(h http.Header, body []byte) { e.Sign(h, append([]byte(" "), body...)) }
 	}
-	memory, err := dedupe.NewMemory()
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, memory.Close()) })
-	s := &run{EndToEnd: e, store: &countingStore{Store: memory}, lines: &lines{}}
+	s := &run{EndToEnd: e, store: receivertest.NewStore(t), lines: &lines{}}
 	rcv, err := receiver.New(e.Verifier, receiver.WithDedupe(s.store, "test"),
 		receiver.WithLogger(slog.New(slog.NewTextHandler(s.lines, nil))))
 	require.NoError(t, err)
@@ -112,12 +109,17 @@ func (s *run) handledOnce(t *testing.T) {
 // neverClaimed tests that ignored and invalid events do not reach the store.
 func (s *run) neverClaimed(t *testing.T) {
 	t.Helper()
-	before := s.store.calls()
+	before := s.calls()
 	s.post(t, s.Sign, s.Ignored, 200, `{"received":true,"ignored":true}`, "ignored")
 	s.post(t, s.Sign, s.Invalid, 400, `{"error":"Invalid payload: `+s.InvalidText+`"}`, "invalid")
 	s.post(t, s.Sign, []byte(`{not json`), 400, `{"error":"Invalid payload: body must be one valid JSON object and nothing else (error at byte 1)"}`, "invalid")
-	require.Equal(t, before, s.store.calls())
+	require.Equal(t, before, s.calls())
 	require.Len(t, s.got, 1)
+}
+
+// calls counts the calls that claim, complete or release.
+func (s *run) calls() int {
+	return s.store.Calls(receivertest.Claim) + s.store.Calls(receivertest.Complete) + s.store.Calls(receivertest.Release)
 }
 
 // retried tests that the claim of a failed handler is released, so that the
@@ -174,41 +176,4 @@ func (l *lines) take() string {
 	defer l.mu.Unlock()
 	defer l.buf.Reset()
 	return l.buf.String()
-}
-
-// countingStore counts the calls that claim, complete or release.
-type countingStore struct {
-	dedupe.Store
-	mu sync.Mutex
-	n  int
-}
-
-func (s *countingStore) calls() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.n
-}
-
-func (s *countingStore) count() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.n++
-}
-
-// Claim counts the call and passes it on.
-func (s *countingStore) Claim(ctx context.Context, k dedupe.Key, lease time.Duration) (dedupe.Claim, error) {
-	s.count()
-	return s.Store.Claim(ctx, k, lease)
-}
-
-// Complete counts the call and passes it on.
-func (s *countingStore) Complete(ctx context.Context, c dedupe.Claim) error {
-	s.count()
-	return s.Store.Complete(ctx, c)
-}
-
-// Release counts the call and passes it on.
-func (s *countingStore) Release(ctx context.Context, c dedupe.Claim) error {
-	s.count()
-	return s.Store.Release(ctx, c)
 }
