@@ -6,7 +6,13 @@ require (
 	github.com/deployhook/deployhook v0.1.0
 	github.com/deployhook/deployhook/dedupe/sqldedupe v0.1.0
 	github.com/deployhook/deployhook/receiver/inbox v0.1.0
+	github.com/deployhook/deployhook/sender/outbox v0.1.0
+	github.com/google/uuid v1.6.0
+	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
+	k8s.io/api v0.37.2
+	k8s.io/apimachinery v0.37.2
+	sigs.k8s.io/yaml v1.6.0
 )
 
 require (
