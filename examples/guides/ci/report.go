@@ -44,7 +44,7 @@ func (r *reporter) report(ctx context.Context, service string, t payload.Type, f
 		return nil, err
 	}
 	run.Environment = "production"
-	run.Service = service // a deployment of its own in a monorepo
+	run.Service = service // a separate deployment for each service of a monorepo
 	event := run.Event(t)
 	event.Timestamp, event.Error = time.Now(), failure
 	return r.sender.Send(ctx, r.endpoint, &event)

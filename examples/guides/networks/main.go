@@ -148,7 +148,7 @@ func (c connect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // tunnel copies in both directions until the client closes.
 func tunnel(client net.Conn, fromClient *bufio.Reader, upstream net.Conn) error {
 	go func() {
-		_, _ = io.Copy(client, upstream)
+		_, _ = io.Copy(client, upstream) // the client sees the end of the connection
 	}()
 	_, err := io.Copy(upstream, fromClient)
 	return err
