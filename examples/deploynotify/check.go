@@ -19,10 +19,10 @@ func (o *options) check() error {
 		return usagef("%s %v: want more than zero", o.source("timeout"), o.timeout)
 	case !slices.Contains([]string{"", "standard", "timestamped", "temps", "stripe", "bearer"}, o.scheme):
 		return usagef("%s %q: want standard, timestamped, temps, stripe or bearer", o.source("scheme"), o.scheme)
-	case !slices.Contains([]string{"event", "deployment", "cdevents"}, o.format):
-		return usagef("%s %q: want event, deployment or cdevents", o.source("format"), o.format)
-	case o.event != "" && o.format != "event":
-		return usagef("%s needs -format event; for other formats give -status", o.source("event"))
+	case !slices.Contains([]string{"event", "envelope", "deployment", "cdevents"}, o.format):
+		return usagef("%s %q: want event, envelope, deployment or cdevents", o.source("format"), o.format)
+	case o.event != "" && o.format != "event" && o.format != "envelope":
+		return usagef("%s needs -format event or envelope; for other formats give -status", o.source("event"))
 	}
 	if err := o.checkOutcome(); err != nil {
 		return err

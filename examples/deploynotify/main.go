@@ -154,7 +154,7 @@ func notify(ctx context.Context, o *options, s system) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	msg, header, err := rep.message(o)
+	msg, header, err := rep.message(ctx, o)
 	if err != nil {
 		return "", err
 	}

@@ -60,10 +60,18 @@ func TestReport_FromEachPipeline(t *testing.T) {
 			require.Equal(t, "3", replicas.JSON())
 			require.NotContains(t, bodies[0], "canary@")
 
+			code, _, stderr = program(t, target, append(c.args, "-format", "envelope")...)
+			require.Equal(t, 0, code, stderr)
+			_, bodies, _ = got.all()
+			v, err := payload.DecodeEnvelope([]byte(bodies[1]))
+			require.NoError(t, err)
+			v.Event.DeliveryID, v.Event.Timestamp = e.DeliveryID, e.Timestamp
+			require.Equal(t, *e, v.Event, "the same event in another form")
+
 			code, _, stderr = program(t, target, append(c.args, "-format", "cdevents")...)
 			require.Equal(t, 0, code, stderr)
 			_, bodies, headers := got.all()
-			event, err := cdevents.Decode(headers[1], []byte(bodies[1]))
+			event, err := cdevents.Decode(headers[2], []byte(bodies[2]))
 			require.NoError(t, err)
 			require.Equal(t, "dev.cdevents.service.deployed.0.3.0", event.Type())
 			back, err := event.Deployment(payload.Deployment{})

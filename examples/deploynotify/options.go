@@ -68,7 +68,7 @@ func (o *options) flags(out io.Writer) *flag.FlagSet {
 	f := flag.NewFlagSet("deploynotify", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&o.url, "url", "", "receiver's `URL`; required")
-	f.StringVar(&o.format, "format", "event", "`format`: event, deployment (a record for Periscope) or cdevents")
+	f.StringVar(&o.format, "format", "event", "`format`: event, envelope (the event in a Standard Webhooks envelope), deployment (a record for Periscope) or cdevents")
 	f.StringVar(&o.scheme, "scheme", "", "signature `scheme`: standard, timestamped, temps, stripe or bearer; default: standard, or bearer if only DEPLOYHOOK_API_KEY is set")
 	f.StringVar(&o.header, "api-key-header", "", "`header` for the API key; default: Authorization, with the prefix Bearer")
 	f.StringVar(&o.status, "status", "", "result of the deployment: a `status` of the CI system, an exit code, or pending, in_progress, success, failure, cancelled or rolled_back")

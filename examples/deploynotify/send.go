@@ -13,19 +13,24 @@ import (
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/cdevents"
 	"github.com/deployhook/deployhook/sender"
+	"github.com/deployhook/deployhook/sender/envelope"
 	"github.com/deployhook/deployhook/signer"
 )
 
 // message encodes the report in the chosen format. header has additional
 // headers.
-func (r *report) message(o *options) (msg sender.Message, header http.Header, err error) {
+func (r *report) message(ctx context.Context, o *options) (msg sender.Message, header http.Header, err error) {
 	switch o.format {
-	case "event":
+	case "event", "envelope":
 		e, err := r.asEvent(o)
 		if err != nil {
 			return msg, nil, err
 		}
-		if msg, err = sender.NewMessage(e); err != nil {
+		var ep sender.Endpoint
+		if o.format == "envelope" {
+			ep.BodyFormat = envelope.New()
+		}
+		if msg, err = ep.Message(ctx, e); err != nil {
 			return msg, nil, o.refusal(err)
 		}
 		return msg, nil, nil
