@@ -1,0 +1,68 @@
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+)
+
+// The environment variables of credentials. Each has a second one with the
+// ending _FILE, which names a file.
+const (
+	secretVariable   = "HOOKTOOL_SECRET"
+	previousVariable = "HOOKTOOL_PREVIOUS_SECRET"
+	tokenVariable    = "HOOKTOOL_API_TOKEN"
+)
+
+// maxCredential bounds the file of a credential. A larger file is the wrong
+// one.
+const maxCredential = 8 << 10
+
+// credential is a secret text and the variable or flag that it came from.
+type credential struct{ text, source string }
+
+// String keeps the text out of every message.
+func (credential) String() string { return "[redacted]" }
+
+// GoString keeps the text out of every message.
+func (credential) GoString() string { return "[redacted]" }
+
+func (c credential) given() bool { return c.text != "" }
+
+// credential reads a variable, or the file that its variable _FILE names.
+func (c *call) credential(variable string) (credential, error) {
+	value, path := c.getenv(variable), c.getenv(variable+"_FILE")
+	switch {
+	case path == "":
+		return credential{value, variable}, nil
+	case value != "":
+		return credential{}, usagef("both %s and %s_FILE are set; leave one out", variable, variable)
+	}
+	return credentialFile(path, variable+"_FILE")
+}
+
+// credentialFile reads a file, without one line end after the credential.
+func credentialFile(path, source string) (credential, error) {
+	// Opening a named pipe waits for a writer, which may never come.
+	info, err := os.Stat(path)
+	if err != nil {
+		return credential{}, usagef("%s: %v", source, err)
+	}
+	if !info.Mode().IsRegular() {
+		return credential{}, usagef("%s: want a regular file; set the variable to the output of a command instead", source)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return credential{}, usagef("%s: %v", source, err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxCredential+1))
+	if err != nil || len(text) > maxCredential {
+		return credential{}, usagef("%s: want a readable file of at most %d bytes", source, maxCredential)
+	}
+	trimmed := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if trimmed == "" {
+		return credential{}, usagef("%s: the file is empty", source)
+	}
+	return credential{trimmed, source}, nil
+}
