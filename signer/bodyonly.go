@@ -32,6 +32,7 @@ type BodyOnly struct {
 	size      int    // of the MAC
 	keys      []*activeKey
 	principal string
+	at        time.Time // of InsecureAt
 	diagnosis *diagnosis
 }
 
@@ -43,8 +44,8 @@ type BodyOnly struct {
 // There is no timestamp and no signed ID, see [BodyOnly]. GitHub's
 // X-GitHub-Delivery header is not signed and must not be used to deduplicate.
 //
-// The options are [WithHeader], [WithKey], [WithPrincipal] and
-// [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// The options are [WithHeader], [WithKey], [WithPrincipal],
+// [WithoutDiagnosis] and [InsecureAt]. Errors wrap [ErrConfig].
 func NewGitHub(key Key, opts ...Option) (*BodyOnly, error) {
 	github := optionFunc(func(c *config) { c.header, c.mark = githubHeader, hashPrefix })
 	return newBodyOnly("GitHub", key, append([]Option{github}, opts...))
@@ -64,7 +65,8 @@ func NewGitHub(key Key, opts ...Option) (*BodyOnly, error) {
 //
 // There is no timestamp and no signed ID, see [BodyOnly]. The other options are
 // [WithSignaturePrefix], [WithSignatureList], [WithBase64], [InsecureSHA1],
-// [WithKey], [WithPrincipal] and [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// [WithKey], [WithPrincipal], [WithoutDiagnosis] and [InsecureAt]. Errors
+// wrap [ErrConfig].
 func NewBodyOnly(key Key, opts ...Option) (*BodyOnly, error) {
 	return newBodyOnly("BodyOnly", key, opts, "WithSignaturePrefix", "WithSignatureList", "WithBase64", "InsecureSHA1")
 }
@@ -72,7 +74,7 @@ func NewBodyOnly(key Key, opts ...Option) (*BodyOnly, error) {
 // newBodyOnly takes the options that all body-only schemes share, and those in
 // further.
 func newBodyOnly(name string, key Key, opts []Option, further ...string) (*BodyOnly, error) {
-	known := append([]string{"WithHeader", "WithKey", "WithPrincipal", "WithoutDiagnosis"}, further...)
+	known := append([]string{"WithHeader", "WithKey", "WithPrincipal", "WithoutDiagnosis", "InsecureAt"}, further...)
 	c, err := newConfig(name, key, opts, known...)
 	if err != nil {
 		return nil, err
@@ -93,7 +95,7 @@ func newBodyOnly(name string, key Key, opts []Option, further ...string) (*BodyO
 	}
 	return &BodyOnly{
 		name: name, header: c.header, prefix: c.mark, list: c.list, base64: c.base64, size: size,
-		keys: keys, principal: c.principal, diagnosis: c.newDiagnosis(),
+		keys: keys, principal: c.principal, at: c.at, diagnosis: c.newDiagnosis(),
 	}, nil
 }
 
@@ -158,7 +160,7 @@ func (s *BodyOnly) parseOne(macs [][macSize]byte, text string) ([][macSize]byte,
 	var mac [macSize]byte
 	encoded, ok := strings.CutPrefix(text, s.prefix)
 	if !ok || !s.decode(mac[:s.size], encoded) {
-		return nil, fmt.Errorf("%w: %s is not %q followed by the MAC of %d bytes in its canonical form", ErrMalformed, s.header, s.prefix, s.size)
+		return nil, fmt.Errorf("%w: %s is not %q followed by the MAC of %d bytes in its canonical form%s", ErrMalformed, s.header, s.prefix, s.size, s.diagnosis.spelling(text))
 	}
 	return append(macs, mac), nil
 }
@@ -180,7 +182,7 @@ func (s *BodyOnly) Verify(r *http.Request, body []byte) (Verified, error) {
 		return Verified{}, err
 	}
 	var matched *activeKey
-	now := time.Now()
+	now := now(s.at)
 	for _, key := range s.keys {
 		if !key.active(now) {
 			continue

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -129,7 +130,10 @@ func bodyVariants(body []byte) []bodyVariant {
 		{"without the white space around it", bytes.TrimSpace(body)},
 		{"with a line end after it", append(bytes.Clone(body), '\n')},
 		{"with a byte order mark in front of it", append([]byte(byteOrderMark), body...)},
+		{"with LF instead of CR LF as line ends", bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n"))},
+		{"with CR LF instead of LF as line ends", bytes.ReplaceAll(bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))},
 	}
+	variants = append(variants, unwrapped(body)...)
 	if rest, ok := bytes.CutPrefix(body, []byte(byteOrderMark)); ok {
 		variants = append(variants, bodyVariant{"without the byte order mark in front of it", rest})
 		body = rest
@@ -148,6 +152,22 @@ func bodyVariants(body []byte) []bodyVariant {
 		forms = append(forms, bodyVariant{" was re-encoded with sorted keys", encoded}, bodyVariant{" was re-encoded with sorted keys and blanks", spaced(encoded)})
 	}
 	return append(variants, spellings(forms)...)
+}
+
+// unwrapped returns the body that a gateway or a framework has put into another
+// encoding.
+func unwrapped(body []byte) (variants []bodyVariant) {
+	if raw, err := base64.StdEncoding.AppendDecode(nil, bytes.TrimSpace(body)); err == nil && len(raw) > 0 {
+		variants = append(variants, bodyVariant{"after it was decoded from base64, as gateways for functions encode it", raw})
+	}
+	var text string
+	if bytes.HasPrefix(body, []byte(`"`)) && json.Unmarshal(body, &text) == nil {
+		variants = append(variants, bodyVariant{"inside the JSON string that arrived, which was encoded twice", []byte(text)})
+	}
+	if form, err := url.ParseQuery(string(body)); err == nil && form.Has("payload") {
+		variants = append(variants, bodyVariant{"of the form's field payload", []byte(form.Get("payload"))})
+	}
+	return variants
 }
 
 // spellings returns the forms of a JSON document with their characters written
@@ -285,6 +305,15 @@ func otherSchemes(h http.Header, own string) string {
 		return ""
 	}
 	return "; the request carries " + strings.Join(others, ", ") + ": is this the right scheme?"
+}
+
+// spelling returns "" or a hint about a signature that is not spelled as the
+// scheme prescribes.
+func (d *diagnosis) spelling(signature string) string {
+	if d == nil {
+		return ""
+	}
+	return misspelt(signature)
 }
 
 // missing adds to an error about a missing header which other scheme's header

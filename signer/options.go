@@ -38,6 +38,7 @@ type config struct {
 	list      bool
 	sha1      bool
 	blind     bool
+	at        time.Time // at which requests are judged; zero is now
 	given     []string
 
 	timeField, signatureField string
@@ -175,6 +176,25 @@ func WithoutDiagnosis() Option {
 	})
 }
 
+// InsecureAt judges requests as if it were another time than now. It is for
+// tools that examine requests which were recorded earlier. A receiver with it
+// would accept a captured request for ever. Default: the time of each call of
+// Verify. The zero time is an error. Signing is not affected.
+func InsecureAt(t time.Time) Option {
+	return optionFunc(func(c *config) {
+		c.at = t
+		c.given = append(c.given, "InsecureAt")
+	})
+}
+
+// now returns the time at which a request is judged.
+func now(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Now()
+	}
+	return at
+}
+
 // newConfig applies the options for a scheme that takes those named in known.
 func newConfig(scheme string, key Key, opts []Option, known ...string) (*config, error) {
 	c := &config{keys: []Key{key}, tolerance: DefaultTolerance}
@@ -197,6 +217,9 @@ func newConfig(scheme string, key Key, opts []Option, known ...string) (*config,
 	}
 	if c.tolerance < time.Second || c.tolerance > maxTolerance {
 		return nil, configError(scheme, "WithTolerance(%v): want %v to %v", c.tolerance, time.Second, maxTolerance)
+	}
+	if slices.Contains(c.given, "InsecureAt") && c.at.IsZero() {
+		return nil, configError(scheme, "InsecureAt: the time is zero; give the time at which the request arrived")
 	}
 	if slices.Contains(c.given, "WithPrincipal") && c.principal == "" {
 		return nil, configError(scheme, "WithPrincipal: the name is empty; leave the option out for no principal")

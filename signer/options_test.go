@@ -28,6 +28,7 @@ func TestOptions_OfEachScheme(t *testing.T) {
 		"InsecureSHA1":        signer.InsecureSHA1(),
 		"WithFieldNames":      signer.WithFieldNames("time", "mac"),
 		"WithoutDiagnosis":    signer.WithoutDiagnosis(),
+		"InsecureAt":          signer.InsecureAt(time.Now()),
 	}
 	hash := must[signer.APIKeyHash](t)(signer.HashAPIKey("0123456789abcdef"))
 	for scheme, c := range map[string]struct {
@@ -36,26 +37,26 @@ func TestOptions_OfEachScheme(t *testing.T) {
 	}{
 		"Standard": {
 			func(opts ...signer.Option) error { _, err := signer.NewStandard(std, opts...); return err },
-			[]string{"WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithoutDiagnosis"},
+			[]string{"WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithoutDiagnosis", "InsecureAt"},
 		},
 		"Timestamped": {
 			func(opts ...signer.Option) error { _, err := signer.NewTimestamped(lit, opts...); return err },
-			[]string{"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithSignaturePrefix", "WithoutDiagnosis"},
+			[]string{"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithSignaturePrefix", "WithoutDiagnosis", "InsecureAt"},
 		},
 		"Stripe": {
 			func(opts ...signer.Option) error { _, err := signer.NewStripe(lit, opts...); return err },
-			[]string{"WithKey", "WithTolerance", "WithPrincipal", "WithHeader", "WithFieldNames", "WithoutDiagnosis"},
+			[]string{"WithKey", "WithTolerance", "WithPrincipal", "WithHeader", "WithFieldNames", "WithoutDiagnosis", "InsecureAt"},
 		},
 		"GitHub": {
 			func(opts ...signer.Option) error { _, err := signer.NewGitHub(lit, opts...); return err },
-			[]string{"WithKey", "WithPrincipal", "WithHeader", "WithoutDiagnosis"},
+			[]string{"WithKey", "WithPrincipal", "WithHeader", "WithoutDiagnosis", "InsecureAt"},
 		},
 		"BodyOnly": {
 			func(opts ...signer.Option) error {
 				_, err := signer.NewBodyOnly(lit, append(opts, signer.WithHeader("X-Acme"), signer.WithSignaturePrefix("v1="))...)
 				return err
 			},
-			[]string{"WithKey", "WithPrincipal", "WithHeader", "WithSignaturePrefix", "WithBase64", "WithSignatureList", "InsecureSHA1", "WithoutDiagnosis"},
+			[]string{"WithKey", "WithPrincipal", "WithHeader", "WithSignaturePrefix", "WithBase64", "WithSignatureList", "InsecureSHA1", "WithoutDiagnosis", "InsecureAt"},
 		},
 		"APIKeys": {
 			func(opts ...signer.Option) error {

@@ -46,6 +46,7 @@ var (
 type Standard struct {
 	keys      []*activeKey
 	tolerance time.Duration
+	at        time.Time // of InsecureAt
 	principal string
 	diagnosis *diagnosis
 	messages  *sync.Pool // of *[]byte: Ed25519 takes a message in one piece
@@ -56,12 +57,12 @@ type Standard struct {
 // NewStandard returns the scheme for a secret from [ParseSecret] or
 // [GenerateSecret], or for an Ed25519 key. A [SigningKey] signs and verifies,
 // and a [VerifyingKey] only verifies. The options are [WithKey], for keys of
-// either kind, [WithTolerance], [WithPrincipal], [WithHeaderPrefix] and
-// [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// either kind, [WithTolerance], [WithPrincipal], [WithHeaderPrefix],
+// [WithoutDiagnosis] and [InsecureAt]. Errors wrap [ErrConfig].
 func NewStandard(key Key, opts ...Option) (*Standard, error) {
 	const scheme = "Standard"
 	c, err := newConfig(scheme, key, append([]Option{WithHeaderPrefix("Webhook")}, opts...),
-		"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithoutDiagnosis")
+		"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithoutDiagnosis", "InsecureAt")
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func NewStandard(key Key, opts ...Option) (*Standard, error) {
 		return nil, err
 	}
 	return &Standard{
-		keys: keys, tolerance: c.tolerance, principal: c.principal, diagnosis: c.newDiagnosis(),
+		keys: keys, tolerance: c.tolerance, at: c.at, principal: c.principal, diagnosis: c.newDiagnosis(),
 		messages:        &sync.Pool{New: func() any { return new([]byte) }},
 		idHeader:        http.CanonicalHeaderKey(c.prefix + "-Id"),
 		timestampHeader: http.CanonicalHeaderKey(c.prefix + "-Timestamp"),
@@ -216,7 +217,7 @@ func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
 	if !ok {
 		return Verified{}, timestampError(s.timestampHeader, timestamp)
 	}
-	at, now := time.Unix(seconds, 0), time.Now()
+	at, now := time.Unix(seconds, 0), now(s.at)
 	if err := CheckAge(s.timestampHeader, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
@@ -227,7 +228,10 @@ func (s *Standard) Verify(r *http.Request, body []byte) (Verified, error) {
 	key := s.match(now, &list, id, timestamp, body)
 	if key == nil {
 		hint := s.diagnosis.explain(r.Header, s.signatureHeader, s.keys, list.v1(), body,
-			content{"id.timestamp.body", id + "." + timestamp + "."}, content{"timestamp.body", timestamp + "."})
+			content{"id.timestamp.body", id + "." + timestamp + "."}, content{"timestamp.body", timestamp + "."}, content{"body", ""})
+		if list.nMACs+list.nPairs == 0 && s.diagnosis != nil {
+			hint += oddEntries(text)
+		}
 		return Verified{}, fmt.Errorf("%w: %s in %s, %d key(s) tried%s", ErrNoMatch, list.counts(), s.signatureHeader, len(s.keys), hint)
 	}
 	return Verified{ID: id, Timestamp: at, Principal: s.principal, Key: key.name}, nil

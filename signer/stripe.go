@@ -32,6 +32,7 @@ var (
 type Stripe struct {
 	keys      []*activeKey
 	tolerance time.Duration
+	at        time.Time // of InsecureAt
 	principal string
 	header    string
 	diagnosis *diagnosis
@@ -41,11 +42,12 @@ type Stripe struct {
 
 // NewStripe returns the scheme for a secret from [NewLiteralSecret]. The
 // options are [WithHeader], [WithFieldNames], [WithKey], [WithTolerance],
-// [WithPrincipal] and [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// [WithPrincipal],
+// [WithoutDiagnosis] and [InsecureAt]. Errors wrap [ErrConfig].
 func NewStripe(key Key, opts ...Option) (*Stripe, error) {
 	const scheme = "Stripe"
 	c, err := newConfig(scheme, key, append([]Option{WithHeader(stripeHeader), WithFieldNames("t", versionHMAC)}, opts...),
-		"WithHeader", "WithFieldNames", "WithKey", "WithTolerance", "WithPrincipal", "WithoutDiagnosis")
+		"WithHeader", "WithFieldNames", "WithKey", "WithTolerance", "WithPrincipal", "WithoutDiagnosis", "InsecureAt")
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func NewStripe(key Key, opts ...Option) (*Stripe, error) {
 		return nil, err
 	}
 	return &Stripe{
-		keys: keys, tolerance: c.tolerance, principal: c.principal, header: c.header, diagnosis: c.newDiagnosis(),
+		keys: keys, tolerance: c.tolerance, at: c.at, principal: c.principal, header: c.header, diagnosis: c.newDiagnosis(),
 		timeField: c.timeField, signatureField: c.signatureField,
 	}, nil
 }
@@ -140,13 +142,13 @@ func (s *Stripe) Verify(r *http.Request, body []byte) (Verified, error) {
 	if !ok {
 		return Verified{}, timestampError(s.timeField+" in "+s.header, timestamp)
 	}
-	at, now := time.Unix(seconds, 0), time.Now()
+	at, now := time.Unix(seconds, 0), now(s.at)
 	if err := CheckAge(s.header, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
 	matched := matchTimestamped(s.keys, now, timestamp, list.v1(), body)
 	if matched == nil {
-		hint := s.diagnosis.explain(r.Header, s.header, s.keys, list.v1(), body, content{"timestamp.body", timestamp + "."})
+		hint := s.diagnosis.explain(r.Header, s.header, s.keys, list.v1(), body, content{"timestamp.body", timestamp + "."}, content{"body", ""})
 		return Verified{}, fmt.Errorf("%w: %d %s signature(s) and %d other entries in %s, %d key(s) tried%s", ErrNoMatch, list.nMACs, s.signatureField, list.skipped, s.header, len(s.keys), hint)
 	}
 	return Verified{Timestamp: at, Principal: s.principal, Key: matched.name}, nil

@@ -37,6 +37,7 @@ var (
 type Timestamped struct {
 	keys      []*activeKey
 	tolerance time.Duration
+	at        time.Time // of InsecureAt
 	principal string
 	diagnosis *diagnosis
 	mark      string // before the hex, when signing
@@ -46,12 +47,12 @@ type Timestamped struct {
 
 // NewTimestamped returns the scheme for a secret from [NewLiteralSecret] or
 // [GenerateLiteralSecret]. The options are [WithHeaderPrefix],
-// [WithSignaturePrefix], [WithKey], [WithTolerance], [WithPrincipal] and
-// [WithoutDiagnosis]. Errors wrap [ErrConfig].
+// [WithSignaturePrefix], [WithKey], [WithTolerance], [WithPrincipal],
+// [WithoutDiagnosis] and [InsecureAt]. Errors wrap [ErrConfig].
 func NewTimestamped(key Key, opts ...Option) (*Timestamped, error) {
 	const scheme = "Timestamped"
 	c, err := newConfig(scheme, key, append([]Option{WithHeaderPrefix(defaultPrefix)}, opts...),
-		"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithSignaturePrefix", "WithoutDiagnosis")
+		"WithKey", "WithTolerance", "WithPrincipal", "WithHeaderPrefix", "WithSignaturePrefix", "WithoutDiagnosis", "InsecureAt")
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func NewTimestamped(key Key, opts ...Option) (*Timestamped, error) {
 		return nil, err
 	}
 	return &Timestamped{
-		keys: keys, tolerance: c.tolerance, principal: c.principal, diagnosis: c.newDiagnosis(), mark: c.mark,
+		keys: keys, tolerance: c.tolerance, at: c.at, principal: c.principal, diagnosis: c.newDiagnosis(), mark: c.mark,
 		idHeader:        http.CanonicalHeaderKey(c.prefix + "-Id"),
 		timestampHeader: http.CanonicalHeaderKey(c.prefix + "-Timestamp"),
 		signatureHeader: http.CanonicalHeaderKey(c.prefix + "-Signature"),
@@ -159,13 +160,13 @@ func (s *Timestamped) Verify(r *http.Request, body []byte) (Verified, error) {
 	if !ok {
 		return Verified{}, timestampError(s.timestampHeader, timestamp)
 	}
-	at, now := time.Unix(seconds, 0), time.Now()
+	at, now := time.Unix(seconds, 0), now(s.at)
 	if err := CheckAge(s.timestampHeader, at, now, s.tolerance); err != nil {
 		return Verified{}, err
 	}
 	var mac [macSize]byte
 	if !decodeHex(mac[:], s.withoutMark(signature)) {
-		return Verified{}, fmt.Errorf("%w: %s is not %d lower-case hex digits", ErrMalformed, s.signatureHeader, hexMAC)
+		return Verified{}, fmt.Errorf("%w: %s is not %d lower-case hex digits%s", ErrMalformed, s.signatureHeader, hexMAC, s.diagnosis.spelling(signature))
 	}
 	macs := [][macSize]byte{mac}
 	matched := matchTimestamped(s.keys, now, timestamp, macs, body)

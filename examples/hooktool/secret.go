@@ -89,7 +89,7 @@ func writeSecret(path, text string) error {
 		return usagef("-out: %v", err)
 	}
 	if _, err := io.WriteString(file, text+"\n"); err != nil {
-		_ = file.Close()
+		_ = file.Close() // the first error counts
 		return err
 	}
 	return file.Close()
