@@ -8,3 +8,5 @@ require (
 )
 
 require go.yaml.in/yaml/v3 v3.0.5 // indirect
+
+require github.com/deployhook/deployhook/signer/httpsig v0.1.0

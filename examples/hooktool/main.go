@@ -57,6 +57,11 @@ type system struct {
 // write a file with a function that returns it, and add a line here.
 func commands() []command {
 	return []command{
+		listenCommand(),
+		triggerCommand(),
+		replayCommand(),
+		verifyCommand(),
+		signCommand(),
 		secretCommand(),
 		versionCommand(),
 	}

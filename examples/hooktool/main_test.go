@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 
 type env map[string]string
 
+// goNames matches names of the Go API, which users of the command do not know.
+var goNames = regexp.MustCompile(`\b(Allow|With|Insecure|Deny|New|Parse)[A-Z]\w+|NotAfter|\b(sender|signer|context):|\bcontext (canceled|deadline)`)
+
 // result is what a run of the program printed, and its exit status.
 type result struct {
 	code           int
