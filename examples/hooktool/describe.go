@@ -72,8 +72,8 @@ func sourceNames() string {
 	return strings.Join(names, ", ")
 }
 
-// describe decodes a body as that of a source. The empty source is recognised by
-// headers and members.
+// describe decodes a body as that of a source. The empty source is recognised
+// by headers and members.
 func describe(ctx context.Context, name, environment string, h http.Header, body []byte) description {
 	all := sources(environment)
 	i := slices.IndexFunc(all, func(s source) bool { return s.name == cmp.Or(name, recognise(all, h, body)) })
