@@ -15,6 +15,7 @@
 //	POST /webhooks/argocd            ARGOCD_TOKEN              Argo CD's syncs, by the ConfigMap of payload/argocd
 //	POST /webhooks/flux              FLUX_TOKEN                Flux's alerts, signed by a Provider of type generic-hmac
 //	POST /webhooks/dokploy           DOKPLOY_TOKEN             Dokploy's custom notifications, with the token as a bearer token
+//	POST /webhooks/netlify           NETLIFY_WEBHOOK_SECRET    Netlify's deploy notifications, signed with a JSON Web Signature
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
 //	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics

@@ -8,6 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
+	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/signer"
@@ -63,4 +64,10 @@ func dokployHandler(c config, text string) (http.Handler, error) {
 		func() (receiver.RecordDecoder, error) {
 			return dokploy.NewDecoder(dokploy.WithEnvironment("production"), dokploy.WithComplete(noCommit))
 		})
+}
+
+func netlifyHandler(c config, text string) (http.Handler, error) {
+	return c.source("netlify", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return netlify.NewVerifier(secret) },
+		func() (receiver.RecordDecoder, error) { return netlify.NewDecoder() })
 }

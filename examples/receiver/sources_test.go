@@ -1,6 +1,10 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,6 +30,9 @@ func TestSources(t *testing.T) {
 		{"dokploy", "DOKPLOY_TOKEN", "success.json", func(string) func(*http.Request) {
 			return header("Authorization", "Bearer "+literal)
 		}},
+		{"netlify", "NETLIFY_WEBHOOK_SECRET", "ready.json", func(body string) func(*http.Request) {
+			return header("X-Webhook-Signature", netlifySignature(body))
+		}},
 	}
 	env := make([]string, 0, len(sources))
 	for _, s := range sources {
@@ -48,4 +55,12 @@ func TestSources(t *testing.T) {
 	}
 	assert.Zero(t, p.stop(), p.output())
 	assert.NotContains(t, p.output(), literal, "a secret in the log")
+}
+
+func netlifySignature(body string) string {
+	input := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"iss":"netlify","sha256":"%x"}`, sha256.Sum256([]byte(body))))
+	mac := hmac.New(sha256.New, []byte(literal))
+	mac.Write([]byte(input))
+	return input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/payload/render"
 	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/payload/vercel"
@@ -28,7 +29,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -309,5 +310,26 @@ func dokployDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/dokploy", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func netlifyDoc(store dedupe.Store) error {
+	secret, err := signer.NewLiteralSecret(os.Getenv("NETLIFY_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	verifier, err := netlify.NewVerifier(secret)
+	if err != nil {
+		return err
+	}
+	decode, err := netlify.NewDecoder()
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "netlify"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/netlify", rcv.Records(decode, onDeployment))
 	return nil
 }

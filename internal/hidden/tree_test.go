@@ -18,6 +18,7 @@ import (
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/deployments"
 	"github.com/deployhook/deployhook/receiver/deployments/dora"
@@ -117,6 +118,7 @@ func sources(t *testing.T) []any {
 	return []any{
 		must[*azure.Basic](t)(azure.NewVerifier("user", literal(t))),
 		must[*heroku.Verifier](t)(heroku.NewVerifier(literal(t))),
+		must[*netlify.Signature](t)(netlify.NewVerifier(literal(t))),
 		gitlab.Secrets{Token: literal(t), SigningToken: must[signer.Secret](t)(signer.ParseSecret("whsec_" + sharedCanary))},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/payload/render"
 	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/payload/vercel"
@@ -51,6 +52,8 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	_, err = dokploy.NewDecoder(dokploy.WithComplete(nil), dokploy.WithEnvironment(""))
 	check("dokploy", "WithComplete", err, dokploy.ErrConfig)
 	check("dokploy", "WithEnvironment", err, dokploy.ErrConfig)
+	_, err = netlify.NewDecoder(netlify.WithComplete(nil))
+	check("netlify", "WithComplete", err, netlify.ErrConfig)
 	_, err = temps.NewDecoder(temps.WithComplete(nil))
 	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))
