@@ -121,9 +121,9 @@ func TestAnswers_ToAsks(t *testing.T) {
 		"500":         {reply(500, ``), map[recovery.Outcome]int{recovery.Unconfirmed: 5, recovery.Deferred: 115}, "the API answered 500", nil},
 		"gone":        {reply(404, `{"message":"Not Found"}`), map[recovery.Outcome]int{recovery.Refused: 100, recovery.Deferred: 20}, `the API answered 404 "Not Found"`, nil},
 		"400":         {reply(400, `x`), map[recovery.Outcome]int{recovery.Refused: 100, recovery.Deferred: 20}, `the API answered 400`, nil},
-		"only reads":  {reply(403, `{"message":"Resource not accessible"}`), map[recovery.Outcome]int{recovery.Deferred: 120}, "the run stopped before", recovery.ErrDenied},
-		"unauthentic": {reply(401, ``), map[recovery.Outcome]int{recovery.Deferred: 120}, "the run stopped before", recovery.ErrDenied},
-		"redirect":    {reply(307, ``), map[recovery.Outcome]int{recovery.Deferred: 120}, "the run stopped before", recovery.ErrAPI},
+		"only reads":  {reply(403, `{"message":"Resource not accessible"}`), map[recovery.Outcome]int{recovery.Deferred: 120}, "the run stopped before it was asked for", recovery.ErrDenied},
+		"unauthentic": {reply(401, ``), map[recovery.Outcome]int{recovery.Deferred: 120}, "the run stopped before it was asked for", recovery.ErrDenied},
+		"redirect":    {reply(307, ``), map[recovery.Outcome]int{recovery.Deferred: 120}, "the run stopped before it was asked for", recovery.ErrAPI},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -111,7 +111,7 @@ func (r *run) sort() []int {
 		case len(candidates) == r.maxAsks:
 			m.Outcome, m.Reason = Deferred, "the run had asked for as many as WithMaxAsks permits"
 		default:
-			m.Outcome, m.Reason = Deferred, "the run stopped before"
+			m.Outcome, m.Reason = Deferred, "the run stopped before it was asked for"
 			candidates = append(candidates, len(r.result.Missed))
 		}
 		r.result.Missed = append(r.result.Missed, m)
