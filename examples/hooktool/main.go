@@ -1,6 +1,6 @@
 // Hooktool is the desk tool for webhooks. It receives, shows, records and
-// forwards them, sends samples, replays recorded ones, and explains why a
-// signature does not verify.
+// forwards them, sends samples, replays recorded ones, lets GitHub and GitLab
+// send again what was missed, and explains why a signature does not verify.
 //
 //	go run github.com/deployhook/deployhook/examples/hooktool@latest help
 //
@@ -60,6 +60,7 @@ func commands() []command {
 		listenCommand(),
 		triggerCommand(),
 		replayCommand(),
+		recoverCommand(),
 		verifyCommand(),
 		signCommand(),
 		secretCommand(),
@@ -149,5 +150,7 @@ const environmentHelp = `Secrets come from the environment or from a file, never
                             text itself for other schemes
   HOOKTOOL_PREVIOUS_SECRET  the secret before the last rotation
   HOOKTOOL_API_TOKEN        the token of a management API
+  HOOKTOOL_PLATFORM_TOKEN   the token of GitHub or GitLab, for recover
+  HOOKTOOL_GITHUB_APP_KEY   the private key of a GitHub App, for recover
   ..._FILE                  a file that contains one of them
 `
