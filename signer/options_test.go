@@ -65,6 +65,10 @@ func TestOptions_OfEachScheme(t *testing.T) {
 			},
 			[]string{"WithHeader"},
 		},
+		"Basic": {
+			func(opts ...signer.Option) error { _, err := signer.NewBasic("me", lit, opts...); return err },
+			[]string{"WithKey", "WithPrincipal", "InsecureAt"},
+		},
 		"Bearer": {
 			func(opts ...signer.Option) error { _, err := signer.NewBearer(lit, opts...); return err },
 			[]string{"WithHeader"},

@@ -18,8 +18,8 @@ import (
 func TestNilAndZeroSchemesAreErrors(t *testing.T) {
 	t.Parallel()
 	for _, s := range []signer.Verifier{
-		(*signer.Standard)(nil), (*signer.Timestamped)(nil), (*signer.Stripe)(nil), (*signer.BodyOnly)(nil), (*signer.APIKeys)(nil), (*signer.Any)(nil),
-		&signer.Standard{}, &signer.Timestamped{}, &signer.Stripe{}, &signer.BodyOnly{}, &signer.APIKeys{}, &signer.Any{},
+		(*signer.Standard)(nil), (*signer.Timestamped)(nil), (*signer.Stripe)(nil), (*signer.BodyOnly)(nil), (*signer.APIKeys)(nil), (*signer.Basic)(nil), (*signer.Any)(nil),
+		&signer.Standard{}, &signer.Timestamped{}, &signer.Stripe{}, &signer.BodyOnly{}, &signer.APIKeys{}, &signer.Basic{}, &signer.Any{},
 	} {
 		name := fmt.Sprintf("%T %v", s, s)
 		_, err := s.Verify(request(nil), nil)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/hidden/hiddentest"
-	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
 	"github.com/deployhook/deployhook/payload/netlify"
@@ -84,6 +83,7 @@ func keysAndSchemes(t *testing.T) []any {
 		shared, literal(t), pair, standard, timestamped,
 		must[*signer.Stripe](t)(signer.NewStripe(literal(t))),
 		must[*signer.BodyOnly](t)(signer.NewGitHub(literal(t))),
+		must[*signer.Basic](t)(signer.NewBasic("user", literal(t))),
 		must[*signer.Bearer](t)(signer.NewBearer(literal(t))),
 		must[*signer.Any](t)(signer.AnyOf(standard, timestamped)),
 		must[*signer.APIKeys](t)(signer.NewGitLabToken(literal(t), "acme")),
@@ -116,7 +116,6 @@ func certificate(t *testing.T) sender.ClientCertificate {
 func sources(t *testing.T) []any {
 	t.Helper()
 	return []any{
-		must[*azure.Basic](t)(azure.NewVerifier("user", literal(t))),
 		must[*heroku.Verifier](t)(heroku.NewVerifier(literal(t))),
 		must[*netlify.Signature](t)(netlify.NewVerifier(literal(t))),
 		gitlab.Secrets{Token: literal(t), SigningToken: must[signer.Secret](t)(signer.ParseSecret("whsec_" + sharedCanary))},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/internal/inbound"
+	"github.com/deployhook/deployhook/signer"
 )
 
 const system = "azure"
@@ -56,6 +57,14 @@ func WithComplete(f func(ctx context.Context, d *payload.Deployment) error) Opti
 		c.complete = f
 		c.Given("WithComplete", f == nil)
 	})
+}
+
+// NewVerifier returns the scheme for the user name and password of the
+// subscription, which are the only authentication of service hooks. The
+// password comes from [signer.NewLiteralSecret]. The options are those of
+// [signer.NewBasic]. Use [signer.WithKey] for rotation.
+func NewVerifier(username string, password signer.Secret, opts ...signer.Option) (*signer.Basic, error) {
+	return signer.NewBasic(username, password, opts...)
 }
 
 // NewDecoder returns [Decode] with these options, for receiver.Records. It
