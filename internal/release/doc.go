@@ -7,6 +7,7 @@
 //	go run ./internal/release prepare v0.2.0   # set the version, tidy, check, print the tags
 //	go run ./internal/release tags             # the tags of the tree's version, in order
 //	go run ./internal/release api              # API changes since the last tag
+//	go run ./internal/release licenses         # the table of the dependencies' licenses
 //
 // The modules require each other at the next version, which is not published
 // yet. In the workspace go.work maps it to the tree. Commands that ignore

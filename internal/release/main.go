@@ -20,6 +20,7 @@ const usage = `usage: go run ./internal/release COMMAND
   prepare VERSION     set the version, tidy, check, report API changes, print the tags
   tags                print the tags of the tree's version, dependencies first
   api                 report API changes since the last tag
+  licenses            write the table of the dependencies' licenses
 
 Run it inside the repository. check and tags read HEAD, unless -worktree is
 given. The others read the files as they are.
@@ -87,6 +88,8 @@ func command(ctx context.Context, dir string, args []string, out, errOut io.Writ
 		return r.tags(ctx)
 	case name == "api":
 		return r.api(ctx)
+	case name == "licenses":
+		return r.licenses(ctx)
 	case name == "prepare":
 		return fmt.Errorf("%w: prepare takes one version such as v0.2.0", errUsage)
 	}
