@@ -1,12 +1,23 @@
 package otelsender_test
 
 import (
+	"log"
+
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/otelsender"
 )
 
-// The function below is the snippet of the package documentation. It is
-// compiled but not run.
+// The providers are those of the program, unless options name others.
+func ExampleOpen() {
+	s, err := sender.New(sender.WithTelemetry(otelsender.Open()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	// Output:
+}
+
+// The snippet of the package documentation.
 var _ = snippet
 
 func snippet() (*sender.Sender, error) {
