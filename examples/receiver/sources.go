@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/argocd"
+	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/netlify"
@@ -36,6 +38,13 @@ func (c config) source(name, text string, verifier func(signer.Secret) (signer.V
 func noCommit(_ context.Context, d *payload.Deployment) error {
 	d.CommitSHA = "00000"
 	return nil
+}
+
+// now completes the deployment of a system that tells neither commit nor time.
+func now(ctx context.Context, d *payload.Deployment) error {
+	d.StartedAt = time.Now()
+	d.CompletedAt = d.StartedAt
+	return noCommit(ctx, d)
 }
 
 // tempsServerHandler takes the webhooks of a Temps server as records. Those of
@@ -70,4 +79,10 @@ func netlifyHandler(c config, text string) (http.Handler, error) {
 	return c.source("netlify", text,
 		func(secret signer.Secret) (signer.Verifier, error) { return netlify.NewVerifier(secret) },
 		func() (receiver.RecordDecoder, error) { return netlify.NewDecoder() })
+}
+
+func coolifyHandler(c config, text string) (http.Handler, error) {
+	return c.source("coolify", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return coolify.NewVerifier("coolify", secret) },
+		func() (receiver.RecordDecoder, error) { return coolify.NewDecoder(coolify.WithComplete(now)) })
 }

@@ -33,6 +33,9 @@ func TestSources(t *testing.T) {
 		{"netlify", "NETLIFY_WEBHOOK_SECRET", "ready.json", func(body string) func(*http.Request) {
 			return header("X-Webhook-Signature", netlifySignature(body))
 		}},
+		{"coolify", "COOLIFY_PASSWORD", "success.json", func(string) func(*http.Request) {
+			return func(r *http.Request) { r.SetBasicAuth("coolify", literal) }
+		}},
 	}
 	env := make([]string, 0, len(sources))
 	for _, s := range sources {

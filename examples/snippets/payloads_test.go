@@ -14,6 +14,7 @@ import (
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/cdevents"
 	"github.com/deployhook/deployhook/payload/ci"
+	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
@@ -29,7 +30,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc, coolifyDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -331,5 +332,26 @@ func netlifyDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/netlify", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func coolifyDoc(store dedupe.Store) error {
+	password, err := signer.NewLiteralSecret(os.Getenv("COOLIFY_PASSWORD"))
+	if err != nil {
+		return err
+	}
+	verifier, err := coolify.NewVerifier("coolify", password)
+	if err != nil {
+		return err
+	}
+	decode, err := coolify.NewDecoder(coolify.WithComplete(lookUp))
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "coolify"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/coolify", rcv.Records(decode, onDeployment))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
+	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
@@ -54,6 +55,8 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	check("dokploy", "WithEnvironment", err, dokploy.ErrConfig)
 	_, err = netlify.NewDecoder(netlify.WithComplete(nil))
 	check("netlify", "WithComplete", err, netlify.ErrConfig)
+	_, err = coolify.NewDecoder(coolify.WithComplete(nil))
+	check("coolify", "WithComplete", err, coolify.ErrConfig)
 	_, err = temps.NewDecoder(temps.WithComplete(nil))
 	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))
