@@ -230,9 +230,4 @@ func TestConfiguration(t *testing.T) {
 	require.ErrorIs(t, err, argocd.ErrConfig)
 }
 
-func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 6)
-}
+func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode(), 6) }

@@ -189,9 +189,4 @@ func TestConfiguration(t *testing.T) {
 	require.ErrorContains(t, err, "environment is required")
 }
 
-func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 4)
-}
+func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode(), 5) }

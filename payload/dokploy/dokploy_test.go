@@ -139,9 +139,4 @@ func TestConfiguration(t *testing.T) {
 	require.ErrorContains(t, err, "WithComplete")
 }
 
-func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 3)
-}
+func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode(), 3) }

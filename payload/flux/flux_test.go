@@ -223,10 +223,5 @@ func TestConfiguration(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	inboundtest.Fuzz(f, decode(withCommit(), flux.WithEnvironment("production")))
-}
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 8)
+	inboundtest.Fuzz(f, decode(withCommit(), flux.WithEnvironment("production")), 8)
 }

@@ -276,12 +276,7 @@ func TestConfiguration(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	inboundtest.Fuzz(f, decode(github.WithRollbacks(), github.WithPendingInProgress()))
-}
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 6)
+	inboundtest.Fuzz(f, decode(github.WithRollbacks(), github.WithPendingInProgress()), 6)
 }
 
 func BenchmarkDecode(b *testing.B) {

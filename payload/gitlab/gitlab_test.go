@@ -226,12 +226,7 @@ func TestComplete(t *testing.T) {
 	assert.Equal(t, "95790bf8", d.PreviousCommitSHA)
 }
 
-func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 5)
-}
+func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode(), 5) }
 
 func TestSHA256Commit(t *testing.T) {
 	t.Parallel()

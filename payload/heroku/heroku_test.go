@@ -215,12 +215,7 @@ func TestConfiguration(t *testing.T) {
 	require.ErrorContains(t, err, "environment is required")
 }
 
-func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 4)
-}
+func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode(), 4) }
 
 // The error of a verifier that NewVerifier did not create names that mistake
 // instead of blaming the request.

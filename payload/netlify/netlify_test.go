@@ -171,10 +171,5 @@ func TestConfiguration(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	inboundtest.Fuzz(f, decode())
-}
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 5)
+	inboundtest.Fuzz(f, decode(), 5)
 }

@@ -148,9 +148,4 @@ func TestConfiguration(t *testing.T) {
 	require.NotErrorIs(t, err, payload.ErrInvalid)
 }
 
-func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 4)
-}
+func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode(), 5) }

@@ -175,9 +175,4 @@ func TestConfiguration(t *testing.T) {
 	require.ErrorIs(t, err, vercel.ErrConfig)
 }
 
-func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode()) }
-
-func TestFuzzSeeds(t *testing.T) {
-	t.Parallel()
-	inboundtest.Seeds(t, "FuzzDecode", 4)
-}
+func FuzzDecode(f *testing.F) { inboundtest.Fuzz(f, decode(), 4) }

@@ -4,8 +4,6 @@ package inboundtest
 import (
 	"errors"
 	"flag"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,13 +12,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/seeds"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/internal/inbound"
 )
 
 // update rewrites the golden files, as in go test ./payload/github -update.
 // Read the difference before committing it.
-var update = flag.Bool("update", false, "write the golden files, and the seeds of a new package")
+var update = flag.Bool("update", false, "write the golden files")
 
 // Decode is a package's Decode with the test's options.
 type Decode func(body []byte) (*payload.Deployment, error)
@@ -119,7 +118,12 @@ func Strict(t *testing.T, decode Decode, event []byte) {
 // Fuzz decodes its input. The result must be a valid deployment that survives
 // encoding and decoding, or an error that tells an invalid event from other
 // failures.
-func Fuzz(f *testing.F, decode Decode) {
+//
+// The seeds are all deliveries in testdata/*.json, and those that package seeds
+// reads from the target's file. Fuzz fails unless there are want seeds.
+func Fuzz(f *testing.F, decode Decode, want int) {
+	f.Helper()
+	seeds.Add(f, want, deliveries(f)...)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d, err := decode(body)
 		if err != nil {
@@ -139,29 +143,13 @@ func Fuzz(f *testing.F, decode Decode) {
 	})
 }
 
-// Seeds requires the number of committed seeds, so that a lost seed is noticed.
-// If the corpus is empty, -update writes one for each delivery in testdata.
-func Seeds(t *testing.T, target string, want int) {
-	t.Helper()
-	folder := filepath.Join("testdata", "fuzz", target)
-	entries, err := os.ReadDir(folder)
-	if *update && errors.Is(err, fs.ErrNotExist) {
-		writeSeeds(t, folder)
-		entries, err = os.ReadDir(folder)
+func deliveries(f *testing.F) []seeds.Seed {
+	f.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", "*.json"))
+	require.NoError(f, err)
+	all := make([]seeds.Seed, len(files))
+	for i, file := range files {
+		all[i] = seeds.Seed{Read(f, filepath.Base(file))}
 	}
-	require.NoError(t, err, "run the test with -update")
-	assert.Len(t, entries, want, target)
-}
-
-func writeSeeds(t *testing.T, folder string) {
-	t.Helper()
-	require.NoError(t, os.MkdirAll(folder, 0o755))
-	deliveries, err := filepath.Glob(filepath.Join("testdata", "*.json"))
-	require.NoError(t, err)
-	for _, name := range deliveries {
-		body, err := os.ReadFile(name)
-		require.NoError(t, err)
-		seed := fmt.Appendf(nil, "go test fuzz v1\n[]byte(%q)\n", body)
-		require.NoError(t, os.WriteFile(filepath.Join(folder, strings.TrimSuffix(filepath.Base(name), ".json")), seed, 0o644))
-	}
+	return all
 }
