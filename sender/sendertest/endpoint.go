@@ -40,7 +40,7 @@ type Endpoint struct {
 	steps    []Step // the last one is for all requests that follow
 	done     int    // steps that were done, unless perDelivery
 	arrivals []*arrival
-	changed  chan struct{} // closed with the next arrival
+	changed  chan struct{} // closed with the next arrival or answer
 }
 
 // Endpoint returns an endpoint that does one step for each request, in their
@@ -97,11 +97,11 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	a, step, wrong := e.arrived(r, body)
 	for _, text := range wrong {
-		e.network.t.Errorf("sendertest: %s: %v", text, a.copied())
+		e.network.t.Errorf("sendertest: %s: %v", text, a.Arrival)
 	}
-	own := &answering{ResponseWriter: w, arrival: a}
+	own := &answering{ResponseWriter: w, endpoint: e, arrival: a}
 	step(own, r)
-	a.end(own, ctx.Err() == nil)
+	own.end(ctx.Err() == nil)
 }
 
 // arrived records a request, and returns what to do with it and what is wrong
@@ -124,9 +124,14 @@ func (e *Endpoint) arrived(r *http.Request, body []byte) (a *arrival, step Step,
 	}
 	wrong = append(wrong, a.differs(previous)...)
 	e.arrivals = append(e.arrivals, a)
+	e.notify()
+	return a, step, wrong
+}
+
+// notify wakes those that wait. The caller holds the lock.
+func (e *Endpoint) notify() {
 	close(e.changed)
 	e.changed = make(chan struct{})
-	return a, step, wrong
 }
 
 // step takes the next step. The caller holds the lock.
@@ -191,9 +196,9 @@ func (a Arrival) String() string {
 	return what + id + ", " + answer
 }
 
-// arrival is an Arrival whose answer may not be complete.
+// arrival is an Arrival whose answer may not be complete. The endpoint's lock
+// is for both.
 type arrival struct {
-	mu sync.Mutex
 	Arrival
 	// ended is true if the sender was still there at the end of the answer.
 	ended bool
@@ -219,7 +224,7 @@ func (a *arrival) differs(previous *arrival) (wrong []string) {
 	at, ok := timestamp(a.Header)
 	// An attempt whose sender gave up may have arrived after the next one was
 	// signed.
-	if ok && previous.answered() && at < previous.At.Unix() {
+	if ok && previous.ended && previous.Status != 0 && at < previous.At.Unix() {
 		wrong = append(wrong, "the timestamp is older than the previous attempt")
 	}
 	return wrong
@@ -230,54 +235,45 @@ func timestamp(h http.Header) (seconds int64, ok bool) {
 	return seconds, err == nil
 }
 
-func (a *arrival) answered() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ended && a.Status != 0
+// answering notes the status before it is sent.
+type answering struct {
+	http.ResponseWriter
+	endpoint *Endpoint
+	arrival  *arrival
+	hijacked bool
 }
 
-func (a *arrival) setStatus(code int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.Status == 0 {
-		a.Status = code
+// setStatus notes the first status.
+func (w *answering) setStatus(code int) {
+	w.endpoint.mu.Lock()
+	defer w.endpoint.mu.Unlock()
+	if w.arrival.Status == 0 {
+		w.arrival.Status = code
+		w.endpoint.notify()
 	}
 }
 
 // end notes the end of a step. A step that wrote nothing has answered 200.
-func (a *arrival) end(w *answering, there bool) {
+func (w *answering) end(there bool) {
 	if !w.hijacked && there {
-		a.setStatus(http.StatusOK)
+		w.setStatus(http.StatusOK)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ended = there
-}
-
-func (a *arrival) copied() Arrival {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.Arrival
-}
-
-// answering notes the status before it is sent.
-type answering struct {
-	http.ResponseWriter
-	arrival  *arrival
-	hijacked bool
+	w.endpoint.mu.Lock()
+	defer w.endpoint.mu.Unlock()
+	w.arrival.ended = there
 }
 
 // WriteHeader notes the status of an answer that is not interim.
 func (w *answering) WriteHeader(code int) {
 	if code >= http.StatusOK {
-		w.arrival.setStatus(code)
+		w.setStatus(code)
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
 
 // Write notes a 200 if there was no other status.
 func (w *answering) Write(p []byte) (int, error) {
-	w.arrival.setStatus(http.StatusOK)
+	w.setStatus(http.StatusOK)
 	return w.ResponseWriter.Write(p)
 }
 

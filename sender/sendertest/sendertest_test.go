@@ -241,6 +241,7 @@ func TestWants_Fail(t *testing.T) {
 			ep.WantRequests(1).WantAttempts("whk_1", 3).WantAccepted().WantAccepted(payload.DeployFailed)
 			ep.WantWaits().WantWaits(0, time.Millisecond)
 			ep.Wait(2, 0)
+			ep.WaitAccepted(1, 0)
 			ep.Wait(3, time.Minute)
 		})
 		arrived := "\n\t1. deploy.live, attempt 1 of delivery whk_1, answered 500\n\t2. deploy.live, attempt 2 of delivery whk_1, answered 200"
@@ -256,6 +257,8 @@ func TestWants_Fail(t *testing.T) {
 			got[5],
 			"sendertest: got 2 requests at " + url + " within 1m0s, want 3" + arrived,
 		}, got)
+		require.Equal(t, []string{"sendertest: " + url + " has accepted 0 deliveries within 1s, want 1"},
+			tbtest.Failures(t, func(t testing.TB) { sendertest.NewNetwork(t).Endpoint().WaitAccepted(1, time.Second) }))
 		require.Equal(t, []string{"sendertest: Sender: sender: invalid configuration: WithTimeout: 0s: want more than 0 and at most 10m0s"},
 			tbtest.Failures(t, func(t testing.TB) { sendertest.NewNetwork(t).Sender(sender.WithTimeout(0)) }))
 		require.Equal(t, "2 bytes, no answer", sendertest.Arrival{Body: []byte("{}")}.String())

@@ -13,9 +13,14 @@ import (
 func (e *Endpoint) Arrivals() []Arrival {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.copies()
+}
+
+// copies is Arrivals for a caller that holds the lock.
+func (e *Endpoint) copies() []Arrival {
 	all := make([]Arrival, len(e.arrivals))
 	for i, a := range e.arrivals {
-		all[i] = a.copied()
+		all[i] = a.Arrival
 	}
 	return all
 }
@@ -27,24 +32,55 @@ func (e *Endpoint) Attempts(id string) []Arrival {
 
 // Wait returns when n requests have arrived. It ends the test if that takes
 // longer than atMost. It is for senders that work in the background, such as an
-// outbox.
+// outbox. The last request may not have its answer yet.
 func (e *Endpoint) Wait(n int, atMost time.Duration) {
 	e.network.t.Helper()
+	if !e.wait(atMost, func() bool { return len(e.arrivals) >= n }) {
+		all := e.Arrivals()
+		e.network.t.Fatalf("sendertest: got %s at %s within %v, want %d%s", requests(len(all)), e.URL, atMost, n, list(all))
+	}
+}
+
+// WaitAccepted returns when n deliveries were answered with 2xx. It ends the
+// test if that takes longer than atMost.
+func (e *Endpoint) WaitAccepted(n int, atMost time.Duration) {
+	e.network.t.Helper()
+	if !e.wait(atMost, func() bool { return len(accepted(e.copies())) >= n }) {
+		all := e.Arrivals()
+		e.network.t.Fatalf("sendertest: %s has accepted %d deliveries within %v, want %d%s", e.URL, len(accepted(all)), atMost, n, list(all))
+	}
+}
+
+// wait reports whether the condition held in time. The condition is called with
+// the lock.
+func (e *Endpoint) wait(atMost time.Duration, condition func() bool) bool {
 	limit := time.NewTimer(atMost)
 	defer limit.Stop()
 	for {
 		e.mu.Lock()
-		got, changed := len(e.arrivals), e.changed
+		held, changed := condition(), e.changed
 		e.mu.Unlock()
-		if got >= n {
-			return
+		if held {
+			return true
 		}
 		select {
 		case <-changed:
 		case <-limit.C:
-			e.network.t.Fatalf("sendertest: got %s at %s within %v, want %d%s", requests(got), e.URL, atMost, n, list(e.Arrivals()))
+			return false
 		}
 	}
+}
+
+// accepted returns the types of the deliveries that were answered with 2xx.
+func accepted(all []Arrival) (types []payload.Type) {
+	seen := map[string]bool{}
+	for _, a := range all {
+		if a.Status >= 200 && a.Status <= 299 && !seen[a.ID] {
+			seen[a.ID] = a.ID != "" // without an ID, each request counts
+			types = append(types, a.Type)
+		}
+	}
+	return types
 }
 
 // WantRequests fails the test if not exactly n requests have arrived.
@@ -71,15 +107,8 @@ func (e *Endpoint) WantAttempts(id string, n int) *Endpoint {
 // often it arrived, and their order does not matter.
 func (e *Endpoint) WantAccepted(types ...payload.Type) *Endpoint {
 	e.network.t.Helper()
-	all, seen := e.Arrivals(), map[string]bool{}
-	var got []payload.Type
-	for _, a := range all {
-		if a.Status >= 200 && a.Status <= 299 && !seen[a.ID] {
-			seen[a.ID] = a.ID != "" // without an ID, each request counts
-			got = append(got, a.Type)
-		}
-	}
-	want := slices.Sorted(slices.Values(types))
+	all := e.Arrivals()
+	got, want := accepted(all), slices.Sorted(slices.Values(types))
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		e.network.t.Errorf("sendertest: %s has accepted the types %v, want %v%s", e.URL, got, want, list(all))
