@@ -1,18 +1,14 @@
 package envelope_test
 
 import (
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
-	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/envelope"
 	"github.com/deployhook/deployhook/sender/internal/formattest"
+	"github.com/deployhook/deployhook/sender/sendertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -82,31 +78,20 @@ func TestSend(t *testing.T) {
 	t.Parallel()
 	scheme, err := signer.NewStandard(signer.GenerateSecret())
 	require.NoError(t, err)
-	got := make(chan *payload.Envelope, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		verified, err := scheme.Verify(r, body)
-		if err != nil {
-			t.Error(err)
-		}
-		v, err := payload.DecodeEnvelope(body)
-		if err != nil || v.Event.DeliveryID != verified.ID || r.Header.Get("Content-Type") != "application/json" {
-			t.Error(err, verified.ID, r.Header)
-		}
-		got <- v
-	}))
-	defer server.Close()
-	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
-	require.NoError(t, err)
-	defer func() { _ = s.Close() }()
+	network := sendertest.NewNetwork(t)
+	server := network.Endpoint().Verify(scheme)
+	ep := server.To(scheme)
+	ep.BodyFormat = envelope.New()
 	event := formattest.Events()["deploy_live"]
 	event.DeliveryID = ""
-	_, err = s.Send(t.Context(), sender.Endpoint{URL: sender.NewURL(server.URL), Signer: scheme, BodyFormat: envelope.New()}, event)
+	_, err = network.Sender().Send(t.Context(), ep, event)
 	require.NoError(t, err)
-	v := <-got
+	server.WantRequests(1)
+	request := server.Arrivals()[0]
+	require.Equal(t, "application/json", request.Header.Get("Content-Type"))
+	v, err := payload.DecodeEnvelope(request.Body)
+	require.NoError(t, err)
+	require.Equal(t, request.Verified.ID, v.Event.DeliveryID)
 	require.NotEmpty(t, v.Event.DeliveryID)
 	require.Equal(t, event.DeploymentID, v.Event.DeploymentID)
 }

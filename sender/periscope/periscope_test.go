@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/internal/formattest"
 	"github.com/deployhook/deployhook/sender/periscope"
+	"github.com/deployhook/deployhook/sender/sendertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -168,29 +167,26 @@ func TestConfig(t *testing.T) {
 func TestSend(t *testing.T) {
 	t.Parallel()
 	const key = "periscope-key-0123456789abcdef"
-	var authorization, contentType string
-	var got *payload.Deployment
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		authorization, contentType = r.Header.Get("Authorization"), r.Header.Get("Content-Type")
-		body, _ := io.ReadAll(r.Body)
-		got, _ = payload.DecodeDeployment(body)
+	network := sendertest.NewNetwork(t)
+	server := network.Endpoint(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusCreated)
 		_, _ = io.WriteString(w, `{"action":"created","deploymentId":42,"linkedPRs":3}`)
-	}))
-	defer server.Close()
+	})
 	secret, err := signer.NewLiteralSecret(key)
 	require.NoError(t, err)
 	bearer, err := signer.NewBearer(secret)
 	require.NoError(t, err)
-	s, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
-	require.NoError(t, err)
-	defer s.Close()
-	ep := sender.Endpoint{URL: sender.NewURL(server.URL), Signer: bearer, BodyFormat: newFormat(t), Events: []string{"deploy.*"}}
+	s, ep := network.Sender(), server.To(bearer)
+	ep.BodyFormat, ep.Events = newFormat(t), []string{"deploy.*"}
 	e := formattest.Events()["deploy_started"]
 	receipt, err := s.Send(t.Context(), ep, e)
 	require.NoError(t, err)
-	require.Equal(t, "Bearer "+key, authorization)
-	require.Equal(t, "application/json", contentType)
+	server.WantRequests(1)
+	request := server.Arrivals()[0]
+	require.Equal(t, "Bearer "+key, request.Header.Get("Authorization"))
+	require.Equal(t, "application/json", request.Header.Get("Content-Type"))
+	got, err := payload.DecodeDeployment(request.Body)
+	require.NoError(t, err)
 	require.Equal(t, e.DeploymentID, got.DeploymentID)
 	require.Equal(t, payload.StatusInProgress, got.Status)
 	require.NotContains(t, fmt.Sprintf("%+v", receipt.Attempts[0]), key)
