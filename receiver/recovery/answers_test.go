@@ -146,6 +146,92 @@ func TestAnswers_ToAsks(t *testing.T) {
 	}
 }
 
+// in returns answers one after the other, and then the last one again and
+// again.
+func in(order ...roundTripper) (api roundTripper, requests *int) {
+	requests = new(int)
+	return func(r *http.Request) (*http.Response, error) {
+		*requests++
+		return order[min(*requests, len(order))-1](r)
+	}, requests
+}
+
+// What was refused is not asked for again, and what was not sent is.
+func TestAsks_InTheNextRun(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		first, second roundTripper
+		outcome       recovery.Outcome
+		requests      int
+	}{
+		"refused":      {reply(404, ""), reply(202, ""), recovery.Refused, 1},
+		"denied":       {reply(403, ""), reply(202, ""), recovery.Asked, 2},
+		"rate limited": {reply(429, "", "Retry-After", "100"), reply(202, ""), recovery.Asked, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				api, requests := in(test.first, test.second)
+				c := newClient(t, repository, asks(1, api), recovery.WithMaxWait(time.Second))
+				_, _ = c.Recover(t.Context()) // fails, except for the first case
+				time.Sleep(2 * time.Minute)
+				result, err := c.Recover(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, test.outcome, result.Missed[0].Outcome)
+				require.Equal(t, test.requests, *requests)
+			})
+		})
+	}
+}
+
+// A delivery that was accepted is complete, even if a later attempt failed.
+func TestAccepted_BeforeAFailure(t *testing.T) {
+	t.Parallel()
+	api := reply(200, `[
+		{"id":2,"guid":"g","delivered_at":"2000-01-01T00:00:05Z","status":"timed out","status_code":0,"redelivery":true},
+		{"id":1,"guid":"g","delivered_at":"2000-01-01T00:00:00Z","status":"OK","status_code":204}]`)
+	result, err := newClient(t, repository, onlyReads(t, api)).Recover(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, result.Missed)
+	require.Equal(t, 2, result.Examined)
+}
+
+// The waits are those that GitHub documents, by GitHub's clock.
+func TestRateLimits_Waits(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		limited roundTripper
+		wait    time.Duration
+	}{
+		"seconds":   {reply(403, "", "Retry-After", "17"), 17 * time.Second},
+		"date":      {reply(429, "", "Retry-After", "Sat, 01 Jan 2000 00:02:00 GMT"), 2 * time.Minute},
+		"primary":   {reply(403, "", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1577837400", "Date", "Wed, 01 Jan 2020 00:00:00 GMT"), 10*time.Minute + time.Second},
+		"no clock":  {reply(429, "", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "946684920"), 2*time.Minute + time.Second},
+		"past":      {reply(429, "", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1"), time.Second},
+		"secondary": {reply(403, `{"message":"You have exceeded a secondary rate limit."}`), time.Minute},
+		"GitLab":    {reply(429, "", "RateLimit-Remaining", "0", "RateLimit-Reset", "946684860"), time.Minute + time.Second},
+		"no number": {reply(429, "", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "soon"), time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				started := time.Now()
+				api, requests := in(test.limited, reply(200, one))
+				_, err := newClient(t, repository, api).Recover(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, test.wait, time.Since(started))
+				require.Equal(t, 2, *requests)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		started := time.Now()
+		_, err := newClient(t, repository, reply(429, "")).Recover(t.Context())
+		require.ErrorIs(t, err, recovery.ErrRateLimited)
+		require.Equal(t, (1+2+4+8+16+32+64)*time.Minute, time.Since(started))
+	})
+}
+
 func TestToken_IsReadForEachRequest(t *testing.T) {
 	t.Parallel()
 	calls := 0
@@ -254,6 +340,25 @@ func TestGitLab_FiveAsksAMinute(t *testing.T) {
 		require.Equal(t, 23, result.Count(recovery.Asked))
 		require.Equal(t, 4*time.Minute, time.Since(started))
 		h.requireOnce(t, 23)
+	})
+}
+
+// Failures with successes between them disable nothing.
+func TestGitLab_FailuresBetweenSuccesses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api, _ := newGitLab(t)
+		for range 10 {
+			api.Publish(recoverytest.Failing)
+		}
+		n := 0
+		api.Again = func(string, int) recoverytest.Way {
+			n++
+			return recoverytest.Way(n%2) * recoverytest.Failing
+		}
+		result, err := newClient(t, project, api).Recover(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []int{5, 5}, []int{result.Count(recovery.Failed), result.Count(recovery.Asked)})
 	})
 }
 

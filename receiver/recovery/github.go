@@ -75,7 +75,7 @@ func (e *gitHubEntry) entry() entry {
 	return entry{id: e.ID, key: e.GUID, at: e.DeliveredAt, accepted: accepted, open: open, status: status, event: e.Event, action: e.Action}
 }
 
-var nextLink = regexp.MustCompile(`<([^<>]*)>\s*;[^<]*\brel="?next"?`)
+var nextLink = regexp.MustCompile(`<([^<>]*)>\s*;[^<]*\brel="?next\b`)
 
 // next takes the cursor from the Link header ("Refer to the link header for the
 // next and previous page cursors"). Nothing else of the link is used, so that
