@@ -1,4 +1,4 @@
-// Package dedupetest checks that a [dedupe.Store] implements its contract.
+// Package dedupetest checks that a dedupe.Store implements its contract.
 // Every store of this module passes the suite without changes. Run it for your
 // own store:
 //

@@ -1,4 +1,4 @@
-// Package redisdedupe implements a [dedupe.Store] in Redis for package
+// Package redisdedupe implements a dedupe.Store in Redis for package
 // receiver. All instances of a service can share it.
 //
 //	client := redis.NewClient(&redis.Options{

@@ -1,4 +1,4 @@
-// Package sqldedupe implements a [dedupe.Store] in a PostgreSQL or SQLite
+// Package sqldedupe implements a dedupe.Store in a PostgreSQL or SQLite
 // database that all instances of a service share. It can commit a delivery's
 // effect and its completion together, so that each event takes effect exactly
 // once.

@@ -102,3 +102,13 @@ func mentioned(pkg string, examples []*doc.Example) map[string]bool {
 	}
 	return names
 }
+
+// The first sentence of a package is in lists of packages, which show no links.
+func TestSynopses_HaveNoLinks(t *testing.T) {
+	t.Parallel()
+	eachFile(t, parser.ParseComments|parser.PackageClauseOnly, func(f *file) {
+		if synopsis := new(doc.Package).Synopsis(f.syntax.Doc.Text()); strings.ContainsAny(synopsis, "[]") && hasPage(path.Dir(f.name)) {
+			t.Errorf("%s: write the first sentence without brackets: %s", f.name, synopsis)
+		}
+	})
+}

@@ -80,18 +80,19 @@
 //
 // # Outcomes of a delivery
 //
-//	2xx                          delivered
-//	410                          failed, and the endpoint is disabled
-//	disable                      delivered if 2xx, otherwise failed, and the endpoint is disabled
-//	abort-message, and no 2xx    failed: a dead letter
-//	anything else, or no answer  retried by the endpoint's schedule
-//	the schedule is exhausted    failed: a dead letter, kept for Replay
-//	the endpoint is disabled     canceled
-//	stale, with WithSupersession superseded
+//	2xx                            delivered
+//	410                            failed, and the endpoint is disabled
+//	disable                        delivered if 2xx, otherwise failed, and the endpoint is disabled
+//	abort-message, and no 2xx      failed: a dead letter
+//	anything else, or no answer    retried by the endpoint's schedule
+//	the schedule is exhausted      failed: a dead letter, kept for Replay
+//	the endpoint is disabled       canceled
+//	stale, with WithSupersession   superseded
 //
 // An endpoint sends disable and abort-message in the header Webhook-Delivery of
-// its answer. They count with sender.WithDeliveryControl in [WithSender] only.
-// An abort-message concerns one delivery, so it is no failure of the endpoint.
+// its answer. They count with [sender.WithDeliveryControl] in [WithSender]
+// only. An abort-message concerns one delivery, so it is no failure of the
+// endpoint.
 //
 // A retry comes no sooner than Retry-After asks, up to 6 hours. An endpoint
 // that has been failing for 5 days ([WithDisableAfter]) is disabled. One

@@ -1,4 +1,4 @@
-// Package ledgertest tests the contract of a [deployments.Ledger]. All ledgers
+// Package ledgertest tests the contract of a deployments.Ledger. All ledgers
 // of this module pass it unchanged. Run it for your own:
 //
 //	func TestLedger(t *testing.T) {

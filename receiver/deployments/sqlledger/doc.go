@@ -1,4 +1,4 @@
-// Package sqlledger stores the deployments of a [deployments.Endpoint] in
+// Package sqlledger stores the deployments of a deployments.Endpoint in
 // SQLite or PostgreSQL, through database/sql.
 //
 //	ledger, err := sqlledger.OpenSQLite(ctx, "deployments.db")
