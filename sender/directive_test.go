@@ -71,6 +71,7 @@ func TestDeliveryControl_Values(t *testing.T) {
 // FuzzDirective compares the parser with a regular expression. The flag i would
 // fold letters that are not ASCII.
 func FuzzDirective(f *testing.F) {
+	addKeys(f, directiveCases)
 	disable := regexp.MustCompile(`(^|,)[ \t]*[dD][iI][sS][aA][bB][lL][eE][ \t]*(,|$)`)
 	abort := regexp.MustCompile(`(^|,)[ \t]*[aA][bB][oO][rR][tT]-[mM][eE][sS][sS][aA][gG][eE][ \t]*(,|$)`)
 	f.Fuzz(func(t *testing.T, value string) {

@@ -11,7 +11,8 @@ import (
 	"github.com/deployhook/deployhook/sender"
 )
 
-// retryAfterCases are also the seeds of FuzzRetryAfter, which are committed.
+// retryAfterCases maps headers to waits. They are also the seeds of
+// FuzzRetryAfter.
 var retryAfterCases = map[string]time.Duration{
 	"":                                 0,
 	"0":                                0,

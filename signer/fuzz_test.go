@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/seeds"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -51,7 +52,7 @@ func subjectsNamed(t testing.TB, names ...string) []subject {
 // The list has v1a and v1 entries with arbitrary text around them. It is
 // accepted exactly if all of it is well formed.
 func FuzzStandardList(f *testing.F) {
-	requireSeeds(f, "FuzzStandardList", 12)
+	seeds.Add(f, 22)
 	subjects := subjectsNamed(f, "standard", "standard-ed25519", "standard-mixed")
 	f.Fuzz(func(t *testing.T, before, after string, body []byte) {
 		for _, s := range subjects {
@@ -64,7 +65,7 @@ func FuzzStandardList(f *testing.F) {
 }
 
 func FuzzStripeHeader(f *testing.F) {
-	requireSeeds(f, "FuzzStripeHeader", 12)
+	seeds.Add(f, 22)
 	subjects := subjectsNamed(f, "stripe", "stripe-two-keys", "buildkite")
 	f.Fuzz(func(t *testing.T, before, after string, body []byte) {
 		for _, s := range subjects {
@@ -78,7 +79,7 @@ func FuzzStripeHeader(f *testing.F) {
 
 // A signature of the body has one spelling.
 func FuzzBodyOnlyHeaders(f *testing.F) {
-	requireSeeds(f, "FuzzBodyOnlyHeaders", 10)
+	seeds.Add(f, 13)
 	subjects := subjectsNamed(f, "github", "bitbucket", "vercel", "heroku", "circleci")
 	f.Fuzz(func(t *testing.T, before, after string, body []byte) {
 		for _, s := range subjects {
@@ -92,7 +93,7 @@ func FuzzBodyOnlyHeaders(f *testing.F) {
 
 // A credential has one spelling, apart from the letter case of "Bearer".
 func FuzzAPIKeysHeader(f *testing.F) {
-	requireSeeds(f, "FuzzAPIKeysHeader", 10)
+	seeds.Add(f, 15)
 	subjects := subjectsNamed(f, "api-keys", "api-keys-header", "gitlab-token")
 	f.Fuzz(func(t *testing.T, value string) {
 		for _, s := range subjects {
@@ -122,7 +123,7 @@ func FuzzAPIKeysHeader(f *testing.F) {
 // A text that parses as a key is the only spelling of that key, and the key
 // works.
 func FuzzEd25519Keys(f *testing.F) {
-	requireSeeds(f, "FuzzEd25519Keys", 12)
+	seeds.Add(f, 19)
 	f.Fuzz(func(t *testing.T, text string) {
 		private, err := signer.ParseSigningKey(text)
 		if err == nil {
@@ -151,7 +152,7 @@ func FuzzEd25519Keys(f *testing.F) {
 }
 
 func FuzzAPIKeyHash(f *testing.F) {
-	requireSeeds(f, "FuzzAPIKeyHash", 8)
+	seeds.Add(f, 13)
 	f.Fuzz(func(t *testing.T, text string) {
 		if hash, err := signer.ParseAPIKeyHash(text); err == nil {
 			require.Equal(t, text, hash.String())

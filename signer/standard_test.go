@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/seeds"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -419,7 +420,7 @@ func TestVerifyDoesNotAllocateAndSignAllocatesTwice(t *testing.T) {
 // With any headers, verification does not panic, and it accepts only what was
 // signed.
 func FuzzStandardHeaders(f *testing.F) {
-	requireSeeds(f, "FuzzStandardHeaders", 10)
+	seeds.Add(f, 15)
 	scheme := standard(f, secret(f, specSecret))
 	other := standard(f, secret(f, "whsec_"+strings.Repeat("A", 32)))
 	f.Fuzz(func(t *testing.T, id, timestamp, list string, body []byte) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/seeds"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -102,7 +103,7 @@ func TestTimestampedRefusesChangedBodyAndTime(t *testing.T) {
 }
 
 func FuzzTimestampedHeaders(f *testing.F) {
-	requireSeeds(f, "FuzzTimestampedHeaders", 8)
+	seeds.Add(f, 9)
 	scheme := timestamped(f, literalSecret(f, literal))
 	f.Fuzz(func(t *testing.T, timestamp, signature string, body []byte) {
 		r := &http.Request{Header: http.Header{"X-Webhook-Timestamp": {timestamp}, "X-Webhook-Signature": {signature}}}

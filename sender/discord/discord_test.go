@@ -42,17 +42,13 @@ func TestHostile(t *testing.T) {
 }
 
 func FuzzEncode(f *testing.F) {
+	formattest.Seeds(f, 1)
 	format := newFormat(f, discord.WithMetadata("release"))
 	f.Fuzz(func(t *testing.T, typ, text string) {
 		_, body, err := format.Encode(t.Context(), formattest.HostileEvent(payload.Type(typ), text))
 		require.NoError(t, err)
 		check(t, body)
 	})
-}
-
-func TestSeeds(t *testing.T) {
-	t.Parallel()
-	formattest.Seeds(t, *update)
 }
 
 // check holds a message against the limits that Discord documents, and against

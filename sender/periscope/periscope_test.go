@@ -131,13 +131,9 @@ func TestHostile(t *testing.T) {
 }
 
 func FuzzEncode(f *testing.F) {
+	formattest.Seeds(f, 0)
 	format := newFormat(f)
 	f.Fuzz(func(t *testing.T, typ, text string) { check(t, format, typ, text, "") })
-}
-
-func TestSeeds(t *testing.T) {
-	t.Parallel()
-	formattest.Seeds(t, *update)
 }
 
 // check requires a valid record.

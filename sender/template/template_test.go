@@ -110,6 +110,7 @@ func TestHostile(t *testing.T) {
 }
 
 func FuzzEncode(f *testing.F) {
+	formattest.Seeds(f, 0)
 	formats := map[template.Markup]*template.Format{}
 	for _, markup := range []template.Markup{template.Plain, template.Markdown, template.HTML} {
 		formats[markup] = newFormat(f, everywhere, markup)
@@ -140,11 +141,6 @@ func check(t testing.TB, f *template.Format, markup template.Markup, typ, text s
 		require.LessOrEqual(t, len(utf16.Encode([]rune(c))), 10)
 		safe(t, markup, c, "c")
 	}
-}
-
-func TestSeeds(t *testing.T) {
-	t.Parallel()
-	formattest.Seeds(t, *update)
 }
 
 // FuzzNew checks that an accepted document turns any event into JSON.

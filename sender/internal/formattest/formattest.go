@@ -5,8 +5,10 @@ package formattest
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/callbacktest"
+	"github.com/deployhook/deployhook/internal/seeds"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -185,28 +188,21 @@ func collect(v any, path string, found map[string]string) {
 	}
 }
 
-// Seeds checks that every hostile text is a committed seed of FuzzEncode, or
-// writes them.
-func Seeds(t *testing.T, update bool) {
-	t.Helper()
-	folder := filepath.Join("testdata", "fuzz", "FuzzEncode")
+// Seeds adds every hostile text as a seed of FuzzEncode, and the seeds that the
+// format has in its own file for package seeds. It fails unless the file has
+// own seeds.
+func Seeds(f *testing.F, own int) {
+	f.Helper()
 	hostile := Hostile()
-	for name, text := range hostile {
-		if len(text) > 2000 { // in a file; TestHostile has them whole
+	var all []seeds.Seed
+	for _, name := range slices.Sorted(maps.Keys(hostile)) {
+		text := hostile[name]
+		if len(text) > 2000 { // the tests of the formats have long texts whole
 			text = strings.ToValidUTF8(text[:2000], "")
 		}
-		seed := []byte("go test fuzz v1\nstring(\"deploy.failed\")\nstring(" + strconv.Quote(text) + ")\n")
-		file := filepath.Join(folder, strings.ReplaceAll(name, " ", "_"))
-		if update {
-			write(t, file, seed)
-		}
-		if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, seed) {
-			t.Errorf("%s is not the seed %q (run the test with -update)", file, name)
-		}
+		all = append(all, seeds.Seed{"deploy.failed", text})
 	}
-	if entries, err := os.ReadDir(folder); err != nil || len(entries) < len(hostile) {
-		t.Errorf("%d seeds, want at least %d: %v", len(entries), len(hostile), err)
-	}
+	seeds.Add(f, own+len(all), all...)
 }
 
 // Callback requires that a fault in a callback of a format stops nothing. The
