@@ -141,6 +141,20 @@ func TestCheck_Fails(t *testing.T) {
 	}
 }
 
+// A go.mod file in testdata keeps the test data out of the zip. It is no module
+// of the tree.
+func TestCheck_LeavesTestdataOut(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	data := make([]byte, maxRootZip)
+	_, _ = rand.Read(data)
+	r.write("testdata/data.bin", string(data))
+	r.write("testdata/go.mod", "module "+root+"/testdata\n")
+	r.commit()
+	code, out := r.release("check")
+	require.Zero(t, code, out)
+}
+
 // Changes that are not committed count only with -worktree.
 func TestCheck_Worktree(t *testing.T) {
 	t.Parallel()

@@ -58,8 +58,8 @@ func readTree(ctx context.Context, dir string) (*tree, error) {
 		if strings.HasPrefix(mode, "120000 ") {
 			t.links = append(t.links, name)
 		}
-		if path.Base(name) != "go.mod" {
-			continue
+		if path.Base(name) != "go.mod" || path.Base(path.Dir(name)) == "testdata" {
+			continue // in testdata it only keeps the files around it out of a module
 		}
 		m, err := readMod(dir, path.Dir(name))
 		if err != nil {
