@@ -17,6 +17,7 @@
 //	POST /webhooks/dokploy           DOKPLOY_TOKEN             Dokploy's custom notifications, with the token as a bearer token
 //	POST /webhooks/netlify           NETLIFY_WEBHOOK_SECRET    Netlify's deploy notifications, signed with a JSON Web Signature
 //	POST /webhooks/coolify           COOLIFY_PASSWORD          Coolify's notifications, with user coolify and the password in the URL
+//	POST /webhooks/jenkins           JENKINS_PASSWORD          builds by Jenkins' Notification plugin, with user jenkins and the password in the URL
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
 //	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics

@@ -10,6 +10,7 @@ import (
 	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
+	"github.com/deployhook/deployhook/payload/jenkins"
 	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/receiver"
@@ -85,4 +86,12 @@ func coolifyHandler(c config, text string) (http.Handler, error) {
 	return c.source("coolify", text,
 		func(secret signer.Secret) (signer.Verifier, error) { return coolify.NewVerifier("coolify", secret) },
 		func() (receiver.RecordDecoder, error) { return coolify.NewDecoder(coolify.WithComplete(now)) })
+}
+
+func jenkinsHandler(c config, text string) (http.Handler, error) {
+	return c.source("jenkins", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return jenkins.NewVerifier("jenkins", secret) },
+		func() (receiver.RecordDecoder, error) {
+			return jenkins.NewDecoder(jenkins.WithEnvironment("production"))
+		})
 }

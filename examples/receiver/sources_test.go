@@ -36,6 +36,9 @@ func TestSources(t *testing.T) {
 		{"coolify", "COOLIFY_PASSWORD", "success.json", func(string) func(*http.Request) {
 			return func(r *http.Request) { r.SetBasicAuth("coolify", literal) }
 		}},
+		{"jenkins", "JENKINS_PASSWORD", "completed.json", func(string) func(*http.Request) {
+			return func(r *http.Request) { r.SetBasicAuth("jenkins", literal) }
+		}},
 	}
 	env := make([]string, 0, len(sources))
 	for _, s := range sources {

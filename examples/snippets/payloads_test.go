@@ -20,6 +20,7 @@ import (
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/payload/jenkins"
 	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/payload/render"
 	"github.com/deployhook/deployhook/payload/temps"
@@ -30,7 +31,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc, coolifyDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc, coolifyDoc, jenkinsDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -353,5 +354,26 @@ func coolifyDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/coolify", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func jenkinsDoc(store dedupe.Store) error {
+	password, err := signer.NewLiteralSecret(os.Getenv("JENKINS_PASSWORD"))
+	if err != nil {
+		return err
+	}
+	verifier, err := jenkins.NewVerifier("jenkins", password)
+	if err != nil {
+		return err
+	}
+	decode, err := jenkins.NewDecoder(jenkins.WithEnvironment("production"))
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "jenkins"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/jenkins", rcv.Records(decode, onDeployment))
 	return nil
 }

@@ -215,6 +215,23 @@ func (b *Builder) Millis(field string, candidates ...Node) time.Time {
 	}, candidates)
 }
 
+// maxDuration bounds durations, so that no sum with a time overflows.
+const maxDuration = 100 * 365 * 24 * time.Hour
+
+// Duration reads a number of milliseconds, up to 100 years.
+func (b *Builder) Duration(n Node) time.Duration {
+	n.failWrong()
+	ms, ok := n.value.Int64()
+	switch {
+	case !n.Exists():
+		return 0
+	case !ok || ms < 0 || ms > maxDuration.Milliseconds():
+		b.fail(n.path, "must be a number of milliseconds, an integer")
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
 // maxMillis is the end of the year 9999.
 const maxMillis = 253402300799999
 

@@ -14,6 +14,7 @@ import (
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/payload/jenkins"
 	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/payload/render"
 	"github.com/deployhook/deployhook/payload/temps"
@@ -57,6 +58,10 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	check("netlify", "WithComplete", err, netlify.ErrConfig)
 	_, err = coolify.NewDecoder(coolify.WithComplete(nil))
 	check("coolify", "WithComplete", err, coolify.ErrConfig)
+	_, err = jenkins.NewDecoder(jenkins.WithComplete(nil), jenkins.WithEnvironment(""), jenkins.WithEnvironmentParameter(""))
+	check("jenkins", "WithComplete", err, jenkins.ErrConfig)
+	check("jenkins", "WithEnvironment", err, jenkins.ErrConfig)
+	check("jenkins", "WithEnvironmentParameter", err, jenkins.ErrConfig)
 	_, err = temps.NewDecoder(temps.WithComplete(nil))
 	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))
