@@ -81,6 +81,12 @@
 //     delivery. The second finds a duplicate. Give each handler its own source.
 //   - One source name for unrelated senders, or one secret for several tenants.
 //
+// # Tests
+//
+// Package receivertest makes good and bad requests for every scheme, stores
+// with faults, and handlers that record their calls. Tests with it need neither
+// a network nor time.
+//
 // # Metrics and traces
 //
 // [WithTelemetry] counts requests and continues the sender's trace in the

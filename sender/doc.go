@@ -147,4 +147,10 @@
 //   - Calling Send in a request handler. It may take a minute, and a crash
 //     loses the event. Queue the message, and call [Sender.Attempt] from the
 //     queue.
+//
+// # Tests
+//
+// Package sendertest has endpoints that are good, slow or hostile, with the
+// options that a Sender needs to reach them. They are in memory, so retries and
+// timeouts take no time in a testing/synctest bubble.
 package sender
