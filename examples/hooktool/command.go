@@ -114,7 +114,7 @@ func (c *call) failed(ctx context.Context, err error) int {
 		return exitFault // it has been reported
 	case errors.Is(err, errInterrupted), ctx.Err() != nil:
 		code = exitInterrupted
-		err = fmt.Errorf("%s: %s", endReason(ctx), oneLine(err.Error()))
+		err = fmt.Errorf("%s: %s", endReason(ctx), strings.TrimPrefix(oneLine(err.Error()), errInterrupted.Error()+": "))
 	}
 	text := oneLine(err.Error())
 	fmt.Fprintf(c.stderr, "hooktool %s: %s\n", c.name, text)

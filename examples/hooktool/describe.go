@@ -10,14 +10,18 @@ import (
 	"strings"
 
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/cdevents"
+	"github.com/deployhook/deployhook/payload/dokploy"
+	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
 	"github.com/deployhook/deployhook/payload/pagerduty"
 	"github.com/deployhook/deployhook/payload/render"
+	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/payload/vercel"
 )
 
@@ -54,6 +58,10 @@ func sources(environment string) []source {
 		{"bitbucket", "X-Event-Key", records(bitbucket.NewDecoder(bitbucket.WithEnvironment(environment)))},
 		{"pagerduty", "X-Pagerduty-Signature", incidents(pagerduty.NewIncidentDecoder())},
 		{"cdevents", "Ce-Type", describeCDEvent},
+		{"flux", "Gotk-Component", records(flux.NewDecoder(flux.WithEnvironment(environment)))},
+		{"temps", "", records(temps.NewDecoder())},
+		{"argocd", "", records(argocd.NewDecoder())},
+		{"dokploy", "", records(dokploy.NewDecoder(dokploy.WithEnvironment(environment), dokploy.WithComplete(withoutCommit)))},
 		{"render", "", records(render.NewDecoder(render.WithEnvironment(environment)))},
 		{"azure", "", records(azure.NewDecoder())},
 		{"event", "", describeEvent},
@@ -62,6 +70,13 @@ func sources(environment string) []source {
 		}, nil)},
 		{"incident", "", incidents(func(_ context.Context, body []byte) (*payload.Incident, error) { return payload.DecodeIncident(body) }, nil)},
 	}
+}
+
+// withoutCommit lets a source without commits be shown. A service asks the
+// sender's API for the commit here.
+func withoutCommit(_ context.Context, d *payload.Deployment) error {
+	d.SetCommit("0000000")
+	return nil
 }
 
 func sourceNames() string {
@@ -105,8 +120,11 @@ func recognise(all []source, h http.Header, body []byte) string {
 	if json.Unmarshal(body, &members) != nil {
 		return ""
 	}
+	if _, enveloped := members["data"]; enveloped && members["type"] != nil {
+		return "event"
+	}
 	for _, c := range []struct{ source, member string }{
-		{"event", "event"}, {"incident", "incidentId"}, {"deployment", "deploymentId"},
+		{"event", "event"}, {"temps", "event_type"}, {"incident", "incidentId"}, {"deployment", "deploymentId"},
 	} {
 		if _, found := members[c.member]; found {
 			return c.source
@@ -127,7 +145,7 @@ func describeOther(h http.Header, body []byte) description {
 }
 
 func describeEvent(_ context.Context, _ http.Header, body []byte) (description, error) {
-	e, err := payload.DecodeEvent(body)
+	e, _, err := payload.DecodeEventOrEnvelope(body)
 	if err != nil {
 		return description{}, err
 	}

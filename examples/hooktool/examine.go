@@ -90,12 +90,6 @@ func redactedHeaders(h http.Header) (names []string) {
 
 // unknownScheme explains a request without a known signature.
 func unknownScheme(h http.Header) *fault {
-	if len(h["Svix-Signature"]) > 0 {
-		return &fault{
-			"header-names", "header Svix-Signature", "the headers are named svix-id, svix-timestamp and svix-signature, which are Svix's own names for those of Standard Webhooks",
-			"Let the sender use webhook-id, webhook-timestamp and webhook-signature, or rename the headers in front of the receiver.",
-		}
-	}
 	for name := range h {
 		if strings.Contains(strings.ToLower(name), "signature") {
 			return &fault{

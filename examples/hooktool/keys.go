@@ -58,6 +58,19 @@ func (g ring) keys(s scheme, o *schemeFlags) ([]signer.Key, error) {
 	return keys, nil
 }
 
+// plausible finds mistakes in secrets whose scheme is not known yet.
+func (g ring) plausible() error {
+	for _, c := range []credential{g.current, g.previous} {
+		if !c.given() {
+			continue
+		}
+		if _, err := parseKey(scheme{standard: strings.HasPrefix(c.text, "whsk_") || strings.HasPrefix(c.text, "whpk_")}, c.text); err != nil {
+			return usagef("%s: %s", c.source, secretMistake(err))
+		}
+	}
+	return nil
+}
+
 // named returns a key with a name for the output and an end.
 func named(key signer.Key, name string, end time.Time) signer.Key {
 	switch k := key.(type) {
@@ -97,13 +110,10 @@ func plainError(text string) string {
 	for _, sentinel := range []error{signer.ErrInvalidSecret, signer.ErrConfig, signer.ErrUnverified, signer.ErrInvalidMessage} {
 		text = strings.TrimPrefix(text, sentinel.Error()+": ")
 	}
-	for old, plain := range map[string]string{
-		"WithTolerance": "-tolerance ", "WithHeaderPrefix": "-header-prefix", "WithHeader": "-header", "WithSignaturePrefix": "-signature-prefix",
-		"Standard: ": "", "Timestamped: ": "", "Stripe: ": "", "BodyOnly: ": "", "GitHub: ": "", "APIKeys: ": "", "Bearer: ": "",
-	} {
-		text = strings.ReplaceAll(text, old, plain)
-	}
-	return text
+	return strings.NewReplacer(
+		"WithTolerance", "-tolerance ", "WithHeaderPrefix", "-header-prefix", "WithHeader", "-header", "WithSignaturePrefix", "-signature-prefix",
+		"Standard: ", "", "Timestamped: ", "", "Stripe: ", "", "BodyOnly: ", "", "GitHub: ", "", "APIKeys: ", "", "Bearer: ", "",
+	).Replace(text)
 }
 
 // newVerifier returns the verifier of a scheme.

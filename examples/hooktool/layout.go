@@ -24,7 +24,7 @@ func bodyOnly(name, says string, l layout, verifier func(*schemeFlags, signer.Se
 	return scheme{
 		name: name, says: says, header: l.header,
 		verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) {
-			return verifier(o, literal(keys[0]), o.options(keys, false))
+			return verifier(o, literal(keys[0]), o.judged(o.options(keys, false)))
 		},
 		signer: func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) {
 			if o.header != "" {
@@ -57,7 +57,7 @@ func customBodyOnly() scheme {
 			if err != nil {
 				return nil, err
 			}
-			return signer.NewBodyOnly(keys[0], append(o.options(keys, false), l.options()...)...)
+			return signer.NewBodyOnly(keys[0], append(o.judged(o.options(keys, false)), l.options()...)...)
 		},
 		signer: func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) {
 			l, err := from(o)

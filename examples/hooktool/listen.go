@@ -34,7 +34,7 @@ for a sender on the internet. The recorded files have no credentials of callers,
 such as API keys, unless -keep-credentials is given.
 
 The exit status is 1 if a request was not authentic, invalid, or not forwarded.
-A signal ends it, and so does -count.`,
+It ends by a signal, -count or -timeout.`,
 		examples: `hooktool listen
 hooktool listen -record requests -forward http://127.0.0.1:3000/webhooks/deploy
 hooktool listen -scheme github -record requests
@@ -160,7 +160,7 @@ func (o *listenFlags) check(c *call) error {
 // checkSecret finds a mistake in the secret before the first request.
 func (o *listenFlags) checkSecret(g ring) error {
 	if o.scheme.name == "" {
-		return nil
+		return g.plausible()
 	}
 	s, err := schemeNamed(o.scheme.name)
 	if err != nil {
@@ -188,7 +188,7 @@ func (l *listener) status(ctx context.Context, err error) error {
 	case err != nil:
 		return err
 	case ctx.Err() != nil && l.count > l.number:
-		return fmt.Errorf("%w: %s of %d arrived", errInterrupted, plural(l.number, "request"), l.count)
+		return fmt.Errorf("%w: %d of %s arrived", errInterrupted, l.number, plural(l.count, "request"))
 	case l.faults > 0:
 		return errFault
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,8 +121,8 @@ func (r *recorded) write(dir string, number int, kind string) (string, error) {
 }
 
 // readRecorded reads a file that listen has written. "-" is standard input.
-func (c *call) readRecorded(path string) (*recorded, error) {
-	text, err := c.readFile(path, maxRecord)
+func (c *call) readRecorded(ctx context.Context, path string) (*recorded, error) {
+	text, err := c.readFile(ctx, path, maxRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -145,8 +146,27 @@ func (c *call) readRecorded(path string) (*recorded, error) {
 	return r, nil
 }
 
-// readFile reads a file of limited size, or standard input.
-func (c *call) readFile(path string, limit int64) ([]byte, error) {
+// readFile reads a file of limited size, or standard input. Both can wait for
+// another process, so it returns when the context ends.
+func (c *call) readFile(ctx context.Context, path string, limit int64) ([]byte, error) {
+	type read struct {
+		text []byte
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		text, err := c.readAll(path, limit)
+		done <- read{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-ctx.Done():
+		return nil, errInterrupted
+	}
+}
+
+func (c *call) readAll(path string, limit int64) ([]byte, error) {
 	in := c.stdin
 	if path != "-" {
 		file, err := os.Open(path)
@@ -168,7 +188,7 @@ func (c *call) readFile(path string, limit int64) ([]byte, error) {
 
 // readAllRecorded reads files, and those of folders in the order of their
 // names.
-func (c *call) readAllRecorded(paths []string) ([]*recorded, error) {
+func (c *call) readAllRecorded(ctx context.Context, paths []string) ([]*recorded, error) {
 	var all []*recorded
 	for _, path := range paths {
 		files := []string{path}
@@ -182,7 +202,7 @@ func (c *call) readAllRecorded(paths []string) ([]*recorded, error) {
 			}
 		}
 		for _, file := range files {
-			r, err := c.readRecorded(file)
+			r, err := c.readRecorded(ctx, file)
 			if err != nil {
 				return nil, err
 			}

@@ -99,7 +99,7 @@ func (o *replayFlags) files(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	all, err := c.readAllRecorded(c.args)
+	all, err := c.readAllRecorded(ctx, c.args)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -106,6 +107,8 @@ func (s sample) message(format string, t payload.Type, at time.Time) (message, e
 	switch format {
 	case "event":
 		m.body, err = e.Encode()
+	case "envelope":
+		m.body, err = (&payload.Envelope{Event: *e}).Encode()
 	case "deployment":
 		m.body, err = s.record(e)
 	case "cdevents":
@@ -144,8 +147,8 @@ func (s sample) templated(tmpl *template.Template, t payload.Type, at time.Time)
 	return m, nil
 }
 
-func parseTemplate(c *call, path string) (*template.Template, error) {
-	text, err := c.readFile(path, 1<<20)
+func parseTemplate(ctx context.Context, c *call, path string) (*template.Template, error) {
+	text, err := c.readFile(ctx, path, 1<<20)
 	if err != nil {
 		return nil, err
 	}

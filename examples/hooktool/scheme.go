@@ -8,10 +8,12 @@ import (
 
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
+	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
 	"github.com/deployhook/deployhook/payload/render"
+	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/payload/vercel"
 	"github.com/deployhook/deployhook/signer"
 	"github.com/deployhook/deployhook/signer/httpsig"
@@ -48,7 +50,7 @@ type schemeFlags struct {
 
 func (o *schemeFlags) register(f *flag.FlagSet, fallback string) {
 	f.StringVar(&o.name, "scheme", "", "`scheme` of the signature: "+schemeNames()+"; default: "+fallback)
-	f.StringVar(&o.prefix, "header-prefix", "", "beginning of the `header` names of -scheme timestamped; default: X-Webhook")
+	f.StringVar(&o.prefix, "header-prefix", "", "beginning of the `header` names of -scheme timestamped and standard; default: X-Webhook and Webhook")
 	f.StringVar(&o.header, "header", "", "`header` with the signature or key, for -scheme body-only, stripe, github and bearer")
 	f.StringVar(&o.mark, "signature-prefix", "", "`text` before the signature, such as sha256=, for -scheme timestamped and body-only")
 	f.BoolVar(&o.base64, "base64", false, "with -scheme body-only the signature is base64, not hex")
@@ -92,11 +94,16 @@ func signedSchemes() []scheme {
 		{
 			name: "standard", says: "Standard Webhooks: ID, time and body", standard: true, header: signer.HeaderSignature,
 			verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) {
-				return signer.NewStandard(keys[0], o.options(keys, true)...)
+				return o.standard(keys, true, o.prefix)
 			},
 			signer: func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) {
-				return signer.NewStandard(keys[0], o.options(keys, false)...)
+				return o.standard(keys, false, o.prefix)
 			},
+		},
+		{
+			name: "svix", says: "the same under Svix's names", standard: true, header: "Svix-Signature",
+			verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) { return o.standard(keys, true, "Svix") },
+			signer:   func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) { return o.standard(keys, false, "Svix") },
 		},
 		{
 			name: "timestamped", says: "hex HMAC of timestamp.body under X-Webhook-…, or under -header-prefix", header: "X-Webhook-Signature",
@@ -131,8 +138,15 @@ func signedSchemes() []scheme {
 				}
 				return render.NewVerifier(secret, o.options(keys, true)...)
 			},
+			signer: func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) { return o.standard(keys, false, "") },
+		},
+		{
+			name: "temps", says: "Temps: timestamped, with sha256= before the signature",
+			verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) {
+				return temps.NewVerifier(literal(keys[0]), o.options(keys, true)...)
+			},
 			signer: func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) {
-				return signer.NewStandard(keys[0], o.options(keys, false)...)
+				return signer.NewTimestamped(keys[0], append(o.options(keys, false), signer.WithSignaturePrefix("sha256="))...)
 			},
 		},
 	}
@@ -152,6 +166,9 @@ func bodyOnlySchemes() []scheme {
 		}),
 		bodyOnly("heroku", "Heroku: body", layout{header: "Heroku-Webhook-Hmac-Sha256", base64: true}, func(_ *schemeFlags, s signer.Secret, opts []signer.Option) (signer.Scheme, error) {
 			return heroku.NewVerifier(s, opts...)
+		}),
+		bodyOnly("flux", "Flux: body", layout{header: "X-Signature", mark: "sha256="}, func(_ *schemeFlags, s signer.Secret, opts []signer.Option) (signer.Scheme, error) {
+			return flux.NewVerifier(s, opts...)
 		}),
 		plainBodyOnly("circleci", "CircleCI: body", layout{header: "Circleci-Signature", mark: "v1=", list: true}),
 		plainBodyOnly("pagerduty", "PagerDuty: body", layout{header: "X-Pagerduty-Signature", mark: "v1=", list: true}),
@@ -203,10 +220,15 @@ func (o *schemeFlags) options(keys []signer.Key, verifying bool) []signer.Option
 	for _, key := range keys[1:] {
 		opts = append(opts, signer.WithKey(key))
 	}
-	if verifying && o.tolerance != 0 {
-		opts = append(opts, signer.WithTolerance(o.tolerance))
+	if verifying {
+		opts = append(o.judged(opts), signer.WithTolerance(o.tolerance))
 	}
-	if verifying && !o.at.IsZero() {
+	return opts
+}
+
+// judged adds the option for a time other than now.
+func (o *schemeFlags) judged(opts []signer.Option) []signer.Option {
+	if !o.at.IsZero() {
 		opts = append(opts, signer.InsecureAt(o.at))
 	}
 	return opts
@@ -217,6 +239,14 @@ func (o *schemeFlags) withHeader(opts []signer.Option) []signer.Option {
 		opts = append(opts, signer.WithHeader(o.header))
 	}
 	return opts
+}
+
+func (o *schemeFlags) standard(keys []signer.Key, verifying bool, prefix string) (*signer.Standard, error) {
+	opts := o.options(keys, verifying)
+	if prefix != "" {
+		opts = append(opts, signer.WithHeaderPrefix(prefix))
+	}
+	return signer.NewStandard(keys[0], opts...)
 }
 
 func (o *schemeFlags) timestamped(keys []signer.Key, verifying bool) (*signer.Timestamped, error) {
@@ -254,7 +284,7 @@ func (o *schemeFlags) httpsig(keys []signer.Key, verifying bool) (*httpsig.Schem
 	for _, key := range all[1:] {
 		opts = append(opts, httpsig.WithKey(key))
 	}
-	if verifying && o.tolerance != 0 {
+	if verifying {
 		tolerance := o.tolerance
 		if age := time.Since(o.at); !o.at.IsZero() && age > 0 {
 			// This scheme knows only the present, but takes a longer tolerance.
@@ -297,7 +327,7 @@ func detect(o schemeFlags, h http.Header) (scheme, schemeFlags, bool) {
 	// Any header prefix, such as that of X-Temps-Signature.
 	for name := range h {
 		prefix, found := strings.CutSuffix(name, "-Signature")
-		if found && len(h[prefix+"-Timestamp"]) > 0 && !strings.HasPrefix(name, "Svix-") {
+		if found && len(h[prefix+"-Timestamp"]) > 0 {
 			o.prefix = prefix
 			s, err := schemeNamed("timestamped")
 			return s, o, err == nil

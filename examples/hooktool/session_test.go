@@ -11,9 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 )
@@ -165,7 +167,7 @@ func TestListen_KeepsEveryByte(t *testing.T) {
 		h := service.headers[i].Clone()
 		delete(h, "Content-Length")
 		require.Equal(t, http.Header{"X-Twice": {"b", "a"}, "User-Agent": {"desk"}, "Authorization": {"Bearer canary"}, "Accept-Encoding": {"br"}}, h)
-		rec, err := c.readRecorded(files[i])
+		rec, err := c.readRecorded(t.Context(), files[i])
 		require.NoError(t, err)
 		require.Equal(t, body, string(rec.body()))
 		require.Equal(t, "/a%20b", rec.URL)
@@ -328,7 +330,7 @@ func TestTrigger_OtherBodies(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "body.tmpl"), []byte(`{"kind":{{json .Event}},"name":{{json .App}}}`), 0o600))
 	path, err := signedRecord(t, "standard", otherSecret, schemeFlags{}).write(dir, 1, "")
 	require.NoError(t, err)
-	l := listen(t, dir, e, "-count", "5")
+	l := listen(t, dir, e, "-count", "6")
 	run := func(args ...string) {
 		r := program(t, dir, e, append([]string{"trigger", "-url", l.url}, args...)...)
 		require.Equal(t, 0, r.code, r.stdout+r.stderr)
@@ -343,6 +345,8 @@ func TestTrigger_OtherBodies(t *testing.T) {
 	in = l.next()
 	require.Equal(t, "deployment", in["source"])
 	require.Equal(t, "failure", in["event"])
+	run("-format", "envelope", "-app", "wrapped", "deploy.live")
+	require.Equal(t, "wrapped", l.next()["app"])
 	run("-format", "cdevents", "deploy.live")
 	require.Equal(t, "cdevents", l.next()["source"])
 	run("-H", "X-Extra: 1", "-environment", "staging", "deploy.started")
@@ -372,6 +376,117 @@ func TestReplay_ExactBytesAreStale(t *testing.T) {
 	require.Equal(t, 0, program(t, dir, env{"HOOKTOOL_SECRET": standardSecret}, "replay", "-url", l.url, ".").code)
 	require.Equal(t, "authentic", l.next()["result"])
 	require.Equal(t, 1, l.end())
+}
+
+// Texts of a sender can't move the cursor or hide what follows.
+func TestListen_ShowsHostileTextsSafely(t *testing.T) {
+	t.Parallel()
+	l := newScreen(t, env{"HOOKTOOL_SECRET": standardSecret}, "-count", "1")
+	body := `{"event":"deploy.live","timestamp":"2026-11-28T12:00:00Z","deployment_id":"dep\u202e1","app":"a\u009b2J","environment":"e\u001b[2J\u0007"}`
+	r, err := http.NewRequest(http.MethodPost, l.url, reader(body))
+	require.NoError(t, err)
+	r.Header = http.Header{"X-Evil-Signature": {"\u009b2J"}}
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	screen := l.rest()
+	require.Contains(t, screen, "REFUSED")
+	require.Contains(t, screen, "X-Evil-Signature")
+	for _, c := range screen {
+		require.True(t, c == '\n' || unicode.IsPrint(c), "%q in %q", c, screen)
+	}
+}
+
+// A mistake in the secret is found before the first request.
+func TestListen_UsageErrors(t *testing.T) {
+	t.Parallel()
+	for says, c := range map[string]struct {
+		env  env
+		args []string
+	}{
+		"has quotation marks around it":       {env{"HOOKTOOL_SECRET": `"` + literalText + `"`}, nil},
+		"nothing has expanded":                {env{"HOOKTOOL_SECRET": "$(SECRET)"}, nil},
+		"lacks the whsec_ prefix":             {env{"HOOKTOOL_SECRET": literalText}, []string{"-scheme", "standard"}},
+		"no secret for -scheme github":        {nil, []string{"-scheme", "github"}},
+		"-forward: want an absolute":          {nil, []string{"-forward", "127.0.0.1:3000"}},
+		"need -forward":                       {nil, []string{"-forward-all"}},
+		"-count -1":                           {nil, []string{"-count", "-1"}},
+		"-max-body 0":                         {nil, []string{"-max-body", "0"}},
+		"-source \"jira\"":                    {nil, []string{"-source", "jira"}},
+		"-addr":                               {nil, []string{"-addr", "nonsense"}},
+		"-record":                             {nil, []string{"-record", os.Args[0]}},
+		"unexpected argument":                 {nil, []string{"whsec_canary"}},
+		"-header-prefix":                      {env{"HOOKTOOL_SECRET": literalText}, []string{"-scheme", "timestamped", "-header-prefix", "X Temps"}},
+		"-scheme body-only needs the header":  {env{"HOOKTOOL_SECRET": literalText}, []string{"-scheme", "body-only"}},
+		"flag provided but not defined: -foo": {nil, []string{"-foo"}},
+	} {
+		r := inProcess(c.env, "", append([]string{"listen"}, c.args...)...)
+		require.Equal(t, 2, r.code, "%s: %s", says, r.stderr)
+		require.Contains(t, r.stderr, says)
+		require.NotContains(t, r.stderr, "canary")
+		require.NotContains(t, r.stderr, literalText)
+		require.NotRegexp(t, goNames, r.stderr)
+	}
+}
+
+// trigger refuses calls that it does not understand.
+func TestTrigger_UsageErrors(t *testing.T) {
+	t.Parallel()
+	good := env{"HOOKTOOL_SECRET": standardSecret}
+	for says, args := range map[string][]string{
+		"no event":                      nil,
+		"\"deploy.alive\": want live":   {"deploy.alive"},
+		"-format \"xml\"":               {"-format", "xml", "live"},
+		"-count 0":                      {"-count", "0", "live"},
+		"-interval -1s":                 {"-interval", "-1s", "live"},
+		"-url":                          {"-url", "ftp://a.example", "live"},
+		"must not contain a user name":  {"-url", "http://u:canary@127.0.0.1/", "live"},
+		"-from gives the body":          {"-from", "x.json", "live"},
+		"exclude each other":            {"-format", "event", "-template", "x", "live"},
+		"want 'Name: value'":            {"-H", "nonsense", "live"},
+		"HOOKTOOL_SECRET with -scheme":  {"-scheme", "httpsig", "-key-id", "1", "-app", "a", "live"},
+		"-scheme httpsig needs the key": {"-scheme", "httpsig", "live"},
+	} {
+		e := good
+		if says == "HOOKTOOL_SECRET with -scheme" {
+			e = env{"HOOKTOOL_SECRET": literalText}
+		}
+		r := inProcess(e, "", append([]string{"trigger"}, args...)...)
+		require.Equal(t, 2, r.code, "%s: %s%s", says, r.stdout, r.stderr)
+		require.Contains(t, r.stderr, says)
+		require.NotContains(t, r.stderr, "canary")
+		require.NotRegexp(t, goNames, r.stderr)
+	}
+}
+
+// screen is a listener that prints for people.
+type screen struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	out *bufio.Reader
+	url string
+}
+
+func newScreen(t *testing.T, e env, args ...string) *screen {
+	t.Helper()
+	s := &screen{t: t, cmd: prepared(t, t.TempDir(), e, append([]string{"listen", "-addr", "127.0.0.1:0"}, args...)...)}
+	pipe, err := s.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, s.cmd.Start())
+	s.out = bufio.NewReader(pipe)
+	first, err := s.out.ReadString('\n')
+	require.NoError(t, err)
+	s.url = strings.Fields(first)[1]
+	return s
+}
+
+// rest returns what is printed until the end.
+func (s *screen) rest() string {
+	s.t.Helper()
+	text, err := io.ReadAll(s.out)
+	require.NoError(s.t, err)
+	_ = s.cmd.Wait() // the caller does not need the exit status
+	return string(text)
 }
 
 // sign prints headers that verify, also as a curl command.

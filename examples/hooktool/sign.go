@@ -68,7 +68,7 @@ func (o *signFlags) run(ctx context.Context, c *call) error {
 	if k, ok := signed.(interface{ CarriesCredential() bool }); ok && k.CarriesCredential() {
 		return usagef("-scheme %s signs nothing: its header is the secret itself, which is never printed; send with hooktool trigger", o.scheme.name)
 	}
-	body, err := c.readFile(path, maxRecord)
+	body, err := c.readFile(ctx, path, maxRecord)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ hooktool trigger -from requests/20261128T214501.123Z-0001-deploy.live.json`,
 			o := &triggerFlags{}
 			o.scheme.register(f, "standard")
 			f.StringVar(&o.url, "url", "http://127.0.0.1:8787/", "receiver's `URL`")
-			f.StringVar(&o.format, "format", "event", "`format` of samples: event, deployment (a record) or cdevents")
+			f.StringVar(&o.format, "format", "event", "`format` of samples: event, envelope (as Standard Webhooks recommends), deployment (a record) or cdevents")
 			f.StringVar(&o.template, "template", "", "`file` with a template of the body")
 			f.StringVar(&o.from, "from", "", "`file` with a recorded request to send as a new delivery")
 			f.StringVar(&o.sample.App, "app", "", "`name` of the app; default: api-service")
@@ -77,8 +77,8 @@ func (o *triggerFlags) check(c *call) error {
 		return usagef("-count %d: want 1 or more", o.count)
 	case o.interval < 0:
 		return usagef("-interval %v: want zero or more", o.interval)
-	case !slices.Contains([]string{"event", "deployment", "cdevents"}, o.format):
-		return usagef("-format %q: want event, deployment or cdevents", cut(o.format, 40))
+	case !slices.Contains([]string{"event", "envelope", "deployment", "cdevents"}, o.format):
+		return usagef("-format %q: want event, envelope, deployment or cdevents", cut(o.format, 40))
 	case o.template != "" && c.given["format"]:
 		return usagef("-template and -format exclude each other")
 	case o.from != "" && (len(c.args) > 0 || o.template != ""):
@@ -106,7 +106,7 @@ func (o *triggerFlags) run(ctx context.Context, c *call) error {
 	if signed == nil {
 		d.warn("the requests are not signed, because " + secretVariable + " is not set")
 	}
-	next, total, err := o.messages(c)
+	next, total, err := o.messages(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -132,9 +132,9 @@ func (o *triggerFlags) run(ctx context.Context, c *call) error {
 
 // messages returns what to send. Each message is made when it is sent, so that
 // its times are right.
-func (o *triggerFlags) messages(c *call) (next func(i int) (message, error), total int, err error) {
+func (o *triggerFlags) messages(ctx context.Context, c *call) (next func(i int) (message, error), total int, err error) {
 	if o.from != "" {
-		r, err := c.readRecorded(o.from)
+		r, err := c.readRecorded(ctx, o.from)
 		return func(int) (message, error) { return fromRecorded(r, c.now()), nil }, o.count, err
 	}
 	deployments, err := expand(c.args)
@@ -143,7 +143,7 @@ func (o *triggerFlags) messages(c *call) (next func(i int) (message, error), tot
 	}
 	var tmpl *template.Template
 	if o.template != "" {
-		if tmpl, err = parseTemplate(c, o.template); err != nil {
+		if tmpl, err = parseTemplate(ctx, c, o.template); err != nil {
 			return nil, 0, err
 		}
 	}

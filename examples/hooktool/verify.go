@@ -58,8 +58,8 @@ type verifyFlags struct {
 	headers, body, method, url, at string
 }
 
-func (o *verifyFlags) run(_ context.Context, c *call) error {
-	r, body, arrived, err := o.request(c)
+func (o *verifyFlags) run(ctx context.Context, c *call) error {
+	r, body, arrived, err := o.request(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -97,10 +97,10 @@ func (o *verifyFlags) setTime(c *call, arrived time.Time) error {
 }
 
 // request returns the request and when it arrived.
-func (o *verifyFlags) request(c *call) (*http.Request, []byte, time.Time, error) {
+func (o *verifyFlags) request(ctx context.Context, c *call) (*http.Request, []byte, time.Time, error) {
 	switch len(c.args) {
 	case 0:
-		r, body, err := o.given(c)
+		r, body, err := o.given(ctx, c)
 		return r, body, c.now(), err
 	case 1:
 	default:
@@ -109,7 +109,7 @@ func (o *verifyFlags) request(c *call) (*http.Request, []byte, time.Time, error)
 	if len(o.lines) > 0 || o.headers != "" || o.body != "" {
 		return nil, nil, time.Time{}, usagef("a recorded file has the headers and the body; leave out -H, -headers and -body")
 	}
-	rec, err := c.readRecorded(c.args[0])
+	rec, err := c.readRecorded(ctx, c.args[0])
 	if err != nil {
 		return nil, nil, time.Time{}, err
 	}
@@ -118,7 +118,7 @@ func (o *verifyFlags) request(c *call) (*http.Request, []byte, time.Time, error)
 }
 
 // given returns the request of the flags.
-func (o *verifyFlags) given(c *call) (*http.Request, []byte, error) {
+func (o *verifyFlags) given(ctx context.Context, c *call) (*http.Request, []byte, error) {
 	if o.body == "" {
 		return nil, nil, usagef("no request; give a recorded file, or -H and -body")
 	}
@@ -131,7 +131,7 @@ func (o *verifyFlags) given(c *call) (*http.Request, []byte, error) {
 	}
 	r.RequestURI = r.URL.RequestURI()
 	if o.headers != "" {
-		text, err := c.readFile(o.headers, 1<<20)
+		text, err := c.readFile(ctx, o.headers, 1<<20)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -146,7 +146,7 @@ func (o *verifyFlags) given(c *call) (*http.Request, []byte, error) {
 	if r.Header, err = parseHeaders(o.lines); err != nil {
 		return nil, nil, err
 	}
-	body, err := c.readFile(o.body, maxRecord)
+	body, err := c.readFile(ctx, o.body, maxRecord)
 	return r, body, err
 }
 
@@ -156,21 +156,21 @@ func (f finding) print(c *call) {
 		c.printJSON(f)
 		return
 	}
-	f.printTo(c.stdout, "")
+	f.printTo(c.stdout)
 }
 
-func (f finding) printTo(out io.Writer, margin string) {
+func (f finding) printTo(out io.Writer) {
 	rows := [][]string{}
 	add := func(name, text string) {
 		if text != "" {
-			rows = append(rows, []string{margin + name, text})
+			rows = append(rows, []string{name, printable(text, 1000)})
 		}
 	}
 	if f.OK {
 		add("result", "authentic")
 		add("scheme", f.Scheme)
 		add("key", f.Key)
-		add("id", cmp.Or(printable(f.ID, 255), "not signed"))
+		add("id", cmp.Or(f.ID, "not signed"))
 		if f.Time.IsZero() {
 			add("time", "not signed")
 		} else {
@@ -183,10 +183,10 @@ func (f finding) printTo(out io.Writer, margin string) {
 	add("scheme", cmp.Or(f.Scheme, "unknown"))
 	add("fault", f.Code)
 	add("part", f.Part)
-	add("why", printable(f.Why, 1000))
+	add("why", f.Why)
 	add("do", f.Do)
 	for _, note := range f.Notes {
-		add("note", printable(note, 500))
+		add("note", note)
 	}
 	printTable(out, rows)
 }

@@ -137,13 +137,8 @@ func headerCases() map[string]broken {
 		"oversize header":   {scheme: std, spoil: edit(signature, func(v string) string { return v + " v1," + strings.Repeat("x", 9<<10) }), fault: "oversize-header", part: "header Webhook-Signature", why: "at most 8192", do: "Send only the signatures"},
 		"joined headers":    {scheme: "stripe", spoil: edit("Stripe-Signature", func(v string) string { return v + ", " + v }), fault: "repeated-time", part: "header Stripe-Signature", why: "more than one t", do: "joined two headers"},
 		"no time in header": {scheme: "stripe", spoil: edit("Stripe-Signature", func(v string) string { _, rest, _ := strings.Cut(v, ","); return rest }), fault: "missing-time", part: "header Stripe-Signature", why: "has no t", do: "t=1764000000"},
-		"Svix's headers": {scheme: std, spoil: func(r *recorded) {
-			for _, name := range []string{"Id", "Timestamp", "Signature"} {
-				r.Header["Svix-"+name] = r.Header["Webhook-"+name]
-				delete(r.Header, "Webhook-"+name)
-			}
-		}, fault: "header-names", part: "header Svix-Signature", why: "Svix's own names", do: "rename the headers"},
-		"unknown header": {scheme: std, spoil: func(r *recorded) { r.Header = http.Header{"X-Acme-Signature": {"abc"}} }, fault: "unknown-scheme", part: "header X-Acme-Signature", why: "no scheme has this header", do: "Give -scheme, with -header"},
+		"Svix's headers":    {scheme: "svix", args: []string{"-scheme", "standard"}, fault: "wrong-scheme", part: "scheme", why: "the request carries Svix-Signature", do: "-scheme svix"},
+		"unknown header":    {scheme: std, spoil: func(r *recorded) { r.Header = http.Header{"X-Acme-Signature": {"abc"}} }, fault: "unknown-scheme", part: "header X-Acme-Signature", why: "no scheme has this header", do: "Give -scheme, with -header"},
 	}
 }
 
@@ -210,6 +205,10 @@ func secretCases() map[string]broken {
 		"unexpanded variable":   {scheme: std, env: secret("${WEBHOOK_SECRET}"), fault: "secret-invalid", part: "secret", why: "nothing has expanded", do: "how it gets into the variable"},
 		"a signature as secret": {scheme: std, env: secret("v1," + base), fault: "secret-invalid", part: "secret", why: "version of a signature", do: "Copy the secret again"},
 		"signing key":           {scheme: "timestamped", secret: literalText, env: secret("whsk_" + base64.StdEncoding.EncodeToString(ed25519.NewKeyFromSeed(make([]byte, 32)))), fault: "secret-invalid", part: "secret", why: "Ed25519 key", do: "Copy the secret again"},
+		"old key of a body ended": {
+			scheme: "github", secret: literalText, env: env{"HOOKTOOL_SECRET": literalText + "x", "HOOKTOOL_PREVIOUS_SECRET": literalText},
+			args: []string{"-previous-until", "2026-11-28T11:00:00Z"}, fault: "key-ended", part: "secret", why: "is past its end", do: "sign with the new secret",
+		},
 		"old key ended": {
 			scheme: std, env: env{"HOOKTOOL_SECRET": otherSecret, "HOOKTOOL_PREVIOUS_SECRET": standardSecret}, args: []string{"-previous-until", "2026-11-28T11:00:00Z"},
 			fault: "key-ended", part: "secret", why: "the previous secret matches, but it is past its end", do: "sign with the new secret",
@@ -389,6 +388,7 @@ func TestVerify_UsageErrors(t *testing.T) {
 		"leave out -H":                     {good, []string{path, "-body", plain}},
 		"-scheme \"md5\": want standard":   {good, []string{path, "-scheme", "md5"}},
 		"-tolerance":                       {good, []string{path, "-tolerance", "48h"}},
+		"want 1s to 24h":                   {good, []string{path, "-tolerance", "0"}},
 		"-at \"soon\"":                     {good, []string{path, "-at", "soon"}},
 		"-previous-until":                  {good, []string{path, "-previous-until", "soon"}},
 		"no such file":                     {good, []string{filepath.Join(dir, "none.json")}},
