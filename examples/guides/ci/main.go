@@ -138,7 +138,7 @@ func demo(ctx context.Context, out io.Writer) error {
 	return ctx.Err()
 }
 
-// step reports one event, for at most 5 seconds.
+// step reports one event, for at most 3 seconds.
 func step(ctx context.Context, out io.Writer, env map[string]string, service string, t payload.Type, failure string) error {
 	r, err := newReporter(func(name string) string { return env[name] },
 		sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))) // for this program's receiver
@@ -146,7 +146,7 @@ func step(ctx context.Context, out io.Writer, env map[string]string, service str
 		return err
 	}
 	defer r.sender.Close()
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	receipt, err := r.report(ctx, service, t, failure)
 	if receipt == nil {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -145,6 +146,7 @@ func masked(text string) string {
 // such as a port. Shell returns everything printed.
 func Shell(t *testing.T, language string, files map[string]string, env []string, replace ...string) string {
 	t.Helper()
+	notOnWindows(t)
 	bash := servicetest.Program(t, "bash")
 	script := strings.Join(Blocks(t, language), "\n")
 	folder, err := os.Getwd()
@@ -176,6 +178,13 @@ func Shell(t *testing.T, language string, files map[string]string, env []string,
 		t.Fatalf("%v\n%s\n%s", err, script, out)
 	}
 	return string(out)
+}
+
+func notOnWindows(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no SIGTERM, which the guides use")
+	}
 }
 
 // wrapper writes a script that becomes the program.
@@ -276,6 +285,7 @@ func (p *Process) Signal(s os.Signal) {
 // Stop sends SIGTERM and waits for the end.
 func (p *Process) Stop() error {
 	p.t.Helper()
+	notOnWindows(p.t)
 	p.Signal(syscall.SIGTERM)
 	return p.Wait()
 }
