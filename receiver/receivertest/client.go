@@ -84,14 +84,33 @@ func roundTrip(transport *http.Transport, r *http.Request) *Answer {
 	return &Answer{Status: resp.StatusCode, Header: resp.Header, Body: string(body), Err: err}
 }
 
-// Post posts a request and returns the answer. A request can be posted once,
-// because its body is read.
+// Post posts a request and returns the answer. To replay a request, post it
+// again.
 func (c *Client) Post(r *http.Request) *Answer {
+	what := description(r)
+	r, err := again(r)
+	if err != nil {
+		return &Answer{Err: err, t: c.t, what: what}
+	}
 	begin := time.Now()
 	answer := c.send(r)
 	answer.Took = time.Since(begin)
-	answer.t, answer.what = c.t, description(r)
+	answer.t, answer.what = c.t, what
 	return answer
+}
+
+// again returns a copy of a request whose body is unread.
+func again(r *http.Request) (*http.Request, error) {
+	fresh := r.Clone(r.Context())
+	if r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		fresh.Body = body
+	}
+	fresh.GetBody = nil // net/http would repeat a request by itself
+	return fresh, nil
 }
 
 // PostAll posts all requests at the same time, and returns when all of them

@@ -126,7 +126,9 @@ func (d *Delivery) Oversized(limit int) *http.Request {
 func (d *Delivery) Dripping(pause time.Duration) *http.Request {
 	d.scheme.t.Helper()
 	r := d.Request()
-	r.Body = &drip{rest: d.Body, pause: pause, closed: make(chan struct{})}
+	r.GetBody = func() (io.ReadCloser, error) {
+		return &drip{rest: d.Body, pause: pause, closed: make(chan struct{})}, nil
+	}
 	return describe(r, "dripping delivery "+d.ID+" of "+d.what)
 }
 
@@ -134,6 +136,7 @@ func (d *Delivery) Dripping(pause time.Duration) *http.Request {
 func (d *Delivery) request(kind string, s signer.Signer, at time.Time, signed, sent []byte) *http.Request {
 	d.scheme.t.Helper()
 	r := httptest.NewRequestWithContext(d.scheme.t.Context(), http.MethodPost, d.scheme.target, bytes.NewReader(sent))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(sent)), nil }
 	r.Header.Set("Content-Type", "application/json")
 	if d.ContentType != "" {
 		r.Header.Set("Content-Type", d.ContentType)

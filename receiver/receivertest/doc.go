@@ -40,7 +40,6 @@
 //
 // # Misuses
 //
-//   - Posting a request twice. Its body is read, so make another one.
 //   - Testing limits for slow bodies with Direct. Only a server has them.
 //   - Using Dripping, Slow or Takes outside a bubble. The test then waits.
 //   - Using these secrets and samples in a running service. They are for tests.

@@ -3,6 +3,7 @@ package receivertest_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -193,6 +194,29 @@ func TestPostAll(t *testing.T) {
 		c.PostAll(d.Copies(20)...).WantOneHandled()
 		h.WantDelivery(d, 1)
 	}
+}
+
+// A request that is posted again is a replay, byte for byte.
+func TestPost_Replay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, h := receivertest.Standard(t, signer.GenerateSecret()), receivertest.NewRecorder(t)
+		mux := http.NewServeMux()
+		mux.Handle("POST /webhooks/deploy", receivertest.New(t, s.Verifier(), receivertest.NewStore(t)).Events(h.Event))
+		for _, c := range []*receivertest.Client{receivertest.Direct(t, mux), receivertest.Serve(t, mux)} {
+			d := s.Event(receivertest.Event(payload.DeployLive))
+			r, slow := d.Request(), d.Dripping(time.Millisecond)
+			c.Post(r).Want(receiver.Handled)
+			c.Post(r).Want(receiver.Duplicate)
+			c.Post(slow).Want(receiver.Duplicate)
+			c.Post(slow).Want(receiver.Duplicate)
+			time.Sleep(signer.DefaultTolerance + time.Second)
+			c.Post(r).Want(receiver.Unauthenticated)
+		}
+		broken := s.Body(nil).Request()
+		broken.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("no body") }
+		require.EqualError(t, receivertest.Direct(t, mux).Post(broken).Err, "no body")
+	})
 }
 
 // A served handler that aborts gives no answer either.
