@@ -10,8 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/tbtest"
 	"github.com/deployhook/deployhook/payload"
+	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/sendertest"
 	"github.com/deployhook/deployhook/signer"
@@ -159,6 +161,27 @@ func TestLoopback(t *testing.T) {
 		}
 	}()
 	hanging.Wait(1, 5*time.Minute)
+}
+
+// A receiver behind the endpoint has handled the delivery, and the sender has
+// not read the answer. The retry is a duplicate.
+func TestLoseAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, scheme := sendertest.NewNetwork(t), standard(t)
+		store, err := dedupe.NewMemory()
+		require.NoError(t, err)
+		rcv, err := receiver.New(scheme, receiver.WithDedupe(store, "test"))
+		require.NoError(t, err)
+		handled := 0
+		h := sendertest.Step(rcv.Events(func(context.Context, *payload.Event) error { handled++; return nil }).ServeHTTP)
+		ep := n.Flaky(sendertest.Reset(), sendertest.LoseAnswer(h), h)
+		receipt, err := n.Sender().Send(t.Context(), ep.To(scheme), sendertest.Event(payload.DeployLive))
+		require.NoError(t, err)
+		ep.WantAttempts(receipt.ID, 3).WantAccepted(payload.DeployLive)
+		require.Equal(t, `{"received":true,"duplicate":true}`, string(receipt.Attempts[2].Body))
+		require.Equal(t, 1, handled)
+	})
 }
 
 // post makes an attempt that is signed for another time.

@@ -5,15 +5,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"time"
 
 	"github.com/deployhook/deployhook/internal/memnet"
 )
 
-// A Step is what an endpoint does with one request, whose body it has read.
-// Write your own for what this package does not have. A step that waits ends
-// with the request's context, which ends with the connection and with the test.
+// A Step is what an endpoint does with one request. Write your own for what
+// this package does not have. Step(h.ServeHTTP) passes the request to a
+// handler, such as that of a receiver. A step that waits ends with the
+// request's context, which ends with the connection and with the test.
 type Step func(w http.ResponseWriter, r *http.Request)
 
 // OK accepts the delivery.
@@ -83,6 +85,15 @@ func Reset() Step {
 		if conn := hijack(w); conn != nil {
 			reset(conn)
 		}
+	}
+}
+
+// LoseAnswer does a step, and then ends the connection instead of sending the
+// answer. The delivery took effect, and the sender does not know.
+func LoseAnswer(of Step) Step {
+	return func(w http.ResponseWriter, r *http.Request) {
+		of(httptest.NewRecorder(), r)
+		Reset()(w, r)
 	}
 }
 
