@@ -9,6 +9,7 @@ import (
 	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
+	"github.com/deployhook/deployhook/payload/drone"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/jenkins"
 	"github.com/deployhook/deployhook/payload/netlify"
@@ -94,4 +95,10 @@ func jenkinsHandler(c config, text string) (http.Handler, error) {
 		func() (receiver.RecordDecoder, error) {
 			return jenkins.NewDecoder(jenkins.WithEnvironment("production"))
 		})
+}
+
+func droneHandler(c config, text string) (http.Handler, error) {
+	return c.source("drone", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return drone.NewVerifier(secret) },
+		func() (receiver.RecordDecoder, error) { return drone.NewDecoder() })
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -38,6 +39,9 @@ func TestSources(t *testing.T) {
 		}},
 		{"jenkins", "JENKINS_PASSWORD", "completed.json", func(string) func(*http.Request) {
 			return func(r *http.Request) { r.SetBasicAuth("jenkins", literal) }
+		}},
+		{"drone", "DRONE_WEBHOOK_SECRET", "success.json", func(body string) func(*http.Request) {
+			return func(r *http.Request) { signDrone(r.Header, body) }
 		}},
 	}
 	env := make([]string, 0, len(sources))
@@ -69,4 +73,13 @@ func netlifySignature(body string) string {
 	mac := hmac.New(sha256.New, []byte(literal))
 	mac.Write([]byte(input))
 	return input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func signDrone(h http.Header, body string) {
+	sum := sha256.Sum256([]byte(body))
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	h.Set("Digest", "SHA-256="+base64.StdEncoding.EncodeToString(sum[:]))
+	mac := hmac.New(sha256.New, []byte(literal))
+	fmt.Fprintf(mac, "date: %s\ndigest: %s", h.Get("Date"), h.Get("Digest"))
+	h.Set("Signature", `keyId="hmac-key",algorithm="hmac-sha256",signature="`+base64.StdEncoding.EncodeToString(mac.Sum(nil))+`",headers="date digest"`)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/deployhook/deployhook/payload/ci"
 	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
+	"github.com/deployhook/deployhook/payload/drone"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
@@ -31,7 +32,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc, coolifyDoc, jenkinsDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc, coolifyDoc, jenkinsDoc, droneDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -375,5 +376,26 @@ func jenkinsDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/jenkins", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func droneDoc(store dedupe.Store) error {
+	secret, err := signer.NewLiteralSecret(os.Getenv("DRONE_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	verifier, err := drone.NewVerifier(secret)
+	if err != nil {
+		return err
+	}
+	decode, err := drone.NewDecoder()
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "drone"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/drone", rcv.Records(decode, onDeployment))
 	return nil
 }

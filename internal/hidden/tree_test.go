@@ -15,6 +15,7 @@ import (
 
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/hidden/hiddentest"
+	"github.com/deployhook/deployhook/payload/drone"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
 	"github.com/deployhook/deployhook/payload/netlify"
@@ -117,6 +118,7 @@ func sources(t *testing.T) []any {
 	t.Helper()
 	return []any{
 		must[*heroku.Verifier](t)(heroku.NewVerifier(literal(t))),
+		must[*drone.Signature](t)(drone.NewVerifier(literal(t))),
 		must[*netlify.Signature](t)(netlify.NewVerifier(literal(t))),
 		gitlab.Secrets{Token: literal(t), SigningToken: must[signer.Secret](t)(signer.ParseSecret("whsec_" + sharedCanary))},
 	}

@@ -215,6 +215,22 @@ func (b *Builder) Millis(field string, candidates ...Node) time.Time {
 	}, candidates)
 }
 
+// Seconds reads seconds since 1970. Zero counts as absent.
+func (b *Builder) Seconds(field string, candidates ...Node) time.Time {
+	return pick(b, field, func(n Node) time.Time {
+		n.failWrong()
+		seconds, ok := n.value.Int64()
+		switch {
+		case !n.Exists() || ok && seconds == 0:
+			return time.Time{}
+		case !ok || seconds < 0 || seconds > maxMillis/1000:
+			b.fail(n.path, "must be seconds since 1970, an integer")
+			return time.Time{}
+		}
+		return time.Unix(seconds, 0).UTC()
+	}, candidates)
+}
+
 // maxDuration bounds durations, so that no sum with a time overflows.
 const maxDuration = 100 * 365 * 24 * time.Hour
 

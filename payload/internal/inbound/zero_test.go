@@ -10,6 +10,7 @@ import (
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
+	"github.com/deployhook/deployhook/payload/drone"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
@@ -62,6 +63,8 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	check("jenkins", "WithComplete", err, jenkins.ErrConfig)
 	check("jenkins", "WithEnvironment", err, jenkins.ErrConfig)
 	check("jenkins", "WithEnvironmentParameter", err, jenkins.ErrConfig)
+	_, err = drone.NewDecoder(drone.WithComplete(nil))
+	check("drone", "WithComplete", err, drone.ErrConfig)
 	_, err = temps.NewDecoder(temps.WithComplete(nil))
 	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))
