@@ -21,7 +21,7 @@ func TestCheck(t *testing.T) {
 		"packed " + root + "/internal/tool@v0.1.0 (",
 		"a module that requires " + root + " alone",
 		"a module that requires " + root + "/store alone",
-		"go install " + root + "/examples/show@v0.1.0",
+		"go install " + root + "/examples/show/...@v0.1.0",
 		"go run examples/hello -version",
 		"4 modules can be published as v0.1.0",
 	} {

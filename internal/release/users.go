@@ -32,7 +32,7 @@ func (s *sandbox) outsideUsers(ctx context.Context) error {
 		switch {
 		case !m.public():
 		case m.example():
-			try("go install "+m.path+"@"+s.version, s.install(ctx, m.mod))
+			try("go install "+m.path+"/...@"+s.version, s.install(ctx, m.mod))
 		default:
 			try("a module that requires "+m.path+" alone", s.use(ctx, m.mod))
 		}
@@ -87,9 +87,10 @@ func (s *sandbox) use(ctx context.Context, m *mod) error {
 	return nil
 }
 
-// install installs an example and checks the version in the binary.
+// install installs the programs of an example and checks the version in the
+// binary. The pattern matches programs only.
 func (s *sandbox) install(ctx context.Context, m *mod) error {
-	if _, err := s.run(ctx, s.tmp, "go", "install", m.path+"@"+s.version); err != nil {
+	if _, err := s.run(ctx, s.tmp, "go", "install", m.path+"/...@"+s.version); err != nil {
 		return err
 	}
 	info, err := s.run(ctx, s.tmp, "go", "version", "-m", s.path("bin"))
