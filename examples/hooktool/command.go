@@ -136,7 +136,7 @@ func endReason(ctx context.Context) string {
 func (c *call) printJSON(v any) {
 	e := json.NewEncoder(c.stdout)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // nobody reads the output any more
+	_ = e.Encode(v) // a failed write has no reader
 }
 
 // printHelp prints all that a user needs to call the command.

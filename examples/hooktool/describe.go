@@ -14,11 +14,14 @@ import (
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/cdevents"
+	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/payload/jenkins"
+	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/payload/pagerduty"
 	"github.com/deployhook/deployhook/payload/render"
 	"github.com/deployhook/deployhook/payload/temps"
@@ -61,6 +64,9 @@ func sources(environment string) []source {
 		{"flux", "Gotk-Component", records(flux.NewDecoder(flux.WithEnvironment(environment)))},
 		{"temps", "", records(temps.NewDecoder())},
 		{"argocd", "", records(argocd.NewDecoder())},
+		{"netlify", "", records(netlify.NewDecoder())},
+		{"coolify", "", records(coolify.NewDecoder(coolify.WithComplete(withoutCommit)))},
+		{"jenkins", "", records(jenkins.NewDecoder(jenkins.WithEnvironment(environment)))},
 		{"dokploy", "", records(dokploy.NewDecoder(dokploy.WithEnvironment(environment), dokploy.WithComplete(withoutCommit)))},
 		{"render", "", records(render.NewDecoder(render.WithEnvironment(environment)))},
 		{"azure", "", records(azure.NewDecoder())},
@@ -112,6 +118,9 @@ func recognise(all []source, h http.Header, body []byte) string {
 		if s.header != "" && len(h[s.header]) > 0 {
 			return s.name
 		}
+	}
+	if isJWS(h) {
+		return "netlify"
 	}
 	if strings.HasPrefix(h.Get("Content-Type"), "application/cloudevents+json") {
 		return "cdevents"

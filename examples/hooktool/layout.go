@@ -110,7 +110,21 @@ func (s bodySigner) Sign(_ context.Context, r *http.Request, _ string, _ time.Ti
 	return nil
 }
 
-// basicSigner sends a user name and a password, as Azure DevOps does.
+// jwsSigner signs the hash of the body in a JSON Web Signature, as Netlify does.
+type jwsSigner struct{ secret signer.Secret }
+
+// Sign implements [signer.Signer].
+func (s jwsSigner) Sign(_ context.Context, r *http.Request, _ string, _ time.Time, body []byte) error {
+	sum := sha256.Sum256(body)
+	encode := base64.RawURLEncoding.EncodeToString
+	input := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode([]byte(`{"iss":"netlify","sha256":"`+hex.EncodeToString(sum[:])+`"}`))
+	mac := hmac.New(sha256.New, []byte(s.secret.Reveal()))
+	mac.Write([]byte(input))
+	r.Header.Set("X-Webhook-Signature", input+"."+encode(mac.Sum(nil)))
+	return nil
+}
+
+// basicSigner sends a user name and a password.
 type basicSigner struct {
 	user     string
 	password signer.Secret

@@ -109,6 +109,10 @@ func help(args []string, s system) int {
 		printOverview(s.stdout)
 		return exitFine
 	}
+	if args[0] == "schemes" {
+		printSchemes(s.stdout)
+		return exitFine
+	}
 	for _, c := range commands() {
 		if c.name == args[0] {
 			c.printHelp(s.stdout)
@@ -133,7 +137,7 @@ func printOverview(out io.Writer) {
 	for _, c := range commands() {
 		rows = append(rows, []string{"  " + c.name, c.summary})
 	}
-	rows = append(rows, []string{"  help COMMAND", "describe a command, with examples"})
+	rows = append(rows, []string{"  help COMMAND", "describe a command, with examples"}, []string{"  help schemes", "list the schemes of signatures"})
 	printTable(out, rows)
 	fmt.Fprint(out, "\n"+environmentHelp+"\n"+exitHelp)
 }

@@ -115,6 +115,15 @@ func TestHelp_NeedsNoReadme(t *testing.T) {
 	}
 }
 
+func TestHelp_ListsSchemes(t *testing.T) {
+	t.Parallel()
+	r := inProcess(nil, "", "help", "schemes")
+	require.Equal(t, 0, r.code)
+	for _, s := range schemes() {
+		require.Regexp(t, `(?m)^  `+s.name+` .*`+regexp.QuoteMeta(s.says)+`$`, r.stdout)
+	}
+}
+
 // Each example of the help has flags that the command knows.
 func TestHelp_ExamplesParse(t *testing.T) {
 	t.Parallel()

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"flag"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
 	"github.com/deployhook/deployhook/payload/heroku"
+	"github.com/deployhook/deployhook/payload/netlify"
 	"github.com/deployhook/deployhook/payload/render"
 	"github.com/deployhook/deployhook/payload/temps"
 	"github.com/deployhook/deployhook/payload/vercel"
@@ -55,7 +58,7 @@ func (o *schemeFlags) register(f *flag.FlagSet, fallback string) {
 	f.StringVar(&o.mark, "signature-prefix", "", "`text` before the signature, such as sha256=, for -scheme timestamped and body-only")
 	f.BoolVar(&o.base64, "base64", false, "with -scheme body-only the signature is base64, not hex")
 	f.StringVar(&o.keyID, "key-id", "", "`ID` of the key, for -scheme httpsig")
-	f.StringVar(&o.user, "user", "", "user `name`, for -scheme azure")
+	f.StringVar(&o.user, "user", "", "user `name`, for -scheme basic")
 }
 
 // registerVerifying adds the flags that only verification has.
@@ -63,6 +66,24 @@ func (o *schemeFlags) registerVerifying(f *flag.FlagSet) {
 	f.DurationVar(&o.tolerance, "tolerance", signer.DefaultTolerance, "how far a signed `time` may lie from now")
 	f.StringVar(&o.external, "external-url", "", "public `URL` of the endpoint behind a proxy or a tunnel, for -scheme httpsig")
 	f.StringVar(&o.previousUntil, "previous-until", "", "`time` (RFC 3339) after which "+previousVariable+" no longer counts; default: no end")
+}
+
+// printSchemes is the help about -scheme.
+func printSchemes(out io.Writer) {
+	fmt.Fprint(out, "The schemes of -scheme, and what each signs:\n\n")
+	var rows [][]string
+	for _, s := range schemes() {
+		secret := "any text"
+		if s.standard {
+			secret = "whsec_, whsk_, whpk_"
+		}
+		rows = append(rows, []string{"  " + s.name, cmp.Or(s.header, "-"), secret, s.says})
+	}
+	printTable(out, append([][]string{{"  SCHEME", "HEADER", "SECRET", "SIGNS"}}, rows...))
+	fmt.Fprint(out, `
+Without -scheme, listen and verify choose by the headers. trigger and sign take
+standard. Argo CD and Dokploy send a token, so take bearer for them.
+`)
 }
 
 func schemeNames() string {
@@ -170,6 +191,15 @@ func bodyOnlySchemes() []scheme {
 		bodyOnly("flux", "Flux: body", layout{header: "X-Signature", mark: "sha256="}, func(_ *schemeFlags, s signer.Secret, opts []signer.Option) (signer.Scheme, error) {
 			return flux.NewVerifier(s, opts...)
 		}),
+		{
+			name: "netlify", says: "Netlify: body, as a JSON Web Signature",
+			verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) {
+				return netlify.NewVerifier(literal(keys[0]), o.judged(o.options(keys, false))...)
+			},
+			signer: func(_ *schemeFlags, keys []signer.Key) (signer.Signer, error) {
+				return jwsSigner{literal(keys[0])}, nil
+			},
+		},
 		plainBodyOnly("circleci", "CircleCI: body", layout{header: "Circleci-Signature", mark: "v1=", list: true}),
 		plainBodyOnly("pagerduty", "PagerDuty: body", layout{header: "X-Pagerduty-Signature", mark: "v1=", list: true}),
 		plainBodyOnly("gitea", "Gitea: body", layout{header: "X-Gitea-Signature"}),
@@ -192,9 +222,9 @@ func bodyOnlySchemes() []scheme {
 			},
 		},
 		{
-			name: "azure", says: "Azure DevOps: user name and password, which sign nothing",
+			name: "basic", says: "user name and password, which sign nothing: Azure DevOps, Coolify and Jenkins",
 			verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) {
-				return azure.NewVerifier(o.user, literal(keys[0]))
+				return signer.NewBasic(o.user, literal(keys[0]), o.judged(o.options(keys, false))...)
 			},
 			signer: func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) {
 				return basicSigner{o.user, literal(keys[0])}, nil
@@ -311,16 +341,24 @@ func (o *schemeFlags) apiKeys(keys []signer.Key) (*signer.APIKeys, error) {
 	return signer.NewAPIKeys(all, o.withHeader(nil)...)
 }
 
+// isJWS reports whether the signature is a JSON Web Signature. Each of them
+// begins with the base64 of an object.
+func isJWS(h http.Header) bool { return strings.HasPrefix(h.Get("X-Webhook-Signature"), "eyJ") }
+
 // detect returns the scheme of a request by its headers, and the flags with
 // what the headers tell. It returns false if no header is known.
 func detect(o schemeFlags, h http.Header) (scheme, schemeFlags, bool) {
+	if isJWS(h) {
+		netlify, err := schemeNamed("netlify")
+		return netlify, o, err == nil
+	}
 	for _, s := range schemes() {
 		if s.header == "" || len(h[s.header]) == 0 {
 			continue
 		}
 		if s.name == "bearer" && strings.HasPrefix(strings.ToLower(h.Get(s.header)), "basic ") {
-			azure, err := schemeNamed("azure")
-			return azure, o, err == nil
+			basic, err := schemeNamed("basic")
+			return basic, o, err == nil
 		}
 		return s, o, true
 	}

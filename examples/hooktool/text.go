@@ -15,7 +15,7 @@ func printTable(out io.Writer, rows [][]string) {
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	_ = w.Flush() // nobody reads the output any more
+	_ = w.Flush() // a failed write has no reader
 }
 
 // column is a column of a table whose rows are printed as they come.

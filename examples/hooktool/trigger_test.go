@@ -18,7 +18,7 @@ import (
 func TestTrigger_EachScheme(t *testing.T) {
 	t.Parallel()
 	for _, s := range schemes() {
-		if s.name == "azure" || s.name == "body-only" || s.name == "httpsig" {
+		if s.name == "basic" || s.name == "body-only" || s.name == "httpsig" {
 			continue // these need flags, see below
 		}
 		t.Run(s.name, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestTrigger_EachScheme(t *testing.T) {
 		})
 	}
 	for name, flags := range map[string][]string{
-		"azure": {"-user", "me"}, "body-only": {"-header", "X-Acme", "-signature-prefix", "v1=", "-base64"}, "httpsig": {"-key-id", "2026"},
+		"basic": {"-user", "me"}, "body-only": {"-header", "X-Acme", "-signature-prefix", "v1=", "-base64"}, "httpsig": {"-key-id", "2026"},
 		"timestamped": {"-header-prefix", "X-Temps"}, "bearer": {"-header", "X-Api-Key"}, "stripe": {"-header", "X-Acme-Signature"},
 	} {
 		t.Run(name+" with flags", func(t *testing.T) {

@@ -315,7 +315,7 @@ func TestVerify_AcceptsEachScheme(t *testing.T) {
 		switch s.name {
 		case "httpsig":
 			args = append(args, "-key-id", "2026")
-		case "azure":
+		case "basic":
 			args = append(args, "-user", "me")
 		case "body-only":
 			o.header, o.mark = "X-Acme-Signature", "v1="
