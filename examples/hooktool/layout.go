@@ -110,7 +110,8 @@ func (s bodySigner) Sign(_ context.Context, r *http.Request, _ string, _ time.Ti
 	return nil
 }
 
-// jwsSigner signs the hash of the body in a JSON Web Signature, as Netlify does.
+// jwsSigner signs the hash of the body in a JSON Web Signature, as Netlify
+// does.
 type jwsSigner struct{ secret signer.Secret }
 
 // Sign implements [signer.Signer].
