@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -35,6 +36,7 @@ func TestBot(t *testing.T) {
 		t.Skip("the platform passes sockets to its apps, which Windows can't")
 	}
 	p := startPlatform(t)
+	t.Run("readme", func(t *testing.T) { testReadme(t, p) })
 	for name, test := range map[string]func(t *testing.T, s *shop){
 		"broken":     testBroken,
 		"concurrent": testConcurrent,
@@ -46,6 +48,7 @@ func TestBot(t *testing.T) {
 		"newer":      testNewer,
 		"first":      testNothingBefore,
 		"crash":      testCrash,
+		"unasked":    testCrashBefore,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,13 +88,16 @@ func testConcurrent(t *testing.T, s *shop) {
 	s.restored(b, third)
 }
 
+// Two bots share a database, and each gets one of the two deliveries.
 func testPostgres(t *testing.T, s *shop) {
-	b := s.bot(t.TempDir(), "-rollback", "-allow-networks", allow, "-patience", soon, "-database", newDatabase(t, servicetest.PostgresURL(t)))
-	s.listen(b, "?one")
-	s.listen(b, "?two")
+	database := newDatabase(t, servicetest.PostgresURL(t))
+	args := []string{"-rollback", "-allow-networks", allow, "-patience", soon, "-database", database}
+	one, two := s.bot(t.TempDir(), args...), s.bot(t.TempDir(), args...)
+	s.listen(one, "")
+	s.listen(two, "")
 	third := s.deploy("wrong", "v3")
-	b.says(`result="rolled back"`)
-	s.restored(b, third)
+	handledPostgres(t, one, database, 2)
+	s.restored(two, third)
 }
 
 // A deployment that is merely slow to start stays. The first five answers of
@@ -204,23 +210,39 @@ func testNothingBefore(t *testing.T, s *shop) {
 // The bot is killed when the platform has rolled back and before it knows. The
 // next bot takes over when the lease has ended.
 func testCrash(t *testing.T, s *shop) {
-	dir := t.TempDir()
+	b, third := s.crash(func(kill func()) {
+		s.hook(nil, func() bool { kill(); return false })
+	})
+	b.says("not tested, because the deployment was rolled back")
+	s.restored(b, third)
+	require.NotContains(t, b.output(), "msg=rollback ", "it asks for the state before it asks for a rollback")
+}
+
+// The bot is killed before the platform gets its request. The next bot tests
+// the deployment again.
+func testCrashBefore(t *testing.T, s *shop) {
+	b, third := s.crash(func(kill func()) {
+		s.hook(func() bool { kill(); return false }, nil)
+	})
+	b.says(`result="rolled back"`)
+	s.restored(b, third)
+}
+
+// crash sends an event to a bot that is killed by one of the hooks, and another
+// event about the same deployment to the next bot.
+func (s *shop) crash(when func(kill func())) (next *process, third deployment) {
+	s.t.Helper()
+	dir := s.t.TempDir()
 	args := []string{"-rollback", "-allow-networks", allow, "-patience", soon, "-lease", "1s"}
 	killed := make(chan struct{})
 	first := s.bot(dir, args...)
-	s.hook(nil, func() bool {
-		first.kill()
-		close(killed)
-		return false
-	})
-	third := s.deploy("wrong", "v3")
+	when(sync.OnceFunc(func() { first.kill(); close(killed) }))
+	third = s.deploy("wrong", "v3")
 	s.send(first, third)
 	<-killed
 	s.hook(nil, nil)
-	second := s.bot(dir, args...)
-	leaseEnds(t, dir, s.app, third.ID)
-	s.send(second, third)
-	second.says("not tested, because the deployment was rolled back")
-	s.restored(second, third)
-	require.NotContains(t, second.output(), "msg=rollback ", "it asks for the state before it asks for a rollback")
+	next = s.bot(dir, args...)
+	leaseEnds(s.t, dir, s.app, third.ID)
+	s.send(next, third)
+	return next, third
 }

@@ -34,7 +34,7 @@ func newPlatform(base, token string) (*platform, error) {
 	}
 	return &platform{base: u, token: token, patience: 2 * time.Minute, http: &http.Client{
 		Timeout: time.Minute,
-		// a redirect would carry the request to an address that nobody entered
+		// -platform names the address; a redirect would lead to another one
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -89,8 +89,8 @@ type done string
 
 const (
 	rolledBack done = "rolled back"
-	// already means that an earlier request was successful, by this bot before
-	// a crash or by somebody else.
+	// already means that an earlier request was successful. This bot may have
+	// made it before a crash, or a person may have.
 	already done = "already rolled back"
 	// outdated means that another deployment is live, which stays.
 	outdated done = "no longer live"

@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -14,13 +13,10 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// Runs the README's commands against a running platform and bot. Only the ports
-// and the patience are replaced.
-func TestReadme_CommandsRun(t *testing.T) {
+// testReadme runs the README's commands against a running platform and bot.
+// Only the ports and the patience are replaced.
+func testReadme(t *testing.T, p *process) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("the platform passes sockets to its apps, which Windows can't")
-	}
 	for _, tool := range []string{"bash", "curl", "sed", "grep"} {
 		servicetest.Program(t, tool)
 	}
@@ -32,7 +28,6 @@ func TestReadme_CommandsRun(t *testing.T) {
 	flags := strings.TrimSuffix(rest, " &\n")
 	require.Contains(t, flags, "-patience 20s")
 
-	p := startPlatform(t)
 	secret := signer.GenerateSecret().Reveal()
 	flags = strings.NewReplacer("-patience 20s", "-patience "+soon, "http://127.0.0.1:8080", p.base).Replace(flags)
 	b := startBot(t, t.TempDir(), []string{"ROLLBACKBOT_SECRET=" + secret}, strings.Fields(flags)...)

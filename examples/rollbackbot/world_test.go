@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -42,8 +43,9 @@ type shop struct {
 
 	rollbacks atomic.Int64 // that the platform answered with 200
 	asked     atomic.Int64 // requests to roll back
-	// during is called when the platform has answered a request to roll back,
-	// before the bot gets the answer. If it returns false, the answer is lost.
+	// before is called before the platform gets a request to roll back, and
+	// during before the bot gets the answer to a successful one. If they return
+	// false, the request or the answer is lost.
 	mu             sync.Mutex
 	before, during func() bool
 }
@@ -73,8 +75,8 @@ func (s *shop) forward(w http.ResponseWriter, r *http.Request, proxy http.Handle
 	s.mu.Lock()
 	before, during := s.before, s.during
 	s.mu.Unlock()
-	if before != nil {
-		before()
+	if before != nil && !before() {
+		panic(http.ErrAbortHandler)
 	}
 	answer := httptest.NewRecorder()
 	proxy.ServeHTTP(answer, r.WithContext(context.WithoutCancel(r.Context())))
@@ -180,11 +182,31 @@ func (s *shop) call(method, path, body string) (int, string) {
 // process.
 func handled(t *testing.T, b *process, dir string, want int) {
 	t.Helper()
-	in, err := inbox.OpenSQLite(t.Context(), filepath.Join(dir, "inbox.db"), func(context.Context, *payload.Event) error { return nil })
+	in, err := inbox.OpenSQLite(t.Context(), filepath.Join(dir, "inbox.db"), ignore)
 	require.NoError(t, err)
+	handles(t, b, in, want)
+}
+
+// handledPostgres is handled for bots on PostgreSQL.
+func handledPostgres(t *testing.T, b *process, database string, want int) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), database)
+	require.NoError(t, err)
+	defer pool.Close()
+	in, err := inbox.NewPostgres(t.Context(), pool, ignore)
+	require.NoError(t, err)
+	handles(t, b, in, want)
+}
+
+func ignore(context.Context, *payload.Event) error { return nil }
+
+// handles closes the inbox.
+func handles(t *testing.T, b *process, in *inbox.Inbox, want int) {
+	t.Helper()
 	defer func() { assert.NoError(t, in.Close()) }()
 	var stats inbox.Stats
 	eventually(t, func() bool {
+		var err error
 		stats, err = in.Stats(t.Context())
 		require.NoError(t, err)
 		return stats.Handled == want
