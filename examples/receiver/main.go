@@ -19,6 +19,7 @@
 //	POST /webhooks/coolify           COOLIFY_PASSWORD          Coolify's notifications, with user coolify and the password in the URL
 //	POST /webhooks/jenkins           JENKINS_PASSWORD          builds by Jenkins' Notification plugin, with user jenkins and the password in the URL
 //	POST /webhooks/drone             DRONE_WEBHOOK_SECRET      Drone's promotions and rollbacks, with its HTTP signatures
+//	POST /webhooks/circleci          CIRCLECI_WEBHOOK_SECRET   CircleCI's completed workflows
 //	POST /api/webhooks/deployments   DEPLOYHOOK_API_KEYS       deployment records: org=key,org2=key2
 //	POST /api/webhooks/incidents     DEPLOYHOOK_API_KEYS       incidents
 //	GET  /api/metrics/dora           DEPLOYHOOK_API_KEYS       the five DORA metrics

@@ -48,6 +48,7 @@ var routes = [...]route{
 	{"POST /webhooks/coolify", "COOLIFY_PASSWORD", coolifyHandler},
 	{"POST /webhooks/jenkins", "JENKINS_PASSWORD", jenkinsHandler},
 	{"POST /webhooks/drone", "DRONE_WEBHOOK_SECRET", droneHandler},
+	{"POST /webhooks/circleci", "CIRCLECI_WEBHOOK_SECRET", circleciHandler},
 	{"POST /api/webhooks/deployments", "DEPLOYHOOK_API_KEYS", deploymentsHandler},
 	{"POST /api/webhooks/incidents", "DEPLOYHOOK_API_KEYS", incidentsHandler},
 	{"GET /api/metrics/dora", "DEPLOYHOOK_API_KEYS", metricsHandler},

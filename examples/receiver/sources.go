@@ -7,6 +7,7 @@ import (
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/argocd"
+	"github.com/deployhook/deployhook/payload/circleci"
 	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/drone"
@@ -101,4 +102,12 @@ func droneHandler(c config, text string) (http.Handler, error) {
 	return c.source("drone", text,
 		func(secret signer.Secret) (signer.Verifier, error) { return drone.NewVerifier(secret) },
 		func() (receiver.RecordDecoder, error) { return drone.NewDecoder() })
+}
+
+func circleciHandler(c config, text string) (http.Handler, error) {
+	return c.source("circleci", text,
+		func(secret signer.Secret) (signer.Verifier, error) { return circleci.NewVerifier(secret) },
+		func() (receiver.RecordDecoder, error) {
+			return circleci.NewDecoder(circleci.WithEnvironment("production"))
+		})
 }

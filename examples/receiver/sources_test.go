@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,9 @@ func TestSources(t *testing.T) {
 		}},
 		{"drone", "DRONE_WEBHOOK_SECRET", "success.json", func(body string) func(*http.Request) {
 			return func(r *http.Request) { signDrone(r.Header, body) }
+		}},
+		{"circleci", "CIRCLECI_WEBHOOK_SECRET", "workflow_github.json", func(body string) func(*http.Request) {
+			return header("Circleci-Signature", "v1="+strings.TrimPrefix(hubSignature(body), "sha256="))
 		}},
 	}
 	env := make([]string, 0, len(sources))

@@ -14,6 +14,7 @@ import (
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/cdevents"
 	"github.com/deployhook/deployhook/payload/ci"
+	"github.com/deployhook/deployhook/payload/circleci"
 	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/drone"
@@ -32,7 +33,7 @@ import (
 
 // As in packages_test.go, these functions are compiled, and the packages' own
 // examples run the same code.
-var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc, coolifyDoc, jenkinsDoc, droneDoc}
+var _ = []any{ciDoc, cdeventsOut, cdeventsIn, githubDoc, gitlabDoc, renderDoc, vercelDoc, herokuDoc, azureDoc, bitbucketDoc, tempsDoc, argocdDoc, fluxDoc, dokployDoc, netlifyDoc, coolifyDoc, jenkinsDoc, droneDoc, circleciDoc}
 
 // Declarations that the snippets use but do not show.
 var (
@@ -397,5 +398,26 @@ func droneDoc(store dedupe.Store) error {
 		return err
 	}
 	http.Handle("POST /webhooks/drone", rcv.Records(decode, onDeployment))
+	return nil
+}
+
+func circleciDoc(store dedupe.Store) error {
+	secret, err := signer.NewLiteralSecret(os.Getenv("CIRCLECI_WEBHOOK_SECRET"))
+	if err != nil {
+		return err
+	}
+	verifier, err := circleci.NewVerifier(secret)
+	if err != nil {
+		return err
+	}
+	decode, err := circleci.NewDecoder(circleci.WithEnvironment("production"), circleci.WithWorkflows("deploy"))
+	if err != nil {
+		return err
+	}
+	rcv, err := receiver.New(verifier, receiver.WithDedupe(store, "circleci"))
+	if err != nil {
+		return err
+	}
+	http.Handle("POST /webhooks/circleci", rcv.Records(decode, onDeployment))
 	return nil
 }

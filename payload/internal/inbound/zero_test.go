@@ -8,6 +8,7 @@ import (
 	"github.com/deployhook/deployhook/payload/argocd"
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
+	"github.com/deployhook/deployhook/payload/circleci"
 	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
 	"github.com/deployhook/deployhook/payload/drone"
@@ -65,6 +66,10 @@ func TestOptions_ZeroIsAnError(t *testing.T) {
 	check("jenkins", "WithEnvironmentParameter", err, jenkins.ErrConfig)
 	_, err = drone.NewDecoder(drone.WithComplete(nil))
 	check("drone", "WithComplete", err, drone.ErrConfig)
+	_, err = circleci.NewDecoder(circleci.WithComplete(nil), circleci.WithEnvironment(""), circleci.WithWorkflows())
+	check("circleci", "WithComplete", err, circleci.ErrConfig)
+	check("circleci", "WithEnvironment", err, circleci.ErrConfig)
+	check("circleci", "WithWorkflows", err, circleci.ErrConfig)
 	_, err = temps.NewDecoder(temps.WithComplete(nil))
 	check("temps", "WithComplete", err, temps.ErrConfig)
 	_, err = vercel.NewDecoder(vercel.WithComplete(nil))
