@@ -4,6 +4,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/deployhook/deployhook/internal/hidden"
 )
 
 // The environment variables of credentials. Each has a second one with the
@@ -18,23 +20,25 @@ const (
 // one.
 const maxCredential = 8 << 10
 
-// credential is a secret text and the variable or flag that it came from.
-type credential struct{ text, source string }
+// credential is a secret text, which nothing prints, and the variable that it
+// came from.
+type credential struct {
+	text   hidden.Value[string]
+	source string
+}
 
-// String keeps the text out of every message.
-func (credential) String() string { return "[redacted]" }
+func newCredential(text, source string) credential { return credential{hidden.Of(text), source} }
 
-// GoString keeps the text out of every message.
-func (credential) GoString() string { return "[redacted]" }
+func (c credential) reveal() string { return c.text.Reveal() }
 
-func (c credential) given() bool { return c.text != "" }
+func (c credential) given() bool { return c.reveal() != "" }
 
 // credential reads a variable, or the file that its variable _FILE names.
 func (c *call) credential(variable string) (credential, error) {
 	value, path := c.getenv(variable), c.getenv(variable+"_FILE")
 	switch {
 	case path == "":
-		return credential{value, variable}, nil
+		return newCredential(value, variable), nil
 	case value != "":
 		return credential{}, usagef("both %s and %s_FILE are set; leave one out", variable, variable)
 	}
@@ -64,5 +68,5 @@ func credentialFile(path, source string) (credential, error) {
 	if trimmed == "" {
 		return credential{}, usagef("%s: the file is empty", source)
 	}
-	return credential{trimmed, source}, nil
+	return newCredential(trimmed, source), nil
 }

@@ -112,14 +112,14 @@ func misreadSecret(s scheme, o schemeFlags, g ring, r *http.Request, body []byte
 		return finding{}, refused
 	}
 	f.fault = &fault{"secret-invalid", partSecret, text, "Copy the secret again, without anything around it, and check how it gets into the variable."}
-	if !s.standard || strings.HasPrefix(g.current.text, "wh") {
+	if !s.standard || strings.HasPrefix(g.current.reveal(), "wh") {
 		return f, nil
 	}
 	for _, reading := range []struct{ text, says string }{
-		{"whsec_" + g.current.text, "with whsec_ in front of the secret the signature matches: the prefix was cut off"},
-		{"whsec_" + base64.StdEncoding.EncodeToString([]byte(g.current.text)), "the signature matches if the secret's text itself is the key: the sender does not decode it from base64"},
+		{"whsec_" + g.current.reveal(), "with whsec_ in front of the secret the signature matches: the prefix was cut off"},
+		{"whsec_" + base64.StdEncoding.EncodeToString([]byte(g.current.reveal())), "the signature matches if the secret's text itself is the key: the sender does not decode it from base64"},
 	} {
-		if verifies(s, o, ring{current: credential{reading.text, g.current.source}}, r, body) {
+		if verifies(s, o, ring{current: newCredential(reading.text, g.current.source)}, r, body) {
 			f.fault = &fault{
 				"secret-form", partSecret, text + "; " + reading.says,
 				"Give both sides a secret that begins with whsec_, such as one of hooktool secret, and let the sender decode it.",

@@ -45,7 +45,7 @@ func (g ring) keys(s scheme, o *schemeFlags) ([]signer.Key, error) {
 		if !c.given() {
 			continue
 		}
-		key, err := parseKey(s, c.text)
+		key, err := parseKey(s, c.reveal())
 		if err != nil {
 			return nil, usagef("%s with -scheme %s: %s", c.source, s.name, secretMistake(err))
 		}
@@ -64,7 +64,7 @@ func (g ring) plausible() error {
 		if !c.given() {
 			continue
 		}
-		if _, err := parseKey(scheme{standard: strings.HasPrefix(c.text, "whsk_") || strings.HasPrefix(c.text, "whpk_")}, c.text); err != nil {
+		if _, err := parseKey(scheme{standard: strings.HasPrefix(c.reveal(), "whsk_") || strings.HasPrefix(c.reveal(), "whpk_")}, c.reveal()); err != nil {
 			return usagef("%s: %s", c.source, secretMistake(err))
 		}
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,6 +160,18 @@ func TestUnknownCommandsAndFlags(t *testing.T) {
 	require.Equal(t, "error", line["kind"])
 	require.InDelta(t, 2, line["exit"], 0)
 	require.Contains(t, line["error"], "-kind")
+}
+
+// Nothing prints a secret that the program holds, from whatever field.
+func TestCredentials_AreNotPrinted(t *testing.T) {
+	t.Parallel()
+	c := newCredential("canary-canary-canary", secretVariable)
+	for _, v := range []any{c, &c, ring{current: c}, &outboxAPI{token: c}, listener{ring: ring{previous: c}, listenFlags: &listenFlags{}}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			require.NotContains(t, fmt.Sprintf(verb, v), "canary")
+			require.NotContains(t, fmt.Sprintf(verb, v), hex.EncodeToString([]byte("canary")))
+		}
+	}
 }
 
 // Each secret that the command makes is one that the library takes.

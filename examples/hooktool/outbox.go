@@ -163,7 +163,7 @@ func (a *outboxAPI) call(ctx context.Context, method, path string, query url.Val
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if a.token.given() {
-		r.Header.Set("Authorization", "Bearer "+a.token.text)
+		r.Header.Set("Authorization", "Bearer "+a.token.reveal())
 	}
 	res, err := a.poster.client.Do(r)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -140,6 +141,39 @@ func TestReplay_ByTheOutboxEndsBySignal(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	require.Equal(t, 3, l.end())
 	require.Contains(t, l.lines[len(l.lines)-1]["error"], "the outbox goes on; follow it with -resume "+id)
+}
+
+// A long list has several pages, the newest first.
+func TestReplay_ReadsEveryPage(t *testing.T) {
+	t.Parallel()
+	service := newLocal(t, http.StatusOK, "")
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /apps/a%2Fb/deliveries", func(w http.ResponseWriter, r *http.Request) {
+		answer := `{"items":[{"id":"d4"},{"id":"d3"}],"next":"n"}`
+		if r.FormValue("cursor") == "n" {
+			answer = `{"items":[{"id":"d2"},{"id":"d1"}]}`
+		}
+		_, _ = io.WriteString(w, answer) // the client fails then
+	})
+	mux.HandleFunc("GET /apps/a%2Fb/deliveries/{id}", func(w http.ResponseWriter, r *http.Request) {
+		text := `{"id":"` + r.PathValue("id") + `","type":"deploy.live","body_base64":"/w=="}`
+		if r.PathValue("id") == "d2" {
+			text = `{"id":"d2","type":"deploy.live"}`
+		}
+		_, _ = io.WriteString(w, text) // the client fails then
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	r := inProcess(nil, "", "replay", "-api", server.URL, "-app", "a/b", "-url", service.url, "-rate", "1000", "-json")
+	require.Equal(t, 1, r.code, "one has no body any more")
+	var ids []string
+	for _, line := range r.lines(t)[1:5] {
+		ids = append(ids, line["delivery"].(string))
+	}
+	require.Equal(t, []string{"d1", "d2", "d3", "d4"}, ids)
+	require.Contains(t, r.stdout, "no longer has its body")
+	bodies, _ := service.got()
+	require.Equal(t, []string{"\xff", "\xff", "\xff"}, bodies)
 }
 
 func TestReplay_ErrorsOfTheAPI(t *testing.T) {

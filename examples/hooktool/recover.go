@@ -157,7 +157,7 @@ func (r *recoverFlags) token(c *call) (recovery.Token, error) {
 		return nil, usagef("set %s, or %s_FILE to a file", variable, variable)
 	}
 	if r.app != "" {
-		token, err := recovery.GitHubAppToken(r.app, []byte(first.text))
+		token, err := recovery.GitHubAppToken(r.app, []byte(first.reveal()))
 		if err != nil {
 			return nil, usagef("%s: want the App's private key, the PEM file from its settings", first.source)
 		}
@@ -165,7 +165,7 @@ func (r *recoverFlags) token(c *call) (recovery.Token, error) {
 	}
 	return func(context.Context) (string, error) {
 		current, err := c.credential(variable)
-		return current.text, err
+		return current.reveal(), err
 	}, nil
 }
 

@@ -48,7 +48,7 @@ func mustSigner(t *testing.T, name, secret string, o schemeFlags) signer.Signer 
 	t.Helper()
 	s, err := schemeNamed(name)
 	require.NoError(t, err)
-	made, err := newSigner(s, &o, ring{current: credential{secret, secretVariable}})
+	made, err := newSigner(s, &o, ring{current: newCredential(secret, secretVariable)})
 	require.NoError(t, err)
 	return made
 }
