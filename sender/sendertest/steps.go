@@ -103,7 +103,7 @@ func Cut() Step {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if conn := hijack(w); conn != nil {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf.") // the client may be gone
-			reset(conn)
+			_ = conn.Close()                                                                  // a reset could discard what was sent
 		}
 	}
 }
