@@ -138,16 +138,15 @@ func demo(ctx context.Context, out io.Writer) error {
 	return ctx.Err()
 }
 
-// step reports one event, for at most 3 seconds.
+// step reports one event, with short waits between its attempts.
 func step(ctx context.Context, out io.Writer, env map[string]string, service string, t payload.Type, failure string) error {
 	r, err := newReporter(func(name string) string { return env[name] },
-		sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))) // for this program's receiver
+		sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")), // for this program's receiver
+		sender.WithSchedule(sender.Scaled(sender.Pipeline, 0.01)))
 	if err != nil {
 		return err
 	}
 	defer r.sender.Close()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
 	receipt, err := r.report(ctx, service, t, failure)
 	if receipt == nil {
 		return err

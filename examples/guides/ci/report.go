@@ -30,7 +30,7 @@ func newReporter(getenv func(string) string, opts ...sender.Option) (*reporter, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := sender.New(append(opts, sender.WithSchedule(sender.Pipeline))...) // Pipeline is the default
+	s, err := sender.New(opts...) // the default schedule, Pipeline, tries for about a minute
 	if err != nil {
 		return nil, err
 	}

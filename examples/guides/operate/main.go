@@ -108,7 +108,9 @@ func (w *world) backUp(ctx context.Context, key outbox.SealingKey) error {
 		return err
 	}
 	shop := o.App("shop")
-	endpoint, secret, err := shop.CreateEndpoint(ctx, outbox.EndpointConfig{URL: sender.NewURL(w.hook.url), Events: []string{"deploy.*"}})
+	endpoint, secret, err := shop.CreateEndpoint(ctx, outbox.EndpointConfig{
+		URL: sender.NewURL(w.hook.url), Events: []string{"deploy.*"}, Schedule: outbox.ScheduleStandardWebhooks, // the first retry comes after 5 seconds
+	})
 	if err == nil {
 		w.endpoint = endpoint.ID
 		err = w.hook.verify(secret.Reveal())
@@ -155,11 +157,11 @@ func (w *world) restore(ctx context.Context, key outbox.SealingKey) error {
 	}
 	shop := o.App("shop")
 	if err = w.hurry(ctx, shop, w.delivery); err == nil {
-		w.show("restored; dep_2 was pending, so it is sent again", "the receiver has handled ", w.hook.handled.Load(), " of ", w.hook.requests.Load(), " requests")
+		w.show("restored; dep_2 was pending, so it is sent again", "the receiver has handled ", w.hook.handled.Load(), " events")
 		_, err = w.publish(ctx, shop, "dep_3", outbox.Delivered)
 	}
 	if err == nil {
-		w.show("dep_3 is unknown here, so it is published again", "the receiver has handled ", w.hook.handled.Load(), " of ", w.hook.requests.Load(), " requests")
+		w.show("dep_3 is unknown here, so it is published again", "the receiver has handled ", w.hook.handled.Load(), " events")
 	}
 	return errors.Join(err, o.Close())
 }

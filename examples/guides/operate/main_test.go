@@ -20,8 +20,8 @@ func TestReadme_CommandsRun(t *testing.T) {
 	out := guidetest.Shell(t, "bash", nil, nil)
 	guidetest.CheckOutput(t, out)
 	// CheckOutput does not compare digits
-	require.Contains(t, out, "handled 3 of 4 requests")
-	require.Contains(t, out, "handled 4 of 5 requests")
+	require.Contains(t, out, "handled 3 events")
+	require.Contains(t, out, "handled 4 events")
 	require.Contains(t, out, "sealed again with the new key                        1 endpoint\n")
 }
 

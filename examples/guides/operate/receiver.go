@@ -33,8 +33,8 @@ type hook struct {
 	url    string
 	up     atomic.Bool
 	events atomic.Pointer[http.Handler]
-	// requests counts those that came while the receiver was up.
-	requests, handled atomic.Int64
+	// handled counts the calls of the handler.
+	handled atomic.Int64
 }
 
 func startReceiver(ctx context.Context) (*hook, error) {
@@ -49,7 +49,6 @@ func startReceiver(ctx context.Context) (*hook, error) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		h.requests.Add(1)
 		(*h.events.Load()).ServeHTTP(w, r)
 	})}
 	go h.server.Serve(l) //nolint:errcheck // it ends with Close

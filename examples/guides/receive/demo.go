@@ -18,15 +18,14 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-// demoDrain is short, because no load balancer has to notice.
-const demoDrain = 2 * time.Second
+// demoDrain is longer than the demo.
+const demoDrain = time.Minute
 
 // running is an instance that serves.
 type running struct {
 	*instance
 	base string
 	stop context.CancelFunc
-	done chan error
 }
 
 // demo sends deliveries to two instances that share a folder.
@@ -56,10 +55,10 @@ func demo(ctx context.Context, dir string, out io.Writer) (err error) {
 	}
 	b, err := start(ctx, dir, scheme)
 	if err != nil {
-		return errors.Join(err, a.end())
+		return err
 	}
-	err = walk(ctx, a, b, schemes{scheme, oldScheme, unknown}, out)
-	return errors.Join(err, a.end(), b.end())
+	// Both still drain when the program ends.
+	return walk(ctx, a, b, schemes{scheme, oldScheme, unknown}, out)
 }
 
 // schemes sign with the current, the previous and an unknown secret.
@@ -104,15 +103,10 @@ func start(ctx context.Context, dir string, scheme signer.Verifier) (*running, e
 	if err != nil {
 		return nil, errors.Join(err, i.close())
 	}
-	r := &running{instance: i, base: "http://" + l.Addr().String(), done: make(chan error, 1)}
+	r := &running{instance: i, base: "http://" + l.Addr().String()}
 	ctx, r.stop = context.WithCancel(ctx)
-	go func() { r.done <- i.serve(ctx, l, scheme, demoDrain, logger) }()
+	go i.serve(ctx, l, scheme, demoDrain, logger) //nolint:errcheck // it ends with the program
 	return r, nil
-}
-
-func (r *running) end() error {
-	r.stop()
-	return errors.Join(<-r.done, r.close())
 }
 
 // deliver sends one event under an ID, as a sender's attempt does.
