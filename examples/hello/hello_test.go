@@ -58,6 +58,25 @@ func TestReadme_ProgramsRun(t *testing.T) {
 	lines := bufio.NewScanner(output)
 	require.True(t, lines.Scan(), "the receiver printed nothing")
 	require.Contains(t, lines.Text(), "deploy.live shop v1.4.2 https://shop.example.com")
+
+	require.JSONEq(t, `{"error":"Invalid signature"}`, forge(t, address))
+	require.True(t, lines.Scan(), "the receiver did not log the delivery")
+	require.True(t, lines.Scan(), "the receiver did not log the forged request")
+	require.Contains(t, lines.Text(), "no key matches the signature")
+}
+
+// forge runs the README's command that sends a forged request, and returns the
+// answer.
+func forge(t *testing.T, address string) string {
+	t.Helper()
+	shell := servicetest.Program(t, "sh")
+	servicetest.Program(t, "curl")
+	_, rest, ok := strings.Cut(readme(t), "$ curl http://127.0.0.1:8080")
+	require.True(t, ok, "README.md forges a request")
+	command, _, _ := strings.Cut(rest, "\n{")
+	out, err := exec.CommandContext(t.Context(), shell, "-c", "curl -sS http://"+address+command).Output()
+	require.NoError(t, err)
+	return string(out)
 }
 
 // build compiles a program with another address in it.
@@ -85,14 +104,19 @@ func makeSecret(t *testing.T) string {
 	t.Helper()
 	shell := servicetest.Program(t, "sh")
 	servicetest.Program(t, "openssl")
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	require.NoError(t, err)
-	_, rest, ok := strings.Cut(string(readme), "$ export DEPLOYHOOK_SECRET=")
+	_, rest, ok := strings.Cut(readme(t), "$ export DEPLOYHOOK_SECRET=")
 	require.True(t, ok, "README.md makes a secret")
 	command, _, _ := strings.Cut(rest, "\n")
 	out, err := exec.CommandContext(t.Context(), shell, "-c", fmt.Sprintf("printf %%s %s", command)).Output()
 	require.NoError(t, err)
 	return string(out)
+}
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	require.NoError(t, err)
+	return string(text)
 }
 
 func freeAddress(t *testing.T) string {
