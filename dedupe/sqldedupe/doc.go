@@ -27,6 +27,9 @@
 //		})
 //	}
 //
+// The placeholders in the application's own SQL are those of its driver. With
+// PostgreSQL they are $1 and $2 instead of the question marks.
+//
 // A crash at any point leaves either both the row and the completion, or
 // neither. In the first case the sender's retry is a duplicate, and in the
 // second it is handled. If another worker took over the lease, the slow
@@ -35,7 +38,8 @@
 // that the caller begins and commits.
 //
 // [OpenSQLite] uses modernc.org/sqlite, which needs no cgo. PostgreSQL needs a
-// driver whose errors have a method SQLState() string.
+// driver whose errors have a method SQLState() string, such as
+// github.com/jackc/pgx/v5/stdlib.
 //
 // # Operation
 //

@@ -17,6 +17,14 @@ import (
 // github.com/jackc/pgx/v5/stdlib. The caller owns db, so [Store.Close] does not
 // close it.
 //
+//	import _ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+//
+//	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+//	if err != nil {
+//		return err
+//	}
+//	store, err := sqldedupe.NewPostgres(ctx, db)
+//
 // Each instance needs a connection for every concurrent call. Limit the
 // connections with db.SetMaxOpenConns. PostgreSQL refuses more than its
 // max_connections, and the receiver answers a refused claim with 503.

@@ -111,6 +111,9 @@ func (s *Store) completeTx(ctx context.Context, operation string, r runner, c de
 //		return store.InTx(ctx, c, insert)
 //	})
 //
+// The placeholders in fn's statements are those of the driver. With PostgreSQL
+// they are $1 and $2 instead of the question marks.
+//
 // fn must follow these rules:
 //
 //   - It does all of its work in tx, because a rollback undoes nothing else.
