@@ -22,16 +22,20 @@ type openTelemetry struct {
 	metrics   http.Handler
 }
 
-func newTelemetry() (openTelemetry, error) {
+func newTelemetry() (t openTelemetry, err error) {
+	err = t.open()
+	return t, err
+}
+
+func (t *openTelemetry) open() error {
 	registry := prometheus.NewRegistry()
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
 	if err != nil {
-		return openTelemetry{}, err
+		return err
 	}
 	meters := otelreceiver.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(exporter)))
-	return openTelemetry{
-		receivers: otelreceiver.Open(meters),
-		health:    service.WithTelemetry(otelservice.Open(meters)),
-		metrics:   promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
-	}, nil
+	t.receivers = otelreceiver.Open(meters)
+	t.health = service.WithTelemetry(otelservice.Open(meters))
+	t.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return nil
 }

@@ -13,6 +13,26 @@
 // otelservice for health checks. The program sets the providers, with
 // otel.SetMeterProvider and otel.SetTracerProvider or with options.
 //
+// # Prometheus
+//
+// Pass meters to [Open], also to those of otelinbox and otelservice, and mount
+// promhttp.HandlerFor(registry, promhttp.HandlerOpts{}) under "GET /metrics".
+// Only Prometheus should reach it.
+//
+//	registry := prometheus.NewRegistry()
+//	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
+//	if err != nil {
+//		return err
+//	}
+//	meters := otelreceiver.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(exporter)))
+//
+// These are the imports:
+//
+//	"github.com/prometheus/client_golang/prometheus"
+//	"github.com/prometheus/client_golang/prometheus/promhttp"
+//	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+//	"go.opentelemetry.io/otel/sdk/metric"
+//
 // # Metrics
 //
 //	name                                     unit       attributes
