@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -60,7 +61,7 @@ func (in *Inbox) Handler(v signer.Verifier, source string, opts ...receiver.Opti
 		return nil, configError("WithRetention(%v): this is less than twice the verifier's tolerance of %v, so replays would "+
 			"pass; raise the retention", in.retention, tolerance)
 	}
-	own := []receiver.Option{receiver.InsecureNoDedupe(), receiver.WithAccepted(), receiver.WithLogger(in.logger)}
+	own := []receiver.Option{receiver.InsecureNoDedupe(), receiver.WithAccepted(), receiver.WithLogger(in.logger.With(slog.String("source", source)))}
 	rcv, err := receiver.New(v, slices.Concat(own, in.followed(source), opts)...)
 	if err != nil {
 		return nil, configError("Handler: %w", err)
