@@ -31,7 +31,9 @@ type RecordHandler func(ctx context.Context, d *payload.Deployment) error
 // Records returns the handler for the webhooks of other systems. It verifies,
 // decodes and deduplicates each delivery, calls h for each deployment, and
 // answers. Events that are not about a deployment are acknowledged and never
-// claimed. If decode or h is nil, every delivery is answered with 503.
+// claimed. Inbox.Records of package inbox does the same for work that takes
+// longer than the sender waits. If decode or h is nil, every delivery is
+// answered with 503.
 //
 //	decode, err := github.NewDecoder()
 //	if err != nil {

@@ -67,6 +67,8 @@
 //   - If a webhook of the organization and another of the repository use one
 //     endpoint, each event arrives twice with the same bytes and is handled
 //     once. Two receivers with different handlers need different source names.
+//   - GitHub waits 10 seconds for the answer. Pass longer work through the
+//     inbox, with Inbox.Records of package receiver/inbox.
 //   - GitHub never retries a failed delivery. Package receiver/recovery asks
 //     for those that were missed.
 package github

@@ -36,9 +36,10 @@ const (
 //	stored before                        200 {"received":true,"duplicate":true}
 //	not stored in time, or backlog full  503, Retry-After
 //
-// source names the sending system, such as "platform" or "github". Source,
-// principal and signed ID identify a delivery. If the scheme signs no ID, the
-// hash of the body replaces it.
+// source names the sending system, such as "platform". Source, principal and
+// signed ID identify a delivery. If the scheme signs no ID, the hash of the
+// body replaces it. [Inbox.Records] takes the webhooks of other systems, such
+// as GitHub.
 //
 // opts are options of [receiver.New], such as [receiver.WithEnvelope].
 // WithDedupe is an error, because the inbox remembers deliveries itself. The
@@ -51,11 +52,24 @@ const (
 // Errors wrap [ErrConfig]. The handler works before [Inbox.Start] and after
 // [Inbox.Stop], until [Inbox.Close].
 func (in *Inbox) Handler(v signer.Verifier, source string, opts ...receiver.Option) (http.Handler, error) {
+	rcv, err := in.receiver("Handler", v, source, opts)
+	if err != nil {
+		return nil, err
+	}
+	return rcv.Events(func(ctx context.Context, e *payload.Event) error {
+		d, _ := receiver.FromContext(ctx)
+		return in.accept(ctx, newArrival(source, d, e))
+	}), nil
+}
+
+// receiver returns what verifies the requests of one source. operation is the
+// method that the caller called.
+func (in *Inbox) receiver(operation string, v signer.Verifier, source string, opts []receiver.Option) (*receiver.Receiver, error) {
 	if err := in.open(); err != nil {
 		return nil, err
 	}
 	if source == "" || len(source) > maxSource {
-		return nil, configError("Handler: the source needs a name of 1 to %d bytes, such as the sending system's", maxSource)
+		return nil, configError("%s: the source needs a name of 1 to %d bytes, such as the sending system's", operation, maxSource)
 	}
 	if tolerance := toleranceOf(v); in.retention < 2*tolerance {
 		return nil, configError("WithRetention(%v): this is less than twice the verifier's tolerance of %v, so replays would "+
@@ -64,12 +78,9 @@ func (in *Inbox) Handler(v signer.Verifier, source string, opts ...receiver.Opti
 	own := []receiver.Option{receiver.InsecureNoDedupe(), receiver.WithAccepted(), receiver.WithLogger(in.logger.With(slog.String("source", source)))}
 	rcv, err := receiver.New(v, slices.Concat(own, in.followed(source), opts)...)
 	if err != nil {
-		return nil, configError("Handler: %w", err)
+		return nil, configError("%s: %w", operation, err)
 	}
-	return rcv.Events(func(ctx context.Context, e *payload.Event) error {
-		d, _ := receiver.FromContext(ctx)
-		return in.accept(ctx, source, d, e)
-	}), nil
+	return rcv, nil
 }
 
 // toleranceOf returns zero for a scheme without a tolerance. It also returns
@@ -102,8 +113,8 @@ const (
 	duplicate
 )
 
-func (in *Inbox) accept(ctx context.Context, source string, d *receiver.Delivery, e *payload.Event) error {
-	if off := time.Since(d.Timestamp).Abs(); !d.Timestamp.IsZero() && off > in.retention/2 {
+func (in *Inbox) accept(ctx context.Context, a *arrival) error {
+	if off := time.Since(a.signedAt).Abs(); !a.signedAt.IsZero() && off > in.retention/2 {
 		return receiver.TryAgain(0, configError("WithRetention(%v): the verifier accepts a timestamp that is %v off, so "+
 			"replays would pass; raise the retention", in.retention, off.Round(time.Second)))
 	}
@@ -112,7 +123,6 @@ func (in *Inbox) accept(ctx context.Context, source string, d *receiver.Delivery
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.storeTimeout)
 	defer cancel()
-	a := newArrival(source, d, e)
 	a.trace = in.trace(ctx)
 	result, err := in.accepts.Do(ctx, a)
 	switch {

@@ -36,6 +36,11 @@
 //	stored before                            200 {"received":true,"duplicate":true}
 //	not stored, or the backlog is full       503, Retry-After
 //
+// [Inbox.Records] does the same with the webhooks of GitHub and other systems.
+// The packages under payload decode them. Their events become jobs too:
+//
+//	hook, err := in.Records(verifier, "github", decode) // from github.NewVerifier and github.NewDecoder
+//
 // A worker then calls the handler with the event. receiver.FromContext returns
 // the delivery with the exact body, and [FromContext] returns the attempt.
 //

@@ -51,7 +51,8 @@ type Delivery struct {
 	// RetryAt is when the next attempt is due. It is zero before the first
 	// attempt, and for a delivery that is not pending.
 	RetryAt time.Time
-	// Body is the exact received body. Only [Inbox.Get] sets it.
+	// Body is the exact received body, or the event that [Inbox.Records] made
+	// of it. Only [Inbox.Get] sets it.
 	Body []byte
 }
 

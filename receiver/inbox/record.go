@@ -42,7 +42,8 @@ func scanRecord(row riverdb.Row) (*record, error) {
 // delivery returns the delivery that receiver.FromContext gives to the handler.
 func (r *record) delivery(e *payload.Event, envelope *payload.Envelope) *receiver.Delivery {
 	return &receiver.Delivery{
-		ID: r.deliveryID, Timestamp: r.signedAt, Principal: r.principal, Key: r.signingKey, Source: r.source,
+		Deployment: deploymentOf(e),
+		ID:         r.deliveryID, Timestamp: r.signedAt, Principal: r.principal, Key: r.signingKey, Source: r.source,
 		Body: r.body, Event: e, Envelope: envelope,
 	}
 }
