@@ -25,6 +25,18 @@
 //   - Set the same secret.
 //   - Select the events "Deployments" and "Deployment statuses".
 //
+// To try it without GitHub, write this into status.json:
+//
+//	{"action": "created",
+//	 "deployment_status": {"id": 7, "state": "success", "created_at": "2026-07-02T09:15:42Z", "environment": "production"},
+//	 "deployment": {"id": 42, "sha": "3f786850e387550fdab836ed7e6dc881de23001b", "ref": "main", "created_at": "2026-07-02T09:14:58Z"},
+//	 "repository": {"name": "shop"}}
+//
+// Command hooktool, with the webhook's secret in HOOKTOOL_SECRET, signs it and
+// prints the curl command that sends it:
+//
+//	$ hooktool sign -scheme github -curl http://127.0.0.1:8080/webhooks/github status.json
+//
 // # Handling of events
 //
 //	waiting, queued, pending   pending, but pending is in_progress with
