@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/seeds"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -102,4 +103,28 @@ func TestBasic_Configuration(t *testing.T) {
 	require.ErrorIs(t, err, signer.ErrConfig)
 	_, err = signer.NewBasic("me", signer.GenerateLiteralSecret(), signer.WithTolerance(time.Minute))
 	require.ErrorIs(t, err, signer.ErrConfig)
+}
+
+// Only the canonical base64 of the user name and the password verifies, apart
+// from the letter case of "Basic" and the number of blanks.
+func FuzzBasicHeader(f *testing.F) {
+	seeds.Add(f, 10)
+	password, err := signer.NewLiteralSecret(basicPassword)
+	require.NoError(f, err)
+	v, err := signer.NewBasic("me", password)
+	require.NoError(f, err)
+	encoded := strings.TrimPrefix(credential("me:"+basicPassword), "Basic ")
+	f.Fuzz(func(t *testing.T, value string) {
+		scheme, rest, _ := strings.Cut(value, " ")
+		same := strings.EqualFold(scheme, "basic") && strings.TrimLeft(rest, " ") == encoded
+		verified, err := verifyBasic(v, value)
+		require.Equal(t, same, err == nil, "%q: %v", value, err)
+		if err != nil {
+			require.ErrorIs(t, err, signer.ErrInvalidAPIKey)
+			require.Equal(t, signer.Verified{}, verified)
+		}
+		// What follows a password is part of it.
+		_, err = verifyBasic(v, credential("me:"+basicPassword+value))
+		require.Equal(t, value == "", err == nil)
+	})
 }
