@@ -36,7 +36,8 @@
 //	                                     WithAppliedSuccess
 //	    Progressing, health check passed success
 //	    ReconciliationSucceeded          success
-//	    without a revision, or another
+//	    without a revision, deletion,
+//	    HealthCheckCanceled, or another
 //	    reason                           ignored
 //	HelmRelease
 //	    InstallSucceeded, UpgradeSucceeded,

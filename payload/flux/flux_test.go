@@ -161,6 +161,10 @@ func TestIgnored(t *testing.T) {
 	} {
 		inboundtest.Ignored(t, decode(), inboundtest.Replace(t, []byte(event), old, replacement), "reason is ")
 	}
+	failed := inboundtest.Read(t, "failed.json")
+	for _, reason := range []string{"ReconciliationSucceeded", "HealthCheckCanceled"} {
+		inboundtest.Ignored(t, decode(), inboundtest.Replace(t, failed, `"reason":"HealthCheckFailed"`, `"reason":"`+reason+`"`), reason)
+	}
 	inboundtest.Ignored(t, decode(), []byte(`{}`), `involvedObject.kind is ""`)
 }
 

@@ -17,6 +17,7 @@ const (
 
 	reasonProgressing = "Progressing"
 	reasonSucceeded   = "ReconciliationSucceeded"
+	reasonCanceled    = "HealthCheckCanceled"
 	// Only its message tells this event from the one that says what was applied.
 	healthPassed = "Health check passed in "
 )
@@ -79,6 +80,10 @@ func (c *config) kustomizationStatus(event inbound.Node) (payload.Status, bool) 
 	}
 	severity, reason := event.Get("severity").Text(), event.Get("reason").Text()
 	switch {
+	case severity == severityError && reason == reasonSucceeded:
+		return "", false // the Kustomization is deleted, and that failed
+	case reason == reasonCanceled:
+		return "", false // a newer revision has arrived meanwhile
 	case severity == severityError:
 		return payload.StatusFailure, true
 	case severity != severityInfo:
