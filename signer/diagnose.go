@@ -164,8 +164,12 @@ func unwrapped(body []byte) (variants []bodyVariant) {
 	if bytes.HasPrefix(body, []byte(`"`)) && json.Unmarshal(body, &text) == nil {
 		variants = append(variants, bodyVariant{"inside the JSON string that arrived, which was encoded twice", []byte(text)})
 	}
-	if form, err := url.ParseQuery(string(body)); err == nil && form.Has("payload") {
-		variants = append(variants, bodyVariant{"of the form's field payload", []byte(form.Get("payload"))})
+	// Only the first field is read, because an attacker could send many.
+	if field, ok := bytes.CutPrefix(body, []byte("payload=")); ok {
+		field, _, _ = bytes.Cut(field, []byte("&"))
+		if value, err := url.QueryUnescape(string(field)); err == nil {
+			variants = append(variants, bodyVariant{"of the form's field payload", []byte(value)})
+		}
 	}
 	return variants
 }

@@ -122,6 +122,8 @@ func TestDiagnosis_NamesTheWrapping(t *testing.T) {
 		"base64":      {lines, base64.StdEncoding.EncodeToString([]byte(lines)), "after it was decoded from base64"},
 		"JSON twice":  {lines, strconv.Quote(lines), "inside the JSON string that arrived"},
 		"form":        {lines, "payload=" + url.QueryEscape(lines), "of the form's field payload"},
+		"form of two": {lines, "payload=" + url.QueryEscape(lines) + "&token=x", "of the form's field payload"},
+		"bad form":    {lines, "payload=%zz", noHint},
 		"CR LF":       {lines, strings.ReplaceAll(lines, "\n", "\r\n"), "with LF instead of CR LF"},
 		"LF":          {strings.ReplaceAll(lines, "\n", "\r\n"), lines, "with CR LF instead of LF"},
 		"not wrapped": {lines, `"unfinished`, noHint},
