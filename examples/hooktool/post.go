@@ -28,7 +28,7 @@ var connectionHeaders = map[string]bool{
 }
 
 // poster sends requests one at a time. It follows no redirect and adds no
-// header of its own.
+// header.
 type poster struct{ client *http.Client }
 
 func newPoster() *poster {

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -299,6 +300,30 @@ func TestVerify_NamesEachFault(t *testing.T) {
 			}
 			require.NotRegexp(t, goNames, r.stdout+people.stdout)
 		})
+	}
+}
+
+// Notes say what else is known.
+func TestVerify_Notes(t *testing.T) {
+	t.Parallel()
+	cut := func(r *recorded) {
+		r.Header.Set("Content-Length", strconv.Itoa(len(sampleBody)))
+		r.setBody([]byte(sampleBody[:100]))
+	}
+	late := []string{"-at", "2026-11-28T12:06:00Z"}
+	for note, c := range map[string]broken{
+		"it was cut off or changed after it was sent": {spoil: cut},
+		"the body is empty":                           {spoil: body(func(string) string { return "" })},
+		"more than 64 KiB":                            {spoil: body(func(b string) string { return b + strings.Repeat(" ", 64<<10) })},
+		"so only the time is wrong":                   {args: late},
+		"the time is not all: no key matches":         {args: late, spoil: body(func(b string) string { return b + "x" })},
+	} {
+		c.scheme = "standard"
+		path, err := c.record(t).write(t.TempDir(), 1, "")
+		require.NoError(t, err)
+		r := inProcess(c.receiver(), "", append([]string{"verify", path, "-json"}, c.args...)...)
+		require.Equal(t, 1, r.code, r.stderr)
+		require.Contains(t, fmt.Sprint(r.lines(t)[0]["notes"]), note)
 	}
 }
 
