@@ -1,0 +1,2 @@
+// This file keeps the test data out of the root module, which users download.
+module github.com/deployhook/deployhook/payload/circleci/testdata
