@@ -23,7 +23,7 @@ func main() {
 		log.Println(e.Type, e.App, e.Version, e.URL)
 		return nil // an error answers 500, and the sender tries again
 	}))
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", nil))
+	log.Fatal(http.ListenAndServe("127.0.0.1:8420", nil))
 }
 
 func must[T any](v T, err error) T {
