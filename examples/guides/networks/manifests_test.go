@@ -77,6 +77,13 @@ func TestManifests_AreStrictAndConsistent(t *testing.T) {
 	}
 	require.Nil(t, c.Lifecycle, "the drain time is the sleep")
 
+	command := strings.Join(guidetest.Blocks(t, "console"), "")
+	for _, v := range c.Env {
+		ref := v.ValueFrom.SecretKeyRef
+		require.Contains(t, command, "kubectl create secret generic "+ref.Name+" ")
+		require.Contains(t, command, "--from-literal="+ref.Key+"=", "the guide's command makes the secret")
+	}
+
 	// The rules of the guide. The default of a timeout is a second.
 	drain, err := time.ParseDuration(flagOf(t, c.Args, "-drain"))
 	require.NoError(t, err)
@@ -148,8 +155,16 @@ func checkProbesAndDrain(t *testing.T, program string) {
 func checkPgBouncer(t *testing.T, program string) {
 	text, err := os.ReadFile("pgbouncer.ini")
 	require.NoError(t, err)
-	require.Contains(t, string(text), "\npool_mode = transaction\n")
-	pooler := servicetest.StartPgBouncer(t, servicetest.StartPostgres(t))
+	_, section, ok := strings.Cut(string(text), "[pgbouncer]\n")
+	require.True(t, ok)
+	require.Contains(t, section, "pool_mode = transaction\n")
+	var settings []string // all but the address and the accounts, which the test has
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "listen_") && !strings.HasPrefix(line, "auth_") {
+			settings = append(settings, strings.TrimSpace(line))
+		}
+	}
+	pooler := servicetest.StartPgBouncer(t, servicetest.StartPostgres(t), settings...)
 	const variable = "DEPLOYHOOK_STORE=postgres://service@pgbouncer:6432/app?"
 	line, _, _ := strings.Cut(strings.Join(guidetest.Blocks(t, "sh"), ""), "\n")
 	require.True(t, strings.HasPrefix(line, variable))
