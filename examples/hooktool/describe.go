@@ -14,8 +14,10 @@ import (
 	"github.com/deployhook/deployhook/payload/azure"
 	"github.com/deployhook/deployhook/payload/bitbucket"
 	"github.com/deployhook/deployhook/payload/cdevents"
+	"github.com/deployhook/deployhook/payload/circleci"
 	"github.com/deployhook/deployhook/payload/coolify"
 	"github.com/deployhook/deployhook/payload/dokploy"
+	"github.com/deployhook/deployhook/payload/drone"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
@@ -64,6 +66,8 @@ func sources(environment string) []source {
 		{"flux", "Gotk-Component", records(flux.NewDecoder(flux.WithEnvironment(environment)))},
 		{"temps", "", records(temps.NewDecoder())},
 		{"argocd", "", records(argocd.NewDecoder())},
+		{"circleci", "Circleci-Signature", records(circleci.NewDecoder(circleci.WithEnvironment(environment)))},
+		{"drone", "X-Drone-Event", records(drone.NewDecoder())},
 		{"netlify", "", records(netlify.NewDecoder())},
 		{"coolify", "", records(coolify.NewDecoder(coolify.WithComplete(withoutCommit)))},
 		{"jenkins", "", records(jenkins.NewDecoder(jenkins.WithEnvironment(environment)))},

@@ -92,6 +92,7 @@ func matchFaults() []diagnosis {
 		{no, "is this the right scheme", "wrong-scheme", "", "Verify with the scheme of the header that is there. Leave -scheme out to choose it by the headers."},
 		{no, "does not fit the request", "request-target", "request", "Send the request to the URL and with the method and content type that were signed. Behind a proxy give the public address with -external-url."},
 		{no, "keyid of an active key", "key-id", partSecret, "Give the ID that the sender uses with -key-id."},
+		{no, "is not the SHA-256 of the body", "body-changed", partBody, rewritten},
 		{no, "something rewrote it on the way", "body-changed", partBody, rewritten},
 		{signer.ErrInvalidAPIKey, "occurs", "repeated-header", "", "Send the header once."},
 		{signer.ErrInvalidAPIKey, "", "api-key", "", "Send the key that HOOKTOOL_SECRET has, with -header if it is not in Authorization."},
@@ -99,7 +100,7 @@ func matchFaults() []diagnosis {
 	}
 }
 
-var headerInText = regexp.MustCompile(`\b(?:[A-Z][A-Za-z0-9]*-)+[A-Z0-9][A-Za-z0-9]*\b|\b(?:Authorization|Signature)\b`)
+var headerInText = regexp.MustCompile(`\b(?:[A-Z][A-Za-z0-9]*-)+[A-Z0-9][A-Za-z0-9]*\b|\b(?:Authorization|Signature|Date|Digest)\b`)
 
 // explain returns the fault that an error of a verifier stands for.
 func explain(err error) fault {

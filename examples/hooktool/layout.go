@@ -125,6 +125,21 @@ func (s jwsSigner) Sign(_ context.Context, r *http.Request, _ string, _ time.Tim
 	return nil
 }
 
+// droneSigner signs the date and the digest of the body, as Drone does.
+type droneSigner struct{ secret signer.Secret }
+
+// Sign implements [signer.Signer].
+func (s droneSigner) Sign(_ context.Context, r *http.Request, _ string, at time.Time, body []byte) error {
+	sum := sha256.Sum256(body)
+	date, digest := at.UTC().Format(http.TimeFormat), "SHA-256="+base64.StdEncoding.EncodeToString(sum[:])
+	mac := hmac.New(sha256.New, []byte(s.secret.Reveal()))
+	mac.Write([]byte("date: " + date + "\ndigest: " + digest))
+	r.Header.Set("Date", date)
+	r.Header.Set("Digest", digest)
+	r.Header.Set("Signature", `keyId="hmac-key",algorithm="hmac-sha256",signature="`+base64.StdEncoding.EncodeToString(mac.Sum(nil))+`",headers="date digest"`)
+	return nil
+}
+
 // basicSigner sends a user name and a password.
 type basicSigner struct {
 	user     string

@@ -192,7 +192,7 @@ func unsignedHeader(h http.Header) http.Header {
 func signatureHeaders() []string {
 	names := []string{
 		"Webhook-Id", "Webhook-Timestamp", "X-Webhook-Id", "X-Webhook-Timestamp", "X-Temps-Id", "X-Temps-Timestamp", "X-Temps-Signature",
-		"Signature", "Content-Digest", "Content-Length",
+		"Signature", "Date", "Digest", "Content-Digest", "Content-Length",
 	}
 	for _, s := range schemes() {
 		if s.header != "" {

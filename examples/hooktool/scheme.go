@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/deployhook/deployhook/payload/bitbucket"
+	"github.com/deployhook/deployhook/payload/circleci"
+	"github.com/deployhook/deployhook/payload/drone"
 	"github.com/deployhook/deployhook/payload/flux"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/payload/gitlab"
@@ -106,7 +109,7 @@ func schemeNamed(name string) (scheme, error) {
 
 // schemes returns all schemes. Requests are matched from the first to the last.
 func schemes() []scheme {
-	return append(signedSchemes(), bodyOnlySchemes()...)
+	return slices.Concat(signedSchemes(), senderSchemes(), bodyOnlySchemes())
 }
 
 // signedSchemes sign a time, or more.
@@ -150,6 +153,12 @@ func signedSchemes() []scheme {
 			verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) { return o.httpsig(keys, true) },
 			signer:   func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) { return o.httpsig(keys, false) },
 		},
+	}
+}
+
+// senderSchemes sign a time, each in the way of one sender.
+func senderSchemes() []scheme {
+	return []scheme{
 		{
 			name: "render", says: "Render: Standard Webhooks", standard: true,
 			verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) {
@@ -160,6 +169,15 @@ func signedSchemes() []scheme {
 				return render.NewVerifier(secret, o.options(keys, true)...)
 			},
 			signer: func(o *schemeFlags, keys []signer.Key) (signer.Signer, error) { return o.standard(keys, false, "") },
+		},
+		{
+			name: "drone", says: "Drone: date and body, as HTTP signatures before RFC 9421", header: "Signature",
+			verifier: func(o *schemeFlags, keys []signer.Key) (signer.Scheme, error) {
+				return drone.NewVerifier(literal(keys[0]), o.options(keys, false)...)
+			},
+			signer: func(_ *schemeFlags, keys []signer.Key) (signer.Signer, error) {
+				return droneSigner{literal(keys[0])}, nil
+			},
 		},
 		{
 			name: "temps", says: "Temps: timestamped, with sha256= before the signature",
@@ -200,7 +218,9 @@ func bodyOnlySchemes() []scheme {
 				return jwsSigner{literal(keys[0])}, nil
 			},
 		},
-		plainBodyOnly("circleci", "CircleCI: body", layout{header: "Circleci-Signature", mark: "v1=", list: true}),
+		bodyOnly("circleci", "CircleCI: body", layout{header: "Circleci-Signature", mark: "v1=", list: true}, func(_ *schemeFlags, s signer.Secret, opts []signer.Option) (signer.Scheme, error) {
+			return circleci.NewVerifier(s, opts...)
+		}),
 		plainBodyOnly("pagerduty", "PagerDuty: body", layout{header: "X-Pagerduty-Signature", mark: "v1=", list: true}),
 		plainBodyOnly("gitea", "Gitea: body", layout{header: "X-Gitea-Signature"}),
 		plainBodyOnly("gogs", "Gogs: body", layout{header: "X-Gogs-Signature"}),
