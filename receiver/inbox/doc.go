@@ -130,6 +130,20 @@
 //     string. The handler's errors are stored with the delivery and logged, so
 //     keep secrets out of them.
 //
+// # Tests of handlers
+//
+// Call a handler with a delivery in its context. Package receivertest has
+// samples:
+//
+//	ctx := receiver.NewContext(t.Context(), &receiver.Delivery{
+//		Source: "github", Deployment: receivertest.Deployment(payload.StatusSuccess),
+//	})
+//	err := announce(ctx, receivertest.Event(payload.DeployLive))
+//
+// To test signatures and answers, open an inbox on a file in t.TempDir, and
+// post the requests of receivertest to its HTTP handler. They are stored, and
+// get 202, before [Inbox.Start].
+//
 // # Misuses
 //
 //   - A handler that is not idempotent and does not use CompleteTx.

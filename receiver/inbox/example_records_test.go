@@ -2,14 +2,19 @@ package inbox_test
 
 import (
 	"context"
+	"errors"
 	"log"
 	"net/http"
 	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/payload/github"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/receiver/inbox"
+	"github.com/deployhook/deployhook/receiver/receivertest"
 	"github.com/deployhook/deployhook/signer"
 )
 
@@ -17,11 +22,7 @@ import (
 // through an inbox.
 func ExampleInbox_Records() {
 	ctx := context.Background()
-	in, err := inbox.OpenSQLite(ctx, "inbox.db", func(ctx context.Context, e *payload.Event) error {
-		d, _ := receiver.FromContext(ctx)
-		log.Println(e.Type, e.App, d.Deployment.PipelineURL)
-		return nil
-	})
+	in, err := inbox.OpenSQLite(ctx, "inbox.db", announce)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -53,4 +54,25 @@ func mountGitHub(in *inbox.Inbox) error {
 	}
 	http.Handle("POST /webhooks/github", hook)
 	return nil
+}
+
+// announce is a handler that needs the record.
+func announce(ctx context.Context, e *payload.Event) error {
+	d, ok := receiver.FromContext(ctx)
+	if !ok || d.Deployment == nil {
+		return inbox.Permanent(errors.New("there is no record"))
+	}
+	log.Println(e.Type, e.App, d.Source, d.Deployment.CommitSHA)
+	return nil
+}
+
+// The snippet of the package documentation calls a handler as a worker does.
+func TestDoc_HandlerIsTestedDirectly(t *testing.T) {
+	t.Parallel()
+	ctx := receiver.NewContext(t.Context(), &receiver.Delivery{
+		Source: "github", Deployment: receivertest.Deployment(payload.StatusSuccess),
+	})
+	err := announce(ctx, receivertest.Event(payload.DeployLive))
+	require.NoError(t, err)
+	require.Error(t, announce(t.Context(), receivertest.Event(payload.DeployLive)))
 }

@@ -31,6 +31,8 @@
 // part of them. The receiver, the store and the requests need no clock of their
 // own, because all of them have the bubble's time. Make them in the bubble.
 //
+// Package inbox says how to test its handlers.
+//
 // # Checks
 //
 // A test that expects 401 would also pass if the request were bad for another
