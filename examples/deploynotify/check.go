@@ -104,7 +104,7 @@ func (o *options) checkURLs() error {
 	case u.User != nil:
 		return usagef("%s: must not contain a user name or a password; for an API key set %sAPI_KEY", o.source("url"), envPrefix)
 	case u.Scheme == "http" && len(o.networks) == 0:
-		return usagef("%s: the URL is http, not https; use https, or allow a private network with -allow-network CIDR", o.source("url"))
+		return usagef("%s: the URL is http, not https; use https, or allow a private network with %s", o.source("url"), o.allowFlag())
 	}
 	_, err = o.givenProxy()
 	return err

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -80,6 +82,8 @@ func (o *options) answer(a sender.Attempt) string {
 		return text + "; check that the secret and -scheme are those that the receiver expects"
 	case a.Status == http.StatusBadRequest:
 		return text + "; it says " + strconv.QuoteToASCII(fmt.Sprintf("%.200s", a.Body))
+	case a.Status == http.StatusNotFound || a.Status == http.StatusMethodNotAllowed:
+		return text + "; check the path of " + o.source("url")
 	case a.Status == http.StatusGone:
 		return text + "; the receiver accepts no more deliveries"
 	}
@@ -128,13 +132,28 @@ func (o *options) refusal(err error) error {
 	case errors.As(err, &message) && message.Field == "Body":
 		return usagef("the message is over the limit of %d bytes; shorten -error or -metadata", sender.DefaultMaxBody)
 	case errors.Is(err, sender.ErrForbiddenAddress):
-		return usagef("%s: %s is not a public address; to send to it, give -allow-network CIDR", o.source("url"), o.origin())
+		return usagef("%s: %s is not a public address; to send to it, give %s", o.source("url"), o.origin(), o.allowFlag())
 	case errors.As(err, &endpoint) && endpoint.Field == "URL" && strings.HasPrefix(o.origin(), "http://"):
 		return usagef("%s: %s is in no network that -allow-network allows for http; use https", o.source("url"), o.origin())
 	case errors.As(err, &endpoint) && endpoint.Field == "URL":
 		return usagef("%s: the URL %s", o.source("url"), printable(endpoint.Reason))
 	}
 	return usagef("%s", oneLine(err))
+}
+
+// allowFlag returns the flag that allows the host's network. If the host is an
+// address, the network is that address alone.
+func (o *options) allowFlag() string {
+	u, err := url.Parse(o.url)
+	if err != nil {
+		return "-allow-network CIDR"
+	}
+	address, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return "-allow-network CIDR"
+	}
+	address = address.Unmap().WithZone("")
+	return "-allow-network " + netip.PrefixFrom(address, address.BitLen()).String()
 }
 
 // origin returns scheme and host of -url. The rest may be a credential.

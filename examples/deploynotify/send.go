@@ -81,7 +81,7 @@ func (o *options) signer() (signer.Signer, error) {
 		variable, text = envPrefix+"API_KEY", o.apiKey
 	}
 	if text == "" {
-		return nil, usagef("no secret for -scheme %s; set %s", scheme, variable)
+		return nil, usagef("no secret for -scheme %s: %s is not set or empty; check the name of the secret in the CI system, and that this job may read it", scheme, variable)
 	}
 	s, err := newSigner(scheme, text, o.header)
 	if err != nil {
