@@ -15,6 +15,20 @@ fail() {
 	exit 1
 }
 
+# unavailable ends the script if the release can't be downloaded. With -fail-open
+# that does not fail the deployment. A wrong digest always does.
+unavailable() {
+	fail_open=${DEPLOYHOOK_FAIL_OPEN:-}
+	case $arguments in *' -fail-open '* | *' --fail-open '*) fail_open=true ;; esac
+	case $fail_open in
+	1 | t | T | true | TRUE | True)
+		echo "deploynotify.sh: NOT delivered, but the exit status is 0 because of -fail-open: $*" >&2
+		exit 0
+		;;
+	esac
+	fail "$*"
+}
+
 # fetch URL FILE. The file is verified later, so redirects are safe.
 fetch() {
 	if command -v curl >/dev/null 2>&1; then
@@ -24,7 +38,7 @@ fetch() {
 		wget -q -T 30 -O "$2" "$1"
 	else
 		fail "needs curl or wget"
-	fi || fail "can't download $1"
+	fi || unavailable "can't download $1"
 }
 
 # sha256 FILE prints the digest in lower-case hex.
@@ -46,19 +60,20 @@ verify() {
 	[ "$actual" = "$2" ] || fail "$3 has the SHA-256 ${actual:-(none)}, but $2 was expected; nothing was run"
 }
 
+arguments=" $* "
 version=${DEPLOYNOTIFY_VERSION:-}
 pinned=${DEPLOYNOTIFY_CHECKSUMS:-}
 mirror=${DEPLOYNOTIFY_MIRROR:-https://github.com/deployhook/deployhook/releases/download}
 
 case $version in
-*[!0-9A-Za-z.+-]*) fail "DEPLOYNOTIFY_VERSION: want a release such as v0.1.0" ;;
+*[!0-9A-Za-z.+-]*) fail "DEPLOYNOTIFY_VERSION (input version): want a release such as v0.1.0" ;;
 v[0-9]*.[0-9]*.[0-9]*) ;;
-*) fail "DEPLOYNOTIFY_VERSION: want a release such as v0.1.0" ;;
+*) fail "DEPLOYNOTIFY_VERSION (input version): want a release such as v0.1.0" ;;
 esac
 case $pinned in
-*[!0-9a-f]*) fail "DEPLOYNOTIFY_CHECKSUMS: want 64 lower-case hex digits" ;;
+*[!0-9a-f]*) fail "DEPLOYNOTIFY_CHECKSUMS (input checksums): want the SHA-256 of the release's checksums.txt, 64 lower-case hex digits" ;;
 esac
-[ ${#pinned} -eq 64 ] || fail "DEPLOYNOTIFY_CHECKSUMS: want the SHA-256 of the release's checksums.txt, 64 lower-case hex digits"
+[ ${#pinned} -eq 64 ] || fail "DEPLOYNOTIFY_CHECKSUMS (input checksums): want the SHA-256 of the release's checksums.txt, 64 lower-case hex digits"
 case $mirror in
 https://*) ;;
 *) fail "DEPLOYNOTIFY_MIRROR: want a URL that begins with https://" ;;

@@ -203,13 +203,13 @@ func TestScript_FailsClosed(t *testing.T) {
 		"no list":                  {func(m *mirror) { m.put(list) }, nil, "can't download"},
 		"a list without it":        {func(m *mirror) { m.put(list, "\n"); m.checksums = digest("\n") }, nil, "does not list " + binaryName()},
 		"another pin":              {nil, env{"DEPLOYNOTIFY_CHECKSUMS": digest("x")}, "checksums.txt has the SHA-256"},
-		"no pin":                   {nil, env{"DEPLOYNOTIFY_CHECKSUMS": ""}, "DEPLOYNOTIFY_CHECKSUMS: want"},
-		"a pin that is none":       {nil, env{"DEPLOYNOTIFY_CHECKSUMS": "*"}, "DEPLOYNOTIFY_CHECKSUMS: want"},
-		"a pattern for a pin":      {nil, env{"DEPLOYNOTIFY_CHECKSUMS": strings.Repeat("?", 64)}, "DEPLOYNOTIFY_CHECKSUMS: want"},
-		"no version":               {nil, env{"DEPLOYNOTIFY_VERSION": ""}, "DEPLOYNOTIFY_VERSION: want"},
-		"latest":                   {nil, env{"DEPLOYNOTIFY_VERSION": "latest"}, "DEPLOYNOTIFY_VERSION: want"},
-		"a command for a version":  {nil, env{"DEPLOYNOTIFY_VERSION": "v0.1.0$(touch injected)"}, "DEPLOYNOTIFY_VERSION: want"},
-		"a path for a version":     {nil, env{"DEPLOYNOTIFY_VERSION": "v0.1.0/../v0.1.0"}, "DEPLOYNOTIFY_VERSION: want"},
+		"no pin":                   {nil, env{"DEPLOYNOTIFY_CHECKSUMS": ""}, "DEPLOYNOTIFY_CHECKSUMS (input checksums): want"},
+		"a pin that is none":       {nil, env{"DEPLOYNOTIFY_CHECKSUMS": "*"}, "DEPLOYNOTIFY_CHECKSUMS (input checksums): want"},
+		"a pattern for a pin":      {nil, env{"DEPLOYNOTIFY_CHECKSUMS": strings.Repeat("?", 64)}, "DEPLOYNOTIFY_CHECKSUMS (input checksums): want"},
+		"no version":               {nil, env{"DEPLOYNOTIFY_VERSION": ""}, "DEPLOYNOTIFY_VERSION (input version): want"},
+		"latest":                   {nil, env{"DEPLOYNOTIFY_VERSION": "latest"}, "DEPLOYNOTIFY_VERSION (input version): want"},
+		"a command for a version":  {nil, env{"DEPLOYNOTIFY_VERSION": "v0.1.0$(touch injected)"}, "DEPLOYNOTIFY_VERSION (input version): want"},
+		"a path for a version":     {nil, env{"DEPLOYNOTIFY_VERSION": "v0.1.0/../v0.1.0"}, "DEPLOYNOTIFY_VERSION (input version): want"},
 		"plain http":               {nil, env{"DEPLOYNOTIFY_MIRROR": "http://127.0.0.1:1"}, "DEPLOYNOTIFY_MIRROR: want"},
 		"an unknown certificate":   {nil, env{"CURL_CA_BUNDLE": os.DevNull}, "can't download"},
 		"nothing to download with": {nil, env{"PATH": toolsWithout(t, "curl", "wget")}, "needs curl or wget"},
@@ -233,6 +233,35 @@ func TestScript_FailsClosed(t *testing.T) {
 				require.Empty(t, events, step)
 				require.NoFileExists(t, "injected")
 			}
+		})
+	}
+}
+
+// With fail-open a release that can't be downloaded does not fail the job, but
+// one that differs from the pin does.
+func TestScript_FailOpenCoversDownloadsOnly(t *testing.T) {
+	t.Parallel()
+	steps(t)
+	for name, c := range map[string]struct {
+		args []string
+		env  env
+		code int
+	}{
+		"download, variable": {nil, env{"DEPLOYNOTIFY_VERSION": "v9.9.9", "DEPLOYHOOK_FAIL_OPEN": "true"}, 0},
+		"download, flag":     {[]string{"-status", "success", "-fail-open"}, env{"DEPLOYNOTIFY_VERSION": "v9.9.9"}, 0},
+		"download, off":      {nil, env{"DEPLOYNOTIFY_VERSION": "v9.9.9", "DEPLOYHOOK_FAIL_OPEN": "false"}, 1},
+		"another pin":        {[]string{"-fail-open"}, env{"DEPLOYNOTIFY_CHECKSUMS": digest("x"), "DEPLOYHOOK_FAIL_OPEN": "true"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, got := newMirror(t), receive(t, nil)
+			command := append([]string{"sh", "deploynotify.sh"}, c.args...)
+			code, out, left := runStep(t, command, with(m.settings(got.url+"/events"), c.env))
+			require.Equal(t, c.code, code, out)
+			require.Equal(t, c.code == 0, strings.Contains(out, "NOT delivered, but the exit status is 0"), out)
+			require.Empty(t, left)
+			events, _, _ := got.all()
+			require.Empty(t, events)
 		})
 	}
 }
