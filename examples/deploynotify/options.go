@@ -82,7 +82,7 @@ func (o *options) flags(out io.Writer) *flag.FlagSet {
 	f.StringVar(&o.previousCommit, "previous-commit", "", "`SHA` of the commit that was deployed before")
 	f.StringVar(&o.branch, "branch", "", "deployed `branch`; default: the run's")
 	f.StringVar(&o.deployVersion, "deploy-version", "", "deployed `version`; default: the run's tag")
-	f.StringVar(&o.previousVersion, "previous-version", "", "`version` that was live before; required for a rollback")
+	f.StringVar(&o.previousVersion, "previous-version", "", "`version` that was live before, or after a rollback the one that is live again; required for a rollback")
 	f.StringVar(&o.reason, "error", "", "`reason` of a failure; default: a general text")
 	f.StringVar(&o.triggeredBy, "triggered-by", "", "`name` of the person or system that started it; default: the run's actor")
 	f.StringVar(&o.deployURL, "deploy-url", "", "`URL` of the deployed service")

@@ -6,7 +6,7 @@
 //	run, err := ci.Detect(ctx, ci.Environment{
 //		Getenv: os.Getenv,
 //		Files:  os.DirFS("/"),
-//		Git:    git,
+//		Git:    runGit, // your function that runs git, or leave it out
 //	})
 //	if err != nil {
 //		return err
@@ -14,7 +14,7 @@
 //	run.Environment = "production" // set everything that run.Missing names
 //	run.Status = payload.StatusInProgress
 //	run.StartedAt = time.Now()
-//	deployment := run.Deployment()
+//	deployment := run.Deployment() // or run.Event, to send it with a Sender
 //
 // [Detect] knows 42 systems:
 //
