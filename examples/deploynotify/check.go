@@ -11,8 +11,6 @@ import (
 // check finds mistakes in the flags that do not depend on the run.
 func (o *options) check() error {
 	switch {
-	case o.url == "":
-		return usagef("no URL; give -url or set %s", variableOf("url"))
 	case o.start && o.finish:
 		return usagef("-start and -finish exclude each other; give -start at the beginning and -finish at the end")
 	case o.timeout <= 0:
@@ -32,6 +30,17 @@ func (o *options) check() error {
 	}
 	_, err := o.prefixes()
 	return err
+}
+
+// noURL is the error for a missing URL. A job whose secrets are not mapped
+// usually lacks both, so it also names a missing secret.
+func (o *options) noURL(s system) error {
+	for _, name := range []string{"SECRET", "SECRET_FILE", "API_KEY", "API_KEY_FILE"} {
+		if s.getenv(envPrefix+name) != "" {
+			return usagef("no URL; give -url or set %s", variableOf("url"))
+		}
+	}
+	return usagef("no URL and no secret; set %s and %sSECRET, and check that this job may read them", variableOf("url"), envPrefix)
 }
 
 // checkOutcome refuses flags that contradict each other about the outcome.

@@ -62,11 +62,15 @@ func (o *options) lastAttempt(a sender.Attempt) string {
 	case sender.ClassCanceled:
 		return text + "no answer yet"
 	}
+	text += string(a.Class)
 	var attempt *sender.AttemptError
 	if errors.As(a.Err, &attempt) {
-		return oneLine(attempt)
+		text = oneLine(attempt)
 	}
-	return text + string(a.Class)
+	if a.Class == sender.ClassDNS || a.Class == sender.ClassConnect {
+		text += "; check the host and the port of " + o.source("url")
+	}
+	return text
 }
 
 // answer describes an answer that is not 2xx.

@@ -50,7 +50,7 @@ func TestErrors_NameFlagsAndNoGoIdentifiers(t *testing.T) {
 		"empty secret":         {env{"DEPLOYHOOK_SECRET": ""}, 2, "DEPLOYHOOK_SECRET is not set or empty; check the name of the secret in the CI system"},
 		"http on this machine": {env{"DEPLOYHOOK_URL": "http://[::1]/", "DEPLOYHOOK_ALLOW_NETWORK": ""}, 2, "allow a private network with -allow-network ::1/128"},
 		"gone":                 {env{"DEPLOYHOOK_URL": answer(410)}, 1, "the receiver accepts no more deliveries"},
-		"no receiver":          {env{"DEPLOYHOOK_URL": "http://127.0.0.1:1", "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "no connection"},
+		"no receiver":          {env{"DEPLOYHOOK_URL": "http://127.0.0.1:1", "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "connection refused; check the host and the port of DEPLOYHOOK_URL"},
 		"unknown certificate":  {env{"DEPLOYHOOK_URL": secure.URL, "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "set SSL_CERT_FILE to its file"},
 		"no TLS":               {env{"DEPLOYHOOK_URL": strings.Replace(plain, "http:", "https:", 1), "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "does not speak TLS"},
 		"private by name":      {env{"DEPLOYHOOK_URL": "https://localhost/", "DEPLOYHOOK_ALLOW_NETWORK": ""}, 1, "is not public; to send to it, give -allow-network CIDR"},

@@ -147,6 +147,9 @@ func parse(args []string, s system) (*options, error) {
 	if o.stateDir == "" { // other users cannot write to a runner's temporary directory
 		o.stateDir = cmp.Or(s.getenv("RUNNER_TEMP"), s.getenv("AGENT_TEMPDIRECTORY"), os.TempDir())
 	}
+	if o.url == "" {
+		return nil, o.noURL(s)
+	}
 	return o, o.check()
 }
 

@@ -94,7 +94,8 @@ func (o *options) signer() (signer.Signer, error) {
 func secretMistake(err error) string {
 	text := oneLine(err)
 	if strings.Contains(text, "NewLiteralSecret") {
-		return "lacks the whsec_ prefix; any other text is a secret for -scheme timestamped, temps or stripe"
+		return "lacks the whsec_ prefix; any other text is a secret for -scheme timestamped, temps or stripe. " +
+			"This makes one with the prefix: echo whsec_$(openssl rand -base64 32)"
 	}
 	for _, sentinel := range []error{signer.ErrInvalidSecret, signer.ErrConfig} {
 		text = strings.TrimPrefix(text, sentinel.Error()+": ")

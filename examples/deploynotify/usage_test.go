@@ -21,6 +21,7 @@ func TestUsageErrors(t *testing.T) {
 		says string
 	}{
 		"no URL":                     {env{"DEPLOYHOOK_URL": ""}, args, "DEPLOYHOOK_URL"},
+		"neither URL nor secret":     {env{"DEPLOYHOOK_URL": "", "DEPLOYHOOK_SECRET": ""}, args, "no URL and no secret; set DEPLOYHOOK_URL and DEPLOYHOOK_SECRET"},
 		"no secret":                  {env{"DEPLOYHOOK_SECRET": ""}, args, "DEPLOYHOOK_SECRET"},
 		"secret with a line end":     {env{"DEPLOYHOOK_SECRET": secretText + "\n"}, args, "white space"},
 		"literal as standard":        {env{"DEPLOYHOOK_SECRET": "a-canary-literal-secret"}, args, "whsec_"},
