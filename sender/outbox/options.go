@@ -166,7 +166,7 @@ func WithSealingKeys(current SealingKey, previous ...SealingKey) Option {
 		keys, err := newKeyring(current, previous)
 		if err != nil {
 			c.mistake("WithSealingKeys", "%v", err)
-			return
+			keys = &keyring{} // so that they do not count as missing
 		}
 		c.keys = keys
 	})

@@ -105,7 +105,7 @@ func newKeyring(current SealingKey, previous []SealingKey) (*keyring, error) {
 			return nil, errors.New("a key is the zero SealingKey; make keys with NewSealingKey")
 		}
 		if _, ok := r.byID[k.id]; ok {
-			return nil, fmt.Errorf("two keys have the ID %s", k.id)
+			return nil, fmt.Errorf("two keys have the ID %s; give a new key an ID of its own", k.id)
 		}
 		r.byID[k.id] = k
 	}

@@ -284,3 +284,14 @@ func TestReSealLeavesAloneWhatIsSealedWithTheCurrentKey(t *testing.T) {
 	require.Zero(t, n)
 	require.Equal(t, before, version())
 }
+
+func TestSealingKeys_TwoWithOneID(t *testing.T) {
+	t.Parallel()
+	one, err := outbox.NewSealingKey("2026-11", []byte("0123456789abcdefghijklmnopqrstuv"))
+	require.NoError(t, err)
+	two, err := outbox.NewSealingKey("2026-11", []byte("vutsrqponmlkjihgfedcba9876543210"))
+	require.NoError(t, err)
+	_, err = outbox.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "outbox.db"), outbox.WithSealingKeys(two, one))
+	require.ErrorIs(t, err, outbox.ErrConfig)
+	require.EqualError(t, err, "outbox: invalid configuration: WithSealingKeys: two keys have the ID 2026-11; give a new key an ID of its own")
+}
