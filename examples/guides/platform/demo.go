@@ -43,7 +43,7 @@ func demo(ctx context.Context, dir string, out io.Writer) (err error) {
 		return err
 	}
 	logger := slog.New(slog.DiscardHandler)
-	p, err := open(ctx, dir, key, logger, sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))) // for the demo's receiver
+	p, err := open(ctx, database{dir: dir}, key, logger, sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))) // for the demo's receiver
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		return fmt.Errorf("-dir: %w", err)
 	}
 	logger := slog.New(slog.NewTextHandler(out, nil))
-	p, err := open(ctx, folder, key, logger)
+	p, err := open(ctx, database{url: getenv("PLATFORM_DATABASE"), dir: folder}, key, logger)
 	if err != nil {
 		return err
 	}

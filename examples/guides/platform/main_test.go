@@ -2,19 +2,17 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/examples/guides/internal/guidetest"
 	"github.com/deployhook/deployhook/internal/servicetest"
-	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
@@ -77,21 +75,31 @@ func TestReadme_AdministratorMakesTheTables(t *testing.T) {
 	require.Equal(t, 3, strings.Count(grants, service))
 	guidetest.Shell(t, "sh", map[string]string{"grants.sql": grants}, []string{"OWNER_URL=" + as(owner)}, "psql ", "'"+psql+"' ")
 
-	pool, err := pgxpool.New(ctx, as(service))
-	require.NoError(t, err)
-	defer pool.Close()
+	ownTable(t, as(owner), service)
+
 	key, err := randomKey()
 	require.NoError(t, err)
-	o, err := outbox.NewPostgres(ctx, pool, outbox.WithSealingKeys(key), outbox.WithoutMigration())
+	p, err := open(ctx, database{url: as(service)}, key, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	defer func() { require.NoError(t, o.Close()) }()
-	require.NoError(t, o.Ready(ctx))
-	require.NoError(t, o.RegisterApp(ctx, "shop"))
-	require.NoError(t, o.Start(ctx))
-	_, err = o.App("shop").Publish(ctx, &payload.Event{
-		Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: "dep_1", App: "shop", Environment: "production",
-	})
+	defer func() { require.NoError(t, p.close()) }()
+	require.NoError(t, p.outbox.Ready(ctx))
+	require.NoError(t, p.outbox.RegisterApp(ctx, "shop"))
+	require.NoError(t, p.deployed(ctx, "shop", "dep_1", "v1"))
+	events, err := p.outbox.App("shop").Events(ctx, outbox.EventFilter{}, outbox.Page{})
 	require.NoError(t, err)
-	_, err = pool.Exec(ctx, "CREATE TABLE deployhook_outbox.more (id int)")
+	require.Len(t, events.Items, 1)
+	_, err = p.pool.Exec(ctx, "CREATE TABLE deployhook_outbox.more (id int)")
 	require.Error(t, err, "the service's role may not change the schema")
+}
+
+// ownTable makes the table of the platform itself.
+func ownTable(t *testing.T, owner, service string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), owner)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "CREATE TABLE deployments (id TEXT PRIMARY KEY, tenant TEXT, version TEXT)")
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "GRANT INSERT ON deployments TO "+service)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
 }

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/service"
 	"github.com/deployhook/deployhook/sender"
@@ -23,41 +26,69 @@ import (
 // platform is a platform's service. Its customers are called tenants here, and
 // apps in the outbox.
 type platform struct {
-	db     *sql.DB // the platform's own tables, in the outbox's file
+	db     *sql.DB       // the platform's own tables, in the outbox's database
+	pool   *pgxpool.Pool // nil with SQLite
 	outbox *outbox.Outbox
 	// tokens has who may do what, by the SHA-256 of the token.
 	tokens map[[sha256.Size]byte]api.Access
 }
 
-const pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+// database is where the tables are, in PostgreSQL if url is not empty.
+type database struct {
+	url string
+	dir string // of the SQLite file
+}
 
-func open(ctx context.Context, dir string, key outbox.SealingKey, logger *slog.Logger, opts ...sender.Option) (_ *platform, err error) {
+func open(ctx context.Context, where database, key outbox.SealingKey, logger *slog.Logger, opts ...sender.Option) (_ *platform, err error) {
 	p := &platform{tokens: map[[sha256.Size]byte]api.Access{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	file := filepath.Join(dir, "platform.db")
-	p.outbox, err = outbox.OpenSQLite(ctx, file,
+	settings := []outbox.Option{
 		outbox.WithSealingKeys(key),
-		outbox.WithRetention(14*24*time.Hour, 10<<30), // finished deliveries, at most 10 GiB
-		outbox.WithDeadRetention(90*24*time.Hour),     // dead letters
-		outbox.WithEventRetention(30*24*time.Hour),    // events, also those without an endpoint
+		outbox.WithRetention(14*24*time.Hour, 10<<30),  // finished deliveries, at most 10 GiB
+		outbox.WithDeadRetention(90 * 24 * time.Hour),  // dead letters
+		outbox.WithEventRetention(30 * 24 * time.Hour), // events, also those without an endpoint
 		outbox.WithLogger(logger),
 		outbox.WithSender(opts...),
-	)
+	}
+	if where.url != "" {
+		err = p.openPostgres(ctx, where.url, settings)
+	} else {
+		err = p.openSQLite(ctx, filepath.Join(where.dir, "platform.db"), settings)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return p, p.outbox.Start(ctx)
+}
+
+// pragmas make the platform's connection wait for a lock on the file, and each
+// of its transactions write from its beginning.
+const pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+
+func (p *platform) openSQLite(ctx context.Context, file string, settings []outbox.Option) (err error) {
+	if p.outbox, err = outbox.OpenSQLite(ctx, file, settings...); err != nil {
+		return err
+	}
 	if p.db, err = sql.Open("sqlite", "file:"+filepath.ToSlash(file)+pragmas); err != nil {
-		return nil, err
+		return err
 	}
 	p.db.SetMaxOpenConns(1)
-	if _, err = p.db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS deployments (id TEXT PRIMARY KEY, tenant TEXT, version TEXT)"); err != nil {
-		return nil, err
+	_, err = p.db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS deployments (id TEXT PRIMARY KEY, tenant TEXT, version TEXT)")
+	return err
+}
+
+// openPostgres leaves the tables to an administrator.
+func (p *platform) openPostgres(ctx context.Context, url string, settings []outbox.Option) (err error) {
+	if p.pool, err = pgxpool.New(ctx, url); err != nil {
+		return err
 	}
-	return p, p.outbox.Start(ctx)
+	p.db = stdlib.OpenDBFromPool(p.pool)
+	p.outbox, err = outbox.NewPostgres(ctx, p.pool, append(settings, outbox.WithoutMigration())...)
+	return err
 }
 
 func (p *platform) close() error {
@@ -67,6 +98,9 @@ func (p *platform) close() error {
 	}
 	if p.db != nil {
 		errs = append(errs, p.db.Close())
+	}
+	if p.pool != nil {
+		p.pool.Close()
 	}
 	return errors.Join(errs...)
 }
@@ -78,7 +112,7 @@ func (p *platform) deployed(ctx context.Context, tenant, id, version string) err
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // it does nothing after the commit
-	if _, err := tx.ExecContext(ctx, "INSERT INTO deployments (id, tenant, version) VALUES (?, ?, ?)", id, tenant, version); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO deployments (id, tenant, version) VALUES ($1, $2, $3)", id, tenant, version); err != nil {
 		return err
 	}
 	_, err = p.outbox.App(tenant).PublishTx(ctx, tx, &payload.Event{
