@@ -126,6 +126,17 @@ func TestListen_ShowsHostileTextsSafely(t *testing.T) {
 	}
 }
 
+// The IDs of the services of one pipeline run differ only at their end.
+func TestListen_ShowsBothEndsOfALongID(t *testing.T) {
+	t.Parallel()
+	l := newScreen(t, nil, "-count", "1")
+	body := `{"event":"deploy.live","timestamp":"2026-11-28T12:00:00Z","deployment_id":"github-actions:1658821493:1:deploy:production:web","app":"web","environment":"production"}`
+	res, err := http.Post(l.url, "application/json", reader(body))
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Contains(t, l.rest(), " github-actions:16588…ploy:production:web ")
+}
+
 // A mistake in the secret is found before the first request.
 func TestListen_UsageErrors(t *testing.T) {
 	t.Parallel()

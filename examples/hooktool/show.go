@@ -48,7 +48,7 @@ func (l *listener) print(in *incoming) {
 		in.Event = cut(in.Method+" "+in.Path, 40)
 	}
 	fmt.Fprintln(l.c.stdout, alignRow(l.columns, in.Received.Format("15:04:05"), in.Result, cmp.Or(printable(in.Event, 40), "-"),
-		cmp.Or(printable(in.Deployment, 40), "-"), cmp.Or(printable(in.App, 30), "-"), cmp.Or(printable(in.Environment, 20), "-"),
+		cmp.Or(cutMiddle(printable(in.Deployment, 255), 40), "-"), cmp.Or(printable(in.App, 30), "-"), cmp.Or(printable(in.Environment, 20), "-"),
 		answer, cmp.Or(printable(in.Detail, 48), fmt.Sprintf("%d bytes", in.Bytes))))
 	var rows [][]string
 	add := func(name, text string) {

@@ -68,6 +68,17 @@ func cut(text string, limit int) string {
 	return string(runes[:limit-1]) + "…"
 }
 
+// cutMiddle shortens an ID. Those of one pipeline run begin alike and differ at
+// their end, such as in the service.
+func cutMiddle(id string, limit int) string {
+	runes := []rune(id)
+	if len(runes) <= limit {
+		return id
+	}
+	head := limit / 2
+	return string(runes[:head]) + "…" + string(runes[len(runes)-(limit-head-1):])
+}
+
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // plural returns a number and its noun.
