@@ -280,6 +280,28 @@ func TestScript_PassesStatusAndArgumentsOn(t *testing.T) {
 	require.Equal(t, 2, code, out)
 }
 
+// A job's before_script reports the start as README.md shows, and the script
+// goes on.
+func TestComponent_ReportsTheStartInBeforeScript(t *testing.T) {
+	t.Parallel()
+	component := steps(t)["the component, sh"][2]
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	const start = "export DEPLOYHOOK_START=true"
+	require.Contains(t, string(readme), "      - "+start+"\n      - !reference [.deploynotify, after_script]\n")
+	m, got := newMirror(t), receive(t, nil)
+	e := with(m.settings(got.url+"/events"), env{"DEPLOYHOOK_STATUS": ""})
+	code, out, _ := runStep(t, []string{"sh", "-ec", start + "\n" + component + "echo deploying"}, e)
+	require.Equal(t, 0, code, out)
+	require.Contains(t, out, "deploying")
+	code, out, _ = runStep(t, []string{"sh", "-ec", component}, with(e, env{"DEPLOYHOOK_STATUS": "failed"}))
+	require.Equal(t, 0, code, out)
+	events, _, _ := got.all()
+	require.Len(t, events, 2)
+	require.Equal(t, []payload.Type{payload.DeployStarted, payload.DeployFailed}, []payload.Type{events[0].Type, events[1].Type})
+	require.Equal(t, events[0].DeploymentID, events[1].DeploymentID)
+}
+
 // Inputs never become part of a command's text. Each is used, and each variable
 // is one that the program reads.
 func TestAction_PassesInputsAsVariables(t *testing.T) {
