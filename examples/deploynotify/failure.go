@@ -30,11 +30,11 @@ func (o *options) failure(ctx context.Context, s system, receipt *sender.Receipt
 		return o.refusal(err)
 	}
 	last := receipt.Attempts[n-1]
-	parts := []string{o.gaveUp(ctx, receipt, last, err), o.lastAttempt(last)}
+	text := o.gaveUp(ctx, receipt, last, err) + ": " + o.lastAttempt(last)
 	if name := o.ignoredProxy(s); name != "" && last.Status == 0 {
-		parts = append(parts, name+" is set but ignored; to use it, give -proxy env")
+		text += "; " + name + " is set but ignored; to use it, give -proxy env"
 	}
-	return errors.New(strings.Join(parts, ": "))
+	return errors.New(text)
 }
 
 // gaveUp names the number of attempts and why there was no other.
@@ -67,8 +67,11 @@ func (o *options) lastAttempt(a sender.Attempt) string {
 	if errors.As(a.Err, &attempt) {
 		text = oneLine(attempt)
 	}
-	if a.Class == sender.ClassDNS || a.Class == sender.ClassConnect {
-		text += "; check the host and the port of " + o.source("url")
+	switch {
+	case a.Class == sender.ClassDNS && o.proxy != "":
+		return text + "; the host must resolve in the job, even with a proxy"
+	case a.Class == sender.ClassDNS || a.Class == sender.ClassConnect:
+		return text + "; check the host and the port of " + o.source("url")
 	}
 	return text
 }

@@ -68,6 +68,7 @@ func TestErrors_NameFlagsAndNoGoIdentifiers(t *testing.T) {
 		"huge message":         {env{"DEPLOYHOOK_URL": plain, "DEPLOYHOOK_METADATA": "note=" + strings.Repeat("x", 2<<20)}, 2, "the message is over the limit"},
 		"metadata":             {env{"DEPLOYHOOK_METADATA": "note=\xff"}, 2, `DEPLOYHOOK_METADATA "note":`},
 		"no environment":       {env{"DEPLOYHOOK_ENVIRONMENT": ""}, 2, "give -environment (or set DEPLOYHOOK_ENVIRONMENT)"},
+		"name behind a proxy":  {env{"DEPLOYHOOK_URL": "https://name.invalid/", "DEPLOYHOOK_PROXY": "http://127.0.0.1:1", "DEPLOYHOOK_TIMEOUT": "3s"}, 1, "the host must resolve in the job, even with a proxy"},
 		"bad proxy":            {env{"DEPLOYHOOK_PROXY": "socks5://u:canary@10.0.0.1"}, 2, "DEPLOYHOOK_PROXY: want env, or http:// or https://"},
 	} {
 		t.Run(name, func(t *testing.T) {
