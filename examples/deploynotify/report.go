@@ -36,6 +36,9 @@ func (o *options) report(run *ci.Run) (*report, error) {
 	o.override(run)
 	run.Status = status
 	r := &report{run: run, record: run.Deployment(), event: event}
+	if _, known := event.DeploymentStatus(); !known {
+		r.note("%s is not a standard event type", event)
+	}
 	r.record.PreviousCommitSHA = cmp.Or(o.previousCommit, r.record.PreviousCommitSHA)
 	// Periscope's records do not have these members, so only flags set them.
 	r.record.Version, r.record.RepositoryURL = o.deployVersion, o.repositoryURL

@@ -72,6 +72,18 @@ func TestCredentialsFromFiles(t *testing.T) {
 	require.Contains(t, stdout, "Webhook-Signature")
 }
 
+// Other platforms have their own types, so an unknown one is sent, but a typing
+// mistake is visible.
+func TestUnknownEventTypeIsNoted(t *testing.T) {
+	t.Parallel()
+	e := with(githubPush(), env{"DEPLOYHOOK_URL": "https://hooks.example.com/deploy", "DEPLOYHOOK_SECRET": secretText})
+	for event, noted := range map[string]bool{"deploy.liev": true, "deploy.live": false, "health_check.passed": false} {
+		code, _, stderr := inProcess(e, "-environment", "production", "-event", event, "-dry-run")
+		require.Equal(t, 0, code, stderr)
+		require.Equal(t, noted, strings.Contains(stderr, "("+event+" is not a standard event type)"), stderr)
+	}
+}
+
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	code, stdout, _ := inProcess(env{"DEPLOYHOOK_SECRET": secretText}, "-h")
