@@ -21,6 +21,9 @@ cd release
 sha256sum --check --strict checksums.txt
 for target in linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64.exe windows_arm64.exe; do
 	grep -q "  deploynotify_${tag#v}_$target\$" checksums.txt || { echo "no binary for $target"; exit 1; }
+	sbom=deploynotify_${tag#v}_${target%.exe}.cdx.json
+	grep -q "  $sbom\$" checksums.txt || { echo "no SBOM for $target"; exit 1; }
+	grep -q '"name": "github.com/google/uuid"' "$sbom" || { echo "$sbom lacks a dependency"; exit 1; }
 done
 binary=./deploynotify_${tag#v}_linux_amd64
 chmod +x "$binary"

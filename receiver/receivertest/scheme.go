@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"hash"
 	"net/http"
 	"strings"
 	"testing"
@@ -129,7 +128,7 @@ type bodySigner struct {
 }
 
 func (s bodySigner) Sign(_ context.Context, r *http.Request, _ string, _ time.Time, body []byte) error {
-	var sum func() hash.Hash = sha256.New
+	sum := sha256.New
 	if s.form.SHA1 {
 		sum = sha1.New
 	}
