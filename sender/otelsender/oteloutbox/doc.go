@@ -6,6 +6,26 @@
 //
 // The options are those of package otelsender.
 //
+// # Prometheus
+//
+// Pass meters to Open, and mount
+// promhttp.HandlerFor(registry, promhttp.HandlerOpts{}) under "GET /metrics".
+// Only Prometheus should reach it.
+//
+//	registry := prometheus.NewRegistry()
+//	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
+//	if err != nil {
+//		return err
+//	}
+//	meters := otelsender.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(exporter)))
+//
+// These are the imports:
+//
+//	"github.com/prometheus/client_golang/prometheus"
+//	"github.com/prometheus/client_golang/prometheus/promhttp"
+//	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+//	"go.opentelemetry.io/otel/sdk/metric"
+//
 // # Metrics
 //
 //	name                                    unit        attributes
