@@ -83,7 +83,7 @@ type Failure struct {
 
 // nextSteps are the sentences of Failure.Next.
 var nextSteps = map[NoticeKind]string{
-	NoticeFailing:   "Check the endpoint and its last answer; deliveries are retried meanwhile.",
+	NoticeFailing:   "Check the endpoint and its last answer; send the deliveries again that have used up their attempts.",
 	NoticeDisabling: "Repair the endpoint, or change its URL; it is disabled unless it accepts a delivery before.",
 	NoticeDisabled:  "Repair the endpoint, enable it, and send the events that it has missed.",
 	NoticeRecovered: "Nothing; deliveries that have used up their attempts can be replayed.",
