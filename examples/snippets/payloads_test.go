@@ -44,11 +44,11 @@ var (
 	environmentOf = onDeployment
 )
 
-func ciDoc(ctx context.Context, git func(context.Context, ...string) (string, error)) error {
+func ciDoc(ctx context.Context, runGit func(context.Context, ...string) (string, error)) error {
 	run, err := ci.Detect(ctx, ci.Environment{
 		Getenv: os.Getenv,
 		Files:  os.DirFS("/"),
-		Git:    git,
+		Git:    runGit, // your function that runs git, or leave it out
 	})
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func ciDoc(ctx context.Context, git func(context.Context, ...string) (string, er
 	run.Environment = "production" // set everything that run.Missing names
 	run.Status = payload.StatusInProgress
 	run.StartedAt = time.Now()
-	deployment := run.Deployment()
+	deployment := run.Deployment() // or run.Event, to send it with a Sender
 	_ = deployment
 	return nil
 }

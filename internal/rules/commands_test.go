@@ -20,7 +20,7 @@ var ran = map[string]string{
 	"examples/guides/receive/README.md":  "examples/guides/receive/main_test.go:TestReadme_CommandsRun",
 	"examples/hooktool/README.md":        "examples/hooktool/readme_test.go:TestReadme_CommandsRun",
 	"examples/platform/README.md":        "examples/platform/readme_test.go:TestReadme_CommandsRun",
-	"examples/receiver/README.md":        "examples/receiver/main_test.go:TestReadme",
+	"examples/receiver/README.md":        "examples/receiver/readme_test.go:TestReadme",
 	"examples/rollbackbot/README.md":     "examples/rollbackbot/readme_test.go:TestReadme_Checks",
 }
 
@@ -58,7 +58,7 @@ var other = map[string]map[string]string{
 		"go test -c -o bench.test": "benchmarks take minutes, and no test measures time",
 	},
 	"examples/receiver/README.md": {
-		"$ export DEPLOYHOOK_API_KEYS":  "examples/receiver/main_test.go:TestReadme",
+		"$ export DEPLOYHOOK_API_KEYS":  "examples/receiver/readme_test.go:TestReadme",
 		"$ go run . -report acme -from": "examples/receiver/main_test.go:TestReport",
 	},
 }
