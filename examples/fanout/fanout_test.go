@@ -65,7 +65,7 @@ func testFanOut(t *testing.T, args []string) {
 	require.NoError(t, run(context.Background(), append(w.args, "-log", "-event", id), func(name string) string { return env[name] }, &log, io.Discard))
 	require.Regexp(t, `deploy.failed +dep_1 +(chat|audit) +delivered`, log.String())
 	require.NotContains(t, log.String(), "dep_2")
-	require.Contains(t, p.output(), "services=2")
+	require.Contains(t, p.Output(), "services=2")
 }
 
 // Nobody manages services without the token, and forged events are refused.
@@ -77,7 +77,7 @@ func TestAccess(t *testing.T) {
 		"/api/apps": 401, "/console/": 401, "/livez": 200, "/readyz": 200, "/webhooks/deploy": 405, "/": 404,
 	} {
 		for _, password := range []string{"", "wrong"} {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base+path, nil)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.Base+path, nil)
 			require.NoError(t, err)
 			if password != "" {
 				req.SetBasicAuth("somebody", password)
@@ -91,7 +91,7 @@ func TestAccess(t *testing.T) {
 			}
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base+"/console/", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.Base+"/console/", nil)
 	require.NoError(t, err)
 	req.SetBasicAuth("somebody", apiToken)
 	resp, err := http.DefaultClient.Do(req)
@@ -102,7 +102,7 @@ func TestAccess(t *testing.T) {
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Contains(t, string(page), "Fan-out")
 
-	forged, err := http.Post(p.base+"/webhooks/deploy", "application/json", bytes.NewBufferString(`{"event":"deploy.live"}`))
+	forged, err := http.Post(p.Base+"/webhooks/deploy", "application/json", bytes.NewBufferString(`{"event":"deploy.live"}`))
 	require.NoError(t, err)
 	require.NoError(t, forged.Body.Close())
 	require.Equal(t, http.StatusUnauthorized, forged.StatusCode)

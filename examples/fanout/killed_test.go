@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/programtest"
 	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/payload"
 )
@@ -53,7 +54,7 @@ func (k *killing) round(during func(forward func() int, kill func()) (keep bool)
 	k.t.Helper()
 	p := k.current.Load()
 	var dead atomic.Bool
-	kill := func() { dead.Store(true); p.kill() }
+	kill := func() { dead.Store(true); p.Kill() }
 	over := make(chan struct{})
 	var begun atomic.Bool
 	k.mu.Lock()
@@ -70,8 +71,8 @@ func (k *killing) round(during func(forward func() int, kill func()) (keep bool)
 	k.events[k.send(e)] = e
 	select {
 	case <-over:
-	case <-time.After(patience):
-		k.t.Fatal("the event did not arrive:\n", p.output())
+	case <-time.After(programtest.Patience):
+		k.t.Fatal("the event did not arrive:\n", p.Output())
 	}
 	if !dead.Load() {
 		return false
@@ -89,7 +90,7 @@ func (k *killing) finish() {
 	k.during = nil
 	k.mu.Unlock()
 	k.open.Store(true)
-	k.current.Load().end()
+	k.current.Load().End()
 	k.start()
 	k.sending.Wait()
 	for id, e := range k.events {
@@ -304,7 +305,7 @@ func TestKilled_WhileDelivering(t *testing.T) {
 	for i, before := range []bool{true, false, true, false} {
 		deployment := fmt.Sprintf("dep_%d", i)
 		killed := make(chan struct{})
-		once := sync.OnceFunc(func() { w.current.Load().kill(); close(killed) })
+		once := sync.OnceFunc(func() { w.current.Load().Kill(); close(killed) })
 		audit.hook(func(answer http.Handler, rw http.ResponseWriter, r *http.Request) {
 			if before {
 				once()
@@ -325,7 +326,7 @@ func TestKilled_WhileDelivering(t *testing.T) {
 		require.Equal(t, id, audit.gets(w, deployment))
 	}
 	var page struct{ Items []struct{ State string } }
-	eventually(t, func() bool {
+	programtest.Eventually(t, func() bool {
 		require.Equal(t, http.StatusOK, w.api("GET", "/apps/services/deliveries?state=delivered", nil, &page))
 		return len(page.Items) == len(ids)
 	}, func() string { return fmt.Sprint(page) })

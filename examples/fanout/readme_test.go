@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/programtest"
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
@@ -30,17 +31,17 @@ func TestReadme_CommandsRun(t *testing.T) {
 	} {
 		require.Contains(t, blocks[0], line)
 	}
-	p := startPlatform(t)
+	p := programtest.StartPlatform(t)
 	w := newWorld(t)
 	f := w.start()
 	chat, audit := w.unregistered("chat"), w.unregistered("audit")
-	script := strings.NewReplacer("http://127.0.0.1:8080", p.base, "http://127.0.0.1:8083", f.base,
+	script := strings.NewReplacer("http://127.0.0.1:8080", p.Base, "http://127.0.0.1:8083", f.Base,
 		"http://127.0.0.1:8091", chat.url, "http://127.0.0.1:8092", audit.url).Replace(strings.Join(blocks[1:], "\n"))
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(w.env(), "CHAT_SECRET="+chat.secret.Reveal(), "AUDIT_SECRET="+audit.secret.Reveal())
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s\n%s", out, f.output())
+	require.NoError(t, err, "%s\n%s", out, f.Output())
 
 	deployments := chat.deployments()
 	require.Len(t, deployments, 1)

@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/programtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 	"github.com/deployhook/deployhook/sender"
@@ -43,7 +44,7 @@ type world struct {
 	key     string
 	dir     string
 	args    []string
-	current atomic.Pointer[process]
+	current atomic.Pointer[programtest.Process]
 	sender  *sender.Sender
 	to      sender.Endpoint
 	sending sync.WaitGroup
@@ -67,7 +68,7 @@ func newWorld(t *testing.T, args ...string) *world {
 	w.open.Store(true)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			base, err := url.Parse(w.current.Load().base)
+			base, err := url.Parse(w.current.Load().Base)
 			assert.NoError(t, err)
 			r.SetURL(base)
 		},
@@ -78,7 +79,7 @@ func newWorld(t *testing.T, args ...string) *world {
 	t.Cleanup(w.front.Close)
 	scheme, err := signer.NewStandard(w.secret)
 	require.NoError(t, err)
-	w.to = sender.Endpoint{URL: sender.NewURL(w.front.URL + "/webhooks/deploy"), Signer: scheme, Timeout: patience}
+	w.to = sender.Endpoint{URL: sender.NewURL(w.front.URL + "/webhooks/deploy"), Signer: scheme, Timeout: programtest.Patience}
 	w.sender, err = sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")), sender.WithMaxRetryAfter(100*time.Millisecond),
 		sender.WithSchedule(func() backoff.BackOff { return backoff.NewConstantBackOff(20 * time.Millisecond) }))
 	require.NoError(t, err)
@@ -87,12 +88,12 @@ func newWorld(t *testing.T, args ...string) *world {
 }
 
 // start starts the next process.
-func (w *world) start(args ...string) *process {
+func (w *world) start(args ...string) *programtest.Process {
 	w.t.Helper()
 	cmd := exec.Command(os.Args[0], append(w.args, args...)...)
 	cmd.Env = append(w.env(), asProgram+"=1")
 	cmd.Dir = w.dir
-	p := start(w.t, cmd)
+	p := programtest.Start(w.t, cmd)
 	w.current.Store(p)
 	return p
 }
@@ -155,13 +156,13 @@ func (w *world) api(method, path string, in, out any) int {
 	w.t.Helper()
 	body, err := json.Marshal(in)
 	require.NoError(w.t, err)
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.current.Load().base+"/api"+path, strings.NewReader(string(body)))
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.current.Load().Base+"/api"+path, strings.NewReader(string(body)))
 	require.NoError(w.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.SetBasicAuth("tests", apiToken)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: programtest.Patience}
 	resp, err := client.Do(req)
-	require.NoError(w.t, err, w.current.Load().output())
+	require.NoError(w.t, err, w.current.Load().Output())
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(w.t, err)
@@ -254,8 +255,8 @@ func (s *internalService) deployments() []string {
 // IDs. It returns the ID of the event.
 func (s *internalService) gets(w *world, deployment string) string {
 	w.t.Helper()
-	eventually(w.t, func() bool { return len(s.of(deployment)) > 0 }, func() string {
-		return s.name + " did not get " + deployment + "\n" + w.current.Load().output()
+	programtest.Eventually(w.t, func() bool { return len(s.of(deployment)) > 0 }, func() string {
+		return s.name + " did not get " + deployment + "\n" + w.current.Load().Output()
 	})
 	copies := s.of(deployment)
 	for _, c := range copies {
@@ -271,7 +272,7 @@ func newDatabase(t *testing.T, server string) string {
 	require.NoError(t, err)
 	name := "fanout_" + strings.ToLower(rand.Text())
 	admin := func(statement string) {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), programtest.Patience)
 		defer cancel()
 		conn, err := pgx.Connect(ctx, server)
 		require.NoError(t, err)

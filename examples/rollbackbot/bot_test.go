@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/programtest"
 	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
@@ -35,7 +36,7 @@ func TestBot(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the platform passes sockets to its apps, which Windows can't")
 	}
-	p := startPlatform(t)
+	p := programtest.StartPlatform(t)
 	t.Run("readme", func(t *testing.T) { testReadme(t, p) })
 	for name, test := range map[string]func(t *testing.T, s *shop){
 		"broken":     testBroken,
@@ -62,19 +63,19 @@ func testBroken(t *testing.T, s *shop) {
 	b := s.bot(dir, "-rollback", "-allow-networks", allow, "-patience", soon)
 	s.listen(b, "")
 	third := s.deploy("wrong", "v3")
-	b.says(`msg=rollback app=broken deployment=` + third.ID + ` version=v3 result="rolled back"`)
+	b.Says(`msg=rollback app=broken deployment=` + third.ID + ` version=v3 result="rolled back"`)
 	handled(t, b, dir, 1)
 	s.restored(b, third)
-	require.Contains(t, b.output(), `msg=smoke_test.failed`)
-	require.Contains(t, b.output(), `problem="GET /: status 500, want 200"`)
+	require.Contains(t, b.Output(), `msg=smoke_test.failed`)
+	require.Contains(t, b.Output(), `problem="GET /: status 500, want 200"`)
 }
 
 // restored requires that the third version was rolled back once, to the second.
-func (s *shop) restored(b *process, third deployment) {
+func (s *shop) restored(b *programtest.Process, third deployment) {
 	s.t.Helper()
 	assert.Equal(s.t, payload.StatusRolledBack, s.get(third.ID).Status)
 	assert.Equal(s.t, "hello from "+s.app+" v2\n", s.live(), "a second rollback would go back to v1")
-	assert.EqualValues(s.t, 1, s.rollbacks.Load(), b.output())
+	assert.EqualValues(s.t, 1, s.rollbacks.Load(), b.Output())
 }
 
 // Two endpoints make two deliveries of one event, with different IDs.
@@ -107,12 +108,12 @@ func testCold(t *testing.T, s *shop) {
 	b := s.bot(dir, "-rollback", "-allow-networks", allow, "-patience", late)
 	s.listen(b, "")
 	third := s.deploy("cold", "v3")
-	b.says("deployment=" + third.ID + " version=v3 outcome=passed tries=6")
+	b.Says("deployment=" + third.ID + " version=v3 outcome=passed tries=6")
 	handled(t, b, dir, 1)
 	assert.Equal(t, payload.StatusSuccess, s.get(third.ID).Status)
 	assert.Equal(t, "hello from cold v3\n", s.live())
 	assert.Zero(t, s.asked.Load())
-	assert.NotContains(t, b.output(), "smoke_test.failed")
+	assert.NotContains(t, b.Output(), "smoke_test.failed")
 }
 
 func testAlertOnly(t *testing.T, s *shop) {
@@ -134,7 +135,7 @@ func testAlertOnly(t *testing.T, s *shop) {
 	s.listen(b, "")
 	third := s.deploy("wrong", "v3")
 	handled(t, b, dir, 1)
-	require.Contains(t, b.output(), "msg=smoke_test.failed")
+	require.Contains(t, b.Output(), "msg=smoke_test.failed")
 	e := <-alerts
 	assert.Equal(t, smokeTestFailed, e.Type)
 	assert.Equal(t, third.ID, e.DeploymentID)
@@ -154,8 +155,8 @@ func testForbidden(t *testing.T, s *shop) {
 	third := s.deploy("wrong", "v3")
 	s.send(b, third)
 	handled(t, b, dir, 1)
-	require.Contains(t, b.output(), "outcome=untested tries=1")
-	require.Contains(t, b.output(), "the URL is not https")
+	require.Contains(t, b.Output(), "outcome=untested tries=1")
+	require.Contains(t, b.Output(), "the URL is not https")
 	assert.Equal(t, payload.StatusSuccess, s.get(third.ID).Status)
 	assert.Zero(t, s.asked.Load())
 }
@@ -168,7 +169,7 @@ func testLostAnswer(t *testing.T, s *shop) {
 	s.hook(nil, func() bool { return false })
 	s.listen(b, "")
 	third := s.deploy("wrong", "v3")
-	b.says(`result="already rolled back"`)
+	b.Says(`result="already rolled back"`)
 	handled(t, b, dir, 1)
 	s.restored(b, third)
 }
@@ -184,7 +185,7 @@ func testNewer(t *testing.T, s *shop) {
 		return true
 	}, nil)
 	s.send(b, third)
-	b.says(`result="no longer live"`)
+	b.Says(`result="no longer live"`)
 	handled(t, b, dir, 1)
 	assert.Equal(t, payload.StatusSuccess, s.get(fourth.ID).Status)
 	assert.Equal(t, "hello from newer v4\n", s.live())
@@ -202,8 +203,8 @@ func testNothingBefore(t *testing.T, s *shop) {
 	require.Equal(t, "v1", first.Version)
 	s.send(b, first)
 	handled(t, b, dir, 1)
-	require.Contains(t, b.output(), "msg=rollback.failed")
-	require.Contains(t, b.output(), "nothing_before")
+	require.Contains(t, b.Output(), "msg=rollback.failed")
+	require.Contains(t, b.Output(), "nothing_before")
 	assert.Equal(t, "hello from first v1\n", s.live())
 }
 
@@ -213,9 +214,9 @@ func testCrash(t *testing.T, s *shop) {
 	b, third := s.crash(func(kill func()) {
 		s.hook(nil, func() bool { kill(); return false })
 	})
-	b.says("not tested, because the deployment was rolled back")
+	b.Says("not tested, because the deployment was rolled back")
 	s.restored(b, third)
-	require.NotContains(t, b.output(), "msg=rollback ", "it asks for the state before it asks for a rollback")
+	require.NotContains(t, b.Output(), "msg=rollback ", "it asks for the state before it asks for a rollback")
 }
 
 // The bot is killed before the platform gets its request. The next bot tests
@@ -224,19 +225,19 @@ func testCrashBefore(t *testing.T, s *shop) {
 	b, third := s.crash(func(kill func()) {
 		s.hook(func() bool { kill(); return false }, nil)
 	})
-	b.says(`result="rolled back"`)
+	b.Says(`result="rolled back"`)
 	s.restored(b, third)
 }
 
 // crash sends an event to a bot that is killed by one of the hooks, and another
 // event about the same deployment to the next bot.
-func (s *shop) crash(when func(kill func())) (next *process, third deployment) {
+func (s *shop) crash(when func(kill func())) (next *programtest.Process, third deployment) {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	args := []string{"-rollback", "-allow-networks", allow, "-patience", soon, "-lease", "1s"}
 	killed := make(chan struct{})
 	first := s.bot(dir, args...)
-	when(sync.OnceFunc(func() { first.kill(); close(killed) }))
+	when(sync.OnceFunc(func() { first.Kill(); close(killed) }))
 	third = s.deploy("wrong", "v3")
 	s.send(first, third)
 	<-killed

@@ -9,13 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/programtest"
 	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/signer"
 )
 
 // testReadme runs the README's commands against a running platform and bot.
 // Only the ports and the patience are replaced.
-func testReadme(t *testing.T, p *process) {
+func testReadme(t *testing.T, p *programtest.Process) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "sed", "grep"} {
 		servicetest.Program(t, tool)
@@ -29,16 +30,16 @@ func testReadme(t *testing.T, p *process) {
 	require.Contains(t, flags, "-patience 20s")
 
 	secret := signer.GenerateSecret().Reveal()
-	flags = strings.NewReplacer("-patience 20s", "-patience "+soon, "http://127.0.0.1:8080", p.base).Replace(flags)
+	flags = strings.NewReplacer("-patience 20s", "-patience "+soon, "http://127.0.0.1:8080", p.Base).Replace(flags)
 	b := startBot(t, t.TempDir(), []string{"ROLLBACKBOT_SECRET=" + secret}, strings.Fields(flags)...)
-	script := strings.NewReplacer("http://127.0.0.1:8080", p.base, "http://127.0.0.1:8082", b.base).Replace(strings.Join(blocks[1:], "\n"))
+	script := strings.NewReplacer("http://127.0.0.1:8080", p.Base, "http://127.0.0.1:8082", b.Base).Replace(strings.Join(blocks[1:], "\n"))
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = t.TempDir()
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "ROLLBACKBOT_SECRET=" + secret}
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s\n%s", out, b.output())
+	require.NoError(t, err, "%s\n%s", out, b.Output())
 	for _, line := range []string{"msg=tested app=shop", "msg=smoke_test.failed app=shop environment=production", `result="rolled back"`} {
-		require.Contains(t, b.output(), line)
+		require.Contains(t, b.Output(), line)
 	}
 }
 

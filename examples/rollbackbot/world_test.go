@@ -26,6 +26,7 @@ import (
 
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/dedupe/sqldedupe"
+	"github.com/deployhook/deployhook/internal/programtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/inbox"
 	"github.com/deployhook/deployhook/sender"
@@ -37,7 +38,7 @@ import (
 type shop struct {
 	t        *testing.T
 	app      string
-	platform *process
+	platform *programtest.Process
 	secret   signer.Secret
 	front    *httptest.Server
 
@@ -51,10 +52,10 @@ type shop struct {
 }
 
 // newShop registers an app and deploys two good versions of it.
-func newShop(t *testing.T, p *process, app string) *shop {
+func newShop(t *testing.T, p *programtest.Process, app string) *shop {
 	t.Helper()
 	s := &shop{t: t, app: app, platform: p, secret: signer.GenerateSecret()}
-	to, err := url.Parse(p.base)
+	to, err := url.Parse(p.Base)
 	require.NoError(t, err)
 	proxy := httputil.NewSingleHostReverseProxy(to)
 	s.front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.forward(w, r, proxy) }))
@@ -99,7 +100,7 @@ func (s *shop) hook(before, during func() bool) {
 }
 
 // bot starts a bot for the shop.
-func (s *shop) bot(dir string, args ...string) *process {
+func (s *shop) bot(dir string, args ...string) *programtest.Process {
 	s.t.Helper()
 	env := []string{"ROLLBACKBOT_SECRET=" + s.secret.Reveal()}
 	return startBot(s.t, dir, env, append([]string{"-check", "/", "-platform", s.front.URL}, args...)...)
@@ -107,26 +108,26 @@ func (s *shop) bot(dir string, args ...string) *process {
 
 // listen makes the platform send deploy.live events to the bot, once for each
 // call. The query makes the URLs differ.
-func (s *shop) listen(b *process, query string) {
+func (s *shop) listen(b *programtest.Process, query string) {
 	s.t.Helper()
-	in, err := json.Marshal(map[string]any{"url": b.base + "/webhooks/deploy" + query, "secret": s.secret.Reveal(), "events": []string{"deploy.live"}})
+	in, err := json.Marshal(map[string]any{"url": b.Base + "/webhooks/deploy" + query, "secret": s.secret.Reveal(), "events": []string{"deploy.live"}})
 	require.NoError(s.t, err)
 	s.must(http.StatusCreated, "POST", "/webhooks/apps/"+s.app+"/endpoints", string(in), nil)
 }
 
 // send sends the bot an event about a deployment under an ID of its own.
-func (s *shop) send(b *process, d deployment) {
+func (s *shop) send(b *programtest.Process, d deployment) {
 	s.t.Helper()
 	scheme, err := signer.NewStandard(s.secret)
 	require.NoError(s.t, err)
 	from, err := sender.New(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8")))
 	require.NoError(s.t, err)
 	defer from.Close()
-	_, err = from.Send(s.t.Context(), sender.Endpoint{URL: sender.NewURL(b.base + "/webhooks/deploy"), Signer: scheme, Timeout: patience}, &payload.Event{
+	_, err = from.Send(s.t.Context(), sender.Endpoint{URL: sender.NewURL(b.Base + "/webhooks/deploy"), Signer: scheme, Timeout: programtest.Patience}, &payload.Event{
 		Type: payload.DeployLive, Timestamp: time.Now(), DeploymentID: d.ID, App: s.app, Environment: "production",
-		Version: d.Version, URL: s.platform.base + "/apps/" + s.app + "/live/",
+		Version: d.Version, URL: s.platform.Base + "/apps/" + s.app + "/live/",
 	})
-	require.NoError(s.t, err, b.output())
+	require.NoError(s.t, err, b.Output())
 }
 
 // deployment is what the tests read of one.
@@ -139,7 +140,7 @@ type deployment struct {
 func (s *shop) deploy(source, version string) (d deployment) {
 	s.t.Helper()
 	s.must(http.StatusAccepted, "POST", "/apps/"+s.app+"/deployments", `{"source":"`+source+`","version":"`+version+`"}`, &d)
-	eventually(s.t, func() bool { return s.get(d.ID).Step == "done" }, func() string { return s.platform.output() })
+	programtest.Eventually(s.t, func() bool { return s.get(d.ID).Step == "done" }, func() string { return s.platform.Output() })
 	return d
 }
 
@@ -166,12 +167,12 @@ func (s *shop) must(want int, method, path, body string, out any) {
 
 func (s *shop) call(method, path, body string) (int, string) {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.platform.base+path, bytes.NewBufferString(body))
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.platform.Base+path, bytes.NewBufferString(body))
 	require.NoError(s.t, err)
 	req.Header.Set("Content-Type", "application/json")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: programtest.Patience}
 	resp, err := client.Do(req)
-	require.NoError(s.t, err, s.platform.output())
+	require.NoError(s.t, err, s.platform.Output())
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(s.t, err)
@@ -180,7 +181,7 @@ func (s *shop) call(method, path, body string) (int, string) {
 
 // handled waits until the bot has handled events. It reads the inbox of another
 // process.
-func handled(t *testing.T, b *process, dir string, want int) {
+func handled(t *testing.T, b *programtest.Process, dir string, want int) {
 	t.Helper()
 	in, err := inbox.OpenSQLite(t.Context(), filepath.Join(dir, "inbox.db"), ignore)
 	require.NoError(t, err)
@@ -188,7 +189,7 @@ func handled(t *testing.T, b *process, dir string, want int) {
 }
 
 // handledPostgres is handled for bots on PostgreSQL.
-func handledPostgres(t *testing.T, b *process, database string, want int) {
+func handledPostgres(t *testing.T, b *programtest.Process, database string, want int) {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), database)
 	require.NoError(t, err)
@@ -201,17 +202,17 @@ func handledPostgres(t *testing.T, b *process, database string, want int) {
 func ignore(context.Context, *payload.Event) error { return nil }
 
 // handles closes the inbox.
-func handles(t *testing.T, b *process, in *inbox.Inbox, want int) {
+func handles(t *testing.T, b *programtest.Process, in *inbox.Inbox, want int) {
 	t.Helper()
 	defer func() { assert.NoError(t, in.Close()) }()
 	var stats inbox.Stats
-	eventually(t, func() bool {
+	programtest.Eventually(t, func() bool {
 		var err error
 		stats, err = in.Stats(t.Context())
 		require.NoError(t, err)
 		return stats.Handled == want
-	}, b.output)
-	require.Zero(t, stats.Pending+stats.Dead, b.output())
+	}, b.Output)
+	require.Zero(t, stats.Pending+stats.Dead, b.Output())
 }
 
 // newDatabase creates a database on a server.
@@ -221,7 +222,7 @@ func newDatabase(t *testing.T, server string) string {
 	require.NoError(t, err)
 	name := "rollbackbot_" + strings.ToLower(rand.Text())
 	admin := func(statement string) {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), programtest.Patience)
 		defer cancel()
 		conn, err := pgx.Connect(ctx, server)
 		require.NoError(t, err)
@@ -248,8 +249,8 @@ func leaseEnds(t *testing.T, dir, app, id string) {
 	claims, err := sqldedupe.OpenSQLite(t.Context(), filepath.Join(dir, "claims.db"))
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, claims.Close()) }()
-	eventually(t, func() bool {
-		c, err := claims.Claim(t.Context(), dedupe.NewKey("rollbackbot", app, id), patience)
+	programtest.Eventually(t, func() bool {
+		c, err := claims.Claim(t.Context(), dedupe.NewKey("rollbackbot", app, id), programtest.Patience)
 		require.NoError(t, err)
 		if c.State != dedupe.Claimed {
 			return false
