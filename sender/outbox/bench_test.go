@@ -166,7 +166,8 @@ func benchDeliverFloor(b *testing.B, w *world, endpoints, atOnce int) {
 	}
 	begin(b)
 	require.NoError(b, client.Start(context.Background()))
-	finish(b, n, deliveries, client.Stop, func() bool { return w.queryInt(b, "SELECT count(*) FROM "+table+" WHERE state <> 'completed'") == 0 })
+	w.await(b, n, deliveries, table+" WHERE state <> 'completed'")
+	finish(b, deliveries, client.Stop)
 }
 
 func benchDeliverOurs(b *testing.B, w *world, endpoints, atOnce int) {
@@ -177,9 +178,8 @@ func benchDeliverOurs(b *testing.B, w *world, endpoints, atOnce int) {
 	publishMany(b, w, o, events, benchEvent())
 	begin(b)
 	require.NoError(b, o.Start(context.Background()))
-	finish(b, n, deliveries, o.Stop, func() bool {
-		return w.queryInt(b, "SELECT count(*) FROM "+w.table("outbox_delivery")+" WHERE state <> 'delivered'") == 0
-	})
+	w.await(b, n, deliveries, w.table("outbox_delivery")+" WHERE state <> 'delivered'")
+	finish(b, deliveries, o.Stop)
 }
 
 // subscribe adds endpoints of one server to the app "shop".
@@ -197,13 +197,18 @@ func begin(b *testing.B) {
 	b.ResetTimer()
 }
 
-// finish waits until all requests have arrived and the database shows the
-// deliveries as done. Stopping is measured too, since either side then writes
-// what its queue has not yet written.
-func finish(b *testing.B, n *atomic.Int64, deliveries int, stop func(context.Context) error, done func() bool) {
-	for n.Load() < int64(deliveries) || !done() {
+// await waits until all requests have arrived and no row of a table is left.
+func (w *world) await(b *testing.B, n *atomic.Int64, requests int, left string) {
+	b.Helper()
+	for n.Load() < int64(requests) || w.queryInt(b, "SELECT count(*) FROM "+left) > 0 {
 		time.Sleep(2 * time.Millisecond) // a signal of each call would be measured too
 	}
+}
+
+// finish stops what delivers. Stopping is measured too, since either side then
+// writes what its queue has not yet written.
+func finish(b *testing.B, deliveries int, stop func(context.Context) error) {
+	b.Helper()
 	require.NoError(b, stop(context.Background()))
 	b.StopTimer()
 	b.ReportMetric(float64(deliveries)/b.Elapsed().Seconds(), "deliveries/s")
