@@ -142,17 +142,17 @@ func TestModulesOfTheWorkspaceHoldNoOtherSecrets(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
 	require.NoError(t, err)
-	checked := 0
+	var dirs []string
 	for line := range strings.Lines(string(out)) {
 		path, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
 		name := strings.TrimPrefix(path, "github.com/deployhook/deployhook")
 		if name == "" || name == "/sender/outbox" || name == "/sender/outbox/console" || name == "/signer/httpsig" || strings.Contains(name, "/internal/") || strings.Contains(name, "/examples/") {
 			continue
 		}
-		hiddentest.RequireCovered(t, dir, nil)
-		checked++
+		dirs = append(dirs, dir)
 	}
-	if checked == 0 {
+	if len(dirs) == 0 {
 		t.Skip("not in the repository's workspace")
 	}
+	hiddentest.RequireNone(t, dirs...)
 }

@@ -71,11 +71,13 @@ func TestRevealGivesTheValueBack(t *testing.T) {
 }
 
 // RequireCovered reports the name of a type that holds a secret and is not in
-// the list. It also reports an unnecessary excuse.
+// the list. It also reports an unnecessary excuse. RequireNone reports the
+// types of all directories.
 func TestRequireCoveredNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	text := report(func(t hiddentest.T) { hiddentest.RequireCovered(t, "../../..", nil) })
+	text := report(func(t hiddentest.T) { hiddentest.RequireCovered(t, "../../../signer", nil) })
 	require.Contains(t, text, "deployhook/signer.Secret holds one by its name")
+	text = report(func(t hiddentest.T) { hiddentest.RequireNone(t, "../../../dedupe", "../../../sender") })
 	require.Contains(t, text, "deployhook/sender.Endpoint holds one by URL")
 	text = report(func(t hiddentest.T) {
 		hiddentest.RequireCovered(t, "../../../dedupe/sqldedupe", map[string]string{"sqldedupe.Store": "it holds none"})
