@@ -1,6 +1,7 @@
 package dedupe_test
 
 import (
+	"flag"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,13 +15,10 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
+var ids = flag.Int("dedupe.ids", 0, "how many deliveries are claimed by 1,000 callers each; 0: the default of the suite; the gate has 1,000")
+
 func TestMemoryConforms(t *testing.T) {
 	t.Parallel()
-	// 1,000 copies of each delivery arrive at the same time.
-	ids := 1000
-	if testing.Short() {
-		ids = 0 // the default of the suite
-	}
 	dedupetest.Run(t, dedupetest.Config{
 		New: func(t testing.TB, ttl time.Duration) dedupetest.Subject {
 			return dedupetest.Subject{Store: newMemory(t, dedupe.WithTTL(ttl))}
@@ -29,7 +27,7 @@ func TestMemoryConforms(t *testing.T) {
 			return dedupetest.Subject{Store: newMemory(t, dedupe.WithTTL(ttl), dedupe.WithCapacity(keys))}
 		},
 		Around: synctest.Test,
-		IDs:    ids,
+		IDs:    *ids, // 1,000 copies of each arrive at the same time
 	})
 }
 
