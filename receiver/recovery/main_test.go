@@ -21,7 +21,7 @@ import (
 	"github.com/deployhook/deployhook/signer"
 )
 
-var deliveries = flag.Int("recovery.deliveries", 10_000, "deliveries in the log of the long tests")
+var deliveries = flag.Int("recovery.deliveries", 1000, "deliveries in the log of the long tests; the gate has 10,000")
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
