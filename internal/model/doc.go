@@ -9,8 +9,8 @@
 //
 // A comment above each step names the Go functions that implement it, as "Go:
 // FILE FUNCTION". The test checks that they exist, that the models have no
-// error, and that the checker finds each wrong variant. Change the model first
-// when you change the protocol.
+// error, and with -model.full that the checker finds each wrong variant. Change
+// the model first when you change the protocol.
 //
 // A counterexample prints like this:
 //
