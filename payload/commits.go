@@ -84,22 +84,30 @@ func (r *reader) commits() []RepositoryCommit {
 			r.failures.add(element(i), tooDeep)
 			continue
 		}
-		var c RepositoryCommit
-		var inner reader
-		if err := inner.decode(text, &c); err != nil {
-			r.failures.add(element(i), "must be an object")
-			continue
+		if c, ok := r.commit(i, text); ok {
+			commits = append(commits, c)
 		}
-		for _, failure := range inner.failures.list {
-			path := element(i)
-			if failure.Path != "" {
-				path += "." + failure.Path
-			}
-			r.failures.add(path, failure.Message)
-		}
-		commits = append(commits, c)
 	}
 	return commits
+}
+
+// commit reads an element of the array. It returns false for anything but an
+// object.
+func (r *reader) commit(i int, text []byte) (c RepositoryCommit, ok bool) {
+	inner := newReader(text)
+	defer inner.free()
+	if err := inner.decode(text, &c); err != nil {
+		r.failures.add(element(i), "must be an object")
+		return c, false
+	}
+	for _, failure := range inner.failures.list {
+		at := element(i)
+		if failure.Path != "" {
+			at += "." + failure.Path
+		}
+		r.failures.add(at, failure.Message)
+	}
+	return c, true
 }
 
 // commits writes a member unless it is empty.

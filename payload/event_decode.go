@@ -42,7 +42,8 @@ func decode(data []byte, doc interface {
 	check(f *failures)
 },
 ) (dropped []Failure, err error) {
-	var r reader
+	r := newReader(data)
+	defer r.free()
 	if err := r.decode(data, doc); err != nil {
 		return nil, err
 	}

@@ -1,11 +1,13 @@
 package payload
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -32,11 +34,11 @@ type document interface {
 // names on the way. The reader records members of the wrong type and skips
 // them, so that one pass finds all of them. A syntax error ends the pass.
 type reader struct {
-	doc document
 	// text is a copy of the document that strings are cut from. It is "" if the
 	// document is larger than sharedBytes.
 	text string
 
+	home   *pooledReader // holds this reader in the pool
 	dec    *jsontext.Decoder
 	inside bool   // whether the opening brace of the document has been read
 	base   string // the member that holds the event of an envelope, or ""
@@ -48,32 +50,59 @@ type reader struct {
 	err      error    // the syntax error that ended reading
 }
 
+// newReader returns a reader of data. Call its method free after the last use.
+// Readers are reused, because the first use of a decoder allocates.
+func newReader(data []byte) *reader {
+	p := readers.Get().(*pooledReader)
+	p.reader = reader{dec: &p.decoder, home: p}
+	p.source = *bytes.NewBuffer(data)
+	p.decoder.Reset(&p.source)
+	if len(data) <= sharedBytes {
+		p.text = string(data)
+	}
+	return &p.reader
+}
+
+// free makes the reader available for other data.
+func (r *reader) free() {
+	p := r.home
+	p.reader, p.source = reader{}, bytes.Buffer{}
+	p.decoder.Reset(&p.source) // so that nothing refers to the data
+	readers.Put(p)
+}
+
+var readers = sync.Pool{New: func() any { return new(pooledReader) }}
+
+// pooledReader is a reader with its decoder, and with the buffer that the
+// decoder reads from.
+type pooledReader struct {
+	reader
+	decoder jsontext.Decoder
+	source  bytes.Buffer
+}
+
 // decode reads data into doc. It returns an error only for invalid JSON. All
 // other problems are in failures.
 func (r *reader) decode(data []byte, doc document) error {
-	r.doc = doc
-	if len(data) <= sharedBytes {
-		r.text = string(data)
+	if r.enter() {
+		doc.read(r)
 	}
-	err := json.Unmarshal(data, r)
+	if r.err == nil {
+		r.err = r.end(data)
+	}
 	if r.err != nil {
-		err = r.err
-	}
-	if err != nil {
-		return syntaxFailure(data, err)
+		return syntaxFailure(data, r.err)
 	}
 	return nil
 }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. json.Unmarshal checks that
-// nothing follows the document.
-func (r *reader) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	r.dec = dec
-	if r.enter() {
-		r.doc.read(r)
+// end returns an error if anything but white space follows the document.
+func (r *reader) end(data []byte) error {
+	rest := bytes.TrimLeft(data[r.dec.InputOffset():], " \t\r\n")
+	if len(rest) == 0 {
+		return nil
 	}
-	r.dec = nil
-	return r.err
+	return &jsontext.SyntacticError{ByteOffset: int64(len(data) - len(rest))}
 }
 
 // enter begins to read an object, which is the current member or the document
