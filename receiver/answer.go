@@ -3,6 +3,7 @@ package receiver
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -136,7 +137,7 @@ func (a answer) write(w http.ResponseWriter) {
 	if a.body != "" {
 		// The connection may be gone. The delivery's outcome does not depend on
 		// it.
-		_, _ = w.Write([]byte(a.body))
+		_, _ = io.WriteString(w, a.body)
 	}
 }
 

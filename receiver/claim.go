@@ -29,12 +29,12 @@ func (rc *Receiver) key(d *Delivery) dedupe.Key {
 // claim asks the store for the right to handle d. The call does not end with
 // the request. Otherwise the store could grant a claim after the receiver
 // stopped waiting, and no process would handle or release it.
-func (rc *Receiver) claim(ctx context.Context, d *Delivery, now time.Time) (dedupe.Claim, error) {
-	call := rc.storeContext(ctx, now)
+func (rc *Receiver) claim(ctx context.Context, h *handling, now time.Time) (dedupe.Claim, error) {
+	call := rc.initStoreContext(ctx, now, &h.claiming)
 	defer call.end(nil)
 	var c dedupe.Claim
 	err := rc.contained(func() (err error) {
-		c, err = rc.store.Claim(call, rc.key(d), rc.lease)
+		c, err = rc.store.Claim(call, rc.key(&h.Delivery), rc.lease)
 		return err
 	})
 	return c, err
@@ -42,10 +42,10 @@ func (rc *Receiver) claim(ctx context.Context, d *Delivery, now time.Time) (dedu
 
 // complete records the delivery as handled, even when the request's context has
 // ended. The handler's effect exists by then.
-func (rc *Receiver) complete(ctx context.Context, c dedupe.Claim, now time.Time) error {
-	call := rc.storeContext(ctx, now)
+func (rc *Receiver) complete(ctx context.Context, h *handling, now time.Time) error {
+	call := rc.initStoreContext(ctx, now, &h.completing)
 	defer call.end(nil)
-	return rc.contained(func() error { return rc.store.Complete(call, c) })
+	return rc.contained(func() error { return rc.store.Complete(call, h.Claim) })
 }
 
 // release gives the claim back so that a retry runs the handler. If it fails, a
@@ -100,8 +100,9 @@ type leaseRenewer struct {
 }
 
 // startRenewing starts to renew a claim that was just granted.
-func (rc *Receiver) startRenewing(request context.Context, d *Delivery, g grant, handler *lazyContext) *leaseRenewer {
-	lr := &leaseRenewer{rc: rc, request: request, handler: handler, d: d, until: g.asked.Add(rc.lease)}
+func (rc *Receiver) startRenewing(request context.Context, h *handling, g grant) *leaseRenewer {
+	lr := &h.renewer
+	lr.rc, lr.request, lr.handler, lr.d, lr.until = rc, request, &h.handler, &h.Delivery, g.asked.Add(rc.lease)
 	lr.mu.Lock()
 	defer lr.mu.Unlock()
 	lr.timer = time.AfterFunc(lr.untilNext(g.took), lr.renew)

@@ -32,7 +32,13 @@ var _ context.Context = (*lazyContext)(nil)
 // request's values and its own deadline. It does not end with the request,
 // because the state of a claim must not depend on the sender's connection.
 func (rc *Receiver) storeContext(parent context.Context, now time.Time) *lazyContext {
-	return &lazyContext{parent: parent, detached: true, deadline: now.Add(rc.storeTimeout)}
+	return rc.initStoreContext(parent, now, new(lazyContext))
+}
+
+// initStoreContext is storeContext for a context that is allocated already.
+func (rc *Receiver) initStoreContext(parent context.Context, now time.Time, c *lazyContext) *lazyContext {
+	c.parent, c.detached, c.deadline = parent, true, now.Add(rc.storeTimeout)
+	return c
 }
 
 // end cancels the context with a cause. Only the first call counts.

@@ -97,20 +97,21 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 	case err != nil:
 		return refuse(Unavailable, err, unavailableAnswer())
 	}
-	d := &Delivery{
+	h := &handling{Delivery: Delivery{
 		ID: verified.ID, Timestamp: verified.Timestamp, Principal: verified.Principal, Key: verified.Key,
 		Source: rc.source, Body: body,
-	}
+	}}
+	d := &h.Delivery
 	res.Delivery = d
 	ctx := rc.follow(r, d, start, res)
 	if done, a := rc.prepared(ctx, c, d, res); done {
 		return a
 	}
 	if rc.store == nil {
-		return rc.handleUnclaimed(ctx, r, c, d, res)
+		return rc.handleUnclaimed(ctx, r, c, h, res)
 	}
 	asked := time.Now()
-	d.Claim, err = rc.claim(ctx, d, asked)
+	d.Claim, err = rc.claim(ctx, h, asked)
 	g := rc.claimed(d, asked, res)
 	if err != nil {
 		return refuse(Unavailable, fmt.Errorf("receiver: claim: %w", err), unavailableAnswer())
@@ -121,7 +122,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, c consumer, 
 	case dedupe.InFlight:
 		return refuse(InFlight, nil, inFlightAnswer(d.Claim.RetryAfter))
 	case dedupe.Claimed:
-		return rc.handleClaimed(ctx, r, c, d, g, res)
+		return rc.handleClaimed(ctx, r, c, h, g, res)
 	}
 	return refuse(Unavailable, fmt.Errorf("receiver: the store returned a claim with the unknown state %d", d.Claim.State), unavailableAnswer())
 }
@@ -184,28 +185,44 @@ type grant struct {
 // another reading of the clock, which costs more than all that is in between.
 func (g grant) at() time.Time { return g.asked.Add(g.took) }
 
+// handling is a delivery with what the receiver needs to handle it. Together
+// they are one allocation.
+type handling struct {
+	Delivery
+
+	handler, claiming, completing lazyContext
+	renewer                       leaseRenewer
+}
+
+// context returns the context for the handler.
+func (h *handling) context(parent context.Context) *lazyContext {
+	h.handler.parent, h.handler.delivery = parent, &h.Delivery
+	return &h.handler
+}
+
 // handleUnclaimed runs the handler without a store.
-func (rc *Receiver) handleUnclaimed(parent context.Context, r *http.Request, c consumer, d *Delivery, res *Result) answer {
-	ctx := &lazyContext{parent: parent, delivery: d}
+func (rc *Receiver) handleUnclaimed(parent context.Context, r *http.Request, c consumer, h *handling, res *Result) answer {
+	ctx := h.context(parent)
 	defer ctx.end(nil)
 	if rc.measures() {
 		defer func(began time.Time) { res.HandlerDuration = time.Since(began) }(time.Now())
 	}
-	return rc.handle(ctx, r, c, d, res)
+	return rc.handle(ctx, r, c, &h.Delivery, res)
 }
 
 // handleClaimed runs the handler while its claim is renewed, then completes or
 // releases the claim.
-func (rc *Receiver) handleClaimed(parent context.Context, r *http.Request, c consumer, d *Delivery, g grant, res *Result) answer {
+func (rc *Receiver) handleClaimed(parent context.Context, r *http.Request, c consumer, h *handling, g grant, res *Result) answer {
+	d := &h.Delivery
 	if g.took >= rc.lease {
 		// The store took so long to grant the claim that another instance may
 		// hold it now.
 		res.Outcome, res.Err = Unavailable, errors.Join(errLateClaim, rc.release(parent, d.Claim))
 		return unavailableAnswer()
 	}
-	ctx := &lazyContext{parent: parent, delivery: d}
+	ctx := h.context(parent)
 	defer ctx.end(nil)
-	renewer := rc.startRenewing(parent, d, g, ctx)
+	renewer := rc.startRenewing(parent, h, g)
 	settled := false
 	defer func() {
 		// Without a result the handler ended the goroutine (runtime.Goexit).
@@ -232,7 +249,7 @@ func (rc *Receiver) handleClaimed(parent context.Context, r *http.Request, c con
 	if d.completion.Load() == completed {
 		return a // the handler completed it in its own transaction
 	}
-	switch err := rc.complete(parent, d.Claim, ended); {
+	switch err := rc.complete(parent, h, ended); {
 	case err == nil:
 		return a
 	case errors.Is(err, dedupe.ErrLeaseLost):
