@@ -78,7 +78,9 @@ func (rc *Receiver) report(r *http.Request, res *Result) {
 			return
 		}
 	}
-	rc.logger.LogAttrs(ctx, level, "webhook delivery", loglimit.Append(res.attrs(rc, r), left)...)
+	var room [12]slog.Attr // on the stack, because the logger copies the fields
+	attrs := loglimit.Append(res.appendAttrs(room[:0], rc, r), left)
+	rc.logger.LogAttrs(ctx, level, "webhook delivery", attrs...)
 }
 
 // kind is the kind of a limited line.
@@ -113,10 +115,9 @@ func (res *Result) level() slog.Level {
 	return slog.LevelWarn
 }
 
-// attrs returns the fields of the log line. For unauthenticated requests it
-// uses only the error's text and the remote address.
-func (res *Result) attrs(rc *Receiver, r *http.Request) []slog.Attr {
-	attrs := make([]slog.Attr, 0, 10)
+// appendAttrs appends the fields of the log line. For unauthenticated requests
+// it uses only the error's text and the remote address.
+func (res *Result) appendAttrs(attrs []slog.Attr, rc *Receiver, r *http.Request) []slog.Attr {
 	attrs = append(attrs,
 		slog.String("outcome", string(res.Outcome)), slog.Int("status", res.Status), slog.Duration("duration", res.Duration))
 	if rc.source != "" {
