@@ -64,6 +64,11 @@ func TestPlans_Operator(t *testing.T) {
 			{name: "failing endpoints", run: endpoints(EndpointFilter{State: EndpointFailing}, Page{})},
 			{name: "failing endpoints, later page", run: endpoints(EndpointFilter{State: EndpointFailing}, Page{Cursor: cursor(fmt.Sprintf("ep_%032d", 10_000))})},
 			{name: "held endpoints", run: endpoints(EndpointFilter{Held: true}, Page{})},
+			{name: "look for open replays", run: func(t *testing.T, g *grown) { // every process does every second
+				more, err := g.replayer.turn(t.Context())
+				require.NoError(t, err)
+				require.False(t, more)
+			}},
 		}
 		require.Empty(t, g.tooLarge(t, c, all), "without statistics")
 		g.exec(`VACUUM`)
