@@ -2,7 +2,9 @@ package riverdb
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -40,6 +42,10 @@ type Client interface {
 	JobRetry(ctx context.Context, id int64) (*rivertype.JobRow, error)
 	JobDelete(ctx context.Context, id int64) (*rivertype.JobRow, error)
 
+	// Finished says that FinishTx was committed for a job. Its worker calls this
+	// before it returns. River then records nothing for the job.
+	Finished(job int64)
+
 	Queues() *river.QueueBundle
 	Subscribe(kinds ...river.EventKind) (<-chan *river.Event, func())
 }
@@ -53,6 +59,27 @@ type txClient interface {
 	JobCancelTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
 	JobRetryTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
 	JobDeleteTx(ctx context.Context, tx *Tx, id int64) (*rivertype.JobRow, error)
+}
+
+// FinishTx deletes jobs in the transaction that records what their workers have
+// done. So the end of a job needs no transaction of its own, and no crash
+// separates the two. The worker calls [Client.Finished] after the commit.
+//
+// River locks jobs in any order. FinishTx therefore leaves out those that are
+// locked, or the two could deadlock. River is about to run such a job again,
+// whose worker took too long. That run must find that there is nothing to do.
+func (db *DB) FinishTx(ctx context.Context, tx *Tx, jobs []int64) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	if db.Dialect() == SQLite {
+		list, _ := json.Marshal(jobs) // numbers always marshal
+		_, err := tx.Exec(ctx, `DELETE FROM {schema}river_job WHERE id IN (SELECT value FROM json_each(?))`, string(list))
+		return err
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM {schema}river_job WHERE id = ANY(ARRAY(
+		SELECT id FROM {schema}river_job WHERE id = ANY(?) FOR UPDATE SKIP LOCKED))`, jobs)
+	return err
 }
 
 // NewClient returns a client of the database that is not started. It copies the
@@ -88,6 +115,7 @@ func (db *DB) complete(config *river.Config) *river.Config {
 	c := *config
 	c.Schema = db.schema
 	c.PollOnly = db.polling
+	c.ReindexerIndexNames = slices.DeleteFunc(river.ReindexerIndexNamesDefault(), func(name string) bool { return slices.Contains(needless, name) })
 	if db.noReindex {
 		c.ReindexerSchedule = river.NeverSchedule()
 	}
@@ -117,16 +145,20 @@ func (db *DB) complete(config *river.Config) *river.Config {
 type client[T any] struct {
 	*river.Client[T]
 
-	unwrap func(*Tx) T
+	unwrap   func(*Tx) T
+	finished *finished
 }
 
 func newClient[T any](driver riverdriver.Driver[T], config *river.Config, unwrap func(*Tx) T) (Client, error) {
-	c, err := river.NewClient(driver, config)
+	f := &finished{}
+	c, err := river.NewClient[T](&finishingDriver[T]{driver, f}, config)
 	if err != nil {
 		return nil, err
 	}
-	return &client[T]{c, unwrap}, nil
+	return &client[T]{c, unwrap, f}, nil
 }
+
+func (c *client[T]) Finished(job int64) { c.finished.add(job) }
 
 func (c *client[T]) InsertTx(ctx context.Context, tx *Tx, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error) {
 	return c.Client.InsertTx(ctx, c.unwrap(tx), args, opts)

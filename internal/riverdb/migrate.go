@@ -142,6 +142,11 @@ func newPlan(d Dialect, schema, name string, steps []Step) (sqldb.Plan, error) {
 	return sqldb.Plan{Schema: schema, Modules: []sqldb.Module{own, river}}, nil
 }
 
+// needless are the indexes of river_job that nothing here reads. They are for
+// lists by arguments, metadata and kind. Each change of a job would write to
+// them, and the first two are the most expensive ones to write.
+var needless = []string{"river_job_args_index", "river_job_metadata_index", "river_job_kind"}
+
 // riverLineSince is the first version of River's tables in which the versions
 // belong to a line.
 const riverLineSince = 5
@@ -171,6 +176,10 @@ func riverTables(d Dialect, prefix string) (sqldb.Module, error) {
 			return m, fmt.Errorf("version %d, want %d", v.Version, i+1)
 		}
 		m.Steps = append(m.Steps, Step{strings.ReplaceAll(v.SQLUp, "/* TEMPLATE: schema */", prefix)})
+	}
+	last := &m.Steps[len(m.Steps)-1]
+	for _, index := range needless {
+		*last = append(*last, "DROP INDEX IF EXISTS "+prefix+index)
 	}
 	return m, nil
 }

@@ -79,5 +79,5 @@ func TestPrepare_ReindexerRunsForTheOwnerAlone(t *testing.T) {
 	require.NotNil(t, schedule)
 	now := time.Now()
 	assert.Greater(t, schedule.Next(now).Sub(now), 100*365*24*time.Hour)
-	r.Refused("REINDEX INDEX " + schema + ".river_job_args_index")
+	r.Refused("REINDEX INDEX " + schema + ".river_job_prioritized_fetching_index")
 }
