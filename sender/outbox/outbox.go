@@ -23,8 +23,9 @@ const (
 	// notification. They find the jobs that were snoozed.
 	fetchPollInterval = 200 * time.Millisecond
 	fetchCooldown     = 10 * time.Millisecond
-	// completedFor is how long River keeps jobs that are done. Our own tables have
-	// everything that callers ask for.
+	// completedFor is how long River keeps jobs that are done and were not deleted
+	// with their delivery's end. Our own tables have everything that callers ask
+	// for.
 	completedFor = 10 * time.Minute
 	queueName    = "outbox"
 )
@@ -156,7 +157,7 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 	w.targets = &targets{endpoints: o.endpoints, rules: o.rules, logger: c.logger, byID: map[string]target{}}
 	w.pace = newReplayPace(db, c.faults)
 	w.recorder = newRecorder(db, o.waker, o.ordering, c.faults)
-	w.limiter, w.health, w.notifier = o.limiter, o.health, o.notifier
+	w.client, w.limiter, w.health, w.notifier = client, o.limiter, o.health, o.notifier
 	return o, nil
 }
 

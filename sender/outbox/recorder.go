@@ -125,7 +125,26 @@ func (rec *recorder) saveResults(ctx context.Context, tx *riverdb.Tx, endings, a
 	if err := rec.saveAttempts(ctx, tx, attempts); err != nil {
 		return err
 	}
+	if err := rec.db.FinishTx(ctx, tx, finalJobs(endings, attempts)); err != nil {
+		return err
+	}
 	return rec.ordering.unblock(ctx, tx, ended(slices.Concat(endings, attempts)))
+}
+
+// finalJobs returns the jobs that have nothing left to do. An ending that did
+// not count is tried again by its job.
+func finalJobs(endings, attempts []*result) (jobs []int64) {
+	for _, r := range endings {
+		if r.counted {
+			jobs = append(jobs, r.job)
+		}
+	}
+	for _, r := range attempts {
+		if r.state != Pending {
+			jobs = append(jobs, r.job)
+		}
+	}
+	return jobs
 }
 
 // saveEndings stores that deliveries were canceled or superseded. A caller may

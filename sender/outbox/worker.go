@@ -15,6 +15,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/contain/waits"
+	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/timemath"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
@@ -34,6 +35,7 @@ const (
 type worker struct {
 	river.WorkerDefaults[jobArgs]
 
+	client        riverdb.Client
 	loader        *loader
 	targets       *targets
 	sender        *sender.Sender
@@ -105,6 +107,7 @@ func (w *worker) end(ctx context.Context, d *loaded, s State, reason string) err
 	case !ended:
 		return river.JobSnooze(0)
 	default:
+		w.client.Finished(d.job)
 		w.follower.endDelivery(ctx, d, r)
 	}
 	return err
@@ -222,6 +225,9 @@ func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	counted, err := w.recorder.record(ctx, r)
 	if err != nil {
 		return err // the attempt is made again: at least once
+	}
+	if r.state != Pending {
+		w.client.Finished(d.job)
 	}
 	w.follower.endDelivery(ctx, d, r)
 	// The hook comes last, since it may hang.
