@@ -72,14 +72,19 @@ func (db *DB) FinishTx(ctx context.Context, tx *Tx, jobs []int64) error {
 	if len(jobs) == 0 {
 		return nil
 	}
+	statement, arg := db.Finish(jobs)
+	_, err := tx.Exec(ctx, statement, arg)
+	return err
+}
+
+// Finish returns the statement of [DB.FinishTx] and its argument. On PostgreSQL
+// it can be part of another statement, as WITH finished AS (...).
+func (db *DB) Finish(jobs []int64) (statement string, arg any) {
 	if db.Dialect() == SQLite {
 		list, _ := json.Marshal(jobs) // numbers always marshal
-		_, err := tx.Exec(ctx, `DELETE FROM {schema}river_job WHERE id IN (SELECT value FROM json_each(?))`, string(list))
-		return err
+		return `DELETE FROM {schema}river_job WHERE id IN (SELECT value FROM json_each(?))`, string(list)
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM {schema}river_job WHERE id = ANY(ARRAY(
-		SELECT id FROM {schema}river_job WHERE id = ANY(?) FOR UPDATE SKIP LOCKED))`, jobs)
-	return err
+	return `DELETE FROM {schema}river_job WHERE id = ANY(ARRAY(SELECT id FROM {schema}river_job WHERE id = ANY(?) FOR UPDATE SKIP LOCKED))`, jobs
 }
 
 // NewClient returns a client of the database that is not started. It copies the

@@ -79,6 +79,9 @@ func (in *Inbox) workInOrder(ctx context.Context, r *record) error {
 			}
 			return result
 		}
+		if next.id == own {
+			next.job = r.job
+		}
 		end := in.handleInOrder(ctx, next, l)
 		if next.id == own {
 			own, result = 0, in.jobResult(ctx, r, end)

@@ -23,6 +23,8 @@ type record struct {
 	signedAt, receivedAt                      time.Time
 	body                                      []byte
 	trace                                     string
+
+	job int64 // the job that works on it, or zero for another job's delivery
 }
 
 const recordColumns = `id, round, attempts, ordering_key, state, retry_at, event_at, source, principal, delivery_id, signing_key,
@@ -68,25 +70,40 @@ func (in *Inbox) loadAll(ctx context.Context, ids []int64) ([]*record, error) {
 
 // deliveryRound identifies a delivery between two replays. A slow worker of an
 // earlier round must not finish a delivery that was replayed.
-type deliveryRound struct{ id, round int64 }
+type deliveryRound struct {
+	id, round int64
+	job       int64 // see record
+}
 
 // number combines both fields, so that a statement needs only one list. It is
 // unique for up to 2^20 replays of a delivery.
 func (t deliveryRound) number() int64 { return t.id<<20 | t.round&(1<<20-1) }
 
-// markAll marks deliveries as handled. It reports for each whether it was
-// pending before.
+// markAll marks deliveries as handled and finishes their jobs. It reports for
+// each whether it was pending before.
 func (in *Inbox) markAll(ctx context.Context, rounds []deliveryRound) ([]bool, error) {
-	ids, numbers := make([]int64, len(rounds)), make([]int64, len(rounds))
+	ids, numbers, jobs := make([]int64, len(rounds)), make([]int64, len(rounds)), make([]int64, len(rounds))
 	for i, t := range rounds {
-		ids[i], numbers[i] = t.id, t.number()
+		ids[i], numbers[i], jobs[i] = t.id, t.number(), t.job
 	}
 	which, idsArg := in.db.IsAnyOf("id", ids) // so that the database uses the index on id
 	const number = "id * 1048576 + round % 1048576"
 	inRound, numbersArg := in.db.IsAnyOf(number, numbers)
-	marked, err := riverdb.Collect(ctx, in.db, scanID, `UPDATE {schema}inbox_delivery
-		SET state = 'handled', finished_at = {now}, attempts = attempts + 1, last_error = ''
-		WHERE state = 'pending' AND `+which+" AND "+inRound+" RETURNING "+number, idsArg, numbersArg)
+	mark := `UPDATE {schema}inbox_delivery SET state = 'handled', finished_at = {now}, attempts = attempts + 1, last_error = ''
+		WHERE state = 'pending' AND ` + which + " AND " + inRound + " RETURNING " + number
+	finish, jobsArg := in.db.Finish(jobs)
+	var marked []int64
+	var err error
+	if in.db.Dialect() == riverdb.Postgres {
+		marked, err = riverdb.Collect(ctx, in.db, scanID, "WITH finished AS ("+finish+") "+mark, jobsArg, idsArg, numbersArg)
+	} else {
+		err = in.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+			if marked, err = riverdb.Collect(ctx, tx, scanID, mark, idsArg, numbersArg); err == nil {
+				_, err = tx.Exec(ctx, finish, jobsArg)
+			}
+			return err
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

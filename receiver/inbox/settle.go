@@ -110,6 +110,9 @@ func (in *Inbox) succeed(ctx context.Context, r *record, l *lease, number int, t
 	for {
 		err := in.mark(recordCtx, r, l)
 		if err == nil || errors.Is(err, ErrOver) && l == nil {
+			if err == nil && r.job != 0 {
+				in.client.Finished(r.job)
+			}
 			in.report(ctx, r, Result{State: Handled, Attempt: number, Duration: took})
 			return ending{handled: true}
 		}
@@ -126,9 +129,14 @@ func (in *Inbox) succeed(ctx context.Context, r *record, l *lease, number int, t
 
 func (in *Inbox) mark(ctx context.Context, r *record, l *lease) error {
 	if l != nil {
-		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return in.setHandled(ctx, tx, r, l) })
+		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+			if err := in.setHandled(ctx, tx, r, l); err != nil || r.job == 0 {
+				return err
+			}
+			return in.db.FinishTx(ctx, tx, []int64{r.job})
+		})
 	}
-	_, err := in.marks.Do(ctx, deliveryRound{r.id, r.round})
+	_, err := in.marks.Do(ctx, deliveryRound{r.id, r.round, r.job})
 	return err
 }
 

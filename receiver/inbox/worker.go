@@ -34,7 +34,8 @@ func (jobArgs) InsertOpts() river.InsertOpts {
 // becomes a dead letter.
 const maxLost = 25
 
-// completedJobRetention is how long River keeps finished jobs.
+// completedJobRetention is how long River keeps the jobs that have ended. Those
+// of handled deliveries are deleted at once.
 const completedJobRetention = time.Minute
 
 type worker struct {
@@ -72,6 +73,7 @@ func (in *Inbox) work(ctx context.Context, job *river.Job[jobArgs]) error {
 	case r == nil || r.state != Pending || r.round != job.Args.Round:
 		return nil
 	}
+	r.job = job.ID
 	if wait := time.Until(r.retryAt); wait > 0 {
 		return snooze(wait)
 	}
