@@ -10,6 +10,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // Defaults that [DB.NewClient] sets for zero fields of the configuration,
@@ -84,7 +86,7 @@ func (db *DB) Finish(jobs []int64) (statement string, arg any) {
 		list, _ := json.Marshal(jobs) // numbers always marshal
 		return `DELETE FROM {schema}river_job WHERE id IN (SELECT value FROM json_each(?))`, string(list)
 	}
-	return `DELETE FROM {schema}river_job WHERE id = ANY(ARRAY(SELECT id FROM {schema}river_job WHERE id = ANY(?) FOR UPDATE SKIP LOCKED))`, jobs
+	return `DELETE FROM {schema}river_job WHERE id = ANY(ARRAY(SELECT id FROM {schema}river_job WHERE id` + sqldb.AnyInArray("bigint") + ` FOR UPDATE SKIP LOCKED))`, jobs
 }
 
 // NewClient returns a client of the database that is not started. It copies the

@@ -62,12 +62,21 @@ func Collect[T any](ctx context.Context, q Querier, scan func(Row) (T, error), s
 	return all, rows.Close()
 }
 
+// AnyInArray is the condition on PostgreSQL that the value before it is in an
+// array, which is the argument. It hides the array's length from the planner.
+// With a long array and a table that is small, or has no statistics yet, the
+// planner would read the whole table, and those that are joined with it. It
+// looks up each value by an index instead.
+func AnyInArray(typ string) string { return " = ANY(ARRAY(SELECT unnest(?::" + typ + "[])))" }
+
 // IsAnyOf returns the condition that an integer column is one of ids, and its
 // only argument. The statement does not depend on the number of ids, so that it
 // is prepared once.
+//
+// PostgreSQL does not see the number of ids either, see [AnyInArray].
 func (db *DB) IsAnyOf(column string, ids []int64) (condition string, arg any) {
 	if db.dialect == Postgres {
-		return column + " = ANY(?)", ids
+		return column + AnyInArray("bigint"), ids
 	}
 	list := []byte{'['}
 	for i, id := range ids {

@@ -177,8 +177,8 @@ var postgresStatement = `WITH v AS MATERIALIZED (SELECT * FROM unnest(` +
 	strings.Repeat(`?::text[], `, 8) + strings.Repeat(`?::bigint[], `, 14) + `?::bytea[])
 	AS v (id, state, class, error, outcome, addr, request_header, response_header,
 		job, next_at, done_at, size, status, started_at, dns, connect, tls, first_byte, total, retry_after, reused, truncated, body)),
-	locked AS MATERIALIZED (SELECT id FROM {schema}outbox_delivery WHERE id IN (SELECT id FROM v) ORDER BY id FOR UPDATE),
-	u AS (UPDATE {schema}outbox_delivery AS d SET ` + saveSet + ` FROM v JOIN locked ON locked.id = v.id WHERE d.id = v.id
+	locked AS MATERIALIZED (SELECT id FROM {schema}outbox_delivery WHERE id = ANY(ARRAY(SELECT id FROM v)) ORDER BY id FOR UPDATE),
+	u AS (UPDATE {schema}outbox_delivery AS d SET ` + saveSet + ` FROM v WHERE d.id = ANY(ARRAY(SELECT id FROM locked)) AND d.id = v.id
 		RETURNING d.id, d.state, d.next_at, d.done_at, d.attempts, d.encoding, d.encoding = 0 AS erased),
 	a AS (INSERT INTO {schema}outbox_attempt (` + attemptColumns + `)
 	SELECT u.id, u.attempts, v.started_at, v.outcome, v.class, v.status, CASE WHEN u.erased THEN '' ELSE v.error END,

@@ -9,6 +9,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // WithOrdering attempts the deliveries of each deployment to an endpoint in
@@ -112,7 +113,7 @@ func (o *ordering) lockEnding(ctx context.Context, tx *riverdb.Tx, endings, atte
 	for _, r := range slices.Concat(endings, attempts) {
 		ids = append(ids, r.id)
 	}
-	_, err := tx.Exec(ctx, `SELECT FROM {schema}outbox_delivery WHERE id = ANY(?) ORDER BY id FOR UPDATE`, ids)
+	_, err := tx.Exec(ctx, `SELECT FROM {schema}outbox_delivery WHERE id`+sqldb.AnyInArray("text")+` ORDER BY id FOR UPDATE`, ids)
 	return err
 }
 

@@ -31,7 +31,7 @@ func scanText(r riverdb.Row) (text string, err error) { return text, r.Scan(&tex
 // anyOf is a condition on a text that is one of many, and its argument.
 func anyOf(db *riverdb.DB, texts []string) (condition string, arg any) {
 	if db.Dialect() == riverdb.Postgres {
-		return `= ANY(?)`, texts
+		return sqldb.AnyInArray("text"), texts
 	}
 	return `IN (SELECT value FROM json_each(?))`, list(texts)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
@@ -256,7 +257,7 @@ func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int)
 // scheduler's statement lasts, that statement and the one that records its
 // result could deadlock.
 func (w *waker) asleep(ctx context.Context, q riverdb.Querier, jobs []int64, lock string) ([]int64, error) {
-	in, list := `= ANY(?)`, any(jobs)
+	in, list := sqldb.AnyInArray("bigint"), any(jobs)
 	earliest := `now() + CASE WHEN state = 'scheduled' THEN interval '%d seconds' ELSE interval '0' END`
 	if w.db.Dialect() == riverdb.SQLite {
 		text, _ := json.Marshal(jobs) // numbers always marshal
