@@ -58,16 +58,23 @@ func (p *publisher) publish(ctx context.Context, tx *riverdb.Tx, d *draft) (Publ
 	return out, p.insert(ctx, tx, deliveries)
 }
 
-// insertEvent stores the event. It reports false if there is one with its ID.
+// insertEvent stores the event and its body. It reports false if there is one
+// with its ID.
 func (p *publisher) insertEvent(ctx context.Context, tx *riverdb.Tx, d *draft) (bool, error) {
-	n, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_event (position, app, id, type, deployment, hash, size, created_at)
-		VALUES (`+nextPosition(p.db.Dialect())+`, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, id) DO NOTHING`,
-		d.app, d.id, string(d.event.Type), d.event.DeploymentID, d.hash[:], int64(len(d.body)+rowOverhead), micros(d.at))
+	event := `INSERT INTO {schema}outbox_event (position, app, id, type, deployment, hash, size, created_at)
+		VALUES (` + nextPosition(p.db.Dialect()) + `, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, id) DO NOTHING`
+	body := `INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body, trace) `
+	eventArgs := []any{d.app, d.id, string(d.event.Type), d.event.DeploymentID, d.hash[:], int64(len(d.body) + rowOverhead), micros(d.at)}
+	if p.db.Dialect() == riverdb.Postgres { // one statement, since each waits for the network
+		n, err := tx.Exec(ctx, `WITH e AS (`+event+` RETURNING app, id, created_at) `+body+`SELECT app, id, '', created_at, ?::bytea, ?::text FROM e`,
+			append(eventArgs, d.body, d.trace)...)
+		return n > 0, err
+	}
+	n, err := tx.Exec(ctx, event, eventArgs...)
 	if err != nil || n == 0 {
 		return false, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body, trace) VALUES (?, ?, '', ?, ?, ?)`,
-		d.app, d.id, micros(d.at), d.body, d.trace)
+	_, err = tx.Exec(ctx, body+`VALUES (?, ?, '', ?, ?, ?)`, d.app, d.id, micros(d.at), d.body, d.trace)
 	return err == nil, err
 }
 
