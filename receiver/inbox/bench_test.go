@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
@@ -87,6 +88,7 @@ func (w floorWorker) Work(context.Context, *river.Job[floorArgs]) error {
 func newFloor(b *testing.B, db *riverdb.DB) (riverdb.Client, *atomic.Int64) {
 	b.Helper()
 	require.NoError(b, db.Migrate(b.Context(), "floor", nil))
+	riverdbtest.StockIndexes(b, db)
 	worked := &atomic.Int64{}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, floorWorker{worked: worked})

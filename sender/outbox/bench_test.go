@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -101,6 +102,7 @@ func bareRiver(b *testing.B, w *world, atOnce int) (*riverdb.DB, riverdb.Client)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, db.Close()) })
 	require.NoError(b, db.Migrate(b.Context(), "bare", nil))
+	riverdbtest.StockIndexes(b, db)
 	workers := river.NewWorkers()
 	transport := &http.Transport{MaxIdleConnsPerHost: atOnce}
 	b.Cleanup(transport.CloseIdleConnections)
