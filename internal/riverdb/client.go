@@ -64,7 +64,7 @@ type txClient interface {
 }
 
 // FinishTx deletes jobs in the transaction that records what their workers have
-// done. So the end of a job needs no transaction of its own, and no crash
+// done. So the end of a job needs no further transaction, and no crash
 // separates the two. The worker calls [Client.Finished] after the commit.
 //
 // River locks jobs in any order. FinishTx therefore leaves out those that are
