@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -144,7 +145,7 @@ func TestOrdering_Plan(t *testing.T) {
 	insideEach(t, func(t *testing.T, o *inside) {
 		_, newer := o.pair()
 		for _, deployment := range []string{`d.deployment`, `d.deployment || s.n`} { // its own, and one each
-			o.exec(`WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 50000)
+			o.exec(`WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < `+strconv.Itoa(o.large(50_000))+`)
 				INSERT INTO {schema}outbox_delivery (id, event, deployment, app, endpoint, type, event_at, terminal, encoding, content_type,
 					state, job, created_at, next_at, size)
 				SELECT d.id || '-' || `+deployment+` || '-' || s.n, d.event || '-' || `+deployment+` || '-' || s.n, `+deployment+`, d.app, d.endpoint, d.type, d.event_at,

@@ -7,6 +7,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -54,7 +55,9 @@ func publishing() []operation {
 				require.NoError(t, err)
 			}
 		}},
-		{name: "erase", run: func(t *testing.T, g *grown) { require.NoError(t, g.App("big").EraseEvent(t.Context(), "evt_50100")) }},
+		{name: "erase", run: func(t *testing.T, g *grown) {
+			require.NoError(t, g.App("big").EraseEvent(t.Context(), fmt.Sprintf("evt_%d", g.n/2+100)))
+		}},
 		{name: "poll", rows: maxExamined + 600, pages: 5000, run: func(t *testing.T, g *grown) {
 			_, err := g.App("big").Events(t.Context(), EventFilter{}, Page{})
 			require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox"
 )
 
-var deadlockDeliveries = flag.Int("outbox.deadlocks", fewer(2000), "how many deliveries TestProofDeadlocks makes; the gate makes 100,000 with -long")
+var deadlockDeliveries = flag.Int("outbox.deadlocks", 0, "how many deliveries TestProofDeadlocks makes; 0: 2,000, or 200 without -outbox.full")
 
 // TestProofDeadlocks delivers with two processes to endpoints that fail and
 // recover again and again, so that jobs are snoozed and woken up while River
@@ -27,9 +27,10 @@ func TestProofDeadlocks(t *testing.T) {
 	url := sqldbtest.NewDatabase(t)
 	w := &world{url: url, pool: sqldbtest.OpenPool(t, url)}
 	const endpoints = outbox.DefaultMaxEndpoints
+	deliveries := given(*deadlockDeliveries, 2000)
 	// Of each round of attempts, the first hundred fail, which opens all breakers.
 	// Of the others every tenth fails.
-	round := max(int64(*deadlockDeliveries/20), 300)
+	round := max(int64(deliveries/20), 300)
 	var attempts atomic.Int64
 	h := newTally(t, func() int {
 		if n := attempts.Add(1); n%round < 100 || rand.IntN(10) == 0 {
@@ -54,7 +55,7 @@ func TestProofDeadlocks(t *testing.T) {
 	second := other.start(t, opts...)
 	var publishers sync.WaitGroup
 	for range 2 {
-		publishers.Go(func() { publishMany(t, w, o, *deadlockDeliveries/endpoints/2, benchEvent()) })
+		publishers.Go(func() { publishMany(t, w, o, deliveries/endpoints/2, benchEvent()) })
 	}
 	publishers.Wait()
 	pending := "SELECT count(*) FROM " + w.table("outbox_delivery") + " WHERE state = 'pending'"
@@ -80,6 +81,6 @@ func TestProofDeadlocks(t *testing.T) {
 	}, "connections do not end")
 	var deadlocks int64
 	require.NoError(t, monitor.QueryRow(t.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks))
-	t.Logf("%d deliveries, %d attempts, %d snoozes, %d deadlocks", *deadlockDeliveries/endpoints/2*2*endpoints, total, snoozes, deadlocks)
+	t.Logf("%d deliveries, %d attempts, %d snoozes, %d deadlocks", deliveries/endpoints/2*2*endpoints, total, snoozes, deadlocks)
 	require.Zero(t, deadlocks)
 }

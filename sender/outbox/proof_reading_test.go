@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	rowCount = flag.Int("outbox.rows", fewer(2000), "how many deliveries there are in TestProofReading")
+	rowCount = flag.Int("outbox.rows", 0, "how many deliveries there are in TestProofReading; 0: 2,000, or 200 without -outbox.full")
 	readFor  = flag.Duration("outbox.read.for", time.Second, "how long TestProofReading publishes in each of its rounds")
 )
 
@@ -80,9 +80,10 @@ func readCalls() []readCall {
 func TestProofReading(t *testing.T) {
 	proveOnEach(t, func(t *testing.T, w *world) {
 		o := w.open(t)
-		log := w.fillLog(t, o, *rowCount)
+		rows := given(*rowCount, 2000)
+		log := w.fillLog(t, o, rows)
 		f := newFigures(t, o, log)
-		hold, long := *strict && *rowCount >= 100_000, *readFor
+		hold, long := *strict && rows >= 100_000, *readFor
 		if hold {
 			long = max(long, 4*outbox.StatsAge)
 		}

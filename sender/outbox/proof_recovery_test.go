@@ -76,12 +76,12 @@ func (s *outage) delivered() int {
 // each endpoint. TestProofRecovery bounds the attempts in a second, in virtual
 // time.
 func TestProofRecoveryReal(t *testing.T) {
-	endpoints := 60
+	endpoints := 20
 	switch {
 	case *strict:
 		endpoints = 120
-	case underRace:
-		endpoints = 20
+	case *outbox.Full && !underRace:
+		endpoints = 60
 	}
 	const (
 		backlog  = 3

@@ -32,7 +32,7 @@ func (s scheduledWait) NextBackOff() time.Duration { return s.base + rand.N(s.ba
 // are still delivered and that the retries are due at different times.
 func TestProofScheduled(t *testing.T) {
 	proveOnEach(t, func(t *testing.T, w *world) {
-		n := *scheduledCount
+		n := given(*scheduledCount, 500)
 		const base = time.Hour
 		bad := newTally(t, func() int { return 503 })
 		disk := w.diskBytes(t)

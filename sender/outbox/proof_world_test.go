@@ -28,7 +28,7 @@ import (
 // The proofs are short by default. The gate makes them longer with these flags.
 var (
 	crashFor       = flag.Duration("outbox.crash.for", 0, "how long TestProofCrash goes on killing, for each database; 6 times at least")
-	scheduledCount = flag.Int("outbox.scheduled", max(fewer(1000)/2, 50), "how many retries TestProofScheduled lets wait")
+	scheduledCount = flag.Int("outbox.scheduled", 0, "how many retries TestProofScheduled lets wait; 0: 500, or 50 without -outbox.full")
 	strict         = flag.Bool("outbox.strict", false, "run the whole of the proofs, one after the other, and hold what they measure to a bound")
 )
 
@@ -42,13 +42,21 @@ func assertUndelayed(t *testing.T, alone, beside quantiles) {
 	}
 }
 
-// fewer returns n, or a tenth of it under the race detector. The full counts
-// are only needed where time is measured.
+// fewer returns n with -outbox.full. It returns a tenth of n without the flag,
+// and under the race detector.
 func fewer(n int) int {
-	if underRace {
+	if underRace || !*outbox.Full && !*strict {
 		return n / 10
 	}
 	return n
+}
+
+// given returns the value of a flag, and if that is 0 a number like fewer.
+func given(value, n int) int {
+	if value != 0 {
+		return value
+	}
+	return fewer(n)
 }
 
 // proveOnEach runs a proof on both databases. It runs in parallel with other

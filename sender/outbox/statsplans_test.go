@@ -44,7 +44,7 @@ func figures(d riverdb.Dialect) []operation {
 func TestStatsPlans_Bounded(t *testing.T) {
 	t.Parallel()
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
-		g := grow(o, 100_000)
+		g := grow(o, o.large(100_000))
 		g.exec(`UPDATE {schema}river_job SET state = 'running' WHERE id <= 3000`)
 		require.Empty(t, g.tooLarge(t, c, figures(g.db.Dialect())), "without statistics")
 		g.exec(`ANALYZE`)
@@ -57,7 +57,7 @@ func TestStatsPlans_Bounded(t *testing.T) {
 func TestStatsPlans_Indexes(t *testing.T) {
 	t.Parallel()
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
-		g := grow(o, 100_000)
+		g := grow(o, o.large(100_000))
 		only := func(index string) string {
 			if o.db.Dialect() == riverdb.SQLite {
 				return "COVERING INDEX " + index
