@@ -34,7 +34,7 @@ type repo struct {
 func newRepo(t testing.TB) *repo {
 	t.Helper()
 	r := &repo{TB: t, dir: filepath.Join(t.TempDir(), "repo.git")}
-	run(t, "", "init", "--quiet", "--bare", r.dir)
+	run(t, "", "init", "--quiet", "--bare", "--template=", r.dir)
 	return r
 }
 
@@ -89,11 +89,11 @@ func (r *repo) add(parents []string, messages ...string) []string {
 		}
 	}
 	run(r, stream.String(), "--git-dir="+r.dir, "fast-import", "--quiet")
-	names := make([]string, len(messages))
-	for i := range names {
-		names[i] = r.git("rev-parse", fmt.Sprintf("refs/made/%d", r.commits-len(messages)+1+i))
+	parse := []string{"rev-parse"}
+	for i := range messages {
+		parse = append(parse, fmt.Sprintf("refs/made/%d", r.commits-len(messages)+1+i))
 	}
-	return names
+	return strings.Fields(r.git(parse...))
 }
 
 func newLinker(t testing.TB, dir string, opts ...gitlinker.Option) *gitlinker.Linker {
