@@ -18,6 +18,7 @@ import (
 )
 
 var (
+	walks            = flag.Bool("browser", false, "walk through the pages with Chromium, as the gate does")
 	everyCombination = flag.Bool("browser.all", false, "walk with and without JavaScript, in light and dark, at 360 and 1280 px, on both databases")
 	screenshots      = flag.String("browser.shots", "", "write screenshots into this folder")
 )
@@ -51,9 +52,13 @@ func (s *Settings) Postgres() bool { return s.postgres }
 
 // Walk runs a script for one combination of settings, or for all with the flag
 // -browser.all. furnish sets the URL and the World. The script has to look at
-// more than atLeast screens, and to find no fault.
+// more than atLeast screens, and to find no fault. Walk skips the test unless
+// one of the flags -browser, -browser.all and -browser.shots is set.
 func Walk(t *testing.T, script string, atLeast int, furnish func(t *testing.T, s *Settings)) {
 	t.Helper()
+	if !*walks && !*everyCombination && *screenshots == "" {
+		t.Skip("it starts a browser; the gate sets -browser")
+	}
 	for _, name := range []string{"node", "npm"} {
 		servicetest.Program(t, name)
 	}
