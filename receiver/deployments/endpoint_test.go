@@ -305,7 +305,7 @@ func TestEndpoint_StaleDeploymentReturnsRecord(t *testing.T) {
 
 func TestEndpoint_ConcurrentCopiesAreOneRecord(t *testing.T) {
 	t.Parallel()
-	h := newDeployments(t, newLedger(t))
+	h := newDeployments(t, newLedger(t), deployments.WithLedgerTimeout(time.Hour)) // the last of them waits for all others
 	var created, updated atomic.Int32
 	var wg sync.WaitGroup
 	for range 1000 {
