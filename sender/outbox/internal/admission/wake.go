@@ -12,8 +12,8 @@ const (
 	// searchRound is the number of endpoints that are looked at while the Limiter
 	// is locked.
 	searchRound = 256
-	// minAsleep is how long a job must be snoozed before a search finds it. River
-	// records a snooze up to 250 ms later.
+	// minAsleep is how long a job must usually be snoozed before a search finds it.
+	// River records a snooze up to 250 ms later.
 	minAsleep = 400 * time.Millisecond
 	// arriveWithin is how long a woken job takes to arrive. After that it has
 	// arrived in another process, or the estimate was wrong.
@@ -98,8 +98,10 @@ func (e *endpoint) search(n int, now time.Time) Search {
 	return Search{Endpoint: e.id, After: s.after, Most: n, pass: s.pass}
 }
 
-// searched takes the result of a search. When a pass has found everything that
-// was snoozed before it began, the endpoint is no longer listed.
+// searched takes the result of a search. The endpoint is no longer listed after
+// a pass that has found nothing, although everything was snoozed long before it
+// began. A pass that finds something may have missed snoozes that River had not
+// recorded yet, since a busy database can take longer than minAsleep.
 func (e *endpoint) searched(search Search, f Found, now time.Time) {
 	s := &e.sleepers
 	s.coming = max(s.coming-(search.Most-f.Woken), 0)
@@ -110,8 +112,8 @@ func (e *endpoint) searched(search Search, f Found, now time.Time) {
 	if f.Next != "" {
 		return
 	}
-	complete := s.began.Sub(s.snoozed) >= minAsleep
 	found := s.found
+	complete := !found && s.began.Sub(s.snoozed) >= minAsleep
 	s.restart()
 	s.searched, s.notUntil = now, now.Add(passInterval)
 	switch {
