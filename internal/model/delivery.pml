@@ -100,6 +100,12 @@ inline fetch() {
 	}
 }
 
+/* The end of a delivery deletes the job that has brought it about, in the same
+ * transaction. Nobody rescues a job that is gone.
+ * Go: internal/riverdb/client.go DB.FinishTx
+ * Go: sender/outbox/recorder.go finalJobs */
+#define DELETE_JOB jobs[j] = none; orphan[j] = false
+
 /* A delivery of a disabled endpoint, or of a deployment that is over, ends. The
  * endpoint may have been enabled since the job read it. The job then runs again.
  * Go: sender/outbox/worker.go worker.end
@@ -108,9 +114,9 @@ inline settle(how) {
 	d_step {
 		STEP(if
 #ifdef CANCEL_WITHOUT_CHECK
-		:: state == pending && job == j -> state = how
+		:: state == pending && job == j -> state = how; DELETE_JOB
 #else
-		:: state == pending && job == j && (how != canceled || disabled) -> state = how
+		:: state == pending && job == j && (how != canceled || disabled) -> state = how; DELETE_JOB
 		:: state == pending && job == j && how == canceled && !disabled -> again = true
 #endif
 		:: else
@@ -140,9 +146,9 @@ inline record() {
 		succeeded = succeeded || good;
 		STEP(if
 #ifdef SUCCESS_WITH_JOB_ONLY
-		:: good && job == j && state == pending -> state = delivered
+		:: good && job == j && state == pending -> state = delivered; DELETE_JOB
 #else
-		:: good -> state = delivered
+		:: good -> state = delivered; DELETE_JOB
 #endif
 #ifdef FAILURE_WITHOUT_JOB
 		:: !good ->
@@ -150,14 +156,23 @@ inline record() {
 		:: !good && state == pending && job == j ->
 #endif
 			step++;
-			if :: step == ATTEMPTS -> state = failed :: else -> again = true fi
+			if
+			:: step == ATTEMPTS -> state = failed; DELETE_JOB
+#ifdef RETRY_WITHOUT_JOB
+			:: else -> again = true; DELETE_JOB
+#else
+			:: else -> again = true
+#endif
+			fi
 		:: else
 		fi)
 	}
 }
 
-/* The job is done, or waits for a retry. A job that was rescued is not touched.
- * Go: sender/outbox/worker.go worker.Work */
+/* The job is done, or waits for a retry. A job that was rescued or deleted is not
+ * touched.
+ * Go: sender/outbox/worker.go worker.Work
+ * Go: internal/riverdb/finished.go finishingExecutor.JobSetStateIfRunningMany */
 inline finish() {
 	d_step {
 		if
@@ -188,7 +203,7 @@ inline rescue() {
 }
 
 /* Go: sender/outbox/proof_crash_test.go TestProofCrash */
-inline crash() { atomic { faults > 0 -> faults--; orphan[j] = true; FORGET } }
+inline crash() { atomic { faults > 0 -> faults--; orphan[j] = jobs[j] != none; FORGET } }
 
 active [2] proctype Process() {
 	byte j; bool due, late, old, good, again;
