@@ -2,7 +2,6 @@ package riverdb
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"slices"
 	"time"
@@ -10,8 +9,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivertype"
-
-	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
 // Defaults that [DB.NewClient] sets for zero fields of the configuration,
@@ -82,11 +79,11 @@ func (db *DB) FinishTx(ctx context.Context, tx *Tx, jobs []int64) error {
 // Finish returns the statement of [DB.FinishTx] and its argument. On PostgreSQL
 // it can be part of another statement, as WITH finished AS (...).
 func (db *DB) Finish(jobs []int64) (statement string, arg any) {
-	if db.Dialect() == SQLite {
-		list, _ := json.Marshal(jobs) // numbers always marshal
-		return `DELETE FROM {schema}river_job WHERE id IN (SELECT value FROM json_each(?))`, string(list)
+	which, arg := db.IsAnyOf("id", jobs)
+	if db.Dialect() == Postgres {
+		which = `id = ANY(ARRAY(SELECT id FROM {schema}river_job WHERE ` + which + ` FOR UPDATE SKIP LOCKED))`
 	}
-	return `DELETE FROM {schema}river_job WHERE id = ANY(ARRAY(SELECT id FROM {schema}river_job WHERE id` + sqldb.AnyInArray("bigint") + ` FOR UPDATE SKIP LOCKED))`, jobs
+	return `DELETE FROM {schema}river_job WHERE ` + which, arg
 }
 
 // NewClient returns a client of the database that is not started. It copies the

@@ -91,15 +91,15 @@ func (in *Inbox) markAll(ctx context.Context, rounds []deliveryRound) ([]bool, e
 	inRound, numbersArg := in.db.IsAnyOf(number, numbers)
 	mark := `UPDATE {schema}inbox_delivery SET state = 'handled', finished_at = {now}, attempts = attempts + 1, last_error = ''
 		WHERE state = 'pending' AND ` + which + " AND " + inRound + " RETURNING " + number
-	finish, jobsArg := in.db.Finish(jobs)
 	var marked []int64
 	var err error
 	if in.db.Dialect() == riverdb.Postgres {
+		finish, jobsArg := in.db.Finish(jobs)
 		marked, err = riverdb.Collect(ctx, in.db, scanID, "WITH finished AS ("+finish+") "+mark, jobsArg, idsArg, numbersArg)
 	} else {
 		err = in.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
 			if marked, err = riverdb.Collect(ctx, tx, scanID, mark, idsArg, numbersArg); err == nil {
-				_, err = tx.Exec(ctx, finish, jobsArg)
+				err = in.db.FinishTx(ctx, tx, jobs)
 			}
 			return err
 		})

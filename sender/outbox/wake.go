@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
@@ -257,15 +255,14 @@ func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int)
 // scheduler's statement lasts, that statement and the one that records its
 // result could deadlock.
 func (w *waker) asleep(ctx context.Context, q riverdb.Querier, jobs []int64, lock string) ([]int64, error) {
-	in, list := sqldb.AnyInArray("bigint"), any(jobs)
+	which, list := w.db.IsAnyOf("id", jobs)
 	earliest := `now() + CASE WHEN state = 'scheduled' THEN interval '%d seconds' ELSE interval '0' END`
 	if w.db.Dialect() == riverdb.SQLite {
-		text, _ := json.Marshal(jobs) // numbers always marshal
-		in, list, lock = `IN (SELECT value FROM json_each(?))`, string(text), ``
+		lock = ``
 		earliest = `datetime('now', 'subsec', CASE WHEN state = 'scheduled' THEN '+%d seconds' ELSE '+0 seconds' END)`
 	}
 	return riverdb.Collect(ctx, q, func(r riverdb.Row) (job int64, err error) { return job, r.Scan(&job) },
-		`SELECT id FROM {schema}river_job WHERE id `+in+` AND state IN ('available', 'scheduled') AND scheduled_at > `+
+		`SELECT id FROM {schema}river_job WHERE `+which+` AND state IN ('available', 'scheduled') AND scheduled_at > `+
 			fmt.Sprintf(earliest, int(scheduledAfter.Seconds()))+` ORDER BY id`+lock, list)
 }
 
