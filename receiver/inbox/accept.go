@@ -36,10 +36,10 @@ const (
 //	stored before                        200 {"received":true,"duplicate":true}
 //	not stored in time, or backlog full  503, Retry-After
 //
-// source names the sending system, such as "platform". Source, principal and
-// signed ID identify a delivery. If the scheme signs no ID, the hash of the
-// body replaces it. [Inbox.Records] takes the webhooks of other systems, such
-// as GitHub.
+// source names the sending system, such as "platform". It is required. Source,
+// principal and signed ID identify a delivery. If the scheme signs no ID, the
+// hash of the body replaces it. [Inbox.Records] takes the webhooks of other
+// systems, such as GitHub.
 //
 // opts are options of [receiver.New], such as [receiver.WithEnvelope].
 // WithDedupe is an error, because the inbox remembers deliveries itself. The
@@ -68,8 +68,8 @@ func (in *Inbox) receiver(operation string, v signer.Verifier, source string, op
 	if err := in.open(); err != nil {
 		return nil, err
 	}
-	if source == "" || len(source) > maxSource {
-		return nil, configError("%s: the source needs a name of 1 to %d bytes, such as the sending system's", operation, maxSource)
+	if source == "" || len(source) > maxSource || storable(source) != source {
+		return nil, configError("%s: the source needs a name of 1 to %d bytes of text, such as the sending system's", operation, maxSource)
 	}
 	if tolerance := toleranceOf(v); in.retention < 2*tolerance {
 		return nil, configError("WithRetention(%v): this is less than twice the verifier's tolerance of %v, so replays would "+

@@ -13,7 +13,8 @@ var (
 	// ErrNotFound is returned for an ID that the inbox does not have or has
 	// removed.
 	ErrNotFound = errors.New("inbox: no such delivery")
-	// ErrInvalid is wrapped by the error for a [Page] that no list returned.
+	// ErrInvalid is wrapped by the error for a [Page] that no list returned, and
+	// for a [Filter] with an unknown state.
 	ErrInvalid = errors.New("inbox: invalid")
 	// ErrPending is returned by [Inbox.Replay] for a delivery that is still
 	// pending.

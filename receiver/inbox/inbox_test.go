@@ -319,6 +319,12 @@ func TestListAndFilter(t *testing.T) {
 			_, err := in.List(ctx, inbox.Filter{}, p)
 			require.ErrorIs(t, err, inbox.ErrInvalid)
 		}
+		_, err = in.List(ctx, inbox.Filter{State: "failed"}, inbox.Page{})
+		require.ErrorIs(t, err, inbox.ErrInvalid, "no delivery has this state")
+		// PostgreSQL does not compare such texts.
+		assert.Empty(t, list(inbox.Filter{Source: "a\x00", Error: "\xff\x00"}))
+		_, err = in.Handler(a.scheme, "a\x00")
+		require.ErrorIs(t, err, inbox.ErrConfig)
 		assert.Equal(t, all, paged)
 		assert.Equal(t, all[9].ReceivedAt, stats(t, in).OldestPending)
 	})

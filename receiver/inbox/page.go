@@ -17,7 +17,8 @@ const (
 // Page selects a part of a list. Lists come newest first.
 type Page struct {
 	// Limit is the number of items on a page. Zero means 50
-	// ([DefaultPageLimit]). More than 500 ([MaxPageLimit]) is an error.
+	// ([DefaultPageLimit]). A negative one and more than 500 ([MaxPageLimit]) are
+	// errors.
 	Limit int
 	// Cursor is the Next of the previous page. Empty means the first page.
 	// No item is repeated or missed because deliveries are stored or deleted

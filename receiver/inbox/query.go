@@ -100,6 +100,8 @@ func (in *Inbox) Get(ctx context.Context, id int64) (*Delivery, error) {
 // Filter selects deliveries. A delivery must match all fields that are set.
 // Zero fields match everything.
 type Filter struct {
+	// State is one of the four states. Any other is an error that wraps
+	// [ErrInvalid].
 	State        State
 	Source       string
 	Principal    string
@@ -112,6 +114,16 @@ type Filter struct {
 	Since, Until time.Time
 }
 
+// check refuses a state that no delivery has. An empty list would look as if
+// there were no such deliveries.
+func (f Filter) check() error {
+	switch f.State {
+	case "", Pending, Handled, Superseded, Dead:
+		return nil
+	}
+	return fmt.Errorf("%w: Filter.State: %.50q: want %s, %s, %s or %s", ErrInvalid, f.State, Pending, Handled, Superseded, Dead)
+}
+
 // where returns the filter as SQL.
 func (f Filter) where() (clause string, args []any) {
 	terms := []string{"1 = 1"}
@@ -121,18 +133,18 @@ func (f Filter) where() (clause string, args []any) {
 		}
 	}
 	add(f.State != "", "state = ?", string(f.State))
-	add(f.Source != "", "source = ?", f.Source)
+	add(f.Source != "", "source = ?", storable(f.Source))
 	add(f.Principal != "", "principal = ?", storable(f.Principal))
 	add(f.Type != "", "type = ?", storable(string(f.Type)))
 	add(f.DeploymentID != "", "deployment_id = ?", storable(f.DeploymentID))
-	add(f.Error != "", "state = 'dead' AND dead_error = ?", f.Error)
+	add(f.Error != "", "state = 'dead' AND dead_error = ?", storable(f.Error))
 	add(!f.Since.IsZero(), "received_at >= ?", sqldb.Micros(f.Since))
 	add(!f.Until.IsZero(), "received_at < ?", sqldb.Micros(f.Until))
 	return strings.Join(terms, " AND "), args
 }
 
 // List returns a page of deliveries without their bodies, newest first. An
-// invalid page is an error that wraps [ErrInvalid].
+// invalid page or filter is an error that wraps [ErrInvalid].
 //
 // A filter by state, by deployment ID or by error uses an index. Other fields
 // are compared row by row.
@@ -141,6 +153,9 @@ func (in *Inbox) List(ctx context.Context, f Filter, p Page) (Deliveries, error)
 		return Deliveries{}, err
 	}
 	limit, before, err := p.bounds()
+	if err == nil {
+		err = f.check()
+	}
 	if err != nil {
 		return Deliveries{}, err
 	}
