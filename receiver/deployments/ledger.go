@@ -3,6 +3,7 @@ package deployments
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -145,13 +146,24 @@ type Recorded struct {
 type Filter struct {
 	Service     string
 	Environment string
-	Status      payload.Status
+	// Status is one of the six statuses. Any other is an error that wraps
+	// [ErrInvalid].
+	Status payload.Status
 	// Since excludes deployments that started before it.
 	Since time.Time
 	// Unlinked selects successful deployments whose pull requests were not
 	// counted. Either linking failed, or their environment is not linked.
 	// Combine it with an environment.
 	Unlinked bool
+}
+
+// Validate is for ledgers. An unknown Status is an error that wraps
+// [ErrInvalid]. An empty list would look as if there were no such records.
+func (f Filter) Validate() error {
+	if f.Status != "" && !f.Status.Known() {
+		return fmt.Errorf("%w: Filter.Status: %.50q is not a status of a deployment", ErrInvalid, f.Status)
+	}
+	return nil
 }
 
 // Link describes a successful deployment whose pull requests are to be counted.

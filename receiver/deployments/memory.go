@@ -183,7 +183,7 @@ func (l *MemoryLedger) Get(ctx context.Context, organization, deploymentID strin
 // descending order of their IDs.
 func (l *MemoryLedger) List(ctx context.Context, organization string, f Filter, p Page) (Records, error) {
 	limit, before, err := p.Bounds()
-	if err != nil {
+	if err = errors.Join(err, f.Validate()); err != nil {
 		return Records{}, err
 	}
 	if err := l.begin(ctx, organization); err != nil {

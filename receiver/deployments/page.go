@@ -15,7 +15,8 @@ const (
 	MaxPageLimit = 500
 )
 
-// ErrInvalid is wrapped by the error for a [Page] that no list returned.
+// ErrInvalid is wrapped by the error for a [Page] that no list returned, and
+// for a [Filter] with an unknown status.
 var ErrInvalid = errors.New("deployments: invalid")
 
 // Page selects a part of a list. Lists come newest first.

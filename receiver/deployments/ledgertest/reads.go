@@ -74,6 +74,8 @@ func filters(e *env) {
 		Service: "api", Environment: "production", Status: payload.StatusSuccess,
 	}))
 	require.Empty(e, e.list(deployments.Filter{Service: "none"}))
+	_, err := e.ledger.List(e.ctx, e.org, deployments.Filter{Status: "succeeded"}, deployments.Page{})
+	require.ErrorIs(e, err, deployments.ErrInvalid, "no deployment has this status, see Filter.Validate")
 }
 
 func pages(e *env) {

@@ -185,7 +185,7 @@ func (l *simple) Get(ctx context.Context, organization, deploymentID string) (*d
 
 func (l *simple) List(ctx context.Context, organization string, f deployments.Filter, p deployments.Page) (deployments.Records, error) {
 	_, before, err := p.Bounds()
-	if err := errors.Join(err, l.check(ctx, organization)); err != nil {
+	if err := errors.Join(err, f.Validate(), l.check(ctx, organization)); err != nil {
 		return deployments.Records{}, err
 	}
 	defer l.lock()()

@@ -2,6 +2,7 @@ package sqlledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -93,7 +94,7 @@ func (l *Ledger) List(ctx context.Context, organization string, f deployments.Fi
 		return deployments.Records{}, err
 	}
 	limit, before, err := p.Bounds()
-	if err != nil {
+	if err = errors.Join(err, f.Validate()); err != nil {
 		return deployments.Records{}, err
 	}
 	statement, args := listStatement(organization, f, before, limit+1)
