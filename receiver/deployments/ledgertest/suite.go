@@ -3,6 +3,8 @@ package ledgertest
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -34,25 +36,39 @@ type Config struct {
 	// right for ledgers that are not shared.
 	Other func(t testing.TB, l Ledger) Ledger
 
-	// Copies is how many callers record one deployment at the same time. Zero
-	// means 1,000, or 100 with -short.
+	// Copies is how many callers record one deployment at the same time, at
+	// least 40. Zero means 1,000, or 100 with -short.
 	Copies int
 }
 
-// Run tests each rule of the contract in its own subtest.
-func Run(t *testing.T, c Config) {
-	t.Helper()
+// withDefaults refuses so few copies that some checks would check nothing.
+func (c Config) withDefaults(short bool) (Config, error) {
 	if c.New == nil {
-		t.Fatal("ledgertest: Config.New is nil; pass a function that makes the ledger to test")
+		return c, errors.New("ledgertest: Config.New is nil; pass a function that makes the ledger to test")
 	}
 	if c.Other == nil {
 		c.Other = func(_ testing.TB, l Ledger) Ledger { return l }
 	}
-	if c.Copies == 0 {
+	switch {
+	case c.Copies == 0 && short:
+		c.Copies = 100
+	case c.Copies == 0:
 		c.Copies = 1000
-		if testing.Short() {
-			c.Copies = 100
-		}
+	case c.Copies < minCopies:
+		return c, fmt.Errorf("ledgertest: Copies: %d: want at least %d, or 0 for the default", c.Copies, minCopies)
+	}
+	return c, nil
+}
+
+// minCopies lets every check have at least four callers.
+const minCopies = 40
+
+// Run tests each rule of the contract in its own subtest.
+func Run(t *testing.T, c Config) {
+	t.Helper()
+	c, err := c.withDefaults(testing.Short())
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, k := range checks() {
 		t.Run(k.name, func(t *testing.T) {
