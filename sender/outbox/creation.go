@@ -29,9 +29,10 @@ func (e *endpointRow) setCreation(c *EndpointConfig) error {
 		pem := c.ClientCertificate.pem.Reveal()
 		certificate = []string{pem.chain, pem.key}
 	}
+	z := c.withoutDefaults()
 	text, err := json.Marshal([]any{
-		c.URL.Reveal(), c.Description, c.BodyFormat, c.Scheme, c.SignatureHeader, c.Secret.Reveal(), c.Events, c.Header.Reveal(), certificate,
-		c.Timeout, c.Schedule, c.MaxConcurrency, c.RateLimit, c.Metadata, c.Disabled,
+		z.URL.Reveal(), z.Description, z.BodyFormat, z.Scheme, z.SignatureHeader, z.Secret.Reveal(), z.Events, z.Header.Reveal(), certificate,
+		z.Timeout, z.Schedule, z.MaxConcurrency, z.RateLimit, z.Metadata, z.Disabled,
 	})
 	if err != nil {
 		return fieldError("RateLimit", "is not a number")
@@ -39,6 +40,27 @@ func (e *endpointRow) setCreation(c *EndpointConfig) error {
 	digest := sha256.Sum256(text)
 	e.creation = creation{key: c.IdempotencyKey, digest: digest[:]}
 	return nil
+}
+
+// withoutDefaults replaces each default and each empty list with zero. A client
+// that writes them out asks for the same endpoint.
+func (c EndpointConfig) withoutDefaults() EndpointConfig {
+	if c.BodyFormat == FormatJSON {
+		c.BodyFormat = ""
+	}
+	if c.Scheme == SchemeStandard {
+		c.Scheme = ""
+	}
+	if c.Schedule == SchedulePlatform {
+		c.Schedule = ""
+	}
+	if len(c.Events) == 0 {
+		c.Events = nil
+	}
+	if len(c.Metadata) == 0 {
+		c.Metadata = nil
+	}
+	return c
 }
 
 // created returns the endpoint that was created under the same key, or nil. The

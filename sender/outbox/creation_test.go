@@ -59,6 +59,20 @@ func TestCreateEndpoint_OnceForEachKey(t *testing.T) {
 			_, _, err := o.App("shop").CreateEndpoint(t.Context(), other)
 			require.ErrorIs(t, err, outbox.ErrKeyReused, name)
 		}
+		// Defaults that are written out, and empty lists, are no other settings.
+		for name, change := range map[string]func(c *outbox.EndpointConfig){
+			"body format": func(c *outbox.EndpointConfig) { c.BodyFormat = outbox.FormatJSON },
+			"scheme":      func(c *outbox.EndpointConfig) { c.Scheme = outbox.SchemeStandard },
+			"schedule":    func(c *outbox.EndpointConfig) { c.Schedule = outbox.SchedulePlatform },
+			"events":      func(c *outbox.EndpointConfig) { c.Events = []string{} },
+			"metadata":    func(c *outbox.EndpointConfig) { c.Metadata = map[string]string{} },
+		} {
+			same := c
+			change(&same)
+			e, _, err := o.App("shop").CreateEndpoint(t.Context(), same)
+			require.NoError(t, err, name)
+			require.Equal(t, stored[0].ID, e.ID, name)
+		}
 		e, secret, err := o.App("blog").CreateEndpoint(t.Context(), c)
 		require.NoError(t, err)
 		require.NotContains(t, ids, e.ID)
