@@ -16,18 +16,21 @@ const (
 	// MaxHistoryEndpoints is the maximum number of endpoints in one call of
 	// [App.History].
 	MaxHistoryEndpoints = 50
+
+	maxHistoryStep = 366 * 24 * time.Hour
 )
 
 // HistorySpan is a time that is divided into slots of the same length.
 type HistorySpan struct {
-	// From is the begin of the first slot.
+	// From is the start of the first slot. Required.
 	From time.Time
-	// Step is the length of a slot. It is at least a second.
+	// Step is the length of a slot, from a second to a year of 366 days. Required.
 	Step time.Duration
-	// Slots is their number, at most 100 ([MaxHistorySlots]).
+	// Slots is their number, from 1 to 100 ([MaxHistorySlots]). Required.
 	Slots int
 	// Most is the number up to which the deliveries of a slot are counted, for
-	// each state. Zero means 1,000. More than 10,000 ([MaxCount]) is an error.
+	// each state. Zero means 1,000. A negative one and more than 10,000
+	// ([MaxCount]) are errors.
 	Most int
 }
 
@@ -42,8 +45,10 @@ func (s *HistorySpan) check() error {
 	switch {
 	case s.Slots < 1 || s.Slots > MaxHistorySlots:
 		return fieldError("HistorySpan.Slots", "%d: want 1 to %d", s.Slots, MaxHistorySlots)
-	case s.Step < time.Second:
-		return fieldError("HistorySpan.Step", "%v: want a second or more", s.Step)
+	case s.From.IsZero():
+		return fieldError("HistorySpan.From", "is required; it is the start of the first slot")
+	case s.Step < time.Second || s.Step > maxHistoryStep:
+		return fieldError("HistorySpan.Step", "%v: want a second to %v", s.Step, maxHistoryStep)
 	case s.Most < 0 || s.Most > MaxCount:
 		return fieldError("HistorySpan.Most", "%d: want 1 to %d, or 0 for 1000", s.Most, MaxCount)
 	case s.Most == 0:

@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -49,11 +50,14 @@ func TestHistory(t *testing.T) {
 		require.Equal(t, map[outbox.State]outbox.Count{outbox.Pending: {}, outbox.Failed: {}, outbox.Delivered: {}}, all[0].States)
 
 		for field, wrong := range map[string]outbox.HistorySpan{
-			"HistorySpan.Slots": {Step: time.Hour}, "HistorySpan.Step": {Slots: 1}, "HistorySpan.Most": {Slots: 1, Step: time.Hour, Most: 1_000_000},
+			"HistorySpan.Slots": {From: begin, Step: time.Hour}, "HistorySpan.Step": {From: begin, Slots: 1},
+			"HistorySpan.Most": {From: begin, Slots: 1, Step: time.Hour, Most: 1_000_000}, "HistorySpan.From": {Slots: 1, Step: time.Hour},
 		} {
 			_, err = o.History(t.Context(), wrong)
 			requireField(t, err, field)
 		}
+		_, err = o.History(t.Context(), outbox.HistorySpan{From: begin, Slots: 100, Step: math.MaxInt64 / 2})
+		requireField(t, err, "HistorySpan.Step")
 		_, err = o.App("shop").History(t.Context(), make([]string, 51), span)
 		requireField(t, err, "endpoints")
 	})
