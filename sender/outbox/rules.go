@@ -62,6 +62,9 @@ func (r *rules) checkSettings(e *endpointRow) error {
 	if e.Timeout < 0 || e.Timeout > r.maxTimeout {
 		return fieldError("Timeout", "%v: want 0 to %v; see WithMaxTimeout", e.Timeout, r.maxTimeout)
 	}
+	if e.Timeout > 0 { // stored in microseconds, of which 0 means the default
+		e.Timeout = max(e.Timeout, time.Microsecond)
+	}
 	if e.MaxConcurrency < 0 || e.MaxConcurrency > maxSlots {
 		return fieldError("MaxConcurrency", "%d: want 0 to %d", e.MaxConcurrency, maxSlots)
 	}

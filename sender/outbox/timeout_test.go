@@ -47,6 +47,20 @@ func TestContradictoryTimeoutsAreRefused(t *testing.T) {
 	})
 }
 
+// The column has microseconds. A shorter timeout must not become the default.
+func TestEndpointTimeout_IsNeverRoundedToTheDefault(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, w *world) {
+		o := w.open(t)
+		c := endpointAt("http://127.0.0.1:1/")
+		c.Timeout = time.Nanosecond
+		e, _ := create(t, o.App("shop"), c)
+		stored, err := o.App("shop").Endpoint(t.Context(), e.ID)
+		require.NoError(t, err)
+		require.Equal(t, time.Microsecond, stored.Timeout)
+	})
+}
+
 func TestTheSendersTimeoutIsKept(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, w *world) {
