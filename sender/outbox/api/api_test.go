@@ -183,6 +183,7 @@ func TestPages(t *testing.T) {
 				}
 			}
 			require.Len(t, seen, want, path)
+			p.refused(422, "cursor cursor_invalid", "operator", "GET", path+"?cursor=x", "")
 			p.refused(422, "limit number_invalid", "operator", "GET", path+"?limit=0", "")
 			p.refused(422, "limit number_invalid", "operator", "GET", path+"?limit=501", "")
 			p.refused(422, "limit number_invalid", "operator", "GET", path+"?limit=x", "")

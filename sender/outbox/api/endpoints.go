@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/textproto"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -87,9 +88,16 @@ func (s *settings) update() (u outbox.EndpointUpdate, err error) {
 	return u, nil
 }
 
+// endpointID matches the cursors of the list. The endpoint may be deleted by
+// now.
+var endpointID = regexp.MustCompile(`^ep_[0-9a-f]{32}$`)
+
 func listEndpoints(c *call) (*answer, error) {
 	q := c.query("cursor", "limit")
 	p := q.page()
+	if p.Cursor != "" && !endpointID.MatchString(p.Cursor) {
+		q.keep(wrongField("cursor", "cursor_invalid"))
+	}
 	if q.err != nil {
 		return nil, q.err
 	}
