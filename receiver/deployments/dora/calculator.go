@@ -32,13 +32,17 @@ func New(ledger deployments.History, opts ...Option) (*Calculator, error) {
 	return &Calculator{config: c, ledger: ledger, cache: newCache(c.maxCommits)}, nil
 }
 
-// Report computes the metrics of one service in one environment.
+// Report computes the metrics of one service in one environment. The
+// Environment of s is required.
 func (c *Calculator) Report(ctx context.Context, organization string, s deployments.Scope, w Window) (*Report, error) {
 	if c == nil || c.config == nil {
 		return nil, configError("the Calculator was not made with New; check the error of New")
 	}
 	if w.zone == nil {
 		return nil, configError("the window is empty; make it with NewWindow and check its error")
+	}
+	if s.Environment == "" {
+		return nil, configError("the scope has no Environment; every deployment has one")
 	}
 	return c.compute(ctx, c.cache, Input{
 		Organization: organization, Scope: s, Runs: c.ledger.Runs(ctx, organization, s, time.Time{}, time.Time{}),

@@ -85,6 +85,28 @@ func TestCalculator_ReadsOnlyNewCommits(t *testing.T) {
 	require.EqualValues(t, 15, source.commits.Load(), "it is within what is known")
 }
 
+// A time that a Commits leaves out would give a lead time of two thousand
+// years.
+func TestCommits_TimesThatAreLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	commits := line(t, 3)
+	for i := range commits[""] {
+		commits[""][i].Committed = time.Time{}
+	}
+	w.record(live("a", sha("A"), clock(t, "01:00")))
+	w.record(live("c", sha("C"), clock(t, "03:00")))
+	want := w.report(week(t), dora.WithCommits(commits)).ChangeLeadTime
+	require.Equal(t, 2, want.N)
+	require.Equal(t, want, w.report(week(t), dora.WithCommits(commits), dora.WithCommitterTime()).ChangeLeadTime)
+	commits[""][1].Authored = time.Time{}
+	c, err := dora.New(w.ledger, dora.WithCommits(commits))
+	require.NoError(t, err)
+	_, err = c.Report(t.Context(), org, api, week(t))
+	require.ErrorIs(t, err, dora.ErrConfig)
+	require.ErrorContains(t, err, "Authored")
+}
+
 // Too many commits are an error that names the option. A calculator that
 // remembers too much forgets, and stays right.
 func TestCalculator_CommitsAreBounded(t *testing.T) {

@@ -38,8 +38,11 @@ func (id CommitID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, 
 
 // Repository names a repository of deployments.
 type Repository struct {
+	// Organization is that of the deployments. It is empty only if that of an
+	// [Input] is.
 	Organization string
-	Service      string
+	// Service is empty for deployments without a service.
+	Service string
 	// URL is empty where the deployments name no repository. It is then the
 	// service's.
 	URL string
@@ -49,14 +52,21 @@ type Repository struct {
 
 // Commit is a commit in the history of a repository.
 type Commit struct {
-	ID        CommitID
-	Parents   []CommitID
-	Authored  time.Time
+	// ID is the commit's hash. Required.
+	ID CommitID
+	// Parents is empty for the first commit of a history.
+	Parents []CommitID
+	// Authored is when the change was written. Required, because a lead time
+	// begins with it.
+	Authored time.Time
+	// Committed is when the commit was made, for [WithCommitterTime]. Zero means
+	// Authored.
 	Committed time.Time
 }
 
 // Resolved is a commit that a deployment has named.
 type Resolved struct {
+	// ID is the commit's hash. It is zero unless Known is set.
 	ID CommitID
 	// Known is false for a commit that the repository does not have, and for an
 	// abbreviation of several.

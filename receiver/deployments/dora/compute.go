@@ -13,8 +13,10 @@ import (
 
 // Input is what a report is computed from.
 type Input struct {
+	// Organization is passed on to the report and to [Commits]. It may be empty.
 	Organization string
-	Scope        deployments.Scope
+	// Scope is that of all runs. Its Environment is required.
+	Scope deployments.Scope
 	// Runs are all runs of the scope, from the first one on and also those after
 	// the window, because later ones tell which earlier ones failed. Their order
 	// does not matter. Required.
@@ -36,6 +38,9 @@ func Compute(ctx context.Context, in Input, w Window, opts ...Option) (*Report, 
 	}
 	if in.Runs == nil {
 		err = errors.Join(err, configError("Input.Runs is nil; a ledger's Runs returns them"))
+	}
+	if in.Scope.Environment == "" {
+		err = errors.Join(err, configError("Input.Scope has no Environment; every deployment has one"))
 	}
 	if err != nil {
 		return nil, err

@@ -61,6 +61,12 @@ func (g *graph) load(ctx context.Context, source Commits, r Repository, heads, b
 		if err != nil {
 			return err
 		}
+		if c.ID == (CommitID{}) || c.Authored.IsZero() {
+			return configError("Commits.Walk yielded the commit %s without its ID or the time Authored", c.ID)
+		}
+		if c.Committed.IsZero() {
+			c.Committed = c.Authored
+		}
 		if g.size > 0 && g.place(c.ID) != outside {
 			continue
 		}

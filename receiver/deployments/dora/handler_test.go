@@ -208,6 +208,9 @@ func TestHandler_Configuration(t *testing.T) {
 	_, err = dora.Compute(t.Context(), dora.Input{}, dora.Window{})
 	require.ErrorContains(t, err, "NewWindow")
 	require.ErrorContains(t, err, "Input.Runs")
+	require.ErrorContains(t, err, "Input.Scope has no Environment")
+	_, err = c.Report(t.Context(), org, deployments.Scope{Service: "api"}, week(t))
+	require.ErrorContains(t, err, "no Environment")
 	_, err = c.Report(t.Context(), org, api, dora.Window{})
 	require.ErrorIs(t, err, dora.ErrConfig)
 	var none *dora.Calculator
