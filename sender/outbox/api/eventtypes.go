@@ -12,14 +12,14 @@ import (
 
 // EventType describes a type of event to those who subscribe to it.
 type EventType struct {
-	// Type is its name, such as "deploy.live".
+	// Type is its name, such as "deploy.live". Required.
 	Type payload.Type `json:"type"`
-	// Description is one sentence for customers.
+	// Description is one sentence for customers. Empty means none.
 	Description string `json:"description"`
 	// Schema is the JSON Schema (2020-12) of the body in the format "json". Empty
 	// means that of payload.EventSchema, for this type.
 	Schema json.RawMessage `json:"schema"`
-	// Example is a body in the format "json", as an endpoint gets it.
+	// Example is a body in the format "json", as an endpoint gets it. Required.
 	Example json.RawMessage `json:"example"`
 }
 
@@ -40,16 +40,19 @@ func builtinTypes() (types []EventType) {
 	return types
 }
 
-func (t EventType) check() error {
+// Complete returns the type with its schema filled in. A type without a name or
+// an example, and a schema or example that is not JSON, are errors that wrap
+// [ErrConfig].
+func (t EventType) Complete() (EventType, error) {
 	switch {
 	case t.Type == "":
-		return fmt.Errorf("%w: WithEventTypes: a type has no name", ErrConfig)
+		return EventType{}, fmt.Errorf("%w: WithEventTypes: a type has no name", ErrConfig)
 	case !json.Valid(t.Example):
-		return fmt.Errorf("%w: WithEventTypes: the example of %s is missing or not JSON", ErrConfig, t.Type)
+		return EventType{}, fmt.Errorf("%w: WithEventTypes: the example of %s is missing or not JSON", ErrConfig, t.Type)
 	case len(t.Schema) > 0 && !json.Valid(t.Schema):
-		return fmt.Errorf("%w: WithEventTypes: the schema of %s is not JSON", ErrConfig, t.Type)
+		return EventType{}, fmt.Errorf("%w: WithEventTypes: the schema of %s is not JSON", ErrConfig, t.Type)
 	}
-	return nil
+	return t.complete(), nil
 }
 
 // complete fills in the schema.

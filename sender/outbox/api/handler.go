@@ -282,7 +282,7 @@ func WithTrustedOrigins(origins ...string) Option {
 func WithEventTypes(types ...EventType) Option {
 	return optionFunc(func(c *config) {
 		for _, t := range types {
-			if err := t.check(); err != nil {
+			if _, err := t.Complete(); err != nil {
 				c.err = errors.Join(c.err, err)
 			} else if slices.ContainsFunc(c.types, func(other EventType) bool { return other.Type == t.Type }) {
 				c.err = errors.Join(c.err, fmt.Errorf("%w: WithEventTypes: %s is there already", ErrConfig, t.Type))

@@ -141,18 +141,19 @@ func WithTrustedOrigins(origins ...string) Option {
 }
 
 // WithEventTypes adds types of the platform's own, for which customers see the
-// schema and can send a test event. Default: [api.EventTypes]. A type without a
-// name, and a name that is taken, are errors.
+// schema and can send a test event. Default: [api.EventTypes]. What
+// [api.EventType.Complete] refuses, and a name that is taken, are errors.
 func WithEventTypes(types ...api.EventType) Option {
 	return optionFunc(func(c *config) {
 		for _, t := range types {
+			complete, err := t.Complete()
 			switch {
-			case t.Type == "":
-				c.fail("WithEventTypes: a type has no name")
+			case err != nil:
+				c.fail("%w", err)
 			case slices.ContainsFunc(c.types, func(other api.EventType) bool { return other.Type == t.Type }):
 				c.fail("WithEventTypes: %s is there already", t.Type)
 			default:
-				c.types = append(c.types, t)
+				c.types = append(c.types, complete)
 			}
 		}
 	})

@@ -20,9 +20,11 @@ func TestNew(t *testing.T) {
 	require.ErrorContains(t, err, "the outbox is nil")
 	w := onSQLite(t)
 	_, err = console.New(w.Outbox, nil, nil, console.WithLogger(nil), console.WithName(""), console.WithTrustedOrigins("example.com"),
-		console.WithEventTypes(api.EventType{}, api.EventType{Type: "deploy.live"}))
+		console.WithEventTypes(api.EventType{}, api.EventType{Type: "acme.none"},
+			api.EventType{Type: "deploy.live", Example: []byte(`{}`)}))
 	for _, text := range []string{
 		"the authorizer is nil", "an option is nil", "WithLogger", "WithName", "WithTrustedOrigins", "a type has no name", "deploy.live is there already",
+		"the example of acme.none is missing",
 	} {
 		require.ErrorContains(t, err, text)
 	}
@@ -36,7 +38,7 @@ func TestOptions(t *testing.T) {
 	}))
 	g := newTarget(t, 200)
 	e, _ := w.endpointAt("shop", g.URL)
-	w.as("shop").Open("/apps/shop/types").Says("Acme deploys", "An app was scaled.").Follow("acme.scaled").Says("Example")
+	w.as("shop").Open("/apps/shop/types").Says("Acme deploys", "An app was scaled.").Follow("acme.scaled").Says("Example", "JSON Schema")
 	w.as("shop").Open("/apps/shop/endpoints/"+e.ID+"/test").Submit("Show", "type", "acme.scaled").Submit("Send to " + e.Host).Says("Delivered")
 	require.Contains(t, string(g.last().body), "acme.scaled")
 }
