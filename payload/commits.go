@@ -12,7 +12,7 @@ import (
 const maxCommits = 100
 
 // RepositoryCommit is a commit that a deployment took from one of its
-// repositories.
+// repositories. Only Extra may be empty.
 type RepositoryCommit struct {
 	// RepositoryURL is the address of the repository. Encoding and decoding
 	// clean it with [CleanURL]. JSON name "repositoryUrl". Required.

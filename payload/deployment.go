@@ -11,8 +11,9 @@ import (
 //
 // DeploymentID, CommitSHA, Environment, Status and StartedAt are always
 // required. CompletedAt is required when the status is terminal. An empty
-// string means that the member is absent. Members without a field are kept in
-// Extra and written back on encoding.
+// string, a zero time, an empty list, and an empty RawPayload or Metadata mean
+// that the member is absent. Members without a field are kept in Extra and
+// written back on encoding.
 //
 // Several goroutines may read a Deployment at the same time. A goroutine that
 // changes one needs exclusive access.

@@ -34,7 +34,7 @@ import (
 // without data. Such a body is not an Envelope.
 type Envelope struct {
 	// Event is the event. Its Type and Timestamp are the members type and
-	// timestamp, and its Extra holds members of data.
+	// timestamp, and its Extra holds members of data. Required.
 	Event Event
 
 	// Extra holds the top-level members other than type, timestamp and data,

@@ -15,9 +15,10 @@ import "time"
 //	deploy.failed         App, Error
 //	deploy.rolled_back    App, PreviousVersion
 //
-// An empty string means that the member is absent. Fields in which zero differs
-// from absent are pointers, as in new(137.0) and new(true). Members without a
-// field are kept in Extra and written back on encoding.
+// An empty string, a zero time, a nil pointer, and an empty Metadata mean that
+// the member is absent. Fields in which zero differs from absent are pointers,
+// as in new(137.0) and new(true). Members without a field are kept in Extra and
+// written back on encoding.
 //
 // Several goroutines may read an Event at the same time. A goroutine that
 // changes one needs exclusive access.
@@ -132,7 +133,8 @@ type Commit struct {
 	Extra Object
 }
 
-// HealthCheck is the result of a platform's check of a new container.
+// HealthCheck is the result of a platform's check of a new container. An empty
+// string and a nil pointer mean that the member is absent.
 type HealthCheck struct {
 	// URL is the requested URL, which is often only a path such as "/health".
 	// JSON name "url", up to 8192 characters.
@@ -151,7 +153,8 @@ type HealthCheck struct {
 	Extra Object
 }
 
-// Rollback describes why an earlier version was restored, and which one.
+// Rollback describes why an earlier version was restored, and which one. An
+// empty string and a nil pointer mean that the member is absent.
 type Rollback struct {
 	// Reason is a text for people. Its length is not limited. JSON name
 	// "reason".

@@ -8,9 +8,9 @@ import (
 // An Incident is the record of one incident: JSON with camelCase names. Sending
 // a record with the same IncidentID again updates it.
 //
-// IncidentID is required, and so is OpenedAt or ResolvedAt. An empty string
-// means that the member is absent. Members without a field are kept in Extra
-// and written back on encoding.
+// IncidentID is required, and so is OpenedAt or ResolvedAt. An empty string and
+// a zero time mean that the member is absent. Members without a field are kept
+// in Extra and written back on encoding.
 type Incident struct {
 	// IncidentID is the incident system's own ID. It has 1 to 255 characters
 	// and no control characters. JSON name "incidentId". Required.

@@ -12,7 +12,8 @@ import (
 )
 
 // Delivery describes the delivery that a handler is called for. Its ID,
-// timestamp, principal and body are authenticated.
+// timestamp, principal and body are authenticated. A field that does not apply
+// is zero.
 type Delivery struct {
 	// ID is the signed delivery ID. All attempts of a delivery have the same
 	// ID. It is empty if the scheme does not sign one.
@@ -23,7 +24,8 @@ type Delivery struct {
 	// Principal is the owner of the key, such as a tenant or an organization.
 	// Verification sets it. It may be empty.
 	Principal string
-	// Key is the name of the key that matched.
+	// Key is the name of the key that matched. It is empty if the verifier names
+	// none.
 	Key string
 	// Source is the name that was passed to WithDedupe. It is empty with
 	// InsecureNoDedupe.

@@ -52,7 +52,8 @@ type Endpoint struct {
 	Events []string
 
 	// Header is sent with every attempt, an API key for example. Make it with
-	// [NewHeader]. It has at most 32 values and 8 KiB. Headers that the sender
+	// [NewHeader]. The zero Header means none. It has at most 32 values and 8 KiB.
+	// Headers that the sender
 	// sets itself or must not send are refused. They are Host, Content-*,
 	// User-Agent, Accept-Encoding, Idempotency-Key, X-Idempotency-Key, those of
 	// the connection (RFC 9110 section 7.6.1), and those of signatures.

@@ -22,19 +22,20 @@ type Message struct {
 	// Required.
 	ID string
 	// Type is the event's type, for the endpoint's filter. It is not sent,
-	// because the body contains it.
+	// because the body contains it. An empty Type passes only a filter that takes
+	// all types.
 	Type payload.Type
 	// ContentType is the value of Content-Type. Empty means application/json.
 	ContentType string
 	// Body is the body. It must not be empty or longer than [WithMaxBody]
-	// allows, which is 1 MiB by default.
+	// allows, which is 1 MiB by default. Required.
 	Body []byte
-	// Earlier is how many attempts of the delivery were made before. It is for
-	// queues that keep their own schedule, and counts in [Attempt].Number. A
-	// negative number is an error.
+	// Earlier is how many attempts of the delivery were made before. Zero means
+	// none. It is for queues that keep their own schedule, and counts in
+	// [Attempt].Number. A negative number is an error.
 	Earlier int
 	// Trace is the trace of the message's publication, for [WithTelemetry]. It is
-	// not sent.
+	// not sent. Empty means none.
 	Trace string
 }
 

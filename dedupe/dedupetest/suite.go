@@ -9,7 +9,8 @@ import (
 	"github.com/deployhook/deployhook/dedupe"
 )
 
-// Config sets the store to check and how time passes. Only New is required.
+// Config sets the store to check and how time passes. Only New is required. Run
+// refuses negative numbers and durations.
 type Config struct {
 	// New returns an empty store that has no other users and remembers
 	// completed deliveries for ttl. Run calls it once for each check. Clean up
@@ -31,7 +32,7 @@ type Config struct {
 
 	// TTL is the TTL of the stores. Zero means 48 hours.
 	TTL time.Duration
-	// Lease is the lease of most claims. It should be shorter than TTL. Zero
+	// Lease is the lease of most claims. It must be shorter than TTL. Zero
 	// means one minute.
 	Lease time.Duration
 	// Slack is how long before and after the end of a lease or a TTL the suite
@@ -39,8 +40,8 @@ type Config struct {
 	// suits clocks that stand still between two calls of Advance.
 	Slack time.Duration
 
-	// Copies is the number of callers that claim one delivery at the same time.
-	// Zero means 1,000, or 100 with -short.
+	// Copies is the number of callers that claim one delivery at the same time,
+	// at least 2. Zero means 1,000, or 100 with -short.
 	Copies int
 	// IDs is the number of deliveries that are claimed in this way, one after
 	// the other. Zero means 100, or 10 with -short.
@@ -52,6 +53,7 @@ type Config struct {
 
 // Subject is a store under test.
 type Subject struct {
+	// Store is the store to check. Required.
 	Store dedupe.Store
 
 	// Other is a second instance with the same data, as in another process. Nil

@@ -167,6 +167,7 @@ func (f Filter) Validate() error {
 }
 
 // Link describes a successful deployment whose pull requests are to be counted.
+// Make it with [Record.Link]. Only the fields that say so can be empty.
 type Link struct {
 	Organization string
 	DeploymentID string
@@ -180,11 +181,13 @@ type Link struct {
 	// PreviousCommit is the commit that was deployed before, or empty if
 	// unknown. A value from the sender may be any text.
 	PreviousCommit string
-	// Commits are those of further repositories, each repository once.
+	// Commits are those of further repositories, each repository once. It is
+	// empty if there are none.
 	Commits []LinkCommit
 }
 
-// LinkCommit is the commit of a further repository in a [Link].
+// LinkCommit is the commit of a further repository in a [Link]. Only
+// PreviousCommit can be empty.
 type LinkCommit struct {
 	RepositoryURL string
 	// Commit is the deployed commit, 5 to 40 hexadecimal digits.

@@ -12,7 +12,8 @@ import (
 // Scope is a service in an environment of one organization.
 type Scope struct {
 	// Service is empty for deployments without a service.
-	Service     string `json:"service"`
+	Service string `json:"service"`
+	// Environment is never empty, because every deployment has one.
 	Environment string `json:"environment"`
 }
 

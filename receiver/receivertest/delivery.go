@@ -22,9 +22,9 @@ const margin = time.Hour
 // of the same delivery. Change ID, Body and ContentType before the first
 // request.
 type Delivery struct {
-	// ID is the delivery's ID. Not every scheme sends it.
+	// ID is the delivery's ID. Required if the scheme sends one.
 	ID string
-	// Body is what is signed and sent.
+	// Body is what is signed and sent. It may be empty.
 	Body []byte
 	// ContentType is the value of Content-Type. Empty means application/json.
 	ContentType string

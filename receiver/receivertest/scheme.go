@@ -94,7 +94,7 @@ func GitHub(t testing.TB, secret signer.Secret) *Scheme {
 type BodyOnlyForm struct {
 	// Header is the name of the header. Required.
 	Header string
-	// Prefix is the text before the signature, such as "v1=".
+	// Prefix is the text before the signature, such as "v1=". Empty means none.
 	Prefix string
 	// Base64 is true for padded base64 instead of lower-case hex.
 	Base64 bool

@@ -32,6 +32,7 @@ type EndpointConfig struct {
 	// have the same URL twice. Required.
 	URL sender.URL
 	// Description is for people, up to 1024 bytes without control characters.
+	// Empty means none.
 	Description string
 	// BodyFormat is the format that the destination wants: [FormatJSON],
 	// [FormatEnvelope] or a name of [WithFormat]. Empty means "json", the event
@@ -49,34 +50,37 @@ type EndpointConfig struct {
 	// means all.
 	Events []string
 	// Header is sent with every attempt, from sender.NewHeader, see
-	// sender.Endpoint.
+	// sender.Endpoint. The zero Header means none.
 	Header sender.Header
 	// ClientCertificate is presented if the endpoint asks for one in the TLS
 	// handshake, from [NewClientCertificate]. The URL must be https. It must not
 	// have expired when it is entered. The zero value means no certificate.
 	ClientCertificate ClientCertificate
 	// Timeout bounds each attempt. Zero means the sender's own, 15 s, or that of
-	// [WithMaxTimeout] if it is shorter. A longer one than that is an error.
+	// [WithMaxTimeout] if it is shorter. A negative one, and a longer one than
+	// that of WithMaxTimeout, are errors.
 	Timeout time.Duration
 	// Schedule names the retry schedule, see [WithSchedule]. Empty means
 	// "platform": 6 attempts over about 73 minutes.
 	Schedule string
 	// MaxConcurrency is the number of attempts that a process makes at once. Zero
-	// means [WithMaxConcurrency]. At most 5000.
+	// means [WithMaxConcurrency]. A negative one and more than 5000 are errors.
 	MaxConcurrency int
 	// RateLimit is the number of attempts a second that all processes together
 	// make at most, from one a day (1.0/86400) to 100,000. Zero means no limit.
 	// Attempts are spaced evenly, also after a pause or a restart. A new limit
 	// counts from the last attempt.
 	RateLimit float64
-	// Metadata is the application's own data about the endpoint. At most 50 keys,
-	// each with 1 to 40 bytes and a value of up to 500 bytes, without control
-	// characters. It is not sealed, so it is no place for credentials.
+	// Metadata is the application's own data about the endpoint. Empty means
+	// none. At most 50 keys, each with 1 to 40 bytes and a value of up to 500
+	// bytes, without control characters. It is not sealed, so it is no place for
+	// credentials.
 	Metadata map[string]string
 	// IdempotencyKey names the creation, so that a caller that has lost the answer
 	// can ask again. A second creation under the key returns the endpoint of the
 	// first, without its secret. With other settings it is an error that wraps
-	// [ErrKeyReused]. Keys belong to an app, and end with the endpoint. 1 to 255
+	// [ErrKeyReused]. The name of a default, such as "json", is the same setting as
+	// an empty field. Keys belong to an app, and end with the endpoint. 1 to 255
 	// bytes of visible ASCII. Empty means none.
 	IdempotencyKey string
 	// Disabled creates the endpoint disabled. It gets nothing until [App.Enable],
@@ -132,7 +136,8 @@ type Endpoint struct {
 	DisabledAt, CreatedAt, UpdatedAt time.Time
 }
 
-// EndpointUpdate changes an endpoint. Nil fields stay as they are. The scheme
+// EndpointUpdate changes an endpoint. Nil fields stay as they are. A pointer to
+// a zero value sets the default that [EndpointConfig] has for zero. The scheme
 // of an endpoint can't change. Make another endpoint, or rotate the secret.
 type EndpointUpdate struct {
 	URL         *sender.URL
