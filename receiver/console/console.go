@@ -32,8 +32,8 @@ type Access struct {
 	Read bool
 	// Act permits replays. It needs Read.
 	Act bool
-	// Organizations are those whose deployments and metrics may be read. Reading
-	// them needs Read, too.
+	// Organizations are those whose deployments and metrics may be read. Empty
+	// means none. Reading them needs Read, too.
 	Organizations []string
 	// Actor is who the request is from, for the log and the page.
 	Actor string

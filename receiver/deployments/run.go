@@ -9,7 +9,8 @@ import (
 	"github.com/deployhook/deployhook/payload"
 )
 
-// Scope is a service in an environment of one organization.
+// Scope is a service in an environment of one organization. Unlike a [Filter],
+// it names one pair, and an empty field does not match everything.
 type Scope struct {
 	// Service is empty for deployments without a service.
 	Service string `json:"service"`

@@ -22,7 +22,8 @@ const (
 	MaxPageLimit = 500
 )
 
-// DeliveryFilter selects deliveries. An empty field matches all.
+// DeliveryFilter selects deliveries. An empty field matches all. In a replay,
+// empty States, Type and Until mean what [App.ReplayRange] says.
 type DeliveryFilter struct {
 	Endpoint     string       `json:"endpoint,omitempty"`
 	EventID      string       `json:"event_id,omitempty"`
