@@ -63,6 +63,10 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Store, error
 //	file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)
 //	    &_pragma=synchronous(FULL)&_txlock=immediate
 //
+// Add mode=rw if the file exists already. A connection then fails if the file
+// was deleted. Otherwise it creates an empty file, and all calls fail until the
+// process ends.
+//
 // Errors wrap [ErrConfig] if an option is invalid or the database is
 // unsuitable. Other errors are failures of the database and the context's
 // error.

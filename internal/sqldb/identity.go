@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 )
 
 // ErrFileGone is wrapped by the error for a SQLite file that was deleted or
@@ -16,8 +17,9 @@ var ErrFileGone = errors.New("the SQLite file was deleted or replaced while it i
 // Identity is the file that a SQLite database has open. A nil Identity is that
 // of a database without a file.
 type Identity struct {
-	path string
-	info os.FileInfo
+	path     string
+	info     os.FileInfo
+	replaced atomic.Bool
 }
 
 // Identify returns the file of a SQLite database. Call it soon after opening.
@@ -40,19 +42,27 @@ func identify(path string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking at the file: %w", err)
 	}
-	return &Identity{path, info}, nil
+	return &Identity{path: path, info: info}, nil
 }
 
 // Check returns an error if the path does not name the open file any more. It
 // costs one system call.
+//
+// A file that was missing for some time can come back. A file that was replaced
+// counts as gone until the process ends. A connection may be on the other file,
+// and SQLite may take that one's -wal file for this one's.
 func (i *Identity) Check() error {
 	if i == nil {
 		return nil
 	}
-	switch info, err := os.Stat(i.path); {
-	case err != nil:
+	info, err := os.Stat(i.path)
+	if err != nil {
 		return Explain(fmt.Errorf("%w: %w", ErrFileGone, err))
-	case !os.SameFile(info, i.info):
+	}
+	if !os.SameFile(info, i.info) {
+		i.replaced.Store(true)
+	}
+	if i.replaced.Load() {
 		return Explain(fmt.Errorf("%w: %s", ErrFileGone, i.path))
 	}
 	return nil

@@ -61,10 +61,13 @@ func (r Readiness) onSQLite(t *testing.T) {
 	err = ready(t.Context())
 	require.ErrorIs(t, err, sqldb.ErrFileGone)
 	require.ErrorContains(t, err, "stop the process")
+	require.NoError(t, os.Rename(path+".moved", path))
+	require.NoError(t, ready(t.Context()))
+	require.NoError(t, os.Rename(path, path+".moved"))
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	require.ErrorIs(t, ready(t.Context()), sqldb.ErrFileGone, "another file of that name")
 	require.NoError(t, os.Rename(path+".moved", path))
-	require.NoError(t, ready(t.Context()))
+	require.ErrorIs(t, ready(t.Context()), sqldb.ErrFileGone, "a connection may be on the other file")
 }
 
 // contents returns the number of rows of each table.

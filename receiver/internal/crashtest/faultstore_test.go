@@ -106,7 +106,8 @@ func fullTable(exec func(string), table string) (inject, undo func()) {
 func sqliteStore(t *testing.T) (store readyStore, db *sql.DB, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "dedupe.db")
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(200)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=rw&_pragma=busy_timeout(200)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	db.SetMaxOpenConns(1)
