@@ -35,6 +35,7 @@ func TestCheck(t *testing.T) {
 // Each change creates a tree that cannot be published, or that users cannot
 // use.
 func TestCheck_Fails(t *testing.T) {
+	needFull(t)
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(r *repo)

@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tools turns on the tests with third-party tools. They are fetched from a
-// module proxy and compiled. CI sets the flag.
-var tools = flag.Bool("release.tools", false, "test with govulncheck and apidiff")
+// full turns on what takes a minute of processor time. The tools are fetched
+// from a module proxy and compiled. The gate sets the flag.
+var full = flag.Bool("release.full", false, "also test with govulncheck and apidiff, and each tree that cannot be published")
 
-func needTools(t *testing.T) {
+func needFull(t *testing.T) {
 	t.Helper()
-	if !*tools {
-		t.Skip("without -release.tools")
+	if !*full {
+		t.Skip("without -release.full")
 	}
 }
 
@@ -75,7 +75,7 @@ func TestTidy(t *testing.T) {
 }
 
 func TestAPI(t *testing.T) {
-	needTools(t)
+	needFull(t)
 	t.Parallel()
 	r := newRepo(t)
 	r.git("tag", "v0.1.0")
@@ -125,7 +125,7 @@ func vulnDB(t *testing.T) string {
 }
 
 func TestVuln_Finding(t *testing.T) {
-	needTools(t)
+	needFull(t)
 	t.Parallel()
 	r := newRepo(t)
 	db := vulnDB(t)

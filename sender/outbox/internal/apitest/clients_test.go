@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"flag"
 	"io"
 	"io/fs"
 	"net/http"
@@ -31,6 +32,9 @@ import (
 // patience is how long the programs may take. Only a hang takes that long.
 const patience = 10 * time.Minute
 
+// clients is set by the gate.
+var clients = flag.Bool("api.clients", false, "generate clients from the document, and compile and run them")
+
 //go:embed testdata
 var testdata embed.FS
 
@@ -40,9 +44,12 @@ var testdata embed.FS
 // a delivery, and pages through 1,000 deliveries. The TypeScript compiler and
 // the Go compiler check that the programs use the API as the document says.
 //
-// It takes about 20 seconds of processor time, and more the first time. It
-// needs Go, node and npm, and modules and packages that they download once.
+// It takes over a minute of processor time, and more the first time. It needs
+// Go, node and npm, and modules and packages that they download once.
 func TestClients(t *testing.T) {
+	if !*clients {
+		t.Skip("without -api.clients")
+	}
 	t.Parallel()
 	for _, program := range []string{"node", "npm", "go"} {
 		servicetest.Program(t, program)
