@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	leaktest.Parallel(8)
 	leaktest.Main(m)
 }
 

@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 		main()
 		os.Exit(0)
 	}
+	leaktest.Parallel(8)
 	leaktest.Main(m)
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/deployhook/deployhook/internal/servicetest"
 )
 
-var soakFor = flag.Duration("soak.for", 6*time.Second, "how long TestSoak publishes")
+var soakFor = flag.Duration("soak.for", 3*time.Second, "how long TestSoak publishes")
 
 // soak runs the command. Its output is in the test's log if the test fails.
 func soak(t *testing.T, args ...string) (code int, s summary, dir string) {

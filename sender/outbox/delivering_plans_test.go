@@ -93,7 +93,7 @@ func sequenced() []operation {
 func TestPlans_Ordering(t *testing.T) {
 	t.Parallel()
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
-		g := grow(o, 100_000)
+		g := grow(o, o.large(100_000))
 		all := sequenced()
 		require.Empty(t, g.tooLarge(t, c, all), "without statistics")
 		g.exec(`VACUUM`)

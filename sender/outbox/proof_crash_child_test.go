@@ -33,6 +33,7 @@ type crashChild struct {
 	Build                int64
 	Key                  []byte
 	Publish              bool
+	Strict               bool
 	Receiver             *crashReceiver // instead of an outbox
 }
 

@@ -34,6 +34,7 @@ func Main(m *testing.M, program func()) {
 		program()
 		os.Exit(0)
 	}
+	leaktest.Parallel(8)
 	leaktest.Main(m)
 }
 
