@@ -6,11 +6,14 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/programtest"
 	"github.com/deployhook/deployhook/internal/servicetest"
 	"github.com/deployhook/deployhook/payload"
 )
@@ -54,18 +57,28 @@ func testFanOut(t *testing.T, args []string) {
 	assert.Len(t, audit.of("dep_2"), 1)
 	assert.Empty(t, chat.of("dep_2"), "its filter refuses the event")
 
+	// A service has an event before its delivery is recorded.
+	var log string
+	programtest.Eventually(t, func() bool {
+		log = w.log()
+		return strings.Count(log, " delivered ") == 5
+	}, func() string { return log })
+	require.Len(t, strings.Split(strings.TrimSpace(log), "\n"), 1+5, log)
+	require.Regexp(t, `^AT +EVENT +TYPE +DEPLOYMENT +SERVICE +STATE`, log)
+	require.Regexp(t, `evt-of-the-platform +deploy.live +dep_2 +audit +delivered +1`, log)
+	log = w.log("-event", id)
+	require.Regexp(t, `deploy.failed +dep_1 +(chat|audit) +delivered`, log)
+	require.NotContains(t, log, "dep_2")
+	require.Contains(t, p.Output(), "services=2")
+}
+
+// log returns what the program prints about its deliveries.
+func (w *world) log(args ...string) string {
 	var log bytes.Buffer
 	env := map[string]string{"FANOUT_SEALING_KEY": w.key}
-	require.NoError(t, run(context.Background(), append(w.args, "-log"), func(name string) string { return env[name] }, &log, io.Discard))
-	lines := bytes.Split(bytes.TrimSpace(log.Bytes()), []byte("\n"))
-	require.Len(t, lines, 1+5, log.String())
-	require.Regexp(t, `^AT +EVENT +TYPE +DEPLOYMENT +SERVICE +STATE`, log.String())
-	require.Regexp(t, `evt-of-the-platform +deploy.live +dep_2 +audit +delivered +1`, log.String())
-	log.Reset()
-	require.NoError(t, run(context.Background(), append(w.args, "-log", "-event", id), func(name string) string { return env[name] }, &log, io.Discard))
-	require.Regexp(t, `deploy.failed +dep_1 +(chat|audit) +delivered`, log.String())
-	require.NotContains(t, log.String(), "dep_2")
-	require.Contains(t, p.Output(), "services=2")
+	args = slices.Concat(w.args, []string{"-log"}, args)
+	require.NoError(w.t, run(context.Background(), args, func(name string) string { return env[name] }, &log, io.Discard))
+	return log.String()
 }
 
 // Nobody manages services without the token, and forged events are refused.
