@@ -145,6 +145,7 @@ func TestCheck_Fails(t *testing.T) {
 // A go.mod file in testdata keeps the test data out of the zip. It is no module
 // of the tree.
 func TestCheck_LeavesTestdataOut(t *testing.T) {
+	needFull(t)
 	t.Parallel()
 	r := newRepo(t)
 	data := make([]byte, maxRootZip)
@@ -158,6 +159,7 @@ func TestCheck_LeavesTestdataOut(t *testing.T) {
 
 // Changes that are not committed count only with -worktree.
 func TestCheck_Worktree(t *testing.T) {
+	needFull(t)
 	t.Parallel()
 	r := newRepo(t)
 	r.write("store/testdata/aux.txt", "x")

@@ -13,7 +13,7 @@ import (
 
 // full turns on what takes a minute of processor time. The tools are fetched
 // from a module proxy and compiled. The gate sets the flag.
-var full = flag.Bool("release.full", false, "also test with govulncheck and apidiff, and each tree that cannot be published")
+var full = flag.Bool("release.full", false, "also test with govulncheck and apidiff, and more trees")
 
 func needFull(t *testing.T) {
 	t.Helper()
