@@ -28,7 +28,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	leaktest.Parallel(6) // they wait more than they compute
+	leaktest.Parallel(10) // they wait more than they compute
 	leaktest.Main(m)
 }
 
