@@ -98,16 +98,19 @@ func (s *inboxes) verifier(*http.Request) (principal string, v signer.Verifier, 
 }
 
 // handle is the handler. The event decides when it fails and how long it takes.
+// After the third attempt it does neither. The draws of one event are alike, so
+// eight failures in a row happened, and lasted longer than patience.
 func (s *inboxes) handle(ctx context.Context, p *process, e *payload.Event) error {
 	a, _ := inbox.FromContext(ctx)
 	d, _ := receiver.FromContext(ctx)
 	h := fnv.New32a()
 	_, _ = fmt.Fprint(h, d.ID, a.Number) // a hash never fails
 	draw := h.Sum32() % 20
-	if draw < 3 {
+	first := a.Number <= 3
+	if first && draw < 3 {
 		return errors.New("the handler fails")
 	}
-	if draw < 8 {
+	if first && draw < 8 {
 		timer := time.NewTimer(time.Duration(draw) * time.Second)
 		defer timer.Stop()
 		select {
