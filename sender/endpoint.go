@@ -53,10 +53,10 @@ type Endpoint struct {
 
 	// Header is sent with every attempt, an API key for example. Make it with
 	// [NewHeader]. The zero Header means none. It has at most 32 values and 8 KiB.
-	// Headers that the sender
-	// sets itself or must not send are refused. They are Host, Content-*,
-	// User-Agent, Accept-Encoding, Idempotency-Key, X-Idempotency-Key, those of
-	// the connection (RFC 9110 section 7.6.1), and those of signatures.
+	// Headers that the sender sets itself or must not send are refused. They are
+	// Host, Content-*, User-Agent, Accept-Encoding, Idempotency-Key,
+	// X-Idempotency-Key, those of the connection (RFC 9110 section 7.6.1), and
+	// those of signatures.
 	Header Header
 
 	// ClientCertificate is presented if the endpoint asks for one in the TLS

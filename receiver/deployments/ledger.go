@@ -181,8 +181,8 @@ type Link struct {
 	// PreviousCommit is the commit that was deployed before, or empty if
 	// unknown. A value from the sender may be any text.
 	PreviousCommit string
-	// Commits are those of further repositories, each repository once. It is
-	// empty if there are none.
+	// Commits are those of further repositories, each repository once. Empty
+	// means that no others were deployed.
 	Commits []LinkCommit
 }
 
