@@ -115,6 +115,7 @@ func TestSIGKILL(t *testing.T) {
 	p.await(d.ID, func(d engine.Deployment) bool { return d.Step == engine.StepStarting })
 	var children []int
 	require.True(t, assertEventually(func() bool { children = childrenOf(t, p.cmd.Process.Pid); return len(children) == 2 }), "the old version and the new one: %v", children)
+	c.gets(d.ID, payload.DeployStarted, payload.BuildCompleted) // an attempt that is cut off is made again much later
 	p.stop(syscall.SIGKILL)
 	for _, pid := range children {
 		require.True(t, assertEventually(func() bool { return gone(pid) }), "an instance outlived the platform")
