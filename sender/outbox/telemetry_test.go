@@ -31,7 +31,9 @@ type spy struct {
 }
 
 func (s *spy) open(stats func(context.Context) (Stats, error)) (Telemetry, error) {
-	s.stats = stats
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats = stats // two outboxes may open it at the same time
 	return s, nil
 }
 
