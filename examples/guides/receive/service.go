@@ -63,13 +63,14 @@ func open(ctx context.Context, dir string, logger *slog.Logger) (_ *instance, er
 		return nil, err
 	}
 	i.db.SetMaxOpenConns(1)
+	// NewSQLite comes first. It waits if another instance is just making the file.
+	if i.store, err = sqldedupe.NewSQLite(ctx, i.db); err != nil {
+		return nil, err
+	}
 	for _, table := range []string{"releases", "checks"} {
 		if _, err = i.db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+table+" (app TEXT, version TEXT)"); err != nil {
 			return nil, err
 		}
-	}
-	if i.store, err = sqldedupe.NewSQLite(ctx, i.db); err != nil {
-		return nil, err
 	}
 	i.inbox, err = inbox.OpenSQLite(ctx, filepath.Join(dir, "inbox.db"), i.check, inbox.WithLogger(logger))
 	if err != nil {
