@@ -25,7 +25,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/deployhook/deployhook/internal/otelsettings v0.1.0 // indirect
-	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
+	github.com/deployhook/deployhook/internal/jobdb v0.1.0 // indirect
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0 // indirect
 	github.com/dunglas/httpsfv v1.1.2 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect

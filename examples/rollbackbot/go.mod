@@ -13,7 +13,7 @@ require (
 
 require (
 	code.dny.dev/ssrf v0.3.0 // indirect
-	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
+	github.com/deployhook/deployhook/internal/jobdb v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect

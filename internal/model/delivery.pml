@@ -102,7 +102,7 @@ inline fetch() {
 
 /* The end of a delivery deletes the job that has brought it about, in the same
  * transaction. Nobody rescues a job that is gone.
- * Go: internal/riverdb/client.go DB.FinishTx
+ * Go: internal/jobdb/client.go DB.FinishTx
  * Go: sender/outbox/recorder.go finalJobs */
 #define DELETE_JOB jobs[j] = none; orphan[j] = false
 
@@ -172,7 +172,7 @@ inline record() {
 /* The job is done, or waits for a retry. A job that was rescued or deleted is not
  * touched.
  * Go: sender/outbox/worker.go worker.Work
- * Go: internal/riverdb/finished.go finishingExecutor.JobSetStateIfRunningMany */
+ * Go: internal/jobdb/finished.go finishingExecutor.JobSetStateIfRunningMany */
 inline finish() {
 	d_step {
 		if

@@ -22,7 +22,7 @@ require (
 	git.sr.ht/~sbinet/gg v0.7.0 // indirect
 	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
+	github.com/deployhook/deployhook/internal/jobdb v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0 // indirect
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0 // indirect
 	github.com/dunglas/httpsfv v1.1.2 // indirect

@@ -2,7 +2,7 @@
 // opens and checks a SQLite file or a PostgreSQL pool, runs statements that are
 // written once for both, migrates tables, and runs transactions. The stores
 // sqldedupe and sqlledger use it directly, and the inbox and the outbox through
-// package riverdb.
+// package jobdb.
 //
 //	db, err := sqldb.OpenSQLite(ctx, "hooks.db", 1, sqldb.BusyTimeout)
 //	if err != nil {

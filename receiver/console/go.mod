@@ -15,7 +15,7 @@ require (
 )
 
 require (
-	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
+	github.com/deployhook/deployhook/internal/jobdb v0.1.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/google/uuid v1.6.0 // indirect

@@ -14,8 +14,8 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/dedupe"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/nilable"
-	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
@@ -180,7 +180,7 @@ func (in *Inbox) store(ctx context.Context, batch []*arrival) ([]acceptance, err
 		}
 	}
 	var stored []insertion
-	err = in.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err = in.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		if stored, err = insert(ctx, tx, fresh); err != nil || len(stored) == 0 {
 			return err
 		}
@@ -211,7 +211,7 @@ const (
 
 // insert skips rows that already exist. All processes insert in the order of
 // the keys, which avoids deadlocks.
-func insert(ctx context.Context, tx *riverdb.Tx, batch []*arrival) ([]insertion, error) {
+func insert(ctx context.Context, tx *jobdb.Tx, batch []*arrival) ([]insertion, error) {
 	sortByKey(batch)
 	args := make([]any, 0, 12*len(batch))
 	for _, a := range batch {
@@ -219,13 +219,13 @@ func insert(ctx context.Context, tx *riverdb.Tx, batch []*arrival) ([]insertion,
 			sqldb.Micros(a.signedAt), string(a.event.Type), storable(a.event.DeploymentID), sqldb.Micros(a.event.Timestamp), a.body, a.trace)
 	}
 	statement := insertHead + insertRow + strings.Repeat(", "+insertRow, len(batch)-1) + insertTail
-	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (s insertion, err error) {
+	return jobdb.Collect(ctx, tx, func(r jobdb.Row) (s insertion, err error) {
 		return s, r.Scan(&s.id, &s.round, &s.key)
 	}, statement, args...)
 }
 
 // enqueue inserts the jobs for rows.
-func (in *Inbox) enqueue(ctx context.Context, tx *riverdb.Tx, rows []insertion) error {
+func (in *Inbox) enqueue(ctx context.Context, tx *jobdb.Tx, rows []insertion) error {
 	jobs := make([]river.InsertManyParams, len(rows))
 	for i, row := range rows {
 		jobs[i] = river.InsertManyParams{Args: jobArgs{ID: row.id, Round: row.round}}

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/deployhook/deployhook/internal/contain"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
 )
@@ -93,7 +93,7 @@ func (a *Attempt) CompletePgxTx(ctx context.Context, tx pgx.Tx) error {
 	return a.complete(ctx, "CompletePgxTx", wrapped)
 }
 
-func (a *Attempt) complete(ctx context.Context, operation string, tx *riverdb.Tx) error {
+func (a *Attempt) complete(ctx context.Context, operation string, tx *jobdb.Tx) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.over {
@@ -121,7 +121,7 @@ func (a *Attempt) end() (completes bool) {
 // setHandled marks a delivery as handled. With ordering it also advances the
 // deployment's position. It returns ErrOver if the delivery is already handled
 // or the deployment's lease has ended.
-func (in *Inbox) setHandled(ctx context.Context, tx *riverdb.Tx, r *record, l *lease) error {
+func (in *Inbox) setHandled(ctx context.Context, tx *jobdb.Tx, r *record, l *lease) error {
 	if l != nil {
 		if err := in.advance(ctx, tx, r, l); err != nil {
 			return err

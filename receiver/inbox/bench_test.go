@@ -17,8 +17,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/jobdb"
+	"github.com/deployhook/deployhook/internal/jobdb/jobdbtest"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
@@ -31,11 +31,11 @@ const (
 )
 
 // eachBench runs a benchmark on both databases.
-func eachBench(b *testing.B, bench func(b *testing.B, db func() *riverdb.DB, in func(receiver.EventHandler) *inbox.Inbox)) {
+func eachBench(b *testing.B, bench func(b *testing.B, db func() *jobdb.DB, in func(receiver.EventHandler) *inbox.Inbox)) {
 	b.Run("SQLite", func(b *testing.B) {
 		dir := b.TempDir()
-		bench(b, func() *riverdb.DB {
-			db, err := riverdb.OpenSQLite(b.Context(), filepath.Join(dir, "floor.db"))
+		bench(b, func() *jobdb.DB {
+			db, err := jobdb.OpenSQLite(b.Context(), filepath.Join(dir, "floor.db"))
 			require.NoError(b, err)
 			b.Cleanup(func() { _ = db.Close() })
 			return db
@@ -49,8 +49,8 @@ func eachBench(b *testing.B, bench func(b *testing.B, db func() *riverdb.DB, in 
 	})
 	b.Run("Postgres", func(b *testing.B) {
 		pool := sqldbtest.NewPool(b)
-		bench(b, func() *riverdb.DB {
-			db, err := riverdb.NewPostgres(pool, "floor")
+		bench(b, func() *jobdb.DB {
+			db, err := jobdb.NewPostgres(pool, "floor")
 			require.NoError(b, err)
 			return db
 		}, func(h receiver.EventHandler) *inbox.Inbox {
@@ -85,10 +85,10 @@ func (w floorWorker) Work(context.Context, *river.Job[floorArgs]) error {
 	return nil
 }
 
-func newFloor(b *testing.B, db *riverdb.DB) (riverdb.Client, *atomic.Int64) {
+func newFloor(b *testing.B, db *jobdb.DB) (jobdb.Client, *atomic.Int64) {
 	b.Helper()
 	require.NoError(b, db.Migrate(b.Context(), "floor", nil))
-	riverdbtest.StockIndexes(b, db)
+	jobdbtest.StockIndexes(b, db)
 	worked := &atomic.Int64{}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, floorWorker{worked: worked})
@@ -121,13 +121,13 @@ func parallel(b *testing.B, call func(n int64)) {
 // goroutines. One is a POST over loopback that is verified, decoded and stored.
 // The baseline is a bare River InsertTx.
 func BenchmarkAccept(b *testing.B) {
-	eachBench(b, func(b *testing.B, open func() *riverdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
+	eachBench(b, func(b *testing.B, open func() *jobdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
 		b.Run("floor", func(b *testing.B) {
 			db := open()
 			client, _ := newFloor(b, db)
 			parallel(b, func(n int64) {
 				args := floorArgs{benchBody(n)}
-				if err := db.InTx(context.Background(), func(ctx context.Context, tx *riverdb.Tx) error {
+				if err := db.InTx(context.Background(), func(ctx context.Context, tx *jobdb.Tx) error {
 					_, err := client.InsertTx(ctx, tx, args, nil)
 					return err
 				}); err != nil {
@@ -166,7 +166,7 @@ func BenchmarkAccept(b *testing.B) {
 // BenchmarkHandle compares the inbox with a bare River worker. Both have
 // handlers that do nothing, a backlog of b.N and the same number of workers.
 func BenchmarkHandle(b *testing.B) {
-	eachBench(b, func(b *testing.B, open func() *riverdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
+	eachBench(b, func(b *testing.B, open func() *jobdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
 		wait := func(b *testing.B, worked *atomic.Int64) {
 			for worked.Load() < int64(b.N) {
 				time.Sleep(time.Millisecond) // a signal of each call would be measured too

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
@@ -78,7 +78,7 @@ func (in *Inbox) DeadErrors(ctx context.Context) ([]DeadError, error) {
 	if err := in.open(); err != nil {
 		return nil, err
 	}
-	all, err := riverdb.Collect(ctx, in.db.Reader(), scanDeadError, deadErrors, maxOfError+1, latestDead, MaxDeadErrors)
+	all, err := jobdb.Collect(ctx, in.db.Reader(), scanDeadError, deadErrors, maxOfError+1, latestDead, MaxDeadErrors)
 	if err != nil {
 		return nil, fmt.Errorf("inbox: DeadErrors: %w", err)
 	}
@@ -96,7 +96,7 @@ const deadErrors = `SELECT g.dead_error, g.n, g.latest, (SELECT received_at FROM
 		GROUP BY dead_error ORDER BY count(*) DESC, dead_error LIMIT ?) AS e
 	) AS g ORDER BY g.share DESC, g.dead_error`
 
-func scanDeadError(row riverdb.Row) (e DeadError, err error) {
+func scanDeadError(row jobdb.Row) (e DeadError, err error) {
 	var at int64
 	err = row.Scan(&e.Error, &e.Deliveries.N, &e.LatestID, &at)
 	e.LatestAt, e.Deliveries = sqldb.Time(at), e.Deliveries.upTo(maxOfError)

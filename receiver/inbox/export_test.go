@@ -9,7 +9,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // Prune removes deliveries whose retention ends within the given time.
@@ -62,7 +62,7 @@ func (in *Inbox) EndLeases(ctx context.Context, after time.Duration) {
 // Abandon backdates running jobs, as if their process had died an hour ago.
 func (in *Inbox) Abandon(ctx context.Context) {
 	earlier := "attempted_at - interval '1 hour'"
-	if in.db.Dialect() == riverdb.SQLite {
+	if in.db.Dialect() == jobdb.SQLite {
 		earlier = "strftime('%Y-%m-%d %H:%M:%f', attempted_at, '-1 hour')"
 	}
 	if _, err := in.db.Exec(ctx, "UPDATE {schema}river_job SET attempted_at = "+earlier+" WHERE state = 'running'"); err != nil {
@@ -131,7 +131,7 @@ func WithScheduleLimit(d time.Duration) Option {
 // Fill stores n deliveries. Every fiftieth is dead, with one of ten errors.
 func (in *Inbox) Fill(ctx context.Context, n int) {
 	series, key := "generate_series(1, ?) AS n", "convert_to('k' || n, 'UTF8')"
-	if in.db.Dialect() == riverdb.SQLite {
+	if in.db.Dialect() == jobdb.SQLite {
 		series, key = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ?) SELECT n FROM c) AS c", "CAST('k' || n AS BLOB)"
 	}
 	for _, statement := range []string{
@@ -157,10 +157,10 @@ func (in *Inbox) Plan(ctx context.Context, f Filter) string {
 	where, args := f.where()
 	statement := "SELECT " + deliveryColumns + " FROM {schema}inbox_delivery WHERE " + where + " ORDER BY id DESC LIMIT 51"
 	explain, columns := "EXPLAIN ", 1
-	if in.db.Dialect() == riverdb.SQLite {
+	if in.db.Dialect() == jobdb.SQLite {
 		explain, columns = "EXPLAIN QUERY PLAN ", 4
 	}
-	lines, err := riverdb.Collect(ctx, in.db, func(row riverdb.Row) (string, error) {
+	lines, err := jobdb.Collect(ctx, in.db, func(row jobdb.Row) (string, error) {
 		values := make([]any, columns)
 		for i := range values {
 			values[i] = new(sql.NullString)

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/deployhook/deployhook v0.1.0
-	github.com/deployhook/deployhook/internal/riverdb v0.1.0
+	github.com/deployhook/deployhook/internal/jobdb v0.1.0
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/riverqueue/river v0.51.2

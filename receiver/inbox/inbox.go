@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/internal/timemath"
 	"github.com/deployhook/deployhook/receiver"
@@ -23,8 +23,8 @@ import (
 // can use one database. An Inbox is safe for concurrent use.
 type Inbox struct {
 	config
-	db      *riverdb.DB
-	client  riverdb.Client
+	db      *jobdb.DB
+	client  jobdb.Client
 	handler receiver.EventHandler
 
 	accepts *sqldb.Combiner[*arrival, acceptance]
@@ -72,7 +72,7 @@ func OpenSQLite(ctx context.Context, path string, handler receiver.EventHandler,
 	if err != nil {
 		return nil, err
 	}
-	db, err := riverdb.OpenSQLite(ctx, path)
+	db, err := jobdb.OpenSQLite(ctx, path)
 	if err != nil {
 		return nil, asConfig(err)
 	}
@@ -98,7 +98,7 @@ func NewPostgres(ctx context.Context, pool *pgxpool.Pool, handler receiver.Event
 	if err != nil {
 		return nil, err
 	}
-	db, err := riverdb.NewPostgres(pool, schema)
+	db, err := jobdb.NewPostgres(pool, schema)
 	if err != nil {
 		return nil, asConfig(err)
 	}
@@ -113,20 +113,20 @@ func errNoHandler() error {
 // error.
 func asConfig(err error) error { return sqldb.WithSentinel(ErrConfig, "inbox", err) }
 
-func newInbox(ctx context.Context, db *riverdb.DB, handler receiver.EventHandler, c *config) (*Inbox, error) {
+func newInbox(ctx context.Context, db *jobdb.DB, handler receiver.EventHandler, c *config) (*Inbox, error) {
 	if err := db.Prepare(ctx, module, steps(), c.setup); err != nil {
 		return nil, asConfig(err)
 	}
 	in := &Inbox{config: *c, db: db, handler: handler}
 	in.leases = leases{table: sqlLeases{in}, length: c.rescueAfter, logger: c.logger}
 	width := 1 // SQLite has one connection
-	if db.Dialect() == riverdb.Postgres {
+	if db.Dialect() == jobdb.Postgres {
 		width = 2
 	}
 	in.accepts = newCombiner(c, width, in.store, sqldb.IsRejected)
 	in.loads = newCombiner(c, width, in.loadAll, never)
 	in.marks = newCombiner(c, width, in.markAll, never)
-	if db.Dialect() == riverdb.SQLite {
+	if db.Dialect() == jobdb.SQLite {
 		in.writes = newCombiner(c, width, in.writeAll, always)
 	}
 	workers := river.NewWorkers()
@@ -165,7 +165,7 @@ func always(error) bool { return true }
 
 // write is one of several changes in a transaction. It may be called more than
 // once.
-type write func(ctx context.Context, tx *riverdb.Tx) error
+type write func(ctx context.Context, tx *jobdb.Tx) error
 
 // write makes a change in a transaction. On SQLite each commit waits for the
 // disk and for the only connection, so concurrent changes share a transaction.
@@ -180,7 +180,7 @@ func (in *Inbox) write(ctx context.Context, change write) error {
 }
 
 func (in *Inbox) writeAll(ctx context.Context, changes []write) ([]struct{}, error) {
-	err := in.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err := in.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		for _, change := range changes {
 			if err := change(ctx, tx); err != nil {
 				return err

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -221,7 +221,7 @@ type sqlLeases struct{ in *Inbox }
 func (t sqlLeases) take(ctx context.Context, key []byte, claim int64, length time.Duration) (position, bool, error) {
 	var at position
 	var ok bool
-	err := t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err := t.in.write(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		var status string
 		err := tx.QueryRow(ctx, `INSERT INTO {schema}inbox_deployment AS d (ordering_key, status, event_at, claim, until, used_at)
 			VALUES (?, '', 0, ?, {now} + ?, {now})
@@ -229,7 +229,7 @@ func (t sqlLeases) take(ctx context.Context, key []byte, claim int64, length tim
 			WHERE d.until <= {now} RETURNING status, event_at`,
 			key, claim, length.Microseconds()).Scan(&status, &at.eventAt)
 		at.status, ok = payload.Status(status), err == nil
-		if errors.Is(err, riverdb.ErrNoRows) {
+		if errors.Is(err, jobdb.ErrNoRows) {
 			return nil
 		}
 		return err
@@ -246,12 +246,12 @@ func (t sqlLeases) renew(ctx context.Context, claims []int64, length time.Durati
 	which = "claim <> 0 AND until > {now} AND " + which
 	// Skip locked rows. CompleteTx locks a row in a transaction that renews the
 	// lease itself. Waiting for it would delay the renewal of the other leases.
-	if t.in.db.Dialect() == riverdb.Postgres {
+	if t.in.db.Dialect() == jobdb.Postgres {
 		which = "ordering_key IN (SELECT ordering_key FROM {schema}inbox_deployment WHERE " + which + " FOR UPDATE SKIP LOCKED)"
 	}
 	var renewed []int64
-	err := t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
-		renewed, err = riverdb.Collect(ctx, tx, scanID,
+	err := t.in.write(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
+		renewed, err = jobdb.Collect(ctx, tx, scanID,
 			"UPDATE {schema}inbox_deployment SET until = {now} + ? WHERE "+which+" RETURNING claim", length.Microseconds(), arg)
 		return err
 	})
@@ -263,7 +263,7 @@ func (t sqlLeases) renew(ctx context.Context, claims []int64, length time.Durati
 
 func (t sqlLeases) release(ctx context.Context, claims []int64) error {
 	which, arg := t.in.db.IsAnyOf("claim", claims)
-	return t.in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	return t.in.write(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		_, err := tx.Exec(ctx, "UPDATE {schema}inbox_deployment SET until = 0, claim = 0 WHERE claim <> 0 AND "+which, arg)
 		return err
 	})

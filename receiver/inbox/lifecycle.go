@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
@@ -183,7 +183,7 @@ func (in *Inbox) pruneState(ctx context.Context, states string, retention time.D
 func (in *Inbox) pruneBatches(ctx context.Context, statement string, retention time.Duration) error {
 	for {
 		var n int64
-		err := in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+		err := in.write(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 			n, err = tx.Exec(ctx, statement, retention.Microseconds(), pruneBatch)
 			return err
 		})

@@ -5,21 +5,21 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 type (
 	// Dialect is the SQL dialect of a database.
-	Dialect = riverdb.Dialect
+	Dialect = jobdb.Dialect
 	// Migration is one step of the tables as SQL. Run its statements in one
 	// transaction. The last statement records the version.
-	Migration = riverdb.Migration
+	Migration = jobdb.Migration
 )
 
 // The dialects.
 const (
-	Postgres = riverdb.Postgres
-	SQLite   = riverdb.SQLite
+	Postgres = jobdb.Postgres
+	SQLite   = jobdb.SQLite
 )
 
 // Migrate creates or updates the tables of the inbox and of River in the schema
@@ -60,13 +60,13 @@ func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
 }
 
 // tablesOf returns the tables that the options describe.
-func tablesOf(d Dialect, opts []Option) (riverdb.Tables, error) {
+func tablesOf(d Dialect, opts []Option) (jobdb.Tables, error) {
 	c, err := newConfig(opts)
 	if err != nil {
-		return riverdb.Tables{}, err
+		return jobdb.Tables{}, err
 	}
 	schema, err := c.schemaFor(d)
-	return riverdb.Tables{Name: module, Schema: schema, Steps: steps()}, err
+	return jobdb.Tables{Name: module, Schema: schema, Steps: steps()}, err
 }
 
 func (c *config) schemaFor(d Dialect) (string, error) {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/contain/waits"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/loglimit"
-	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/timemath"
 )
 
@@ -59,7 +59,7 @@ type config struct {
 	maxBacklog     int
 	ordering       bool
 	schema         string
-	setup          riverdb.Setup
+	setup          jobdb.Setup
 	logger         *slog.Logger
 	nilLogger      bool
 	observer       func(context.Context, Result)

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -44,7 +44,7 @@ func (r *record) status() (payload.Status, bool) {
 
 // advance stores the deployment's new position in tx. It returns ErrOver if the
 // lease has ended.
-func (in *Inbox) advance(ctx context.Context, tx *riverdb.Tx, r *record, l *lease) error {
+func (in *Inbox) advance(ctx context.Context, tx *jobdb.Tx, r *record, l *lease) error {
 	at := l.position.after(r)
 	// Also renew the lease, because the row is locked until tx commits.
 	n, err := tx.Exec(ctx, `UPDATE {schema}inbox_deployment SET status = ?, event_at = ?, until = {now} + ?, used_at = {now}
@@ -101,7 +101,7 @@ func (in *Inbox) nextInOrder(ctx context.Context, key []byte, own int64) (*recor
 	defer cancel()
 	next, err := scanRecord(in.db.QueryRow(ctx, "SELECT "+recordColumns+` FROM {schema}inbox_delivery
 		WHERE ordering_key = ? AND state = 'pending' AND (attempts = 0 OR id = ?) ORDER BY event_at, id LIMIT 1`, key, own))
-	if errors.Is(err, riverdb.ErrNoRows) {
+	if errors.Is(err, jobdb.ErrNoRows) {
 		return nil, nil
 	}
 	return next, err

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 )
@@ -66,7 +66,7 @@ func (r *record) public() Delivery {
 const deliveryColumns = `id, source, principal, delivery_id, type, deployment_id, event_at, received_at, state, attempts,
 	last_error, finished_at, retry_at`
 
-func (d *Delivery) scan(row riverdb.Row, more ...any) error {
+func (d *Delivery) scan(row jobdb.Row, more ...any) error {
 	var eventAt, receivedAt, finishedAt, retryAt int64
 	var typ, state string
 	err := row.Scan(append([]any{
@@ -89,7 +89,7 @@ func (in *Inbox) Get(ctx context.Context, id int64) (*Delivery, error) {
 	var d Delivery
 	err := d.scan(in.db.Reader().QueryRow(ctx, "SELECT "+deliveryColumns+", body FROM {schema}inbox_delivery WHERE id = ?", id), &d.Body)
 	switch {
-	case errors.Is(err, riverdb.ErrNoRows):
+	case errors.Is(err, jobdb.ErrNoRows):
 		return nil, fmt.Errorf("%w: %d", ErrNotFound, id)
 	case err != nil:
 		return nil, fmt.Errorf("inbox: Get: %w", err)
@@ -163,7 +163,7 @@ func (in *Inbox) List(ctx context.Context, f Filter, p Page) (Deliveries, error)
 	if p.Cursor != "" {
 		where, args = where+" AND id < ?", append(args, before)
 	}
-	found, err := riverdb.Collect(ctx, in.db.Reader(), func(row riverdb.Row) (d Delivery, err error) { return d, d.scan(row) },
+	found, err := jobdb.Collect(ctx, in.db.Reader(), func(row jobdb.Row) (d Delivery, err error) { return d, d.scan(row) },
 		"SELECT "+deliveryColumns+" FROM {schema}inbox_delivery WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit+1)...)
 	if err != nil {
 		return Deliveries{}, fmt.Errorf("inbox: List: %w", err)
@@ -187,7 +187,7 @@ func (in *Inbox) Stats(ctx context.Context) (Stats, error) {
 	}
 	var s Stats
 	counts := map[State]*int{Pending: &s.Pending, Handled: &s.Handled, Superseded: &s.Superseded, Dead: &s.Dead}
-	_, err := riverdb.Collect(ctx, in.db.Reader(), func(row riverdb.Row) (struct{}, error) {
+	_, err := jobdb.Collect(ctx, in.db.Reader(), func(row jobdb.Row) (struct{}, error) {
 		var state string
 		var n int
 		err := row.Scan(&state, &n)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
@@ -30,7 +30,7 @@ type record struct {
 const recordColumns = `id, round, attempts, ordering_key, state, retry_at, event_at, source, principal, delivery_id, signing_key,
 	type, deployment_id, signed_at, received_at, body, trace`
 
-func scanRecord(row riverdb.Row) (*record, error) {
+func scanRecord(row jobdb.Row) (*record, error) {
 	var r record
 	var state string
 	var retryAt, signedAt, receivedAt int64
@@ -53,7 +53,7 @@ func (r *record) delivery(e *payload.Event, envelope *payload.Envelope) *receive
 // loadAll returns a record for each ID, or nil if there is no such row.
 func (in *Inbox) loadAll(ctx context.Context, ids []int64) ([]*record, error) {
 	which, arg := in.db.IsAnyOf("id", ids)
-	records, err := riverdb.Collect(ctx, in.db, scanRecord, "SELECT "+recordColumns+" FROM {schema}inbox_delivery WHERE "+which, arg)
+	records, err := jobdb.Collect(ctx, in.db, scanRecord, "SELECT "+recordColumns+" FROM {schema}inbox_delivery WHERE "+which, arg)
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +93,12 @@ func (in *Inbox) markAll(ctx context.Context, rounds []deliveryRound) ([]bool, e
 		WHERE state = 'pending' AND ` + which + " AND " + inRound + " RETURNING " + number
 	var marked []int64
 	var err error
-	if in.db.Dialect() == riverdb.Postgres {
+	if in.db.Dialect() == jobdb.Postgres {
 		finish, jobsArg := in.db.Finish(jobs)
-		marked, err = riverdb.Collect(ctx, in.db, scanID, "WITH finished AS ("+finish+") "+mark, jobsArg, idsArg, numbersArg)
+		marked, err = jobdb.Collect(ctx, in.db, scanID, "WITH finished AS ("+finish+") "+mark, jobsArg, idsArg, numbersArg)
 	} else {
-		err = in.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
-			if marked, err = riverdb.Collect(ctx, tx, scanID, mark, idsArg, numbersArg); err == nil {
+		err = in.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
+			if marked, err = jobdb.Collect(ctx, tx, scanID, mark, idsArg, numbersArg); err == nil {
 				err = in.db.FinishTx(ctx, tx, jobs)
 			}
 			return err
@@ -118,4 +118,4 @@ func (in *Inbox) markAll(ctx context.Context, rounds []deliveryRound) ([]bool, e
 	return results, nil
 }
 
-func scanID(row riverdb.Row) (id int64, err error) { return id, row.Scan(&id) }
+func scanID(row jobdb.Row) (id int64, err error) { return id, row.Scan(&id) }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 const replayHead = `UPDATE {schema}inbox_delivery SET state = 'pending', round = round + 1, attempts = 0, retry_at = 0,
@@ -56,7 +56,7 @@ func (in *Inbox) ReplayDead(ctx context.Context, f Filter) (n int, err error) {
 	}
 	var after int64
 	for after < last {
-		ids, err := riverdb.Collect(ctx, in.db, scanID, "SELECT id FROM {schema}inbox_delivery WHERE "+where+
+		ids, err := jobdb.Collect(ctx, in.db, scanID, "SELECT id FROM {schema}inbox_delivery WHERE "+where+
 			" AND id > ? AND id <= ? ORDER BY id LIMIT ?", append(args[:len(args):len(args)], after, last, replayBatch)...)
 		if err != nil {
 			return n, fmt.Errorf("inbox: ReplayDead: %w", err)
@@ -77,8 +77,8 @@ func (in *Inbox) ReplayDead(ctx context.Context, f Filter) (n int, err error) {
 
 // replay makes matching deliveries pending and gives each a new job.
 func (in *Inbox) replay(ctx context.Context, where string, args ...any) (n int, err error) {
-	err = in.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		rows, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (s insertion, err error) {
+	err = in.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
+		rows, err := jobdb.Collect(ctx, tx, func(r jobdb.Row) (s insertion, err error) {
 			return s, r.Scan(&s.id, &s.round, &s.key)
 		}, replayHead+where+" RETURNING id, round, delivery_key", args...)
 		if err != nil || len(rows) == 0 {

@@ -1,6 +1,6 @@
 package inbox
 
-import "github.com/deployhook/deployhook/internal/riverdb"
+import "github.com/deployhook/deployhook/internal/jobdb"
 
 // module is the name under which the tables' version is stored.
 const module = "inbox"
@@ -14,8 +14,8 @@ const module = "inbox"
 //
 // last_error changes with each failed attempt, so no index has it. dead_error
 // is its first line and changes only when a delivery becomes dead.
-func steps() []riverdb.Step {
-	return []riverdb.Step{{
+func steps() []jobdb.Step {
+	return []jobdb.Step{{
 		`CREATE TABLE {schema}inbox_delivery (
 			id            {id},
 			delivery_key  {blob} NOT NULL UNIQUE,

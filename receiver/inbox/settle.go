@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain/waits"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -129,7 +129,7 @@ func (in *Inbox) succeed(ctx context.Context, r *record, l *lease, number int, t
 
 func (in *Inbox) mark(ctx context.Context, r *record, l *lease) error {
 	if l != nil {
-		return in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		return in.write(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 			if err := in.setHandled(ctx, tx, r, l); err != nil || r.job == 0 {
 				return err
 			}
@@ -198,7 +198,7 @@ func (in *Inbox) finish(ctx context.Context, r *record, result Result) ending {
 // stored is false if it was handled, replayed or removed meanwhile.
 func (in *Inbox) update(ctx context.Context, r *record, set string, args ...any) (stored bool, err error) {
 	var n int64
-	err = in.write(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+	err = in.write(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 		n, err = tx.Exec(ctx, "UPDATE {schema}inbox_delivery SET "+set+" WHERE id = ? AND state = 'pending' AND round = ?",
 			append(slices.Clip(args), r.id, r.round)...)
 		return err

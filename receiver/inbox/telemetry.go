@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/nilable"
-	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/receiver"
 )
@@ -177,7 +177,7 @@ func (in *Inbox) readBacklog(ctx context.Context) (b Backlog, err error) {
 func (in *Inbox) oldestPending(ctx context.Context) (time.Time, error) {
 	var oldest int64
 	err := in.db.Reader().QueryRow(ctx, "SELECT received_at FROM {schema}inbox_delivery WHERE state = 'pending' ORDER BY id LIMIT 1").Scan(&oldest)
-	if err != nil && !errors.Is(err, riverdb.ErrNoRows) {
+	if err != nil && !errors.Is(err, jobdb.ErrNoRows) {
 		return time.Time{}, err
 	}
 	return sqldb.Time(oldest), nil

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender"
 )
 
@@ -55,12 +55,12 @@ func headerText(h map[string][]string) string {
 	return string(b)
 }
 
-func (rec *recorder) saveAttempts(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+func (rec *recorder) saveAttempts(ctx context.Context, tx *jobdb.Tx, results []*result) error {
 	if len(results) == 0 {
 		return nil
 	}
 	write := saveOnSQLite
-	if rec.db.Dialect() == riverdb.Postgres {
+	if rec.db.Dialect() == jobdb.Postgres {
 		write = saveOnPostgres
 	}
 	for _, part := range distinct(results) {
@@ -110,7 +110,7 @@ type saved struct {
 
 const savedColumns = `id, state, next_at, done_at, attempts, encoding`
 
-func scanSaved(r riverdb.Row) (s saved, err error) {
+func scanSaved(r jobdb.Row) (s saved, err error) {
 	return s, r.Scan(&s.id, &s.state, &s.nextAt, &s.doneAt, &s.attempts, &s.encoded)
 }
 
@@ -132,7 +132,7 @@ func markCounted(results []*result, all []saved) {
 
 // saveOnSQLite stores attempts with two statements, since preparing statements
 // takes most of SQLite's time.
-func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+func saveOnSQLite(ctx context.Context, tx *jobdb.Tx, results []*result) error {
 	const cells = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	args := make([]any, 0, 10*len(results))
 	rows := make(map[string]attemptRow, len(results))
@@ -141,7 +141,7 @@ func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error 
 		rows[r.id] = a
 		args = append(args, r.id, r.job, string(r.state), micros(r.nextAt), micros(r.doneAt), a.size(), a.status, a.class, a.errText, a.started)
 	}
-	all, err := riverdb.Collect(ctx, tx, scanSaved,
+	all, err := jobdb.Collect(ctx, tx, scanSaved,
 		`WITH v (id, job, state, next_at, done_at, size, status, class, error, started_at) AS (VALUES `+cells+strings.Repeat(`, `+cells, len(results)-1)+`)
 		UPDATE {schema}outbox_delivery AS d SET `+saveSet+` FROM v WHERE d.id = v.id RETURNING `+savedColumns, args...)
 	markCounted(results, all)
@@ -164,8 +164,8 @@ func saveOnSQLite(ctx context.Context, tx *riverdb.Tx, results []*result) error 
 }
 
 // saveOnPostgres stores attempts with one statement.
-func saveOnPostgres(ctx context.Context, tx *riverdb.Tx, results []*result) error {
-	all, err := riverdb.Collect(ctx, tx, scanSaved, postgresStatement, columns(results)...)
+func saveOnPostgres(ctx context.Context, tx *jobdb.Tx, results []*result) error {
+	all, err := jobdb.Collect(ctx, tx, scanSaved, postgresStatement, columns(results)...)
 	markCounted(results, all)
 	return err
 }

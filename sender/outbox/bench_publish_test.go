@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -43,7 +43,7 @@ func benchPublishJob(b *testing.B, w *world) {
 	require.NoError(b, err)
 	begin(b)
 	for b.Loop() {
-		require.NoError(b, db.InTx(b.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+		require.NoError(b, db.InTx(b.Context(), func(ctx context.Context, tx *jobdb.Tx) error {
 			_, err := client.InsertTx(ctx, tx, bareArgs{URL: "https://example.com/", Body: body}, nil)
 			return err
 		}))

@@ -16,8 +16,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
-	"github.com/deployhook/deployhook/internal/riverdb/riverdbtest"
+	"github.com/deployhook/deployhook/internal/jobdb"
+	"github.com/deployhook/deployhook/internal/jobdb/jobdbtest"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -94,15 +94,15 @@ func (w *bareWorker) Work(ctx context.Context, job *river.Job[bareArgs]) error {
 }
 
 // bareRiver is River on the database, with the same settings as the outbox.
-func bareRiver(b *testing.B, w *world, atOnce int) (*riverdb.DB, riverdb.Client) {
-	db, err := riverdb.NewPostgres(w.pool, "bare")
+func bareRiver(b *testing.B, w *world, atOnce int) (*jobdb.DB, jobdb.Client) {
+	db, err := jobdb.NewPostgres(w.pool, "bare")
 	if w.path != "" {
-		db, err = riverdb.OpenSQLite(b.Context(), w.path)
+		db, err = jobdb.OpenSQLite(b.Context(), w.path)
 	}
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, db.Close()) })
 	require.NoError(b, db.Migrate(b.Context(), "bare", nil))
-	riverdbtest.StockIndexes(b, db)
+	jobdbtest.StockIndexes(b, db)
 	workers := river.NewWorkers()
 	transport := &http.Transport{MaxIdleConnsPerHost: atOnce}
 	b.Cleanup(transport.CloseIdleConnections)

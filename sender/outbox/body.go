@@ -5,7 +5,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // encoding says how the bytes of a delivery's body are made of what is stored.
@@ -82,7 +82,7 @@ const joinBody = ` LEFT JOIN {schema}outbox_body b ON b.app = d.app AND b.event 
 	AND b.delivery = CASE WHEN d.encoding = 2 THEN d.id ELSE '' END`
 
 // insertBodies stores the bodies of deliveries that have their own.
-func insertBodies(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error {
+func insertBodies(ctx context.Context, tx *jobdb.Tx, rows []*newDelivery) error {
 	const row = `(?, ?, ?, ?, ?, ?)`
 	var args []any
 	for _, n := range rows {

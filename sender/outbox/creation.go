@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // creation names the creation of an endpoint. The digest says what was asked
@@ -65,11 +65,11 @@ func (c EndpointConfig) withoutDefaults() EndpointConfig {
 
 // created returns the endpoint that was created under the same key, or nil. The
 // app is locked.
-func (s *endpointStore) created(ctx context.Context, tx *riverdb.Tx, e *endpointRow) (*endpointRow, error) {
+func (s *endpointStore) created(ctx context.Context, tx *jobdb.Tx, e *endpointRow) (*endpointRow, error) {
 	if e.creation.key == "" {
 		return nil, nil
 	}
-	ids, err := riverdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_endpoint WHERE app = ? AND creation_key = ? AND creation_key <> ''`,
+	ids, err := jobdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_endpoint WHERE app = ? AND creation_key = ? AND creation_key <> ''`,
 		e.App, e.creation.key)
 	if err != nil || len(ids) == 0 {
 		return nil, err

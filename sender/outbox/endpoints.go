@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender"
 )
 
@@ -40,7 +40,7 @@ func (a *App) CreateEndpoint(ctx context.Context, c EndpointConfig) (Endpoint, S
 		return Endpoint{}, Secret{}, err
 	}
 	var earlier *endpointRow
-	err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+	err = a.o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 		if err := lockApp(ctx, tx, e.App); err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (
 			return Endpoint{}, err
 		}
 		after.UpdatedAt = time.Now()
-		err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		err = a.o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 			return a.o.endpoints.update(ctx, tx, before, &after)
 		})
 		if errors.Is(err, errChanged) {
@@ -187,7 +187,7 @@ func (a *App) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (
 var errChanged = errors.New("outbox: changed meanwhile")
 
 // update writes new settings, or returns errChanged.
-func (s *endpointStore) update(ctx context.Context, tx *riverdb.Tx, before, after *endpointRow) error {
+func (s *endpointStore) update(ctx context.Context, tx *jobdb.Tx, before, after *endpointRow) error {
 	if err := lockApp(ctx, tx, after.App); err != nil {
 		return err
 	}

@@ -11,14 +11,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender"
 )
 
 // endpointStore reads and writes apps and endpoints, and seals the columns that
 // hold credentials.
 type endpointStore struct {
-	db   *riverdb.DB
+	db   *jobdb.DB
 	keys *keyring
 }
 
@@ -31,7 +31,7 @@ const endpointColumns = `id, app, version, state, reason, created_at, updated_at
 // sealed are the columns that only a key opens.
 type sealed struct{ url, header, keys, certificate, creation []byte }
 
-func scanEndpoint(r riverdb.Row, more ...any) (*endpointRow, sealed, error) {
+func scanEndpoint(r jobdb.Row, more ...any) (*endpointRow, sealed, error) {
 	var (
 		e                                             endpointRow
 		s                                             sealed
@@ -69,21 +69,21 @@ func unknownEndpoint(id string) error { return fmt.Errorf("%w: %s", ErrUnknownEn
 
 // read returns an endpoint without what is sealed, and its sealed columns. The
 // ID must not come from outside.
-func (s *endpointStore) read(ctx context.Context, q riverdb.Querier, id string) (*endpointRow, sealed, error) {
+func (s *endpointStore) read(ctx context.Context, q jobdb.Querier, id string) (*endpointRow, sealed, error) {
 	return s.readWhere(ctx, q, id, `id = ?`, id)
 }
 
 // find is read for an ID from outside.
-func (s *endpointStore) find(ctx context.Context, q riverdb.Querier, k owned) (*endpointRow, sealed, error) {
+func (s *endpointStore) find(ctx context.Context, q jobdb.Querier, k owned) (*endpointRow, sealed, error) {
 	if !k.storable() {
 		return nil, sealed{}, unknownEndpoint(k.id)
 	}
 	return s.readWhere(ctx, q, k.id, `app = ? AND id = ?`, k.app, k.id)
 }
 
-func (s *endpointStore) readWhere(ctx context.Context, q riverdb.Querier, id, where string, args ...any) (*endpointRow, sealed, error) {
+func (s *endpointStore) readWhere(ctx context.Context, q jobdb.Querier, id, where string, args ...any) (*endpointRow, sealed, error) {
 	e, columns, err := scanEndpoint(q.QueryRow(ctx, `SELECT `+endpointColumns+` FROM {schema}outbox_endpoint WHERE `+where, args...))
-	if errors.Is(err, riverdb.ErrNoRows) {
+	if errors.Is(err, jobdb.ErrNoRows) {
 		return nil, columns, unknownEndpoint(id)
 	}
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *endpointStore) readWhere(ctx context.Context, q riverdb.Querier, id, wh
 }
 
 // findUnsealed is find, and opens the sealed columns.
-func (s *endpointStore) findUnsealed(ctx context.Context, q riverdb.Querier, k owned) (*endpointRow, error) {
+func (s *endpointStore) findUnsealed(ctx context.Context, q jobdb.Querier, k owned) (*endpointRow, error) {
 	e, columns, err := s.find(ctx, q, k)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (s *endpointStore) findUnsealed(ctx context.Context, q riverdb.Querier, k o
 }
 
 // readUnsealed is read, and opens the sealed columns.
-func (s *endpointStore) readUnsealed(ctx context.Context, q riverdb.Querier, id string) (*endpointRow, error) {
+func (s *endpointStore) readUnsealed(ctx context.Context, q jobdb.Querier, id string) (*endpointRow, error) {
 	e, columns, err := s.read(ctx, q, id)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (s *endpointStore) readUnsealed(ctx context.Context, q riverdb.Querier, id 
 
 // list returns the endpoints of an app in the order of their creation.
 func (s *endpointStore) list(ctx context.Context, app string) ([]Endpoint, error) {
-	all, err := riverdb.Collect(ctx, s.db.Reader(), func(r riverdb.Row) (Endpoint, error) {
+	all, err := jobdb.Collect(ctx, s.db.Reader(), func(r jobdb.Row) (Endpoint, error) {
 		e, _, err := scanEndpoint(r)
 		if err != nil {
 			return Endpoint{}, err
@@ -204,7 +204,7 @@ func object(m map[string]string) string {
 	return string(b)
 }
 
-func (s *endpointStore) insert(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
+func (s *endpointStore) insert(ctx context.Context, tx *jobdb.Tx, e *endpointRow) error {
 	columns, err := s.keys.sealEndpoint(e)
 	if err != nil {
 		return err
@@ -222,7 +222,7 @@ func (s *endpointStore) insert(ctx context.Context, tx *riverdb.Tx, e *endpointR
 }
 
 // updateSettings writes settings. It does not change keys and state.
-func (s *endpointStore) updateSettings(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
+func (s *endpointStore) updateSettings(ctx context.Context, tx *jobdb.Tx, e *endpointRow) error {
 	columns, err := s.keys.sealEndpoint(e)
 	if err != nil {
 		return err
@@ -238,7 +238,7 @@ func (s *endpointStore) updateSettings(ctx context.Context, tx *riverdb.Tx, e *e
 
 // updateSealed writes all sealed columns. The endpoint must have been read
 // after lock.
-func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *endpointRow) error {
+func (s *endpointStore) updateSealed(ctx context.Context, tx *jobdb.Tx, e *endpointRow) error {
 	columns, err := s.keys.sealEndpoint(e)
 	if err != nil {
 		return err
@@ -251,13 +251,13 @@ func (s *endpointStore) updateSealed(ctx context.Context, tx *riverdb.Tx, e *end
 
 // lock makes other changes of the endpoint wait until the transaction has
 // ended.
-func (s *endpointStore) lock(ctx context.Context, tx *riverdb.Tx, k owned) error {
+func (s *endpointStore) lock(ctx context.Context, tx *jobdb.Tx, k owned) error {
 	return changeOne(ctx, tx, k, `UPDATE {schema}outbox_endpoint SET version = version + 1 WHERE app = ? AND id = ?`)
 }
 
 // changeOne runs a statement that changes one endpoint. It ends with the
 // condition "app = ? AND id = ?".
-func changeOne(ctx context.Context, q riverdb.Querier, k owned, statement string, args ...any) error {
+func changeOne(ctx context.Context, q jobdb.Querier, k owned, statement string, args ...any) error {
 	if !k.storable() {
 		return unknownEndpoint(k.id)
 	}
@@ -269,7 +269,7 @@ func changeOne(ctx context.Context, q riverdb.Querier, k owned, statement string
 }
 
 // resetHealth forgets the failures of an endpoint. It does not enable one.
-func (s *endpointStore) resetHealth(ctx context.Context, tx *riverdb.Tx, k owned) error {
+func (s *endpointStore) resetHealth(ctx context.Context, tx *jobdb.Tx, k owned) error {
 	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET failing_since = 0, breaker_open_until = 0,
 		reason = CASE WHEN state = ? THEN '' ELSE reason END,
 		state = CASE WHEN state = ? THEN ? ELSE state END WHERE app = ? AND id = ?`,
@@ -279,7 +279,7 @@ func (s *endpointStore) resetHealth(ctx context.Context, tx *riverdb.Tx, k owned
 
 // rouse wakes up the endpoint's due deliveries, since the reason why they wait
 // may be gone. After the commit, call waker.notice.
-func (s *endpointStore) rouse(ctx context.Context, tx *riverdb.Tx, k owned) error {
+func (s *endpointStore) rouse(ctx context.Context, tx *jobdb.Tx, k owned) error {
 	_, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET wake = wake + 1 WHERE app = ? AND id = ?`, k.app, k.id)
 	return err
 }
@@ -302,12 +302,12 @@ func normalURL(text string) string {
 // checkDuplicate returns an error if the app has another endpoint with the URL,
 // and otherwise how many other endpoints it has. URLs are sealed, so each has
 // to be opened. An app has few endpoints, and its row is locked meanwhile.
-func (s *endpointStore) checkDuplicate(ctx context.Context, tx *riverdb.Tx, e *endpointRow) (count int, err error) {
+func (s *endpointStore) checkDuplicate(ctx context.Context, tx *jobdb.Tx, e *endpointRow) (count int, err error) {
 	type other struct {
 		id, scheme string
 		url        []byte
 	}
-	others, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (o other, err error) {
+	others, err := jobdb.Collect(ctx, tx, func(r jobdb.Row) (o other, err error) {
 		return o, r.Scan(&o.id, &o.scheme, &o.url)
 	}, `SELECT id, scheme, url FROM {schema}outbox_endpoint WHERE app = ? AND id <> ?`, e.App, e.ID)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -104,7 +104,7 @@ func (p *publisher) storeTest(ctx context.Context, e *endpointRow, event *payloa
 	if n.state == Pending {
 		n.state, n.reason = Failed, "the test was cut off"
 	}
-	err = p.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err = p.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		return insertRows(ctx, tx, []*newDelivery{n})
 	})
 	return n, wrap("testing endpoint", err)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
@@ -40,7 +40,7 @@ func (a *App) EraseEvent(ctx context.Context, eventID string) error {
 	if !a.of(eventID).storable() {
 		return unknownEvent(eventID)
 	}
-	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		if err := erase(ctx, a.o.db, tx, a.of(eventID)); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func unknownEvent(id string) error { return fmt.Errorf("%w: %s", ErrUnknownEvent
 
 // erase locks the event before its deliveries. The transaction that makes
 // deliveries of a stored event locks it, too.
-func erase(ctx context.Context, db *riverdb.DB, tx *riverdb.Tx, event owned) error {
+func erase(ctx context.Context, db *jobdb.DB, tx *jobdb.Tx, event owned) error {
 	now := micros(time.Now())
 	// A hash could reveal a short text.
 	found, err := tx.Exec(ctx, `UPDATE {schema}outbox_event SET hash = '', erased_at = CASE WHEN erased_at = 0 THEN ? ELSE erased_at END
@@ -69,10 +69,10 @@ func erase(ctx context.Context, db *riverdb.DB, tx *riverdb.Tx, event owned) err
 	}
 	// Recorders lock deliveries in this order.
 	lock := ` ORDER BY id FOR UPDATE`
-	if db.Dialect() == riverdb.SQLite {
+	if db.Dialect() == jobdb.SQLite {
 		lock = ``
 	}
-	deliveries, err := riverdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_delivery WHERE app = ? AND event = ?`+lock,
+	deliveries, err := jobdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_delivery WHERE app = ? AND event = ?`+lock,
 		event.app, event.id)
 	if err != nil {
 		return err

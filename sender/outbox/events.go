@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -137,7 +137,7 @@ func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
 		Event
 		position int64
 	}
-	found, err := riverdb.Collect(ctx, f.db.Reader(), func(r riverdb.Row) (e examined, err error) {
+	found, err := jobdb.Collect(ctx, f.db.Reader(), func(r jobdb.Row) (e examined, err error) {
 		var created, erased int64
 		var typ string
 		err = r.Scan(&e.position, &e.ID, &typ, &e.DeploymentID, &created, &erased)
@@ -175,7 +175,7 @@ func (f *feed) read(ctx context.Context, q *eventQuery) (Events, error) {
 func (f *feed) checkExpired(ctx context.Context, q *eventQuery) error {
 	var pruned int64
 	err := f.db.Reader().QueryRow(ctx, `SELECT pruned_position FROM {schema}outbox_app WHERE id = ?`, q.app).Scan(&pruned)
-	if errors.Is(err, riverdb.ErrNoRows) {
+	if errors.Is(err, jobdb.ErrNoRows) {
 		return unknownApp(q.app)
 	}
 	if err == nil && q.since == 0 && q.after > 0 && q.after < pruned {
@@ -197,7 +197,7 @@ func (f *feed) readBodies(ctx context.Context, app string, events []Event) error
 		body []byte
 	}
 	table, list := each(f.db, ids)
-	bodies, err := riverdb.Collect(ctx, f.db.Reader(), func(r riverdb.Row) (s stored, err error) { return s, r.Scan(&s.id, &s.body) },
+	bodies, err := jobdb.Collect(ctx, f.db.Reader(), func(r jobdb.Row) (s stored, err error) { return s, r.Scan(&s.id, &s.body) },
 		`SELECT u.id, (SELECT b.body FROM {schema}outbox_body b WHERE b.app = ? AND b.event = u.id AND b.delivery = '') FROM `+table, app, list)
 	for _, s := range bodies {
 		byID[s.id].Body = s.body

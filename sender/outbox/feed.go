@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 const (
@@ -38,7 +38,7 @@ const (
 // polls places events in the background. Nothing is placed there for an
 // application that never polls.
 type feed struct {
-	db     *riverdb.DB
+	db     *jobdb.DB
 	faults *contain.Faults
 	ctx    context.Context // ends with close
 	end    context.CancelFunc
@@ -50,7 +50,7 @@ type feed struct {
 	placing bool      // in the background
 }
 
-func newFeed(db *riverdb.DB, faults *contain.Faults) *feed {
+func newFeed(db *jobdb.DB, faults *contain.Faults) *feed {
 	f := &feed{db: db, faults: faults}
 	f.ctx, f.end = context.WithCancel(context.Background())
 	return f
@@ -67,7 +67,7 @@ func (f *feed) close() {
 // poll sees to it that all events have a position whose transactions were
 // committed a while ago.
 func (f *feed) poll(ctx context.Context) error {
-	if f.db.Dialect() == riverdb.SQLite { // see nextPosition
+	if f.db.Dialect() == jobdb.SQLite { // see nextPosition
 		return nil
 	}
 	if f.fresh() {
@@ -126,7 +126,7 @@ func (f *feed) round(ctx context.Context) error {
 
 // place gives a position to each event that has been committed and has none.
 func (f *feed) place(ctx context.Context) error {
-	if f.db.Dialect() == riverdb.SQLite { // see nextPosition
+	if f.db.Dialect() == jobdb.SQLite { // see nextPosition
 		return nil
 	}
 	for {
@@ -136,7 +136,7 @@ func (f *feed) place(ctx context.Context) error {
 			return wrap("placing events", err)
 		}
 		var n int64
-		err = f.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+		err = f.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 			n, err = placeBatchOf(ctx, tx)
 			return err
 		})
@@ -146,7 +146,7 @@ func (f *feed) place(ctx context.Context) error {
 	}
 }
 
-func placeBatchOf(ctx context.Context, tx *riverdb.Tx) (int64, error) {
+func placeBatchOf(ctx context.Context, tx *jobdb.Tx) (int64, error) {
 	var last int64
 	if err := tx.QueryRow(ctx, `SELECT last FROM {schema}outbox_position WHERE id = 1 FOR UPDATE`).Scan(&last); err != nil {
 		return 0, err
@@ -170,8 +170,8 @@ func placeBatchOf(ctx context.Context, tx *riverdb.Tx) (int64, error) {
 
 // nextPosition is the position of an event that is being inserted. On SQLite
 // transactions commit in the order in which they write.
-func nextPosition(d riverdb.Dialect) string {
-	if d == riverdb.SQLite {
+func nextPosition(d jobdb.Dialect) string {
+	if d == jobdb.SQLite {
 		return `MAX({now}, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox_event'), 0) + 1)`
 	}
 	return `0`

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -17,7 +17,7 @@ import (
 func TestPlans_FeedPlacesABacklog(t *testing.T) {
 	t.Parallel()
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
-		if o.db.Dialect() == riverdb.SQLite {
+		if o.db.Dialect() == jobdb.SQLite {
 			t.Skip("events get their positions when they are inserted there")
 		}
 		o.endpoint("shop", 0)

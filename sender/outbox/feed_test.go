@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // While somebody polls, events get their positions without another poll. When
@@ -15,7 +15,7 @@ import (
 func TestFeed_PlacesInTheBackgroundWhileSomebodyPolls(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		if o.db.Dialect() == riverdb.SQLite {
+		if o.db.Dialect() == jobdb.SQLite {
 			t.Skip("events get their positions when they are inserted there")
 		}
 		a := o.App("shop")

@@ -3,7 +3,7 @@ package outbox
 import (
 	goflag "flag"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // Full makes the tests that compute for long use their full counts.
@@ -12,7 +12,7 @@ var Full = goflag.Bool("outbox.full", false, "use the full counts of the proofs 
 // large returns the size of a table, which is a tenth of n on SQLite without
 // -outbox.full. PostgreSQL uses no index for small tables.
 func (o *inside) large(n int) int {
-	if *Full || o.db.Dialect() == riverdb.Postgres {
+	if *Full || o.db.Dialect() == jobdb.Postgres {
 		return n
 	}
 	return n / 10

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/deployhook/deployhook v0.1.0
-	github.com/deployhook/deployhook/internal/riverdb v0.1.0
+	github.com/deployhook/deployhook/internal/jobdb v0.1.0
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0
 	github.com/go-json-experiment/json v1.27.2

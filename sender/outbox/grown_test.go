@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // grown is an outbox with many rows, made behind its back.
@@ -36,14 +36,14 @@ func grow(o *inside, n int) *grown {
 	}
 	g.small = o.endpoint("small", 0)
 	for _, table := range tables {
-		if o.db.Dialect() == riverdb.Postgres { // no statistics before the test wants them
+		if o.db.Dialect() == jobdb.Postgres { // no statistics before the test wants them
 			o.exec(`ALTER TABLE {schema}` + table + ` SET (autovacuum_enabled = off)`)
 		}
 	}
 	for _, statement := range g.statements() {
 		o.exec(statement)
 	}
-	if o.db.Dialect() == riverdb.Postgres {
+	if o.db.Dialect() == jobdb.Postgres {
 		o.exec(fmt.Sprintf(`ALTER SEQUENCE {schema}river_job_id_seq RESTART WITH %d`, n+1))
 	}
 	return g
@@ -62,7 +62,7 @@ func (g *grown) statements() []string {
 	at := fmt.Sprintf(`(CAST(%d AS bigint) + i * %d)`, g.begin, g.step)
 	id := `('whk_' || lpad(to_hex(` + at + `), 12, '0') || lpad(CAST(i AS text), 20, '0'))`
 	body, jobs, later := `'{"x":1}'::bytea`, `'{}'::jsonb`, `now() + interval '1 hour'`
-	if g.db.Dialect() == riverdb.SQLite {
+	if g.db.Dialect() == jobdb.SQLite {
 		numbers = fmt.Sprintf(`(WITH RECURSIVE s (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM s WHERE i < %d) SELECT i FROM s)`, g.n-1)
 		id = `printf('whk_%012x%020d', ` + at + `, i)`
 		body, jobs, later = `CAST(printf('%0200d', 0) AS blob)`, `jsonb('{}')`, `datetime('now', '+1 hour')`

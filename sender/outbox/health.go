@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -39,7 +39,7 @@ const (
 
 // health marks endpoints as failing and disables them.
 type health struct {
-	db           *riverdb.DB
+	db           *jobdb.DB
 	endpoints    *endpointStore
 	publisher    *publisher
 	disableAfter time.Duration
@@ -149,7 +149,7 @@ func (h *health) failedThroughout(ctx context.Context, d *loaded) (bool, error) 
 	begin := micros(now.Add(-h.disableAfter))
 	table, ids := each(h.db, oldest.ids)
 	of := ` JOIN {schema}outbox_attempt a ON a.delivery = u.id`
-	if h.db.Dialect() == riverdb.Postgres { // without statistics it would read the whole table
+	if h.db.Dialect() == jobdb.Postgres { // without statistics it would read the whole table
 		of = `, LATERAL (SELECT started_at FROM {schema}outbox_attempt WHERE delivery = u.id OFFSET 0) AS a`
 	}
 	var n int64
@@ -174,7 +174,7 @@ func (h *health) disable(ctx context.Context, k owned, f *Failure, reason, condi
 		return nil, unknownEndpoint(k.id)
 	}
 	var e *endpointRow // nil if nothing changed
-	err := h.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err := h.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		now := time.Now()
 		n, err := tx.Exec(ctx, `UPDATE {schema}outbox_endpoint SET state = ?, reason = ?, disabled_at = ?, version = version + 1
 			WHERE app = ? AND id = ? AND state <> ?`+condition,
@@ -201,7 +201,7 @@ func (h *health) disable(ctx context.Context, k owned, f *Failure, reason, condi
 // that can't be made is logged, since it must not keep the endpoint enabled. It
 // may be too large, or an endpoint may have a format that this process does not
 // know.
-func (h *health) publishDisabled(ctx context.Context, tx *riverdb.Tx, e *endpointRow, now time.Time) error {
+func (h *health) publishDisabled(ctx context.Context, tx *jobdb.Tx, e *endpointRow, now time.Time) error {
 	d, err := h.publisher.draft(ctx, e.App, endpointEvent(EventEndpointDisabled, e, now), nil)
 	if err == nil {
 		err = tx.InSavepoint(ctx, func(ctx context.Context) error {
@@ -238,7 +238,7 @@ func (h *health) cancelPending(ctx context.Context, k owned, reason string) erro
 	return cancelPending(ctx, h.db, k.id, reason)
 }
 
-func cancelPending(ctx context.Context, db *riverdb.DB, endpoint, reason string) error {
+func cancelPending(ctx context.Context, db *jobdb.DB, endpoint, reason string) error {
 	tries := 0
 	for {
 		n, err := db.Exec(ctx, `WITH waiting AS MATERIALIZED (

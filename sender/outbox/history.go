@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 const (
@@ -74,9 +74,9 @@ func limited(n, most int64) Count { return Count{N: int(min(n, most)), More: n >
 
 // spans is a table b with the columns i, lo and hi, which has a row for each
 // slot, and its arguments.
-func spans(db *riverdb.DB, bounds []string) (table string, args []any) {
+func spans(db *jobdb.DB, bounds []string) (table string, args []any) {
 	n := len(bounds) - 1
-	if db.Dialect() == riverdb.Postgres {
+	if db.Dialect() == jobdb.Postgres {
 		return `unnest(?::text[], ?::text[]) WITH ORDINALITY AS b (lo, hi, i)`, []any{bounds[:n], bounds[1:]}
 	}
 	pairs := make([][2]string, n)
@@ -119,7 +119,7 @@ type slotCount struct {
 	slot, n         int64
 }
 
-func scanSlot(r riverdb.Row) (c slotCount, err error) {
+func scanSlot(r jobdb.Row) (c slotCount, err error) {
 	return c, r.Scan(&c.endpoint, &c.state, &c.slot, &c.n)
 }
 
@@ -131,7 +131,7 @@ func (o *Outbox) endpointHistory(ctx context.Context, app string, all map[string
 	in, list := anyOf(o.db, slices.Collect(maps.Keys(all)))
 	table, args := spans(o.db, bounds)
 	id := `d.` + byID(o.db.Dialect())
-	counts, err := riverdb.Collect(ctx, o.db.Reader(), scanSlot, `SELECT u.id, s.state, b.i, (SELECT count(*) FROM (SELECT 1 AS found
+	counts, err := jobdb.Collect(ctx, o.db.Reader(), scanSlot, `SELECT u.id, s.state, b.i, (SELECT count(*) FROM (SELECT 1 AS found
 			FROM {schema}outbox_delivery d WHERE d.endpoint = u.id AND d.state = s.state AND `+id+` >= b.lo AND `+id+` < b.hi ORDER BY `+id+` LIMIT ?) AS bounded)
 		FROM (SELECT id FROM {schema}outbox_endpoint WHERE app = ? AND id `+in+`) AS u, `+allStates+`, `+table,
 		append([]any{int64(span.Most + 1), app, list}, args...)...)
@@ -168,7 +168,7 @@ func (o *Outbox) History(ctx context.Context, span HistorySpan) ([]Slot, error) 
 		part(string(Pending), id, `d.state = 'pending' AND d.size > 0 AND `),
 		part(string(Failed), id, `d.state = 'failed' AND d.size > 0 AND `),
 	} {
-		some, err := riverdb.Collect(ctx, o.db.Reader(), scanSlot, statement, append([]any{most}, args...)...)
+		some, err := jobdb.Collect(ctx, o.db.Reader(), scanSlot, statement, append([]any{most}, args...)...)
 		if err != nil {
 			return nil, wrap("counting", err)
 		}

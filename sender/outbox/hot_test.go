@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // TestAttempts_UpdateInPlace checks that PostgreSQL updates a delivery in place
@@ -20,7 +20,7 @@ import (
 func TestAttempts_UpdateInPlace(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		if o.db.Dialect() == riverdb.SQLite {
+		if o.db.Dialect() == jobdb.SQLite {
 			return // it has no such updates
 		}
 		const (

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // scanRows is the number of rows that one step of a scan reads at most.
@@ -132,7 +132,7 @@ func (s *scan) check(condition string, args ...any) {
 // app. Nothing matches then. All deliveries of an endpoint have the same app,
 // and so have those of a replay. Any one of them tells the app, which then also
 // makes the indexes usable that begin with it.
-func (f selection) scan(ctx context.Context, q riverdb.Querier) (scan, error) {
+func (f selection) scan(ctx context.Context, q jobdb.Querier) (scan, error) {
 	s, err := f.newScan()
 	if err != nil || s.none {
 		return s, err
@@ -144,7 +144,7 @@ func (f selection) scan(ctx context.Context, q riverdb.Querier) (scan, error) {
 		if owned.value == "" {
 			continue
 		}
-		apps, err := riverdb.Collect(ctx, q, scanText, `SELECT app FROM {schema}outbox_delivery WHERE `+owned.condition+` LIMIT 1`, owned.value)
+		apps, err := jobdb.Collect(ctx, q, scanText, `SELECT app FROM {schema}outbox_delivery WHERE `+owned.condition+` LIMIT 1`, owned.value)
 		if err != nil {
 			return s, err
 		}
@@ -193,7 +193,7 @@ type found struct {
 
 // step returns up to limit matching IDs. There may be more even if it returns
 // fewer, or none.
-func (s *scan) step(ctx context.Context, d riverdb.Dialect, q riverdb.Querier, limit int) (found, error) {
+func (s *scan) step(ctx context.Context, d jobdb.Dialect, q jobdb.Querier, limit int) (found, error) {
 	var out found
 	if s.none {
 		return out, nil
@@ -207,7 +207,7 @@ func (s *scan) step(ctx context.Context, d riverdb.Dialect, q riverdb.Querier, l
 		matches int64
 	}
 	statement, args := s.statement(d, rows)
-	all, err := riverdb.Collect(ctx, q, func(r riverdb.Row) (one row, err error) { return one, r.Scan(&one.id, &one.matches) },
+	all, err := jobdb.Collect(ctx, q, func(r jobdb.Row) (one row, err error) { return one, r.Scan(&one.id, &one.matches) },
 		statement, args...)
 	if err != nil {
 		return out, err
@@ -229,11 +229,11 @@ func (s *scan) step(ctx context.Context, d riverdb.Dialect, q riverdb.Querier, l
 }
 
 // statement selects the next rows of the scan, and whether each matches.
-func (s *scan) statement(d riverdb.Dialect, rows int) (text string, args []any) {
+func (s *scan) statement(d jobdb.Dialect, rows int) (text string, args []any) {
 	if s.unordered {
 		return s.sorted(rows)
 	}
-	if d == riverdb.Postgres {
+	if d == jobdb.Postgres {
 		return s.onPostgres(rows)
 	}
 	var parts []string
@@ -318,7 +318,7 @@ func (o *Outbox) deliveries(ctx context.Context, f selection, p Page) (page Deli
 		return page, nil
 	}
 	in, list := anyOf(o.db, found.ids)
-	all, err := riverdb.Collect(ctx, o.db.Reader(), func(r riverdb.Row) (Delivery, error) { return scanDelivery(r) },
+	all, err := jobdb.Collect(ctx, o.db.Reader(), func(r jobdb.Row) (Delivery, error) { return scanDelivery(r) },
 		`SELECT `+deliveryColumns+` FROM {schema}outbox_delivery d WHERE d.id `+in+` ORDER BY d.id DESC`, list)
 	for _, d := range all {
 		if f.stillMatches(&d) {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -59,12 +59,12 @@ const (
 
 // loader reads deliveries in batches.
 type loader struct {
-	db      *riverdb.DB
+	db      *jobdb.DB
 	query   string
 	batches *sqldb.Combiner[string, loaded]
 }
 
-func newLoader(db *riverdb.DB, supersede, ordered bool, faults *contain.Faults) *loader {
+func newLoader(db *jobdb.DB, supersede, ordered bool, faults *contain.Faults) *loader {
 	older, stale := inAnyOrder, neverStale
 	if ordered {
 		older = olderPending + `, `
@@ -85,7 +85,7 @@ func (l *loader) loadBatch(ctx context.Context, ids []string) ([]loaded, error) 
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	in, list := anyOf(l.db, ids)
-	all, err := riverdb.Collect(ctx, l.db, scanLoaded, l.query+in, list)
+	all, err := jobdb.Collect(ctx, l.db, scanLoaded, l.query+in, list)
 	if err != nil {
 		return nil, wrap("reading deliveries", err)
 	}
@@ -100,7 +100,7 @@ func (l *loader) loadBatch(ctx context.Context, ids []string) ([]loaded, error) 
 	return out, nil
 }
 
-func scanLoaded(r riverdb.Row) (loaded, error) {
+func scanLoaded(r jobdb.Row) (loaded, error) {
 	var (
 		d                                                             = loaded{found: true}
 		state, typ, contentType, endpointState, scheme                string

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -31,7 +31,7 @@ func TestDeliveries_AreLockedInOrder(t *testing.T) {
 		"maintain": func(ctx context.Context, o *inside, _ string) error { return o.retention.cancelForgotten(ctx) },
 		"record": func(_ context.Context, o *inside, endpoint string) error {
 			var results []*result
-			ids, err := riverdb.Collect(o.t.Context(), o.db, scanText, `SELECT id FROM {schema}outbox_delivery WHERE endpoint = ?`, endpoint)
+			ids, err := jobdb.Collect(o.t.Context(), o.db, scanText, `SELECT id FROM {schema}outbox_delivery WHERE endpoint = ?`, endpoint)
 			for i, id := range ids {
 				r := o.loaded(id).delivered(time.Now())
 				if i%2 == 0 { // it ends without an attempt
@@ -103,7 +103,7 @@ func readingInDiskOrder(t *testing.T, opts ...Option) *inside {
 func (o *inside) whileHeld(id string, change func() error) (free []string) {
 	o.t.Helper()
 	done := make(chan error, 1)
-	err := o.db.InTx(o.t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+	err := o.db.InTx(o.t.Context(), func(ctx context.Context, tx *jobdb.Tx) error {
 		var pid int64
 		if err := tx.QueryRow(ctx, `SELECT pg_backend_pid() FROM {schema}outbox_delivery WHERE id = ? FOR UPDATE`, id).Scan(&pid); err != nil {
 			return err
@@ -118,8 +118,8 @@ func (o *inside) whileHeld(id string, change func() error) (free []string) {
 				return fmt.Errorf("it has not waited: %v", <-done)
 			}
 		}
-		return o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
-			free, err = riverdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_delivery ORDER BY id FOR UPDATE SKIP LOCKED`)
+		return o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
+			free, err = jobdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_delivery ORDER BY id FOR UPDATE SKIP LOCKED`)
 			return err
 		})
 	})

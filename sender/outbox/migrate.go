@@ -7,21 +7,21 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 type (
 	// Dialect is a database's kind of SQL.
-	Dialect = riverdb.Dialect
+	Dialect = jobdb.Dialect
 	// Migration is one step of the tables as SQL. Its statements belong in one
 	// transaction. The last of them records the version.
-	Migration = riverdb.Migration
+	Migration = jobdb.Migration
 )
 
 // The dialects.
 const (
-	Postgres = riverdb.Postgres
-	SQLite   = riverdb.SQLite
+	Postgres = jobdb.Postgres
+	SQLite   = jobdb.SQLite
 )
 
 // Migrate creates or updates the tables in the schema of [WithSchema]: the
@@ -62,10 +62,10 @@ func Migrations(d Dialect, opts ...Option) ([]Migration, error) {
 }
 
 // tablesOf returns the tables that the options describe.
-func tablesOf(d Dialect, opts []Option) (riverdb.Tables, error) {
+func tablesOf(d Dialect, opts []Option) (jobdb.Tables, error) {
 	c := applyOptions(opts)
 	schema, err := c.schemaFor(d)
-	return riverdb.Tables{Name: module, Schema: schema, Steps: migrations}, errors.Join(append(c.mistakes, err)...)
+	return jobdb.Tables{Name: module, Schema: schema, Steps: migrations}, errors.Join(append(c.mistakes, err)...)
 }
 
 func (c *config) schemaFor(d Dialect) (string, error) {

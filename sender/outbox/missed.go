@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -33,12 +33,12 @@ func (a *App) Missed(ctx context.Context, endpoint string, since time.Time) (Cou
 }
 
 // countMissed groups by type, so that the filter is applied to few rows.
-func countMissed(ctx context.Context, d riverdb.Dialect, q riverdb.Querier, e *endpointRow, since int64) (c Count, err error) {
+func countMissed(ctx context.Context, d jobdb.Dialect, q jobdb.Querier, e *endpointRow, since int64) (c Count, err error) {
 	type group struct {
 		typ            string
 		events, missed int64
 	}
-	groups, err := riverdb.Collect(ctx, q, func(r riverdb.Row) (g group, err error) { return g, r.Scan(&g.typ, &g.events, &g.missed) },
+	groups, err := jobdb.Collect(ctx, q, func(r jobdb.Row) (g group, err error) { return g, r.Scan(&g.typ, &g.events, &g.missed) },
 		`SELECT e.type, count(*), SUM(CASE WHEN `+isMissed+` THEN 1 ELSE 0 END) FROM (
 			SELECT app, id, type, deployment, erased_at FROM {schema}outbox_event WHERE `+fromPlace(d, `created_at`, `>=`)+`
 			ORDER BY app, created_at LIMIT ?) e WHERE e.app = ? GROUP BY e.type`,
@@ -170,7 +170,7 @@ type missedEvent struct {
 }
 
 // scheduleMissed makes deliveries for the next events that an endpoint missed.
-func (r *replayer) scheduleMissed(ctx context.Context, tx *riverdb.Tx, row *replayRow) (replayed, error) {
+func (r *replayer) scheduleMissed(ctx context.Context, tx *jobdb.Tx, row *replayRow) (replayed, error) {
 	var f DeliveryFilter
 	if err := json.Unmarshal([]byte(row.filter), &f); err != nil {
 		return replayed{}, err
@@ -200,8 +200,8 @@ func (r *replayer) scheduleMissed(ctx context.Context, tx *riverdb.Tx, row *repl
 
 // lockEndpoint makes other replays to the endpoint wait, so that no event is
 // sent twice. It returns nil if the endpoint is gone or gets nothing.
-func (r *replayer) lockEndpoint(ctx context.Context, tx *riverdb.Tx, id string) (*endpointRow, error) {
-	if r.db.Dialect() == riverdb.Postgres {
+func (r *replayer) lockEndpoint(ctx context.Context, tx *jobdb.Tx, id string) (*endpointRow, error) {
+	if r.db.Dialect() == jobdb.Postgres {
 		if _, err := tx.Exec(ctx, `SELECT FROM {schema}outbox_endpoint WHERE id = ? FOR UPDATE`, id); err != nil {
 			return nil, err
 		}
@@ -228,12 +228,12 @@ func parseMissedCursor(text string) (created int64, id string, err error) {
 
 // nextMissed returns the next events of the app, and whether the endpoint
 // misses them.
-func nextMissed(ctx context.Context, d riverdb.Dialect, tx *riverdb.Tx, e *endpointRow, f *DeliveryFilter, cursor string) ([]missedEvent, error) {
+func nextMissed(ctx context.Context, d jobdb.Dialect, tx *jobdb.Tx, e *endpointRow, f *DeliveryFilter, cursor string) ([]missedEvent, error) {
 	after, afterID, err := parseMissedCursor(cursor)
 	if err != nil {
 		return nil, err
 	}
-	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (m missedEvent, err error) {
+	return jobdb.Collect(ctx, tx, func(r jobdb.Row) (m missedEvent, err error) {
 		return m, r.Scan(&m.id, &m.typ, &m.created, &m.missed, &m.delivery)
 	}, `SELECT e.id, e.type, e.created_at, CASE WHEN `+isMissed+` THEN 1 ELSE 0 END, COALESCE((SELECT d.id `+ofEvent+`), '') FROM (
 			SELECT app, id, type, deployment, created_at, erased_at FROM {schema}outbox_event WHERE `+fromPlace(d, `created_at, id`, `>`)+`
@@ -242,7 +242,7 @@ func nextMissed(ctx context.Context, d riverdb.Dialect, tx *riverdb.Tx, e *endpo
 }
 
 // sendMissed makes the deliveries, and gives each a time after the one before.
-func (r *replayer) sendMissed(ctx context.Context, tx *riverdb.Tx, row *replayRow, e *endpointRow, wanted []missedEvent, b *replayed) error {
+func (r *replayer) sendMissed(ctx context.Context, tx *jobdb.Tx, row *replayRow, e *endpointRow, wanted []missedEvent, b *replayed) error {
 	bodies, err := r.lockBodies(ctx, tx, e.App, wanted)
 	if err != nil {
 		return err
@@ -287,13 +287,13 @@ type storedEvent struct {
 
 // lockBodies returns the stored JSON of events that were not erased, and keeps
 // them from being erased before the transaction has ended.
-func (r *replayer) lockBodies(ctx context.Context, tx *riverdb.Tx, app string, events []missedEvent) (map[string]storedEvent, error) {
+func (r *replayer) lockBodies(ctx context.Context, tx *jobdb.Tx, app string, events []missedEvent) (map[string]storedEvent, error) {
 	bodies := map[string]storedEvent{}
 	if len(events) == 0 {
 		return bodies, nil
 	}
 	lock := ``
-	if r.db.Dialect() == riverdb.Postgres {
+	if r.db.Dialect() == jobdb.Postgres {
 		lock = ` ORDER BY e.id FOR SHARE OF e`
 	}
 	ids := make([]string, len(events))
@@ -301,7 +301,7 @@ func (r *replayer) lockBodies(ctx context.Context, tx *riverdb.Tx, app string, e
 		ids[i] = m.id
 	}
 	in, list := anyOf(r.db, ids)
-	_, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (struct{}, error) {
+	_, err := jobdb.Collect(ctx, tx, func(r jobdb.Row) (struct{}, error) {
 		var id string
 		var stored storedEvent
 		err := r.Scan(&id, &stored.body, &stored.trace)
@@ -314,7 +314,7 @@ func (r *replayer) lockBodies(ctx context.Context, tx *riverdb.Tx, app string, e
 
 // missedDelivery returns a new delivery. It returns nil if there is a canceled
 // one, or if the endpoint's format does not express the event.
-func (r *replayer) missedDelivery(ctx context.Context, tx *riverdb.Tx, e *endpointRow, m *missedEvent, stored storedEvent) (*newDelivery, error) {
+func (r *replayer) missedDelivery(ctx context.Context, tx *jobdb.Tx, e *endpointRow, m *missedEvent, stored storedEvent) (*newDelivery, error) {
 	if stored.body == nil || m.delivery != "" {
 		return nil, nil
 	}

@@ -3,7 +3,7 @@ package outbox
 import (
 	"context"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 const endpointPrefix = "ep_"
@@ -30,7 +30,7 @@ func (r *replayer) list(ctx context.Context, condition string, args []any, p Pag
 	if before != "" {
 		where, args = where+` AND id < ?`, append(args, before)
 	}
-	rows, err := riverdb.Collect(ctx, r.db.Reader(), scanReplay,
+	rows, err := jobdb.Collect(ctx, r.db.Reader(), scanReplay,
 		`SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE `+where+` ORDER BY id DESC LIMIT ?`, append(args, int64(limit+1))...)
 	if err != nil {
 		return page, wrap("reading replays", err)
@@ -93,7 +93,7 @@ func (o *Outbox) Endpoints(ctx context.Context, f EndpointFilter, p Page) (page 
 		}
 		where, order, args = `breaker_open_until > 0 AND state <> 'disabled'`, `breaker_open_until DESC`, nil
 	}
-	page.Items, err = riverdb.Collect(ctx, o.db.Reader(), scanOwned,
+	page.Items, err = jobdb.Collect(ctx, o.db.Reader(), scanOwned,
 		`SELECT `+endpointColumns+`, first_error FROM {schema}outbox_endpoint WHERE `+where+` ORDER BY `+order+` LIMIT ?`, append(args, int64(limit+1))...)
 	if len(page.Items) > limit {
 		page.Items = page.Items[:limit]
@@ -104,7 +104,7 @@ func (o *Outbox) Endpoints(ctx context.Context, f EndpointFilter, p Page) (page 
 	return page, wrap("reading endpoints", err)
 }
 
-func scanOwned(r riverdb.Row) (o OwnedEndpoint, err error) {
+func scanOwned(r jobdb.Row) (o OwnedEndpoint, err error) {
 	e, _, err := scanEndpoint(r, &o.FirstError)
 	if err != nil {
 		return o, err

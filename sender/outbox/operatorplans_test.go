@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // growOperator adds replays and endpoints, which the operator's lists show. One
@@ -16,7 +16,7 @@ import (
 func (g *grown) growOperator(n int) {
 	numbers := fmt.Sprintf(`(SELECT i FROM generate_series(1, %d) AS i) AS numbers`, n)
 	pad := `lpad(CAST(i AS text), 32, '0')`
-	if g.db.Dialect() == riverdb.SQLite {
+	if g.db.Dialect() == jobdb.SQLite {
 		numbers = fmt.Sprintf(`(WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < %d) SELECT i FROM s) AS numbers`, n)
 		pad = `printf('%032d', i)`
 	} else {

@@ -10,9 +10,9 @@ import (
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/contain/waits"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/loglimit"
 	"github.com/deployhook/deployhook/internal/nilable"
-	"github.com/deployhook/deployhook/internal/riverdb"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
@@ -73,7 +73,7 @@ type config struct {
 	formats       map[string]sender.Format
 	schedules     map[string]sender.Schedule
 	schema        string
-	setup         riverdb.Setup
+	setup         jobdb.Setup
 
 	workers        int
 	maxEndpoints   int

@@ -8,7 +8,7 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
@@ -47,8 +47,8 @@ const recheckAfter = 5 * time.Minute
 // job. The old job finds that the delivery is no longer its own.
 type ordering struct {
 	on     bool
-	db     *riverdb.DB
-	client riverdb.Client
+	db     *jobdb.DB
+	client jobdb.Client
 }
 
 // sequence is the deliveries of one deployment to one endpoint, and so of one
@@ -69,7 +69,7 @@ func (o *ordering) block(ctx context.Context, results []*result) error {
 		return nil
 	}
 	lock := ``
-	if o.db.Dialect() == riverdb.Postgres {
+	if o.db.Dialect() == jobdb.Postgres {
 		lock = ` FOR SHARE`
 	}
 	ids := make([]string, len(results))
@@ -77,8 +77,8 @@ func (o *ordering) block(ctx context.Context, results []*result) error {
 		ids[i] = r.blockedBy
 	}
 	in, list := anyOf(o.db, ids)
-	return o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-		older, err := riverdb.Collect(ctx, tx, scanText,
+	return o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
+		older, err := jobdb.Collect(ctx, tx, scanText,
 			`SELECT id FROM {schema}outbox_delivery WHERE id `+in+` AND state = 'pending' ORDER BY id`+lock, list)
 		if err != nil {
 			return err
@@ -105,8 +105,8 @@ func (o *ordering) block(ctx context.Context, results []*result) error {
 // lockEnding locks deliveries that are about to end in the order in which block
 // locks them. Without an order of deliveries, endings alone and attempts alone
 // are locked in order by the statements that record them.
-func (o *ordering) lockEnding(ctx context.Context, tx *riverdb.Tx, endings, attempts []*result) error {
-	if o.db.Dialect() != riverdb.Postgres || !o.on && (len(endings) == 0 || len(attempts) == 0) {
+func (o *ordering) lockEnding(ctx context.Context, tx *jobdb.Tx, endings, attempts []*result) error {
+	if o.db.Dialect() != jobdb.Postgres || !o.on && (len(endings) == 0 || len(attempts) == 0) {
 		return nil
 	}
 	var ids []string
@@ -132,12 +132,12 @@ func ended(results []*result) (all []sequence) {
 
 // unblock makes the first pending delivery of each sequence due if it is
 // blocked. The transaction has ended one before it.
-func (o *ordering) unblock(ctx context.Context, tx *riverdb.Tx, all []sequence) error {
+func (o *ordering) unblock(ctx context.Context, tx *jobdb.Tx, all []sequence) error {
 	if !o.on || len(all) == 0 {
 		return nil
 	}
 	from, args := o.sequences(all)
-	blocked, err := riverdb.Collect(ctx, tx, scanText, firstBlocked+from+`) ORDER BY d.id`, args...)
+	blocked, err := jobdb.Collect(ctx, tx, scanText, firstBlocked+from+`) ORDER BY d.id`, args...)
 	if err != nil || len(blocked) == 0 {
 		return err
 	}
@@ -170,7 +170,7 @@ func (o *ordering) sequences(all []sequence) (from string, args []any) {
 	for _, s := range all {
 		endpoints, deployments = append(endpoints, s.endpoint), append(deployments, s.deployment)
 	}
-	if o.db.Dialect() == riverdb.Postgres {
+	if o.db.Dialect() == jobdb.Postgres {
 		return `unnest(?::text[], ?::text[]) AS v (endpoint, deployment)`, []any{endpoints, deployments}
 	}
 	pairs := make([][2]string, len(all))
@@ -183,11 +183,11 @@ func (o *ordering) sequences(all []sequence) (from string, args []any) {
 
 // unblockAfter unblocks the sequences of an event's deliveries, which the
 // transaction has ended.
-func (o *ordering) unblockAfter(ctx context.Context, tx *riverdb.Tx, event owned) error {
+func (o *ordering) unblockAfter(ctx context.Context, tx *jobdb.Tx, event owned) error {
 	if !o.on {
 		return nil
 	}
-	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (s sequence, err error) { return s, r.Scan(&s.endpoint, &s.deployment) },
+	all, err := jobdb.Collect(ctx, tx, func(r jobdb.Row) (s sequence, err error) { return s, r.Scan(&s.endpoint, &s.deployment) },
 		`SELECT endpoint, deployment FROM {schema}outbox_delivery WHERE app = ? AND event = ?`, event.app, event.id)
 	if err != nil {
 		return err

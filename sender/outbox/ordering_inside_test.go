@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // pair publishes two events of one deployment, and returns their deliveries.
@@ -41,8 +41,8 @@ func TestOrdering_OlderEndsFirst(t *testing.T) {
 		require.Equal(t, older.id, newer.older)
 		require.Empty(t, older.older)
 		r := &result{id: newer.id, job: newer.job, blockedBy: newer.older, nextAt: time.Now().Add(time.Hour)}
-		if o.db.Dialect() == riverdb.Postgres { // it ends while the other statement waits
-			o.whileHeldBy(func(ctx context.Context, tx *riverdb.Tx) error {
+		if o.db.Dialect() == jobdb.Postgres { // it ends while the other statement waits
+			o.whileHeldBy(func(ctx context.Context, tx *jobdb.Tx) error {
 				_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = 'delivered' WHERE id = ?`, older.id)
 				return err
 			}, func() error { return o.ordering.block(context.Background(), []*result{r}) }, nil)
@@ -68,8 +68,8 @@ func TestOrdering_OlderEndsMeanwhile(t *testing.T) {
 			_, err := o.worker.recorder.save(context.Background(), []*result{older.delivered(time.Now())})
 			return err
 		}
-		if o.db.Dialect() == riverdb.Postgres {
-			o.whileHeldBy(func(ctx context.Context, tx *riverdb.Tx) error {
+		if o.db.Dialect() == jobdb.Postgres {
+			o.whileHeldBy(func(ctx context.Context, tx *jobdb.Tx) error {
 				_, err := tx.Exec(ctx, `SELECT FROM {schema}outbox_delivery WHERE id = ? FOR UPDATE`, newer.id)
 				return err
 			}, block, end)
@@ -87,10 +87,10 @@ func TestOrdering_OlderEndsMeanwhile(t *testing.T) {
 
 // whileHeldBy runs changes one after another while a transaction of the test
 // holds rows. Each starts when the one before waits for a lock.
-func (o *inside) whileHeldBy(hold func(ctx context.Context, tx *riverdb.Tx) error, changes ...func() error) {
+func (o *inside) whileHeldBy(hold func(ctx context.Context, tx *jobdb.Tx) error, changes ...func() error) {
 	o.t.Helper()
 	done, running := make(chan error, len(changes)), 0
-	err := o.db.InTx(o.t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+	err := o.db.InTx(o.t.Context(), func(ctx context.Context, tx *jobdb.Tx) error {
 		if err := hold(ctx, tx); err != nil {
 			return err
 		}
@@ -162,11 +162,11 @@ func TestOrdering_Plan(t *testing.T) {
 func (o *inside) plan(query string, args ...any) string {
 	o.t.Helper()
 	explain := `EXPLAIN `
-	if o.db.Dialect() == riverdb.SQLite {
+	if o.db.Dialect() == jobdb.SQLite {
 		explain = `EXPLAIN QUERY PLAN `
 	}
-	lines, err := riverdb.Collect(o.t.Context(), o.db, func(r riverdb.Row) (line string, err error) {
-		if o.db.Dialect() == riverdb.SQLite {
+	lines, err := jobdb.Collect(o.t.Context(), o.db, func(r jobdb.Row) (line string, err error) {
+		if o.db.Dialect() == jobdb.SQLite {
 			var a, b, c int64
 			return line, r.Scan(&a, &b, &c, &line)
 		}

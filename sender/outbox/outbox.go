@@ -12,7 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/contain"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
@@ -33,8 +33,8 @@ const (
 // Outbox publishes events to endpoints, durably. Make it with [OpenSQLite] or
 // [NewPostgres]. All methods are safe for concurrent use.
 type Outbox struct {
-	db            *riverdb.DB
-	client        riverdb.Client
+	db            *jobdb.DB
+	client        jobdb.Client
 	sender        *sender.Sender
 	limiter       *admission.Limiter
 	endpoints     *endpointStore
@@ -80,7 +80,7 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, erro
 	if err := errors.Join(err, schemaErr); err != nil {
 		return nil, err
 	}
-	db, err := riverdb.OpenSQLite(ctx, path)
+	db, err := jobdb.OpenSQLite(ctx, path)
 	if err != nil {
 		return nil, configError(err)
 	}
@@ -97,7 +97,7 @@ func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outb
 	if err != nil {
 		return nil, err
 	}
-	db, err := riverdb.NewPostgres(pool, c.schema)
+	db, err := jobdb.NewPostgres(pool, c.schema)
 	if err != nil {
 		return nil, configError(err)
 	}
@@ -106,7 +106,7 @@ func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outb
 
 func configError(err error) error { return sqldb.WithSentinel(ErrConfig, "outbox", err) }
 
-func open(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
+func open(ctx context.Context, db *jobdb.DB, c *config) (*Outbox, error) {
 	var o *Outbox
 	var err error
 	if c.follower, err = newFollower(c); err == nil {
@@ -120,7 +120,7 @@ func open(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 }
 
 // assemble prepares the database and connects the parts of an Outbox.
-func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
+func assemble(ctx context.Context, db *jobdb.DB, c *config) (*Outbox, error) {
 	s, err := c.newSender()
 	if err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func assemble(ctx context.Context, db *riverdb.DB, c *config) (*Outbox, error) {
 	return o, nil
 }
 
-func newClient(db *riverdb.DB, c *config, w *worker) (riverdb.Client, error) {
+func newClient(db *jobdb.DB, c *config, w *worker) (jobdb.Client, error) {
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, w); err != nil {
 		return nil, err

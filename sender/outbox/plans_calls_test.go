@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -38,7 +38,7 @@ func (g *grown) publish(t *testing.T, typ payload.Type, id string) {
 	require.NoError(t, err)
 }
 
-func (g *grown) inTx(t *testing.T, f func(ctx context.Context, tx *riverdb.Tx) error) {
+func (g *grown) inTx(t *testing.T, f func(ctx context.Context, tx *jobdb.Tx) error) {
 	require.NoError(t, g.db.InTx(t.Context(), f))
 }
 
@@ -125,7 +125,7 @@ func reading() []operation {
 		}),
 		scanning("replay range", func(t *testing.T, g *grown) {
 			row := &replayRow{app: "big", filter: `{"States":["failed","canceled"]}`, cursor: g.id(g.n / 2)}
-			g.inTx(t, func(ctx context.Context, tx *riverdb.Tx) error {
+			g.inTx(t, func(ctx context.Context, tx *jobdb.Tx) error {
 				_, _, err := g.replayer.nextBatch(ctx, tx, row)
 				return err
 			})
@@ -152,7 +152,7 @@ func missing() []operation {
 		{name: "send missed", rows: 2*maxExamined + 600, pages: 10_000, run: func(t *testing.T, g *grown) {
 			e, _, err := g.endpoints.read(t.Context(), g.db, g.big[0])
 			require.NoError(t, err)
-			g.inTx(t, func(ctx context.Context, tx *riverdb.Tx) error {
+			g.inTx(t, func(ctx context.Context, tx *jobdb.Tx) error {
 				_, err := nextMissed(ctx, g.db.Dialect(), tx, e, &DeliveryFilter{Until: time.Now()}, missedCursor(micros(g.at(g.n/2)), ""))
 				return err
 			})

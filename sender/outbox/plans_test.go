@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // operation is a call whose statements read a bounded number of rows, no matter
@@ -107,7 +107,7 @@ func (g *grown) tooLarge(t *testing.T, c *tracer, all []operation) (offending []
 	for _, o := range all {
 		o.run(t, g)
 		most := o.rows
-		if g.db.Dialect() == riverdb.SQLite {
+		if g.db.Dialect() == jobdb.SQLite {
 			most = o.pages
 		}
 		if most == 0 {
@@ -140,10 +140,10 @@ func TestPlans_Bounded(t *testing.T) {
 // definition returns the statement that creates an index.
 func (g *grown) definition(index string) string {
 	query := `SELECT sql FROM sqlite_schema WHERE name = ?`
-	if g.db.Dialect() == riverdb.Postgres {
+	if g.db.Dialect() == jobdb.Postgres {
 		query = `SELECT indexdef FROM pg_indexes WHERE indexname = ?`
 	}
-	all, err := riverdb.Collect(g.t.Context(), g.db, scanText, query, index)
+	all, err := jobdb.Collect(g.t.Context(), g.db, scanText, query, index)
 	require.NoError(g.t, err)
 	require.Len(g.t, all, 1, index)
 	return all[0]

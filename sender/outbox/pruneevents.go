@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // walks are where maintenance continues the next time. The zero value begins at
@@ -74,7 +74,7 @@ func (r *retention) pruneEvents(ctx context.Context, w *walk, before int64) erro
 // pruneEventBatch also records the positions that a consumer which polls can no
 // longer read. Events without a position are kept until they have one.
 func (r *retention) pruneEventBatch(ctx context.Context, from, before int64, limit int) (b batch, err error) {
-	err = r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err = r.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		t, err := lockTotals(ctx, tx)
 		if err != nil {
 			return err
@@ -108,13 +108,13 @@ func (r *retention) pruneEventBatch(ctx context.Context, from, before int64, lim
 	return b, err
 }
 
-func collectOld(ctx context.Context, tx *riverdb.Tx, statement string, args ...any) ([]oldEvent, error) {
-	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (e oldEvent, err error) {
+func collectOld(ctx context.Context, tx *jobdb.Tx, statement string, args ...any) ([]oldEvent, error) {
+	return jobdb.Collect(ctx, tx, func(r jobdb.Row) (e oldEvent, err error) {
 		return e, r.Scan(&e.app, &e.id, &e.at, &e.position, &e.has)
 	}, statement, args...)
 }
 
-func (r *retention) deleteEvents(ctx context.Context, tx *riverdb.Tx, old keys, positions map[string]int64, t *totals) error {
+func (r *retention) deleteEvents(ctx context.Context, tx *jobdb.Tx, old keys, positions map[string]int64, t *totals) error {
 	for _, app := range slices.Sorted(maps.Keys(positions)) {
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_app SET pruned_position = ? WHERE id = ? AND pruned_position < ?`,
 			positions[app], app, positions[app])
@@ -123,7 +123,7 @@ func (r *retention) deleteEvents(ctx context.Context, tx *riverdb.Tx, old keys, 
 		}
 	}
 	in, args := locatePairs(r.db, "outbox_event", "app", "id", old)
-	_, err := riverdb.Collect(ctx, tx, t.scanEvent, `DELETE FROM {schema}outbox_event WHERE `+in+` RETURNING created_at, size`, args...)
+	_, err := jobdb.Collect(ctx, tx, t.scanEvent, `DELETE FROM {schema}outbox_event WHERE `+in+` RETURNING created_at, size`, args...)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (r *retention) pruneBodies(ctx context.Context, w *walk, now time.Time) err
 }
 
 func (r *retention) pruneBodyBatch(ctx context.Context, from, before int64) (b batch, err error) {
-	err = r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err = r.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		var old keys
 		all, err := collectOld(ctx, tx, `SELECT b.app, b.event, b.created_at, 0, COALESCE((SELECT 1 FROM {schema}outbox_delivery d
 				WHERE d.app = b.app AND d.event = b.event AND d.state = 'pending' LIMIT 1), 0) FROM (
@@ -171,7 +171,7 @@ func (r *retention) pruneBodyBatch(ctx context.Context, from, before int64) (b b
 // deleteContents deletes what events say, everywhere. What is left says that
 // they existed, and when, where and how they were delivered. It locks the
 // deliveries in the order in which recorders do.
-func deleteContents(ctx context.Context, db *riverdb.DB, tx *riverdb.Tx, events keys) error {
+func deleteContents(ctx context.Context, db *jobdb.DB, tx *jobdb.Tx, events keys) error {
 	in, args := locatePairs(db, "outbox_body", "app", "event", events)
 	if _, err := tx.Exec(ctx, `DELETE FROM {schema}outbox_body WHERE `+in, args...); err != nil {
 		return err
@@ -191,16 +191,16 @@ func deleteContents(ctx context.Context, db *riverdb.DB, tx *riverdb.Tx, events 
 }
 
 // deliveriesOf locks the deliveries of events and returns their IDs.
-func deliveriesOf(ctx context.Context, db *riverdb.DB, tx *riverdb.Tx, events keys) ([]string, error) {
+func deliveriesOf(ctx context.Context, db *jobdb.DB, tx *jobdb.Tx, events keys) ([]string, error) {
 	from := `json_each(?) AS u JOIN {schema}outbox_delivery d ON d.app = u.value ->> 0 AND d.event = u.value ->> 1`
 	_, args := locatePairs(db, "", "", "", events)
-	if db.Dialect() == riverdb.Postgres {
+	if db.Dialect() == jobdb.Postgres {
 		from = `unnest(?::text[], ?::text[]) AS u (a, b), LATERAL (SELECT id FROM {schema}outbox_delivery WHERE app = u.a AND event = u.b OFFSET 0) AS d`
 	}
-	ids, err := riverdb.Collect(ctx, tx, scanText, `SELECT d.id FROM `+from, args...)
-	if err != nil || len(ids) == 0 || db.Dialect() == riverdb.SQLite {
+	ids, err := jobdb.Collect(ctx, tx, scanText, `SELECT d.id FROM `+from, args...)
+	if err != nil || len(ids) == 0 || db.Dialect() == jobdb.SQLite {
 		return ids, err
 	}
 	in, list := anyOf(db, ids)
-	return riverdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_delivery WHERE id `+in+` ORDER BY `+byID(db.Dialect())+` FOR UPDATE`, list)
+	return jobdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_delivery WHERE id `+in+` ORDER BY `+byID(db.Dialect())+` FOR UPDATE`, list)
 }

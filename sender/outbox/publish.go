@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -66,7 +66,7 @@ func (a *App) publish(ctx context.Context, trace string, event *payload.Event, o
 	}
 	draft.trace = trace
 	for tries := 0; ; tries++ {
-		err = a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+		err = a.o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 			p, err = a.o.publisher.publish(ctx, tx, draft)
 			return err
 		})

@@ -14,7 +14,7 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/envelope"
@@ -23,8 +23,8 @@ import (
 
 // publisher stores events, and a delivery for each endpoint that accepts them.
 type publisher struct {
-	db        *riverdb.DB
-	client    riverdb.Client
+	db        *jobdb.DB
+	client    jobdb.Client
 	rules     *rules
 	breaker   admission.Breaker
 	supersede bool
@@ -32,7 +32,7 @@ type publisher struct {
 }
 
 // publish stores the event and its deliveries.
-func (p *publisher) publish(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
+func (p *publisher) publish(ctx context.Context, tx *jobdb.Tx, d *draft) (Publication, error) {
 	for tries := 0; ; tries++ {
 		inserted, err := p.insertEvent(ctx, tx, d)
 		if err != nil {
@@ -42,7 +42,7 @@ func (p *publisher) publish(ctx context.Context, tx *riverdb.Tx, d *draft) (Publ
 			break
 		}
 		before, err := p.published(ctx, tx, d)
-		if !errors.Is(err, riverdb.ErrNoRows) || tries == 2 {
+		if !errors.Is(err, jobdb.ErrNoRows) || tries == 2 {
 			return before, err
 		}
 		// It was pruned between the two statements.
@@ -60,12 +60,12 @@ func (p *publisher) publish(ctx context.Context, tx *riverdb.Tx, d *draft) (Publ
 
 // insertEvent stores the event and its body. It reports false if there is one
 // with its ID.
-func (p *publisher) insertEvent(ctx context.Context, tx *riverdb.Tx, d *draft) (bool, error) {
+func (p *publisher) insertEvent(ctx context.Context, tx *jobdb.Tx, d *draft) (bool, error) {
 	event := `INSERT INTO {schema}outbox_event (position, app, id, type, deployment, hash, size, created_at)
 		VALUES (` + nextPosition(p.db.Dialect()) + `, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, id) DO NOTHING`
 	body := `INSERT INTO {schema}outbox_body (app, event, delivery, created_at, body, trace) `
 	eventArgs := []any{d.app, d.id, string(d.event.Type), d.event.DeploymentID, d.hash[:], int64(len(d.body) + rowOverhead), micros(d.at)}
-	if p.db.Dialect() == riverdb.Postgres { // one statement, since each waits for the network
+	if p.db.Dialect() == jobdb.Postgres { // one statement, since each waits for the network
 		n, err := tx.Exec(ctx, `WITH e AS (`+event+` RETURNING app, id, created_at) `+body+`SELECT app, id, '', created_at, ?::bytea, ?::text FROM e`,
 			append(eventArgs, d.body, d.trace)...)
 		return n > 0, err
@@ -79,7 +79,7 @@ func (p *publisher) insertEvent(ctx context.Context, tx *riverdb.Tx, d *draft) (
 }
 
 // published returns what the first call has stored, if it had the same event.
-func (p *publisher) published(ctx context.Context, tx *riverdb.Tx, d *draft) (Publication, error) {
+func (p *publisher) published(ctx context.Context, tx *jobdb.Tx, d *draft) (Publication, error) {
 	var (
 		hash   []byte
 		erased int64
@@ -92,7 +92,7 @@ func (p *publisher) published(ctx context.Context, tx *riverdb.Tx, d *draft) (Pu
 	if erased == 0 && subtle.ConstantTimeCompare(hash, d.hash[:]) != 1 {
 		return Publication{}, fmt.Errorf("%w: %s", ErrConflict, d.id)
 	}
-	refs, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (ref Ref, err error) { return ref, r.Scan(&ref.ID, &ref.Endpoint) },
+	refs, err := jobdb.Collect(ctx, tx, func(r jobdb.Row) (ref Ref, err error) { return ref, r.Scan(&ref.ID, &ref.Endpoint) },
 		`SELECT id, endpoint FROM {schema}outbox_delivery WHERE app = ? AND event = ?`, d.app, d.id)
 	slices.SortFunc(refs, func(a, b Ref) int { return cmp.Compare(a.ID, b.ID) }) // in SQL it would tempt the planner to another index
 	return Publication{EventID: d.id, Duplicate: true, Deliveries: refs}, err
@@ -126,8 +126,8 @@ type subscriber struct {
 }
 
 // newDeliveries returns a delivery for each endpoint that accepts the event.
-func (p *publisher) newDeliveries(ctx context.Context, tx *riverdb.Tx, d *draft) ([]*newDelivery, error) {
-	all, err := riverdb.Collect(ctx, tx, scanSubscriber,
+func (p *publisher) newDeliveries(ctx context.Context, tx *jobdb.Tx, d *draft) ([]*newDelivery, error) {
+	all, err := jobdb.Collect(ctx, tx, scanSubscriber,
 		`SELECT id, format, events, breaker_open_until FROM {schema}outbox_endpoint WHERE app = ? AND state <> ? ORDER BY id`,
 		d.app, string(EndpointDisabled))
 	if err != nil {
@@ -155,7 +155,7 @@ func (p *publisher) newDeliveries(ctx context.Context, tx *riverdb.Tx, d *draft)
 	return deliveries, nil
 }
 
-func scanSubscriber(r riverdb.Row) (subscriber, error) {
+func scanSubscriber(r jobdb.Row) (subscriber, error) {
 	var (
 		s         subscriber
 		events    string
@@ -226,7 +226,7 @@ func (p *publisher) checkEnvelope(ctx context.Context, d *draft) error {
 }
 
 // insert stores deliveries, and a job for each that is pending.
-func (p *publisher) insert(ctx context.Context, tx *riverdb.Tx, all []*newDelivery) error {
+func (p *publisher) insert(ctx context.Context, tx *jobdb.Tx, all []*newDelivery) error {
 	var pending []*newDelivery
 	var params []river.InsertManyParams
 	for _, n := range all {
@@ -259,7 +259,7 @@ const (
 	rowOverhead = 512
 )
 
-func insertRows(ctx context.Context, tx *riverdb.Tx, rows []*newDelivery) error {
+func insertRows(ctx context.Context, tx *jobdb.Tx, rows []*newDelivery) error {
 	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	args := make([]any, 0, 18*len(rows))
 	for _, n := range rows {

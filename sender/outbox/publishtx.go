@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -38,17 +38,17 @@ import (
 // statement. A statement waits for the lock on the file as long as the
 // connection's busy timeout says.
 func (a *App) PublishTx(ctx context.Context, tx *sql.Tx, event *payload.Event, opts ...PublishOption) (Publication, error) {
-	return a.publishIn(ctx, func() (*riverdb.Tx, error) { return a.o.db.WrapSQL(ctx, tx) }, event, opts)
+	return a.publishIn(ctx, func() (*jobdb.Tx, error) { return a.o.db.WrapSQL(ctx, tx) }, event, opts)
 }
 
 // PublishPgxTx is [App.PublishTx] for the native interface of pgx. It does not
 // need the right to cancel statements of another role. An outbox on SQLite
 // returns a [*FieldError].
 func (a *App) PublishPgxTx(ctx context.Context, tx pgx.Tx, event *payload.Event, opts ...PublishOption) (Publication, error) {
-	return a.publishIn(ctx, func() (*riverdb.Tx, error) { return a.o.db.WrapPgx(tx) }, event, opts)
+	return a.publishIn(ctx, func() (*jobdb.Tx, error) { return a.o.db.WrapPgx(tx) }, event, opts)
 }
 
-func (a *App) publishIn(ctx context.Context, wrapTx func() (*riverdb.Tx, error), event *payload.Event, opts []PublishOption) (p Publication, err error) {
+func (a *App) publishIn(ctx context.Context, wrapTx func() (*jobdb.Tx, error), event *payload.Event, opts []PublishOption) (p Publication, err error) {
 	if err := a.open(); err != nil {
 		return Publication{}, err
 	}
@@ -58,14 +58,14 @@ func (a *App) publishIn(ctx context.Context, wrapTx func() (*riverdb.Tx, error),
 	return p, err
 }
 
-func (a *App) storeIn(ctx context.Context, trace string, wrapTx func() (*riverdb.Tx, error), event *payload.Event, opts []PublishOption) (p Publication, err error) {
+func (a *App) storeIn(ctx context.Context, trace string, wrapTx func() (*jobdb.Tx, error), event *payload.Event, opts []PublishOption) (p Publication, err error) {
 	draft, err := a.o.publisher.draft(ctx, a.name, event, opts)
 	if err != nil {
 		return Publication{}, err
 	}
 	draft.trace = trace
 	own, err := wrapTx()
-	if errors.Is(err, riverdb.ErrTx) {
+	if errors.Is(err, jobdb.ErrTx) {
 		return Publication{}, &FieldError{Field: "tx", Reason: err.Error(), cause: err}
 	}
 	if err == nil {

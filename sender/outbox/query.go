@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -82,7 +82,7 @@ const deliveryColumns = `d.id, d.event, d.app, d.endpoint, d.type, d.deployment,
 	d.last_status, d.last_class, d.last_error, d.content_type,
 	CASE WHEN d.state = 'pending' AND (SELECT j.state FROM {schema}river_job j WHERE j.id = d.job) = 'running' THEN 1 ELSE 0 END`
 
-func scanDelivery(r riverdb.Row, more ...any) (Delivery, error) {
+func scanDelivery(r jobdb.Row, more ...any) (Delivery, error) {
 	var (
 		d                                      Delivery
 		typ, state, class                      string
@@ -212,7 +212,7 @@ func (a *App) Delivery(ctx context.Context, id string) (Delivery, error) {
 	)
 	d, err := scanDelivery(a.o.db.Reader().QueryRow(ctx, `SELECT `+deliveryColumns+`, d.encoding, b.body FROM {schema}outbox_delivery d`+joinBody+
 		` WHERE d.app = ? AND d.id = ?`, a.name, id), &encoded, &stored)
-	if errors.Is(err, riverdb.ErrNoRows) {
+	if errors.Is(err, jobdb.ErrNoRows) {
 		return Delivery{}, unknownDelivery(id)
 	}
 	if err != nil {
@@ -230,7 +230,7 @@ func (a *App) Attempts(ctx context.Context, deliveryID string) ([]Attempt, error
 	if !a.of(deliveryID).storable() {
 		return nil, unknownDelivery(deliveryID)
 	}
-	all, err := riverdb.Collect(ctx, a.o.db.Reader(), scanAttempt,
+	all, err := jobdb.Collect(ctx, a.o.db.Reader(), scanAttempt,
 		`SELECT `+attemptColumns+` FROM {schema}outbox_attempt WHERE delivery = ?
 		AND EXISTS (SELECT 1 FROM {schema}outbox_delivery WHERE app = ? AND id = ?) ORDER BY number`, deliveryID, a.name, deliveryID)
 	if err != nil {
@@ -252,7 +252,7 @@ func (a *App) hasDelivery(ctx context.Context, id string) error {
 	return wrap("reading delivery", err)
 }
 
-func scanAttempt(r riverdb.Row) (Attempt, error) {
+func scanAttempt(r jobdb.Row) (Attempt, error) {
 	var (
 		a                                               Attempt
 		outcome, class, requestHeader, responseHeader   string

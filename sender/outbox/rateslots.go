@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
@@ -17,7 +17,7 @@ import (
 // All times are read from the clock of the database, so that processes with
 // different clocks share the slots.
 type rateSlots struct {
-	db       *riverdb.DB
+	db       *jobdb.DB
 	endpoint string
 }
 
@@ -34,7 +34,7 @@ func (s *rateSlots) Take(ctx context.Context, hold time.Duration) (taken bool, n
 			WHEN rate_slot_at + spacing + CASE WHEN spacing < ? THEN spacing ELSE ? END > `+now+` THEN rate_slot_at + spacing ELSE `+now+` END
 		WHERE id = ? AND rate_slot_at + spacing <= `+now+` RETURNING rate_slot_at + spacing - `+now,
 		hold.Microseconds(), maxLateSlot.Microseconds(), maxLateSlot.Microseconds(), s.endpoint).Scan(&wait)
-	if errors.Is(err, riverdb.ErrNoRows) {
+	if errors.Is(err, jobdb.ErrNoRows) {
 		next, err = s.untilNext(ctx)
 		return false, next, err
 	}
@@ -50,7 +50,7 @@ func (s *rateSlots) untilNext(ctx context.Context) (time.Duration, error) {
 	err := s.db.QueryRow(ctx, `SELECT rate_slot_at, spacing, rate_slot_at - `+now+` FROM {schema}outbox_endpoint WHERE id = ?`,
 		s.endpoint).Scan(&last, &spacing, &ahead)
 	switch {
-	case errors.Is(err, riverdb.ErrNoRows): // deleted, which the worker sees next time
+	case errors.Is(err, jobdb.ErrNoRows): // deleted, which the worker sees next time
 		return admission.MinSnooze, nil
 	case err != nil:
 		return 0, wrap("taking a rate slot", err)
@@ -63,7 +63,7 @@ func (s *rateSlots) untilNext(ctx context.Context) (time.Duration, error) {
 
 // now is SQL for the time in microseconds.
 func (s *rateSlots) now() string {
-	if s.db.Dialect() == riverdb.SQLite {
+	if s.db.Dialect() == jobdb.SQLite {
 		return `CAST(unixepoch('now', 'subsec') * 1000000 AS integer)`
 	}
 	return `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)`

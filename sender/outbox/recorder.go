@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/deployhook/deployhook/internal/contain"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/sender"
 )
@@ -46,13 +46,13 @@ type outage struct {
 
 // recorder stores results in batches.
 type recorder struct {
-	db       *riverdb.DB
+	db       *jobdb.DB
 	waker    *waker
 	ordering *ordering
 	batches  *sqldb.Combiner[*result, bool]
 }
 
-func newRecorder(db *riverdb.DB, w *waker, o *ordering, faults *contain.Faults) *recorder {
+func newRecorder(db *jobdb.DB, w *waker, o *ordering, faults *contain.Faults) *recorder {
 	rec := &recorder{db: db, waker: w, ordering: o}
 	rec.batches = newBatcher(faults, inRecording, rec.save)
 	return rec
@@ -93,7 +93,7 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error
 		return nil, wrap("recording blocked deliveries", err)
 	}
 	var recovered bool
-	err := rec.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+	err := rec.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 		if err := rec.saveResults(ctx, tx, endings, attempts); err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (rec *recorder) save(ctx context.Context, results []*result) ([]bool, error
 
 // saveResults stores results, and makes deliveries due that waited for those
 // which have ended.
-func (rec *recorder) saveResults(ctx context.Context, tx *riverdb.Tx, endings, attempts []*result) error {
+func (rec *recorder) saveResults(ctx context.Context, tx *jobdb.Tx, endings, attempts []*result) error {
 	if err := rec.ordering.lockEnding(ctx, tx, endings, attempts); err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func finalJobs(endings, attempts []*result) (jobs []int64) {
 // saveEndings stores that deliveries were canceled or superseded. A caller may
 // have enabled the endpoint since the worker read it. WithMissed counts on its
 // pending deliveries, so they are not canceled then.
-func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
+func saveEndings(ctx context.Context, tx *jobdb.Tx, results []*result) error {
 	const unlessEnabled = ` AND NOT EXISTS (SELECT 1 FROM {schema}outbox_endpoint WHERE id = ? AND state <> ?)`
 	for _, r := range results {
 		condition, args := ``, []any{string(r.state), micros(r.nextAt), micros(r.doneAt), r.reason, r.id, string(Pending), r.job}
@@ -170,7 +170,7 @@ func saveEndings(ctx context.Context, tx *riverdb.Tx, results []*result) error {
 // saveHealth records, for each endpoint, the first failure after a success and
 // the first success after a failure. It ignores attempts with an endpoint's old
 // configuration. It reports whether an open breaker is closed now.
-func (rec *recorder) saveHealth(ctx context.Context, tx *riverdb.Tx, results []*result) (recovered bool, err error) {
+func (rec *recorder) saveHealth(ctx context.Context, tx *jobdb.Tx, results []*result) (recovered bool, err error) {
 	successes, failures := healthOf(results)
 	if len(successes)+len(failures) == 0 {
 		return false, nil
@@ -233,7 +233,7 @@ type changing struct {
 // statement asks for the whole batch and usually finds nothing. The loaded
 // endpoint is no answer, since another delivery may have failed or succeeded
 // since, perhaps in another process.
-func (rec *recorder) lockChanging(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, failures map[configuration]*result) ([]changing, error) {
+func (rec *recorder) lockChanging(ctx context.Context, tx *jobdb.Tx, successes map[configuration]*result, failures map[configuration]*result) ([]changing, error) {
 	var succeeded, failed []string
 	for c := range successes {
 		succeeded = append(succeeded, c.endpoint)
@@ -242,12 +242,12 @@ func (rec *recorder) lockChanging(ctx context.Context, tx *riverdb.Tx, successes
 		failed = append(failed, c.endpoint)
 	}
 	lock := ` FOR UPDATE`
-	if rec.db.Dialect() == riverdb.SQLite {
+	if rec.db.Dialect() == jobdb.SQLite {
 		lock = ``
 	}
 	in, inSucceeded := anyOf(rec.db, succeeded)
 	_, inFailed := anyOf(rec.db, failed)
-	return riverdb.Collect(ctx, tx, func(r riverdb.Row) (e changing, err error) {
+	return jobdb.Collect(ctx, tx, func(r jobdb.Row) (e changing, err error) {
 		var since, noticedSince int64
 		var firstError string
 		err = r.Scan(&e.endpoint, &e.version, &e.state, &e.openUntil, &since, &noticedSince, &firstError)
@@ -262,7 +262,7 @@ func (rec *recorder) lockChanging(ctx context.Context, tx *riverdb.Tx, successes
 // saveSuccesses makes endpoints active that have accepted a delivery, unless a
 // failure began later. If the success came before the end of the breaker's
 // pause, waiting deliveries are woken up.
-func saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configuration]*result, all []changing) (recovered bool, err error) {
+func saveSuccesses(ctx context.Context, tx *jobdb.Tx, successes map[configuration]*result, all []changing) (recovered bool, err error) {
 	for _, e := range all {
 		success := successes[e.configuration]
 		if success == nil {
@@ -285,7 +285,7 @@ func saveSuccesses(ctx context.Context, tx *riverdb.Tx, successes map[configurat
 }
 
 // saveFailures records the first failure after the last success.
-func saveFailures(ctx context.Context, tx *riverdb.Tx, failures map[configuration]*result, all []changing) error {
+func saveFailures(ctx context.Context, tx *jobdb.Tx, failures map[configuration]*result, all []changing) error {
 	for _, e := range all {
 		first, ok := failures[e.configuration]
 		if !ok {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // An attempt that ran while its delivery was replayed is recorded. Unless it
@@ -168,7 +168,7 @@ func TestRecorder_IgnoresOldConfiguration(t *testing.T) {
 func TestRecorder_LocksEndpointsInOrder(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		if o.db.Dialect() == riverdb.SQLite {
+		if o.db.Dialect() == jobdb.SQLite {
 			return // which has one writer at a time
 		}
 		fails, recovers := o.endpoint("a", 0), o.endpoint("b", 0)
@@ -176,7 +176,7 @@ func TestRecorder_LocksEndpointsInOrder(t *testing.T) {
 		good, bad := o.loaded(o.publishOne("b")), o.loaded(o.publishOne("a"))
 		o.health.storeOpenBreaker(t.Context(), good, time.Now().Add(time.Minute))
 		written := make(chan error, 1)
-		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *jobdb.Tx) error {
 			var pid, waiting int64
 			if err := tx.QueryRow(ctx, `SELECT pg_backend_pid() FROM {schema}outbox_endpoint WHERE id = ? FOR UPDATE`, recovers).Scan(&pid); err != nil {
 				return err
@@ -190,8 +190,8 @@ func TestRecorder_LocksEndpointsInOrder(t *testing.T) {
 					return err
 				}
 			}
-			return o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
-				free, err := riverdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_endpoint WHERE id = ? FOR UPDATE SKIP LOCKED`, fails)
+			return o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
+				free, err := jobdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_endpoint WHERE id = ? FOR UPDATE SKIP LOCKED`, fails)
 				require.Empty(t, free)
 				return err
 			})
@@ -207,7 +207,7 @@ func TestRecorder_LocksEndpointsInOrder(t *testing.T) {
 func TestRecorder_LocksDeliveriesInOrder(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		if o.db.Dialect() == riverdb.SQLite {
+		if o.db.Dialect() == jobdb.SQLite {
 			return // which has one writer at a time
 		}
 		o.endpoint("shop", 0)

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
@@ -60,13 +60,13 @@ func (r *replayer) watch(ctx context.Context) {
 func (r *replayer) turn(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
-	open, err := riverdb.Collect(ctx, r.db.Reader(), func(r riverdb.Row) (k owned, err error) { return k, r.Scan(&k.app, &k.id) },
+	open, err := jobdb.Collect(ctx, r.db.Reader(), func(r jobdb.Row) (k owned, err error) { return k, r.Scan(&k.app, &k.id) },
 		`SELECT app, id FROM {schema}outbox_replay WHERE background = 1 AND done = 0 AND canceled_at = 0 ORDER BY id LIMIT ?`, int64(replaysAtOnce))
 	if err != nil {
 		return false, err
 	}
 	for _, k := range open {
-		err := r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		err := r.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 			free, err := r.isFree(ctx, tx, k)
 			if err != nil || !free {
 				return err
@@ -83,11 +83,11 @@ func (r *replayer) turn(ctx context.Context) (more bool, err error) {
 }
 
 // isFree reports whether no other process is scheduling a replay.
-func (r *replayer) isFree(ctx context.Context, tx *riverdb.Tx, k owned) (bool, error) {
-	if r.db.Dialect() == riverdb.SQLite {
+func (r *replayer) isFree(ctx context.Context, tx *jobdb.Tx, k owned) (bool, error) {
+	if r.db.Dialect() == jobdb.SQLite {
 		return true, nil
 	}
-	free, err := riverdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_replay WHERE app = ? AND id = ? FOR UPDATE SKIP LOCKED`, k.app, k.id)
+	free, err := jobdb.Collect(ctx, tx, scanText, `SELECT id FROM {schema}outbox_replay WHERE app = ? AND id = ? FOR UPDATE SKIP LOCKED`, k.app, k.id)
 	return len(free) > 0, err
 }
 
@@ -161,7 +161,7 @@ func (r *replayer) cancel(ctx context.Context, k owned) error {
 		return unknownReplay(k.id)
 	}
 	for canceled, tries := cancelBatch, 0; canceled == cancelBatch; {
-		err := r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+		err := r.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 			canceled, err = r.cancelWaiting(ctx, tx, k)
 			return err
 		})
@@ -179,8 +179,8 @@ func (r *replayer) cancel(ctx context.Context, k owned) error {
 }
 
 // cancelWaiting cancels up to cancelBatch deliveries of a replay.
-func (r *replayer) cancelWaiting(ctx context.Context, tx *riverdb.Tx, k owned) (int, error) {
-	all, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (s sequence, err error) { return s, r.Scan(&s.endpoint, &s.deployment) },
+func (r *replayer) cancelWaiting(ctx context.Context, tx *jobdb.Tx, k owned) (int, error) {
+	all, err := jobdb.Collect(ctx, tx, func(r jobdb.Row) (s sequence, err error) { return s, r.Scan(&s.endpoint, &s.deployment) },
 		`WITH waiting AS MATERIALIZED (SELECT id FROM {schema}outbox_delivery WHERE replay = ? AND replay <> '' AND app = ? AND state = 'pending'
 			ORDER BY `+byID(r.db.Dialect())+` LIMIT ?`+inOrder(r.db)+`)
 		UPDATE {schema}outbox_delivery SET state = ?, done_at = ?, next_at = 0, last_error = ?

@@ -11,7 +11,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/contain"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 type replayRow struct {
@@ -24,19 +24,19 @@ type replayRow struct {
 
 const replayColumns = `id, app, filter, cursor, planned, created_at, spacing, scheduled, skipped, done, missed, background, canceled_at`
 
-func scanReplay(s riverdb.Row) (r replayRow, err error) {
+func scanReplay(s jobdb.Row) (r replayRow, err error) {
 	return r, s.Scan(&r.id, &r.app, &r.filter, &r.cursor, &r.planned, &r.createdAt, &r.spacing, &r.scheduled, &r.skipped, &r.done, &r.missed,
 		&r.background, &r.canceledAt)
 }
 
 func unknownReplay(id string) error { return fmt.Errorf("%w: %s", ErrUnknownReplay, clean(id)) }
 
-func readReplay(ctx context.Context, q riverdb.Querier, k owned) (row replayRow, err error) {
+func readReplay(ctx context.Context, q jobdb.Querier, k owned) (row replayRow, err error) {
 	if !k.storable() {
 		return row, unknownReplay(k.id)
 	}
 	row, err = scanReplay(q.QueryRow(ctx, `SELECT `+replayColumns+` FROM {schema}outbox_replay WHERE app = ? AND id = ?`, k.app, k.id))
-	if errors.Is(err, riverdb.ErrNoRows) {
+	if errors.Is(err, jobdb.ErrNoRows) {
 		return row, unknownReplay(k.id)
 	}
 	return row, wrap("reading replay", err)
@@ -73,7 +73,7 @@ func (r *replayer) statuses(ctx context.Context, rows []replayRow, most int) ([]
 		n             int64
 	}
 	table, list := each(r.db, ids)
-	counts, err := riverdb.Collect(ctx, r.db.Reader(), func(r riverdb.Row) (c count, err error) { return c, r.Scan(&c.replay, &c.state, &c.n) },
+	counts, err := jobdb.Collect(ctx, r.db.Reader(), func(r jobdb.Row) (c count, err error) { return c, r.Scan(&c.replay, &c.state, &c.n) },
 		`SELECT u.id, s.state, (SELECT count(*) FROM (SELECT 1 AS found FROM {schema}outbox_delivery d
 			WHERE d.replay = u.id AND d.replay <> '' AND d.state = s.state LIMIT ?) AS bounded)
 		FROM `+table+`, (SELECT 'pending' AS state UNION ALL SELECT 'delivered' UNION ALL SELECT 'failed' UNION ALL SELECT 'canceled'
@@ -103,7 +103,7 @@ func (s *ReplayStatus) field(state State) *int {
 func (r *replayer) run(ctx context.Context, k owned, progress func(ReplayStatus)) (ReplayStatus, error) {
 	for {
 		var done bool
-		err := r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+		err := r.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 			done, err = r.scheduleBatch(ctx, tx, k)
 			return err
 		})
@@ -125,7 +125,7 @@ func (r *replayer) run(ctx context.Context, k owned, progress func(ReplayStatus)
 
 // scheduleBatch schedules one batch, and stores its progress in the same
 // transaction.
-func (r *replayer) scheduleBatch(ctx context.Context, tx *riverdb.Tx, k owned) (done bool, err error) {
+func (r *replayer) scheduleBatch(ctx context.Context, tx *jobdb.Tx, k owned) (done bool, err error) {
 	// Another process that resumes this replay waits here.
 	if _, err := tx.Exec(ctx, `UPDATE {schema}outbox_replay SET cursor = cursor WHERE app = ? AND id = ?`, k.app, k.id); err != nil {
 		return false, err
@@ -156,7 +156,7 @@ type replayed struct {
 }
 
 // scheduleRange schedules deliveries that match the filter.
-func (r *replayer) scheduleRange(ctx context.Context, tx *riverdb.Tx, row *replayRow) (replayed, error) {
+func (r *replayer) scheduleRange(ctx context.Context, tx *jobdb.Tx, row *replayRow) (replayed, error) {
 	batch, next, err := r.nextBatch(ctx, tx, row)
 	if err != nil {
 		return replayed{}, err
@@ -181,7 +181,7 @@ type candidate struct {
 
 // nextBatch returns the next deliveries, and the cursor after them. It is empty
 // after the last. A batch can be empty although there are more.
-func (r *replayer) nextBatch(ctx context.Context, tx *riverdb.Tx, row *replayRow) (batch []candidate, next string, err error) {
+func (r *replayer) nextBatch(ctx context.Context, tx *jobdb.Tx, row *replayRow) (batch []candidate, next string, err error) {
 	selected := selection{app: row.app}
 	if err := json.Unmarshal([]byte(row.filter), &selected.DeliveryFilter); err != nil {
 		return nil, "", err
@@ -200,7 +200,7 @@ func (r *replayer) nextBatch(ctx context.Context, tx *riverdb.Tx, row *replayRow
 }
 
 // scanForReplay leaves out tests, which are sent again only on request.
-func (f selection) scanForReplay(ctx context.Context, q riverdb.Querier) (scan, error) {
+func (f selection) scanForReplay(ctx context.Context, q jobdb.Querier) (scan, error) {
 	s, err := f.scan(ctx, q)
 	if f.Type == "" {
 		s.check(`d.type <> ?`, string(EventTest))
@@ -208,12 +208,12 @@ func (f selection) scanForReplay(ctx context.Context, q riverdb.Querier) (scan, 
 	return s, err
 }
 
-func (r *replayer) candidates(ctx context.Context, q riverdb.Querier, ids []string) ([]candidate, error) {
+func (r *replayer) candidates(ctx context.Context, q jobdb.Querier, ids []string) ([]candidate, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	in, list := anyOf(r.db, ids)
-	return riverdb.Collect(ctx, q, func(r riverdb.Row) (c candidate, err error) {
+	return jobdb.Collect(ctx, q, func(r jobdb.Row) (c candidate, err error) {
 		return c, r.Scan(&c.id, &c.endpoint, &c.state, &c.encoding)
 	}, `SELECT d.id, d.endpoint, COALESCE(e.state, ''), d.encoding FROM {schema}outbox_delivery d
 		LEFT JOIN {schema}outbox_endpoint e ON e.id = d.endpoint WHERE d.id `+in+` ORDER BY d.id`, list)
@@ -290,7 +290,7 @@ func (a *App) Replay(ctx context.Context, deliveryID string) error {
 	if !a.of(deliveryID).storable() {
 		return unknownDelivery(deliveryID)
 	}
-	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		return a.o.replayer.replay(ctx, tx, a.of(deliveryID))
 	})
 	return wrap("replaying", err)
@@ -300,8 +300,8 @@ func unknownDelivery(id string) error { return fmt.Errorf("%w: %s", ErrUnknownDe
 
 // replayer sends deliveries again.
 type replayer struct {
-	db        *riverdb.DB
-	client    riverdb.Client
+	db        *jobdb.DB
+	client    jobdb.Client
 	endpoints *endpointStore
 	publisher *publisher
 	faults    *contain.Faults
@@ -310,13 +310,13 @@ type replayer struct {
 	begun     chan struct{} // sent to when a replay is to be scheduled in the background
 }
 
-func (r *replayer) replay(ctx context.Context, tx *riverdb.Tx, k owned) error {
+func (r *replayer) replay(ctx context.Context, tx *jobdb.Tx, k owned) error {
 	var (
 		endpoint string
 		encoded  int64
 	)
 	err := tx.QueryRow(ctx, `SELECT endpoint, encoding FROM {schema}outbox_delivery WHERE app = ? AND id = ?`, k.app, k.id).Scan(&endpoint, &encoded)
-	if errors.Is(err, riverdb.ErrNoRows) {
+	if errors.Is(err, jobdb.ErrNoRows) {
 		return unknownDelivery(k.id)
 	}
 	if err != nil {
@@ -343,7 +343,7 @@ type requeued struct {
 
 // requeue gives deliveries new jobs. A job that a delivery still has is no
 // longer its own, see recorder.save.
-func (r *replayer) requeue(ctx context.Context, tx *riverdb.Tx, all []requeued, replay string) error {
+func (r *replayer) requeue(ctx context.Context, tx *jobdb.Tx, all []requeued, replay string) error {
 	params := make([]river.InsertManyParams, len(all))
 	for i, d := range all {
 		params[i] = jobParams(d.id, d.due)

@@ -11,7 +11,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/contain"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
@@ -28,7 +28,7 @@ const (
 // delivery takes a slot when it comes. A delivery whose slot would be far away
 // is put off behind those that were put off before.
 type replayPace struct {
-	db      *riverdb.DB
+	db      *jobdb.DB
 	batches *sqldb.Combiner[*paced, struct{}]
 	waiting atomic.Int64 // deliveries that wait in memory
 }
@@ -41,7 +41,7 @@ type paced struct {
 	taken                bool      // it has the slot of this time
 }
 
-func newReplayPace(db *riverdb.DB, faults *contain.Faults) *replayPace {
+func newReplayPace(db *jobdb.DB, faults *contain.Faults) *replayPace {
 	p := &replayPace{db: db}
 	p.batches = newBatcher(faults, inPacing, p.take)
 	return p
@@ -76,7 +76,7 @@ func (p *replayPace) take(ctx context.Context, all []*paced) ([]struct{}, error)
 	defer cancel()
 	// All processes lock the rows in the same order.
 	sorted := slices.SortedFunc(slices.Values(all), (*paced).compare)
-	err := p.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err := p.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		for begin := 0; begin < len(sorted); {
 			end := begin + 1
 			for end < len(sorted) && sorted[end].compare(sorted[begin]) == 0 {
@@ -97,7 +97,7 @@ func (d *paced) compare(other *paced) int {
 }
 
 // takeAll gives deliveries of one replay to one endpoint their times.
-func (p *replayPace) takeAll(ctx context.Context, tx *riverdb.Tx, all []*paced) error {
+func (p *replayPace) takeAll(ctx context.Context, tx *jobdb.Tx, all []*paced) error {
 	replay, endpoint := all[0].replay, all[0].endpoint
 	_, err := tx.Exec(ctx, `INSERT INTO {schema}outbox_replay_pace (replay, endpoint, spacing, slot_at, put_off_until)
 		SELECT id, ?, spacing, 0, 0 FROM {schema}outbox_replay WHERE id = ? ON CONFLICT (replay, endpoint) DO NOTHING`, endpoint, replay)
@@ -105,7 +105,7 @@ func (p *replayPace) takeAll(ctx context.Context, tx *riverdb.Tx, all []*paced) 
 		return err
 	}
 	lock := ``
-	if p.db.Dialect() == riverdb.Postgres {
+	if p.db.Dialect() == jobdb.Postgres {
 		lock = ` FOR UPDATE`
 	}
 	var (
@@ -114,7 +114,7 @@ func (p *replayPace) takeAll(ctx context.Context, tx *riverdb.Tx, all []*paced) 
 	)
 	err = tx.QueryRow(ctx, `SELECT spacing, slot_at, put_off_until, `+(&rateSlots{db: p.db}).now()+` FROM {schema}outbox_replay_pace
 		WHERE replay = ? AND endpoint = ?`+lock, replay, endpoint).Scan(&row.spacing, &row.slot, &row.putOff, &now)
-	if errors.Is(err, riverdb.ErrNoRows) { // the replay was forgotten, which no longer has a rate
+	if errors.Is(err, jobdb.ErrNoRows) { // the replay was forgotten, which no longer has a rate
 		for _, d := range all {
 			d.taken, d.at = true, time.Now()
 		}
@@ -131,7 +131,7 @@ func (p *replayPace) takeAll(ctx context.Context, tx *riverdb.Tx, all []*paced) 
 	return err
 }
 
-func (p *replayPace) decide(ctx context.Context, tx *riverdb.Tx, row *paceRow, now int64, all []*paced) error {
+func (p *replayPace) decide(ctx context.Context, tx *jobdb.Tx, row *paceRow, now int64, all []*paced) error {
 	free := maxPaceWaits - p.waiting.Load()
 	for _, d := range all {
 		ahead := maxPaceWait.Microseconds()

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -15,7 +15,7 @@ import (
 func TestPublish_EventPrunedMeanwhile(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		if o.db.Dialect() != riverdb.Postgres {
+		if o.db.Dialect() != jobdb.Postgres {
 			return // SQLite has one writer at a time
 		}
 		o.endpoint("shop", 0)

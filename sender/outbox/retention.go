@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // pruneBatch is the number of deliveries or events that are deleted in one
@@ -16,7 +16,7 @@ const pruneBatch = 500
 // retention deletes what is too old, and the oldest deliveries and events if
 // the tables are too large. Several processes may run it at once.
 type retention struct {
-	db       *riverdb.DB
+	db       *jobdb.DB
 	feed     *feed
 	age      time.Duration // of finished deliveries
 	deadAge  time.Duration // of dead letters
@@ -115,7 +115,7 @@ type oldDelivery struct {
 // oldest returns the deliveries of a kind that ended first. A condition on the
 // time would lead PostgreSQL to sort them, if it has no statistics.
 func (r *retention) oldest(ctx context.Context, kind string, limit int) ([]oldDelivery, error) {
-	return riverdb.Collect(ctx, r.db.Reader(), func(r riverdb.Row) (e oldDelivery, err error) { return e, r.Scan(&e.id, &e.at) },
+	return jobdb.Collect(ctx, r.db.Reader(), func(r jobdb.Row) (e oldDelivery, err error) { return e, r.Scan(&e.id, &e.at) },
 		`SELECT id, done_at FROM {schema}outbox_delivery WHERE `+kind+` ORDER BY done_at LIMIT ?`, int64(limit))
 }
 
@@ -126,14 +126,14 @@ func (r *retention) deleteDeliveries(ctx context.Context, old []oldDelivery) (co
 		ids[i] = o.id
 	}
 	slices.Sort(ids)
-	err = r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err = r.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		t, err := lockTotals(ctx, tx)
 		if err != nil {
 			return err
 		}
 		// done_at > 0 would lead PostgreSQL to another index.
 		in, list := anyOf(r.db, ids)
-		deleted, err := riverdb.Collect(ctx, tx, t.scanDelivery,
+		deleted, err := jobdb.Collect(ctx, tx, t.scanDelivery,
 			`DELETE FROM {schema}outbox_delivery WHERE id `+in+` AND done_at <> 0 RETURNING id, state, done_at, size`, list)
 		if err != nil || len(deleted) == 0 {
 			return err
@@ -166,7 +166,7 @@ func (r *retention) pruneReplays(ctx context.Context, before int64) error {
 // cancelForgotten cancels the waiting deliveries of disabled endpoints if that
 // was interrupted.
 func (r *retention) cancelForgotten(ctx context.Context) error {
-	endpoints, err := riverdb.Collect(ctx, r.db.Reader(), scanText, `SELECT e.id FROM {schema}outbox_endpoint e WHERE e.state = 'disabled'
+	endpoints, err := jobdb.Collect(ctx, r.db.Reader(), scanText, `SELECT e.id FROM {schema}outbox_endpoint e WHERE e.state = 'disabled'
 		AND (SELECT 1 FROM {schema}outbox_delivery d WHERE d.endpoint = e.id AND d.state = 'pending' LIMIT 1) = 1`)
 	for _, endpoint := range endpoints {
 		if err == nil {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // maxGrace bounds the time for which an old secret stays in use.
@@ -29,7 +29,7 @@ func (a *App) RotateSecret(ctx context.Context, id, text string, grace time.Dura
 		return Secret{}, fieldError("grace", "%v: want 0 to 30 days", grace)
 	}
 	var shown Secret
-	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err := a.o.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		if err := a.o.endpoints.lock(ctx, tx, a.of(id)); err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (o *Outbox) ReSeal(ctx context.Context) (int, error) {
 	if err := o.open(); err != nil {
 		return 0, err
 	}
-	ids, err := riverdb.Collect(ctx, o.db, scanText, `SELECT id FROM {schema}outbox_endpoint ORDER BY id`)
+	ids, err := jobdb.Collect(ctx, o.db, scanText, `SELECT id FROM {schema}outbox_endpoint ORDER BY id`)
 	if err != nil {
 		return 0, wrap("reading endpoints", err)
 	}
@@ -120,7 +120,7 @@ func (s *endpointStore) reSeal(ctx context.Context, id string) (done bool, err e
 	if err != nil || s.isCurrent(columns) {
 		return false, err
 	}
-	err = s.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err = s.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		if err := s.lock(ctx, tx, before.key()); err != nil {
 			return err
 		}

@@ -1,7 +1,7 @@
 package outbox
 
 import (
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // module names this package's tables and its schema on PostgreSQL.
@@ -64,7 +64,7 @@ const module = "outbox"
 // Dead letters can be anywhere in a large table. The two indexes that list them
 // therefore have all columns that Stats needs. One is the size, whose condition
 // SQLite checks for each row.
-var migrations = []riverdb.Step{{
+var migrations = []jobdb.Step{{
 	`CREATE TABLE {schema}outbox_app (
 		id {text} NOT NULL PRIMARY KEY,
 		created_at bigint NOT NULL,

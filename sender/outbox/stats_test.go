@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 func TestCount(t *testing.T) {
@@ -39,7 +39,7 @@ func TestStats_AsCountedOneByOne(t *testing.T) {
 				o.publishOne(app)
 			}
 		}
-		ids, err := riverdb.Collect(t.Context(), o.db, scanText, `SELECT id FROM {schema}outbox_delivery ORDER BY id`)
+		ids, err := jobdb.Collect(t.Context(), o.db, scanText, `SELECT id FROM {schema}outbox_delivery ORDER BY id`)
 		require.NoError(t, err)
 		require.Len(t, ids, 48)
 		for range 12 {
@@ -84,7 +84,7 @@ type counted struct {
 
 func (o *inside) requireCounted(r *statsReader, of scope) {
 	o.t.Helper()
-	all, err := riverdb.Collect(o.t.Context(), o.db, func(row riverdb.Row) (c counted, err error) {
+	all, err := jobdb.Collect(o.t.Context(), o.db, func(row jobdb.Row) (c counted, err error) {
 		return c, row.Scan(&c.app, &c.endpoint, &c.state, &c.next, &c.running)
 	}, `SELECT d.app, d.endpoint, d.state, d.next_at, CASE WHEN j.state = 'running' THEN 1 ELSE 0 END
 		FROM {schema}outbox_delivery d JOIN {schema}river_job j ON j.id = d.job ORDER BY d.id`)
@@ -207,7 +207,7 @@ func TestStats_EventsWithoutPosition(t *testing.T) {
 		o.publishOne("shop")
 		r := &statsReader{o.db, MaxCount}
 		for app, want := range map[string]int{"": 1, "shop": 1, "rival": 0} {
-			if o.db.Dialect() == riverdb.SQLite {
+			if o.db.Dialect() == jobdb.SQLite {
 				want = 0
 			}
 			s, err := r.read(t.Context(), scope{app: app})

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // counting reads figures with a limit of most.
@@ -24,9 +24,9 @@ func counting(name string, most int64, of func(g *grown) scope) operation {
 // figures are the figures of each kind. SQLite uses some pages for each row,
 // and the whole table has only thousands. Its planner does not look at limits,
 // so the test uses a low one.
-func figures(d riverdb.Dialect) []operation {
+func figures(d jobdb.Dialect) []operation {
 	most := int64(MaxCount)
-	if d == riverdb.SQLite {
+	if d == jobdb.SQLite {
 		most = 500
 	}
 	return []operation{
@@ -59,7 +59,7 @@ func TestStatsPlans_Indexes(t *testing.T) {
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
 		g := grow(o, o.large(100_000))
 		only := func(index string) string {
-			if o.db.Dialect() == riverdb.SQLite {
+			if o.db.Dialect() == jobdb.SQLite {
 				return "COVERING INDEX " + index
 			}
 			return "Index Only Scan outbox_delivery " + index

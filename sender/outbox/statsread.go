@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // walkedApps is the number of apps whose index the operator's counts walk
@@ -18,7 +18,7 @@ const walkedApps = 1000
 // statements reads at most one row more of an index, and where necessary the
 // row of the table.
 type statsReader struct {
-	db   *riverdb.DB
+	db   *jobdb.DB
 	most int64
 }
 
@@ -29,11 +29,11 @@ const plainPlans = `SELECT set_config('enable_bitmapscan', 'off', true), set_con
 
 // read counts everything.
 func (r *statsReader) read(ctx context.Context, of scope) (s Stats, err error) {
-	if r.db.Dialect() == riverdb.SQLite {
+	if r.db.Dialect() == jobdb.SQLite {
 		c := counter{r, r.db.Reader(), of, time.Now(), map[owned]*EndpointBacklog{}}
 		return c.read(ctx)
 	}
-	err = r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	err = r.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		if _, err := tx.Exec(ctx, plainPlans); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (s scope) where() (condition string, args []any) {
 // counter makes one Stats.
 type counter struct {
 	*statsReader
-	q         riverdb.Querier
+	q         jobdb.Querier
 	of        scope
 	now       time.Time
 	endpoints map[owned]*EndpointBacklog
@@ -91,7 +91,7 @@ type group struct {
 // readPending reads the deliveries that were published first.
 func (c *counter) readPending(ctx context.Context, s *Stats) error {
 	where, args := c.of.where()
-	groups, err := riverdb.Collect(ctx, c.q, func(row riverdb.Row) (g group, err error) {
+	groups, err := jobdb.Collect(ctx, c.q, func(row jobdb.Row) (g group, err error) {
 		return g, row.Scan(&g.key.app, &g.key.id, &g.n, &g.due, &g.oldest)
 	}, `SELECT app, endpoint, COUNT(*), COUNT(due_at), COALESCE(MIN(due_at), 0) FROM (
 			SELECT d.app, d.endpoint, CASE WHEN d.next_at <= ? THEN d.next_at END AS due_at FROM {schema}outbox_delivery d
@@ -164,10 +164,10 @@ func (c *counter) failedGroups(ctx context.Context) ([]group, error) {
 	}
 	where, args := c.of.where() // outbox_delivery_app_failed, outbox_delivery_failed
 	from := `{schema}outbox_delivery d`
-	if c.of.app != "" && c.db.Dialect() == riverdb.SQLite {
+	if c.of.app != "" && c.db.Dialect() == jobdb.SQLite {
 		from += ` INDEXED BY outbox_delivery_app_failed` // and not outbox_delivery_app
 	}
-	return riverdb.Collect(ctx, c.q, func(row riverdb.Row) (g group, err error) {
+	return jobdb.Collect(ctx, c.q, func(row jobdb.Row) (g group, err error) {
 		return g, row.Scan(&g.key.app, &g.key.id, &g.n)
 	}, `SELECT app, endpoint, COUNT(*) FROM (SELECT d.app, d.endpoint FROM `+from+`
 			WHERE `+where+` AND d.state = 'failed' ORDER BY `+c.idOrder()+` DESC LIMIT ?) AS sample
@@ -178,11 +178,11 @@ func (c *counter) failedGroups(ctx context.Context) ([]group, error) {
 // all processes have workers.
 func (c *counter) readInFlight(ctx context.Context, s *Stats) error {
 	delivery := `{schema}outbox_delivery d ON d.id = job.delivery AND d.job = job.id AND d.state = 'pending'`
-	if c.db.Dialect() == riverdb.Postgres { // a join could read all deliveries
+	if c.db.Dialect() == jobdb.Postgres { // a join could read all deliveries
 		delivery = `LATERAL (SELECT o.app, o.endpoint FROM {schema}outbox_delivery o
 			WHERE o.id = job.delivery AND o.job = job.id AND o.state = 'pending' LIMIT 1) d ON true`
 	}
-	groups, err := riverdb.Collect(ctx, c.q, func(row riverdb.Row) (g group, err error) {
+	groups, err := jobdb.Collect(ctx, c.q, func(row jobdb.Row) (g group, err error) {
 		return g, row.Scan(&g.key.app, &g.key.id, &g.n)
 	}, `SELECT COALESCE(d.app, ''), COALESCE(d.endpoint, ''), COUNT(*) FROM (SELECT id, args->>'id' AS delivery FROM {schema}river_job
 			WHERE state = 'running' AND queue = '`+queueName+`' ORDER BY priority, scheduled_at, id LIMIT ?) AS job
@@ -238,7 +238,7 @@ func (c *counter) countState(state State) (statement string, args []any) {
 		return `SELECT COUNT(*) FROM (SELECT 1 FROM {schema}outbox_delivery d WHERE ` + where + in + `) AS n`, append(args, c.most+1)
 	}
 	apps := `SELECT COUNT(*) FROM (SELECT 1 FROM (SELECT id FROM {schema}outbox_app ORDER BY id LIMIT ?) AS a CROSS JOIN `
-	if c.db.Dialect() == riverdb.SQLite {
+	if c.db.Dialect() == jobdb.SQLite {
 		return apps + `{schema}outbox_delivery d WHERE d.app = a.id AND d.state = '` + string(state) + `' LIMIT ?) AS n`,
 			[]any{int64(walkedApps), c.most + 1}
 	}
@@ -248,7 +248,7 @@ func (c *counter) countState(state State) (statement string, args []any) {
 
 // readUnplaced counts the events that feed.place has not seen yet.
 func (c *counter) readUnplaced(ctx context.Context, s *Stats) error {
-	if c.db.Dialect() == riverdb.SQLite || c.of.endpoint != "" {
+	if c.db.Dialect() == jobdb.SQLite || c.of.endpoint != "" {
 		return nil
 	}
 	var all, own, oldest int64
@@ -280,7 +280,7 @@ func (c *counter) readEndpoints(ctx context.Context, all []EndpointBacklog) erro
 		ids[i], byID[all[i].Endpoint] = all[i].Endpoint, &all[i]
 	}
 	in, list := anyOf(c.db, ids)
-	_, err := riverdb.Collect(ctx, c.q, func(row riverdb.Row) (none struct{}, err error) {
+	_, err := jobdb.Collect(ctx, c.q, func(row jobdb.Row) (none struct{}, err error) {
 		var id, state string
 		var open int64
 		if err = row.Scan(&id, &state, &open); err == nil {
@@ -293,7 +293,7 @@ func (c *counter) readEndpoints(ctx context.Context, all []EndpointBacklog) erro
 
 // idOrder is the order of the indexes, see migrations.
 func (c *counter) idOrder() string {
-	if c.db.Dialect() == riverdb.Postgres {
+	if c.db.Dialect() == jobdb.Postgres {
 		return `d.id COLLATE "POSIX"`
 	}
 	return `d.id`

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
@@ -26,11 +26,11 @@ func flag(b bool) int64 {
 	return 0
 }
 
-func scanText(r riverdb.Row) (text string, err error) { return text, r.Scan(&text) }
+func scanText(r jobdb.Row) (text string, err error) { return text, r.Scan(&text) }
 
 // anyOf is a condition on a text that is one of many, and its argument.
-func anyOf(db *riverdb.DB, texts []string) (condition string, arg any) {
-	if db.Dialect() == riverdb.Postgres {
+func anyOf(db *jobdb.DB, texts []string) (condition string, arg any) {
+	if db.Dialect() == jobdb.Postgres {
 		return sqldb.AnyInArray("text"), texts
 	}
 	return `IN (SELECT value FROM json_each(?))`, list(texts)
@@ -40,8 +40,8 @@ func anyOf(db *riverdb.DB, texts []string) (condition string, arg any) {
 // column, and its argument. Unlike [anyOf] it suits a column that is not
 // unique. PostgreSQL looks up each text by itself, and locks the rows. Without
 // statistics it would expect that many texts match the whole table.
-func locate(db *riverdb.DB, table, column string, texts []string) (condition string, arg any) {
-	if db.Dialect() == riverdb.SQLite {
+func locate(db *jobdb.DB, table, column string, texts []string) (condition string, arg any) {
+	if db.Dialect() == jobdb.SQLite {
 		return column + ` IN (SELECT value FROM json_each(?))`, list(texts)
 	}
 	return `ctid = ANY(ARRAY(SELECT r.ctid FROM unnest(?::text[]) AS u (a), LATERAL (
@@ -49,8 +49,8 @@ func locate(db *riverdb.DB, table, column string, texts []string) (condition str
 }
 
 // locatePairs is [locate] for two columns. They have one of many pairs.
-func locatePairs(db *riverdb.DB, table, first, second string, pairs keys) (condition string, args []any) {
-	if db.Dialect() == riverdb.Postgres {
+func locatePairs(db *jobdb.DB, table, first, second string, pairs keys) (condition string, args []any) {
+	if db.Dialect() == jobdb.Postgres {
 		return `ctid = ANY(ARRAY(SELECT r.ctid FROM unnest(?::text[], ?::text[]) AS u (a, b), LATERAL (
 			SELECT ctid FROM {schema}` + table + ` WHERE ` + first + ` = u.a AND ` + second + ` = u.b FOR UPDATE) AS r))`, []any{pairs.apps, pairs.events}
 	}
@@ -70,8 +70,8 @@ type keys struct{ apps, events []string }
 // the same deliveries wait for each other and do not deadlock. The subselect
 // must be materialized, since it could run several times otherwise. SQLite has
 // one writer at a time.
-func inOrder(db *riverdb.DB) string {
-	if db.Dialect() == riverdb.Postgres {
+func inOrder(db *jobdb.DB) string {
+	if db.Dialect() == jobdb.Postgres {
 		return ` FOR UPDATE`
 	}
 	return ``
@@ -79,8 +79,8 @@ func inOrder(db *riverdb.DB) string {
 
 // each is a table u with the column id, which has the rows of a list, and its
 // argument. A subselect about one row then says for each what it says for one.
-func each(db *riverdb.DB, ids []string) (table string, arg any) {
-	if db.Dialect() == riverdb.Postgres {
+func each(db *jobdb.DB, ids []string) (table string, arg any) {
+	if db.Dialect() == jobdb.Postgres {
 		return `unnest(?::text[]) AS u (id)`, ids
 	}
 	return `(SELECT value AS id FROM json_each(?)) AS u`, list(ids)
@@ -90,17 +90,17 @@ func each(db *riverdb.DB, ids []string) (table string, arg any) {
 // order of columns. Its arguments are the app and the place. On PostgreSQL the
 // rows of later apps match, too, so the statement must leave them out at the
 // end. Without statistics PostgreSQL would otherwise sort all rows of the app.
-func fromPlace(d riverdb.Dialect, columns, operator string) string {
+func fromPlace(d jobdb.Dialect, columns, operator string) string {
 	marks := strings.Repeat(`, ?`, strings.Count(columns, `,`))
-	if d == riverdb.Postgres {
+	if d == jobdb.Postgres {
 		return `(app, ` + columns + `) ` + operator + ` (?, ?` + marks + `)`
 	}
 	return `app = ? AND (` + columns + `) ` + operator + ` (?` + marks + `)`
 }
 
 // byID is the order of delivery IDs in the indexes that have several columns.
-func byID(d riverdb.Dialect) string {
-	if d == riverdb.Postgres {
+func byID(d jobdb.Dialect) string {
+	if d == jobdb.Postgres {
 		return `id COLLATE "POSIX"`
 	}
 	return `id`
@@ -188,7 +188,7 @@ func (o *Outbox) Apps(ctx context.Context, p Page) (page Apps, err error) {
 	if err != nil || !storable(string(after)) {
 		return page, fieldError("Page.Cursor", "not a cursor returned by this list")
 	}
-	page.Items, err = riverdb.Collect(ctx, o.db.Reader(), scanText, `SELECT id FROM {schema}outbox_app WHERE id > ? ORDER BY id LIMIT ?`,
+	page.Items, err = jobdb.Collect(ctx, o.db.Reader(), scanText, `SELECT id FROM {schema}outbox_app WHERE id > ? ORDER BY id LIMIT ?`,
 		string(after), int64(limit+1))
 	if len(page.Items) > limit {
 		page.Items = page.Items[:limit]
@@ -197,7 +197,7 @@ func (o *Outbox) Apps(ctx context.Context, p Page) (page Apps, err error) {
 	return page, wrap("reading apps", err)
 }
 
-func registerApp(ctx context.Context, q riverdb.Querier, app string) error {
+func registerApp(ctx context.Context, q jobdb.Querier, app string) error {
 	_, err := q.Exec(ctx, `INSERT INTO {schema}outbox_app (id, created_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING`, app, micros(time.Now()))
 	if err != nil {
 		return fmt.Errorf("outbox: registering app: %w", err)
@@ -207,7 +207,7 @@ func registerApp(ctx context.Context, q riverdb.Querier, app string) error {
 
 // lockApp makes other registrations of the app wait until the transaction has
 // ended.
-func lockApp(ctx context.Context, tx *riverdb.Tx, app string) error {
+func lockApp(ctx context.Context, tx *jobdb.Tx, app string) error {
 	if err := registerApp(ctx, tx, app); err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func lockApp(ctx context.Context, tx *riverdb.Tx, app string) error {
 
 func unknownApp(name string) error { return fmt.Errorf("%w: %q", ErrUnknownApp, clean(name)) }
 
-func requireApp(ctx context.Context, q riverdb.Querier, app string) error {
+func requireApp(ctx context.Context, q jobdb.Querier, app string) error {
 	var n int64
 	if err := q.QueryRow(ctx, `SELECT count(*) FROM {schema}outbox_app WHERE id = ?`, app).Scan(&n); err != nil {
 		return wrap("reading app", err)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -33,7 +33,7 @@ func isIntermediate(t payload.Type) bool {
 // since the endpoint never gets it. A delivery that is in flight while it is
 // superseded counts as delivered if it succeeds. A replayed delivery is never
 // stale.
-func (p *publisher) dropStale(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
+func (p *publisher) dropStale(ctx context.Context, tx *jobdb.Tx, d *draft, deliveries []*newDelivery) error {
 	switch {
 	case isTerminal(&d.event):
 		return p.supersedeEarlier(ctx, tx, d, deliveries)
@@ -43,7 +43,7 @@ func (p *publisher) dropStale(ctx context.Context, tx *riverdb.Tx, d *draft, del
 	return nil
 }
 
-func (p *publisher) supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
+func (p *publisher) supersedeEarlier(ctx context.Context, tx *jobdb.Tx, d *draft, deliveries []*newDelivery) error {
 	var ended []sequence
 	for _, n := range deliveries {
 		if n.state != Pending {
@@ -66,7 +66,7 @@ func (p *publisher) supersedeEarlier(ctx context.Context, tx *riverdb.Tx, d *dra
 	return p.ordering.unblock(ctx, tx, ended)
 }
 
-func supersedeLate(ctx context.Context, tx *riverdb.Tx, d *draft, deliveries []*newDelivery) error {
+func supersedeLate(ctx context.Context, tx *jobdb.Tx, d *draft, deliveries []*newDelivery) error {
 	for _, n := range deliveries {
 		if n.state != Pending {
 			continue

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 const (
@@ -41,9 +41,9 @@ func countedKinds() []countedRows {
 
 // lockTotals makes other processes that prune wait until the transaction has
 // ended.
-func lockTotals(ctx context.Context, tx *riverdb.Tx) (*totals, error) {
+func lockTotals(ctx context.Context, tx *jobdb.Tx) (*totals, error) {
 	t := &totals{byKind: map[string]*total{}}
-	_, err := riverdb.Collect(ctx, tx, func(r riverdb.Row) (struct{}, error) {
+	_, err := jobdb.Collect(ctx, tx, func(r jobdb.Row) (struct{}, error) {
 		var kind string
 		one := &total{}
 		err := r.Scan(&kind, &one.until, &one.rows, &one.bytes, &one.begun)
@@ -61,7 +61,7 @@ func (t *totals) subtract(kind string, at, size int64) {
 	}
 }
 
-func (t *totals) scanDelivery(r riverdb.Row) (id string, err error) {
+func (t *totals) scanDelivery(r jobdb.Row) (id string, err error) {
 	var (
 		state    string
 		at, size int64
@@ -75,7 +75,7 @@ func (t *totals) scanDelivery(r riverdb.Row) (id string, err error) {
 	return id, err
 }
 
-func (t *totals) scanEvent(r riverdb.Row) (none struct{}, err error) {
+func (t *totals) scanEvent(r jobdb.Row) (none struct{}, err error) {
 	var at, size int64
 	err = r.Scan(&at, &size)
 	t.subtract("event", at, size)
@@ -83,7 +83,7 @@ func (t *totals) scanEvent(r riverdb.Row) (none struct{}, err error) {
 }
 
 // save stores the totals.
-func (t *totals) save(ctx context.Context, tx *riverdb.Tx) error {
+func (t *totals) save(ctx context.Context, tx *jobdb.Tx) error {
 	for kind, one := range t.byKind {
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_total SET until = ?, amount = ?, bytes = ?, begun = ? WHERE id = 1 AND kind = ?`,
 			one.until, one.rows, one.bytes, one.begun, kind)
@@ -100,7 +100,7 @@ func (r *retention) count(ctx context.Context) (*totals, error) {
 	for {
 		var t *totals
 		more := false
-		err := r.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) (err error) {
+		err := r.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 			if t, err = lockTotals(ctx, tx); err != nil {
 				return err
 			}
@@ -119,7 +119,7 @@ func (r *retention) count(ctx context.Context) (*totals, error) {
 	}
 }
 
-func (t *totals) countBatch(ctx context.Context, tx *riverdb.Tx, k countedRows) (n int64, err error) {
+func (t *totals) countBatch(ctx context.Context, tx *jobdb.Tx, k countedRows) (n int64, err error) {
 	one, now := t.byKind[k.kind], micros(time.Now())
 	if one == nil { // deleted by SQL
 		return 0, nil

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // sums returns what the totals say, and what the rows say.
@@ -79,7 +79,7 @@ func TestMaintain_ContinuesBehindWhatItKeeps(t *testing.T) {
 		o.retention.eventAge = time.Minute
 		o.exec(`DELETE FROM {schema}outbox_delivery WHERE id = ?`, g.id(kept+1000))
 		o.exec(`DELETE FROM {schema}outbox_delivery WHERE id = ?`, g.id(3))
-		if o.db.Dialect() == riverdb.Postgres {
+		if o.db.Dialect() == jobdb.Postgres {
 			o.exec(`UPDATE {schema}outbox_event SET position = 1 WHERE position = 0`)
 		}
 		events := func() (n int64) {

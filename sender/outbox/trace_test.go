@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 )
@@ -56,7 +56,7 @@ func (c *tracer) take() []executed {
 // tracedEach runs a test on both databases, on outboxes that report what they
 // run.
 func tracedEach(t *testing.T, test func(t *testing.T, o *inside, c *tracer), opts ...Option) {
-	for name, connect := range map[string]func(*testing.T, *tracer) *riverdb.DB{"SQLite": tracedSQLite, "Postgres": tracedPostgres} {
+	for name, connect := range map[string]func(*testing.T, *tracer) *jobdb.DB{"SQLite": tracedSQLite, "Postgres": tracedPostgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := &tracer{}
@@ -72,7 +72,7 @@ func tracedEach(t *testing.T, test func(t *testing.T, o *inside, c *tracer), opt
 
 // tracedPostgres lets PostgreSQL send the plan of each statement that it has
 // run.
-func tracedPostgres(t *testing.T, c *tracer) *riverdb.DB {
+func tracedPostgres(t *testing.T, c *tracer) *jobdb.DB {
 	config, err := pgxpool.ParseConfig(sqldbtest.NewDatabase(t))
 	require.NoError(t, err)
 	config.MaxConns = sqldbtest.MaxConns
@@ -89,7 +89,7 @@ func tracedPostgres(t *testing.T, c *tracer) *riverdb.DB {
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	db, err := riverdb.NewPostgres(pool, "deployhook_outbox")
+	db, err := jobdb.NewPostgres(pool, "deployhook_outbox")
 	require.NoError(t, err)
 	return db
 }
@@ -133,14 +133,14 @@ func (n *node) addTo(e *executed, depth int) {
 }
 
 // tracedSQLite counts the pages that each statement uses.
-func tracedSQLite(t *testing.T, c *tracer) *riverdb.DB {
+func tracedSQLite(t *testing.T, c *tracer) *jobdb.DB {
 	base, err := sqlite.NewConnector("file:" + (&url.URL{Path: NewSQLite(t)}).EscapedPath() +
 		"?_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_txlock=immediate")
 	require.NoError(t, err)
 	db := sql.OpenDB(tracedConnector{base, c})
 	db.SetMaxOpenConns(1)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return &riverdb.DB{DB: sqldb.NewImmediate(db, "")}
+	return &jobdb.DB{DB: sqldb.NewImmediate(db, "")}
 }
 
 type tracedConnector struct {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
@@ -45,8 +45,8 @@ const (
 // once and again when the change has settled. Then it sets woken to the value
 // that wake had before. So no crash loses a change.
 type waker struct {
-	db      *riverdb.DB
-	client  riverdb.Client
+	db      *jobdb.DB
+	client  jobdb.Client
 	limiter *admission.Limiter
 	logger  *slog.Logger
 	changed chan struct{}
@@ -66,7 +66,7 @@ type rouse struct {
 	early   bool      // a pass has ended that began too early
 }
 
-func newWaker(db *riverdb.DB, client riverdb.Client, limiter *admission.Limiter, logger *slog.Logger) *waker {
+func newWaker(db *jobdb.DB, client jobdb.Client, limiter *admission.Limiter, logger *slog.Logger) *waker {
 	return &waker{db: db, client: client, limiter: limiter, logger: logger, changed: make(chan struct{}, 1), now: time.Now, roused: map[string]*rouse{}}
 }
 
@@ -111,7 +111,7 @@ func (w *waker) rouse(ctx context.Context, after string) (next string, err error
 		id   string
 		wake int64
 	}
-	all, err := riverdb.Collect(ctx, w.db.Reader(), func(r riverdb.Row) (e endpoint, err error) { return e, r.Scan(&e.id, &e.wake) },
+	all, err := jobdb.Collect(ctx, w.db.Reader(), func(r jobdb.Row) (e endpoint, err error) { return e, r.Scan(&e.id, &e.wake) },
 		`SELECT id, wake FROM {schema}outbox_endpoint WHERE wake > woken AND id > ? ORDER BY id LIMIT ?`, after, int64(rousePage))
 	if err != nil {
 		return "", err
@@ -208,7 +208,7 @@ type sleeper struct {
 func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int) (all []sleeper, next string, err error) {
 	text, args := `SELECT id, job, next_at FROM {schema}outbox_delivery WHERE endpoint = ? AND state = 'pending' AND id > ? ORDER BY id LIMIT ?`,
 		[]any{endpoint, after, int64(limit)}
-	if w.db.Dialect() == riverdb.Postgres {
+	if w.db.Dialect() == jobdb.Postgres {
 		// PostgreSQL expects few rows, since it multiplies the shares of the endpoint
 		// and of the state. So it would read and sort all that wait for the endpoint.
 		// It does not know that of a place in the order of all rows.
@@ -217,7 +217,7 @@ func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int)
 			ORDER BY endpoint, state, id COLLATE "POSIX" LIMIT ?) AS next WHERE endpoint = ? AND state = 'pending' ORDER BY id COLLATE "POSIX"`,
 			append(args, endpoint)
 	}
-	all, err = riverdb.Collect(ctx, w.db.Reader(), func(r riverdb.Row) (s sleeper, err error) {
+	all, err = jobdb.Collect(ctx, w.db.Reader(), func(r jobdb.Row) (s sleeper, err error) {
 		var nextAt int64
 		err = r.Scan(&s.id, &s.job, &nextAt)
 		s.due = nextAt <= micros(time.Now())
@@ -254,14 +254,14 @@ func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int)
 // scheduler may be looking at is about to run anyway. If it ran while the
 // scheduler's statement lasts, that statement and the one that records its
 // result could deadlock.
-func (w *waker) asleep(ctx context.Context, q riverdb.Querier, jobs []int64, lock string) ([]int64, error) {
+func (w *waker) asleep(ctx context.Context, q jobdb.Querier, jobs []int64, lock string) ([]int64, error) {
 	which, list := w.db.IsAnyOf("id", jobs)
 	earliest := `now() + CASE WHEN state = 'scheduled' THEN interval '%d seconds' ELSE interval '0' END`
-	if w.db.Dialect() == riverdb.SQLite {
+	if w.db.Dialect() == jobdb.SQLite {
 		lock = ``
 		earliest = `datetime('now', 'subsec', CASE WHEN state = 'scheduled' THEN '+%d seconds' ELSE '+0 seconds' END)`
 	}
-	return riverdb.Collect(ctx, q, func(r riverdb.Row) (job int64, err error) { return job, r.Scan(&job) },
+	return jobdb.Collect(ctx, q, func(r jobdb.Row) (job int64, err error) { return job, r.Scan(&job) },
 		`SELECT id FROM {schema}river_job WHERE `+which+` AND state IN ('available', 'scheduled') AND scheduled_at > `+
 			fmt.Sprintf(earliest, int(scheduledAfter.Seconds()))+` ORDER BY id`+lock, list)
 }
@@ -274,7 +274,7 @@ func (w *waker) asleep(ctx context.Context, q riverdb.Querier, jobs []int64, loc
 func (w *waker) wake(ctx context.Context, jobs []int64) (n int, err error) {
 	for part := range slices.Chunk(jobs, wakeBatch) {
 		var woken int
-		err := w.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		err := w.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 			asleep, err := w.asleep(ctx, tx, part, ` FOR UPDATE SKIP LOCKED`)
 			if err != nil {
 				return err

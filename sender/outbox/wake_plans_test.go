@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
@@ -38,7 +38,7 @@ func TestPlans_RouseReadsChangedEndpoints(t *testing.T) {
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
 		e := o.endpoint("shop", 0)
 		numbers := `generate_series(1, 20000) AS s(n)`
-		if o.db.Dialect() == riverdb.SQLite {
+		if o.db.Dialect() == jobdb.SQLite {
 			numbers = `(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 20000) SELECT n FROM s) AS s`
 		}
 		columns := o.columns("outbox_endpoint", "id")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
@@ -18,7 +18,7 @@ import (
 func (o *inside) runsIn(id string) time.Duration {
 	o.t.Helper()
 	left := `CAST(extract(epoch FROM j.scheduled_at - clock_timestamp()) * 1000 AS bigint)`
-	if o.db.Dialect() == riverdb.SQLite {
+	if o.db.Dialect() == jobdb.SQLite {
 		left = `CAST((unixepoch(j.scheduled_at, 'subsec') - unixepoch('now', 'subsec')) * 1000 AS integer)`
 	}
 	var ms int64
@@ -44,7 +44,7 @@ func (o *inside) sleeps(ids ...string) {
 func (o *inside) sleepsFor(seconds int, ids ...string) {
 	o.t.Helper()
 	at := fmt.Sprintf(`clock_timestamp() + interval '%d seconds'`, seconds)
-	if o.db.Dialect() == riverdb.SQLite {
+	if o.db.Dialect() == jobdb.SQLite {
 		at = fmt.Sprintf(`datetime('now', '+%d seconds', 'subsec')`, seconds)
 	}
 	for _, id := range ids {
@@ -150,7 +150,7 @@ func (o *inside) insertPending(endpoint string, n int, until time.Time) {
 	o.t.Helper()
 	template := o.publishOne("shop")
 	numbers := `generate_series(1, CAST(? AS bigint)) AS s(n)`
-	if o.db.Dialect() == riverdb.SQLite {
+	if o.db.Dialect() == jobdb.SQLite {
 		numbers = `(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < ?) SELECT n FROM s) AS s`
 	}
 	columns := o.columns("outbox_delivery", "id", "event", "job", "next_at", "endpoint")
@@ -166,7 +166,7 @@ func (o *inside) columns(table string, except ...string) (list string) {
 	query := `SELECT string_agg(column_name, ', ') FROM information_schema.columns
 		WHERE table_schema = '` + o.db.Schema() + `' AND table_name = ? AND NOT column_name = ANY(?)`
 	var arg any = except
-	if o.db.Dialect() == riverdb.SQLite {
+	if o.db.Dialect() == jobdb.SQLite {
 		_, arg = anyOf(o.db, except)
 		query = `SELECT group_concat(name, ', ') FROM pragma_table_info(?) WHERE name NOT IN (SELECT value FROM json_each(?))`
 	}
@@ -179,14 +179,14 @@ func (o *inside) columns(table string, except ...string) (list string) {
 func TestWaker_WaitsForNoLock(t *testing.T) {
 	t.Parallel()
 	insideEach(t, func(t *testing.T, o *inside) {
-		if o.db.Dialect() != riverdb.Postgres {
+		if o.db.Dialect() != jobdb.Postgres {
 			return // SQLite has one writer at a time
 		}
 		e := o.endpoint("shop", 0)
 		locked, free := o.publishOne("shop"), o.publishOne("shop")
 		o.sleeps(locked, free)
 		job := o.loaded(locked).job
-		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *riverdb.Tx) error {
+		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *jobdb.Tx) error {
 			if _, err := tx.Exec(ctx, `UPDATE {schema}river_job SET tags = tags WHERE id = ?`, job); err != nil {
 				return err
 			}

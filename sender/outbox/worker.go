@@ -15,7 +15,7 @@ import (
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/contain/waits"
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/timemath"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
@@ -35,7 +35,7 @@ const (
 type worker struct {
 	river.WorkerDefaults[jobArgs]
 
-	client        riverdb.Client
+	client        jobdb.Client
 	loader        *loader
 	targets       *targets
 	sender        *sender.Sender

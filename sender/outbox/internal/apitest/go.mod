@@ -17,7 +17,7 @@ require (
 	github.com/basgys/goxml2json v1.1.1-0.20231018121955-e66ee54ceaad // indirect
 	github.com/buger/jsonparser v1.6.1 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
-	github.com/deployhook/deployhook/internal/riverdb v0.1.0 // indirect
+	github.com/deployhook/deployhook/internal/jobdb v0.1.0 // indirect
 	github.com/deployhook/deployhook/internal/sqldb v0.1.0 // indirect
 	github.com/deployhook/deployhook/signer/httpsig v0.1.0 // indirect
 	github.com/dunglas/httpsfv v1.1.2 // indirect

@@ -1,19 +1,19 @@
-package riverdb_test
+package jobdb_test
 
 import (
 	"context"
 
 	"github.com/riverqueue/river"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 var _ = use
 
 // use is the snippet of the package documentation, so that it is compiled.
 func use(ctx context.Context, args river.JobArgs, body []byte) error {
-	// or riverdb.NewPostgres(pool, "deployhook_inbox")
-	db, err := riverdb.OpenSQLite(ctx, "hooks.db")
+	// or jobdb.NewPostgres(pool, "deployhook_inbox")
+	db, err := jobdb.OpenSQLite(ctx, "hooks.db")
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func use(ctx context.Context, args river.JobArgs, body []byte) error {
 	if err != nil {
 		return err
 	}
-	return db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+	return db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 		if _, err := tx.Exec(ctx, "INSERT INTO {schema}deliveries (body) VALUES (?)", body); err != nil {
 			return err
 		}

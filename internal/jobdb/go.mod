@@ -1,4 +1,4 @@
-module github.com/deployhook/deployhook/internal/riverdb
+module github.com/deployhook/deployhook/internal/jobdb
 
 go 1.26.0
 

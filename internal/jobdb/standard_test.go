@@ -1,4 +1,4 @@
-package riverdb_test
+package jobdb_test
 
 import (
 	"context"
@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 )
 
 // onEachDriver runs a test with each driver of database/sql for PostgreSQL.
-func onEachDriver(t *testing.T, test func(t *testing.T, db *riverdb.DB, standard *sql.DB)) {
+func onEachDriver(t *testing.T, test func(t *testing.T, db *jobdb.DB, standard *sql.DB)) {
 	for _, driver := range []string{"pgx", "postgres"} {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()
@@ -30,14 +30,14 @@ func onEachDriver(t *testing.T, test func(t *testing.T, db *riverdb.DB, standard
 			standard, err := sql.Open(driver, url)
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, standard.Close()) })
-			test(t, migrated(t, func() *riverdb.DB { return onPool(t, pool) }), standard)
+			test(t, migrated(t, func() *jobdb.DB { return onPool(t, pool) }), standard)
 		})
 	}
 }
 
 // inStandard runs f in a transaction of database/sql, and commits it if f
 // returns nil.
-func inStandard(t *testing.T, db *riverdb.DB, standard *sql.DB, f func(tx *riverdb.Tx) error) error {
+func inStandard(t *testing.T, db *jobdb.DB, standard *sql.DB, f func(tx *jobdb.Tx) error) error {
 	t.Helper()
 	tx, err := standard.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
@@ -52,11 +52,11 @@ func inStandard(t *testing.T, db *riverdb.DB, standard *sql.DB, f func(tx *river
 
 func TestClient_StandardTransactionOnPostgres(t *testing.T) {
 	t.Parallel()
-	onEachDriver(t, func(t *testing.T, db *riverdb.DB, standard *sql.DB) {
+	onEachDriver(t, func(t *testing.T, db *jobdb.DB, standard *sql.DB) {
 		ctx := t.Context()
 		client, _ := newClient(t, db)
 		failed := errors.New("failed")
-		require.ErrorIs(t, inStandard(t, db, standard, func(tx *riverdb.Tx) error {
+		require.ErrorIs(t, inStandard(t, db, standard, func(tx *jobdb.Tx) error {
 			_, err := client.InsertTx(ctx, tx, noteArgs{"never"}, nil)
 			require.NoError(t, err)
 			return failed
@@ -64,7 +64,7 @@ func TestClient_StandardTransactionOnPostgres(t *testing.T) {
 
 		due := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 		var kept []*rivertype.JobInsertResult
-		require.NoError(t, inStandard(t, db, standard, func(tx *riverdb.Tx) (err error) {
+		require.NoError(t, inStandard(t, db, standard, func(tx *jobdb.Tx) (err error) {
 			_, err = tx.Exec(ctx, "INSERT INTO {schema}thing (name, body) VALUES (?, ?)", "row", []byte{0, 0xff})
 			require.NoError(t, err)
 			kept, err = client.InsertManyTx(ctx, tx, []river.InsertManyParams{
@@ -82,7 +82,7 @@ func TestClient_StandardTransactionOnPostgres(t *testing.T) {
 		assert.True(t, due.Equal(second.ScheduledAt))
 		assert.Equal(t, []string{"red", "blue"}, second.Tags)
 
-		require.NoError(t, inStandard(t, db, standard, func(tx *riverdb.Tx) error {
+		require.NoError(t, inStandard(t, db, standard, func(tx *jobdb.Tx) error {
 			return changeJob(ctx, client, tx, kept[0].Job.ID)
 		}))
 		_, err = client.JobGet(ctx, kept[0].Job.ID)
@@ -92,7 +92,7 @@ func TestClient_StandardTransactionOnPostgres(t *testing.T) {
 
 // changeJob calls the methods for transactions that insert nothing. It deletes
 // the job.
-func changeJob(ctx context.Context, client riverdb.Client, tx *riverdb.Tx, id int64) error {
+func changeJob(ctx context.Context, client jobdb.Client, tx *jobdb.Tx, id int64) error {
 	_, err := client.JobGetTx(ctx, tx, id)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (w *noting) ran(notes ...string) bool {
 // the job.
 func TestClient_StandardTransactionNotifiesWorkers(t *testing.T) {
 	t.Parallel()
-	onEachDriver(t, func(t *testing.T, db *riverdb.DB, standard *sql.DB) {
+	onEachDriver(t, func(t *testing.T, db *jobdb.DB, standard *sql.DB) {
 		ctx := t.Context()
 		worker := &noting{notes: map[string]bool{}}
 		workers := river.NewWorkers()
@@ -162,7 +162,7 @@ func TestClient_StandardTransactionNotifiesWorkers(t *testing.T) {
 		}, patience, 100*time.Millisecond)
 		require.Eventually(t, func() bool { return worker.ran(first...) }, patience, 10*time.Millisecond)
 
-		require.NoError(t, inStandard(t, db, standard, func(tx *riverdb.Tx) error {
+		require.NoError(t, inStandard(t, db, standard, func(tx *jobdb.Tx) error {
 			_, err := client.InsertManyTx(ctx, tx, []river.InsertManyParams{{Args: noteArgs{"standard"}}})
 			return err
 		}))

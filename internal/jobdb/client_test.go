@@ -1,4 +1,4 @@
-package riverdb_test
+package jobdb_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 const patience = 10 * time.Minute
@@ -21,7 +21,7 @@ type noteArgs struct {
 	Note string `json:"note"`
 }
 
-func (noteArgs) Kind() string { return "riverdb_note" }
+func (noteArgs) Kind() string { return "jobdb_note" }
 
 type noteWorker struct {
 	river.WorkerDefaults[noteArgs]
@@ -34,7 +34,7 @@ func (w *noteWorker) Work(context.Context, *river.Job[noteArgs]) error {
 	return nil
 }
 
-func newClient(t *testing.T, db *riverdb.DB) (riverdb.Client, *noteWorker) {
+func newClient(t *testing.T, db *jobdb.DB) (jobdb.Client, *noteWorker) {
 	t.Helper()
 	worker := &noteWorker{}
 	workers := river.NewWorkers()
@@ -49,13 +49,13 @@ func newClient(t *testing.T, db *riverdb.DB) (riverdb.Client, *noteWorker) {
 
 func TestClientWorksInsertedJobs(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
 		db, ctx := migrated(t, open), t.Context()
 		client, worker := newClient(t, db)
 		require.NoError(t, client.Start(ctx))
 		t.Cleanup(func() { require.NoError(t, client.Stop(context.WithoutCancel(ctx))) })
 
-		require.NoError(t, db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		require.NoError(t, db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 			_, err := client.InsertTx(ctx, tx, noteArgs{"one"}, nil)
 			require.NoError(t, err)
 			_, err = client.InsertManyTx(ctx, tx, []river.InsertManyParams{{Args: noteArgs{"two"}}, {Args: noteArgs{"three"}}})
@@ -68,7 +68,7 @@ func TestClientWorksInsertedJobs(t *testing.T) {
 		require.Eventually(t, func() bool { return worker.worked.Load() == 5 }, patience, 5*time.Millisecond)
 
 		failed := errors.New("failed")
-		require.ErrorIs(t, db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		require.ErrorIs(t, db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 			_, err := client.InsertTx(ctx, tx, noteArgs{"never"}, nil)
 			require.NoError(t, err)
 			return failed
@@ -81,7 +81,7 @@ func TestClientWorksInsertedJobs(t *testing.T) {
 
 func TestClientJobsInTransactions(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
 		db, ctx := migrated(t, open), t.Context()
 		client, _ := newClient(t, db) // not started, because it only inserts
 		inserted, err := client.Insert(ctx, noteArgs{"one"}, nil)
@@ -91,7 +91,7 @@ func TestClientJobsInTransactions(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, rivertype.JobStateAvailable, job.State)
 
-		require.NoError(t, db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		require.NoError(t, db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 			job, err := client.JobCancelTx(ctx, tx, id)
 			require.NoError(t, err)
 			assert.Equal(t, rivertype.JobStateCancelled, job.State)
@@ -114,7 +114,7 @@ func TestClientJobsInTransactions(t *testing.T) {
 
 func TestClientQueuesComeAndGo(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
 		db, ctx := migrated(t, open), t.Context()
 		client, worker := newClient(t, db)
 		require.NoError(t, client.Start(ctx))
@@ -129,10 +129,10 @@ func TestClientQueuesComeAndGo(t *testing.T) {
 
 func TestTwoHandlesShareOneDatabase(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
 		const jobs = 100
 		ctx := t.Context()
-		clients, workers := make([]riverdb.Client, 2), make([]*noteWorker, 2)
+		clients, workers := make([]jobdb.Client, 2), make([]*noteWorker, 2)
 		for i := range clients {
 			clients[i], workers[i] = newClient(t, migrated(t, open))
 			require.NoError(t, clients[i].Start(ctx))

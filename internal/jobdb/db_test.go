@@ -1,4 +1,4 @@
-package riverdb_test
+package jobdb_test
 
 import (
 	"testing"
@@ -7,30 +7,30 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 func TestNewPostgresChecks(t *testing.T) {
 	t.Parallel()
-	_, err := riverdb.NewPostgres(nil, schema)
-	require.ErrorIs(t, err, riverdb.ErrConfig)
+	_, err := jobdb.NewPostgres(nil, schema)
+	require.ErrorIs(t, err, jobdb.ErrConfig)
 	config, err := pgxpool.ParseConfig("postgres://user:topsecret@127.0.0.1:1/db?pool_max_conns=3")
 	require.NoError(t, err)
 	small, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(small.Close)
-	_, err = riverdb.NewPostgres(small, schema)
-	require.ErrorIs(t, err, riverdb.ErrConfig)
+	_, err = jobdb.NewPostgres(small, schema)
+	require.ErrorIs(t, err, jobdb.ErrConfig)
 
 	config.MaxConns = 4
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	for _, name := range []string{"", "Upper", "1st", "with space", `quo"te`, "a23456789012345678901234567890123456789012345"} {
-		_, err = riverdb.NewPostgres(pool, name)
-		require.ErrorIs(t, err, riverdb.ErrConfig, name)
+		_, err = jobdb.NewPostgres(pool, name)
+		require.ErrorIs(t, err, jobdb.ErrConfig, name)
 	}
-	db, err := riverdb.NewPostgres(pool, schema)
+	db, err := jobdb.NewPostgres(pool, schema)
 	require.NoError(t, err)
 	assert.Equal(t, schema, db.Schema())
 	err = db.Migrate(t.Context(), "test", steps)

@@ -1,21 +1,21 @@
-// Package riverdbtest helps benchmarks that compare this repository with River
+// Package jobdbtest helps benchmarks that compare this repository with River
 // as others use it.
-package riverdbtest
+package jobdbtest
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
-// StockIndexes gives River's table of jobs the indexes that riverdb leaves out,
+// StockIndexes gives River's table of jobs the indexes that jobdb leaves out,
 // and that River's own migrations make.
-func StockIndexes(tb testing.TB, db *riverdb.DB) {
+func StockIndexes(tb testing.TB, db *jobdb.DB) {
 	tb.Helper()
 	indexes := []string{`CREATE INDEX IF NOT EXISTS river_job_kind ON {schema}river_job (kind)`}
-	if db.Dialect() == riverdb.Postgres {
+	if db.Dialect() == jobdb.Postgres {
 		indexes = append(indexes, `CREATE INDEX IF NOT EXISTS river_job_args_index ON {schema}river_job USING GIN (args)`,
 			`CREATE INDEX IF NOT EXISTS river_job_metadata_index ON {schema}river_job USING GIN (metadata)`)
 	}

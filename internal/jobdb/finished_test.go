@@ -1,4 +1,4 @@
-package riverdb_test
+package jobdb_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // finishArgs is a job whose worker deletes it and says so, or does only one of
@@ -20,19 +20,19 @@ type finishArgs struct {
 	Says    bool `json:"says"`
 }
 
-func (finishArgs) Kind() string { return "riverdb_finish" }
+func (finishArgs) Kind() string { return "jobdb_finish" }
 
 type finishWorker struct {
 	river.WorkerDefaults[finishArgs]
 
-	db     *riverdb.DB
-	client riverdb.Client
+	db     *jobdb.DB
+	client jobdb.Client
 	done   chan int64
 }
 
 func (w *finishWorker) Work(ctx context.Context, job *river.Job[finishArgs]) (err error) {
 	if job.Args.Deletes {
-		err = w.db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error { return w.db.FinishTx(ctx, tx, []int64{job.ID}) })
+		err = w.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error { return w.db.FinishTx(ctx, tx, []int64{job.ID}) })
 	}
 	if job.Args.Says {
 		w.client.Finished(job.ID)
@@ -45,7 +45,7 @@ func (w *finishWorker) Work(ctx context.Context, job *river.Job[finishArgs]) (er
 // finished the job.
 func TestFinishTx(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
 		db, ctx := migrated(t, open), t.Context()
 		w := &finishWorker{db: db, done: make(chan int64, 10)}
 		workers := river.NewWorkers()
@@ -85,9 +85,9 @@ func TestFinishTx(t *testing.T) {
 // A job that River has locked is left to River. Waiting for it could deadlock.
 func TestFinishTx_LeavesLockedJobs(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
 		db, ctx := migrated(t, open), t.Context()
-		if db.Dialect() == riverdb.SQLite {
+		if db.Dialect() == jobdb.SQLite {
 			return // it locks no rows
 		}
 		client, _ := newClient(t, db)
@@ -97,10 +97,10 @@ func TestFinishTx_LeavesLockedJobs(t *testing.T) {
 			require.NoError(t, err)
 			ids = append(ids, inserted.Job.ID)
 		}
-		require.NoError(t, db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+		require.NoError(t, db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 			_, err := tx.Exec(ctx, "SELECT FROM {schema}river_job WHERE id = ? FOR UPDATE", ids[0])
 			require.NoError(t, err)
-			return open().InTx(ctx, func(ctx context.Context, other *riverdb.Tx) error { return db.FinishTx(ctx, other, ids) })
+			return open().InTx(ctx, func(ctx context.Context, other *jobdb.Tx) error { return db.FinishTx(ctx, other, ids) })
 		}))
 		list, err := client.JobList(ctx, river.NewJobListParams())
 		require.NoError(t, err)
@@ -113,18 +113,18 @@ func TestFinishTx_LeavesLockedJobs(t *testing.T) {
 // update of River adds one.
 func TestMigrate_LeavesOutNeedlessIndexes(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
 		db, want := migrated(t, open), []string{"river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx"}
 		query := `SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'river_job' ORDER BY name`
-		if db.Dialect() == riverdb.Postgres {
+		if db.Dialect() == jobdb.Postgres {
 			query, want = `SELECT indexname FROM pg_indexes WHERE schemaname = '`+db.Schema()+`' AND tablename = 'river_job' ORDER BY 1`,
 				append([]string{"river_job_pkey"}, want...)
 		}
-		got, err := riverdb.Collect(t.Context(), db, func(r riverdb.Row) (name string, err error) { return name, r.Scan(&name) }, query)
+		got, err := jobdb.Collect(t.Context(), db, func(r jobdb.Row) (name string, err error) { return name, r.Scan(&name) }, query)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 		for _, name := range db.Complete(&river.Config{}).ReindexerIndexNames {
-			if db.Dialect() == riverdb.Postgres {
+			if db.Dialect() == jobdb.Postgres {
 				assert.Contains(t, got, name)
 			}
 		}

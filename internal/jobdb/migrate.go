@@ -1,4 +1,4 @@
-package riverdb
+package jobdb
 
 import (
 	"context"

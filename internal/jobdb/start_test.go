@@ -1,4 +1,4 @@
-package riverdb_test
+package jobdb_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 )
 
@@ -36,7 +36,7 @@ func (l *slowListener) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.T
 // TraceQueryEnd implements pgx.QueryTracer.
 func (l *slowListener) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-func newSlowListener(t *testing.T, slow int64) (*slowListener, riverdb.Client, *noteWorker) {
+func newSlowListener(t *testing.T, slow int64) (*slowListener, jobdb.Client, *noteWorker) {
 	config, err := pgxpool.ParseConfig(sqldbtest.NewDatabase(t))
 	require.NoError(t, err)
 	l := &slowListener{}
@@ -45,7 +45,7 @@ func newSlowListener(t *testing.T, slow int64) (*slowListener, riverdb.Client, *
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	client, worker := newClient(t, migrated(t, func() *riverdb.DB { return onPool(t, pool) }))
+	client, worker := newClient(t, migrated(t, func() *jobdb.DB { return onPool(t, pool) }))
 	return l, client, worker
 }
 

@@ -1,6 +1,6 @@
 //go:build !386 && !arm && !mips && !mipsle
 
-package riverdb_test
+package jobdb_test
 
 import (
 	"log/slog"
@@ -11,21 +11,21 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/riverdb"
+	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // River accepts its tables as complete, both after Migrate and after a person
 // ran the SQL.
 func TestMigrations_SatisfyRiver(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) {
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
 		db, ctx := open(), t.Context()
-		setup := riverdb.Setup{WithoutMigration: true}
-		require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), riverdb.ErrConfig)
-		all, err := riverdb.Tables{Name: "test", Schema: db.Schema(), Steps: steps}.Migrations(db.Dialect())
+		setup := jobdb.Setup{WithoutMigration: true}
+		require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), jobdb.ErrConfig)
+		all, err := jobdb.Tables{Name: "test", Schema: db.Schema(), Steps: steps}.Migrations(db.Dialect())
 		require.NoError(t, err)
 		for _, m := range all {
-			require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), riverdb.ErrConfig)
+			require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), jobdb.ErrConfig)
 			for _, statement := range m.Statements {
 				run(t, db, statement)
 			}
@@ -33,19 +33,19 @@ func TestMigrations_SatisfyRiver(t *testing.T) {
 		require.NoError(t, db.Prepare(ctx, "test", steps, setup))
 		validate(t, db)
 		require.NoError(t, db.Migrate(ctx, "test", steps))
-		_, err = riverdb.Tables{Name: "test", Steps: steps}.Migrations(7)
-		require.ErrorIs(t, err, riverdb.ErrConfig)
-		_, err = riverdb.Tables{Name: "test", Schema: "no schema", Steps: steps}.Migrations(riverdb.Postgres)
-		require.ErrorIs(t, err, riverdb.ErrConfig)
+		_, err = jobdb.Tables{Name: "test", Steps: steps}.Migrations(7)
+		require.ErrorIs(t, err, jobdb.ErrConfig)
+		_, err = jobdb.Tables{Name: "test", Schema: "no schema", Steps: steps}.Migrations(jobdb.Postgres)
+		require.ErrorIs(t, err, jobdb.ErrConfig)
 	})
-	onEach(t, func(t *testing.T, open func() *riverdb.DB) { validate(t, migrated(t, open)) })
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) { validate(t, migrated(t, open)) })
 }
 
-func validate(t *testing.T, db *riverdb.DB) {
+func validate(t *testing.T, db *jobdb.DB) {
 	t.Helper()
 	config := &rivermigrate.Config{Schema: db.Schema(), Logger: slog.New(slog.DiscardHandler)}
 	var result *rivermigrate.ValidateResult
-	if db.Dialect() == riverdb.SQLite {
+	if db.Dialect() == jobdb.SQLite {
 		m, err := rivermigrate.New(riversqlite.New(db.SQL()), config)
 		require.NoError(t, err)
 		result, err = m.Validate(t.Context(), nil)

@@ -1,9 +1,9 @@
-// Package riverdb runs River on a SQLite file or on PostgreSQL, with one API
+// Package jobdb runs River on a SQLite file or on PostgreSQL, with one API
 // and without a type parameter. The inbox and the outbox use it, which keep
 // deliveries in a database.
 //
-//	db, err := riverdb.OpenSQLite(ctx, "hooks.db")
-//	// or riverdb.NewPostgres(pool, "deployhook_inbox")
+//	db, err := jobdb.OpenSQLite(ctx, "hooks.db")
+//	// or jobdb.NewPostgres(pool, "deployhook_inbox")
 //	if err != nil {
 //		return err
 //	}
@@ -16,7 +16,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	return db.InTx(ctx, func(ctx context.Context, tx *riverdb.Tx) error {
+//	return db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
 //		insert := "INSERT INTO {schema}deliveries (body) VALUES (?)"
 //		if _, err := tx.Exec(ctx, insert, body); err != nil {
 //			return err
@@ -54,4 +54,4 @@
 // [DB.Migrate] refuses the file of another module.
 //
 // No error of this package contains a connection string.
-package riverdb
+package jobdb
