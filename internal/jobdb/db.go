@@ -40,32 +40,25 @@ var (
 	ErrTx     = sqldb.ErrTx
 )
 
-// MinConns is the minimum number of connections of a pool for [NewPostgres].
-// River uses one to listen. Its leader and its producers each need one now and
-// then while transactions are open.
+// MinConns is the minimum number of connections of a pool for [NewPostgres]. A
+// [Queue] uses one to listen, and one now and then to claim and to settle jobs
+// while transactions are open.
 const MinConns = 4
 
-// DB is a database with River. Create it with [OpenSQLite] or [NewPostgres]. It
+// DB is a database with jobs. Create it with [OpenSQLite] or [NewPostgres]. It
 // is safe for concurrent use.
 type DB struct {
 	*sqldb.DB
 
-	schema string // unquoted; empty on SQLite
-	// ^ The results of Prepare.
-	polling   bool
-	noReindex bool
+	schema  string // unquoted; empty on SQLite
+	polling bool   // see Setup
 }
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
 // OpenSQLite opens a SQLite file with one connection that writes and some that
-// read, see [sqldb.OpenFile]. With several that write, River's own parts would
-// cause SQLITE_BUSY for each other. Stop clients before Close. OpenSQLite fails
-// on 32-bit systems, for which River has no SQLite driver.
+// read, see [sqldb.OpenFile]. Stop queues before Close.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
-	if _, err := sqliteDriver(nil); err != nil {
-		return nil, err // before it creates a file
-	}
 	file, err := sqldb.OpenFile(ctx, path)
 	if err != nil {
 		return nil, err

@@ -3,34 +3,33 @@ package jobdb_test
 import (
 	"context"
 
-	"github.com/riverqueue/river"
-
+	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 var _ = use
 
 // use is the snippet of the package documentation, so that it is compiled.
-func use(ctx context.Context, args river.JobArgs, body []byte) error {
-	// or jobdb.NewPostgres(pool, "deployhook_inbox")
+func use(ctx context.Context, id string, body []byte, faults *contain.Faults) error {
 	db, err := jobdb.OpenSQLite(ctx, "hooks.db")
+	// or jobdb.NewPostgres(pool, "deployhook_inbox")
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx, "inbox", steps); err != nil {
-		// ^ It creates the tables of the module and of River.
+	// The steps create the module's tables and jobdb.QueueTable("inbox_job").
+	if err := db.Prepare(ctx, "inbox", steps, jobdb.Setup{}); err != nil {
 		return err
 	}
-	client, err := db.NewClient(&river.Config{})
-	if err != nil {
-		return err
-	}
-	return db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
-		if _, err := tx.Exec(ctx, "INSERT INTO {schema}deliveries (body) VALUES (?)", body); err != nil {
+	queue := jobdb.NewQueue(db, "inbox_job", faults)
+	err = db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
+		insert := "INSERT INTO {schema}deliveries (id, body) VALUES (?, ?)"
+		if _, err := tx.Exec(ctx, insert, id, body); err != nil {
 			return err
 		}
-		_, err := client.InsertTx(ctx, tx, args, nil)
+		_, err := queue.Insert(ctx, tx, []jobdb.NewJob{{Ref: id}})
 		return err
 	})
+	queue.Kick()
+	return err
 }

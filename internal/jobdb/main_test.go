@@ -15,7 +15,10 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-const schema = "jobdb_test"
+const (
+	schema = "jobdb_test"
+	table  = "thing_job"
+)
 
 var steps = []jobdb.Step{
 	{
@@ -23,6 +26,7 @@ var steps = []jobdb.Step{
 		`CREATE INDEX thing_at ON {schema}thing (at)`,
 	},
 	{`ALTER TABLE {schema}thing ADD COLUMN note text`},
+	jobdb.QueueTable(table),
 }
 
 // onEach runs a test on both databases. open returns another handle of the same

@@ -1,11 +1,10 @@
 package jobdb_test
 
 import (
+	"context"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -26,7 +25,7 @@ func TestMigrateTogether(t *testing.T) {
 		var n int
 		require.NoError(t, db.QueryRow(t.Context(), "SELECT count(*) FROM {schema}deployhook_migration").Scan(&n))
 		assert.Equal(t, len(steps), n)
-		require.NoError(t, db.QueryRow(t.Context(), "SELECT count(*) FROM {schema}river_job").Scan(&n))
+		require.NoError(t, db.QueryRow(t.Context(), "SELECT count(*) FROM {schema}thing_job").Scan(&n))
 		assert.Zero(t, n)
 	})
 }
@@ -61,23 +60,49 @@ func run(t *testing.T, db *jobdb.DB, script string) {
 	require.NoError(t, err, script)
 }
 
-// Only the owner may rebuild River's indexes, so clients of other roles do not
-// try.
-func TestPrepare_ReindexerRunsForTheOwnerAlone(t *testing.T) {
+// A person can run the SQL of Migrations instead of Migrate.
+func TestMigrations_ByHand(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, open func() *jobdb.DB) {
+		db, ctx := open(), t.Context()
+		setup := jobdb.Setup{WithoutMigration: true}
+		require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), jobdb.ErrConfig)
+		all, err := jobdb.Tables{Name: "test", Schema: db.Schema(), Steps: steps}.Migrations(db.Dialect())
+		require.NoError(t, err)
+		for _, m := range all {
+			require.ErrorIs(t, db.Prepare(ctx, "test", steps, setup), jobdb.ErrConfig)
+			for _, statement := range m.Statements {
+				run(t, db, statement)
+			}
+		}
+		require.NoError(t, db.Prepare(ctx, "test", steps, setup))
+		require.NoError(t, db.Migrate(ctx, "test", steps))
+		insert(t, db, newQueue(db), jobdb.NewJob{Ref: "one"})
+	})
+}
+
+func TestMigrations_CheckTheirArguments(t *testing.T) {
+	t.Parallel()
+	_, err := jobdb.Tables{Name: "test", Steps: steps}.Migrations(7)
+	require.ErrorIs(t, err, jobdb.ErrConfig)
+	_, err = jobdb.Tables{Name: "test", Schema: "no schema", Steps: steps}.Migrations(jobdb.Postgres)
+	require.ErrorIs(t, err, jobdb.ErrConfig)
+}
+
+// A role that may only use the tables can open them, and run jobs.
+func TestPrepare_WithoutRightToCreate(t *testing.T) {
 	t.Parallel()
 	r, ctx := sqldbtest.NewRestricted(t), t.Context()
 	owner := onPool(t, sqldbtest.OpenPool(t, r.Owner))
 	require.NoError(t, owner.Prepare(ctx, "test", steps, jobdb.Setup{}))
-	assert.Nil(t, owner.Complete(&river.Config{}).ReindexerSchedule, "River's default")
 
 	service := onPool(t, sqldbtest.OpenPool(t, r.Service))
 	require.ErrorIs(t, service.Prepare(ctx, "test", steps, jobdb.Setup{}), jobdb.ErrConfig)
 	run(t, owner, "GRANT USAGE ON SCHEMA "+schema+" TO service")
-	run(t, owner, "GRANT SELECT ON ALL TABLES IN SCHEMA "+schema+" TO service")
+	run(t, owner, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO service")
 	require.NoError(t, service.Prepare(ctx, "test", steps, jobdb.Setup{}))
-	schedule := service.Complete(&river.Config{}).ReindexerSchedule
-	require.NotNil(t, schedule)
-	now := time.Now()
-	assert.Greater(t, schedule.Next(now).Sub(now), 100*365*24*time.Hour)
-	r.Refused("REINDEX INDEX " + schema + ".river_job_prioritized_fetching_index")
+	q := newQueue(service)
+	start(t, q, func(context.Context, jobdb.Claim) jobdb.Next { return jobdb.Done() })
+	insert(t, service, q, jobdb.NewJob{Ref: "one"})
+	require.Eventually(t, func() bool { return len(jobs(t, service)) == 0 }, patience, tick)
 }

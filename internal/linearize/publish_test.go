@@ -122,7 +122,7 @@ func openOutbox(ctx context.Context, t task) (*outbox.Outbox, func() error, erro
 	}
 	opts := []outbox.Option{
 		outbox.WithSealingKeys(key), outbox.WithSender(sender.AllowNetworks(netip.MustParsePrefix("127.0.0.0/8"))),
-		outbox.WithLogger(slog.New(slog.DiscardHandler)), // River logs lost connections
+		outbox.WithLogger(slog.New(slog.DiscardHandler)), // it logs lost connections
 	}
 	if t.Store == "sqlite" {
 		o, err := outbox.OpenSQLite(ctx, t.Address, opts...)

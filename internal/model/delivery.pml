@@ -27,7 +27,7 @@ byte step;          /* in the schedule */
 bool replayed;
 bool stale;         /* a newer event of the deployment has ended it */
 
-mtype jobs[JOBS] = none; /* River's table: waiting, running, or gone */
+mtype jobs[JOBS] = none; /* the table of jobs: waiting, running, or gone */
 bool orphan[JOBS];  /* the process of a running job has died */
 byte lastJob;
 
@@ -102,7 +102,7 @@ inline fetch() {
 
 /* The end of a delivery deletes the job that has brought it about, in the same
  * transaction. Nobody rescues a job that is gone.
- * Go: internal/jobdb/client.go DB.FinishTx
+ * Go: internal/jobdb/queue.go Queue.FinishTx
  * Go: sender/outbox/recorder.go finalJobs */
 #define DELETE_JOB jobs[j] = none; orphan[j] = false
 
@@ -172,7 +172,7 @@ inline record() {
 /* The job is done, or waits for a retry. A job that was rescued or deleted is not
  * touched.
  * Go: sender/outbox/worker.go worker.Work
- * Go: internal/jobdb/finished.go finishingExecutor.JobSetStateIfRunningMany */
+ * Go: internal/jobdb/queue.go Queue.settleAll */
 inline finish() {
 	d_step {
 		if
@@ -184,9 +184,10 @@ inline finish() {
 	}
 }
 
-/* River retries jobs of processes that have died, and of those that take long.
- * Go: sender/outbox/options.go config.rescueAfter
- * Go: sender/outbox/worker.go worker.NextRetry */
+/* A lease ends if its process has died, and if it takes long. Another process
+ * then claims the job.
+ * Go: sender/outbox/options.go config.lease
+ * Go: internal/jobdb/queue.go Queue.claim */
 inline rescue() {
 	atomic {
 		if

@@ -42,8 +42,8 @@ type config struct {
 	json       bool
 	drain      time.Duration
 	heapBound  float64 // bytes a minute
-	// rescueNow makes the jobs of killed processes overdue before the drain, so
-	// that nothing waits for the next check of River's leader.
+	// rescueNow ends the leases of all jobs before the drain, so that nothing
+	// waits for those of killed processes.
 	rescueNow bool
 }
 
@@ -96,7 +96,7 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	f.DurationVar(&c.drain, "drain", 5*time.Minute, "how long it may take after the last fault until the next of the pending deliveries ends")
 	f.Float64Var(&c.heapBound, "heap-bound", 256<<10, "by how many bytes a minute the heap of a process may grow")
 	f.StringVar(&c.broken, "break", "", "break the receivers to see that it is noticed: drop (lose one event in 10), twice (repeat one effect in 10) or leak (keep each body)")
-	f.BoolVar(&c.rescueNow, "rescue-now", false, "drain sooner, by telling the outbox and the inbox which processes were killed")
+	f.BoolVar(&c.rescueNow, "rescue-now", false, "drain sooner, by ending the leases of the jobs of killed processes")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

@@ -58,26 +58,20 @@ func (w *world) calmDown(ctx context.Context) {
 	}
 }
 
-// rescue makes the jobs of dead processes overdue, and the leader another one.
+// rescue ends the leases of all jobs. So nothing waits for those of dead
+// processes.
 func (w *world) rescue(ctx context.Context) {
-	for _, role := range []string{sending, receiving} {
-		w.fleet.find(role, false).crash()
-	}
-	earlier, schemas := "datetime(attempted_at, '-1 hour')", []string{""}
-	if w.place.Postgres != "" {
-		earlier, schemas = "attempted_at - interval '1 hour'", []string{"deployhook_outbox.", "deployhook_inbox."}
-	}
-	for _, own := range w.apps {
-		for _, schema := range schemas {
-			for _, statement := range []string{
-				"UPDATE " + schema + "river_job SET attempted_at = " + earlier + " WHERE state = 'running'",
-				"DELETE FROM " + schema + "river_leader",
-			} {
-				if _, err := own.ExecContext(ctx, statement); err != nil {
-					w.note("rescue: %v", err)
-				}
-			}
+	release := func(own *app, schema, table string) {
+		if w.place.Postgres != "" {
+			table = schema + "." + table
 		}
+		if _, err := own.ExecContext(ctx, "UPDATE "+table+" SET claimed_until = 0 WHERE claimed_until <> 0"); err != nil {
+			w.note("rescue: %v", err)
+		}
+	}
+	release(w.apps[0], "deployhook_outbox", "outbox_job")
+	if w.inbox != nil {
+		release(w.apps[len(w.apps)-1], "deployhook_inbox", "inbox_job")
 	}
 }
 

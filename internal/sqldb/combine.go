@@ -104,8 +104,8 @@ func (c *Combiner[T, R]) pass() {
 }
 
 func (c *Combiner[T, R]) runFrom(ctx context.Context, own *call[T, R]) {
-	// Calls that became runnable at the same time, for example those of River's
-	// workers, join the run.
+	// Calls that became runnable at the same time, for example those of the
+	// workers of a queue, join the run.
 	runtime.Gosched()
 	c.mu.Lock()
 	n := min(len(c.queue), c.Most-1)

@@ -20,8 +20,7 @@ type Step []string
 // Migration is one step as SQL for a person or a tool to run. Run its
 // statements in one transaction. The last one records the version.
 type Migration struct {
-	// Module names the owner of the tables, which is a store of this repository
-	// or River.
+	// Module names the owner of the tables, which is a store of this repository.
 	Module string
 	// Version is the module's version after the step, counted from 1.
 	Version int

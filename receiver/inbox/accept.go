@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"github.com/deployhook/deployhook/dedupe"
 	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/nilable"
@@ -189,7 +187,9 @@ func (in *Inbox) store(ctx context.Context, batch []*arrival) ([]acceptance, err
 	if err != nil {
 		return nil, err
 	}
-	used = len(stored)
+	if used = len(stored); used > 0 {
+		in.queue.Kick()
+	}
 	for _, s := range stored {
 		results[place[dedupe.Key(s.key)]] = accepted
 	}
@@ -224,12 +224,12 @@ func insert(ctx context.Context, tx *jobdb.Tx, batch []*arrival) ([]insertion, e
 	}, statement, args...)
 }
 
-// enqueue inserts the jobs for rows.
+// enqueue inserts the jobs for rows. Call Kick of the queue after the commit.
 func (in *Inbox) enqueue(ctx context.Context, tx *jobdb.Tx, rows []insertion) error {
-	jobs := make([]river.InsertManyParams, len(rows))
+	jobs := make([]jobdb.NewJob, len(rows))
 	for i, row := range rows {
-		jobs[i] = river.InsertManyParams{Args: jobArgs{ID: row.id, Round: row.round}}
+		jobs[i].Ref = jobRef{row.id, row.round}.String()
 	}
-	_, err := in.client.InsertManyTx(ctx, tx, jobs)
+	_, err := in.queue.Insert(ctx, tx, jobs)
 	return err
 }

@@ -17,8 +17,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/jobdb"
-	"github.com/deployhook/deployhook/internal/jobdb/jobdbtest"
+	"github.com/deployhook/deployhook/internal/riverfloor"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
@@ -30,15 +29,15 @@ const (
 	benchWorkers = 100
 )
 
+// openFloor returns a client of River that is not started.
+type openFloor func(b *testing.B, config river.Config) riverfloor.Client
+
 // eachBench runs a benchmark on both databases.
-func eachBench(b *testing.B, bench func(b *testing.B, db func() *jobdb.DB, in func(receiver.EventHandler) *inbox.Inbox)) {
+func eachBench(b *testing.B, bench func(b *testing.B, open openFloor, in func(receiver.EventHandler) *inbox.Inbox)) {
 	b.Run("SQLite", func(b *testing.B) {
 		dir := b.TempDir()
-		bench(b, func() *jobdb.DB {
-			db, err := jobdb.OpenSQLite(b.Context(), filepath.Join(dir, "floor.db"))
-			require.NoError(b, err)
-			b.Cleanup(func() { _ = db.Close() })
-			return db
+		bench(b, func(b *testing.B, config river.Config) riverfloor.Client {
+			return riverfloor.OpenSQLite(b, filepath.Join(dir, "floor.db"), config)
 		}, func(h receiver.EventHandler) *inbox.Inbox {
 			in, err := inbox.OpenSQLite(b.Context(), filepath.Join(dir, fmt.Sprintf("ours%d.db", time.Now().UnixNano())), h,
 				inbox.WithLogger(quiet()), inbox.WithWorkers(benchWorkers), inbox.WithMaxBacklog(1<<30))
@@ -49,10 +48,8 @@ func eachBench(b *testing.B, bench func(b *testing.B, db func() *jobdb.DB, in fu
 	})
 	b.Run("Postgres", func(b *testing.B) {
 		pool := sqldbtest.NewPool(b)
-		bench(b, func() *jobdb.DB {
-			db, err := jobdb.NewPostgres(pool, "floor")
-			require.NoError(b, err)
-			return db
+		bench(b, func(b *testing.B, config river.Config) riverfloor.Client {
+			return riverfloor.OpenPostgres(b, pool, "floor", config)
 		}, func(h receiver.EventHandler) *inbox.Inbox {
 			in, err := inbox.NewPostgres(b.Context(), pool, h, inbox.WithLogger(quiet()), inbox.WithWorkers(benchWorkers),
 				inbox.WithMaxBacklog(1<<30), inbox.WithSchema(fmt.Sprintf("ours%d", time.Now().UnixNano())))
@@ -85,18 +82,14 @@ func (w floorWorker) Work(context.Context, *river.Job[floorArgs]) error {
 	return nil
 }
 
-func newFloor(b *testing.B, db *jobdb.DB) (jobdb.Client, *atomic.Int64) {
+func newFloor(b *testing.B, open openFloor) (riverfloor.Client, *atomic.Int64) {
 	b.Helper()
-	require.NoError(b, db.Migrate(b.Context(), "floor", nil))
-	jobdbtest.StockIndexes(b, db)
 	worked := &atomic.Int64{}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, floorWorker{worked: worked})
-	client, err := db.NewClient(&river.Config{
+	return open(b, river.Config{
 		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: benchWorkers}},
-	})
-	require.NoError(b, err)
-	return client, worked
+	}), worked
 }
 
 // parallel runs b.N calls on as many goroutines as there are senders and
@@ -121,16 +114,11 @@ func parallel(b *testing.B, call func(n int64)) {
 // goroutines. One is a POST over loopback that is verified, decoded and stored.
 // The baseline is a bare River InsertTx.
 func BenchmarkAccept(b *testing.B) {
-	eachBench(b, func(b *testing.B, open func() *jobdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
+	eachBench(b, func(b *testing.B, open openFloor, newInbox func(receiver.EventHandler) *inbox.Inbox) {
 		b.Run("floor", func(b *testing.B) {
-			db := open()
-			client, _ := newFloor(b, db)
+			client, _ := newFloor(b, open)
 			parallel(b, func(n int64) {
-				args := floorArgs{benchBody(n)}
-				if err := db.InTx(context.Background(), func(ctx context.Context, tx *jobdb.Tx) error {
-					_, err := client.InsertTx(ctx, tx, args, nil)
-					return err
-				}); err != nil {
+				if err := client.InsertTx(context.Background(), floorArgs{benchBody(n)}); err != nil {
 					b.Error(err)
 				}
 			})
@@ -166,7 +154,7 @@ func BenchmarkAccept(b *testing.B) {
 // BenchmarkHandle compares the inbox with a bare River worker. Both have
 // handlers that do nothing, a backlog of b.N and the same number of workers.
 func BenchmarkHandle(b *testing.B) {
-	eachBench(b, func(b *testing.B, open func() *jobdb.DB, newInbox func(receiver.EventHandler) *inbox.Inbox) {
+	eachBench(b, func(b *testing.B, open openFloor, newInbox func(receiver.EventHandler) *inbox.Inbox) {
 		wait := func(b *testing.B, worked *atomic.Int64) {
 			for worked.Load() < int64(b.N) {
 				time.Sleep(time.Millisecond) // a signal of each call would be measured too
@@ -175,7 +163,7 @@ func BenchmarkHandle(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "/s")
 		}
 		b.Run("floor", func(b *testing.B) {
-			client, worked := newFloor(b, open())
+			client, worked := newFloor(b, open)
 			many := make([]river.InsertManyParams, b.N)
 			for i := range many {
 				many[i].Args = floorArgs{benchBody(int64(i))}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver"
@@ -276,8 +277,8 @@ func TestCompleteTx_Refusals(t *testing.T) {
 	})
 }
 
-// If the process crashes between the handler's commit and River's, the job runs
-// again and finds the delivery handled.
+// If the process crashes between the handler's commit and the queue's, the job
+// runs again and finds the delivery handled.
 func TestCompleteTx_CrashAfterCommit(t *testing.T) {
 	t.Parallel()
 	withApp(t, func(t *testing.T, open opener, own app) {
@@ -285,7 +286,7 @@ func TestCompleteTx_CrashAfterCommit(t *testing.T) {
 		newEndpoint(t, in, "platform").accept(started(1))
 		start(t, in)
 		reaches(t, in, inbox.Stats{Handled: 1})
-		in.RunAgain(t.Context(), only(t, in).ID)
+		assert.Equal(t, jobdb.Done(), in.RunAgain(t.Context(), only(t, in).ID))
 		assert.Equal(t, 1, own.count(t))
 		assert.Equal(t, inbox.Handled, only(t, in).State)
 	})
@@ -302,7 +303,7 @@ func TestCompleteTx_AfterHandlerReturned(t *testing.T) {
 			return errors.New("given up")
 		})
 		newEndpoint(t, in, "platform").accept(started(1))
-		require.ErrorContains(t, in.Work(t.Context(), only(t, in).ID, 1), "Snooze")
+		requireWaits(t, in.Work(t.Context(), only(t, in).ID, 0))
 		err := own.inTx(t.Context(), func(tx appTx) error { return tx.complete(t.Context(), left) })
 		require.ErrorIs(t, err, inbox.ErrOver)
 		assert.Equal(t, inbox.Pending, only(t, in).State)
@@ -326,9 +327,9 @@ func TestCompleteTx_OfAnEarlierRound(t *testing.T) {
 		other := open(func(context.Context, *payload.Event) error { return nil })
 		newEndpoint(t, other, "platform").accept(started(1))
 		id := only(t, other).ID
-		go func() { _ = slow.WorkRound(t.Context(), id, 1, 1) }()
+		go func() { _ = slow.WorkRound(t.Context(), id, 0, 1) }()
 		<-began
-		_ = other.WorkRound(t.Context(), id, 1, 1)
+		_ = other.WorkRound(t.Context(), id, 0, 1)
 		require.NoError(t, other.Replay(t.Context(), id))
 		close(release)
 		require.ErrorIs(t, <-completed, inbox.ErrOver)

@@ -21,9 +21,7 @@
 // got its answer.
 //
 // The database is a SQLite file for the processes of one machine, or PostgreSQL
-// for processes on any number of machines. River (riverqueue.com) queues the
-// jobs, in its own tables next to the inbox's. River has no SQLite driver on
-// 32-bit systems, so they need PostgreSQL.
+// for processes on any number of machines.
 //
 // # What happens to a delivery
 //
@@ -84,10 +82,9 @@
 // # Crashes
 //
 // A delivery whose process died is retried after the handler timeout plus
-// [WithRescueAfter]. A leader checks every 30 seconds. If the leader dies,
-// another process takes over within 15 seconds. The crash does not count as an
-// attempt. A delivery becomes dead after 25 processes have died while handling
-// it.
+// [WithRescueAfter]. With [WithOrdering] it is twice the handler timeout. Any
+// started process retries it. The crash does not count as an attempt. A
+// delivery becomes dead after 25 processes have died while handling it.
 //
 // # Least privilege
 //
@@ -100,10 +97,8 @@
 //	GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA deployhook_inbox TO service;
 //
 // Repeat the grants after a migration, or set them as default privileges of the
-// schema. Only an owner may rebuild indexes, so River's reindexer does not run
-// under such a role. The owner can run REINDEX TABLE CONCURRENTLY on river_job
-// every few weeks instead. With [WithoutMigration] the constructor never tries
-// to change the tables.
+// schema. With [WithoutMigration] the constructor never tries to change the
+// tables.
 //
 // # Poolers
 //
@@ -153,7 +148,7 @@
 //     inbox needs its own file.
 //   - Two different handlers on one schema. The process that comes first
 //     handles a delivery. Give each handler its own [WithSchema].
-//   - Canceling or deleting River's jobs by hand. A delivery without a job
+//   - Deleting rows of the table inbox_job by hand. A delivery without a job
 //     stays pending. Use the inbox's methods.
 //   - A retention shorter than the sender's retries. A late copy is then a new
 //     delivery.

@@ -46,9 +46,8 @@ var (
 	// deliveries are then answered with 503.
 	ErrClosed = errors.New("inbox: closed")
 
-	errGoexit  = errors.New("inbox: the handler ended its goroutine")
-	errLost    = errors.New("inbox: the process died repeatedly while it handled this delivery")
-	errRemoved = errors.New("inbox: the job was canceled")
+	errGoexit = errors.New("inbox: the handler ended its goroutine")
+	errLost   = errors.New("inbox: the process died repeatedly while it handled this delivery")
 )
 
 func configError(format string, args ...any) error {

@@ -6,9 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
-
 	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
@@ -59,22 +56,55 @@ func (in *Inbox) EndLeases(ctx context.Context, after time.Duration) {
 	}
 }
 
-// Abandon backdates running jobs, as if their process had died an hour ago.
+// Abandon ends the leases of claimed jobs and of deployments, as if their
+// processes had died long ago.
 func (in *Inbox) Abandon(ctx context.Context) {
-	earlier := "attempted_at - interval '1 hour'"
-	if in.db.Dialect() == jobdb.SQLite {
-		earlier = "strftime('%Y-%m-%d %H:%M:%f', attempted_at, '-1 hour')"
-	}
-	if _, err := in.db.Exec(ctx, "UPDATE {schema}river_job SET attempted_at = "+earlier+" WHERE state = 'running'"); err != nil {
+	if _, err := in.db.Exec(ctx, "UPDATE {schema}inbox_job SET claimed_until = {now} WHERE claimed_until > {now}"); err != nil {
 		panic(err)
 	}
 	in.EndLeases(ctx, 0)
 }
 
-// RunAgain runs a delivery's job again, as after a crash before River recorded
-// its end. It waits for the worker that handled it, which may still be running
-// when the result is visible. A second worker would be snoozed.
-func (in *Inbox) RunAgain(ctx context.Context, id int64) {
+// LoseClaims makes all jobs those of deliveries that n processes have died
+// with.
+func (in *Inbox) LoseClaims(ctx context.Context, n int) {
+	if _, err := in.db.Exec(ctx, "UPDATE {schema}inbox_job SET claims = ?", n); err != nil {
+		panic(err)
+	}
+}
+
+// InsertJob inserts a job with a reference that the inbox never writes.
+func (in *Inbox) InsertJob(ctx context.Context, ref string) {
+	err := in.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
+		_, err := in.queue.Insert(ctx, tx, []jobdb.NewJob{{Ref: ref}})
+		return err
+	})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// Jobs counts the jobs.
+func (in *Inbox) Jobs(ctx context.Context) (n int) {
+	if err := in.db.QueryRow(ctx, "SELECT count(*) FROM {schema}inbox_job").Scan(&n); err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// JobTimes returns the timeout and the lease of jobs under the options.
+func JobTimes(opts ...Option) (timeout, lease time.Duration) {
+	c, err := newConfig(opts)
+	if err != nil {
+		panic(err)
+	}
+	return c.jobTimeout(), c.jobLease()
+}
+
+// RunAgain runs a delivery's job again, as after a crash before the queue
+// stored its end. It waits for the worker that handled it, which may still be
+// running when the result is visible. A second worker would be put off.
+func (in *Inbox) RunAgain(ctx context.Context, id int64) jobdb.Next {
 	for !in.running.enter(id) {
 		select {
 		case <-ctx.Done():
@@ -83,44 +113,18 @@ func (in *Inbox) RunAgain(ctx context.Context, id int64) {
 		}
 	}
 	in.running.leave(id)
-	if err := in.Work(ctx, id, 2); err != nil {
-		panic(err)
-	}
+	return in.Work(ctx, id, 1)
 }
 
-// Work runs the job of a delivery's first round. fetched is how often River has
-// fetched it.
-func (in *Inbox) Work(ctx context.Context, id int64, fetched int) error {
-	return in.WorkRound(ctx, id, fetched, 1)
+// Work runs the job of a delivery's first round. lost is how many processes
+// have died with it.
+func (in *Inbox) Work(ctx context.Context, id int64, lost int) jobdb.Next {
+	return in.WorkRound(ctx, id, lost, 1)
 }
 
 // WorkRound runs the job of the given round.
-func (in *Inbox) WorkRound(ctx context.Context, id int64, fetched int, round int64) error {
-	job := &river.Job[jobArgs]{JobRow: &rivertype.JobRow{Attempt: fetched}, Args: jobArgs{ID: id, Round: round}}
-	return (&worker{in: in}).Work(ctx, job)
-}
-
-// NextRetry returns the time at which a rescued job runs again.
-func (in *Inbox) NextRetry() time.Time { return (&worker{in: in}).NextRetry(nil) }
-
-// CancelJobs cancels all running jobs.
-func (in *Inbox) CancelJobs(ctx context.Context) {
-	list, err := in.client.JobList(ctx, river.NewJobListParams().States(rivertype.JobStateRunning))
-	if err != nil {
-		panic(err)
-	}
-	for _, job := range list.Jobs {
-		if _, err := in.client.JobCancel(ctx, job.ID); err != nil {
-			panic(err)
-		}
-	}
-}
-
-// ForgetLeader ends the term of River's leader.
-func (in *Inbox) ForgetLeader(ctx context.Context) {
-	if _, err := in.db.Exec(ctx, "DELETE FROM {schema}river_leader"); err != nil {
-		panic(err)
-	}
+func (in *Inbox) WorkRound(ctx context.Context, id int64, lost int, round int64) jobdb.Next {
+	return in.runJob(ctx, jobdb.Claim{Ref: jobRef{id, round}.String(), Lost: lost})
 }
 
 // WithScheduleLimit sets how long a schedule may take.

@@ -22,8 +22,9 @@ const (
 //	key                             code
 //	"WithObserver" and the like     the value of that option
 //	"handler"                       the function that handles deliveries
-//	"storing", "handling",          the Inbox's own work
-//	"pruning", "renewing leases"
+//	"queue", "storing",             the Inbox's own work
+//	"handling", "pruning",
+//	"renewing leases"
 func (in *Inbox) Faults() map[string]uint64 {
 	if in == nil || in.db == nil {
 		return map[string]uint64{}

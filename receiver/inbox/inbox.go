@@ -3,17 +3,13 @@ package inbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
-	"github.com/deployhook/deployhook/internal/timemath"
 	"github.com/deployhook/deployhook/receiver"
 )
 
@@ -24,7 +20,7 @@ import (
 type Inbox struct {
 	config
 	db      *jobdb.DB
-	client  jobdb.Client
+	queue   *jobdb.Queue
 	handler receiver.EventHandler
 
 	accepts *sqldb.Combiner[*arrival, acceptance]
@@ -40,16 +36,6 @@ type Inbox struct {
 	mu     sync.Mutex // held during Start, Stop and Close
 	upkeep *upkeep    // nil unless started
 }
-
-// River's name of the queue, and the kind of its jobs.
-const (
-	queue = "inbox"
-	kind  = "deployhook_inbox"
-)
-
-// pollInterval bounds the delay of a snoozed job, because the database does not
-// notify the workers of it.
-const pollInterval = 200 * time.Millisecond
 
 // maxBatch is how many deliveries are stored, loaded or marked together.
 const maxBatch = 100
@@ -117,7 +103,7 @@ func newInbox(ctx context.Context, db *jobdb.DB, handler receiver.EventHandler, 
 	if err := db.Prepare(ctx, module, steps(), c.setup); err != nil {
 		return nil, asConfig(err)
 	}
-	in := &Inbox{config: *c, db: db, handler: handler}
+	in := &Inbox{config: *c, db: db, queue: jobdb.NewQueue(db, jobTable, c.faults), handler: handler}
 	in.leases = leases{table: sqlLeases{in}, length: c.rescueAfter, logger: c.logger}
 	width := 1 // SQLite has one connection
 	if db.Dialect() == jobdb.Postgres {
@@ -129,26 +115,6 @@ func newInbox(ctx context.Context, db *jobdb.DB, handler receiver.EventHandler, 
 	if db.Dialect() == jobdb.SQLite {
 		in.writes = newCombiner(c, width, in.writeAll, always)
 	}
-	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &worker{in: in}); err != nil {
-		return nil, fmt.Errorf("inbox: %w", err)
-	}
-	client, err := db.NewClient(&river.Config{
-		Workers: workers,
-		Queues:  map[string]river.QueueConfig{queue: {MaxWorkers: c.workers}},
-		// A finished job contains nothing that is not in the delivery's row.
-		CompletedJobRetentionPeriod: completedJobRetention,
-		CancelledJobRetentionPeriod: completedJobRetention,
-		FetchPollInterval:           pollInterval,
-		JobTimeout:                  c.jobTimeout(),
-		RescueStuckJobsAfter:        timemath.Add(c.jobTimeout(), c.rescueAfter/2),
-		SoftStopTimeout:             c.stopTimeout,
-		Logger:                      c.logger,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("inbox: %w", err)
-	}
-	in.client = client
 	if err := in.startTelemetry(ctx); err != nil {
 		return nil, err
 	}

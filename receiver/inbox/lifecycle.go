@@ -30,7 +30,7 @@ func (in *Inbox) Start(ctx context.Context) error {
 	case in.upkeep != nil:
 		return errors.New("inbox: Start: the inbox is already started; call Stop first")
 	}
-	if err := in.client.Start(ctx); err != nil {
+	if err := in.queue.Start(ctx, in.jobs()); err != nil {
 		return fmt.Errorf("inbox: Start: %w", err)
 	}
 	in.upkeep = in.startUpkeep(ctx)
@@ -54,13 +54,14 @@ func (in *Inbox) stop(ctx context.Context) error {
 	if in.upkeep == nil {
 		return nil
 	}
-	err := in.client.Stop(ctx)
+	err := in.queue.Stop(ctx)
 	if err != nil && ctx.Err() != nil {
 		// ctx has ended, so do not wait for handlers any longer. Only wait
 		// until their jobs are back in the queue.
+		in.queue.Interrupt()
 		hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.storeTimeout)
 		defer cancel()
-		err = in.client.StopAndCancel(hard)
+		err = in.queue.Stop(hard)
 	}
 	if err != nil {
 		return fmt.Errorf("inbox: Stop: %w", err)
@@ -108,17 +109,25 @@ func (in *Inbox) open() error {
 	return nil
 }
 
-// upkeep runs the goroutines of a started inbox that are not River's.
+// upkeep runs the goroutines of a started inbox that are not the queue's.
 type upkeep struct {
 	cancel context.CancelFunc
 	all    sync.WaitGroup
 }
 
 // startUpkeep renews leases and removes deliveries past their retention until
-// it is ended. Handlers may outlive Start's context, so it does too.
-func (in *Inbox) startUpkeep(ctx context.Context) *upkeep {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// it is ended. Handlers may outlive Start's context, so it does too. It stops
+// the queue when Start's context ends.
+func (in *Inbox) startUpkeep(started context.Context) *upkeep {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(started))
 	u := &upkeep{cancel: cancel}
+	u.all.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-started.Done():
+			_ = in.queue.Stop(ctx) // fails only when upkeep is ended
+		}
+	})
 	u.all.Go(func() {
 		in.every(ctx, min(in.retention/10, time.Minute), inPruning, func(ctx context.Context) { in.prune(ctx, 0) })
 	})

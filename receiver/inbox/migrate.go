@@ -22,9 +22,9 @@ const (
 	SQLite   = jobdb.SQLite
 )
 
-// Migrate creates or updates the tables of the inbox and of River in the schema
-// of [WithSchema]. It does nothing if they are current. Several processes may
-// call it at once.
+// Migrate creates or updates the tables of the inbox in the schema of
+// [WithSchema]. It does nothing if they are current. Several processes may call
+// it at once.
 //
 // [NewPostgres] also migrates, unless [WithoutMigration] is set. Call Migrate
 // with a role that may change the schema. The role that runs the inbox then

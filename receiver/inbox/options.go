@@ -91,7 +91,7 @@ func WithMaxAttempts(n int) Option {
 //
 // schedule returns a new BackOff for each delivery's waits. Each NextBackOff is
 // one wait, and backoff.Stop ends the attempts. schedule must be safe for
-// concurrent use. Waits over 5 seconds may end up to 5 seconds late.
+// concurrent use. Waits may end up to 200 ms late.
 //
 // If the schedule panics or takes longer than 5 seconds, the attempt counts and
 // RetrySchedule sets the wait. See [Inbox.Faults].
@@ -109,11 +109,12 @@ func WithHandlerTimeout(d time.Duration) Option {
 
 // WithRescueAfter sets how long after the handler timeout a delivery is retried
 // if its process died, at least 1 second. Default: 30 seconds
-// ([DefaultRescueAfter]). A leader checks every 30 seconds, so with the
-// defaults the retry starts 60 to 90 seconds after the attempt began.
+// ([DefaultRescueAfter]). So with the defaults the retry starts 60 seconds
+// after the attempt began.
 //
-// With [WithOrdering] it is also how long a dead process delays the other
-// events of its deployment.
+// With [WithOrdering] the retry waits for twice the handler timeout, since a
+// worker may first handle other events of the deployment. WithRescueAfter is
+// then also how long a dead process delays the other events of its deployment.
 func WithRescueAfter(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.rescueAfter = d })
 }
@@ -180,11 +181,10 @@ func WithOrdering() Option {
 	return optionFunc(func(c *config) { c.ordering = true })
 }
 
-// WithSchema sets the PostgreSQL schema for the tables of the inbox and of
-// River. Default: "deployhook_inbox" ([DefaultSchema]). The empty name is an
-// error. A missing schema is created. Inboxes with different handlers need
-// different schemas. On SQLite the option is an error, because each inbox has
-// its own file.
+// WithSchema sets the PostgreSQL schema for the inbox's tables. Default:
+// "deployhook_inbox" ([DefaultSchema]). The empty name is an error. A missing
+// schema is created. Inboxes with different handlers need different schemas. On
+// SQLite the option is an error, because each inbox has its own file.
 func WithSchema(name string) Option {
 	return optionFunc(func(c *config) { c.schema, c.schemaGiven = name, true })
 }
@@ -226,7 +226,7 @@ func WithPreparedStatements() Option {
 //
 //	level   lines
 //	Debug   delivery handled or superseded
-//	Warn    attempt that will be repeated, trouble of the database, and what River warns of
+//	Warn    attempt that will be repeated, and trouble of the database
 //	Error   dead letter
 //
 // Warnings and errors are limited. Each kind has 20 lines at once and then one
@@ -297,8 +297,20 @@ func (c *config) validate() error {
 	return errors.Join(problems...)
 }
 
-// jobTimeout is how long a River job may run before it is rescued. With
-// ordering a worker may handle other events of the deployment first.
+// jobs configures the queue. A job that has ended its timeout still has time to
+// store its result, before its lease ends and another process runs it.
+func (in *Inbox) jobs() jobdb.QueueConfig {
+	return jobdb.QueueConfig{
+		Name: module, Work: in.runJob, AtOnce: in.workers, Timeout: in.jobTimeout(), Lease: in.jobLease(),
+		StopTimeout: in.stopTimeout, Logger: in.logger,
+	}
+}
+
+// jobLease is how long after its claim a job of a dead process runs again.
+func (c *config) jobLease() time.Duration { return timemath.Add(c.jobTimeout(), c.rescueAfter/2) }
+
+// jobTimeout is how long a worker may take for a job. With ordering it may
+// handle other events of the deployment first.
 func (c *config) jobTimeout() time.Duration {
 	handlers := c.handlerTimeout
 	if c.ordering {

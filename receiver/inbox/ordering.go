@@ -57,17 +57,17 @@ func (in *Inbox) advance(ctx context.Context, tx *jobdb.Tx, r *record, l *lease)
 
 // workInOrder handles the due events of r's deployment in order, including r.
 // New events are handled here too and need no other worker.
-func (in *Inbox) workInOrder(ctx context.Context, r *record) error {
+func (in *Inbox) workInOrder(ctx context.Context, r *record) jobdb.Next {
 	l, err := in.leases.take(ctx, r.orderingKey)
 	if err != nil {
 		return in.interrupted(ctx, r.id, err)
 	}
 	if l == nil {
-		return snooze(50*time.Millisecond + rand.N(100*time.Millisecond))
+		return jobdb.After(50*time.Millisecond + rand.N(100*time.Millisecond))
 	}
 	defer in.leases.release(ctx, l)
 	own := r.id // zero after r was handled
-	result := snooze(0)
+	result := jobdb.After(0)
 	for start := time.Now(); time.Since(start) < in.handlerTimeout && ctx.Err() == nil && !l.lost(); {
 		next, err := in.nextInOrder(ctx, r.orderingKey, own)
 		if err != nil {
@@ -75,7 +75,7 @@ func (in *Inbox) workInOrder(ctx context.Context, r *record) error {
 		}
 		if next == nil {
 			if own != 0 {
-				return nil // another job's worker has handled r
+				return jobdb.Done() // another job's worker has handled r
 			}
 			return result
 		}

@@ -94,12 +94,12 @@ func (in *Inbox) markAll(ctx context.Context, rounds []deliveryRound) ([]bool, e
 	var marked []int64
 	var err error
 	if in.db.Dialect() == jobdb.Postgres {
-		finish, jobsArg := in.db.Finish(jobs)
+		finish, jobsArg := in.queue.Finish(jobs)
 		marked, err = jobdb.Collect(ctx, in.db, scanID, "WITH finished AS ("+finish+") "+mark, jobsArg, idsArg, numbersArg)
 	} else {
 		err = in.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) (err error) {
 			if marked, err = jobdb.Collect(ctx, tx, scanID, mark, idsArg, numbersArg); err == nil {
-				err = in.db.FinishTx(ctx, tx, jobs)
+				err = in.queue.FinishTx(ctx, tx, jobs)
 			}
 			return err
 		})

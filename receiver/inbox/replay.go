@@ -90,5 +90,8 @@ func (in *Inbox) replay(ctx context.Context, where string, args ...any) (n int, 
 	if err != nil {
 		return 0, err
 	}
+	if n > 0 {
+		in.queue.Kick()
+	}
 	return n, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/receiver/inbox"
 )
@@ -25,9 +26,9 @@ func TestReplay_SurvivesSlowWorkerOfEarlierRound(t *testing.T) {
 		newEndpoint(t, other, "platform").accept(started(1))
 		id := only(t, other).ID
 		late := make(chan struct{})
-		go func() { defer close(late); _ = slow.WorkRound(t.Context(), id, 1, 1) }()
+		go func() { defer close(late); _ = slow.WorkRound(t.Context(), id, 0, 1) }()
 		<-began
-		_ = other.WorkRound(t.Context(), id, 1, 1) // it assumed that the slow worker was dead
+		_ = other.WorkRound(t.Context(), id, 0, 1) // it assumed that the slow worker was dead
 		require.EqualValues(t, 1, handled.Load())
 		require.NoError(t, other.Replay(t.Context(), id))
 		close(release)
@@ -35,7 +36,7 @@ func TestReplay_SurvivesSlowWorkerOfEarlierRound(t *testing.T) {
 		d, err := other.Get(t.Context(), id)
 		require.NoError(t, err)
 		assert.Equal(t, inbox.Pending, d.State)
-		_ = other.WorkRound(t.Context(), id, 1, 2)
+		_ = other.WorkRound(t.Context(), id, 0, 2)
 		assert.EqualValues(t, 2, handled.Load(), "the replay was lost")
 	})
 }
@@ -55,13 +56,13 @@ func TestReplay_SlowWorkersFailureIsNoResult(t *testing.T) {
 				other := open(func(context.Context, *payload.Event) error { return nil })
 				newEndpoint(t, other, "platform").accept(started(1))
 				id := only(t, other).ID
-				late := make(chan error, 1)
-				go func() { late <- slow.WorkRound(t.Context(), id, 1, 1) }()
+				late := make(chan jobdb.Next, 1)
+				go func() { late <- slow.WorkRound(t.Context(), id, 0, 1) }()
 				<-began
-				_ = other.WorkRound(t.Context(), id, 1, 1) // it assumed that the slow worker was dead
+				_ = other.WorkRound(t.Context(), id, 0, 1) // it assumed that the slow worker was dead
 				require.NoError(t, other.Replay(t.Context(), id))
 				close(release)
-				require.NoError(t, <-late, "the job of the earlier round is done")
+				require.Equal(t, jobdb.Done(), <-late, "the job of the earlier round is done")
 				require.Zero(t, results.Load())
 				d, err := other.Get(t.Context(), id)
 				require.NoError(t, err)

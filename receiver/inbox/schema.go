@@ -1,9 +1,16 @@
 package inbox
 
-import "github.com/deployhook/deployhook/internal/jobdb"
+import (
+	"slices"
+
+	"github.com/deployhook/deployhook/internal/jobdb"
+)
 
 // module is the name under which the tables' version is stored.
 const module = "inbox"
+
+// jobTable has a job for each pending delivery, see [jobdb.Queue] and jobRef.
+const jobTable = "inbox_job"
 
 // steps returns the versions of the tables. Released steps never change.
 //
@@ -15,7 +22,7 @@ const module = "inbox"
 // last_error changes with each failed attempt, so no index has it. dead_error
 // is its first line and changes only when a delivery becomes dead.
 func steps() []jobdb.Step {
-	return []jobdb.Step{{
+	return []jobdb.Step{slices.Concat(jobdb.QueueTable(jobTable), []string{
 		`CREATE TABLE {schema}inbox_delivery (
 			id            {id},
 			delivery_key  {blob} NOT NULL UNIQUE,
@@ -54,5 +61,5 @@ func steps() []jobdb.Step {
 		)`,
 		`CREATE INDEX inbox_deployment_used ON {schema}inbox_deployment (used_at)`,
 		`CREATE INDEX inbox_deployment_claim ON {schema}inbox_deployment (claim) WHERE claim <> 0`,
-	}}
+	})}
 }

@@ -36,12 +36,14 @@ type Result struct {
 
 // ending is the end of an attempt.
 //
-//	err     the result could not be stored, so the delivery is unchanged
-//	again   wait before the delivery's job runs again, or zero if it is finished
+//	err        the result could not be stored, so the delivery is unchanged
+//	again      wait before the delivery's job runs again, or zero if it is done
+//	handled    the delivery is marked as handled
+//	finished   the transaction that marked the delivery has deleted its job
 type ending struct {
-	again   time.Duration
-	err     error
-	handled bool // marked as handled
+	again             time.Duration
+	err               error
+	handled, finished bool
 }
 
 // attempt calls the handler for r and stores the result. l is the lease on the
@@ -71,8 +73,6 @@ func (in *Inbox) attempt(ctx context.Context, r *record, l *lease) ending {
 	switch {
 	case err == nil:
 		return in.succeed(ctx, r, l, a.Number, took)
-	case canceledByHand(ctx):
-		return in.deadLetterAttempt(recordCtx, r, errors.Join(errRemoved, err), a.Number, took)
 	case errors.Is(ctx.Err(), context.Canceled):
 		// the worker is stopping, so the attempt does not count
 		return ending{err: context.Canceled}
@@ -110,11 +110,8 @@ func (in *Inbox) succeed(ctx context.Context, r *record, l *lease, number int, t
 	for {
 		err := in.mark(recordCtx, r, l)
 		if err == nil || errors.Is(err, ErrOver) && l == nil {
-			if err == nil && r.job != 0 {
-				in.client.Finished(r.job)
-			}
 			in.report(ctx, r, Result{State: Handled, Attempt: number, Duration: took})
-			return ending{handled: true}
+			return ending{handled: true, finished: err == nil && r.job != 0}
 		}
 		if errors.Is(err, ErrOver) || ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
 			return ending{err: err}
@@ -133,7 +130,7 @@ func (in *Inbox) mark(ctx context.Context, r *record, l *lease) error {
 			if err := in.setHandled(ctx, tx, r, l); err != nil || r.job == 0 {
 				return err
 			}
-			return in.db.FinishTx(ctx, tx, []int64{r.job})
+			return in.queue.FinishTx(ctx, tx, []int64{r.job})
 		})
 	}
 	_, err := in.marks.Do(ctx, deliveryRound{r.id, r.round, r.job})

@@ -3,81 +3,73 @@ package inbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
-
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
 
-// jobArgs refers to a row. It does not contain the body, because PostgreSQL
-// would reformat it.
-type jobArgs struct {
-	ID    int64 `json:"id"`
-	Round int64 `json:"round"`
+// jobRef says which delivery a job is for. Its text, such as "123.1", is the
+// job's Ref.
+type jobRef struct{ id, round int64 }
+
+func (r jobRef) String() string {
+	return strconv.FormatInt(r.id, 10) + "." + strconv.FormatInt(r.round, 10)
 }
 
-func (jobArgs) Kind() string { return kind }
-
-// InsertOpts sets a limit that River's attempts never reach. The row counts the
-// handler's attempts. River's number only counts lost processes, because a
-// snooze gives back every other attempt.
-func (jobArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queue, MaxAttempts: 10_000}
+func parseJobRef(text string) (r jobRef, err error) {
+	id, round, _ := strings.Cut(text, ".")
+	if r.id, err = strconv.ParseInt(id, 10, 64); err == nil {
+		r.round, err = strconv.ParseInt(round, 10, 64)
+	}
+	if err != nil {
+		return jobRef{}, fmt.Errorf("inbox: the job's reference is invalid: %w", err)
+	}
+	return r, nil
 }
 
 // maxLost is how many processes may die while handling a delivery before it
 // becomes a dead letter.
 const maxLost = 25
 
-// completedJobRetention is how long River keeps the jobs that have ended. Those
-// of handled deliveries are deleted at once.
-const completedJobRetention = time.Minute
-
-type worker struct {
-	river.WorkerDefaults[jobArgs]
-
-	in *Inbox
-}
-
-// Timeout also tells River's rescuer when a job is overdue.
-func (w *worker) Timeout(*river.Job[jobArgs]) time.Duration { return w.in.jobTimeout() }
-
-// NextRetry is called only by the rescuer, because Work never returns an error
-// that counts. A job of a dead process is due at once.
-func (w *worker) NextRetry(*river.Job[jobArgs]) time.Time { return time.Now() }
-
-// Work handles the delivery that a job refers to. Finished or deleted
+// runJob handles the delivery that a job refers to. Finished or deleted
 // deliveries are skipped.
-func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) {
-	fault := w.in.faults.Inline(ctx, inHandling, func() { err = w.in.work(ctx, job) })
-	if fault != nil {
-		return w.in.interrupted(ctx, job.Args.ID, fault)
+func (in *Inbox) runJob(ctx context.Context, job jobdb.Claim) (next jobdb.Next) {
+	ref, err := parseJobRef(job.Ref)
+	if err != nil {
+		in.logger.WarnContext(ctx, "inbox: a job refers to no delivery, so it is deleted", slog.Int64("job", job.Job), slog.Any("error", err))
+		return jobdb.Done()
 	}
-	return err
+	fault := in.faults.Inline(ctx, inHandling, func() { next = in.work(ctx, job, ref) })
+	if fault != nil {
+		return in.interrupted(ctx, ref.id, fault)
+	}
+	return next
 }
 
-func (in *Inbox) work(ctx context.Context, job *river.Job[jobArgs]) error {
-	if !in.running.enter(job.Args.ID) {
-		return snooze(time.Second) // a handler that ignored its timeout is still running
+func (in *Inbox) work(ctx context.Context, job jobdb.Claim, ref jobRef) jobdb.Next {
+	if !in.running.enter(ref.id) {
+		return jobdb.After(time.Second) // a handler that ignored its timeout is still running
 	}
-	defer in.running.leave(job.Args.ID)
-	r, err := in.load(ctx, job.Args.ID)
+	defer in.running.leave(ref.id)
+	r, err := in.load(ctx, ref.id)
 	switch {
 	case err != nil:
-		return in.interrupted(ctx, job.Args.ID, err)
-	case r == nil || r.state != Pending || r.round != job.Args.Round:
-		return nil
+		return in.interrupted(ctx, ref.id, err)
+	case r == nil || r.state != Pending || r.round != ref.round:
+		return jobdb.Done()
 	}
-	r.job = job.ID
+	r.job = job.Job
 	if wait := time.Until(r.retryAt); wait > 0 {
-		return snooze(wait)
+		return jobdb.After(wait)
 	}
-	if lost := job.Attempt - 1; lost >= maxLost {
+	if job.Lost >= maxLost {
 		return in.jobResult(ctx, r, in.deadLetter(ctx, r, errLost))
 	}
 	if in.ordering {
@@ -92,37 +84,28 @@ func (in *Inbox) load(ctx context.Context, id int64) (*record, error) {
 	return in.loads.Do(ctx, id)
 }
 
-// jobResult tells River what to do after an attempt ended.
-func (in *Inbox) jobResult(ctx context.Context, r *record, end ending) error {
+// jobResult tells the queue what to do after an attempt ended.
+func (in *Inbox) jobResult(ctx context.Context, r *record, end ending) jobdb.Next {
 	switch {
 	case end.err != nil:
 		return in.interrupted(ctx, r.id, end.err)
 	case end.again > 0:
-		return snooze(end.again)
+		return jobdb.After(end.again)
+	case end.finished:
+		return jobdb.Finished()
 	}
-	return nil
+	return jobdb.Done()
 }
 
 // interrupted handles an error that left the delivery unchanged. If the worker
-// is stopping, the job returns to the queue. Otherwise it runs again in one to
-// two seconds.
-func (in *Inbox) interrupted(ctx context.Context, id int64, err error) error {
+// is stopping, the queue releases the job at once. Otherwise the job runs again
+// in one to two seconds.
+func (in *Inbox) interrupted(ctx context.Context, id int64, err error) jobdb.Next {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return context.Canceled
+		return jobdb.Failed(err)
 	}
 	in.logger.WarnContext(ctx, "inbox: the attempt was interrupted and will be repeated", slog.Int64("id", id), slog.String("error", sqldb.Explain(err).Error()))
-	return snooze(time.Second + rand.N(time.Second))
-}
-
-// snooze runs the job again after d, without counting River's attempt.
-func snooze(d time.Duration) error {
-	return river.JobSnooze(max(d, time.Millisecond))
-}
-
-// canceledByHand reports whether an operator canceled the job, for example in
-// River's web UI.
-func canceledByHand(ctx context.Context) bool {
-	return errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely)
+	return jobdb.After(time.Second + rand.N(time.Second))
 }
 
 // running is the set of deliveries whose handlers run in this process.

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 )
 
@@ -38,15 +37,12 @@ func benchPublishOurs(b *testing.B, w *world, endpoints int) {
 }
 
 func benchPublishJob(b *testing.B, w *world) {
-	db, client := bareRiver(b, w, benchWorkers)
+	client := bareRiver(b, w, benchWorkers)
 	body, err := benchEvent().Encode()
 	require.NoError(b, err)
 	begin(b)
 	for b.Loop() {
-		require.NoError(b, db.InTx(b.Context(), func(ctx context.Context, tx *jobdb.Tx) error {
-			_, err := client.InsertTx(ctx, tx, bareArgs{URL: "https://example.com/", Body: body}, nil)
-			return err
-		}))
+		require.NoError(b, client.InsertTx(b.Context(), bareArgs{URL: "https://example.com/", Body: body}))
 	}
 }
 

@@ -16,8 +16,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deployhook/deployhook/internal/jobdb"
-	"github.com/deployhook/deployhook/internal/jobdb/jobdbtest"
+	"github.com/deployhook/deployhook/internal/riverfloor"
 	"github.com/deployhook/deployhook/internal/sqldb/sqldbtest"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -94,25 +93,19 @@ func (w *bareWorker) Work(ctx context.Context, job *river.Job[bareArgs]) error {
 }
 
 // bareRiver is River on the database, with the same settings as the outbox.
-func bareRiver(b *testing.B, w *world, atOnce int) (*jobdb.DB, jobdb.Client) {
-	db, err := jobdb.NewPostgres(w.pool, "bare")
-	if w.path != "" {
-		db, err = jobdb.OpenSQLite(b.Context(), w.path)
-	}
-	require.NoError(b, err)
-	b.Cleanup(func() { require.NoError(b, db.Close()) })
-	require.NoError(b, db.Migrate(b.Context(), "bare", nil))
-	jobdbtest.StockIndexes(b, db)
+func bareRiver(b *testing.B, w *world, atOnce int) riverfloor.Client {
 	workers := river.NewWorkers()
 	transport := &http.Transport{MaxIdleConnsPerHost: atOnce}
 	b.Cleanup(transport.CloseIdleConnections)
 	river.AddWorker(workers, &bareWorker{client: &http.Client{Transport: transport, Timeout: sender.DefaultTimeout}})
-	client, err := db.NewClient(&river.Config{
-		Queues: map[string]river.QueueConfig{"default": {MaxWorkers: atOnce}}, Workers: workers,
-		FetchCooldown: 10 * time.Millisecond, FetchPollInterval: 200 * time.Millisecond,
-	})
-	require.NoError(b, err)
-	return db, client
+	config := river.Config{
+		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: atOnce}}, Workers: workers,
+		FetchPollInterval: 200 * time.Millisecond,
+	}
+	if w.path != "" {
+		return riverfloor.OpenSQLite(b, w.path, config)
+	}
+	return riverfloor.OpenPostgres(b, w.pool, "bare", config)
 }
 
 // BenchmarkDeliver measures how fast waiting deliveries are made, with the same
@@ -150,7 +143,7 @@ func eventsFor(b *testing.B, endpoints int) (events, deliveries int) {
 
 func benchDeliverFloor(b *testing.B, w *world, endpoints, atOnce int) {
 	url, n := counter(b)
-	_, client := bareRiver(b, w, atOnce)
+	client := bareRiver(b, w, atOnce)
 	body, err := benchEvent().Encode()
 	require.NoError(b, err)
 	_, deliveries := eventsFor(b, endpoints)

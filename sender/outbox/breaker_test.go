@@ -25,8 +25,7 @@ func TestBreaker_NewURLMakesDeliveriesDue(t *testing.T) {
 			return err == nil && !x.BreakerOpenUntil.IsZero()
 		}, "the breaker was not stored as open")
 		late := publish(t, o.App("shop"), event(payload.DeployLive, "d2")).Deliveries[0]
-		asleep := "SELECT count(*) FROM " + w.table("river_job") + " WHERE state = 'scheduled'"
-		eventually(t, func() bool { return w.queryInt(t, asleep) >= 1 }, "nothing waits for the breaker")
+		eventually(t, func() bool { return w.asleep(t) >= 1 }, "nothing waits for the breaker")
 		_, err := o.App("shop").UpdateEndpoint(t.Context(), e.ID, outbox.EndpointUpdate{URL: new(sender.NewURL(fixed.URL))})
 		require.NoError(t, err)
 		settled(t, o, late.ID, outbox.Delivered)

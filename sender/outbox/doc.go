@@ -30,10 +30,9 @@
 //	}
 //	fmt.Println(publication.EventID, len(publication.Deliveries))
 //
-// It runs on [River], in a SQLite file or in PostgreSQL. Only the constructor
-// differs. Any number of processes may share the database. Each can publish,
-// and those that were started deliver. On 32-bit systems River has no SQLite
-// driver, so PostgreSQL is needed there.
+// It runs in a SQLite file or in PostgreSQL. Only the constructor differs. Any
+// number of processes may share the database. Each can publish, and those that
+// were started deliver.
 //
 // # Apps
 //
@@ -168,10 +167,8 @@
 //	GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA deployhook_outbox TO service;
 //
 // Repeat the grants after a migration, or set them as default privileges of the
-// schema. Only an owner may rebuild indexes, so River's reindexer does not run
-// under such a role. The owner can run REINDEX TABLE CONCURRENTLY on river_job
-// every few weeks instead. With [WithoutMigration] the constructor never tries
-// to change the tables.
+// schema. With [WithoutMigration] the constructor never tries to change the
+// tables.
 //
 // # Poolers
 //
@@ -209,9 +206,6 @@
 //   - One Outbox for each request. Make one, and share it.
 //   - Two releases with different WithFormat on one database. A process that
 //     does not know an endpoint's format can't publish to its app.
-//   - Using River's own tools on the outbox's jobs. They only say when. The
-//     state of deliveries is in the outbox_ tables.
 //
-// [River]: https://riverqueue.com
 // [The page on poolers]: https://github.com/deployhook/deployhook/blob/main/internal/sqldb/POOLERS.md
 package outbox

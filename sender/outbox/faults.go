@@ -39,7 +39,7 @@ const (
 // goes on.
 //
 // The keys are the names of options, such as "WithHook", and of the background
-// work: "loading", "recording", "pacing", "delivering", "maintenance",
+// work: "queue", "loading", "recording", "pacing", "delivering", "maintenance",
 // "waking", "replaying", "counting" (of [Stats]) and "placing" (of
 // [App.Events]). The faults of the options
 // in [WithSender] are among them, see [sender.Sender.Faults]. The map is empty

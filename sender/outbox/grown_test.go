@@ -27,7 +27,7 @@ type grown struct {
 func grow(o *inside, n int) *grown {
 	o.t.Helper()
 	const age = 20 * 24 * time.Hour
-	tables := []string{"outbox_delivery", "outbox_event", "outbox_body", "outbox_attempt", "river_job"}
+	tables := []string{"outbox_delivery", "outbox_event", "outbox_body", "outbox_attempt", "outbox_job"}
 	g := &grown{
 		inside: o, n: n, begin: time.Now().Add(-age).UnixMilli(), step: age.Milliseconds() / int64(n+1),
 	}
@@ -44,7 +44,7 @@ func grow(o *inside, n int) *grown {
 		o.exec(statement)
 	}
 	if o.db.Dialect() == jobdb.Postgres {
-		o.exec(fmt.Sprintf(`ALTER SEQUENCE {schema}river_job_id_seq RESTART WITH %d`, n+1))
+		o.exec(fmt.Sprintf(`ALTER SEQUENCE {schema}outbox_job_id_seq RESTART WITH %d`, n+1))
 	}
 	return g
 }
@@ -61,11 +61,11 @@ func (g *grown) statements() []string {
 	numbers := fmt.Sprintf(`(SELECT i FROM generate_series(0, %d) AS i)`, g.n-1)
 	at := fmt.Sprintf(`(CAST(%d AS bigint) + i * %d)`, g.begin, g.step)
 	id := `('whk_' || lpad(to_hex(` + at + `), 12, '0') || lpad(CAST(i AS text), 20, '0'))`
-	body, jobs, later := `'{"x":1}'::bytea`, `'{}'::jsonb`, `now() + interval '1 hour'`
+	body, own := `'{"x":1}'::bytea`, ` OVERRIDING SYSTEM VALUE`
 	if g.db.Dialect() == jobdb.SQLite {
 		numbers = fmt.Sprintf(`(WITH RECURSIVE s (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM s WHERE i < %d) SELECT i FROM s)`, g.n-1)
 		id = `printf('whk_%012x%020d', ` + at + `, i)`
-		body, jobs, later = `CAST(printf('%0200d', 0) AS blob)`, `jsonb('{}')`, `datetime('now', '+1 hour')`
+		body, own = `CAST(printf('%0200d', 0) AS blob)`, ``
 	}
 	from, app := ` FROM `+numbers+` AS numbers`, grownApp
 	pending := `(` + grownState + `) = 'pending'`
@@ -84,8 +84,7 @@ func (g *grown) statements() []string {
 		`INSERT INTO {schema}outbox_attempt (delivery, number, started_at, outcome, class, status, error, dns, connect, tls, first_byte, total,
 			retry_after, addr, reused, truncated, request_header, response_header, body)
 			SELECT ` + id + `, 1, ` + at + ` * 1000, 'failed', 'status', 503, '', 1, 1, 1, 1, 1, 0, '', 1, 0, '{}', '{}', ` + body + from,
-		`INSERT INTO {schema}river_job (id, args, kind, max_attempts, queue, state, scheduled_at)
-			SELECT i + 1, ` + jobs + `, '` + jobArgs{}.Kind() + `', 30000, '` + queueName + `', 'scheduled', ` + later + from + ` WHERE ` + pending,
+		`INSERT INTO {schema}outbox_job (id, ref, run_at)` + own + ` SELECT i + 1, ` + id + `, {now} + 3600000000` + from + ` WHERE ` + pending,
 		`INSERT INTO {schema}outbox_replay (id, app, created_at, filter, spacing, cursor, scheduled, done)
 			VALUES ('` + grownReplay + `', 'big', ` + fmt.Sprint(g.begin*1000) + `, '{}', 100000, '', ` + fmt.Sprint(g.n/5) + `, 1)`,
 	}

@@ -160,7 +160,7 @@ func TestSeveralProcessesShareTheWork(t *testing.T) {
 		require.Len(t, seen, n)
 		// If the database takes 15 s for a write after an attempt, the job fails and
 		// the attempt is made again.
-		failed := w.queryInt(t, "SELECT count(*) FROM "+w.table("river_job")+" WHERE errors IS NOT NULL")
+		failed := w.queryInt(t, "SELECT count(*) FROM "+w.table("outbox_job")+" WHERE failures > 0")
 		for id, count := range seen {
 			if count > 1 {
 				failed--

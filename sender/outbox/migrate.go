@@ -24,12 +24,11 @@ const (
 	SQLite   = jobdb.SQLite
 )
 
-// Migrate creates or updates the tables in the schema of [WithSchema]: the
-// outbox's and River's. It does nothing if they are current, and any number of
-// processes may call it at once. [NewPostgres] does the same unless
-// [WithoutMigration] is given. Call Migrate with a role that may change the
-// schema, so that the role which runs the outbox need not. Other options change
-// nothing here.
+// Migrate creates or updates the tables in the schema of [WithSchema]. It does
+// nothing if they are current, and any number of processes may call it at once.
+// [NewPostgres] does the same unless [WithoutMigration] is given. Call Migrate
+// with a role that may change the schema, so that the role which runs the
+// outbox need not. Other options change nothing here.
 //
 // Errors of the options wrap [ErrConfig].
 func Migrate(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {

@@ -52,10 +52,10 @@ const (
 	// jobMargin is added to the timeout of an attempt for the waits of its job:
 	// for a slot and for the database.
 	jobMargin = 10 * time.Second
-	// rescueMargin is added to the job timeout before a running job is assumed to
+	// leaseMargin is added to the job timeout before a running job is assumed to
 	// belong to a crashed process.
-	rescueMargin = 20 * time.Second
-	maxSlots     = 5000
+	leaseMargin = 20 * time.Second
+	maxSlots    = 5000
 )
 
 // Option configures [OpenSQLite] and [NewPostgres].
@@ -359,9 +359,8 @@ func WithBodyRetention(age time.Duration) Option {
 // own timeout. Default: 30 s ([DefaultMaxTimeout]), at most 10 minutes. Zero is
 // an error.
 //
-// If a process crashes, its deliveries are retried 30 seconds after this
-// timeout, or sooner if it is under 20 seconds. A leader checks every 30
-// seconds.
+// If a process crashes, its attempts are made again 30 seconds after this
+// timeout, or sooner if it is under 20 seconds.
 func WithMaxTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d <= 0 || d > 10*time.Minute {
@@ -371,15 +370,15 @@ func WithMaxTimeout(d time.Duration) Option {
 	})
 }
 
-// jobTimeout is how long River lets a job run.
+// jobTimeout is how long a job may run.
 func (c *config) jobTimeout() time.Duration {
 	return c.maxTimeout + min(jobMargin, max(c.maxTimeout, 2*time.Second))
 }
 
-// rescueAfter is how long a job runs before River assumes that its process
-// crashed.
-func (c *config) rescueAfter() time.Duration {
-	return c.jobTimeout() + min(rescueMargin, max(c.maxTimeout, 2*time.Second))
+// lease is how long after its claim another process assumes that the process of
+// a job crashed.
+func (c *config) lease() time.Duration {
+	return c.jobTimeout() + min(leaseMargin, max(c.maxTimeout, 2*time.Second))
 }
 
 // WithStopTimeout sets how long [Outbox.Stop] waits for attempts in flight. It

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
 )
@@ -46,9 +44,9 @@ const recheckAfter = 5 * time.Minute
 // ends a delivery makes the next one of its sequence due and gives it a new
 // job. The old job finds that the delivery is no longer its own.
 type ordering struct {
-	on     bool
-	db     *jobdb.DB
-	client jobdb.Client
+	on    bool
+	db    *jobdb.DB
+	queue *jobdb.Queue
 }
 
 // sequence is the deliveries of one deployment to one endpoint, and so of one
@@ -132,27 +130,27 @@ func ended(results []*result) (all []sequence) {
 
 // unblock makes the first pending delivery of each sequence due if it is
 // blocked. The transaction has ended one before it.
-func (o *ordering) unblock(ctx context.Context, tx *jobdb.Tx, all []sequence) error {
-	if !o.on || len(all) == 0 {
+func (o *ordering) unblock(ctx context.Context, tx *jobdb.Tx, sequences []sequence) error {
+	if !o.on || len(sequences) == 0 {
 		return nil
 	}
-	from, args := o.sequences(all)
+	from, args := o.sequences(sequences)
 	blocked, err := jobdb.Collect(ctx, tx, scanText, firstBlocked+from+`) ORDER BY d.id`, args...)
 	if err != nil || len(blocked) == 0 {
 		return err
 	}
 	now := time.Now()
-	params := make([]river.InsertManyParams, len(blocked))
+	all := make([]jobdb.NewJob, len(blocked))
 	for i, id := range blocked {
-		params[i] = jobParams(id, now)
+		all[i] = jobdb.NewJob{Ref: id}
 	}
-	jobs, err := o.client.InsertManyTx(ctx, tx, params)
+	jobs, err := o.queue.Insert(ctx, tx, all)
 	if err != nil {
 		return err
 	}
 	for i, id := range blocked {
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET next_at = ?, blocked = 0, job = ? WHERE id = ? AND state = 'pending' AND blocked = 1`,
-			micros(now), jobs[i].Job.ID, id)
+			micros(now), jobs[i], id)
 		if err != nil {
 			return err
 		}

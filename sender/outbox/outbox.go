@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/jobdb"
@@ -18,23 +17,11 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
-const (
-	// fetchPollInterval is the time between two polls of the queue without a
-	// notification. They find the jobs that were snoozed.
-	fetchPollInterval = 200 * time.Millisecond
-	fetchCooldown     = 10 * time.Millisecond
-	// completedFor is how long River keeps jobs that are done and were not deleted
-	// with their delivery's end. Our own tables have everything that callers ask
-	// for.
-	completedFor = 10 * time.Minute
-	queueName    = "outbox"
-)
-
 // Outbox publishes events to endpoints, durably. Make it with [OpenSQLite] or
 // [NewPostgres]. All methods are safe for concurrent use.
 type Outbox struct {
 	db            *jobdb.DB
-	client        jobdb.Client
+	queue         *jobdb.Queue
 	sender        *sender.Sender
 	limiter       *admission.Limiter
 	endpoints     *endpointStore
@@ -54,6 +41,7 @@ type Outbox struct {
 	maxEndpoints  int
 	maintainEvery time.Duration
 	stopTimeout   time.Duration
+	jobs          jobdb.QueueConfig
 
 	mu      sync.Mutex
 	started bool
@@ -129,14 +117,11 @@ func assemble(ctx context.Context, db *jobdb.DB, c *config) (*Outbox, error) {
 		return nil, configError(err)
 	}
 	w := &worker{sender: s, scheduleLimit: c.scheduleLimit, concurrency: c.concurrency, faults: c.faults, follower: c.follower, logger: c.logger}
-	client, err := newClient(db, c, w)
-	if err != nil {
-		return nil, fmt.Errorf("outbox: %w", err)
-	}
+	queue := jobdb.NewQueue(db, jobTable, c.faults)
 	o := &Outbox{
-		db: db, client: client, sender: s, worker: w, faults: c.faults, follower: c.follower,
+		db: db, queue: queue, sender: s, worker: w, faults: c.faults, follower: c.follower,
 		maxEndpoints: c.maxEndpoints, maintainEvery: c.maintainEvery, stopTimeout: c.stopTimeout,
-		limiter:   admission.New(admission.Config{Slots: c.workers, Breaker: c.breaker, PollInterval: fetchPollInterval}),
+		limiter:   admission.New(admission.Config{Slots: c.workers, Breaker: c.breaker, PollInterval: jobdb.DefaultPollInterval}),
 		endpoints: &endpointStore{db: db, keys: c.keys},
 		rules:     &rules{sender: s, formats: c.formats, schedules: c.schedules, maxTimeout: c.maxTimeout},
 		retention: &retention{
@@ -145,40 +130,23 @@ func assemble(ctx context.Context, db *jobdb.DB, c *config) (*Outbox, error) {
 		},
 		notifier: &notifier{hook: c.hook, faults: c.faults},
 	}
+	o.jobs = jobdb.QueueConfig{
+		Name: "outbox", Work: w.Work, AtOnce: c.jobs(), Timeout: c.jobTimeout(), Lease: c.lease(), StopTimeout: c.stopTimeout, Logger: c.logger,
+	}
 	o.feed = o.retention.feed
 	o.stats = newStatsCache((&statsReader{db, MaxCount}).read, c.faults)
-	o.ordering = &ordering{on: c.ordering, db: db, client: client}
-	o.publisher = &publisher{db: db, client: client, rules: o.rules, breaker: c.breaker, supersede: c.supersede, ordering: o.ordering}
-	o.waker = newWaker(db, client, o.limiter, c.logger)
-	o.replayer = &replayer{db: db, client: client, endpoints: o.endpoints, publisher: o.publisher, faults: c.faults, logger: c.logger, begun: make(chan struct{}, 1)}
+	o.ordering = &ordering{on: c.ordering, db: db, queue: queue}
+	o.publisher = &publisher{db: db, queue: queue, rules: o.rules, breaker: c.breaker, supersede: c.supersede, ordering: o.ordering}
+	o.waker = newWaker(db, queue, o.limiter, c.logger)
+	o.replayer = &replayer{db: db, queue: queue, endpoints: o.endpoints, publisher: o.publisher, faults: c.faults, logger: c.logger, begun: make(chan struct{}, 1)}
 	o.replayer.takeTurn = o.replayer.turn
 	o.health = &health{db: db, endpoints: o.endpoints, publisher: o.publisher, disableAfter: c.disableAfter, logger: c.logger}
 	w.loader = newLoader(db, c.supersede, c.ordering, c.faults)
 	w.targets = &targets{endpoints: o.endpoints, rules: o.rules, logger: c.logger, byID: map[string]target{}}
 	w.pace = newReplayPace(db, c.faults)
-	w.recorder = newRecorder(db, o.waker, o.ordering, c.faults)
-	w.client, w.limiter, w.health, w.notifier = client, o.limiter, o.health, o.notifier
+	w.recorder = newRecorder(db, queue, o.waker, o.ordering, c.faults)
+	w.limiter, w.health, w.notifier = o.limiter, o.health, o.notifier
 	return o, nil
-}
-
-func newClient(db *jobdb.DB, c *config, w *worker) (jobdb.Client, error) {
-	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, w); err != nil {
-		return nil, err
-	}
-	return db.NewClient(&river.Config{
-		Queues:                      map[string]river.QueueConfig{queueName: {MaxWorkers: c.jobs()}},
-		Workers:                     workers,
-		FetchCooldown:               fetchCooldown,
-		FetchPollInterval:           fetchPollInterval,
-		JobTimeout:                  c.jobTimeout(),
-		RescueStuckJobsAfter:        c.rescueAfter(),
-		SoftStopTimeout:             c.stopTimeout,
-		CompletedJobRetentionPeriod: completedFor,
-		CancelledJobRetentionPeriod: completedFor,
-		DiscardedJobRetentionPeriod: completedFor,
-		Logger:                      c.logger,
-	})
 }
 
 // newSender makes the sender, which says how long an attempt may take. A job
@@ -198,10 +166,10 @@ func (c *config) newSender() (*sender.Sender, error) {
 	return s, nil
 }
 
-// jobs is the number of jobs that River runs at once. There are more jobs than
+// jobs is the number of jobs that run at once. There are more jobs than
 // attempts. While some are on the network, others are read, recorded or
 // snoozed, and batches become large.
-func (c *config) jobs() int { return min(2*c.workers+100, river.QueueNumWorkersMax) }
+func (c *config) jobs() int { return 2*c.workers + 100 }
 
 const (
 	maintainEvery = time.Minute
@@ -229,31 +197,16 @@ func (o *Outbox) Start(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("outbox: Start: %w", context.Cause(ctx))
 	}
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	if err := o.startClient(ctx, run, cancel); err != nil {
-		cancel()
+	if err := o.queue.Start(ctx, o.jobs); err != nil {
 		return fmt.Errorf("outbox: Start: %w", err)
 	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	o.started, o.stop = true, cancel
 	o.tasks.Go(func() { o.faults.Run(run, inMaintenance, o.maintain) })
 	o.tasks.Go(func() { o.faults.Run(run, inReplaying, o.replayer.watch) })
 	o.tasks.Go(func() { o.faults.Run(run, inWaking, o.waker.run) })
 	o.tasks.Go(func() { o.faults.Run(run, inWaking, o.waker.watch) })
 	return nil
-}
-
-// startClient starts River, which runs as long as run does. The end of ctx ends
-// only the start.
-func (o *Outbox) startClient(ctx, run context.Context, cancel context.CancelFunc) error {
-	inTime := context.AfterFunc(ctx, cancel)
-	err := o.client.Start(run)
-	if inTime() {
-		return err
-	}
-	if err == nil { // it had started, and stops now
-		<-o.client.Stopped()
-	}
-	return context.Cause(ctx)
 }
 
 // Stop ends delivering. No attempt begins, and attempts in flight may end
@@ -271,14 +224,14 @@ func (o *Outbox) Stop(ctx context.Context) error {
 	if !started {
 		return nil
 	}
-	if err := o.client.Stop(ctx); err != nil {
+	if err := o.queue.Stop(ctx); err != nil {
 		return fmt.Errorf("outbox: Stop: %w", err)
 	}
 	o.halt()
 	return nil
 }
 
-// halt ends, after Start, everything except River.
+// halt ends, after Start, everything except the queue.
 func (o *Outbox) halt() {
 	o.stop()
 	o.tasks.Wait()

@@ -28,7 +28,7 @@ func TestLeastPrivilege(t *testing.T) {
 		require.ErrorContains(t, try(), "CREATE SCHEMA")
 		require.NoError(t, outbox.Migrate(ctx, sqldbtest.OpenPool(t, r.Owner)))
 	}, func() error { return try() }, func() error { return try(outbox.WithoutMigration()) })
-	r.Refused("REINDEX TABLE deployhook_outbox.river_job")
+	r.Refused("REINDEX TABLE deployhook_outbox.outbox_job")
 
 	failing := newHook(t, func(int, received) int { return http.StatusInternalServerError })
 	good := newHook(t, nil)
@@ -64,7 +64,7 @@ func TestLeastPrivilege(t *testing.T) {
 	_, err = o.Prune(ctx)
 	require.NoError(t, err)
 
-	r.Ran("LeaderAttemptElect", "JobDeleteBefore", "JobGetStuck", "JobSchedule", "QueueDeleteExpired")
+	r.Ran("LISTEN", "SET claimed_until = (SELECT", "SET claimed_until = 0", "pg_notify", "DELETE FROM \"deployhook_outbox\".outbox_job")
 	require.NoError(t, o.Stop(context.WithoutCancel(ctx)))
 	r.RequireNoErrors()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
@@ -182,8 +183,8 @@ func (s *isolation) wait(endpoint string, job int64, d time.Duration) {
 	s.waiting[endpoint][job] = woken
 	s.mu.Unlock()
 	at := time.Now().Add(d)
-	if rest := at.Sub(at.Truncate(fetchPollInterval)); rest > 0 {
-		d += fetchPollInterval - rest
+	if rest := at.Sub(at.Truncate(jobdb.DefaultPollInterval)); rest > 0 {
+		d += jobdb.DefaultPollInterval - rest
 	}
 	select {
 	case <-woken:
@@ -218,5 +219,5 @@ func (s *isolation) find(_ context.Context, all []admission.Search) (found []adm
 // defaultLimiter has the defaults of the options.
 func defaultLimiter() *admission.Limiter {
 	c := applyOptions(nil)
-	return admission.New(admission.Config{Slots: c.workers, Breaker: c.breaker, PollInterval: fetchPollInterval})
+	return admission.New(admission.Config{Slots: c.workers, Breaker: c.breaker, PollInterval: jobdb.DefaultPollInterval})
 }

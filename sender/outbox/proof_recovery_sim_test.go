@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
@@ -217,8 +218,8 @@ func (s *simulation) deliver(endpoint string, job int64, at time.Duration) {
 
 func untilPoll(d time.Duration) time.Duration {
 	at := time.Now().Add(d)
-	if rest := at.Sub(at.Truncate(fetchPollInterval)); rest > 0 {
-		d += fetchPollInterval - rest
+	if rest := at.Sub(at.Truncate(jobdb.DefaultPollInterval)); rest > 0 {
+		d += jobdb.DefaultPollInterval - rest
 	}
 	return d
 }

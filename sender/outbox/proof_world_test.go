@@ -132,11 +132,11 @@ func (w *world) queryTexts(t testing.TB, query string) (all []string) {
 }
 
 // rowCounts counts the rows of all tables with published events and registered
-// endpoints, including River's jobs.
+// endpoints, and of their jobs.
 func (w *world) rowCounts(t testing.TB) map[string]int64 {
 	t.Helper()
 	counts := map[string]int64{}
-	for _, name := range []string{"outbox_app", "outbox_endpoint", "outbox_event", "outbox_delivery", "outbox_attempt", "outbox_replay", "river_job"} {
+	for _, name := range []string{"outbox_app", "outbox_endpoint", "outbox_event", "outbox_delivery", "outbox_attempt", "outbox_replay", "outbox_job"} {
 		counts[name] = w.queryInt(t, "SELECT count(*) FROM "+w.table(name))
 	}
 	return counts

@@ -71,6 +71,7 @@ func (a *App) publish(ctx context.Context, trace string, event *payload.Event, o
 			return err
 		})
 		if err == nil {
+			a.o.queue.Kick()
 			return p, nil
 		}
 		// The database has aborted this transaction in favor of another one.

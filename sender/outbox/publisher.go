@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/payload"
 	"github.com/deployhook/deployhook/sender"
@@ -24,7 +22,7 @@ import (
 // publisher stores events, and a delivery for each endpoint that accepts them.
 type publisher struct {
 	db        *jobdb.DB
-	client    jobdb.Client
+	queue     *jobdb.Queue
 	rules     *rules
 	breaker   admission.Breaker
 	supersede bool
@@ -228,20 +226,20 @@ func (p *publisher) checkEnvelope(ctx context.Context, d *draft) error {
 // insert stores deliveries, and a job for each that is pending.
 func (p *publisher) insert(ctx context.Context, tx *jobdb.Tx, all []*newDelivery) error {
 	var pending []*newDelivery
-	var params []river.InsertManyParams
+	var jobs []jobdb.NewJob
 	for _, n := range all {
 		if n.state == Pending {
 			pending = append(pending, n)
-			params = append(params, jobParams(n.id, n.runAt))
+			jobs = append(jobs, jobdb.NewJob{Ref: n.id, Wait: time.Until(n.runAt)})
 		}
 	}
-	if len(params) > 0 {
-		inserted, err := p.client.InsertManyTx(ctx, tx, params)
+	if len(jobs) > 0 {
+		ids, err := p.queue.Insert(ctx, tx, jobs)
 		if err != nil {
 			return err
 		}
 		for i, n := range pending {
-			n.job = inserted[i].Job.ID
+			n.job = ids[i]
 		}
 	}
 	for part := range slices.Chunk(all, maxInsert) {
@@ -304,35 +302,3 @@ func afterIDs(now time.Time) time.Time {
 
 // firstID returns the least ID that a delivery of time t can have.
 func firstID(t time.Time) string { return fmt.Sprintf("%s%012x", idPrefix, max(t.UnixMilli(), 0)) }
-
-const (
-	// maxJobAttempts is River's count. It must never be used up, not even by a job
-	// that crashes its process again and again. The schedule has its own count in
-	// outbox_delivery.
-	maxJobAttempts = 30_000
-
-	// scheduledAfter is how far in the future a job must be due for River's own
-	// scheduler. The scheduler looks every 5 s for jobs that are due within the
-	// next 5 s. It would see a job that is due earlier too late, and all such jobs
-	// at once.
-	scheduledAfter = 6 * time.Second
-)
-
-// jobArgs refers to a delivery, which is in outbox_delivery.
-type jobArgs struct {
-	ID string `json:"id"`
-}
-
-// Kind is the name of the jobs. It is stored.
-func (jobArgs) Kind() string { return "deployhook.outbox.deliver" }
-
-// jobParams is a job for a delivery that is due at a time. A job that is due
-// soon is inserted without a time. Its worker sees that it is early and snoozes
-// it, which River does to the moment.
-func jobParams(id string, due time.Time) river.InsertManyParams {
-	opts := &river.InsertOpts{Queue: queueName, MaxAttempts: maxJobAttempts}
-	if time.Until(due) > scheduledAfter {
-		opts.ScheduledAt = due
-	}
-	return river.InsertManyParams{Args: jobArgs{ID: id}, InsertOpts: opts}
-}

@@ -80,7 +80,7 @@ type Deliveries struct {
 
 const deliveryColumns = `d.id, d.event, d.app, d.endpoint, d.type, d.deployment, d.state, d.attempts, d.replays, d.created_at, d.next_at, d.done_at,
 	d.last_status, d.last_class, d.last_error, d.content_type,
-	CASE WHEN d.state = 'pending' AND (SELECT j.state FROM {schema}river_job j WHERE j.id = d.job) = 'running' THEN 1 ELSE 0 END`
+	CASE WHEN d.state = 'pending' AND EXISTS (SELECT 1 FROM {schema}` + jobTable + ` j WHERE j.id = d.job AND j.claimed_until > {now}) THEN 1 ELSE 0 END`
 
 func scanDelivery(r jobdb.Row, more ...any) (Delivery, error) {
 	var (

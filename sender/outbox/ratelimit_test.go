@@ -83,22 +83,14 @@ func TestRateLimit_PauseLosesNoSlot(t *testing.T) {
 // asleep returns how many jobs wait for their time.
 func (w *world) asleep(t *testing.T) int {
 	t.Helper()
-	now := "datetime('now', 'subsec')"
-	if w.pool != nil {
-		now = "now()"
-	}
-	return int(w.queryInt(t, "SELECT count(*) FROM "+w.table("river_job")+" WHERE state IN ('available', 'scheduled') AND scheduled_at > "+now))
+	now := time.Now().UnixMicro()
+	return int(w.queryInt(t, fmt.Sprintf("SELECT count(*) FROM %s WHERE run_at > %d AND claimed_until <= %d", w.table("outbox_job"), now, now)))
 }
 
 // passes moves the times in the database back, as if time had passed.
 func (w *world) passes(t *testing.T, d time.Duration) {
 	t.Helper()
-	ms := d.Milliseconds()
 	w.exec(t, fmt.Sprintf(`UPDATE {t} SET rate_slot_at = rate_slot_at - %d WHERE rate_slot_at > 0`, d.Microseconds()))
 	w.exec(t, fmt.Sprintf(`UPDATE %s SET next_at = next_at - %d WHERE next_at > 0`, w.table("outbox_delivery"), d.Microseconds()))
-	earlier := fmt.Sprintf("strftime('%%Y-%%m-%%d %%H:%%M:%%f', scheduled_at, '-%.3f seconds')", d.Seconds())
-	if w.pool != nil {
-		earlier = fmt.Sprintf("scheduled_at - interval '%d milliseconds'", ms)
-	}
-	w.exec(t, "UPDATE "+w.table("river_job")+" SET scheduled_at = "+earlier+" WHERE state IN ('scheduled', 'available')")
+	w.exec(t, fmt.Sprintf(`UPDATE %s SET run_at = run_at - %d WHERE claimed_until = 0`, w.table("outbox_job"), d.Microseconds()))
 }

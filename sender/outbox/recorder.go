@@ -47,13 +47,14 @@ type outage struct {
 // recorder stores results in batches.
 type recorder struct {
 	db       *jobdb.DB
+	queue    *jobdb.Queue
 	waker    *waker
 	ordering *ordering
 	batches  *sqldb.Combiner[*result, bool]
 }
 
-func newRecorder(db *jobdb.DB, w *waker, o *ordering, faults *contain.Faults) *recorder {
-	rec := &recorder{db: db, waker: w, ordering: o}
+func newRecorder(db *jobdb.DB, q *jobdb.Queue, w *waker, o *ordering, faults *contain.Faults) *recorder {
+	rec := &recorder{db: db, queue: q, waker: w, ordering: o}
 	rec.batches = newBatcher(faults, inRecording, rec.save)
 	return rec
 }
@@ -125,7 +126,7 @@ func (rec *recorder) saveResults(ctx context.Context, tx *jobdb.Tx, endings, att
 	if err := rec.saveAttempts(ctx, tx, attempts); err != nil {
 		return err
 	}
-	if err := rec.db.FinishTx(ctx, tx, finalJobs(endings, attempts)); err != nil {
+	if err := rec.queue.FinishTx(ctx, tx, finalJobs(endings, attempts)); err != nil {
 		return err
 	}
 	return rec.ordering.unblock(ctx, tx, ended(slices.Concat(endings, attempts)))

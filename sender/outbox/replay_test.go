@@ -256,15 +256,15 @@ func TestAnOvertakenJobMakesNoAttempt(t *testing.T) {
 			}, "no attempt")
 		}
 		attempted(1)
-		jobs := w.table("river_job")
+		jobs := w.table("outbox_job")
 		job := w.queryInt(t, "SELECT max(id) FROM "+jobs)
 		require.NoError(t, o.App("shop").Replay(t.Context(), id))
 		attempted(2)
-		// The hour until the retry is over. River may record only later that the job
-		// waits.
+		// The hour until the retry is over. The queue may record only later that the
+		// job waits.
 		eventually(t, func() bool {
-			w.exec(t, fmt.Sprintf("UPDATE %s SET state = 'available', scheduled_at = created_at WHERE id = %d AND state = 'scheduled'", jobs, job))
-			return h.count() > 2 || w.queryInt(t, fmt.Sprintf("SELECT count(*) FROM %s WHERE id = %d AND state = 'completed'", jobs, job)) == 1
+			w.exec(t, fmt.Sprintf("UPDATE %s SET run_at = 0 WHERE id = %d AND claimed_until = 0", jobs, job))
+			return h.count() > 2 || w.queryInt(t, fmt.Sprintf("SELECT count(*) FROM %s WHERE id = %d", jobs, job)) == 0
 		}, "the retry's job has not run")
 		require.Equal(t, 2, h.count())
 	})

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/jobdb"
 )
@@ -301,7 +299,7 @@ func unknownDelivery(id string) error { return fmt.Errorf("%w: %s", ErrUnknownDe
 // replayer sends deliveries again.
 type replayer struct {
 	db        *jobdb.DB
-	client    jobdb.Client
+	queue     *jobdb.Queue
 	endpoints *endpointStore
 	publisher *publisher
 	faults    *contain.Faults
@@ -344,18 +342,18 @@ type requeued struct {
 // requeue gives deliveries new jobs. A job that a delivery still has is no
 // longer its own, see recorder.save.
 func (r *replayer) requeue(ctx context.Context, tx *jobdb.Tx, all []requeued, replay string) error {
-	params := make([]river.InsertManyParams, len(all))
+	fresh := make([]jobdb.NewJob, len(all))
 	for i, d := range all {
-		params[i] = jobParams(d.id, d.due)
+		fresh[i] = jobdb.NewJob{Ref: d.id, Wait: time.Until(d.due)}
 	}
-	jobs, err := r.client.InsertManyTx(ctx, tx, params)
+	jobs, err := r.queue.Insert(ctx, tx, fresh)
 	if err != nil {
 		return err
 	}
 	for i, d := range all {
 		_, err := tx.Exec(ctx, `UPDATE {schema}outbox_delivery SET state = 'pending', job = ?, step = 0, blocked = 0, next_at = ?, done_at = 0,
 			replays = replays + 1, replay = CASE WHEN ? <> '' THEN ? ELSE replay END, last_error = '' WHERE id = ?`,
-			jobs[i].Job.ID, micros(d.due), replay, replay, d.id)
+			jobs[i], micros(d.due), replay, replay, d.id)
 		if err != nil {
 			return err
 		}

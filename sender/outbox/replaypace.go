@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/internal/sqldb"
@@ -154,17 +152,17 @@ func (p *replayPace) decide(ctx context.Context, tx *jobdb.Tx, row *paceRow, now
 }
 
 // wait has the first attempt of a replayed delivery wait until the rate of the
-// replay allows it. If that is not soon, the error is a snooze.
-func (p *replayPace) wait(ctx context.Context, d *loaded) error {
+// replay allows it. If that is not soon, it is not ready and next says when.
+func (p *replayPace) wait(ctx context.Context, d *loaded) (next jobdb.Next, ready bool) {
 	if d.replay == "" || d.step > 0 {
-		return nil
+		return next, true
 	}
 	slot := &paced{id: d.id, replay: d.replay, endpoint: d.endpoint, job: d.job}
 	if _, err := p.batches.Do(ctx, slot); err != nil {
-		return err
+		return jobdb.Failed(err), false
 	}
 	if !slot.taken {
-		return river.JobSnooze(max(time.Until(slot.at), 0))
+		return jobdb.After(time.Until(slot.at)), false
 	}
 	p.waiting.Add(1)
 	defer p.waiting.Add(-1)
@@ -172,8 +170,8 @@ func (p *replayPace) wait(ctx context.Context, d *loaded) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		return next, true
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return jobdb.Failed(context.Cause(ctx)), false
 	}
 }

@@ -1,11 +1,16 @@
 package outbox
 
 import (
+	"slices"
+
 	"github.com/deployhook/deployhook/internal/jobdb"
 )
 
 // module names this package's tables and its schema on PostgreSQL.
 const module = "outbox"
+
+// jobTable has a job for each delivery that is pending, see [jobdb.Queue].
+const jobTable = "outbox_job"
 
 // Times are microseconds since 1970, 0 where no time is known. Lists and maps
 // are JSON.
@@ -64,7 +69,7 @@ const module = "outbox"
 // Dead letters can be anywhere in a large table. The two indexes that list them
 // therefore have all columns that Stats needs. One is the size, whose condition
 // SQLite checks for each row.
-var migrations = []jobdb.Step{{
+var migrations = []jobdb.Step{slices.Concat(jobdb.QueueTable(jobTable), []string{
 	`CREATE TABLE {schema}outbox_app (
 		id {text} NOT NULL PRIMARY KEY,
 		created_at bigint NOT NULL,
@@ -240,4 +245,4 @@ var migrations = []jobdb.Step{{
 		PRIMARY KEY (id, kind)
 	)`,
 	`INSERT INTO {schema}outbox_total (id, kind) VALUES (1, 'finished'), (1, 'dead'), (1, 'event')`,
-}}
+})}

@@ -71,9 +71,9 @@ func (o *inside) shuffle(random *rand.Rand, id string) {
 	states := []State{Pending, Pending, Pending, Delivered, Failed, Canceled, Superseded}
 	state := states[random.IntN(len(states))]
 	next := time.Now().Add(time.Duration(random.IntN(2000)-1000) * time.Hour)
-	job := []string{"running", "available"}[random.IntN(2)]
+	claim := []string{"claimed_until = {now} + 3600000000, run_at = 1", "claimed_until = 0, run_at = 2"}[random.IntN(2)] // the oldest are claimed first
 	o.exec(`UPDATE {schema}outbox_delivery SET state = ?, next_at = ? WHERE id = ?`, string(state), micros(next), id)
-	o.exec(`UPDATE {schema}river_job SET state = '`+job+`' WHERE id = (SELECT job FROM {schema}outbox_delivery WHERE id = ?)`, id)
+	o.exec(`UPDATE {schema}outbox_job SET `+claim+` WHERE id = (SELECT job FROM {schema}outbox_delivery WHERE id = ?)`, id)
 }
 
 // counted is a delivery as the plain count sees it.
@@ -86,8 +86,8 @@ func (o *inside) requireCounted(r *statsReader, of scope) {
 	o.t.Helper()
 	all, err := jobdb.Collect(o.t.Context(), o.db, func(row jobdb.Row) (c counted, err error) {
 		return c, row.Scan(&c.app, &c.endpoint, &c.state, &c.next, &c.running)
-	}, `SELECT d.app, d.endpoint, d.state, d.next_at, CASE WHEN j.state = 'running' THEN 1 ELSE 0 END
-		FROM {schema}outbox_delivery d JOIN {schema}river_job j ON j.id = d.job ORDER BY d.id`)
+	}, `SELECT d.app, d.endpoint, d.state, d.next_at, CASE WHEN j.claimed_until > 0 THEN 1 ELSE 0 END
+		FROM {schema}outbox_delivery d JOIN {schema}outbox_job j ON j.id = d.job ORDER BY d.id`)
 	require.NoError(o.t, err)
 	running := int64(0)
 	for _, c := range all {

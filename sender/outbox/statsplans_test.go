@@ -45,7 +45,7 @@ func TestStatsPlans_Bounded(t *testing.T) {
 	t.Parallel()
 	tracedEach(t, func(t *testing.T, o *inside, c *tracer) {
 		g := grow(o, o.large(100_000))
-		g.exec(`UPDATE {schema}river_job SET state = 'running' WHERE id <= 3000`)
+		g.exec(`UPDATE {schema}outbox_job SET run_at = id, claimed_until = {now} + 3600000000 WHERE id <= 3000`)
 		require.Empty(t, g.tooLarge(t, c, figures(g.db.Dialect())), "without statistics")
 		g.exec(`ANALYZE`)
 		require.Empty(t, g.tooLarge(t, c, figures(g.db.Dialect())), "with statistics")

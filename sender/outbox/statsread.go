@@ -177,16 +177,15 @@ func (c *counter) failedGroups(ctx context.Context) ([]group, error) {
 // readInFlight looks for the deliveries of running jobs. There are as many as
 // all processes have workers.
 func (c *counter) readInFlight(ctx context.Context, s *Stats) error {
-	delivery := `{schema}outbox_delivery d ON d.id = job.delivery AND d.job = job.id AND d.state = 'pending'`
+	delivery := `{schema}outbox_delivery d ON d.id = job.ref AND d.job = job.id AND d.state = 'pending'`
 	if c.db.Dialect() == jobdb.Postgres { // a join could read all deliveries
 		delivery = `LATERAL (SELECT o.app, o.endpoint FROM {schema}outbox_delivery o
-			WHERE o.id = job.delivery AND o.job = job.id AND o.state = 'pending' LIMIT 1) d ON true`
+			WHERE o.id = job.ref AND o.job = job.id AND o.state = 'pending' LIMIT 1) d ON true`
 	}
 	groups, err := jobdb.Collect(ctx, c.q, func(row jobdb.Row) (g group, err error) {
 		return g, row.Scan(&g.key.app, &g.key.id, &g.n)
-	}, `SELECT COALESCE(d.app, ''), COALESCE(d.endpoint, ''), COUNT(*) FROM (SELECT id, args->>'id' AS delivery FROM {schema}river_job
-			WHERE state = 'running' AND queue = '`+queueName+`' ORDER BY priority, scheduled_at, id LIMIT ?) AS job
-		LEFT JOIN `+delivery+` GROUP BY d.app, d.endpoint`, c.most+1)
+	}, `SELECT COALESCE(d.app, ''), COALESCE(d.endpoint, ''), COUNT(*) FROM (`+jobdb.Running(jobTable)+`) AS job
+		LEFT JOIN `+delivery+` GROUP BY d.app, d.endpoint`, jobdb.RunningArgs(c.most+1)...)
 	if err != nil {
 		return err
 	}

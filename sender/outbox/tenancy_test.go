@@ -244,7 +244,7 @@ func (w *world) dump(t testing.TB, without ...string) map[string][]string {
 	tables := map[string][]string{}
 	collect := func(names []string, rows func(table string) []string) map[string][]string {
 		for _, name := range names {
-			if !slices.Contains(without, name) && (strings.HasPrefix(name, "outbox_") || name == "river_job") {
+			if !slices.Contains(without, name) && strings.HasPrefix(name, "outbox_") {
 				tables[name] = rows(name)
 			}
 		}

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -22,20 +21,17 @@ const (
 	// once, and searchSteps bounds how often one search reads.
 	searchStep  = 500
 	searchSteps = 4
-	// wakeBatch is the number of jobs that are made due in one transaction.
-	wakeBatch = 64
 	// settled is how long after a change a pass must begin that finds all jobs
 	// which were put to sleep before it. Another process can still be recording
-	// a snooze that it chose before the change, which takes River up to 250 ms
-	// and longer if the database is busy.
+	// a pause that it chose before the change.
 	settled = 2 * time.Second
 )
 
-// waker makes the jobs of due deliveries run that River would run later.
+// waker makes the jobs of due deliveries run that would run later.
 //
 // The database says what is due. A pending delivery whose next_at has come is
-// due, but its job can be asleep in River because an endpoint's circuit
-// breaker, rate limit or window did not admit it. When an endpoint can take
+// due, but its job can be asleep because an endpoint's circuit breaker, rate
+// limit or window did not admit it. When an endpoint can take
 // more, the limiter asks the waker to search for such jobs. So it does not
 // matter which process has put a job to sleep.
 //
@@ -46,7 +42,7 @@ const (
 // that wake had before. So no crash loses a change.
 type waker struct {
 	db      *jobdb.DB
-	client  jobdb.Client
+	queue   *jobdb.Queue
 	limiter *admission.Limiter
 	logger  *slog.Logger
 	changed chan struct{}
@@ -66,8 +62,8 @@ type rouse struct {
 	early   bool      // a pass has ended that began too early
 }
 
-func newWaker(db *jobdb.DB, client jobdb.Client, limiter *admission.Limiter, logger *slog.Logger) *waker {
-	return &waker{db: db, client: client, limiter: limiter, logger: logger, changed: make(chan struct{}, 1), now: time.Now, roused: map[string]*rouse{}}
+func newWaker(db *jobdb.DB, q *jobdb.Queue, limiter *admission.Limiter, logger *slog.Logger) *waker {
+	return &waker{db: db, queue: q, limiter: limiter, logger: logger, changed: make(chan struct{}, 1), now: time.Now, roused: map[string]*rouse{}}
 }
 
 // notice has this process look for changed endpoints at once.
@@ -190,7 +186,7 @@ func (w *waker) search(ctx context.Context, s admission.Search) (admission.Found
 		}
 	}
 	var err error
-	if f.Woken, err = w.wake(ctx, jobs); err == nil && f.Next == "" {
+	if f.Woken, err = w.queue.Wake(ctx, jobs); err == nil && f.Next == "" {
 		err = w.passEnds(ctx, s.Endpoint)
 	}
 	return f, err
@@ -238,7 +234,7 @@ func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int)
 	if len(jobs) == 0 {
 		return nil, next, nil
 	}
-	asleep, err := w.asleep(ctx, w.db.Reader(), jobs, "")
+	asleep, err := w.queue.Asleep(ctx, w.db.Reader(), jobs)
 	if err != nil {
 		return nil, "", err
 	}
@@ -247,52 +243,6 @@ func (w *waker) sleeping(ctx context.Context, endpoint, after string, limit int)
 		return !s.due || !found
 	})
 	return all, next, nil
-}
-
-// asleep returns those of the jobs that wait for their time, in the order of
-// their IDs. A job that has failed waits for its own reason. A job that River's
-// scheduler may be looking at is about to run anyway. If it ran while the
-// scheduler's statement lasts, that statement and the one that records its
-// result could deadlock.
-func (w *waker) asleep(ctx context.Context, q jobdb.Querier, jobs []int64, lock string) ([]int64, error) {
-	which, list := w.db.IsAnyOf("id", jobs)
-	earliest := `now() + CASE WHEN state = 'scheduled' THEN interval '%d seconds' ELSE interval '0' END`
-	if w.db.Dialect() == jobdb.SQLite {
-		lock = ``
-		earliest = `datetime('now', 'subsec', CASE WHEN state = 'scheduled' THEN '+%d seconds' ELSE '+0 seconds' END)`
-	}
-	return jobdb.Collect(ctx, q, func(r jobdb.Row) (job int64, err error) { return job, r.Scan(&job) },
-		`SELECT id FROM {schema}river_job WHERE `+which+` AND state IN ('available', 'scheduled') AND scheduled_at > `+
-			fmt.Sprintf(earliest, int(scheduledAfter.Seconds()))+` ORDER BY id`+lock, list)
-}
-
-// wake makes sleeping jobs due, and returns how many it has found. River locks
-// rows in any order and waits for them. So this never waits for a row while it
-// has locked others, or there would be deadlocks. A row that is locked belongs
-// to a job that is about to run or is being snoozed, and a later search sees
-// it.
-func (w *waker) wake(ctx context.Context, jobs []int64) (n int, err error) {
-	for part := range slices.Chunk(jobs, wakeBatch) {
-		var woken int
-		err := w.db.InTx(ctx, func(ctx context.Context, tx *jobdb.Tx) error {
-			asleep, err := w.asleep(ctx, tx, part, ` FOR UPDATE SKIP LOCKED`)
-			if err != nil {
-				return err
-			}
-			for _, job := range asleep {
-				if _, err := w.client.JobRetryTx(ctx, tx, job); err != nil {
-					return err
-				}
-			}
-			woken = len(asleep)
-			return nil
-		})
-		if err != nil {
-			return n, err
-		}
-		n += woken
-	}
-	return n, nil
 }
 
 // passBegins notes that all deliveries of an endpoint are about to be searched.

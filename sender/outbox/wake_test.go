@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -13,48 +12,36 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
-// runsIn returns in what time River runs the job of a delivery, by the clock of
-// the database.
+// runsIn returns in what time the job of a delivery runs, by the clock of the
+// database.
 func (o *inside) runsIn(id string) time.Duration {
 	o.t.Helper()
-	left := `CAST(extract(epoch FROM j.scheduled_at - clock_timestamp()) * 1000 AS bigint)`
-	if o.db.Dialect() == jobdb.SQLite {
-		left = `CAST((unixepoch(j.scheduled_at, 'subsec') - unixepoch('now', 'subsec')) * 1000 AS integer)`
-	}
-	var ms int64
-	require.NoError(o.t, o.db.QueryRow(o.t.Context(), `SELECT `+left+` FROM {schema}outbox_delivery d
-		JOIN {schema}river_job j ON j.id = d.job WHERE d.id = ?`, id).Scan(&ms))
-	return time.Duration(ms) * time.Millisecond
+	var left int64
+	require.NoError(o.t, o.db.QueryRow(o.t.Context(), `SELECT j.run_at - {now} FROM {schema}outbox_delivery d
+		JOIN {schema}outbox_job j ON j.id = d.job WHERE d.id = ?`, id).Scan(&left))
+	return micro(left)
 }
 
-// jobs counts the jobs that a delivery has in River.
+// jobs counts the jobs that a delivery has.
 func (o *inside) jobs(id string) (n int64) {
 	o.t.Helper()
 	require.NoError(o.t, o.db.QueryRow(o.t.Context(), `SELECT count(*) FROM {schema}outbox_delivery d
-		JOIN {schema}river_job j ON j.id = d.job WHERE d.id = ?`, id).Scan(&n))
+		JOIN {schema}outbox_job j ON j.id = d.job WHERE d.id = ?`, id).Scan(&n))
 	return n
 }
 
-// sleeps puts the job of a delivery to sleep, as River does after a snooze.
+// sleeps puts the jobs of deliveries to sleep for an hour.
 func (o *inside) sleeps(ids ...string) {
 	o.t.Helper()
-	o.sleepsFor(3600, ids...)
-}
-
-func (o *inside) sleepsFor(seconds int, ids ...string) {
-	o.t.Helper()
-	at := fmt.Sprintf(`clock_timestamp() + interval '%d seconds'`, seconds)
-	if o.db.Dialect() == jobdb.SQLite {
-		at = fmt.Sprintf(`datetime('now', '+%d seconds', 'subsec')`, seconds)
-	}
 	for _, id := range ids {
-		o.exec(`UPDATE {schema}river_job SET state = 'scheduled', scheduled_at = `+at+` WHERE id = ?`, o.loaded(id).job)
+		o.exec(`UPDATE {schema}outbox_job SET run_at = {now} + 3600000000 WHERE id = ?`, o.loaded(id).job)
 	}
 }
 
-func (o *inside) jobState(id, state string) {
+// setJob changes a column of a delivery's job.
+func (o *inside) setJob(id, column, value string) {
 	o.t.Helper()
-	o.exec(`UPDATE {schema}river_job SET state = '`+state+`' WHERE id = ?`, o.loaded(id).job)
+	o.exec(`UPDATE {schema}outbox_job SET `+column+` = `+value+` WHERE id = ?`, o.loaded(id).job)
 }
 
 func (o *inside) search(endpoint, after string, most int) admission.Found {
@@ -79,8 +66,8 @@ func TestWaker_SearchFindsSleepingJobs(t *testing.T) {
 		foreign := o.publishOne("other")
 		o.sleeps(foreign)
 		o.write(o.loaded(ids[1]).failed(time.Now(), time.Now().Add(time.Hour)))
-		o.jobState(ids[2], "running")
-		o.jobState(ids[3], "retryable")
+		o.setJob(ids[2], "claimed_until", "{now} + 60000000")
+		o.setJob(ids[3], "failures", "1")
 		o.write(o.loaded(ids[4]).delivered(time.Now()))
 
 		f := o.search(e, "", 2)
@@ -101,25 +88,10 @@ func TestWaker_SearchFindsSleepingJobs(t *testing.T) {
 			}
 		}
 		require.Greater(t, o.runsIn(foreign), 30*time.Minute)
-		o.jobState(ids[2], "scheduled") // River has recorded the snooze
+		o.setJob(ids[2], "claimed_until", "0")
 		require.Equal(t, 1, o.search(e, "", 10).Woken)
 		require.Equal(t, 1, o.search(other, "", 10).Woken)
 		require.Equal(t, admission.Found{}, o.search("ep_unknown", "", 10))
-	})
-}
-
-// Jobs that River's scheduler is about to make available are left to it.
-func TestWaker_LeavesJobsToTheScheduler(t *testing.T) {
-	t.Parallel()
-	insideEach(t, func(t *testing.T, o *inside) {
-		e := o.endpoint("shop", 0)
-		soon, late, available := o.publishOne("shop"), o.publishOne("shop"), o.publishOne("shop")
-		o.sleepsFor(3, soon)
-		o.sleeps(late, available)
-		o.jobState(available, "available")
-		require.Equal(t, 2, o.search(e, "", 10).Woken)
-		require.LessOrEqual(t, o.runsIn(late), time.Duration(0))
-		require.LessOrEqual(t, o.runsIn(available), time.Duration(0))
 	})
 }
 
@@ -174,7 +146,7 @@ func (o *inside) columns(table string, except ...string) (list string) {
 	return list
 }
 
-// A job that River or another process has locked is left alone, and nobody
+// A job that another process has locked is left alone, and nobody
 // waits. So there can't be a deadlock.
 func TestWaker_WaitsForNoLock(t *testing.T) {
 	t.Parallel()
@@ -187,7 +159,7 @@ func TestWaker_WaitsForNoLock(t *testing.T) {
 		o.sleeps(locked, free)
 		job := o.loaded(locked).job
 		require.NoError(t, o.db.InTx(t.Context(), func(ctx context.Context, tx *jobdb.Tx) error {
-			if _, err := tx.Exec(ctx, `UPDATE {schema}river_job SET tags = tags WHERE id = ?`, job); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE {schema}outbox_job SET ref = ref WHERE id = ?`, job); err != nil {
 				return err
 			}
 			require.Equal(t, 1, o.search(e, "", 10).Woken)
@@ -252,7 +224,7 @@ func TestWaker_ChangesAreOnRecord(t *testing.T) {
 
 // Another process has just put a job to sleep, for a reason that is no longer
 // true, while the endpoint is searched. The endpoint is searched again when
-// that snooze is on record. The simulation of databases has found this: a limit
+// that pause is on record. The simulation of databases has found this: a limit
 // was lifted, and a delivery of seed 25 stayed asleep for an hour.
 func TestWaker_SearchesAgainWhenSettled(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/riverqueue/river"
 
 	"github.com/deployhook/deployhook/internal/contain"
 	"github.com/deployhook/deployhook/internal/contain/waits"
@@ -22,20 +21,17 @@ import (
 )
 
 const (
-	// earlyMargin is how long before its time a job may run. River looks at its
-	// queue a little ahead.
+	// earlyMargin is how long before its time a job may run. The clock of the
+	// database, by which jobs are due, can be ahead of this process's.
 	earlyMargin = 100 * time.Millisecond
 	// unsealRetry is about how long a delivery waits if its endpoint can't be read
 	// and unsealed.
 	unsealRetry = time.Minute
 )
 
-// worker makes one attempt for each job. River's jobs only say when. The state
-// of a delivery is in outbox_delivery.
+// worker makes one attempt for each job. The jobs only say when. The state of a
+// delivery is in outbox_delivery.
 type worker struct {
-	river.WorkerDefaults[jobArgs]
-
-	client        jobdb.Client
 	loader        *loader
 	targets       *targets
 	sender        *sender.Sender
@@ -51,34 +47,26 @@ type worker struct {
 	logger        *slog.Logger
 }
 
-// NextRetry is called when Work has failed, which is not the endpoint's
-// failure, and when a job is retried after a crash.
-func (w *worker) NextRetry(job *river.Job[jobArgs]) time.Time {
-	pause := time.Second << min(max(len(job.Errors)-1, 0), 5)
-	return time.Now().Add(rand.N(pause))
-}
-
-// Work does the due work for a delivery. A nil result means that the job is
-// done. With a snooze the job runs again later.
-func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) (err error) {
-	fault := w.faults.Inline(ctx, inDelivering, func() { err = w.work(ctx, job) })
+// Work does the due work for a delivery.
+func (w *worker) Work(ctx context.Context, job jobdb.Claim) (next jobdb.Next) {
+	fault := w.faults.Inline(ctx, inDelivering, func() { next = w.work(ctx, job) })
 	if fault != nil {
-		return fmt.Errorf("outbox: delivering %s %w", job.Args.ID, fault)
+		return jobdb.Failed(fmt.Errorf("outbox: delivering %s %w", job.Ref, fault))
 	}
-	return err
+	return next
 }
 
-func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
-	d, err := w.loader.load(ctx, job.Args.ID)
+func (w *worker) work(ctx context.Context, job jobdb.Claim) jobdb.Next {
+	d, err := w.loader.load(ctx, job.Ref)
 	if err != nil {
-		return err
+		return jobdb.Failed(err)
 	}
 	now := time.Now()
 	switch {
-	case !d.found || d.state != Pending || d.job != job.ID:
-		return nil // pruned, done, or another job's
+	case !d.found || d.state != Pending || d.job != job.Job:
+		return jobdb.Done() // pruned, done, or another job's
 	case d.nextAt.Sub(now) > earlyMargin:
-		return river.JobSnooze(d.nextAt.Sub(now)) // woken up although it waits for a retry
+		return jobdb.After(d.nextAt.Sub(now)) // woken up although it waits for a retry
 	case d.version == 0:
 		return w.end(ctx, &d, Canceled, "the endpoint was deleted")
 	case d.endpointState == EndpointDisabled:
@@ -92,58 +80,57 @@ func (w *worker) work(ctx context.Context, job *river.Job[jobArgs]) error {
 	if err != nil {
 		w.logger.WarnContext(ctx, "outbox: a delivery has to wait", slog.String("delivery", d.id),
 			slog.String("endpoint", d.endpoint), slog.Any("error", err))
-		return river.JobSnooze(jitter(unsealRetry))
+		return jobdb.After(jitter(unsealRetry))
 	}
 	return w.deliver(ctx, &d, to)
 }
 
 // end ends a delivery without an attempt. If the delivery or its endpoint has
 // changed since the worker read it, the job runs again at once.
-func (w *worker) end(ctx context.Context, d *loaded, s State, reason string) error {
+func (w *worker) end(ctx context.Context, d *loaded, s State, reason string) jobdb.Next {
 	r := &result{id: d.id, job: d.job, endpoint: d.endpoint, deployment: d.deployment, state: s, reason: reason, doneAt: time.Now()}
 	ended, err := w.recorder.record(ctx, r)
 	switch {
 	case err != nil:
+		return jobdb.Failed(err)
 	case !ended:
-		return river.JobSnooze(0)
-	default:
-		w.client.Finished(d.job)
-		w.follower.endDelivery(ctx, d, r)
+		return jobdb.After(0)
 	}
-	return err
+	w.follower.endDelivery(ctx, d, r)
+	return jobdb.Finished()
 }
 
 // block has a delivery wait for an older one.
-func (w *worker) block(ctx context.Context, d *loaded) error {
+func (w *worker) block(ctx context.Context, d *loaded) jobdb.Next {
 	r := &result{id: d.id, job: d.job, state: Pending, blockedBy: d.older, nextAt: time.Now().Add(jitter(recheckAfter))}
 	blocked, err := w.recorder.record(ctx, r)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return jobdb.Failed(err)
+	case !blocked:
+		return jobdb.After(0) // the older one has ended meanwhile
 	}
-	if !blocked {
-		return river.JobSnooze(0) // the older one has ended meanwhile
-	}
-	return river.JobSnooze(max(time.Until(r.nextAt), 0))
+	return jobdb.After(time.Until(r.nextAt))
 }
 
 // deliver makes an attempt if it is admitted.
-func (w *worker) deliver(ctx context.Context, d *loaded, t target) error {
-	if err := w.pace.wait(ctx, d); err != nil {
-		return err
+func (w *worker) deliver(ctx context.Context, d *loaded, t target) jobdb.Next {
+	if next, ready := w.pace.wait(ctx, d); !ready {
+		return next
 	}
 	p, snooze, err := w.limiter.Admit(ctx, w.request(d))
 	if err != nil {
-		return err
+		return jobdb.Failed(err)
 	}
 	if p == nil {
-		return river.JobSnooze(snooze)
+		return jobdb.After(snooze)
 	}
 	a := w.attempt(ctx, p, t.to, d)
 	if a.Outcome == sender.Canceled {
 		if ctx.Err() == nil {
-			return river.JobSnooze(jitter(time.Second)) // the sender was closed
+			return jobdb.After(jitter(time.Second)) // the sender was closed
 		}
-		return context.Cause(ctx)
+		return jobdb.Failed(context.Cause(ctx))
 	}
 	if a.Outcome == sender.Rejected { // sender.WithStopOnClientError: a retry would not help
 		t.schedule = sender.Once
@@ -218,16 +205,13 @@ func disabledBy(a *sender.Attempt) string {
 // of the job's context, since what the endpoint has received must be on record.
 // A failure that did not count is no dead letter, and the job is not the
 // delivery's any more. An endpoint that wants no more is disabled in any case.
-func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedule, a *sender.Attempt) error {
+func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedule, a *sender.Attempt) jobdb.Next {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*batchTimeout)
 	defer cancel()
 	r := newResult(d, w.contained(ctx, schedule), a, time.Now())
 	counted, err := w.recorder.record(ctx, r)
 	if err != nil {
-		return err // the attempt is made again: at least once
-	}
-	if r.state != Pending {
-		w.client.Finished(d.job)
+		return jobdb.Failed(err) // the attempt is made again: at least once
 	}
 	w.follower.endDelivery(ctx, d, r)
 	// The hook comes last, since it may hang.
@@ -241,10 +225,13 @@ func (w *worker) conclude(ctx context.Context, d *loaded, schedule sender.Schedu
 	}
 	w.health.sayRecovered(ctx, d, r)
 	w.notifier.notify(ctx, append(r.notices(d), notices...)...)
-	if counted && r.state == Pending {
-		return river.JobSnooze(max(time.Until(r.nextAt), 0))
+	switch {
+	case r.state != Pending:
+		return jobdb.Finished()
+	case counted:
+		return jobdb.After(time.Until(r.nextAt))
 	}
-	return nil
+	return jobdb.Done()
 }
 
 // contained is the application's schedule, and the platform's after a fault.

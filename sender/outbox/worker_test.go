@@ -2,24 +2,22 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"time"
 
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deployhook/deployhook/internal/jobdb"
 	"github.com/deployhook/deployhook/sender"
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
-// try runs a job without River.
-func (w *worker) try(ctx context.Context, id string, job int64) error {
-	return w.Work(ctx, &river.Job[jobArgs]{JobRow: &rivertype.JobRow{ID: job}, Args: jobArgs{ID: id}})
+// try runs a job without a queue.
+func (w *worker) try(ctx context.Context, id string, job int64) jobdb.Next {
+	return w.Work(ctx, jobdb.Claim{Ref: id, Job: job})
 }
 
 // A job makes an attempt only if its delivery is pending and due, still belongs
@@ -30,7 +28,7 @@ func TestWorker_Job(t *testing.T) {
 		change  string // to what there is
 		attempt bool
 		want    State
-		snooze  bool
+		waits   bool
 	}{
 		"due":                 {``, true, Pending, true},
 		"another job's":       {`UPDATE {schema}outbox_delivery SET job = job + 1`, false, Pending, false},
@@ -55,10 +53,10 @@ func TestWorker_Job(t *testing.T) {
 				case c.change != "":
 					o.exec(c.change)
 				}
-				err := o.worker.try(t.Context(), id, job)
-				var snooze *rivertype.JobSnoozeError
-				require.Equal(t, c.snooze, errors.As(err, &snooze), "%v", err)
-				require.True(t, c.snooze || err == nil, "%v", err)
+				next := o.worker.try(t.Context(), id, job)
+				_, waits := next.Waits()
+				require.Equal(t, c.waits, waits)
+				require.NoError(t, next.Err())
 				if c.want == "" {
 					return
 				}
@@ -80,10 +78,10 @@ func TestWorker_Late410(t *testing.T) {
 		_, err := o.App("shop").UpdateEndpoint(t.Context(), e, EndpointUpdate{Description: new("changed")})
 		require.NoError(t, err)
 		gone := &sender.Attempt{Outcome: sender.Gone, Status: 410, Start: time.Now()}
-		require.NoError(t, o.worker.conclude(t.Context(), d, sender.Platform, gone))
+		require.Equal(t, jobdb.Finished(), o.worker.conclude(t.Context(), d, sender.Platform, gone))
 		require.Equal(t, EndpointActive, o.shown(e).State)
 		require.Equal(t, Failed, o.delivery(d.id).State)
-		require.NoError(t, o.worker.conclude(t.Context(), o.loaded(o.publishOne("shop")), sender.Platform, gone))
+		require.Equal(t, jobdb.Finished(), o.worker.conclude(t.Context(), o.loaded(o.publishOne("shop")), sender.Platform, gone))
 		require.Equal(t, EndpointDisabled, o.shown(e).State)
 	})
 }
@@ -97,7 +95,7 @@ func TestWorker_RecordsAfterTheJobsContext(t *testing.T) {
 		d := o.loaded(o.publishOne("shop"))
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.NoError(t, o.worker.conclude(over, d, sender.Platform, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: time.Now()}))
+		require.Equal(t, jobdb.Finished(), o.worker.conclude(over, d, sender.Platform, &sender.Attempt{Outcome: sender.Delivered, Status: 200, Start: time.Now()}))
 		require.Equal(t, Delivered, o.delivery(d.id).State)
 	})
 }
@@ -203,17 +201,6 @@ func TestNewResult(t *testing.T) {
 	require.Equal(t, now, r.doneAt)
 }
 
-// Neither a crash nor an unavailable database uses up a job, because River's
-// limit of attempts is too high to reach.
-func TestJobParams(t *testing.T) {
-	t.Parallel()
-	p := jobParams("whk_1", time.Now())
-	require.Equal(t, maxJobAttempts, p.InsertOpts.MaxAttempts)
-	require.Zero(t, p.InsertOpts.ScheduledAt, "what is due now must not wait for River's scheduler")
-	later := time.Now().Add(time.Hour)
-	require.Equal(t, later, jobParams("whk_1", later).InsertOpts.ScheduledAt)
-}
-
 // A request to the limiter contains what the database has about the endpoint.
 func TestWorker_Request(t *testing.T) {
 	t.Parallel()
@@ -244,7 +231,7 @@ func TestWorker_FindsStaleDelivery(t *testing.T) {
 		id := o.publishAt("deploy.started", "d", 1)[e]
 		o.publishAt("deploy.live", "d", 2)
 		o.setSupersession(true)
-		require.NoError(t, o.worker.try(t.Context(), id, o.loaded(id).job))
+		require.Equal(t, jobdb.Finished(), o.worker.try(t.Context(), id, o.loaded(id).job))
 		require.Equal(t, Superseded, o.delivery(id).State)
 		require.Zero(t, o.delivery(id).Attempts)
 	})

@@ -10,8 +10,7 @@
 // It runs on Linux with amd64 or arm64.
 //
 // A seed takes about half a second of a core. Most of it is SQLite preparing
-// statements, because River polls the database 25 times in each simulated
-// second.
+// statements.
 //
 // # The world
 //
@@ -85,13 +84,9 @@
 // the processes do not differ. The disk does not lose what was written, so
 // there is no power failure.
 //
-// The bubble's clock stands still while a goroutine waits for a mutex. Two
-// changes keep the product from holding one while it waits for the disk:
-//
-//   - River's notifier subscribes when it first waits for a notification, and
-//     not at the start of the client. See lateListener.
-//   - The disk does not hang while package database/sql reads the rows of a
-//     statement. See readsRows.
+// The bubble's clock stands still while a goroutine waits for a mutex. So the
+// disk does not hang while package database/sql reads the rows of a statement.
+// See readsRows.
 //
 // If the clock still stands still for two minutes, the run fails with the
 // goroutines that block.

@@ -73,7 +73,7 @@ func (s *inboxes) run(p *process, path string) error {
 	verifier := receiver.PerRequest(s.verifier)
 	hook, err := in.Handler(verifier, "outbox")
 	if err == nil {
-		err = errors.Join(listenLate(in), in.Start(ctx))
+		err = in.Start(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, in.Close())

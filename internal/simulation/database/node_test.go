@@ -153,7 +153,7 @@ func (w *world) runOutbox(p *process, path string) error {
 	if found := sim.UseDialer(senderOf(o), p.sim.DialContext); found == 0 {
 		return errors.Join(errors.New("the sender has no transports"), o.Close())
 	}
-	if err := errors.Join(listenLate(o), o.Start(ctx)); err != nil {
+	if err := o.Start(ctx); err != nil {
 		return errors.Join(err, o.Close())
 	}
 	p.outbox, p.product = o, o

@@ -12,12 +12,12 @@ import (
 
 const (
 	// promptly is how long a healthy endpoint may have a due delivery without an
-	// attempt. A process notices a change within a second, and River's leader
-	// moves jobs whose time has come every five seconds.
-	promptly = 12 * time.Second
-	// takesOver is added when the faults have just ended, since another process
-	// may have to become River's leader.
-	takesOver = 28 * time.Second
+	// attempt. A process notices a change within a second, and looks again when it
+	// has settled.
+	promptly = 7 * time.Second
+	// takesOver is added when the faults have just ended, since a process can be
+	// waiting for a statement that a fault has delayed.
+	takesOver = 20 * time.Second
 	// lookEvery is how often a world without faults looks.
 	lookEvery = 2 * time.Second
 )
@@ -51,7 +51,7 @@ func (o *observer) checkOverdue() {
 	o.looked = time.Now()
 	asleep := map[string]time.Time{}
 	for _, d := range o.overdue() {
-		// The job of a crashed process runs until it is rescued.
+		// The job of a crashed process is claimed until its lease ends.
 		if asleep[d.id] = o.asleep[d.id]; asleep[d.id].IsZero() {
 			asleep[d.id] = time.Now()
 		}
@@ -73,11 +73,11 @@ func (o *observer) checkOverdue() {
 func (o *observer) overdue() (all []overdue) {
 	o.query(outboxFile, func(db *sql.DB) error {
 		rows, err := db.Query(`SELECT d.id, d.endpoint, d.next_at, e.breaker_open_until, COALESCE(l.at, 0)
-			FROM outbox_delivery d JOIN outbox_endpoint e ON e.id = d.endpoint JOIN river_job j ON j.id = d.job
+			FROM outbox_delivery d JOIN outbox_endpoint e ON e.id = d.endpoint JOIN outbox_job j ON j.id = d.job
 			LEFT JOIN (SELECT x.endpoint, max(a.started_at + a.total / 1000) AS at FROM outbox_attempt a JOIN outbox_delivery x ON x.id = a.delivery GROUP BY x.endpoint) l
 			ON l.endpoint = e.id
-			WHERE e.state <> ? AND d.state = 'pending' AND d.blocked = 0 AND d.next_at < ? AND j.state IN ('available', 'scheduled', 'retryable')`,
-			string(outbox.EndpointDisabled), time.Now().UnixMicro())
+			WHERE e.state <> ? AND d.state = 'pending' AND d.blocked = 0 AND d.next_at < ? AND j.claimed_until <= ?`,
+			string(outbox.EndpointDisabled), time.Now().UnixMicro(), time.Now().UnixMicro())
 		if err != nil {
 			return err
 		}

@@ -116,7 +116,7 @@ func (w *world) drain() bool {
 func (o *observer) waiting() (all []string) {
 	o.query(outboxFile, func(db *sql.DB) error {
 		rows, err := db.Query(`SELECT d.id || ' at ' || d.endpoint || ' attempts ' || attempts || ' next ' || datetime(next_at / 1000000, 'unixepoch') ||
-			' blocked ' || blocked || ' job ' || COALESCE((SELECT state || ' ' || scheduled_at || ' attempt ' || attempt FROM river_job WHERE id = d.job), 'none')
+			' blocked ' || blocked || ' job ' || COALESCE((SELECT 'at ' || datetime(run_at / 1000000, 'unixepoch') || ' claimed until ' || datetime(claimed_until / 1000000, 'unixepoch') || ' failures ' || failures FROM outbox_job WHERE id = d.job), 'none')
 			FROM outbox_delivery d WHERE state = 'pending'`)
 		if err != nil {
 			return err

@@ -210,9 +210,9 @@ func (w *world) stop() {
 	w.Rest(outlived)
 }
 
-// outlived is how long goroutines of a killed process may go on. River tries to
-// complete jobs again and again, for some minutes in all, on a file that the
-// process can no longer write. A goroutine that remains after that is a leak.
+// outlived is how long goroutines of a killed process may go on, on a file that
+// the process can no longer write. A goroutine that remains after that is a
+// leak.
 const outlived = 30 * time.Minute
 
 // chance reports true with a probability.

@@ -73,7 +73,7 @@ func (r Readiness) onSQLite(t *testing.T) {
 // contents returns the number of rows of each table.
 func contents(t *testing.T, db *sql.DB) map[string]int {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'river%'")
+	rows, err := db.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table'")
 	require.NoError(t, err)
 	defer rows.Close()
 	var tables []string

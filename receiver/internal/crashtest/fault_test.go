@@ -179,7 +179,7 @@ func runFault(t *testing.T, c faultCase) *faultReport {
 	require.Eventually(t, func() bool { return len(traffic.lost()) == 0 }, patience, 10*time.Millisecond, "acknowledged events that no handler has seen")
 
 	if c.down {
-		require.Contains(t, text, "producer: Error fetching jobs", "River logs to the same logger")
+		require.Contains(t, text, "inbox: listening for new jobs", "the queue logs to the same logger")
 	}
 	if c.accepts {
 		require.NotContains(t, text, refusedLine)
@@ -188,7 +188,7 @@ func runFault(t *testing.T, c faultCase) *faultReport {
 		require.LessOrEqual(t, float64(r.lines), 60+2*r.lasted.Seconds(), "a bounded number of lines:\n%s", text)
 		return r
 	}
-	for message, n := range countMessages(text) { // River has a dozen of them
+	for message, n := range countMessages(text) {
 		require.LessOrEqual(t, float64(n), 25+r.lasted.Seconds()/5, "a bounded number of lines with %s", message)
 	}
 	return r

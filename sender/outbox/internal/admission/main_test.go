@@ -22,7 +22,7 @@ const (
 	pollInterval = 200 * time.Millisecond
 	slowAfter    = time.Second            // when an attempt counts as slow
 	minAsleep    = 400 * time.Millisecond // after which every snoozed job is found
-	// recordedAfter is how long River takes to record a snooze.
+	// recordedAfter is how long the queue takes to record a snooze.
 	recordedAfter = 250 * time.Millisecond
 	rampStep      = time.Second
 	rampSteps     = 7

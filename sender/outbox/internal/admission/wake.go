@@ -13,7 +13,7 @@ const (
 	// is locked.
 	searchRound = 256
 	// minAsleep is how long a job must usually be snoozed before a search finds it.
-	// River records a snooze up to 250 ms later.
+	// The queue records a snooze a little later.
 	minAsleep = 400 * time.Millisecond
 	// arriveWithin is how long a woken job takes to arrive. After that it has
 	// arrived in another process, or the estimate was wrong.
@@ -100,8 +100,8 @@ func (e *endpoint) search(n int, now time.Time) Search {
 
 // searched takes the result of a search. The endpoint is no longer listed after
 // a pass that has found nothing, although everything was snoozed long before it
-// began. A pass that finds something may have missed snoozes that River had not
-// recorded yet, since a busy database can take longer than minAsleep.
+// began. A pass that finds something may have missed snoozes that the queue had
+// not recorded yet, since a busy database can take longer than minAsleep.
 func (e *endpoint) searched(search Search, f Found, now time.Time) {
 	s := &e.sleepers
 	s.coming = max(s.coming-(search.Most-f.Woken), 0)

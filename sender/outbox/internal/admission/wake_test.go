@@ -11,7 +11,7 @@ import (
 	"github.com/deployhook/deployhook/sender/outbox/internal/admission"
 )
 
-// A job is woken up once, when River has recorded its snooze.
+// A job is woken up once, when the queue has recorded its snooze.
 func TestWake_NotRightAfterTheSnooze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLimiter(t, 100), endpoint("a", 1)

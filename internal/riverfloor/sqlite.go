@@ -1,12 +1,15 @@
 //go:build !386 && !arm && !mips && !mipsle
 
-package jobdb
+package riverfloor
 
 import (
 	"database/sql"
+	"testing"
 
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 )
 
-func sqliteDriver(db *sql.DB) (riverdriver.Driver[*sql.Tx], error) { return riversqlite.New(db), nil }
+func requireSQLite(testing.TB) {}
+
+func sqliteDriver(db *sql.DB) riverdriver.Driver[*sql.Tx] { return riversqlite.New(db) }
