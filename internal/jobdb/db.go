@@ -41,8 +41,8 @@ var (
 )
 
 // MinConns is the minimum number of connections of a pool for [NewPostgres]. A
-// [Queue] uses one to listen, and one now and then to claim and to settle jobs
-// while transactions are open.
+// [Queue] needs one now and then to claim and to settle jobs while transactions
+// are open. It takes one more out of the pool to listen, which does not count.
 const MinConns = 4
 
 // DB is a database with jobs. Create it with [OpenSQLite] or [NewPostgres]. It

@@ -65,22 +65,20 @@ type runner struct {
 	running int
 }
 
-// Start begins to run jobs, until [Queue.Stop]. It claims some before it
-// returns, so that it fails if the database can't be reached. It may be called
-// again after a Stop that returned no error. The end of ctx ends only the
-// start.
+// Start begins to run jobs, until [Queue.Stop]. It fails if the database can't
+// be reached. It may be called again after a Stop that returned no error. The
+// end of ctx ends only the start.
 func (q *Queue) Start(ctx context.Context, config QueueConfig) error {
 	r := &runner{q: q, config: config, ended: make(chan struct{})}
-	claims, err := q.claim(ctx, min(config.AtOnce, maxClaimed), config.Lease)
-	if err != nil {
-		return fmt.Errorf("claiming jobs: %w", err)
+	var jobs int
+	if err := q.db.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM `+q.table+` LIMIT 1) AS any_job`).Scan(&jobs); err != nil {
+		return fmt.Errorf("looking for jobs: %w", err)
 	}
 	base := context.WithoutCancel(ctx)
 	r.work, r.cancel = context.WithCancelCause(base)
 	claiming, halt := context.WithCancel(base)
 	r.halt, r.halting = halt, claiming
 	q.runner.Store(r)
-	r.beginAll(claims)
 	r.loops.Go(func() { q.settle.Faults.Run(claiming, inQueue, r.claimAll) })
 	if q.db.Dialect() == Postgres && !q.db.polling {
 		r.loops.Go(func() { q.settle.Faults.Run(claiming, inQueue, r.listen) })
@@ -146,7 +144,7 @@ func (r *runner) count() int {
 // longer up to the poll interval, since a kick can come before the commit of
 // what it was for.
 func (r *runner) claimAll(ctx context.Context) {
-	timer := time.NewTimer(claimCooldown)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	wait := claimCooldown
 	for last := time.Now(); ; last = time.Now() {

@@ -72,7 +72,9 @@ func TestStop_ReleasesInterruptedJobs(t *testing.T) {
 		insert(t, db, q, jobdb.NewJob{Ref: "fresh"}, jobdb.NewJob{Ref: "failed"}, jobdb.NewJob{Ref: "later"})
 		exec(t, db, "UPDATE {schema}thing_job SET failures = 5 WHERE ref <> 'fresh'")
 		before, causes, log := jobs(t, db), make(chan error, 3), &logged{}
+		begun := make(chan jobdb.Claim, 3)
 		start(t, q, func(ctx context.Context, c jobdb.Claim) jobdb.Next {
+			begun <- c
 			<-ctx.Done()
 			causes <- context.Cause(ctx)
 			if c.Ref == "later" {
@@ -80,6 +82,9 @@ func TestStop_ReleasesInterruptedJobs(t *testing.T) {
 			}
 			return jobdb.Failed(ctx.Err())
 		}, func(c *jobdb.QueueConfig) { c.StopTimeout = time.Millisecond }, to(log))
+		for range 3 {
+			receive(t, begun)
+		}
 		stop(t, q)
 		for range 3 {
 			require.ErrorContains(t, receive(t, causes), "the queue was stopped")
@@ -158,7 +163,7 @@ func TestStart_Again(t *testing.T) {
 		db := migrated(t, open)
 		exec(t, db, "ALTER TABLE {schema}thing_job RENAME TO hidden")
 		q := newQueue(db)
-		require.ErrorContains(t, q.Start(t.Context(), config(done)), "claiming jobs")
+		require.ErrorContains(t, q.Start(t.Context(), config(done)), "looking for jobs")
 		require.False(t, q.Started())
 		exec(t, db, "ALTER TABLE {schema}hidden RENAME TO thing_job")
 		canceled, cancel := context.WithCancel(t.Context())

@@ -70,8 +70,9 @@ func OpenSQLite(ctx context.Context, path string, handler receiver.EventHandler,
 }
 
 // NewPostgres returns an inbox in the database of pool. The caller closes pool
-// after [Inbox.Close]. pool must allow at least 4 connections. The tables are
-// in their own schema, see [WithSchema]. handler is as for [OpenSQLite].
+// after [Inbox.Close]. pool must allow at least 4 connections. Start makes one
+// more, which listens, unless [WithPolling] is given. The tables are in a
+// separate schema, see [WithSchema]. handler is as for [OpenSQLite].
 func NewPostgres(ctx context.Context, pool *pgxpool.Pool, handler receiver.EventHandler, opts ...Option) (*Inbox, error) {
 	c, err := newConfig(opts)
 	if handler == nil {

@@ -77,7 +77,8 @@ func OpenSQLite(ctx context.Context, path string, opts ...Option) (*Outbox, erro
 
 // NewPostgres makes an outbox in the database of pool, and creates missing
 // tables in the schema of [WithSchema]. The pool must allow at least 4
-// connections. The caller closes it after the Outbox.
+// connections. Start makes one more, which listens, unless [WithPolling] is
+// given. The caller closes the pool after the Outbox.
 //
 // Errors of the options wrap [ErrConfig].
 func NewPostgres(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Outbox, error) {
