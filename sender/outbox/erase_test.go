@@ -111,8 +111,7 @@ func (h *hook) reply(name, value string) {
 	h.header.Set(name, value)
 }
 
-// tablesWith returns the columns, of all tables of the outbox and of River,
-// that contain a text.
+// tablesWith returns the columns of the outbox's tables that contain a text.
 func (w *world) tablesWith(t testing.TB, text string) (found []string) {
 	t.Helper()
 	columns := `SELECT m.name || ' ' || c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'`
