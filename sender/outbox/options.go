@@ -52,10 +52,7 @@ const (
 	// jobMargin is added to the timeout of an attempt for the waits of its job:
 	// for a slot and for the database.
 	jobMargin = 10 * time.Second
-	// leaseMargin is added to the job timeout before a running job is assumed to
-	// belong to a crashed process.
-	leaseMargin = 20 * time.Second
-	maxSlots    = 5000
+	maxSlots  = 5000
 )
 
 // Option configures [OpenSQLite] and [NewPostgres].
@@ -359,8 +356,8 @@ func WithBodyRetention(age time.Duration) Option {
 // own timeout. Default: 30 s ([DefaultMaxTimeout]), at most 10 minutes. Zero is
 // an error.
 //
-// If a process crashes, its attempts are made again 30 seconds after this
-// timeout, or sooner if it is under 20 seconds.
+// If a process crashes, its attempts are made again 40 seconds after this
+// timeout, or sooner if it is under 10 seconds.
 func WithMaxTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) {
 		if d <= 0 || d > 10*time.Minute {
@@ -376,10 +373,9 @@ func (c *config) jobTimeout() time.Duration {
 }
 
 // lease is how long after its claim another process assumes that the process of
-// a job crashed.
-func (c *config) lease() time.Duration {
-	return c.jobTimeout() + min(leaseMargin, max(c.maxTimeout, 2*time.Second))
-}
+// a job crashed. A worker may take 2*batchTimeout longer than its job, to
+// record the attempt.
+func (c *config) lease() time.Duration { return c.jobTimeout() + 2*batchTimeout }
 
 // WithStopTimeout sets how long [Outbox.Stop] waits for attempts in flight. It
 // then interrupts the others, which are made again later. Default:
