@@ -23,3 +23,6 @@ func (q *Queue) ClaimStopped(config QueueConfig) {
 	r.claimOnce(ctx, claimCooldown)
 	r.jobs.Wait()
 }
+
+// Started reports whether Start has ever succeeded.
+func (q *Queue) Started() bool { return q.runner.Load() != nil }

@@ -47,12 +47,7 @@ func (r *runner) listen(ctx context.Context) {
 		}
 		r.config.Logger.WarnContext(ctx, r.config.Name+": listening for new jobs, which are polled for meanwhile; it will be tried again",
 			slog.String("error", sqldb.Explain(err).Error()))
-		pause := time.NewTimer(listenAgain)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		rest(ctx, listenAgain)
 	}
 }
 

@@ -131,9 +131,6 @@ func (q *Queue) Kick() {
 	}
 }
 
-// Started reports whether this process runs jobs.
-func (q *Queue) Started() bool { return q.runner.Load() != nil }
-
 func (r *runner) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,14 +150,7 @@ func (r *runner) claimAll(ctx context.Context) {
 			return
 		case <-r.q.kicked:
 			wait = claimCooldown
-			if rest := claimCooldown - time.Since(last); rest > 0 {
-				timer.Reset(rest)
-				select {
-				case <-ctx.Done():
-					return
-				case <-timer.C:
-				}
-			}
+			rest(ctx, claimCooldown-time.Since(last))
 		case <-timer.C:
 		}
 		wait = r.claimOnce(ctx, wait)
@@ -250,11 +240,16 @@ func (r *runner) store(ctx context.Context, s settlement) error {
 		}
 		r.config.Logger.WarnContext(ctx, r.config.Name+": storing what becomes of a job; it will be tried again", slog.String("job", s.claim.Ref),
 			slog.String("error", sqldb.Explain(err).Error()))
-		pause := time.NewTimer(wait)
-		select {
-		case <-r.halting.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		rest(r.halting, wait)
+	}
+}
+
+// rest waits for a time, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
